@@ -1,0 +1,80 @@
+"""The job types. API, scheduler, CLI, dashboard and the template's rules all follow from this table."""
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Literal
+
+from nightshift.errors import Refused
+from nightshift.job import Job, Retry
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobType:
+    """One kind of job. Its code is the generator ``<name>`` in functions/worker/jobs/<name>.py."""
+
+    name: str
+    label: str
+    description: str
+    scope: Literal["project", "system"]
+    schedule: str | None = None
+    """Five-field cron in UTC; None is manual only."""
+    params: str = "NoParams"
+    """The name of its model in nightshift.params."""
+    retry: Retry = Retry()
+    version: int = 1
+    """Raise it when the cursor's meaning changes: a run then starts over instead of reading an old cursor wrongly."""
+
+    def params_model(self) -> "type[BaseModel]":
+        # Only a path that validates pays for importing pydantic.
+        model: type[BaseModel] = getattr(import_module("nightshift.params"), self.params)
+        return model
+
+    def handler(self) -> Job:
+        """The generator function; importable in the worker only."""
+        job: Job = getattr(import_module(f"jobs.{self.name}"), self.name)
+        return job
+
+
+CATALOGUE = {
+    job_type.name: job_type
+    for job_type in (
+        JobType(
+            name="revenuecat_sync",
+            label="RevenueCat Sync",
+            description="Syncs subscriber data from RevenueCat for all users in a project",
+            scope="project",
+            params="RevenueCatSyncParams",
+        ),
+        JobType(
+            name="db_pruning",
+            label="Database Pruning",
+            description="Drops the oldest event partitions when the database exceeds its size limit",
+            scope="system",
+            schedule="0 * * * *",
+        ),
+        JobType(
+            name="soft_delete_cleanup",
+            label="Soft-Delete Cleanup",
+            description="Hard-deletes resources soft-deleted more than 7 days ago",
+            scope="system",
+            schedule="0 3 * * *",
+        ),
+        JobType(
+            name="partition_creation",
+            label="Partition Creation",
+            description="Creates monthly partitions for the event tables",
+            scope="system",
+            schedule="0 4 * * *",
+        ),
+    )
+}
+
+
+def job_type(name: object) -> JobType:
+    """Raises Refused with the sentence that lists the valid names."""
+    if not isinstance(name, str) or name not in CATALOGUE:
+        raise Refused(f"Invalid job_type. Must be one of: {', '.join(CATALOGUE)}")
+    return CATALOGUE[name]

@@ -1,0 +1,168 @@
+"""One Postgres connection and the queries in sql/queries, each a file, prepared once per connection.
+
+Statements run in autocommit; a transaction is opened on purpose with ``begin`` or ``transaction``.
+"""
+
+import json
+import os
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pg8000.native
+from pg8000.exceptions import DatabaseError, InterfaceError
+
+from nightshift.errors import DatabaseBusy, DatabaseGone
+from nightshift.settings import Settings, settings
+
+Row = dict[str, Any]
+
+# SQLSTATEs after which the session is over (classes 08 and 57P, 25P03 = idle in transaction, 53300 = no connection
+# slot left) and those that rolled the statement back for a passing reason.
+# https://www.postgresql.org/docs/16/errcodes-appendix.html
+GONE = ("08", "57P", "25P03", "53300")
+BUSY = ("40001", "40P01", "55P03", "57014")
+
+
+@cache
+def sql_directory() -> Path:
+    """The folder that holds platform/, jobs/ and queries/: the sql layer in Lambda, the repository's sql/ elsewhere."""
+    if configured := os.environ.get("NIGHTSHIFT_SQL_DIRECTORY"):
+        return Path(configured)
+    return Path(__file__).parents[3] / "sql"
+
+
+@cache
+def query_text(name: str) -> str:
+    """The statement in sql/queries/<name>.sql without its comments: the driver scans what it is given letter by letter."""
+    lines = (sql_directory() / "queries" / f"{name}.sql").read_text().splitlines()
+    return "\n".join(line for line in lines if not line.lstrip().startswith("--"))
+
+
+class Database:
+    """A connection that is made on first use and made again after it was lost.
+
+    ``statements`` counts round trips, for those who promise a number of them.
+    """
+
+    def __init__(self, config: Settings, **startup_params: str):
+        self._config = config
+        self._startup_params = startup_params
+        self._connection: pg8000.native.Connection | None = None
+        self._prepared: dict[str, pg8000.native.PreparedStatement] = {}
+        self.in_transaction = False
+        self.statements = 0
+
+    def query(self, name: str, /, **params: Any) -> list[Row]:
+        """Run sql/queries/<name>.sql. Dicts go in as JSON text.
+
+        Raises DatabaseGone when the connection was lost, DatabaseBusy when the statement was rolled back for a
+        passing reason, pg8000's DatabaseError for everything else.
+        """
+        values = {key: json.dumps(value) if isinstance(value, dict) else value for key, value in params.items()}
+        with self._translated_errors():
+            statement = self._prepared.get(name)
+            if statement is None:
+                statement = self._prepared[name] = self._connected().prepare(query_text(name))
+            self.statements += 1
+            rows = statement.run(**values)
+            columns = statement.columns or []
+        names = [column["name"] for column in columns]
+        return [dict(zip(names, row, strict=True)) for row in rows or []]
+
+    def one(self, name: str, /, **params: Any) -> Row | None:
+        """The first row of ``query``, or None."""
+        rows = self.query(name, **params)
+        return rows[0] if rows else None
+
+    def run_script(self, script: str) -> list[Any]:
+        """Run SQL without parameters, several statements allowed. Migrations and DDL only."""
+        with self._translated_errors():
+            self.statements += 1
+            return self._connected().run(script) or []
+
+    def begin(self) -> None:
+        self.run_script("BEGIN")
+        self.in_transaction = True
+
+    def commit(self) -> None:
+        """Raises DatabaseGone when nobody can know whether it took effect."""
+        self.run_script("COMMIT")
+        self.in_transaction = False
+
+    def rollback(self) -> None:
+        """Forget the open transaction. A connection that cannot even do that is closed, which does it too."""
+        if not self.in_transaction:
+            return
+        try:
+            self.run_script("ROLLBACK")
+        except (DatabaseGone, DatabaseBusy):
+            self.close()
+        self.in_transaction = False
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        self.begin()
+        try:
+            yield
+        except BaseException:
+            self.rollback()
+            raise
+        self.commit()
+
+    def close(self) -> None:
+        connection, self._connection = self._connection, None
+        self._prepared.clear()
+        self.in_transaction = False
+        if connection is not None:
+            try:
+                connection.close()
+            except (InterfaceError, OSError):
+                pass  # it was gone already
+
+    def _connected(self) -> pg8000.native.Connection:
+        if self._connection is None:
+            self._connection = _connect(self._config, self._startup_params)
+        return self._connection
+
+    @contextmanager
+    def _translated_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except DatabaseError as exc:
+            detail = exc.args[0] if exc.args and isinstance(exc.args[0], dict) else {}
+            state, message = detail.get("C", ""), detail.get("M", str(exc))
+            if state.startswith(GONE):
+                self.close()
+                raise DatabaseGone(f"Lost the database connection: {message}") from exc
+            if state in BUSY:
+                raise DatabaseBusy(f"The database was busy: {message}") from exc
+            raise
+        except (InterfaceError, OSError) as exc:
+            self.close()
+            raise DatabaseGone(f"Lost the database connection: {exc}") from exc
+
+
+def _connect(config: Settings, startup_params: dict[str, str]) -> pg8000.native.Connection:
+    return pg8000.native.Connection(
+        config.database_user,
+        host=config.database_host,
+        port=config.database_port,
+        database=config.database_name,
+        password=config.database_password or None,
+        # pg8000's default falls back to plain text in silence, and True does not verify: be explicit either way.
+        ssl_context=ssl.create_default_context(cafile=config.database_ca_file) if config.database_ca_file else False,
+        timeout=30,
+        tcp_keepalive=True,
+        application_name="nightshift",
+        startup_params=startup_params or None,
+    )
+
+
+@cache
+def database() -> Database:
+    """This execution environment's connection: one, kept between invocations."""
+    return Database(settings())

@@ -1,0 +1,73 @@
+"""Every error Nightshift raises on purpose. The message is the sentence a person reads."""
+
+
+class NightshiftError(Exception):
+    """Something went wrong in Nightshift."""
+
+    def __init__(self, message: str | None = None):
+        super().__init__(message or self.__doc__)
+
+
+class Refused(NightshiftError):
+    """The request was refused.
+
+    ``status`` is the HTTP status; ``extra`` are named fields beside ``error`` in the body.
+    """
+
+    status = 400
+
+    def __init__(self, message: str | None = None, **extra: object):
+        super().__init__(message)
+        self.extra = extra
+
+
+class Unauthorized(Refused):
+    """Invalid or expired token"""
+
+    status = 401
+
+
+class Forbidden(Refused):
+    """Requires admin role or higher"""
+
+    status = 403
+
+
+class NotFound(Refused):
+    """Job run not found"""
+
+    status = 404
+
+
+class Conflict(Refused):
+    """A job of this type is already running or pending"""
+
+    status = 409
+
+
+class Unprocessable(Refused):
+    """The request does not match the one made before with this Idempotency-Key"""
+
+    status = 422
+
+
+class Unavailable(Refused):
+    """The database cannot be reached. Try again in a moment."""
+
+    status = 503
+
+
+class JobError(NightshiftError):
+    """The job cannot go on. Its message becomes the run's ``error``, so it tells a person what to do."""
+
+
+class DatabaseGone(NightshiftError):
+    """The database connection is lost, and with it the knowledge whether the last statement took effect."""
+
+
+class DatabaseBusy(NightshiftError):
+    """The database rolled the statement back: a lock, a deadlock or a time limit. Nothing took effect."""
+
+
+class ConfigurationError(NightshiftError):
+    """A setting is missing or malformed."""

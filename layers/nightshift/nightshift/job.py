@@ -1,0 +1,88 @@
+"""What a job's author works with: ``Progress``, ``Wait``, the run, and the database of a step.
+
+A job is a generator function ``job(run, db)``. Every ``yield`` commits what the job wrote through ``db`` together with
+the cursor and the progress it yields. The engine may close the generator at any yield and call the job again later
+with ``run.cursor``; nothing else survives between slices. What the job returns becomes the run's result.
+"""
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+Cursor = dict[str, Any] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """A finished step.
+
+    ``cursor`` is where to go on after it (JSON); ``processed`` of ``total`` are counts of the job's own units.
+    """
+
+    processed: int
+    total: int
+    message: str
+    cursor: Cursor
+
+    def as_json(self) -> dict[str, Any]:
+        processed = max(0, self.processed)
+        return {"processed": processed, "total": max(processed, self.total), "message": self.message}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wait:
+    """Leave the Lambda and go on after ``seconds``, from ``cursor``. ``why`` completes "waiting for …".
+
+    The cursor has to differ from the one the job came with, or the job meets the same Wait again.
+    """
+
+    seconds: float
+    why: str
+    cursor: Cursor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retry:
+    """What happens after an exception: ``attempts`` further slices from the last cursor, ``delay_s`` doubling each time.
+
+    The count starts anew whenever the cursor moves. JobError is final: the job itself says that it cannot go on.
+    """
+
+    attempts: int = 0
+    delay_s: float = 10
+
+    def delay_before(self, failure: int) -> float | None:
+        """Seconds to wait after the ``failure``-th exception in a row (from 1), None when it is one too many."""
+        return self.delay_s * 2 ** (failure - 1) if failure <= self.attempts else None
+
+
+class JobDatabase(Protocol):
+    """The database of a step. Queries are named after their files in sql/queries."""
+
+    def read(self, query: str, /, **params: Any) -> list[dict[str, Any]]:
+        """Rows, outside of any transaction unless this step has already written."""
+
+    def write(self, query: str, /, **params: Any) -> list[dict[str, Any]]:
+        """Run a statement inside the step's transaction, which the next ``yield`` commits. No slow calls after it."""
+
+
+class Run(Protocol):
+    """The run as its job sees it."""
+
+    id: str
+    project_id: str | None
+    params: dict[str, Any]
+    cursor: Cursor
+    """Where the last slice stopped; None at the start."""
+    progress: dict[str, Any] | None
+    """What the last yield reported: ``processed``, ``total``, ``message``."""
+
+    @property
+    def remaining_s(self) -> float:
+        """Seconds left in this invocation: bound every call to the outside by it."""
+
+    def is_cancelled(self) -> bool:
+        """Ask the database whether somebody wants this run to stop; for long work between yields."""
+
+
+Job = Callable[[Run, JobDatabase], Generator[Progress | Wait, None, dict[str, Any]]]

@@ -1,0 +1,80 @@
+"""Numbered SQL files, each applied once, in order, in a transaction of its own that also records it."""
+
+import hashlib
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+
+from nightshift.database import Database, sql_directory
+from nightshift.errors import NightshiftError
+
+# Any number will do, as long as nobody else in the database locks the same one.
+LOCK = 0x6E69676874  # "night"
+
+EVENT_TABLES = ("events", "metric_events", "funnel_events")
+
+
+class MigrationChanged(NightshiftError):
+    """A migration differs from what was applied"""
+
+
+class MigrationFailed(NightshiftError):
+    """A migration failed; nothing of it took effect"""
+
+
+def migrate(db: Database, *, folders: Sequence[str] = ("platform", "jobs")) -> list[str]:
+    """Apply what is missing of sql/<folder>/NNNN_name.sql; returns the names applied now, like ``jobs/0001_job_runs``.
+
+    Safe to repeat and to run twice at once: each migration is decided and done under one lock.
+    Raises MigrationChanged for a file that is no longer what was applied, MigrationFailed with the database's sentence.
+    """
+    with db.transaction():
+        db.query("lock_migrations", lock=LOCK)
+        db.run_script(
+            "CREATE TABLE IF NOT EXISTS nightshift_migrations ("
+            " name text PRIMARY KEY, checksum text NOT NULL, applied_at timestamptz NOT NULL DEFAULT clock_timestamp())"
+        )
+    files = [path for folder in folders for path in sorted((sql_directory() / folder).glob("[0-9]*.sql"))]
+    return [name for path in files if (name := _apply(db, path))]
+
+
+def create_first_partitions(db: Database, *, today: date, months_ahead: int = 3) -> list[str]:
+    """The current month's partition of each event table and the next ``months_ahead``; returns the names made now.
+
+    Traffic may come at any time after this, the partition job only once a night.
+    """
+    made = []
+    for table in EVENT_TABLES:
+        for ahead in range(months_ahead + 1):
+            year, month = divmod(today.year * 12 + today.month - 1 + ahead, 12)
+            first = date(year, month + 1, 1)
+            if db.query("create_month_partition", parent=table, month=first)[0]["made"]:
+                made.append(f"{table}_{first:%Y_%m}")
+    return made
+
+
+def _apply(db: Database, path: Path) -> str | None:
+    name = f"{path.parent.name}/{path.stem}"
+    script = path.read_text()
+    checksum = hashlib.sha256(script.encode()).hexdigest()
+    with db.transaction():
+        db.query("lock_migrations", lock=LOCK)
+        applied = db.one("applied_migration", name=name)
+        if applied and applied["checksum"] != checksum:
+            raise MigrationChanged(
+                f"Migration {name} was changed after it was applied on {applied['applied_at']:%Y-%m-%d}. "
+                "Put it back as it was and add a new one."
+            )
+        if applied:
+            return None
+        try:
+            db.run_script(script)
+        except Exception as exc:
+            raise MigrationFailed(f"Migration {name} failed: {_sentence(exc)}") from exc
+        db.query("record_migration", name=name, checksum=checksum)
+    return name
+
+
+def _sentence(exc: Exception) -> str:
+    detail = exc.args[0] if exc.args else exc
+    return detail.get("M", str(detail)) if isinstance(detail, dict) else str(detail)

@@ -1,0 +1,49 @@
+"""Messages that say "slice n of this run may start". Losing, repeating or delaying one changes nothing but time."""
+
+import json
+import math
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from nightshift.aws import client
+from nightshift.settings import settings
+
+# SQS delays a message at most this long (seconds); what waits longer stays in due_at until the sweep sends it.
+MAX_DELAY_S = 900
+
+
+class Message(NamedTuple):
+    """``group`` is the team (or "system"): the queue is fair between groups, so no team can starve another."""
+
+    run_id: str
+    slice: int
+    group: str
+    delay_s: float = 0
+
+    @classmethod
+    def of(cls, row: dict[str, Any], delay_s: float = 0) -> "Message":
+        """From a row with id, slice and team_id."""
+        return cls(str(row["id"]), row["slice"], str(row["team_id"] or "system"), delay_s)
+
+    def entry(self) -> dict[str, Any]:
+        # Rounded up: a message that comes a fraction early would be sent on again and again.
+        return {
+            "MessageBody": json.dumps({"run_id": self.run_id, "slice": self.slice}),
+            "MessageGroupId": self.group,
+            "DelaySeconds": min(MAX_DELAY_S, math.ceil(max(0, self.delay_s))),
+        }
+
+
+def send(message: Message) -> None:
+    """Raises botocore's errors; the sweep sends again whatever was not sent here."""
+    client("sqs").send_message(QueueUrl=settings().queue_url, **message.entry())
+
+
+def send_all(messages: Iterable[Message]) -> int:
+    """Send in batches of ten; returns how many SQS refused (the sweep will come back to them)."""
+    refused, pending = 0, list(messages)
+    for start in range(0, len(pending), 10):
+        entries = [{"Id": str(i), **message.entry()} for i, message in enumerate(pending[start : start + 10])]
+        answer = client("sqs").send_message_batch(QueueUrl=settings().queue_url, Entries=entries)
+        refused += len(answer.get("Failed", []))
+    return refused

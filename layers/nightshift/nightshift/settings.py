@@ -1,0 +1,59 @@
+"""What the environment tells a function, read when first asked for, never at import."""
+
+import os
+from dataclasses import dataclass, fields
+from functools import cache
+
+from nightshift.errors import ConfigurationError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """One field per environment variable of the same name in capitals. Times in seconds."""
+
+    database_host: str
+    database_port: int = 5432
+    database_name: str = "nightshift"
+    database_user: str = "nightshift_app"
+    database_password: str = ""
+    # The root certificates that sign the server's: required on AWS. Empty only where the address is this machine.
+    database_ca_file: str = ""
+    queue_url: str = ""
+    jwt_secret_id: str = ""
+    jwks_url: str = ""
+    integrations_key_id: str = ""
+    revenuecat_url: str = "https://api.revenuecat.com/v2"
+    # R, H and the limit of docs/protocol.md.
+    resend_delay_s: float = 120
+    resend_ceiling_s: float = 3600
+    lost_slices_limit: int = 5
+    # A slice's lease outlives its invocation by this much.
+    lease_margin_s: float = 10
+    # A slice stops taking steps this long before Lambda would kill it.
+    slice_reserve_s: float = 30
+    # The most a slice may take, whatever Lambda would allow: hands the queue's turn to others.
+    slice_budget_s: float = 90
+    sweep_batch: int = 500
+
+    @classmethod
+    def from_environment(cls) -> "Settings":
+        """Raises ConfigurationError naming the variable and its value."""
+        values: dict[str, object] = {}
+        for field in fields(cls):
+            name = field.name.upper()
+            text = os.environ.get(name, "")
+            if text == "":
+                continue
+            kind = field.type
+            try:
+                values[field.name] = kind(text) if callable(kind) else text
+            except ValueError as exc:
+                raise ConfigurationError(f"{name} must be a {kind.__name__}, got {text!r}") from exc
+        if "database_host" not in values:
+            raise ConfigurationError("DATABASE_HOST is not set: the address of the Postgres server")
+        return cls(**values)  # type: ignore[arg-type]
+
+
+@cache
+def settings() -> Settings:
+    return Settings.from_environment()

@@ -1,0 +1,1 @@
+SELECT checksum, applied_at FROM nightshift_migrations WHERE name = :name;

@@ -1,0 +1,1 @@
+INSERT INTO nightshift_migrations (name, checksum) VALUES (:name, :checksum);

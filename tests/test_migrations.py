@@ -1,0 +1,81 @@
+import dataclasses
+from datetime import date
+
+import pytest
+
+from nightshift import database, migrations
+from nightshift.database import Database
+from nightshift.migrations import MigrationChanged, MigrationFailed, create_first_partitions, migrate
+
+
+@pytest.fixture
+def empty(superuser: Database, connect, config) -> Database:
+    """A database without tables, and migrations of its own in a folder that the test writes."""
+    superuser.run_script(f"CREATE DATABASE {config.database_name}_empty")
+    db = Database(dataclasses.replace(config, database_name=f"{config.database_name}_empty", database_user="postgres"))
+    yield db
+    db.close()
+    superuser.run_script(f"DROP DATABASE {config.database_name}_empty")
+
+
+def test_everything_applies_once_and_repeats_harmlessly(empty):
+    applied = migrate(empty)
+
+    assert applied[0] == "platform/0001_platform"
+    assert "jobs/0001_job_runs" in applied
+    assert migrate(empty) == []
+
+
+def test_the_first_partitions_cover_this_month_and_the_next_three(empty):
+    migrate(empty)
+
+    made = create_first_partitions(empty, today=date(2026, 11, 30))
+
+    assert [name for name in made if name.startswith("events_")] == [
+        "events_2026_11", "events_2026_12", "events_2027_01", "events_2027_02",
+    ]  # fmt: skip
+    assert len(made) == 12
+    assert create_first_partitions(empty, today=date(2026, 11, 30)) == []
+    empty.run_script(
+        "INSERT INTO events (app_id, message, \"timestamp\") VALUES (gen_random_uuid(), 'x', '2027-02-28 23:59:59Z')"
+    )
+
+
+def test_a_partition_that_was_made_but_not_attached_is_finished(empty):
+    migrate(empty)
+    empty.run_script("CREATE TABLE events_2026_11 (LIKE events INCLUDING ALL)")
+
+    assert "events_2026_11" in create_first_partitions(empty, today=date(2026, 11, 1), months_ahead=0)
+
+
+def test_a_changed_migration_is_told_by_its_checksum(empty, tmp_path, monkeypatch):
+    _migrations(tmp_path, monkeypatch, {"0001_a.sql": "CREATE TABLE a (id int);"})
+    migrate(empty)
+    _migrations(tmp_path, monkeypatch, {"0001_a.sql": "CREATE TABLE a (id bigint);"})
+
+    with pytest.raises(MigrationChanged, match=r"jobs/0001_a was changed after it was applied"):
+        migrate(empty)
+
+
+def test_a_failing_migration_leaves_nothing_and_those_before_it_stay(empty, tmp_path, monkeypatch):
+    files = {"0001_a.sql": "CREATE TABLE a (id int);", "0002_b.sql": "CREATE TABLE b (id int); SELECT 1/0;"}
+    _migrations(tmp_path, monkeypatch, files)
+
+    with pytest.raises(MigrationFailed, match=r"jobs/0002_b failed: division by zero"):
+        migrate(empty)
+
+    tables = empty.run_script("SELECT to_regclass('a')::text, to_regclass('b')::text")
+    assert tables == [["a", None]]
+    _migrations(tmp_path, monkeypatch, files | {"0002_b.sql": "CREATE TABLE b (id int);"})
+    assert migrate(empty) == ["jobs/0002_b"]
+
+
+def _migrations(folder, monkeypatch, files):
+    (folder / "jobs").mkdir(exist_ok=True)
+    for name, text in files.items():
+        (folder / "jobs" / name).write_text(text)
+    queries = database.sql_directory() / "queries"
+    if not (folder / "queries").exists():
+        (folder / "queries").symlink_to(queries)
+    for module in (database, migrations):
+        monkeypatch.setattr(module, "sql_directory", lambda: folder)
