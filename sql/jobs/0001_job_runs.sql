@@ -24,7 +24,9 @@ CREATE TABLE job_runs (
     due_at               timestamptz NOT NULL DEFAULT clock_timestamp(),
     resend_at            timestamptz,                       -- when the sweep repeats a message nobody has claimed
     resends              integer NOT NULL DEFAULT 0,        -- repeats since the last claim; the back-off's exponent
-    cancel_requested_at  timestamptz,
+    last_step_at         timestamptz(3),                    -- the last yield: a run that is leased and silent is stuck
+    cancel_requested_at  timestamptz(3),
+    cancel_requested_by  text,
     lost_slices          integer NOT NULL DEFAULT 0,        -- slices that died in a row without moving the cursor
     failures             integer NOT NULL DEFAULT 0,        -- exceptions in a row without moving the cursor
     waiting_for          text,                              -- why the next slice is due later, in words

@@ -15,7 +15,7 @@ from typing import Any
 import pg8000.native
 from pg8000.exceptions import DatabaseError, InterfaceError
 
-from nightshift.errors import DatabaseBusy, DatabaseGone
+from nightshift.errors import ConfigurationError, DatabaseBusy, DatabaseGone
 from nightshift.settings import Settings, settings
 
 Row = dict[str, Any]
@@ -56,26 +56,25 @@ class Database:
         self.in_transaction = False
         self.statements = 0
 
-    def query(self, name: str, /, **params: Any) -> list[Row]:
+    def query(self, name: str, /, *, again_if_gone: bool = False, **params: Any) -> list[Row]:
         """Run sql/queries/<name>.sql. Dicts go in as JSON text.
 
+        ``again_if_gone`` is for the first statement of an invocation: the environment may have been frozen for an hour
+        and its connection have died unseen. Only for a statement that may take effect twice.
         Raises DatabaseGone when the connection was lost, DatabaseBusy when the statement was rolled back for a
         passing reason, pg8000's DatabaseError for everything else.
         """
         values = {key: json.dumps(value) if isinstance(value, dict) else value for key, value in params.items()}
-        with self._translated_errors():
-            statement = self._prepared.get(name)
-            if statement is None:
-                statement = self._prepared[name] = self._connected().prepare(query_text(name))
-            self.statements += 1
-            rows = statement.run(**values)
-            columns = statement.columns or []
-        names = [column["name"] for column in columns]
-        return [dict(zip(names, row, strict=True)) for row in rows or []]
+        try:
+            return self._run_prepared(name, values)
+        except DatabaseGone:
+            if not again_if_gone:
+                raise
+            return self._run_prepared(name, values)
 
-    def one(self, name: str, /, **params: Any) -> Row | None:
+    def one(self, name: str, /, *, again_if_gone: bool = False, **params: Any) -> Row | None:
         """The first row of ``query``, or None."""
-        rows = self.query(name, **params)
+        rows = self.query(name, again_if_gone=again_if_gone, **params)
         return rows[0] if rows else None
 
     def run_script(self, script: str) -> list[Any]:
@@ -123,6 +122,17 @@ class Database:
             except (InterfaceError, OSError):
                 pass  # it was gone already
 
+    def _run_prepared(self, name: str, values: dict[str, Any]) -> list[Row]:
+        with self._translated_errors():
+            statement = self._prepared.get(name)
+            if statement is None:
+                statement = self._prepared[name] = self._connected().prepare(query_text(name))
+            self.statements += 1
+            rows = statement.run(**values)
+            columns = statement.columns or []
+        names = [column["name"] for column in columns]
+        return [dict(zip(names, row, strict=True)) for row in rows or []]
+
     def _connected(self) -> pg8000.native.Connection:
         if self._connection is None:
             self._connection = _connect(self._config, self._startup_params)
@@ -147,6 +157,10 @@ class Database:
 
 
 def _connect(config: Settings, startup_params: dict[str, str]) -> pg8000.native.Connection:
+    if not config.database_ca_file and config.database_host not in ("127.0.0.1", "localhost", "::1"):
+        raise ConfigurationError(
+            f"DATABASE_CA_FILE is not set: the connection to {config.database_host} would not be verified"
+        )
     return pg8000.native.Connection(
         config.database_user,
         host=config.database_host,

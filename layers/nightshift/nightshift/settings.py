@@ -34,6 +34,8 @@ class Settings:
     # The most a slice may take, whatever Lambda would allow: hands the queue's turn to others.
     slice_budget_s: float = 90
     sweep_batch: int = 500
+    # Folders of sql/ to apply: "jobs" alone where the platform has tables of its own.
+    migration_folders: str = "platform,jobs"
 
     @classmethod
     def from_environment(cls) -> "Settings":

@@ -1,0 +1,247 @@
+"""The HTTP API: parses a request, calls one function, maps the result. The contract is docs/api.md."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
+from aws_lambda_powertools.event_handler.exceptions import NotFoundError
+from aws_lambda_powertools.logging import correlation_paths
+from parsing import (
+    body_of,
+    cursor_of,
+    idempotency_key_of,
+    limit_of,
+    moment_of,
+    one_of,
+    optional_uuid,
+    shown,
+    uuid_of,
+    validated,
+)
+
+from nightshift import __version__, projects, runs
+from nightshift.auth import Principal, authenticate
+from nightshift.catalogue import CATALOGUE, JobType, job_type
+from nightshift.database import Row, database
+from nightshift.errors import DatabaseBusy, DatabaseGone, NotFound, Refused, Unavailable
+from nightshift.log import logger
+from nightshift.settings import settings
+from nightshift.timeline import timeline
+
+app = APIGatewayHttpResolver()
+
+
+@logger.inject_lambda_context(clear_state=True, correlation_id_path=correlation_paths.API_GATEWAY_HTTP)
+def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    return app.resolve(event, context)
+
+
+@app.get("/v1/health")
+def get_health() -> dict[str, Any]:
+    database().query("ping", again_if_gone=True)
+    return {"status": "ok", "version": __version__}
+
+
+@app.get("/v1/auth/whoami")
+def whoami() -> dict[str, Any]:
+    who = _caller()
+    teams = [{"id": team.team_id, "name": team.name, "slug": team.slug} for team in who.teams.values()]
+    if who.kind == "api_key":
+        return {"type": "api_key", "key_type": who.key_type, "team": teams[0], "permissions": list(who.permissions)}
+    return {
+        "type": "user",
+        "email": who.email,
+        "teams": [team | {"role": who.teams[team["id"]].role} for team in teams],
+    }
+
+
+@app.get("/v1/projects")
+def list_projects() -> dict[str, Any]:
+    who, team_id = _caller(), optional_uuid("team_id", _query("team_id"))
+    if team_id:
+        who.require(team_id, "jobs:read")
+    teams = [team_id] if team_id else who.managed_teams("jobs:read")
+    return {"projects": projects.list_projects(teams, db=database())}
+
+
+@app.get("/v1/projects/<project_id>")
+def get_project(project_id: str) -> dict[str, Any]:
+    who, project_id = _caller(), uuid_of("project_id", project_id)
+    project = projects.get_project(project_id, db=database())
+    if project["team_id"] not in who.teams:
+        raise NotFound("Project not found")
+    who.require(project["team_id"], "jobs:read")
+    return projects.with_apps(project, db=database())
+
+
+@app.get("/v1/job-types")
+def list_job_types() -> dict[str, Any]:
+    _caller()
+    return {
+        "job_types": [
+            {
+                "job_type": known.name,
+                "label": known.label,
+                "description": known.description,
+                "params": known.params_model().model_json_schema(),
+            }
+            for known in CATALOGUE.values()
+            if known.scope == "project"
+        ]
+    }
+
+
+@app.get("/v1/teams/<team_id>/jobs")
+def list_runs(team_id: str) -> dict[str, Any]:
+    who, team_id, now = _caller(), uuid_of("team_id", team_id), datetime.now(UTC)
+    who.require(team_id, "jobs:read")
+    before_created_at, before_id = cursor_of(_query("cursor"))
+    wanted = _query("job_type")
+    page = runs.list_page(
+        team_id=team_id,
+        job_type=job_type(wanted).name if wanted is not None else None,
+        status=one_of("status", _query("status"), runs.STATUSES),
+        project_id=optional_uuid("project_id", _query("project_id")),
+        since=moment_of("since", _query("since"), now=now),
+        until=moment_of("until", _query("until"), now=now),
+        before_created_at=before_created_at,
+        before_id=before_id,
+        limit=limit_of(_query("limit")),
+        db=database(),
+    )
+    return {"job_runs": [runs.as_json(row) for row in page.rows], "cursor": page.cursor, "has_more": page.has_more}
+
+
+@app.post("/v1/teams/<team_id>/jobs/trigger")
+def trigger(team_id: str) -> Response[str]:
+    from bodies import TriggerBody
+
+    who, team_id = _caller(), uuid_of("team_id", team_id)
+    who.require(team_id, "jobs:write")
+    body = body_of(app.current_event.decoded_body)
+    wanted = _project_job_type(body.get("job_type"))
+    if body.get("project_id") is None:
+        raise Refused("project_id is required for project-scoped jobs")
+    request = validated(TriggerBody, body)
+    row = runs.create(
+        runs.Trigger(
+            job_type=wanted,
+            team_id=team_id,
+            project_id=(project_id := uuid_of("project_id", request.project_id)),
+            triggered_by=who.triggered_by,
+            params=_params(wanted, request.params or {}, project_id=project_id),
+            notify=bool(request.notify),
+            idempotency_key=idempotency_key_of(app.current_event.headers),
+        ),
+        db=database(),
+        settings=settings(),
+    )
+    return _json(201, {"job_run": runs.as_json(row)})
+
+
+@app.get("/v1/jobs/<run_id>")
+def get_run(run_id: str) -> dict[str, Any]:
+    return {"job_run": runs.as_json(_run(_caller(), run_id, "jobs:read"))}
+
+
+@app.get("/v1/jobs/<run_id>/timeline")
+def get_timeline(run_id: str) -> dict[str, Any]:
+    run = _run(_caller(), run_id, "jobs:read")
+    return timeline(run, db=database(), lost_slices_limit=settings().lost_slices_limit)
+
+
+@app.post("/v1/jobs/<run_id>/cancel")
+def cancel(run_id: str) -> dict[str, Any]:
+    who = _caller()
+    runs.cancel(_run(who, run_id, "jobs:write"), requested_by=who.triggered_by, db=database())
+    return {"cancelled": True}
+
+
+@app.post("/v1/jobs/<run_id>/rerun")
+def rerun(run_id: str) -> Response[str]:
+    from bodies import RerunBody
+
+    who = _caller()
+    old = _run(who, run_id, "jobs:write")
+    request = validated(RerunBody, body_of(app.current_event.decoded_body))
+    if old["status"] in runs.LIVE:
+        raise Refused(f'Cannot rerun a job with status "{old["status"]}"')
+    wanted, project_id = _project_job_type(old["job_type"]), str(old["project_id"])
+    row = runs.create(
+        runs.Trigger(
+            job_type=wanted,
+            team_id=str(old["team_id"]),
+            project_id=project_id,
+            triggered_by=who.triggered_by,
+            params=_params(wanted, old["params"], project_id=project_id),
+            notify=old["notify"],
+            idempotency_key=idempotency_key_of(app.current_event.headers),
+            rerun_of=old,
+            from_cursor=request.from_ == "cursor",
+        ),
+        db=database(),
+        settings=settings(),
+    )
+    return _json(201, {"job_run": runs.as_json(row)})
+
+
+@app.not_found
+def not_found(_: NotFoundError) -> Response[str]:
+    return _json(404, {"error": f"No such endpoint: {app.current_event.http_method} {app.current_event.path}"})
+
+
+@app.exception_handler(Refused)
+def refused(exc: Refused) -> Response[str]:
+    return _json(exc.status, {"error": str(exc)} | exc.extra)
+
+
+@app.exception_handler([DatabaseGone, DatabaseBusy])
+def unavailable(exc: Exception) -> Response[str]:
+    logger.warning(f"No database: {exc}", action="database_unavailable")
+    return refused(Unavailable())
+
+
+@app.exception_handler(Exception)
+def unexpected(exc: Exception) -> Response[str]:
+    logger.exception("Unexpected error", action="api_error")
+    return _json(500, {"error": "Something went wrong on our side", "request_id": app.lambda_context.aws_request_id})
+
+
+def _caller() -> Principal:
+    headers = {name.lower(): value for name, value in app.current_event.headers.items()}
+    return authenticate(headers.get("authorization"), db=database(), settings=settings())
+
+
+def _run(who: Principal, run_id: str, permission: str) -> Row:
+    """The run, if it is the caller's to see: another team's is not found, a member's own is forbidden."""
+    row = database().one("get_run", run_id=uuid_of("run_id", run_id))
+    if row is None or str(row["team_id"]) not in who.teams:
+        raise NotFound
+    who.require(str(row["team_id"]), permission)
+    return row
+
+
+def _project_job_type(name: object) -> JobType:
+    wanted = job_type(name)
+    if wanted.scope == "system":
+        raise Refused(f'Cannot trigger system job "{wanted.name}" via API')
+    return wanted
+
+
+def _params(wanted: JobType, params: dict[str, Any], *, project_id: str) -> dict[str, Any]:
+    """The params the run is stored with. A project in them may only repeat the run's own: it must not reach further."""
+    params = dict(params)
+    named = params.pop("project_id", project_id)
+    if named != project_id:
+        raise Refused(f"params.project_id must be the run's own project {project_id}, got {shown(named)}")
+    model = validated(wanted.params_model(), params, prefix="params")
+    return {"project_id": project_id} | model.model_dump(mode="json")
+
+
+def _query(name: str) -> str | None:
+    return app.current_event.query_string_parameters.get(name)
+
+
+def _json(status: int, body: dict[str, Any]) -> Response[str]:
+    return Response(status_code=status, content_type="application/json", body=json.dumps(body))

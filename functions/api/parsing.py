@@ -1,0 +1,126 @@
+"""Values out of a request, each with an error that names the field and what it got."""
+
+import json
+import re
+import uuid
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from nightshift.errors import Refused
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel, ValidationError
+
+DEFAULT_LIMIT, MAX_LIMIT = 50, 200
+MAX_IDEMPOTENCY_KEY = 255
+UNITS = {"m": "minutes", "h": "hours", "d": "days"}
+
+
+def uuid_of(field: str, value: object) -> str:
+    """The id in its canonical spelling."""
+    try:
+        if isinstance(value, str) and len(value) == 36:
+            return str(uuid.UUID(value))
+    except ValueError:
+        pass
+    raise Refused(f"{field} must be a UUID, got {shown(value)}")
+
+
+def optional_uuid(field: str, value: object) -> str | None:
+    return None if value is None else uuid_of(field, value)
+
+
+def one_of(field: str, value: str | None, choices: tuple[str, ...]) -> str | None:
+    if value is None or value in choices:
+        return value
+    raise Refused(f"{field} must be one of {', '.join(choices)}, got {shown(value)}")
+
+
+def limit_of(value: str | None) -> int:
+    if value is None:
+        return DEFAULT_LIMIT
+    if re.fullmatch(r"[0-9]{1,4}", value, re.ASCII) and 1 <= int(value) <= MAX_LIMIT:
+        return int(value)
+    raise Refused(f"limit must be a whole number from 1 to {MAX_LIMIT}, got {shown(value)}")
+
+
+def moment_of(field: str, value: str | None, *, now: datetime) -> datetime | None:
+    """ISO 8601 (UTC where it names no zone), or relative to now: ``30m``, ``1h``, ``7d``."""
+    if value is None:
+        return None
+    try:
+        if relative := re.fullmatch(r"([0-9]{1,6})([mhd])", value, re.ASCII):
+            return now - timedelta(**{UNITS[relative[2]]: int(relative[1])})
+        # A "+" of a zone that the client did not encode arrives as a space.
+        moment = datetime.fromisoformat(re.sub(r" (?=\d\d:?\d\d$)", "+", value))
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise Refused(f"{field} must be ISO 8601 or relative like 30m, 1h, 7d, got {shown(value)}") from None
+
+
+def cursor_of(value: str | None) -> tuple[datetime, str] | tuple[None, None]:
+    """``<created_at>|<id>``, as the list gave it out."""
+    if value is None:
+        return None, None
+    created_at, _, run_id = value.partition("|")
+    try:
+        moment = datetime.fromisoformat(created_at)
+        if moment.tzinfo is None or moment.microsecond % 1000:
+            raise ValueError("not a cursor of ours")
+        return moment.astimezone(UTC), uuid_of("cursor", run_id)
+    except (ValueError, OverflowError, Refused):
+        raise Refused(f"cursor must be one that a list returned, got {shown(value)}") from None
+
+
+def body_of(text: str | None) -> dict[str, Any]:
+    """The JSON object in the body; an empty body is an empty object."""
+    if text is None or not text.strip():
+        return {}
+    try:
+        body = json.loads(text, parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        raise Refused(f"The body must be JSON, got {shown(text)}") from None
+    if not isinstance(body, dict):
+        raise Refused(f"The body must be a JSON object, got {shown(body)}")
+    if "\\u0000" in text:
+        raise Refused("The body must not contain NUL characters (\\u0000)")
+    return body
+
+
+def validated(model: "type[BaseModel]", value: object, *, prefix: str = "") -> "BaseModel":
+    """Raises Refused with the first field that is wrong."""
+    from pydantic import ValidationError
+
+    try:
+        return model.model_validate(value)
+    except ValidationError as exc:
+        raise Refused(_sentence(exc, prefix)) from None
+
+
+def idempotency_key_of(headers: Mapping[str, str]) -> str | None:
+    value = next((v for k, v in headers.items() if k.lower() == "idempotency-key"), None)
+    if value is None or (0 < len(value) <= MAX_IDEMPOTENCY_KEY and value.isprintable()):
+        return value
+    raise Refused(f"Idempotency-Key must be 1 to {MAX_IDEMPOTENCY_KEY} printable characters, got {shown(value)}")
+
+
+def shown(value: object) -> str:
+    """The value as it goes into a sentence: JSON, cut where it is long."""
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= 80 else text[:77] + "…"
+
+
+def _sentence(exc: "ValidationError", prefix: str) -> str:
+    first = exc.errors(include_url=False)[0]
+    field = ".".join(str(part) for part in (*filter(None, [prefix]), *first["loc"])) or "body"
+    if first["type"] == "missing":
+        return f"{field} is required"
+    if first["type"] == "extra_forbidden":
+        return f"{field} is not a known field, got {shown(first['input'])}"
+    reason = first["msg"][0].lower() + first["msg"][1:]
+    return f"{field}: {reason}, got {shown(first['input'])}"
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(name)  # NaN and Infinity are Python's, not JSON's

@@ -1,0 +1,49 @@
+"""Brings the database to this release's schema: a CloudFormation custom resource, or invoked by hand."""
+
+import json
+import urllib.request
+from datetime import UTC, datetime
+from typing import Any
+
+from nightshift.database import database
+from nightshift.log import logger
+from nightshift.migrations import create_first_partitions, migrate
+from nightshift.settings import settings
+
+
+@logger.inject_lambda_context(clear_state=True)
+def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Plain invocation returns what was applied; CloudFormation is answered at its ResponseURL, failures too."""
+    if "ResponseURL" not in event:
+        return _bring_up_to_date()
+    try:
+        if event["RequestType"] != "Delete":  # removing the stack keeps the data
+            _bring_up_to_date()
+        _respond(event, context, "SUCCESS", "Up to date")
+    except Exception as exc:
+        logger.exception("Migration failed", action="migration_failed")
+        _respond(event, context, "FAILED", str(exc))
+    return {}
+
+
+def _bring_up_to_date() -> dict[str, Any]:
+    applied = migrate(database(), folders=settings().migration_folders.split(","))
+    partitions = create_first_partitions(database(), today=datetime.now(UTC).date())
+    logger.info("Database is up to date", action="migrated", applied=applied, partitions=partitions)
+    return {"applied": applied, "partitions": partitions}
+
+
+def _respond(event: dict[str, Any], context: Any, status: str, reason: str) -> None:
+    # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/crpg-ref-responses.html
+    body = {
+        "Status": status,
+        "Reason": reason[:1000],
+        "PhysicalResourceId": "nightshift-migrations",
+        "StackId": event["StackId"],
+        "RequestId": event["RequestId"],
+        "LogicalResourceId": event["LogicalResourceId"],
+    }
+    request = urllib.request.Request(  # noqa: S310 - CloudFormation's own presigned address
+        event["ResponseURL"], data=json.dumps(body).encode(), method="PUT", headers={"Content-Type": ""}
+    )
+    urllib.request.urlopen(request, timeout=10).close()  # noqa: S310

@@ -1,0 +1,167 @@
+"""A message comes in; one slice of a run is claimed, worked and ended. Jobs know nothing of any of this."""
+
+import contextlib
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from nightshift import queue
+from nightshift.catalogue import CATALOGUE
+from nightshift.database import Database
+from nightshift.errors import DatabaseBusy, DatabaseGone, JobError, NightshiftError
+from nightshift.job import Progress, Retry, Wait
+from nightshift.log import logger
+from nightshift.queue import Message
+from nightshift.settings import Settings
+from nightshift.slices import CancelRequested, Slice, SliceLost
+
+Steps = Generator[Progress | Wait, None, dict[str, Any] | None]
+
+
+@dataclass(frozen=True)
+class Done:
+    """The job returned."""
+
+    result: object
+
+
+# What the database rolled back for a passing reason is not the job's failure: these come before its own policy.
+BUSY_RETRY = Retry(attempts=5, delay_s=2)
+
+# An error is read by people, in a mail and on a page.
+MAX_ERROR_LENGTH = 2000
+
+
+def work(
+    run_id: str,
+    number: int,
+    *,
+    db: Database,
+    settings: Settings,
+    remaining_s: Callable[[], float],
+    request_id: str,
+) -> None:
+    """Claim slice ``number`` of the run and work it as far as time allows.
+
+    ``remaining_s`` tells the seconds until Lambda ends the invocation. Raises DatabaseGone only while nothing was
+    claimed: then the queue delivers the message again. Afterwards a lost connection abandons the slice, and the sweep
+    goes on from the last commit.
+    """
+    row = db.one(
+        "claim_slice",
+        again_if_gone=True,
+        run_id=run_id,
+        slice=number,
+        lease_s=remaining_s() + settings.lease_margin_s,
+        request_id=request_id,
+    )
+    if row is None:
+        logger.info("Dropped a message that nobody waits for", action="message_dropped", run_id=run_id, slice=number)
+        return
+    if row["early_s"] > 0:
+        _send(Message.of(row, row["early_s"]))
+        return
+    logger.append_keys(run_id=run_id, slice=number, job_type=row["job_type"], team_id=row["team_id"])
+    job_type = CATALOGUE[row["job_type"]]
+    current = Slice(row, job_type=job_type, db=db, settings=settings, remaining_s=remaining_s)
+    try:
+        following = _work_claimed(current)
+    except SliceLost:
+        logger.warning("Lost the slice to another owner", action="slice_lost")
+        return
+    except (DatabaseGone, DatabaseBusy) as exc:
+        db.close()
+        logger.warning(f"Abandoned the slice: {exc}", action="slice_abandoned")
+        return
+    finally:
+        db.rollback()  # nothing of a slice that is over may linger in the next invocation's transaction
+    if following:
+        _send(following)
+
+
+def _work_claimed(current: Slice) -> Message | None:
+    """Work the slice and end it; returns the message for the next one, if it is to be sent now."""
+    try:
+        with _steps(current) as steps:
+            return _take(steps, current)
+    except CancelRequested:
+        current.rollback()
+        current.cancel()
+        logger.info("Run cancelled", action="run_cancelled")
+        return None
+
+
+def _take(steps: Steps, current: Slice) -> Message | None:
+    try:
+        while True:
+            match _next(steps):
+                case Progress() as step:
+                    current.save(step)
+                    if current.is_out_of_time:
+                        return current.hand_over("continued", cursor=current.cursor)
+                case Wait() as wait:
+                    return current.hand_over("waiting", cursor=wait.cursor, wait_s=wait.seconds, reason=wait.why)
+                case Done(result=dict() | None as result):
+                    current.complete(result)
+                    logger.info("Run completed", action="run_completed")
+                    return None
+                case other:
+                    raise JobError(f"A job yields Progress or Wait and returns a dict, got {other!r}")
+    except (SliceLost, CancelRequested, DatabaseGone):
+        raise
+    except Exception as exc:
+        return _after_exception(current, exc)
+
+
+def _next(steps: Steps) -> object:
+    try:
+        return next(steps)
+    except StopIteration as done:
+        return Done(done.value)
+
+
+@contextlib.contextmanager
+def _steps(current: Slice) -> Iterator[Steps]:
+    """The job's generator; closed afterwards, so that its ``finally`` blocks run."""
+
+    def start() -> Steps:
+        # Inside the generator, so that a type this release does not know fails its run like any other exception.
+        return (yield from current.job_type.handler()(current, current))
+
+    steps = start()
+    try:
+        yield steps
+    finally:
+        with contextlib.suppress(RuntimeError):  # a job that yields while it is being closed
+            steps.close()
+
+
+def _after_exception(current: Slice, exc: Exception) -> Message | None:
+    """Roll the step back; go on after a while if a policy says so, else the run has failed."""
+    current.rollback()
+    failure = current.failures + 1
+    error = str(exc) if isinstance(exc, NightshiftError) else f"{type(exc).__name__}: {exc}"
+    error = error.replace("\x00", "")[:MAX_ERROR_LENGTH]
+    match exc:
+        case JobError():
+            retry = Retry()
+        case DatabaseBusy():
+            retry = BUSY_RETRY
+        case _:
+            retry = current.job_type.retry
+    delay_s = retry.delay_before(failure)
+    if delay_s is None:
+        logger.error(f"Run failed: {error}", action="run_failed", exc_info=exc)
+        current.fail(error)
+        return None
+    logger.warning(f"Retry {failure} of {retry.attempts} in {delay_s:.0f} s: {error}", action="slice_retried")
+    reason = f"retry {failure} of {retry.attempts} after: {error}"
+    return current.hand_over("retrying", cursor=current.cursor, wait_s=delay_s, reason=reason, failed=True)
+
+
+def _send(message: Message) -> None:
+    """Losing this message costs time, not the run: the sweep sends it again."""
+    try:
+        queue.send(message)
+    except Exception as exc:
+        logger.warning(f"Could not send the next slice's message: {exc}", action="send_failed")

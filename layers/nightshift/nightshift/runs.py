@@ -1,0 +1,164 @@
+"""Runs as the outside sees them: made, listed, looked at, cancelled, run again."""
+
+import hashlib
+import json
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from pg8000.exceptions import DatabaseError
+
+from nightshift import queue
+from nightshift.catalogue import JobType
+from nightshift.database import Database, Row
+from nightshift.errors import Conflict, NotFound, Refused, Unprocessable
+from nightshift.log import logger
+from nightshift.queue import Message
+from nightshift.settings import Settings
+
+STATUSES = ("pending", "running", "completed", "failed", "cancelled")
+LIVE = ("pending", "running")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trigger:
+    """A wish for a run of a project's job type. ``params`` are validated and hold ``project_id``."""
+
+    job_type: JobType
+    team_id: str
+    project_id: str
+    triggered_by: str
+    params: dict[str, Any]
+    notify: bool = False
+    idempotency_key: str | None = None
+    rerun_of: Row | None = None
+    from_cursor: bool = False
+    """A rerun that goes on from where the old run's checkpoint stands."""
+
+
+def create(trigger: Trigger, *, db: Database, settings: Settings) -> Row:
+    """Insert the run and send its first message; returns its row, or that of the run which the same key made before.
+
+    Raises NotFound (project), Conflict with ``existing_run_id``, Unprocessable for a key that came with another body.
+    A message that cannot be sent is no error: the sweep sends it.
+    """
+    run_id = str(uuid.uuid4())
+    key, request_hash = _idempotency(trigger)
+    old = trigger.rerun_of if trigger.from_cursor else None
+    values = {
+        "id": run_id,
+        "job_type": trigger.job_type.name,
+        "team_id": trigger.team_id,
+        "project_id": trigger.project_id,
+        "triggered_by": trigger.triggered_by,
+        "params": trigger.params,
+        "notify": trigger.notify,
+        "cursor": old["cursor"] if old else None,
+        "cursor_version": old["cursor_version"] if old else None,
+        "progress": old["progress"] if old else None,
+        "rerun_of": trigger.rerun_of["id"] if trigger.rerun_of else None,
+        "idempotency_key": key,
+        "request_hash": request_hash,
+        "resend_delay_s": settings.resend_delay_s,
+    }
+    row = _insert(values, db=db)
+    if row is None:
+        raise NotFound("Project not found")
+    if str(row["id"]) == run_id:
+        _send_first(row)
+        return row
+    if key is None or row["idempotency_key"] != key:
+        raise Conflict(existing_run_id=str(row["id"]))
+    if row["request_hash"] != request_hash:
+        raise Unprocessable(f"Idempotency-Key {trigger.idempotency_key!r} was used before with another request")
+    return row
+
+
+@dataclass(frozen=True)
+class Page:
+    rows: list[Row]
+    cursor: str | None
+    has_more: bool
+
+
+def list_page(*, limit: int, db: Database, **filters: Any) -> Page:
+    """A team's runs, newest first; ``filters`` are the parameters of sql/queries/list_runs.sql.
+
+    Raises NotFound for a project that is not this team's.
+    """
+    rows = db.query("list_runs", limit=limit + 1, **filters)
+    if not rows and filters["project_id"]:
+        project = db.one("get_project", project_id=filters["project_id"])
+        if project is None or str(project["team_id"]) != filters["team_id"]:
+            raise NotFound("Project not found")
+    page, has_more = rows[:limit], len(rows) > limit
+    cursor = f"{timestamp(page[-1]['created_at'])}|{page[-1]['id']}" if has_more else None
+    return Page(page, cursor, has_more)
+
+
+def cancel(row: Row, *, requested_by: str, db: Database) -> None:
+    """End the run, or ask the worker that holds it to. Raises Refused when it is over."""
+    if db.one("cancel_run", run_id=row["id"], requested_by=requested_by) is None:
+        now = db.one("get_run", run_id=row["id"])
+        raise Refused(f'Cannot cancel a job with status "{now["status"] if now else "deleted"}"')
+    logger.info("Cancel accepted", action="cancel_accepted", run_id=str(row["id"]))
+
+
+def as_json(row: Row) -> dict[str, Any]:
+    """The ``job_run`` of the HTTP contract."""
+    return {
+        "id": str(row["id"]),
+        "job_type": row["job_type"],
+        "status": row["status"],
+        "team_id": row["team_id"] and str(row["team_id"]),
+        "project_id": row["project_id"] and str(row["project_id"]),
+        "triggered_by": row["triggered_by"],
+        "params": row["params"],
+        "progress": row["progress"],
+        "result": row["result"],
+        "error": row["error"],
+        "notify": row["notify"],
+        "started_at": timestamp(row["started_at"]),
+        "completed_at": timestamp(row["completed_at"]),
+        "created_at": timestamp(row["created_at"]),
+    }
+
+
+def timestamp(moment: datetime | None) -> str | None:
+    """ISO 8601 in UTC with milliseconds and Z."""
+    return moment and moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _insert(values: dict[str, Any], *, db: Database) -> Row | None:
+    """One statement; two more when an idempotency key is racing with itself or has outlived its day."""
+    for attempt in range(3):
+        try:
+            return db.one("insert_run", **values)
+        except DatabaseError as exc:
+            raced = exc.args[0].get("n") == "job_runs_idempotency"
+            if not raced or attempt == 2:
+                raise
+        db.query("forget_idempotency_key", idempotency_key=values["idempotency_key"])
+    raise AssertionError("unreachable")
+
+
+def _send_first(row: Row) -> None:
+    try:
+        queue.send(Message.of(row))
+    except Exception as exc:
+        logger.warning(f"Could not send the first message: {exc}", action="send_failed", run_id=str(row["id"]))
+    logger.info("Run created", action="run_created", run_id=str(row["id"]), job_type=row["job_type"])
+
+
+def _idempotency(trigger: Trigger) -> tuple[bytes | None, bytes | None]:
+    if trigger.idempotency_key is None:
+        return None, None
+    rerun = {"of": str(trigger.rerun_of["id"]), "from_cursor": trigger.from_cursor} if trigger.rerun_of else None
+    request = [trigger.job_type.name, trigger.project_id, trigger.params, trigger.notify, rerun]
+    scope = [trigger.triggered_by, trigger.team_id, trigger.idempotency_key]
+    return _digest(scope), _digest(request)
+
+
+def _digest(value: object) -> bytes:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).digest()

@@ -1,0 +1,139 @@
+"""One claimed slice: the statements of docs/protocol.md that a worker may issue, each fenced by the slice's number."""
+
+from collections.abc import Callable
+from typing import Any
+
+from nightshift.catalogue import JobType
+from nightshift.database import Database, Row
+from nightshift.errors import NightshiftError
+from nightshift.job import Cursor, Progress
+from nightshift.queue import MAX_DELAY_S, Message
+from nightshift.settings import Settings
+
+# Kept back from what a job may spend: its last step still has to be committed.
+COMMIT_RESERVE_S = 5
+
+
+class SliceLost(NightshiftError):
+    """Somebody else owns the run now; this worker changes nothing any more"""
+
+
+class CancelRequested(NightshiftError):
+    """Somebody asked for the run to be cancelled"""
+
+
+class Slice:
+    """The run as its job sees it (``nightshift.job.Run``) and the database of its steps (``JobDatabase``)."""
+
+    def __init__(
+        self, row: Row, *, job_type: JobType, db: Database, settings: Settings, remaining_s: Callable[[], float]
+    ):
+        self.id = str(row["id"])
+        self.number: int = row["slice"]
+        self.job_type = job_type
+        self.team_id = row["team_id"] and str(row["team_id"])
+        self.project_id = row["project_id"] and str(row["project_id"])
+        self.params: dict[str, Any] = row["params"]
+        self.progress: dict[str, Any] | None = row["progress"]
+        self.cursor: Cursor = row["cursor"] if row["cursor_version"] == job_type.version else None
+        self.failures: int = row["failures"]
+        self._db = db
+        self._settings = settings
+        self._remaining_s = remaining_s
+        self._budget_ends_at_s = max(remaining_s() - settings.slice_budget_s, settings.slice_reserve_s)
+
+    @property
+    def remaining_s(self) -> float:
+        return max(0.0, self._remaining_s() - COMMIT_RESERVE_S)
+
+    @property
+    def is_out_of_time(self) -> bool:
+        return self._remaining_s() <= self._budget_ends_at_s
+
+    def is_cancelled(self) -> bool:
+        rows = self._db.query("is_cancelled", run_id=self.id, slice=self.number)
+        return not rows or rows[0]["cancelled"]
+
+    def read(self, query: str, /, **params: Any) -> list[Row]:
+        return self._db.query(query, **params)
+
+    def write(self, query: str, /, **params: Any) -> list[Row]:
+        if not self._db.in_transaction:
+            self._db.begin()
+        return self._db.query(query, **params)
+
+    def save(self, step: Progress) -> None:
+        """Commit the step with its cursor and progress.
+
+        Raises SliceLost when the run is no longer ours (nothing of the step is kept), CancelRequested after the commit
+        when somebody asked for it, DatabaseGone when nobody knows whether the commit took effect.
+        """
+        progress = step.as_json()
+        rows = self._fenced("save_progress", cursor=step.cursor, progress=progress)
+        if self._db.in_transaction:
+            self._db.commit()
+        self.cursor, self.progress, self.failures = step.cursor, progress, rows[0]["failures"]
+        if rows[0]["cancel_requested"]:
+            raise CancelRequested
+
+    def hand_over(
+        self,
+        outcome: str,
+        *,
+        cursor: Cursor,
+        wait_s: float = 0,
+        reason: str | None = None,
+        failed: bool = False,
+    ) -> Message | None:
+        """End the slice, so that the next number may start in ``wait_s`` seconds; returns the message to send, if any.
+
+        Raises CancelRequested (nothing is kept) or SliceLost.
+        """
+        row = self._unless_cancelled(
+            "end_slice",
+            cursor=cursor,
+            wait_s=max(0.0, wait_s),
+            outcome=outcome,
+            reason=reason,
+            waiting_for=reason,
+            failed=failed,
+            max_delay_s=MAX_DELAY_S,
+            resend_delay_s=self._settings.resend_delay_s,
+        )
+        return Message.of(row, wait_s) if wait_s <= MAX_DELAY_S else None
+
+    def complete(self, result: dict[str, Any] | None) -> None:
+        """Raises CancelRequested (nothing of the last step is kept) or SliceLost."""
+        self._unless_cancelled("end_run", status="completed", result=result or {}, error=None)
+
+    def fail(self, error: str) -> None:
+        """Raises CancelRequested or SliceLost."""
+        self._unless_cancelled("end_run", status="failed", result=None, error=error)
+
+    def cancel(self) -> None:
+        """Raises SliceLost."""
+        self._fenced("end_run", status="cancelled", result=None, error=None)
+
+    def rollback(self) -> None:
+        """Forget what the job wrote since its last yield."""
+        self._db.rollback()
+
+    def _unless_cancelled(self, query: str, **params: Any) -> Row:
+        # Both refuse a row with a cancel request. Whether it was that or a lost fence, the ending as cancelled tells:
+        # it is fenced too, and finds no row when the slice is lost.
+        try:
+            rows = self._fenced(query, **params)
+        except SliceLost as exc:
+            raise CancelRequested from exc
+        if self._db.in_transaction:
+            self._db.commit()
+        return rows[0]
+
+    def _fenced(self, query: str, **params: Any) -> list[Row]:
+        if "cursor" in params:
+            params["cursor_version"] = self.job_type.version
+        rows = self._db.query(query, run_id=self.id, slice=self.number, **params)
+        if not rows:
+            self._db.rollback()
+            raise SliceLost
+        return rows

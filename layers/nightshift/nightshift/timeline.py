@@ -1,0 +1,49 @@
+"""Why is it not moving? What a run did slice by slice, and the one sentence that says what it is doing now."""
+
+from datetime import datetime
+from typing import Any
+
+from nightshift.database import Database, Row
+from nightshift.runs import LIVE, timestamp
+
+
+def timeline(run: Row, *, db: Database, lost_slices_limit: int) -> dict[str, Any]:
+    """``{"state", "why", "since", "until", "cancel_requested_at", "cancel_requested_by", "timeline": [...]}``."""
+    slices = db.query("list_slices", run_id=run["id"])
+    state, why, since, until = explain(run, lost_slices_limit=lost_slices_limit)
+    return {
+        "state": state,
+        "why": why,
+        "since": timestamp(since),
+        "until": timestamp(until),
+        "cancel_requested_at": timestamp(run["cancel_requested_at"]),
+        "cancel_requested_by": run["cancel_requested_by"],
+        "rerun_of": run["rerun_of"] and str(run["rerun_of"]),
+        "timeline": [
+            {
+                **entry,
+                "started_at": timestamp(entry["started_at"]),
+                "ended_at": timestamp(entry["ended_at"]),
+            }
+            for entry in slices
+        ],
+    }
+
+
+def explain(run: Row, *, lost_slices_limit: int) -> tuple[str, str, datetime | None, datetime | None]:
+    """State, sentence, since when and until when, from a row that carries the database's ``now``."""
+    now, lease, due = run["now"], run["lease_expires_at"], run["due_at"]
+    lost = f"lost slice {run['lost_slices']} of {lost_slices_limit}"
+    if run["status"] not in LIVE:
+        return "ended", f"It is {run['status']}", run["completed_at"], None
+    if lease and run["cancel_requested_at"]:
+        return "cancelling", "It will stop at its next step", run["cancel_requested_at"], None
+    if lease and lease <= now:
+        return "recovering", "Its worker stopped answering; another one will take over within a minute", lease, None
+    if lease:
+        return "running", "It is running since its last step", run["last_step_at"] or run["started_at"], None
+    if due > now and run["waiting_for"]:
+        return "waiting", f"It waits for {run['waiting_for']}", None, due
+    if run["lost_slices"]:
+        return "recovering", f"Its worker died ({lost}); it will go on from its last step", due, None
+    return "queued", "It waits for a free worker", due, None

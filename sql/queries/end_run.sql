@@ -1,0 +1,18 @@
+-- The worker's ending: completed, failed, or cancelled. A cancel that was accepted is honoured: the other two find no
+-- row then, and the worker ends the run as cancelled. No row for that either: the slice is lost.
+WITH ended AS (
+    UPDATE job_runs
+    SET status = CAST(:status AS text), result = CAST(:result AS jsonb), error = CAST(:error AS text),
+        progress = CASE WHEN CAST(:status AS text) = 'completed'
+                        THEN jsonb_set(progress, '{processed}', progress->'total') ELSE progress END,
+        completed_at = clock_timestamp(), lease_expires_at = NULL, resend_at = NULL, waiting_for = NULL
+    WHERE id = CAST(:run_id AS uuid) AND slice = CAST(:slice AS integer) AND status IN ('pending', 'running')
+      AND (cancel_requested_at IS NULL OR CAST(:status AS text) = 'cancelled')
+    RETURNING id, slice, status, error, progress
+), closed AS (
+    UPDATE job_slices AS done
+    SET ended_at = clock_timestamp(), outcome = ended.status, reason = ended.error,
+        processed = CAST(ended.progress->>'processed' AS bigint)
+    FROM ended WHERE done.run_id = ended.id AND done.slice = ended.slice
+)
+SELECT id FROM ended;

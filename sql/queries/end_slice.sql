@@ -1,0 +1,27 @@
+-- The slice hands over to the next number. resend_at is when the sweep repeats the message, should it get lost; for a
+-- wait longer than SQS can delay a message, the sweep sends the only one. No row: a cancel was asked for, or the slice
+-- is lost.
+WITH at AS MATERIALIZED (SELECT clock_timestamp() AS time, make_interval(secs => CAST(:wait_s AS float8)) AS wait),
+handed_over AS (
+    UPDATE job_runs AS run
+    SET slice = slice + 1, lease_expires_at = NULL, resends = 0,
+        due_at = at.time + at.wait,
+        resend_at = at.time + at.wait + make_interval(
+            secs => CASE WHEN CAST(:wait_s AS float8) > CAST(:max_delay_s AS float8) THEN 0
+                         ELSE CAST(:resend_delay_s AS float8) END),
+        waiting_for = CAST(:waiting_for AS text),
+        lost_slices = CASE WHEN cursor IS DISTINCT FROM CAST(:cursor AS jsonb) THEN 0 ELSE lost_slices END,
+        failures = CASE WHEN CAST(:failed AS boolean) THEN failures + 1
+                        WHEN cursor IS DISTINCT FROM CAST(:cursor AS jsonb) THEN 0 ELSE failures END,
+        cursor = CAST(:cursor AS jsonb), cursor_version = CAST(:cursor_version AS integer)
+    FROM at
+    WHERE id = CAST(:run_id AS uuid) AND slice = CAST(:slice AS integer) AND status IN ('pending', 'running')
+      AND cancel_requested_at IS NULL
+    RETURNING run.id, run.slice, run.team_id, run.progress
+), closed AS (
+    UPDATE job_slices AS done
+    SET ended_at = clock_timestamp(), outcome = CAST(:outcome AS text), reason = CAST(:reason AS text),
+        wait_s = ceil(CAST(:wait_s AS float8)), processed = CAST(handed_over.progress->>'processed' AS bigint)
+    FROM handed_over WHERE done.run_id = handed_over.id AND done.slice = CAST(:slice AS integer)
+)
+SELECT id, slice, team_id FROM handed_over;

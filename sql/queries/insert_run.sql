@@ -1,0 +1,23 @@
+-- The trigger. Returns one row: the new run (its id is :id), the run made earlier under the same idempotency key, or
+-- the live run that stands in the way. No row: the project is not there or not this team's.
+-- The no-op DO UPDATE is what brings the winner of a race back: DO NOTHING plus a SELECT can return neither.
+WITH earlier AS (
+    SELECT * FROM job_runs
+    WHERE idempotency_key = CAST(:idempotency_key AS bytea)
+      AND created_at > clock_timestamp() - interval '24 hours'
+), inserted AS (
+    INSERT INTO job_runs AS run (id, job_type, team_id, project_id, triggered_by, params, notify,
+                                 cursor, cursor_version, progress, rerun_of, idempotency_key, request_hash, resend_at)
+    SELECT CAST(:id AS uuid), CAST(:job_type AS text), project.team_id, project.id, CAST(:triggered_by AS text),
+           CAST(:params AS jsonb), CAST(:notify AS boolean), CAST(:cursor AS jsonb), CAST(:cursor_version AS integer),
+           CAST(:progress AS jsonb), CAST(:rerun_of AS uuid),
+           CAST(:idempotency_key AS bytea), CAST(:request_hash AS bytea),
+           clock_timestamp() + make_interval(secs => CAST(:resend_delay_s AS float8))
+    FROM projects project JOIN teams team ON team.id = project.team_id
+    WHERE project.id = CAST(:project_id AS uuid) AND project.team_id = CAST(:team_id AS uuid)
+      AND project.deleted_at IS NULL AND team.deleted_at IS NULL
+      AND NOT EXISTS (SELECT FROM earlier)
+    ON CONFLICT (job_type, project_id) WHERE status IN ('pending', 'running') DO UPDATE SET status = run.status
+    RETURNING run.*
+)
+SELECT * FROM earlier UNION ALL SELECT * FROM inserted;

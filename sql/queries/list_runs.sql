@@ -1,0 +1,13 @@
+-- Planned with its values, so a filter that is not asked for folds away and each mix finds its own index; the row
+-- comparison is an index condition, so a deep page costs what the first one costs.
+SELECT * FROM job_runs
+WHERE team_id = CAST(:team_id AS uuid)
+  AND (CAST(:job_type AS text) IS NULL OR job_type = CAST(:job_type AS text))
+  AND (CAST(:status AS text) IS NULL OR status = CAST(:status AS text))
+  AND (CAST(:project_id AS uuid) IS NULL OR project_id = CAST(:project_id AS uuid))
+  AND (CAST(:since AS timestamptz) IS NULL OR created_at >= CAST(:since AS timestamptz))
+  AND (CAST(:until AS timestamptz) IS NULL OR created_at <= CAST(:until AS timestamptz))
+  AND (CAST(:before_created_at AS timestamptz) IS NULL OR
+       (created_at, id) < (CAST(:before_created_at AS timestamptz), CAST(:before_id AS uuid)))
+ORDER BY created_at DESC, id DESC
+LIMIT CAST(:limit AS integer);

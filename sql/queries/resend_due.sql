@@ -1,0 +1,14 @@
+-- Messages that nobody claimed are sent again, each time twice as much later, up to a ceiling: a backlog must not
+-- become a storm. The index of live runs is small; rows that others hold are theirs to heal.
+WITH due AS (
+    SELECT id FROM job_runs
+    WHERE status IN ('pending', 'running') AND lease_expires_at IS NULL AND resend_at <= clock_timestamp()
+    ORDER BY resend_at LIMIT CAST(:batch AS integer)
+    FOR UPDATE SKIP LOCKED
+)
+UPDATE job_runs AS run
+SET resends = resends + 1,
+    resend_at = clock_timestamp() + make_interval(secs => least(
+        CAST(:resend_delay_s AS float8) * power(2, least(resends + 1, 30)), CAST(:resend_ceiling_s AS float8)))
+FROM due WHERE run.id = due.id
+RETURNING run.id, run.slice, run.team_id;
