@@ -62,7 +62,8 @@ def template(postgres: Postgres, superuser: Database) -> str:
 def config(postgres: Postgres, superuser: Database, template: str) -> Iterator[Settings]:
     """Settings of a database of this test's own."""
     name = f"test_{os.getpid()}_{next(_serial)}"
-    superuser.run_script(f"CREATE DATABASE {name} TEMPLATE {template}")
+    # Copying files is twenty times faster than logging them, and this server may lose everything at a crash.
+    superuser.run_script(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
     yield settings_for(postgres, name)
     superuser.run_script(f"DROP DATABASE {name} WITH (FORCE)")
 
