@@ -56,7 +56,7 @@ def _show(session: Session, rows: list[dict[str, Any]], *, columns: tuple[str, .
         session.output.say(f"No {key.replace('_', ' ')}.")
     else:
         cells = [[_cell(row.get(column)) for column in columns] for row in rows]
-        session.output.table(cells, headers=[column.upper().replace("_", " ") for column in columns])
+        session.output.table(cells, headers=[column.upper().replace("_", " ") for column in columns], wrap=True)
 
 
 def _cell(value: object) -> object:

@@ -3,7 +3,6 @@
 import json
 import time
 from collections.abc import Callable
-from itertools import count
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -81,7 +80,9 @@ class Api:
 
         Raises Refused, or Unreachable when ``attempts`` have brought nothing better.
         """
-        for attempt in count(1):
+        attempt = 0
+        while True:
+            attempt += 1
             try:
                 response = self._request(method, path, body, headers or {})
             except HTTPError as exc:

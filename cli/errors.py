@@ -38,12 +38,7 @@ class Interrupted(Failure):
     exit_code = 130
 
 
-class Misconfigured(click.UsageError):
-    """Something has to be set or chosen before the API can be asked: a usage error, exit code 2."""
+class Misconfigured(click.ClickException):
+    """Something has to be set or chosen before the API can be asked: a usage error, as click counts them."""
 
-    def __init__(self, message: str):
-        # Without a context click leaves out the command's usage line, which would say nothing about a setting.
-        super().__init__(message, ctx=None)
-
-    def show(self, file: Any = None) -> None:
-        click.echo(f"Error: {self.message}", file=file, err=True)
+    exit_code = click.UsageError.exit_code

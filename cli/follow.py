@@ -24,10 +24,10 @@ def follow(api: Api, run: dict[str, Any], *, output: Output, sleep: Callable[[fl
     Raises Refused, Unreachable or, on Ctrl-C, Interrupted; each names the run, which goes on without us.
     """
     failures = unchanged = 0
-    display = Bar(output) if output.words.is_terminal and not output.words.is_dumb_terminal else Lines(output)
+    display = Bar(output) if output.is_live else Lines(output)
     try:
+        display.show(run)
         with display:
-            display.show(run)
             while run["status"] in LIVE:
                 sleep(POLL_S)
                 try:

@@ -13,7 +13,7 @@ from cli.config import is_header_value
 from cli.errors import Failure, Refused, Unreachable
 from cli.follow import follow, look_again
 from cli.output import clean
-from cli.runs import EXIT_CODES, HEADERS, LIVE, STATUSES, facts_of, row_of
+from cli.runs import EXIT_CODES, HEADERS, LIVE, SLICE_HEADERS, STATUSES, facts_of, row_of, slice_row_of
 from cli.session import Session, common_options
 
 
@@ -198,10 +198,10 @@ def timeline(session: Session, run_id: str) -> None:
     if session.output.as_json:
         session.output.document(answer)
         return
-    columns = ("slice", "outcome", "processed", "started_at", "ended_at", "wait_s", "reason")
-    rows = [[part.get(column) for column in columns] for part in answer["timeline"]]
-    if rows:
-        session.output.table(rows, headers=("SLICE", "OUTCOME", "DONE", "STARTED", "ENDED", "WAIT S", "REASON"))
+    if answer["timeline"]:
+        now = datetime.now(UTC)
+        rows = [slice_row_of(part, now=now) for part in answer["timeline"]]
+        session.output.table(rows, headers=SLICE_HEADERS, wrap=True)
     session.output.say(clean(answer.get("why")) or f"State: {clean(answer.get('state')) or 'unknown'}")
 
 
@@ -237,6 +237,6 @@ def why_not_moving(session: Session, run: dict[str, Any]) -> str | None:
 
 
 def refusal_hint(exc: Refused) -> str:
-    """What to do about a refusal: for an overlap, how to follow the run that is in the way."""
+    """For an overlap, how to follow the run that is in the way."""
     existing = exc.body.get("existing_run_id")
-    return f"The run in the way is {clean(existing)}. {look_again(str(existing))}" if existing else ""
+    return f"Follow that run: nightshift jobs view {clean(existing)} --follow" if existing else ""

@@ -30,15 +30,19 @@ def clean(value: object) -> str:
 
 
 class Output:
-    """``as_json``: standard output is for the JSON document, and words for people go to standard error."""
+    """``as_json``: standard output is for the JSON document, and words for people go to standard error.
+
+    ``is_live`` tells whether those words can be written over, as a progress bar does.
+    """
 
     def __init__(self, *, as_json: bool):
         self.as_json = as_json
         self.words = _console(stderr=as_json)
+        self.is_live = (sys.stderr if as_json else sys.stdout).isatty() and not self.words.is_dumb_terminal
         self._errors = _console(stderr=True)
 
-    def say(self, sentence: str, *, style: str = "") -> None:
-        self.words.print(Text(clean(sentence), style), soft_wrap=True)
+    def say(self, sentence: str) -> None:
+        self.words.print(Text(clean(sentence)), soft_wrap=True)
 
     def complain(self, sentence: str, *, hint: str = "") -> None:
         self._errors.print(Text.assemble(("Error: ", "red"), clean(sentence)), soft_wrap=True)
@@ -53,10 +57,10 @@ class Output:
         text = re.sub(_UNSAFE, lambda match: match[0] if match[0] == "\n" else f"\\u{ord(match[0]):04x}", text)
         sys.stdout.write(text + "\n")
 
-    def table(self, rows: Sequence[Sequence[object]], *, headers: Sequence[str]) -> None:
+    def table(self, rows: Sequence[Sequence[object]], *, headers: Sequence[str], wrap: bool = False) -> None:
         """A table with the most important columns first; those at the end are left out where they do not fit.
 
-        The last column shown may be cut, the others never: an id that is cut cannot be copied.
+        The last column shown may be cut, or wrapped with ``wrap``; the others never: a cut id cannot be copied.
         """
         texts = [[clean(value) for value in row] for row in rows]
         widths = [max(cell_len(row[i]) for row in [list(headers), *texts]) for i in range(len(headers))]
@@ -65,7 +69,9 @@ class Output:
         for header, width in zip(headers, widths, strict=True):
             if table.columns and room < len(header):
                 break
-            table.add_column(header, no_wrap=True, overflow="ellipsis" if table.columns else "fold", max_width=room)
+            fits = width <= room
+            overflow = "ellipsis" if table.columns and not wrap else "fold"
+            table.add_column(header, no_wrap=fits or not wrap, overflow=overflow, max_width=room)
             room -= width + _GAP
         for row in texts:
             table.add_row(*(Text(text, STYLES.get(text, "")) for text in row[: len(table.columns)]))

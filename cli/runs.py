@@ -10,6 +10,8 @@ LIVE = ("pending", "running")
 STATUSES = (*LIVE, "completed", "failed", "cancelled")
 EXIT_CODES = {"completed": 0, "failed": 1, "cancelled": 3}
 
+HEADERS = ("RUN", "TYPE", "STATUS", "DONE", "AGE", "TOOK", "MESSAGE", "BY", "PROJECT")
+SLICE_HEADERS = ("SLICE", "OUTCOME", "DONE", "STARTED", "TOOK", "WAIT", "REASON")
 _ORDER = (
     "id", "job_type", "status", "progress", "why", "result", "error", "params", "notify", "triggered_by", "rerun_of",
     "team_id", "project_id", "created_at", "started_at", "completed_at", "took",
@@ -40,7 +42,7 @@ def row_of(run: Mapping[str, Any], *, now: datetime) -> Sequence[object]:
         run.get("job_type"),
         run.get("status"),
         progress.counts,
-        words_for(now - created) if created else "",
+        words_for((now - created).total_seconds()) if created else "",
         _took(run, now=now),
         run.get("error") or progress.message,
         run.get("triggered_by"),
@@ -48,7 +50,18 @@ def row_of(run: Mapping[str, Any], *, now: datetime) -> Sequence[object]:
     )
 
 
-HEADERS = ("RUN", "TYPE", "STATUS", "DONE", "AGE", "TOOK", "MESSAGE", "BY", "PROJECT")
+def slice_row_of(part: Mapping[str, Any], *, now: datetime) -> Sequence[object]:
+    """In the order of SLICE_HEADERS. A slice that has not ended is at work."""
+    started, ended, wait_s = _time(part.get("started_at")), _time(part.get("ended_at")), part.get("wait_s")
+    return (
+        part.get("slice"),
+        part.get("outcome") or "at work",
+        part.get("processed"),
+        started.strftime("%Y-%m-%d %H:%M:%S") if started else part.get("started_at"),
+        words_for(((ended or now) - started).total_seconds()) if started else "",
+        words_for(wait_s) if isinstance(wait_s, int) else "",
+        part.get("reason"),
+    )
 
 
 def facts_of(run: Mapping[str, Any], *, why: str | None, now: datetime) -> list[tuple[str, object]]:
@@ -61,9 +74,9 @@ def facts_of(run: Mapping[str, Any], *, why: str | None, now: datetime) -> list[
     return [(clean(name).replace("_", " "), shown[name]) for name in names if shown.get(name) not in (None, "")]
 
 
-def words_for(duration: timedelta) -> str:
-    """The largest unit that gives a whole number: 45s, 12m, 3h, 5d."""
-    seconds = max(0, round(duration.total_seconds()))
+def words_for(duration_s: float) -> str:
+    """In the largest unit of which there is one: 45s, 12m, 3h, 5d."""
+    seconds = max(0, round(duration_s))
     for unit, length_s in (("d", 86400), ("h", 3600), ("m", 60)):
         if seconds >= length_s:
             return f"{seconds // length_s}{unit}"
