@@ -25,7 +25,7 @@ class Api:
         self.url = config.api_url
         self._sleep = sleep
         self._headers = {"Authorization": f"Bearer {config.token}", "Accept": "application/json"}
-        # A redirect would carry the token to wherever the answer says.
+        # No retries is no redirects either: one would carry the token to wherever the answer says.
         self._pool = urllib3.PoolManager(timeout=TIMEOUT, retries=False)
 
     def close(self) -> None:
@@ -99,7 +99,7 @@ class Api:
         data = None if body is None else json.dumps(body).encode()
         if data is not None:
             headers = headers | {"Content-Type": "application/json"}
-        return self._pool.request(method, self.url + path, body=data, headers=self._headers | headers, redirect=False)
+        return self._pool.request(method, self.url + path, body=data, headers=self._headers | headers)
 
     def _read(self, response: urllib3.BaseHTTPResponse, shape: dict[str, type]) -> dict[str, Any]:
         try:

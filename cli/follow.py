@@ -120,8 +120,9 @@ class Bar:
             status=clean(run["status"]),
             counts=counts,
             description=message,
+            refresh=True,
         )
 
     def note(self, sentence: str) -> None:
         if sentence:
-            self._progress.update(self._task, description=sentence)
+            self._progress.update(self._task, description=sentence, refresh=True)

@@ -311,6 +311,14 @@ def test_wait_outlives_trouble_and_says_so_once(api: Script, nightshift: Nightsh
     assert "Too Many Requests" in result.stdout
 
 
+def test_wait_counts_each_trouble_anew(api: Script, nightshift: Nightshift) -> None:
+    trouble = [(503, {"error": "Down"})] * (PATIENCE - 1)
+    api.runs(at(1), *trouble, at(1), *trouble, at(1), run("completed"))
+    result = nightshift("jobs", "view", RUN, "--follow")
+    assert result.exit_code == 0
+    assert result.stdout.count("running 1/200") == 1
+
+
 def test_wait_tells_why_nothing_moves(api: Script, nightshift: Nightshift) -> None:
     api.runs(*[at(1)] * 12, run("completed"))
     api.on(f"GET /v1/jobs/{RUN}/timeline", {"timeline": [], "state": "waiting", "why": "waiting for RevenueCat"})
@@ -341,6 +349,14 @@ def test_ctrl_c_leaves_the_run_going(api: Script, nightshift: Nightshift, argume
     assert not api.asked(f"POST /v1/jobs/{RUN}/cancel")
     if arguments:
         assert json.loads(result.stdout) == run("pending")
+
+
+def test_ctrl_c_elsewhere_is_130_too(api: Script, nightshift: Nightshift) -> None:
+    def interrupt(_: float) -> None:
+        raise KeyboardInterrupt
+
+    api.on("GET /v1/projects", {"error": "Down"}, status=503)
+    assert nightshift("projects", sleep=interrupt).exit_code == 130
 
 
 def test_an_overlap_names_the_run_in_the_way(api: Script, nightshift: Nightshift) -> None:
@@ -380,9 +396,12 @@ def test_answers_that_are_not_a_run(
 
 
 def test_nothing_listens(nightshift: Nightshift) -> None:
-    result = nightshift("jobs", "view", RUN, env={"NIGHTSHIFT_API_URL": f"http://127.0.0.1:{free_port()}"})
+    naps: list[float] = []
+    url = f"http://127.0.0.1:{free_port()}"
+    result = nightshift("jobs", "view", RUN, env={"NIGHTSHIFT_API_URL": url}, sleep=naps.append)
     assert result.exit_code == 5
     assert "connection refused" in result.stderr
+    assert naps == []
 
 
 def test_a_name_that_is_not_known(nightshift: Nightshift, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -593,6 +612,12 @@ def test_a_terminal_shows_a_bar(api: Script, on_terminal: Callable[..., tuple[in
     assert sent.index("\x1b[?25l") < sent.index("\x1b[?25h"), "the cursor comes back"
 
 
+def test_a_bar_forgets_trouble_that_is_over(api: Script, on_terminal: Callable[..., tuple[int, str]]) -> None:
+    api.runs(at(1, "one"), (503, {"error": "Down"}), at(1, "one"), run("completed"))
+    _, sent = on_terminal("jobs", "view", RUN, "--follow", columns=200)
+    assert 0 < sent.rindex("Trying again") < sent.rindex("one")
+
+
 @pytest.mark.parametrize("columns", [40, 80, 120])
 def test_a_table_fits_its_terminal(api: Script, on_terminal: Callable[..., tuple[int, str]], columns: int) -> None:
     runs = [at(45, "Synced " + "very " * 40 + "many users"), at(200, status="completed")]
@@ -603,7 +628,7 @@ def test_a_table_fits_its_terminal(api: Script, on_terminal: Callable[..., tuple
     assert max(map(len, lines)) <= columns
     assert all(line.startswith(RUN) for line in lines[1:])
     assert ("45/200" in lines[1]) == (columns >= 80)
-    assert ("Synced very" in lines[1]) == (columns >= 120)
+    assert ("Synced very" in lines[1]) == ("…" in lines[1]) == (columns >= 120)
 
 
 def test_a_reason_wraps_in_its_column(api: Script, on_terminal: Callable[..., tuple[int, str]]) -> None:
@@ -675,6 +700,12 @@ def test_flags_come_before_the_environment_before_the_stack(tmp_path: Path) -> N
     config = find_config(flags={"token": "flag"}, environ=environ, folder=stack(tmp_path))
     assert (config.api_url, config.token, config.team) == ("https://api.example.com", "flag", "night")
     assert config.project_id is None
+
+
+def test_with_a_token_of_ones_own_the_stack_is_only_an_address(tmp_path: Path) -> None:
+    config = find_config(flags={"token": "mine"}, environ={}, folder=stack(tmp_path))
+    assert (config.api_url, config.token) == ("http://127.0.0.1:4000", "mine")
+    assert (config.team, config.project_id) == (None, None)
 
 
 def test_the_local_key_goes_to_the_local_stack_only(tmp_path: Path) -> None:
