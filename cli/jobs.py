@@ -1,7 +1,5 @@
 """nightshift jobs: list, view, trigger, cancel, rerun and timeline."""
 
-import json
-import re
 import shlex
 from datetime import UTC, datetime
 from typing import Any
@@ -9,45 +7,12 @@ from uuid import uuid4
 
 import click
 
-from cli.config import is_header_value
 from cli.errors import Failure, Refused, Unreachable
 from cli.follow import follow, look_again
 from cli.output import clean
 from cli.runs import EXIT_CODES, HEADERS, LIVE, SLICE_HEADERS, STATUSES, facts_of, row_of, slice_row_of
 from cli.session import Session, common_options
-
-
-class RunId(click.ParamType):
-    name = "run_id"
-
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        if not re.fullmatch(r"[\w-]+", value.strip(), re.ASCII):
-            self.fail(f"{value!r} is not the id of a run. `nightshift jobs list` shows them.", param, ctx)
-        return value.strip()
-
-
-class Param(click.ParamType):
-    name = "name=value"
-
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, Any]:
-        name, equals, text = value.partition("=")
-        if not name or not equals:
-            self.fail(f"{value!r} is not of the form name=value.", param, ctx)
-        try:
-            parsed = json.loads(text)
-            json.dumps(parsed, allow_nan=False)
-        except (ValueError, RecursionError):
-            return name, text
-        return name, parsed
-
-
-class HeaderValue(click.ParamType):
-    name = "key"
-
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        if not is_header_value(value):
-            self.fail(f"{value!r} is not a key: visible ASCII characters without spaces.", param, ctx)
-        return value
+from cli.values import HeaderValue, Param, RunId
 
 
 run_id_argument = click.argument("run_id", type=RunId())

@@ -29,7 +29,6 @@ from cli.main import main
 from cli.output import clean
 from cli.runs import words_for
 from cli.session import Session
-from tests.conftest import free_port
 
 ROOT = Path(__file__).parents[1]
 TOKEN = "owl_agent_not_to_be_printed"
@@ -397,8 +396,10 @@ def test_answers_that_are_not_a_run(
 
 def test_nothing_listens(nightshift: Nightshift) -> None:
     naps: list[float] = []
-    url = f"http://127.0.0.1:{free_port()}"
-    result = nightshift("jobs", "view", RUN, env={"NIGHTSHIFT_API_URL": url}, sleep=naps.append)
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{bound.getsockname()[1]}"
+        result = nightshift("jobs", "view", RUN, env={"NIGHTSHIFT_API_URL": url}, sleep=naps.append)
     assert result.exit_code == 5
     assert "connection refused" in result.stderr
     assert naps == []
