@@ -1,6 +1,7 @@
 """Watch a run until it is over: a progress bar on a terminal, one line per change elsewhere."""
 
 import contextlib
+import shlex
 from collections.abc import Callable
 from typing import Any, Self
 
@@ -55,7 +56,12 @@ def follow(api: Api, run: dict[str, Any], *, output: Output, sleep: Callable[[fl
 
 
 def look_again(run_id: str) -> str:
-    return f"Look again: nightshift jobs view {clean(run_id)} --follow"
+    return f"Look again: {follow_command(run_id)}"
+
+
+def follow_command(run_id: str) -> str:
+    """To be copied into a shell, whatever the API calls an id."""
+    return f"nightshift jobs view {shlex.quote(clean(run_id))} --follow"
 
 
 class Lines:

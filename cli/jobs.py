@@ -8,12 +8,11 @@ from uuid import uuid4
 import click
 
 from cli.errors import Failure, Refused, Unreachable
-from cli.follow import follow, look_again
+from cli.follow import follow, follow_command, look_again
 from cli.output import clean
 from cli.runs import EXIT_CODES, HEADERS, LIVE, SLICE_HEADERS, STATUSES, facts_of, row_of, slice_row_of
 from cli.session import Session, common_options
 from cli.values import HeaderValue, Param, RunId
-
 
 run_id_argument = click.argument("run_id", type=RunId())
 wait_option = click.option("--wait", is_flag=True, help="Show progress until the run is over; exit 0, 1 or 3 with it.")
@@ -204,4 +203,4 @@ def why_not_moving(session: Session, run: dict[str, Any]) -> str | None:
 def refusal_hint(exc: Refused) -> str:
     """For an overlap, how to follow the run that is in the way."""
     existing = exc.body.get("existing_run_id")
-    return f"Follow that run: nightshift jobs view {clean(existing)} --follow" if existing else ""
+    return f"Follow that run: {follow_command(str(existing))}" if existing else ""

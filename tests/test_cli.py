@@ -368,6 +368,12 @@ def test_an_overlap_names_the_run_in_the_way(api: Script, nightshift: Nightshift
     assert json.loads(nightshift("jobs", "trigger", "revenuecat_sync", "--format", "json").stdout) == body
 
 
+def test_a_command_to_copy_holds_no_other_command(api: Script, nightshift: Nightshift) -> None:
+    body = {"error": "Already running", "existing_run_id": "x; rm -rf ~"}
+    api.on(f"POST /v1/teams/{TEAM}/jobs/trigger", body, status=409)
+    assert "view 'x; rm -rf ~' --follow" in nightshift("jobs", "trigger", "revenuecat_sync").stderr
+
+
 @pytest.mark.parametrize(
     ("status", "body", "exit_code", "words"),
     [
