@@ -13,12 +13,12 @@ from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from local.revenuecat.catalogue import LENGTH_DAYS, PRODUCTS, Customer, Purchase, Subscription, product
 from local.revenuecat.server import Sandbox, serve
-from local.revenuecat.traffic import WINDOW_S, Budget, Call, busiest_window, impolite_calls
+from local.revenuecat.traffic import ROUNDING_S, WINDOW_S, Budget, Call, busiest_window, impolite_calls
 
 PROJECT = "/projects/proj1a2b3c4d"
 USERS = [f"user_{n}" for n in range(1, 3001)]
@@ -215,11 +215,19 @@ def test_a_deleted_customer_is_unknown(sandbox, client):
     assert client.get(f"{PROJECT}/customers").json["items"] == []
 
 
+def test_an_exact_record_takes_the_place_of_an_alias(crowd):
+    alias, canonical = next((user, id) for user in USERS if (id := crowd.customers.resolve(user)) not in (None, user))
+    customers = Sandbox(customer_ids=[alias]).customers
+    assert customers.resolve(alias) == canonical
+    customers[alias] = Customer()
+    assert (customers.resolve(alias), customers[canonical].aliases) == (alias, ())
+
+
 def test_attributes_come_only_when_asked_for_and_may_have_a_page_of_their_own(sandbox, client):
     names = [f"note_{n}" for n in range(24)] + ["$mediaSource"]
-    sandbox.customers["cleo"] = Customer(attributes=dict.fromkeys(names, "Apple Search Ads"))
-    assert "attributes" not in client.get(f"{PROJECT}/customers/cleo").json
-    attributes = client.get(f"{PROJECT}/customers/cleo?expand=attributes").json["attributes"]
+    sandbox.customers["cl/eo"] = Customer(attributes=dict.fromkeys(names, "Apple Search Ads"))
+    assert "attributes" not in client.get(f"{PROJECT}/customers/cl%2Feo").json
+    attributes = client.get(f"{PROJECT}/customers/cl%2Feo?expand=attributes").json["attributes"]
     rest = client.follow(attributes["next_page"]).json
     assert [row["name"] for row in attributes["items"] + rest["items"]] == names
     assert rest["items"][-1]["value"] == "Apple Search Ads"
@@ -235,7 +243,10 @@ def test_active_entitlements_end_with_the_last_row_that_grants_them(sandbox, cli
             Subscription(product_id=month, current_period_ends_at=9_000, gives_access=False, status="expired"),
             Subscription(product_id=month, current_period_ends_at=5_000, entitlements=("pro",)),
         ),
-        purchases=(Purchase(product_id=product("premium_lifetime").id, entitlements=("pro",)),),
+        purchases=(
+            Purchase(product_id=product("premium_lifetime").id, entitlements=("pro",)),
+            Purchase(product_id=product("premium_lifetime").id, entitlements=("premium",), status="refunded"),
+        ),
     )
     keys = {row["id"]: row["lookup_key"] for row in client.every(f"{PROJECT}/entitlements")}
     rows = client.get(f"{PROJECT}/customers/dora").json["active_entitlements"]["items"]
@@ -425,8 +436,11 @@ def test_a_wrong_key_costs_nothing(clock):
 
 
 @given(
-    st.integers(1, 5), st.integers(0, 6), st.lists(st.floats(0, 40).map(lambda pause_s: round(pause_s, 3)), max_size=60)
+    st.integers(1, 5),
+    st.integers(0, 6),
+    st.lists(st.integers(0, 40_000).map(lambda pause_ms: pause_ms / 1000), max_size=60),
 )
+@example(1, 0, [0.0, 0.0, 0.0, 1.281, 1.266, 0.0])
 def test_no_window_exceeds_the_budget_and_waiting_retry_after_is_enough(limit, others, pauses):
     budget, now, spent = Budget(limit), 0.0, []
     for pause in pauses:
@@ -441,7 +455,7 @@ def test_no_window_exceeds_the_budget_and_waiting_retry_after_is_enough(limit, o
             assert others >= limit
         else:
             spent.append(now)
-            assert usage == others + sum(at > now - WINDOW_S for at in spent) <= limit
+            assert usage == others + sum(at > now - WINDOW_S + ROUNDING_S for at in spent) <= limit
 
 
 @given(st.lists(st.integers(0, 200), max_size=40))
@@ -468,6 +482,8 @@ def test_a_call_before_retry_after_is_over_is_impolite():
     refused = call_at(100, retry_after_s=10)
     assert impolite_calls([call_at(99), refused, call_at(100.01), call_at(110)]) == 0
     assert impolite_calls([refused, call_at(101), call_at(109.9)]) == 2
+    assert impolite_calls([call_at(0.1, retry_after_s=3), call_at(0.1 + 3)]) == 0
+    assert impolite_calls([call_at(1.1, retry_after_s=60), call_at(61.099999999999994)]) == 0
     assert impolite_calls([refused, call_at(101, group="project_configuration")]) == 0
     assert impolite_calls([refused, call_at(104, retry_after_s=6), call_at(105)]) == 2
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 DEFAULT_LIMIT = 20
 MAX_LIMIT = 100
@@ -29,7 +29,7 @@ def page(url: str, query: Mapping[str, str], rows: Callable[[int, int], list[dic
     next_page = None
     if len(items) == limit:
         kept = {name: query[name] for name in ("environment", "limit") if name in query}
-        next_page = f"{url}?{urlencode(kept | {'starting_after': _cursor(offset + limit)}, quote_via=quote, safe='')}"
+        next_page = f"{url}?{urlencode(kept | {'starting_after': _cursor(offset + limit)})}"
     return {"object": "list", "items": items, "next_page": next_page, "url": url}
 
 
@@ -62,7 +62,7 @@ def _limit(query: Mapping[str, str]) -> int:
 
 
 def _cursor(offset: int) -> str:
-    # The slash and the equals sign have to be encoded in a URL, so that a client that encodes them twice is found out.
+    # Its slash and equals sign are encoded in a URL, so that a client that encodes them once more is found out.
     return f"rows/{offset}="
 
 

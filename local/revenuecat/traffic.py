@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 WINDOW_S = 60
+# Times are floats: who waits to the second what Retry-After says must not come too early by a rounding.
+ROUNDING_S = 1e-6
 # A call that comes this soon after a 429 was already on its way when the 429 left.
 ON_ITS_WAY_S = 0.05
 
@@ -20,7 +22,7 @@ class Budget:
 
     def spend(self, now: float, *, used_by_others: int = 0) -> int | None:
         """The usage with this call counted, or None where the budget does not allow it."""
-        while self._spent_at and self._spent_at[0] <= now - WINDOW_S:
+        while self._spent_at and _is_over(self._spent_at[0], now):
             self._spent_at.popleft()
         if len(self._spent_at) + used_by_others >= self.limit:
             return None
@@ -32,7 +34,7 @@ class Budget:
         too_many = len(self._spent_at) + used_by_others - self.limit + 1
         if too_many > len(self._spent_at):
             return WINDOW_S
-        return math.ceil(self._spent_at[too_many - 1] + WINDOW_S - now)
+        return math.ceil(self._spent_at[too_many - 1] + WINDOW_S - now - ROUNDING_S / 2)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -52,6 +54,11 @@ class Call:
     retry_after_s: int | None = None
 
 
+def _is_over(at: float, now: float) -> bool:
+    """Whether a call made ``at`` has left the window."""
+    return at + WINDOW_S <= now + ROUNDING_S
+
+
 def busiest_window(calls: Iterable[Call]) -> dict[str, int]:
     """The most calls, refused ones too, that came within any ``WINDOW_S`` seconds, by group."""
     windows: dict[str, deque[float]] = {}
@@ -59,7 +66,7 @@ def busiest_window(calls: Iterable[Call]) -> dict[str, int]:
     for call in sorted(calls, key=lambda call: call.at):
         window = windows.setdefault(call.group, deque())
         window.append(call.at)
-        while window[0] <= call.at - WINDOW_S:
+        while _is_over(window[0], call.at):
             window.popleft()
         busiest[call.group] = max(busiest[call.group], len(window))
     return dict(busiest)
@@ -76,7 +83,7 @@ def impolite_calls(calls: Iterable[Call]) -> int:
     impolite: set[tuple[str, int]] = set()
     for group, begin, end in refusals:
         came = arrivals[group]
-        first, last = bisect_right(came, begin), bisect_left(came, end)
+        first, last = bisect_right(came, begin), bisect_left(came, end - ROUNDING_S)
         impolite |= {(group, n) for n in range(first, last)}
     return len(impolite)
 
