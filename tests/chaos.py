@@ -8,22 +8,34 @@ import multiprocessing
 import os
 import select
 import signal
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from typing import Any
+
+import pytest
 
 from nightshift import database, queue, sweep
 from nightshift.queue import Message
 from nightshift.settings import Settings
 
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["tests.chaos_worker"])
 
 LEASE_S = 1.0
-SLICE_S = 0.6
+# What every worker believes to have left; its lease is shorter all the same (settings.lease_margin_s).
+REMAINING_S = 60.0
 AT_ONCE = 4
+
+
+def start_forks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start the server whose children are the workers, with everything they need already imported."""
+    FORKS.set_forkserver_preload(["tests.chaos_worker"])
+    # The server ignores our sys.path until Python 3.13, and then preloads nothing without a word.
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+    forkserver.ensure_running()
 
 
 @dataclass(frozen=True)
@@ -33,6 +45,8 @@ class Fate:
     action: str = ""  # "kill", "freeze" or nothing
     boundary: int | None = None
     seconds: float | None = None
+    one_step: bool = True
+    """Whether the slice has time for one step only, or for all of them."""
 
 
 @dataclass(frozen=True)

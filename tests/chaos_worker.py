@@ -1,8 +1,8 @@
 """The process that works one message, and dies or freezes where its fate says."""
 
+import dataclasses
 import os
 import signal
-import time
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -10,7 +10,7 @@ from jobs import revenuecat_sync as job
 from nightshift import database, engine, queue
 from nightshift import settings as settings_module
 from nightshift.settings import Settings
-from tests.chaos import SLICE_S, Fate
+from tests.chaos import REMAINING_S, Fate
 
 # What ends in a commit of its own when no transaction is open.
 COMMITTING = {"claim_slice", "save_progress", "end_slice", "end_run"}
@@ -24,10 +24,8 @@ def invoke(pipe: Connection, settings: Settings, run_id: str, number: int, fate:
     job.decrypt_secret = lambda ciphertext, *, project_id: ciphertext.decode()
     settings_module.settings.cache_clear()
     os.environ["DATABASE_HOST"], os.environ["REVENUECAT_URL"] = settings.database_host, settings.revenuecat_url
-    ends = time.monotonic() + SLICE_S
-    engine.work(
-        run_id, number, db=db, settings=settings, remaining_s=lambda: ends - time.monotonic() + 5, request_id="chaos"
-    )
+    settings = dataclasses.replace(settings, slice_budget_s=0 if fate.one_step else REMAINING_S)
+    engine.work(run_id, number, db=db, settings=settings, remaining_s=lambda: REMAINING_S, request_id="chaos")
     db.close()
 
 
