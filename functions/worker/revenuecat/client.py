@@ -11,7 +11,7 @@ import urllib3
 from nightshift.errors import JobError
 from revenuecat.errors import Denied, Missing, OutOfTime, RateLimited, Rejected, Unavailable
 from revenuecat.governor import Governor
-from revenuecat.mapping import Catalogue, CustomerRecord, Product
+from revenuecat.mapping import Catalogue, CustomerRecord, Product, storable
 
 CUSTOMERS, CONFIGURATION = "customer information", "project configuration"
 RATE_LIMIT = "RevenueCat-Rate-Limit-Current"
@@ -21,8 +21,8 @@ CONNECT_TIMEOUT_S, READ_TIMEOUT_S = 5, 15
 PATIENCE_S, TRIES = 5, 3
 # Kept of the slice for writing what was fetched; a call gets what is left, but no less than is worth trying.
 RESERVE_S, SHORTEST_CALL_S = 3, 1
-# Where an error does not say when to come back.
-BACKOFF_S = 1
+# Where an error does not say when to come back; and no error keeps us away for longer than the other.
+BACKOFF_S, LONGEST_WAIT_S = 1, 3600
 
 
 class RevenueCat:
@@ -122,7 +122,7 @@ class RevenueCat:
             items += page["items"]
             if not page.get("next_page"):
                 return items
-            url = urljoin(url, page["next_page"])
+            url = urljoin(url, str(page["next_page"]))
             if urlsplit(url)[:2] != urlsplit(self._base_url)[:2]:
                 raise Rejected(f"RevenueCat named a next page on another server: {urlsplit(url).netloc}")
             if url in seen:
@@ -164,15 +164,14 @@ class RevenueCat:
         body = body or {}
         # The sentence ends in the run's error: it must not carry the key, nor what Postgres cannot store.
         said = body.get("message") or answer.reason or "without a reason"
-        detail = str(said).replace(self._key, "sk_…").replace("\0", "")[:500]
+        detail = storable(str(said).replace(self._key, "sk_…"))[:500]
         if status in (401, 403):
             raise Denied(f"{what}: {detail}")
         if status == 404:
             raise Missing(f"{what}: {detail}")
-        backoff_ms, retry_after_s = body.get("backoff_ms"), _number(answer.headers.get("Retry-After"))
-        asked = [retry_after_s] if retry_after_s is not None else []
-        asked += [backoff_ms / 1000] if isinstance(backoff_ms, int) else []
-        wait_s = max(asked, default=BACKOFF_S)
+        retry_after_s, backoff_ms = _number(answer.headers.get("Retry-After")), _number(str(body.get("backoff_ms")))
+        asked_s = [retry_after_s] * (retry_after_s is not None) + [(backoff_ms or 0) / 1000] * (backoff_ms is not None)
+        wait_s = min(LONGEST_WAIT_S, max(asked_s, default=BACKOFF_S))
         if status == 429:
             self._governor.hold(wait_s)
             raise RateLimited(what, detail, wait_s=wait_s)

@@ -74,7 +74,7 @@ class _Budget:
 
     def wait_s(self, now: float) -> float:
         """Seconds until a call may start, 0 or less for now; or UNTIL_A_CALL_ENDS, which will tell more."""
-        while self._ended and self._ended[0] <= now - WINDOW_S:
+        while self._ended and self._ended[0] + WINDOW_S <= now:
             self._ended.popleft()
         used = self._others + self._own()
         known = self._heard_at is not None and now < self._heard_at + WINDOW_S
