@@ -11,17 +11,18 @@ import urllib3
 from nightshift.errors import JobError
 from revenuecat.errors import Denied, Missing, OutOfTime, RateLimited, Rejected, Unavailable
 from revenuecat.governor import Governor
-from revenuecat.mapping import Catalogue, CustomerRecord, Product
+from revenuecat.mapping import Catalogue, CustomerRecord, Product, storable
 
 CUSTOMERS, CONFIGURATION = "customer information", "project configuration"
+RATE_LIMIT = "RevenueCat-Rate-Limit-Current"
 
 CONNECT_TIMEOUT_S, READ_TIMEOUT_S = 5, 15
 # What a call may sleep, and how often it is tried, before the job leaves the Lambda to wait outside.
 PATIENCE_S, TRIES = 5, 3
 # Kept of the slice for writing what was fetched; a call gets what is left, but no less than is worth trying.
 RESERVE_S, SHORTEST_CALL_S = 3, 1
-# Where an error does not say when to come back.
-BACKOFF_S = 1
+# Where an error does not say when to come back; and no error keeps us away for longer than the other.
+BACKOFF_S, LONGEST_WAIT_S = 1, 3600
 
 
 class RevenueCat:
@@ -121,7 +122,7 @@ class RevenueCat:
             items += page["items"]
             if not page.get("next_page"):
                 return items
-            url = urljoin(url, page["next_page"])
+            url = urljoin(url, str(page["next_page"]))
             if urlsplit(url)[:2] != urlsplit(self._base_url)[:2]:
                 raise Rejected(f"RevenueCat named a next page on another server: {urlsplit(url).netloc}")
             if url in seen:
@@ -133,50 +134,50 @@ class RevenueCat:
         tries_left = TRIES
         while True:
             tries_left -= 1
-            ticket = self._governor.start(budget, patience_s=min(PATIENCE_S, self._time_left_s()))
             try:
-                return self._call(url, budget, ticket)
+                return self._call(url, budget)
             except Unavailable as trouble:
                 if not tries_left or trouble.wait_s > min(PATIENCE_S, self._time_left_s()):
                     raise
                 if not isinstance(trouble, RateLimited):  # for those the governor makes every thread wait
                     self._sleep(trouble.wait_s)
 
-    def _call(self, url: str, budget: str, ticket: int) -> dict[str, Any]:
-        left_s = self._time_left_s()
-        timeout = urllib3.Timeout(connect=min(CONNECT_TIMEOUT_S, left_s), read=min(READ_TIMEOUT_S, left_s))
+    def _call(self, url: str, budget: str) -> dict[str, Any]:
+        ticket = self._governor.start(budget, patience_s=min(PATIENCE_S, self._time_left_s()))
+        usage = limit = None
         try:
+            left_s = self._time_left_s()
+            timeout = urllib3.Timeout(connect=min(CONNECT_TIMEOUT_S, left_s), read=min(READ_TIMEOUT_S, left_s))
             answer = self._http.request("GET", url, timeout=timeout, redirect=False)
+            usage, limit = (_number(answer.headers.get(f"{RATE_LIMIT}-{what}")) for what in ("Usage", "Limit"))
+            return self._body(answer)
         except urllib3.exceptions.HTTPError as exc:
             raise Unavailable("RevenueCat could not be reached", type(exc).__name__, wait_s=BACKOFF_S) from exc
-        body = _json(answer.data)
-        if answer.status == 200 and body is not None:
-            usage, limit = (
-                _number(answer.headers.get(f"RevenueCat-Rate-Limit-Current-{what}")) for what in ("Usage", "Limit")
-            )
-            self._governor.heard(budget, ticket, usage=usage, limit=limit)
-            return body
-        raise self._trouble(answer, body or {})
+        finally:
+            self._governor.finish(budget, ticket, usage=usage, limit=limit)
 
-    def _trouble(self, answer: urllib3.BaseHTTPResponse, body: dict[str, Any]) -> Exception:
-        status, what = answer.status, f"RevenueCat answered {answer.status}"
+    def _body(self, answer: urllib3.BaseHTTPResponse) -> dict[str, Any]:
+        """What a good answer holds; raises what follows from any other."""
+        status, what, body = answer.status, f"RevenueCat answered {answer.status}", _json(answer.data)
+        if status == 200 and body is not None:
+            return body
+        body = body or {}
         # The sentence ends in the run's error: it must not carry the key, nor what Postgres cannot store.
         said = body.get("message") or answer.reason or "without a reason"
-        detail = str(said).replace(self._key, "sk_…").replace("\0", "")[:500]
+        detail = storable(str(said).replace(self._key, "sk_…"))[:500]
         if status in (401, 403):
-            return Denied(f"{what}: {detail}")
+            raise Denied(f"{what}: {detail}")
         if status == 404:
-            return Missing(f"{what}: {detail}")
-        backoff_ms, retry_after_s = body.get("backoff_ms"), _number(answer.headers.get("Retry-After"))
-        asked = [retry_after_s] if retry_after_s is not None else []
-        asked += [backoff_ms / 1000] if isinstance(backoff_ms, int) else []
-        wait_s = max(asked, default=BACKOFF_S)
+            raise Missing(f"{what}: {detail}")
+        retry_after_s, backoff_ms = _number(answer.headers.get("Retry-After")), _number(str(body.get("backoff_ms")))
+        asked_s = [retry_after_s] * (retry_after_s is not None) + [(backoff_ms or 0) / 1000] * (backoff_ms is not None)
+        wait_s = min(LONGEST_WAIT_S, max(asked_s, default=BACKOFF_S))
         if status == 429:
             self._governor.hold(wait_s)
-            return RateLimited(what, detail, wait_s=wait_s)
+            raise RateLimited(what, detail, wait_s=wait_s)
         if 400 <= status < 500 and status != 423:
-            return Rejected(f"{what}: {detail}")
-        return Unavailable(what, detail if status != 200 else "not with JSON", wait_s=wait_s)
+            raise Rejected(f"{what}: {detail}")
+        raise Unavailable(what, detail if status != 200 else "not with JSON", wait_s=wait_s)
 
     def _time_left_s(self) -> float:
         left_s = self._remaining_s() - RESERVE_S

@@ -130,7 +130,7 @@ def map_subscriber(record: CustomerRecord, catalogue: Catalogue) -> Subscriber:
         "rc_total_revenue_usd": f"{Decimal(cents) / 100:.2f}",
     }
     return Subscriber(
-        properties={key: _storable(value) for key, value in properties.items()},
+        properties={key: storable(value) for key, value in properties.items()},
         attribution=_attribution(record.attributes),
         revenue_usd_cents=cents,
         active=best.gives_access if best else bool(live),
@@ -164,7 +164,7 @@ def _purchase(
     """None where the purchase unlocks nothing: a consumable."""
     product = catalogue.products.get(row.get("product_id") or "")
     kind, listed = product.type if product else None, row.get("entitlements") is not None
-    if kind == "consumable" or (listed and not _entitlement_names(row)):
+    if not _entitlement_names(row) if listed else kind == "consumable":
         return None
     owned = row.get("status") == "owned"
     # A row that does not list its entitlements can only be known by one that never expires and nothing else explains.
@@ -217,7 +217,7 @@ def _cents(record: CustomerRecord) -> int:
 
 
 def _attribution(attributes: Iterable[Row]) -> dict[str, str]:
-    values = {row["name"]: _storable(str(row["value"])) for row in attributes if row.get("value")}
+    values = {row["name"]: storable(str(row["value"])) for row in attributes if row.get("value")}
     match values.get("$mediaSource"):
         case None:
             return {"attribution_source": "none"}
@@ -232,6 +232,6 @@ def _flag(value: bool) -> str:
     return "true" if value else "false"
 
 
-def _storable(text: str) -> str:
-    """Without what jsonb cannot hold: NUL, and surrogates that have lost their other half."""
+def storable(text: str) -> str:
+    """Without what Postgres cannot hold: NUL, and surrogates that have lost their other half."""
     return text.replace("\0", "").encode("utf-8", "replace").decode()
