@@ -18,7 +18,7 @@ POSTGRES_VERSION = int(os.environ.get("NIGHTSHIFT_POSTGRES_VERSION", "16"))
 
 @dataclass(frozen=True)
 class Postgres:
-    """A server with its data in ``data``, reachable on 127.0.0.1:``port`` as the superuser ``postgres``, no password."""
+    """A server with its data in ``data``, on 127.0.0.1:``port``; the superuser is ``postgres``, without a password."""
 
     data: Path
     port: int

@@ -79,6 +79,8 @@ class Chaos:
     seen: dict[tuple[str, int], int] = field(default_factory=dict)
     sent: dict[tuple[str, int], int] = field(default_factory=dict)
     happened: dict[str, int] = field(default_factory=dict)
+    struck: set[tuple[str, bool, int]] = field(default_factory=set)
+    """Every (action, one_step, boundary) that really came about."""
 
     def send(self, message: Message) -> None:
         key = (message.run_id, message.slice)
@@ -93,7 +95,9 @@ class Chaos:
             self._note("doubled")
         return None
 
-    def until_ended(self, db: database.Database, *, deadline_s: float, between: Callable[[], None] = lambda: None) -> None:
+    def until_ended(
+        self, db: database.Database, *, deadline_s: float, between: Callable[[], None] = lambda: None
+    ) -> None:
         """Raises TimeoutError with the runs that are still live."""
         deadline, swept = time.monotonic() + deadline_s, 0.0
         try:
@@ -103,7 +107,9 @@ class Chaos:
                     swept = now
                     for message in self._swept(db):
                         self.send(message)
-                    live = db.run_script("SELECT id, status, slice FROM job_runs WHERE status IN ('pending', 'running')")
+                    live = db.run_script(
+                        "SELECT id, status, slice FROM job_runs WHERE status IN ('pending', 'running')"
+                    )
                     if not live and not self.workers:
                         return
                     if now > deadline:
@@ -151,6 +157,7 @@ class Chaos:
                         self.send(Message(*rest))
                     else:
                         self._note(kind)
+                        self.struck.add((kind, worker.fate.one_step, *rest))
                         worker.frozen_at = now if kind == "freeze" else None
             except EOFError:
                 self._end(worker)

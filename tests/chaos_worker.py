@@ -46,7 +46,7 @@ class Boundary:
 
     def _cross(self) -> None:
         if self._passed == self._fate.boundary:
-            self._pipe.send((self._fate.action,))
+            self._pipe.send((self._fate.action, self._passed))
             os.kill(os.getpid(), signal.SIGKILL if self._fate.action == "kill" else signal.SIGSTOP)
         self._passed += 1
 

@@ -8,9 +8,10 @@ from urllib.parse import urlencode
 import pytest
 
 from nightshift import auth, queue
+from nightshift.catalogue import CATALOGUE
 from nightshift.database import database
 from tests.conftest import JWT_SECRET, load_function
-from tests.world import make_team, received, run_row, token, work
+from tests.world import make_team, received, run_row, token
 
 
 class Api:
@@ -264,7 +265,10 @@ class TestBadInput:
     @pytest.mark.parametrize(
         ("body", "sentence"),
         [
-            ({}, "Invalid job_type. Must be one of: revenuecat_sync, db_pruning, soft_delete_cleanup, partition_creation"),
+            (
+                {},
+                f"Invalid job_type. Must be one of: {', '.join(CATALOGUE)}",
+            ),
             ({"job_type": 7}, "Invalid job_type. Must be one of: "),
             ({"job_type": "db_pruning"}, 'Cannot trigger system job "db_pruning" via API'),
             ({"job_type": "revenuecat_sync"}, "project_id is required for project-scoped jobs"),
@@ -273,7 +277,10 @@ class TestBadInput:
             ({"project_id": 5}, "project_id: input should be a valid string, got 5"),
             ({"project_id": "{" + str(uuid.uuid4()) + "}"}, "project_id must be a UUID"),
             ({"params": []}, "params: input should be a valid dictionary, got []"),
-            ({"params": {"include_sandbox": "yes"}}, 'params.include_sandbox: input should be a valid boolean, got "yes"'),
+            (
+                {"params": {"include_sandbox": "yes"}},
+                'params.include_sandbox: input should be a valid boolean, got "yes"',
+            ),
             ({"params": {"all": 1}}, "params.all is not a known field, got 1"),
             ({"notify": "true"}, 'notify: input should be a valid boolean, got "true"'),
             ({"notfy": True}, "notfy is not a known field, got true"),

@@ -1,4 +1,4 @@
-"""The way of one run, slice by slice: every ending of a slice, and everything that comes too late, too early or twice."""
+"""The way of one run, slice by slice: every ending of a slice, and all that comes too late, too early or twice."""
 
 import dataclasses
 
@@ -387,7 +387,9 @@ class TestResend:
             assert sweep(db=db, settings=cloud)["resent"] == 1
             assert sweep(db=db, settings=cloud)["resent"] == 0
             waits.append(
-                owner.run_script("SELECT round(extract(epoch FROM resend_at - clock_timestamp()) / 60)::int FROM job_runs")
+                owner.run_script(
+                    "SELECT round(extract(epoch FROM resend_at - clock_timestamp()) / 60)::int FROM job_runs"
+                )
             )
         assert [w[0][0] for w in waits] == [4, 8, 16, 32, 60, 60, 60]
         assert len(received(cloud)) == 7

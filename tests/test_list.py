@@ -67,7 +67,8 @@ def test_every_filter_and_a_deep_page_read_a_handful_of_buffers_a_row(db, owner,
     team, other = make_team(owner, projects=20), make_team(owner, slug="others", projects=5)
     owner.run_script(
         f"SELECT setseed({seed / 10**6});"
-        "INSERT INTO job_runs (id, job_type, team_id, project_id, triggered_by, status, error, completed_at, created_at)"
+        "INSERT INTO job_runs"
+        " (id, job_type, team_id, project_id, triggered_by, status, error, completed_at, created_at)"
         " SELECT gen_random_uuid(), CASE WHEN random() < 0.98 THEN 'revenuecat_sync' ELSE 'rare_type' END,"
         "        project.team_id, project.id, 'x', status, CASE status WHEN 'failed' THEN 'e' END, clock_timestamp(),"
         "        timestamptz '2026-01-01Z' + n * interval '1 min'"

@@ -87,9 +87,11 @@ def received(settings: Settings) -> list[dict[str, Any]]:
     from nightshift.aws import client
 
     taken = []
-    while messages := client("sqs").receive_message(
-        QueueUrl=settings.queue_url, MaxNumberOfMessages=10, AttributeNames=["MessageGroupId"]
-    ).get("Messages"):
+    while (
+        messages := client("sqs")
+        .receive_message(QueueUrl=settings.queue_url, MaxNumberOfMessages=10, AttributeNames=["MessageGroupId"])
+        .get("Messages")
+    ):
         for message in messages:
             client("sqs").delete_message(QueueUrl=settings.queue_url, ReceiptHandle=message["ReceiptHandle"])
             taken.append(json.loads(message["Body"]) | {"group": message.get("Attributes", {}).get("MessageGroupId")})

@@ -7,6 +7,15 @@ from typing import Any
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 from aws_lambda_powertools.logging import correlation_paths
+
+from nightshift import __version__, projects, runs
+from nightshift.auth import Principal, authenticate
+from nightshift.catalogue import CATALOGUE, JobType, job_type
+from nightshift.database import Row, database
+from nightshift.errors import DatabaseBusy, DatabaseGone, NotFound, Refused, Unavailable
+from nightshift.log import logger
+from nightshift.settings import settings
+from nightshift.timeline import timeline
 from parsing import (
     body_of,
     cursor_of,
@@ -19,15 +28,6 @@ from parsing import (
     uuid_of,
     validated,
 )
-
-from nightshift import __version__, projects, runs
-from nightshift.auth import Principal, authenticate
-from nightshift.catalogue import CATALOGUE, JobType, job_type
-from nightshift.database import Row, database
-from nightshift.errors import DatabaseBusy, DatabaseGone, NotFound, Refused, Unavailable
-from nightshift.log import logger
-from nightshift.settings import settings
-from nightshift.timeline import timeline
 
 app = APIGatewayHttpResolver()
 

@@ -43,7 +43,7 @@ def _respond(event: dict[str, Any], context: Any, status: str, reason: str) -> N
         "RequestId": event["RequestId"],
         "LogicalResourceId": event["LogicalResourceId"],
     }
-    request = urllib.request.Request(  # noqa: S310 - CloudFormation's own presigned address
+    request = urllib.request.Request(
         event["ResponseURL"], data=json.dumps(body).encode(), method="PUT", headers={"Content-Type": ""}
     )
-    urllib.request.urlopen(request, timeout=10).close()  # noqa: S310
+    urllib.request.urlopen(request, timeout=10).close()

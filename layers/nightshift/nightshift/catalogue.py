@@ -5,7 +5,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Literal
 
 from nightshift.errors import Refused
-from nightshift.job import Job, Retry
+from nightshift.job import NO_RETRY, Job, Retry
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -23,7 +23,7 @@ class JobType:
     """Five-field cron in UTC; None is manual only."""
     params: str = "NoParams"
     """The name of its model in nightshift.params."""
-    retry: Retry = Retry()
+    retry: Retry = NO_RETRY
     version: int = 1
     """Raise it when the cursor's meaning changes: a run then starts over instead of reading an old cursor wrongly."""
 

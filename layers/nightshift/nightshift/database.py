@@ -7,7 +7,7 @@ import json
 import os
 import ssl
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ def sql_directory() -> Path:
 
 @cache
 def query_text(name: str) -> str:
-    """The statement in sql/queries/<name>.sql without its comments: the driver scans what it is given letter by letter."""
+    """The statement in sql/queries/<name>.sql, without its comments: the driver scans it letter by letter."""
     lines = (sql_directory() / "queries" / f"{name}.sql").read_text().splitlines()
     return "\n".join(line for line in lines if not line.lstrip().startswith("--"))
 
@@ -117,10 +117,8 @@ class Database:
         self._prepared.clear()
         self.in_transaction = False
         if connection is not None:
-            try:
+            with suppress(InterfaceError, OSError):  # it was gone already
                 connection.close()
-            except (InterfaceError, OSError):
-                pass  # it was gone already
 
     def _run_prepared(self, name: str, values: dict[str, Any]) -> list[Row]:
         with self._translated_errors():

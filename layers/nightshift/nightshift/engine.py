@@ -9,7 +9,7 @@ from nightshift import queue
 from nightshift.catalogue import CATALOGUE
 from nightshift.database import Database
 from nightshift.errors import DatabaseBusy, DatabaseGone, JobError, NightshiftError
-from nightshift.job import Progress, Retry, Wait
+from nightshift.job import NO_RETRY, Progress, Retry, Wait
 from nightshift.log import logger
 from nightshift.queue import Message
 from nightshift.settings import Settings
@@ -144,7 +144,7 @@ def _after_exception(current: Slice, exc: Exception) -> Message | None:
     error = error.replace("\x00", "")[:MAX_ERROR_LENGTH]
     match exc:
         case JobError():
-            retry = Retry()
+            retry = NO_RETRY
         case DatabaseBusy():
             retry = BUSY_RETRY
         case _:

@@ -43,7 +43,7 @@ class Wait:
 
 @dataclass(frozen=True, kw_only=True)
 class Retry:
-    """What happens after an exception: ``attempts`` further slices from the last cursor, ``delay_s`` doubling each time.
+    """What happens after an exception: ``attempts`` more slices from the last cursor, ``delay_s`` doubling each time.
 
     The count starts anew whenever the cursor moves. JobError is final: the job itself says that it cannot go on.
     """
@@ -54,6 +54,9 @@ class Retry:
     def delay_before(self, failure: int) -> float | None:
         """Seconds to wait after the ``failure``-th exception in a row (from 1), None when it is one too many."""
         return self.delay_s * 2 ** (failure - 1) if failure <= self.attempts else None
+
+
+NO_RETRY = Retry()
 
 
 class JobDatabase(Protocol):
