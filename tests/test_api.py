@@ -1,17 +1,23 @@
 """The HTTP contract, one request at a time, through the function's handler."""
 
 import json
+import re
 import uuid
+from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import urlencode
 
+import jsonschema
 import pytest
 
+import openapi
 from nightshift import auth, queue
 from nightshift.catalogue import CATALOGUE
 from nightshift.database import database
 from tests.conftest import JWT_SECRET, load_function
 from tests.world import make_team, received, run_row, token
+
+DOCUMENT = openapi.document()
 
 
 class Api:
@@ -45,7 +51,26 @@ class Api:
         )
         answer = self.handler(event, context)
         assert answer["headers"]["Content-Type"] == "application/json"
-        return answer["statusCode"], json.loads(answer["body"])
+        status, body = answer["statusCode"], json.loads(answer["body"])
+        assert status != 500, body
+        assert_documented(method, path, status, body)
+        return status, body
+
+
+def assert_documented(method, path, status, body):
+    """Every answer of every test has the status and the shape that the OpenAPI document promises."""
+    for operation in openapi.OPERATIONS:
+        pattern = re.sub(r"{\w+}", "[^/]+", operation.path)
+        if operation.method == method.lower() and re.fullmatch(pattern, path):
+            break
+    else:
+        assert status in (200, 404)
+        return
+    answer = DOCUMENT["paths"][operation.path][operation.method]["responses"]
+    expected = answer.get(str(status)) or {503: answer.get("401")}.get(status)
+    assert expected, f"{method} {path} answered {status}, which is not documented"
+    schema = expected["content"]["application/json"]["schema"] | {"components": DOCUMENT["components"]}
+    jsonschema.validate(body, schema, format_checker=jsonschema.FormatChecker())
 
 
 @pytest.fixture
@@ -458,6 +483,17 @@ def test_job_types_offer_their_params_as_json_schema(api):
     (sync,) = api("GET", "/v1/job-types")[1]["job_types"]
     assert sync["label"] == "RevenueCat Sync"
     assert sync["params"]["properties"]["include_sandbox"]["type"] == "boolean"
+
+
+def test_every_route_is_documented_and_every_documented_route_is_there(api):
+    source = Path("functions/api/app.py").read_text()
+    routes = {
+        (method, re.sub(r"<(\w+)>", r"{\1}", path))
+        for method, path in re.findall(r'@app\.(get|post)\("([^"]+)"\)', source)
+    }
+    documented = {(operation.method, operation.path) for operation in openapi.OPERATIONS}
+    assert routes == documented | {("get", "/v1/openapi.json")}
+    assert api("GET", "/v1/openapi.json", authorization=None) == (200, DOCUMENT)
 
 
 def test_health_and_a_database_that_is_gone(api, team, monkeypatch):

@@ -1,4 +1,4 @@
-"""The HTTP API: parses a request, calls one function, maps the result. The contract is docs/api.md."""
+"""The HTTP API: parses a request, calls one function, maps the result. Its document is served at /v1/openapi.json."""
 
 import json
 from datetime import UTC, datetime
@@ -41,6 +41,13 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 def get_health() -> dict[str, Any]:
     database().query("ping", again_if_gone=True)
     return {"status": "ok", "version": __version__}
+
+
+@app.get("/v1/openapi.json")
+def get_openapi() -> dict[str, Any]:
+    from openapi import document
+
+    return document()
 
 
 @app.get("/v1/auth/whoami")
@@ -115,7 +122,7 @@ def list_runs(team_id: str) -> dict[str, Any]:
 
 @app.post("/v1/teams/<team_id>/jobs/trigger")
 def trigger(team_id: str) -> Response[str]:
-    from bodies import TriggerBody
+    from schemas import TriggerBody
 
     who, team_id = _caller(), uuid_of("team_id", team_id)
     who.require(team_id, "jobs:write")
@@ -160,7 +167,7 @@ def cancel(run_id: str) -> dict[str, Any]:
 
 @app.post("/v1/jobs/<run_id>/rerun")
 def rerun(run_id: str) -> Response[str]:
-    from bodies import RerunBody
+    from schemas import RerunBody
 
     who = _caller()
     old = _run(who, run_id, "jobs:write")

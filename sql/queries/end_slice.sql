@@ -13,7 +13,8 @@ handed_over AS (
         lost_slices = CASE WHEN cursor IS DISTINCT FROM CAST(:cursor AS jsonb) THEN 0 ELSE lost_slices END,
         failures = CASE WHEN CAST(:failed AS boolean) THEN failures + 1
                         WHEN cursor IS DISTINCT FROM CAST(:cursor AS jsonb) THEN 0 ELSE failures END,
-        cursor = CAST(:cursor AS jsonb), cursor_version = CAST(:cursor_version AS integer)
+        cursor = CAST(:cursor AS jsonb), cursor_version = CAST(:cursor_version AS integer),
+        progress = CAST(:progress AS jsonb)
     FROM at
     WHERE id = CAST(:run_id AS uuid) AND slice = CAST(:slice AS integer) AND status IN ('pending', 'running')
       AND cancel_requested_at IS NULL

@@ -45,7 +45,7 @@ def revenuecat_sync(
             try:
                 catalogue = catalogue or client.catalogue()
             except Unavailable as trouble:
-                yield walk.waiting(trouble, progressed=False)
+                yield walk.waiting(trouble)
                 continue
             page_size = _page_size(run.remaining_s, seconds_a_user)
             users = db.read("next_app_users", project_id=run.project_id, after=walk.after, page_size=page_size)
@@ -59,11 +59,12 @@ def revenuecat_sync(
 
             if rows := walk.take(users, page):
                 db.write("write_app_users", project_id=run.project_id, users=json.dumps(rows))
-            if page.trouble is None or (page.outcomes and isinstance(page.trouble, OutOfTime)):
+            if page.outcomes:
                 walk.attempt = 0
+            if page.trouble is None or (page.outcomes and isinstance(page.trouble, OutOfTime)):
                 yield walk.progress()
             else:
-                yield walk.waiting(page.trouble, progressed=bool(page.outcomes))
+                yield walk.waiting(page.trouble)
 
 
 def _client(run: Run, db: JobDatabase, *, clock: Callable[[], float], sleep: Callable[[float], None]) -> RevenueCat:
@@ -143,13 +144,13 @@ class Walk:
             message += f", {counts['errors']} failed"
         return Progress(processed=min(processed, self.total), total=self.total, message=message, cursor=self._cursor())
 
-    def waiting(self, trouble: Unavailable, *, progressed: bool) -> Wait:
+    def waiting(self, trouble: Unavailable) -> Wait:
         """Raises JobError when it was one wait too many."""
-        self.attempt = 1 if progressed else self.attempt + 1
+        self.attempt += 1
         if self.attempt >= ATTEMPTS:
             raise JobError(f"{trouble.what} {IN_WORDS} times in a row: {trouble.detail}") from trouble
         seconds = max(trouble.wait_s, FIRST_WAIT_S * 2 ** (self.attempt - 1))
-        return Wait(seconds=seconds, why=trouble.waiting_for, cursor=self._cursor())
+        return Wait(seconds=seconds, why=trouble.waiting_for, cursor=self._cursor(), progress=self.progress())
 
     def result(self) -> dict[str, Any]:
         return {

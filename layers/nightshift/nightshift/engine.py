@@ -100,7 +100,9 @@ def _take(steps: Steps, current: Slice) -> Message | None:
                     if current.is_out_of_time:
                         return current.hand_over("continued", cursor=current.cursor)
                 case Wait() as wait:
-                    return current.hand_over("waiting", cursor=wait.cursor, wait_s=wait.seconds, reason=wait.why)
+                    return current.hand_over(
+                        "waiting", cursor=wait.cursor, progress=wait.progress, wait_s=wait.seconds, reason=wait.why
+                    )
                 case Done(result=dict() | None as result):
                     current.complete(result)
                     logger.info("Run completed", action="run_completed")

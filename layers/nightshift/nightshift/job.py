@@ -33,12 +33,14 @@ class Progress:
 class Wait:
     """Leave the Lambda and go on after ``seconds``, from ``cursor``. ``why`` completes "waiting for …".
 
-    The cursor has to differ from the one the job came with, or the job meets the same Wait again.
+    What the job wrote since its last yield is committed with it. The cursor has to differ from the one the job came
+    with, or the job meets the same Wait again. ``progress`` is told where the bar has moved, too.
     """
 
     seconds: float
     why: str
     cursor: Cursor
+    progress: Progress | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

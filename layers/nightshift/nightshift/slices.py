@@ -81,6 +81,7 @@ class Slice:
         outcome: str,
         *,
         cursor: Cursor,
+        progress: Progress | None = None,
         wait_s: float = 0,
         reason: str | None = None,
         failed: bool = False,
@@ -92,6 +93,7 @@ class Slice:
         row = self._unless_cancelled(
             "end_slice",
             cursor=cursor,
+            progress=progress.as_json() if progress else self.progress,
             wait_s=max(0.0, wait_s),
             outcome=outcome,
             reason=reason,

@@ -1,0 +1,157 @@
+"""The shapes of the HTTP contract: bodies are validated with them, and the OpenAPI document is made of them.
+
+Imported by the paths that need them: pydantic is a tenth of a second of a cold start.
+"""
+
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, create_model
+
+Timestamp = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$")]
+Status = Literal["pending", "running", "completed", "failed", "cancelled"]
+
+
+class Body(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class TriggerBody(Body):
+    """Start a run."""
+
+    job_type: str
+    project_id: str | None = None
+    params: dict[str, Any] | None = Field(default=None, description="As the job type's schema in GET /v1/job-types")
+    notify: bool | None = Field(default=None, description="Mail whoever triggered the run when it is over")
+
+
+class RerunBody(Body):
+    """Run an ended run again, as a new run."""
+
+    from_: Literal["start", "cursor"] = Field(
+        default="start", alias="from", description="cursor goes on from where the old run stopped"
+    )
+
+
+class Answer(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Error(BaseModel):
+    """Clients show ``error`` alone; other fields are named where they occur."""
+
+    error: str
+    existing_run_id: UUID | None = Field(default=None, description="With 409: the run that is in the way")
+
+
+class Progress(Answer):
+    processed: int = Field(ge=0)
+    total: int = Field(ge=0)
+    message: str
+
+
+class JobRun(Answer):
+    id: UUID
+    job_type: str
+    status: Status
+    team_id: UUID
+    project_id: UUID
+    triggered_by: str = Field(examples=["manual:user:0b6a5a0e-…", "manual:api_key:5f0c…"])
+    params: dict[str, Any]
+    progress: Progress | None
+    result: dict[str, Any] | None
+    error: str | None = Field(description="Why it failed: a sentence a person can act on")
+    notify: bool
+    started_at: Timestamp | None
+    completed_at: Timestamp | None
+    created_at: Timestamp
+
+
+class Slice(Answer):
+    slice: int
+    request_id: str = Field(description="Of the Lambda invocation: find its log lines by it")
+    started_at: Timestamp
+    ended_at: Timestamp | None
+    outcome: Literal["continued", "waiting", "retrying", "lost", "completed", "failed", "cancelled"] | None
+    reason: str | None
+    wait_s: int | None
+    processed: int | None
+
+
+class Timeline(Answer):
+    """Why a run is not moving, and what it has done so far."""
+
+    state: Literal["queued", "running", "waiting", "recovering", "cancelling", "ended"]
+    why: str
+    since: Timestamp | None
+    until: Timestamp | None
+    cancel_requested_at: Timestamp | None
+    cancel_requested_by: str | None
+    rerun_of: UUID | None
+    timeline: list[Slice]
+
+
+class Team(Answer):
+    id: UUID
+    name: str
+    slug: str
+
+
+class MemberTeam(Team):
+    role: Literal["owner", "admin", "member"]
+
+
+class ApiKeyIdentity(Answer):
+    type: Literal["api_key"]
+    key_type: str
+    team: Team
+    permissions: list[str]
+
+
+class UserIdentity(Answer):
+    type: Literal["user"]
+    email: str
+    teams: list[MemberTeam]
+
+
+class App(Answer):
+    id: UUID
+    project_id: UUID
+    name: str
+    platform: str
+    bundle_id: str | None
+    created_at: Timestamp
+
+
+class Project(Answer):
+    id: UUID
+    team_id: UUID
+    name: str
+    slug: str
+    color: str
+    created_at: Timestamp
+
+
+class ProjectWithApps(Project):
+    apps: list[App]
+
+
+class JobTypeInfo(Answer):
+    job_type: str
+    label: str
+    description: str
+    params: dict[str, Any] = Field(description="JSON Schema of the trigger's params")
+
+
+class Health(Answer):
+    status: Literal["ok"]
+    version: str
+
+
+RunEnvelope = create_model("RunEnvelope", __base__=Answer, job_run=(JobRun, ...))
+RunPage = create_model(
+    "RunPage", __base__=Answer, job_runs=(list[JobRun], ...), cursor=(str | None, ...), has_more=(bool, ...)
+)
+Cancelled = create_model("Cancelled", __base__=Answer, cancelled=(Literal[True], ...))
+Projects = create_model("Projects", __base__=Answer, projects=(list[Project], ...))
+JobTypes = create_model("JobTypes", __base__=Answer, job_types=(list[JobTypeInfo], ...))
