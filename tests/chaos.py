@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from nightshift import database, queue, sweep
+from nightshift.errors import DatabaseGone
 from nightshift.queue import Message
 from nightshift.settings import Settings
 
@@ -104,17 +105,18 @@ class Chaos:
             while True:
                 now = time.monotonic()
                 if now - swept > 0.2:
-                    swept = now
-                    for message in self._swept(db):
-                        self.send(message)
-                    live = db.run_script(
-                        "SELECT id, status, slice FROM job_runs WHERE status IN ('pending', 'running')"
-                    )
-                    if not live and not self.workers:
+                    swept, live = now, None
+                    try:
+                        between()
+                        for message in self._swept(db):
+                            self.send(message)
+                        live = db.run_script("SELECT id, slice FROM job_runs WHERE status IN ('pending', 'running')")
+                    except DatabaseGone:
+                        self._note("no database")
+                    if live == [] and not self.workers:
                         return
                     if now > deadline:
-                        raise TimeoutError(f"still live: {live[:5]} ({len(live)})")
-                    between()
+                        raise TimeoutError(f"still live: {live}")
                 self._deliver(now)
                 self._watch()
         finally:

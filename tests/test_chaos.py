@@ -6,9 +6,13 @@ from collections import Counter
 
 import pytest
 
+from local.postgres import Postgres
 from local.revenuecat.sandbox import Sandbox
 from local.revenuecat.server import serve
+from nightshift.database import Database
+from nightshift.migrations import migrate
 from tests.chaos import LEASE_S, REMAINING_S, Chaos, Delivery, Fate, start_forks
+from tests.conftest import free_port, settings_for
 from tests.world import make_team
 
 USERS = 14
@@ -36,6 +40,11 @@ def settings(config, monkeypatch):
 
 @pytest.fixture
 def arena(owner):
+    record_changes(owner)
+    return owner
+
+
+def record_changes(owner):
     """Every update of a user and every change of a run's status or cursor, recorded by triggers."""
     owner.run_script(
         """
@@ -51,7 +60,6 @@ def arena(owner):
             WHEN (NEW.status <> OLD.status OR NEW.cursor IS DISTINCT FROM OLD.cursor) EXECUTE FUNCTION note_run();
         """
     )
-    return owner
 
 
 def begin(owner, *, runs):
@@ -163,6 +171,37 @@ def test_a_queue_that_misbehaves(settings, arena, connect, trouble):
     assert arena.run_script("SELECT status, count(*) FROM job_runs GROUP BY 1") == [["completed", 24]]
     assert_every_user_written_once_and_equal(arena)
     assert set(endings(arena).values()) == {1}
+
+
+def test_postgres_restarted_in_the_middle_twice(settings, tmp_path_factory, request):
+    """A crash and a fast shutdown of a server of this test's own, while 24 syncs are at work on it."""
+    folder = tmp_path_factory.mktemp("restarted")
+    server = Postgres(folder / "postgres", free_port())
+    server.start(fsync="off")
+    request.addfinalizer(lambda: server.stop("immediate"))
+    owner = Database(settings_for(server, "postgres", user="postgres"))
+    request.addfinalizer(owner.close)
+    migrate(owner)
+    record_changes(owner)
+    runs = begin(owner, runs=24)
+    restarts, wanted = iter(["immediate", "fast"]), [10]
+
+    def restart():
+        done = owner.run_script("SELECT count(*) FROM run_changes WHERE after IS NOT NULL")[0][0]
+        if done >= wanted[0] and (mode := next(restarts, None)):
+            wanted[0] += 30
+            server.stop(mode)
+            server.start(fsync="off")
+
+    here = dataclasses.replace(settings, database_port=server.port, database_name="postgres")
+    chaos = Chaos(here)
+    chaos.messages = [(0, run, 0) for run in runs]
+    chaos.until_ended(owner, deadline_s=120, between=restart)
+
+    assert owner.run_script("SELECT status, count(*) FROM job_runs GROUP BY 1") == [["completed", 24]]
+    assert_every_user_written_once_and_equal(owner)
+    assert chaos.happened["no database"] >= 2
+    assert next(restarts, None) is None
 
 
 def test_cancels_at_random_moments_leave_one_true_end(settings, arena, connect, capsys):

@@ -157,6 +157,22 @@ def test_a_wait_longer_than_sqs_can_delay_is_left_to_the_sweep(cloud, db, owner,
     assert run_row(owner, row["id"])["status"] == "completed"
 
 
+def test_a_wait_commits_what_was_written_before_it_and_moves_the_bar(cloud, db, owner, team, job):
+    def waiting(run, db):
+        if run.cursor is None:
+            db.write("record_step", run_id=run.id, step=1)
+            done = Progress(processed=1, total=2, message="half", cursor=None)
+            yield Wait(seconds=5, why="the moon", cursor={"done": 1}, progress=done)
+        return {}
+
+    row = trigger(team, job_type=job(waiting), db=db, settings=cloud)
+    work(row["id"], 0, db=db, settings=cloud)
+    between = run_row(owner, row["id"])
+    assert (between["status"], between["waiting_for"], between["cursor"]) == ("running", "the moon", {"done": 1})
+    assert between["progress"] == {"processed": 1, "total": 2, "message": "half"}
+    assert steps_of(owner, row["id"]) == [1]
+
+
 def test_an_exception_fails_the_run_and_keeps_what_was_committed(cloud, db, owner, team, job):
     def failing(done):
         if done == 2:

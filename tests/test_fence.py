@@ -1,0 +1,201 @@
+"""The conditions in the statements of docs/protocol.md, one by one, where test_engine does not already hold them."""
+
+import threading
+
+import pytest
+from pg8000.exceptions import DatabaseError
+
+from nightshift import engine
+from nightshift.catalogue import CATALOGUE, JobType
+from nightshift.database import Database
+from nightshift.errors import DatabaseGone
+from nightshift.job import Progress
+from nightshift.sweep import sweep
+from tests.world import age, make_team, received, run_row, trigger
+
+CURSOR = {"done": 1}
+
+
+@pytest.fixture
+def team(owner):
+    return make_team(owner)
+
+
+@pytest.fixture
+def run(cloud, db, team):
+    """A run whose slice 0 is claimed."""
+    row = trigger(team, db=db, settings=cloud)
+    received(cloud)
+    assert db.query("claim_slice", run_id=row["id"], slice=0, lease_s=60, request_id="first")
+    return row["id"]
+
+
+def save(db, run, number, cursor=CURSOR):
+    return db.query(
+        "save_progress", run_id=run, slice=number, cursor=cursor, cursor_version=1,
+        progress={"processed": 1, "total": 2, "message": ""},
+    )  # fmt: skip
+
+
+def end_slice(db, run, number, *, wait_s=0):
+    return db.query(
+        "end_slice", run_id=run, slice=number, cursor=CURSOR, cursor_version=1, progress=None, wait_s=wait_s,
+        outcome="continued", reason=None, waiting_for=None, failed=False, max_delay_s=900, resend_delay_s=120,
+    )  # fmt: skip
+
+
+def end_run(db, run, number, status):
+    return db.query(
+        "end_run", run_id=run, slice=number, status=status,
+        result={} if status == "completed" else None, error="e" if status == "failed" else None,
+    )  # fmt: skip
+
+
+def writes(db, run, number):
+    """Every statement a worker may issue, and whether it found a row."""
+    return [
+        bool(save(db, run, number)),
+        bool(end_slice(db, run, number)),
+        *(bool(end_run(db, run, number, status)) for status in ("completed", "failed", "cancelled")),
+    ]
+
+
+def test_an_old_number_writes_nothing(db, owner, run):
+    end_slice(db, run, 0)
+    before = run_row(owner, run)
+    assert writes(db, run, 0) == [False] * 5
+    db.query("claim_slice", run_id=run, slice=1, lease_s=60, request_id="second")
+    leased = run_row(owner, run)
+    assert writes(db, run, 0) == [False] * 5
+    assert run_row(owner, run) == leased != before
+
+
+@pytest.mark.parametrize("status", ["completed", "failed", "cancelled"])
+def test_an_ended_run_is_not_written_to(db, owner, run, status):
+    assert end_run(db, run, 0, status)
+    before = run_row(owner, run)
+    assert writes(db, run, 0) == [False] * 5
+    assert db.one("cancel_run", run_id=run, requested_by="me") is None
+    assert db.query("claim_slice", run_id=run, slice=0, lease_s=60, request_id="late") == []
+    assert run_row(owner, run) == before
+
+
+def test_an_ended_run_is_never_sent_again(cloud, db, owner, run):
+    end_run(db, run, 0, "completed")
+    assert not any(sweep(db=db, settings=cloud).values())
+    assert received(cloud) == []
+
+
+def test_an_owner_whose_lease_is_over_is_still_the_owner_until_the_number_is_raised(cloud, db, owner, run):
+    age(owner, run, 3600)
+    assert save(db, run, 0)
+    sweep(db=db, settings=cloud)
+    assert not save(db, run, 0, {"done": 2})
+
+
+def test_a_number_is_claimed_once_also_when_two_ask_at_once(connect, db, owner, run):
+    end_slice(db, run, 0)
+    first, second = connect(), connect()
+    first.begin()
+    assert first.query("claim_slice", run_id=run, slice=1, lease_s=60, request_id="a")
+    answers = []
+    waiting = threading.Thread(
+        target=lambda: answers.append(second.query("claim_slice", run_id=run, slice=1, lease_s=60, request_id="b"))
+    )
+    waiting.start()
+    first.commit()
+    waiting.join(10)
+    assert answers == [[]]
+
+
+def test_a_commit_whose_answer_is_lost_is_not_tried_again(cloud, db, owner, team, monkeypatch):
+    """The step committed, the worker cannot know: it abandons the slice, and the next one goes on behind the step."""
+    seen = []
+
+    def counting(current, steps_db):
+        seen.append(current.cursor)
+        if current.cursor is None:
+            steps_db.write("is_cancelled", run_id=current.id, slice=0)  # anything that opens the transaction
+            yield Progress(processed=1, total=1, message="", cursor=CURSOR)
+        return {}
+
+    job_type = JobType(name="counting", label="", description="", scope="project")
+    monkeypatch.setitem(CATALOGUE, "counting", job_type)
+    monkeypatch.setattr(JobType, "handler", lambda self: counting)
+    row = trigger(team, job_type=job_type, db=db, settings=cloud)
+    real = Database.commit
+
+    def commit_and_lose_the_answer(self):
+        real(self)
+        raise DatabaseGone
+
+    def work(number):
+        engine.work(str(row["id"]), number, db=db, settings=cloud, remaining_s=lambda: 60, request_id="r")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Database, "commit", commit_and_lose_the_answer)
+        work(0)
+    assert seen == [None]
+    assert run_row(owner, row["id"])["status"] == "running"
+    age(owner, row["id"], 3600)
+    sweep(db=db, settings=cloud)
+    work(1)
+    assert seen == [None, CURSOR]
+    assert run_row(owner, row["id"])["status"] == "completed"
+
+
+def test_the_sweep_leaves_a_locked_row_to_whoever_holds_it(cloud, connect, db, owner, run):
+    age(owner, run, 3600)
+    holder = connect()
+    holder.begin()
+    save(holder, run, 0)
+    assert sweep(db=db, settings=cloud)["recovered"] == 0
+    holder.commit()
+    assert sweep(db=db, settings=cloud)["recovered"] == 1
+
+
+def test_a_frozen_transaction_is_rolled_back_by_the_database(cloud, connect, db, owner, run):
+    """The role's limit, set low here: the sweep gets past a worker that froze between its yield and its commit."""
+    limits = owner.run_script("SELECT unnest(rolconfig) FROM pg_roles WHERE rolname = 'nightshift_app'")
+    assert ["idle_in_transaction_session_timeout=10s"] in limits
+    frozen = connect(idle_in_transaction_session_timeout="1")
+    frozen.begin()
+    save(frozen, run, 0)
+    age_when_free = connect(user="postgres", lock_timeout="10000")
+    age(age_when_free, run, 3600)  # waits for the row's lock: the database has to end the frozen transaction first
+
+    assert sweep(db=db, settings=cloud)["recovered"] == 1
+    with pytest.raises(DatabaseGone):
+        frozen.commit()
+    assert run_row(owner, run)["cursor"] is None
+
+
+def test_a_wait_is_counted_from_its_end_and_not_from_the_transactions_start(db, owner, run):
+    db.begin()
+    save(db, run, 0)
+    owner.run_script("SELECT pg_sleep(0.2)")  # the step takes a while
+    end_slice(db, run, 0, wait_s=1)
+    (left,) = db.run_script("SELECT extract(epoch FROM due_at - now()) FROM job_runs")[0]
+    db.commit()
+    assert left >= 1.2
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "lease_expires_at = NULL",  # live with neither
+        "resend_at = now()",  # live with both
+        "cancel_requested_at = now(), lease_expires_at = NULL, resend_at = now()",  # a cancel that nobody will see
+        "status = 'completed', completed_at = now()",  # ended and leased
+        "status = 'completed', lease_expires_at = NULL",  # ended without a time
+        "status = 'failed', completed_at = now(), lease_expires_at = NULL",  # failed without a reason
+        "status = 'running', result = '{}'",
+        "status = 'done'",
+        """progress = '{"processed": 3, "total": 2, "message": ""}'""",
+        """progress = '{"processed": -1, "total": 2, "message": ""}'""",
+        "team_id = NULL",
+    ],
+)
+def test_impossible_rows_are_refused_by_the_database(owner, run, change):
+    with pytest.raises(DatabaseError, match="23514"):
+        owner.run_script(f"UPDATE job_runs SET {change}")
