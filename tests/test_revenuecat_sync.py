@@ -10,7 +10,7 @@ import pytest
 from moto import mock_aws
 from pg8000.native import literal
 
-from jobs.revenuecat_sync import ATTEMPTS, Walk, _page_size, revenuecat_sync
+from jobs.revenuecat_sync import ATTEMPTS, PAGE_SIZE, Walk, _page_size, revenuecat_sync
 from local.revenuecat.catalogue import Customer, Purchase, Subscription, product
 from local.revenuecat.server import Sandbox, serve
 from nightshift import aws, settings
@@ -486,8 +486,8 @@ def test_a_slice_too_short_for_its_page_writes_what_is_complete(stage):
 
 
 def test_a_page_shrinks_to_what_fits_the_slice():
-    assert _page_size(90, 0) == 100
-    assert _page_size(90, 0.3) == 100
+    assert _page_size(90, 0) == PAGE_SIZE
+    assert _page_size(90, 0.3) == PAGE_SIZE
     assert _page_size(33, 1) == 30
     assert _page_size(2, 1) == 1
 

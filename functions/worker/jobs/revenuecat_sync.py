@@ -16,7 +16,7 @@ from revenuecat.errors import Missing, OutOfTime, Unavailable
 from revenuecat.mapping import Catalogue, Subscriber
 from revenuecat.page import WORKERS, Page, fetch_page
 
-PAGE_SIZE = 100
+PAGE_SIZE = 125
 # Ids of each kind of trouble that the result names.
 IDS_SHOWN = 10
 # Waits in a row without a user in between: with doubling from 5 s, about ten minutes until the run gives up.
