@@ -1,0 +1,51 @@
+"""What goes back over HTTP: a body with its status, and the errors with theirs."""
+
+from dataclasses import dataclass, field
+from http import HTTPStatus
+
+ERROR_TYPES = {
+    400: "parameter_error",
+    401: "authentication_error",
+    403: "authorization_error",
+    404: "resource_missing",
+    423: "resource_locked_error",
+    429: "rate_limit_error",
+    500: "server_error",
+    502: "server_error",
+    503: "server_error",
+    504: "server_error",
+}
+RETRYABLE = {423, 429, 500, 502, 503, 504}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reply:
+    """``body`` is sent as JSON, or as HTML where it is a string."""
+
+    status: int = 200
+    body: dict | str
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+def error(status: int, message: str, *, param: str | None = None, retry_after_s: int = 1) -> Reply:
+    """An error as API v2 words it; ``retry_after_s`` goes where a status can be tried again."""
+    body: dict = {
+        "object": "error",
+        "type": ERROR_TYPES[status],
+        "message": message,
+        "retryable": status in RETRYABLE,
+        "doc_url": f"https://errors.rev.cat/{ERROR_TYPES[status].replace('_', '-')}",
+    }
+    if param:
+        body["param"] = param
+    if status in RETRYABLE:
+        body["backoff_ms"] = retry_after_s * 1000
+    headers = {"Retry-After": str(retry_after_s)} if status == 429 else {}
+    return Reply(status=status, body=body, headers=headers)
+
+
+def proxy_page(status: int) -> Reply:
+    """What the machine in front of the service says when the service does not answer."""
+    title = f"{status} {HTTPStatus(status).phrase}"
+    page = f"<html><head><title>{title}</title></head><body><center><h1>{title}</h1></center></body></html>"
+    return Reply(status=status, body=page)

@@ -1,0 +1,93 @@
+"""What was asked of the sandbox, and how politely: budgets over sliding windows, and the log of calls."""
+
+import math
+from bisect import bisect_left, bisect_right
+from collections import Counter, deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+WINDOW_S = 60
+# A call that comes this soon after a 429 was already on its way when the 429 left.
+ON_ITS_WAY_S = 0.05
+
+
+class Budget:
+    """``limit`` calls in any ``WINDOW_S`` seconds; a call that is refused does not count. Times in seconds."""
+
+    def __init__(self, limit: int):
+        self.limit = limit
+        self._spent_at: deque[float] = deque()
+
+    def spend(self, now: float, *, used_by_others: int = 0) -> int | None:
+        """The usage with this call counted, or None where the budget does not allow it."""
+        while self._spent_at and self._spent_at[0] <= now - WINDOW_S:
+            self._spent_at.popleft()
+        if len(self._spent_at) + used_by_others >= self.limit:
+            return None
+        self._spent_at.append(now)
+        return len(self._spent_at) + used_by_others
+
+    def retry_after_s(self, now: float, *, used_by_others: int = 0) -> int:
+        """Whole seconds until enough of our calls have left the window; all of it where the others leave no room."""
+        too_many = len(self._spent_at) + used_by_others - self.limit + 1
+        if too_many > len(self._spent_at):
+            return WINDOW_S
+        return math.ceil(self._spent_at[too_many - 1] + WINDOW_S - now)
+
+
+@dataclass(slots=True, kw_only=True)
+class Call:
+    """One call with a route. ``at`` and ``answered_at`` in seconds of the sandbox's clock.
+
+    ``group`` is the budget it counts for, ``endpoint`` its route, ``customer_id`` the id as asked for.
+    ``status`` and ``answered_at`` are None while the call is under way, and where the connection was dropped.
+    """
+
+    at: float
+    group: str
+    endpoint: str
+    customer_id: str | None
+    status: int | None = None
+    answered_at: float | None = None
+    retry_after_s: int | None = None
+
+
+def busiest_window(calls: Iterable[Call]) -> dict[str, int]:
+    """The most calls, refused ones too, that came within any ``WINDOW_S`` seconds, by group."""
+    windows: dict[str, deque[float]] = {}
+    busiest: Counter[str] = Counter()
+    for call in sorted(calls, key=lambda call: call.at):
+        window = windows.setdefault(call.group, deque())
+        window.append(call.at)
+        while window[0] <= call.at - WINDOW_S:
+            window.popleft()
+        busiest[call.group] = max(busiest[call.group], len(window))
+    return dict(busiest)
+
+
+def impolite_calls(calls: Iterable[Call]) -> int:
+    """How many calls came after a 429 of their group had been sent and before its ``Retry-After`` was over."""
+    arrivals: dict[str, list[float]] = {}
+    refusals = []
+    for call in sorted(calls, key=lambda call: call.at):
+        arrivals.setdefault(call.group, []).append(call.at)
+        if call.status == 429 and call.answered_at is not None and call.retry_after_s is not None:
+            refusals.append((call.group, call.answered_at + ON_ITS_WAY_S, call.answered_at + call.retry_after_s))
+    impolite: set[tuple[str, int]] = set()
+    for group, begin, end in refusals:
+        came = arrivals[group]
+        first, last = bisect_right(came, begin), bisect_left(came, end)
+        impolite |= {(group, n) for n in range(first, last)}
+    return len(impolite)
+
+
+def summary(calls: list[Call]) -> dict:
+    """The log in numbers, as ``GET /_sandbox/stats`` shows them."""
+    return {
+        "calls": dict(Counter(call.group for call in calls)),
+        "endpoints": dict(Counter(call.endpoint for call in calls)),
+        "statuses": dict(Counter(str(call.status or "unanswered") for call in calls)),
+        "busiest_minute": busiest_window(calls),
+        "rate_limited": sum(call.status == 429 for call in calls),
+        "impolite": impolite_calls(calls),
+    }
