@@ -1,0 +1,174 @@
+"""RevenueCat Sync: subscriber data and revenue of every user of a project, a page of users a step."""
+
+import json
+import time
+from collections.abc import Callable, Generator
+from copy import deepcopy
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from nightshift.errors import JobError
+from nightshift.integrations import decrypt_secret
+from nightshift.job import JobDatabase, Progress, Run, Wait
+from nightshift.settings import settings
+from revenuecat.client import RESERVE_S, RevenueCat
+from revenuecat.errors import Missing, OutOfTime, Unavailable
+from revenuecat.mapping import Catalogue, Subscriber
+from revenuecat.page import WORKERS, Page, fetch_page
+
+PAGE_SIZE = 100
+# Ids of each kind of trouble that the result names.
+IDS_SHOWN = 10
+# Waits in a row without a user in between: with doubling from 5 s, about ten minutes until the run gives up.
+ATTEMPTS, IN_WORDS, FIRST_WAIT_S = 8, "eight", 5
+
+
+def revenuecat_sync(
+    run: Run,
+    db: JobDatabase,
+    *,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Generator[Progress | Wait, None, dict[str, Any]]:
+    """Walk the project's users by primary key; three calls each, one statement a page.
+
+    Raises JobError where the key or the project is refused, and where RevenueCat stays away for too long.
+    """
+    if run.cursor:
+        walk = Walk(**deepcopy(run.cursor))
+    else:
+        walk = Walk(total=db.read("count_app_users", project_id=run.project_id)[0]["total"])
+    catalogue: Catalogue | None = None
+    seconds_a_user = 0.0
+    with _client(run, db, clock=clock, sleep=sleep) as client:
+        while True:
+            try:
+                catalogue = catalogue or client.catalogue()
+            except Unavailable as trouble:
+                yield walk.waiting(trouble, progressed=False)
+                continue
+            page_size = _page_size(run.remaining_s, seconds_a_user)
+            users = db.read("next_app_users", project_id=run.project_id, after=walk.after, page_size=page_size)
+            if not users:
+                return walk.result()
+
+            started = clock()
+            page = fetch_page(client, catalogue, users)
+            if page.outcomes:
+                seconds_a_user = (clock() - started) / len(page.outcomes)
+
+            if rows := walk.take(users, page):
+                db.write("write_app_users", project_id=run.project_id, users=json.dumps(rows))
+            if page.trouble is None or (page.outcomes and isinstance(page.trouble, OutOfTime)):
+                walk.attempt = 0
+                yield walk.progress()
+            else:
+                yield walk.waiting(page.trouble, progressed=bool(page.outcomes))
+
+
+def _client(run: Run, db: JobDatabase, *, clock: Callable[[], float], sleep: Callable[[float], None]) -> RevenueCat:
+    rows = db.read("revenuecat_integration", project_id=run.project_id)
+    if not rows:
+        raise JobError(
+            "This project has no RevenueCat integration. Store a v2 secret key for it, then start the sync again."
+        )
+    key = decrypt_secret(rows[0]["secret_encrypted"], project_id=str(run.project_id)).strip()
+    # Such a key would come back inside the HTTP library's error message.
+    if not (key and key.isascii() and key.isprintable()):
+        raise JobError("The stored RevenueCat key is empty or has characters that no key has. Store it again.")
+    return RevenueCat(
+        base_url=settings().revenuecat_url,
+        key=key,
+        project_id=rows[0]["config"].get("project_id"),
+        environment=None if run.params.get("include_sandbox") else "production",
+        connections=WORKERS,
+        remaining_s=lambda: run.remaining_s,
+        clock=clock,
+        sleep=sleep,
+    )
+
+
+def _page_size(remaining_s: float, seconds_a_user: float) -> int:
+    """As many users as fit into the slice at the speed seen so far."""
+    if not seconds_a_user:
+        return PAGE_SIZE
+    return max(1, min(PAGE_SIZE, int((remaining_s - RESERVE_S) / seconds_a_user)))
+
+
+@dataclass
+class Walk:
+    """How far the sync is: its fields are the run's cursor.
+
+    ``total`` users were there at the start; ``attempt`` counts waits since the last user.
+    """
+
+    total: int
+    after: str | None = None
+    counts: dict[str, int] = field(
+        default_factory=lambda: dict.fromkeys(("synced", "skipped", "active", "inactive", "not_found", "errors"), 0)
+    )
+    ids: dict[str, list[str]] = field(default_factory=lambda: {"not_found": [], "errors": []})
+    attempt: int = 0
+
+    def take(self, users: list[dict[str, Any]], page: Page) -> list[dict[str, Any]]:
+        """Count the page's outcomes and move past them; returns the rows to write."""
+        rows = []
+        for user, outcome in zip(users, page.outcomes, strict=False):
+            self.after = str(user["id"])
+            match outcome:
+                case Subscriber():
+                    self._count("synced", "active" if outcome.active else "inactive")
+                    rows.append(
+                        {
+                            "id": self.after,
+                            "properties": outcome.properties,
+                            "attribution": outcome.attribution,
+                            "revenue_usd_cents": outcome.revenue_usd_cents,
+                        }
+                    )
+                case None:
+                    self._count("skipped")
+                case Missing():
+                    self._count("skipped", "not_found")
+                    self._note("not_found", user["user_id"])
+                case _:
+                    self._count("errors")
+                    self._note("errors", user["user_id"])
+        return rows
+
+    def progress(self) -> Progress:
+        counts, processed = self.counts, self._processed()
+        message = f"Synced {counts['synced']} users, {counts['skipped']} skipped"
+        if counts["errors"]:
+            message += f", {counts['errors']} failed"
+        return Progress(processed=min(processed, self.total), total=self.total, message=message, cursor=self._cursor())
+
+    def waiting(self, trouble: Unavailable, *, progressed: bool) -> Wait:
+        """Raises JobError when it was one wait too many."""
+        self.attempt = 1 if progressed else self.attempt + 1
+        if self.attempt >= ATTEMPTS:
+            raise JobError(f"{trouble.what} {IN_WORDS} times in a row: {trouble.detail}") from trouble
+        seconds = max(trouble.wait_s, FIRST_WAIT_S * 2 ** (self.attempt - 1))
+        return Wait(seconds=seconds, why=trouble.waiting_for, cursor=self._cursor())
+
+    def result(self) -> dict[str, Any]:
+        return {
+            "total": self._processed(),
+            **self.counts,
+            "not_found_ids": self.ids["not_found"],
+            "error_ids": self.ids["errors"],
+        }
+
+    def _processed(self) -> int:
+        return self.counts["synced"] + self.counts["skipped"] + self.counts["errors"]
+
+    def _count(self, *names: str) -> None:
+        for name in names:
+            self.counts[name] += 1
+
+    def _note(self, kind: str, user_id: str) -> None:
+        if len(self.ids[kind]) < IDS_SHOWN:
+            self.ids[kind].append(user_id)
+
+    def _cursor(self) -> dict[str, Any]:
+        return asdict(self)

@@ -1,0 +1,198 @@
+"""RevenueCat's REST API v2 over HTTP: all pages of each list, polite to the rate limit, bounded by the slice's time."""
+
+import json
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any, Self
+from urllib.parse import quote, urljoin, urlsplit
+
+import urllib3
+
+from nightshift.errors import JobError
+from revenuecat.errors import Denied, Missing, OutOfTime, RateLimited, Rejected, Unavailable
+from revenuecat.governor import Governor
+from revenuecat.mapping import Catalogue, CustomerRecord, Product
+
+CUSTOMERS, CONFIGURATION = "customer information", "project configuration"
+
+CONNECT_TIMEOUT_S, READ_TIMEOUT_S = 5, 15
+# What a call may sleep, and how often it is tried, before the job leaves the Lambda to wait outside.
+PATIENCE_S, TRIES = 5, 3
+# Kept of the slice for writing what was fetched; a call gets what is left, but no less than is worth trying.
+RESERVE_S, SHORTEST_CALL_S = 3, 1
+# Where an error does not say when to come back.
+BACKOFF_S = 1
+
+
+class RevenueCat:
+    """One project's data, read with its secret key. Threads may share it; close it after use.
+
+    ``project_id`` None: the key's own project. ``environment`` None counts sandbox rows too.
+    ``remaining_s()`` bounds every call; ``clock`` and ``sleep`` in seconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        base_url: str,
+        key: str,
+        project_id: str | None,
+        environment: str | None,
+        connections: int,
+        remaining_s: Callable[[], float],
+        clock: Callable[[], float],
+        sleep: Callable[[float], None],
+    ):
+        self._base_url = base_url.rstrip("/")
+        self._key = key
+        self._project_id = project_id
+        self._environment = f"&environment={environment}" if environment else ""
+        self._remaining_s, self._sleep = remaining_s, sleep
+        self._governor = Governor(clock=clock, sleep=sleep)
+        headers = {"Authorization": f"Bearer {key}", "Accept": "application/json", "User-Agent": "nightshift"}
+        self._http = urllib3.PoolManager(maxsize=connections, headers=headers, retries=False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._http.clear()
+
+    def catalogue(self) -> Catalogue:
+        """Every entitlement and product.
+
+        Raises Denied, Unavailable, and JobError where the project cannot be read or is not the key's.
+        """
+        try:
+            project = self._project()
+            entitlements = self._list(f"{project}/entitlements?limit=100", CONFIGURATION)
+            products = self._list(f"{project}/products?limit=100", CONFIGURATION)
+        except Rejected as exc:
+            raise JobError(f"RevenueCat does not show the project's entitlements and products. {exc}") from exc
+        return Catalogue(
+            entitlements={row["id"]: row["lookup_key"] for row in entitlements},
+            products={
+                row["id"]: Product(
+                    store_identifier=row["store_identifier"],
+                    type=row.get("type"),
+                    duration=(row.get("subscription") or {}).get("duration"),
+                )
+                for row in products
+            },
+        )
+
+    def customer(self, user_id: str) -> CustomerRecord:
+        """Everything about one customer: three calls, where no list has a second page.
+
+        Raises Missing where RevenueCat does not know the id, Rejected, Denied, Unavailable.
+        """
+        # A path of dots would be resolved away; everything else quote() knows.
+        segment = quote(user_id, safe="") if user_id.strip(".") else user_id.replace(".", "%2E")
+        url = f"{self._project()}/customers/{segment}"
+        customer = self._get(f"{url}?expand=attributes", CUSTOMERS)
+        rows = f"limit=100{self._environment}"
+        return CustomerRecord(
+            active_entitlements=self._items(customer.get("active_entitlements") or {"items": []}, url, CUSTOMERS),
+            attributes=self._items(customer.get("attributes") or {"items": []}, url, CUSTOMERS),
+            subscriptions=self._list(f"{url}/subscriptions?{rows}", CUSTOMERS),
+            purchases=self._list(f"{url}/purchases?{rows}", CUSTOMERS),
+        )
+
+    def _project(self) -> str:
+        if not self._project_id:
+            projects = self._list(f"{self._base_url}/projects", CONFIGURATION)
+            if len(projects) != 1:
+                raise JobError(
+                    f"The RevenueCat key reads {len(projects)} projects. "
+                    "Set project_id in the integration's config to the one to sync."
+                )
+            self._project_id = projects[0]["id"]
+        return f"{self._base_url}/projects/{quote(self._project_id, safe='')}"
+
+    def _list(self, url: str, budget: str) -> list[dict[str, Any]]:
+        return self._items(self._get(url, budget), url, budget)
+
+    def _items(self, page: dict[str, Any], url: str, budget: str) -> list[dict[str, Any]]:
+        """The rows of a list that begins with ``page`` and was found at ``url``, those of all its pages."""
+        items, seen = [], {url}
+        while True:
+            if not isinstance(page.get("items"), list):
+                raise Rejected(f"RevenueCat answered {urlsplit(url).path} with a list that has no items")
+            items += page["items"]
+            if not page.get("next_page"):
+                return items
+            url = urljoin(url, page["next_page"])
+            if urlsplit(url)[:2] != urlsplit(self._base_url)[:2]:
+                raise Rejected(f"RevenueCat named a next page on another server: {urlsplit(url).netloc}")
+            if url in seen:
+                raise Rejected(f"RevenueCat named the same next page twice: {urlsplit(url).path}")
+            seen.add(url)
+            page = self._get(url, budget)
+
+    def _get(self, url: str, budget: str) -> dict[str, Any]:
+        tries_left = TRIES
+        while True:
+            tries_left -= 1
+            ticket = self._governor.start(budget, patience_s=min(PATIENCE_S, self._time_left_s()))
+            try:
+                return self._call(url, budget, ticket)
+            except Unavailable as trouble:
+                if not tries_left or trouble.wait_s > min(PATIENCE_S, self._time_left_s()):
+                    raise
+                if not isinstance(trouble, RateLimited):  # for those the governor makes every thread wait
+                    self._sleep(trouble.wait_s)
+
+    def _call(self, url: str, budget: str, ticket: int) -> dict[str, Any]:
+        left_s = self._time_left_s()
+        timeout = urllib3.Timeout(connect=min(CONNECT_TIMEOUT_S, left_s), read=min(READ_TIMEOUT_S, left_s))
+        try:
+            answer = self._http.request("GET", url, timeout=timeout, redirect=False)
+        except urllib3.exceptions.HTTPError as exc:
+            raise Unavailable("RevenueCat could not be reached", type(exc).__name__, wait_s=BACKOFF_S) from exc
+        body = _json(answer.data)
+        if answer.status == 200 and body is not None:
+            usage, limit = (
+                _number(answer.headers.get(f"RevenueCat-Rate-Limit-Current-{what}")) for what in ("Usage", "Limit")
+            )
+            self._governor.heard(budget, ticket, usage=usage, limit=limit)
+            return body
+        raise self._trouble(answer, body or {})
+
+    def _trouble(self, answer: urllib3.BaseHTTPResponse, body: dict[str, Any]) -> Exception:
+        status, what = answer.status, f"RevenueCat answered {answer.status}"
+        # The sentence ends in the run's error: it must not carry the key, nor what Postgres cannot store.
+        said = body.get("message") or answer.reason or "without a reason"
+        detail = str(said).replace(self._key, "sk_…").replace("\0", "")[:500]
+        if status in (401, 403):
+            return Denied(f"{what}: {detail}")
+        if status == 404:
+            return Missing(f"{what}: {detail}")
+        backoff_ms, retry_after_s = body.get("backoff_ms"), _number(answer.headers.get("Retry-After"))
+        asked = [retry_after_s] if retry_after_s is not None else []
+        asked += [backoff_ms / 1000] if isinstance(backoff_ms, int) else []
+        wait_s = max(asked, default=BACKOFF_S)
+        if status == 429:
+            self._governor.hold(wait_s)
+            return RateLimited(what, detail, wait_s=wait_s)
+        if 400 <= status < 500 and status != 423:
+            return Rejected(f"{what}: {detail}")
+        return Unavailable(what, detail if status != 200 else "not with JSON", wait_s=wait_s)
+
+    def _time_left_s(self) -> float:
+        left_s = self._remaining_s() - RESERVE_S
+        if left_s < SHORTEST_CALL_S:
+            raise OutOfTime
+        return left_s
+
+
+def _json(data: bytes) -> dict[str, Any] | None:
+    """An object with its amounts as exact decimals; None for anything else."""
+    try:
+        body = json.loads(data, parse_float=Decimal)
+    except ValueError:
+        return None
+    return body if isinstance(body, dict) else None
+
+
+def _number(header: str | None) -> int | None:
+    return int(header) if header and header.isdecimal() else None

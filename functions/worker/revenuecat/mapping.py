@@ -1,0 +1,237 @@
+"""What RevenueCat's rows about a customer say about the user: a pure function from rows to properties."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Any
+
+Row = dict[str, Any]
+
+# ISO 8601 durations as the stores write them, among the billing periods that the platform's users page knows.
+BILLING_PERIODS = {
+    "P7D": "weekly", "P1W": "weekly", "P2W": "two_weeks", "P14D": "two_weeks", "P1M": "monthly", "P2M": "two_months",
+    "P3M": "three_months", "P6M": "six_months", "P1Y": "yearly", "P12M": "yearly",
+}  # fmt: skip
+
+ATTRIBUTION = {
+    "$campaign": "asa_campaign_name",
+    "$adGroup": "asa_ad_group_name",
+    "$ad": "asa_ad_name",
+    "$keyword": "asa_keyword",
+}
+
+# Renewal statuses after which the next period is not paid for. will_pause is no cancellation: it comes back by itself.
+NOT_RENEWING = ("will_not_renew", "will_pause")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Product:
+    """``duration`` is a subscription's period in ISO 8601, None for what is bought once."""
+
+    store_identifier: str
+    type: str | None = None
+    duration: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Catalogue:
+    """What a RevenueCat project sells. ``entitlements``: id to lookup key; ``products``: id to product."""
+
+    entitlements: dict[str, str]
+    products: dict[str, Product]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CustomerRecord:
+    """Every row RevenueCat holds about one customer, all pages of each list."""
+
+    active_entitlements: list[Row] = field(default_factory=list)
+    attributes: list[Row] = field(default_factory=list)
+    subscriptions: list[Row] = field(default_factory=list)
+    purchases: list[Row] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subscriber:
+    """What the sync stores on a user.
+
+    ``properties`` holds every rc_* key the sync owns, so that none goes stale; ``attribution`` is for keys that the
+    user does not have yet. ``active``: whether something gives the user access now.
+    """
+
+    properties: dict[str, str]
+    attribution: dict[str, str]
+    revenue_usd_cents: int
+    active: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Holding:
+    """One thing the customer bought or was given, whichever list it came from. Times in milliseconds."""
+
+    product_id: str | None
+    gives_access: bool
+    status: str
+    period_type: str
+    renews: bool = False
+    ends_at: float = 0
+    starts_at: float = 0
+    row_id: str = ""
+
+    def rank(self) -> tuple[Any, ...]:
+        # The row id decides between equals: an answer in another order must not look like a change.
+        paid = self.period_type != "promotional"
+        return self.gives_access, paid, self.ends_at, self.starts_at, self.row_id
+
+
+def map_subscriber(record: CustomerRecord, catalogue: Catalogue) -> Subscriber:
+    """Properties, attribution and revenue of one user.
+
+    One row represents the user, in this order: gives access before does not, paid before promotional, then the latest
+    end of its period (a purchase for life never ends, a pause without end counts as ended), then the latest start.
+
+    - ``gives_access`` decides about access, not the status: in_billing_retry, paused, refunded or a status of the
+      future without it is ``expired``, and keeps its product; in_grace_period and unknown ones with it are ``active``.
+    - ``cancelled`` is access that will not renew, in a trial too: rc_period_type still says trial.
+    - ``incomplete`` never began and represents nobody.
+    - A promotional grant is active or expired, never cancelled, has no product and no billing period.
+    - An owned purchase represents the user when it unlocks a live entitlement, for life where that never expires;
+      consumables do not. A refunded one is expired.
+    - A live entitlement without any row (its rows are in the sandbox) is ``active`` with no product.
+    - Products and entitlements the catalogue does not name go by their RevenueCat id.
+    - Who has nothing at all has an empty status: nothing of theirs expired.
+    - Revenue is the sum of gross (RevenueCat has taken refunds off), exact, then rounded half up to cents.
+    """
+    live = {row["entitlement_id"]: row.get("expires_at") for row in record.active_entitlements}
+    names = {key: {key, catalogue.entitlements.get(key, key)} for key in live}
+    granted = [row for row in record.subscriptions if row.get("gives_access")]
+    # RevenueCat does not say why an entitlement never expires: a grant for life looks like a purchase for life.
+    bought = {
+        key
+        for key in live
+        if not any(row.get("entitlements") is not None and _unlocks(row, names[key]) for row in granted)
+    }
+    subscriptions = [_subscription(row) for row in record.subscriptions if row.get("status") != "incomplete"]
+    purchases = [_purchase(row, live, names, bought, catalogue) for row in record.purchases]
+    holdings = [holding for holding in (*subscriptions, *purchases) if holding]
+    best = max(holdings, key=_Holding.rank, default=None)
+
+    for_life = any(holding.gives_access and holding.period_type == "lifetime" for holding in holdings)
+    renewing = any(_subscription(row).renews and any(_unlocks(row, names[key]) for key in live) for row in granted)
+    cents = _cents(record)
+    properties = {
+        "rc_subscriber": _flag(for_life or renewing),
+        "rc_status": best.status if best else "active" if live else "",
+        "rc_will_renew": _flag(best is not None and best.renews),
+        "rc_entitlements": ",".join(sorted(catalogue.entitlements.get(key, key) for key in live)),
+        "rc_product": _store_identifier(best, catalogue),
+        "rc_period_type": best.period_type if best else "",
+        "rc_billing_period": _billing_period(best, catalogue),
+        "rc_total_revenue_usd": f"{Decimal(cents) / 100:.2f}",
+    }
+    return Subscriber(
+        properties={key: _storable(value) for key, value in properties.items()},
+        attribution=_attribution(record.attributes),
+        revenue_usd_cents=cents,
+        active=best.gives_access if best else bool(live),
+    )
+
+
+def _subscription(row: Row) -> _Holding:
+    access, renewal = bool(row.get("gives_access")), row.get("auto_renewal_status")
+    promotional, trial = row.get("store") == "promotional", row.get("status") == "trialing"
+    if not access:
+        status = "expired"
+    elif renewal == "will_not_renew" and not promotional:
+        status = "cancelled"
+    else:
+        status = "trialing" if trial else "active"
+    return _Holding(
+        product_id=row.get("product_id"),
+        gives_access=access,
+        status=status,
+        period_type="promotional" if promotional else "trial" if trial else "normal",
+        renews=access and not promotional and renewal not in NOT_RENEWING,
+        ends_at=row.get("current_period_ends_at") or 0,
+        starts_at=row.get("current_period_starts_at") or row.get("starts_at") or 0,
+        row_id=row.get("id", ""),
+    )
+
+
+def _purchase(
+    row: Row, live: dict[str, Any], names: dict[str, set[str]], bought: set[str], catalogue: Catalogue
+) -> _Holding | None:
+    """None where the purchase unlocks nothing: a consumable."""
+    product = catalogue.products.get(row.get("product_id") or "")
+    kind, listed = product.type if product else None, row.get("entitlements") is not None
+    if kind == "consumable" or (listed and not _entitlement_names(row)):
+        return None
+    owned = row.get("status") == "owned"
+    # A row that does not list its entitlements can only be known by one that never expires and nothing else explains.
+    unlocked = [k for k in live if owned and (_unlocks(row, names[k]) if listed else k in bought and live[k] is None)]
+    if not (unlocked or listed or kind == "non_consumable"):
+        return None
+    for_life = any(live[key] is None for key in unlocked) or (not unlocked and kind != "non_renewing_subscription")
+    ends = [float("inf") if live[key] is None else live[key] for key in unlocked]
+    return _Holding(
+        product_id=row.get("product_id"),
+        gives_access=bool(unlocked),
+        status="active" if unlocked else "expired",
+        period_type="lifetime" if for_life else "normal",
+        ends_at=max(ends, default=0),
+        starts_at=row.get("purchased_at") or 0,
+        row_id=row.get("id", ""),
+    )
+
+
+def _unlocks(row: Row, names: set[str]) -> bool:
+    """Whether the row gives the entitlement that goes by ``names``; a row that does not say gives any."""
+    return row.get("entitlements") is None or not names.isdisjoint(_entitlement_names(row))
+
+
+def _entitlement_names(row: Row) -> set[str]:
+    listed = row.get("entitlements") or []
+    items = listed["items"] if isinstance(listed, dict) else listed
+    return {item[key] for item in items for key in ("id", "entitlement_id", "lookup_key") if item.get(key)}
+
+
+def _store_identifier(holding: _Holding | None, catalogue: Catalogue) -> str:
+    if holding is None or not holding.product_id:
+        return ""
+    product = catalogue.products.get(holding.product_id)
+    return product.store_identifier if product else holding.product_id
+
+
+def _billing_period(holding: _Holding | None, catalogue: Catalogue) -> str:
+    if holding is None or holding.period_type in ("lifetime", "promotional"):
+        return "lifetime" if holding and holding.period_type == "lifetime" else ""
+    product = catalogue.products.get(holding.product_id or "")
+    return BILLING_PERIODS.get(product.duration or "", "") if product else ""
+
+
+def _cents(record: CustomerRecord) -> int:
+    amounts = [row.get("total_revenue_in_usd") for row in record.subscriptions]
+    amounts += [row.get("revenue_in_usd") for row in record.purchases]
+    total = sum((Decimal(str(amount.get("gross") or 0)) for amount in amounts if amount), Decimal(0))
+    return int((total * 100).quantize(Decimal(1), ROUND_HALF_UP))
+
+
+def _attribution(attributes: Iterable[Row]) -> dict[str, str]:
+    values = {row["name"]: _storable(str(row["value"])) for row in attributes if row.get("value")}
+    match values.get("$mediaSource"):
+        case None:
+            return {"attribution_source": "none"}
+        case "Apple Search Ads":
+            found = {key: values[name] for name, key in ATTRIBUTION.items() if name in values}
+            return {"attribution_source": "apple_search_ads", **found}
+        case _:
+            return {}
+
+
+def _flag(value: bool) -> str:
+    return "true" if value else "false"
+
+
+def _storable(text: str) -> str:
+    """Without what jsonb cannot hold: NUL, and surrogates that have lost their other half."""
+    return text.replace("\0", "").encode("utf-8", "replace").decode()
