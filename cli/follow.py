@@ -1,0 +1,134 @@
+"""Watch a run until it is over: a progress bar on a terminal, one line per change elsewhere."""
+
+import contextlib
+import shlex
+from collections.abc import Callable
+from typing import Any, Self
+
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+from cli.client import Api
+from cli.errors import Failure, Interrupted, Throttled, Unreachable
+from cli.output import Output, clean
+from cli.runs import LIVE, progress_of
+
+POLL_S = 2
+# Polls in a row without an answer before we give up: a minute where the connection is refused, longer where it hangs.
+PATIENCE = 30
+# A run that shows nothing new is asked for its reason every so many polls.
+ASK_WHY_EVERY = 5
+
+
+def follow(api: Api, run: dict[str, Any], *, output: Output, sleep: Callable[[float], None]) -> dict[str, Any]:
+    """Show ``run`` as it goes on and return it as it ended.
+
+    Raises Refused, Unreachable or, on Ctrl-C, Interrupted; each names the run, which goes on without us.
+    """
+    failures = unchanged = 0
+    display = Bar(output) if output.is_live else Lines(output)
+    try:
+        display.show(run)
+        with display:
+            while run["status"] in LIVE:
+                sleep(POLL_S)
+                try:
+                    latest = api.run(run["id"], attempts=1)
+                except (Unreachable, Throttled) as exc:
+                    failures += 1
+                    if failures == PATIENCE:
+                        raise
+                    display.note(f"{exc.message} Trying again …")
+                    continue
+                if latest != run or failures:
+                    display.show(latest)
+                unchanged = unchanged + 1 if latest == run else 0
+                failures, run = 0, latest
+                if unchanged and unchanged % ASK_WHY_EVERY == 0:
+                    with contextlib.suppress(Failure):
+                        display.note(clean(api.timeline(run["id"], attempts=1).get("why")))
+    except KeyboardInterrupt:
+        raise Interrupted(f"Stopped watching; the run goes on. {look_again(run['id'])}", body=run) from None
+    except Failure as exc:
+        exc.body = {"run_id": run["id"]} | exc.body
+        exc.message = f"{exc.message} {look_again(run['id'])}"
+        raise
+    return run
+
+
+def look_again(run_id: str) -> str:
+    return f"Look again: {follow_command(run_id)}"
+
+
+def follow_command(run_id: str) -> str:
+    """To be copied into a shell, whatever the API calls an id."""
+    return f"nightshift jobs view {shlex.quote(clean(run_id))} --follow"
+
+
+class Lines:
+    """One line per change, for logs and pipes."""
+
+    def __init__(self, output: Output):
+        self._output = output
+        self._state = self._note = ""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def show(self, run: dict[str, Any]) -> None:
+        progress = progress_of(run)
+        state = " ".join(filter(None, (clean(run["status"]), progress.counts, progress.message)))
+        if state != self._state:
+            self._output.say(state)
+            self._state, self._note = state, ""
+
+    def note(self, sentence: str) -> None:
+        if sentence and sentence != self._note:
+            self._output.say(sentence)
+            self._note = sentence
+
+
+class Bar:
+    """A live bar. Its task's description is what the run says last."""
+
+    def __init__(self, output: Output):
+        self._progress = Progress(
+            TextColumn("{task.fields[status]}", markup=False),
+            BarColumn(),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[counts]}", markup=False),
+            TimeElapsedColumn(),
+            TextColumn("{task.description}", markup=False),
+            console=output.words,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        self._task = self._progress.add_task("", total=None, status="", counts="")
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def show(self, run: dict[str, Any]) -> None:
+        processed, total, counts, message = progress_of(run)
+        if not total and run["status"] not in LIVE:
+            # A run that never counted anything: the bar is empty or full, it does not go on pulsing.
+            processed, total = int(run["status"] == "completed"), 1
+        self._progress.update(
+            self._task,
+            completed=processed,
+            total=total or None,
+            status=clean(run["status"]),
+            counts=counts,
+            description=message,
+            refresh=True,
+        )
+
+    def note(self, sentence: str) -> None:
+        if sentence:
+            self._progress.update(self._task, description=sentence, refresh=True)

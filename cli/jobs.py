@@ -1,0 +1,206 @@
+"""nightshift jobs: list, view, trigger, cancel, rerun and timeline."""
+
+import shlex
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+import click
+
+from cli.errors import Failure, Refused, Unreachable
+from cli.follow import follow, follow_command, look_again
+from cli.output import clean
+from cli.runs import EXIT_CODES, HEADERS, LIVE, SLICE_HEADERS, STATUSES, facts_of, row_of, slice_row_of
+from cli.session import Session, common_options
+from cli.values import HeaderValue, Param, RunId
+
+run_id_argument = click.argument("run_id", type=RunId())
+wait_option = click.option("--wait", is_flag=True, help="Show progress until the run is over; exit 0, 1 or 3 with it.")
+
+
+@click.group()
+def jobs() -> None:
+    """Trigger runs of jobs, watch them, cancel them."""
+
+
+@jobs.command("list")
+@click.option("--type", "job_type", metavar="JOB_TYPE", help="Only runs of this job type.")
+@click.option("--status", type=click.Choice(STATUSES), help="Only runs in this status.")
+@click.option("--project", metavar="ID_OR_SLUG", help="Only runs of this project.")
+@click.option("--since", metavar="TIME", help="Created since: ISO 8601 or an age such as 30m, 1h, 7d.")
+@click.option("--until", metavar="TIME", help="Created until, written the same way.")
+@click.option("--limit", type=click.IntRange(1, 200), default=50, show_default=True, help="Runs to a page.")
+@click.option("--cursor", metavar="CURSOR", help="Go on after the page that ended with this cursor.")
+@click.option("--all", "all_pages", is_flag=True, help="Every page, not only the first.")
+@common_options
+@click.pass_obj
+def list_runs(
+    session: Session, project: str | None, cursor: str | None, all_pages: bool, **filters: str | int | None
+) -> None:
+    """List the team's runs, newest first.
+
+    \b
+    Examples:
+      nightshift jobs list --status failed --since 7d
+      nightshift jobs list --project acme --all --format json
+    """
+    filters["project_id"] = session.project_id(project) if project else None
+    page = session.api.runs(session.team_id, cursor=cursor, **filters)
+    runs = page["job_runs"]
+    while all_pages and page["has_more"]:
+        # A cursor that stands still would have us ask for ever.
+        if not page.get("cursor") or page["cursor"] == cursor:
+            raise Unreachable(f"{session.api.url} says that there are more runs, but not where they begin.")
+        cursor = page["cursor"]
+        page = session.api.runs(session.team_id, cursor=cursor, **filters)
+        runs += page["job_runs"]
+    if session.output.as_json:
+        session.output.document(page | {"job_runs": runs})
+    elif not runs:
+        session.output.say("No runs.")
+    else:
+        now = datetime.now(UTC)
+        session.output.table([row_of(run, now=now) for run in runs], headers=HEADERS)
+        if page["has_more"]:
+            session.output.say(f"There are more: --all, or --cursor {shlex.quote(clean(page.get('cursor')))}")
+
+
+@jobs.command()
+@run_id_argument
+@click.option("--follow", "watch", is_flag=True, help="Show progress until the run is over; exit 0, 1 or 3 with it.")
+@common_options
+@click.pass_obj
+def view(session: Session, run_id: str, watch: bool) -> None:
+    """Show everything about a run, and why it is not moving.
+
+    \b
+    Examples:
+      nightshift jobs view 0198c0de-0000-7000-8000-000000000001
+      nightshift jobs view 0198c0de-0000-7000-8000-000000000001 --follow
+    """
+    run = session.api.run(run_id)
+    if watch:
+        watch_to_the_end(session, run)
+    elif session.output.as_json:
+        session.output.document(run)
+    else:
+        session.output.facts(facts_of(run, why=why_not_moving(session, run), now=datetime.now(UTC)))
+
+
+@jobs.command()
+@click.argument("job_type")
+@click.option("--project", metavar="ID_OR_SLUG", help="The project; may be left out where there is only one.")
+@click.option(
+    "--param", "params", multiple=True, type=Param(), help="A parameter of the job; the value is JSON, or else text."
+)
+@click.option("--notify", is_flag=True, help="Mail me when the run is over.")
+@wait_option
+@click.option("--idempotency-key", type=HeaderValue(), help="Under the same key the same run comes back for 24 hours.")
+@common_options
+@click.pass_obj
+def trigger(
+    session: Session,
+    job_type: str,
+    project: str | None,
+    params: tuple[tuple[str, Any], ...],
+    notify: bool,
+    wait: bool,
+    idempotency_key: str | None,
+) -> None:
+    """Start a run of JOB_TYPE.
+
+    \b
+    Examples:
+      nightshift jobs trigger revenuecat_sync --project acme --wait
+      nightshift jobs trigger revenuecat_sync --param include_sandbox=true --notify
+      nightshift jobs trigger revenuecat_sync --wait --format json > run.json
+    """
+    values = dict(params)
+    if len(values) < len(params):
+        raise click.BadParameter("every name may be given once.", param_hint="--param")
+    request: dict[str, Any] = {"job_type": job_type, "project_id": session.project_id(project), "notify": notify}
+    if values:
+        request["params"] = values
+    run = session.api.trigger(session.team_id, request, idempotency_key=idempotency_key or str(uuid4()))
+    report_start(session, run, wait=wait)
+
+
+@jobs.command()
+@run_id_argument
+@click.option("--from", "start", type=click.Choice(["start", "cursor"]), default="start", show_default=True)
+@wait_option
+@common_options
+@click.pass_obj
+def rerun(session: Session, run_id: str, start: str, wait: bool) -> None:
+    """Start a new run with the parameters of one that is over.
+
+    With --from cursor it goes on where the old one stopped.
+    """
+    report_start(session, session.api.rerun(run_id, start=start), wait=wait)
+
+
+@jobs.command()
+@run_id_argument
+@common_options
+@click.pass_obj
+def cancel(session: Session, run_id: str) -> None:
+    """Ask a run to stop. One that is at work stops after its current step."""
+    answer = session.api.cancel(run_id)
+    if session.output.as_json:
+        session.output.document(answer)
+    else:
+        session.output.say(f"Asked run {run_id} to stop. {look_again(run_id)}")
+
+
+@jobs.command()
+@run_id_argument
+@common_options
+@click.pass_obj
+def timeline(session: Session, run_id: str) -> None:
+    """Show the slices a run was made of: how each ended, and what it waited for."""
+    answer = session.api.timeline(run_id)
+    if session.output.as_json:
+        session.output.document(answer)
+        return
+    if answer["timeline"]:
+        now = datetime.now(UTC)
+        rows = [slice_row_of(part, now=now) for part in answer["timeline"]]
+        session.output.table(rows, headers=SLICE_HEADERS, wrap=True)
+    session.output.say(clean(answer.get("why")) or f"State: {clean(answer.get('state')) or 'unknown'}")
+
+
+def report_start(session: Session, run: dict[str, Any], *, wait: bool) -> None:
+    if wait:
+        session.output.say(f"Run {run['id']} of {clean(run.get('job_type'))}")
+        watch_to_the_end(session, run)
+    elif session.output.as_json:
+        session.output.document(run)
+    else:
+        session.output.say(f"Run {run['id']} is {run['status']}. {look_again(run['id'])}")
+
+
+def watch_to_the_end(session: Session, run: dict[str, Any]) -> None:
+    """Follow the run, report how it ended, and exit with the code for it."""
+    run = follow(session.api, run, output=session.output, sleep=session.sleep)
+    if session.output.as_json:
+        session.output.document(run)
+    else:
+        outcome = run.get("error") or run.get("result")
+        session.output.say(f"Run {run['id']} {run['status']}" + (f": {clean(outcome)}" if outcome else "."))
+    click.get_current_context().exit(EXIT_CODES.get(run["status"], 1))
+
+
+def why_not_moving(session: Session, run: dict[str, Any]) -> str | None:
+    """The API's sentence about a live run; None when it has none, which is no reason not to show the run."""
+    if run["status"] not in LIVE:
+        return None
+    try:
+        return clean(session.api.timeline(run["id"], attempts=1).get("why"))
+    except Failure:
+        return None
+
+
+def refusal_hint(exc: Refused) -> str:
+    """For an overlap, how to follow the run that is in the way."""
+    existing = exc.body.get("existing_run_id")
+    return f"Follow that run: {follow_command(str(existing))}" if existing else ""

@@ -1,0 +1,97 @@
+"""What a command says: tables and sentences for people, one JSON document for programs.
+
+Whatever comes from the API is data: no markup is read from it and no control character of it reaches a terminal.
+"""
+
+import json
+import re
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from rich.cells import cell_len
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+# Controls, lone surrogates (no encoding takes them), line separators, and what turns the direction of text around.
+_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_GAP = 2
+_WIDE = 10_000
+STYLES = {"completed": "green", "failed": "red", "cancelled": "yellow", "running": "cyan", "lost": "yellow"}
+
+
+def clean(value: object) -> str:
+    """``value`` as one line of text that is safe to print; JSON for what is not text, nothing for None."""
+    if value is None:
+        return ""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return _UNSAFE.sub("", re.sub(r"[\t\r\n]+", " ", text))
+
+
+class Output:
+    """``as_json``: standard output is for the JSON document, and words for people go to standard error.
+
+    ``is_live`` tells whether those words can be written over, as a progress bar does.
+    """
+
+    def __init__(self, *, as_json: bool):
+        self.as_json = as_json
+        self.words = _console(stderr=as_json)
+        self.is_live = (sys.stderr if as_json else sys.stdout).isatty() and not self.words.is_dumb_terminal
+        self._errors = _console(stderr=True)
+
+    def say(self, sentence: str) -> None:
+        self.words.print(Text(clean(sentence)), soft_wrap=True)
+
+    def complain(self, sentence: str, *, hint: str = "") -> None:
+        self._errors.print(Text.assemble(("Error: ", "red"), clean(sentence)), soft_wrap=True)
+        if hint:
+            self._errors.print(Text(clean(hint)), soft_wrap=True)
+
+    def document(self, value: Any) -> None:
+        """The one JSON document. Characters that a terminal might act on are written as escapes."""
+        ascii_only = not (sys.stdout.encoding or "").lower().startswith("utf")
+        text = json.dumps(value, indent=2, ensure_ascii=ascii_only)
+        # Inside strings only: json.dumps itself has escaped newlines there, and those between lines stay.
+        text = re.sub(_UNSAFE, lambda match: match[0] if match[0] == "\n" else f"\\u{ord(match[0]):04x}", text)
+        sys.stdout.write(text + "\n")
+
+    def table(self, rows: Sequence[Sequence[object]], *, headers: Sequence[str], wrap: bool = False) -> None:
+        """A table with the most important columns first; those at the end are left out where they do not fit.
+
+        The last column shown may be cut, or wrapped with ``wrap``; the others never: a cut id cannot be copied.
+        """
+        texts = [[clean(value) for value in row] for row in rows]
+        widths = [max(cell_len(row[i]) for row in [list(headers), *texts]) for i in range(len(headers))]
+        table = Table(box=None, padding=(0, _GAP, 0, 0), pad_edge=False)
+        room = self.words.width
+        for header, width in zip(headers, widths, strict=True):
+            if table.columns and room < len(header):
+                break
+            fits = width <= room
+            overflow = "ellipsis" if table.columns and not wrap else "fold"
+            table.add_column(header, no_wrap=fits or not wrap, overflow=overflow, max_width=room)
+            room -= width + _GAP
+        for row in texts:
+            table.add_row(*(Text(text, STYLES.get(text, "")) for text in row[: len(table.columns)]))
+        self.words.print(table)
+
+    def facts(self, facts: Sequence[tuple[str, object]]) -> None:
+        """Names and values under one another; long values go on in their own column."""
+        grid = Table.grid(padding=(0, _GAP, 0, 0))
+        grid.add_column(no_wrap=True)
+        grid.add_column(overflow="fold")
+        for name, value in facts:
+            text = clean(value)
+            grid.add_row(Text(name, "bold"), Text(text, STYLES.get(text, "")))
+        self.words.print(grid)
+
+
+def _console(*, stderr: bool) -> Console:
+    # Into a pipe or a file nothing is cut or wrapped: what reads it has no width.
+    stream = sys.stderr if stderr else sys.stdout
+    wide = not stream.isatty()
+    # A letter that the stream's encoding lacks must not end the command.
+    stream.reconfigure(errors="replace")
+    return Console(stderr=stderr, width=_WIDE if wide else None, markup=False, emoji=False, highlight=False)

@@ -1,0 +1,92 @@
+"""What every command has at hand: the options, the API, the output; and the options themselves."""
+
+import os
+import time
+from collections.abc import Callable, Iterable
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import click
+
+from cli.client import Api
+from cli.config import Config, find_config
+from cli.errors import Misconfigured
+from cli.output import Output, clean
+
+
+class Session:
+    """One call of the command line. ``sleep`` takes seconds, between polls and between attempts."""
+
+    def __init__(self, *, sleep: Callable[[float], None] = time.sleep):
+        self.flags: dict[str, str | None] = {}
+        self.sleep = sleep
+
+    @cached_property
+    def output(self) -> Output:
+        return Output(as_json=self.flags.get("format") == "json")
+
+    @cached_property
+    def config(self) -> Config:
+        return find_config(flags=self.flags, environ=os.environ, folder=Path.cwd())
+
+    @cached_property
+    def api(self) -> Api:
+        api = Api(self.config, sleep=self.sleep)
+        click.get_current_context().find_root().call_on_close(api.close)
+        return api
+
+    @cached_property
+    def team_id(self) -> str:
+        """Raises Misconfigured when no team or more than one is left to choose from."""
+        wanted = self.config.team
+        if wanted and _is_id(wanted):
+            return wanted
+        me = self.api.whoami()
+        teams = [me.get("team")] if me["type"] == "api_key" else me.get("teams")
+        return _chosen("team", wanted, [team for team in teams or [] if isinstance(team, dict)])
+
+    def project_id(self, wanted: str | None) -> str:
+        """The id behind an id or a slug; the only project there is when nothing is wanted."""
+        wanted = wanted or self.config.project_id
+        return wanted if wanted and _is_id(wanted) else _chosen("project", wanted, self.api.projects(self.team_id))
+
+
+def common_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that stand before or after a command's name. The later one wins."""
+    option = partial(click.option, expose_value=False, callback=_remember)
+    for decorate in (
+        option("--format", type=click.Choice(["text", "json"]), help="What to print (text)."),
+        option("--team", metavar="ID_OR_SLUG", help="Team to act in, or NIGHTSHIFT_TEAM."),
+        option("--token", metavar="TOKEN", help="API key or user's token; NIGHTSHIFT_TOKEN keeps it out of ps."),
+        option("--api-url", metavar="URL", help="Where the API is, or NIGHTSHIFT_API_URL."),
+    ):
+        command = decorate(command)
+    return command
+
+
+def _remember(context: click.Context, param: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        context.ensure_object(Session).flags[str(param.name)] = value
+
+
+def _is_id(text: str) -> bool:
+    try:
+        return str(UUID(text)) == text.lower()
+    except ValueError:
+        return False
+
+
+def _chosen(kind: str, wanted: str | None, candidates: Iterable[dict[str, Any]]) -> str:
+    known = {str(candidate.get("slug")): str(candidate.get("id")) for candidate in candidates}
+    slugs = clean(", ".join(known))
+    if wanted:
+        if wanted not in known:
+            raise Misconfigured(f"There is no {kind} {wanted!r} here. There is: {slugs or 'none'}.")
+        return known[wanted]
+    if len(known) == 1:
+        return next(iter(known.values()))
+    if not known:
+        raise Misconfigured(f"There is no {kind} here that this token can see.")
+    raise Misconfigured(f"Choose one with --{kind}: {slugs}.")

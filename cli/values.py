@@ -1,0 +1,48 @@
+"""What people type as arguments, checked before anybody is asked."""
+
+import json
+import re
+from typing import Any
+
+import click
+
+from cli.config import is_header_value
+
+
+class RunId(click.ParamType):
+    """An id that can stand in a URL's path; whether there is such a run is for the API to say."""
+
+    name = "run_id"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if not re.fullmatch(r"[\w-]+", value.strip(), re.ASCII):
+            self.fail(f"{value!r} is not the id of a run. `nightshift jobs list` shows them.", param, ctx)
+        return value.strip()
+
+
+class Param(click.ParamType):
+    """``name=value`` as a pair; the value is what its JSON means, or the text itself where it is no JSON."""
+
+    name = "name=value"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, Any]:
+        name, equals, text = value.partition("=")
+        if not name or not equals:
+            self.fail(f"{value!r} is not of the form name=value.", param, ctx)
+        try:
+            parsed = json.loads(text)
+            json.dumps(parsed, allow_nan=False)
+        except (ValueError, RecursionError):
+            return name, text
+        return name, parsed
+
+
+class HeaderValue(click.ParamType):
+    """A word that can stand in an HTTP header."""
+
+    name = "key"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if not is_header_value(value):
+            self.fail(f"{value!r} is not a key: visible ASCII characters without spaces.", param, ctx)
+        return value

@@ -1,0 +1,165 @@
+"""Workers that die or freeze at a chosen moment, and a queue that loses, doubles and delays.
+
+Each message is worked by a process of its own (forked from a warm server, like a Lambda environment that was just
+made), against real Postgres. The queue lives in this process, so that it can misbehave on purpose.
+"""
+
+import multiprocessing
+import os
+import select
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from typing import Any
+
+from nightshift import database, queue, sweep
+from nightshift.queue import Message
+from nightshift.settings import Settings
+
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(["tests.chaos_worker"])
+
+LEASE_S = 1.0
+SLICE_S = 0.6
+AT_ONCE = 4
+
+
+@dataclass(frozen=True)
+class Fate:
+    """What happens to one invocation: ``action`` at its ``boundary``-th commit or send, or after ``seconds``."""
+
+    action: str = ""  # "kill", "freeze" or nothing
+    boundary: int | None = None
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """How the queue treats one message."""
+
+    lost: bool = False
+    copies: int = 1
+    late_s: float = 0
+
+
+@dataclass
+class Worker:
+    process: Any
+    pipe: Connection
+    fate: Fate
+    started: float
+    frozen_at: float | None = None
+
+
+@dataclass
+class Chaos:
+    """Runs messages until every run has ended. ``fate`` and ``delivery`` decide, given (run id, slice, nth time)."""
+
+    settings: Settings
+    fate: Callable[[str, int, int], Fate] = lambda *_: Fate()
+    delivery: Callable[[str, int, int], Delivery] = lambda *_: Delivery()
+    messages: list[tuple[float, str, int]] = field(default_factory=list)
+    workers: list[Worker] = field(default_factory=list)
+    seen: dict[tuple[str, int], int] = field(default_factory=dict)
+    sent: dict[tuple[str, int], int] = field(default_factory=dict)
+    happened: dict[str, int] = field(default_factory=dict)
+
+    def send(self, message: Message) -> None:
+        key = (message.run_id, message.slice)
+        nth = self.sent[key] = self.sent.get(key, 0) + 1
+        how = self.delivery(*key, nth)
+        if how.lost:
+            return self._note("lost")
+        for copy in range(how.copies):
+            due = time.monotonic() + message.delay_s + how.late_s * (copy + 1)
+            self.messages.append((due, *key))
+        if how.copies > 1:
+            self._note("doubled")
+        return None
+
+    def until_ended(self, db: database.Database, *, deadline_s: float, between: Callable[[], None] = lambda: None) -> None:
+        """Raises TimeoutError with the runs that are still live."""
+        deadline, swept = time.monotonic() + deadline_s, 0.0
+        try:
+            while True:
+                now = time.monotonic()
+                if now - swept > 0.2:
+                    swept = now
+                    for message in self._swept(db):
+                        self.send(message)
+                    live = db.run_script("SELECT id, status, slice FROM job_runs WHERE status IN ('pending', 'running')")
+                    if not live and not self.workers:
+                        return
+                    if now > deadline:
+                        raise TimeoutError(f"still live: {live[:5]} ({len(live)})")
+                    between()
+                self._deliver(now)
+                self._watch()
+        finally:
+            for worker in self.workers:
+                self._end(worker)
+
+    def _swept(self, db: database.Database) -> list[Message]:
+        messages: list[Message] = []
+        real, queue.send_all = queue.send_all, lambda batch: messages.extend(batch) or 0
+        try:
+            sweep.sweep(db=db, settings=self.settings)
+        finally:
+            queue.send_all = real
+        return messages
+
+    def _deliver(self, now: float) -> None:
+        due = [message for message in self.messages if message[0] <= now]
+        for message in due[: max(0, AT_ONCE - len([w for w in self.workers if w.frozen_at is None]))]:
+            self.messages.remove(message)
+            _, run_id, number = message
+            nth = self.seen[run_id, number] = self.seen.get((run_id, number), 0) + 1
+            fate = self.fate(run_id, number, nth)
+            here, there = FORKS.Pipe()
+            from tests.chaos_worker import invoke
+
+            process = FORKS.Process(target=invoke, args=(there, self.settings, run_id, number, fate))
+            process.start()
+            there.close()
+            self.workers.append(Worker(process, here, fate, now))
+
+    def _watch(self) -> None:
+        """Wait for news of a worker, for a moment at most; act on those whose time has come."""
+        select.select([w.pipe for w in self.workers], [], [], 0.02)
+        now = time.monotonic()
+        for worker in list(self.workers):
+            try:
+                while worker.pipe.poll():
+                    kind, *rest = worker.pipe.recv()
+                    if kind == "send":
+                        self.send(Message(*rest))
+                    else:
+                        self._note(kind)
+                        worker.frozen_at = now if kind == "freeze" else None
+            except EOFError:
+                self._end(worker)
+                self.workers.remove(worker)
+                continue
+            at = worker.fate.seconds
+            if at is not None and worker.frozen_at is None and now - worker.started >= at:
+                worker.fate = Fate()
+                self._note("struck")
+                os.kill(worker.process.pid, signal.SIGKILL)
+            if worker.frozen_at is not None and now - worker.frozen_at > 2 * LEASE_S:
+                worker.frozen_at = None
+                os.kill(worker.process.pid, signal.SIGCONT)
+
+    def _end(self, worker: Worker) -> None:
+        worker.pipe.close()
+        if worker.process.is_alive() and worker.frozen_at is not None:
+            os.kill(worker.process.pid, signal.SIGCONT)
+        worker.process.join(5)
+        if worker.process.is_alive():
+            worker.process.kill()
+            worker.process.join()
+        worker.process.close()
+
+    def _note(self, what: str) -> None:
+        self.happened[what] = self.happened.get(what, 0) + 1

@@ -1,0 +1,70 @@
+"""The process that works one message, and dies or freezes where its fate says."""
+
+import os
+import signal
+import time
+from multiprocessing.connection import Connection
+from typing import Any
+
+from jobs import revenuecat_sync as job
+from nightshift import database, engine, queue
+from nightshift import settings as settings_module
+from nightshift.settings import Settings
+from tests.chaos import SLICE_S, Fate
+
+# What ends in a commit of its own when no transaction is open.
+COMMITTING = {"claim_slice", "save_progress", "end_slice", "end_run"}
+
+
+def invoke(pipe: Connection, settings: Settings, run_id: str, number: int, fate: Fate) -> None:
+    boundary = Boundary(pipe, fate)
+    db = FatefulDatabase(settings, boundary)
+    queue.send = boundary.around(lambda message: pipe.send(("send", *message)))
+    job.PAGE_SIZE = 4
+    job.decrypt_secret = lambda ciphertext, *, project_id: ciphertext.decode()
+    settings_module.settings.cache_clear()
+    os.environ["DATABASE_HOST"], os.environ["REVENUECAT_URL"] = settings.database_host, settings.revenuecat_url
+    ends = time.monotonic() + SLICE_S
+    engine.work(
+        run_id, number, db=db, settings=settings, remaining_s=lambda: ends - time.monotonic() + 5, request_id="chaos"
+    )
+    db.close()
+
+
+class Boundary:
+    """Counts commits and sends; before and after each is a moment to die."""
+
+    def __init__(self, pipe: Connection, fate: Fate):
+        self._pipe, self._fate, self._passed = pipe, fate, 0
+
+    def around(self, call: Any) -> Any:
+        def called(*args: Any, **kwargs: Any) -> Any:
+            self._cross()
+            result = call(*args, **kwargs)
+            self._cross()
+            return result
+
+        return called
+
+    def _cross(self) -> None:
+        if self._passed == self._fate.boundary:
+            self._pipe.send((self._fate.action,))
+            os.kill(os.getpid(), signal.SIGKILL if self._fate.action == "kill" else signal.SIGSTOP)
+        self._passed += 1
+
+
+class FatefulDatabase(database.Database):
+    """Its idle transactions are rolled back after half a second, as the role's are after ten."""
+
+    def __init__(self, settings: Settings, boundary: Boundary):
+        super().__init__(settings, idle_in_transaction_session_timeout="500")
+        self._boundary = boundary
+
+    def query(self, name: str, /, **params: Any) -> list[database.Row]:
+        run = super().query
+        if name in COMMITTING and not self.in_transaction:
+            run = self._boundary.around(run)
+        return run(name, **params)
+
+    def commit(self) -> None:
+        self._boundary.around(super().commit)()

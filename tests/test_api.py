@@ -1,0 +1,495 @@
+"""The HTTP contract, one request at a time, through the function's handler."""
+
+import json
+import uuid
+from types import SimpleNamespace
+from urllib.parse import urlencode
+
+import pytest
+
+from nightshift import auth, queue
+from nightshift.database import database
+from tests.conftest import JWT_SECRET, load_function
+from tests.world import make_team, received, run_row, token, work
+
+
+class Api:
+    """Sends HTTP API events (payload 2.0) to the handler and returns ``(status, body)``."""
+
+    def __init__(self, authorization=None):
+        self.authorization = authorization
+        self.handler = load_function("api").handler
+
+    def __call__(self, method, path, body=None, *, headers=(), authorization=..., raw=None, **query):
+        authorization = self.authorization if authorization is ... else authorization
+        headers = dict(headers) | ({"authorization": authorization} if authorization is not None else {})
+        event = {
+            "version": "2.0",
+            "routeKey": "ANY /{proxy+}",
+            "rawPath": path,
+            "rawQueryString": urlencode(query),
+            "headers": headers,
+            "queryStringParameters": query or None,
+            "requestContext": {
+                "http": {"method": method, "path": path, "sourceIp": "127.0.0.1"},
+                "requestId": "r1",
+                "stage": "$default",
+            },
+            "isBase64Encoded": False,
+        }
+        if body is not None or raw is not None:
+            event["body"] = raw if raw is not None else json.dumps(body)
+        context = SimpleNamespace(
+            function_name="api", memory_limit_in_mb=512, invoked_function_arn="arn", aws_request_id="request-1"
+        )
+        answer = self.handler(event, context)
+        assert answer["headers"]["Content-Type"] == "application/json"
+        return answer["statusCode"], json.loads(answer["body"])
+
+
+@pytest.fixture
+def team(owner):
+    return make_team(owner)
+
+
+@pytest.fixture
+def strangers(owner):
+    return make_team(owner, slug="strangers")
+
+
+@pytest.fixture
+def api(cloud, team):
+    return Api(f"Bearer {team.agent_key}")
+
+
+@pytest.fixture
+def as_user(cloud, team):
+    return lambda role: Api(f"Bearer {token(team.users[role], JWT_SECRET)}")
+
+
+def trigger(api, team, **body):
+    wish = {"job_type": "revenuecat_sync", "project_id": team.project_id} | body
+    return api("POST", f"/v1/teams/{team.id}/jobs/trigger", wish)
+
+
+def error(status, sentence, **extra):
+    return status, {"error": sentence} | extra
+
+
+def test_a_trigger_returns_the_run_and_sends_its_first_message(api, team, cloud, owner):
+    status, body = trigger(api, team, params={"include_sandbox": True}, notify=True)
+
+    run = body["job_run"]
+    assert status == 201
+    assert list(run) == [
+        "id", "job_type", "status", "team_id", "project_id", "triggered_by", "params", "progress", "result", "error",
+        "notify", "started_at", "completed_at", "created_at",
+    ]  # fmt: skip
+    assert run["status"] == "pending"
+    assert run["params"] == {"project_id": team.project_id, "include_sandbox": True}
+    assert run["triggered_by"].startswith("manual:api_key:")
+    assert run["notify"] is True
+    assert run["created_at"].endswith("Z")
+    assert len(run["created_at"]) == len("2026-11-23T16:35:00.123Z")
+    assert received(cloud) == [{"run_id": run["id"], "slice": 0, "group": team.id}]
+    assert api("GET", f"/v1/jobs/{run['id']}") == (200, {"job_run": run})
+
+
+def test_a_trigger_takes_two_statements(api, team):
+    trigger(api, team)  # the connection is warm now
+    before = database().statements
+    assert trigger(api, team)[0] == 409
+    assert database().statements - before == 2
+
+
+def test_a_second_trigger_names_the_run_that_is_there(api, team, as_user):
+    _, first = trigger(api, team)
+    sentence = "A job of this type is already running or pending"
+    assert trigger(as_user("owner"), team) == error(409, sentence, existing_run_id=first["job_run"]["id"])
+
+
+def test_sqs_refusing_the_send_is_no_error_of_the_trigger(api, team, monkeypatch, owner):
+    def refuse(message):
+        raise ConnectionError("no SQS")
+
+    monkeypatch.setattr(queue, "send", refuse)
+    status, body = trigger(api, team)
+    assert status == 201
+    assert run_row(owner, body["job_run"]["id"])["resend_at"] is not None
+
+
+class TestAuthentication:
+    @pytest.mark.parametrize(
+        ("authorization", "sentence"),
+        [
+            (None, "Missing authorization"),
+            ("", "Missing authorization"),
+            ("Basic abc", "Invalid authorization format"),
+            ("Bearer", "Invalid authorization format"),
+            ("Bearer a b", "Invalid authorization format"),
+            ("Bearer owl_agent_nobody", "Invalid API key"),
+            ("Bearer owl_agent_\u00fc", "Invalid API key"),
+            ("Bearer not-a-token", "Invalid or expired token"),
+            ("Bearer a.b.c", "Invalid or expired token"),
+        ],
+    )
+    def test_bad_credentials(self, cloud, team, authorization, sentence):
+        for method, path in [
+            ("GET", f"/v1/teams/{team.id}/jobs"),
+            ("POST", f"/v1/teams/{team.id}/jobs/trigger"),
+            ("GET", f"/v1/jobs/{uuid.uuid4()}"),
+            ("POST", f"/v1/jobs/{uuid.uuid4()}/cancel"),
+            ("GET", "/v1/auth/whoami"),
+            ("GET", "/v1/projects"),
+            ("GET", "/v1/job-types"),
+        ]:
+            assert Api(authorization)(method, path) == error(401, sentence)
+
+    def test_expired_and_deleted_keys(self, api, team, owner):
+        owner.run_script("UPDATE api_keys SET expires_at = clock_timestamp() - interval '1 ms'")
+        assert trigger(api, team) == error(401, "API key expired")
+        owner.run_script("UPDATE api_keys SET expires_at = NULL, deleted_at = clock_timestamp()")
+        assert trigger(api, team) == error(401, "Invalid API key")
+
+    def test_tokens_that_are_not_to_be_trusted(self, cloud, team):
+        import jwt
+
+        admin = team.users["admin"]
+        for bad in [
+            token(admin, JWT_SECRET, expires_in_s=-1),
+            token(admin, "another secret of a decent length, really"),
+            token("not-a-uuid", JWT_SECRET),
+            token(str(uuid.uuid4()), JWT_SECRET),
+            jwt.encode({"sub": admin}, JWT_SECRET, algorithm="HS256"),
+            jwt.encode({"sub": admin, "exp": 9999999999}, "", algorithm="none"),
+        ]:
+            assert Api(f"Bearer {bad}")("GET", "/v1/auth/whoami") == error(401, "Invalid or expired token")
+
+    def test_a_jwks_url_replaces_the_secret(self, cloud, team, monkeypatch):
+        import jwt
+        from cryptography.hazmat.primitives.asymmetric import rsa
+
+        private = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        signing = SimpleNamespace(get_signing_key_from_jwt=lambda _: SimpleNamespace(key=private.public_key()))
+        monkeypatch.setenv("JWKS_URL", "https://identity.example/jwks")
+        monkeypatch.setattr(auth, "_jwks", lambda url: signing)
+        load_function("api").settings.cache_clear()
+        claims = {"sub": team.users["admin"], "exp": 9999999999}
+
+        signed = Api(f"Bearer {jwt.encode(claims, private, algorithm='RS256')}")
+        assert signed("GET", "/v1/auth/whoami")[0] == 200
+        shared = Api(f"Bearer {token(team.users['admin'], JWT_SECRET)}")
+        assert shared("GET", "/v1/auth/whoami") == error(401, "Invalid or expired token")
+
+    def test_whoami(self, api, team, as_user):
+        named = {"id": team.id, "name": "The owls", "slug": "owls"}
+        assert api("GET", "/v1/auth/whoami") == (
+            200,
+            {"type": "api_key", "key_type": "agent", "team": named, "permissions": ["jobs:read", "jobs:write"]},
+        )
+        assert as_user("member")("GET", "/v1/auth/whoami") == (
+            200,
+            {"type": "user", "email": "member@owls.example", "teams": [named | {"role": "member"}]},
+        )
+
+
+class TestAuthorization:
+    def test_members_may_nothing_admins_and_owners_everything(self, cloud, team, as_user, api):
+        _, body = trigger(api, team)
+        run = body["job_run"]["id"]
+        for method, path in [
+            ("GET", f"/v1/teams/{team.id}/jobs"),
+            ("POST", f"/v1/teams/{team.id}/jobs/trigger"),
+            ("GET", f"/v1/jobs/{run}"),
+            ("GET", f"/v1/jobs/{run}/timeline"),
+            ("POST", f"/v1/jobs/{run}/rerun"),
+            ("POST", f"/v1/jobs/{run}/cancel"),
+        ]:
+            assert as_user("member")(method, path) == error(403, "Requires admin role or higher")
+        assert as_user("admin")("GET", f"/v1/jobs/{run}")[0] == 200
+        assert as_user("owner")("POST", f"/v1/jobs/{run}/cancel") == (200, {"cancelled": True})
+
+    def test_a_key_needs_the_permission(self, api, team, owner):
+        owner.run_script("UPDATE api_keys SET permissions = '{jobs:read}'")
+        assert trigger(api, team) == error(403, "Missing permission: jobs:write")
+        assert api("GET", f"/v1/teams/{team.id}/jobs")[0] == 200
+        owner.run_script("UPDATE api_keys SET permissions = '{jobs:write}'")
+        assert api("GET", f"/v1/teams/{team.id}/jobs") == error(403, "Missing permission: jobs:read")
+        assert api("GET", "/v1/projects") == error(403, "Missing permission: jobs:read")
+
+    def test_another_team_is_closed(self, api, team, strangers, as_user):
+        theirs = Api(f"Bearer {strangers.agent_key}")
+        run = trigger(theirs, strangers)[1]["job_run"]["id"]
+        for caller in (api, as_user("owner")):
+            assert trigger(caller, strangers) == error(403, "Not a member of this team")
+            assert caller("GET", f"/v1/teams/{strangers.id}/jobs") == error(403, "Not a member of this team")
+            assert trigger(caller, team, project_id=strangers.project_id) == error(404, "Project not found")
+            assert caller("GET", f"/v1/jobs/{run}") == error(404, "Job run not found")
+            assert caller("GET", f"/v1/jobs/{run}/timeline") == error(404, "Job run not found")
+            assert caller("POST", f"/v1/jobs/{run}/cancel") == error(404, "Job run not found")
+            assert caller("POST", f"/v1/jobs/{run}/rerun") == error(404, "Job run not found")
+            assert caller("GET", f"/v1/projects/{strangers.project_id}") == error(404, "Project not found")
+            assert caller("GET", "/v1/projects", team_id=strangers.id) == error(403, "Not a member of this team")
+            foreign = caller("GET", f"/v1/teams/{team.id}/jobs", project_id=strangers.project_id)
+            assert foreign == error(404, "Project not found")
+
+    def test_params_cannot_reach_another_project(self, api, team, strangers):
+        status, body = trigger(api, team, params={"project_id": strangers.project_id})
+        assert status == 400
+        assert body["error"].startswith("params.project_id must be the run's own project")
+        assert trigger(api, team, params={"project_id": team.project_id})[0] == 201
+
+    def test_deleted_teams_and_projects_are_gone(self, api, team, owner, as_user):
+        owner.run_script("UPDATE projects SET deleted_at = clock_timestamp()")
+        assert trigger(api, team) == error(404, "Project not found")
+        assert api("GET", f"/v1/projects/{team.project_id}") == error(404, "Project not found")
+        owner.run_script("UPDATE teams SET deleted_at = clock_timestamp()")
+        assert trigger(api, team) == error(401, "Invalid API key")
+        assert trigger(as_user("owner"), team) == error(403, "Not a member of this team")
+
+    def test_system_runs_are_invisible(self, api, team, owner):
+        run_id = uuid.uuid4()
+        owner.run_script(
+            "INSERT INTO job_runs (id, job_type, triggered_by, resend_at)"
+            f" VALUES ('{run_id}', 'db_pruning', 'schedule', clock_timestamp())"
+        )
+        assert api("GET", f"/v1/jobs/{run_id}") == error(404, "Job run not found")
+        assert api("POST", f"/v1/jobs/{run_id}/cancel") == error(404, "Job run not found")
+        assert api("GET", f"/v1/teams/{team.id}/jobs")[1]["job_runs"] == []
+        listed = api("GET", "/v1/job-types")[1]["job_types"]
+        assert [job["job_type"] for job in listed] == ["revenuecat_sync"]
+
+
+class TestBadInput:
+    @pytest.mark.parametrize(
+        ("body", "sentence"),
+        [
+            ({}, "Invalid job_type. Must be one of: revenuecat_sync, db_pruning, soft_delete_cleanup, partition_creation"),
+            ({"job_type": 7}, "Invalid job_type. Must be one of: "),
+            ({"job_type": "db_pruning"}, 'Cannot trigger system job "db_pruning" via API'),
+            ({"job_type": "revenuecat_sync"}, "project_id is required for project-scoped jobs"),
+            ({"job_type": "revenuecat_sync", "project_id": None}, "project_id is required for project-scoped jobs"),
+            ({"project_id": "x"}, 'project_id must be a UUID, got "x"'),
+            ({"project_id": 5}, "project_id: input should be a valid string, got 5"),
+            ({"project_id": "{" + str(uuid.uuid4()) + "}"}, "project_id must be a UUID"),
+            ({"params": []}, "params: input should be a valid dictionary, got []"),
+            ({"params": {"include_sandbox": "yes"}}, 'params.include_sandbox: input should be a valid boolean, got "yes"'),
+            ({"params": {"all": 1}}, "params.all is not a known field, got 1"),
+            ({"notify": "true"}, 'notify: input should be a valid boolean, got "true"'),
+            ({"notfy": True}, "notfy is not a known field, got true"),
+        ],
+    )
+    def test_bodies(self, api, team, body, sentence):
+        valid = {"job_type": "revenuecat_sync", "project_id": team.project_id}
+        wish = body if "job_type" in body or not body else valid | body
+        status, answer = api("POST", f"/v1/teams/{team.id}/jobs/trigger", wish)
+        assert status == 400
+        assert answer["error"].startswith(sentence)
+
+    @pytest.mark.parametrize("raw", ["{", "[]", '"x"', "nul", '{"a": NaN}', "[" * 5000, '{"job_type": "\\u0000"}'])
+    def test_bodies_that_are_no_json_objects(self, api, team, raw):
+        status, answer = api("POST", f"/v1/teams/{team.id}/jobs/trigger", raw=raw)
+        assert status == 400
+        assert "body must" in answer["error"]
+
+    @pytest.mark.parametrize(
+        ("query", "sentence"),
+        [
+            ({"limit": "0"}, 'limit must be a whole number from 1 to 200, got "0"'),
+            ({"limit": "201"}, "limit must be a whole number from 1 to 200"),
+            ({"limit": "ten"}, "limit must be a whole number from 1 to 200"),
+            ({"limit": "\u0665"}, "limit must be a whole number from 1 to 200"),
+            ({"status": "done"}, 'status must be one of pending, running, completed, failed, cancelled, got "done"'),
+            ({"job_type": "x"}, "Invalid job_type. Must be one of: "),
+            ({"project_id": "x"}, 'project_id must be a UUID, got "x"'),
+            ({"since": "yesterday"}, 'since must be ISO 8601 or relative like 30m, 1h, 7d, got "yesterday"'),
+            ({"since": "999999d"}, "since must be ISO 8601 or relative"),
+            ({"until": "2026-13-01"}, "until must be ISO 8601 or relative"),
+            ({"cursor": "x"}, 'cursor must be one that a list returned, got "x"'),
+            ({"cursor": "2026-01-01T00:00:00.000Z|"}, "cursor must be one that a list returned"),
+            ({"cursor": f"2026-01-01T00:00:00|{uuid.uuid4()}"}, "cursor must be one that a list returned"),
+            ({"cursor": f"0001-01-01T00:00:00+14:00|{uuid.uuid4()}"}, "cursor must be one that a list returned"),
+        ],
+    )
+    def test_filters(self, api, team, query, sentence):
+        status, answer = api("GET", f"/v1/teams/{team.id}/jobs", **query)
+        assert status == 400
+        assert answer["error"].startswith(sentence)
+
+    @pytest.mark.parametrize("bad", ["x", "0", "%00", "1' OR '1'='1", "\u0000"])
+    def test_ids_in_the_path(self, api, bad):
+        for method, path, field in [
+            ("GET", f"/v1/teams/{bad}/jobs", "team_id"),
+            ("GET", f"/v1/jobs/{bad}", "run_id"),
+            ("POST", f"/v1/jobs/{bad}/cancel", "run_id"),
+            ("GET", f"/v1/projects/{bad}", "project_id"),
+        ]:
+            status, answer = api(method, path)
+            assert status in (400, 404)
+            if status == 400:
+                assert answer["error"].startswith(f"{field} must be a UUID")
+
+    def test_unknown_endpoints(self, api):
+        assert api("GET", "/v1/nothing") == error(404, "No such endpoint: GET /v1/nothing")
+        assert api("DELETE", "/v1/projects")[0] == 404
+
+
+class TestIdempotency:
+    def test_a_repeat_returns_the_run_as_it_is_now(self, api, team, db, cloud, owner):
+        key = {"Idempotency-Key": "monday"}
+        _, first = trigger_with(api, team, key)
+        owner.run_script("UPDATE job_runs SET status = 'cancelled', completed_at = clock_timestamp(), resend_at = NULL")
+
+        status, again = trigger_with(api, team, key)
+
+        assert status == 201
+        assert again["job_run"]["id"] == first["job_run"]["id"]
+        assert again["job_run"]["status"] == "cancelled"
+        assert len(received(cloud)) == 1
+
+    def test_while_the_run_is_live_it_is_a_repeat_and_no_overlap(self, api, team):
+        key = {"idempotency-key": "monday"}
+        assert trigger_with(api, team, key) == trigger_with(api, team, key)
+
+    def test_another_body_under_the_same_key_is_refused(self, api, team):
+        key = {"Idempotency-Key": "monday"}
+        trigger_with(api, team, key)
+        status, answer = trigger_with(api, team, key, notify=True)
+        assert status == 422
+        assert "monday" in answer["error"]
+
+    def test_a_refusal_is_not_remembered(self, api, team, owner):
+        trigger(api, team)
+        key = {"Idempotency-Key": "monday"}
+        assert trigger_with(api, team, key)[0] == 409
+        owner.run_script("UPDATE job_runs SET status = 'cancelled', completed_at = clock_timestamp(), resend_at = NULL")
+        assert trigger_with(api, team, key)[0] == 201
+
+    def test_another_caller_and_another_day_are_another_key(self, api, team, as_user, owner):
+        key = {"Idempotency-Key": "monday"}
+        _, first = trigger_with(api, team, key)
+        assert trigger_with(as_user("admin"), team, key)[0] == 409
+        owner.run_script(
+            "UPDATE job_runs SET status = 'cancelled', completed_at = clock_timestamp(), resend_at = NULL,"
+            " created_at = clock_timestamp() - interval '25 h'"
+        )
+        status, second = trigger_with(api, team, key)
+        assert status == 201
+        assert second["job_run"]["id"] != first["job_run"]["id"]
+
+    @pytest.mark.parametrize("bad", ["", "x" * 256, "a\nb"])
+    def test_malformed_keys(self, api, team, bad):
+        status, answer = trigger_with(api, team, {"Idempotency-Key": bad})
+        assert status == 400
+        assert answer["error"].startswith("Idempotency-Key must be 1 to 255 printable characters")
+
+
+def trigger_with(api, team, headers, **body):
+    wish = {"job_type": "revenuecat_sync", "project_id": team.project_id} | body
+    return api("POST", f"/v1/teams/{team.id}/jobs/trigger", wish, headers=headers)
+
+
+class TestCancel:
+    def test_pending(self, api, team):
+        run = trigger(api, team)[1]["job_run"]["id"]
+        assert api("POST", f"/v1/jobs/{run}/cancel") == (200, {"cancelled": True})
+        assert api("GET", f"/v1/jobs/{run}")[1]["job_run"]["status"] == "cancelled"
+        assert api("POST", f"/v1/jobs/{run}/cancel") == error(400, 'Cannot cancel a job with status "cancelled"')
+
+    def test_running_twice(self, api, team, db):
+        run = trigger(api, team)[1]["job_run"]["id"]
+        db.query("claim_slice", run_id=run, slice=0, lease_s=60, request_id="w")
+        for _ in range(2):
+            assert api("POST", f"/v1/jobs/{run}/cancel") == (200, {"cancelled": True})
+        timeline = api("GET", f"/v1/jobs/{run}/timeline")[1]
+        assert (timeline["state"], timeline["cancel_requested_by"][:14]) == ("cancelling", "manual:api_key")
+
+
+class TestRerun:
+    def test_an_ended_run_is_run_again_as_a_new_one(self, api, team, owner):
+        old = trigger(api, team, params={"include_sandbox": True}, notify=True)[1]["job_run"]
+        assert api("POST", f"/v1/jobs/{old['id']}/rerun") == error(400, 'Cannot rerun a job with status "pending"')
+        api("POST", f"/v1/jobs/{old['id']}/cancel")
+
+        status, body = api("POST", f"/v1/jobs/{old['id']}/rerun")
+
+        assert status == 201
+        assert body["job_run"]["id"] != old["id"]
+        assert (body["job_run"]["params"], body["job_run"]["notify"]) == (old["params"], True)
+        assert run_row(owner, body["job_run"]["id"])["rerun_of"] == old["id"]
+        again = api("POST", f"/v1/jobs/{old['id']}/rerun", {"from": "start"})
+        assert again[0] == 409
+
+    def test_from_the_cursor_it_goes_on_where_the_old_one_stopped(self, api, team, owner):
+        old = trigger(api, team)[1]["job_run"]
+        api("POST", f"/v1/jobs/{old['id']}/cancel")
+        owner.run_script(
+            """UPDATE job_runs SET cursor = '{"after": 7}', cursor_version = 1,"""
+            """ progress = '{"processed": 7, "total": 9, "message": "x"}'"""
+        )
+        run = api("POST", f"/v1/jobs/{old['id']}/rerun", {"from": "cursor"})[1]["job_run"]
+        assert run["progress"]["processed"] == 7
+        assert run_row(owner, run["id"])["cursor"] == {"after": 7}
+
+    def test_bad_bodies(self, api, team):
+        old = trigger(api, team)[1]["job_run"]
+        api("POST", f"/v1/jobs/{old['id']}/cancel")
+        status, answer = api("POST", f"/v1/jobs/{old['id']}/rerun", {"from": "middle"})
+        assert status == 400
+        assert answer["error"] == "from: input should be 'start' or 'cursor', got \"middle\""
+
+
+def test_projects(api, team, as_user):
+    projects = api("GET", "/v1/projects", team_id=team.id)[1]["projects"]
+    assert [list(project) for project in projects] == [["id", "team_id", "name", "slug", "color", "created_at"]]
+    assert api("GET", "/v1/projects")[1]["projects"] == projects
+    assert as_user("member")("GET", "/v1/projects")[1]["projects"] == []
+    assert api("GET", f"/v1/projects/{team.project_id}") == (200, projects[0] | {"apps": []})
+
+
+def test_job_types_offer_their_params_as_json_schema(api):
+    (sync,) = api("GET", "/v1/job-types")[1]["job_types"]
+    assert sync["label"] == "RevenueCat Sync"
+    assert sync["params"]["properties"]["include_sandbox"]["type"] == "boolean"
+
+
+def test_health_and_a_database_that_is_gone(api, team, monkeypatch):
+    assert api("GET", "/v1/health", authorization=None)[0] == 200
+    database().close()
+    monkeypatch.setenv("DATABASE_PORT", "1")
+    for cached in (load_function("api").settings, load_function("api").database):
+        cached.cache_clear()
+    sentence = "The database cannot be reached. Try again in a moment."
+    assert api("GET", "/v1/health", authorization=None) == error(503, sentence)
+    assert trigger(api, team) == error(503, sentence)
+
+
+def test_a_connection_that_died_while_the_environment_slept_is_replaced(api, team, owner):
+    trigger(api, team)
+    owner.run_script("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'nightshift_app'")
+    assert api("GET", f"/v1/teams/{team.id}/jobs")[0] == 200
+
+
+class TestTimeline:
+    def test_it_tells_why_a_run_does_not_move(self, api, team, owner, db, cloud):
+        run = trigger(api, team)[1]["job_run"]["id"]
+
+        def told():
+            answer = api("GET", f"/v1/jobs/{run}/timeline")[1]
+            return answer["state"], answer["why"]
+
+        assert told() == ("queued", "It waits for a free worker")
+        db.query("claim_slice", run_id=run, slice=0, lease_s=60, request_id="w")
+        assert told()[0] == "running"
+        owner.run_script("UPDATE job_runs SET lease_expires_at = clock_timestamp() - interval '1 s'")
+        assert told()[0] == "recovering"
+        db.query("expire_leases", batch=10, lost_slices_limit=5, resend_delay_s=120)
+        assert told() == ("recovering", "Its worker died (lost slice 1 of 5); it will go on from its last step")
+        owner.run_script(
+            "UPDATE job_runs SET waiting_for = 'RevenueCat''s rate limit', due_at = clock_timestamp() + interval '1 h'"
+        )
+        assert told() == ("waiting", "It waits for RevenueCat's rate limit")
+        api("POST", f"/v1/jobs/{run}/cancel")
+        assert told() == ("ended", "It is cancelled")
+        entry = api("GET", f"/v1/jobs/{run}/timeline")[1]["timeline"][0]
+        assert (entry["slice"], entry["outcome"], entry["request_id"]) == (0, "lost", "w")

@@ -1,0 +1,196 @@
+"""Promises 1 to 4 under fire: 200 syncs whose workers die and freeze and whose messages get lost, doubled and late."""
+
+import dataclasses
+import random
+from collections import Counter
+
+import pytest
+
+from nightshift.catalogue import CATALOGUE
+from tests.chaos import Chaos, Delivery, Fate
+from tests.world import make_team
+
+local_revenuecat = pytest.importorskip("local.revenuecat.server")
+
+USERS = 14
+CREDIBLE = 50  # a lost-slices limit that this test's own violence cannot reach
+
+
+@pytest.fixture
+def settings(config, monkeypatch):
+    from local.revenuecat.sandbox import Sandbox
+    from local.revenuecat.server import serve
+
+    people = [f"person-{n}" for n in range(USERS)]
+    sandbox = Sandbox(seed=7, customer_ids=people, budget=10**9, configuration_budget=10**9)
+    with serve(sandbox) as url:
+        yield dataclasses.replace(
+            config,
+            revenuecat_url=url,
+            lease_margin_s=-4.6,  # the worker says 5.6 seconds remain: a lease of one second
+            slice_reserve_s=5,
+            slice_budget_s=0.05,
+            resend_delay_s=0.5,
+            resend_ceiling_s=2,
+            lost_slices_limit=CREDIBLE,
+        )
+
+
+@pytest.fixture
+def arena(owner):
+    """Every update of a user and every change of a run's status or cursor, recorded by triggers."""
+    owner.run_script(
+        """
+        CREATE TABLE user_updates (user_pk uuid);
+        CREATE TABLE run_changes (n bigserial, run_id uuid, slice int, status text, after text);
+        CREATE FUNCTION note_user() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS
+            'BEGIN INSERT INTO user_updates VALUES (NEW.id); RETURN NEW; END';
+        CREATE FUNCTION note_run() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS
+            $$BEGIN INSERT INTO run_changes (run_id, slice, status, after)
+                    VALUES (NEW.id, NEW.slice, NEW.status, NEW.cursor->>'after'); RETURN NEW; END$$;
+        CREATE TRIGGER note_user AFTER UPDATE ON app_users FOR EACH ROW EXECUTE FUNCTION note_user();
+        CREATE TRIGGER note_run AFTER UPDATE ON job_runs FOR EACH ROW
+            WHEN (NEW.status <> OLD.status OR NEW.cursor IS DISTINCT FROM OLD.cursor) EXECUTE FUNCTION note_run();
+        """
+    )
+    return owner
+
+
+def begin(owner, *, runs):
+    """``runs`` projects with the same users, each with a pending sync; the first is the control."""
+    team = make_team(owner, projects=runs)
+    owner.run_script(
+        f"""
+        INSERT INTO project_integrations (project_id, provider, config, secret_encrypted)
+            SELECT id, 'revenuecat', '{{"project_id": "proj1a2b3c4d"}}', 'sk_sandbox' FROM projects;
+        INSERT INTO app_users (project_id, user_id, is_anonymous)
+            SELECT id, 'person-' || n, n % 7 = 3 FROM projects, generate_series(0, {USERS - 1}) n;
+        INSERT INTO job_runs (id, job_type, team_id, project_id, triggered_by, params, resend_at)
+            SELECT gen_random_uuid(), 'revenuecat_sync', team_id, id, 'test', '{{}}', clock_timestamp() + interval '0.5 s'
+            FROM projects;
+        """
+    )
+    assert "revenuecat_sync" in CATALOGUE
+    ids = [str(i) for (i,) in owner.run_script("SELECT id FROM job_runs ORDER BY project_id")]
+    assert len(ids) == runs == len({team.id}) * runs
+    return ids
+
+
+def assert_every_user_written_once_and_equal(owner, *, of="true"):
+    """One update per user that the provider knows, and every project's rows equal the others'."""
+    differing = owner.run_script(
+        "SELECT user_id, count(DISTINCT (properties, total_revenue_usd_cents)) FROM app_users"
+        f" JOIN job_runs run USING (project_id) WHERE {of} GROUP BY user_id HAVING"
+        " count(DISTINCT (properties, total_revenue_usd_cents)) > 1"
+    )
+    assert differing == []
+    updates = Counter(str(user) for (user,) in owner.run_script("SELECT user_pk FROM user_updates"))
+    assert set(updates.values()) == {1}
+    written = owner.run_script(
+        f"SELECT count(*) FROM app_users JOIN job_runs run USING (project_id) WHERE properties <> '{{}}' AND {of}"
+    )
+    assert written[0][0] > 0
+
+
+def assert_steps_went_forward(owner):
+    """Cursors in the order they were committed: the walk is by primary key, so each must lie beyond the last."""
+    last: dict[str, str] = {}
+    for run_id, after in owner.run_script("SELECT run_id, after FROM run_changes WHERE after IS NOT NULL ORDER BY n"):
+        assert after >= last.get(run_id, ""), f"run {run_id} stepped back"
+        last[run_id] = after
+    assert last
+
+
+def endings(owner):
+    """How often each run entered an ended state."""
+    rows = owner.run_script(
+        "SELECT run_id, count(*) FROM run_changes WHERE status NOT IN ('pending', 'running')"
+        " AND status IS DISTINCT FROM (SELECT c.status FROM run_changes c WHERE c.run_id = run_changes.run_id"
+        "  AND c.n < run_changes.n ORDER BY c.n DESC LIMIT 1) GROUP BY run_id"
+    )
+    return {str(run_id): count for run_id, count in rows}
+
+
+def test_killed_and_frozen_at_every_boundary_and_at_random_moments(settings, arena, connect, capsys):
+    seed = random.randrange(10**6)
+    with capsys.disabled():
+        print(f" seed {seed} ", end="")
+    rnd = random.Random(seed)
+    runs = begin(arena, runs=200)
+    boundaries = {run: n for n, run in enumerate(runs)}
+
+    def fate(run_id, number, nth):
+        n = boundaries[run_id]
+        if n == 0:
+            return Fate()  # the control
+        if number == n // 24 % 3 and nth == 1 and n < 144:  # each of the first 24 boundaries, in three different slices
+            return Fate(action="kill" if n < 72 else "freeze", boundary=n % 24)
+        if n >= 144 and number < 2:
+            return Fate(seconds=rnd.uniform(0, 0.3))
+        return Fate()
+
+    chaos = Chaos(settings, fate=fate)
+    chaos.messages = [(0, run, 0) for run in runs]
+    chaos.until_ended(connect(user="postgres"), deadline_s=240)
+
+    with capsys.disabled():
+        print(chaos.happened, end=" ")
+    statuses = arena.run_script("SELECT status, count(*) FROM job_runs GROUP BY 1")
+    assert statuses == [["completed", 200]]
+    assert_every_user_written_once_and_equal(arena)
+    assert_steps_went_forward(arena)
+    assert set(endings(arena).values()) == {1}
+    assert chaos.happened["kill"] > 20
+    assert chaos.happened["freeze"] > 20
+    assert chaos.happened["struck"] > 10
+
+
+@pytest.mark.parametrize("trouble", ["lost once", "twice", "late and out of order", "all of it"])
+def test_a_queue_that_misbehaves(settings, arena, connect, trouble):
+    rnd = random.Random(trouble)
+    runs = begin(arena, runs=24)
+
+    def delivery(run_id, number, nth):
+        match trouble:
+            case "lost once":
+                return Delivery(lost=nth == 1)
+            case "twice":
+                return Delivery(copies=2)
+            case "late and out of order":
+                return Delivery(late_s=rnd.uniform(0, 1.5))
+        return Delivery(lost=rnd.random() < 0.3, copies=rnd.choice([1, 2, 3]), late_s=rnd.uniform(0, 1))
+
+    chaos = Chaos(settings, delivery=delivery)
+    if trouble != "lost once":
+        chaos.messages = [(0, run, 0) for run in runs for _ in range(2)]
+    chaos.until_ended(connect(user="postgres"), deadline_s=120)
+
+    assert arena.run_script("SELECT status, count(*) FROM job_runs GROUP BY 1") == [["completed", 24]]
+    assert_every_user_written_once_and_equal(arena)
+    assert set(endings(arena).values()) == {1}
+
+
+def test_cancels_at_random_moments_leave_one_true_end(settings, arena, connect, capsys):
+    seed = random.randrange(10**6)
+    with capsys.disabled():
+        print(f" seed {seed} ", end="")
+    rnd = random.Random(seed)
+    runs = begin(arena, runs=60)
+    accepted, refused, waiting = set(), set(), set(runs[1:])
+    owner = connect(user="postgres")
+
+    def cancel_some():
+        for run in rnd.sample(sorted(waiting), min(3, len(waiting))):
+            waiting.discard(run)
+            answer = owner.one("cancel_run", run_id=run, requested_by="test")
+            (accepted if answer else refused).add(run)
+
+    chaos = Chaos(settings, fate=lambda *_: Fate(action="kill", boundary=rnd.randrange(40)))
+    chaos.messages = [(0, run, 0) for run in runs]
+    chaos.until_ended(owner, deadline_s=120, between=cancel_some)
+
+    ended = {str(run): status for run, status in arena.run_script("SELECT id, status FROM job_runs")}
+    assert {ended[run] for run in accepted} == {"cancelled"}
+    assert {ended[run] for run in refused} <= {"completed"}
+    assert set(endings(arena).values()) == {1}
+    assert accepted

@@ -1,0 +1,764 @@
+"""The command line against a small HTTP server that plays the API's part from a script."""
+
+import json
+import os
+import pty
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cli.config import find_config
+from cli.errors import Misconfigured
+from cli.follow import PATIENCE
+from cli.main import main
+from cli.output import clean
+from cli.runs import words_for
+from cli.session import Session
+
+ROOT = Path(__file__).parents[1]
+TOKEN = "owl_agent_not_to_be_printed"
+RUN, TEAM, PROJECT = (f"0198c0de-0000-7000-8000-{n:012d}" for n in (1, 2, 3))
+ACME = {"id": PROJECT, "team_id": TEAM, "name": "Acme", "slug": "acme", "color": "#123456", "created_at": None}
+WHOAMI = {
+    "type": "api_key",
+    "key_type": "agent",
+    "team": {"id": TEAM, "name": "Team", "slug": "team"},
+    "permissions": ["jobs:read", "jobs:write"],
+}
+
+
+@pytest.fixture(autouse=True)
+def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of the developer's own settings decides whom we ask or how it looks."""
+    for name in ("NIGHTSHIFT_TEAM", "NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def run(status: str = "running", **fields: Any) -> dict[str, Any]:
+    return {
+        "id": RUN,
+        "job_type": "revenuecat_sync",
+        "status": status,
+        "team_id": TEAM,
+        "project_id": PROJECT,
+        "triggered_by": "manual:user:0198c0de-0000-7000-8000-000000000009",
+        "params": {"project_id": PROJECT},
+        "progress": None,
+        "result": None,
+        "error": None,
+        "notify": False,
+        "started_at": None,
+        "completed_at": None,
+        "created_at": "2026-01-02T03:04:05.678Z",
+    } | fields
+
+
+def at(processed: int, message: str = "", **fields: Any) -> dict[str, Any]:
+    return run(progress={"processed": processed, "total": 200, "message": message}, **fields)
+
+
+class Script:
+    """Answers per ``METHOD /path``: each in turn, the last one for ever. What was asked is in ``requests``."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, list[tuple[int, bytes, str]]] = {}
+        self.requests: list[tuple[str, str, dict[str, str], Any]] = []
+        self.url = ""
+        self.on("GET /v1/auth/whoami", WHOAMI)
+        self.on("GET /v1/projects", {"projects": [ACME]})
+
+    def on(self, where: str, *answers: Any, status: int = 200) -> None:
+        """Script the answers: dicts as JSON under ``status``, or (status, body) pairs; text is HTML."""
+        self.answers[where] = []
+        for answer in answers:
+            code, body = answer if isinstance(answer, tuple) else (status, answer)
+            is_html = isinstance(body, str)
+            data = body.encode() if is_html else json.dumps(body).encode()
+            self.answers[where].append((code, data, "text/html" if is_html else "application/json"))
+
+    def runs(self, *runs: dict[str, Any] | tuple[int, Any]) -> None:
+        """What each poll of the run brings."""
+        self.on(f"GET /v1/jobs/{RUN}", *(r if isinstance(r, tuple) else {"job_run": r} for r in runs))
+
+    def asked(self, where: str) -> list[tuple[str, str, dict[str, str], Any]]:
+        return [request for request in self.requests if request[0] == where]
+
+
+@pytest.fixture
+def api() -> Iterator[Script]:
+    script = Script()
+
+    class Handler(BaseHTTPRequestHandler):
+        def answer(self) -> None:
+            path, _, query = self.path.partition("?")
+            where = f"{self.command} {path}"
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            script.requests.append((where, query, dict(self.headers), json.loads(body) if body else None))
+            answers = script.answers.get(where) or [(404, b'{"error": "Job run not found"}', "application/json")]
+            status, data, kind = answers.pop(0) if len(answers) > 1 else answers[0]
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(data)))
+            if status == 302:
+                self.send_header("Location", "/elsewhere")
+            self.end_headers()
+            self.wfile.write(data)
+
+        do_GET = do_POST = answer
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    script.url = f"http://127.0.0.1:{server.server_port}"
+    yield script
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+Nightshift = Callable[..., Result]
+
+
+@pytest.fixture
+def nightshift(api: Script) -> Nightshift:
+    """``nightshift("jobs", "list")`` in process; ``sleep`` is called instead of waiting. No output shows the token."""
+
+    def call(
+        *arguments: str, sleep: Callable[[float], None] = lambda s: None, env: dict[str, str | None] | None = None
+    ) -> Result:
+        environment = {"NIGHTSHIFT_API_URL": api.url, "NIGHTSHIFT_TOKEN": TOKEN, "NIGHTSHIFT_TEAM": None}
+        result = CliRunner().invoke(main, arguments, obj=Session(sleep=sleep), env=environment | (env or {}))
+        assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+        assert TOKEN not in result.output
+        return result
+
+    return call
+
+
+def test_list_is_a_table_and_asks_for_what_was_asked(api: Script, nightshift: Nightshift) -> None:
+    created = (datetime.now(UTC) - timedelta(hours=3, minutes=5)).isoformat()
+    page = [at(45, "Synced 38 users", created_at=created), run("failed", error="Kein Schlüssel bitte prüfen 🔑")]
+    api.on(f"GET /v1/teams/{TEAM}/jobs", {"job_runs": page, "cursor": "2026|x", "has_more": True})
+    result = nightshift(
+        *shlex.split("jobs list --type revenuecat_sync --status running --project acme --since 7d --until 1h --limit 2")
+    )
+    assert result.exit_code == 0
+    header, first, second, more = result.stdout.splitlines()
+    assert header.split() == ["RUN", "TYPE", "STATUS", "DONE", "AGE", "TOOK", "MESSAGE", "BY", "PROJECT"]
+    assert first.split()[:5] == [RUN, "revenuecat_sync", "running", "45/200", "3h"]
+    assert "Kein Schlüssel bitte prüfen 🔑" in second
+    assert more == "There are more: --all, or --cursor '2026|x'"
+    [(_, query, headers, _)] = api.asked(f"GET /v1/teams/{TEAM}/jobs")
+    assert set(query.split("&")) == {
+        "job_type=revenuecat_sync",
+        "status=running",
+        f"project_id={PROJECT}",
+        "since=7d",
+        "until=1h",
+        "limit=2",
+    }
+    assert headers["Authorization"] == f"Bearer {TOKEN}"
+
+
+def test_an_empty_list_says_so(api: Script, nightshift: Nightshift) -> None:
+    empty = {"job_runs": [], "cursor": None, "has_more": False}
+    api.on(f"GET /v1/teams/{TEAM}/jobs", empty)
+    assert nightshift("jobs", "list").stdout == "No runs.\n"
+    assert json.loads(nightshift("jobs", "list", "--format", "json").stdout) == empty
+
+
+def test_all_walks_the_pages(api: Script, nightshift: Nightshift) -> None:
+    api.on(
+        f"GET /v1/teams/{TEAM}/jobs",
+        {"job_runs": [run(id="a")], "cursor": "1|a", "has_more": True},
+        {"job_runs": [run(id="b")], "cursor": None, "has_more": False},
+    )
+    result = nightshift("--format", "json", "jobs", "list", "--all")
+    document = json.loads(result.stdout)
+    assert [each["id"] for each in document["job_runs"]] == ["a", "b"]
+    assert not document["has_more"]
+    assert [query for _, query, _, _ in api.asked(f"GET /v1/teams/{TEAM}/jobs")] == [
+        "limit=50",
+        "cursor=1%7Ca&limit=50",
+    ]
+
+
+def test_all_does_not_walk_in_circles(api: Script, nightshift: Nightshift) -> None:
+    api.on(f"GET /v1/teams/{TEAM}/jobs", {"job_runs": [run()], "cursor": "1|a", "has_more": True})
+    result = nightshift("jobs", "list", "--all")
+    assert result.exit_code == 5
+    assert "not where they begin" in result.stderr
+
+
+def test_view_shows_everything_and_why_it_is_not_moving(api: Script, nightshift: Nightshift) -> None:
+    api.runs(at(45, "Synced 38 users, 7 skipped", started_at="2026-01-02T03:04:06.000Z", rerun_of="an older one"))
+    why = "waiting 40 s for RevenueCat's rate limit"
+    api.on(f"GET /v1/jobs/{RUN}/timeline", {"timeline": [], "state": "waiting", "why": why, "since": None})
+    result = nightshift("jobs", "view", RUN)
+    assert result.exit_code == 0
+    for shown in (RUN, TEAM, "45/200 Synced 38 users, 7 skipped", why, "manual:user:", "2026-01-02", "an older one"):
+        assert shown in result.stdout
+    assert json.loads(nightshift("jobs", "view", RUN, "--format", "json").stdout)["progress"]["processed"] == 45
+
+
+def test_view_does_without_the_reason(api: Script, nightshift: Nightshift) -> None:
+    api.runs(run("pending"))
+    api.on(f"GET /v1/jobs/{RUN}/timeline", {"error": "Broken"}, status=500)
+    result = nightshift("jobs", "view", RUN)
+    assert result.exit_code == 0
+    assert "pending" in result.stdout
+
+
+def test_view_of_a_failed_run_is_a_success_of_view(api: Script, nightshift: Nightshift) -> None:
+    api.runs(run("failed", error="No provider key"))
+    assert nightshift("jobs", "view", RUN).exit_code == 0
+    assert nightshift("jobs", "view", RUN, "--follow").exit_code == 1
+
+
+def test_trigger_sends_params_as_json_or_text(api: Script, nightshift: Nightshift) -> None:
+    api.on(f"POST /v1/teams/{TEAM}/jobs/trigger", {"job_run": run("pending")}, status=201)
+    params = {
+        "yes": ("true", True),
+        "three": ("3", 3),
+        "quoted": ('"x"', "x"),
+        "word": ("x=y", "x=y"),
+        "empty": ("", ""),
+        "object": ('{"a": [1]}', {"a": [1]}),
+        "not_json": ("NaN", "NaN"),
+        "too_large": ("1e999", "1e999"),
+    }
+    flags = [part for name, (text, _) in params.items() for part in ("--param", f"{name}={text}")]
+    result = nightshift("jobs", "trigger", "revenuecat_sync", "--notify", *flags, "--idempotency-key", "k1")
+    assert result.exit_code == 0
+    assert f"nightshift jobs view {RUN} --follow" in result.stdout
+    [(_, _, headers, body)] = api.asked(f"POST /v1/teams/{TEAM}/jobs/trigger")
+    assert headers["Idempotency-Key"] == "k1"
+    assert body == {
+        "job_type": "revenuecat_sync",
+        "project_id": PROJECT,
+        "notify": True,
+        "params": {name: value for name, (_, value) in params.items()},
+    }
+
+
+def test_a_trigger_is_repeated_under_one_key(api: Script, nightshift: Nightshift) -> None:
+    where = f"POST /v1/teams/{TEAM}/jobs/trigger"
+    api.on(where, (503, {"error": "The database cannot be reached"}), (201, {"job_run": run("pending")}))
+    assert nightshift("jobs", "trigger", "revenuecat_sync").exit_code == 0
+    first, second = (headers["Idempotency-Key"] for _, _, headers, _ in api.asked(where))
+    assert first == second
+
+
+@pytest.mark.parametrize(
+    ("last", "exit_code", "words"),
+    [
+        (at(200, "Synced 200 users", status="completed", result={"synced": 200}), 0, 'completed: {"synced": 200}'),
+        (at(45, status="failed", error="RevenueCat refuses the key"), 1, "failed: RevenueCat refuses the key"),
+        (at(45, status="cancelled"), 3, "cancelled."),
+    ],
+)
+def test_wait_prints_one_line_per_change_and_exits_with_the_run(
+    api: Script, nightshift: Nightshift, last: dict[str, Any], exit_code: int, words: str
+) -> None:
+    api.on(f"POST /v1/teams/{TEAM}/jobs/trigger", {"job_run": run("pending")}, status=201)
+    api.runs(run("pending"), at(10, "Synced 10 users"), at(10, "Synced 10 users"), at(45, "Synced 45 users"), last)
+    naps: list[float] = []
+    result = nightshift("jobs", "trigger", "revenuecat_sync", "--project", PROJECT, "--wait", sleep=naps.append)
+    assert result.exit_code == exit_code
+    lines = result.stdout.splitlines()
+    assert lines[:4] == [
+        f"Run {RUN} of revenuecat_sync",
+        "pending",
+        "running 10/200 Synced 10 users",
+        "running 45/200 Synced 45 users",
+    ]
+    assert lines[-1] == f"Run {RUN} {words}"
+    assert naps == [2] * 5
+
+
+def test_wait_with_json_prints_the_final_run_alone(api: Script, nightshift: Nightshift) -> None:
+    api.on(f"POST /v1/teams/{TEAM}/jobs/trigger", {"job_run": run("pending")}, status=201)
+    api.runs(at(45), at(200, status="completed"))
+    result = nightshift("jobs", "trigger", "revenuecat_sync", "--wait", "--format", "json")
+    assert json.loads(result.stdout) == at(200, status="completed")
+    assert "running 45/200" in result.stderr
+
+
+def test_wait_outlives_trouble_and_says_so_once(api: Script, nightshift: Nightshift) -> None:
+    api.runs(at(1), (503, "<html>"), (429, {"message": "Too Many Requests"}), (500, {}), at(2), run("completed"))
+    result = nightshift("jobs", "view", RUN, "--follow")
+    assert result.exit_code == 0
+    assert "answered 503 with text/html" in result.stdout
+    assert "Too Many Requests" in result.stdout
+
+
+def test_wait_counts_each_trouble_anew(api: Script, nightshift: Nightshift) -> None:
+    trouble = [(503, {"error": "Down"})] * (PATIENCE - 1)
+    api.runs(at(1), *trouble, at(1), *trouble, at(1), run("completed"))
+    result = nightshift("jobs", "view", RUN, "--follow")
+    assert result.exit_code == 0
+    assert result.stdout.count("running 1/200") == 1
+
+
+def test_wait_tells_why_nothing_moves(api: Script, nightshift: Nightshift) -> None:
+    api.runs(*[at(1)] * 12, run("completed"))
+    api.on(f"GET /v1/jobs/{RUN}/timeline", {"timeline": [], "state": "waiting", "why": "waiting for RevenueCat"})
+    result = nightshift("jobs", "view", RUN, "--follow")
+    assert result.stdout.count("waiting for RevenueCat") == 1
+
+
+def test_wait_gives_up_with_the_way_back(api: Script, nightshift: Nightshift) -> None:
+    api.runs(at(1), (500, {"error": "Down"}))
+    result = nightshift("jobs", "view", RUN, "--follow", "--format", "json")
+    assert result.exit_code == 5
+    assert json.loads(result.stdout)["run_id"] == RUN
+    assert f"nightshift jobs view {RUN} --follow" in result.stderr
+    assert len(api.asked(f"GET /v1/jobs/{RUN}")) == 1 + PATIENCE
+
+
+@pytest.mark.parametrize("arguments", [(), ("--format", "json")])
+def test_ctrl_c_leaves_the_run_going(api: Script, nightshift: Nightshift, arguments: tuple[str, ...]) -> None:
+    api.on(f"POST /v1/teams/{TEAM}/jobs/trigger", {"job_run": run("pending")}, status=201)
+
+    def interrupt(_: float) -> None:
+        raise KeyboardInterrupt
+
+    result = nightshift("jobs", "trigger", "revenuecat_sync", "--wait", *arguments, sleep=interrupt)
+    assert result.exit_code == 130
+    assert f"nightshift jobs view {RUN} --follow" in result.stderr
+    assert "Error" not in result.stderr
+    assert not api.asked(f"POST /v1/jobs/{RUN}/cancel")
+    if arguments:
+        assert json.loads(result.stdout) == run("pending")
+
+
+def test_ctrl_c_elsewhere_is_130_too(api: Script, nightshift: Nightshift) -> None:
+    def interrupt(_: float) -> None:
+        raise KeyboardInterrupt
+
+    api.on("GET /v1/projects", {"error": "Down"}, status=503)
+    assert nightshift("projects", sleep=interrupt).exit_code == 130
+
+
+def test_an_overlap_names_the_run_in_the_way(api: Script, nightshift: Nightshift) -> None:
+    body = {"error": "A job of this type is already running or pending", "existing_run_id": RUN}
+    api.on(f"POST /v1/teams/{TEAM}/jobs/trigger", body, status=409)
+    result = nightshift("jobs", "trigger", "revenuecat_sync")
+    assert result.exit_code == 4
+    assert body["error"] in result.stderr
+    assert f"nightshift jobs view {RUN} --follow" in result.stderr
+    assert json.loads(nightshift("jobs", "trigger", "revenuecat_sync", "--format", "json").stdout) == body
+
+
+def test_a_command_to_copy_holds_no_other_command(api: Script, nightshift: Nightshift) -> None:
+    body = {"error": "Already running", "existing_run_id": "x; rm -rf ~"}
+    api.on(f"POST /v1/teams/{TEAM}/jobs/trigger", body, status=409)
+    assert "view 'x; rm -rf ~' --follow" in nightshift("jobs", "trigger", "revenuecat_sync").stderr
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "exit_code", "words"),
+    [
+        (401, {"error": "API key expired"}, 4, "API key expired"),
+        (403, {"message": "Forbidden"}, 4, "Forbidden"),
+        (429, {"message": "Too Many Requests"}, 4, "Too Many Requests"),
+        (404, "<html>nginx</html>", 5, "answered 404 with text/html instead of JSON"),
+        (200, "<html>portal</html>", 5, "answered 200 with text/html instead of JSON"),
+        (200, {"hello": "world"}, 5, "without a proper 'job_run'"),
+        (200, {"job_run": {"id": 7}}, 5, "no id and status"),
+        (302, {"error": "moved"}, 5, "answered 302"),
+        (500, {"error": "Something broke"}, 5, "answered 500: Something broke"),
+    ],
+)
+def test_answers_that_are_not_a_run(
+    api: Script, nightshift: Nightshift, status: int, body: Any, exit_code: int, words: str
+) -> None:
+    api.runs((status, body))
+    result = nightshift("jobs", "view", RUN)
+    assert (result.exit_code, result.stdout) == (exit_code, "")
+    assert words in result.stderr
+    assert not api.asked("GET /elsewhere")
+    document = json.loads(nightshift("jobs", "view", RUN, "--format", "json").stdout)
+    assert words in document.get("error", document.get("message"))
+
+
+def test_nothing_listens(nightshift: Nightshift) -> None:
+    naps: list[float] = []
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{bound.getsockname()[1]}"
+        result = nightshift("jobs", "view", RUN, env={"NIGHTSHIFT_API_URL": url}, sleep=naps.append)
+    assert result.exit_code == 5
+    assert "connection refused" in result.stderr
+    assert naps == []
+
+
+def test_a_name_that_is_not_known(nightshift: Nightshift, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(*_: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    result = nightshift("jobs", "view", RUN, env={"NIGHTSHIFT_API_URL": "https://nowhere.invalid"})
+    assert result.exit_code == 5
+    assert "https://nowhere.invalid: its name cannot be resolved" in result.stderr
+
+
+def test_a_connection_that_breaks(nightshift: Nightshift) -> None:
+    """Whoever listens hangs up on every request: three attempts, then a sentence."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def hang_up() -> None:
+            for _ in range(3):
+                connection, _ = listener.accept()
+                connection.recv(65536)
+                connection.close()
+
+        thread = threading.Thread(target=hang_up)
+        thread.start()
+        port = listener.getsockname()[1]
+        naps: list[float] = []
+        result = nightshift(
+            "jobs", "view", RUN, env={"NIGHTSHIFT_API_URL": f"http://127.0.0.1:{port}"}, sleep=naps.append
+        )
+        thread.join(timeout=10)
+    assert result.exit_code == 5
+    assert "broke" in result.stderr
+    assert naps == [0.5, 1]
+
+
+def test_cancel_rerun_and_timeline(api: Script, nightshift: Nightshift) -> None:
+    api.on(f"POST /v1/jobs/{RUN}/cancel", {"cancelled": True})
+    assert nightshift("jobs", "cancel", RUN).exit_code == 0
+    assert json.loads(nightshift("jobs", "cancel", RUN, "--format", "json").stdout) == {"cancelled": True}
+
+    api.on(f"POST /v1/jobs/{RUN}/rerun", {"job_run": run("pending")}, status=201)
+    api.runs(run("completed"))
+    assert nightshift("jobs", "rerun", RUN, "--from", "cursor", "--wait").exit_code == 0
+    assert api.asked(f"POST /v1/jobs/{RUN}/rerun")[0][3] == {"from": "cursor"}
+
+    slices = [
+        {
+            "slice": 0,
+            "started_at": "2026-01-02T03:04:05.678Z",
+            "ended_at": "2026-01-02T03:05:10.678Z",
+            "outcome": "waiting",
+            "reason": "rate limit",
+            "wait_s": 40,
+            "processed": 45,
+        },
+        {
+            "slice": 1,
+            "started_at": "2026-01-02T03:06:00.000Z",
+            "ended_at": None,
+            "outcome": None,
+            "reason": None,
+            "wait_s": None,
+        },
+    ]
+    api.on(f"GET /v1/jobs/{RUN}/timeline", {"timeline": slices, "state": "running", "why": "running since 03:06"})
+    lines = nightshift("jobs", "timeline", RUN).stdout.splitlines()
+    assert lines[1].split() == ["0", "waiting", "45", "2026-01-02", "03:04:05", "1m", "40s", "rate", "limit"]
+    assert lines[2].split()[:3] == ["1", "at", "work"]
+    assert lines[-1] == "running since 03:06"
+
+
+def test_cancel_of_an_ended_run_is_refused(api: Script, nightshift: Nightshift) -> None:
+    api.on(f"POST /v1/jobs/{RUN}/cancel", {"error": 'Cannot cancel a job with status "completed"'}, status=400)
+    result = nightshift("jobs", "cancel", RUN)
+    assert result.exit_code == 4
+    assert 'Cannot cancel a job with status "completed"' in result.stderr
+
+
+def test_whoami_projects_and_job_types(api: Script, nightshift: Nightshift) -> None:
+    assert "jobs:read, jobs:write" in nightshift("whoami").stdout
+    assert nightshift("projects").stdout.splitlines()[1].split() == ["acme", PROJECT, "Acme"]
+    schema = {"properties": {"include_sandbox": {"type": "boolean"}}}
+    kind = {"job_type": "revenuecat_sync", "label": "RevenueCat Sync", "description": "Syncs", "params": schema}
+    api.on("GET /v1/job-types", {"job_types": [kind]})
+    assert "include_sandbox=boolean" in nightshift("job-types").stdout
+    assert json.loads(nightshift("job-types", "--format", "json").stdout) == {"job_types": [kind]}
+
+
+def test_a_user_of_several_teams_has_to_choose(api: Script, nightshift: Nightshift) -> None:
+    teams = [{"id": TEAM, "slug": "day", "name": "D", "role": "admin"}, {"id": RUN, "slug": "night", "name": "N"}]
+    api.on("GET /v1/auth/whoami", {"type": "user", "email": "a@example.com", "teams": teams})
+    api.on(f"GET /v1/teams/{TEAM}/jobs", {"job_runs": [], "cursor": None, "has_more": False})
+    result = nightshift("jobs", "list")
+    assert result.exit_code == 2
+    assert "--team: day, night" in result.stderr
+    assert nightshift("jobs", "list", env={"NIGHTSHIFT_TEAM": "day"}).exit_code == 0
+    assert nightshift("--team", "dusk", "jobs", "list", "--team", "day").exit_code == 0
+    result = nightshift("jobs", "list", "--team", "dusk")
+    assert result.exit_code == 2
+    assert "There is no team 'dusk' here. There is: day, night." in result.stderr
+    assert "day (D, admin)" in nightshift("whoami").stdout
+
+
+def test_one_of_several_projects_has_to_be_named(api: Script, nightshift: Nightshift) -> None:
+    api.on("GET /v1/projects", {"projects": [ACME, ACME | {"id": RUN, "slug": "other"}]})
+    result = nightshift("jobs", "trigger", "revenuecat_sync")
+    assert result.exit_code == 2
+    assert "--project: acme, other" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("jobs", "view", "../teams"),
+        ("jobs", "list", "--limit", "201"),
+        ("jobs", "list", "--status", "done"),
+        ("jobs", "trigger", "revenuecat_sync", "--param", "novalue"),
+        ("jobs", "trigger", "revenuecat_sync", "--param", "a=1", "--param", "a=2"),
+        ("jobs", "trigger", "revenuecat_sync", "--idempotency-key", "a\nb"),
+        ("jobs", "rerun", RUN, "--from", "middle"),
+    ],
+)
+def test_usage_errors(api: Script, nightshift: Nightshift, arguments: tuple[str, ...]) -> None:
+    result = nightshift(*arguments)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert api.requests == []
+
+
+HOSTILE = "\x1b[31mred\x9b2J [bold]x[/bold] :smile: \u202etxt\ud800\x00"
+
+
+def test_what_the_api_says_is_only_text(api: Script, nightshift: Nightshift) -> None:
+    hostile = run("failed", error=HOSTILE, job_type=HOSTILE, progress={"processed": 1, "total": 2, "message": HOSTILE})
+    api.on(f"GET /v1/teams/{TEAM}/jobs", {"job_runs": [hostile], "cursor": HOSTILE, "has_more": True})
+    api.runs(hostile)
+    api.on(f"GET /v1/jobs/{RUN}/timeline", {"error": HOSTILE}, status=400)
+    for arguments in (("list",), ("view", RUN), ("view", RUN, "--follow"), ("timeline", RUN)):
+        output = nightshift("jobs", *arguments).output
+        assert "[31mred2J [bold]x[/bold] :smile: txt" in output
+        assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e\ud800]", output)
+    document = nightshift("jobs", "view", RUN, "--format", "json").stdout
+    assert json.loads(document) == hostile
+    assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e\ud800]", document)
+
+
+@given(st.text())
+def test_clean_text_is_one_printable_line(text: str) -> None:
+    cleaned = clean(text)
+    assert cleaned.splitlines() in ([], [cleaned])
+    assert "\x1b" not in cleaned
+    cleaned.encode()
+
+
+@given(st.floats(min_value=0, max_value=1e12))
+def test_words_for_a_duration_are_within_one_unit(duration_s: float) -> None:
+    words = words_for(duration_s)
+    unit_s = {"s": 1, "m": 60, "h": 3600, "d": 86400}[words[-1]]
+    assert -1 <= duration_s - int(words[:-1]) * unit_s <= unit_s
+
+
+@pytest.fixture
+def on_terminal(api: Script, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., tuple[int, str]]]:
+    """Run a command with a terminal of ``columns`` as standard output: exit code and what the terminal was sent."""
+    ours, theirs = pty.openpty()
+    for name, value in {"NIGHTSHIFT_API_URL": api.url, "NIGHTSHIFT_TOKEN": TOKEN, "TERM": "xterm"}.items():
+        monkeypatch.setenv(name, value)
+    terminal = os.fdopen(theirs, "w", encoding="utf-8")
+    seen = bytearray()
+
+    def read() -> None:
+        # A terminal that is closed reads as an error on Linux.
+        try:
+            while data := os.read(ours, 4096):
+                seen.extend(data)
+        except OSError:
+            pass
+
+    reader = threading.Thread(target=read)
+    reader.start()
+
+    def call(*arguments: str, columns: int = 80) -> tuple[int, str]:
+        monkeypatch.setenv("COLUMNS", str(columns))
+        monkeypatch.setattr(sys, "stdout", terminal)
+        code = main.main(arguments, obj=Session(sleep=lambda s: None), standalone_mode=False)
+        monkeypatch.undo()
+        terminal.close()
+        reader.join(timeout=10)
+        return code or 0, seen.decode()
+
+    yield call
+    if not terminal.closed:
+        terminal.close()
+    reader.join(timeout=10)
+    os.close(ours)
+
+
+def plain(sent: str) -> str:
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", sent)
+
+
+def test_a_terminal_shows_a_bar(api: Script, on_terminal: Callable[..., tuple[int, str]]) -> None:
+    api.runs(at(45, "Synced [38] users"), at(100, "half"), at(200, "Synced all", status="completed"))
+    code, sent = on_terminal("jobs", "view", RUN, "--follow", columns=120)
+    assert code == 0
+    assert "━" in sent
+    assert "100%" in plain(sent)
+    assert "200/200" in plain(sent)
+    assert sent.index("\x1b[?25l") < sent.index("\x1b[?25h"), "the cursor comes back"
+
+
+def test_a_bar_forgets_trouble_that_is_over(api: Script, on_terminal: Callable[..., tuple[int, str]]) -> None:
+    api.runs(at(1, "one"), (503, {"error": "Down"}), at(1, "one"), run("completed"))
+    _, sent = on_terminal("jobs", "view", RUN, "--follow", columns=200)
+    assert 0 < sent.rindex("Trying again") < sent.rindex("one")
+
+
+@pytest.mark.parametrize("columns", [40, 80, 120])
+def test_a_table_fits_its_terminal(api: Script, on_terminal: Callable[..., tuple[int, str]], columns: int) -> None:
+    runs = [at(45, "Synced " + "very " * 40 + "many users"), at(200, status="completed")]
+    api.on(f"GET /v1/teams/{TEAM}/jobs", {"job_runs": runs, "cursor": None, "has_more": False})
+    _, sent = on_terminal("jobs", "list", columns=columns)
+    lines = plain(sent).replace("\r", "").splitlines()
+    assert len(lines) == 3
+    assert max(map(len, lines)) <= columns
+    assert all(line.startswith(RUN) for line in lines[1:])
+    assert ("45/200" in lines[1]) == (columns >= 80)
+    assert ("Synced very" in lines[1]) == ("…" in lines[1]) == (columns >= 120)
+
+
+def test_a_reason_wraps_in_its_column(api: Script, on_terminal: Callable[..., tuple[int, str]]) -> None:
+    part = {"slice": 0, "started_at": "2026-01-02T03:04:05.678Z", "outcome": "retrying", "reason": "very " * 20 + "sad"}
+    api.on(f"GET /v1/jobs/{RUN}/timeline", {"timeline": [part], "state": "waiting", "why": "Waiting."})
+    _, sent = on_terminal("jobs", "timeline", RUN)
+    lines = plain(sent).replace("\r", "").splitlines()
+    assert max(map(len, lines)) <= 80
+    assert plain(sent).count("very") == 20
+    assert "sad" in plain(sent)
+
+
+def test_a_letter_the_terminal_lacks_ends_nothing(api: Script) -> None:
+    api.runs(run("failed", error="Schlüssel 🔑"))
+    for format in ("text", "json"):
+        done = subprocess.run(
+            command("jobs", "view", RUN, "--format", format),
+            env=environment(api) | {"PYTHONIOENCODING": "ascii"},
+            capture_output=True,
+            timeout=30,
+        )
+        assert (done.returncode, done.stderr) == (0, b"")
+    assert json.loads(done.stdout)["error"] == "Schlüssel 🔑"
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-W", "error", "-c", "from cli.main import main; main()", *arguments]
+
+
+def environment(api: Script) -> dict[str, str]:
+    paths = os.pathsep.join((str(ROOT), str(ROOT / "layers" / "nightshift")))
+    return os.environ | {"PYTHONPATH": paths, "NIGHTSHIFT_API_URL": api.url, "NIGHTSHIFT_TOKEN": TOKEN}
+
+
+def test_ctrl_c_for_real(api: Script) -> None:
+    api.runs(at(45))
+    with subprocess.Popen(
+        command("jobs", "view", RUN, "--follow"),
+        env=environment(api),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout.readline() == "running 45/200\n"
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert errors == f"Stopped watching; the run goes on. Look again: nightshift jobs view {RUN} --follow\n"
+
+
+def stack(folder: Path, **changes: str) -> Path:
+    (folder / ".local").mkdir()
+    values = {"api_url": "http://127.0.0.1:4000/", "agent_key": "local", "team_id": TEAM, "project_id": PROJECT}
+    (folder / ".local" / "stack.json").write_text(json.dumps(values | changes))
+    return folder
+
+
+def test_the_local_stack_is_found_from_below(tmp_path: Path) -> None:
+    below = stack(tmp_path) / "a" / "b"
+    below.mkdir(parents=True)
+    config = find_config(flags={}, environ={}, folder=below)
+    assert (config.api_url, config.token, config.team) == ("http://127.0.0.1:4000", "local", TEAM)
+    assert config.project_id == PROJECT
+    assert "local" not in repr(config)
+
+
+def test_flags_come_before_the_environment_before_the_stack(tmp_path: Path) -> None:
+    environ = {"NIGHTSHIFT_API_URL": "https://api.example.com", "NIGHTSHIFT_TOKEN": "env", "NIGHTSHIFT_TEAM": "night"}
+    config = find_config(flags={"token": "flag"}, environ=environ, folder=stack(tmp_path))
+    assert (config.api_url, config.token, config.team) == ("https://api.example.com", "flag", "night")
+    assert config.project_id is None
+
+
+def test_with_a_token_of_ones_own_the_stack_is_only_an_address(tmp_path: Path) -> None:
+    config = find_config(flags={"token": "mine"}, environ={}, folder=stack(tmp_path))
+    assert (config.api_url, config.token) == ("http://127.0.0.1:4000", "mine")
+    assert (config.team, config.project_id) == (None, None)
+
+
+def test_the_local_key_goes_to_the_local_stack_only(tmp_path: Path) -> None:
+    with pytest.raises(Misconfigured, match="No token for"):
+        find_config(flags={"api_url": "https://api.example.com"}, environ={}, folder=stack(tmp_path))
+
+
+def test_a_stack_file_does_not_send_tokens_abroad(tmp_path: Path) -> None:
+    folder = stack(tmp_path, api_url="https://elsewhere.example.com")
+    with pytest.raises(Misconfigured, match="not on this machine"):
+        find_config(flags={"token": "mine"}, environ={}, folder=folder)
+
+
+@pytest.mark.parametrize(
+    ("environ", "words"),
+    [
+        ({}, "Set NIGHTSHIFT_API_URL"),
+        ({"NIGHTSHIFT_API_URL": "http://127.0.0.1:1"}, "Set NIGHTSHIFT_TOKEN"),
+        ({"NIGHTSHIFT_API_URL": "127.0.0.1:1", "NIGHTSHIFT_TOKEN": "x"}, "has to look like"),
+        ({"NIGHTSHIFT_API_URL": "http://me:secret@host", "NIGHTSHIFT_TOKEN": "x"}, "without credentials"),
+        ({"NIGHTSHIFT_API_URL": "http://host", "NIGHTSHIFT_TOKEN": "se\ncret"}, "Copy it again"),
+    ],
+)
+def test_a_missing_setting_is_named(tmp_path: Path, environ: dict[str, str], words: str) -> None:
+    with pytest.raises(Misconfigured, match=words) as caught:
+        find_config(flags={}, environ=environ, folder=tmp_path)
+    assert "cret" not in str(caught.value)
+
+
+def test_help_and_version(nightshift: Nightshift) -> None:
+    assert re.fullmatch(r"nightshift, version \d+\.\d+\.\d+\n", nightshift("--version").stdout)
+    assert "130  Ctrl-C" in nightshift("--help").stdout
+
+
+def commands(group: click.Group, *path: str) -> Iterator[tuple[str, ...]]:
+    for name, each in group.commands.items():
+        if isinstance(each, click.Group):
+            yield from commands(each, *path, name)
+        else:
+            yield (*path, name)
+
+
+@pytest.mark.parametrize("path", list(commands(main)), ids=" ".join)
+def test_every_command_explains_itself_and_takes_the_common_options(
+    nightshift: Nightshift, path: tuple[str, ...]
+) -> None:
+    text = nightshift(*path, "--help").stdout
+    assert all(option in text for option in ("--api-url", "--token", "--team", "--format"))
+    assert text.splitlines()[2].strip()

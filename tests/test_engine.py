@@ -1,0 +1,428 @@
+"""The way of one run, slice by slice: every ending of a slice, and everything that comes too late, too early or twice."""
+
+import dataclasses
+
+import pytest
+
+from nightshift import engine, queue
+from nightshift.catalogue import CATALOGUE, JobType
+from nightshift.errors import DatabaseGone, JobError
+from nightshift.job import Progress, Retry, Wait
+from nightshift.sweep import sweep
+from tests.world import age, make_team, received, run_row, slices, trigger, work
+
+COUNTING = JobType(name="counting", label="Counting", description="Counts", scope="project")
+
+
+@pytest.fixture
+def team(owner):
+    owner.run_script("CREATE TABLE steps (run_id text, step int); GRANT ALL ON steps TO nightshift_app")
+    return make_team(owner)
+
+
+@pytest.fixture
+def job(monkeypatch, tmp_path):
+    """Register a generator function as the job type ``counting``."""
+
+    def register(function, **changes):
+        job_type = dataclasses.replace(COUNTING, **changes)
+        monkeypatch.setitem(CATALOGUE, "counting", job_type)
+        monkeypatch.setattr(JobType, "handler", lambda self: function)
+        return job_type
+
+    return register
+
+
+@pytest.fixture(autouse=True)
+def record_step(monkeypatch):
+    """A query of the tests' own: the rows a job writes."""
+    from nightshift import database
+
+    real = database.query_text
+    own = {"record_step": "INSERT INTO steps VALUES (CAST(:run_id AS text), CAST(:step AS int))"}
+    monkeypatch.setattr(database, "query_text", lambda name: own.get(name) or real(name))
+
+
+def counting_to(total, *, then=None):
+    def counting(run, db):
+        done = (run.cursor or {"done": 0})["done"]
+        while done < total:
+            done += 1
+            db.write("record_step", run_id=run.id, step=done)
+            yield Progress(processed=done, total=total, message=f"Counted {done}", cursor={"done": done})
+            if then:
+                then(done)
+        return {"counted": done}
+
+    return counting
+
+
+def steps_of(owner, run_id):
+    return [step for (step,) in owner.run_script(f"SELECT step FROM steps WHERE run_id = '{run_id}' ORDER BY step")]
+
+
+def test_a_run_that_fits_one_slice(cloud, db, owner, team, job):
+    row = trigger(team, job_type=job(counting_to(3)), db=db, settings=cloud)
+    assert received(cloud) == [{"run_id": str(row["id"]), "slice": 0, "group": team.id}]
+
+    work(row["id"], 0, db=db, settings=cloud)
+
+    ended = run_row(owner, row["id"])
+    assert ended["status"] == "completed"
+    assert ended["result"] == {"counted": 3}
+    assert ended["progress"] == {"processed": 3, "total": 3, "message": "Counted 3"}
+    assert (ended["lease_expires_at"], ended["resend_at"]) == (None, None)
+    assert steps_of(owner, row["id"]) == [1, 2, 3]
+    assert slices(owner, row["id"]) == [[0, "completed", None]]
+    assert received(cloud) == []
+
+
+def test_a_run_is_a_chain_of_slices_that_look_like_one(cloud, db, owner, team, job):
+    row = trigger(team, job_type=job(counting_to(3)), db=db, settings=cloud)
+    received(cloud)
+
+    for number in range(3):
+        work(row["id"], number, db=db, settings=cloud, remaining_s=1)  # each slice has time for one step
+        between = run_row(owner, row["id"])
+        assert (between["status"], between["slice"]) == ("running", number + 1)
+        assert [m["slice"] for m in received(cloud)] == [number + 1]
+    work(row["id"], 3, db=db, settings=cloud, remaining_s=1)
+
+    assert run_row(owner, row["id"])["status"] == "completed"
+    assert steps_of(owner, row["id"]) == [1, 2, 3]
+    assert [outcome for _, outcome, _ in slices(owner, row["id"])] == ["continued"] * 3 + ["completed"]
+
+
+def test_messages_twice_old_and_early_change_nothing(cloud, db, owner, team, job):
+    row = trigger(team, job_type=job(counting_to(2)), db=db, settings=cloud)
+    work(row["id"], 1, db=db, settings=cloud)  # a number to come
+    assert run_row(owner, row["id"])["status"] == "pending"
+
+    work(row["id"], 0, db=db, settings=cloud, remaining_s=1)
+    before = run_row(owner, row["id"])
+    statements = db.statements
+    work(row["id"], 0, db=db, settings=cloud)  # an old number
+
+    assert db.statements == statements + 1
+    assert run_row(owner, row["id"]) == before
+    work(row["id"], 1, db=db, settings=cloud)
+    ended = run_row(owner, row["id"])
+    work(row["id"], 1, db=db, settings=cloud)  # an ended run
+    assert run_row(owner, row["id"]) == ended
+    assert steps_of(owner, row["id"]) == [1, 2]
+
+
+def test_a_message_before_its_time_is_sent_on_with_what_remains(cloud, db, owner, team, job):
+    def waiting(run, db):
+        if run.cursor is None:
+            yield Wait(seconds=2.2, why="the moon", cursor={"waited": True})
+        return {}
+
+    row = trigger(team, job_type=job(waiting), db=db, settings=cloud)
+    received(cloud)
+    work(row["id"], 0, db=db, settings=cloud)
+    assert slices(owner, row["id"]) == [[0, "waiting", "the moon"]]
+    sent = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(queue, "send", sent.append)
+        work(row["id"], 1, db=db, settings=cloud)
+    assert 0 < sent[0].delay_s <= 2.2
+    assert sent[0].entry()["DelaySeconds"] == 3  # rounded up, or it would come early again and again
+    assert run_row(owner, row["id"])["lease_expires_at"] is None
+
+    age(owner, row["id"], 3)
+    work(row["id"], 1, db=db, settings=cloud)
+    assert run_row(owner, row["id"])["status"] == "completed"
+
+
+def test_a_wait_longer_than_sqs_can_delay_is_left_to_the_sweep(cloud, db, owner, team, job):
+    def waiting(run, db):
+        if run.cursor is None:
+            yield Wait(seconds=3600, why="the tide", cursor={"waited": True})
+        return {}
+
+    row = trigger(team, job_type=job(waiting), db=db, settings=cloud)
+    received(cloud)
+    work(row["id"], 0, db=db, settings=cloud)
+    waiting_row = run_row(owner, row["id"])
+    assert received(cloud) == []
+    assert waiting_row["resend_at"] == waiting_row["due_at"]
+    assert sweep(db=db, settings=cloud)["resent"] == 0
+
+    age(owner, row["id"], 3601)
+
+    assert sweep(db=db, settings=cloud)["resent"] == 1
+    assert [m["slice"] for m in received(cloud)] == [1]
+    work(row["id"], 1, db=db, settings=cloud)
+    assert run_row(owner, row["id"])["status"] == "completed"
+
+
+def test_an_exception_fails_the_run_and_keeps_what_was_committed(cloud, db, owner, team, job):
+    def failing(done):
+        if done == 2:
+            raise ValueError("the third step is broken")
+
+    row = trigger(team, job_type=job(counting_to(5, then=failing)), db=db, settings=cloud)
+    work(row["id"], 0, db=db, settings=cloud)
+
+    ended = run_row(owner, row["id"])
+    assert (ended["status"], ended["error"]) == ("failed", "ValueError: the third step is broken")
+    assert ended["progress"]["processed"] == 2
+    assert steps_of(owner, row["id"]) == [1, 2]
+
+
+def test_rows_written_after_the_last_yield_go_with_the_exception(cloud, db, owner, team, job):
+    def failing(run, db):
+        db.write("record_step", run_id=run.id, step=1)
+        yield Progress(processed=1, total=2, message="", cursor={"done": 1})
+        db.write("record_step", run_id=run.id, step=2)
+        raise JobError("The provider says no")
+
+    row = trigger(team, job_type=job(failing, retry=Retry(attempts=3)), db=db, settings=cloud)
+    work(row["id"], 0, db=db, settings=cloud)
+
+    assert run_row(owner, row["id"])["error"] == "The provider says no"  # JobError is final, whatever the policy
+    assert steps_of(owner, row["id"]) == [1]
+
+
+def test_the_retry_policy_waits_longer_each_time_and_counts_anew_when_the_cursor_moves(cloud, db, owner, team, job):
+    fails = iter([True, True, False, True, True, True])
+
+    def flaky(run, db):
+        if next(fails):
+            raise OSError("reset by peer")
+        yield Progress(processed=1, total=2, message="", cursor={"done": 1})
+        raise OSError("reset by peer")
+
+    row = trigger(team, job_type=job(flaky, retry=Retry(attempts=2, delay_s=10)), db=db, settings=cloud)
+    waits = []
+    for number in range(6):
+        work(row["id"], number, db=db, settings=cloud)
+        if run_row(owner, row["id"])["status"] != "running":
+            break
+        waits.append(owner.run_script(f"SELECT wait_s FROM job_slices WHERE slice = {number}")[0][0])
+        age(owner, row["id"], 60)
+
+    assert waits == [10, 20, 10, 20]
+    assert run_row(owner, row["id"])["status"] == "failed"
+    assert slices(owner, row["id"])[0] == [0, "retrying", "retry 1 of 2 after: OSError: reset by peer"]
+
+
+@pytest.mark.parametrize("result", [["a", "list"], {"not": object()}, {"nan": float("nan")}])
+def test_a_result_that_is_not_a_json_object_fails_the_run(cloud, db, owner, team, job, result):
+    def returning(run, db):
+        db.write("record_step", run_id=run.id, step=1)
+        return result
+        yield
+
+    row = trigger(team, job_type=job(returning), db=db, settings=cloud)
+    work(row["id"], 0, db=db, settings=cloud)
+
+    assert run_row(owner, row["id"])["status"] == "failed"
+    assert steps_of(owner, row["id"]) == []
+
+
+def test_a_job_type_whose_code_is_missing_fails_its_run(cloud, db, owner, team, monkeypatch):
+    monkeypatch.setitem(CATALOGUE, "counting", COUNTING)
+    row = trigger(team, job_type=COUNTING, db=db, settings=cloud)
+    work(row["id"], 0, db=db, settings=cloud)
+    assert run_row(owner, row["id"])["error"] == "ModuleNotFoundError: No module named 'jobs.counting'"
+
+
+def test_a_new_version_of_the_job_starts_over(cloud, db, owner, team, job):
+    row = trigger(team, job_type=job(counting_to(3)), db=db, settings=cloud)
+    work(row["id"], 0, db=db, settings=cloud, remaining_s=1)
+    job(counting_to(3), version=2)
+    work(row["id"], 1, db=db, settings=cloud)
+    assert steps_of(owner, row["id"]) == [1, 1, 2, 3]
+
+
+class TestCancel:
+    def test_a_pending_run_ends_at_once(self, cloud, db, owner, team, job):
+        row = trigger(team, job_type=job(counting_to(3)), db=db, settings=cloud)
+        assert db.one("cancel_run", run_id=row["id"], requested_by="me")["status"] == "cancelled"
+        work(row["id"], 0, db=db, settings=cloud)
+        assert run_row(owner, row["id"])["status"] == "cancelled"
+        assert steps_of(owner, row["id"]) == []
+
+    def test_between_slices_it_ends_at_once(self, cloud, db, owner, team, job):
+        row = trigger(team, job_type=job(counting_to(3)), db=db, settings=cloud)
+        work(row["id"], 0, db=db, settings=cloud, remaining_s=1)
+        assert db.one("cancel_run", run_id=row["id"], requested_by="me")["status"] == "cancelled"
+
+    def test_a_working_slice_stops_at_its_next_yield_and_keeps_that_step(self, cloud, db, connect, owner, team, job):
+        other = connect()
+
+        def cancel(done):
+            if done == 1:
+                assert other.one("cancel_run", run_id=row["id"], requested_by="me")["status"] == "running"
+
+        row = trigger(team, job_type=job(counting_to(5, then=cancel)), db=db, settings=cloud)
+        work(row["id"], 0, db=db, settings=cloud)
+        assert run_row(owner, row["id"])["status"] == "cancelled"
+        assert steps_of(owner, row["id"]) == [1, 2]
+        assert slices(owner, row["id"]) == [[0, "cancelled", None]]
+
+    @pytest.mark.parametrize("end", ["return", "raise", "wait", "out of time"])
+    def test_a_cancel_that_was_accepted_beats_every_other_ending(self, cloud, db, connect, owner, team, job, end):
+        other = connect()
+
+        def ending(run, db):
+            db.write("record_step", run_id=run.id, step=1)
+            other.query("cancel_run", run_id=row["id"], requested_by="me")
+            match end:
+                case "raise":
+                    raise JobError("too late")
+                case "wait":
+                    yield Wait(seconds=5, why="x", cursor={"a": 1})
+                case "out of time":
+                    yield Progress(processed=1, total=1, message="", cursor={"a": 1})
+            return {"done": True}
+
+        row = trigger(team, job_type=job(ending), db=db, settings=cloud)
+        received(cloud)
+        work(row["id"], 0, db=db, settings=cloud, remaining_s=1)
+        ended = run_row(owner, row["id"])
+        assert (ended["status"], ended["result"], ended["error"]) == ("cancelled", None, None)
+        assert received(cloud) == []
+
+    def test_a_finish_that_committed_first_stands(self, cloud, db, owner, team, job):
+        row = trigger(team, job_type=job(counting_to(1)), db=db, settings=cloud)
+        work(row["id"], 0, db=db, settings=cloud)
+        assert db.one("cancel_run", run_id=row["id"], requested_by="me") is None
+        assert run_row(owner, row["id"])["status"] == "completed"
+
+    def test_an_expired_slice_ends_cancelled_not_failed(self, cloud, db, owner, team, job):
+        row = self._abandoned(cloud, db, team, job)
+        owner.run_script("UPDATE job_runs SET lost_slices = 4")
+        db.query("cancel_run", run_id=row["id"], requested_by="me")
+        age(owner, row["id"], 3600)
+        assert sweep(db=db, settings=cloud)["ended"] == 1
+        assert run_row(owner, row["id"])["status"] == "cancelled"
+
+    @staticmethod
+    def _abandoned(cloud, db, team, job):
+        row = trigger(team, job_type=job(counting_to(1)), db=db, settings=cloud)
+        db.query("claim_slice", run_id=row["id"], slice=0, lease_s=100, request_id="dead")
+        return row
+
+
+class TestLostSlices:
+    def test_the_run_goes_on_from_its_checkpoint_under_the_next_number(self, cloud, db, connect, owner, team, job):
+        def dies(done):
+            if done == 2:
+                raise DatabaseGone
+
+        row = trigger(team, job_type=job(counting_to(4, then=dies)), db=db, settings=cloud)
+        received(cloud)
+        work(row["id"], 0, db=db, settings=cloud)
+        assert run_row(owner, row["id"])["status"] == "running"
+        assert sweep(db=connect(), settings=cloud)["recovered"] == 0  # the lease still stands
+        age(owner, row["id"], 3600)
+
+        assert sweep(db=connect(), settings=cloud)["recovered"] == 1
+
+        assert [m["slice"] for m in received(cloud)] == [1]
+        job(counting_to(4))
+        work(row["id"], 1, db=db, settings=cloud)
+        assert steps_of(owner, row["id"]) == [1, 2, 3, 4]
+        assert [outcome for _, outcome, _ in slices(owner, row["id"])] == ["lost", "completed"]
+
+    def test_a_stale_worker_changes_nothing(self, cloud, db, connect, owner, team, job):
+        """It freezes before a yield, the sweep takes the run, another worker finishes it, and it thaws."""
+        other = connect()
+
+        def meanwhile(done):
+            if done == 2:
+                job(counting_to(4))
+                age(owner, row["id"], 3600)
+                sweep(db=other, settings=cloud)
+                work(row["id"], 1, db=other, settings=cloud)
+
+        row = trigger(team, job_type=job(counting_to(4, then=meanwhile)), db=db, settings=cloud)
+        work(row["id"], 0, db=db, settings=cloud)
+
+        assert run_row(owner, row["id"])["status"] == "completed"
+        assert steps_of(owner, row["id"]) == [1, 2, 3, 4]
+        assert not db.in_transaction
+
+    def test_at_the_limit_the_run_fails_with_the_sentence(self, cloud, db, owner, team, job):
+        row = trigger(team, job_type=job(counting_to(1)), db=db, settings=cloud)
+        for number in range(5):
+            db.query("claim_slice", run_id=row["id"], slice=number, lease_s=100, request_id="dead")
+            age(owner, row["id"], 3600)
+            sweep(db=db, settings=cloud)
+        ended = run_row(owner, row["id"])
+        assert (ended["status"], ended["error"]) == ("failed", "Server restarted during execution")
+        assert ended["lost_slices"] == 5
+
+    def test_only_a_cursor_that_moved_sets_the_count_back(self, cloud, db, owner, team, job):
+        def standing_still(run, db):
+            yield Progress(processed=0, total=1, message="", cursor={"at": 1})
+            raise DatabaseGone
+
+        row = trigger(team, job_type=job(standing_still), db=db, settings=cloud)
+        for number in range(6):
+            work(row["id"], number, db=db, settings=cloud)
+            age(owner, row["id"], 3600)
+            sweep(db=db, settings=cloud)
+        # The first slice moved it from nothing; the five after it did not.
+        assert run_row(owner, row["id"])["error"] == "Server restarted during execution"
+
+    def test_an_expired_lease_is_never_claimed_over(self, cloud, db, owner, team, job):
+        row = trigger(team, job_type=job(counting_to(1)), db=db, settings=cloud)
+        db.query("claim_slice", run_id=row["id"], slice=0, lease_s=100, request_id="slow")
+        age(owner, row["id"], 3600)
+        work(row["id"], 0, db=db, settings=cloud)
+        assert steps_of(owner, row["id"]) == []
+
+
+class TestResend:
+    def test_a_lost_first_message_is_sent_again_and_again_but_ever_later(self, cloud, db, owner, team, job):
+        row = trigger(team, job_type=job(counting_to(1)), db=db, settings=cloud)
+        received(cloud)
+        waits = []
+        for _ in range(7):
+            age(owner, row["id"], 3700)
+            assert sweep(db=db, settings=cloud)["resent"] == 1
+            assert sweep(db=db, settings=cloud)["resent"] == 0
+            waits.append(
+                owner.run_script("SELECT round(extract(epoch FROM resend_at - clock_timestamp()) / 60)::int FROM job_runs")
+            )
+        assert [w[0][0] for w in waits] == [4, 8, 16, 32, 60, 60, 60]
+        assert len(received(cloud)) == 7
+
+        work(row["id"], 0, db=db, settings=cloud)
+        assert run_row(owner, row["id"])["status"] == "completed"
+
+    def test_a_burst_heals_in_bounded_batches_and_two_sweeps_share_it(self, cloud, connect, owner):
+        team = make_team(owner, slug="many", projects=30)
+        owner.run_script(
+            "INSERT INTO job_runs (id, job_type, team_id, project_id, triggered_by, resend_at)"
+            " SELECT gen_random_uuid(), 'revenuecat_sync', team_id, id, 'x', clock_timestamp() - interval '1 s'"
+            f" FROM projects WHERE team_id = '{team.id}'"
+        )
+        small = dataclasses.replace(cloud, sweep_batch=20)
+        first, second = connect(), connect()
+        first.begin()
+        rows = first.query("resend_due", batch=20, resend_delay_s=120, resend_ceiling_s=3600)
+        counts = sweep(db=second, settings=small)  # while the first sweep still holds its rows
+        first.commit()
+        assert (len(rows), counts["resent"]) == (20, 10)
+
+
+def test_an_unknown_failure_of_the_send_does_not_fail_the_slice(cloud, db, owner, team, job, monkeypatch):
+    row = trigger(team, job_type=job(counting_to(2)), db=db, settings=cloud)
+
+    def refuse(message):
+        raise ConnectionError("SQS is away")
+
+    monkeypatch.setattr(engine.queue, "send", refuse)
+    work(row["id"], 0, db=db, settings=cloud, remaining_s=1)
+    assert run_row(owner, row["id"])["slice"] == 1
+
+
+def test_a_sweep_that_finds_nothing_costs_two_statements_and_no_message(cloud, db):
+    before = db.statements
+    assert not any(sweep(db=db, settings=cloud).values())
+    assert db.statements - before == 2

@@ -1,0 +1,108 @@
+"""The list: exact where runs share a millisecond, and as cheap on its last page as on its first."""
+
+import itertools
+import json
+import random
+import re
+from datetime import UTC, datetime
+
+import pytest
+
+from nightshift import runs
+from nightshift.database import query_text
+from tests.world import make_team
+
+NO_FILTERS = {
+    "job_type": None,
+    "status": None,
+    "project_id": None,
+    "since": None,
+    "until": None,
+    "before_created_at": None,
+    "before_id": None,
+}
+
+
+def walk(db, team_id, size, **filters):
+    """Every id, page by page, as a client of the API would walk them."""
+    from parsing import cursor_of
+
+    seen, cursor = [], None
+    while True:
+        created_at, run_id = cursor_of(cursor)
+        where = NO_FILTERS | filters | {"before_created_at": created_at, "before_id": run_id}
+        page = runs.list_page(team_id=team_id, limit=size, db=db, **where)
+        assert len(page.rows) <= size
+        seen += [str(row["id"]) for row in page.rows]
+        if not page.has_more:
+            assert page.cursor is None
+            return seen
+        cursor = page.cursor
+
+
+def test_pages_of_any_size_return_each_of_200_runs_of_one_millisecond_once(db, owner):
+    team = make_team(owner)
+    owner.run_script(
+        "INSERT INTO job_runs (id, job_type, team_id, project_id, triggered_by, status, completed_at, created_at)"
+        f" SELECT gen_random_uuid(), 'revenuecat_sync', '{team.id}', '{team.project_id}', 'x', 'cancelled',"
+        " clock_timestamp(), timestamptz '2026-11-23 12:00:00.123Z' + n / 100 * interval '1 ms'"
+        " FROM generate_series(0, 199) n"
+    )
+    expected = [
+        str(run_id) for (run_id,) in owner.run_script("SELECT id FROM job_runs ORDER BY created_at DESC, id DESC")
+    ]
+    for size in (1, 3, 7, 50, 99, 100, 101, 199, 200):
+        assert walk(db, team.id, size) == expected
+
+
+@pytest.fixture(scope="module")
+def seed():
+    seed = random.randrange(10**6)
+    print(f"seed {seed}")
+    return seed
+
+
+def test_every_filter_and_a_deep_page_read_a_handful_of_buffers_a_row(db, owner, seed):
+    """200,000 runs of two teams; the worst mixes are those whose rows are few and far apart."""
+    team, other = make_team(owner, projects=20), make_team(owner, slug="others", projects=5)
+    owner.run_script(
+        f"SELECT setseed({seed / 10**6});"
+        "INSERT INTO job_runs (id, job_type, team_id, project_id, triggered_by, status, error, completed_at, created_at)"
+        " SELECT gen_random_uuid(), CASE WHEN random() < 0.98 THEN 'revenuecat_sync' ELSE 'rare_type' END,"
+        "        project.team_id, project.id, 'x', status, CASE status WHEN 'failed' THEN 'e' END, clock_timestamp(),"
+        "        timestamptz '2026-01-01Z' + n * interval '1 min'"
+        " FROM generate_series(1, 200000) n,"
+        "      LATERAL (SELECT (array_agg(id ORDER BY id))[1 + (random() * n)::int % 25] AS id FROM projects) pick"
+        "      JOIN projects project ON project.id = pick.id,"
+        "      LATERAL (SELECT CASE WHEN random() + n * 0 < 0.97 THEN 'completed' WHEN random() < 0.7 THEN 'failed'"
+        "               ELSE 'cancelled' END AS status) outcome;"
+        "ANALYZE job_runs"
+    )
+    deep = datetime(2026, 1, 2, tzinfo=UTC)
+    limit = 51
+    choices = {
+        "job_type": [None, "revenuecat_sync", "rare_type"],
+        "status": [None, "completed", "failed", "cancelled"],
+        "project_id": [None, team.project_id],
+        "since": [None, datetime(2026, 3, 1, tzinfo=UTC)],
+        "until": [None, datetime(2026, 4, 1, tzinfo=UTC)],
+        "before_created_at": [None, datetime(2026, 2, 1, tzinfo=UTC), deep],
+    }
+    for mix in itertools.product(*choices.values()):
+        where = NO_FILTERS | dict(zip(choices, mix, strict=True))
+        if where["before_created_at"]:
+            where["before_id"] = "ffffffff-ffff-ffff-ffff-ffffffffffff"
+        rows, buffers = explained(db, team_id=team.id, limit=limit, **where)
+        assert buffers <= 12 + 4 * rows, (where, rows, buffers)
+    assert other.id != team.id
+
+
+def explained(db, **params):
+    """Rows returned and shared buffers touched, planned with the values as the API's statements are."""
+    statement = query_text("list_runs").rstrip().rstrip(";")
+    for name, value in params.items():
+        literal = "NULL" if value is None else str(value) if isinstance(value, int) else f"'{value}'"
+        statement = re.sub(rf":{name}\b", literal, statement)
+    (plan,) = db.run_script(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement}")[0]
+    top = (json.loads(plan) if isinstance(plan, str) else plan)[0]["Plan"]
+    return top["Actual Rows"], top["Shared Hit Blocks"] + top["Shared Read Blocks"]

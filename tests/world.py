@@ -1,0 +1,107 @@
+"""A team with a project, people and keys, as tests need them; and the rows and messages of runs."""
+
+import hashlib
+import json
+import time
+import uuid
+from dataclasses import dataclass, field
+from typing import Any
+
+import jwt
+
+from nightshift import engine, queue, runs
+from nightshift.catalogue import CATALOGUE
+from nightshift.database import Database, Row
+from nightshift.settings import Settings
+
+
+@dataclass
+class Team:
+    id: str
+    project_id: str
+    users: dict[str, str] = field(default_factory=dict)
+    """Role to user id."""
+    agent_key: str = ""
+
+
+def make_team(owner: Database, *, slug: str = "owls", projects: int = 1) -> Team:
+    """A team with an owner, an admin and a member, an agent key, and ``projects`` projects (the first is returned)."""
+    team_id, key = str(uuid.uuid4()), f"owl_agent_{uuid.uuid4().hex}"
+    project_ids = [str(uuid.uuid4()) for _ in range(projects)]
+    users = {role: str(uuid.uuid4()) for role in ("owner", "admin", "member")}
+    statements = [f"INSERT INTO teams (id, name, slug) VALUES ('{team_id}', 'The {slug}', '{slug}')"]
+    for role, user_id in users.items():
+        statements.append(f"INSERT INTO users (id, email) VALUES ('{user_id}', '{role}@{slug}.example')")
+        statements.append(
+            f"INSERT INTO team_members (team_id, user_id, role) VALUES ('{team_id}', '{user_id}', '{role}')"
+        )
+    for number, project_id in enumerate(project_ids):
+        statements.append(
+            f"INSERT INTO projects (id, team_id, name, slug)"
+            f" VALUES ('{project_id}', '{team_id}', 'Project {number}', 'project-{number}')"
+        )
+    statements.append(
+        "INSERT INTO api_keys (team_id, created_by, key_type, key_hash, key_prefix, permissions)"
+        f" VALUES ('{team_id}', '{users['admin']}', 'agent', '\\x{hashlib.sha256(key.encode()).hexdigest()}',"
+        f" '{key[:14]}', '{{jobs:read,jobs:write}}')"
+    )
+    owner.run_script(";".join(statements))
+    return Team(team_id, project_ids[0], users, key)
+
+
+def token(user_id: str, secret: str, *, expires_in_s: int = 3600, **claims: Any) -> str:
+    return jwt.encode({"sub": user_id, "exp": int(time.time()) + expires_in_s} | claims, secret, algorithm="HS256")
+
+
+def trigger(team: Team, *, db: Database, settings: Settings, **overrides: Any) -> Row:
+    wish: dict[str, Any] = {
+        "job_type": CATALOGUE["revenuecat_sync"],
+        "team_id": team.id,
+        "project_id": team.project_id,
+        "triggered_by": "manual:user:somebody",
+        "params": {"project_id": team.project_id},
+    }
+    return runs.create(runs.Trigger(**(wish | overrides)), db=db, settings=settings)
+
+
+def run_row(owner: Database, run_id: object) -> dict[str, Any]:
+    """The whole row, as JSON."""
+    return owner.run_script(f"SELECT to_jsonb(job_runs) FROM job_runs WHERE id = '{run_id}'")[0][0]
+
+
+def slices(owner: Database, run_id: object) -> list[list[Any]]:
+    """``[slice, outcome, reason]`` of each, in order."""
+    return owner.run_script(f"SELECT slice, outcome, reason FROM job_slices WHERE run_id = '{run_id}' ORDER BY slice")
+
+
+def age(owner: Database, run_id: object, seconds: float) -> None:
+    """Let ``seconds`` pass for this run: every time the engine looks at moves into the past."""
+    owner.run_script(
+        f"UPDATE job_runs SET due_at = due_at - interval '{seconds} s', resend_at = resend_at - interval '{seconds} s',"
+        f" lease_expires_at = lease_expires_at - interval '{seconds} s' WHERE id = '{run_id}'"
+    )
+
+
+def received(settings: Settings) -> list[dict[str, Any]]:
+    """Take every message that may be had now off the queue: ``{"run_id", "slice", "group"}``."""
+    from nightshift.aws import client
+
+    taken = []
+    while messages := client("sqs").receive_message(
+        QueueUrl=settings.queue_url, MaxNumberOfMessages=10, AttributeNames=["MessageGroupId"]
+    ).get("Messages"):
+        for message in messages:
+            client("sqs").delete_message(QueueUrl=settings.queue_url, ReceiptHandle=message["ReceiptHandle"])
+            taken.append(json.loads(message["Body"]) | {"group": message.get("Attributes", {}).get("MessageGroupId")})
+    return taken
+
+
+def work(run_id: object, number: int, *, db: Database, settings: Settings, remaining_s: float = 60) -> None:
+    """One invocation of the worker with a clock that stands still."""
+    engine.work(
+        str(run_id), number, db=db, settings=settings, remaining_s=lambda: remaining_s, request_id="test-request"
+    )
+
+
+def message_of(row: Row) -> queue.Message:
+    return queue.Message.of(row)
