@@ -4,7 +4,9 @@ import hashlib
 import io
 import shutil
 import subprocess
+import tempfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 from local.aws import PYTHON
@@ -25,7 +27,7 @@ def zipped(folder: Path, *, prefix: str = "") -> bytes:
     return archive.getvalue()
 
 
-def installed_dependencies(requirements: Path, *, checkout: Path, build: Path) -> Path:
+def installed_dependencies(requirements: Path, *, checkout: Path, build: Path, say: Callable[[str], None]) -> Path:
     """The folder with the packages of ``requirements`` for the engine's interpreter; installed when they have changed.
 
     Raises RuntimeError with pip's last words.
@@ -33,10 +35,10 @@ def installed_dependencies(requirements: Path, *, checkout: Path, build: Path) -
     target = build / f"dependencies-{_digest(requirements)}"
     if target.exists():
         return target
+    say("Installing the functions' packages (only when they have changed) …")
+    build.mkdir(parents=True, exist_ok=True)
     # Takes its name at the end, so that an interrupted installation is not taken for a whole one.
-    half_done = build / "dependencies-new"
-    shutil.rmtree(build, ignore_errors=True)
-    build.mkdir(parents=True)
+    half_done = Path(tempfile.mkdtemp(prefix="unfinished-", dir=build))
     command = [str(checkout / PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
     pip = subprocess.run(
         [*command, "--require-hashes", "--requirement", str(requirements), "--target", str(half_done)],
@@ -44,8 +46,13 @@ def installed_dependencies(requirements: Path, *, checkout: Path, build: Path) -
         text=True,
     )
     if pip.returncode != 0:
+        shutil.rmtree(half_done)
         raise RuntimeError("Could not install the functions' packages: " + pip.stderr.strip().split("\n")[-1])
-    return half_done.rename(target)
+    try:
+        half_done.rename(target)
+    except OSError:  # somebody else was faster, with the same
+        shutil.rmtree(half_done)
+    return target
 
 
 def _digest(requirements: Path) -> str:

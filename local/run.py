@@ -1,5 +1,6 @@
 """``make run``: starts the stack, shows a sync from trigger to completion, and stays until Ctrl-C."""
 
+import argparse
 import signal
 import sys
 import time
@@ -25,21 +26,24 @@ class DemoFailed(RuntimeError):
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(prog="make run", description=__doc__)
+    parser.add_argument("--folder", type=Path, default=Path(".local"), help="where it keeps its data (.local)")
+    folder: Path = parser.parse_args().folder
     console = Console(highlight=False)
     try:
         with signals_end(signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            stack = Stack(Path(".local"), ports=Ports.from_environment(), say=lambda line: console.print(escape(line)))
+            stack = Stack(folder, ports=Ports.from_environment(), say=lambda line: console.print(escape(line)))
             try:
                 with running(stack) as here:
                     show_a_sync(here, revenuecat_budget=stack.revenuecat_budget, console=console)
-                    console.print(welcome(here))
+                    console.print(welcome(here, folder=folder))
                     while True:
                         time.sleep(CHECK_S)
                         stack.check()
             except KeyboardInterrupt:
-                console.print("\nStopped: no process is left. The data stay in .local for the next start.")
+                console.print(f"\nStopped: no process is left. The data stay in {folder} for the next start.")
     except RuntimeError as exc:
-        console.print(f"[red]{escape(str(exc))}[/red]", soft_wrap=True)
+        console.print(f"[red]{escape(str(exc))}[/red]")
         sys.exit(1)
 
 
@@ -64,7 +68,7 @@ def show_a_sync(here: dict[str, Any], *, revenuecat_budget: int, console: Consol
     run = (follow_with_bar if console.is_terminal else follow_in_lines)(poll(here, run_id), console=console)
     if run["status"] != "completed":
         raise DemoFailed(f"Run {run_id} {run['status']}: {run['error']}")
-    console.print(f"Run {run_id} completed: {run['progress']['message']}", soft_wrap=True)
+    console.print(f"Run {run_id} completed: {run['progress']['message']}")
 
 
 def poll(here: dict[str, Any], run_id: str) -> Iterator[dict[str, Any]]:
@@ -100,17 +104,17 @@ def follow_in_lines(polls: Iterator[dict[str, Any]], *, console: Console) -> dic
         progress = run["progress"]
         line = f"{progress['processed']}/{progress['total']} {progress['message']}" if progress else run["status"]
         if line != shown:
-            console.print("  " + escape(line), soft_wrap=True)
+            console.print("  " + escape(line))
         shown = line
     return run
 
 
-def welcome(here: dict[str, Any]) -> str:
+def welcome(here: dict[str, Any], *, folder: Path) -> str:
     return f"""
 [bold]Nightshift is up.[/bold] Ctrl-C stops it.
   API         {here["api_url"]}
   RevenueCat  {here["revenuecat_url"]} (a sandbox)
-  All else    .local/stack.json (keys among it) and .local/*.log
+  All else    {folder}/stack.json (keys among it), {folder}/engine.log (what the functions say)
 
 Try in another terminal, in this folder:
   .venv/bin/nightshift jobs list

@@ -26,6 +26,9 @@ from local.packages import installed_dependencies
 from local.postgres import Postgres
 
 CHECKOUT = Path(__file__).parent.parent
+# The installed packages: the same for every stack of this checkout.
+BUILD = CHECKOUT / ".local" / "build"
+
 DATABASE = "nightshift"
 OWNER = "postgres"
 TOKEN_DAYS = 30
@@ -206,8 +209,7 @@ class Stack:
 
     def _deploy(self, revenuecat_url: str) -> dict[str, str]:
         requirements = CHECKOUT / "layers/dependencies/requirements.txt"
-        self.say("Installing the functions' packages (only when they have changed) …")
-        packages = installed_dependencies(requirements, checkout=CHECKOUT, build=self.folder / "build")
+        packages = installed_dependencies(requirements, checkout=CHECKOUT, build=BUILD, say=self.say)
         self._watched["The AWS engine"] = (self.engine.process, self.engine.log)
         self.say("Deploying template.yaml …")
         return deploy(
