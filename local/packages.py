@@ -1,8 +1,8 @@
 """What is deployed, as zips that depend on nothing but their content; and the third-party packages, installed once."""
 
+import contextlib
 import hashlib
 import io
-import shutil
 import subprocess
 import tempfile
 import zipfile
@@ -37,21 +37,27 @@ def installed_dependencies(requirements: Path, *, checkout: Path, build: Path, s
         return target
     say("Installing the functions' packages (only when they have changed) …")
     build.mkdir(parents=True, exist_ok=True)
-    # Takes its name at the end, so that an interrupted installation is not taken for a whole one.
-    half_done = Path(tempfile.mkdtemp(prefix="unfinished-", dir=build))
-    command = [str(checkout / PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
-    pip = subprocess.run(
-        [*command, "--require-hashes", "--requirement", str(requirements), "--target", str(half_done)],
-        capture_output=True,
-        text=True,
-    )
-    if pip.returncode != 0:
-        shutil.rmtree(half_done)
-        raise RuntimeError("Could not install the functions' packages: " + pip.stderr.strip().split("\n")[-1])
-    try:
-        half_done.rename(target)
-    except OSError:  # somebody else was faster, with the same
-        shutil.rmtree(half_done)
+    with tempfile.TemporaryDirectory(dir=build) as unfinished:
+        half_done = Path(unfinished, "packages")
+        command = [
+            str(checkout / PYTHON),
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--no-deps",
+        ]
+        pip = subprocess.run(
+            [*command, "--require-hashes", "--requirement", str(requirements), "--target", str(half_done)],
+            capture_output=True,
+            text=True,
+        )
+        if pip.returncode != 0:
+            raise RuntimeError("Could not install the functions' packages: " + pip.stderr.strip().split("\n")[-1])
+        # Takes its name at the end, so that an interrupted installation is not taken for a whole one.
+        with contextlib.suppress(OSError):  # somebody else was faster, with the same
+            half_done.rename(target)
     return target
 
 

@@ -85,6 +85,16 @@ def signals_end(*numbers: signal.Signals) -> Iterator[None]:
             signal.signal(number, handler)
 
 
+@contextlib.contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Inside, signals wait until the end: for what cannot be undone when it is half done."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _mark(process: psutil.Process) -> str | None:
     try:
         if process.pid == os.getpid() or process.status() == psutil.STATUS_ZOMBIE:

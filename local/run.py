@@ -22,7 +22,7 @@ CHECK_S = 1
 
 
 class DemoFailed(RuntimeError):
-    """The demo's run did not complete"""
+    """The demo did not get to its end"""
 
 
 def main() -> None:
@@ -35,7 +35,11 @@ def main() -> None:
             stack = Stack(folder, ports=Ports.from_environment(), say=lambda line: console.print(escape(line)))
             try:
                 with running(stack) as here:
-                    show_a_sync(here, revenuecat_budget=stack.revenuecat_budget, console=console)
+                    try:
+                        show_a_sync(here, revenuecat_budget=stack.revenuecat_budget, console=console)
+                    except DemoFailed as exc:
+                        # The stack stays up, for whoever wants to find out why.
+                        console.print(f"[red]{escape(str(exc))}[/red]")
                     console.print(welcome(here, folder=folder))
                     while True:
                         time.sleep(CHECK_S)
@@ -48,7 +52,7 @@ def main() -> None:
 
 
 def show_a_sync(here: dict[str, Any], *, revenuecat_budget: int, console: Console) -> None:
-    """Raises DemoFailed with the run's own error."""
+    """Raises DemoFailed where it does not complete, with the run's own error."""
     console.print(
         f"Triggering a RevenueCat Sync of 1,000 users (the sandbox allows {revenuecat_budget:,} calls a minute; "
         "RevenueCat itself allows 480, which would take about six minutes)"
@@ -114,21 +118,27 @@ def welcome(here: dict[str, Any], *, folder: Path) -> str:
 [bold]Nightshift is up.[/bold] Ctrl-C stops it.
   API         {here["api_url"]}
   RevenueCat  {here["revenuecat_url"]} (a sandbox)
-  All else    {folder}/stack.json (keys among it), {folder}/engine.log (what the functions say)
+  Keys        {folder}/stack.json
+  Logs        {folder}/engine.log
 
 Try in another terminal, in this folder:
   .venv/bin/nightshift jobs list
   .venv/bin/nightshift jobs trigger revenuecat_sync --wait
-  curl {here["api_url"]}/v1/health
+  .venv/bin/nightshift job-types
 """
 
 
 def call(here: dict[str, Any], method: str, path: str, body: dict[str, Any] | None = None) -> tuple[int, Any]:
+    """Status and JSON body. Raises DemoFailed where there is no such answer."""
     headers = {"Authorization": f"Bearer {here['agent_key']}"}
     # A first call waits for a function to start, on a busy machine for long.
     timeout = urllib3.Timeout(total=60)
-    answer = urllib3.request(method, here["api_url"] + path, json=body, headers=headers, timeout=timeout, retries=False)
-    return answer.status, answer.json()
+    url = here["api_url"] + path
+    try:
+        answer = urllib3.request(method, url, json=body, headers=headers, timeout=timeout, retries=False)
+        return answer.status, answer.json()
+    except (urllib3.exceptions.HTTPError, ValueError) as exc:
+        raise DemoFailed(f"No answer from {url}: {exc}") from exc
 
 
 if __name__ == "__main__":

@@ -104,11 +104,15 @@ class Stack:
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         self._lock()
+        # Last of all, in case an interrupt came between a process's start and our taking note of it.
+        self._cleanup.callback(processes.end_left_behind, self.folder)
         self._clear_up()
         self._check_ports()
         self.say("Starting Postgres …")
         self._cleanup.callback(self.postgres.stop)
-        self.postgres.start()
+        # An interrupted pg_ctl leaves a server that nobody knows of yet.
+        with processes.uninterrupted():
+            self.postgres.start()
         self._create_database()
         revenuecat_url = self._start_revenuecat()
         self.say("Starting AWS …")

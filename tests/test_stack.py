@@ -27,9 +27,9 @@ from local.stack import CHECKOUT, CannotStart, Ports, Stack, running
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
 
-PATIENCE_S = 120
-# As short as the template allows, so that a crash is noticed within seconds.
-SHORT = {"WorkerTimeout": "5", "SliceBudget": "4", "SliceReserve": "1", "LeaseMargin": "1", "ResendDelay": "2"}
+PATIENCE_S = 60
+# Short, and long enough that a page of users fits into a slice.
+SHORT = {"WorkerTimeout": "20", "SliceBudget": "12", "SliceReserve": "4", "LeaseMargin": "1", "ResendDelay": "2"}
 
 
 def until(condition: Callable[[], Any]) -> Any:
@@ -96,7 +96,8 @@ def started() -> Iterator[Callable[..., subprocess.Popen[str]]]:
     yield started
     for process in processes:
         process.terminate()
-        process.communicate()
+        with process:  # closes its output and waits
+            pass
 
 
 def test_a_sync_goes_from_trigger_to_completion(here: dict[str, Any]) -> None:
@@ -156,9 +157,9 @@ def test_a_second_run_is_refused(stack: Stack, here: dict[str, Any], started: An
 
 def test_a_taken_port_is_named(stack: Stack, folders: Callable[[], Path]) -> None:
     other = Stack(folders(), ports=dataclasses.replace(free_ports(), postgres=stack.ports.postgres))
-    with pytest.raises(CannotStart, match=f"Port {stack.ports.postgres} is taken .* NIGHTSHIFT_POSTGRES_PORT="):
-        with running(other):
-            pass
+    sentence = f"Port {stack.ports.postgres} is taken .* NIGHTSHIFT_POSTGRES_PORT="
+    with pytest.raises(CannotStart, match=sentence), running(other):
+        pass
     assert left_behind(other.folder) == []
 
 
@@ -168,7 +169,8 @@ def test_a_second_start_keeps_the_data_and_a_stop_leaves_nothing(folders: Callab
     for _ in range(2):
         stack = Stack(folder, ports=free_ports(), parameters=SHORT)
         with running(stack) as here:
-            until(lambda here=here, run=triggered(here): ended(here, run["id"]))
+            run_id = triggered(here)["id"]
+            until(lambda here=here, run_id=run_id: ended(here, run_id))
             _, listed = call(here, "GET", f"/v1/teams/{here['team_id']}/jobs")
             seen.append((here["team_id"], here["agent_key"], len(listed["job_runs"])))
             stack.check()
@@ -226,11 +228,12 @@ def test_make_run_tells_its_story_and_goes_quietly(folders: Callable[[], Path], 
     story = []
     for line in iter(run.stdout.readline, ""):
         story.append(line.rstrip())
-        if line.startswith("  curl"):
+        if line.endswith("job-types"):
             break
     assert any("1000/1000" in line for line in story), story
     assert any("completed" in line for line in story)
-    assert urllib3.request("GET", story[-1].split()[-1]).json()["status"] == "ok"
+    [api_url] = [line.split()[-1] for line in story if line.startswith("  API ")]
+    assert urllib3.request("GET", api_url + "/v1/health").json()["status"] == "ok"
     run.send_signal(signal.SIGTERM)
     run.communicate()
     assert run.returncode == 0
