@@ -10,7 +10,8 @@ run: $(VENV)/ready $(VENV)/engine/ready
 	@$(VENV)/bin/python -m local.run
 
 test: $(VENV)/ready $(VENV)/engine/ready
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest -m "not stack"
+	$(VENV)/bin/python -m pytest -m stack
 
 $(VENV)/ready: local/requirements/dev.txt pyproject.toml
 	@echo "Setting up $(VENV) (about a minute, only when requirements change) …"

@@ -34,7 +34,7 @@ def find_config(*, flags: Mapping[str, str | None], environ: Mapping[str, str], 
     given = {
         name: flags.get(name) or environ.get(f"NIGHTSHIFT_{name.upper()}") for name in ("api_url", "token", "team")
     }
-    stack = {} if given["api_url"] and given["token"] else _local_stack(folder)
+    stack = {} if given["api_url"] and given["token"] else local_stack(folder)
     api_url = given["api_url"] or stack.get("api_url")
     if not api_url:
         raise Misconfigured(
@@ -63,7 +63,7 @@ def is_header_value(text: str) -> bool:
     return 0 < len(text) <= 4096 and set(text) <= set(string.ascii_letters + string.digits + string.punctuation)
 
 
-def _local_stack(folder: Path) -> dict[str, Any]:
+def local_stack(folder: Path) -> dict[str, Any]:
     """The nearest stack file at or above ``folder``, {} when there is none."""
     for place in (folder, *folder.parents):
         file = place / STACK_FILE

@@ -8,6 +8,7 @@ from cli.account import job_types, projects, whoami
 from cli.errors import Failure, Interrupted, Refused
 from cli.jobs import jobs, refusal_hint
 from cli.session import Session, common_options
+from cli.system import system
 from nightshift import __version__
 
 
@@ -63,5 +64,5 @@ def main(context: click.Context) -> None:
     context.ensure_object(Session)
 
 
-for command in (jobs, whoami, projects, job_types):
+for command in (jobs, whoami, projects, job_types, system):
     main.add_command(command)

@@ -6,6 +6,8 @@ import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 with warnings.catch_warnings():
     # The package looks for a login session's runtime folder as it is imported; we use nothing of it.
     warnings.simplefilter("ignore")
@@ -18,7 +20,7 @@ POSTGRES_VERSION = int(os.environ.get("NIGHTSHIFT_POSTGRES_VERSION", "16"))
 
 @dataclass(frozen=True)
 class Postgres:
-    """A server with its data in ``data``, on 127.0.0.1:``port``; the superuser is ``postgres``, without a password."""
+    """A server with its data in ``data``, on 127.0.0.1:``port``, whose superuser ``postgres`` has no password."""
 
     data: Path
     port: int
@@ -48,13 +50,12 @@ class Postgres:
 
     def is_running(self) -> bool:
         """Whether a server runs on this data folder, also one that an earlier process left behind."""
-        if not (self.data / "postmaster.pid").exists():
-            return False
         try:
-            self._pg_ctl("status")
-        except subprocess.CalledProcessError:
+            pid = int((self.data / "postmaster.pid").read_text().split("\n")[0])
+            # After a power cut the number may be another program's by now.
+            return str(self.data) in psutil.Process(pid).cmdline()
+        except (OSError, ValueError, psutil.Error):
             return False
-        return True
 
     def url(self, database: str, user: str = "postgres") -> str:
         return f"postgresql://{user}@127.0.0.1:{self.port}/{database}"

@@ -1,0 +1,127 @@
+"""What the owner of the server does: straight on the database, so there is no role in the API that could."""
+
+import os
+from dataclasses import asdict
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import click
+
+from cli.config import local_stack
+from cli.errors import Misconfigured
+from cli.session import Session
+from nightshift.database import Database
+from nightshift.errors import NightshiftError
+from nightshift.settings import Settings
+
+# The owner of the tables, where DATABASE_USER does not name another. The functions' own role cannot make teams.
+OWNER = "postgres"
+
+
+@click.group()
+def system() -> None:
+    """What the owner of the server does, on the database.
+
+    The database is the one of DATABASE_HOST, _PORT, _NAME, _USER, _PASSWORD and _CA_FILE; without DATABASE_HOST, the
+    running local stack's. A provider's key is encrypted with the KMS key INTEGRATIONS_KEY_ID, which is an output of
+    the deployed stack.
+    """
+
+
+@system.command()
+@click.option("--team", "team_name", metavar="NAME", required=True, help="The new team.")
+@click.option("--admin-email", metavar="EMAIL", required=True, help="Who will own it; made if there is no such user.")
+@click.option("--project", "project_name", metavar="NAME", required=True, help="Its first project.")
+@click.option("--revenuecat-key-stdin", is_flag=True, help="Read the project's RevenueCat key from standard input.")
+@click.option(
+    "--revenuecat-project-id", metavar="ID", help="RevenueCat's id, where the key sees more than one project."
+)
+@click.pass_obj
+def setup(
+    session: Session,
+    team_name: str,
+    admin_email: str,
+    project_name: str,
+    revenuecat_key_stdin: bool,
+    revenuecat_project_id: str | None,
+) -> None:
+    """Make a team with an owner, a project and an agent key, which is shown this once.
+
+    Without --revenuecat-key-stdin a person is asked for the RevenueCat key, and may leave it out.
+    """
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    from nightshift.setup import setup_team
+
+    key = _revenuecat_key(from_stdin=revenuecat_key_stdin)
+    db = _database(needs_kms=key is not None)
+    try:
+        made = setup_team(
+            db,
+            team_name=team_name,
+            admin_email=admin_email,
+            project_name=project_name,
+            revenuecat_key=key,
+            revenuecat_project_id=revenuecat_project_id,
+        )
+    except NightshiftError as exc:
+        raise Misconfigured(str(exc)) from exc
+    except (BotoCoreError, ClientError) as exc:
+        raise Misconfigured(f"KMS did not encrypt the RevenueCat key, so nothing was made: {exc}") from exc
+    finally:
+        db.close()
+    if session.output.as_json:
+        session.output.document(asdict(made))
+    else:
+        session.output.facts([(name.replace("_", " "), value) for name, value in asdict(made).items()])
+        session.output.say("Keep the agent key now: it cannot be shown again.")
+
+
+def _revenuecat_key(*, from_stdin: bool) -> str | None:
+    """Never an argument: the process list and the shell's history would keep it."""
+    stdin = click.get_text_stream("stdin")
+    if from_stdin:
+        if key := stdin.readline().strip():
+            return key
+        raise Misconfigured("There is no RevenueCat key on standard input.")
+    if not stdin.isatty():
+        return None
+    asked: str = click.prompt("RevenueCat v2 secret key (empty for none)", hide_input=True, default="", err=True)
+    return asked.strip() or None
+
+
+def _database(*, needs_kms: bool) -> Database:
+    """Raises Misconfigured when nothing says which database, or with which key to encrypt."""
+    if not os.environ.get("DATABASE_HOST"):
+        _use_local_stack()
+    os.environ.setdefault("DATABASE_USER", OWNER)
+    try:
+        settings = Settings.from_environment()
+    except NightshiftError as exc:
+        raise Misconfigured(str(exc)) from exc
+    if needs_kms and not settings.integrations_key_id:
+        raise Misconfigured("INTEGRATIONS_KEY_ID is not set: the KMS key that encrypts RevenueCat keys.")
+    return Database(settings)
+
+
+def _use_local_stack() -> None:
+    stack = local_stack(Path.cwd())
+    if not stack:
+        raise Misconfigured("No database to work on. Set DATABASE_HOST, or start the local stack with `make run`.")
+    database = urlsplit(stack.get("database_url", ""))
+    aws = stack.get("aws_endpoint_url", "")
+    # A file that came with somebody's folder must not decide where a provider's key is sent.
+    if database.hostname != "127.0.0.1" or urlsplit(aws).hostname != "127.0.0.1":
+        raise Misconfigured(".local/stack.json names a server that is not on this machine. Set DATABASE_HOST instead.")
+    # Settings and AWS clients are made from the environment.
+    os.environ |= {
+        "DATABASE_HOST": str(database.hostname),
+        "DATABASE_PORT": str(database.port),
+        "DATABASE_NAME": database.path.removeprefix("/"),
+        "DATABASE_USER": str(database.username),
+        "INTEGRATIONS_KEY_ID": stack.get("integrations_key_id", ""),
+        "AWS_ENDPOINT_URL": aws,
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+    }

@@ -1,0 +1,154 @@
+"""template.yaml onto the local engine: translated from SAM to CloudFormation, packaged, created as a stack.
+
+The engine differs from AWS in three ways that matter here, and this module makes up for them:
+- It passes over an HTTP API's OpenAPI ``Body``, so that becomes Route and Integration resources.
+- It does not merge layers into /opt, and unpacks every layer for every Lambda process. So the functions find sql/ by
+  NIGHTSHIFT_SQL_DIRECTORY, and their packages (75 MB) by PYTHONPATH, as ``variables`` say.
+- It keeps a parameter's text where a property is a number, and then compares it with one.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from botocore.exceptions import ClientError, WaiterError
+from samtranslator.parser.parser import Parser
+from samtranslator.translator.translator import Translator
+from samtranslator.yaml_helper import yaml_parse
+
+from local.aws import Engine
+from local.packages import zipped
+
+STACK = "nightshift"
+BUCKET = "nightshift-artifacts"
+
+# The properties that our template sets from parameters and the engine calculates with.
+NUMBERS = ("Timeout", "MaximumConcurrency")
+
+Template = dict[str, Any]
+
+
+class DeployFailed(RuntimeError):
+    """The template could not be deployed"""
+
+
+def deploy(
+    template: Path, *, engine: Engine, parameters: Mapping[str, str], variables: Mapping[str, str]
+) -> dict[str, str]:
+    """Create the stack and return its outputs. ``variables`` are set in every function's environment.
+
+    Raises DeployFailed with the reasons of the resources that failed.
+    """
+    cloudformation = engine.client("cloudformation")
+    body = _translated(template, engine=engine, variables=variables)
+    known = {name: parameter.get("Default") for name, parameter in body["Parameters"].items()} | dict(parameters)
+    _set_numbers(body["Resources"], known)
+    try:
+        cloudformation.create_stack(
+            StackName=STACK,
+            TemplateURL=_upload(json.dumps(body).encode(), suffix="json", engine=engine),
+            Parameters=[{"ParameterKey": name, "ParameterValue": value} for name, value in parameters.items()],
+            Capabilities=["CAPABILITY_IAM"],
+        )
+        waiter = cloudformation.get_waiter("stack_create_complete")
+        waiter.wait(StackName=STACK, WaiterConfig={"Delay": 0.2, "MaxAttempts": 1000})
+    except WaiterError as exc:
+        raise DeployFailed(" / ".join(_reasons(cloudformation)) or str(exc)) from exc
+    except ClientError as exc:
+        raise DeployFailed(exc.response["Error"]["Message"]) from exc
+    [stack] = cloudformation.describe_stacks(StackName=STACK)["Stacks"]
+    return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+
+
+def api_url(engine: Engine) -> str:
+    """The engine serves an API below its id, and takes the id from a tag."""
+    return f"{engine.url}/_aws/execute-api/{STACK}"
+
+
+def function_name(logical_id: str, *, engine: Engine) -> str:
+    """The name the engine gave to a function of the template."""
+    answer = engine.client("cloudformation").describe_stack_resource(StackName=STACK, LogicalResourceId=logical_id)
+    name: str = answer["StackResourceDetail"]["PhysicalResourceId"]
+    return name
+
+
+def _translated(path: Path, *, engine: Engine, variables: Mapping[str, str]) -> Template:
+    template = yaml_parse(path.read_text())
+    template["Globals"]["Function"]["Environment"]["Variables"] |= variables
+    engine.client("s3").create_bucket(Bucket=BUCKET)
+    for resource in template["Resources"].values():
+        for name in ("CodeUri", "ContentUri"):
+            if name in resource.get("Properties", {}):
+                resource["Properties"][name] = _package(path.parent, resource, name, engine=engine)
+    translated: Template = Translator({}, Parser(), boto_session=engine.session).translate(template, {})
+    _serve_api_bodies(translated["Resources"])
+    return translated
+
+
+def _package(root: Path, resource: Template, name: str, *, engine: Engine) -> dict[str, str]:
+    # A layer that sam builds for Python gets its files below python/.
+    prefix = "python/" if str(resource.get("Metadata", {}).get("BuildMethod", "")).startswith("python") else ""
+    content = zipped(root / resource["Properties"][name], prefix=prefix)
+    _upload(content, suffix="zip", engine=engine)
+    return {"Bucket": BUCKET, "Key": _key(content, "zip")}
+
+
+def _upload(content: bytes, *, suffix: str, engine: Engine) -> str:
+    key = _key(content, suffix)
+    engine.client("s3").put_object(Bucket=BUCKET, Key=key, Body=content)
+    return f"{engine.url}/{BUCKET}/{key}"
+
+
+def _key(content: bytes, suffix: str) -> str:
+    return f"{hashlib.sha256(content).hexdigest()}.{suffix}"
+
+
+def _serve_api_bodies(resources: Template) -> None:
+    for api_name, api in [item for item in resources.items() if item[1]["Type"] == "AWS::ApiGatewayV2::Api"]:
+        body = api["Properties"].pop("Body")
+        # A Body brings the name and the protocol with it; without one they have to be said.
+        api["Properties"] |= {"Name": STACK, "ProtocolType": "HTTP", "Tags": {"ms-custom-id": STACK}}
+        for number, (route_key, integration) in enumerate(_routes(body)):
+            resources[f"{api_name}Integration{number}"] = {
+                "Type": "AWS::ApiGatewayV2::Integration",
+                "Properties": {
+                    "ApiId": {"Ref": api_name},
+                    "IntegrationType": "AWS_PROXY",
+                    "IntegrationUri": integration["uri"],
+                    "PayloadFormatVersion": integration["payloadFormatVersion"],
+                },
+            }
+            resources[f"{api_name}Route{number}"] = {
+                "Type": "AWS::ApiGatewayV2::Route",
+                "Properties": {
+                    "ApiId": {"Ref": api_name},
+                    "RouteKey": route_key,
+                    "Target": {"Fn::Sub": f"integrations/${{{api_name}Integration{number}}}"},
+                },
+            }
+
+
+def _routes(body: Template) -> Iterator[tuple[str, Template]]:
+    for path, methods in body["paths"].items():
+        for method, operation in methods.items():
+            verb = "ANY" if method == "x-amazon-apigateway-any-method" else method.upper()
+            yield f"{verb} {path}", operation["x-amazon-apigateway-integration"]
+
+
+def _set_numbers(node: Any, parameters: Mapping[str, Any]) -> None:
+    for name, value in node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ():
+        if name in NUMBERS and isinstance(value, dict):
+            node[name] = int(parameters[value["Ref"]])
+        else:
+            _set_numbers(value, parameters)
+
+
+def _reasons(cloudformation: Any) -> list[str]:
+    events = cloudformation.describe_stack_events(StackName=STACK)["StackEvents"]
+    return [
+        f"{event['LogicalResourceId']}: {event['ResourceStatusReason']}"
+        for event in reversed(events)
+        if event["ResourceStatus"].endswith("FAILED") and event.get("ResourceStatusReason")
+    ]

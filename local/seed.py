@@ -1,0 +1,61 @@
+"""``python -m local.seed FOLDER``: the demo team, for the database and the KMS key that the environment names.
+
+A process of its own, because a function's settings and AWS clients come from the environment and are read once.
+Prints what it made as JSON, the agent key among it.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+from local.files import write_private
+from nightshift.auth import key_hash
+from nightshift.database import Database
+from nightshift.settings import Settings
+from nightshift.setup import new_agent_key, setup_team, store_revenuecat_key
+
+DEMO = "demo"
+ADMIN_EMAIL = "owner@demo.test"
+# What the sandbox accepts.
+REVENUECAT_KEY = "sk_sandbox"
+REVENUECAT_PROJECT_ID = "proj1a2b3c4d"
+# The people of demo.sql that RevenueCat can know.
+USERS = 1000
+
+
+def seed(db: Database, *, kept: Path) -> dict[str, str]:
+    """Add what is missing; returns team_id, project_id, admin_id and agent_key. ``kept`` is where the key survives."""
+    found = db.one("find_setup", team_slug=DEMO, project_slug=DEMO)
+    if found is None:
+        made = setup_team(db, team_name="Demo", admin_email=ADMIN_EMAIL, project_name="Demo")
+        ids, key = {"team_id": made.team_id, "project_id": made.project_id, "admin_id": made.admin_id}, made.agent_key
+    else:
+        ids = {name: str(value) for name, value in found.items()}
+        key = _kept_key(db, kept, team_id=ids["team_id"]) or new_agent_key(
+            db, team_id=ids["team_id"], created_by=ids["admin_id"]
+        )
+    write_private(kept, {"agent_key": key})
+    # Each start of the engine has a KMS key of its own.
+    store_revenuecat_key(
+        db, project_id=ids["project_id"], key=REVENUECAT_KEY, revenuecat_project_id=REVENUECAT_PROJECT_ID
+    )
+    db.run_script((Path(__file__).parent / "demo.sql").read_text())
+    return ids | {"agent_key": key}
+
+
+def _kept_key(db: Database, kept: Path, *, team_id: str) -> str | None:
+    """The key of an earlier start, if it opens this database."""
+    try:
+        key: str = json.loads(kept.read_text())["agent_key"]
+    except (OSError, ValueError, KeyError):
+        return None
+    row = db.one("find_api_key", key_hash=key_hash(key))
+    return key if row and str(row["team_id"]) == team_id and not row["expired"] else None
+
+
+if __name__ == "__main__":
+    database = Database(Settings.from_environment())
+    try:
+        print(json.dumps(seed(database, kept=Path(sys.argv[1]) / "demo.json")))
+    finally:
+        database.close()

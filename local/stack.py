@@ -1,0 +1,270 @@
+"""The whole of Nightshift on this machine: Postgres, AWS with template.yaml on it, RevenueCat, a demo team."""
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import jwt
+import pg8000.native
+
+from local import processes, seed
+from local.aws import Engine, last_lines
+from local.deploy import api_url, deploy, function_name
+from local.files import write_private
+from local.packages import installed_dependencies
+from local.postgres import Postgres
+
+CHECKOUT = Path(__file__).parent.parent
+# The installed packages: the same for every stack of this checkout.
+BUILD = CHECKOUT / ".local" / "build"
+
+DATABASE = "nightshift"
+OWNER = "postgres"
+TOKEN_DAYS = 30
+
+# Locally somebody may want to see a crash healed, so it is noticed within half a minute.
+PARAMETERS = {
+    "DatabaseHost": "127.0.0.1",
+    "DatabaseName": DATABASE,
+    "DatabaseOwner": OWNER,
+    "WorkerTimeout": "30",
+    "SliceBudget": "20",
+    "SliceReserve": "8",
+    "LeaseMargin": "5",
+    "ResendDelay": "30",
+}
+
+
+class CannotStart(RuntimeError):
+    """The stack cannot start"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ports:
+    """Each can be set by NIGHTSHIFT_<NAME>_PORT, like NIGHTSHIFT_AWS_PORT."""
+
+    aws: int = 4566
+    postgres: int = 5466
+    revenuecat: int = 4567
+
+    @classmethod
+    def from_environment(cls) -> "Ports":
+        """Raises CannotStart for a value that is no port."""
+        chosen = {}
+        for name in asdict(cls()):
+            text = os.environ.get(variable := f"NIGHTSHIFT_{name.upper()}_PORT")
+            if text is None:
+                continue
+            if not (text.isascii() and text.isdigit() and 0 < int(text) < 65536):
+                raise CannotStart(f"{variable} must be a port between 1 and 65535, got {text!r}")
+            chosen[name] = int(text)
+        return cls(**chosen)
+
+
+@dataclass
+class Stack:
+    """``folder`` holds all it writes; ``parameters`` are the template's; ``say`` is told what takes long.
+
+    ``revenuecat_budget`` is the sandbox's calls a minute. RevenueCat's own is 480, with which the demo's sync would
+    take six minutes.
+    """
+
+    folder: Path
+    ports: Ports
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    revenuecat_budget: int = 6000
+    say: Callable[[str], None] = lambda sentence: None
+    _cleanup: ExitStack = field(default_factory=ExitStack, init=False, repr=False)
+    _watched: dict[str, tuple[subprocess.Popen[bytes], Path]] = field(default_factory=dict, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self.folder = self.folder.absolute()
+        self.postgres = Postgres(self.folder / "postgres", self.ports.postgres)
+        self.engine = Engine(self.folder, CHECKOUT, self.ports.aws)
+
+    @property
+    def file(self) -> Path:
+        return self.folder / "stack.json"
+
+    def start(self) -> dict[str, Any]:
+        """Returns what is then in stack.json. Whatever happens, ``stop`` has to follow.
+
+        Raises CannotStart, and RuntimeError for a part that did not come up; both say why.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._lock()
+        # Last of all, in case an interrupt came between a process's start and our taking note of it.
+        self._cleanup.callback(processes.end_left_behind, self.folder)
+        self._clear_up()
+        self._check_ports()
+        self.say("Starting Postgres …")
+        self._cleanup.callback(self.postgres.stop)
+        # An interrupted pg_ctl leaves a server that nobody knows of yet.
+        with processes.uninterrupted():
+            self.postgres.start()
+        self._create_database()
+        revenuecat_url = self._start_revenuecat()
+        self.say("Starting AWS …")
+        self._cleanup.callback(shutil.rmtree, self.folder / "tmp", ignore_errors=True)
+        self._cleanup.callback(self.engine.stop)
+        self.engine.start()
+        outputs = self._deploy(revenuecat_url)
+        self.say("Adding the demo team …")
+        content = self._describe(revenuecat_url, outputs, self._seed(outputs))
+        self._cleanup.callback(self.file.unlink, missing_ok=True)
+        write_private(self.file, content)
+        return content
+
+    def stop(self) -> None:
+        """Ends every process and takes away every trace but the data, the logs and the installed packages."""
+        self._cleanup.close()
+
+    def check(self) -> None:
+        """Raises RuntimeError when one of its processes has ended by itself."""
+        for name, (process, log) in self._watched.items():
+            if process.poll() is not None:
+                raise RuntimeError(f"{name} has ended: {last_lines(log)} (all of it is in {log})")
+        if not self.postgres.is_running():
+            raise RuntimeError(f"Postgres has ended; its last words are in {self.postgres.data / 'server.log'}")
+
+    def invoke(self, logical_id: str, event: Mapping[str, object]) -> Any:
+        """The result of one of the template's functions, called like EventBridge would, but waited for."""
+        answer = self.engine.client("lambda").invoke(
+            FunctionName=function_name(logical_id, engine=self.engine), Payload=json.dumps(dict(event))
+        )
+        return json.load(answer["Payload"])
+
+    def _lock(self) -> None:
+        # On the folder itself: the lock goes with the process, however it ends, and leaves nothing to remove.
+        folder = os.open(self.folder, os.O_RDONLY)
+        self._cleanup.callback(os.close, folder)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise CannotStart(self._who_runs()) from None
+
+    def _who_runs(self) -> str:
+        try:
+            running = json.loads(self.file.read_text())
+            return f"Nightshift is running here already: process {running['pid']}, {running['api_url']}"
+        except (OSError, ValueError, KeyError):
+            return f"Another run is starting or stopping in {self.folder}. Try again when it is done."
+
+    def _clear_up(self) -> None:
+        """What a run that was killed left: nobody else can be using it, because we hold the lock."""
+        ended = processes.end_left_behind(self.folder)
+        if self.postgres.is_running():
+            self.postgres.stop()
+            ended += 1
+        if ended:
+            self.say(f"An earlier run was killed: ended {ended} of its processes")
+        shutil.rmtree(self.folder / "tmp", ignore_errors=True)
+        self.file.unlink(missing_ok=True)
+
+    def _check_ports(self) -> None:
+        for name, port in asdict(self.ports).items():
+            with socket.socket() as probe:
+                # As the servers do: a port that is only cooling down is free.
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                try:
+                    probe.bind(("127.0.0.1", port))
+                except OSError as exc:
+                    variable = f"NIGHTSHIFT_{name.upper()}_PORT"
+                    raise CannotStart(
+                        f"Port {port} is taken by another program. Free it or choose another one: "
+                        f"{variable}={port + 100} make run"
+                    ) from exc
+
+    def _create_database(self) -> None:
+        with contextlib.closing(
+            pg8000.native.Connection(OWNER, host="127.0.0.1", port=self.ports.postgres, database="postgres")
+        ) as connection:
+            if not connection.run("SELECT FROM pg_database WHERE datname = :name", name=DATABASE):
+                connection.run(f"CREATE DATABASE {DATABASE}")
+
+    def _start_revenuecat(self) -> str:
+        options = {"port": self.ports.revenuecat, "customers": seed.USERS, "budget": self.revenuecat_budget}
+        credentials = {"api-key": seed.REVENUECAT_KEY, "project-id": seed.REVENUECAT_PROJECT_ID}
+        log = self.folder / "revenuecat.log"
+        process = processes.start(
+            [
+                *(sys.executable, "-m", "local.revenuecat"),
+                *(f"--{name}={value}" for name, value in (options | credentials).items()),
+            ],
+            folder=self.folder,
+            log=log,
+            environment={},
+            cwd=CHECKOUT,
+        )
+        self._cleanup.callback(processes.end, process)
+        self._watched["The RevenueCat sandbox"] = (process, log)
+        return f"http://127.0.0.1:{self.ports.revenuecat}/v2"
+
+    def _deploy(self, revenuecat_url: str) -> dict[str, str]:
+        requirements = CHECKOUT / "layers/dependencies/requirements.txt"
+        packages = installed_dependencies(requirements, checkout=CHECKOUT, build=BUILD, say=self.say)
+        self._watched["The AWS engine"] = (self.engine.process, self.engine.log)
+        self.say("Deploying template.yaml …")
+        return deploy(
+            CHECKOUT / "template.yaml",
+            engine=self.engine,
+            parameters=PARAMETERS
+            | {"DatabasePort": str(self.ports.postgres), "RevenueCatUrl": revenuecat_url}
+            | dict(self.parameters),
+            variables={"PYTHONPATH": str(packages), "NIGHTSHIFT_SQL_DIRECTORY": str(CHECKOUT / "sql")},
+        )
+
+    def _seed(self, outputs: Mapping[str, str]) -> dict[str, str]:
+        environment = processes.clean_environment() | self.engine.environment
+        environment |= {
+            "DATABASE_HOST": "127.0.0.1",
+            "DATABASE_PORT": str(self.ports.postgres),
+            "DATABASE_NAME": DATABASE,
+            "DATABASE_USER": OWNER,
+            "INTEGRATIONS_KEY_ID": outputs["IntegrationsKeyId"],
+            "PYTHONPATH": os.pathsep.join([str(CHECKOUT), str(CHECKOUT / "layers/nightshift")]),
+        }
+        command = [sys.executable, "-m", "local.seed", str(self.folder)]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=CHECKOUT)
+        if done.returncode != 0:
+            raise RuntimeError("Could not add the demo team: " + done.stderr.strip().split("\n")[-1])
+        made: dict[str, str] = json.loads(done.stdout)
+        return made
+
+    def _describe(self, revenuecat_url: str, outputs: Mapping[str, str], demo: Mapping[str, str]) -> dict[str, Any]:
+        secret = self.engine.client("secretsmanager").get_secret_value(SecretId=outputs["JwtSecretId"])["SecretString"]
+        claims = {"sub": demo["admin_id"], "exp": int(time.time()) + TOKEN_DAYS * 86400}
+        return {
+            "pid": os.getpid(),
+            "api_url": api_url(self.engine),
+            "dashboard_url": api_url(self.engine),
+            "database_url": self.postgres.url(DATABASE),
+            "mailbox_url": f"{self.engine.url}/_ministack/ses/messages",
+            "revenuecat_url": revenuecat_url,
+            "aws_endpoint_url": self.engine.url,
+            "integrations_key_id": outputs["IntegrationsKeyId"],
+            "team_id": demo["team_id"],
+            "project_id": demo["project_id"],
+            "agent_key": demo["agent_key"],
+            "admin_token": jwt.encode(claims, secret, algorithm="HS256"),
+        }
+
+
+@contextlib.contextmanager
+def running(stack: Stack) -> Iterator[dict[str, Any]]:
+    """Started inside, stopped afterwards, whatever happens in between."""
+    try:
+        yield stack.start()
+    finally:
+        stack.stop()

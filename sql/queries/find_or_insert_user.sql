@@ -1,0 +1,4 @@
+-- The update changes nothing: it is there so that an existing user comes back, too.
+INSERT INTO users AS person (email) VALUES (CAST(:email AS text))
+ON CONFLICT (lower(email)) WHERE deleted_at IS NULL DO UPDATE SET email = person.email
+RETURNING id;

@@ -1,0 +1,241 @@
+"""The whole of Nightshift on this machine, started and stopped as ``make run`` does it."""
+
+import dataclasses
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pg8000.native
+import pytest
+import urllib3
+from conftest import free_port
+
+from local.processes import left_behind
+from local.run import LIVE, call
+from local.stack import CHECKOUT, CannotStart, Ports, Stack, running
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
+
+PATIENCE_S = 60
+# Short, and long enough that a page of users fits into a slice.
+SHORT = {"WorkerTimeout": "20", "SliceBudget": "12", "SliceReserve": "4", "LeaseMargin": "1", "ResendDelay": "2"}
+
+
+def until(condition: Callable[[], Any]) -> Any:
+    deadline = time.monotonic() + PATIENCE_S
+    while not (met := condition()):
+        assert time.monotonic() < deadline, f"gave up after {PATIENCE_S} s"
+        time.sleep(0.1)
+    return met
+
+
+def free_ports() -> Ports:
+    return Ports(aws=free_port(), postgres=free_port(), revenuecat=free_port())
+
+
+def triggered(here: dict[str, Any]) -> dict[str, Any]:
+    body = {"job_type": "revenuecat_sync", "project_id": here["project_id"]}
+    status, answer = call(here, "POST", f"/v1/teams/{here['team_id']}/jobs/trigger", body)
+    assert status == 201, answer
+    return answer["job_run"]
+
+
+def ended(here: dict[str, Any], run_id: str) -> dict[str, Any] | None:
+    run = call(here, "GET", f"/v1/jobs/{run_id}")[1]["job_run"]
+    return None if run["status"] in LIVE else run
+
+
+@pytest.fixture(scope="module")
+def folders() -> Iterator[Callable[[], Path]]:
+    """``folders()``: a folder for a stack of its own."""
+    with tempfile.TemporaryDirectory(prefix="nightshift-stack-") as parent:
+        yield lambda: Path(tempfile.mkdtemp(dir=parent)) / "local"
+
+
+@pytest.fixture(scope="module")
+def stack(folders: Callable[[], Path]) -> Iterator[Stack]:
+    stack = Stack(folders(), ports=free_ports(), parameters=SHORT)
+    with running(stack):
+        yield stack
+
+
+@pytest.fixture
+def here(stack: Stack) -> dict[str, Any]:
+    return json.loads(stack.file.read_text())
+
+
+@pytest.fixture
+def started() -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """``started(*arguments)``: Python on this checkout as a process whose output is read, ended after the test."""
+    processes: list[subprocess.Popen[str]] = []
+
+    def started(*arguments: str, **environment: str) -> subprocess.Popen[str]:
+        processes.append(
+            subprocess.Popen(
+                [sys.executable, *arguments],
+                env=os.environ | {"PYTHONPATH": os.pathsep.join([".", "layers/nightshift"])} | environment,
+                cwd=CHECKOUT,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+        )
+        return processes[-1]
+
+    yield started
+    for process in processes:
+        process.terminate()
+        with process:  # closes its output and waits
+            pass
+
+
+def test_a_sync_goes_from_trigger_to_completion(here: dict[str, Any]) -> None:
+    triggered_run = triggered(here)
+    run = until(lambda: ended(here, triggered_run["id"]))
+    assert run["status"] == "completed", run["error"]
+    assert run["progress"]["processed"] == run["progress"]["total"] == run["result"]["total"] == 1000
+    assert run["result"]["synced"] > 900
+    assert run["result"]["errors"] == 0
+
+
+def test_agent_key_and_admin_token_open_the_same_team(here: dict[str, Any]) -> None:
+    _, agent = call(here, "GET", "/v1/auth/whoami")
+    status, admin = call(here | {"agent_key": here["admin_token"]}, "GET", "/v1/auth/whoami")
+    assert status == 200, admin
+    assert agent["team"]["id"] == here["team_id"]
+    assert [(team["id"], team["role"]) for team in admin["teams"]] == [(here["team_id"], "owner")]
+    assert len(call(here, "GET", f"/v1/projects/{here['project_id']}")[1]["apps"]) == 2
+
+
+def test_only_their_owner_reads_the_keys(stack: Stack) -> None:
+    for name in ("stack.json", "demo.json"):
+        assert stat.S_IMODE((stack.folder / name).stat().st_mode) == 0o600
+
+
+def test_a_team_is_set_up_on_the_running_stack(stack: Stack, here: dict[str, Any], started: Any) -> None:
+    code = "from cli.session import Session; from cli.system import system; system(obj=Session())"
+    options = ["--team", "Acme", "--admin-email", "ada@acme.test", "--project", "Rocks"]
+    database = urlsplit(here["database_url"])
+    environment = stack.engine.environment | {
+        "DATABASE_HOST": str(database.hostname),
+        "DATABASE_PORT": str(database.port),
+        "INTEGRATIONS_KEY_ID": here["integrations_key_id"],
+        "KEY": "sk_acme",
+    }
+    shell = f"import io, os, sys; sys.stdin = io.StringIO(os.environ['KEY']); {code}"
+    setup = started("-c", shell, "setup", *options, "--revenuecat-key-stdin", **environment)
+    said, _ = setup.communicate()
+    assert setup.returncode == 0, said
+    [key] = [word for word in said.split() if word.startswith("owl_agent_")]
+    assert call(here | {"agent_key": key}, "GET", "/v1/auth/whoami")[1]["team"]["slug"] == "acme"
+    assert "sk_acme" not in said
+    again = started("-c", shell, "setup", *options, **environment)
+    said, _ = again.communicate()
+    assert again.returncode == 2
+    assert 'There is a team "acme" already' in said
+
+
+def test_a_second_run_is_refused(stack: Stack, here: dict[str, Any], started: Any) -> None:
+    second = started("-m", "local.run", "--folder", str(stack.folder))
+    said, _ = second.communicate()
+    assert second.returncode == 1
+    assert f"process {os.getpid()}" in said
+    assert here["api_url"] in said
+    assert call(here, "GET", "/v1/health")[0] == 200
+
+
+def test_a_taken_port_is_named(stack: Stack, folders: Callable[[], Path]) -> None:
+    other = Stack(folders(), ports=dataclasses.replace(free_ports(), postgres=stack.ports.postgres))
+    sentence = f"Port {stack.ports.postgres} is taken .* NIGHTSHIFT_POSTGRES_PORT="
+    with pytest.raises(CannotStart, match=sentence), running(other):
+        pass
+    assert left_behind(other.folder) == []
+
+
+def test_a_second_start_keeps_the_data_and_a_stop_leaves_nothing(folders: Callable[[], Path]) -> None:
+    folder = folders()
+    seen = []
+    for _ in range(2):
+        stack = Stack(folder, ports=free_ports(), parameters=SHORT)
+        with running(stack) as here:
+            run_id = triggered(here)["id"]
+            until(lambda here=here, run_id=run_id: ended(here, run_id))
+            _, listed = call(here, "GET", f"/v1/teams/{here['team_id']}/jobs")
+            seen.append((here["team_id"], here["agent_key"], len(listed["job_runs"])))
+            stack.check()
+        assert left_behind(folder) == []
+        assert not stack.postgres.is_running()
+        assert {path.name for path in folder.iterdir()} == {"demo.json", "postgres", "engine.log", "revenuecat.log"}
+    (team, key, first), (same_team, same_key, second) = seen
+    assert (same_team, same_key) == (team, key)
+    assert (first, second) == (1, 2)
+
+
+# Starts a stack that syncs at RevenueCat's own pace, so that whatever comes next meets the run half done.
+SLOW = """
+import sys, time
+from pathlib import Path
+from local.stack import Ports, Stack, running
+aws, postgres, revenuecat = map(int, sys.argv[2:])
+ports = Ports(aws=aws, postgres=postgres, revenuecat=revenuecat)
+with running(Stack(Path(sys.argv[1]), ports=ports, revenuecat_budget=480)):
+    print("up", flush=True)
+    time.sleep(3600)
+"""
+
+
+def test_what_a_killed_run_left_is_ended_and_its_run_goes_on(folders: Callable[[], Path], started: Any) -> None:
+    folder, ports = folders(), free_ports()
+    killed = started("-c", SLOW, str(folder), *map(str, asdict(ports).values()))
+    assert killed.stdout.readline() == "up\n"
+    here = json.loads((folder / "stack.json").read_text())
+    run_id = triggered(here)["id"]
+    until(lambda: call(here, "GET", f"/v1/jobs/{run_id}")[1]["job_run"]["progress"])
+    killed.kill()
+    killed.wait()
+    orphans = left_behind(folder)
+    assert len(orphans) >= 4  # engine, sandbox, and a process each for the API and the worker
+
+    stack = Stack(folder, ports=ports, parameters=SHORT)
+    with running(stack) as here:
+        assert not any(orphan.is_running() for orphan in orphans)
+        body = {"job_type": "revenuecat_sync", "project_id": here["project_id"]}
+        status, answer = call(here, "POST", f"/v1/teams/{here['team_id']}/jobs/trigger", body)
+        assert (status, answer["existing_run_id"]) == (409, run_id)
+        with closing(pg8000.native.Connection("postgres", port=ports.postgres, database="nightshift")) as owner:
+            owner.run("UPDATE job_runs SET lease_expires_at = now() WHERE lease_expires_at IS NOT NULL")
+        stack.invoke("SweepFunction", {})
+        run = until(lambda: ended(here, run_id))
+        assert (run["status"], run["result"]["total"]) == ("completed", 1000)
+    assert left_behind(folder) == []
+
+
+def test_make_run_tells_its_story_and_goes_quietly(folders: Callable[[], Path], started: Any) -> None:
+    folder, ports = folders(), free_ports()
+    variables = {f"NIGHTSHIFT_{name.upper()}_PORT": str(port) for name, port in asdict(ports).items()}
+    run = started("-u", "-m", "local.run", "--folder", str(folder), **variables)
+    story = []
+    for line in iter(run.stdout.readline, ""):
+        story.append(line.rstrip())
+        if line.endswith("job-types"):
+            break
+    assert any("1000/1000" in line for line in story), story
+    assert any("completed" in line for line in story)
+    [api_url] = [line.split()[-1] for line in story if line.startswith("  API ")]
+    assert urllib3.request("GET", api_url + "/v1/health").json()["status"] == "ok"
+    run.send_signal(signal.SIGTERM)
+    run.communicate()
+    assert run.returncode == 0
+    assert left_behind(folder) == []
+    assert not (folder / "stack.json").exists()
