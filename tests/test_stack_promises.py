@@ -1,0 +1,121 @@
+"""The promises, kept by the whole stack: over HTTP, through the engine's SQS and Lambdas, with processes that die."""
+
+import signal
+import threading
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from typing import Any
+
+import pg8000.native
+import psutil
+import pytest
+
+from local.processes import left_behind
+from local.run import call
+from local.stack import Stack
+from tests.test_stack import ended, folders, here, stack, triggered, until  # noqa: F401 - fixtures
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
+
+AT_ONCE = 50
+ROUNDS = 20
+
+
+@pytest.fixture
+def owner(stack: Stack):  # noqa: F811
+    with closing(
+        pg8000.native.Connection("postgres", host="127.0.0.1", port=stack.ports.postgres, database="nightshift")
+    ) as connection:
+        yield connection
+
+
+def forget_what_was_synced(owner: pg8000.native.Connection) -> None:
+    owner.run("UPDATE app_users SET properties = '{}', total_revenue_usd_cents = NULL, revenue_synced_at = NULL")
+
+
+def synced(owner: pg8000.native.Connection) -> list[Any]:
+    return owner.run("SELECT user_id, properties, total_revenue_usd_cents FROM app_users ORDER BY user_id")
+
+
+def workers(stack: Stack) -> list[psutil.Process]:  # noqa: F811
+    """The engine's processes that run our worker function."""
+    return [
+        process
+        for process in left_behind(stack.folder)
+        if "WorkerFunction" in process.environ().get("AWS_LAMBDA_FUNCTION_NAME", "")
+    ]
+
+
+def let_leases_end(stack: Stack, owner: pg8000.native.Connection) -> None:  # noqa: F811
+    owner.run("UPDATE job_runs SET lease_expires_at = clock_timestamp() WHERE lease_expires_at IS NOT NULL")
+    stack.invoke("SweepFunction", {})
+
+
+def slices_of(here: dict[str, Any], run_id: str) -> list[dict[str, Any]]:  # noqa: F811
+    return call(here, "GET", f"/v1/jobs/{run_id}/timeline")[1]["timeline"]
+
+
+def test_fifty_identical_triggers_at_once_make_one_run(stack: Stack, here: dict[str, Any]) -> None:  # noqa: F811
+    path = f"/v1/teams/{here['team_id']}/jobs/trigger"
+    body = {"job_type": "revenuecat_sync", "project_id": here["project_id"]}
+    for _ in range(ROUNDS):
+        start = threading.Barrier(AT_ONCE)
+
+        def once(start: threading.Barrier = start) -> tuple[int, Any]:
+            start.wait()
+            return call(here, "POST", path, body)
+
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            answers = [future.result() for future in [pool.submit(once) for _ in range(AT_ONCE)]]
+        assert Counter(status for status, _ in answers) == {201: 1, 409: AT_ONCE - 1}
+        [winner] = [answer["job_run"]["id"] for status, answer in answers if status == 201]
+        assert {answer["existing_run_id"] for status, answer in answers if status == 409} == {winner}
+        call(here, "POST", f"/v1/jobs/{winner}/cancel")
+        until(lambda winner=winner: ended(here, winner))
+
+
+def test_workers_killed_and_frozen_in_five_runs(
+    stack: Stack,  # noqa: F811
+    here: dict[str, Any],  # noqa: F811
+    owner: pg8000.native.Connection,
+) -> None:
+    forget_what_was_synced(owner)
+    first = triggered(here)["id"]
+    assert until(lambda: ended(here, first))["status"] == "completed"
+    undisturbed = synced(owner)
+    for round_number in range(5):
+        forget_what_was_synced(owner)
+        run_id = triggered(here)["id"]
+        steps = until(lambda run_id=run_id: call(here, "GET", f"/v1/jobs/{run_id}")[1]["job_run"]["progress"])
+        assert steps["processed"] < steps["total"]
+        struck = workers(stack)
+        for process in struck:
+            process.send_signal(signal.SIGKILL if round_number % 2 == 0 else signal.SIGSTOP)
+        let_leases_end(stack, owner)
+        if round_number % 2:
+            # Thawed while another worker is at it already.
+            until(lambda run_id=run_id: len(slices_of(here, run_id)) > 1)
+            for process in struck:
+                process.send_signal(signal.SIGCONT)
+        run = until(lambda run_id=run_id: ended(here, run_id))
+        assert run["status"] == "completed", run
+        assert synced(owner) == undisturbed
+        assert "lost" in [entry["outcome"] for entry in slices_of(here, run_id)]
+    stack.check()
+
+
+def test_a_run_goes_on_when_postgres_restarts_under_it(
+    stack: Stack,  # noqa: F811
+    here: dict[str, Any],  # noqa: F811
+) -> None:
+    run_id = triggered(here)["id"]
+    until(lambda: call(here, "GET", f"/v1/jobs/{run_id}")[1]["job_run"]["progress"])
+    stack.postgres.stop("immediate")
+    assert call(here, "GET", f"/v1/jobs/{run_id}")[0] == 503
+    stack.postgres.start()
+    with closing(
+        pg8000.native.Connection("postgres", host="127.0.0.1", port=stack.ports.postgres, database="nightshift")
+    ) as owner:
+        let_leases_end(stack, owner)
+    assert until(lambda: ended(here, run_id))["status"] == "completed"
