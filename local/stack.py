@@ -83,7 +83,7 @@ class Stack:
     folder: Path
     ports: Ports
     parameters: Mapping[str, str] = field(default_factory=dict)
-    revenuecat_budget: int = 6000
+    revenuecat_budget: int = 60_000
     say: Callable[[str], None] = lambda sentence: None
     _cleanup: ExitStack = field(default_factory=ExitStack, init=False, repr=False)
     _watched: dict[str, tuple[subprocess.Popen[bytes], Path]] = field(default_factory=dict, init=False, repr=False)

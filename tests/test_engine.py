@@ -440,6 +440,16 @@ def test_an_unknown_failure_of_the_send_does_not_fail_the_slice(cloud, db, owner
     assert run_row(owner, row["id"])["slice"] == 1
 
 
+def test_the_first_statement_of_a_sweep_and_of_a_slice_survives_a_dead_connection(cloud, db, owner, team, job):
+    row = trigger(team, job_type=job(counting_to(1)), db=db, settings=cloud)
+    terminate = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'nightshift_app'"
+    owner.run_script(terminate)
+    assert sweep(db=db, settings=cloud)["resent"] == 0
+    owner.run_script(terminate)
+    work(row["id"], 0, db=db, settings=cloud)
+    assert run_row(owner, row["id"])["status"] == "completed"
+
+
 def test_a_sweep_that_finds_nothing_costs_two_statements_and_no_message(cloud, db):
     before = db.statements
     assert not any(sweep(db=db, settings=cloud).values())

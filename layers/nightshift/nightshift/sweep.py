@@ -11,6 +11,7 @@ def sweep(*, db: Database, settings: Settings) -> dict[str, int]:
     """Heal one bounded batch of each kind; returns the counts. Two at once share the work (SKIP LOCKED)."""
     expired = db.query(
         "expire_leases",
+        again_if_gone=True,
         batch=settings.sweep_batch,
         lost_slices_limit=settings.lost_slices_limit,
         resend_delay_s=settings.resend_delay_s,
