@@ -1,9 +1,11 @@
-# make run   the whole of Nightshift on this machine
-# make test  every test
+# make run    the whole of Nightshift on this machine
+# make test   every test, from nothing
+# make check  what can be said without running anything
+# make prove  the long proofs: the protocol's model, the benchmarks
 PYTHON ?= python3
 VENV := .venv
 
-.PHONY: run test lock clean
+.PHONY: run test check prove bench lock clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/ready $(VENV)/engine/ready
@@ -12,6 +14,20 @@ run: $(VENV)/ready $(VENV)/engine/ready
 test: $(VENV)/ready $(VENV)/engine/ready
 	$(VENV)/bin/python -m pytest -m "not stack"
 	$(VENV)/bin/python -m pytest -m stack
+
+check: $(VENV)/ready
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+
+# One claim: make bench BENCH=sync_memory
+BENCH ?= sync_memory
+bench: $(VENV)/ready
+	@PYTHONPATH=functions/worker $(VENV)/bin/python -m bench.$(BENCH) | grep -v '^{"level"'
+
+prove: bench
+	$(VENV)/bin/python docs/protocol_model.py bfs
+	$(VENV)/bin/python docs/protocol_model.py bfs --set W=5
+	$(VENV)/bin/python docs/protocol_model.py walk --seconds 60
 
 $(VENV)/ready: local/requirements/dev.txt pyproject.toml
 	@echo "Setting up $(VENV) (about a minute, only when requirements change) …"

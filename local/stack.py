@@ -76,8 +76,8 @@ class Ports:
 class Stack:
     """``folder`` holds all it writes; ``parameters`` are the template's; ``say`` is told what takes long.
 
-    ``revenuecat_budget`` is the sandbox's calls a minute. RevenueCat's own is 480, with which the demo's sync would
-    take six minutes.
+    ``revenuecat_budget`` is the sandbox's calls a minute, an eighth of it for a project's configuration. RevenueCat's
+    own is 480, with which the demo's sync would take six minutes.
     """
 
     folder: Path
@@ -194,7 +194,8 @@ class Stack:
                 connection.run(f"CREATE DATABASE {DATABASE}")
 
     def _start_revenuecat(self) -> str:
-        options = {"port": self.ports.revenuecat, "customers": seed.USERS, "budget": self.revenuecat_budget}
+        budgets = {"budget": self.revenuecat_budget, "configuration-budget": self.revenuecat_budget // 8}
+        options = {"port": self.ports.revenuecat, "customers": seed.USERS} | budgets
         credentials = {"api-key": seed.REVENUECAT_KEY, "project-id": seed.REVENUECAT_PROJECT_ID}
         log = self.folder / "revenuecat.log"
         process = processes.start(

@@ -23,6 +23,8 @@ from nightshift.database import Database
 from nightshift.migrations import create_first_partitions, migrate
 from nightshift.settings import Settings
 
+pytest_plugins = ["tests.stack_world"]
+
 _serial = itertools.count()
 
 

@@ -7,8 +7,6 @@ import signal
 import stat
 import subprocess
 import sys
-import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import asdict
@@ -19,60 +17,13 @@ from urllib.parse import urlsplit
 import pg8000.native
 import pytest
 import urllib3
-from conftest import free_port
 
 from local.processes import left_behind
-from local.run import LIVE, call
-from local.stack import CHECKOUT, CannotStart, Ports, Stack, running
+from local.run import call
+from local.stack import CHECKOUT, CannotStart, Stack, running
+from tests.stack_world import SHORT, ended, free_ports, triggered, until
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
-
-PATIENCE_S = 60
-# Short, and long enough that a page of users fits into a slice.
-SHORT = {"WorkerTimeout": "20", "SliceBudget": "12", "SliceReserve": "4", "LeaseMargin": "1", "ResendDelay": "2"}
-
-
-def until(condition: Callable[[], Any]) -> Any:
-    deadline = time.monotonic() + PATIENCE_S
-    while not (met := condition()):
-        assert time.monotonic() < deadline, f"gave up after {PATIENCE_S} s"
-        time.sleep(0.1)
-    return met
-
-
-def free_ports() -> Ports:
-    return Ports(aws=free_port(), postgres=free_port(), revenuecat=free_port())
-
-
-def triggered(here: dict[str, Any]) -> dict[str, Any]:
-    body = {"job_type": "revenuecat_sync", "project_id": here["project_id"]}
-    status, answer = call(here, "POST", f"/v1/teams/{here['team_id']}/jobs/trigger", body)
-    assert status == 201, answer
-    return answer["job_run"]
-
-
-def ended(here: dict[str, Any], run_id: str) -> dict[str, Any] | None:
-    run = call(here, "GET", f"/v1/jobs/{run_id}")[1]["job_run"]
-    return None if run["status"] in LIVE else run
-
-
-@pytest.fixture(scope="module")
-def folders() -> Iterator[Callable[[], Path]]:
-    """``folders()``: a folder for a stack of its own."""
-    with tempfile.TemporaryDirectory(prefix="nightshift-stack-") as parent:
-        yield lambda: Path(tempfile.mkdtemp(dir=parent)) / "local"
-
-
-@pytest.fixture(scope="module")
-def stack(folders: Callable[[], Path]) -> Iterator[Stack]:
-    stack = Stack(folders(), ports=free_ports(), parameters=SHORT)
-    with running(stack):
-        yield stack
-
-
-@pytest.fixture
-def here(stack: Stack) -> dict[str, Any]:
-    return json.loads(stack.file.read_text())
 
 
 @pytest.fixture

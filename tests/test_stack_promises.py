@@ -14,20 +14,12 @@ import pytest
 from local.processes import left_behind
 from local.run import call
 from local.stack import Stack
-from tests.test_stack import ended, folders, here, stack, triggered, until  # noqa: F401 - fixtures
+from tests.stack_world import ended, triggered, until
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
 
 AT_ONCE = 50
 ROUNDS = 20
-
-
-@pytest.fixture
-def owner(stack: Stack):  # noqa: F811
-    with closing(
-        pg8000.native.Connection("postgres", host="127.0.0.1", port=stack.ports.postgres, database="nightshift")
-    ) as connection:
-        yield connection
 
 
 def forget_what_was_synced(owner: pg8000.native.Connection) -> None:
@@ -38,7 +30,7 @@ def synced(owner: pg8000.native.Connection) -> list[Any]:
     return owner.run("SELECT user_id, properties, total_revenue_usd_cents FROM app_users ORDER BY user_id")
 
 
-def workers(stack: Stack) -> list[psutil.Process]:  # noqa: F811
+def workers(stack: Stack) -> list[psutil.Process]:
     """The engine's processes that run our worker function."""
     return [
         process
@@ -47,16 +39,16 @@ def workers(stack: Stack) -> list[psutil.Process]:  # noqa: F811
     ]
 
 
-def let_leases_end(stack: Stack, owner: pg8000.native.Connection) -> None:  # noqa: F811
+def let_leases_end(stack: Stack, owner: pg8000.native.Connection) -> None:
     owner.run("UPDATE job_runs SET lease_expires_at = clock_timestamp() WHERE lease_expires_at IS NOT NULL")
     stack.invoke("SweepFunction", {})
 
 
-def slices_of(here: dict[str, Any], run_id: str) -> list[dict[str, Any]]:  # noqa: F811
+def slices_of(here: dict[str, Any], run_id: str) -> list[dict[str, Any]]:
     return call(here, "GET", f"/v1/jobs/{run_id}/timeline")[1]["timeline"]
 
 
-def test_fifty_identical_triggers_at_once_make_one_run(stack: Stack, here: dict[str, Any]) -> None:  # noqa: F811
+def test_fifty_identical_triggers_at_once_make_one_run(stack: Stack, here: dict[str, Any]) -> None:
     path = f"/v1/teams/{here['team_id']}/jobs/trigger"
     body = {"job_type": "revenuecat_sync", "project_id": here["project_id"]}
     for _ in range(ROUNDS):
@@ -76,16 +68,16 @@ def test_fifty_identical_triggers_at_once_make_one_run(stack: Stack, here: dict[
 
 
 def test_workers_killed_and_frozen_in_five_runs(
-    stack: Stack,  # noqa: F811
-    here: dict[str, Any],  # noqa: F811
-    owner: pg8000.native.Connection,
+    stack: Stack,
+    here: dict[str, Any],
+    stack_owner: pg8000.native.Connection,
 ) -> None:
-    forget_what_was_synced(owner)
+    forget_what_was_synced(stack_owner)
     first = triggered(here)["id"]
     assert until(lambda: ended(here, first))["status"] == "completed"
-    undisturbed = synced(owner)
+    undisturbed = synced(stack_owner)
     for round_number in range(5):
-        forget_what_was_synced(owner)
+        forget_what_was_synced(stack_owner)
         # So that the one that works is the one there is: a message given to an idle frozen one would only wait.
         for idle in workers(stack):
             idle.kill()
@@ -94,21 +86,21 @@ def test_workers_killed_and_frozen_in_five_runs(
         assert steps["processed"] < steps["total"]
         [struck] = workers(stack)
         struck.send_signal(signal.SIGKILL if round_number % 2 == 0 else signal.SIGSTOP)
-        let_leases_end(stack, owner)
+        let_leases_end(stack, stack_owner)
         if round_number % 2:
             # Thawed while another worker is at it already.
             until(lambda run_id=run_id: len(slices_of(here, run_id)) > 1)
             struck.send_signal(signal.SIGCONT)
         run = until(lambda run_id=run_id: ended(here, run_id))
         assert run["status"] == "completed", run
-        assert synced(owner) == undisturbed
+        assert synced(stack_owner) == undisturbed
         assert "lost" in [entry["outcome"] for entry in slices_of(here, run_id)]
     stack.check()
 
 
 def test_a_run_goes_on_when_postgres_restarts_under_it(
-    stack: Stack,  # noqa: F811
-    here: dict[str, Any],  # noqa: F811
+    stack: Stack,
+    here: dict[str, Any],
 ) -> None:
     run_id = triggered(here)["id"]
     until(lambda: call(here, "GET", f"/v1/jobs/{run_id}")[1]["job_run"]["progress"])
