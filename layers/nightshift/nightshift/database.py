@@ -116,9 +116,16 @@ class Database:
         connection, self._connection = self._connection, None
         self._prepared.clear()
         self.in_transaction = False
-        if connection is not None:
-            with suppress(InterfaceError, OSError):  # it was gone already
-                connection.close()
+        if connection is None:
+            return
+        # The driver lets go of a dead connection's stream with its last words unsaid, and Python 3.13 complains when it
+        # finds them: close it here.
+        stream = connection._sock
+        with suppress(InterfaceError, OSError):
+            connection.close()
+        if stream is not None:
+            with suppress(OSError, ValueError):
+                stream.close()
 
     def _run_prepared(self, name: str, values: dict[str, Any]) -> list[Row]:
         with self._translated_errors():
