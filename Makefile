@@ -22,7 +22,7 @@ check: $(VENV)/ready
 # One claim: make bench BENCH=sync_memory
 BENCH ?= sync_memory
 bench: $(VENV)/ready
-	@PYTHONPATH=functions/worker $(VENV)/bin/python -m bench.$(BENCH) | grep -v '^{"level"'
+	@PYTHONPATH=functions/api:functions/worker $(VENV)/bin/python -m bench.$(BENCH) | grep -v '^{"level"'
 
 prove: bench
 	$(VENV)/bin/python docs/protocol_model.py bfs

@@ -1,0 +1,106 @@
+"""Claim: a trigger is two statements, and prepared once per connection each is one round trip instead of three.
+
+    make bench BENCH=trigger
+
+Both sides do the same work in process, through the API's handler: authenticate, validate, insert, send (the send itself
+is left out on both sides). One side prepares its statements once per connection, as the functions do; the other sends
+each one anew. Prints p50 of each and their ratio; every run is cancelled right away, so that the next may be made.
+"""
+
+import dataclasses
+import importlib.util
+import json
+import os
+import statistics
+import tempfile
+import time
+import uuid
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from bench.parts import free_port
+from local.postgres import Postgres
+from nightshift import auth, database, queue
+from nightshift.migrations import migrate
+from nightshift.settings import Settings
+
+TRIGGERS = 500
+
+
+class Unprepared(database.Database):
+    """The driver's ``run``: parse, describe and bind, each waited for, every time."""
+
+    def _run_prepared(self, name: str, values: dict[str, Any]) -> list[database.Row]:
+        connection = self._connected()
+        rows = connection.run(database.query_text(name), **values) or []
+        names = [column["name"] for column in connection.columns or []]
+        return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory(prefix="nightshift-bench-") as folder:
+        server = Postgres(Path(folder) / "postgres", free_port())
+        server.start(fsync="off")
+        try:
+            _compare(server)
+        finally:
+            server.stop("immediate")
+
+
+def _compare(server: Postgres) -> None:
+    settings = Settings(
+        database_host="127.0.0.1", database_port=server.port, database_name="postgres", database_user="postgres"
+    )
+    owner = database.Database(settings)
+    migrate(owner)
+    key, team, project = f"owl_agent_{uuid.uuid4().hex}", str(uuid.uuid4()), str(uuid.uuid4())
+    owner.run_script(
+        f"INSERT INTO teams (id, name, slug) VALUES ('{team}', 'T', 't');"
+        f"INSERT INTO projects (id, team_id, name, slug) VALUES ('{project}', '{team}', 'P', 'p');"
+        "INSERT INTO api_keys (team_id, key_type, key_hash, key_prefix, permissions)"
+        f" VALUES ('{team}', 'agent', '\\x{auth.key_hash(key).hex()}', '', '{{jobs:read,jobs:write}}')"
+    )
+    os.environ |= {"DATABASE_HOST": "127.0.0.1", "DATABASE_PORT": str(server.port), "DATABASE_NAME": "postgres"}
+    queue.send = lambda message: None
+    spec = importlib.util.spec_from_file_location("api_app", "functions/api/app.py")
+    assert spec is not None
+    assert spec.loader is not None
+    api = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(api)
+    app_settings = dataclasses.replace(settings, database_user="nightshift_app")
+    p50 = {}
+    for kind in (Unprepared, database.Database):
+        db = kind(app_settings)
+        api.database = lambda db=db: db
+        p50[kind.__name__] = statistics.median(_trigger(api, owner, key=key, team=team, project=project))
+        db.close()
+        print(f"{kind.__name__:>10}: p50 {p50[kind.__name__] * 1000:.2f} ms")
+    owner.close()
+    print(f"ratio {p50['Database'] / p50['Unprepared']:.2f}")
+
+
+def _trigger(api: Any, owner: database.Database, *, key: str, team: str, project: str) -> list[float]:
+    path = f"/v1/teams/{team}/jobs/trigger"
+    event = {
+        "rawPath": path,
+        "headers": {"authorization": f"Bearer {key}"},
+        "requestContext": {"http": {"method": "POST", "path": path}, "requestId": "r", "stage": "$default"},
+        "body": json.dumps({"job_type": "revenuecat_sync", "project_id": project}),
+        "isBase64Encoded": False,
+    }
+    context = SimpleNamespace(
+        function_name="api", memory_limit_in_mb=512, invoked_function_arn="arn", aws_request_id="request"
+    )
+    taken = []
+    for _ in range(TRIGGERS):
+        began = time.perf_counter()
+        answer = api.handler(event, context)
+        taken.append(time.perf_counter() - began)
+        assert answer["statusCode"] == 201, answer
+        owner.query("cancel_run", run_id=json.loads(answer["body"])["job_run"]["id"], requested_by="bench")
+    return taken
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,34 @@
+"""What the pages name exists."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+PAGES = [Path("README.md"), *Path("docs").glob("*.md")]
+
+
+def test_the_protocols_page_names_tests_and_statements_that_are_there():
+    page = Path("docs/protocol.md").read_text()
+    tests = "\n".join(path.read_text() for path in Path("tests").glob("test_*.py"))
+    for file, name in re.findall(r"`(test_\w+)::(…?\w+…?)`", page):
+        source = Path(f"tests/{file}.py").read_text()
+        assert re.search(rf"def \w*{name.strip('…')}", source), f"{file}::{name}"
+    for name in re.findall(r"`…(\w+)`", page):
+        assert re.search(rf"def \w*{name}", tests), name
+    for query in re.findall(r"\| `(\w+_\w+)` \|", page):
+        assert Path(f"sql/queries/{query}.sql").exists(), query
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_links_between_pages_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#]+)", page.read_text()):
+        assert (page.parent / target).exists(), f"{page} links to {target}"
+
+
+def test_every_query_is_run_by_somebody():
+    code = "\n".join(
+        path.read_text() for folder in ("layers", "functions", "local", "cli") for path in Path(folder).rglob("*.py")
+    )
+    for query in Path("sql/queries").glob("*.sql"):
+        assert f'"{query.stem}"' in code, query
