@@ -1,0 +1,109 @@
+"""Each function, fed with its sample event."""
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from nightshift import database, migrations
+from tests.conftest import load_function
+from tests.world import make_team, run_row, trigger
+
+CONTEXT = SimpleNamespace(
+    function_name="function",
+    memory_limit_in_mb=512,
+    invoked_function_arn="arn",
+    aws_request_id="request-1",
+    get_remaining_time_in_millis=lambda: 60_000,
+)
+
+
+def event(name):
+    return json.loads(Path(f"events/{name}.json").read_text())
+
+
+@pytest.fixture
+def cloudformation():
+    """Where CloudFormation waits for a custom resource's answer; yields its URL and the answers."""
+    answers = []
+
+    class Bucket(BaseHTTPRequestHandler):
+        def do_PUT(self):
+            answers.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *args):
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Bucket)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/response", answers
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_there_is_an_event_for_every_function():
+    functions = {path.parent.name for path in Path("functions").glob("*/app.py")}
+    assert {path.stem for path in Path("events").glob("*.json")} == functions
+
+
+def test_api(cloud):
+    answer = load_function("api").handler(event("api"), CONTEXT)
+    assert (answer["statusCode"], json.loads(answer["body"])["status"]) == (200, "ok")
+
+
+def test_worker(cloud, db, owner):
+    message = event("worker")
+    run = trigger(make_team(owner), db=db, settings=cloud)
+    load_function("worker").handler(message, CONTEXT)  # of a run that nobody knows: dropped
+    assert run_row(owner, run["id"])["status"] == "pending"
+
+    message["Records"][0]["body"] = json.dumps({"run_id": str(run["id"]), "slice": 0})
+    load_function("worker").handler(message, CONTEXT)
+
+    ended = run_row(owner, run["id"])
+    assert ended["status"] == "failed"
+    assert ended["error"].startswith("This project has no RevenueCat integration")
+
+
+def test_sweep(cloud, db):
+    assert load_function("sweep").handler(event("sweep"), CONTEXT) == {
+        "recovered": 0, "ended": 0, "resent": 0, "refused": 0,
+    }  # fmt: skip
+
+
+class TestMigrate:
+    @pytest.fixture(autouse=True)
+    def as_owner(self, monkeypatch, cloud):
+        monkeypatch.setenv("DATABASE_USER", "postgres")
+        load_function("migrate").settings.cache_clear()
+
+    @pytest.mark.parametrize("request_type", ["Create", "Update", "Delete"])
+    def test_cloudformation_is_answered(self, cloudformation, request_type, owner):
+        url, answers = cloudformation
+        owner.run_script("DROP TABLE job_slices; DELETE FROM nightshift_migrations WHERE name = 'jobs/0002_partitions'")
+        owner.run_script("DROP FUNCTION create_month_partition")
+        load_function("migrate").handler(event("migrate") | {"ResponseURL": url, "RequestType": request_type}, CONTEXT)
+        assert [answer["Status"] for answer in answers] == ["SUCCESS"]
+        assert answers[0]["RequestId"] == event("migrate")["RequestId"]
+        made = owner.run_script("SELECT count(*) FROM pg_proc WHERE proname = 'create_month_partition'")
+        assert made == [[0 if request_type == "Delete" else 1]]
+
+    def test_a_failed_migration_tells_cloudformation_why(self, cloudformation, monkeypatch, tmp_path):
+        url, answers = cloudformation
+        (tmp_path / "jobs").mkdir()
+        (tmp_path / "jobs" / "0009_bad.sql").write_text("SELECT 1/0")
+        (tmp_path / "queries").symlink_to(database.sql_directory() / "queries")
+        monkeypatch.setattr(migrations, "sql_directory", lambda: tmp_path)
+        load_function("migrate").handler(event("migrate") | {"ResponseURL": url}, CONTEXT)
+        assert answers[0]["Status"] == "FAILED"
+        assert answers[0]["Reason"] == "Migration jobs/0009_bad failed: division by zero"
+
+    def test_by_hand_it_says_what_it_did(self, cloud):
+        assert load_function("migrate").handler({}, CONTEXT) == {"applied": [], "partitions": []}
