@@ -2,7 +2,10 @@
 
 import contextlib
 import shlex
+import shutil
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Self
 
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
@@ -12,7 +15,8 @@ from cli.errors import Failure, Interrupted, Throttled, Unreachable
 from cli.output import Output, clean
 from cli.runs import LIVE, progress_of
 
-POLL_S = 2
+# A run of seconds should be seen moving; one of hours should not be asked four times a second.
+FIRST_POLL_S, POLL_S, SLOWER = 0.25, 2, 1.3
 # Polls in a row without an answer before we give up: a minute where the connection is refused, longer where it hangs.
 PATIENCE = 30
 # A run that shows nothing new is asked for its reason every so many polls.
@@ -24,13 +28,14 @@ def follow(api: Api, run: dict[str, Any], *, output: Output, sleep: Callable[[fl
 
     Raises Refused, Unreachable or, on Ctrl-C, Interrupted; each names the run, which goes on without us.
     """
-    failures = unchanged = 0
+    failures, unchanged, pause_s = 0, 0, FIRST_POLL_S
     display = Bar(output) if output.is_live else Lines(output)
     try:
         display.show(run)
         with display:
             while run["status"] in LIVE:
-                sleep(POLL_S)
+                sleep(pause_s)
+                pause_s = min(POLL_S, pause_s * SLOWER)
                 try:
                     latest = api.run(run["id"], attempts=1)
                 except (Unreachable, Throttled) as exc:
@@ -61,7 +66,10 @@ def look_again(run_id: str) -> str:
 
 def follow_command(run_id: str) -> str:
     """To be copied into a shell, whatever the API calls an id."""
-    return f"nightshift jobs view {shlex.quote(clean(run_id))} --follow"
+    # As this command was called: it may be a path, where the project's environment is not on the shell's PATH.
+    called = Path(sys.argv[0])
+    program = "nightshift" if shutil.which("nightshift") or called.name != "nightshift" else str(called)
+    return f"{shlex.quote(program)} jobs view {shlex.quote(clean(run_id))} --follow"
 
 
 class Lines:

@@ -1,6 +1,8 @@
 """What the owner of the server does: straight on the database, so there is no role in the API that could."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -49,13 +51,11 @@ def setup(
 
     Without --revenuecat-key-stdin a person is asked for the RevenueCat key, and may leave it out.
     """
-    from botocore.exceptions import BotoCoreError, ClientError
-
     from nightshift.setup import setup_team
 
     key = _revenuecat_key(from_stdin=revenuecat_key_stdin)
     db = _database(needs_kms=key is not None)
-    try:
+    with _as_misconfigured(db):
         made = setup_team(
             db,
             team_name=team_name,
@@ -64,17 +64,57 @@ def setup(
             revenuecat_key=key,
             revenuecat_project_id=revenuecat_project_id,
         )
-    except NightshiftError as exc:
-        raise Misconfigured(str(exc)) from exc
-    except (BotoCoreError, ClientError) as exc:
-        raise Misconfigured(f"KMS did not encrypt the RevenueCat key, so nothing was made: {exc}") from exc
-    finally:
-        db.close()
     if session.output.as_json:
         session.output.document(asdict(made))
     else:
         session.output.facts([(name.replace("_", " "), value) for name, value in asdict(made).items()])
         session.output.say("Keep the agent key now: it cannot be shown again.")
+
+
+@system.command("revenuecat-key")
+@click.argument("team_slug", metavar="TEAM")
+@click.argument("project_slug", metavar="PROJECT")
+@click.option("--revenuecat-key-stdin", is_flag=True, help="Read the key from standard input.")
+@click.option(
+    "--revenuecat-project-id", metavar="ID", help="RevenueCat's id, where the key sees more than one project."
+)
+@click.pass_obj
+def revenuecat_key(
+    session: Session,
+    team_slug: str,
+    project_slug: str,
+    revenuecat_key_stdin: bool,
+    revenuecat_project_id: str | None,
+) -> None:
+    """Store a project's RevenueCat key, in the place of the one that may be there.
+
+    TEAM and PROJECT are their slugs. A sync that is under way goes on with the new key.
+    """
+    from nightshift.setup import find_project, store_revenuecat_key
+
+    key = _revenuecat_key(from_stdin=revenuecat_key_stdin)
+    if key is None:
+        raise Misconfigured("There is no RevenueCat key to store.")
+    db = _database(needs_kms=True)
+    with _as_misconfigured(db):
+        project_id = find_project(db, team_slug=team_slug, project_slug=project_slug)
+        store_revenuecat_key(db, project_id=project_id, key=key, revenuecat_project_id=revenuecat_project_id)
+    session.output.say(f"Stored the RevenueCat key of {team_slug}/{project_slug}.")
+
+
+@contextmanager
+def _as_misconfigured(db: Database) -> Iterator[None]:
+    """What goes wrong on the way to the database or to KMS, as a sentence; the connection is closed."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        yield
+    except NightshiftError as exc:
+        raise Misconfigured(str(exc)) from exc
+    except (BotoCoreError, ClientError) as exc:
+        raise Misconfigured(f"KMS did not encrypt the RevenueCat key, so nothing was stored: {exc}") from exc
+    finally:
+        db.close()
 
 
 def _revenuecat_key(*, from_stdin: bool) -> str | None:

@@ -1,6 +1,8 @@
 """The way of one run, slice by slice: every ending of a slice, and all that comes too late, too early or twice."""
 
+import contextlib
 import dataclasses
+from types import SimpleNamespace
 
 import pytest
 
@@ -238,19 +240,108 @@ def test_a_result_that_is_not_a_json_object_fails_the_run(cloud, db, owner, team
     assert steps_of(owner, row["id"]) == []
 
 
-def test_a_job_type_whose_code_is_missing_fails_its_run(cloud, db, owner, team, monkeypatch):
-    monkeypatch.setitem(CATALOGUE, "counting", COUNTING)
-    row = trigger(team, job_type=COUNTING, db=db, settings=cloud)
-    work(row["id"], 0, db=db, settings=cloud)
-    assert run_row(owner, row["id"])["error"] == "ModuleNotFoundError: No module named 'jobs.counting'"
-
-
 def test_a_new_version_of_the_job_starts_over(cloud, db, owner, team, job):
     row = trigger(team, job_type=job(counting_to(3)), db=db, settings=cloud)
     work(row["id"], 0, db=db, settings=cloud, remaining_s=1)
     job(counting_to(3), version=2)
     work(row["id"], 1, db=db, settings=cloud)
     assert steps_of(owner, row["id"]) == [1, 1, 2, 3]
+
+
+class Unprintable(Exception):
+    def __str__(self):
+        raise ValueError("no")
+
+
+class TestCarelessJobs:
+    def test_one_that_shrugs_off_a_lost_connection_cannot_commit_half_a_step(self, cloud, db, owner, team, job):
+        def careless(run, steps_db):
+            steps_db.write("record_step", run_id=run.id, step=1)
+            owner.run_script(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE usename = 'nightshift_app' AND datname = current_database()"
+            )
+            for step in (2, 3):
+                with contextlib.suppress(Exception):  # "one bad row must not stop the others"
+                    steps_db.write("record_step", run_id=run.id, step=step)
+            yield Progress(processed=3, total=3, message="", cursor={"done": 3})
+            return {}
+
+        row = trigger(team, job_type=job(careless), db=db, settings=cloud)
+        work(row["id"], 0, db=db, settings=cloud)
+        assert (run_row(owner, row["id"])["cursor"], steps_of(owner, row["id"])) == (None, [])
+
+    @pytest.mark.parametrize("exc", [JobError("bad \ud800"), ValueError("bad \ud800\0"), Unprintable()])
+    def test_whatever_an_exception_says_it_fails_the_run(self, cloud, db, owner, team, job, exc):
+        def bad(run, steps_db):
+            raise exc
+            yield
+
+        row = trigger(team, job_type=job(bad), db=db, settings=cloud)
+        work(row["id"], 0, db=db, settings=cloud)
+        assert run_row(owner, row["id"])["status"] == "failed"
+
+    def test_an_error_of_the_database_is_a_sentence(self, cloud, db, owner, team, job):
+        def bad(run, steps_db):
+            steps_db.write("record_step", run_id=run.id, step="many")
+            yield
+
+        row = trigger(team, job_type=job(bad), db=db, settings=cloud)
+        work(row["id"], 0, db=db, settings=cloud)
+        error = run_row(owner, row["id"])["error"]
+        assert error == 'invalid input syntax for type integer: "many"'
+
+    @pytest.mark.parametrize("cancelled", [False, True])
+    def test_a_finally_that_raises_changes_nothing_of_what_was_decided(self, cloud, db, owner, team, job, cancelled):
+        def bad(run, steps_db):
+            try:
+                if cancelled:
+                    owner.query("cancel_run", run_id=run.id, requested_by="x")
+                yield Progress(processed=1, total=2, message="", cursor={"a": 1})
+            finally:
+                raise OSError("close failed")
+
+        row = trigger(team, job_type=job(bad), db=db, settings=cloud)
+        received(cloud)
+        work(row["id"], 0, db=db, settings=cloud, remaining_s=1)
+        assert run_row(owner, row["id"])["status"] == ("cancelled" if cancelled else "running")
+        assert [m["slice"] for m in received(cloud)] == ([] if cancelled else [1])
+
+    @pytest.mark.parametrize(
+        ("yielded", "sentence"),
+        [
+            (lambda: Progress(processed=1.5, total=2, message="", cursor=None), "Progress.processed must be a whole"),
+            (lambda: Progress(processed=1, total=True, message="", cursor=None), "Progress.total must be a whole"),
+            (lambda: Progress(processed=1, total=2, message=None, cursor=None), "Progress.message must be text"),
+            (lambda: Progress(processed=1, total=2, message="", cursor=[1]), "Progress.cursor must be a dict"),
+            (lambda: Wait(seconds=float("nan"), why="", cursor=None), "Wait.seconds must be from 0 to"),
+            (lambda: Wait(seconds=-1, why="", cursor=None), "Wait.seconds must be from 0 to"),
+            (lambda: "done", "A job yields Progress or Wait and returns a dict, got 'done'"),
+        ],
+    )
+    def test_what_it_yields_is_checked(self, cloud, db, owner, team, job, yielded, sentence):
+        def bad(run, steps_db):
+            yield yielded()
+
+        row = trigger(team, job_type=job(bad), db=db, settings=cloud)
+        work(row["id"], 0, db=db, settings=cloud)
+        assert run_row(owner, row["id"])["error"].startswith(sentence)
+
+    def test_a_result_too_large_for_a_page_of_runs_fails_the_run(self, cloud, db, owner, team, job):
+        def bad(run, steps_db):
+            return {"ids": "x" * 20_000}
+            yield
+
+        row = trigger(team, job_type=job(bad), db=db, settings=cloud)
+        work(row["id"], 0, db=db, settings=cloud)
+        assert run_row(owner, row["id"])["error"] == "The result has 20,011 bytes; a result may have 16,384"
+
+    def test_a_type_that_this_release_does_not_know_fails_its_run(self, cloud, db, owner, team, job, monkeypatch):
+        row = trigger(team, job_type=job(counting_to(1)), db=db, settings=cloud)
+        monkeypatch.undo()
+        monkeypatch.delitem(CATALOGUE, "counting", raising=False)
+        work(row["id"], 0, db=db, settings=cloud)
+        assert run_row(owner, row["id"])["error"] == "This release has no code for jobs of type counting"
 
 
 class TestCancel:
@@ -427,6 +518,25 @@ class TestResend:
         counts = sweep(db=second, settings=small)  # while the first sweep still holds its rows
         first.commit()
         assert (len(rows), counts["resent"]) == (20, 10)
+
+
+def test_one_batch_that_sqs_refuses_does_not_keep_the_others_back(cloud, db, owner, monkeypatch):
+    make_team(owner, projects=100)
+    owner.run_script(
+        "INSERT INTO job_runs (id, job_type, team_id, project_id, triggered_by, resend_at)"
+        " SELECT gen_random_uuid(), 'revenuecat_sync', team_id, id, 'x', clock_timestamp() FROM projects"
+    )
+    batches = []
+
+    def send_message_batch(QueueUrl, Entries):
+        batches.append(len(Entries))
+        if len(batches) == 3:
+            raise ConnectionError("a moment of trouble")
+        return {}
+
+    monkeypatch.setattr(queue, "client", lambda _: SimpleNamespace(send_message_batch=send_message_batch))
+    counts = sweep(db=db, settings=cloud)
+    assert (len(batches), counts["resent"], counts["refused"]) == (10, 100, 10)
 
 
 def test_an_unknown_failure_of_the_send_does_not_fail_the_slice(cloud, db, owner, team, job, monkeypatch):

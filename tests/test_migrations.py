@@ -1,4 +1,5 @@
 import dataclasses
+import threading
 from datetime import date
 
 import pytest
@@ -46,6 +47,47 @@ def test_a_partition_that_was_made_but_not_attached_is_finished(empty):
     empty.run_script("CREATE TABLE events_2026_11 (LIKE events INCLUDING ALL)")
 
     assert "events_2026_11" in create_first_partitions(empty, today=date(2026, 11, 1), months_ahead=0)
+
+
+def test_several_at_once_make_each_partition_once(empty, config):
+    migrate(empty)
+    here = dataclasses.replace(config, database_name=empty._config.database_name, database_user="postgres")
+    made, errors = [], []
+
+    def make():
+        db = Database(here)
+        try:
+            made.extend(create_first_partitions(db, today=date(2031, 1, 1)))
+        except Exception as exc:
+            errors.append(exc)
+        finally:
+            db.close()
+
+    threads = [threading.Thread(target=make) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert sorted(made) == sorted({*made})
+    assert len(made) == 12
+
+
+def test_a_platforms_own_partitions_and_tables_are_left_alone(empty):
+    migrate(empty)
+    empty.run_script(
+        "CREATE TABLE events_y2040m01 PARTITION OF events FOR VALUES FROM ('2040-01-01+00') TO ('2040-02-01+00');"
+        "DROP TABLE metric_events; DROP TABLE funnel_events; CREATE TABLE funnel_events (id int)"
+    )
+    assert create_first_partitions(empty, today=date(2040, 1, 1), months_ahead=1) == ["events_2040_02"]
+    assert empty.run_script("SELECT to_regclass('events_2040_01')") == [[None]]
+
+
+def test_a_migration_that_takes_too_long_is_ended_by_the_server(empty, tmp_path, monkeypatch):
+    _migrations(tmp_path, monkeypatch, {"0001_slow.sql": "SELECT pg_sleep(60);"})
+    monkeypatch.setattr(migrations, "STATEMENT_TIMEOUT_S", 0.2)
+    with pytest.raises(MigrationFailed, match=r"jobs/0001_slow failed: .*statement timeout"):
+        migrate(empty)
 
 
 def test_a_changed_migration_is_told_by_its_checksum(empty, tmp_path, monkeypatch):

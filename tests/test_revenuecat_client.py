@@ -1,8 +1,11 @@
 """The client over HTTP: every page once, every id, every way to fail, and never faster than allowed."""
 
+import itertools
 import json
+import socket
 import threading
-from contextlib import contextmanager
+import time
+from contextlib import contextmanager, suppress
 from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -410,3 +413,30 @@ def test_alone_or_beside_steady_company_no_window_is_overdrawn(limit, others, pa
         assert allowed or not ours or ours[-1] + 60 <= clock.now
         ours.append(clock.now)
         governor.finish(CUSTOMERS, ticket, usage=len(in_window) + 1 + others if allowed else limit, limit=limit)
+
+
+def test_an_answer_that_drips_does_not_outlive_the_slice():
+    """Each packet comes within the read timeout; the clock of this test jumps with each."""
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        passed, hung_up = itertools.count(), threading.Event()
+
+        def drip():
+            connection, _ = server.accept()
+            with connection, suppress(OSError):
+                connection.recv(65536)
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
+                while not hung_up.is_set():
+                    connection.sendall(b" ")
+
+        dripping = threading.Thread(target=drip)
+        dripping.start()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/v2"
+        with RevenueCat(
+            base_url=url, key="k", project_id="p", environment=None, connections=1, clock=time.monotonic,
+            sleep=time.sleep, remaining_s=lambda: 20 - next(passed),
+        ) as slow, pytest.raises(OutOfTime):  # fmt: skip
+            slow.customer("x")
+        hung_up.set()
+        dripping.join()

@@ -207,7 +207,7 @@ CASES = {
         ], [],
         [YES, "cancelled", NO, "gold,pro", "com.app.yearly", "normal", "yearly"],
     ),
-    "an entitlement without rows": ([live()], [], [], [NO, "active", NO, "pro", "", "", ""]),
+    "an entitlement without rows": ([live()], [], [], [NO, "", NO, "", "", "", ""]),
     "unknown to the catalogue": (
         [live(key="entl_new")], [subscription(product_id="prod_new", entitlements=("new",))], [],
         [YES, "active", YES, "entl_new", "prod_new", "normal", ""],
@@ -326,7 +326,9 @@ def test_what_jsonb_cannot_hold_is_left_out():
     listed = attributes(mediaSource="Apple Search Ads", campaign="a\0b", ad="half \ud83d of a pair")
     catalogue = Catalogue(entitlements={"entl_pro": "p\0ro"}, products={})
 
-    subscriber = map_subscriber(CustomerRecord(attributes=listed, active_entitlements=[live()]), catalogue)
+    subscriber = map_subscriber(
+        CustomerRecord(attributes=listed, active_entitlements=[live()], subscriptions=[subscription()]), catalogue
+    )
 
     assert subscriber.attribution["asa_campaign_name"] == "ab"
     assert subscriber.attribution["asa_ad_name"] == "half ? of a pair"

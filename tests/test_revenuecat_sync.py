@@ -1,5 +1,6 @@
 """The job revenuecat_sync against a RevenueCat over HTTP and a real database, a slice at a time."""
 
+import dataclasses
 import json
 import threading
 from contextlib import ExitStack, closing
@@ -17,6 +18,7 @@ from nightshift import aws, settings
 from nightshift.errors import JobError
 from nightshift.integrations import encrypt_secret
 from nightshift.job import Wait
+from revenuecat import client
 
 MONTHLY = Subscription(product_id=product("premium_p1m").id, gross=9.99)
 PAYING = Customer(subscriptions=(MONTHLY,))
@@ -514,3 +516,76 @@ def test_no_more_than_ten_ids_of_each_trouble_are_kept(stage):
 
     assert result["not_found"] == 25
     assert len(result["not_found_ids"]) == len(yields[-1].cursor["ids"]["not_found"]) == 10
+
+
+def test_one_customer_whom_revenuecat_cannot_answer_for_does_not_stop_the_others(stage):
+    it = stage()
+    it.users(*names(20))
+    for name in names(20):
+        it.sandbox.customers[name] = PAYING
+    for position in (5, 19):  # in the middle, and with nobody behind
+        [[poison]] = it.owner.run_script(f"SELECT user_id FROM app_users ORDER BY id OFFSET {position} LIMIT 1")
+        it.sandbox.add_fault(status=500, times=None, path=f"/{poison}/purchases")
+    result, _ = it.sync()
+    assert (result["synced"], result["errors"]) == (18, 2)
+    assert sum(synced for _, _, synced in it.stored().values()) == 18
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        {"active_entitlements": [{"entitlement_id": "x", "expires_at": None}]},
+        {"attributes": [{"name": "a", "value": "b"}]},
+        {"active_entitlements": {"items": [], "next_page": "http://[::1"}},
+    ],
+)
+def test_one_customer_of_another_shape_does_not_fail_the_run(stage, monkeypatch, shape):
+    it = stage()
+    it.users(*names(5))
+    for name in names(5):
+        it.sandbox.customers[name] = PAYING
+    real = client._json
+
+    def odd(data):
+        body = real(data)
+        return body | shape if body and body.get("object") == "customer" and body["id"] == "user_2" else body
+
+    monkeypatch.setattr(client, "_json", odd)
+    result, _ = it.sync()
+    assert (result["synced"], result["errors"], result["error_ids"]) == (4, 1, ["user_2"])
+
+
+def test_a_key_that_is_rotated_in_the_middle_is_taken_up(stage):
+    it = stage()
+    it.users(*names(300))
+    for name in names(300):
+        it.sandbox.customers[name] = PAYING
+    with closing(revenuecat_sync(it.slice(), it.step, clock=it.clock, sleep=it.clock.sleep)) as steps:
+        next(steps)
+        it.step.commit()
+        it.sandbox.api_key = "sk_new"
+        it.connect(it.project_id, key="sk_new")
+        waited = next(steps)
+    assert waited.why == "the new RevenueCat key"
+
+
+def test_properties_that_are_no_object_give_way(stage):
+    it = stage()
+    it.users("a", properties="null")
+    it.sandbox.customers["a"] = PAYING
+    it.sync()
+    first = it.stored()["a"][0]
+    it.sync()
+    assert it.stored()["a"][0] == first
+    assert first["rc_status"] == "active"
+
+
+def test_a_sandbox_tester_is_no_subscriber(stage):
+    it = stage()
+    it.users("tester")
+    [bought] = PAYING.subscriptions
+    tested = dataclasses.replace(bought, environment="sandbox")
+    it.sandbox.customers["tester"] = dataclasses.replace(PAYING, subscriptions=(tested,))
+    result, _ = it.sync()
+    properties = it.stored()["tester"][0]
+    assert (result["active"], properties["rc_status"], properties["rc_entitlements"]) == (0, "", "")

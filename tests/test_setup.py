@@ -5,7 +5,7 @@ import pytest
 from nightshift.auth import authenticate
 from nightshift.database import Database
 from nightshift.settings import Settings
-from nightshift.setup import SetupRefused, TeamSetup, new_agent_key, setup_team
+from nightshift.setup import SetupRefused, TeamSetup, find_project, new_agent_key, setup_team
 
 
 def acme(owner: Database, **changes: str) -> TeamSetup:
@@ -61,3 +61,10 @@ def test_keys_are_never_the_same(owner: Database, db: Database, config: Settings
     assert {authenticate(f"Bearer {key}", db=db, settings=config).kind for key in (second, made.agent_key)} == {
         "api_key"
     }
+
+
+def test_a_project_is_found_by_its_slugs(owner: Database) -> None:
+    made = acme(owner)
+    assert find_project(owner, team_slug="acme-games", project_slug="space-rocks") == made.project_id
+    with pytest.raises(SetupRefused, match='There is no project "rocks" in a team "acme-games"'):
+        find_project(owner, team_slug="acme-games", project_slug="rocks")

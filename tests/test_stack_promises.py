@@ -10,6 +10,7 @@ from typing import Any
 import pg8000.native
 import psutil
 import pytest
+import urllib3
 
 from local.processes import left_behind
 from local.run import call
@@ -51,6 +52,9 @@ def slices_of(here: dict[str, Any], run_id: str) -> list[dict[str, Any]]:
 def test_fifty_identical_triggers_at_once_make_one_run(stack: Stack, here: dict[str, Any]) -> None:
     path = f"/v1/teams/{here['team_id']}/jobs/trigger"
     body = {"job_type": "revenuecat_sync", "project_id": here["project_id"]}
+    sandbox = here["revenuecat_url"].removesuffix("/v2") + "/_sandbox/faults"
+    # The run must still be there when the last of the fifty arrives: it finds RevenueCat down, and waits.
+    urllib3.request("POST", sandbox, json={"status": 503, "path": "entitlements", "times": None})
     for _ in range(ROUNDS):
         start = threading.Barrier(AT_ONCE)
 
@@ -65,6 +69,7 @@ def test_fifty_identical_triggers_at_once_make_one_run(stack: Stack, here: dict[
         assert {answer["existing_run_id"] for status, answer in answers if status == 409} == {winner}
         call(here, "POST", f"/v1/jobs/{winner}/cancel")
         until(lambda winner=winner: ended(here, winner))
+    urllib3.request("DELETE", sandbox)
 
 
 def test_workers_killed_and_frozen_in_five_runs(

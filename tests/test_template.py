@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from samtranslator.yaml_helper import yaml_parse
 
+from nightshift.database import CONNECT_TIMEOUT_S
+from nightshift.migrations import STATEMENT_TIMEOUT_S
 from nightshift.settings import Settings
 
 TEMPLATE = yaml_parse(Path("template.yaml").read_text())
@@ -53,6 +55,25 @@ def test_the_times_of_a_slice_fit_into_each_other():
     assert default("ResendDelay") > default("LeaseMargin")
     # The API answers before API Gateway gives up after 30 seconds.
     assert FUNCTIONS["ApiFunction"]["Timeout"] < 30
+
+
+@pytest.mark.parametrize("function", ["ApiFunction", "SweepFunction", "MigrateFunction"])
+def test_a_silent_database_is_given_up_before_lambda_gives_up(function):
+    properties = FUNCTIONS[function]
+    silent_s = float(properties["Environment"]["Variables"]["DATABASE_TIMEOUT_S"])
+    tries = 1 if function == "MigrateFunction" else 2  # a kept connection that died unseen, and the one after it
+    assert tries * silent_s + CONNECT_TIMEOUT_S < properties["Timeout"]
+
+
+def test_a_migration_is_ended_by_the_server_before_the_function_is():
+    waits_s = float(FUNCTIONS["MigrateFunction"]["Environment"]["Variables"]["DATABASE_TIMEOUT_S"])
+    assert STATEMENT_TIMEOUT_S < waits_s < FUNCTIONS["MigrateFunction"]["Timeout"]
+    assert TEMPLATE["Resources"]["Migrations"]["Properties"]["ServiceTimeout"] > FUNCTIONS["MigrateFunction"]["Timeout"]
+
+
+def test_what_the_data_depend_on_outlives_the_stack():
+    for name in ("IntegrationsKey", "JwtSecret"):
+        assert TEMPLATE["Resources"][name]["DeletionPolicy"] == "Retain"
 
 
 def test_no_resource_has_a_name_of_its_own():

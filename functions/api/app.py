@@ -126,7 +126,7 @@ def trigger(team_id: str) -> Response[str]:
 
     who, team_id = _caller(), uuid_of("team_id", team_id)
     who.require(team_id, "jobs:write")
-    body = body_of(app.current_event.decoded_body)
+    body = _body()
     wanted = _project_job_type(body.get("job_type"))
     if body.get("project_id") is None:
         raise Refused("project_id is required for project-scoped jobs")
@@ -171,7 +171,7 @@ def rerun(run_id: str) -> Response[str]:
 
     who = _caller()
     old = _run(who, run_id, "jobs:write")
-    request = validated(RerunBody, body_of(app.current_event.decoded_body))
+    request = validated(RerunBody, _body())
     if old["status"] in runs.LIVE:
         raise Refused(f'Cannot rerun a job with status "{old["status"]}"')
     wanted, project_id = _project_job_type(old["job_type"]), str(old["project_id"])
@@ -206,7 +206,8 @@ def refused(exc: Refused) -> Response[str]:
 @app.exception_handler([DatabaseGone, DatabaseBusy])
 def unavailable(exc: Exception) -> Response[str]:
     logger.warning(f"No database: {exc}", action="database_unavailable")
-    return refused(Unavailable())
+    busy = "The database is busy. Try again in a moment." if isinstance(exc, DatabaseBusy) else None
+    return refused(Unavailable(busy))
 
 
 @app.exception_handler(Exception)
@@ -240,10 +241,17 @@ def _params(wanted: JobType, params: dict[str, Any], *, project_id: str) -> dict
     """The params the run is stored with. A project in them may only repeat the run's own: it must not reach further."""
     params = dict(params)
     named = params.pop("project_id", project_id)
-    if named != project_id:
+    if uuid_of("params.project_id", named) != project_id:
         raise Refused(f"params.project_id must be the run's own project {project_id}, got {shown(named)}")
     model = validated(wanted.params_model(), params, prefix="params")
     return {"project_id": project_id} | model.model_dump(mode="json")
+
+
+def _body() -> dict[str, Any]:
+    try:
+        return body_of(app.current_event.decoded_body)
+    except ValueError:  # API Gateway passes other content types on in base64
+        raise Refused("The body must be JSON in UTF-8") from None
 
 
 def _query(name: str) -> str | None:

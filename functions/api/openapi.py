@@ -30,7 +30,7 @@ class Operation:
 
 
 OPERATIONS = (
-    Operation(method="get", path="/v1/health", summary="Is it up", answers=(schemas.Health,), errors=(503,)),
+    Operation(method="get", path="/v1/health", summary="Is it up", answers=(schemas.Health,), errors=()),
     Operation(
         method="get",
         path="/v1/auth/whoami",
@@ -98,6 +98,7 @@ OPERATIONS = (
         idempotent=True,
     ),
 )
+UNAVAILABLE = (503,)
 REASONS = {
     400: "A field is malformed; the sentence names it and its value",
     401: "No credentials, or none that are valid",
@@ -105,7 +106,7 @@ REASONS = {
     404: "Not there, or not yours",
     409: "A run of this type is live already",
     422: "The Idempotency-Key was used with another request",
-    503: "The database cannot be reached",
+    503: "The database, or who vouches for tokens, cannot be reached",
 }
 
 
@@ -155,7 +156,7 @@ def _operation(operation: Operation) -> dict[str, Any]:
     answer = {"description": operation.summary, "content": _json(schema[0] if len(schema) == 1 else {"anyOf": schema})}
     errors = {
         str(status): {"description": REASONS[status], "content": _json(_ref(schemas.Error))}
-        for status in operation.errors
+        for status in (*operation.errors, *UNAVAILABLE)
     }
     described: dict[str, Any] = {
         "summary": operation.summary,

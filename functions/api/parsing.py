@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 DEFAULT_LIMIT, MAX_LIMIT = 50, 200
 MAX_IDEMPOTENCY_KEY = 255
+# An escaped NUL, which JSON may hold and Postgres may not; behind an even number of backslashes it is one.
+NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
 
@@ -83,7 +85,7 @@ def body_of(text: str | None) -> dict[str, Any]:
         raise Refused(f"The body must be JSON, got {shown(text)}") from None
     if not isinstance(body, dict):
         raise Refused(f"The body must be a JSON object, got {shown(body)}")
-    if "\\u0000" in text:
+    if NUL.search(text):
         raise Refused("The body must not contain NUL characters (\\u0000)")
     return body
 
@@ -107,7 +109,10 @@ def idempotency_key_of(headers: Mapping[str, str]) -> str | None:
 
 def shown(value: object) -> str:
     """The value as it goes into a sentence: JSON, cut where it is long."""
-    text = json.dumps(value, ensure_ascii=False, default=str)
+    try:
+        text = json.dumps(value, ensure_ascii=False, default=str)
+    except RecursionError:
+        return "something nested very deep"
     return text if len(text) <= 80 else text[:77] + "…"
 
 

@@ -20,4 +20,8 @@ WITH earlier AS (
     ON CONFLICT (job_type, project_id) WHERE status IN ('pending', 'running') DO UPDATE SET status = run.status
     RETURNING run.*
 )
-SELECT * FROM earlier UNION ALL SELECT * FROM inserted;
+SELECT id, job_type, status, team_id, project_id, triggered_by, params, progress, result, error, notify, started_at,
+       completed_at, created_at, slice, request_hash,
+       -- A key is good for a day, also where its run is still live after that.
+       CASE WHEN created_at > clock_timestamp() - interval '24 hours' THEN idempotency_key END AS idempotency_key
+FROM (SELECT * FROM earlier UNION ALL SELECT * FROM inserted) AS run;

@@ -12,7 +12,7 @@ from nightshift.integrations import decrypt_secret
 from nightshift.job import JobDatabase, Progress, Run, Wait
 from nightshift.settings import settings
 from revenuecat.client import RESERVE_S, RevenueCat
-from revenuecat.errors import Missing, OutOfTime, Unavailable
+from revenuecat.errors import Denied, Missing, OutOfTime, Rejected, Unavailable
 from revenuecat.mapping import Catalogue, Subscriber
 from revenuecat.page import WORKERS, Page, fetch_page
 
@@ -21,6 +21,9 @@ PAGE_SIZE = 125
 IDS_SHOWN = 10
 # Waits in a row without a user in between: with doubling from 5 s, about ten minutes until the run gives up.
 ATTEMPTS, IN_WORDS, FIRST_WAIT_S = 8, "eight", 5
+# Waits in a row at the same user after which the users behind are tried without them.
+SUSPECT_AFTER = 4
+NEW_KEY = Unavailable("The key was refused", "another one was stored", wait_s=0, waiting_for="the new RevenueCat key")
 
 
 def revenuecat_sync(
@@ -40,12 +43,18 @@ def revenuecat_sync(
         walk = Walk(total=db.read("count_app_users", project_id=run.project_id)[0]["total"])
     catalogue: Catalogue | None = None
     seconds_a_user = 0.0
-    with _client(run, db, clock=clock, sleep=sleep) as client:
+    integration = _integration(run, db)
+    with _client(run, integration, clock=clock, sleep=sleep) as client:
         while True:
             try:
                 catalogue = catalogue or client.catalogue()
             except Unavailable as trouble:
                 yield walk.waiting(trouble)
+                continue
+            except Denied:
+                if _integration(run, db) == integration:
+                    raise
+                yield walk.waiting(NEW_KEY)
                 continue
             page_size = _page_size(run.remaining_s, seconds_a_user)
             users = db.read("next_app_users", project_id=run.project_id, after=walk.after, page_size=page_size)
@@ -53,7 +62,13 @@ def revenuecat_sync(
                 return walk.result()
 
             started = clock()
-            page = fetch_page(client, catalogue, users)
+            try:
+                page = _fetch(client, catalogue, users, walk)
+            except Denied:
+                if _integration(run, db) == integration:
+                    raise
+                yield walk.waiting(NEW_KEY)
+                continue
             if page.outcomes:
                 seconds_a_user = (clock() - started) / len(page.outcomes)
 
@@ -67,20 +82,44 @@ def revenuecat_sync(
                 yield walk.waiting(page.trouble)
 
 
-def _client(run: Run, db: JobDatabase, *, clock: Callable[[], float], sleep: Callable[[float], None]) -> RevenueCat:
+def _fetch(client: RevenueCat, catalogue: Catalogue, users: list[dict[str, Any]], walk: "Walk") -> Page:
+    """The page; or, when the same user stopped it again and again while others are answered, the page without them."""
+    first, others = users[0], users[1:]
+    if walk.attempt < SUSPECT_AFTER:
+        return fetch_page(client, catalogue, users)
+    page = fetch_page(client, catalogue, others)
+    if any(outcome is not None for outcome in page.outcomes):
+        return Page([Rejected(f"RevenueCat has no answer for {first['user_id']}"), *page.outcomes], page.trouble)
+    if others and page.trouble:
+        return Page([], page.trouble)
+    # Nobody left to ask about instead: whoever was answered before tells whether RevenueCat is there at all.
+    page = fetch_page(client, catalogue, users)
+    if page.outcomes or not walk.counts["synced"]:
+        return page
+    return Page([Rejected(f"RevenueCat has no answer for {first['user_id']}")], None)
+
+
+def _integration(run: Run, db: JobDatabase) -> dict[str, Any]:
     rows = db.read("revenuecat_integration", project_id=run.project_id)
     if not rows:
         raise JobError(
-            "This project has no RevenueCat integration. Store a v2 secret key for it, then start the sync again."
+            "This project has no RevenueCat integration. Store a v2 secret key for it "
+            "(nightshift system revenuecat-key), then start the sync again."
         )
-    key = decrypt_secret(rows[0]["secret_encrypted"], project_id=str(run.project_id)).strip()
+    return rows[0]
+
+
+def _client(
+    run: Run, integration: dict[str, Any], *, clock: Callable[[], float], sleep: Callable[[float], None]
+) -> RevenueCat:
+    key = decrypt_secret(integration["secret_encrypted"], project_id=str(run.project_id)).strip()
     # Such a key would come back inside the HTTP library's error message.
     if not (key and key.isascii() and key.isprintable()):
         raise JobError("The stored RevenueCat key is empty or has characters that no key has. Store it again.")
     return RevenueCat(
         base_url=settings().revenuecat_url,
         key=key,
-        project_id=rows[0]["config"].get("project_id"),
+        project_id=integration["config"].get("project_id"),
         environment=None if run.params.get("include_sandbox") else "production",
         connections=WORKERS,
         remaining_s=lambda: run.remaining_s,

@@ -148,17 +148,31 @@ class RevenueCat:
         try:
             left_s = self._time_left_s()
             timeout = urllib3.Timeout(connect=min(CONNECT_TIMEOUT_S, left_s), read=min(READ_TIMEOUT_S, left_s))
-            answer = self._http.request("GET", url, timeout=timeout, redirect=False)
+            answer = self._http.request("GET", url, timeout=timeout, redirect=False, preload_content=False)
+            data = self._read(answer)
             usage, limit = (_number(answer.headers.get(f"{RATE_LIMIT}-{what}")) for what in ("Usage", "Limit"))
-            return self._body(answer)
+            return self._body(answer, data)
         except urllib3.exceptions.HTTPError as exc:
             raise Unavailable("RevenueCat could not be reached", type(exc).__name__, wait_s=BACKOFF_S) from exc
         finally:
             self._governor.finish(budget, ticket, usage=usage, limit=limit)
 
-    def _body(self, answer: urllib3.BaseHTTPResponse) -> dict[str, Any]:
+    def _read(self, answer: urllib3.BaseHTTPResponse) -> bytes:
+        """The whole content. The read timeout is between two packets: an answer that drips must not eat the slice."""
+        content = bytearray()
+        while chunk := answer.read1(65_536):
+            content += chunk
+            try:
+                self._time_left_s()
+            except OutOfTime:
+                answer.close()
+                raise
+        answer.release_conn()
+        return bytes(content)
+
+    def _body(self, answer: urllib3.BaseHTTPResponse, data: bytes) -> dict[str, Any]:
         """What a good answer holds; raises what follows from any other."""
-        status, what, body = answer.status, f"RevenueCat answered {answer.status}", _json(answer.data)
+        status, what, body = answer.status, f"RevenueCat answered {answer.status}", _json(data)
         if status == 200 and body is not None:
             return body
         body = body or {}
@@ -196,4 +210,4 @@ def _json(data: bytes) -> dict[str, Any] | None:
 
 
 def _number(header: str | None) -> int | None:
-    return int(header) if header and header.isdecimal() else None
+    return int(header) if header and header.isdecimal() and len(header) < 10 else None

@@ -97,7 +97,7 @@ def map_subscriber(record: CustomerRecord, catalogue: Catalogue) -> Subscriber:
     - A promotional grant is active or expired, never cancelled, has no product and no billing period.
     - An owned purchase represents the user when it unlocks a live entitlement, for life where that never expires;
       consumables do not. A refunded one is expired.
-    - A live entitlement without any row (its rows are in the sandbox) is ``active`` with no product.
+    - Where nothing represents the user, a live entitlement does not count: it comes from sandbox rows, left out here.
     - Products and entitlements the catalogue does not name go by their RevenueCat id.
     - Who has nothing at all has an empty status: nothing of theirs expired.
     - Revenue is the sum of gross (RevenueCat has taken refunds off), exact, then rounded half up to cents.
@@ -121,9 +121,9 @@ def map_subscriber(record: CustomerRecord, catalogue: Catalogue) -> Subscriber:
     cents = _cents(record)
     properties = {
         "rc_subscriber": _flag(for_life or renewing),
-        "rc_status": best.status if best else "active" if live else "",
+        "rc_status": best.status if best else "",
         "rc_will_renew": _flag(best is not None and best.renews),
-        "rc_entitlements": ",".join(sorted(catalogue.entitlements.get(key, key) for key in live)),
+        "rc_entitlements": ",".join(sorted(catalogue.entitlements.get(key, key) for key in live)) if best else "",
         "rc_product": _store_identifier(best, catalogue),
         "rc_period_type": best.period_type if best else "",
         "rc_billing_period": _billing_period(best, catalogue),
@@ -133,7 +133,7 @@ def map_subscriber(record: CustomerRecord, catalogue: Catalogue) -> Subscriber:
         properties={key: storable(value) for key, value in properties.items()},
         attribution=_attribution(record.attributes),
         revenue_usd_cents=cents,
-        active=best.gives_access if best else bool(live),
+        active=best is not None and best.gives_access,
     )
 
 

@@ -52,8 +52,7 @@ def fetch_page(client: RevenueCat, catalogue: Catalogue, users: list[dict[str, A
 def _fetch(client: RevenueCat, catalogue: Catalogue, user: dict[str, Any]) -> Subscriber | None:
     if user["is_anonymous"] or user["user_id"].startswith("$RCAnonymousID:"):
         return None
-    record = client.customer(user["user_id"])
     try:
-        return map_subscriber(record, catalogue)
-    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as exc:
+        return map_subscriber(client.customer(user["user_id"]), catalogue)
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as exc:
         raise Rejected(f"RevenueCat's rows about this customer have an unknown shape: {exc!r}") from exc

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from nightshift.aws import client
 from nightshift.database import Database
-from nightshift.errors import Forbidden, Unauthorized
+from nightshift.errors import Forbidden, Unauthorized, Unavailable
 from nightshift.settings import Settings
 
 API_KEY_PREFIX = "owl_agent_"
@@ -74,7 +74,7 @@ def authenticate(authorization: str | None, *, db: Database, settings: Settings)
 
 
 def key_hash(key: str) -> bytes:
-    return hashlib.sha256(key.encode()).digest()
+    return hashlib.sha256(key.encode("utf-8", "replace")).digest()
 
 
 def _api_key(token: str, *, db: Database) -> Principal:
@@ -123,9 +123,18 @@ def _subject(token: str, settings: Settings) -> str:
         else:
             key, algorithms = _secret(settings.jwt_secret_id, int(time.monotonic() / SECRET_TTL_S)), ["HS256"]
         # The algorithms are ours, never the token's: or a public key could be used as a shared secret.
-        claims = jwt.decode(token, key, algorithms=algorithms, options={"require": ["exp", "sub"]})
+        claims = jwt.decode(
+            token,
+            key,
+            algorithms=algorithms,
+            issuer=settings.jwt_issuer or None,
+            audience=settings.jwt_audience or None,
+            options={"require": ["exp", "sub"], "verify_aud": bool(settings.jwt_audience)},
+        )
         return str(uuid.UUID(claims["sub"]))
-    except (jwt.PyJWTError, ValueError) as exc:
+    except jwt.PyJWKClientConnectionError as exc:
+        raise Unavailable("The identity provider cannot be reached. Try again in a moment.") from exc
+    except (jwt.PyJWTError, ValueError, TypeError) as exc:  # TypeError: an algorithm that does not fit its key
         raise Unauthorized from exc
 
 
@@ -138,5 +147,10 @@ def _jwks(url: str) -> Any:
 
 @cache
 def _secret(secret_id: str, _period: int) -> str:
-    secret: str = client("secretsmanager").get_secret_value(SecretId=secret_id)["SecretString"]
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        secret: str = client("secretsmanager").get_secret_value(SecretId=secret_id)["SecretString"]
+    except (BotoCoreError, ClientError) as exc:
+        raise Unavailable("Tokens cannot be verified at the moment. Try again, or use an API key.") from exc
     return secret

@@ -5,6 +5,7 @@ Statements run in autocommit; a transaction is opened on purpose with ``begin`` 
 
 import json
 import os
+import socket
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -25,6 +26,9 @@ Row = dict[str, Any]
 # https://www.postgresql.org/docs/16/errcodes-appendix.html
 GONE = ("08", "57P", "25P03", "53300")
 BUSY = ("40001", "40P01", "55P03", "57014")
+FEATURE_NOT_SUPPORTED = "0A000"  # "cached plan must not change result type"
+
+CONNECT_TIMEOUT_S = 5
 
 
 @cache
@@ -65,12 +69,18 @@ class Database:
         passing reason, pg8000's DatabaseError for everything else.
         """
         values = {key: json.dumps(value) if isinstance(value, dict) else value for key, value in params.items()}
+        kept = self._connection is not None
         try:
             return self._run_prepared(name, values)
         except DatabaseGone:
-            if not again_if_gone:
+            if not (again_if_gone and kept):
                 raise
-            return self._run_prepared(name, values)
+        except DatabaseError as exc:
+            # The tables changed under a statement that was prepared before a migration. It did nothing: prepare anew.
+            if self.in_transaction or _fields(exc).get("C") != FEATURE_NOT_SUPPORTED:
+                raise
+            self._prepared.pop(name, None)
+        return self._run_prepared(name, values)
 
     def one(self, name: str, /, *, again_if_gone: bool = False, **params: Any) -> Row | None:
         """The first row of ``query``, or None."""
@@ -148,7 +158,7 @@ class Database:
         try:
             yield
         except DatabaseError as exc:
-            detail = exc.args[0] if exc.args and isinstance(exc.args[0], dict) else {}
+            detail = _fields(exc)
             state, message = detail.get("C", ""), detail.get("M", str(exc))
             if state.startswith(GONE):
                 self.close()
@@ -161,24 +171,38 @@ class Database:
             raise DatabaseGone(f"Lost the database connection: {exc}") from exc
 
 
+def _fields(exc: DatabaseError) -> dict[str, str]:
+    return exc.args[0] if exc.args and isinstance(exc.args[0], dict) else {}
+
+
 def _connect(config: Settings, startup_params: dict[str, str]) -> pg8000.native.Connection:
     if not config.database_ca_file and config.database_host not in ("127.0.0.1", "localhost", "::1"):
         raise ConfigurationError(
             f"DATABASE_CA_FILE is not set: the connection to {config.database_host} would not be verified"
         )
-    return pg8000.native.Connection(
-        config.database_user,
-        host=config.database_host,
-        port=config.database_port,
-        database=config.database_name,
-        password=config.database_password or None,
-        # pg8000's default falls back to plain text in silence, and True does not verify: be explicit either way.
-        ssl_context=ssl.create_default_context(cafile=config.database_ca_file) if config.database_ca_file else False,
-        timeout=30,
-        tcp_keepalive=True,
-        application_name="nightshift",
-        startup_params=startup_params or None,
-    )
+    # Two time limits that the driver knows as one: a host that does not answer must be told apart early.
+    connection = socket.create_connection((config.database_host, config.database_port), timeout=CONNECT_TIMEOUT_S)
+    connection.settimeout(config.database_timeout_s)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux: unacknowledged data for so long is a dead connection
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(config.database_timeout_s * 1000))
+    try:
+        return pg8000.native.Connection(
+            config.database_user,
+            host=config.database_host,
+            sock=connection,
+            database=config.database_name,
+            password=config.database_password or None,
+            # pg8000's default falls back to plain text in silence, and True does not verify: be explicit either way.
+            ssl_context=ssl.create_default_context(cafile=config.database_ca_file)
+            if config.database_ca_file
+            else False,
+            application_name="nightshift",
+            startup_params=startup_params or None,
+        )
+    except BaseException:
+        connection.close()
+        raise
 
 
 @cache

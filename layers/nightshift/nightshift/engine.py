@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from nightshift import queue
-from nightshift.catalogue import CATALOGUE
+from nightshift.catalogue import CATALOGUE, JobType
 from nightshift.database import Database
-from nightshift.errors import DatabaseBusy, DatabaseGone, JobError, NightshiftError
+from nightshift.errors import DatabaseBusy, DatabaseGone, JobError, sentence
 from nightshift.job import NO_RETRY, Progress, Retry, Wait
 from nightshift.log import logger
 from nightshift.queue import Message
@@ -27,9 +27,6 @@ class Done:
 
 # What the database rolled back for a passing reason is not the job's failure: these come before its own policy.
 BUSY_RETRY = Retry(attempts=5, delay_s=2)
-
-# An error is read by people, in a mail and on a page.
-MAX_ERROR_LENGTH = 2000
 
 
 def work(
@@ -62,7 +59,9 @@ def work(
         _send(Message.of(row, row["early_s"]))
         return
     logger.append_keys(run_id=run_id, slice=number, job_type=row["job_type"], team_id=row["team_id"])
-    job_type = CATALOGUE[row["job_type"]]
+    name = row["job_type"]
+    # One that this release does not know, after a rollback say, fails its run when its code is looked for.
+    job_type = CATALOGUE.get(name) or JobType(name=name, label=name, description="", scope="project")
     current = Slice(row, job_type=job_type, db=db, settings=settings, remaining_s=remaining_s)
     try:
         following = _work_claimed(current)
@@ -134,16 +133,17 @@ def _steps(current: Slice) -> Iterator[Steps]:
     try:
         yield steps
     finally:
-        with contextlib.suppress(RuntimeError):  # a job that yields while it is being closed
+        try:
             steps.close()
+        except Exception as exc:
+            # What the slice came to is decided; a job's last words do not change it.
+            logger.warning(f"The job did not close cleanly: {sentence(exc)}", action="close_failed")
 
 
 def _after_exception(current: Slice, exc: Exception) -> Message | None:
     """Roll the step back; go on after a while if a policy says so, else the run has failed."""
     current.rollback()
-    failure = current.failures + 1
-    error = str(exc) if isinstance(exc, NightshiftError) else f"{type(exc).__name__}: {exc}"
-    error = error.replace("\x00", "")[:MAX_ERROR_LENGTH]
+    failure, error = current.failures + 1, sentence(exc)
     match exc:
         case JobError():
             retry = NO_RETRY

@@ -1,5 +1,25 @@
 """Every error Nightshift raises on purpose. The message is the sentence a person reads."""
 
+# A sentence is read by people, in a mail and on a page.
+MAX_SENTENCE = 2000
+
+
+def sentence(exc: BaseException) -> str:
+    """What the exception says, in a form that Postgres and JSON can hold; never raises.
+
+    The database driver's errors carry a dict of fields: its message is meant.
+    https://www.postgresql.org/docs/16/protocol-error-fields.html
+    """
+    try:
+        fields = exc.args[0] if exc.args else None
+        said_by_database = isinstance(fields, dict) and "M" in fields
+        said = str(fields["M"]) if said_by_database else str(exc)
+    except Exception:
+        said, said_by_database = "it cannot say why", False
+    if not (isinstance(exc, NightshiftError) or said_by_database):
+        said = f"{type(exc).__name__}: {said}"
+    return said.replace("\x00", "").encode("utf-8", "replace").decode()[:MAX_SENTENCE]
+
 
 class NightshiftError(Exception):
     """Something went wrong in Nightshift."""

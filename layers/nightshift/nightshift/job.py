@@ -9,7 +9,12 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from nightshift.errors import JobError
+
 Cursor = dict[str, Any] | None
+
+# A year: longer is a mistake, and beyond what timestamps hold lies an error.
+MAX_WAIT_S = 366 * 86_400
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +28,14 @@ class Progress:
     total: int
     message: str
     cursor: Cursor
+
+    def __post_init__(self) -> None:
+        for name in ("processed", "total"):
+            if type(value := getattr(self, name)) is not int:
+                raise JobError(f"Progress.{name} must be a whole number, got {value!r}")
+        if not isinstance(self.message, str):
+            raise JobError(f"Progress.message must be text, got {self.message!r}")
+        _check_cursor("Progress", self.cursor)
 
     def as_json(self) -> dict[str, Any]:
         processed = max(0, self.processed)
@@ -42,6 +55,11 @@ class Wait:
     cursor: Cursor
     progress: Progress | None = None
 
+    def __post_init__(self) -> None:
+        if not (isinstance(self.seconds, int | float) and 0 <= self.seconds < MAX_WAIT_S):
+            raise JobError(f"Wait.seconds must be from 0 to {MAX_WAIT_S}, got {self.seconds!r}")
+        _check_cursor("Wait", self.cursor)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Retry:
@@ -59,6 +77,11 @@ class Retry:
 
 
 NO_RETRY = Retry()
+
+
+def _check_cursor(what: str, cursor: object) -> None:
+    if not (cursor is None or isinstance(cursor, dict)):
+        raise JobError(f"{what}.cursor must be a dict or None, got {cursor!r}")
 
 
 class JobDatabase(Protocol):

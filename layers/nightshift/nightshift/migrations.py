@@ -6,10 +6,13 @@ from datetime import date
 from pathlib import Path
 
 from nightshift.database import Database, sql_directory
-from nightshift.errors import NightshiftError
+from nightshift.errors import NightshiftError, sentence
 
 # Any number will do, as long as nobody else in the database locks the same one.
 LOCK = 0x6E69676874  # "night"
+
+# Of the 300 seconds that the migrate function has.
+STATEMENT_TIMEOUT_S = 270
 
 EVENT_TABLES = ("events", "metric_events", "funnel_events")
 
@@ -68,13 +71,9 @@ def _apply(db: Database, path: Path) -> str | None:
         if applied:
             return None
         try:
-            db.run_script(script)
+            # The server has to give up before the function does: nobody could tell it any more.
+            db.run_script(f"SET LOCAL statement_timeout = '{STATEMENT_TIMEOUT_S}s'; {script}")
         except Exception as exc:
-            raise MigrationFailed(f"Migration {name} failed: {_sentence(exc)}") from exc
+            raise MigrationFailed(f"Migration {name} failed: {sentence(exc)}") from exc
         db.query("record_migration", name=name, checksum=checksum)
     return name
-
-
-def _sentence(exc: Exception) -> str:
-    detail = exc.args[0] if exc.args else exc
-    return detail.get("M", str(detail)) if isinstance(detail, dict) else str(detail)

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from nightshift.aws import client
+from nightshift.errors import sentence
+from nightshift.log import logger
 from nightshift.settings import settings
 
 # SQS delays a message at most this long (seconds); what waits longer stays in due_at until the sweep sends it.
@@ -44,6 +46,10 @@ def send_all(messages: Iterable[Message]) -> int:
     refused, pending = 0, list(messages)
     for start in range(0, len(pending), 10):
         entries = [{"Id": str(i), **message.entry()} for i, message in enumerate(pending[start : start + 10])]
-        answer = client("sqs").send_message_batch(QueueUrl=settings().queue_url, Entries=entries)
-        refused += len(answer.get("Failed", []))
+        try:
+            answer = client("sqs").send_message_batch(QueueUrl=settings().queue_url, Entries=entries)
+            refused += len(answer.get("Failed", []))
+        except Exception as exc:  # one batch's trouble is not the others'
+            logger.warning(f"Could not send {len(entries)} messages: {sentence(exc)}", action="send_failed")
+            refused += len(entries)
     return refused

@@ -18,9 +18,14 @@ class Settings:
     database_password: str = ""
     # The root certificates that sign the server's: required on AWS. Empty only where the address is this machine.
     database_ca_file: str = ""
+    # How long one answer of the database may take (seconds): less than the function has.
+    database_timeout_s: float = 30
     queue_url: str = ""
     jwt_secret_id: str = ""
     jwks_url: str = ""
+    # What a token from the JWKS's owner must name, where it issues tokens for others too. Empty: not asked.
+    jwt_issuer: str = ""
+    jwt_audience: str = ""
     integrations_key_id: str = ""
     revenuecat_url: str = "https://api.revenuecat.com/v2"
     # R, H and the limit of docs/protocol.md.
@@ -50,7 +55,7 @@ class Settings:
             try:
                 values[field.name] = kind(text) if callable(kind) else text
             except ValueError as exc:
-                raise ConfigurationError(f"{name} must be a {kind.__name__}, got {text!r}") from exc
+                raise ConfigurationError(f"{name} must be a number, got {text!r}") from exc
         if "database_host" not in values:
             raise ConfigurationError("DATABASE_HOST is not set: the address of the Postgres server")
         return cls(**values)  # type: ignore[arg-type]

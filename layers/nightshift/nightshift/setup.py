@@ -67,6 +67,14 @@ def setup_team(
         )
 
 
+def find_project(db: Database, *, team_slug: str, project_slug: str) -> str:
+    """The project's id. Raises SetupRefused where there is none by these slugs."""
+    row = db.one("find_project", team_slug=team_slug, project_slug=project_slug)
+    if row is None:
+        raise SetupRefused(f'There is no project "{project_slug}" in a team "{team_slug}"')
+    return str(row["id"])
+
+
 def new_agent_key(db: Database, *, team_id: str, created_by: str) -> str:
     """A key with an agent's permissions, shown this once."""
     key = API_KEY_PREFIX + secrets.token_urlsafe(32)

@@ -1,17 +1,22 @@
 """One claimed slice: the statements of docs/protocol.md that a worker may issue, each fenced by the slice's number."""
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from nightshift.catalogue import JobType
 from nightshift.database import Database, Row
-from nightshift.errors import NightshiftError
+from nightshift.errors import DatabaseGone, JobError, NightshiftError
 from nightshift.job import Cursor, Progress
 from nightshift.queue import MAX_DELAY_S, Message
 from nightshift.settings import Settings
 
 # Kept back from what a job may spend: its last step still has to be committed.
 COMMIT_RESERVE_S = 5
+
+# A page of 200 runs has to fit into the six megabytes that Lambda may answer.
+MAX_RESULT_BYTES = 16_384
 
 
 class SliceLost(NightshiftError):
@@ -40,6 +45,7 @@ class Slice:
         self._db = db
         self._settings = settings
         self._remaining_s = remaining_s
+        self._gone: DatabaseGone | None = None
         self._budget_ends_at_s = max(remaining_s() - settings.slice_budget_s, settings.slice_reserve_s)
 
     @property
@@ -51,16 +57,18 @@ class Slice:
         return self._remaining_s() <= self._budget_ends_at_s
 
     def is_cancelled(self) -> bool:
-        rows = self._db.query("is_cancelled", run_id=self.id, slice=self.number)
+        rows = self.read("is_cancelled", run_id=self.id, slice=self.number)
         return not rows or rows[0]["cancelled"]
 
     def read(self, query: str, /, **params: Any) -> list[Row]:
-        return self._db.query(query, **params)
+        with self._same_connection():
+            return self._db.query(query, **params)
 
     def write(self, query: str, /, **params: Any) -> list[Row]:
-        if not self._db.in_transaction:
-            self._db.begin()
-        return self._db.query(query, **params)
+        with self._same_connection():
+            if not self._db.in_transaction:
+                self._db.begin()
+            return self._db.query(query, **params)
 
     def save(self, step: Progress) -> None:
         """Commit the step with its cursor and progress.
@@ -105,7 +113,13 @@ class Slice:
         return Message.of(row, wait_s) if wait_s <= MAX_DELAY_S else None
 
     def complete(self, result: dict[str, Any] | None) -> None:
-        """Raises CancelRequested (nothing of the last step is kept) or SliceLost."""
+        """Raises CancelRequested (nothing of the last step is kept), SliceLost, or JobError for what is no result."""
+        try:
+            size = len(json.dumps(result or {}, allow_nan=False))
+        except (TypeError, ValueError, RecursionError) as exc:
+            raise JobError(f"The result is not JSON: {exc}") from exc
+        if size > MAX_RESULT_BYTES:
+            raise JobError(f"The result has {size:,} bytes; a result may have {MAX_RESULT_BYTES:,}")
         self._unless_cancelled("end_run", status="completed", result=result or {}, error=None)
 
     def fail(self, error: str) -> None:
@@ -131,10 +145,22 @@ class Slice:
             self._db.commit()
         return rows[0]
 
+    @contextmanager
+    def _same_connection(self) -> Iterator[None]:
+        """A lost connection took the step's first half with it: a job that shrugs it off must not commit the rest."""
+        if self._gone:
+            raise self._gone
+        try:
+            yield
+        except DatabaseGone as exc:
+            self._gone = exc
+            raise
+
     def _fenced(self, query: str, **params: Any) -> list[Row]:
         if "cursor" in params:
             params["cursor_version"] = self.job_type.version
-        rows = self._db.query(query, run_id=self.id, slice=self.number, **params)
+        with self._same_connection():
+            rows = self._db.query(query, run_id=self.id, slice=self.number, **params)
         if not rows:
             self._db.rollback()
             raise SliceLost
