@@ -210,4 +210,4 @@ def _json(data: bytes) -> dict[str, Any] | None:
 
 
 def _number(header: str | None) -> int | None:
-    return int(header) if header and header.isdecimal() and len(header) < 10 else None
+    return int(header) if header and header.isdecimal() and len(header) < 16 else None
