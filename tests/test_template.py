@@ -90,3 +90,10 @@ def test_policies_name_one_action_and_one_resource():
                 assert isinstance(statement["Action"], str), name
                 assert "*" not in statement["Action"], name
                 assert statement["Resource"] != "*", name
+
+
+def test_variables_are_text():
+    """AWS makes text of a number; the local engine, and whoever reads the template, should not have to."""
+    for name, function in FUNCTIONS.items():
+        for variable, value in function["Environment"]["Variables"].items():
+            assert not isinstance(value, int), f"{name}: {variable}"
