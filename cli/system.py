@@ -1,7 +1,7 @@
 """What the owner of the server does: straight on the database, so there is no role in the API that could."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -20,6 +20,18 @@ from nightshift.settings import Settings
 OWNER = "postgres"
 
 
+def key_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Where a RevenueCat key comes from."""
+    for option in (
+        click.option(
+            "--revenuecat-project-id", metavar="ID", help="RevenueCat's id, where the key sees more than one."
+        ),
+        click.option("--revenuecat-key-stdin", is_flag=True, help="Read the RevenueCat key from standard input."),
+    ):
+        command = option(command)
+    return command
+
+
 @click.group()
 def system() -> None:
     """What the owner of the server does, on the database.
@@ -34,10 +46,7 @@ def system() -> None:
 @click.option("--team", "team_name", metavar="NAME", required=True, help="The new team.")
 @click.option("--admin-email", metavar="EMAIL", required=True, help="Who will own it; made if there is no such user.")
 @click.option("--project", "project_name", metavar="NAME", required=True, help="Its first project.")
-@click.option("--revenuecat-key-stdin", is_flag=True, help="Read the project's RevenueCat key from standard input.")
-@click.option(
-    "--revenuecat-project-id", metavar="ID", help="RevenueCat's id, where the key sees more than one project."
-)
+@key_options
 @click.pass_obj
 def setup(
     session: Session,
@@ -74,10 +83,7 @@ def setup(
 @system.command("revenuecat-key")
 @click.argument("team_slug", metavar="TEAM")
 @click.argument("project_slug", metavar="PROJECT")
-@click.option("--revenuecat-key-stdin", is_flag=True, help="Read the key from standard input.")
-@click.option(
-    "--revenuecat-project-id", metavar="ID", help="RevenueCat's id, where the key sees more than one project."
-)
+@key_options
 @click.pass_obj
 def revenuecat_key(
     session: Session,

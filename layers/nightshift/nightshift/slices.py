@@ -36,7 +36,6 @@ class Slice:
         self.id = str(row["id"])
         self.number: int = row["slice"]
         self.job_type = job_type
-        self.team_id = row["team_id"] and str(row["team_id"])
         self.project_id = row["project_id"] and str(row["project_id"])
         self.params: dict[str, Any] = row["params"]
         self.progress: dict[str, Any] | None = row["progress"]
