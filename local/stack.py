@@ -32,6 +32,7 @@ BUILD = CHECKOUT / ".local" / "build"
 DATABASE = "nightshift"
 OWNER = "postgres"
 TOKEN_DAYS = 30
+POSTGRES_PATIENCE_S = 15
 
 # Locally somebody may want to see a crash healed, so it is noticed within half a minute.
 PARAMETERS = {
@@ -85,6 +86,7 @@ class Stack:
     parameters: Mapping[str, str] = field(default_factory=dict)
     revenuecat_budget: int = 60_000
     say: Callable[[str], None] = lambda sentence: None
+    _postgres_missed_at: float | None = field(default=None, init=False, repr=False)
     _cleanup: ExitStack = field(default_factory=ExitStack, init=False, repr=False)
     _watched: dict[str, tuple[subprocess.Popen[bytes], Path]] = field(default_factory=dict, init=False, repr=False)
 
@@ -131,12 +133,21 @@ class Stack:
         self._cleanup.close()
 
     def check(self) -> None:
-        """Raises RuntimeError when one of its processes has ended by itself."""
+        """To be called every now and then. Postgres may be restarted under the stack: runs go on after that.
+
+        Starts it again when nobody else does. Raises RuntimeError when another of its processes has ended by itself.
+        """
         for name, (process, log) in self._watched.items():
             if process.poll() is not None:
                 raise RuntimeError(f"{name} has ended: {last_lines(log)} (all of it is in {log})")
-        if not self.postgres.is_running():
-            raise RuntimeError(f"Postgres has ended; its last words are in {self.postgres.data / 'server.log'}")
+        if self.postgres.is_running():
+            self._postgres_missed_at = None
+        elif self._postgres_missed_at is None:
+            self._postgres_missed_at = time.monotonic()
+            self.say(f"Postgres has ended. If nobody starts it within {POSTGRES_PATIENCE_S} seconds, this does.")
+        elif time.monotonic() - self._postgres_missed_at > POSTGRES_PATIENCE_S:
+            self.say("Starting Postgres again …")
+            self.postgres.start()
 
     def invoke(self, logical_id: str, event: Mapping[str, object]) -> Any:
         """The result of one of the template's functions, called like EventBridge would, but waited for."""
