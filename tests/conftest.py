@@ -107,6 +107,7 @@ def cloud(monkeypatch: pytest.MonkeyPatch, config: Settings) -> Iterator[Setting
     with mock_aws():
         settings = dataclasses.replace(
             config,
+            notify_queue_url=boto3.client("sqs").create_queue(QueueName="notify")["QueueUrl"],
             queue_url=boto3.client("sqs").create_queue(QueueName="runs")["QueueUrl"],
             jwt_secret_id=boto3.client("secretsmanager").create_secret(Name="jwt", SecretString=JWT_SECRET)["ARN"],
             integrations_key_id=boto3.client("kms").create_key()["KeyMetadata"]["KeyId"],

@@ -161,7 +161,8 @@ def get_timeline(run_id: str) -> dict[str, Any]:
 @app.post("/v1/jobs/<run_id>/cancel")
 def cancel(run_id: str) -> dict[str, Any]:
     who = _caller()
-    runs.cancel(_run(who, run_id, "jobs:write"), requested_by=who.triggered_by, db=database())
+    run = _run(who, run_id, "jobs:write")
+    runs.cancel(run, requested_by=who.triggered_by, db=database(), settings=settings())
     return {"cancelled": True}
 
 

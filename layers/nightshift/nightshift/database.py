@@ -9,6 +9,7 @@ import socket
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -92,6 +93,10 @@ class Database:
         with self._translated_errors():
             self.statements += 1
             return self._connected().run(script) or []
+
+    def sibling(self, *, user: str | None = None, **startup_params: str) -> "Database":
+        """Another connection to the same database, in the same role or as ``user``."""
+        return Database(replace(self._config, database_user=user or self._config.database_user), **startup_params)
 
     def begin(self) -> None:
         self.run_script("BEGIN")

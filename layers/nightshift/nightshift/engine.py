@@ -5,7 +5,7 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from nightshift import queue
+from nightshift import outbox, queue
 from nightshift.catalogue import CATALOGUE, JobType
 from nightshift.database import Database
 from nightshift.errors import DatabaseBusy, DatabaseGone, JobError, sentence
@@ -62,20 +62,26 @@ def work(
     name = row["job_type"]
     # One that this release does not know, after a rollback say, fails its run when its code is looked for.
     job_type = CATALOGUE.get(name) or JobType(name=name, label=name, description="", scope="project")
-    current = Slice(row, job_type=job_type, db=db, settings=settings, remaining_s=remaining_s)
+    # The role of the system jobs may do what no project's job ever may: a connection for this slice, and no longer.
+    own = db.sibling(user=settings.database_maintenance_user) if job_type.scope == "system" else db
+    current = Slice(row, job_type=job_type, db=own, settings=settings, remaining_s=remaining_s)
     try:
         following = _work_claimed(current)
     except SliceLost:
         logger.warning("Lost the slice to another owner", action="slice_lost")
         return
     except (DatabaseGone, DatabaseBusy) as exc:
-        db.close()
+        own.close()
         logger.warning(f"Abandoned the slice: {exc}", action="slice_abandoned")
         return
     finally:
-        db.rollback()  # nothing of a slice that is over may linger in the next invocation's transaction
+        current.close()
+        if own is not db:
+            own.close()
     if following:
         _send(following)
+    if current.has_ended_the_run:
+        outbox.dispatch([run_id], db=db, settings=settings)
 
 
 def _work_claimed(current: Slice) -> Message | None:

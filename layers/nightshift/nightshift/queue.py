@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from nightshift.aws import client
@@ -42,14 +42,19 @@ def send(message: Message) -> None:
 
 
 def send_all(messages: Iterable[Message]) -> int:
-    """Send in batches of ten; returns how many SQS refused (the sweep will come back to them)."""
-    refused, pending = 0, list(messages)
-    for start in range(0, len(pending), 10):
-        entries = [{"Id": str(i), **message.entry()} for i, message in enumerate(pending[start : start + 10])]
+    """Returns how many were refused; the sweep will come back to them."""
+    return send_batches(settings().queue_url, [message.entry() for message in messages])
+
+
+def send_batches(queue_url: str, entries: Sequence[Mapping[str, Any]]) -> int:
+    """Send in batches of ten; returns how many SQS refused. Raises nothing: one batch's trouble is not the others'."""
+    refused = 0
+    for start in range(0, len(entries), 10):
+        batch = [{"Id": str(i), **entry} for i, entry in enumerate(entries[start : start + 10])]
         try:
-            answer = client("sqs").send_message_batch(QueueUrl=settings().queue_url, Entries=entries)
+            answer = client("sqs").send_message_batch(QueueUrl=queue_url, Entries=batch)
             refused += len(answer.get("Failed", []))
-        except Exception as exc:  # one batch's trouble is not the others'
-            logger.warning(f"Could not send {len(entries)} messages: {sentence(exc)}", action="send_failed")
-            refused += len(entries)
+        except Exception as exc:
+            logger.warning(f"Could not send {len(batch)} messages: {sentence(exc)}", action="send_failed")
+            refused += len(batch)
     return refused

@@ -9,7 +9,7 @@ from typing import Any
 
 from pg8000.exceptions import DatabaseError
 
-from nightshift import queue
+from nightshift import outbox, queue
 from nightshift.catalogue import JobType
 from nightshift.database import Database, Row
 from nightshift.errors import Conflict, NotFound, Refused, Unprocessable
@@ -97,11 +97,14 @@ def list_page(*, limit: int, db: Database, **filters: Any) -> Page:
     return Page(page, cursor, has_more)
 
 
-def cancel(row: Row, *, requested_by: str, db: Database) -> None:
+def cancel(row: Row, *, requested_by: str, db: Database, settings: Settings) -> None:
     """End the run, or ask the worker that holds it to. Raises Refused when it is over."""
-    if db.one("cancel_run", run_id=row["id"], requested_by=requested_by) is None:
+    cancelled = db.one("cancel_run", run_id=row["id"], requested_by=requested_by)
+    if cancelled is None:
         now = db.one("get_run", run_id=row["id"])
         raise Refused(f'Cannot cancel a job with status "{now["status"] if now else "deleted"}"')
+    if cancelled["status"] == "cancelled":
+        outbox.dispatch([str(row["id"])], db=db, settings=settings)
     logger.info("Cancel accepted", action="cancel_accepted", run_id=str(row["id"]))
 
 

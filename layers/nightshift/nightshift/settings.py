@@ -15,12 +15,26 @@ class Settings:
     database_port: int = 5432
     database_name: str = "nightshift"
     database_user: str = "nightshift_app"
+    # The role of the system jobs, which owns the event tables.
+    database_maintenance_user: str = "nightshift_maintenance"
     database_password: str = ""
     # The root certificates that sign the server's: required on AWS. Empty only where the address is this machine.
     database_ca_file: str = ""
     # How long one answer of the database may take (seconds): less than the function has.
     database_timeout_s: float = 30
     queue_url: str = ""
+    notify_queue_url: str = ""
+    # The sender, an identity that SES has verified. Empty: no mail can be sent, and the outbox says so.
+    mail_from: str = ""
+    # Who hears of system runs and missed schedules; empty: nobody. "all" or "failures".
+    system_jobs_alert_email: str = ""
+    system_jobs_alerts: str = "all"
+    # Where a mail's link leads; empty: no link.
+    dashboard_url: str = ""
+    # 0: no limit.
+    max_database_size_gb: float = 0
+    # How long ended runs, their slices and mails, and the slots of schedules are kept.
+    retention_days: float = 90
     jwt_secret_id: str = ""
     jwks_url: str = ""
     # What a token from the JWKS's owner must name, where it issues tokens for others too. Empty: not asked.

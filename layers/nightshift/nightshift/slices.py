@@ -15,6 +15,9 @@ from nightshift.settings import Settings
 # Kept back from what a job may spend: its last step still has to be committed.
 COMMIT_RESERVE_S = 5
 
+# How long DDL waits for a lock (milliseconds): whoever comes after it in the lock's queue waits as long.
+LOCK_PATIENCE_MS = 50
+
 # A page of 200 runs has to fit into the six megabytes that Lambda may answer.
 MAX_RESULT_BYTES = 16_384
 
@@ -45,6 +48,8 @@ class Slice:
         self._settings = settings
         self._remaining_s = remaining_s
         self._gone: DatabaseGone | None = None
+        self._alone: Database | None = None
+        self.has_ended_the_run = False
         self._budget_ends_at_s = max(remaining_s() - settings.slice_budget_s, settings.slice_reserve_s)
 
     @property
@@ -68,6 +73,11 @@ class Slice:
             if not self._db.in_transaction:
                 self._db.begin()
             return self._db.query(query, **params)
+
+    def run_alone(self, statement: str) -> None:
+        if self._alone is None:
+            self._alone = self._db.sibling(lock_timeout=f"{LOCK_PATIENCE_MS}ms")
+        self._alone.run_script(statement)
 
     def save(self, step: Progress) -> None:
         """Commit the step with its cursor and progress.
@@ -120,18 +130,27 @@ class Slice:
         if size > MAX_RESULT_BYTES:
             raise JobError(f"The result has {size:,} bytes; a result may have {MAX_RESULT_BYTES:,}")
         self._unless_cancelled("end_run", status="completed", result=result or {}, error=None)
+        self.has_ended_the_run = True
 
     def fail(self, error: str) -> None:
         """Raises CancelRequested or SliceLost."""
         self._unless_cancelled("end_run", status="failed", result=None, error=error)
+        self.has_ended_the_run = True
 
     def cancel(self) -> None:
         """Raises SliceLost."""
         self._fenced("end_run", status="cancelled", result=None, error=None)
+        self.has_ended_the_run = True
 
     def rollback(self) -> None:
         """Forget what the job wrote since its last yield."""
         self._db.rollback()
+
+    def close(self) -> None:
+        """Nothing of a slice that is over may linger in the next invocation's transaction."""
+        self._db.rollback()
+        if self._alone is not None:
+            self._alone.close()
 
     def _unless_cancelled(self, query: str, **params: Any) -> Row:
         # Both refuse a row with a cancel request. Whether it was that or a lost fence, the ending as cancelled tells:

@@ -1,0 +1,49 @@
+-- Mails to be sent: written in the transaction that ends a run, so that an ending without its mails cannot exist.
+
+CREATE TABLE job_outbox (
+    id             uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    run_id         uuid REFERENCES job_runs,      -- null: an alert, which says what it has to say in content
+    recipient      text,                          -- null: the owner of the server, whose address is a setting
+    content        jsonb,                         -- {"subject": …, "lines": [ … ]}
+    status         text NOT NULL DEFAULT 'unsent' CHECK (status IN ('unsent', 'sent', 'failed', 'unwanted')),
+    send_at        timestamptz                    -- when the sweep sends its message to the notify function (again)
+                   DEFAULT clock_timestamp() + interval '1 minute',
+    attempts       integer NOT NULL DEFAULT 0,    -- how often the notify function has claimed it
+    claimed_until  timestamptz,                   -- by then that function has ended, one way or another
+    error          text,                          -- why the last attempt did not succeed
+    message_id     text,                          -- SES's
+    created_at     timestamptz(3) NOT NULL DEFAULT clock_timestamp(),
+    ended_at       timestamptz(3),                -- sent, given up, or found to be unwanted
+    CONSTRAINT is_about_something CHECK (num_nonnulls(run_id, content) = 1),
+    CONSTRAINT unsent_is_sent_some_time CHECK ((send_at IS NOT NULL) = (status = 'unsent')),
+    CONSTRAINT ended_has_a_time CHECK ((ended_at IS NULL) = (status = 'unsent')),
+    CONSTRAINT failed_has_an_error CHECK (status <> 'failed' OR error IS NOT NULL)
+);
+-- One mail per run and recipient.
+CREATE UNIQUE INDEX job_outbox_once ON job_outbox (run_id, recipient) NULLS NOT DISTINCT WHERE run_id IS NOT NULL;
+CREATE INDEX job_outbox_unsent ON job_outbox (send_at) WHERE send_at IS NOT NULL;
+CREATE INDEX job_outbox_ended ON job_outbox (ended_at) WHERE ended_at IS NOT NULL;
+
+-- Whoever ends a run, in whatever statement: the worker, the sweep, a cancel, a person with psql.
+-- A run's mail goes to the person who asked for it, if that person is still in the team; a system run's to the owner.
+CREATE FUNCTION announce_ending() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    asked_by text[] := string_to_array(NEW.triggered_by, ':');      -- manual:user:<id>, manual:api_key:<id>
+BEGIN
+    IF NEW.project_id IS NULL THEN
+        INSERT INTO job_outbox (run_id) SELECT NEW.id WHERE NEW.status IN ('completed', 'failed');
+    ELSIF NEW.notify AND asked_by[1] = 'manual' AND pg_input_is_valid(asked_by[3], 'uuid') THEN
+        INSERT INTO job_outbox (run_id, recipient)
+        SELECT NEW.id, person.email
+        FROM users person JOIN team_members member ON member.user_id = person.id AND member.team_id = NEW.team_id
+        WHERE person.deleted_at IS NULL
+          AND person.id = CASE asked_by[2]
+              WHEN 'user' THEN CAST(asked_by[3] AS uuid)
+              WHEN 'api_key' THEN (SELECT created_by FROM api_keys WHERE id = CAST(asked_by[3] AS uuid)) END;
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER announce_ending AFTER UPDATE OF status ON job_runs FOR EACH ROW
+    WHEN (OLD.completed_at IS NULL AND NEW.completed_at IS NOT NULL) EXECUTE FUNCTION announce_ending();
+
+GRANT SELECT, INSERT, UPDATE, DELETE ON job_outbox TO nightshift_app;

@@ -1,0 +1,67 @@
+-- The role of the system jobs. It does what nightshift_app does, deletes what has been soft-deleted, and owns the event
+-- tables: only an owner may attach and detach partitions.
+DO $$ BEGIN
+    CREATE ROLE nightshift_maintenance LOGIN;
+EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL;   -- another database of this server has it already
+END $$;
+DO $$ BEGIN
+    GRANT rds_iam TO nightshift_maintenance;
+EXCEPTION WHEN undefined_object THEN NULL;
+END $$;
+
+GRANT nightshift_app TO nightshift_maintenance;
+ALTER ROLE nightshift_maintenance SET statement_timeout = '30s';
+ALTER ROLE nightshift_maintenance SET lock_timeout = '5s';
+ALTER ROLE nightshift_maintenance SET idle_in_transaction_session_timeout = '10s';
+ALTER ROLE nightshift_maintenance SET timezone = 'UTC';
+ALTER ROLE nightshift_maintenance SET plan_cache_mode = 'force_custom_plan';
+
+-- Whoever owned them keeps every right by being a member of the new owner.
+DO $$
+DECLARE
+    found record;
+BEGIN
+    EXECUTE format('GRANT nightshift_maintenance TO %I', current_user);
+    EXECUTE format('GRANT CREATE ON SCHEMA %I TO nightshift_maintenance', current_schema);
+    FOR found IN
+        SELECT class.oid::regclass AS name, class.relowner::regrole AS owner
+        FROM pg_class class
+        WHERE class.oid IN (SELECT partition.relid
+                            FROM (VALUES ('events'), ('metric_events'), ('funnel_events')) AS parent (name),
+                                 LATERAL pg_partition_tree(to_regclass(parent.name)) AS partition)
+          AND class.relowner <> 'nightshift_maintenance'::regrole
+    LOOP
+        EXECUTE format('GRANT nightshift_maintenance TO %s', found.owner);
+        EXECUTE format('ALTER TABLE %s OWNER TO nightshift_maintenance', found.name);
+    END LOOP;
+END $$;
+
+GRANT DELETE ON teams, team_members, projects, apps, api_keys, project_integrations, app_users TO nightshift_maintenance;
+
+-- Events that were deleted for good: how many of which project, from where, and why.
+CREATE TABLE event_deletions (
+    id          uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    run_id      uuid NOT NULL,                    -- not a foreign key: this outlives the run
+    project_id  uuid NOT NULL,                    -- nor this: the project is gone
+    event_table text NOT NULL,
+    reason      text NOT NULL,
+    cutoff      timestamptz NOT NULL,             -- what was soft-deleted before this was due
+    deleted     bigint NOT NULL CHECK (deleted > 0),
+    created_at  timestamptz(3) NOT NULL DEFAULT clock_timestamp(),
+    updated_at  timestamptz(3) NOT NULL DEFAULT clock_timestamp(),
+    UNIQUE (run_id, project_id, event_table, reason)
+);
+CREATE INDEX event_deletions_project ON event_deletions (project_id, created_at);
+GRANT SELECT, INSERT, UPDATE ON event_deletions TO nightshift_maintenance;
+
+-- Definitions are the platform's, and not every platform has them.
+DO $$
+DECLARE
+    definitions regclass;
+BEGIN
+    FOREACH definitions IN ARRAY ARRAY[to_regclass('metric_definitions'), to_regclass('funnel_definitions')] LOOP
+        IF definitions IS NOT NULL THEN
+            EXECUTE format('GRANT SELECT, DELETE ON %s TO nightshift_maintenance', definitions);
+        END IF;
+    END LOOP;
+END $$;
