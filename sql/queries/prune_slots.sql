@@ -1,0 +1,6 @@
+DELETE FROM job_schedule_slots WHERE (job_type, slot) IN (
+    SELECT job_type, slot FROM job_schedule_slots
+    WHERE decided_at <= statement_timestamp() - make_interval(secs => CAST(:retention_s AS float8))
+    ORDER BY decided_at LIMIT CAST(:batch AS integer)
+    FOR UPDATE SKIP LOCKED)
+RETURNING slot;
