@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 
 from nightshift import outbox, queue, schedules
 from nightshift.database import Database, Row
@@ -40,9 +41,9 @@ def sweep(*, now: datetime, db: Database, settings: Settings, remaining_s: Calla
         work.in_batches(settings.sweep_batch, work.send_mails)
     if found["overdue"]:
         work.counts.update(schedules.account_for_missed(now=now, db=db, settings=settings))
-    for table in ("runs", "alerts", "slots"):
-        if found[f"old_{table}"]:
-            work.in_batches(PRUNE_BATCH, lambda query=f"prune_{table}": work.prune(query))
+    for flag, query in (("old_runs", "prune_runs"), ("old_alerts", "prune_alerts"), ("old_slots", "prune_slots")):
+        if found[flag]:
+            work.in_batches(PRUNE_BATCH, partial(work.prune, query))
     if work.counts.total():
         logger.info("Swept", action="swept", **work.counts)
     return {name: work.counts[name] for name in COUNTS}
