@@ -78,7 +78,8 @@ def _note(note: str) -> Html:
 
 
 def _row(markup: str, cells: list[str], sides: list[Html]) -> Html:
-    filled = (fill(markup, side=side, text=text) for side, text in zip(sides, cells, strict=True))
+    gaps = [Html("0"), *[Html("12px")] * (len(cells) - 1)]
+    filled = (fill(markup, text=text, side=side, gap=gap) for text, side, gap in zip(cells, sides, gaps, strict=True))
     return fill("<tr>{cells}</tr>", cells=_joined(filled))
 
 
@@ -177,10 +178,10 @@ border-top:1px solid #e6e9ee;font-size:14px;line-height:20px;color:#667080">{lab
 color:#14181f;overflow-wrap:anywhere;font-variant-numeric:tabular-nums">{value}</td></tr>
 """
 
-HEAD = """<th class="soft line" align="{side}" style="padding:7px 12px 7px 0;border-top:1px solid #e6e9ee;\
+HEAD = """<th class="soft line" align="{side}" style="padding:7px 0 7px {gap};border-top:1px solid #e6e9ee;\
 font-size:13px;line-height:18px;font-weight:500;color:#667080;text-align:{side}">{text}</th>"""
 
-CELL = """<td class="text line" align="{side}" valign="top" style="padding:7px 12px 7px 0;border-top:1px solid #e6e9ee;\
+CELL = """<td class="text line" align="{side}" valign="top" style="padding:7px 0 7px {gap};border-top:1px solid #e6e9ee;\
 font-size:14px;line-height:20px;color:#14181f;text-align:{side};overflow-wrap:anywhere;\
 font-variant-numeric:tabular-nums">{text}</td>"""
 
