@@ -181,8 +181,8 @@ color:#14181f;overflow-wrap:anywhere;font-variant-numeric:tabular-nums">{value}<
 HEAD = """<th class="soft line" align="{side}" style="padding:7px 0 7px {gap};border-top:1px solid #e6e9ee;\
 font-size:13px;line-height:18px;font-weight:500;color:#667080;text-align:{side}">{text}</th>"""
 
-CELL = """<td class="text line" align="{side}" valign="top" style="padding:7px 0 7px {gap};border-top:1px solid #e6e9ee;\
-font-size:14px;line-height:20px;color:#14181f;text-align:{side};overflow-wrap:anywhere;\
+CELL = """<td class="text line" align="{side}" valign="top" style="padding:7px 0 7px {gap};\
+border-top:1px solid #e6e9ee;font-size:14px;line-height:20px;color:#14181f;text-align:{side};overflow-wrap:anywhere;\
 font-variant-numeric:tabular-nums">{text}</td>"""
 
 NOTE = """<p class="soft" style="margin:6px 0 0;font-size:13px;line-height:18px;color:#667080">{text}</p>

@@ -1,0 +1,70 @@
+"""SES v2's SendEmail over HTTP, as botocore sees it: takes mails, or answers with SES's errors."""
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+
+class Ses:
+    """``mails`` are the requests it took. While ``refusal`` is set (status, code, message), it takes none."""
+
+    def __init__(self) -> None:
+        self.mails: list[dict[str, Any]] = []
+        self.refusal: tuple[int, str, str] | None = None
+        self.url = ""
+        self.has_one = threading.Event()
+        self.may_answer = threading.Event()
+        self.may_answer.set()
+
+    def answer(self, path: str, request: dict[str, Any]) -> tuple[int, str, dict[str, str]]:
+        assert path == "/v2/email/outbound-emails"
+        if self.refusal:
+            status, code, message = self.refusal
+            return status, code, {"message": message}
+        self.mails.append(request)
+        message_id = f"message-{len(self.mails)}"
+        self.has_one.set()
+        assert self.may_answer.wait(10)
+        return 200, "", {"MessageId": message_id}
+
+    @property
+    def recipients(self) -> list[str]:
+        return [address for mail in self.mails for address in mail["Destination"]["ToAddresses"]]
+
+    @property
+    def subjects(self) -> list[str]:
+        return [mail["Content"]["Simple"]["Subject"]["Data"] for mail in self.mails]
+
+
+@contextmanager
+def serve() -> Iterator[Ses]:
+    ses = Ses()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            status, code, content = ses.answer(self.path, request)
+            body = json.dumps(content).encode()
+            self.send_response(status)
+            if code:  # where the protocol rest-json has an error's name
+                self.send_header("x-amzn-ErrorType", code)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    ses.url = f"http://127.0.0.1:{server.server_port}"
+    try:
+        yield ses
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
