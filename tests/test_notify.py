@@ -393,7 +393,7 @@ class TestSesInTrouble:
 
 
 def test_a_cold_start_pays_for_nothing_it_does_not_need():
-    heavy = "boto3 botocore pydantic croniter jwt jinja2".split()
+    heavy = ["boto3", "botocore.session", "pydantic", "croniter", "jwt"]
     code = f"import app, sys; print([name for name in {heavy} if name in sys.modules])"
     paths = [Path(folder).absolute() for folder in ("functions/notify", "layers/nightshift")]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, paths))}
