@@ -9,26 +9,34 @@ from typing import Any
 
 
 class Ses:
-    """``mails`` are the requests it took. While ``refusal`` is set (status, code, message), it takes none."""
+    """``mails`` are the requests it took. While ``refusal`` is set (status, code, message), it takes none.
+
+    ``asked`` counts all requests.
+    """
 
     def __init__(self) -> None:
         self.mails: list[dict[str, Any]] = []
+        self.asked = 0
         self.refusal: tuple[int, str, str] | None = None
         self.url = ""
-        self.has_one = threading.Event()
-        self.may_answer = threading.Event()
-        self.may_answer.set()
+        self.held: dict[int, threading.Event] = {}
 
     def answer(self, path: str, request: dict[str, Any]) -> tuple[int, str, dict[str, str]]:
+        self.asked += 1
         assert path == "/v2/email/outbound-emails"
         if self.refusal:
             status, code, message = self.refusal
             return status, code, {"message": message}
         self.mails.append(request)
-        message_id = f"message-{len(self.mails)}"
-        self.has_one.set()
-        assert self.may_answer.wait(10)
-        return 200, "", {"MessageId": message_id}
+        number = len(self.mails)
+        if number in self.held:
+            assert self.held[number].wait(10)
+        return 200, "", {"MessageId": f"message-{number}"}
+
+    def hold(self, number: int) -> threading.Event:
+        """The answer to this mail (1 is the first) waits until the event is set."""
+        self.held[number] = threading.Event()
+        return self.held[number]
 
     @property
     def recipients(self) -> list[str]:
