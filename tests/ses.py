@@ -11,12 +11,13 @@ from typing import Any
 class Ses:
     """``mails`` are the requests it took. While ``refusal`` is set (status, code, message), it takes none.
 
-    ``asked`` counts all requests.
+    ``asked`` counts all requests. While ``hangs_up`` is set, it takes mails and cuts the connection without an answer.
     """
 
     def __init__(self) -> None:
         self.mails: list[dict[str, Any]] = []
         self.asked = 0
+        self.hangs_up = False
         self.refusal: tuple[int, str, str] | None = None
         self.url = ""
         self.held: dict[int, threading.Event] = {}
@@ -55,6 +56,8 @@ def serve() -> Iterator[Ses]:
         def do_POST(self) -> None:
             request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             status, code, content = ses.answer(self.path, request)
+            if ses.hangs_up:
+                return
             body = json.dumps(content).encode()
             self.send_response(status)
             if code:  # where the protocol rest-json has an error's name

@@ -343,6 +343,18 @@ class TestSesInTrouble:
         assert row.status == "unsent"
         assert row.error.startswith("EndpointConnectionError")
 
+    def test_a_mail_whose_answer_was_lost_is_sent_again_later(self, owner, ses):
+        outbox_id, ses.hangs_up = alert(owner), True
+        for _ in range(2):
+            notified(outbox_id)
+        row = mail(owner, outbox_id)
+        assert (row.status, len(ses.mails)) == ("unsent", 1)
+        assert row.error.startswith("ConnectionClosedError")
+        ses.hangs_up = False
+        age(owner, outbox_id, waits_s(owner, outbox_id))
+        notified(outbox_id)
+        assert (mail(owner, outbox_id).status, len(ses.mails)) == ("sent", 2)
+
     def test_after_a_day_the_mail_is_given_up(self, owner, ses):
         outbox_id, ses.refusal = alert(owner), (429, "TooManyRequestsException", "Slow down")
         passed_s = 0

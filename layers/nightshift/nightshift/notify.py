@@ -131,7 +131,9 @@ def _utf8(text: str) -> dict[str, str]:
 
 def _what_ses_says(exc: Exception) -> tuple[str, str]:
     """The error's code and a sentence. botocore's own text names the operation, which helps nobody."""
-    said: dict[str, Any] = getattr(exc, "response", {}).get("Error", {})
+    # Lost connections have a response, too: None.
+    response: dict[str, Any] = getattr(exc, "response", None) or {}
+    said = response.get("Error", {})
     if "Code" not in said:
         return type(exc).__name__, sentence(exc)
     return said["Code"], f"{said['Code']}: {said.get('Message') or 'SES does not say why'}"
