@@ -60,7 +60,8 @@ def show_a_sync(here: dict[str, Any], *, stack: Stack, console: Console) -> None
         "RevenueCat itself allows 480, which would take about six minutes)"
     )
     path = f"/v1/teams/{here['team_id']}/jobs/trigger"
-    status, body = call(here, "POST", path, {"job_type": "revenuecat_sync", "project_id": here["project_id"]})
+    wish = {"job_type": "revenuecat_sync", "project_id": here["project_id"], "notify": True}
+    status, body = call(here, "POST", path, wish)
     nudge = None
     if status == 409:
         run_id = body["existing_run_id"]
@@ -126,6 +127,7 @@ def welcome(here: dict[str, Any], *, folder: Path) -> str:
 [bold]Nightshift is up.[/bold] Ctrl-C stops it.
   API         {here["api_url"]}
   RevenueCat  {here["revenuecat_url"]} (a sandbox)
+  Mailbox     {here["mailbox_page_url"]} (what SES would have sent; the sync's mail is there)
   Keys        {folder}/stack.json
   Logs        {folder}/engine.log
 

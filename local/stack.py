@@ -18,7 +18,7 @@ from typing import Any
 import jwt
 import pg8000.native
 
-from local import processes, seed
+from local import mailbox, processes, seed
 from local.aws import Engine, last_lines
 from local.deploy import api_url, deploy, function_name
 from local.files import write_private
@@ -32,6 +32,7 @@ BUILD = CHECKOUT / ".local" / "build"
 DATABASE = "nightshift"
 OWNER = "postgres"
 TOKEN_DAYS = 30
+MAIL_DOMAIN = seed.ADMIN_EMAIL.partition("@")[2]
 POSTGRES_PATIENCE_S = 15
 
 # Locally somebody may want to see a crash healed, so it is noticed within half a minute.
@@ -44,6 +45,8 @@ PARAMETERS = {
     "SliceReserve": "8",
     "LeaseMargin": "5",
     "ResendDelay": "30",
+    "MailFrom": f"nightshift@{MAIL_DOMAIN}",
+    "SystemJobsAlertEmail": seed.ADMIN_EMAIL,
 }
 
 
@@ -58,6 +61,7 @@ class Ports:
     aws: int = 4566
     postgres: int = 5466
     revenuecat: int = 4567
+    mailbox: int = 4568
 
     @classmethod
     def from_environment(cls) -> "Ports":
@@ -99,6 +103,10 @@ class Stack:
     def file(self) -> Path:
         return self.folder / "stack.json"
 
+    @property
+    def _mails_url(self) -> str:
+        return f"{self.engine.url}/_ministack/ses/messages"
+
     def start(self) -> dict[str, Any]:
         """Returns what is then in stack.json. Whatever happens, ``stop`` has to follow.
 
@@ -121,6 +129,9 @@ class Stack:
         self._cleanup.callback(shutil.rmtree, self.folder / "tmp", ignore_errors=True)
         self._cleanup.callback(self.engine.stop)
         self.engine.start()
+        self._cleanup.enter_context(mailbox.serve(self._mails_url, port=self.ports.mailbox))
+        # As on AWS, SES refuses a sender whose identity it has not verified; this engine takes our word for it.
+        self.engine.client("sesv2").create_email_identity(EmailIdentity=MAIL_DOMAIN)
         outputs = self._deploy(revenuecat_url)
         self.say("Adding the demo team …")
         content = self._describe(revenuecat_url, outputs, self._seed(outputs))
@@ -262,7 +273,8 @@ class Stack:
             "api_url": api_url(self.engine),
             "dashboard_url": api_url(self.engine),
             "database_url": self.postgres.url(DATABASE),
-            "mailbox_url": f"{self.engine.url}/_ministack/ses/messages",
+            "mailbox_url": self._mails_url,
+            "mailbox_page_url": f"http://127.0.0.1:{self.ports.mailbox}",
             "revenuecat_url": revenuecat_url,
             "aws_endpoint_url": self.engine.url,
             "integrations_key_id": outputs["IntegrationsKeyId"],

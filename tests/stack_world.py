@@ -33,11 +33,11 @@ def until(condition: Callable[[], Any], *, patience_s: float = PATIENCE_S) -> An
 
 
 def free_ports() -> Ports:
-    return Ports(aws=free_port(), postgres=free_port(), revenuecat=free_port())
+    return Ports(aws=free_port(), postgres=free_port(), revenuecat=free_port(), mailbox=free_port())
 
 
-def triggered(here: dict[str, Any]) -> dict[str, Any]:
-    body = {"job_type": "revenuecat_sync", "project_id": here["project_id"]}
+def triggered(here: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    body = {"job_type": "revenuecat_sync", "project_id": here["project_id"]} | fields
     status, answer = call(here, "POST", f"/v1/teams/{here['team_id']}/jobs/trigger", body)
     assert status == 201, answer
     return answer["job_run"]

@@ -138,8 +138,8 @@ SLOW = """
 import sys, time
 from pathlib import Path
 from local.stack import Ports, Stack, running
-aws, postgres, revenuecat = map(int, sys.argv[2:])
-ports = Ports(aws=aws, postgres=postgres, revenuecat=revenuecat)
+aws, postgres, revenuecat, mailbox = map(int, sys.argv[2:])
+ports = Ports(aws=aws, postgres=postgres, revenuecat=revenuecat, mailbox=mailbox)
 with running(Stack(Path(sys.argv[1]), ports=ports, revenuecat_budget=480)):
     print("up", flush=True)
     time.sleep(3600)

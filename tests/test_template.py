@@ -11,6 +11,7 @@ from nightshift.catalogue import CATALOGUE
 from nightshift.cron import from_five_fields
 from nightshift.database import CONNECT_TIMEOUT_S
 from nightshift.migrations import STATEMENT_TIMEOUT_S
+from nightshift.notify import RETRY_DELAY_S
 from nightshift.schedules import GRACE
 from nightshift.settings import Settings
 
@@ -53,6 +54,27 @@ def test_a_slice_at_work_is_not_delivered_again():
     assert FUNCTIONS["WorkerFunction"]["Events"]["Slices"]["Properties"]["BatchSize"] == 1
 
 
+def test_a_mail_on_its_way_is_not_attempted_again():
+    queue, function = TEMPLATE["Resources"]["NotifyQueue"]["Properties"], FUNCTIONS["NotifyFunction"]
+    assert queue["VisibilityTimeout"] >= 6 * function["Timeout"]
+    assert queue["RedrivePolicy"]["maxReceiveCount"] >= 5
+    assert function["Events"]["Mails"]["Properties"]["BatchSize"] == 1
+    # A claim is over when the sweep comes back.
+    assert function["Timeout"] + Settings(database_host="").lease_margin_s < RETRY_DELAY_S
+
+
+def test_whoever_ends_runs_can_send_their_mails():
+    for name in ("ApiFunction", "WorkerFunction", "SweepFunction"):
+        assert FUNCTIONS[name]["Environment"]["Variables"]["NOTIFY_QUEUE_URL"] == {"Ref": "NotifyQueue"}
+        resources = [statement["Resource"] for statement in FUNCTIONS[name]["Policies"][0]["Statement"]]
+        assert {"Fn::GetAtt": ["NotifyQueue", "Arn"]} in resources
+
+
+def test_mails_come_from_one_address():
+    [statement] = FUNCTIONS["NotifyFunction"]["Policies"][0]["Statement"]
+    assert statement["Condition"] == {"StringEquals": {"ses:FromAddress": {"Ref": "MailFrom"}}}
+
+
 def test_the_times_of_a_slice_fit_into_each_other():
     assert default("SliceBudget") + default("SliceReserve") <= default("WorkerTimeout")
     assert default("LeaseMargin") > 0
@@ -61,7 +83,7 @@ def test_the_times_of_a_slice_fit_into_each_other():
     assert FUNCTIONS["ApiFunction"]["Timeout"] < 30
 
 
-@pytest.mark.parametrize("function", ["ApiFunction", "SweepFunction", "MigrateFunction"])
+@pytest.mark.parametrize("function", ["ApiFunction", "NotifyFunction", "SweepFunction", "MigrateFunction"])
 def test_a_silent_database_is_given_up_before_lambda_gives_up(function):
     properties = FUNCTIONS[function]
     silent_s = float(properties["Environment"]["Variables"]["DATABASE_TIMEOUT_S"])

@@ -1,0 +1,151 @@
+"""A message names a row of the outbox; its mail goes to SES once, or the row says why not."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from email.utils import formataddr
+from typing import Any
+
+from nightshift.aws import client
+from nightshift.database import Database, Row
+from nightshift.errors import sentence
+from nightshift.log import logger
+from nightshift.mail import Mail, mail_of
+from nightshift.settings import Settings
+
+# After a failed attempt the sweep comes back in a minute, then each time twice as much later, up to an hour: the 30th
+# claim comes a little more than a day after the first, and gives up.
+RETRY_DELAY_S = 60
+RETRY_CEILING_S = 3600
+MAX_ATTEMPTS = 29
+
+# SES would say the same again. Everything else may pass: TooManyRequestsException (the rate), LimitExceededException
+# (the day's quota), SendingPausedException, a right that IAM has not spread yet, SES's own trouble or the network's.
+# https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_SendEmail.html#API_SendEmail_Errors
+# https://docs.aws.amazon.com/ses/latest/dg/troubleshoot-error-messages.html ("Email address is not verified" is a
+# MessageRejected, for the sender and, in the sandbox, for the recipient)
+REFUSED_FOR_GOOD = {
+    "AccountSuspendedException",
+    "BadRequestException",
+    "MailFromDomainNotVerifiedException",
+    "MessageRejected",
+    "NotFoundException",
+    "ParamValidationError",  # botocore's own, before anything is sent
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """``status`` as in job_outbox; "unsent" is tried again."""
+
+    status: str
+    error: str | None = None
+    message_id: str | None = None
+    reason: str | None = None
+    """The error without its text, which may hold an address: for the log."""
+
+
+def deliver(outbox_id: str, *, db: Database, settings: Settings, remaining_s: Callable[[], float]) -> None:
+    """Send the mail of this outbox row, if it is still to be sent and nobody else is at it.
+
+    One mail per row however often its message comes, with one exception: SES knows no client token, so when its answer
+    is lost (a timeout after the request, the function's death, a database that is gone before the answer is stored) the
+    mail is sent again later.
+    SES's troubles end in the row, never in an exception. Raises DatabaseGone and DatabaseBusy: the queue delivers the
+    message again, and if that finds the row claimed, the sweep sends another.
+    """
+    row = db.one(
+        "claim_mail",
+        again_if_gone=True,
+        outbox_id=outbox_id,
+        claim_s=remaining_s() + settings.lease_margin_s,
+        retry_delay_s=RETRY_DELAY_S,
+        retry_ceiling_s=RETRY_CEILING_S,
+    )
+    if row is None:
+        logger.info("Dropped a message whose mail is not to be sent", action="mail_dropped", outbox_id=outbox_id)
+        return
+    logger.append_keys(outbox_id=outbox_id, run_id=row["run_id"] and str(row["run_id"]), attempt=row["attempts"])
+    outcome = _attempt(row, settings)
+    db.query(
+        "end_mail_attempt",
+        again_if_gone=True,
+        outbox_id=outbox_id,
+        attempt=row["attempts"],
+        status=outcome.status,
+        error=outcome.error,
+        message_id=outcome.message_id,
+    )
+    _log(outcome)
+
+
+def _attempt(row: Row, settings: Settings) -> Outcome:
+    recipient = row["recipient"] or settings.system_jobs_alert_email
+    if row["recipient"] is None and not _owner_wants(row, settings):
+        return Outcome(status="unwanted")
+    if not settings.mail_from:
+        return Outcome(
+            status="failed",
+            error="There is no sender: set the stack's parameter MailFrom to an address that SES has verified",
+            reason="MailFrom is empty",
+        )
+    if row["attempts"] > MAX_ATTEMPTS:
+        last = row["last_error"] or "the notify function died each time"
+        return Outcome(status="failed", error=f"Gave up after {MAX_ATTEMPTS} attempts: {last}", reason="gave up")
+    try:
+        mail = mail_of(row, dashboard_url=settings.dashboard_url)
+        return Outcome(status="sent", message_id=_send(mail, sender=settings.mail_from, recipient=recipient))
+    except Exception as exc:
+        code, error = _what_ses_says(exc)
+        return Outcome(status="failed" if code in REFUSED_FOR_GOOD else "unsent", error=error, reason=code)
+
+
+def _owner_wants(row: Row, settings: Settings) -> bool:
+    """Alerts and failures always, where there is an address; other runs unless only failures are asked for."""
+    if not settings.system_jobs_alert_email:
+        return False
+    if row["content"] or row["status"] == "failed" or settings.system_jobs_alerts != "failures":
+        return True
+    return bool((row["result"] or {}).get("warning"))
+
+
+def _send(mail: Mail, *, sender: str, recipient: str) -> str:
+    """Returns SES's message id. Raises botocore's errors."""
+    answer: dict[str, str] = client("sesv2", attempts=1).send_email(
+        FromEmailAddress=formataddr(("Nightshift", sender)),
+        Destination={"ToAddresses": [recipient]},
+        Content={
+            "Simple": {
+                "Subject": _utf8(mail.subject),
+                "Body": {"Text": _utf8(mail.text), "Html": _utf8(mail.html)},
+                # RFC 3834: nobody's holiday reply comes back to the sender.
+                "Headers": [{"Name": "Auto-Submitted", "Value": "auto-generated"}],
+            }
+        },
+    )
+    return answer["MessageId"]
+
+
+def _utf8(text: str) -> dict[str, str]:
+    return {"Data": text, "Charset": "UTF-8"}
+
+
+def _what_ses_says(exc: Exception) -> tuple[str, str]:
+    """The error's code and a sentence. botocore's own text names the operation, which helps nobody."""
+    # Lost connections have a response, too: None.
+    response: dict[str, Any] = getattr(exc, "response", None) or {}
+    said = response.get("Error", {})
+    if "Code" not in said:
+        return type(exc).__name__, sentence(exc)
+    return said["Code"], f"{said['Code']}: {said.get('Message') or 'SES does not say why'}"
+
+
+def _log(outcome: Outcome) -> None:
+    match outcome.status:
+        case "sent":
+            logger.info("Mail sent", action="mail_sent", message_id=outcome.message_id)
+        case "unwanted":
+            logger.info("Nobody wants this mail", action="mail_unwanted")
+        case "failed":
+            logger.error(f"Mail failed: {outcome.reason}", action="mail_failed")
+        case _:
+            logger.warning(f"Mail is tried again later: {outcome.reason}", action="mail_retried")

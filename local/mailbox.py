@@ -1,0 +1,100 @@
+"""The mails that SES has taken, as pages: the engine keeps them as JSON, which nobody enjoys reading."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from html import escape
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import urllib3
+
+# A mail runs no scripts and fetches nothing, whatever is in it.
+POLICY = "default-src 'none'; style-src 'unsafe-inline'"
+
+LIST = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><meta http-equiv="refresh" content="3">
+<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark">
+<title>Mailbox</title>
+<style>
+body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 760px; margin: 40px auto; padding: 0 16px }}
+li {{ list-style: none; padding: 10px 0; border-top: 1px solid #8884 }}
+ul {{ padding: 0 }} a {{ color: inherit; font-weight: 600 }} small {{ display: block; opacity: .7 }}
+</style>
+<h1>Mailbox</h1>
+<ul>{rows}</ul>
+</html>"""
+
+ROW = """<li><a href="/{id}">{subject}</a>
+<small>to {to} · {at:%H:%M:%S} · <a href="/{id}.txt">as text</a></small></li>"""
+
+EMPTY = "<li>No mail yet. A run that was triggered with <code>notify</code> sends one when it is over.</li>"
+
+
+@contextmanager
+def serve(source_url: str, *, port: int) -> Iterator[str]:
+    """Serves the mails of ``source_url`` (ministack's ``/_ministack/ses/messages``) on 127.0.0.1; yields the URL."""
+    server = _Server(("127.0.0.1", port), _Handler)
+    server.source_url = source_url
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, name="mailbox")
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+class _Server(ThreadingHTTPServer):
+    source_url: str
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: _Server
+
+    def do_GET(self) -> None:
+        try:
+            self._answer(*_page(self.path.strip("/"), mails=_mails(self.server.source_url)))
+        except urllib3.exceptions.HTTPError as exc:
+            self._answer(502, "text/plain", f"The AWS engine does not answer: {exc}")
+
+    def _answer(self, status: int, kind: str, text: str) -> None:
+        body = text.encode()
+        self.send_response(status)
+        self.send_header("Content-Type", f"{kind}; charset=utf-8")
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Content-Security-Policy", POLICY)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+def _mails(source_url: str) -> list[dict[str, Any]]:
+    """Newest first."""
+    accounts = urllib3.request("GET", source_url, timeout=10, retries=False).json()["messages"]
+    return sorted((mail for mails in accounts.values() for mail in mails), key=lambda mail: -mail["Timestamp"])
+
+
+def _page(path: str, *, mails: list[dict[str, Any]]) -> tuple[int, str, str]:
+    """Status, content type and text of ``/``, ``/<message id>`` or ``/<message id>.txt``."""
+    if not path:
+        return 200, "text/html", LIST.format(rows="\n".join(map(_row, mails)) or EMPTY)
+    wanted = path.removesuffix(".txt")
+    for mail in mails:
+        if _id(mail) == wanted:
+            return (200, "text/plain", mail["BodyText"]) if wanted != path else (200, "text/html", mail["BodyHtml"])
+    return 404, "text/plain", f"No mail {path}: the engine forgets its mails when it is stopped"
+
+
+def _row(mail: dict[str, Any]) -> str:
+    at = datetime.fromtimestamp(mail["Timestamp"])
+    return ROW.format(id=_id(mail), subject=escape(mail["Subject"]), to=escape(", ".join(mail["To"])), at=at)
+
+
+def _id(mail: dict[str, Any]) -> str:
+    message_id: str = mail["MessageId"].partition("@")[0]
+    return message_id

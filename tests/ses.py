@@ -1,0 +1,81 @@
+"""SES v2's SendEmail over HTTP, as botocore sees it: takes mails, or answers with SES's errors."""
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+
+class Ses:
+    """``mails`` are the requests it took. While ``refusal`` is set (status, code, message), it takes none.
+
+    ``asked`` counts all requests. While ``hangs_up`` is set, it takes mails and cuts the connection without an answer.
+    """
+
+    def __init__(self) -> None:
+        self.mails: list[dict[str, Any]] = []
+        self.asked = 0
+        self.hangs_up = False
+        self.refusal: tuple[int, str, str] | None = None
+        self.url = ""
+        self.held: dict[int, threading.Event] = {}
+
+    def answer(self, path: str, request: dict[str, Any]) -> tuple[int, str, dict[str, str]]:
+        self.asked += 1
+        assert path == "/v2/email/outbound-emails"
+        if self.refusal:
+            status, code, message = self.refusal
+            return status, code, {"message": message}
+        self.mails.append(request)
+        number = len(self.mails)
+        if number in self.held:
+            assert self.held[number].wait(10)
+        return 200, "", {"MessageId": f"message-{number}"}
+
+    def hold(self, number: int) -> threading.Event:
+        """The answer to this mail (1 is the first) waits until the event is set."""
+        self.held[number] = threading.Event()
+        return self.held[number]
+
+    @property
+    def recipients(self) -> list[str]:
+        return [address for mail in self.mails for address in mail["Destination"]["ToAddresses"]]
+
+    @property
+    def subjects(self) -> list[str]:
+        return [mail["Content"]["Simple"]["Subject"]["Data"] for mail in self.mails]
+
+
+@contextmanager
+def serve() -> Iterator[Ses]:
+    ses = Ses()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            status, code, content = ses.answer(self.path, request)
+            if ses.hangs_up:
+                return
+            body = json.dumps(content).encode()
+            self.send_response(status)
+            if code:  # where the protocol rest-json has an error's name
+                self.send_header("x-amzn-ErrorType", code)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    ses.url = f"http://127.0.0.1:{server.server_port}"
+    try:
+        yield ses
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

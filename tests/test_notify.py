@@ -1,0 +1,442 @@
+"""The notify function, fed with its sample event: who gets which mail, and what becomes of those that SES refuses."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import uuid
+from pathlib import Path
+from types import SimpleNamespace
+
+import boto3
+import pytest
+from moto import mock_aws
+from moto.core import DEFAULT_ACCOUNT_ID
+from moto.sesv2.models import sesv2_backends
+
+from nightshift import aws, notify
+from nightshift import settings as settings_module
+from nightshift.errors import DatabaseGone
+from tests import ses as ses_server
+from tests.conftest import load_function
+from tests.test_functions import CONTEXT, event
+from tests.world import make_team, run_row, trigger, work
+
+SENDER = "nightshift@owls.example"
+OWNER = "owner@server.example"
+HOUR = 3600
+# The function's own time-out.
+AS_LONG_AS_IT_HAS = SimpleNamespace(**vars(CONTEXT) | {"get_remaining_time_in_millis": lambda: 30_000})
+
+
+@pytest.fixture
+def ses():
+    with ses_server.serve() as ses:
+        yield ses
+
+
+@pytest.fixture
+def configure(cloud, monkeypatch):
+    """``configure(NAME=value)``: the environment of the function."""
+
+    def configure(**variables):
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        settings_module.settings.cache_clear()
+        aws.client.cache_clear()
+
+    return configure
+
+
+@pytest.fixture(autouse=True)
+def function(configure, ses):
+    configure(MAIL_FROM=SENDER, SYSTEM_JOBS_ALERT_EMAIL=OWNER, AWS_ENDPOINT_URL_SESV2=ses.url)
+
+
+@pytest.fixture
+def team(owner):
+    return make_team(owner)
+
+
+def notified(outbox_id):
+    """One delivery of the message that names this row."""
+    message = event("notify")
+    message["Records"][0]["body"] = json.dumps({"outbox_id": str(outbox_id)})
+    load_function("notify").handler(message, AS_LONG_AS_IT_HAS)
+
+
+def end(owner, run_id, status="completed", *, result=None, error=None):
+    """As worker, sweep and cancel do it, in one UPDATE; returns the ids of the mails it left."""
+    result = f"'{json.dumps(result or {'synced': 7})}'" if status == "completed" else "NULL"
+    error = f"'{error or 'It broke'}'" if status == "failed" else "NULL"
+    owner.run_script(
+        f"UPDATE job_runs SET status = '{status}', result = {result}, error = {error}, resend_at = NULL,"
+        f" started_at = clock_timestamp(), completed_at = clock_timestamp() WHERE id = '{run_id}'"
+    )
+    return [row[0] for row in owner.run_script(f"SELECT id FROM job_outbox WHERE run_id = '{run_id}'")]
+
+
+def project_run(team, *, db, settings, by, notify=True):
+    return trigger(team, db=db, settings=settings, triggered_by=f"manual:{by}", notify=notify)["id"]
+
+
+def system_run(owner, job_type="db_pruning"):
+    run_id = uuid.uuid4()
+    owner.run_script(
+        "INSERT INTO job_runs (id, job_type, triggered_by, resend_at)"
+        f" VALUES ('{run_id}', '{job_type}', 'schedule', clock_timestamp())"
+    )
+    return run_id
+
+
+def alert(owner, subject="A slot was missed"):
+    content = json.dumps({"subject": subject, "lines": ["The schedule did not fire."]})
+    return owner.run_script(f"INSERT INTO job_outbox (content) VALUES ('{content}') RETURNING id")[0][0]
+
+
+def mail(owner, outbox_id):
+    return SimpleNamespace(
+        **owner.run_script(f"SELECT to_jsonb(job_outbox) FROM job_outbox WHERE id = '{outbox_id}'")[0][0]
+    )
+
+
+def age(owner, outbox_id, seconds):
+    owner.run_script(
+        f"UPDATE job_outbox SET send_at = send_at - interval '{seconds} s',"
+        f" claimed_until = claimed_until - interval '{seconds} s' WHERE id = '{outbox_id}'"
+    )
+
+
+def waits_s(owner, outbox_id):
+    """Until the sweep comes back, to the second."""
+    waits = (
+        f"SELECT round(extract(epoch FROM send_at - clock_timestamp()))::int FROM job_outbox WHERE id = '{outbox_id}'"
+    )
+    return owner.run_script(waits)[0][0]
+
+
+def key_id(owner, team):
+    return owner.run_script(f"SELECT id FROM api_keys WHERE team_id = '{team.id}'")[0][0]
+
+
+class TestWhoGetsAMail:
+    @pytest.mark.parametrize("status", ["completed", "failed", "cancelled"])
+    def test_the_user_who_asked(self, status, team, owner, db, cloud, ses):
+        run_id = project_run(team, db=db, settings=cloud, by=f"user:{team.users['admin']}")
+        [outbox_id] = end(owner, run_id, status)
+        notified(outbox_id)
+        [sent] = ses.mails
+        assert sent["FromEmailAddress"] == f"Nightshift <{SENDER}>"
+        assert sent["Destination"] == {"ToAddresses": ["admin@owls.example"]}
+        simple = sent["Content"]["Simple"]
+        assert simple["Headers"] == [{"Name": "Auto-Submitted", "Value": "auto-generated"}]
+        assert simple["Subject"] == {"Data": f"RevenueCat Sync {status}: Project 0", "Charset": "UTF-8"}
+        assert {part["Charset"] for part in simple["Body"].values()} == {"UTF-8"}
+        assert str(run_id) in simple["Body"]["Text"]["Data"]
+        assert str(run_id) in simple["Body"]["Html"]["Data"]
+        row = mail(owner, outbox_id)
+        assert (row.status, row.message_id, row.send_at, row.error) == ("sent", "message-1", None, None)
+
+    def test_the_user_who_made_the_key(self, team, owner, db, cloud, ses):
+        run_id = project_run(team, db=db, settings=cloud, by=f"api_key:{key_id(owner, team)}")
+        owner.run_script("UPDATE api_keys SET deleted_at = now()")  # the key has gone since, its maker has not
+        notified(*end(owner, run_id))
+        assert ses.recipients == ["admin@owls.example"]
+
+    @pytest.mark.parametrize("by", ["user", "api_key"])
+    @pytest.mark.parametrize(
+        "gone", ["DELETE FROM team_members WHERE user_id = '{}'", "UPDATE users SET deleted_at = now() WHERE id = '{}'"]
+    )
+    def test_nobody_who_has_left_or_was_deleted(self, by, gone, team, owner, db, cloud):
+        who = team.users["admin"] if by == "user" else key_id(owner, team)
+        run_id = project_run(team, db=db, settings=cloud, by=f"{by}:{who}")
+        owner.run_script(gone.format(team.users["admin"]))
+        assert end(owner, run_id) == []
+        assert run_row(owner, run_id)["status"] == "completed"
+
+    def test_nobody_who_did_not_ask(self, team, owner, db, cloud):
+        by = f"user:{team.users['admin']}"
+        assert end(owner, project_run(team, db=db, settings=cloud, by=by, notify=False)) == []
+
+    @pytest.mark.parametrize(
+        ("alerts", "status", "result", "expected"),
+        [
+            ("all", "completed", {}, "sent"),
+            ("all", "failed", {}, "sent"),
+            ("failures", "completed", {"dropped": 3}, "unwanted"),
+            ("failures", "completed", {"warning": "6 GB over the limit"}, "sent"),
+            ("failures", "failed", {}, "sent"),
+        ],
+    )
+    def test_the_owner_of_system_runs(self, alerts, status, result, expected, owner, configure, ses):
+        configure(SYSTEM_JOBS_ALERTS=alerts)
+        [outbox_id] = end(owner, system_run(owner), status, result=result)
+        notified(outbox_id)
+        row = mail(owner, outbox_id)
+        assert (row.status, row.send_at) == (expected, None)
+        assert ses.recipients == ([OWNER] if expected == "sent" else [])
+
+    def test_a_cancelled_system_run_is_no_news(self, owner):
+        assert end(owner, system_run(owner), "cancelled") == []
+
+    def test_the_owner_of_alerts_whatever_else_is_wanted(self, owner, configure, ses):
+        configure(SYSTEM_JOBS_ALERTS="failures")
+        notified(alert(owner))
+        assert (ses.subjects, ses.recipients) == (["A slot was missed"], [OWNER])
+
+    def test_nobody_where_there_is_no_owners_address(self, owner, configure, ses):
+        configure(SYSTEM_JOBS_ALERT_EMAIL="")
+        outbox_ids = [alert(owner), *end(owner, system_run(owner), "failed")]
+        for outbox_id in outbox_ids:
+            notified(outbox_id)
+        assert [mail(owner, outbox_id).status for outbox_id in outbox_ids] == ["unwanted", "unwanted"]
+        assert ses.mails == []
+
+    def test_links_lead_to_the_dashboard_for_a_teams_runs_alone(self, team, owner, db, cloud, configure, ses):
+        configure(DASHBOARD_URL="https://dash.example/")
+        run_id = project_run(team, db=db, settings=cloud, by=f"user:{team.users['admin']}")
+        for outbox_id in [*end(owner, run_id), *end(owner, system_run(owner))]:
+            notified(outbox_id)
+        texts = [sent["Content"]["Simple"]["Body"]["Text"]["Data"] for sent in ses.mails]
+        assert f"https://dash.example/#/runs/{run_id}" in texts[0]
+        assert "dash.example" not in texts[1]
+
+
+class TestOneMail:
+    def test_from_the_ending_to_ses(self, team, owner, db, cloud, ses):
+        """The worker ends the run; what it put on the queue is what the function is fed with."""
+        run_id = project_run(team, db=db, settings=cloud, by=f"user:{team.users['admin']}")
+        work(run_id, 0, db=db, settings=cloud)
+        [message] = boto3.client("sqs").receive_message(QueueUrl=cloud.notify_queue_url)["Messages"]
+        notified(json.loads(message["Body"])["outbox_id"])
+        assert ses.subjects == ["RevenueCat Sync failed: Project 0"]
+        assert "This project has no RevenueCat integration" in ses.mails[0]["Content"]["Simple"]["Body"]["Text"]["Data"]
+
+    def test_though_everything_is_delivered_twice(self, owner, ses):
+        [outbox_id] = end(owner, system_run(owner))
+        for _ in range(2):
+            notified(outbox_id)
+        assert ses.recipients == [OWNER]
+        assert mail(owner, outbox_id).attempts == 1
+
+    def test_though_it_is_delivered_while_the_other_is_at_it(self, owner, connect, ses):
+        outbox_id, answer = alert(owner), ses.hold(1)
+        first = self._deliver_aside(outbox_id, db=connect())
+        self._wait_for_mails(1, ses, thread=first)
+        notified(outbox_id)
+        assert mail(owner, outbox_id).status == "unsent"
+        answer.set()
+        first.join()
+        assert len(ses.mails) == 1
+        assert mail(owner, outbox_id).status == "sent"
+
+    def test_of_many_at_once(self, owner, connect, ses):
+        outbox_id = alert(owner)
+        threads = [self._deliver_aside(outbox_id, db=connect()) for _ in range(6)]
+        for thread in threads:
+            thread.join()
+        assert len(ses.mails) == 1
+        assert mail(owner, outbox_id).attempts == 1
+
+    def test_whoever_was_frozen_past_its_claim_decides_nothing(self, owner, connect, ses):
+        """The second mail is the price of an answer that was lost; the row is the second one's."""
+        outbox_id, answers = alert(owner), [ses.hold(1), ses.hold(2)]
+        frozen = self._deliver_aside(outbox_id, db=connect())
+        self._wait_for_mails(1, ses, thread=frozen)
+        age(owner, outbox_id, HOUR)
+        second = self._deliver_aside(outbox_id, db=connect())
+        self._wait_for_mails(2, ses, thread=second)
+        for thread, answer, status in ((frozen, answers[0], "unsent"), (second, answers[1], "sent")):
+            answer.set()
+            thread.join()
+            assert mail(owner, outbox_id).status == status
+        assert mail(owner, outbox_id).message_id == "message-2"
+
+    def test_a_row_that_is_gone_or_over_is_dropped(self, owner, ses):
+        notified(uuid.uuid4())
+        for status, error in [("failed", "'refused'"), ("unwanted", "NULL"), ("sent", "NULL")]:
+            outbox_id = alert(owner)
+            owner.run_script(
+                f"UPDATE job_outbox SET status = '{status}', error = {error}, send_at = NULL, ended_at = now()"
+                f" WHERE id = '{outbox_id}'"
+            )
+            notified(outbox_id)
+            assert mail(owner, outbox_id).attempts == 0
+        assert ses.mails == []
+
+    @staticmethod
+    def _wait_for_mails(count, ses, *, thread):
+        while len(ses.mails) < count:
+            assert thread.is_alive()
+
+    @staticmethod
+    def _deliver_aside(outbox_id, *, db):
+        def deliver():
+            notify.deliver(str(outbox_id), db=db, settings=settings_module.settings(), remaining_s=lambda: 30)
+
+        thread = threading.Thread(target=deliver)
+        thread.start()
+        return thread
+
+
+class TestSesInTrouble:
+    def test_down_for_an_hour_and_back(self, team, owner, db, cloud, ses):
+        run_id = project_run(team, db=db, settings=cloud, by=f"user:{team.users['admin']}")
+        [outbox_id] = end(owner, run_id)
+        run, ses.refusal = run_row(owner, run_id), (503, "ServiceUnavailable", "Come back later")
+        waits = []
+        while sum(waits) < HOUR:
+            notified(outbox_id)
+            row = mail(owner, outbox_id)
+            assert (row.status, row.attempts) == ("unsent", len(waits) + 1)
+            assert row.error == "ServiceUnavailable: Come back later"
+            waits.append(waits_s(owner, outbox_id))
+            age(owner, outbox_id, waits[-1] + 1)
+        assert waits == pytest.approx([60, 120, 240, 480, 960, 1920], abs=2)
+
+        ses.refusal = None
+        for _ in range(2):
+            notified(outbox_id)
+        assert ses.recipients == ["admin@owls.example"]
+        row = mail(owner, outbox_id)
+        assert (row.status, row.attempts, row.error) == ("sent", 7, None)
+        assert ses.asked == 7  # botocore's own retries would repeat a mail whose answer was lost
+        assert run_row(owner, run_id) == run
+
+    def test_what_passes_is_tried_again(self, owner, ses):
+        for ses.refusal in (
+            (429, "TooManyRequestsException", "Maximum sending rate exceeded."),
+            (400, "LimitExceededException", "Daily message quota exceeded."),
+            (400, "ThrottlingException", "Maximum sending rate exceeded."),
+            (400, "SendingPausedException", "Sending is paused for this account."),
+            (403, "AccessDeniedException", "User is not authorized to perform ses:SendEmail"),
+            (500, "InternalServiceErrorException", "Sorry"),
+        ):
+            outbox_id = alert(owner)
+            notified(outbox_id)
+            row, (_, code, message) = mail(owner, outbox_id), ses.refusal
+            assert (row.status, row.error) == ("unsent", f"{code}: {message}")
+
+    def test_what_is_refused_for_good_has_failed_in_the_words_of_ses(self, owner, ses):
+        for ses.refusal in (
+            (400, "MessageRejected", "Email address is not verified. The following identities failed the check …"),
+            (400, "MailFromDomainNotVerifiedException", "The sending domain is not verified."),
+            (400, "BadRequestException", "Missing final '@domain'"),
+            (400, "AccountSuspendedException", "The account is suspended."),
+            (404, "NotFoundException", "Configuration set <c> does not exist."),
+        ):
+            [outbox_id] = end(owner, run_id := system_run(owner), "failed")
+            run = run_row(owner, run_id)
+            notified(outbox_id)
+            row, (_, code, message) = mail(owner, outbox_id), ses.refusal
+            assert (row.status, row.send_at, row.error) == ("failed", None, f"{code}: {message}")
+            assert run_row(owner, run_id) == run
+
+    def test_no_answer_at_all_is_tried_again(self, owner, configure):
+        with ses_server.serve() as gone:
+            pass
+        configure(AWS_ENDPOINT_URL_SESV2=gone.url)
+        outbox_id = alert(owner)
+        notified(outbox_id)
+        row = mail(owner, outbox_id)
+        assert row.status == "unsent"
+        assert row.error.startswith("EndpointConnectionError")
+
+    def test_a_mail_whose_answer_was_lost_is_sent_again_later(self, owner, ses):
+        outbox_id, ses.hangs_up = alert(owner), True
+        for _ in range(2):
+            notified(outbox_id)
+        row = mail(owner, outbox_id)
+        assert (row.status, len(ses.mails)) == ("unsent", 1)
+        assert row.error.startswith("ConnectionClosedError")
+        ses.hangs_up = False
+        age(owner, outbox_id, waits_s(owner, outbox_id))
+        notified(outbox_id)
+        assert (mail(owner, outbox_id).status, len(ses.mails)) == ("sent", 2)
+
+    def test_after_a_day_the_mail_is_given_up(self, owner, ses):
+        outbox_id, ses.refusal = alert(owner), (429, "TooManyRequestsException", "Slow down")
+        passed_s = 0
+        for _ in range(notify.MAX_ATTEMPTS):
+            notified(outbox_id)
+            wait_s = waits_s(owner, outbox_id)
+            passed_s += wait_s
+            age(owner, outbox_id, wait_s + 1)
+        notified(outbox_id)
+        row = mail(owner, outbox_id)
+        assert row.status == "failed"
+        assert row.error == "Gave up after 29 attempts: TooManyRequestsException: Slow down"
+        assert passed_s / HOUR == pytest.approx(24, abs=1)
+
+    def test_without_a_sender_the_mail_has_failed(self, owner, configure, ses):
+        configure(MAIL_FROM="")
+        outbox_id = alert(owner)
+        notified(outbox_id)
+        row = mail(owner, outbox_id)
+        assert row.status == "failed"
+        assert "parameter MailFrom" in row.error
+        assert ses.mails == []
+
+    def test_a_function_that_died_is_followed_by_another(self, owner, db, ses):
+        """It had claimed the row, and nothing more is known of it."""
+        outbox_id = alert(owner)
+        claim = {"claim_s": 40, "retry_delay_s": notify.RETRY_DELAY_S, "retry_ceiling_s": notify.RETRY_CEILING_S}
+        db.query("claim_mail", outbox_id=str(outbox_id), **claim)
+        notified(outbox_id)
+        assert ses.mails == []
+        age(owner, outbox_id, waits_s(owner, outbox_id))
+        notified(outbox_id)
+        assert len(ses.mails) == 1
+
+    def test_a_lost_database_is_the_queues_to_repeat(self, owner, configure, ses):
+        outbox_id = alert(owner)
+        configure(DATABASE_PORT="1")
+        app = load_function("notify")
+        app.database.cache_clear()
+        with pytest.raises(DatabaseGone):
+            notified(outbox_id)
+        app.database.cache_clear()
+        assert mail(owner, outbox_id).attempts == 0
+
+    def test_the_log_names_no_address(self, owner, ses, caplog):
+        ses.refusal = (400, "MessageRejected", f"Email address is not verified: {OWNER}")
+        notified(alert(owner))
+        [logged] = [vars(record) for record in caplog.records if record.name == "nightshift"]
+        assert (logged["action"], logged["message"]) == ("mail_failed", "Mail failed: MessageRejected")
+        assert OWNER not in str(logged)
+
+
+def test_a_cold_start_pays_for_nothing_it_does_not_need():
+    heavy = ["boto3", "botocore.session", "pydantic", "croniter", "jwt"]
+    code = f"import app, sys; print([name for name in {heavy} if name in sys.modules])"
+    paths = [Path(folder).absolute() for folder in ("functions/notify", "layers/nightshift")]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, paths))}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+class TestAgainstMoto:
+    """Another's idea of SES: it knows which identities are verified."""
+
+    @pytest.fixture(autouse=True)
+    def moto(self, monkeypatch):
+        monkeypatch.delenv("AWS_ENDPOINT_URL_SESV2")
+        aws.client.cache_clear()
+        with mock_aws():
+            yield
+
+    def test_a_verified_sender(self, owner):
+        boto3.client("sesv2").create_email_identity(EmailIdentity=SENDER)
+        outbox_id = alert(owner)
+        notified(outbox_id)
+        [taken] = sesv2_backends[DEFAULT_ACCOUNT_ID]["us-east-1"].core_backend.sent_messages
+        assert taken.destinations == {"ToAddresses": [OWNER]}
+        assert taken.id == mail(owner, outbox_id).message_id
+
+    def test_an_unverified_sender(self, owner):
+        outbox_id = alert(owner)
+        notified(outbox_id)
+        row = mail(owner, outbox_id)
+        assert row.status == "failed"
+        assert row.error.startswith("MessageRejected: Email address not verified")
