@@ -1,0 +1,150 @@
+"""Database Pruning: drops the oldest months of events while the database exceeds its limit. Never rows.
+
+Each month goes in steps, and a run that dies between two of them goes on where it was. The partition is recorded (oid
+and name) and committed; detached concurrently, which keeps nobody waiting; where open transactions hold that up, it is
+left detaching and finished later; then dropped, in one transaction with the progress.
+"""
+
+from collections.abc import Generator
+from copy import deepcopy
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from nightshift.errors import DatabaseBusy, JobError
+from nightshift.job import JobDatabase, Progress, Run, Wait
+from nightshift.settings import settings
+
+# As Postgres and RDS count them.
+GB = 1024**3
+# A run's result has to name everything it dropped, in 16 KiB.
+MAX_DROPPED = 120
+# Tries in a row at one partition, after 2, 4, 8 … 300 seconds: about three quarters of an hour.
+TRIES, LONGEST_WAIT_S = 16, 300
+# FINALIZE waits for every snapshot that is older than its own, so with little patience it would never end where long
+# queries overlap: its patience doubles. By the time it exceeds deadlock_timeout (1 s), the detach is a minute old and
+# whoever planned with the partition is gone; only who names the partition itself queues behind FINALIZE.
+PATIENCE_MS, LONGEST_PATIENCE_MS = 50, 10_000
+
+
+def db_pruning(run: Run, db: JobDatabase) -> Generator[Progress | Wait, None, dict[str, Any]]:
+    """Raises JobError when a partition cannot be detached for too long; the next run goes on with it."""
+    pruning = Pruning(**deepcopy(run.cursor)) if run.cursor else Pruning()
+    limit_bytes = int(settings().max_database_size_gb * GB)
+    if limit_bytes <= 0:
+        return pruning.result(note="MAX_DATABASE_SIZE_GB is 0: the database has no size limit")
+    if not run.cursor and (unfinished := db.read("unfinished_detach", run_id=run.id)):
+        pruning.current = unfinished[0]["current"]
+    while True:
+        state, statement = pruning.look(db)
+        if state == "detaching":
+            if not pruning.current["is_marked"]:
+                pruning.current["is_marked"] = True
+                yield pruning.progress(f"Detaching {pruning.current['name']}")
+            try:
+                db.run_alone(statement, patience_ms=min(PATIENCE_MS * 2**pruning.tries, LONGEST_PATIENCE_MS))
+            except DatabaseBusy:
+                yield pruning.wait()
+            continue
+        if state == "detached":
+            outcome = db.write("drop_detached_partition", **pruning.identity("partition", "name"))[0]["outcome"]
+            if outcome == "busy":
+                yield pruning.wait()
+            elif outcome == "dropped":
+                yield pruning.dropping()
+            continue
+        if len(pruning.dropped) >= MAX_DROPPED:
+            return pruning.result(note=f"A run drops at most {MAX_DROPPED} partitions; the next one goes on")
+
+        # Measured before each drop: others may have made room, or filled it.
+        over = db.read("database_size")[0]["bytes"] - limit_bytes
+        if over <= 0:
+            return pruning.result()
+        months = db.read("prunable_partitions")
+        free = [month for month in months if not month["blocked"]]
+        # History is not thrown away for a limit that something else breaks: without it all, it would still be broken.
+        if sum(month["bytes"] for month in free) < over:
+            return pruning.result(warning=_still_over(over, limit_bytes, free, months))
+        if pruning.choose(free[0], over):
+            yield pruning.progress(f"Detaching {free[0]['name']}")
+        _, statement = pruning.look(db)
+        try:
+            db.run_alone(statement, patience_ms=PATIENCE_MS)
+        except DatabaseBusy:
+            if pruning.look(db)[0] == "attached":
+                yield pruning.wait()
+
+
+def _still_over(over: int, limit_bytes: int, free: list[dict[str, Any]], months: list[dict[str, Any]]) -> str:
+    what = f"The database is {over:,} bytes over its limit of {limit_bytes:,}"
+    history = sum(month["bytes"] for month in free)
+    why = (
+        f"dropping all {len(free)} past months of events would free {history:,} and not cure it"
+        if free
+        else "there is no past month of events that may be dropped"
+    )
+    blocked = " ".join(sorted({month["blocked"] for month in months if month["blocked"]}))
+    return f"{what}: {why}. Make room elsewhere or raise MAX_DATABASE_SIZE_GB. {blocked}".strip()
+
+
+@dataclass
+class Pruning:
+    """How far the pruning is: its fields are the run's cursor.
+
+    ``current`` is the partition at work: ``event_table``, ``parent`` and ``partition`` (oids), ``name``, ``bytes``,
+    ``about_rows``, and ``is_marked`` once it was seen detaching. ``to_free`` bytes are the run's total.
+    """
+
+    current: dict[str, Any] | None = None
+    dropped: list[dict[str, Any]] = field(default_factory=list)
+    to_free: int = 0
+    tries: int = 0
+
+    def look(self, db: JobDatabase) -> tuple[str | None, str]:
+        """The state of the current partition (None: there is none) and the statement that detaches it."""
+        if self.current is None:
+            return None, ""
+        found = db.read("partition_state", **self.identity("partition", "parent", "name"))[0]
+        if found["state"] == "changed":
+            self.current = None
+        return found["state"], found["statement"]
+
+    def identity(self, *names: str) -> dict[str, Any]:
+        assert self.current is not None
+        return {name: self.current[name] for name in names}
+
+    def choose(self, month: dict[str, Any], over: int) -> bool:
+        """Whether it is another one than before, which has to be recorded before anything happens to it."""
+        self.to_free = max(self.to_free, self._freed() + over)
+        if self.current and self.current["partition"] == month["partition"]:
+            return False
+        self.current = {name: value for name, value in month.items() if name != "blocked"} | {"is_marked": False}
+        self.tries = 0
+        return True
+
+    def dropping(self) -> Progress:
+        gone = self.identity("name", "bytes", "about_rows")
+        self.dropped.append({"partition": gone["name"], "bytes": gone["bytes"], "about_rows": gone["about_rows"]})
+        self.current, self.tries = None, 0
+        return self.progress(f"Dropped {gone['name']}")
+
+    def wait(self) -> Wait:
+        """Raises JobError when it was one try too many."""
+        (name, table) = self.identity("name", "event_table").values()
+        self.tries += 1
+        if self.tries >= TRIES:
+            raise JobError(
+                f"{name} could not be taken out of {table} in {TRIES} tries: a transaction or a lock on it stays open. "
+                "End it (pg_stat_activity, oldest xact_start); the next run goes on with this partition."
+            )
+        why = f"transactions that hold {name} of {table} open"
+        return Wait(seconds=min(2**self.tries, LONGEST_WAIT_S), why=why, cursor=asdict(self))
+
+    def progress(self, message: str) -> Progress:
+        processed = min(self._freed(), self.to_free)
+        return Progress(processed=processed, total=self.to_free, message=message, cursor=asdict(self))
+
+    def result(self, **said: str) -> dict[str, Any]:
+        return {"dropped": self.dropped, "bytes_freed": self._freed(), **said}
+
+    def _freed(self) -> int:
+        return sum(gone["bytes"] for gone in self.dropped)
