@@ -18,7 +18,7 @@ GRANT SELECT ON event_partitions TO nightshift_maintenance;
 -- the bounds needs no scan and only SHARE UPDATE EXCLUSIVE on the parent, so writers and readers go on.
 -- Finishes what an earlier, interrupted call began. outcome is one of
 --   created   it was made, or a table that somebody made was attached
---   existing  it is there
+--   existing  it has been made before
 --   covered   left alone: the platform has a partition of its own over the month, which detail names
 --   missing   there is no such partitioned table
 --   busy      somebody holds a lock it needs: nothing was done
@@ -32,7 +32,7 @@ DECLARE
     lower     text := to_char(month, 'YYYY-MM-01') || ' 00:00:00+00';
     upper     text := to_char(month + interval '1 month', 'YYYY-MM-01') || ' 00:00:00+00';
     bounds    text := child || '_bounds';
-    found     record;
+    there     record;
 BEGIN
     PERFORM pg_advisory_xact_lock(hashtext('create_month_partition'), hashtext(parent));  -- two at once take turns
     -- Whoever comes after a waiting ALTER in the lock's queue waits as long as it does.
@@ -43,37 +43,37 @@ BEGIN
     END IF;
     SELECT span.name, span.name = child AND span.since = CAST(lower AS timestamptz)
                       AND span.until = CAST(upper AS timestamptz) AS is_ours
-    INTO found
+    INTO there
     FROM event_partitions span
     WHERE span.event_table = create_month_partition.parent AND NOT span.is_detaching
       AND span.since <= CAST(lower AS timestamptz) AND span.until >= CAST(upper AS timestamptz);
     IF FOUND THEN
-        outcome := CASE WHEN found.is_ours THEN 'existing' ELSE 'covered' END;
-        detail := format('%s of %s is in %s', month_of, parent, found.name);
+        outcome := CASE WHEN there.is_ours THEN 'existing' ELSE 'covered' END;
+        detail := format('%s of %s is in %s', month_of, parent, there.name);
         RETURN;
     END IF;
     SELECT class.relkind, class.relispartition, inherits.inhparent::regclass AS attached_to, inherits.inhdetachpending,
            pg_get_expr(class.relpartbound, class.oid) AS span
-    INTO found
+    INTO there
     FROM pg_class class LEFT JOIN pg_inherits inherits ON inherits.inhrelid = class.oid
     WHERE class.oid = to_regclass(quote_ident(child));
     IF FOUND THEN
         outcome := 'refused';
-        IF found.inhdetachpending THEN
-            detail := format('%s is being detached from %s', child, found.attached_to);
+        IF there.inhdetachpending THEN
+            detail := format('%s is being detached from %s', child, there.attached_to);
             RETURN;
-        ELSIF found.attached_to IS NOT NULL THEN
-            detail := format('%s hangs below %s %s', child, found.attached_to, found.span);
+        ELSIF there.attached_to IS NOT NULL THEN
+            detail := format('%s hangs below %s %s', child, there.attached_to, there.span);
             RETURN;
-        ELSIF found.relkind <> 'r' THEN
+        ELSIF there.relkind <> 'r' THEN
             detail := format('%s is not a table', child);
             RETURN;
         END IF;
         EXECUTE format('SELECT count(*) AS rows, min("timestamp") AS first, max("timestamp") AS last FROM %I'
-                       ' WHERE ("timestamp" >= %L AND "timestamp" < %L) IS NOT TRUE', child, lower, upper) INTO found;
-        IF found.rows > 0 THEN
-            detail := format('%s holds %s rows that are not of %s (UTC), from %s to %s', child, found.rows, month_of,
-                             found.first AT TIME ZONE 'UTC', found.last AT TIME ZONE 'UTC');
+                       ' WHERE ("timestamp" >= %L AND "timestamp" < %L) IS NOT TRUE', child, lower, upper) INTO there;
+        IF there.rows > 0 THEN
+            detail := format('%s holds %s rows that are not of %s (UTC), from %s to %s', child, there.rows, month_of,
+                             there.first AT TIME ZONE 'UTC', there.last AT TIME ZONE 'UTC');
             RETURN;
         END IF;
     END IF;
