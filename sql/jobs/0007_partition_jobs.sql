@@ -52,7 +52,7 @@ BEGIN
         detail := format('%s of %s is in %s', month_of, parent, there.name);
         RETURN;
     END IF;
-    SELECT class.relkind, class.relispartition, inherits.inhparent::regclass AS attached_to, inherits.inhdetachpending,
+    SELECT class.relkind, class.relowner, CAST(inherits.inhparent AS regclass) AS attached_to, inherits.inhdetachpending,
            pg_get_expr(class.relpartbound, class.oid) AS span
     INTO there
     FROM pg_class class LEFT JOIN pg_inherits inherits ON inherits.inhrelid = class.oid
@@ -67,6 +67,10 @@ BEGIN
             RETURN;
         ELSIF there.relkind <> 'r' THEN
             detail := format('%s is not a table', child);
+            RETURN;
+        ELSIF NOT pg_has_role(there.relowner, 'USAGE') THEN
+            detail := format('%s belongs to %s. Give it away: ALTER TABLE %I OWNER TO nightshift_maintenance', child,
+                             CAST(there.relowner AS regrole), child);
             RETURN;
         END IF;
         EXECUTE format('SELECT count(*) AS rows, min("timestamp") AS first, max("timestamp") AS last FROM %I'

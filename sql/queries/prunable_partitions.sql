@@ -1,9 +1,10 @@
 -- Months that are over, oldest first; blocked says why one cannot be dropped.
 -- Rows are what statistics have: counting would read everything once more. The collector's count of live rows is close
--- and lost in a crash; the planner's is as old as the last (auto)vacuum and survives.
+-- and lost in a crash; the planner's is as old as the last (auto)vacuum and survives. Null: neither knows.
 SELECT span.event_table, span.parent, span.partition, span.name,
        pg_total_relation_size(span.partition) AS bytes,
-       CAST(greatest(span.estimated_rows, pg_stat_get_live_tuples(span.partition), 0) AS bigint) AS about_rows,
+       CAST(nullif(greatest(span.estimated_rows, nullif(pg_stat_get_live_tuples(span.partition), 0)), -1) AS bigint)
+           AS about_rows,
        CASE
            WHEN NOT pg_has_role(span.owner, 'USAGE')
            THEN format('%s belongs to %s. Give it away: ALTER TABLE %s OWNER TO nightshift_maintenance.',
