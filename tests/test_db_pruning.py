@@ -253,6 +253,26 @@ class TestReaders:
         assert [gone["partition"] for gone in run()["result"]["dropped"]] == [OLDEST]
         assert run()["result"] == {"dropped": [], "bytes_freed": 0}
 
+    def test_where_long_queries_overlap_without_end_it_ends_all_the_same(self, run, owner, history, limit, connect):
+        over = threading.Event()
+
+        def read(connection):
+            while not over.is_set():
+                connection.run_script("SELECT pg_sleep(0.3) FROM (SELECT FROM events LIMIT 1) one")
+
+        threads = [threading.Thread(target=read, args=(connect(user="postgres"),)) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+            over.wait(0.1)
+        limit(free=SOME)
+
+        dropped = [gone["partition"] for gone in run()["result"]["dropped"]]
+
+        over.set()
+        for thread in threads:
+            thread.join()
+        assert dropped == [OLDEST]
+
     def test_a_run_cancelled_while_it_waits_is_finished_by_the_next(
         self, cloud, db, owner, history, limit, reader, run
     ):
