@@ -293,13 +293,28 @@ class TestReaders:
         run_id = system_run(owner, "db_pruning")
         work(run_id, 0, db=db, settings=cloud)
 
-        assert run_row(owner, run_id)["cursor"]["current"]["is_marked"] is False
+        assert slices(owner, run_id)[0][1] == "waiting"
         assert OLDEST in names(owner)
         holder.run_script("COMMIT")
-        limit(gb=1000)  # and meanwhile there is room
+        # Meanwhile somebody detaches it by hand, to keep it, and that makes no room.
+        owner.run_script(f"ALTER TABLE events DETACH PARTITION {OLDEST}")
 
         ended = work_to_the_end(run_id, db=db, owner=owner, settings=cloud)
-        assert ended["result"]["dropped"] == []
+        assert [gone["partition"] for gone in ended["result"]["dropped"]] == past(history)[1:2]
+        assert exists(owner, OLDEST)
+
+    def test_room_made_while_it_waits_is_seen_before_the_detach(self, cloud, db, owner, history, limit, connect):
+        holder = connect(user="postgres")
+        holder.run_script("BEGIN; LOCK TABLE events IN SHARE UPDATE EXCLUSIVE MODE")
+        limit(free=SOME)
+        run_id = system_run(owner, "db_pruning")
+        work(run_id, 0, db=db, settings=cloud)
+        holder.run_script("COMMIT")
+        limit(gb=1000)
+
+        ended = work_to_the_end(run_id, db=db, owner=owner, settings=cloud)
+
+        assert ended["result"] == {"dropped": [], "bytes_freed": 0}
         assert names(owner) == history
 
     def test_a_reader_of_the_detached_table_delays_the_drop_alone(

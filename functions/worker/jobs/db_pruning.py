@@ -38,7 +38,7 @@ def db_pruning(run: Run, db: JobDatabase) -> Generator[Progress | Wait, None, di
         state, statement = pruning.look(db)
         if state == "detaching":
             if not pruning.current["is_marked"]:
-                pruning.current["is_marked"] = True
+                pruning.mark()
                 yield pruning.progress(f"Detaching {pruning.current['name']}")
             try:
                 db.run_alone(statement, patience_ms=min(PATIENCE_MS * 2**pruning.tries, LONGEST_PATIENCE_MS))
@@ -66,12 +66,12 @@ def db_pruning(run: Run, db: JobDatabase) -> Generator[Progress | Wait, None, di
             return pruning.result(warning=_still_over(over, limit_bytes, free, months))
         if pruning.choose(free[0], over):
             yield pruning.progress(f"Detaching {free[0]['name']}")
-        _, statement = pruning.look(db)
+            continue
         try:
             db.run_alone(statement, patience_ms=PATIENCE_MS)
         except DatabaseBusy:
             if pruning.look(db)[0] == "attached":
-                yield pruning.wait()
+                yield pruning.wait(forget=True)
 
 
 def _still_over(over: int, limit_bytes: int, free: list[dict[str, Any]], months: list[dict[str, Any]]) -> str:
@@ -118,8 +118,12 @@ class Pruning:
         if self.current and self.current["partition"] == month["partition"]:
             return False
         self.current = {name: value for name, value in month.items() if name != "blocked"} | {"is_marked": False}
-        self.tries = 0
         return True
+
+    def mark(self) -> None:
+        assert self.current is not None
+        self.current["is_marked"] = True
+        self.tries = 0
 
     def dropping(self) -> Progress:
         gone = self.identity("name", "bytes", "about_rows")
@@ -127,8 +131,11 @@ class Pruning:
         self.current, self.tries = None, 0
         return self.progress(f"Dropped {gone['name']}")
 
-    def wait(self) -> Wait:
-        """Raises JobError when it was one try too many."""
+    def wait(self, *, forget: bool = False) -> Wait:
+        """Raises JobError when it was one try too many.
+
+        ``forget`` what is still attached: whoever detaches it by hand meanwhile wants to keep it.
+        """
         (name, table) = self.identity("name", "event_table").values()
         self.tries += 1
         if self.tries >= TRIES:
@@ -136,6 +143,8 @@ class Pruning:
                 f"{name} could not be taken out of {table} in {TRIES} tries: a transaction or a lock on it stays open. "
                 "End it (pg_stat_activity, oldest xact_start); the next run goes on with this partition."
             )
+        if forget:
+            self.current = None
         why = f"transactions that hold {name} of {table} open"
         return Wait(seconds=min(2**self.tries, LONGEST_WAIT_S), why=why, cursor=asdict(self))
 
