@@ -142,7 +142,7 @@ def test_progress_is_bytes_and_never_goes_back(run, owner, history, limit, monke
 
 def test_without_a_limit_it_says_so_and_does_nothing(run, owner, history, limit):
     limit(gb=0)
-    assert run()["result"]["note"] == "MAX_DATABASE_SIZE_GB is 0: the database has no size limit"
+    assert run()["result"]["note"] == "MAX_DATABASE_SIZE_GB is 0: there is no limit"
     assert names(owner) == history
 
 
@@ -316,6 +316,27 @@ class TestReaders:
 
         assert ended["result"] == {"dropped": [], "bytes_freed": 0}
         assert names(owner) == history
+
+    @pytest.mark.parametrize("gb", [1000, 0], ids=["raised", "switched off"])
+    def test_a_limit_lifted_while_it_detaches_puts_the_partition_back(
+        self, cloud, db, owner, history, limit, reader, run, gb
+    ):
+        limit(free=SOME)
+        run_id = system_run(owner, "db_pruning")
+        work(run_id, 0, db=db, settings=cloud)
+        limit(gb=gb)
+        bounds = f"SELECT pg_get_expr(relpartbound, oid) FROM pg_class WHERE relname = '{OLDEST}'"
+        before = owner.run_script(bounds)
+        reader.run_script("COMMIT")
+
+        ended = run(run_id)
+
+        assert (ended["result"]["dropped"], ended["cursor"]["current"]) == ([], None)
+        assert names(owner) == history
+        assert owner.run_script(bounds) == before
+        assert owner.run_script("SELECT count(*) FROM events") == [[4 * ROWS]]
+        limit(free=SOME)
+        assert [gone["partition"] for gone in run()["result"]["dropped"]] == [OLDEST]
 
     def test_a_reader_of_the_detached_table_delays_the_drop_alone(
         self, cloud, db, owner, history, limit, connect, monkeypatch, run

@@ -2,6 +2,7 @@
 -- Rows are what statistics have: counting would read everything once more. The collector's count of live rows is close
 -- and lost in a crash; the planner's is as old as the last (auto)vacuum and survives. Null: neither knows.
 SELECT span.event_table, span.parent, span.partition, span.name,
+       span.since AT TIME ZONE 'UTC' || '+00' AS since, span.until AT TIME ZONE 'UTC' || '+00' AS until,
        coalesce(pg_total_relation_size(span.partition), 0) AS bytes,
        CAST(nullif(greatest(span.estimated_rows, nullif(pg_stat_get_live_tuples(span.partition), 0)), -1) AS bigint)
            AS about_rows,

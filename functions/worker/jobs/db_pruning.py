@@ -2,7 +2,8 @@
 
 Each month goes in steps, and a run that dies between two of them goes on where it was. The partition is recorded (oid
 and name) and committed; detached concurrently, which keeps nobody waiting; where open transactions hold that up, it is
-left detaching and finished later; then dropped, in one transaction with the progress.
+left detaching and finished later; then dropped, in one transaction with the progress, or put back where room was made
+meanwhile.
 """
 
 from collections.abc import Generator
@@ -29,9 +30,7 @@ PATIENCE_MS, LONGEST_PATIENCE_MS = 50, 10_000
 def db_pruning(run: Run, db: JobDatabase) -> Generator[Progress | Wait, None, dict[str, Any]]:
     """Raises JobError when a partition cannot be detached for too long; the next run goes on with it."""
     pruning = Pruning(**deepcopy(run.cursor)) if run.cursor else Pruning()
-    limit_bytes = int(settings().max_database_size_gb * GB)
-    if limit_bytes <= 0:
-        return pruning.result(note="MAX_DATABASE_SIZE_GB is 0: the database has no size limit")
+    limit_bytes = max(0, int(settings().max_database_size_gb * GB))
     if not run.cursor and (unfinished := db.read("unfinished_detach", run_id=run.id)):
         pruning.current = unfinished[0]["current"]
     while True:
@@ -45,6 +44,13 @@ def db_pruning(run: Run, db: JobDatabase) -> Generator[Progress | Wait, None, di
             except DatabaseBusy:
                 yield pruning.wait()
             continue
+        if state == "detached" and _over(db, limit_bytes) <= 0:
+            # Room was made while it was detaching.
+            try:
+                db.run_alone(statement, patience_ms=PATIENCE_MS)
+            except DatabaseBusy:
+                yield pruning.wait()
+            continue
         if state == "detached":
             outcome = db.write("drop_detached_partition", **pruning.identity("partition", "name"))[0]["outcome"]
             if outcome == "busy":
@@ -52,13 +58,15 @@ def db_pruning(run: Run, db: JobDatabase) -> Generator[Progress | Wait, None, di
             elif outcome == "dropped":
                 yield pruning.dropping()
             continue
+        if state == "attached" and pruning.current["is_marked"]:
+            yield pruning.keeping()
+            continue
         if len(pruning.dropped) >= MAX_DROPPED:
             return pruning.result(note=f"A run drops at most {MAX_DROPPED} partitions; the next one goes on")
 
-        # Measured before each drop: others may have made room, or filled it.
-        over = db.read("database_size")[0]["bytes"] - limit_bytes
+        over = _over(db, limit_bytes)
         if over <= 0:
-            return pruning.result()
+            return pruning.result(**({} if limit_bytes else {"note": "MAX_DATABASE_SIZE_GB is 0: there is no limit"}))
         months = db.read("prunable_partitions")
         free = [month for month in months if not month["blocked"]]
         # History is not thrown away for a limit that something else breaks: without it all, it would still be broken.
@@ -72,6 +80,11 @@ def db_pruning(run: Run, db: JobDatabase) -> Generator[Progress | Wait, None, di
         except DatabaseBusy:
             if pruning.look(db)[0] == "attached":
                 yield pruning.wait(forget=True)
+
+
+def _over(db: JobDatabase, limit_bytes: int) -> int:
+    """Bytes over the limit, as of now: others make room and fill it."""
+    return db.read("database_size")[0]["bytes"] - limit_bytes if limit_bytes else 0
 
 
 def _still_over(over: int, limit_bytes: int, free: list[dict[str, Any]], months: list[dict[str, Any]]) -> str:
@@ -90,8 +103,9 @@ def _still_over(over: int, limit_bytes: int, free: list[dict[str, Any]], months:
 class Pruning:
     """How far the pruning is: its fields are the run's cursor.
 
-    ``current`` is the partition at work: ``event_table``, ``parent`` and ``partition`` (oids), ``name``, ``bytes``,
-    ``about_rows``, and ``is_marked`` once it was seen detaching. ``to_free`` bytes are the run's total.
+    ``current`` is the partition at work: ``event_table``, ``parent`` and ``partition`` (oids), ``name``, ``since``,
+    ``until``, ``bytes``, ``about_rows``, and ``is_marked`` once it was seen detaching. ``to_free`` is the run's
+    total in bytes; ``tries`` counts waits in a row at one place.
     """
 
     current: dict[str, Any] | None = None
@@ -100,10 +114,10 @@ class Pruning:
     tries: int = 0
 
     def look(self, db: JobDatabase) -> tuple[str | None, str]:
-        """The state of the current partition (None: there is none) and the statement that detaches it."""
+        """The current partition's state (None: there is none) and the statement that detaches it or puts it back."""
         if self.current is None:
             return None, ""
-        found = db.read("partition_state", **self.identity("partition", "parent", "name"))[0]
+        found = db.read("partition_state", **self.identity("partition", "parent", "name", "since", "until"))[0]
         if found["state"] == "changed":
             self.current = None
         return found["state"], found["statement"]
@@ -130,6 +144,12 @@ class Pruning:
         self.dropped.append({"partition": gone["name"], "bytes": gone["bytes"], "about_rows": gone["about_rows"]})
         self.current, self.tries = None, 0
         return self.progress(f"Dropped {gone['name']}")
+
+    def keeping(self) -> Progress:
+        """Nobody may take it for unfinished later on."""
+        (name,) = self.identity("name").values()
+        self.current, self.tries = None, 0
+        return self.progress(f"Put {name} back: the database is within its limit")
 
     def wait(self, *, forget: bool = False) -> Wait:
         """Raises JobError when it was one try too many.
