@@ -92,8 +92,8 @@ class TestMigrate:
     @pytest.mark.parametrize("request_type", ["Create", "Update", "Delete"])
     def test_cloudformation_is_answered(self, cloudformation, request_type, owner):
         url, answers = cloudformation
-        owner.run_script("DROP TABLE job_slices; DELETE FROM nightshift_migrations WHERE name = 'jobs/0002_partitions'")
-        owner.run_script("DROP FUNCTION create_month_partition")
+        owner.run_script("DELETE FROM nightshift_migrations WHERE name = 'jobs/0007_partition_jobs'")
+        owner.run_script("DROP FUNCTION create_month_partition, drop_detached_partition; DROP VIEW event_partitions")
         load_function("migrate").handler(event("migrate") | {"ResponseURL": url, "RequestType": request_type}, CONTEXT)
         assert [answer["Status"] for answer in answers] == ["SUCCESS"]
         assert answers[0]["RequestId"] == event("migrate")["RequestId"]

@@ -1,1 +1,1 @@
-SELECT create_month_partition(CAST(:parent AS text), CAST(:month AS date)) AS made;
+SELECT outcome, detail FROM create_month_partition(CAST(:parent AS text), CAST(:month AS date));

@@ -93,13 +93,15 @@ class JobDatabase(Protocol):
     def write(self, query: str, /, **params: Any) -> list[dict[str, Any]]:
         """Run a statement inside the step's transaction, which the next ``yield`` commits. No slow calls after it."""
 
-    def run_alone(self, statement: str) -> None:
-        """Run one DDL statement in autocommit, on a connection of its own that hardly waits for locks.
+    def run_alone(self, statement: str, *, patience_ms: int) -> None:
+        """Run one DDL statement in autocommit, on a connection of its own that waits ``patience_ms`` for each lock.
+
+        Whoever comes after it in a lock's queue may wait as long: 50 ms go unnoticed.
 
         For what cannot run in a transaction (``DETACH PARTITION … CONCURRENTLY``) or must not keep its locks until the
         next yield. The slice may die after it and before the next yield, so it has to be idempotent; and nothing may be
         written in this step before it, or it could wait for this step's own locks. Raises DatabaseBusy for a lock that
-        others hold.
+        others hold, and when it takes too long altogether.
         """
 
 

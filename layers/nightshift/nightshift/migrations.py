@@ -7,14 +7,13 @@ from pathlib import Path
 
 from nightshift.database import Database, sql_directory
 from nightshift.errors import NightshiftError, sentence
+from nightshift.partitions import EVENT_TABLES, months
 
 # Any number will do, as long as nobody else in the database locks the same one.
 LOCK = 0x6E69676874  # "night"
 
 # Of the 300 seconds that the migrate function has.
 STATEMENT_TIMEOUT_S = 270
-
-EVENT_TABLES = ("events", "metric_events", "funnel_events")
 
 
 class MigrationChanged(NightshiftError):
@@ -44,15 +43,13 @@ def migrate(db: Database, *, folders: Sequence[str] = ("platform", "jobs")) -> l
 def create_first_partitions(db: Database, *, today: date, months_ahead: int = 3) -> list[str]:
     """The current month's partition of each event table and the next ``months_ahead``; returns the names made now.
 
-    Traffic may come at any time after this, the partition job only once a night.
+    Traffic may come at any time after this, the partition job only once a night; which names what could not be made.
     """
     made = []
     for table in EVENT_TABLES:
-        for ahead in range(months_ahead + 1):
-            year, month = divmod(today.year * 12 + today.month - 1 + ahead, 12)
-            first = date(year, month + 1, 1)
-            if db.query("create_month_partition", parent=table, month=first)[0]["made"]:
-                made.append(f"{table}_{first:%Y_%m}")
+        for month in months(today, ahead=months_ahead):
+            if db.query("create_month_partition", parent=table, month=month)[0]["outcome"] == "created":
+                made.append(f"{table}_{month:%Y_%m}")
     return made
 
 

@@ -33,6 +33,8 @@ class Settings:
     dashboard_url: str = ""
     # 0: no limit.
     max_database_size_gb: float = 0
+    # Months after the current one for which the event tables have partitions.
+    partition_months_ahead: int = 3
     # How long ended runs, their slices and mails, and the slots of schedules are kept.
     retention_days: float = 90
     jwt_secret_id: str = ""

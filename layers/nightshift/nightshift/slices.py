@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 from nightshift.catalogue import JobType
@@ -15,8 +15,8 @@ from nightshift.settings import Settings
 # Kept back from what a job may spend: its last step still has to be committed.
 COMMIT_RESERVE_S = 5
 
-# How long DDL waits for a lock (milliseconds): whoever comes after it in the lock's queue waits as long.
-LOCK_PATIENCE_MS = 50
+# The longest that a statement of run_alone may take: the server gives up before the driver does.
+ALONE_TIMEOUT_S = 20
 
 # A page of 200 runs has to fit into the six megabytes that Lambda may answer.
 MAX_RESULT_BYTES = 16_384
@@ -48,7 +48,6 @@ class Slice:
         self._settings = settings
         self._remaining_s = remaining_s
         self._gone: DatabaseGone | None = None
-        self._alone: Database | None = None
         self.has_ended_the_run = False
         self._budget_ends_at_s = max(remaining_s() - settings.slice_budget_s, settings.slice_reserve_s)
 
@@ -74,10 +73,10 @@ class Slice:
                 self._db.begin()
             return self._db.query(query, **params)
 
-    def run_alone(self, statement: str) -> None:
-        if self._alone is None:
-            self._alone = self._db.sibling(lock_timeout=f"{LOCK_PATIENCE_MS}ms")
-        self._alone.run_script(statement)
+    def run_alone(self, statement: str, *, patience_ms: int) -> None:
+        alone = self._db.sibling(lock_timeout=f"{patience_ms}ms", statement_timeout=f"{ALONE_TIMEOUT_S}s")
+        with closing(alone):
+            alone.run_script(statement)
 
     def save(self, step: Progress) -> None:
         """Commit the step with its cursor and progress.
@@ -149,8 +148,6 @@ class Slice:
     def close(self) -> None:
         """Nothing of a slice that is over may linger in the next invocation's transaction."""
         self._db.rollback()
-        if self._alone is not None:
-            self._alone.close()
 
     def _unless_cancelled(self, query: str, **params: Any) -> Row:
         # Both refuse a row with a cancel request. Whether it was that or a lost fence, the ending as cancelled tells:

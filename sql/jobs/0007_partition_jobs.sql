@@ -1,0 +1,124 @@
+-- What both partition jobs look at: the partitions of the event tables with the time each spans, from its bounds and
+-- not from its name. Bounds that are no two points in time are null.
+CREATE VIEW event_partitions AS
+SELECT parent.name AS event_table, parent.position, inherits.inhparent AS parent, class.oid AS partition,
+       class.relname AS name, class.relkind AS kind, class.relowner AS owner, class.reltuples AS estimated_rows,
+       inherits.inhdetachpending AS is_detaching, span.since, span.until
+FROM (VALUES (1, 'events'), (2, 'metric_events'), (3, 'funnel_events')) AS parent (position, name)
+JOIN pg_inherits inherits ON inherits.inhparent = to_regclass(quote_ident(parent.name))
+JOIN pg_class class ON class.oid = inherits.inhrelid AND class.relispartition,
+LATERAL regexp_match(pg_get_expr(class.relpartbound, class.oid),
+                     $$^FOR VALUES FROM \('([^']*)'\) TO \('([^']*)'\)$$) AS bound,
+LATERAL (SELECT CASE WHEN pg_input_is_valid(bound[1], 'timestamptz') THEN CAST(bound[1] AS timestamptz) END AS since,
+                CASE WHEN pg_input_is_valid(bound[2], 'timestamptz') THEN CAST(bound[2] AS timestamptz) END AS until
+        ) AS span;
+GRANT SELECT ON event_partitions TO nightshift_maintenance;
+
+-- Make one month's partition of an event table beside it and attach it. Attaching a table whose CHECK already proves
+-- the bounds needs no scan and only SHARE UPDATE EXCLUSIVE on the parent, so writers and readers go on.
+-- Finishes what an earlier, interrupted call began. outcome is one of
+--   created   it was made, or a table that somebody made was attached
+--   existing  it has been made before
+--   covered   left alone: the platform has a partition of its own over the month, which detail names
+--   missing   there is no such partitioned table
+--   busy      somebody holds a lock it needs: nothing was done
+--   refused   what bears its name cannot be attached, for the reason in detail: nothing was done
+DROP FUNCTION IF EXISTS create_month_partition(text, date);
+CREATE FUNCTION create_month_partition(parent text, month date, OUT outcome text, OUT detail text)
+LANGUAGE plpgsql AS $$
+DECLARE
+    child     text := parent || to_char(month, '_YYYY_MM');
+    month_of  text := to_char(month, 'YYYY-MM');
+    lower     text := to_char(month, 'YYYY-MM-01') || ' 00:00:00+00';
+    upper     text := to_char(month + interval '1 month', 'YYYY-MM-01') || ' 00:00:00+00';
+    bounds    text := child || '_bounds';
+    there     record;
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtext('create_month_partition'), hashtext(parent));  -- two at once take turns
+    -- Whoever comes after a waiting ALTER in the lock's queue waits as long as it does.
+    PERFORM set_config('lock_timeout', '50ms', true);
+    IF NOT EXISTS (SELECT FROM pg_partitioned_table WHERE partrelid = to_regclass(quote_ident(parent))) THEN
+        outcome := 'missing';
+        RETURN;
+    END IF;
+    SELECT span.name, span.name = child AND span.since = CAST(lower AS timestamptz)
+                      AND span.until = CAST(upper AS timestamptz) AS is_ours
+    INTO there
+    FROM event_partitions span
+    WHERE span.event_table = create_month_partition.parent AND NOT span.is_detaching
+      AND span.since <= CAST(lower AS timestamptz) AND span.until >= CAST(upper AS timestamptz);
+    IF FOUND THEN
+        outcome := CASE WHEN there.is_ours THEN 'existing' ELSE 'covered' END;
+        detail := format('%s of %s is in %s', month_of, parent, there.name);
+        RETURN;
+    END IF;
+    SELECT class.relkind, class.relowner, CAST(inherits.inhparent AS regclass) AS attached_to, inherits.inhdetachpending,
+           pg_get_expr(class.relpartbound, class.oid) AS span
+    INTO there
+    FROM pg_class class LEFT JOIN pg_inherits inherits ON inherits.inhrelid = class.oid
+    WHERE class.oid = to_regclass(quote_ident(child));
+    IF FOUND THEN
+        outcome := 'refused';
+        IF there.inhdetachpending THEN
+            detail := format('%s is being detached from %s', child, there.attached_to);
+            RETURN;
+        ELSIF there.attached_to IS NOT NULL THEN
+            detail := format('%s hangs below %s %s', child, there.attached_to, there.span);
+            RETURN;
+        ELSIF there.relkind <> 'r' THEN
+            detail := format('%s is not a table', child);
+            RETURN;
+        ELSIF NOT pg_has_role(there.relowner, 'USAGE') THEN
+            detail := format('%s belongs to %s. Give it away: ALTER TABLE %I OWNER TO nightshift_maintenance', child,
+                             CAST(there.relowner AS regrole), child);
+            RETURN;
+        END IF;
+        EXECUTE format('SELECT count(*) AS rows, min("timestamp") AS first, max("timestamp") AS last FROM %I'
+                       ' WHERE ("timestamp" >= %L AND "timestamp" < %L) IS NOT TRUE', child, lower, upper) INTO there;
+        IF there.rows > 0 THEN
+            detail := format('%s holds %s rows that are not of %s (UTC), from %s to %s', child, there.rows, month_of,
+                             there.first AT TIME ZONE 'UTC', there.last AT TIME ZONE 'UTC');
+            RETURN;
+        END IF;
+    END IF;
+    EXECUTE format('CREATE TABLE IF NOT EXISTS %I (LIKE %I INCLUDING ALL)', child, parent);
+    -- Whoever calls: the jobs have to own what they will detach one day.
+    EXECUTE format('ALTER TABLE %I OWNER TO nightshift_maintenance', child);
+    EXECUTE format('ALTER TABLE %I DROP CONSTRAINT IF EXISTS %I', child, bounds);
+    EXECUTE format('ALTER TABLE %I ADD CONSTRAINT %I CHECK ("timestamp" >= %L AND "timestamp" < %L)',
+                   child, bounds, lower, upper);
+    EXECUTE format('ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)', parent, child, lower, upper);
+    EXECUTE format('ALTER TABLE %I DROP CONSTRAINT %I', child, bounds);
+    outcome := 'created';
+    detail := NULL;
+-- What this call made is rolled back with the exception.
+EXCEPTION
+    WHEN lock_not_available THEN
+        outcome := 'busy';
+        detail := SQLERRM;
+    WHEN invalid_object_definition THEN     -- "would overlap partition …"
+        outcome := 'covered';
+        detail := SQLERRM;
+    WHEN check_violation OR not_null_violation OR unique_violation OR datatype_mismatch OR undefined_column
+         OR wrong_object_type OR invalid_table_definition OR insufficient_privilege THEN
+        outcome := 'refused';
+        detail := format('%s cannot be attached to %s: %s', child, parent, SQLERRM);
+END $$;
+
+-- Drop a table that db_pruning has detached: the one it recorded, known by its oid and its name, and only while it is
+-- attached to nothing. Returns dropped, busy or changed.
+CREATE FUNCTION drop_detached_partition(partition oid, name text) RETURNS text LANGUAGE plpgsql
+SET lock_timeout = '50ms' AS $$
+BEGIN
+    IF EXISTS (SELECT FROM pg_class WHERE oid = partition) THEN
+        -- Under the lock nobody can rename or attach it any more.
+        EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', CAST(partition AS regclass));
+    END IF;
+    IF NOT EXISTS (SELECT FROM pg_class WHERE oid = partition AND relname = name AND NOT relispartition) THEN
+        RETURN 'changed';
+    END IF;
+    EXECUTE format('DROP TABLE %s', CAST(partition AS regclass));
+    RETURN 'dropped';
+EXCEPTION WHEN lock_not_available THEN
+    RETURN 'busy';
+END $$;

@@ -1,0 +1,518 @@
+"""The job db_pruning through the engine, as its own role, on real tables of real size."""
+
+import itertools
+import threading
+from datetime import date
+
+import pytest
+
+from jobs import db_pruning as job
+from nightshift import settings as settings_module
+from nightshift import slices as slices_module
+from nightshift.errors import DatabaseGone
+from nightshift.partitions import EVENT_TABLES, months
+from tests.world import age, run_row, slices, system_run, work, work_to_the_end
+
+THIS = date.today().replace(day=1)
+HISTORY = months(date(THIS.year - 1, THIS.month, 1), ahead=2)
+OLDEST = f"events_{HISTORY[0]:%Y_%m}"
+COLUMNS = {"events": "message", "metric_events": "metric_slug, phase", "funnel_events": "step_name"}
+# About a megabyte a month: a database's own files come and go by some 100 kB (catalogues, pg_internal.init).
+ROWS = 500
+# More than those files, less than a month.
+SOME = 500_000
+# Less than Postgres' own catalogues have.
+SMALL_GB = 0.001
+
+
+@pytest.fixture
+def history(owner):
+    """Three past months of each table, with rows; and some in the current month."""
+    for table, month in itertools.product(EVENT_TABLES, HISTORY):
+        made = owner.run_script(f"SELECT outcome FROM create_month_partition('{table}', '{month}')")
+        assert made == [["created"]]
+    for table, month in itertools.product(EVENT_TABLES, [*HISTORY, THIS]):
+        fill(owner, table, month)
+    owner.run_script("ANALYZE")
+    return names(owner)
+
+
+def fill(owner, table, month, rows=ROWS):
+    columns = COLUMNS[table].split(",")
+    values = ", ".join([f"repeat('x', {1800 // len(columns)})"] * len(columns))
+    owner.run_script(
+        f'INSERT INTO {table} (app_id, {COLUMNS[table]}, "timestamp")'
+        f" SELECT gen_random_uuid(), {values}, timestamptz '{month} 00:00+00' + n * interval '1 minute'"
+        f" FROM generate_series(1, {rows}) n"
+    )
+
+
+def names(owner):
+    """What is attached, and everything else that is called like a partition of ours."""
+    attached = (
+        "SELECT inhrelid::regclass::text FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid"
+        " WHERE relkind = 'r' AND NOT inhdetachpending ORDER BY 1"
+    )
+    return [name for (name,) in owner.run_script(attached)]
+
+
+def exists(owner, name):
+    return owner.run_script(f"SELECT to_regclass('{name}') IS NOT NULL") == [[True]]
+
+
+def size_of(owner, *partitions):
+    return sum(owner.run_script(f"SELECT pg_total_relation_size('{name}')")[0][0] for name in partitions)
+
+
+def oldest_first(partitions):
+    return sorted(partitions, key=lambda name: (name[-7:], EVENT_TABLES.index(name[:-8])))
+
+
+def past(partitions):
+    return [name for name in oldest_first(partitions) if name[-7:] < f"{THIS:%Y_%m}"]
+
+
+@pytest.fixture
+def limit(monkeypatch, cloud, owner):
+    """``limit(free=bytes)``: set the size limit so that this much has to go; ``limit(gb=…)``: set it."""
+
+    def limit(*, free=None, gb=None):
+        if free is not None:
+            (size,) = owner.run_script("SELECT pg_database_size(current_database())")[0]
+            gb = (size - free) / job.GB
+        monkeypatch.setenv("MAX_DATABASE_SIZE_GB", repr(gb))
+        settings_module.settings.cache_clear()
+
+    return limit
+
+
+@pytest.fixture
+def run(cloud, db, owner):
+    def run(run_id=None, **how):
+        run_id = run_id or system_run(owner, "db_pruning")
+        return work_to_the_end(run_id, db=db, owner=owner, settings=cloud, **how)
+
+    return run
+
+
+@pytest.fixture
+def reader(connect):
+    """A transaction that has read through the parent and stays open."""
+    reader = connect(user="postgres")
+    reader.run_script("BEGIN; SELECT count(*) FROM events")
+    return reader
+
+
+def test_the_oldest_go_until_the_limit_is_met_and_no_further(run, owner, history, limit):
+    first_two = past(history)[:2]
+    sizes = [size_of(owner, name) for name in first_two]
+    limit(free=sizes[0] + sizes[1] // 2)
+
+    ended = run()
+
+    assert ended["status"] == "completed", ended["error"]
+    assert first_two == [OLDEST, OLDEST.replace("events", "metric_events")]
+    assert ended["result"] == {
+        "dropped": [
+            {"partition": name, "bytes": size, "about_rows": ROWS} for name, size in zip(first_two, sizes, strict=True)
+        ],
+        "bytes_freed": sum(sizes),
+    }
+    assert ended["progress"]["processed"] == ended["progress"]["total"]
+    assert names(owner) == [name for name in history if name not in first_two]
+    assert not any(exists(owner, name) for name in first_two)
+
+    assert run()["result"] == {"dropped": [], "bytes_freed": 0}
+
+
+def test_progress_is_bytes_and_never_goes_back(run, owner, history, limit, monkeypatch):
+    seen = []
+    real = slices_module.Slice.save
+    monkeypatch.setattr(slices_module.Slice, "save", lambda self, step: (seen.append(step), real(self, step))[1])
+    limit(free=size_of(owner, *past(history)[:3]) + 500_000)
+
+    assert len(run()["result"]["dropped"]) == 4
+
+    counts = [(step.processed, step.total) for step in seen]
+    assert counts == sorted(counts)
+    assert all(0 <= processed <= total for processed, total in counts)
+    assert counts[0][0] == 0
+    assert counts[-1][0] == counts[-1][1]
+
+
+def test_without_a_limit_it_says_so_and_does_nothing(run, owner, history, limit):
+    limit(gb=0)
+    assert run()["result"]["note"] == "MAX_DATABASE_SIZE_GB is 0: there is no limit"
+    assert names(owner) == history
+
+
+def test_only_the_current_month_left_is_a_warning_and_nothing_is_deleted(run, owner, limit):
+    fill(owner, "events", THIS)
+    before = names(owner)
+    limit(free=1_000_000)
+
+    warning = run()["result"]["warning"]
+
+    over, capped = (int(number.replace(",", "")) for number in warning.split(":")[0].split() if "," in number)
+    assert over >= 1_000_000
+    assert capped == int(settings_module.settings().max_database_size_gb * job.GB)
+    assert "there is no past month of events that may be dropped" in warning
+    assert names(owner) == before
+    assert owner.run_script("SELECT count(*) FROM events") == [[ROWS]]
+
+
+def test_history_is_not_thrown_away_for_what_other_tables_take(run, owner, history, limit):
+    limit(free=size_of(owner, *past(history)) + 1_000_000)
+
+    result = run()["result"]
+
+    assert result["dropped"] == []
+    assert "dropping all 9 past months of events would free" in result["warning"]
+    assert names(owner) == history
+
+
+def test_what_is_no_month_of_ours_is_never_dropped(run, owner, history, limit):
+    owner.run_script(
+        "CREATE TABLE events_2001_01 (LIKE events);"  # attached to nothing
+        "CREATE TABLE ledger (id int, t timestamptz) PARTITION BY RANGE (t);"
+        "CREATE TABLE events_2001_02 PARTITION OF ledger FOR VALUES FROM ('2001-02-01+00') TO ('2001-03-01+00');"
+        "CREATE TABLE events_2001_03 PARTITION OF events FOR VALUES FROM ('2001-03-01+00') TO ('2001-03-15+00');"
+        "CREATE TABLE events_2001_04 PARTITION OF events FOR VALUES FROM (MINVALUE) TO ('2001-01-01+00');"
+        "CREATE TABLE events_2001_05 PARTITION OF events FOR VALUES FROM ('2001-05-01+02') TO ('2001-06-01+02');"
+        "CREATE TABLE events_2001_06 PARTITION OF events FOR VALUES FROM ('2001-06-01+00') TO ('2001-08-01+00');"
+        "CREATE TABLE events_2001_09 PARTITION OF events FOR VALUES FROM ('2001-09-01+00') TO ('2001-10-01+00')"
+        ' PARTITION BY RANGE ("timestamp");'
+        "CREATE TABLE old PARTITION OF events FOR VALUES FROM ('2001-10-01+00') TO ('2001-11-01+00');"
+        "ALTER TABLE old OWNER TO nightshift_maintenance;"
+        'ALTER TABLE old RENAME TO "events; DROP TABLE events_2001_01; --\'"'
+    )
+    for number in (1, 2, 3, 4, 5, 6, 9):
+        owner.run_script(f"ALTER TABLE events_2001_0{number} OWNER TO nightshift_maintenance")
+    strange = "events; DROP TABLE events_2001_01; --'"
+    limit(free=size_of(owner, *past(history)[:8]) + 500_000)
+
+    dropped = [gone["partition"] for gone in run()["result"]["dropped"]]
+
+    # Bounds decide, not names: the strange one is exactly a month.
+    assert dropped[0] == strange
+    assert [name for name in dropped if name.startswith("events_2001")] == []
+    assert all(exists(owner, f"events_2001_0{number}") for number in (1, 2, 3, 4, 5, 6, 9))
+
+
+def test_a_partition_of_another_owner_is_named_and_the_next_one_goes(run, owner, history, limit):
+    owner.run_script(f"ALTER TABLE {OLDEST} OWNER TO postgres")
+    limit(free=SOME)
+    assert [gone["partition"] for gone in run()["result"]["dropped"]] == past(history)[1:2]
+    limit(gb=SMALL_GB)
+    assert f"{OLDEST} belongs to postgres. Give it away: ALTER TABLE {OLDEST} OWNER TO" in run()["result"]["warning"]
+
+
+def test_a_default_partition_is_named(run, owner, history, limit):
+    owner.run_script("CREATE TABLE rest PARTITION OF events DEFAULT")
+    limit(free=SOME)
+    assert [gone["partition"] for gone in run()["result"]["dropped"]] == past(history)[1:2]
+    limit(gb=SMALL_GB)
+    assert "events has the default partition rest, beside which Postgres detaches nothing" in run()["result"]["warning"]
+
+
+class TestReaders:
+    def test_an_open_reader_is_waited_for_outside_and_then_it_is_finished(
+        self, cloud, db, owner, history, limit, reader, run
+    ):
+        limit(free=SOME)
+        run_id = system_run(owner, "db_pruning")
+
+        work(run_id, 0, db=db, settings=cloud)
+
+        waiting = run_row(owner, run_id)
+        assert slices(owner, run_id) == [[0, "waiting", f"transactions that hold {OLDEST} of events open"]]
+        assert waiting["cursor"]["current"]["is_marked"] is True
+        assert exists(owner, OLDEST)
+        # Whoever comes now plans without it and waits for nothing.
+        (count,) = owner.run_script("SET lock_timeout = '10ms'; SELECT count(*) FROM events; RESET lock_timeout")[0]
+        assert count == 3 * ROWS
+        fill(owner, "events", THIS, rows=1)
+        assert reader.run_script("SELECT count(*) FROM events") == [[3 * ROWS + 1]]
+
+        reader.run_script("COMMIT")
+        ended = run(run_id)
+
+        assert [gone["partition"] for gone in ended["result"]["dropped"]] == [OLDEST]
+        assert not exists(owner, OLDEST)
+
+    def test_one_that_never_ends_fails_the_run_and_the_next_run_finishes_it(
+        self, run, owner, history, limit, reader, monkeypatch
+    ):
+        monkeypatch.setattr(job, "LONGEST_PATIENCE_MS", 50)
+        limit(free=SOME)
+
+        failed = run()
+
+        assert failed["error"].startswith(f"{OLDEST} could not be taken out of events in 16 tries")
+        reader.run_script("COMMIT")
+        assert [gone["partition"] for gone in run()["result"]["dropped"]] == [OLDEST]
+        assert run()["result"] == {"dropped": [], "bytes_freed": 0}
+
+    def test_where_long_queries_overlap_without_end_it_ends_all_the_same(self, run, owner, history, limit, connect):
+        over = threading.Event()
+
+        def read(connection):
+            while not over.is_set():
+                connection.run_script("SELECT pg_sleep(0.3) FROM (SELECT FROM events LIMIT 1) one")
+
+        threads = [threading.Thread(target=read, args=(connect(user="postgres"),)) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+            over.wait(0.1)
+        limit(free=SOME)
+
+        dropped = [gone["partition"] for gone in run()["result"]["dropped"]]
+
+        over.set()
+        for thread in threads:
+            thread.join()
+        assert dropped == [OLDEST]
+
+    def test_a_run_cancelled_while_it_waits_is_finished_by_the_next(
+        self, cloud, db, owner, history, limit, reader, run
+    ):
+        limit(free=SOME)
+        run_id = system_run(owner, "db_pruning")
+        work(run_id, 0, db=db, settings=cloud)
+        owner.query("cancel_run", run_id=run_id, requested_by="the owner")
+        assert run_row(owner, run_id)["status"] == "cancelled"
+        reader.run_script("COMMIT")
+        limit(free=SOME)
+
+        assert [gone["partition"] for gone in run()["result"]["dropped"]] == [OLDEST]
+
+    def test_a_lock_on_the_partition_before_it_is_marked_is_waited_for(self, cloud, db, owner, history, limit, connect):
+        holder = connect(user="postgres")
+        holder.run_script(f"BEGIN; LOCK TABLE {OLDEST} IN SHARE UPDATE EXCLUSIVE MODE")
+        limit(free=SOME)
+        run_id = system_run(owner, "db_pruning")
+        work(run_id, 0, db=db, settings=cloud)
+
+        assert slices(owner, run_id)[0][1] == "waiting"
+        assert OLDEST in names(owner)
+        holder.run_script("COMMIT")
+        # Meanwhile somebody detaches it by hand, to keep it, and that makes no room.
+        owner.run_script(f"ALTER TABLE events DETACH PARTITION {OLDEST}")
+
+        ended = work_to_the_end(run_id, db=db, owner=owner, settings=cloud)
+        assert [gone["partition"] for gone in ended["result"]["dropped"]] == past(history)[1:2]
+        assert exists(owner, OLDEST)
+
+    def test_room_made_while_it_waits_is_seen_before_the_detach(self, cloud, db, owner, history, limit, connect):
+        holder = connect(user="postgres")
+        holder.run_script("BEGIN; LOCK TABLE events IN SHARE UPDATE EXCLUSIVE MODE")
+        limit(free=SOME)
+        run_id = system_run(owner, "db_pruning")
+        work(run_id, 0, db=db, settings=cloud)
+        holder.run_script("COMMIT")
+        limit(gb=1000)
+
+        ended = work_to_the_end(run_id, db=db, owner=owner, settings=cloud)
+
+        assert ended["result"] == {"dropped": [], "bytes_freed": 0}
+        assert names(owner) == history
+
+    @pytest.mark.parametrize("gb", [1000, 0], ids=["raised", "switched off"])
+    def test_a_limit_lifted_while_it_detaches_puts_the_partition_back(
+        self, cloud, db, owner, history, limit, reader, run, gb
+    ):
+        limit(free=SOME)
+        run_id = system_run(owner, "db_pruning")
+        work(run_id, 0, db=db, settings=cloud)
+        limit(gb=gb)
+        bounds = f"SELECT pg_get_expr(relpartbound, oid) FROM pg_class WHERE relname = '{OLDEST}'"
+        before = owner.run_script(bounds)
+        reader.run_script("COMMIT")
+
+        ended = run(run_id)
+
+        assert (ended["result"]["dropped"], ended["cursor"]["current"]) == ([], None)
+        assert names(owner) == history
+        assert owner.run_script(bounds) == before
+        assert owner.run_script("SELECT count(*) FROM events") == [[4 * ROWS]]
+        limit(free=SOME)
+        assert [gone["partition"] for gone in run()["result"]["dropped"]] == [OLDEST]
+
+    def test_a_reader_of_the_detached_table_delays_the_drop_alone(
+        self, cloud, db, owner, history, limit, connect, monkeypatch, run
+    ):
+        holder = connect(user="postgres")
+        real = slices_module.Slice.write
+
+        def write(self, query, /, **params):
+            if query == "drop_detached_partition" and not holder.in_transaction:
+                holder.begin()
+                holder.run_script(f"SELECT count(*) FROM {OLDEST}")
+            return real(self, query, **params)
+
+        limit(free=SOME)
+        run_id = system_run(owner, "db_pruning")
+        with monkeypatch.context() as patch:
+            patch.setattr(slices_module.Slice, "write", write)
+            work(run_id, 0, db=db, settings=cloud)
+        assert run_row(owner, run_id)["waiting_for"] == f"transactions that hold {OLDEST} of events open"
+        assert (OLDEST in names(owner), exists(owner, OLDEST)) == (False, True)
+        holder.commit()
+
+        assert [gone["partition"] for gone in run(run_id)["result"]["dropped"]] == [OLDEST]
+
+
+class TestIdentity:
+    def detach(self, owner, name=OLDEST, table="events"):
+        owner.run_script(f"ALTER TABLE {table} DETACH PARTITION {name}")
+
+    def recorded(self, owner, cloud, db, limit):
+        """A run that has recorded the oldest partition and stopped there, for want of time."""
+        limit(free=SOME)
+        run_id = system_run(owner, "db_pruning")
+        work(run_id, 0, db=db, settings=cloud, remaining_s=1)
+        assert run_row(owner, run_id)["cursor"]["current"]["name"] == OLDEST
+        assert OLDEST in names(owner)
+        return run_id
+
+    def test_what_was_detached_and_is_in_no_cursor_is_never_dropped(self, run, owner, history, limit):
+        self.detach(owner)
+        limit(free=SOME)
+        assert [gone["partition"] for gone in run()["result"]["dropped"]] == past(history)[1:2]
+        assert exists(owner, OLDEST)
+
+    def test_a_table_made_anew_under_the_recorded_name_is_another_table(self, run, owner, cloud, db, history, limit):
+        run_id = self.recorded(owner, cloud, db, limit)
+        self.detach(owner)
+        owner.run_script(f"DROP TABLE {OLDEST}; CREATE TABLE {OLDEST} (LIKE events); ALTER TABLE {OLDEST} OWNER TO nightshift_maintenance")  # noqa: E501  # fmt: skip
+        limit(free=SOME)
+
+        dropped = [gone["partition"] for gone in run(run_id)["result"]["dropped"]]
+
+        assert dropped == past(history)[1:2]
+        assert exists(owner, OLDEST)
+
+    def test_the_recorded_table_under_another_name_was_renamed_to_be_kept(self, run, owner, cloud, db, history, limit):
+        run_id = self.recorded(owner, cloud, db, limit)
+        self.detach(owner)
+        owner.run_script(f"ALTER TABLE {OLDEST} RENAME TO kept")
+        limit(free=SOME)
+        assert [gone["partition"] for gone in run(run_id)["result"]["dropped"]] == past(history)[1:2]
+        assert exists(owner, "kept")
+
+    def test_what_an_earlier_run_only_meant_to_detach_is_not_the_next_runs(self, run, owner, cloud, db, history, limit):
+        run_id = self.recorded(owner, cloud, db, limit)
+        owner.query("cancel_run", run_id=run_id, requested_by="the owner")
+        self.detach(owner)  # by hand, to keep it
+        limit(free=SOME)
+        assert [gone["partition"] for gone in run()["result"]["dropped"]] == past(history)[1:2]
+        assert exists(owner, OLDEST)
+
+    def test_somebody_elses_pending_detach_is_named_and_left(self, run, owner, history, limit, reader, connect):
+        by_hand = connect(user="postgres", lock_timeout="20ms")
+        with pytest.raises(Exception, match="lock timeout"):
+            by_hand.run_script(f"ALTER TABLE events DETACH PARTITION {OLDEST} CONCURRENTLY")
+        reader.run_script("COMMIT")
+        limit(gb=SMALL_GB)
+
+        warning = run()["result"]["warning"]
+
+        said = f"Somebody else began to detach {OLDEST}. Finish it: ALTER TABLE events DETACH PARTITION {OLDEST} FINAL"
+        assert said in warning
+        limit(free=SOME)
+        assert [gone["partition"] for gone in run()["result"]["dropped"]] == [past(history)[1]]
+        assert exists(owner, OLDEST)
+
+
+class TestDeath:
+    BOUNDARIES = {
+        "before the detach": ("run_alone", "before"),
+        "after the detach": ("run_alone", "after"),
+        "before the drop": ("write", "before"),
+        "after the drop, before its commit": ("write", "after"),
+        "before a yield commits": ("save", "before"),
+        "after a yield committed": ("save", "after"),
+    }
+
+    @pytest.mark.parametrize("boundary", BOUNDARIES)
+    def test_killed_there_for_every_partition_it_comes_to_the_same(
+        self, cloud, db, owner, history, limit, monkeypatch, boundary
+    ):
+        method, moment = self.BOUNDARIES[boundary]
+        real = getattr(slices_module.Slice, method)
+        calls = itertools.count()
+
+        def dying(self, *args, **params):
+            dies = next(calls) % 2 == 0
+            if dies and moment == "before":
+                raise DatabaseGone("killed")
+            result = real(self, *args, **params)
+            if dies:
+                raise DatabaseGone("killed")
+            return result
+
+        monkeypatch.setattr(slices_module.Slice, method, dying)
+        expected = past(history)[:4]
+        sizes = [size_of(owner, name) for name in expected]
+        limit(free=sum(sizes) - sizes[-1] // 2)
+        run_id = system_run(owner, "db_pruning")
+
+        while not (row := run_row(owner, run_id))["completed_at"]:
+            work(run_id, row["slice"], db=db, settings=cloud)
+            resume(owner, run_id)
+
+        assert next(calls) >= 4
+        assert [gone["partition"] for gone in row["result"]["dropped"]] == expected
+        assert [gone["bytes"] for gone in row["result"]["dropped"]] == sizes
+        assert names(owner) == [name for name in history if name not in expected]
+        assert not any(exists(owner, name) for name in expected)
+
+    def test_its_connection_killed_while_it_detaches(self, cloud, db, owner, history, limit, reader, connect, run):
+        limit(free=SOME)
+        run_id = system_run(owner, "db_pruning")
+        killer = connect(user="postgres")
+        killed = []
+
+        def kill():
+            while not killed:
+                killed.extend(
+                    killer.run_script(
+                        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                        " WHERE datname = current_database() AND query LIKE 'ALTER TABLE events DETACH%'"
+                        " AND state = 'active' AND wait_event_type = 'Lock'"
+                    )
+                )
+
+        thread = threading.Thread(target=kill)
+        thread.start()
+        work(run_id, 0, db=db, settings=cloud)
+        killed.append("or too late")
+        thread.join()
+        resume(owner, run_id)
+        reader.run_script("COMMIT")
+
+        assert [gone["partition"] for gone in run(run_id)["result"]["dropped"]] == [OLDEST]
+
+    def test_a_step_a_slice(self, run, owner, history, limit):
+        expected = past(history)[:4]
+        limit(free=size_of(owner, *expected) - size_of(owner, expected[-1]) // 2)
+        assert [gone["partition"] for gone in run(remaining_s=1)["result"]["dropped"]] == expected
+
+
+def test_a_cancel_is_seen_between_two_steps(cloud, db, owner, history, limit):
+    limit(free=size_of(owner, *past(history)[:3]))
+    run_id = system_run(owner, "db_pruning")
+    work(run_id, 0, db=db, settings=cloud, remaining_s=1)
+    work(run_id, 1, db=db, settings=cloud, remaining_s=1)
+    owner.query("cancel_run", run_id=run_id, requested_by="the owner")
+    assert run_row(owner, run_id)["status"] == "cancelled"
+    assert names(owner) == [name for name in history if name != OLDEST]
+
+
+def resume(owner, run_id):
+    """As the sweep does once the lease of a dead slice is over."""
+    owner.run_script(
+        "UPDATE job_runs SET slice = slice + 1, lease_expires_at = NULL, resend_at = clock_timestamp()"
+        f" WHERE id = '{run_id}' AND lease_expires_at IS NOT NULL"
+    )
+    age(owner, run_id, 3600)

@@ -1,0 +1,293 @@
+"""The job partition_creation through the engine, as its own role, on real tables."""
+
+import itertools
+from datetime import date, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jobs import partition_creation as job
+from nightshift import settings as settings_module
+from nightshift.partitions import EVENT_TABLES, months
+from tests.world import run_row, slices, system_run, work, work_to_the_end
+
+THIS = date.today().replace(day=1)
+
+
+@given(st.dates(date(1, 1, 1), date(9990, 12, 31)), st.integers(0, 36))
+def test_months_follow_each_other_without_gap_or_repetition(first, ahead):
+    found = months(first, ahead=ahead)
+
+    assert found[0] == first.replace(day=1)
+    assert len(found) == ahead + 1
+    for month, following in itertools.pairwise(found):
+        assert following == (month + timedelta(days=31)).replace(day=1)
+
+
+@pytest.fixture
+def run(cloud, db, owner):
+    """Work a new run of the job to its end and return its row."""
+
+    def run(**how):
+        return work_to_the_end(system_run(owner, "partition_creation"), db=db, owner=owner, settings=cloud, **how)
+
+    return run
+
+
+def name(table, month):
+    return f"{table}_{month:%Y_%m}"
+
+
+def drop(owner, *names):
+    for partition in names:
+        owner.run_script(f"DROP TABLE {partition}")
+
+
+def attached(owner):
+    """name → (owner, bounds)"""
+    query = (
+        "SELECT class.relname, class.relowner::regrole::text, pg_get_expr(class.relpartbound, class.oid)"
+        " FROM pg_inherits JOIN pg_class class ON class.oid = inhrelid WHERE inhparent IN"
+        " ('events'::regclass, 'metric_events'::regclass, 'funnel_events'::regclass) ORDER BY 1"
+    )
+    return {row[0]: tuple(row[1:]) for row in owner.run_script(query)}
+
+
+def event_at(table, timestamp):
+    column = {"events": "message", "metric_events": "metric_slug, phase", "funnel_events": "step_name"}[table]
+    values = ", ".join("'x'" for _ in column.split(","))
+    return f"INSERT INTO {table} (app_id, {column}, \"timestamp\") VALUES (gen_random_uuid(), {values}, '{timestamp}')"
+
+
+def make_half(owner, half):
+    owner.run_script(
+        f"CREATE TABLE {half} (LIKE events INCLUDING ALL); ALTER TABLE {half} OWNER TO nightshift_maintenance"
+    )
+
+
+def test_what_is_missing_is_made_and_twice_changes_nothing(run, owner):
+    before = attached(owner)
+    missing = [name("events", months(THIS, ahead=3)[2]), name("funnel_events", THIS)]
+    drop(owner, *missing)
+
+    first = run()
+
+    assert first["status"] == "completed", first["error"]
+    assert sorted(first["result"]["created"]) == sorted(missing)
+    assert first["result"]["existing"] == 10
+    assert first["progress"]["processed"] == first["progress"]["total"] == 12
+    assert attached(owner) == before
+    constraints = "SELECT count(*) FROM pg_constraint WHERE conname LIKE '%_bounds'"
+    assert owner.run_script(constraints) == [[0]]
+
+    again = run()
+
+    assert again["result"] == {"created": [], "existing": 12, "left_alone": [], "missing_tables": []}
+    assert attached(owner) == before
+
+
+def test_the_job_may_detach_what_the_migration_made(owner):
+    assert {rolename for rolename, _ in attached(owner).values()} == {"nightshift_maintenance"}
+
+
+def test_the_setting_says_how_far_ahead(run, monkeypatch, cloud):
+    monkeypatch.setenv("PARTITION_MONTHS_AHEAD", "5")
+    settings_module.settings.cache_clear()
+
+    made = run()["result"]["created"]
+
+    assert made == [name(table, month) for month in months(THIS, ahead=5)[4:] for table in EVENT_TABLES]
+
+
+@pytest.mark.parametrize("ahead", ["-1", "37"])
+def test_a_setting_beyond_reason_is_named(run, monkeypatch, cloud, ahead):
+    monkeypatch.setenv("PARTITION_MONTHS_AHEAD", ahead)
+    settings_module.settings.cache_clear()
+    assert run()["error"] == f"PARTITION_MONTHS_AHEAD must be from 0 to 36, got {ahead}"
+
+
+def test_each_partition_is_a_step(cloud, db, owner):
+    drop(owner, name("events", THIS), name("metric_events", THIS))
+    run_id = system_run(owner, "partition_creation")
+    for number in range(2):  # each slice has time for one step
+        work(run_id, number, db=db, settings=cloud, remaining_s=1)
+
+    between = run_row(owner, run_id)
+    assert between["progress"] == {"processed": 2, "total": 12, "message": "2 partitions created, 0 were there"}
+    assert {name("events", THIS), name("metric_events", THIS)} <= {*attached(owner)}
+
+
+def test_killed_at_every_step_it_comes_to_the_same(cloud, db, owner, connect, monkeypatch):
+    before = attached(owner)
+    drop(owner, *(partition for partition in before if partition != name("events", THIS)))
+    run_id = system_run(owner, "partition_creation")
+    real, deaths = job.Plan.progress, []
+
+    def dying(self):
+        if self.done not in deaths:
+            deaths.append(self.done)
+            # Made, and about to be committed: the step is lost with its connection.
+            owner.run_script(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE usename = 'nightshift_maintenance' AND datname = current_database()"
+            )
+        return real(self)
+
+    monkeypatch.setattr(job.Plan, "progress", dying)
+    while not (row := run_row(owner, run_id))["completed_at"]:
+        work(run_id, row["slice"], db=db, settings=cloud)
+        # As the sweep gives the run to the next slice once the lease is over.
+        owner.run_script(
+            "UPDATE job_runs SET slice = slice + 1, lease_expires_at = NULL, resend_at = clock_timestamp()"
+            f" WHERE id = '{run_id}' AND lease_expires_at IS NOT NULL"
+        )
+
+    assert deaths == [*range(1, 13)]
+    assert row["status"] == "completed"
+    assert (len(row["result"]["created"]), row["result"]["existing"]) == (11, 1)
+    assert attached(owner) == before
+
+
+def test_a_table_that_was_made_but_not_attached_is_finished_with_its_rows(run, owner):
+    before, half = attached(owner), name("events", THIS)
+    drop(owner, half)
+    make_half(owner, half)
+    owner.run_script(event_at("events", f"{THIS} 00:00:00+00").replace("INTO events", f"INTO {half}"))
+
+    assert run()["result"]["created"] == [half]
+    assert owner.run_script("SELECT count(*) FROM events") == [[1]]
+    assert attached(owner) == before
+
+
+def test_rows_that_do_not_belong_are_named_and_nothing_is_attached_or_lost(run, owner):
+    half, other = name("events", THIS), name("metric_events", THIS)
+    drop(owner, half, other)
+    make_half(owner, half)
+    for timestamp in (THIS, "2020-01-31 23:59:59+00", "2019-05-01 00:00:00+02"):
+        owner.run_script(event_at("events", timestamp).replace("INTO events", f"INTO {half}"))
+
+    ended = run()
+
+    assert ended["status"] == "failed"
+    assert ended["error"] == (
+        f"{half} holds 2 rows that are not of {THIS:%Y-%m} (UTC), from 2019-04-30 22:00:00 to 2020-01-31 23:59:59."
+        " Until this is put right, events of that month have no partition."
+    )
+    assert half not in attached(owner)
+    assert owner.run_script(f"SELECT count(*) FROM {half}") == [[3]]
+    assert other in attached(owner)  # the others do not wait for it
+    owner.run_script(f"DELETE FROM {half} WHERE \"timestamp\" < '{THIS}'")
+    assert run()["result"]["created"] == [half]
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        ("CREATE VIEW {half} AS SELECT 1", "{half} is not a table"),
+        ("CREATE TABLE {half} (id int)", "{half} cannot be attached to events: column \"timestamp\" does not exist"),
+        (
+            "CREATE TABLE {half} (LIKE events); ALTER TABLE {half} ADD extra int",
+            "{half} cannot be attached to events: table \"{half}\" contains column \"extra\" not found in parent",
+        ),
+        (
+            "CREATE TABLE other (id int) PARTITION BY RANGE (id);"
+            "CREATE TABLE {half} PARTITION OF other FOR VALUES FROM (1) TO (2)",
+            "{half} hangs below other FOR VALUES FROM (1) TO (2)",
+        ),
+    ],
+    ids=["view", "another table", "a column more", "partition of another"],
+)  # fmt: skip
+def test_what_cannot_be_attached_is_a_sentence_and_stays_as_it_is(run, owner, made, said):
+    half = name("events", THIS)
+    drop(owner, half)
+    owner.run_script(made.format(half=half))
+    owner.run_script(
+        f"GRANT SELECT ON {half} TO nightshift_maintenance; ALTER TABLE {half} OWNER TO nightshift_maintenance"
+    )
+
+    error = run()["error"]
+
+    assert error.startswith(said.format(half=half)), error
+    assert half not in attached(owner)
+    constraints = f"SELECT count(*) FROM pg_constraint WHERE conrelid = '{half}'::regclass AND conname LIKE '%bounds'"
+    assert owner.run_script(constraints) == [[0]]
+
+
+def test_a_table_of_somebody_elses_is_a_sentence(run, owner):
+    half = name("events", THIS)
+    drop(owner, half)
+    owner.run_script(f"CREATE TABLE {half} (LIKE events INCLUDING ALL)")
+    assert run()["error"].startswith(f"{half} belongs to postgres. Give it away: ALTER TABLE {half} OWNER TO")
+
+
+def test_the_platforms_own_partitions_are_left_alone_and_named(run, owner):
+    drop(owner, name("events", THIS), name("funnel_events", THIS))
+    following = months(THIS, ahead=1)[1]
+    middle = THIS + timedelta(days=14)
+    owner.run_script(
+        f"CREATE TABLE events_own PARTITION OF events FOR VALUES FROM ('{THIS}') TO ('{following}');"
+        f"CREATE TABLE funnel_half PARTITION OF funnel_events FOR VALUES FROM ('{THIS}') TO ('{middle}');"
+    )
+    before = attached(owner)
+
+    result = run()["result"]
+
+    assert (result["created"], result["existing"]) == ([], 10)
+    assert result["left_alone"] == [
+        f"{THIS:%Y-%m} of events is in events_own",
+        f'partition "{name("funnel_events", THIS)}" would overlap partition "funnel_half"',
+    ]
+    assert attached(owner) == before
+    assert owner.run_script(f"SELECT to_regclass('{name('funnel_events', THIS)}')") == [[None]]
+
+
+def test_a_table_that_is_not_there_is_named_and_the_others_are_made(run, owner):
+    owner.run_script("DROP TABLE metric_events; DROP TABLE funnel_events; CREATE TABLE funnel_events (id int)")
+    drop(owner, name("events", THIS))
+    assert run()["result"] == {
+        "created": [name("events", THIS)],
+        "existing": 3,
+        "left_alone": [],
+        "missing_tables": ["metric_events", "funnel_events"],
+    }
+
+
+def test_who_reads_and_writes_the_table_is_in_nobodys_way(run, owner, connect):
+    drop(owner, name("events", THIS))
+    busy = connect(user="postgres")
+    busy.run_script("BEGIN; SELECT * FROM events; " + event_at("events", months(THIS, ahead=1)[1]))
+
+    made = run(slices_at_most=1)
+
+    assert made["result"]["created"] == [name("events", THIS)]
+    busy.run_script("COMMIT")
+
+
+def test_a_lock_that_others_hold_is_waited_for_outside_and_not_for_ever(cloud, db, owner, connect):
+    drop(owner, name("events", THIS))
+    holder = connect(user="postgres")
+    holder.run_script("BEGIN; LOCK TABLE events IN SHARE UPDATE EXCLUSIVE MODE")
+    run_id = system_run(owner, "partition_creation")
+    work(run_id, 0, db=db, settings=cloud)
+    assert slices(owner, run_id) == [[0, "waiting", "another session's lock on events"]]
+    assert run_row(owner, run_id)["cursor"]["tries"] == 1
+
+    ended = work_to_the_end(run_id, db=db, owner=owner, settings=cloud)
+
+    assert ended["error"].startswith("events was locked by another session at each of 8 tries")
+    holder.run_script("COMMIT")
+
+
+def test_a_lock_that_is_let_go_costs_one_wait(cloud, db, owner, connect):
+    drop(owner, name("events", THIS))
+    holder = connect(user="postgres")
+    holder.run_script("BEGIN; LOCK TABLE events IN SHARE UPDATE EXCLUSIVE MODE")
+    run_id = system_run(owner, "partition_creation")
+    work(run_id, 0, db=db, settings=cloud)
+    holder.run_script("COMMIT")
+
+    ended = work_to_the_end(run_id, db=db, owner=owner, settings=cloud)
+
+    assert ended["result"]["created"] == [name("events", THIS)]
+    assert [outcome for _, outcome, _ in slices(owner, run_id)] == ["waiting", "completed"]
