@@ -9,6 +9,7 @@ import json
 import time
 from collections.abc import Iterator
 from typing import Annotated, Any
+from uuid import UUID
 
 from pydantic import Field
 
@@ -101,9 +102,8 @@ def _send(batch: list[dict[str, Any]], target: str) -> list[dict[str, Any]]:
     entries = []
     for number, message in enumerate(batch):
         group = message.get("Attributes", {}).get("MessageGroupId")
-        entries.append(
-            {"Id": str(number), "MessageBody": message["Body"]} | ({"MessageGroupId": group} if group else {})
-        )
+        own = {"MessageGroupId": group} if group else {}
+        entries.append({"Id": str(number), "MessageBody": message["Body"]} | own)
     answer = client("sqs").send_message_batch(QueueUrl=target, Entries=entries)
     return [batch[int(entry["Id"])] for entry in answer.get("Successful", [])]
 
@@ -168,8 +168,6 @@ def _lines(
 
 def _body_of(message: dict[str, Any]) -> dict[str, Any]:
     """Its JSON object with ids that can be looked up; {} for anything else."""
-    from uuid import UUID
-
     try:
         body = json.loads(message["Body"])
         return {name: str(UUID(body[name])) for name in ("run_id", "outbox_id") if name in body}

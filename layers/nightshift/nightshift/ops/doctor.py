@@ -1,4 +1,4 @@
-"""Proves a fresh installation, line by line. What takes time (a run, a mail) is started here and waited for elsewhere."""
+"""Proves a fresh installation, line by line. What takes time is started here and waited for by who asked."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,9 +20,7 @@ PROVIDER_TIMEOUT_S = 5
 
 def examine(*, db: Database, settings: Settings) -> dict[str, Any]:
     """``{"ok", "checks": [{"name", "ok", "says", "do"}]}``. A check that cannot be made is red and says why."""
-    checks = [
-        _checked("database", lambda: _database(db), do="Check DATABASE_HOST, its security group and its CA file.")
-    ]
+    checks = [_checked("database", lambda: _database(db), do=NO_DATABASE)]
     if checks[0]["ok"]:
         checks += [
             _checked(name, lambda look_at=look_at: look_at(db, settings), do="Deploy this release again.")
@@ -58,6 +56,7 @@ def view_mail(*, mail_id: UUID, db: Database, settings: Settings) -> dict[str, A
     return {"mail": mail_as_json(row)}
 
 
+NO_DATABASE = "Start it, or look at DatabaseHost, its security group and DatabaseCaFile."
 NO_WAY_OUT = "Give the functions' subnets a way out: a NAT gateway, or an endpoint where it is an AWS service."
 NO_KEY = "Enable the key in KMS, or cancel its deletion: without it no provider's secret can be read."
 

@@ -20,6 +20,7 @@ GRACE_S = 150
 LONG_S = 900
 FULL = 0.9
 GIB = 1024**3
+SWEEP = "The sweep heals this once a minute: look at the log of SweepFunction, and whether its rule is enabled."
 
 
 def check_health(*, db: Database, settings: Settings) -> dict[str, Any]:
@@ -47,9 +48,9 @@ def _stuck(db: Database) -> Check:
     first = rows[0]
     return red(
         "stuck runs",
-        f"{count_of(rows[0]['stuck'], 'run')} not taken on by the sweep; the oldest, {first['job_type']} {first['id']}, "
-        f"is {words_for(first['overdue_s'])} overdue",
-        do="The sweep should heal these once a minute. Look at the log of SweepFunction and whether its rule is enabled.",
+        f"{count_of(first['stuck'], 'run')} not taken on by the sweep; the oldest, {first['job_type']} {first['id']}, is "
+        f" {words_for(first['overdue_s'])} overdue",
+        do=SWEEP,
     )
 
 
@@ -79,7 +80,7 @@ def _slots(db: Database) -> Check:
         return red(
             "schedules",
             f"{count_of(len(overdue), 'slot')} did not fire and are not accounted for; the first: {overdue[0]}",
-            do="The sweep catches up after 15 minutes. Later than that, look at the log of SweepFunction.",
+            do="The sweep accounts for them after 15 minutes. Later than that, look at the log of SweepFunction.",
         )
     if missed := db.query("missed_slots"):
         says = ", ".join(f"{row['job_type']} {row['missed']} (last {_day(row['slot'])})" for row in missed)
@@ -119,7 +120,7 @@ def _mails(db: Database) -> Check:
             "mails",
             f"{count_of(mail['overdue'], 'mail')} not sent on by the sweep, the oldest for "
             f"{words_for(mail['oldest_s'])}{why}",
-            do="Look at the log of SweepFunction and whether its rule is enabled.",
+            do=SWEEP,
         )
     if mail["oldest_s"] > LONG_S:
         return red(
