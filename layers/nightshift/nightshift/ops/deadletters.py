@@ -20,6 +20,8 @@ from nightshift.settings import Settings
 
 # How long messages that are looked at, or moved, are hidden from others (seconds).
 HIDDEN_S = 30
+# Without waiting only some of SQS's servers are asked (seconds).
+RECEIVE_WAIT_S = 1
 # One call moves at most so many, in at most so many seconds: the function has a minute. Whoever calls, calls again.
 REDRIVE_AT_MOST = 1000
 REDRIVE_BUDGET_S = 30
@@ -118,8 +120,7 @@ def _receive(url: str, *, at_most: int = 10) -> list[dict[str, Any]]:
         QueueUrl=url,
         MaxNumberOfMessages=at_most,
         VisibilityTimeout=HIDDEN_S,
-        # Without waiting only some of SQS's servers are asked.
-        WaitTimeSeconds=1,
+        WaitTimeSeconds=RECEIVE_WAIT_S,
         MessageSystemAttributeNames=["MessageGroupId"],
         MessageAttributeNames=["ERROR_MESSAGE"],
     )

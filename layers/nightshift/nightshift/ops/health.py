@@ -48,8 +48,8 @@ def _stuck(db: Database) -> Check:
     first = rows[0]
     return red(
         "stuck runs",
-        f"{count_of(first['stuck'], 'run')} not taken on by the sweep; the oldest, {first['job_type']} {first['id']}, is "
-        f" {words_for(first['overdue_s'])} overdue",
+        f"{count_of(first['stuck'], 'run')} not taken on by the sweep; the oldest, {first['job_type']} {first['id']}, "
+        f"is {words_for(first['overdue_s'])} overdue",
         do=SWEEP,
     )
 
