@@ -18,10 +18,11 @@ from typing import Any
 
 import pytest
 
-from nightshift import database, queue, sweep
+from nightshift import database, queue
 from nightshift.errors import DatabaseGone
 from nightshift.queue import Message
 from nightshift.settings import Settings
+from tests.world import sweep
 
 FORKS = multiprocessing.get_context("forkserver")
 
@@ -127,7 +128,7 @@ class Chaos:
         messages: list[Message] = []
         real, queue.send_all = queue.send_all, lambda batch: messages.extend(batch) or 0
         try:
-            sweep.sweep(db=db, settings=self.settings)
+            sweep(db=db, settings=self.settings)
         finally:
             queue.send_all = real
         return messages

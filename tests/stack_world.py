@@ -20,10 +20,14 @@ PATIENCE_S = 60
 SHORT = {"WorkerTimeout": "20", "SliceBudget": "12", "SliceReserve": "4", "LeaseMargin": "1", "ResendDelay": "2"}
 
 
-def until(condition: Callable[[], Any]) -> Any:
-    deadline = time.monotonic() + PATIENCE_S
+# A rule fires once a minute at most.
+EVERY_MINUTE = {"PartitionCreationSchedule": "cron(* * * * ? *)"}
+
+
+def until(condition: Callable[[], Any], *, patience_s: float = PATIENCE_S) -> Any:
+    deadline = time.monotonic() + patience_s
     while not (met := condition()):
-        assert time.monotonic() < deadline, f"gave up after {PATIENCE_S} s"
+        assert time.monotonic() < deadline, f"gave up after {patience_s} s"
         time.sleep(0.1)
     return met
 
@@ -53,7 +57,7 @@ def folders() -> Iterator[Callable[[], Path]]:
 
 @pytest.fixture(scope="session")
 def stack(folders: Callable[[], Path]) -> Iterator[Stack]:
-    stack = Stack(folders(), ports=free_ports(), parameters=SHORT)
+    stack = Stack(folders(), ports=free_ports(), parameters=SHORT | EVERY_MINUTE)
     with running(stack):
         yield stack
 

@@ -10,8 +10,7 @@ from nightshift.catalogue import CATALOGUE, JobType
 from nightshift.database import Database
 from nightshift.errors import DatabaseGone
 from nightshift.job import Progress
-from nightshift.sweep import sweep
-from tests.world import age, make_team, received, run_row, trigger
+from tests.world import age, make_team, received, run_row, sweep, trigger
 
 CURSOR = {"done": 1}
 

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from nightshift import database, migrations
+from nightshift.sweep import COUNTS
 from tests.conftest import load_function
 from tests.world import make_team, run_row, trigger
 
@@ -73,9 +74,13 @@ def test_worker(cloud, db, owner):
 
 
 def test_sweep(cloud, db):
-    assert load_function("sweep").handler(event("sweep"), CONTEXT) == {
-        "recovered": 0, "ended": 0, "resent": 0, "refused": 0,
-    }  # fmt: skip
+    counts = load_function("sweep").handler(event("sweep"), CONTEXT)
+    assert counts == dict.fromkeys(COUNTS, 0)
+
+
+def test_schedule(cloud, db):
+    """The sample is of a slot that is long over, of a type that is not scheduled in this database."""
+    assert load_function("schedule").handler(event("schedule"), CONTEXT) == {"outcome": "inactive"}
 
 
 class TestMigrate:

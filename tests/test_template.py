@@ -1,13 +1,17 @@
 """template.yaml against the catalogue, the settings and the code it ships."""
 
+import json
 from dataclasses import fields
 from pathlib import Path
 
 import pytest
 from samtranslator.yaml_helper import yaml_parse
 
+from nightshift.catalogue import CATALOGUE
+from nightshift.cron import from_five_fields
 from nightshift.database import CONNECT_TIMEOUT_S
 from nightshift.migrations import STATEMENT_TIMEOUT_S
+from nightshift.schedules import GRACE
 from nightshift.settings import Settings
 
 TEMPLATE = yaml_parse(Path("template.yaml").read_text())
@@ -84,6 +88,8 @@ def test_what_the_data_depend_on_outlives_the_stack():
 def test_no_resource_has_a_name_of_its_own():
     """So that two stacks live side by side, and a resource can be replaced."""
     for name, resource in TEMPLATE["Resources"].items():
+        if resource["Type"] == "AWS::Lambda::Permission":
+            continue  # the function it is for
         named = {"FunctionName", "QueueName", "RoleName", "LayerName", "TableName", "Name"}
         assert not named & set(resource.get("Properties", {})), name
 
@@ -102,3 +108,45 @@ def test_variables_are_text():
     for name, function in FUNCTIONS.items():
         for variable, value in function["Environment"]["Variables"].items():
             assert not isinstance(value, int), f"{name}: {variable}"
+
+
+SYSTEM_JOBS = [job_type for job_type in CATALOGUE.values() if job_type.schedule]
+
+
+def camel(name):
+    return "".join(part.capitalize() for part in name.split("_"))
+
+
+@pytest.mark.parametrize("job_type", SYSTEM_JOBS, ids=lambda job_type: job_type.name)
+def test_each_system_job_has_its_rule(job_type):
+    parameter = f"{camel(job_type.name)}Schedule"
+    assert default(parameter) == from_five_fields(job_type.schedule).eventbridge
+    rule = TEMPLATE["Resources"][f"{camel(job_type.name)}Rule"]["Properties"]
+    assert rule["ScheduleExpression"] == {"Ref": parameter}
+    [target] = rule["Targets"]
+    transformed = target["InputTransformer"]["InputTemplate"].replace("<time>", '"2026-11-23T04:00:00Z"')
+    assert json.loads(transformed) == {"job_type": job_type.name, "time": "2026-11-23T04:00:00Z"}
+    assert target["RetryPolicy"]["MaximumEventAgeInSeconds"] == GRACE.total_seconds()
+    permission = TEMPLATE["Resources"][f"{camel(job_type.name)}RulePermission"]["Properties"]
+    assert permission["SourceArn"] == {"Fn::GetAtt": [f"{camel(job_type.name)}Rule", "Arn"]}
+
+
+def test_rule_and_ledger_get_the_same_parameter():
+    schedules = FUNCTIONS["MigrateFunction"]["Environment"]["Variables"]["SCHEDULES"]["Fn::Sub"]
+    assert json.loads(schedules) == {job_type.name: f"${{{camel(job_type.name)}Schedule}}" for job_type in SYSTEM_JOBS}
+    calls_again = TEMPLATE["Resources"]["Migrations"]["Properties"]["Schedules"]
+    assert calls_again == [{"Ref": f"{camel(job_type.name)}Schedule"} for job_type in SYSTEM_JOBS]
+
+
+def test_no_rule_is_of_a_job_that_is_none():
+    rules = {name for name, resource in TEMPLATE["Resources"].items() if resource["Type"] == "AWS::Events::Rule"}
+    assert rules == {f"{camel(job_type.name)}Rule" for job_type in SYSTEM_JOBS}
+
+
+def test_every_dead_letter_queue_raises_an_alarm():
+    resources = TEMPLATE["Resources"]
+    queues = {name for name, resource in resources.items() if name.endswith("DeadLetters")}
+    for queue in queues:
+        alarm = resources[f"{queue}Alarm"]["Properties"]
+        assert alarm["Dimensions"] == [{"Name": "QueueName", "Value": {"Fn::GetAtt": [queue, "QueueName"]}}]
+        assert alarm["AlarmActions"] == [{"Ref": "AlarmTopic"}]

@@ -4,12 +4,15 @@ import hashlib
 import json
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import jwt
 
 from nightshift import engine, queue, runs
+from nightshift import sweep as healer
 from nightshift.catalogue import CATALOGUE
 from nightshift.database import Database, Row
 from nightshift.settings import Settings
@@ -103,6 +106,13 @@ def work(run_id: object, number: int, *, db: Database, settings: Settings, remai
     engine.work(
         str(run_id), number, db=db, settings=settings, remaining_s=lambda: remaining_s, request_id="test-request"
     )
+
+
+def sweep(
+    *, db: Database, settings: Settings, now: datetime | None = None, remaining_s: Callable[[], float] = lambda: 50
+) -> dict[str, int]:
+    """One sweep with a clock that stands still."""
+    return healer.sweep(now=now or datetime.now(UTC), db=db, settings=settings, remaining_s=remaining_s)
 
 
 def message_of(row: Row) -> queue.Message:

@@ -1,4 +1,4 @@
-"""Brings the database to this release's schema: a CloudFormation custom resource, or invoked by hand."""
+"""Brings the database to this release's schema and schedules: a CloudFormation custom resource, or invoked by hand."""
 
 import json
 import urllib.request
@@ -8,6 +8,7 @@ from typing import Any
 from nightshift.database import database
 from nightshift.log import logger
 from nightshift.migrations import create_first_partitions, migrate
+from nightshift.schedules import register
 from nightshift.settings import settings
 
 
@@ -28,7 +29,9 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
 def _bring_up_to_date() -> dict[str, Any]:
     applied = migrate(database(), folders=settings().migration_folders.split(","))
-    partitions = create_first_partitions(database(), today=datetime.now(UTC).date())
+    now = datetime.now(UTC)
+    partitions = create_first_partitions(database(), today=now.date())
+    register(json.loads(settings().schedules), now=now, db=database())
     logger.info("Database is up to date", action="migrated", applied=applied, partitions=partitions)
     return {"applied": applied, "partitions": partitions}
 

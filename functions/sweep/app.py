@@ -1,5 +1,6 @@
 """Once a minute: heals what was lost."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 from nightshift.database import database
@@ -10,4 +11,9 @@ from nightshift.sweep import sweep
 
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: dict[str, Any], context: Any) -> dict[str, int]:
-    return sweep(db=database(), settings=settings())
+    return sweep(
+        now=datetime.now(UTC),
+        db=database(),
+        settings=settings(),
+        remaining_s=lambda: context.get_remaining_time_in_millis() / 1000,
+    )

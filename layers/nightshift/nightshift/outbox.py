@@ -2,12 +2,26 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 
 from nightshift.database import Database, Row
 from nightshift.errors import sentence
 from nightshift.log import logger
 from nightshift.queue import send_batches
 from nightshift.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alert:
+    """A mail to the owner of the server that is about no run: a subject and paragraphs of text."""
+
+    subject: str
+    lines: list[str]
+
+
+def alert(wanted: Alert, *, db: Database) -> Row:
+    """The outbox row (``id``), written in the caller's transaction. The sweep sends it within two minutes."""
+    return db.query("insert_alert", content=asdict(wanted))[0]
 
 
 def dispatch(run_ids: Sequence[str], *, db: Database, settings: Settings) -> None:

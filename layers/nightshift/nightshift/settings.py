@@ -59,6 +59,8 @@ class Settings:
     sweep_batch: int = 500
     # Folders of sql/ to apply: "jobs" alone where the platform has tables of its own.
     migration_folders: str = "platform,jobs"
+    # {"<job type>": "<EventBridge cron>", …} as JSON, for the migrate function; empty values are not scheduled.
+    schedules: str = "{}"
 
     @classmethod
     def from_environment(cls) -> "Settings":

@@ -1,44 +1,112 @@
-"""The healer, once a minute: runs whose message was lost, and runs whose worker was."""
+"""The healer, once a minute: lost workers, lost messages, unsent mails, slots that never fired, and what is too old."""
 
-from nightshift import queue
-from nightshift.database import Database
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+
+from nightshift import outbox, queue, schedules
+from nightshift.database import Database, Row
 from nightshift.log import logger
 from nightshift.queue import Message
 from nightshift.settings import Settings
 
+# When the message of a mail is sent again, if the notify function has not claimed the mail by then (seconds).
+MAIL_AGAIN_S = 120
 
-def sweep(*, db: Database, settings: Settings) -> dict[str, int]:
-    """Heal one bounded batch of each kind; returns the counts. Two at once share the work (SKIP LOCKED)."""
-    expired = db.query(
-        "expire_leases",
-        again_if_gone=True,
-        batch=settings.sweep_batch,
-        lost_slices_limit=settings.lost_slices_limit,
-        resend_delay_s=settings.resend_delay_s,
-    )
-    unclaimed = db.query(
-        "resend_due",
-        batch=settings.sweep_batch,
-        resend_delay_s=settings.resend_delay_s,
-        resend_ceiling_s=settings.resend_ceiling_s,
-    )
-    recovered = [row for row in expired if row["status"] == "running"]
-    for row in expired:
-        logger.warning(
-            "Took a run from a worker that stopped answering",
-            action="slice_expired",
-            run_id=str(row["id"]),
-            slice=row["slice"],
-            job_type=row["job_type"],
-            status=row["status"],
+# Rows of a kind that one statement deletes: its locks are held for as long as it takes.
+PRUNE_BATCH = 200
+
+# No batch is begun with less time left (seconds).
+RESERVE_S = 20
+
+COUNTS = ("recovered", "ended", "resent", "mails", "caught_up", "missed", "pruned", "refused")
+
+
+def sweep(*, now: datetime, db: Database, settings: Settings, remaining_s: Callable[[], float]) -> dict[str, int]:
+    """Heal what there is, batch after batch while time remains; returns how much of what was done.
+
+    One statement where there is nothing to do. Two at once share the work (SKIP LOCKED). What is left when time is
+    short is found by the next sweep.
+    """
+    retention_s = settings.retention_days * 86_400
+    found = db.query("find_work", schedules_until=now - schedules.GRACE, retention_s=retention_s, again_if_gone=True)[0]
+    work = _Work(db, settings, retention_s, remaining_s)
+    if found["expired"]:
+        work.in_batches(settings.sweep_batch, work.expire_leases)
+    if found["unclaimed"]:
+        work.in_batches(settings.sweep_batch, work.resend)
+    if found["unsent"]:
+        work.in_batches(settings.sweep_batch, work.send_mails)
+    if found["overdue"]:
+        work.counts.update(schedules.account_for_missed(now=now, db=db, settings=settings))
+    for flag, query in (("old_runs", "prune_runs"), ("old_alerts", "prune_alerts"), ("old_slots", "prune_slots")):
+        if found[flag]:
+            work.in_batches(PRUNE_BATCH, partial(work.prune, query))
+    if work.counts.total():
+        logger.info("Swept", action="swept", **work.counts)
+    return {name: work.counts[name] for name in COUNTS}
+
+
+@dataclass
+class _Work:
+    """Each method heals one batch, and returns its rows."""
+
+    db: Database
+    settings: Settings
+    retention_s: float
+    remaining_s: Callable[[], float]
+    counts: Counter[str] = field(default_factory=Counter)
+
+    def in_batches(self, size: int, heal: Callable[[], list[Row]]) -> None:
+        while self.remaining_s() > RESERVE_S and len(heal()) == size:
+            pass
+
+    def expire_leases(self) -> list[Row]:
+        expired = self.db.query(
+            "expire_leases",
+            batch=self.settings.sweep_batch,
+            lost_slices_limit=self.settings.lost_slices_limit,
+            resend_delay_s=self.settings.resend_delay_s,
         )
-    refused = queue.send_all(Message.of(row) for row in recovered + unclaimed)
-    counts = {
-        "recovered": len(recovered),
-        "ended": len(expired) - len(recovered),
-        "resent": len(unclaimed),
-        "refused": refused,
-    }
-    if any(counts.values()):
-        logger.info("Swept", action="swept", **counts)
-    return counts
+        for row in expired:
+            logger.warning(
+                "Took a run from a worker that stopped answering",
+                action="slice_expired",
+                run_id=str(row["id"]),
+                slice=row["slice"],
+                job_type=row["job_type"],
+                status=row["status"],
+            )
+        recovered = [row for row in expired if row["status"] == "running"]
+        ended = [str(row["id"]) for row in expired if row["status"] != "running"]
+        self.counts.update(recovered=len(recovered), ended=len(ended))
+        self._send_slices(recovered)
+        if ended:
+            outbox.dispatch(ended, db=self.db, settings=self.settings)
+        return expired
+
+    def resend(self) -> list[Row]:
+        unclaimed = self.db.query(
+            "resend_due",
+            batch=self.settings.sweep_batch,
+            resend_delay_s=self.settings.resend_delay_s,
+            resend_ceiling_s=self.settings.resend_ceiling_s,
+        )
+        self.counts.update(resent=len(unclaimed))
+        self._send_slices(unclaimed)
+        return unclaimed
+
+    def send_mails(self) -> list[Row]:
+        unsent = self.db.query("claim_unsent", batch=self.settings.sweep_batch, again_s=MAIL_AGAIN_S)
+        self.counts.update(mails=len(unsent), refused=outbox.send_messages(unsent, settings=self.settings))
+        return unsent
+
+    def prune(self, query: str) -> list[Row]:
+        gone = self.db.query(query, batch=PRUNE_BATCH, retention_s=self.retention_s)
+        self.counts.update(pruned=len(gone))
+        return gone
+
+    def _send_slices(self, rows: list[Row]) -> None:
+        self.counts.update(refused=queue.send_all(Message.of(row) for row in rows))

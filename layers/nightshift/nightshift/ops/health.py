@@ -5,8 +5,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import takewhile
 from typing import Any
 
-from croniter import croniter
-
+from nightshift.cron import from_five_fields
 from nightshift.database import Database
 from nightshift.errors import DatabaseBusy, DatabaseGone, sentence
 from nightshift.ops.checks import Check, count_of, green, red, report, words_for
@@ -87,8 +86,8 @@ def _slots(db: Database) -> Check:
         return red(
             "schedules",
             f"missed in the last day: {says}",
-            do="Look whether the rules are enabled and at the log of ScheduleFunction. "
-            f"To run it now: nightshift system trigger {missed[0]['job_type']}",
+            do="What ran since: nightshift system schedules. Why: the log of ScheduleFunction, and whether the rule "
+            f"is enabled. To run it now: nightshift system trigger {missed[0]['job_type']}",
         )
     return green("schedules", f"{count_of(len(rows), 'schedule')}, no slot missed in the last day")
 
@@ -97,7 +96,7 @@ def _open_slots(schedule: dict[str, Any]) -> list[datetime]:
     """The slots of the last day that should have fired by now and that nobody has accounted for."""
     latest = schedule["now"] - timedelta(seconds=GRACE_S)
     begin = max(schedule["next_slot"], schedule["now"] - timedelta(days=1)).astimezone(UTC)
-    slots = croniter(schedule["cron"], begin - timedelta(seconds=1)).all_next(datetime)
+    slots = from_five_fields(schedule["cron"]).slots_after(begin - timedelta(seconds=1))
     return [slot for slot in takewhile(lambda slot: slot <= latest, slots) if slot not in schedule["slots"]]
 
 

@@ -4,10 +4,10 @@ from datetime import UTC, datetime
 from itertools import groupby, islice
 from typing import Annotated, Any
 
-from croniter import croniter
 from pydantic import Field
 
 from nightshift.catalogue import CATALOGUE
+from nightshift.cron import from_five_fields
 from nightshift.database import Database
 from nightshift.runs import timestamp
 from nightshift.settings import Settings
@@ -49,4 +49,4 @@ def list_schedules(
 
 def next_slots(cron: str, *, after: datetime, count: int = NEXT_SLOTS) -> list[datetime]:
     """The first ``count`` slots of a five-field cron in UTC later than ``after``."""
-    return list(islice(croniter(cron, after.astimezone(UTC)).all_next(datetime), count))
+    return list(islice(from_five_fields(cron).slots_after(after.astimezone(UTC)), count))

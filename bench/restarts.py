@@ -1,0 +1,160 @@
+"""Claim: a restart costs the step it interrupts, not the work of the run.
+
+    make bench BENCH=restarts
+
+A sync of 3,000 users is disturbed half way: its worker killed (SIGKILL), asked to end (SIGTERM, a deploy), its
+Postgres restarted, and a second instance started beside it. The plain way fails the run at a restart, and starts over
+from user 1 when somebody triggers again; ours is taken over by the sweep and goes on from its cursor. Both against the
+same sandbox; what is compared is calls to the provider, each of which costs the budget. Our worker's lease is aged by
+hand: in production the sweep notices after the rest of the invocation, a margin of ten seconds and at most a minute.
+"""
+
+import dataclasses
+import json
+import os
+import signal
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+import urllib3
+
+from bench.parts import free_port, sandbox_process
+from bench.syncs import INSERT_RUN, countdown, database_with_users, settings_of, start_worker
+from local.postgres import Postgres
+from nightshift import queue
+from nightshift.database import Database
+from nightshift.errors import DatabaseGone
+from nightshift.settings import Settings
+from nightshift.sweep import sweep
+
+USERS = 3_000
+
+Disturb = Callable[[BaseProcess, Postgres], None]
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory(prefix="nightshift-bench-") as folder:
+        server = Postgres(Path(folder) / "postgres", free_port())
+        server.start(fsync="off")
+        try:
+            undisturbed, _ = _sync(server, "undisturbed", disturb=None, plain=False)
+            print(f"undisturbed: {undisturbed:,} calls for {USERS:,} users")
+            for name, disturb in DISTURBANCES.items():
+                ours, ended = _sync(server, f"{name}_ours", disturb=disturb, plain=False)
+                plain, _ = _sync(server, f"{name}_plain", disturb=disturb, plain=True)
+                print(
+                    f"{name:>16}: {ended}; calls repeated: ours {ours - undisturbed:,}, plain {plain - undisturbed:,};"
+                    f" ratio {max(0, ours - undisturbed) / max(1, plain - undisturbed):.3f}"
+                )
+        finally:
+            server.stop("immediate")
+
+
+def _kill(worker: BaseProcess, server: Postgres) -> None:
+    worker.kill()
+    worker.join()
+
+
+def _terminate(worker: BaseProcess, server: Postgres) -> None:
+    os.kill(worker.pid or 0, signal.SIGTERM)
+    worker.join()
+
+
+def _restart_postgres(worker: BaseProcess, server: Postgres) -> None:
+    server.stop("immediate")
+    server.start(fsync="off")
+    worker.join(10)  # its slice is abandoned, and no message is left for it
+    worker.kill()
+    worker.join()
+
+
+def _second_instance(worker: BaseProcess, server: Postgres) -> None:
+    """Nothing dies here: a second worker gets the same message, and a second sweep runs."""
+
+
+DISTURBANCES: dict[str, Disturb] = {
+    "sigkill": _kill,
+    "sigterm": _terminate,
+    "postgres_restart": _restart_postgres,
+    "second_instance": _second_instance,
+}
+
+
+def _sync(server: Postgres, name: str, *, disturb: Disturb | None, plain: bool) -> tuple[int, str]:
+    """Calls that the provider got until all users were synced, and how the run ended."""
+    owner = database_with_users(server, name, users=USERS)
+    [[run_id]] = owner.run_script(INSERT_RUN)
+    with sandbox_process(customers=USERS) as url:
+        settings = dataclasses.replace(settings_of(server, name, "nightshift_app"), revenuecat_url=url)
+        worker, pipe = start_worker(settings, run_id)
+        if disturb:
+            _wait(owner, run_id, lambda run: run["processed"] * 2 >= USERS)
+            disturb(worker, server)
+            if plain:
+                # The peer: every live run is marked failed at a start; somebody triggers again.
+                _again(
+                    owner,
+                    "UPDATE job_runs SET status = 'failed', error = 'Server restarted during execution',"
+                    " completed_at = clock_timestamp(), lease_expires_at = NULL, resend_at = NULL"
+                    " WHERE completed_at IS NULL",
+                )
+                worker.kill()
+                worker.join()
+                [[run_id]] = _again(owner, INSERT_RUN)
+                worker, pipe = start_worker(settings, run_id)
+            elif disturb is _second_instance:
+                second, _ = start_worker(settings, run_id)
+                _swept(settings)
+                second.join(5)
+                second.kill()
+            else:
+                _again(
+                    owner, "UPDATE job_runs SET lease_expires_at = clock_timestamp() WHERE lease_expires_at IS NOT NULL"
+                )
+                [message] = _swept(settings)
+                worker, pipe = start_worker(settings, run_id, number=message.slice)
+        pipe.recv()
+        pipe.send("done")
+        worker.join()
+        stats = json.loads(urllib3.request("GET", url.removesuffix("/v2") + "/_sandbox/stats").data)
+    [[status, lost]] = _again(
+        owner,
+        "SELECT status, (SELECT count(*) FROM job_slices slice WHERE slice.run_id = run.id AND outcome = 'lost')"
+        f" FROM job_runs run WHERE id = '{run_id}'",
+    )
+    owner.close()
+    return sum(stats["calls"].values()), f"{status}, {lost} slice lost"
+
+
+def _wait(owner: Database, run_id: str, reached: Callable[[dict[str, Any]], bool]) -> None:
+    while True:
+        [[progress]] = owner.run_script(f"SELECT progress FROM job_runs WHERE id = '{run_id}'")
+        if progress and reached(progress):
+            return
+        time.sleep(0.01)
+
+
+def _again(owner: Database, script: str) -> list[Any]:
+    """The connection may have died with the server."""
+    try:
+        return owner.run_script(script)
+    except DatabaseGone:
+        return owner.run_script(script)
+
+
+def _swept(settings: Settings) -> list[queue.Message]:
+    messages: list[queue.Message] = []
+    queue.send_all = lambda batch: messages.extend(batch) or 0
+    db = Database(settings)
+    sweep(now=datetime.now(UTC), db=db, settings=settings, remaining_s=countdown(50))
+    db.close()
+    return messages
+
+
+if __name__ == "__main__":
+    main()

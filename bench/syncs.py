@@ -1,0 +1,80 @@
+"""What benchmarks of the sync share: a database with users and a run, and a worker process that takes its slices."""
+
+import multiprocessing
+import os
+import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+
+from jobs import revenuecat_sync
+from local.postgres import Postgres
+from nightshift import engine, queue
+from nightshift import settings as settings_module
+from nightshift.database import Database
+from nightshift.migrations import migrate
+from nightshift.settings import Settings
+
+INSERT_RUN = (
+    "INSERT INTO job_runs (id, job_type, team_id, project_id, triggered_by, resend_at)"
+    " SELECT gen_random_uuid(), 'revenuecat_sync', team_id, id, 'bench', clock_timestamp() FROM projects"
+    " RETURNING id::text"
+)
+
+
+def settings_of(server: Postgres, database: str, user: str) -> Settings:
+    return Settings(database_host="127.0.0.1", database_port=server.port, database_name=database, database_user=user)
+
+
+def database_with_users(server: Postgres, name: str, *, users: int) -> Database:
+    """A new database with one project of ``users`` users that the sandbox knows; a connection as its owner."""
+    admin = Database(settings_of(server, "postgres", "postgres"))
+    admin.run_script(f"CREATE DATABASE {name}")
+    admin.close()
+    owner = Database(settings_of(server, name, "postgres"))
+    migrate(owner)
+    owner.run_script(
+        f"""
+        INSERT INTO teams (name, slug) VALUES ('T', 't');
+        INSERT INTO projects (team_id, name, slug) SELECT id, 'P', 'p' FROM teams;
+        INSERT INTO project_integrations (project_id, provider, config, secret_encrypted)
+            SELECT id, 'revenuecat', '{{"project_id": "proj1a2b3c4d"}}', 'sk_sandbox' FROM projects;
+        INSERT INTO app_users (project_id, user_id)
+            SELECT id, 'user_' || lpad(n::text, 6, '0') FROM projects, generate_series(1, {users}) n;
+        ANALYZE
+        """
+    )
+    return owner
+
+
+def start_worker(settings: Settings, run_id: str, *, number: int = 0) -> tuple[BaseProcess, Connection]:
+    """A process that works the chain of slices from ``number`` on, as the queue would bring them.
+
+    When it gets to the end it sends (slices, statements, seconds) and waits to be let go.
+    """
+    here, there = multiprocessing.Pipe()
+    process = multiprocessing.get_context("spawn").Process(target=_work, args=(there, settings, run_id, number))
+    process.start()
+    return process, here
+
+
+def _work(pipe: Connection, settings: Settings, run_id: str, number: int) -> None:
+    os.environ["DATABASE_HOST"], os.environ["REVENUECAT_URL"] = settings.database_host, settings.revenuecat_url
+    settings_module.settings.cache_clear()
+    revenuecat_sync.decrypt_secret = lambda ciphertext, *, project_id: ciphertext.decode()
+    sent: list[queue.Message] = [queue.Message(run_id, number, "bench")]
+    queue.send = sent.append
+    db, began, slices = Database(settings), time.monotonic(), 0
+    while sent:
+        message = sent.pop()
+        slices += 1
+        engine.work(
+            run_id, message.slice, db=db, settings=settings, remaining_s=countdown(120), request_id=f"slice-{slices}"
+        )
+    pipe.send((slices, db.statements, time.monotonic() - began))
+    pipe.recv()
+
+
+def countdown(seconds: float) -> Callable[[], float]:
+    ends = time.monotonic() + seconds
+    return lambda: ends - time.monotonic()

@@ -1,0 +1,21 @@
+"""An EventBridge rule fired: starts a run of the job type that its target names."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from nightshift.database import database
+from nightshift.log import logger
+from nightshift.schedules import fire
+from nightshift.settings import settings
+
+
+@logger.inject_lambda_context(clear_state=True)
+def handler(event: dict[str, Any], context: Any) -> dict[str, str]:
+    outcome = fire(
+        event["job_type"],
+        time=datetime.fromisoformat(event["time"]),
+        now=datetime.now(UTC),
+        db=database(),
+        settings=settings(),
+    )
+    return {"outcome": outcome}

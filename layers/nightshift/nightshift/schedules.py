@@ -1,0 +1,168 @@
+"""What is scheduled, what fires, and what should have fired: each slot gets one row, whoever comes first."""
+
+import uuid
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from itertools import islice, takewhile
+
+from pg8000.exceptions import DatabaseError
+
+from nightshift import outbox, queue
+from nightshift.catalogue import CATALOGUE, job_type
+from nightshift.cron import BadCron, Cron, from_eventbridge, from_five_fields
+from nightshift.database import Database, Row
+from nightshift.errors import ConfigurationError, NightshiftError
+from nightshift.log import logger
+from nightshift.queue import Message
+from nightshift.settings import Settings
+
+# EventBridge delivers within a minute, tries again for as long as its rules are told (template.yaml), and what comes
+# later than this is left to the sweep: or an outage would end in a storm of old slots.
+GRACE = timedelta(minutes=15)
+
+# Slots that one sweep accounts for, of one job type. A schedule of every minute makes 1,440 a day.
+SLOTS_AT_ONCE = 500
+
+
+class AlreadyDecided(NightshiftError):
+    """This slot has its row already"""
+
+
+def register(schedules: Mapping[str, str], *, now: datetime, db: Database) -> None:
+    """Make these EventBridge expressions (``{"db_pruning": "cron(0 * * * ? *)"}``) what is scheduled, and nothing else.
+
+    An empty expression is a job type that only its owner starts. A schedule that is as it was keeps its past; a changed
+    one is new from ``now`` on. Raises ConfigurationError naming the job type and the value.
+    """
+    active = {name: _cron_of(name, expression) for name, expression in schedules.items() if expression}
+    with db.transaction():
+        db.query("delete_other_schedules", kept=list(active))
+        for name, cron in active.items():
+            first = next(cron.slots_after(now))
+            db.query("store_schedule", job_type=name, cron=cron.five_fields, active_since=now, next_slot=first)
+
+
+def fire(name: str, *, time: datetime, now: datetime, db: Database, settings: Settings) -> str:
+    """EventBridge says that it is ``time``; returns what became of the slot.
+
+    ``started``, ``skipped``: the last run is still live, ``duplicate``: decided before, ``late``: left to the sweep,
+    ``inactive``: not of a schedule that is active now. Raises Refused for a job type that is none.
+    """
+    row = db.one("get_schedule", job_type=job_type(name).name, again_if_gone=True)
+    if row is None:
+        return "inactive"
+    slot = from_five_fields(row["cron"]).slot_at(time)
+    if slot < row["active_since"]:
+        return "inactive"
+    if now - slot > GRACE:
+        return "late"
+    try:
+        outcome, message = _start(name, slot=slot, outcome="started", db=db, settings=settings)
+    except AlreadyDecided:
+        return "duplicate"
+    if message:
+        queue.send_all([message])
+    logger.info(f"Slot {slot:%Y-%m-%d %H:%M}: {outcome}", action="slot_decided", job_type=name, outcome=outcome)
+    return outcome
+
+
+def account_for_missed(*, now: datetime, db: Database, settings: Settings) -> dict[str, int]:
+    """Give a row to every slot that is over and has none; returns how many were caught up and missed.
+
+    The last slot of a schedule is caught up, if nothing later has been decided: one run, however long the outage. The
+    owner is told. A schedule at a time, each in its own transaction; two sweeps at once share them (SKIP LOCKED).
+    """
+    counts = {"caught_up": 0, "missed": 0}
+    for name in CATALOGUE:
+        message = None
+        try:
+            with db.transaction():
+                schedule = db.one("lock_overdue_schedule", job_type=name, until=now - GRACE)
+                if schedule:
+                    message = _account_for(schedule, now=now, counts=counts, db=db, settings=settings)
+        except AlreadyDecided:
+            logger.info("A late delivery came first; the next sweep looks again", action="slot_decided", job_type=name)
+        if message:
+            queue.send_all([message])
+    return counts
+
+
+def _account_for(
+    schedule: Row, *, now: datetime, counts: dict[str, int], db: Database, settings: Settings
+) -> Message | None:
+    name, cron = schedule["job_type"], from_five_fields(schedule["cron"])
+    ahead = cron.slots_after(schedule["next_slot"] - timedelta(seconds=1))
+    slots = list(islice(takewhile(lambda slot: slot <= now - GRACE, ahead), SLOTS_AT_ONCE))
+    rows = db.query("decided_slots", job_type=name, since=slots[0])
+    decided = {row["slot"] for row in rows}
+    undecided = [slot for slot in slots if slot not in decided]
+    following = next(cron.slots_after(slots[-1]))
+    db.query("move_schedule", job_type=name, next_slot=following)
+    if not undecided:
+        return None
+    # Only where these are all there are: the rest of a long outage comes with the next sweep.
+    may_catch_up = following > now - GRACE and all(slot < undecided[-1] for slot in decided)
+    missed = undecided[:-1] if may_catch_up else undecided
+    if missed:
+        db.query("insert_missed_slots", job_type=name, slots=missed)
+    outcome, message = "missed", None
+    if may_catch_up:
+        outcome, message = _start(name, slot=undecided[-1], outcome="caught_up", db=db, settings=settings)
+    counts["missed"] += len(missed)
+    counts["caught_up"] += outcome == "caught_up"
+    outbox.alert(_missed_alert(name, undecided, outcome), db=db)
+    logger.warning("Found slots that never fired", action="slots_missed", job_type=name, slots=len(undecided))
+    return message
+
+
+def _missed_alert(name: str, slots: list[datetime], outcome: str) -> outbox.Alert:
+    label = CATALOGUE[name].label
+    times = f"{slots[0]:%Y-%m-%d %H:%M} UTC"
+    if len(slots) > 1:
+        times = f"{len(slots):,} slots from {times} to {slots[-1]:%Y-%m-%d %H:%M} UTC"
+    then = {
+        "caught_up": "One run was started now to catch up.",
+        "skipped": "Nothing was started to catch up: a run of this type is live.",
+        "missed": "Nothing was started to catch up: a later slot has run since.",
+    }[outcome]
+    return outbox.Alert(
+        subject=f"{label} missed its schedule",
+        lines=[
+            f"{label} did not start when it was due: {times}.",
+            then,
+            "If this comes again, look at the schedule's rule and at the function it calls: "
+            "`nightshift system schedules` shows the last slots.",
+        ],
+    )
+
+
+def _start(name: str, *, slot: datetime, outcome: str, db: Database, settings: Settings) -> tuple[str, Message | None]:
+    """Row and run in one statement; returns the outcome and the first message of the run, to be sent after commit.
+
+    Raises AlreadyDecided, and nothing was done.
+    """
+    run_id = str(uuid.uuid4())
+    try:
+        row = db.query(
+            "insert_scheduled_run",
+            id=run_id,
+            job_type=name,
+            slot=slot,
+            outcome=outcome,
+            resend_delay_s=settings.resend_delay_s,
+        )[0]
+    except DatabaseError as exc:
+        if exc.args[0].get("n") != "job_schedule_slots_pkey":
+            raise
+        raise AlreadyDecided from exc
+    return row["outcome"], Message(run_id, 0, "system") if row["outcome"] == outcome else None
+
+
+def _cron_of(name: str, expression: str) -> Cron:
+    known = CATALOGUE.get(name)
+    if known is None or known.scope != "system":
+        raise ConfigurationError(f"There is a schedule for {name!r}, which is no system job")
+    try:
+        return from_eventbridge(expression)
+    except BadCron as exc:
+        raise ConfigurationError(f"The schedule of {name} cannot be used: {exc}") from exc

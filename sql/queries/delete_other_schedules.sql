@@ -1,0 +1,1 @@
+DELETE FROM job_schedules WHERE job_type <> ALL (CAST(:kept AS text[]));

@@ -1,0 +1,1 @@
+INSERT INTO job_outbox (content) VALUES (CAST(:content AS jsonb)) RETURNING id;

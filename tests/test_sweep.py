@@ -1,0 +1,117 @@
+"""What the sweep does when there is much to do, and what it throws away."""
+
+import dataclasses
+import json
+from types import SimpleNamespace
+
+import pytest
+
+from nightshift import queue
+from nightshift.database import query_text
+from nightshift.sweep import PRUNE_BATCH, RESERVE_S
+from tests.world import make_team, sweep
+
+LOST = """
+    INSERT INTO job_runs (id, job_type, status, triggered_by, started_at, lease_expires_at, lost_slices, slice)
+    SELECT gen_random_uuid(), 'type ' || n, 'running', 'x', clock_timestamp(), clock_timestamp() - interval '1 s',
+           CASE WHEN n % 10 = 0 THEN 4 ELSE 0 END, 7
+    FROM generate_series(1, {count}) n
+"""
+ENDED = """
+    INSERT INTO job_runs (id, job_type, status, triggered_by, created_at, started_at, completed_at)
+    SELECT gen_random_uuid(), 'db_pruning', 'completed', 'schedule', at, at, at
+    FROM generate_series(1, {count}), (SELECT clock_timestamp() - interval '{days} days' AS at) AS time;
+    INSERT INTO job_slices (run_id, slice, request_id) SELECT id, 0, 'r' FROM job_runs ON CONFLICT DO NOTHING;
+    INSERT INTO job_outbox (run_id) SELECT id FROM job_runs ON CONFLICT DO NOTHING
+"""
+
+
+@pytest.fixture
+def sent(monkeypatch):
+    """Batches that SQS got: too many here for a simulated one."""
+    batches = []
+
+    def send_message_batch(QueueUrl, Entries):
+        batches.append((QueueUrl, [json.loads(entry["MessageBody"]) for entry in Entries]))
+        return {}
+
+    monkeypatch.setattr(queue, "client", lambda _: SimpleNamespace(send_message_batch=send_message_batch))
+    return batches
+
+
+def messages(sent, url):
+    return [message for queue_url, batch in sent if queue_url == url for message in batch]
+
+
+def test_ten_thousand_lost_slices_heal_in_bounded_statements_with_one_message_each(cloud, db, owner, sent):
+    owner.run_script(LOST.format(count=10_000))
+    before = db.statements
+    counts = sweep(db=db, settings=cloud)
+    assert (counts["recovered"], counts["ended"]) == (9_000, 1_000)
+    # 20 full batches and the empty one that ends them, each with the mails of what it ended.
+    assert db.statements - before == 1 + 21 + 20
+    raised = messages(sent, cloud.queue_url)
+    assert len({message["run_id"] for message in raised}) == len(raised) == 9_000
+    assert {message["slice"] for message in raised} == {8}
+    assert len(messages(sent, cloud.notify_queue_url)) == 1_000
+    assert owner.run_script("SELECT DISTINCT error FROM job_runs WHERE status = 'failed'") == [
+        ["Server restarted during execution"]
+    ]
+    assert not any(sweep(db=db, settings=cloud).values())  # and the messages are not sent again at once
+
+
+def test_a_sweep_that_runs_short_of_time_leaves_the_rest_to_the_next(cloud, db, owner, sent):
+    owner.run_script(LOST.format(count=50))
+    small = dataclasses.replace(cloud, sweep_batch=10)
+    left = [RESERVE_S + 2, RESERVE_S + 1, RESERVE_S]
+    counts = sweep(db=db, settings=small, remaining_s=lambda: left.pop(0))
+    assert counts["recovered"] + counts["ended"] == 20
+    counts = sweep(db=db, settings=small)
+    assert counts["recovered"] + counts["ended"] == 30
+
+
+class TestRetention:
+    def test_old_runs_go_with_their_slices_and_mails_and_younger_ones_stay(self, cloud, db, owner):
+        owner.run_script(ENDED.format(count=3, days=91))
+        owner.run_script(ENDED.format(count=2, days=89))
+        assert sweep(db=db, settings=cloud)["pruned"] == 3
+        for table in ("job_runs", "job_slices", "job_outbox"):
+            assert owner.run_script(f"SELECT count(*) FROM {table}") == [[2]], table
+        assert sweep(db=db, settings=cloud)["pruned"] == 0
+
+    def test_live_runs_stay_however_old_they_are(self, cloud, db, owner):
+        owner.run_script(
+            "INSERT INTO job_runs (id, job_type, triggered_by, created_at, resend_at) SELECT gen_random_uuid(), 'x',"
+            " 'x', clock_timestamp() - interval '3 years', clock_timestamp() + interval '1 hour'"
+        )
+        assert not any(sweep(db=db, settings=cloud).values())
+
+    def test_old_slots_and_alerts_go(self, cloud, db, owner):
+        for days, slot in ((91, "2026-01-01"), (89, "2026-02-01")):
+            owner.run_script(
+                "INSERT INTO job_schedule_slots (job_type, slot, outcome, decided_at)"
+                f" VALUES ('db_pruning', '{slot}', 'missed', clock_timestamp() - interval '{days} days');"
+                "INSERT INTO job_outbox (content, status, send_at, ended_at)"
+                f" VALUES ('{{}}', 'sent', NULL, clock_timestamp() - interval '{days} days')"
+            )
+        assert sweep(db=db, settings=cloud)["pruned"] == 2
+        assert len(owner.run_script("SELECT FROM job_schedule_slots")) == 1
+        assert len(owner.run_script("SELECT FROM job_outbox")) == 1
+
+    def test_many_go_in_small_statements(self, cloud, db, owner):
+        owner.run_script(ENDED.format(count=PRUNE_BATCH * 2 + 50, days=100))
+        before = db.statements
+        assert sweep(db=db, settings=cloud)["pruned"] == PRUNE_BATCH * 2 + 50
+        assert db.statements - before <= 1 + 3 + 2  # the mails that were unsent had their turn first
+
+    def test_the_search_for_what_is_old_reads_an_index_and_not_the_table(self, cloud, db, owner):
+        team = make_team(owner)
+        owner.run_script(
+            "INSERT INTO job_runs (id, job_type, status, team_id, project_id, triggered_by, started_at, completed_at)"
+            " SELECT gen_random_uuid(), 'revenuecat_sync', 'completed', p.team_id, p.id, 'x', clock_timestamp(),"
+            " clock_timestamp() - interval '1 day' * (n % 80)"
+            f" FROM projects p, generate_series(1, 20000) n WHERE p.id = '{team.project_id}'; ANALYZE job_runs"
+        )
+        statement = query_text("find_work").replace(":schedules_until", "now()").replace(":retention_s", "7776000")
+        [[[plan]]] = owner.run_script(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT json) {statement}")
+        assert plan["Plan"]["Shared Hit Blocks"] + plan["Plan"]["Shared Read Blocks"] < 10
