@@ -6,7 +6,7 @@ Whatever comes from the API is data: no markup is read from it and no control ch
 import json
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.cells import cell_len
@@ -18,6 +18,7 @@ from rich.text import Text
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _GAP = 2
 _WIDE = 10_000
+_CHECK_NAME = 25
 STYLES = {"completed": "green", "failed": "red", "cancelled": "yellow", "running": "cyan", "lost": "yellow"}
 
 
@@ -76,6 +77,19 @@ class Output:
         for row in texts:
             table.add_row(*(Text(text, STYLES.get(text, "")) for text in row[: len(table.columns)]))
         self.words.print(table)
+
+    def checks(self, checks: Sequence[Mapping[str, Any]]) -> None:
+        """A line each, green or red; under a red one what to do. In columns that fit each other from call to call."""
+        grid = Table.grid(padding=(0, _GAP, 0, 0))
+        grid.add_column(no_wrap=True, width=3)
+        grid.add_column(no_wrap=True, width=_CHECK_NAME)
+        grid.add_column(overflow="fold")
+        for check in checks:
+            mark = Text("ok", "green") if check.get("ok") else Text("RED", "bold red")
+            grid.add_row(mark, Text(clean(check.get("name"))), Text(clean(check.get("says"))))
+            if check.get("do"):
+                grid.add_row("", "", Text(f"-> {clean(check['do'])}", "yellow"))
+        self.words.print(grid)
 
     def facts(self, facts: Sequence[tuple[str, object]]) -> None:
         """Names and values under one another; long values go on in their own column."""

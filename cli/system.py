@@ -1,4 +1,4 @@
-"""What the owner of the server does: straight on the database, so there is no role in the API that could."""
+"""What the owner of the server does, and no role in the API could: ask a stack, or set up on the database."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -9,9 +9,11 @@ from urllib.parse import urlsplit
 
 import click
 
+from cli.checks import deadletters, doctor, health
 from cli.config import local_stack
 from cli.errors import Misconfigured
-from cli.session import Session
+from cli.owner import cancel, runs, schedules, trigger, view
+from cli.session import Session, owner_options
 from nightshift.database import Database
 from nightshift.errors import NightshiftError
 from nightshift.settings import Settings
@@ -33,13 +35,22 @@ def key_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 @click.group()
+@owner_options
 def system() -> None:
-    """What the owner of the server does, on the database.
+    """What the owner of the server does.
 
-    The database is the one of DATABASE_HOST, _PORT, _NAME, _USER, _PASSWORD and _CA_FILE; without DATABASE_HOST, the
-    running local stack's. A provider's key is encrypted with the KMS key INTEGRATIONS_KEY_ID, which is an output of
-    the deployed stack.
+    Most commands ask a stack: the deployed one that --stack names, with your AWS credentials, which may be allowed no
+    more than cloudformation:DescribeStackResource on it and lambda:InvokeFunction on its OpsFunction; without --stack
+    the running local one.
+
+    setup and revenuecat-key work on the database: the one of DATABASE_HOST, _PORT, _NAME, _USER, _PASSWORD and
+    _CA_FILE; without DATABASE_HOST, the running local stack's. A provider's key is encrypted with the KMS key
+    INTEGRATIONS_KEY_ID, which is an output of the deployed stack.
     """
+
+
+for command in (runs, view, trigger, cancel, schedules, health, deadletters, doctor):
+    system.add_command(command)
 
 
 @system.command()
@@ -63,7 +74,7 @@ def setup(
     from nightshift.setup import setup_team
 
     key = _revenuecat_key(from_stdin=revenuecat_key_stdin)
-    db = _database(needs_kms=key is not None)
+    db = _database(session, needs_kms=key is not None)
     with _as_misconfigured(db):
         made = setup_team(
             db,
@@ -101,7 +112,7 @@ def revenuecat_key(
     key = _revenuecat_key(from_stdin=revenuecat_key_stdin)
     if key is None:
         raise Misconfigured("There is no RevenueCat key to store.")
-    db = _database(needs_kms=True)
+    db = _database(session, needs_kms=True)
     with _as_misconfigured(db):
         project_id = find_project(db, team_slug=team_slug, project_slug=project_slug)
         store_revenuecat_key(db, project_id=project_id, key=key, revenuecat_project_id=revenuecat_project_id)
@@ -136,8 +147,10 @@ def _revenuecat_key(*, from_stdin: bool) -> str | None:
     return asked.strip() or None
 
 
-def _database(*, needs_kms: bool) -> Database:
+def _database(session: Session, *, needs_kms: bool) -> Database:
     """Raises Misconfigured when nothing says which database, or with which key to encrypt."""
+    if session.flags.get("stack"):
+        raise Misconfigured("--stack does not reach a database. Set DATABASE_HOST and INTEGRATIONS_KEY_ID.")
     if not os.environ.get("DATABASE_HOST"):
         _use_local_stack()
     os.environ.setdefault("DATABASE_USER", OWNER)
