@@ -83,7 +83,7 @@ class Ops:
 
         # Asked once: a command that went through must not be repeated because its answer was lost.
         config = Config(connect_timeout=5, read_timeout=READ_TIMEOUT_S, retries={"total_max_attempts": 1})
-        return boto3.client(service, config=config, **self._options)
+        return boto3.Session().client(service, config=config, **self._options)
 
     def _trouble(self, error: dict[str, str]) -> Exception:
         code, said = error.get("Code", ""), error.get("Message", "")

@@ -118,7 +118,8 @@ def schedules(session: Session, slots: int) -> None:
     for schedule in answer["schedules"]:
         name = clean(schedule["job_type"])
         if not schedule["cron"]:
-            session.output.say(f"{name}: no schedule; it runs when it is triggered.\n")
+            session.output.say(f"{name}: no schedule; it runs when it is triggered.")
+            session.output.say("")
             continue
         session.output.say(f"{name}: {clean(schedule['cron'])}, active since {_minute(schedule['active_since'])}")
         session.output.say("next  " + ", ".join(_minute(slot) for slot in schedule["next"]))

@@ -1,6 +1,7 @@
 """What the owner of the server does, and no role in the API could: ask a stack, or set up on the database."""
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -73,8 +74,9 @@ def setup(
     """
     from nightshift.setup import setup_team
 
+    _refuse_stack(session)
     key = _revenuecat_key(from_stdin=revenuecat_key_stdin)
-    db = _database(session, needs_kms=key is not None)
+    db = _database(needs_kms=key is not None)
     with _as_misconfigured(db):
         made = setup_team(
             db,
@@ -109,10 +111,11 @@ def revenuecat_key(
     """
     from nightshift.setup import find_project, store_revenuecat_key
 
+    _refuse_stack(session)
     key = _revenuecat_key(from_stdin=revenuecat_key_stdin)
     if key is None:
         raise Misconfigured("There is no RevenueCat key to store.")
-    db = _database(session, needs_kms=True)
+    db = _database(needs_kms=True)
     with _as_misconfigured(db):
         project_id = find_project(db, team_slug=team_slug, project_slug=project_slug)
         store_revenuecat_key(db, project_id=project_id, key=key, revenuecat_project_id=revenuecat_project_id)
@@ -134,9 +137,14 @@ def _as_misconfigured(db: Database) -> Iterator[None]:
         db.close()
 
 
+def _refuse_stack(session: Session) -> None:
+    if session.flags.get("stack"):
+        raise Misconfigured("--stack does not reach a database. Set DATABASE_HOST and INTEGRATIONS_KEY_ID.")
+
+
 def _revenuecat_key(*, from_stdin: bool) -> str | None:
     """Never an argument: the process list and the shell's history would keep it."""
-    stdin = click.get_text_stream("stdin")
+    stdin = sys.stdin
     if from_stdin:
         if key := stdin.readline().strip():
             return key
@@ -147,10 +155,8 @@ def _revenuecat_key(*, from_stdin: bool) -> str | None:
     return asked.strip() or None
 
 
-def _database(session: Session, *, needs_kms: bool) -> Database:
+def _database(*, needs_kms: bool) -> Database:
     """Raises Misconfigured when nothing says which database, or with which key to encrypt."""
-    if session.flags.get("stack"):
-        raise Misconfigured("--stack does not reach a database. Set DATABASE_HOST and INTEGRATIONS_KEY_ID.")
     if not os.environ.get("DATABASE_HOST"):
         _use_local_stack()
     os.environ.setdefault("DATABASE_USER", OWNER)
