@@ -1,11 +1,11 @@
 """nightshift system health, doctor and deadletters: what is wrong, and what to do about it."""
 
+import shlex
 from typing import Any
 
 import click
 
 from cli.errors import Failure, Refused
-from cli.follow import follow_command
 from cli.ops import Ops
 from cli.output import clean
 from cli.runs import LIVE, took
@@ -116,11 +116,11 @@ def _smoke_run(session: Session) -> dict[str, Any]:
             run = ops.run(run["id"])
         else:
             why = clean(ops.timeline(run["id"]).get("why"))
-            return _red(name, f"run {run['id']} is {run['status']} after three minutes. {why}.", do=_look_at(run, ops))
+            return _red(name, f"run {run['id']} is {run['status']} after three minutes. {why}.", do=_look_at(run))
     except Failure as exc:
         return _red(name, exc.message, do="Mend what is red above first, then ask again.")
     if run["status"] != "completed":
-        return _red(name, f"run {run['id']} {run['status']}: {run.get('error') or ''}", do=_look_at(run, ops))
+        return _red(name, f"run {run['id']} {run['status']}: {run.get('error') or ''}", do=_look_at(run))
     return {"name": name, "ok": True, "says": f"run {run['id']} completed in {took(run)}", "do": None}
 
 
@@ -156,13 +156,18 @@ def _red(name: str, says: str, *, do: str) -> dict[str, Any]:
     return {"name": name, "ok": False, "says": says, "do": do}
 
 
-def _look_at(run: dict[str, Any], ops: Ops) -> str:
-    return follow_command(run["id"], view=ops.view)
+def _look_at(run: dict[str, Any]) -> str:
+    return f"nightshift system view {run['id']}"
 
 
 def _show(session: Session, checks: list[dict[str, Any]]) -> None:
-    if not session.output.as_json:
-        session.output.checks(checks)
+    if session.output.as_json:
+        return
+    # The function does not know under which name it was asked.
+    asked = f"nightshift {shlex.join(session.ops.view[:-1])} "
+    session.output.checks(
+        [check | {"do": check["do"] and check["do"].replace("nightshift system ", asked)} for check in checks]
+    )
 
 
 def _finish(session: Session, checks: list[dict[str, Any]], *, shown: int) -> None:
@@ -172,5 +177,6 @@ def _finish(session: Session, checks: list[dict[str, Any]], *, shown: int) -> No
     if session.output.as_json:
         session.output.document({"ok": not red, "checks": checks})
     else:
-        session.output.say(f"{len(red)} of {len(checks)} are red." if red else f"All {len(checks)} are green.")
+        are = "is" if len(red) == 1 else "are"
+        session.output.say(f"{len(red)} of {len(checks)} {are} red." if red else f"All {len(checks)} are green.")
     click.get_current_context().exit(1 if red else 0)

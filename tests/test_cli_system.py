@@ -212,9 +212,10 @@ class TestChecks:
         ill = system("health")
         assert ill.exit_code == 1
         assert re.search(
-            r"RED +dead letters: runs +about 1 message *\n +-> nightshift system deadletters *\n", ill.stdout
+            r"RED +dead letters: runs +about 1 message *\n +-> nightshift system --stack prod-jobs dead",
+            ill.stdout,
         )
-        assert ill.stdout.splitlines()[-1] == "1 of 9 are red."
+        assert ill.stdout.splitlines()[-1] == "1 of 9 is red."
         report = system("health", "--format", "json")
         assert (report.exit_code, json.loads(report.stdout)["ok"]) == (1, False)
 
@@ -266,7 +267,7 @@ class TestChecks:
         report = json.loads(system("doctor", "--format", "json", sleep=sleeps.append).stdout)
         [smoke] = [check for check in report["checks"] if check["name"] == "smoke run"]
         assert smoke["says"] == f"run {run_id} is pending after three minutes. It waits for a free worker."
-        assert f"view {run_id} --follow" in smoke["do"]
+        assert smoke["do"] == f"nightshift system view {run_id}"
         assert len(sleeps) == POLLS
 
     def test_doctor_shows_what_failed(self, system: Cli, owner: Database) -> None:

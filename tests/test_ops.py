@@ -112,6 +112,13 @@ class TestCommands:
             else:
                 assert said["error"].startswith("The database cannot be reached. Try again in a moment."), command
 
+    def test_what_the_database_refuses_is_a_sentence(self, ask, owner):
+        owner.run_script("REVOKE INSERT ON job_runs FROM nightshift_app")
+        assert ask("trigger", job_type="db_pruning") == {
+            "error": "The database refused: permission denied for table job_runs. "
+            "What is missing: nightshift system doctor"
+        }
+
 
 class TestRuns:
     def test_a_system_job_is_triggered_worked_and_seen(self, ask, db, desk, owner):
@@ -394,7 +401,7 @@ class TestDoctor:
     @pytest.fixture
     def provider(self) -> Iterator[str]:
         class NotFound(BaseHTTPRequestHandler):
-            def do_HEAD(self) -> None:
+            def do_GET(self) -> None:
                 self.send_error(404)
 
             def log_message(self, *_: object) -> None:
@@ -432,9 +439,9 @@ class TestDoctor:
         assert report["ok"], report
         assert [each["name"] for each in report["checks"]] == [
             "database", "migrations", "rights", "partitions", "way to RevenueCat", "run queue", "mail queue",
-            "key of providers' secrets", "sender", "SES account",
+            "providers' secrets", "sender", "SES account",
         ]  # fmt: skip
-        assert check(report, "way to RevenueCat")["says"].endswith("answers (404)")
+        assert check(report, "way to RevenueCat")["says"].endswith("answers with 404")
         assert check(report, "sender")["says"] == "jobs@acme.example, verified in SES as acme.example"
         assert check(report, "SES account")["says"] == "in production, 12 of 50,000 mails sent in 24 hours"
 
@@ -465,6 +472,10 @@ class TestDoctor:
         owner.run_script("DELETE FROM nightshift_migrations WHERE name LIKE 'platform/%'")
         assert check(ask("doctor", fresh), "migrations")["ok"]
 
+    def test_a_platforms_plain_table_needs_no_partitions(self, db, owner, fresh):
+        owner.run_script("DROP TABLE funnel_events; CREATE TABLE funnel_events (id int)")
+        assert check(doctor.examine(db=db, settings=fresh), "partitions")["ok"]
+
     def test_no_way_out(self, ask, desk):
         nowhere = dataclasses.replace(desk, revenuecat_url="http://127.0.0.1:1", queue_url=desk.queue_url + "x")
         report = ask("doctor", nowhere)
@@ -474,7 +485,7 @@ class TestDoctor:
 
     def test_a_key_that_is_to_be_deleted(self, ask, desk):
         boto3.client("kms").schedule_key_deletion(KeyId=desk.integrations_key_id)
-        assert check(ask("doctor"), "key of providers' secrets")["says"] == "it is PendingDeletion"
+        assert check(ask("doctor"), "providers' secrets")["says"] == "it is PendingDeletion"
 
     def test_mail_that_cannot_be_sent(self, ask, desk):
         assert check(ask("doctor"), "sender")["says"] == "MAIL_FROM is not set: no mail can be sent"

@@ -103,6 +103,14 @@ def test_policies_name_one_action_and_one_resource():
                 assert statement["Resource"] != "*" or statement["Action"] in WITHOUT_RESOURCE, name
 
 
+def test_the_owners_commands_are_reached_by_nobody_but_iam():
+    assert "Events" not in FUNCTIONS["OpsFunction"]
+    assert "FunctionUrlConfig" not in FUNCTIONS["OpsFunction"]
+    for name, resource in TEMPLATE["Resources"].items():
+        if resource["Type"] == "AWS::Lambda::Permission":
+            assert resource["Properties"]["FunctionName"] != {"Ref": "OpsFunction"}, name
+
+
 def test_variables_are_text():
     """AWS makes text of a number; the local engine, and whoever reads the template, should not have to."""
     for name, function in FUNCTIONS.items():

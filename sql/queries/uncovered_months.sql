@@ -14,7 +14,7 @@ WITH moments AS (
 )
 SELECT parent.name AS "table", to_char(moment, 'YYYY-MM') AS month
 FROM unnest(ARRAY['events', 'metric_events', 'funnel_events']) AS parent (name), moments
-WHERE to_regclass(parent.name) IS NOT NULL
+WHERE EXISTS (SELECT FROM pg_partitioned_table WHERE partrelid = to_regclass(parent.name))
   AND NOT EXISTS (SELECT FROM bounds
                   WHERE bounds."table" = parent.name AND lower <= moment AND moment < upper)
 ORDER BY month, parent.name;

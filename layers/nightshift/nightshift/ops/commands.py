@@ -4,6 +4,8 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from pg8000.exceptions import DatabaseError
+
 from nightshift.database import Database
 from nightshift.errors import DatabaseBusy, DatabaseGone, NightshiftError, Refused, Unavailable, sentence
 from nightshift.log import logger
@@ -36,6 +38,9 @@ def answer(event: Mapping[str, Any], *, db: Database, settings: Settings) -> dic
         return _checked(command)(db=db, settings=settings, **arguments)
     except Refused as exc:
         return {"error": str(exc)} | exc.extra
+    except DatabaseError as exc:
+        logger.exception("The database refused", action="database_refused")
+        return {"error": f"The database refused: {sentence(exc)}. What is missing: nightshift system doctor"}
     except (DatabaseGone, DatabaseBusy) as exc:
         logger.warning(f"No database: {exc}", action="database_unavailable")
         return {"error": f"{Unavailable()} It said: {sentence(exc)}"}

@@ -31,7 +31,7 @@ def examine(*, db: Database, settings: Settings) -> dict[str, Any]:
         if url:
             checks.append(_checked(name, lambda name=name, url=url: _queue(name, url), do=NO_WAY_OUT))
     if settings.integrations_key_id:
-        checks.append(_checked("key of providers' secrets", lambda: _key(settings.integrations_key_id), do=NO_KEY))
+        checks.append(_checked("providers' secrets", lambda: _key(settings.integrations_key_id), do=NO_KEY))
     return report(checks + examine_mail(settings.mail_from))
 
 
@@ -117,8 +117,8 @@ def _provider(url: str) -> Check:
     import urllib3
 
     # Whatever it answers, it was reached.
-    answer = urllib3.request("HEAD", url, timeout=PROVIDER_TIMEOUT_S, retries=False)
-    return green("way to RevenueCat", f"{url} answers ({answer.status})")
+    answer = urllib3.request("GET", url, timeout=PROVIDER_TIMEOUT_S, retries=False)
+    return green("way to RevenueCat", f"{url} answers with {answer.status}")
 
 
 def _queue(name: str, url: str) -> Check:
@@ -128,7 +128,7 @@ def _queue(name: str, url: str) -> Check:
 
 
 def _key(key_id: str) -> Check:
-    name, state = "key of providers' secrets", client("kms").describe_key(KeyId=key_id)["KeyMetadata"]["KeyState"]
+    name, state = "providers' secrets", client("kms").describe_key(KeyId=key_id)["KeyMetadata"]["KeyState"]
     return green(name, "enabled") if state == "Enabled" else red(name, f"it is {state}", do=NO_KEY)
 
 
