@@ -6,7 +6,6 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from pathlib import Path
 from typing import Any
 
 import boto3
@@ -18,6 +17,7 @@ from nightshift import settings as settings_module
 from nightshift.database import Database, query_text
 from nightshift.migrations import EVENT_TABLES
 from nightshift.ops import deadletters, doctor, health
+from nightshift.ops.checks import words_for
 from nightshift.ops.commands import COMMANDS, answer
 from nightshift.settings import Settings
 from tests.world import age, make_team, received, run_row, trigger, work
@@ -320,6 +320,14 @@ class TestHealth:
                        ["dead letters: schedules"])  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("duration_s", "words"),
+    [(-1, "0 s"), (59, "59 s"), (60, "1 min"), (3599, "59 min"), (86400, "24 h"), (172_800, "2 days")],
+)
+def test_durations_in_words(duration_s, words):
+    assert words_for(duration_s) == words
+
+
 class TestDeadLetters:
     @pytest.fixture
     def dead(self, desk: Settings) -> Callable[[str, object], None]:
@@ -524,4 +532,3 @@ def test_the_function_reads_its_environment(cloud: Settings) -> None:
     assert settings_module.settings() == cloud
     report = load_function("ops").handler(event("ops"), CONTEXT)
     assert report["ok"], report
-    assert Path("events/ops.json").exists()

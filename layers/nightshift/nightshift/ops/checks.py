@@ -24,8 +24,8 @@ def count_of(number: int, noun: str, plural: str | None = None) -> str:
 
 
 def words_for(duration_s: float) -> str:
-    """In the largest unit of which there is one: 45 s, 12 min, 3 h, 5 days."""
-    for unit, length_s in (("days", 2 * 86400), ("h", 3600), ("min", 60)):
-        if duration_s >= length_s:
-            return f"{int(duration_s // (86400 if unit == 'days' else length_s))} {unit}"
+    """In the largest unit that says enough: 45 s, 12 min, 30 h, 5 days."""
+    for unit, length_s, at_least in (("days", 86400, 2), ("h", 3600, 1), ("min", 60, 1)):
+        if duration_s >= at_least * length_s:
+            return f"{int(duration_s // length_s)} {unit}"
     return f"{max(0, round(duration_s))} s"

@@ -7,7 +7,6 @@ time, counts roughly, and is not there on the local engine.
 
 import json
 import time
-from collections.abc import Iterator
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -50,7 +49,7 @@ def waiting_in(url: str) -> int:
 def list_dead_letters(
     *, peek: Annotated[int, Field(ge=0, le=50)] = 10, db: Database, settings: Settings
 ) -> dict[str, Any]:
-    """``{"queues": [{"queue", "waiting", "redrive", "messages": [{"about", "id", "status", "error"}]}]}``.
+    """``{"queues": [{"queue", "waiting", "redrive", "messages": [{"about", "id", "status", "body", "error"}]}]}``.
 
     Up to ``peek`` messages of each are looked at and put back.
     """
@@ -146,31 +145,35 @@ def _entries(batch: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _described(queue: str, messages: list[dict[str, Any]], *, db: Database) -> list[dict[str, Any]]:
-    bodies = [_body_of(message) for message in messages]
-    key, query = {RUNS: ("run_id", "statuses_of_runs"), MAILS: ("outbox_id", "statuses_of_mails")}.get(queue, ("", ""))
-    ids = [body[key] for body in bodies if key in body]
-    found = {str(row["id"]): row["status"] for row in db.query(query, ids=ids)} if query and ids else {}
-    return list(_lines(messages, bodies, key=key, found=found))
+    known = {RUNS: ("run", "run_id", "statuses_of_runs"), MAILS: ("mail", "outbox_id", "statuses_of_mails")}
+    if queue not in known:
+        return [_letter(message) for message in messages]
+    about, key, query = known[queue]
+    ids = [_id_in(message, key) for message in messages]
+    wanted = [id_ for id_ in ids if id_]
+    found = {str(row["id"]): row["status"] for row in db.query(query, ids=wanted)} if wanted else {}
+    return [
+        _letter(message, about=about, id_=id_, status=found.get(id_, "gone")) if id_ else _letter(message)
+        for message, id_ in zip(messages, ids, strict=True)
+    ]
 
 
-def _lines(
-    messages: list[dict[str, Any]], bodies: list[dict[str, Any]], *, key: str, found: dict[str, str]
-) -> Iterator[dict[str, Any]]:
-    for message, body in zip(messages, bodies, strict=True):
-        known = body.get(key)
-        yield {
-            "about": key.removesuffix("_id").replace("outbox", "mail") if known else "event",
-            "id": known,
-            "status": found.get(known, "gone") if known else None,
-            "body": None if known else message["Body"][:1000],
-            "error": message.get("MessageAttributes", {}).get("ERROR_MESSAGE", {}).get("StringValue"),
-        }
+def _letter(
+    message: dict[str, Any], *, about: str = "event", id_: str | None = None, status: str | None = None
+) -> dict[str, Any]:
+    """One line of the list; the body is shown where nothing is known of it, EventBridge's reason where it gave one."""
+    return {
+        "about": about,
+        "id": id_,
+        "status": status,
+        "body": None if id_ else message["Body"][:1000],
+        "error": message.get("MessageAttributes", {}).get("ERROR_MESSAGE", {}).get("StringValue"),
+    }
 
 
-def _body_of(message: dict[str, Any]) -> dict[str, Any]:
-    """Its JSON object with ids that can be looked up; {} for anything else."""
+def _id_in(message: dict[str, Any], key: str) -> str | None:
+    """The id under ``key`` of the body's JSON object; None where there is none that could be looked up."""
     try:
-        body = json.loads(message["Body"])
-        return {name: str(UUID(body[name])) for name in ("run_id", "outbox_id") if name in body}
-    except (ValueError, TypeError, AttributeError):
-        return {}
+        return str(UUID(json.loads(message["Body"])[key]))
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None
