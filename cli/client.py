@@ -19,7 +19,9 @@ FIRST_DELAY_S = 0.5
 
 
 class Api:
-    """``sleep`` takes the seconds between attempts."""
+    """``sleep`` takes the seconds between attempts; ``view`` is the command that shows a run."""
+
+    view = ("jobs", "view")
 
     def __init__(self, config: Config, *, sleep: Callable[[float], None] = time.sleep):
         self.url = config.api_url

@@ -17,9 +17,11 @@ class Failure(Exception):
 
 
 class Refused(Failure):
-    """The API answered 4xx: it understood, and will not."""
+    """The API answered 4xx, or the ops function with an error: it understood, and will not."""
 
     exit_code = 4
+    # The command that shows a run named in the refusal.
+    view: tuple[str, ...] = ("jobs", "view")
 
 
 class Throttled(Refused):

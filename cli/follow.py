@@ -4,13 +4,12 @@ import contextlib
 import shlex
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-from cli.client import Api
 from cli.errors import Failure, Interrupted, Throttled, Unreachable
 from cli.output import Output, clean
 from cli.runs import LIVE, progress_of
@@ -23,7 +22,16 @@ PATIENCE = 30
 ASK_WHY_EVERY = 5
 
 
-def follow(api: Api, run: dict[str, Any], *, output: Output, sleep: Callable[[float], None]) -> dict[str, Any]:
+class Source(Protocol):
+    """Where a run is looked at: the API, or the owner's ops function. ``view`` is the command that shows it."""
+
+    view: tuple[str, ...]
+
+    def run(self, run_id: str, *, attempts: int) -> dict[str, Any]: ...
+    def timeline(self, run_id: str, *, attempts: int) -> dict[str, Any]: ...
+
+
+def follow(api: Source, run: dict[str, Any], *, output: Output, sleep: Callable[[float], None]) -> dict[str, Any]:
     """Show ``run`` as it goes on and return it as it ended.
 
     Raises Refused, Unreachable or, on Ctrl-C, Interrupted; each names the run, which goes on without us.
@@ -52,24 +60,25 @@ def follow(api: Api, run: dict[str, Any], *, output: Output, sleep: Callable[[fl
                     with contextlib.suppress(Failure):
                         display.note(clean(api.timeline(run["id"], attempts=1).get("why")))
     except KeyboardInterrupt:
-        raise Interrupted(f"Stopped watching; the run goes on. {look_again(run['id'])}", body=run) from None
+        again = look_again(run["id"], view=api.view)
+        raise Interrupted(f"Stopped watching; the run goes on. {again}", body=run) from None
     except Failure as exc:
         exc.body = {"run_id": run["id"]} | exc.body
-        exc.message = f"{exc.message} {look_again(run['id'])}"
+        exc.message = f"{exc.message} {look_again(run['id'], view=api.view)}"
         raise
     return run
 
 
-def look_again(run_id: str) -> str:
-    return f"Look again: {follow_command(run_id)}"
+def look_again(run_id: str, *, view: Sequence[str]) -> str:
+    return f"Look again: {follow_command(run_id, view=view)}"
 
 
-def follow_command(run_id: str) -> str:
+def follow_command(run_id: str, *, view: Sequence[str]) -> str:
     """To be copied into a shell, whatever the API calls an id."""
     # As this command was called: it may be a path, where the project's environment is not on the shell's PATH.
     called = Path(sys.argv[0])
     program = "nightshift" if shutil.which("nightshift") or called.name != "nightshift" else str(called)
-    return f"{shlex.quote(program)} jobs view {shlex.quote(clean(run_id))} --follow"
+    return f"{shlex.join([program, *view, clean(run_id)])} --follow"
 
 
 class Lines:

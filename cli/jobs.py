@@ -8,9 +8,10 @@ from uuid import uuid4
 import click
 
 from cli.errors import Failure, Refused, Unreachable
-from cli.follow import follow, follow_command, look_again
+from cli.follow import follow_command, look_again
+from cli.outcome import report_run, watch_to_the_end
 from cli.output import clean
-from cli.runs import EXIT_CODES, HEADERS, LIVE, SLICE_HEADERS, STATUSES, facts_of, row_of, slice_row_of
+from cli.runs import HEADERS, LIVE, SLICE_HEADERS, STATUSES, facts_of, row_of, slice_row_of
 from cli.session import Session, common_options
 from cli.values import HeaderValue, Param, RunId
 
@@ -80,7 +81,7 @@ def view(session: Session, run_id: str, watch: bool) -> None:
     """
     run = session.api.run(run_id)
     if watch:
-        watch_to_the_end(session, run)
+        watch_to_the_end(run, api=session.api, session=session)
     elif session.output.as_json:
         session.output.document(run)
     else:
@@ -122,7 +123,7 @@ def trigger(
     if values:
         request["params"] = values
     run = session.api.trigger(session.team_id, request, idempotency_key=idempotency_key or str(uuid4()))
-    report_start(session, run, wait=wait)
+    report_run(run, api=session.api, session=session, wait=wait)
 
 
 @jobs.command()
@@ -136,7 +137,8 @@ def rerun(session: Session, run_id: str, start: str, wait: bool) -> None:
 
     With --from cursor it goes on where the old one stopped.
     """
-    report_start(session, session.api.rerun(run_id, start=start), wait=wait)
+    run = session.api.rerun(run_id, start=start)
+    report_run(run, api=session.api, session=session, wait=wait)
 
 
 @jobs.command()
@@ -149,7 +151,7 @@ def cancel(session: Session, run_id: str) -> None:
     if session.output.as_json:
         session.output.document(answer)
     else:
-        session.output.say(f"Asked run {run_id} to stop. {look_again(run_id)}")
+        session.output.say(f"Asked run {run_id} to stop. {look_again(run_id, view=session.api.view)}")
 
 
 @jobs.command()
@@ -169,27 +171,6 @@ def timeline(session: Session, run_id: str) -> None:
     session.output.say(clean(answer.get("why")) or f"State: {clean(answer.get('state')) or 'unknown'}")
 
 
-def report_start(session: Session, run: dict[str, Any], *, wait: bool) -> None:
-    if wait:
-        session.output.say(f"Run {run['id']} of {clean(run.get('job_type'))}")
-        watch_to_the_end(session, run)
-    elif session.output.as_json:
-        session.output.document(run)
-    else:
-        session.output.say(f"Run {run['id']} is {run['status']}. {look_again(run['id'])}")
-
-
-def watch_to_the_end(session: Session, run: dict[str, Any]) -> None:
-    """Follow the run, report how it ended, and exit with the code for it."""
-    run = follow(session.api, run, output=session.output, sleep=session.sleep)
-    if session.output.as_json:
-        session.output.document(run)
-    else:
-        outcome = run.get("error") or run.get("result")
-        session.output.say(f"Run {run['id']} {run['status']}" + (f": {clean(outcome)}" if outcome else "."))
-    click.get_current_context().exit(EXIT_CODES.get(run["status"], 1))
-
-
 def why_not_moving(session: Session, run: dict[str, Any]) -> str | None:
     """The API's sentence about a live run; None when it has none, which is no reason not to show the run."""
     if run["status"] not in LIVE:
@@ -203,4 +184,4 @@ def why_not_moving(session: Session, run: dict[str, Any]) -> str | None:
 def refusal_hint(exc: Refused) -> str:
     """For an overlap, how to follow the run that is in the way."""
     existing = exc.body.get("existing_run_id")
-    return f"Follow that run: {follow_command(str(existing))}" if existing else ""
+    return f"Follow that run: {follow_command(str(existing), view=exc.view)}" if existing else ""

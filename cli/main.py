@@ -51,11 +51,11 @@ def main(context: click.Context) -> None:
     \b
     Exit codes:
       0    done; with --wait or --follow: the run completed
-      1    with --wait or --follow: the run failed
+      1    with --wait or --follow: the run failed; health and doctor: a line is red
       2    the command, an option or a setting is wrong or missing
       3    with --wait or --follow: the run was cancelled
       4    the API refused
-      5    the API cannot be reached, or what answers is not the API
+      5    the API or AWS cannot be reached, or what answers is not the API
       130  Ctrl-C; a run that was being watched goes on
 
     With --format json standard output holds one JSON document, and nothing else: the answer, the final run with --wait

@@ -6,11 +6,12 @@ Whatever comes from the API is data: no markup is read from it and no control ch
 import json
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.cells import cell_len
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -18,6 +19,7 @@ from rich.text import Text
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _GAP = 2
 _WIDE = 10_000
+_CHECK_MARK, _CHECK_NAME = 3, 23
 STYLES = {"completed": "green", "failed": "red", "cancelled": "yellow", "running": "cyan", "lost": "yellow"}
 
 
@@ -76,6 +78,24 @@ class Output:
         for row in texts:
             table.add_row(*(Text(text, STYLES.get(text, "")) for text in row[: len(table.columns)]))
         self.words.print(table)
+
+    def checks(self, checks: Sequence[Mapping[str, Any]]) -> None:
+        """A line each, green or red, in columns that fit each other from call to call; under a red one what to do."""
+        for check in checks:
+            grid = Table.grid(padding=(0, _GAP, 0, 0))
+            grid.add_column(no_wrap=True, width=_CHECK_MARK)
+            grid.add_column(no_wrap=True, width=_CHECK_NAME)
+            grid.add_column(overflow="fold")
+            mark = Text("ok", "green") if check.get("ok") else Text("RED", "bold red")
+            grid.add_row(mark, Text(clean(check.get("name"))), Text(clean(check.get("says"))))
+            self.words.print(grid)
+            if todo := clean(check.get("do")):
+                # A command is for copying: whatever its length, no line break of ours is in it.
+                hint, is_command = Text(f"-> {todo}", "yellow"), todo.startswith("nightshift ")
+                indented = Padding(hint, (0, 0, 0, _CHECK_MARK + _GAP), expand=False)
+                if is_command:
+                    hint.pad_left(_CHECK_MARK + _GAP)
+                self.words.print(hint if is_command else indented, soft_wrap=is_command)
 
     def facts(self, facts: Sequence[tuple[str, object]]) -> None:
         """Names and values under one another; long values go on in their own column."""

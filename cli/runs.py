@@ -1,7 +1,7 @@
 """A run as the API describes it, in the words of the command line."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from cli.output import clean
@@ -43,7 +43,7 @@ def row_of(run: Mapping[str, Any], *, now: datetime) -> Sequence[object]:
         run.get("status"),
         progress.counts,
         words_for((now - created).total_seconds()) if created else "",
-        _took(run, now=now),
+        took(run, now=now),
         run.get("error") or progress.message,
         run.get("triggered_by"),
         run.get("project_id"),
@@ -66,7 +66,7 @@ def slice_row_of(part: Mapping[str, Any], *, now: datetime) -> Sequence[object]:
 
 def facts_of(run: Mapping[str, Any], *, why: str | None, now: datetime) -> list[tuple[str, object]]:
     """Every field the API gave, the known ones first, and ``why`` the run is not moving."""
-    shown = dict(run) | {"why": why, "took": _took(run, now=now)}
+    shown = dict(run) | {"why": why, "took": took(run, now=now)}
     progress = progress_of(run)
     if progress.counts:
         shown["progress"] = f"{progress.counts} {progress.message}".strip()
@@ -83,8 +83,9 @@ def words_for(duration_s: float) -> str:
     return f"{seconds}s"
 
 
-def _took(run: Mapping[str, Any], *, now: datetime) -> str:
-    """From the start to the end, or until now while it runs."""
+def took(run: Mapping[str, Any], *, now: datetime | None = None) -> str:
+    """From the start to the end, or until ``now`` while it runs."""
+    now = now or datetime.now(UTC)
     started, ended = _time(run.get("started_at")), _time(run.get("completed_at"))
     if not started or not (ended or run.get("status") in LIVE):
         return ""

@@ -13,6 +13,7 @@ import click
 from cli.client import Api
 from cli.config import Config, find_config
 from cli.errors import Misconfigured
+from cli.ops import Ops, find_ops
 from cli.output import Output, clean
 
 
@@ -38,6 +39,10 @@ class Session:
         return api
 
     @cached_property
+    def ops(self) -> Ops:
+        return find_ops(self.flags.get("stack") or os.environ.get("NIGHTSHIFT_STACK"), folder=Path.cwd())
+
+    @cached_property
     def team_id(self) -> str:
         """Raises Misconfigured when no team or more than one is left to choose from."""
         wanted = self.config.team
@@ -53,11 +58,20 @@ class Session:
         return wanted if wanted and _is_id(wanted) else _chosen("project", wanted, self.api.projects(self.team_id))
 
 
+def _remember(context: click.Context, param: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        context.ensure_object(Session).flags[str(param.name)] = value
+
+
+option = partial(click.option, expose_value=False, callback=_remember)
+format_option = option("--format", type=click.Choice(["text", "json"]), help="What to print (text).")
+stack_option = option("--stack", metavar="NAME", help="The deployed stack, or NIGHTSHIFT_STACK; else the local one.")
+
+
 def common_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options that stand before or after a command's name. The later one wins."""
-    option = partial(click.option, expose_value=False, callback=_remember)
     for decorate in (
-        option("--format", type=click.Choice(["text", "json"]), help="What to print (text)."),
+        format_option,
         option("--team", metavar="ID_OR_SLUG", help="Team to act in, or NIGHTSHIFT_TEAM."),
         option("--token", metavar="TOKEN", help="API key or user's token; NIGHTSHIFT_TOKEN keeps it out of ps."),
         option("--api-url", metavar="URL", help="Where the API is, or NIGHTSHIFT_API_URL."),
@@ -66,9 +80,9 @@ def common_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def _remember(context: click.Context, param: click.Parameter, value: str | None) -> None:
-    if value is not None:
-        context.ensure_object(Session).flags[str(param.name)] = value
+def owner_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The same for what the owner asks of a stack."""
+    return format_option(stack_option(command))
 
 
 def _is_id(text: str) -> bool:

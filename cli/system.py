@@ -1,6 +1,7 @@
-"""What the owner of the server does: straight on the database, so there is no role in the API that could."""
+"""What the owner of the server does, and no role in the API could: ask a stack, or set up on the database."""
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -9,9 +10,11 @@ from urllib.parse import urlsplit
 
 import click
 
+from cli.checks import deadletters, doctor, health
 from cli.config import local_stack
 from cli.errors import Misconfigured
-from cli.session import Session
+from cli.owner import cancel, runs, schedules, trigger, view
+from cli.session import Session, owner_options
 from nightshift.database import Database
 from nightshift.errors import NightshiftError
 from nightshift.settings import Settings
@@ -33,13 +36,22 @@ def key_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 @click.group()
+@owner_options
 def system() -> None:
-    """What the owner of the server does, on the database.
+    """What the owner of the server does.
 
-    The database is the one of DATABASE_HOST, _PORT, _NAME, _USER, _PASSWORD and _CA_FILE; without DATABASE_HOST, the
-    running local stack's. A provider's key is encrypted with the KMS key INTEGRATIONS_KEY_ID, which is an output of
-    the deployed stack.
+    Most commands ask a stack: the deployed one that --stack names, with your AWS credentials, which may be allowed no
+    more than cloudformation:DescribeStackResource on it and lambda:InvokeFunction on its OpsFunction; without --stack
+    the running local one.
+
+    setup and revenuecat-key work on the database: the one of DATABASE_HOST, _PORT, _NAME, _USER, _PASSWORD and
+    _CA_FILE; without DATABASE_HOST, the running local stack's. A provider's key is encrypted with the KMS key
+    INTEGRATIONS_KEY_ID, which is an output of the deployed stack.
     """
+
+
+for command in (runs, view, trigger, cancel, schedules, health, deadletters, doctor):
+    system.add_command(command)
 
 
 @system.command()
@@ -62,6 +74,7 @@ def setup(
     """
     from nightshift.setup import setup_team
 
+    _refuse_stack(session)
     key = _revenuecat_key(from_stdin=revenuecat_key_stdin)
     db = _database(needs_kms=key is not None)
     with _as_misconfigured(db):
@@ -98,6 +111,7 @@ def revenuecat_key(
     """
     from nightshift.setup import find_project, store_revenuecat_key
 
+    _refuse_stack(session)
     key = _revenuecat_key(from_stdin=revenuecat_key_stdin)
     if key is None:
         raise Misconfigured("There is no RevenueCat key to store.")
@@ -123,9 +137,14 @@ def _as_misconfigured(db: Database) -> Iterator[None]:
         db.close()
 
 
+def _refuse_stack(session: Session) -> None:
+    if session.flags.get("stack"):
+        raise Misconfigured("--stack does not reach a database. Set DATABASE_HOST and INTEGRATIONS_KEY_ID.")
+
+
 def _revenuecat_key(*, from_stdin: bool) -> str | None:
     """Never an argument: the process list and the shell's history would keep it."""
-    stdin = click.get_text_stream("stdin")
+    stdin = sys.stdin
     if from_stdin:
         if key := stdin.readline().strip():
             return key

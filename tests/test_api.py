@@ -274,14 +274,21 @@ class TestAuthorization:
         assert trigger(api, team) == error(401, "Invalid API key")
         assert trigger(as_user("owner"), team) == error(403, "Not a member of this team")
 
-    def test_system_runs_are_invisible(self, api, team, owner):
+    def test_system_runs_are_invisible(self, api, team, owner, as_user):
         run_id = uuid.uuid4()
         owner.run_script(
             "INSERT INTO job_runs (id, job_type, triggered_by, resend_at)"
             f" VALUES ('{run_id}', 'db_pruning', 'schedule', clock_timestamp())"
         )
-        assert api("GET", f"/v1/jobs/{run_id}") == error(404, "Job run not found")
-        assert api("POST", f"/v1/jobs/{run_id}/cancel") == error(404, "Job run not found")
+        for caller in (api, as_user("admin"), as_user("owner")):
+            for method, path in (("GET", ""), ("GET", "/timeline"), ("POST", "/cancel"), ("POST", "/rerun")):
+                assert caller(method, f"/v1/jobs/{run_id}{path}") == error(404, "Job run not found"), path
+            for name in ("db_pruning", "soft_delete_cleanup", "partition_creation"):
+                refused = caller(
+                    "POST", f"/v1/teams/{team.id}/jobs/trigger", {"job_type": name, "project_id": team.project_id}
+                )
+                assert refused == error(400, f'Cannot trigger system job "{name}" via API')
+        assert run_row(owner, run_id)["status"] == "pending"
         assert api("GET", f"/v1/teams/{team.id}/jobs")[1]["job_runs"] == []
         listed = api("GET", "/v1/job-types")[1]["job_types"]
         assert [job["job_type"] for job in listed] == ["revenuecat_sync"]

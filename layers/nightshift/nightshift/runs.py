@@ -75,6 +75,28 @@ def create(trigger: Trigger, *, db: Database, settings: Settings) -> Row:
     return row
 
 
+def create_system(
+    job_type: JobType, *, params: dict[str, Any], triggered_by: str, db: Database, settings: Settings
+) -> Row:
+    """Insert a run of a system job, ``params`` validated, and send its first message; returns its row.
+
+    Raises Conflict with ``existing_run_id``. A message that cannot be sent is no error: the sweep sends it.
+    """
+    run_id = str(uuid.uuid4())
+    [row] = db.query(
+        "insert_system_run",
+        id=run_id,
+        job_type=job_type.name,
+        triggered_by=triggered_by,
+        params=params,
+        resend_delay_s=settings.resend_delay_s,
+    )
+    if str(row["id"]) != run_id:
+        raise Conflict(existing_run_id=str(row["id"]))
+    _send_first(row)
+    return row
+
+
 @dataclass(frozen=True)
 class Page:
     rows: list[Row]
@@ -101,7 +123,7 @@ def cancel(row: Row, *, requested_by: str, db: Database, settings: Settings) -> 
     """End the run, or ask the worker that holds it to. Raises Refused when it is over."""
     cancelled = db.one("cancel_run", run_id=row["id"], requested_by=requested_by)
     if cancelled is None:
-        now = db.one("get_run", run_id=row["id"])
+        now = db.one("get_any_run", run_id=row["id"])
         raise Refused(f'Cannot cancel a job with status "{now["status"] if now else "deleted"}"')
     if cancelled["status"] == "cancelled":
         outbox.dispatch([str(row["id"])], db=db, settings=settings)

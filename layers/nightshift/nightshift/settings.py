@@ -24,6 +24,10 @@ class Settings:
     database_timeout_s: float = 30
     queue_url: str = ""
     notify_queue_url: str = ""
+    # Where messages go that nobody could take, for the owner's commands. Empty: there is no such queue.
+    run_dead_letters_url: str = ""
+    notify_dead_letters_url: str = ""
+    schedule_dead_letters_url: str = ""
     # The sender, an identity that SES has verified. Empty: no mail can be sent, and the outbox says so.
     mail_from: str = ""
     # Who hears of system runs and missed schedules; empty: nobody. "all" or "failures".

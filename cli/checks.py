@@ -1,0 +1,182 @@
+"""nightshift system health, doctor and deadletters: what is wrong, and what to do about it."""
+
+import shlex
+from typing import Any
+
+import click
+
+from cli.errors import Failure, Refused
+from cli.ops import Ops
+from cli.output import clean
+from cli.runs import LIVE, took
+from cli.session import Session, owner_options
+
+# Harmless to repeat: what is there stays as it is.
+SMOKE_JOB = "partition_creation"
+POLL_S = 2
+# Three minutes: a run has to begin within seconds, and a mail to go out within a minute.
+POLLS = 90
+LETTER_HEADERS = ("ABOUT", "ID", "STATUS", "TROUBLE")
+
+
+@click.command()
+@owner_options
+@click.pass_obj
+def health(session: Session) -> None:
+    """Is anything stuck, missed, dead-lettered, unsent or full? Exit 1 when a line is red."""
+    _finish(session, session.ops.ask("health")["checks"], shown=0)
+
+
+@click.command()
+@click.option("--mail-to", metavar="ADDRESS", help="Send a test mail there, and wait until it is sent.")
+@owner_options
+@click.pass_obj
+def doctor(session: Session, mail_to: str | None) -> None:
+    """Prove an installation: database, network, queues, SES, a run from trigger to end. Exit 1 when a line is red.
+
+    \b
+    Examples:
+      nightshift system doctor --stack nightshift --mail-to me@example.com
+    """
+    checks = session.ops.ask("doctor")["checks"]
+    _show(session, checks)
+    shown = len(checks)
+    checks.append(_smoke_run(session))
+    if mail_to:
+        checks.append(_test_mail(session, mail_to))
+    _finish(session, checks, shown=shown)
+
+
+@click.group(invoke_without_command=True)
+@click.option("--peek", type=click.IntRange(0, 50), default=10, show_default=True, help="How many to look at.")
+@owner_options
+@click.pass_context
+def deadletters(context: click.Context, peek: int) -> None:
+    """List the messages that nobody could take, and what each is about.
+
+    They are looked at and stay. Their runs do not need them: the sweep sends what is still needed again.
+    """
+    if context.invoked_subcommand:
+        return
+    session: Session = context.obj
+    answer = session.ops.ask("deadletters", peek=peek)
+    if session.output.as_json:
+        session.output.document(answer)
+        return
+    for queue in answer["queues"]:
+        count = queue["waiting"]
+        words = f"about {count} waiting; redrive {clean(queue['redrive'])}" if count else "empty"
+        session.output.say(f"{clean(queue['queue'])}: {words}")
+        if queue["messages"]:
+            rows = [
+                (letter["about"], letter["id"], letter["status"], letter["error"] or letter["body"])
+                for letter in queue["messages"]
+            ]
+            session.output.table(rows, headers=LETTER_HEADERS, wrap=True)
+
+
+@deadletters.command()
+@click.argument("queue", required=False)
+@owner_options
+@click.pass_obj
+def redrive(session: Session, queue: str | None) -> None:
+    """Send them again: those of QUEUE (runs, mails), or all.
+
+    This is always harmless: a message of a run that is over is dropped, and a mail is sent once. What EventBridge could
+    not deliver (schedules) has nowhere to go back to; when it is named, its messages are deleted.
+    """
+    totals: dict[str, dict[str, Any]] = {}
+    while True:
+        redriven = session.ops.ask("redrive", queue=queue)["redriven"]
+        for each in redriven:
+            sum_ = totals.setdefault(each["queue"], each | {"moved": 0, "deleted": 0})
+            sum_ |= {"moved": sum_["moved"] + each["moved"], "deleted": sum_["deleted"] + each["deleted"]}
+            sum_ |= {"refused": each["refused"], "more": each["more"]}
+        if not any(each["more"] and each["moved"] + each["deleted"] for each in redriven):
+            break
+    if session.output.as_json:
+        session.output.document({"redriven": list(totals.values())})
+        return
+    for name, total in totals.items():
+        deleted = f", {total['deleted']} deleted" if total["deleted"] else ""
+        refused = f", {total['refused']} refused by SQS: try again later" if total["refused"] else ""
+        session.output.say(f"{clean(name)}: {total['moved']} sent again{deleted}{refused}")
+
+
+def _smoke_run(session: Session) -> dict[str, Any]:
+    """A run of a real job, on its real way. One that is live already will do."""
+    name, ops = "smoke run", session.ops
+    session.output.say(f"Waiting for a run of {SMOKE_JOB} …")
+    try:
+        run = _triggered(ops)
+        for _ in range(POLLS):
+            if run["status"] not in LIVE:
+                break
+            session.sleep(POLL_S)
+            run = ops.run(run["id"])
+        else:
+            why = clean(ops.timeline(run["id"]).get("why"))
+            return _red(name, f"run {run['id']} is {run['status']} after three minutes. {why}.", do=_look_at(run))
+    except Failure as exc:
+        return _red(name, exc.message, do="Mend what is red above first, then ask again.")
+    if run["status"] != "completed":
+        return _red(name, f"run {run['id']} {run['status']}: {run.get('error') or ''}", do=_look_at(run))
+    return {"name": name, "ok": True, "says": f"run {run['id']} completed in {took(run)}", "do": None}
+
+
+def _triggered(ops: Ops) -> dict[str, Any]:
+    try:
+        run: dict[str, Any] = ops.ask("trigger", job_type=SMOKE_JOB)["job_run"]
+    except Refused as exc:
+        if "existing_run_id" not in exc.body:
+            raise
+        return ops.run(exc.body["existing_run_id"])
+    return run
+
+
+def _test_mail(session: Session, to: str) -> dict[str, Any]:
+    name, ops = "test mail", session.ops
+    session.output.say(f"Waiting for a mail to {to} …")
+    try:
+        mail = ops.ask("send_test_mail", to=to)["mail"]
+        for _ in range(POLLS):
+            if mail["status"] != "unsent":
+                break
+            session.sleep(POLL_S)
+            mail = ops.ask("mail", mail_id=mail["id"])["mail"]
+    except Failure as exc:
+        return _red(name, exc.message, do="Mend what is red above first, then ask again.")
+    if mail["status"] == "sent":
+        return {"name": name, "ok": True, "says": f"sent to {to}: look whether it arrived", "do": None}
+    says = f"{mail['status']} after {mail['attempts']} attempts: {mail['error'] or 'nobody has tried to send it'}"
+    return _red(name, says, do="Look at the sender and the SES account above, then at the log of NotifyFunction.")
+
+
+def _red(name: str, says: str, *, do: str) -> dict[str, Any]:
+    return {"name": name, "ok": False, "says": says, "do": do}
+
+
+def _look_at(run: dict[str, Any]) -> str:
+    return f"nightshift system view {run['id']}"
+
+
+def _show(session: Session, checks: list[dict[str, Any]]) -> None:
+    if session.output.as_json:
+        return
+    # The function does not know under which name it was asked.
+    asked = f"nightshift {shlex.join(session.ops.view[:-1])} "
+    session.output.checks(
+        [check | {"do": check["do"] and check["do"].replace("nightshift system ", asked)} for check in checks]
+    )
+
+
+def _finish(session: Session, checks: list[dict[str, Any]], *, shown: int) -> None:
+    """Show the checks that have not been, say what it comes to, and exit with 1 when one is red."""
+    _show(session, checks[shown:])
+    red = [check for check in checks if not check["ok"]]
+    if session.output.as_json:
+        session.output.document({"ok": not red, "checks": checks})
+    else:
+        are = "is" if len(red) == 1 else "are"
+        session.output.say(f"{len(red)} of {len(checks)} {are} red." if red else f"All {len(checks)} are green.")
+    click.get_current_context().exit(1 if red else 0)

@@ -1,0 +1,132 @@
+"""The owner's commands as calls of the ops function, with the caller's own AWS credentials: no API leads there."""
+
+import json
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from cli.config import LOOPBACK, local_stack
+from cli.errors import Misconfigured, Refused, Throttled, Unreachable
+
+FUNCTION = "OpsFunction"
+# The name under which `make run` deploys, and what its engine takes for credentials.
+LOCAL_STACK = "nightshift"
+LOCAL = {"region_name": "us-east-1", "aws_access_key_id": "test", "aws_secret_access_key": "test"}
+# The function has a minute.
+READ_TIMEOUT_S = 65
+
+DENIED = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation")
+NOT_KNOWN = ("ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId", "UnrecognizedClientException")
+THROTTLED = ("Throttling", "ThrottlingException", "TooManyRequestsException", "EC2ThrottledException")
+
+
+class Ops:
+    """``stack`` is a CloudFormation stack; ``options`` go to boto3's clients.
+
+    Every call raises Refused with the function's sentence, Throttled, or Unreachable; Misconfigured where the caller
+    or the stack is not what it takes.
+    """
+
+    def __init__(self, stack: str, *, view: tuple[str, ...], options: dict[str, str]):
+        self.stack = stack
+        self.view = view
+        self._options = options
+
+    def ask(self, command: str, **arguments: Any) -> dict[str, Any]:
+        """The function's answer. Arguments that are None are left out."""
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        event = {"command": command} | {name: value for name, value in arguments.items() if value is not None}
+        try:
+            answer = self._lambda.invoke(FunctionName=self._function, Payload=json.dumps(event))
+            payload = json.loads(answer["Payload"].read())
+        except ClientError as exc:
+            raise self._trouble(exc.response["Error"]) from exc
+        except BotoCoreError as exc:
+            raise _no_connection(exc) from exc
+        except ValueError as exc:
+            raise Unreachable(f"{FUNCTION} of {self.stack} answered something that is not JSON.") from exc
+        if answer.get("FunctionError"):
+            said = payload.get("errorMessage") if isinstance(payload, dict) else payload
+            raise Unreachable(f"{FUNCTION} of {self.stack} failed: {said}. Its log says more.")
+        if not isinstance(payload, dict):
+            raise Unreachable(f"{FUNCTION} of {self.stack} did not answer with an object. Deploy this release again.")
+        if "error" in payload:
+            refused = Refused(str(payload["error"]), body=payload)
+            refused.view = self.view
+            raise refused
+        return payload
+
+    def run(self, run_id: str, *, attempts: int = 1) -> dict[str, Any]:
+        """The run; asked once, whatever ``attempts``: who watches asks again."""
+        run: dict[str, Any] = self.ask("view", run_id=run_id)["job_run"]
+        return run
+
+    def timeline(self, run_id: str, *, attempts: int = 1) -> dict[str, Any]:
+        timeline: dict[str, Any] = self.ask("view", run_id=run_id)["timeline"]
+        return timeline
+
+    @cached_property
+    def _function(self) -> str:
+        found = self._client("cloudformation").describe_stack_resource(StackName=self.stack, LogicalResourceId=FUNCTION)
+        name: str = found["StackResourceDetail"]["PhysicalResourceId"]
+        return name
+
+    @cached_property
+    def _lambda(self) -> Any:
+        return self._client("lambda")
+
+    def _client(self, service: str) -> Any:
+        import boto3  # a quarter of a second that other commands need not pay
+        from botocore.config import Config
+
+        # Asked once: a command that went through must not be repeated because its answer was lost.
+        config = Config(connect_timeout=5, read_timeout=READ_TIMEOUT_S, retries={"total_max_attempts": 1})
+        return boto3.Session().client(service, config=config, **self._options)
+
+    def _trouble(self, error: dict[str, str]) -> Exception:
+        code, said = error.get("Code", ""), error.get("Message", "")
+        if code in DENIED:
+            return Refused(
+                f"Your AWS credentials may not do this: {said} They need cloudformation:DescribeStackResource and "
+                "lambda:InvokeFunction."
+            )
+        if code in NOT_KNOWN:
+            return Misconfigured(f"AWS does not take your credentials: {said} Sign in again.")
+        if code in THROTTLED:
+            return Throttled(f"AWS throttles: {said or code}. Try again in a moment.")
+        if code == "ValidationError" and "Stack" in said:
+            return Misconfigured(
+                f"There is no stack {self.stack!r} with a {FUNCTION} in this account and region: {said}. "
+                "Check --stack, AWS_PROFILE and AWS_REGION; an older release has to be deployed again."
+            )
+        return Unreachable(f"AWS answered {code}: {said}")
+
+
+def find_ops(stack: str | None, *, folder: Path) -> Ops:
+    """The ops function of the deployed ``stack``, or of the local one at or above ``folder``."""
+    if stack:
+        return Ops(stack, view=("system", "--stack", stack, "view"), options={})
+    local = local_stack(folder)
+    if not local:
+        raise Misconfigured(
+            "No stack to ask. Give --stack NAME (or NIGHTSHIFT_STACK), or start the local one with `make run` and call "
+            "nightshift from inside its folder."
+        )
+    url = local.get("aws_endpoint_url", "")
+    # A file that came with somebody's folder must not decide where the owner's commands go.
+    if urlsplit(url).hostname not in LOOPBACK:
+        raise Misconfigured(".local/stack.json names an AWS that is not on this machine. Give --stack NAME instead.")
+    return Ops(LOCAL_STACK, view=("system", "view"), options=LOCAL | {"endpoint_url": url})
+
+
+def _no_connection(exc: Exception) -> Exception:
+    from botocore.exceptions import ConnectionError, HTTPClientError, NoRegionError
+
+    if isinstance(exc, NoRegionError):
+        return Misconfigured("No AWS region is set. Set AWS_REGION, or AWS_PROFILE to a profile with a region.")
+    if isinstance(exc, ConnectionError | HTTPClientError):
+        return Unreachable(f"Cannot reach AWS: {exc}")
+    # No credentials, half of them, a profile that is not there, a sign-in that is over: each says which.
+    return Misconfigured(f"AWS cannot be asked: {exc}. Sign in, or set AWS_PROFILE.")

@@ -1,0 +1,133 @@
+"""nightshift system runs, view, trigger, cancel and schedules: any run, and the jobs of the system."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from cli.follow import look_again
+from cli.jobs import run_id_argument, wait_option
+from cli.outcome import report_run, watch_to_the_end
+from cli.output import clean
+from cli.runs import HEADERS, SLICE_HEADERS, STATUSES, facts_of, row_of, slice_row_of
+from cli.session import Session, owner_options
+from cli.values import Param
+
+MAIL_HEADERS = ("MAIL TO", "STATUS", "TRIES", "ERROR")
+SLOT_HEADERS = ("LAST SLOTS", "OUTCOME", "STATUS", "RUN")
+
+
+@click.command()
+@click.option("--type", "job_type", metavar="JOB_TYPE", help="Only runs of this job type.")
+@click.option("--status", type=click.Choice(STATUSES), help="Only runs in this status.")
+@click.option("--all", "every_team", is_flag=True, help="Every team's: the live ones, then those that ended last.")
+@click.option("--limit", type=click.IntRange(1, 200), default=20, show_default=True, help="At most so many.")
+@owner_options
+@click.pass_obj
+def runs(session: Session, **filters: Any) -> None:
+    """List the system's runs, newest first.
+
+    \b
+    Examples:
+      nightshift system runs --status failed
+      nightshift system runs --all --status running --stack nightshift
+    """
+    answer = session.ops.ask("runs", **filters)
+    if session.output.as_json:
+        session.output.document(answer)
+    elif not answer["job_runs"]:
+        session.output.say("No runs.")
+    else:
+        now = datetime.now(UTC)
+        session.output.table([row_of(run, now=now) for run in answer["job_runs"]], headers=HEADERS)
+
+
+@click.command()
+@run_id_argument
+@click.option("--follow", "watch", is_flag=True, help="Show progress until the run is over; exit 0, 1 or 3 with it.")
+@owner_options
+@click.pass_obj
+def view(session: Session, run_id: str, watch: bool) -> None:
+    """Show everything about any run: why it is not moving, its slices, its mails."""
+    if watch:
+        watch_to_the_end(session.ops.run(run_id), api=session.ops, session=session)
+    answer = session.ops.ask("view", run_id=run_id)
+    if session.output.as_json:
+        session.output.document(answer)
+        return
+    now, timeline = datetime.now(UTC), answer["timeline"]
+    why = timeline.get("why") if timeline.get("state") != "ended" else None
+    session.output.facts(facts_of(answer["job_run"], why=why, now=now))
+    if timeline["timeline"]:
+        rows = [slice_row_of(part, now=now) for part in timeline["timeline"]]
+        session.output.table(rows, headers=SLICE_HEADERS, wrap=True)
+    if answer["mails"]:
+        mails = [
+            (mail.get("recipient") or "the owner", mail.get("status"), mail.get("attempts"), mail.get("error"))
+            for mail in answer["mails"]
+        ]
+        session.output.table(mails, headers=MAIL_HEADERS, wrap=True)
+
+
+@click.command()
+@click.argument("job_type")
+@click.option(
+    "--param", "params", multiple=True, type=Param(), help="A parameter of the job; the value is JSON, or else text."
+)
+@wait_option
+@owner_options
+@click.pass_obj
+def trigger(session: Session, job_type: str, params: tuple[tuple[str, Any], ...], wait: bool) -> None:
+    """Start a run of JOB_TYPE, a job of the system.
+
+    \b
+    Examples:
+      nightshift system trigger db_pruning --wait
+      nightshift system trigger soft_delete_cleanup --stack nightshift
+    """
+    values = dict(params)
+    if len(values) < len(params):
+        raise click.BadParameter("every name may be given once.", param_hint="--param")
+    run = session.ops.ask("trigger", job_type=job_type, params=values)["job_run"]
+    report_run(run, api=session.ops, session=session, wait=wait)
+
+
+@click.command()
+@run_id_argument
+@owner_options
+@click.pass_obj
+def cancel(session: Session, run_id: str) -> None:
+    """Ask any run to stop. One that is at work stops after its current step."""
+    answer = session.ops.ask("cancel", run_id=run_id)
+    if session.output.as_json:
+        session.output.document(answer)
+    else:
+        session.output.say(f"Asked run {run_id} to stop. {look_again(run_id, view=session.ops.view)}")
+
+
+@click.command()
+@click.option("--slots", type=click.IntRange(1, 50), default=3, show_default=True, help="How many past slots of each.")
+@owner_options
+@click.pass_obj
+def schedules(session: Session, slots: int) -> None:
+    """Show what runs when: cron, the next slots, and what became of the last ones. All times are UTC."""
+    answer = session.ops.ask("schedules", slots=slots)
+    if session.output.as_json:
+        session.output.document(answer)
+        return
+    for schedule in answer["schedules"]:
+        name = clean(schedule["job_type"])
+        if not schedule["cron"]:
+            session.output.say(f"{name}: no schedule; it runs when it is triggered.")
+            session.output.say("")
+            continue
+        session.output.say(f"{name}: {clean(schedule['cron'])}, active since {_minute(schedule['active_since'])}")
+        session.output.say("next  " + ", ".join(_minute(slot) for slot in schedule["next"]))
+        rows = [(_minute(past["slot"]), past["outcome"], past["status"], past["run_id"]) for past in schedule["last"]]
+        if rows:
+            session.output.table(rows, headers=SLOT_HEADERS)
+        session.output.say("")
+
+
+def _minute(timestamp: object) -> str:
+    return clean(timestamp)[:16].replace("T", " ")

@@ -1,0 +1,13 @@
+"""The owner's commands, invoked with IAM credentials by the command line; no part of the API leads here."""
+
+from typing import Any
+
+from nightshift.database import database
+from nightshift.log import logger
+from nightshift.ops.commands import answer
+from nightshift.settings import settings
+
+
+@logger.inject_lambda_context(clear_state=True)
+def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    return answer(event, db=database(), settings=settings())

@@ -1,0 +1,1 @@
+"""The owner's commands: what the ops function does, one module per question."""

@@ -1,0 +1,137 @@
+"""Proves a fresh installation, line by line. What takes time is started here and waited for by who asked."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from nightshift import outbox
+from nightshift.aws import client
+from nightshift.database import Database, sql_directory
+from nightshift.errors import NotFound, Refused, sentence
+from nightshift.ops.checks import Check, green, red, report
+from nightshift.ops.mailing import examine_mail
+from nightshift.ops.runs import mail_as_json
+from nightshift.settings import Settings
+
+OLDEST_POSTGRES = 16
+PROVIDER_TIMEOUT_S = 5
+
+
+def examine(*, db: Database, settings: Settings) -> dict[str, Any]:
+    """``{"ok", "checks": [{"name", "ok", "says", "do"}]}``. A check that cannot be made is red and says why."""
+    checks = [_checked("database", lambda: _database(db), do=NO_DATABASE)]
+    if checks[0]["ok"]:
+        checks += [
+            _checked(name, lambda look_at=look_at: look_at(db, settings), do="Deploy this release again.")
+            for name, look_at in (("migrations", _migrations), ("rights", _rights), ("partitions", _partitions))
+        ]
+    checks.append(_checked("way to RevenueCat", lambda: _provider(settings.revenuecat_url), do=NO_WAY_OUT))
+    for name, url in (("run queue", settings.queue_url), ("mail queue", settings.notify_queue_url)):
+        if url:
+            checks.append(_checked(name, lambda name=name, url=url: _queue(name, url), do=NO_WAY_OUT))
+    if settings.integrations_key_id:
+        checks.append(_checked("providers' secrets", lambda: _key(settings.integrations_key_id), do=NO_KEY))
+    return report(checks + examine_mail(settings.mail_from))
+
+
+def send_test_mail(*, to: str, db: Database, settings: Settings) -> dict[str, Any]:
+    """``{"mail"}``: on its way through outbox, queue and notify function, as every mail goes. Then ask for ``mail``."""
+    if "@" not in to.strip("@") or any(letter.isspace() for letter in to):
+        raise Refused(f"to must be a mail address, got {to!r}")
+    content = {
+        "subject": "Nightshift: a test mail",
+        "lines": ["This mail came through Nightshift's outbox, its queue and SES.", "Nothing has to be done."],
+    }
+    [row] = db.query("insert_test_mail", recipient=to, content=content)
+    outbox.send_messages([row], settings=settings)
+    return view_mail(mail_id=row["id"], db=db, settings=settings)
+
+
+def view_mail(*, mail_id: UUID, db: Database, settings: Settings) -> dict[str, Any]:
+    """``{"mail": {"id", "recipient", "status", "attempts", "error", "created_at", "ended_at"}}``."""
+    row = db.one("get_mail", again_if_gone=True, id=str(mail_id))
+    if row is None:
+        raise NotFound(f"There is no mail {mail_id}")
+    return {"mail": mail_as_json(row)}
+
+
+NO_DATABASE = "Start it, or look at DatabaseHost, its security group and DatabaseCaFile."
+NO_WAY_OUT = "Give the functions' subnets a way out: a NAT gateway, or an endpoint where it is an AWS service."
+NO_KEY = "Enable the key in KMS, or cancel its deletion: without it no provider's secret can be read."
+
+
+def _checked(name: str, look_at: Callable[[], Check], *, do: str) -> Check:
+    """The check; where it raises, a red line with the sentence of what it raised and what to ``do``."""
+    try:
+        return look_at()
+    except Exception as exc:
+        return red(name, sentence(exc), do=do)
+
+
+def _database(db: Database) -> Check:
+    [found] = db.query("describe_database", again_if_gone=True)
+    says = f"Postgres {found['version']}, time zone {found['timezone']}"
+    if found["version_num"] // 10000 < OLDEST_POSTGRES:
+        return red("database", says, do=f"Upgrade it: Nightshift needs Postgres {OLDEST_POSTGRES} or newer.")
+    if found["timezone"] != "UTC":
+        return red("database", says, do="ALTER ROLE nightshift_app SET timezone = 'UTC';")
+    return green("database", says)
+
+
+def _migrations(db: Database, settings: Settings) -> Check:
+    applied = {row["name"] for row in db.query("list_migrations")}
+    # Where the platform has tables of its own, its migrations are not ours to apply.
+    folders = ["jobs", *({"platform"} & {name.partition("/")[0] for name in applied})]
+    shipped = {name for folder in folders for name in _shipped(sql_directory() / folder)}
+    if missing := sorted(shipped - applied):
+        return red("migrations", f"not applied: {_listed(missing)}", do="Invoke MigrateFunction, or deploy again.")
+    if unknown := sorted(applied - shipped):
+        return red(
+            "migrations",
+            f"applied by a newer release: {_listed(unknown)}",
+            do="Deploy that release again, or restore the database as it was before it.",
+        )
+    return green("migrations", f"{len(applied)} applied, none missing")
+
+
+def _shipped(folder: Path) -> list[str]:
+    return [f"{folder.name}/{path.stem}" for path in folder.glob("[0-9]*.sql")]
+
+
+def _rights(db: Database, settings: Settings) -> Check:
+    lacking = [row["lacking"] for row in db.query("missing_rights")]
+    if lacking:
+        return red("rights", _listed(lacking), do="Invoke MigrateFunction. What stays, grant as the tables' owner.")
+    return green("rights", "the functions' roles have what they need, and their limits")
+
+
+def _partitions(db: Database, settings: Settings) -> Check:
+    uncovered = [f"{row['table']} of {row['month']}" for row in db.query("uncovered_months")]
+    if uncovered:
+        return red("partitions", f"missing: {_listed(uncovered)}", do="nightshift system trigger partition_creation")
+    return green("partitions", "there for this month and the next")
+
+
+def _provider(url: str) -> Check:
+    import urllib3
+
+    # Whatever it answers, it was reached.
+    answer = urllib3.request("GET", url, timeout=PROVIDER_TIMEOUT_S, retries=False)
+    return green("way to RevenueCat", f"{url} answers with {answer.status}")
+
+
+def _queue(name: str, url: str) -> Check:
+    waits = "ApproximateNumberOfMessages"
+    count = client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=[waits])["Attributes"][waits]
+    return green(name, f"reachable, about {count} waiting")
+
+
+def _key(key_id: str) -> Check:
+    name, state = "providers' secrets", client("kms").describe_key(KeyId=key_id)["KeyMetadata"]["KeyState"]
+    return green(name, "enabled") if state == "Enabled" else red(name, f"it is {state}", do=NO_KEY)
+
+
+def _listed(names: Sequence[str], *, at_most: int = 3) -> str:
+    more = len(names) - at_most
+    return ", ".join(names[:at_most]) + (f" and {more} more" if more > 0 else "")

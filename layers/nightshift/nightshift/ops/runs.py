@@ -1,0 +1,84 @@
+"""Any run, looked at and cancelled; system jobs, started."""
+
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import Field, ValidationError
+
+from nightshift import runs
+from nightshift.catalogue import CATALOGUE, JobType
+from nightshift.database import Database, Row
+from nightshift.errors import NotFound, Refused
+from nightshift.settings import Settings
+from nightshift.timeline import timeline
+
+OWNER = "system"
+
+
+def list_runs(
+    *,
+    job_type: str | None = None,
+    status: Literal["pending", "running", "completed", "failed", "cancelled"] | None = None,
+    limit: Annotated[int, Field(ge=1, le=200)] = 20,
+    every_team: bool = False,
+    db: Database,
+    settings: Settings,
+) -> dict[str, Any]:
+    """``{"job_runs": [...]}``: system runs, newest first; with ``every_team`` all that live, then what ended last."""
+    if job_type is not None and job_type not in CATALOGUE:
+        raise Refused(f"job_type must be one of {', '.join(CATALOGUE)}, got {job_type!r}")
+    query = "list_all_runs" if every_team else "list_system_runs"
+    rows = db.query(query, again_if_gone=True, job_type=job_type, status=status, limit=limit)
+    return {"job_runs": [runs.as_json(row) for row in rows]}
+
+
+def view(*, run_id: UUID, db: Database, settings: Settings) -> dict[str, Any]:
+    """``{"job_run", "timeline", "mails"}`` of any run: the timeline says why it is not moving."""
+    run = _run(run_id, db=db)
+    return {
+        "job_run": runs.as_json(run),
+        "timeline": timeline(run, db=db, lost_slices_limit=settings.lost_slices_limit),
+        "mails": [mail_as_json(mail) for mail in db.query("list_mails", run_id=run["id"])],
+    }
+
+
+def trigger(*, job_type: str, params: dict[str, Any] | None = None, db: Database, settings: Settings) -> dict[str, Any]:
+    """``{"job_run"}``. Raises Refused for a job that is no system job, Conflict with ``existing_run_id``."""
+    wanted = _system_job_type(job_type)
+    try:
+        values = wanted.params_model().model_validate(params or {}).model_dump(mode="json")
+    except ValidationError as exc:
+        first = exc.errors(include_url=False)[0]
+        field = ".".join(str(part) for part in ("params", *first["loc"]))
+        raise Refused(f"{field}: {first['msg'][0].lower()}{first['msg'][1:]}, got {first['input']!r}") from None
+    row = runs.create_system(wanted, params=values, triggered_by=OWNER, db=db, settings=settings)
+    return {"job_run": runs.as_json(row)}
+
+
+def cancel(*, run_id: UUID, db: Database, settings: Settings) -> dict[str, Any]:
+    """``{"cancelled": true}``: ended, or asked to end at its next step."""
+    runs.cancel(_run(run_id, db=db), requested_by=OWNER, db=db, settings=settings)
+    return {"cancelled": True}
+
+
+def mail_as_json(row: Row) -> dict[str, Any]:
+    return row | {
+        "id": str(row["id"]),
+        "created_at": runs.timestamp(row["created_at"]),
+        "ended_at": runs.timestamp(row["ended_at"]),
+    }
+
+
+def _run(run_id: UUID, *, db: Database) -> Row:
+    run = db.one("get_any_run", again_if_gone=True, run_id=str(run_id))
+    if run is None:
+        raise NotFound(f"There is no run {run_id}")
+    return run
+
+
+def _system_job_type(name: str) -> JobType:
+    known = [job_type.name for job_type in CATALOGUE.values() if job_type.scope == "system"]
+    if name not in known:
+        hint = ". Trigger a project's job with `nightshift jobs trigger`" if name in CATALOGUE else ""
+        raise Refused(f"job_type must be one of {', '.join(known)}, got {name!r}{hint}")
+    return CATALOGUE[name]

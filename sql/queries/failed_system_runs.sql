@@ -1,0 +1,6 @@
+-- Of the last day. Found by when they were made, for which there is an index: none runs for a week.
+SELECT id, job_type, error, count(*) OVER () AS failed
+FROM job_runs
+WHERE project_id IS NULL AND status = 'failed' AND created_at > clock_timestamp() - interval '8 days'
+  AND completed_at > clock_timestamp() - interval '1 day'
+ORDER BY completed_at DESC LIMIT 1;

@@ -1,0 +1,1 @@
+SELECT name FROM nightshift_migrations ORDER BY name;

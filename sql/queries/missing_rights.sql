@@ -1,0 +1,47 @@
+-- What the functions' roles lack, as sentences; roles that are not there first.
+WITH needed (role, "table", privileges) AS (
+    VALUES ('nightshift_app', 'job_runs', 'SELECT,INSERT,UPDATE,DELETE'),
+           ('nightshift_app', 'job_slices', 'SELECT,INSERT,UPDATE,DELETE'),
+           ('nightshift_app', 'job_schedules', 'SELECT,UPDATE'),
+           ('nightshift_app', 'job_schedule_slots', 'SELECT,INSERT,DELETE'),
+           ('nightshift_app', 'job_outbox', 'SELECT,INSERT,UPDATE,DELETE'),
+           ('nightshift_app', 'users', 'SELECT'),
+           ('nightshift_app', 'teams', 'SELECT'),
+           ('nightshift_app', 'team_members', 'SELECT'),
+           ('nightshift_app', 'projects', 'SELECT'),
+           ('nightshift_app', 'apps', 'SELECT'),
+           ('nightshift_app', 'api_keys', 'SELECT'),
+           ('nightshift_app', 'project_integrations', 'SELECT'),
+           ('nightshift_app', 'app_users', 'SELECT,UPDATE'),
+           ('nightshift_maintenance', 'teams', 'DELETE'),
+           ('nightshift_maintenance', 'team_members', 'DELETE'),
+           ('nightshift_maintenance', 'projects', 'DELETE'),
+           ('nightshift_maintenance', 'apps', 'DELETE'),
+           ('nightshift_maintenance', 'api_keys', 'DELETE'),
+           ('nightshift_maintenance', 'project_integrations', 'DELETE'),
+           ('nightshift_maintenance', 'app_users', 'DELETE')
+), roles AS (
+    SELECT DISTINCT needed.role, pg_roles.oid IS NOT NULL AS is_there, coalesce(pg_roles.rolconfig, '{}') AS config
+    FROM needed LEFT JOIN pg_roles ON pg_roles.rolname = needed.role
+)
+SELECT format('there is no role %s', role) AS lacking FROM roles WHERE NOT is_there
+UNION ALL
+SELECT format('there is no table %s', missing."table")
+FROM (SELECT DISTINCT "table" FROM needed) AS missing WHERE to_regclass(missing."table") IS NULL
+UNION ALL
+SELECT format('%s may not %s %s', needed.role, privilege, needed."table")
+FROM needed JOIN roles ON roles.role = needed.role AND roles.is_there,
+     LATERAL unnest(string_to_array(needed.privileges, ',')) AS privilege
+WHERE NOT coalesce(has_table_privilege(roles.role, to_regclass(needed."table"), privilege), true)
+UNION ALL
+-- Without limits a frozen Lambda would hold its row locks for ever.
+SELECT format('%s has no %s of its own', role, setting)
+FROM roles,
+     unnest(ARRAY['statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout', 'timezone']) AS setting
+WHERE is_there AND NOT EXISTS (SELECT FROM unnest(config) AS own WHERE lower(own) LIKE setting || '=%')
+UNION ALL
+SELECT format('%s belongs to %s, not to nightshift_maintenance', class.oid::regclass, class.relowner::regrole)
+FROM unnest(ARRAY['events', 'metric_events', 'funnel_events']) AS parent (name),
+     LATERAL pg_partition_tree(to_regclass(parent.name)) AS part
+JOIN pg_class class ON class.oid = part.relid
+WHERE class.relowner::regrole::text <> 'nightshift_maintenance';

@@ -1,0 +1,7 @@
+-- Live runs that the sweep should have taken on by now; the oldest of them, and how many there are.
+SELECT id, job_type, count(*) OVER () AS stuck,
+       extract(epoch FROM clock_timestamp() - coalesce(lease_expires_at, resend_at)) AS overdue_s
+FROM job_runs
+WHERE status IN ('pending', 'running')
+  AND coalesce(lease_expires_at, resend_at) < clock_timestamp() - make_interval(secs => CAST(:grace_s AS float8))
+ORDER BY coalesce(lease_expires_at, resend_at) LIMIT 1;

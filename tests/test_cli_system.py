@@ -1,0 +1,386 @@
+"""The owner's commands from the command line to the database, with Lambda's and CloudFormation's part played here."""
+
+import json
+import re
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs
+
+import boto3
+import pytest
+from click.testing import CliRunner, Result
+
+from cli.checks import POLLS
+from cli.main import main
+from cli.session import Session
+from nightshift import settings as settings_module
+from nightshift.database import Database
+from nightshift.ops import deadletters
+from tests.conftest import load_function
+from tests.test_functions import CONTEXT
+from tests.world import make_team, received, run_row, trigger
+
+STACK = "prod-jobs"
+FOUND = """<DescribeStackResourceResponse><DescribeStackResourceResult><StackResourceDetail>
+<LogicalResourceId>OpsFunction</LogicalResourceId><PhysicalResourceId>ops-1</PhysicalResourceId>
+<ResourceType>AWS::Lambda::Function</ResourceType><LastUpdatedTimestamp>2026-01-01T00:00:00Z</LastUpdatedTimestamp>
+<ResourceStatus>CREATE_COMPLETE</ResourceStatus></StackResourceDetail></DescribeStackResourceResult>
+</DescribeStackResourceResponse>"""
+REFUSED = "<ErrorResponse><Error><Code>{}</Code><Message>{}</Message></Error></ErrorResponse>"
+
+Cli = Callable[..., Result]
+Answer = tuple[int, dict[str, str], bytes]
+
+
+class Aws:
+    """Answers DescribeStackResource and Invoke; the function is ours, unless ``answers`` says otherwise."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, Answer] = {}
+        self.asked: list[dict[str, Any]] = []
+        self.url = ""
+
+    def describe(self, body: bytes) -> Answer:
+        form = parse_qs(body.decode())
+        if form["StackName"] != [STACK] or form["LogicalResourceId"] != ["OpsFunction"]:
+            return 400, {}, REFUSED.format("ValidationError", f"Stack '{form['StackName'][0]}' does not exist").encode()
+        return 200, {"Content-Type": "text/xml"}, FOUND.encode()
+
+    def invoke(self, body: bytes) -> Answer:
+        self.asked.append(json.loads(body))
+        return 200, {}, json.dumps(load_function("ops").handler(self.asked[-1], CONTEXT)).encode()
+
+
+@pytest.fixture
+def amazon() -> Iterator[Aws]:
+    aws = Aws()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            action = "invoke" if self.path == "/2015-03-31/functions/ops-1/invocations" else "describe"
+            status, headers, answer = aws.answers.get(action) or getattr(aws, action)(body)
+            self.send_response(status)
+            for name, value in ({"Content-Length": str(len(answer))} | headers).items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    aws.url = f"http://127.0.0.1:{server.server_port}"
+    yield aws
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, amazon: Aws) -> None:
+    """Credentials and endpoints of this test's own, whatever the developer has."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("AWS_PROFILE", "AWS_REGION", "AWS_SESSION_TOKEN", "NIGHTSHIFT_STACK", "AWS_ENDPOINT_URL"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_CONFIG_FILE": str(tmp_path / "config"),
+        "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "credentials"),
+        "AWS_EC2_METADATA_DISABLED": "true",
+        # Of these two alone: the function, in the same process, has moto for its queues.
+        "AWS_ENDPOINT_URL_LAMBDA": amazon.url,
+        "AWS_ENDPOINT_URL_CLOUDFORMATION": amazon.url,
+    }.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
+def call(bare: None) -> Cli:
+    """``call("health")``: `nightshift system health --stack prod-jobs` in process; ``sleep`` instead of waiting."""
+
+    def call(*arguments: str, stack: str | None = STACK, sleep: Callable[[float], None] = lambda s: None) -> Result:
+        options = ["--stack", stack] if stack else []
+        result = CliRunner().invoke(main, ["system", *arguments, *options], obj=Session(sleep=sleep))
+        assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+        return result
+
+    return call
+
+
+@pytest.fixture
+def system(cloud: Any, monkeypatch: pytest.MonkeyPatch, call: Cli) -> Cli:
+    """``call`` on a database and queues that are there; commands of the repository's own folder."""
+    monkeypatch.setattr(deadletters, "RECEIVE_WAIT_S", 0)
+    for name in ("run", "schedule"):
+        url = boto3.client("sqs").create_queue(QueueName=f"{name}-dead")["QueueUrl"]
+        monkeypatch.setenv(f"{name}_dead_letters_url".upper(), url)
+    settings_module.settings.cache_clear()
+    return call
+
+
+@pytest.fixture(autouse=True)
+def loaded() -> None:
+    load_function("ops")  # by a path that is relative to the repository
+
+
+def end_all(owner: Database, status: str = "completed", error: str = "NULL") -> Callable[[float], None]:
+    def sleep(_: float) -> None:
+        owner.run_script(
+            f"UPDATE job_runs SET status = '{status}', error = {error}, started_at = clock_timestamp(),"
+            " completed_at = clock_timestamp(), resend_at = NULL WHERE status IN ('pending', 'running')"
+        )
+
+    return sleep
+
+
+class TestRuns:
+    def test_trigger_list_view_cancel(self, system: Cli, owner: Database) -> None:
+        made = system("trigger", "db_pruning")
+        [run_id] = re.findall(r"Run (\S+) is pending\. Look again: ", made.stdout)
+        assert made.stdout.strip().endswith(f" system --stack {STACK} view {run_id} --follow")
+
+        again = system("trigger", "db_pruning")
+        assert (again.exit_code, again.stdout) == (4, "")
+        assert "A job of this type is already running or pending" in again.stderr
+        assert f" system --stack {STACK} view {run_id} --follow" in again.stderr
+
+        header, row = system("runs", "--type", "db_pruning").stdout.splitlines()
+        assert header.split()[:3] == ["RUN", "TYPE", "STATUS"]
+        assert row.split()[:3] == [run_id, "db_pruning", "pending"]
+        assert system("runs", "--status", "failed").stdout == "No runs.\n"
+
+        viewed = system("view", run_id).stdout
+        assert "It waits for a free worker" in viewed
+        assert system("cancel", run_id).stdout.startswith(f"Asked run {run_id} to stop. Look again: ")
+        over = system("cancel", run_id)
+        assert (over.exit_code, over.stderr) == (4, 'Error: Cannot cancel a job with status "cancelled"\n')
+        assert run_row(owner, run_id)["status"] == "cancelled"
+
+    def test_json_is_the_functions_answer(self, system: Cli, amazon: Aws) -> None:
+        for command, key in (("runs", "job_runs"), ("schedules", "schedules"), ("deadletters", "queues")):
+            assert key in json.loads(system(command, "--format", "json").stdout)
+        assert [asked["command"] for asked in amazon.asked] == ["runs", "schedules", "deadletters"]
+        assert amazon.asked[0] == {"command": "runs", "every_team": False, "limit": 20}
+
+    def test_waiting_for_the_end(self, system: Cli, owner: Database) -> None:
+        done = system("trigger", "db_pruning", "--wait", sleep=end_all(owner))
+        assert done.exit_code == 0
+        assert done.stdout.splitlines()[1:2] == ["pending"]
+        failed = system("trigger", "db_pruning", "--wait", sleep=end_all(owner, "failed", "'No room'"))
+        assert failed.exit_code == 1
+        assert failed.stdout.splitlines()[-1].endswith("failed: No room")
+
+    def test_the_mails_and_slices_of_any_run(self, system: Cli, owner: Database, db: Database, cloud: Any) -> None:
+        run = trigger(make_team(owner), db=db, settings=cloud)
+        owner.run_script(
+            f"INSERT INTO job_outbox (run_id, recipient, attempts, error) "
+            f" VALUES ('{run['id']}', 'a@b.c', 2, 'Throttled');"
+            f"INSERT INTO job_slices (run_id, slice, request_id) VALUES ('{run['id']}', 0, 'r')"
+        )
+        viewed = system("view", str(run["id"])).stdout
+        assert re.search(r"a@b\.c +unsent +2 +Throttled", viewed)
+        assert re.search(r"0 +at work", viewed)
+        assert str(run["id"]) in system("runs", "--all").stdout
+
+    def test_schedules(self, system: Cli, owner: Database) -> None:
+        owner.run_script(
+            "INSERT INTO job_schedules VALUES ('db_pruning', '0 * * * *', '2026-01-01Z', '2026-01-01Z');"
+            "INSERT INTO job_schedule_slots (job_type, slot, outcome)"
+            " VALUES ('db_pruning', '2026-01-02 05:00Z', 'missed')"
+        )
+        said = system("schedules").stdout
+        assert "db_pruning: 0 * * * *, active since 2026-01-01 00:00\n" in said
+        assert re.search(r"\nnext  (20\d\d-\d\d-\d\d \d\d:00(, |\n)){3}", said)
+        assert re.search(r"\n2026-01-02 05:00 +missed", said)
+        assert "soft_delete_cleanup: no schedule; it runs when it is triggered.\n" in said
+
+
+class TestChecks:
+    def test_health(self, system: Cli, cloud: Any) -> None:
+        well = system("health")
+        assert well.exit_code == 0
+        assert well.stdout.splitlines()[-1] == "All 9 are green."
+        boto3.client("sqs").send_message(QueueUrl=settings_module.settings().run_dead_letters_url, MessageBody="{}")
+        ill = system("health")
+        assert ill.exit_code == 1
+        assert re.search(
+            r"RED +dead letters: runs +about 1 message *\n +-> nightshift system --stack prod-jobs dead",
+            ill.stdout,
+        )
+        assert ill.stdout.splitlines()[-1] == "1 of 9 is red."
+        report = system("health", "--format", "json")
+        assert (report.exit_code, json.loads(report.stdout)["ok"]) == (1, False)
+
+    def test_dead_letters_are_shown_and_redriven(self, system: Cli, cloud: Any) -> None:
+        [run_id] = re.findall(r"Run (\S+) is", system("trigger", "db_pruning").stdout)
+        received(cloud)
+        settings = settings_module.settings()
+        for number in range(12):
+            body = json.dumps({"run_id": run_id, "slice": number})
+            boto3.client("sqs").send_message(QueueUrl=settings.run_dead_letters_url, MessageBody=body)
+        boto3.client("sqs").send_message(QueueUrl=settings.schedule_dead_letters_url, MessageBody='{"job_type": "x"}')
+        said = system("deadletters", "--peek", "1").stdout
+        assert "runs: about 12 waiting; redrive sends them again\n" in said
+        assert re.search(rf"\nrun +{run_id} +pending", said)
+        assert "schedules: about 1 waiting; redrive deletes them" in said
+        assert system("deadletters", "redrive").stdout == "runs: 12 sent again\n"
+        assert len(received(cloud)) == 12
+        assert system("deadletters", "redrive", "schedules").stdout == "schedules: 0 sent again, 1 deleted\n"
+        assert system("deadletters").stdout == "runs: empty\nschedules: empty\n"
+
+    def test_redriving_goes_on_until_nothing_is_left(
+        self, system: Cli, amazon: Aws, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(deadletters, "REDRIVE_AT_MOST", 10)
+        url = settings_module.settings().run_dead_letters_url
+        for _ in range(25):
+            boto3.client("sqs").send_message(QueueUrl=url, MessageBody='{"run_id": "x"}')
+        assert system("deadletters", "redrive", "runs").stdout == "runs: 25 sent again\n"
+        assert len(amazon.asked) == 3
+
+    def test_doctor_waits_for_a_run_and_a_mail(self, system: Cli, owner: Database) -> None:
+        def sleep(seconds: float) -> None:
+            end_all(owner)(seconds)
+            owner.run_script(
+                "UPDATE job_outbox SET status = 'sent', send_at = NULL, ended_at = clock_timestamp()"
+                " WHERE recipient IS NOT NULL AND send_at IS NOT NULL"
+            )
+
+        told = system("doctor", "--mail-to", "me@acme.example", sleep=sleep)
+        assert re.search(r"ok +smoke run +run \S+ completed in 0:00:00 *\n", told.stdout)
+        assert re.search(r"ok +test mail +sent to me@acme.example", told.stdout)
+        # No sender, no way to the provider: there is neither here.
+        assert re.search(r"RED +sender +MAIL_FROM is not set", told.stdout)
+        assert told.exit_code == 1
+
+    def test_doctor_takes_the_run_that_is_live_and_says_why_it_does_not_move(self, system: Cli) -> None:
+        [run_id] = re.findall(r"Run (\S+) is", system("trigger", "partition_creation").stdout)
+        sleeps: list[float] = []
+        report = json.loads(system("doctor", "--format", "json", sleep=sleeps.append).stdout)
+        [smoke] = [check for check in report["checks"] if check["name"] == "smoke run"]
+        assert smoke["says"] == f"run {run_id} is pending after three minutes. It waits for a free worker."
+        assert smoke["do"] == f"nightshift system view {run_id}"
+        assert len(sleeps) == POLLS
+
+    def test_doctor_shows_what_failed(self, system: Cli, owner: Database) -> None:
+        told = system("doctor", "--mail-to", "nobody", sleep=end_all(owner, "failed", "'No code'"))
+        assert re.search(r"RED +smoke run +run \S+ failed: No code *\n", told.stdout)
+        assert re.search(r"RED +test mail +to must be a mail address, got 'nobody'", told.stdout)
+
+
+class TestTrouble:
+    """Each ends with a sentence, and with 2 for the owner's own settings, 4 for a refusal, 5 for no answer."""
+
+    @pytest.mark.parametrize(
+        ("action", "answer", "code", "sentence"),
+        [
+            (
+                "describe",
+                (403, {}, REFUSED.format("AccessDenied", "User x may not").encode()),
+                4,
+                "Your AWS credentials may not do this: User x may not They need cloudformation:DescribeStackResource",
+            ),
+            (
+                "describe",
+                (403, {}, REFUSED.format("ExpiredToken", "It has expired.").encode()),
+                2,
+                "AWS does not take your credentials: It has expired. Sign in again.",
+            ),
+            (
+                "invoke",
+                (403, {"x-amzn-ErrorType": "AccessDeniedException"}, b'{"Message": "Not you."}'),
+                4,
+                "Your AWS credentials may not do this: Not you. They need",
+            ),
+            (
+                "invoke",
+                (429, {"x-amzn-ErrorType": "TooManyRequestsException"}, b'{"Message": "Rate exceeded"}'),
+                4,
+                "AWS throttles: Rate exceeded. Try again in a moment.",
+            ),
+            (
+                "invoke",
+                (500, {"x-amzn-ErrorType": "ServiceException"}, b'{"Message": "Sorry"}'),
+                5,
+                "AWS answered ServiceException: Sorry",
+            ),
+            (
+                "invoke",
+                (200, {"X-Amz-Function-Error": "Unhandled"}, b'{"errorMessage": "Task timed out after 60.00 seconds"}'),
+                5,
+                f"OpsFunction of {STACK} failed: Task timed out after 60.00 seconds. Its log says more.",
+            ),
+            ("invoke", (200, {}, b"<html>"), 5, f"OpsFunction of {STACK} answered something that is not JSON."),
+            ("invoke", (200, {}, b"null"), 5, f"OpsFunction of {STACK} did not answer with an object."),
+        ],
+    )
+    def test_what_aws_says(self, call: Cli, amazon: Aws, action: str, answer: Answer, code: int, sentence: str) -> None:
+        amazon.answers = {"invoke": (200, {}, b"{}"), action: answer}
+        result = call("health")
+        assert (result.exit_code, result.stdout) == (code, "")
+        assert sentence in result.stderr.replace("\n", " ")
+
+    def test_no_such_stack(self, call: Cli) -> None:
+        result = call("health", stack="prod")
+        assert result.exit_code == 2
+        assert "There is no stack 'prod' with a OpsFunction" in result.stderr
+
+    def test_no_credentials(self, call: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+        monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+        result = call("health")
+        assert result.exit_code == 2
+        assert "Unable to locate credentials. Sign in, or set AWS_PROFILE." in result.stderr
+
+    def test_a_profile_that_is_not_there(self, call: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("AWS_PROFILE", "nobody")
+        result = call("health")
+        assert result.exit_code == 2
+        assert "(nobody) could not be found" in result.stderr
+
+    def test_no_region(self, call: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delenv("AWS_DEFAULT_REGION")
+        result = call("health")
+        assert result.exit_code == 2
+        assert "No AWS region is set. Set AWS_REGION" in result.stderr
+
+    def test_no_connection(self, call: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_CLOUDFORMATION", "http://127.0.0.1:1")
+        result = call("health", "--format", "json")
+        assert result.exit_code == 5
+        assert json.loads(result.stdout)["error"].startswith("Cannot reach AWS: ")
+
+    def test_no_stack_at_all(self, call: Cli) -> None:
+        result = call("runs", stack=None)
+        assert result.exit_code == 2
+        assert "No stack to ask. Give --stack NAME" in result.stderr
+
+    def test_the_environment_names_the_stack(self, call: Cli, amazon: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
+        amazon.answers["invoke"] = (200, {}, b'{"job_runs": []}')
+        monkeypatch.setenv("NIGHTSHIFT_STACK", STACK)
+        assert call("runs", stack=None).stdout == "No runs.\n"
+
+    def test_the_local_stack_is_asked_on_this_machine_only(self, call: Cli, amazon: Aws) -> None:
+        Path(".local").mkdir()
+        for url in (amazon.url, "http://elsewhere.example:4566"):
+            here = {"api_url": "http://127.0.0.1:1", "aws_endpoint_url": url}
+            Path(".local/stack.json").write_text(json.dumps(here))
+            result = call("runs", stack=None)
+            assert result.exit_code == 2
+            # Ours is asked, and knows no stack of the local one's name.
+            expected = "no stack 'nightshift'" if url == amazon.url else "names an AWS that is not on this machine"
+            assert expected in result.stderr
+
+    def test_set_up_is_not_for_a_stack(self, call: Cli) -> None:
+        arguments = ("--team", "a", "--admin-email", "a@b.c", "--project", "p")
+        result = CliRunner().invoke(main, ["system", "--stack", STACK, "setup", *arguments], obj=Session())
+        assert result.exit_code == 2
+        assert "--stack does not reach a database" in result.stderr

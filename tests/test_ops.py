@@ -1,0 +1,534 @@
+"""The ops function: each of the owner's commands on a real database, with SQS from moto."""
+
+import dataclasses
+import json
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
+
+import boto3
+import pytest
+from botocore.stub import Stubber
+
+from nightshift import aws
+from nightshift import settings as settings_module
+from nightshift.database import Database, query_text
+from nightshift.migrations import EVENT_TABLES
+from nightshift.ops import deadletters, doctor, health
+from nightshift.ops.checks import words_for
+from nightshift.ops.commands import COMMANDS, answer
+from nightshift.settings import Settings
+from tests.world import age, make_team, received, run_row, trigger, work
+
+Ask = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def desk(cloud: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """``cloud`` with a dead-letter queue of each kind, where there is nothing to wait for."""
+    monkeypatch.setattr(deadletters, "RECEIVE_WAIT_S", 0)
+    urls = {
+        f"{name}_dead_letters_url": boto3.client("sqs").create_queue(QueueName=f"{name}-dead")["QueueUrl"]
+        for name in ("run", "notify", "schedule")
+    }
+    return dataclasses.replace(cloud, **urls)
+
+
+@pytest.fixture
+def ask(db: Database, desk: Settings) -> Ask:
+    """``ask("view", run_id=…)``: the function's answer, as Lambda would send it."""
+
+    def ask(command: str, settings: Settings = desk, **arguments: Any) -> dict[str, Any]:
+        event = json.loads(json.dumps({"command": command} | arguments))
+        return json.loads(json.dumps(answer(event, db=db, settings=settings)))
+
+    return ask
+
+
+def check(report: dict[str, Any], name: str) -> dict[str, Any]:
+    [found] = [each for each in report["checks"] if each["name"] == name]
+    return found
+
+
+def system_run(ask: Ask, job_type: str = "db_pruning") -> str:
+    return ask("trigger", job_type=job_type)["job_run"]["id"]
+
+
+def end(owner: Database, run_id: str, status: str, **fields: str) -> None:
+    sets = "".join(f", {name} = '{value}'" for name, value in fields.items())
+    owner.run_script(
+        f"UPDATE job_runs SET status = '{status}', completed_at = clock_timestamp(), started_at = clock_timestamp(),"
+        f" lease_expires_at = NULL, resend_at = NULL{sets} WHERE id = '{run_id}'"
+    )
+
+
+class TestCommands:
+    REFUSED = [
+        ({}, "Unknown command None. There is: runs, view, "),
+        ({"command": ["runs"]}, "Unknown command ['runs']"),
+        ({"command": "drop"}, "Unknown command 'drop'"),
+        (
+            {"command": "runs", "db": 1},
+            "Unknown argument 'db' of runs. There is: job_type, status, limit, ",
+        ),
+        ({"command": "health", "x": 1}, "Unknown argument 'x' of health. There is: none"),
+        ({"command": "view"}, "run_id is required"),
+        ({"command": "view", "run_id": "7"}, "run_id: input should be a valid UUID"),
+        ({"command": "view", "run_id": str(uuid.UUID(int=7))}, f"There is no run {uuid.UUID(int=7)}"),
+        ({"command": "runs", "limit": 0}, "limit: input should be greater than or equal to 1, got 0"),
+        ({"command": "runs", "status": "dead"}, "status: input should be 'pending', "),
+        ({"command": "runs", "job_type": "x"}, "job_type must be one of revenuecat_sync, "),
+        ({"command": "trigger", "job_type": "revenuecat_sync"}, "job_type must be one of db_pruning, "),
+        ({"command": "trigger", "job_type": "db_pruning", "params": {"a": 1}}, "params.a: "),
+        ({"command": "redrive", "queue": "x"}, "queue must be one of runs, mails, schedules, got 'x'"),
+        ({"command": "send_test_mail", "to": "nobody"}, "to must be a mail address, got 'nobody'"),
+        ({"command": "mail", "mail_id": str(uuid.UUID(int=7))}, f"There is no mail {uuid.UUID(int=7)}"),
+    ]
+
+    def test_a_refusal_is_a_sentence(self, ask, db, desk):
+        for event, sentence in self.REFUSED:
+            refused = answer(event, db=db, settings=desk)
+            assert set(refused) == {"error"}, event
+            assert refused["error"].startswith(sentence)
+
+    def test_every_command_is_tested_with_a_database_that_is_gone(self, ask, desk):
+        nowhere = dataclasses.replace(desk, database_port=1)
+        lost = Database(nowhere)
+        arguments = {
+            "view": {"run_id": str(uuid.uuid4())},
+            "cancel": {"run_id": str(uuid.uuid4())},
+            "trigger": {"job_type": "db_pruning"},
+            "send_test_mail": {"to": "a@b.example"},
+            "mail": {"mail_id": str(uuid.uuid4())},
+        }
+        for command in COMMANDS:
+            said = answer({"command": command} | arguments.get(command, {}), db=lost, settings=nowhere)
+            if command in ("health", "doctor"):
+                assert not check(said, "database")["ok"], command
+            elif command in ("deadletters", "redrive"):
+                assert "error" not in said, command
+            else:
+                assert said["error"].startswith("The database cannot be reached. Try again in a moment."), command
+
+    def test_what_the_database_refuses_is_a_sentence(self, ask, owner):
+        owner.run_script("REVOKE INSERT ON job_runs FROM nightshift_app")
+        assert ask("trigger", job_type="db_pruning") == {
+            "error": "The database refused: permission denied for table job_runs. "
+            "What is missing: nightshift system doctor"
+        }
+
+
+class TestRuns:
+    def test_a_system_job_is_triggered_worked_and_seen(self, ask, db, desk, owner):
+        made = ask("trigger", job_type="db_pruning")["job_run"]
+        assert (made["status"], made["triggered_by"], made["team_id"]) == ("pending", "system", None)
+        assert received(desk) == [{"run_id": made["id"], "slice": 0, "group": "system"}]
+        again = ask("trigger", job_type="db_pruning")
+        assert again == {
+            "error": "A job of this type is already running or pending", "existing_run_id": made["id"]
+        }  # fmt: skip
+        seen = ask("view", run_id=made["id"])
+        assert (seen["timeline"]["state"], seen["mails"]) == ("queued", [])
+        end(owner, made["id"], "failed", error="Out of luck")
+        seen = ask("view", run_id=made["id"])
+        assert seen["job_run"]["error"] == "Out of luck"
+        assert [(mail["recipient"], mail["status"]) for mail in seen["mails"]] == [(None, "unsent")]
+        assert ask("trigger", job_type="db_pruning")["job_run"]["id"] != made["id"]
+
+    def test_two_at_once_make_one_run(self, connect, desk):
+        connections, answers, gate = [connect() for _ in range(6)], [], threading.Barrier(6)
+
+        def race(db):
+            gate.wait()
+            answers.append(answer({"command": "trigger", "job_type": "db_pruning"}, db=db, settings=desk))
+
+        threads = [threading.Thread(target=race, args=(db,)) for db in connections]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(20)
+        [made] = [each["job_run"]["id"] for each in answers if "job_run" in each]
+        assert [each["existing_run_id"] for each in answers if "error" in each] == [made] * 5
+
+    def test_a_message_that_cannot_be_sent_leaves_the_run_to_the_sweep(self, ask, desk, owner):
+        boto3.client("sqs").delete_queue(QueueUrl=desk.queue_url)
+        run_id = system_run(ask)
+        assert run_row(owner, run_id)["resend_at"] is not None
+
+    def test_system_runs_are_listed_and_with_every_team_the_others_too(self, ask, owner, db, desk):
+        sync = str(trigger(make_team(owner), db=db, settings=desk)["id"])
+        first, second = system_run(ask), system_run(ask, "partition_creation")
+        end(owner, first, "completed")
+        ids = lambda **filters: [run["id"] for run in ask("runs", **filters)["job_runs"]]  # noqa: E731
+        assert ids() == [second, first]
+        assert ids(job_type="db_pruning") == ids(status="completed") == [first]
+        assert ids(limit=1) == [second]
+        assert ids(every_team=True) == [second, sync, first]
+        assert ids(every_team=True, status="pending", job_type="revenuecat_sync") == [sync]
+        assert ids(every_team=True, limit=1) == [second]
+
+    def test_any_run_is_cancelled(self, ask, owner, db, desk):
+        sync, pruning = str(trigger(make_team(owner), db=db, settings=desk)["id"]), system_run(ask)
+        for run_id in (sync, pruning):
+            assert ask("cancel", run_id=run_id) == {"cancelled": True}
+            row = run_row(owner, run_id)
+            assert (row["status"], row["cancel_requested_by"]) == ("cancelled", "system")
+            assert ask("cancel", run_id=run_id) == {"error": 'Cannot cancel a job with status "cancelled"'}
+
+    def test_the_lists_are_read_from_indexes(self, owner):
+        owner.run_script(
+            "INSERT INTO job_runs (id, job_type, status, triggered_by, completed_at, resend_at)"
+            " SELECT gen_random_uuid(), 'db_pruning', 'completed', 'schedule', clock_timestamp(), NULL"
+            " FROM generate_series(1, 5000); ANALYZE job_runs"
+        )
+        values = {":job_type": "NULL", ":status": "NULL", ":limit": "20"}
+        for name in ("list_system_runs", "list_all_runs", "failed_system_runs", "oldest_waiting_run", "stuck_runs"):
+            statement = query_text(name).replace(":grace_s", "150")
+            for parameter, value in values.items():
+                statement = statement.replace(f"({parameter} ", f"({value} ")
+            [[[explained]]] = owner.run_script(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement}")
+            assert explained["Plan"]["Shared Hit Blocks"] + explained["Plan"]["Shared Read Blocks"] < 60, name
+
+
+class TestSchedules:
+    def test_cron_next_and_last_slots(self, ask, owner):
+        run_id = system_run(ask, "soft_delete_cleanup")
+        owner.run_script(
+            "INSERT INTO job_schedules VALUES ('soft_delete_cleanup', '0 3 * * *', '2026-01-01Z', '2026-01-05 03:00Z'),"
+            " ('db_pruning', '0 * * * *', '2026-01-01Z', '2026-01-01Z');"
+            "INSERT INTO job_schedule_slots (job_type, slot, outcome, run_id) VALUES"
+            " ('soft_delete_cleanup', '2026-01-01 03:00Z', 'missed', NULL),"
+            " ('soft_delete_cleanup', '2026-01-02 03:00Z', 'missed', NULL),"
+            f" ('soft_delete_cleanup', '2026-01-03 03:00Z', 'caught_up', '{run_id}'),"
+            f" ('soft_delete_cleanup', '2026-01-04 03:00Z', 'skipped', '{uuid.UUID(int=1)}')"
+        )
+        by_type = {each["job_type"]: each for each in ask("schedules")["schedules"]}
+        assert list(by_type) == ["db_pruning", "soft_delete_cleanup", "partition_creation"]
+        cleanup = by_type["soft_delete_cleanup"]
+        assert (cleanup["cron"], cleanup["active_since"]) == ("0 3 * * *", "2026-01-01T00:00:00.000Z")
+        assert [(past["slot"][:10], past["outcome"], past["status"]) for past in cleanup["last"]] == [
+            ("2026-01-04", "skipped", None), ("2026-01-03", "caught_up", "pending"), ("2026-01-02", "missed", None),
+        ]  # fmt: skip
+        assert [slot[11:] for slot in cleanup["next"]] == ["03:00:00.000Z"] * 3
+        assert len({slot[:10] for slot in cleanup["next"]}) == 3
+        assert by_type["db_pruning"]["last"] == []
+        assert by_type["partition_creation"] == {
+            "job_type": "partition_creation", "cron": None, "active_since": None, "next": [], "last": [],
+        }  # fmt: skip
+
+
+class TestHealth:
+    def test_a_fresh_installation_is_healthy(self, ask, db):
+        before = db.statements
+        report = ask("health")
+        assert report["ok"], report
+        assert all(each["do"] is None for each in report["checks"])
+        assert len(report["checks"]) == 10
+        assert db.statements - before <= 8
+
+    def test_a_queued_run_is_nothing_to_worry_about_at_first(self, ask, owner):
+        run_id = system_run(ask)
+        waiting = check(ask("health"), "waiting runs")
+        assert waiting["ok"]
+        assert run_id in waiting["says"]
+        assert waiting["says"].endswith("It waits for a free worker")
+        owner.run_script(f"UPDATE job_runs SET due_at = due_at - interval '20 min' WHERE id = '{run_id}'")
+        waiting = check(ask("health"), "waiting runs")
+        assert not waiting["ok"]
+        assert waiting["says"].endswith("It waits for a free worker, for 20 min")
+        assert "WorkerConcurrency" in waiting["do"]
+
+    @pytest.mark.parametrize("is_leased", [True, False])
+    def test_what_the_sweep_has_passed_over_is_stuck(self, ask, owner, db, desk, is_leased):
+        run_id = system_run(ask)
+        if is_leased:
+            owner.run_script(
+                "UPDATE job_runs SET status = 'running', started_at = clock_timestamp(), resend_at = NULL,"
+                f" lease_expires_at = clock_timestamp() WHERE id = '{run_id}'"
+            )
+        age(owner, run_id, 30)
+        assert check(ask("health"), "stuck runs")["ok"]
+        age(owner, run_id, 7200 + 120)
+        stuck = check(ask("health"), "stuck runs")
+        assert stuck["says"].startswith(f"1 run not taken on by the sweep; the oldest, db_pruning {run_id}, is 2 h ")
+        assert "SweepFunction" in stuck["do"]
+
+    def test_open_and_missed_slots(self, ask, owner):
+        owner.run_script(
+            "INSERT INTO job_schedules VALUES ('db_pruning', '* * * * *', clock_timestamp(), clock_timestamp())"
+        )
+        assert check(ask("health"), "schedules")["says"] == "1 schedule, no slot missed in the last day"
+        owner.run_script(
+            "INSERT INTO job_schedule_slots (job_type, slot, outcome)"
+            " VALUES ('db_pruning', '2026-01-01 01:00Z', 'missed')"
+        )
+        missed = check(ask("health"), "schedules")
+        assert missed["says"] == "missed in the last day: db_pruning 1 (last 2026-01-01 01:00 UTC)"
+        assert missed["do"].endswith("nightshift system trigger db_pruning")
+        owner.run_script("UPDATE job_schedules SET next_slot = date_trunc('minute', now()) - interval '10 minutes'")
+        late = check(ask("health"), "schedules")
+        # From 10 minutes ago up to the grace of two and a half: eight of them, or nine.
+        assert late["says"].startswith(("8 slots did not", "9 slots did not"))
+        owner.run_script(
+            "INSERT INTO job_schedule_slots (job_type, slot, outcome) SELECT 'db_pruning', slot, 'missed'"
+            " FROM generate_series(date_trunc('minute', now()) - interval '10 min', now(), '1 min') AS slot"
+        )
+        assert check(ask("health"), "schedules")["says"].startswith("missed in the last day: db_pruning 1")
+
+    def test_a_failed_system_run(self, ask, owner, db, desk):
+        end(owner, system_run(ask, "db_pruning"), "failed", error="Too big")
+        old = system_run(ask, "soft_delete_cleanup")
+        end(owner, old, "failed", error="Long ago")
+        owner.run_script(f"UPDATE job_runs SET completed_at = now() - interval '25 hours' WHERE id = '{old}'")
+        sync = trigger(make_team(owner), db=db, settings=desk)
+        end(owner, str(sync["id"]), "failed", error="No concern of the system")
+        failed = check(ask("health"), "system runs")
+        assert failed["says"] == "1 failed in the last day; the last: db_pruning: Too big"
+
+    def test_mails(self, ask, owner):
+        insert = "INSERT INTO job_outbox (content, status, send_at, ended_at, error, created_at) VALUES "
+        owner.run_script(insert + "('{}', 'failed', NULL, clock_timestamp(), 'Address refused', clock_timestamp())")
+        mails = check(ask("health"), "mails")
+        assert mails["says"] == "1 given up in the last day; the last: Address refused"
+        hour_ago = "clock_timestamp() - interval '1 hour'"
+        owner.run_script(insert + f"('{{}}', 'unsent', clock_timestamp(), NULL, 'Throttled', {hour_ago})")
+        assert check(ask("health"), "mails")["says"] == "1 mail unsent, the oldest for 1 h; Throttled"
+        owner.run_script(insert + f"('{{}}', 'unsent', {hour_ago}, NULL, NULL, {hour_ago})")
+        assert check(ask("health"), "mails")["says"].startswith("1 mail not sent on by the sweep, the oldest for 1 h")
+
+    def test_size_and_connections(self, ask, desk, monkeypatch):
+        assert check(ask("health"), "database size")["says"].endswith("no limit is set")
+        roomy = check(ask("health", dataclasses.replace(desk, max_database_size_gb=100)), "database size")
+        assert roomy["ok"]
+        assert roomy["says"].endswith("of 100 GB (0%)")
+        tight = check(ask("health", dataclasses.replace(desk, max_database_size_gb=0.001)), "database size")
+        assert not tight["ok"]
+        assert "--type db_pruning" in tight["do"]
+        monkeypatch.setattr(health, "FULL", 0)
+        assert not check(ask("health"), "connections")["ok"]
+
+    def test_dead_letters_and_a_queue_that_cannot_be_read(self, ask, desk):
+        boto3.client("sqs").send_message(QueueUrl=desk.run_dead_letters_url, MessageBody="{}")
+        boto3.client("sqs").delete_queue(QueueUrl=desk.notify_dead_letters_url)
+        report = ask("health")
+        assert check(report, "dead letters: runs")["says"] == "about 1 message"
+        assert "does not exist" in check(report, "dead letters: mails")["says"]
+        assert check(report, "dead letters: schedules")["ok"]
+        assert not any(name in str(ask("health", dataclasses.replace(desk, schedule_dead_letters_url=""))) for name in
+                       ["dead letters: schedules"])  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("duration_s", "words"),
+    [(-1, "0 s"), (59, "59 s"), (60, "1 min"), (3599, "59 min"), (86400, "24 h"), (172_800, "2 days")],
+)
+def test_durations_in_words(duration_s, words):
+    assert words_for(duration_s) == words
+
+
+class TestDeadLetters:
+    @pytest.fixture
+    def dead(self, desk: Settings) -> Callable[[str, object], None]:
+        def put(queue: str, body: object) -> None:
+            url = getattr(desk, f"{queue}_dead_letters_url")
+            text = body if isinstance(body, str) else json.dumps(body)
+            boto3.client("sqs").send_message(QueueUrl=url, MessageBody=text)
+
+        return put
+
+    def test_what_they_are_about_and_they_stay(self, ask, dead, owner):
+        run_id = system_run(ask)
+        end(owner, run_id, "completed")
+        [[mail_id]] = owner.run_script("SELECT id FROM job_outbox")
+        dead("run", {"run_id": run_id, "slice": 0})
+        dead("run", {"run_id": str(uuid.uuid4()), "slice": 0})
+        dead("run", "no JSON")
+        dead("notify", {"outbox_id": str(mail_id)})
+        dead("schedule", {"job_type": "db_pruning"})
+        for _ in range(2):
+            runs, mails, schedules = ask("deadletters")["queues"]
+            assert [queue["waiting"] for queue in (runs, mails, schedules)] == [3, 1, 1]
+            said = {(message["about"], message["status"]) for message in runs["messages"]}
+            assert said == {("run", "completed"), ("run", "gone"), ("event", None)}
+            assert mails["messages"][0]["id"] == str(mail_id)
+            assert mails["messages"][0]["status"] == "unsent"
+            assert json.loads(schedules["messages"][0]["body"]) == {"job_type": "db_pruning"}
+
+    def test_more_than_a_batch_is_peeked_at_once_each(self, ask, dead):
+        for number in range(25):
+            dead("run", {"run_id": str(uuid.UUID(int=number)), "slice": 0})
+        [runs, *_] = ask("deadletters", peek=12)["queues"]
+        assert runs["waiting"] == 25
+        assert len({message["id"] for message in runs["messages"]}) == 12
+
+    def test_redriving_takes_them_back_and_an_ended_runs_message_is_dropped(self, ask, dead, desk, db, owner):
+        live, ended = system_run(ask), system_run(ask, "partition_creation")
+        end(owner, ended, "completed")
+        received(desk)
+        for run_id in (live, ended):
+            for _ in range(8):
+                dead("run", {"run_id": run_id, "slice": 0})
+        dead("schedule", {"job_type": "db_pruning"})
+        runs, mails = ask("redrive")["redriven"]
+        assert runs == {"queue": "runs", "moved": 16, "deleted": 0, "refused": 0, "more": False}
+        assert (mails["queue"], mails["moved"]) == ("mails", 0)
+        back = received(desk)
+        assert sorted(message["run_id"] for message in back) == sorted([live] * 8 + [ended] * 8)
+        before = run_row(owner, ended)
+        for message in back:
+            work(message["run_id"], message["slice"], db=db, settings=desk)
+        assert run_row(owner, ended) == before
+        assert owner.run_script("SELECT count(*) FROM job_slices") == [[1]]
+        queues = ask("deadletters")["queues"]
+        assert [queue["waiting"] for queue in queues] == [0, 0, 1]
+
+    def test_a_message_keeps_its_group(self, ask, desk):
+        boto3.client("sqs").send_message(
+            QueueUrl=desk.run_dead_letters_url, MessageBody='{"run_id": "x", "slice": 1}', MessageGroupId="team-1"
+        )
+        ask("redrive", queue="runs")
+        assert [message["group"] for message in received(desk)] == ["team-1"]
+
+    def test_schedules_are_deleted_when_they_are_named(self, ask, dead):
+        dead("schedule", {"job_type": "db_pruning"})
+        [schedules] = ask("redrive", queue="schedules")["redriven"]
+        assert (schedules["moved"], schedules["deleted"]) == (0, 1)
+        assert ask("deadletters")["queues"][2]["waiting"] == 0
+
+    def test_one_call_is_bounded(self, ask, dead, monkeypatch):
+        for _ in range(25):
+            dead("run", {})
+        monkeypatch.setattr(deadletters, "REDRIVE_AT_MOST", 10)
+        moved = [ask("redrive", queue="runs")["redriven"][0] for _ in range(3)]
+        assert [(each["moved"], each["more"]) for each in moved] == [(10, True), (10, True), (5, False)]
+
+
+class TestDoctor:
+    @pytest.fixture
+    def provider(self) -> Iterator[str]:
+        class NotFound(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.send_error(404)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        server = HTTPServer(("127.0.0.1", 0), NotFound)
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/v2"
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+    @pytest.fixture
+    def fresh(self, desk: Settings, provider: str, owner: Database) -> Iterator[Settings]:
+        """An installation where all is well. moto knows no account of SES: its answer is as the reference gives it.
+
+        https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_GetAccount.html
+        """
+        for table in EVENT_TABLES:
+            for [child] in owner.run_script(f"SELECT relid::regclass::text FROM pg_partition_tree('{table}')"):
+                owner.run_script(f"ALTER TABLE {child} OWNER TO nightshift_maintenance")
+        ses = aws.client("sesv2")
+        verified = {"VerifiedForSendingStatus": True}
+        with Stubber(ses) as stub:
+            stub.add_client_error("get_email_identity", "NotFoundException")
+            stub.add_response("get_email_identity", verified, {"EmailIdentity": "acme.example"})
+            quota = {"Max24HourSend": 50000.0, "MaxSendRate": 14.0, "SentLast24Hours": 12.0}
+            account = {"ProductionAccessEnabled": True, "SendingEnabled": True, "SendQuota": quota}
+            stub.add_response("get_account", account)
+            yield dataclasses.replace(desk, revenuecat_url=provider, mail_from="Acme <jobs@acme.example>")
+
+    def test_all_is_well(self, ask, fresh):
+        report = ask("doctor", fresh)
+        assert report["ok"], report
+        assert [each["name"] for each in report["checks"]] == [
+            "database", "migrations", "rights", "partitions", "way to RevenueCat", "run queue", "mail queue",
+            "providers' secrets", "sender", "SES account",
+        ]  # fmt: skip
+        assert check(report, "way to RevenueCat")["says"].endswith("answers with 404")
+        assert check(report, "sender")["says"] == "jobs@acme.example, verified in SES as acme.example"
+        assert check(report, "SES account")["says"] == "in production, 12 of 50,000 mails sent in 24 hours"
+
+    DAMAGE = [
+        ("DELETE FROM nightshift_migrations WHERE name LIKE '%outbox'", "migrations", "not applied: jobs/0005_outbox"),
+        ("REVOKE UPDATE ON job_runs FROM nightshift_app", "rights", "nightshift_app may not UPDATE job_runs"),
+        ("ALTER TABLE events OWNER TO postgres", "rights", "events belongs to postgres, not to "),
+        ("DROP TABLE job_schedule_slots", "rights", "there is no table job_schedule_slots"),
+        ("ALTER TABLE metric_events DETACH PARTITION {next_month}", "partitions", "missing: metric_events of "),
+        ("REVOKE SELECT ON nightshift_migrations FROM nightshift_app", "migrations", "permission denied for table"),
+        ("INSERT INTO nightshift_migrations VALUES ('jobs/9999_x', '')", "migrations", "applied by a newer release: "),
+    ]
+
+    def test_what_is_missing_in_the_database_is_named(self, db, owner, fresh):
+        [[month]] = owner.run_script("SELECT to_char(now() + interval '1 month', '\"metric_events_\"YYYY_MM')")
+        for damage, name, says in self.DAMAGE:
+            # Undone afterwards; the examination sees it, being made in the same transaction.
+            owner.begin()
+            owner.run_script(damage.format(next_month=month))
+            owner.run_script("SET LOCAL ROLE nightshift_app; SET LOCAL timezone = 'UTC'")
+            checks = [each for each in doctor.examine(db=owner, settings=fresh)["checks"] if each["name"] == name]
+            owner.rollback()
+            assert [each["ok"] for each in checks] == [False], damage
+            assert checks[0]["says"].startswith(says)
+            assert checks[0]["do"]
+
+    def test_a_platforms_own_tables_need_no_migrations_of_ours(self, ask, owner, fresh):
+        owner.run_script("DELETE FROM nightshift_migrations WHERE name LIKE 'platform/%'")
+        assert check(ask("doctor", fresh), "migrations")["ok"]
+
+    def test_a_platforms_plain_table_needs_no_partitions(self, db, owner, fresh):
+        owner.run_script("DROP TABLE funnel_events; CREATE TABLE funnel_events (id int)")
+        assert check(doctor.examine(db=db, settings=fresh), "partitions")["ok"]
+
+    def test_no_way_out(self, ask, desk):
+        nowhere = dataclasses.replace(desk, revenuecat_url="http://127.0.0.1:1", queue_url=desk.queue_url + "x")
+        report = ask("doctor", nowhere)
+        for name in ("way to RevenueCat", "run queue"):
+            assert not check(report, name)["ok"]
+            assert "NAT gateway" in check(report, name)["do"]
+
+    def test_a_key_that_is_to_be_deleted(self, ask, desk):
+        boto3.client("kms").schedule_key_deletion(KeyId=desk.integrations_key_id)
+        assert check(ask("doctor"), "providers' secrets")["says"] == "it is PendingDeletion"
+
+    def test_mail_that_cannot_be_sent(self, ask, desk):
+        assert check(ask("doctor"), "sender")["says"] == "MAIL_FROM is not set: no mail can be sent"
+        sender = dataclasses.replace(desk, mail_from="jobs@acme.example")
+        ses = aws.client("sesv2")
+        with Stubber(ses) as stub:
+            for _ in range(2):
+                stub.add_client_error("get_email_identity", "NotFoundException")
+            stub.add_response("get_account", {"ProductionAccessEnabled": False, "SendingEnabled": True})
+            report = ask("doctor", sender)
+            assert check(report, "sender")["says"].startswith("neither jobs@acme.example nor acme.example is an ident")
+            assert check(report, "SES account")["says"].startswith("in the sandbox: only verified addresses get mail")
+            stub.add_response("get_email_identity", {"VerifiedForSendingStatus": False})
+            stub.add_client_error("get_email_identity", "NotFoundException")
+            stub.add_client_error("get_account", "AccessDeniedException", "User may not perform ses:GetAccount")
+            report = ask("doctor", sender)
+            assert check(report, "sender")["says"] == "jobs@acme.example is in SES, but not verified"
+            assert "may not perform ses:GetAccount" in check(report, "SES account")["says"]
+            assert "ses:GetAccount" in check(report, "SES account")["do"]
+
+    def test_a_test_mail_goes_through_the_outbox(self, ask, desk, owner):
+        mail = ask("send_test_mail", to="ada@acme.example")["mail"]
+        assert (mail["recipient"], mail["status"]) == ("ada@acme.example", "unsent")
+        [message] = boto3.client("sqs").receive_message(QueueUrl=desk.notify_queue_url)["Messages"]
+        assert json.loads(message["Body"]) == {"outbox_id": mail["id"]}
+        owner.run_script(
+            "UPDATE job_outbox SET status = 'failed', error = 'Refused', send_at = NULL, ended_at = clock_timestamp()"
+        )
+        assert ask("mail", mail_id=mail["id"])["mail"]["error"] == "Refused"
+
+
+def test_the_function_reads_its_environment(cloud: Settings) -> None:
+    from tests.conftest import load_function
+    from tests.test_functions import CONTEXT, event
+
+    assert settings_module.settings() == cloud
+    report = load_function("ops").handler(event("ops"), CONTEXT)
+    assert report["ok"], report
