@@ -94,21 +94,23 @@ CREATE FUNCTION cleanup_batch(
 DECLARE
     part    oid;
     places  tid[];
+    lowest  text;
 BEGIN
     EXECUTE format(
         'WITH batch AS MATERIALIZED (
              SELECT tableoid AS part, ctid AS place, %2$I AS step FROM %1$I
              WHERE %3$I = $1 AND %2$I BETWEEN %4$L AND %5$L ORDER BY %2$I LIMIT $2
          )
-         SELECT part, array_agg(place), (array_agg(step ORDER BY step DESC))[1]::text FROM batch
-         WHERE part = (SELECT part FROM batch LIMIT 1) GROUP BY part',
+         SELECT part, array_agg(place), (array_agg(step ORDER BY step))[1]::text,
+                (array_agg(step ORDER BY step DESC))[1]::text
+         FROM batch WHERE part = (SELECT part FROM batch LIMIT 1) GROUP BY part',
         relation, walk_column, parent_column, first, last)
-    INTO part, places, reached USING parent, batch;
+    INTO part, places, lowest, reached USING parent, batch;
     deleted := 0;
     IF reached IS NOT NULL THEN
         EXECUTE format(
             'DELETE FROM %1$I WHERE %3$I = $1 AND %2$I BETWEEN %4$L AND %5$L AND tableoid = $2 AND ctid = ANY ($3)',
-            relation, walk_column, parent_column, first, reached)
+            relation, walk_column, parent_column, lowest, reached)
         USING parent, part, places;
         GET DIAGNOSTICS deleted = ROW_COUNT;
     END IF;
@@ -155,7 +157,7 @@ BEGIN
              LATERAL unnest(relations) AS relation
         WHERE to_regclass(relation) IS NOT NULL
     LOOP
-        EXECUTE format('SELECT count(*) FROM (SELECT FROM %I WHERE %I = ANY ($1) LIMIT $2) AS some',
+        EXECUTE format('SELECT count(*) FROM (SELECT FROM %I WHERE %I = ANY ($1) LIMIT $2) AS found',
                        branch.relation, branch.parent_column)
         INTO counted USING branch.parents, quick;
         IF counted = quick THEN

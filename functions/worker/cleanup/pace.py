@@ -16,5 +16,5 @@ def next_batch(batch: int, *, deleted: int, took_s: float) -> int:
     """
     if deleted < batch and took_s <= TARGET_S:
         return batch
-    fitting = int(deleted * TARGET_S / took_s) if took_s > 0 else MAX_BATCH
+    fitting = int(deleted * TARGET_S / max(took_s, 1e-6))
     return max(1, min(fitting, 2 * batch, MAX_BATCH))
