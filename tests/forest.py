@@ -51,10 +51,9 @@ class Forest:
 
     def plant(self, owner: Database) -> None:
         """In place of whatever is there."""
-        owner.run_script(
-            "TRUNCATE teams, users, events, metric_events, funnel_events, job_outbox, event_deletions CASCADE;"
-            + ";".join(statement for node in self.nodes for statement in _inserts(node))
-        )
+        emptied = ("job_outbox", "job_slices", *reversed(TABLES), "event_deletions", "users")
+        statements = [f"DELETE FROM {table}" for table in emptied]
+        owner.run_script(";".join(statements + [statement for node in self.nodes for statement in _inserts(node)]))
 
 
 def stored(owner: Database) -> dict[str, set[str]]:

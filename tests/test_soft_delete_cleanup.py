@@ -126,7 +126,7 @@ def forests(draw):
     return forest
 
 
-@examples(derandomize=True, max_examples=60, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+@examples(derandomize=True, max_examples=40, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 @given(forest=forests())
 def test_the_topmost_soft_deleted_row_decides_over_everything_under_it(cloud, db, owner, forest):
     forest.plant(owner)
@@ -235,7 +235,7 @@ class TestRestored:
         under = {node.id for node in forest.nodes if restored in _line(node)}
         assert {i for ids in stored(owner).values() for i in ids} >= under & {i for ids in before.values() for i in ids}
 
-    @pytest.mark.parametrize("step", range(1, 12, 2))
+    @pytest.mark.parametrize("step", [1, 4, 11])
     def test_later_nothing_more_is_deleted_and_the_result_and_the_audit_say_what_is_gone(
         self, cloud, db, owner, forest, at_step, step
     ):

@@ -101,9 +101,9 @@ BEGIN
              SELECT tableoid AS part, ctid AS place, %2$I AS step FROM %1$I
              WHERE %3$I = $1 AND %2$I BETWEEN %4$L AND %5$L ORDER BY %2$I LIMIT $2
          )
-         SELECT part, array_agg(place), (array_agg(step ORDER BY step))[1]::text,
-                (array_agg(step ORDER BY step DESC))[1]::text
-         FROM batch WHERE part = (SELECT part FROM batch LIMIT 1) GROUP BY part',
+         SELECT (SELECT part FROM batch LIMIT 1), array_agg(place),
+                (array_agg(step))[1]::text, (array_agg(step))[count(*)]::text
+         FROM batch WHERE part = (SELECT part FROM batch LIMIT 1)',
         relation, walk_column, parent_column, first, last)
     INTO part, places, lowest, reached USING parent, batch;
     deleted := 0;
