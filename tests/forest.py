@@ -9,6 +9,7 @@ from nightshift.database import Database
 GRACE_DAYS = 7
 EVENTS = ("events", "metric_events", "funnel_events")
 DEFINITIONS = ("metric_definitions", "funnel_definitions")
+# Parents first.
 TABLES = ("teams", "projects", "apps", "api_keys", *DEFINITIONS, "project_integrations", "app_users", "team_members",
           "job_runs", *EVENTS)  # fmt: skip
 

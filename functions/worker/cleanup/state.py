@@ -48,6 +48,7 @@ class State:
     """Restored under our hands: what lies under them is left to the next run."""
     restored: list[dict[str, Any]] = field(default_factory=list)
     kept: list[dict[str, str]] = field(default_factory=list)
+    kept_in_all: int = 0
 
     @classmethod
     def of(cls, cursor: dict[str, Any]) -> "State":
@@ -78,6 +79,7 @@ class State:
                 self.restored.append({"resource": resource, "id": resource_id, "deleted": self.gone})
 
     def keep(self, resource: str, resource_id: str, because: str) -> None:
+        self.kept_in_all += 1
         if len(self.kept) < SHOWN:
             self.kept.append({"resource": resource, "id": resource_id, "because": because})
 
@@ -89,4 +91,11 @@ class State:
         return Progress(processed=processed, total=max(self.total, processed), message=message, cursor=asdict(self))
 
     def result(self) -> dict[str, Any]:
-        return {**self.counts, "restored": self.restored, "kept": self.kept}
+        """Counts by table; what was restored under our hands and what had to be kept, the first of each by name."""
+        return {
+            **self.counts,
+            "restored": self.restored,
+            "restored_in_all": len(self.spared),
+            "kept": self.kept,
+            "kept_in_all": self.kept_in_all,
+        }

@@ -181,19 +181,21 @@ class _Cleanup:
             walk = self._walk(branch, parent)
             if walk is None:
                 return None
-            while self.state.walk:
+            while self.state.walk is walk:
                 yield from self._step(branch, walk)
         return f"rows keep coming into {branch.relation}" if self._walk(branch, parent) else None
 
     def _walk(self, branch: Branch, parent: str) -> Walk | None:
         """The one that is under way, or a new one; None where there are no rows. Takes no locks."""
         walk = self.state.walk
-        if walk is None or (walk.relation, walk.parent) != (branch.relation, parent):
-            of = {"relation": branch.relation, "parent_column": branch.column, "parent": parent}
-            extent = self.db.read("cleanup_extent", **of, walk_column=branch.walk_by)
-            walk = Walk(branch.relation, parent, extent[0]["first"], extent[0]["last"]) if extent else None
-            self.state.walk = walk
-        return walk
+        if walk and (walk.relation, walk.parent) == (branch.relation, parent):
+            return walk
+        of = {"relation": branch.relation, "parent_column": branch.column, "parent": parent}
+        extent = self.db.read("cleanup_extent", **of, walk_column=branch.walk_by)
+        if not extent:
+            return None  # Not the end of the walk under way: a slice comes by the tables before it again.
+        self.state.walk = Walk(branch.relation, parent, extent[0]["first"], extent[0]["last"])
+        return self.state.walk
 
     def _step(self, branch: Branch, walk: Walk) -> Generator[Progress, None, None]:
         began_s = self.clock()
