@@ -147,24 +147,25 @@ def test_the_topmost_soft_deleted_row_decides_over_everything_under_it(cloud, db
     assert sum(audited(owner).values()) == sum(counts(result)[table] for table in EVENTS)
 
 
-@pytest.mark.parametrize("level", ["team", "project", "app"])
-def test_every_deletion_of_events_is_audited_with_its_own_projects_count(cloud, db, owner, forest, level):
-    _, first, app = tree(forest, **{level: LONG_AGO})
-    _, second, other = tree(forest, **{level: LONG_AGO})
-    tree(forest)
-    forest.plant(owner)
-    many_events(owner, app.id, 500)
-    many_events(owner, other.id, 30, table="metric_events")
+def test_every_deletion_of_events_is_audited_with_its_own_projects_count(cloud, db, owner):
+    for level in ("team", "project", "app"):
+        forest = Forest()
+        _, first, app = tree(forest, **{level: LONG_AGO})
+        _, second, other = tree(forest, **{level: LONG_AGO})
+        tree(forest)
+        forest.plant(owner)
+        many_events(owner, app.id, 500)
+        many_events(owner, other.id, 30, table="metric_events")
 
-    clean(owner, db, cloud)
+        clean(owner, db, cloud)
 
-    expected = {(project, table): 2 for project in (first.id, second.id) for table in EVENTS}
-    expected |= {(first.id, "events"): 502, (second.id, "metric_events"): 32}
-    assert audited(owner) == {(*of, f"{level} soft-deleted"): deleted for of, deleted in expected.items()}
-    ((past,),) = owner.run_script(
-        "SELECT DISTINCT extract(epoch FROM now() - interval '7 days' - cutoff)::float8 FROM event_deletions"
-    )
-    assert 0 <= past < 3600
+        expected = {(project, table): 2 for project in (first.id, second.id) for table in EVENTS}
+        expected |= {(first.id, "events"): 502, (second.id, "metric_events"): 32}
+        assert audited(owner) == {(*of, f"{level} soft-deleted"): deleted for of, deleted in expected.items()}
+        ((past,),) = owner.run_script(
+            "SELECT DISTINCT extract(epoch FROM now() - interval '7 days' - cutoff)::float8 FROM event_deletions"
+        )
+        assert 0 <= past < 3600
 
 
 def test_twice_deletes_nothing_more_and_writes_no_audit(cloud, db, owner, forest):
@@ -241,21 +242,20 @@ def test_a_project_that_moved_leaves_its_old_runs_to_the_team_it_came_from(cloud
 
 class TestRestored:
     @pytest.mark.parametrize("level", ["teams", "projects", "apps"])
-    def test_before_the_first_step_nothing_is_touched(self, cloud, db, owner, forest, level, at_step):
+    def test_before_the_first_step_nothing_is_touched(self, cloud, db, owner, forest, level):
         tree(forest, team=LONG_AGO)
-        row = {"teams": 0, "projects": 1, "apps": 2}[level]
-        restored = tree(forest, **{level.removesuffix("s"): LONG_AGO})[row]
+        restored = tree(forest, **{level.removesuffix("s"): LONG_AGO})
         forest.plant(owner)
-        before = {table: ids for table, ids in stored(owner).items()}
-        run_id = start(owner)
-        work(run_id, 1, db=db, settings=cloud)  # not yet
-        owner.run_script(f"UPDATE {level} SET deleted_at = NULL WHERE id = '{restored.id}'")
+        run_id, before = start(owner), stored(owner)
+        owner.run_script(f"UPDATE {level} SET deleted_at = NULL WHERE id IN ('{restored[0].id}', '{restored[1].id}',"
+                         f" '{restored[2].id}')")  # fmt: skip
         work(run_id, 0, db=db, settings=cloud)
 
         result = run_row(owner, run_id)["result"]
         assert (result["teams"], result["restored"]) == (1, [])
-        under = {node.id for node in forest.nodes if restored in _line(node)}
-        assert {i for ids in stored(owner).values() for i in ids} >= under & {i for ids in before.values() for i in ids}
+        under = {node.id for node in forest.nodes if restored[0] in _line(node)}
+        assert {row for rows in stored(owner).values() for row in rows} == under
+        assert under < {row for rows in before.values() for row in rows}
 
     @pytest.mark.parametrize("step", [1, 4, 11])
     def test_later_nothing_more_is_deleted_and_the_result_and_the_audit_say_what_is_gone(
