@@ -6,6 +6,8 @@ import threading
 import time
 import uuid
 from datetime import date
+from itertools import pairwise
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import HealthCheck, given
@@ -631,6 +633,21 @@ class TestPace:
         for _ in range(12):
             batch = next_batch(batch, deleted=batch, took_s=batch * cost_s)
         assert batch == MAX_BATCH or pace.TARGET_S / 2 - cost_s <= batch * cost_s <= pace.TARGET_S + cost_s
+
+
+def test_where_a_row_takes_ten_milliseconds_a_step_takes_ten_rows(connect, owner, forest):
+    *_, app = tree(forest, app=LONG_AGO, rows=0)
+    forest.plant(owner)
+    many_events(owner, app.id, 400)
+    job = connect(user="nightshift_maintenance")
+    run, db = SimpleNamespace(id=str(uuid.uuid4()), cursor=None), SimpleNamespace(read=job.query, write=job.query)
+    now_s, rows = 0.0, [0]
+    for step in cleanup_job.soft_delete_cleanup(run, db, clock=lambda: now_s):
+        rows.append(step.processed)
+        now_s = step.processed * 0.01
+    deleted = [after - before for before, after in pairwise(rows)]
+    assert deleted[0] == FIRST_BATCH
+    assert set(deleted[1:-1]) == {10}
 
 
 def test_the_result_fits_whatever_went_wrong():

@@ -26,7 +26,6 @@ class Walk:
     parent: str
     first: str
     last: str
-    batch: int = FIRST_BATCH
 
 
 @dataclass
@@ -43,6 +42,8 @@ class State:
     """What has been deleted of it."""
     waits: int = 0
     walk: Walk | None = None
+    batches: dict[str, int] = field(default_factory=dict)
+    """Rows a step, as the last step in that table found them to fit."""
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTED, 0))
     spared: list[str] = field(default_factory=list)
     """Restored under our hands: what lies under them is left to the next run."""
@@ -64,6 +65,9 @@ class State:
         """The resource at hand has been dealt with, one way or another."""
         if self.root:
             self.after, self.root, self.walk = self.root[1], None, None
+
+    def batch(self, table: str) -> int:
+        return self.batches.get(table, FIRST_BATCH)
 
     def count(self, table: str, deleted: int) -> None:
         self.counts[table] += deleted

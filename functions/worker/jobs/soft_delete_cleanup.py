@@ -198,35 +198,30 @@ class _Cleanup:
         return self.state.walk
 
     def _step(self, branch: Branch, walk: Walk) -> Generator[Progress, None, None]:
-        began_s = self.clock()
+        began_s, batch = self.clock(), self.state.batch(branch.relation)
         self._hold()
-        step = self._delete(branch, walk)
+        step = self._delete(branch, walk, batch)
         deleted, reached = step["deleted"], step["reached"]
         if deleted:
             self.state.count(branch.relation, deleted)
             if branch.relation in EVENT_TABLES:
                 self._audit(branch.relation, walk.parent, deleted)
-        if not deleted or (reached == walk.last and deleted < walk.batch):
+        if not deleted or (reached == walk.last and deleted < batch):
             self.state.walk = None
         else:
             walk.first = reached
         yield self.state.progress()
         # Behind the commit, which is what a slow disk makes slow.
-        walk.batch = next_batch(walk.batch, deleted=deleted, took_s=self.clock() - began_s)
+        took_s = self.clock() - began_s
+        self.state.batches[branch.relation] = next_batch(batch, deleted=deleted, took_s=took_s)
 
-    def _delete(self, branch: Branch, walk: Walk) -> dict[str, Any]:
-        bounds = {"first": walk.first, "last": walk.last, "batch": walk.batch}
+    def _delete(self, branch: Branch, walk: Walk, batch: int) -> dict[str, Any]:
+        bounds = {"first": walk.first, "last": walk.last, "batch": batch}
         if branch.relation == "job_runs":
             of = {"team_id": None, "project_id": None, branch.column: walk.parent}
             return self.db.write("cleanup_runs", **of, **bounds)[0]
-        return self.db.write(
-            "cleanup_batch",
-            relation=branch.relation,
-            parent_column=branch.column,
-            parent=walk.parent,
-            walk_column=branch.walk_by,
-            **bounds,
-        )[0]
+        of = {"relation": branch.relation, "parent_column": branch.column, "parent": walk.parent}
+        return self.db.write("cleanup_batch", **of, walk_column=branch.walk_by, **bounds)[0]
 
     def _audit(self, event_table: str, app_id: str, deleted: int) -> None:
         assert self.state.root
