@@ -1,5 +1,6 @@
 """The job soft_delete_cleanup through the engine, as the role of the system jobs, against real rows."""
 
+import dataclasses
 import json
 import random
 import threading
@@ -350,13 +351,14 @@ class TestKilled:
         for (app_id,) in owner.run_script("SELECT id::text FROM apps WHERE deleted_at IS NOT NULL"):
             many_events(owner, app_id, 450)
         run_id, real, commits = start(owner), Slice.save, []
+        patient = dataclasses.replace(cloud, lost_slices_limit=100)
 
         def save(self, step):
             commits.append(step)
             death = deaths.get(len(commits))
             if death == "before":
                 owner.run_script(
-                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'nightshift_maintenance'"
+                    "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE usename = 'nightshift_maintenance'"
                     " AND datname = current_database()"
                 )
             real(self, step)
@@ -368,7 +370,7 @@ class TestKilled:
             while (row := run_row(owner, run_id))["status"] in ("pending", "running"):
                 if row["lease_expires_at"]:
                     age(owner, run_id, 3600)
-                    sweep(db=db, settings=cloud)
+                    sweep(db=db, settings=patient)
                 work(run_id, run_row(owner, run_id)["slice"], db=db, settings=cloud)
         assert row["status"] == "completed", row
         lost = sum(outcome == "lost" for _, outcome, _ in slices(owner, run_id))
