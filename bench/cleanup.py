@@ -17,6 +17,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import date
 from multiprocessing.synchronize import Event
 from pathlib import Path
 
@@ -27,7 +28,7 @@ from nightshift.database import Database
 from nightshift.migrations import create_first_partitions, migrate
 from nightshift.settings import Settings
 
-SLICE_S = 3.0
+SLICE_S = 1.0
 MONTHS = ("2026-01", "2026-02", "2026-03", "2026-04", "2026-05", "2026-06")
 # Of a million: events, metric events, funnel events; and the columns that each wants.
 SHARES = {"events": (600_000, "message"), "metric_events": (250_000, "metric_slug, phase"),
@@ -246,7 +247,7 @@ def _wal(db: Database) -> int:
     return int(db.run_script("SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint")[0][0])
 
 
-def _today(db: Database):
+def _today(db: Database) -> date:
     return db.run_script("SELECT current_date")[0][0]
 
 

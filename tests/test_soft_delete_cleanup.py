@@ -358,8 +358,8 @@ class TestKilled:
             death = deaths.get(len(commits))
             if death == "before":
                 owner.run_script(
-                    "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE usename = 'nightshift_maintenance'"
-                    " AND datname = current_database()"
+                    "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
+                    " WHERE usename = 'nightshift_maintenance' AND datname = current_database()"
                 )
             real(self, step)
             if death == "behind":
