@@ -67,6 +67,8 @@ CATALOGUE = {
             description="Hard-deletes resources soft-deleted more than 7 days ago",
             scope="system",
             schedule="0 3 * * *",
+            # A partition that is dropped under a step, say; every step that was committed stays done.
+            retry=Retry(attempts=5),
         ),
         JobType(
             name="partition_creation",

@@ -1,0 +1,105 @@
+"""What a cleanup has done and where it stands: its fields are the run's cursor."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from cleanup.pace import FIRST_BATCH
+from nightshift.job import Progress
+
+EVENT_TABLES = ("events", "metric_events", "funnel_events")
+
+# Everything that is deleted, in the order of the result.
+COUNTED = (
+    "teams", "projects", "apps", "api_keys", "metric_definitions", "funnel_definitions", "project_integrations",
+    "app_users", "team_members", "job_runs", *EVENT_TABLES,
+)  # fmt: skip
+
+# Resources of each kind of trouble that the result names.
+SHOWN = 10
+
+
+@dataclass
+class Walk:
+    """Through the rows of one table under one parent: those from ``first`` to ``last`` are left."""
+
+    relation: str
+    parent: str
+    first: str
+    last: str
+
+
+@dataclass
+class State:
+    """``total`` is an estimate. ``kind`` and ``after``: which due resource was the last that is dealt with."""
+
+    cutoff: str
+    total: int
+    kind: int = 0
+    after: str | None = None
+    root: tuple[str, str] | None = None
+    """The resource at hand, table and id, with everything under it."""
+    gone: dict[str, int] = field(default_factory=dict)
+    """What has been deleted of it."""
+    waits: int = 0
+    walk: Walk | None = None
+    batches: dict[str, int] = field(default_factory=dict)
+    """Rows a step, as the last step in that table found them to fit."""
+    counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTED, 0))
+    spared: list[str] = field(default_factory=list)
+    """Restored under our hands: what lies under them is left to the next run."""
+    restored: list[dict[str, Any]] = field(default_factory=list)
+    kept: list[dict[str, str]] = field(default_factory=list)
+    kept_in_all: int = 0
+
+    @classmethod
+    def of(cls, cursor: dict[str, Any]) -> "State":
+        state = cls(**cursor)
+        state.root = cursor["root"] and tuple(cursor["root"])
+        state.walk = cursor["walk"] and Walk(**cursor["walk"])
+        return state
+
+    def begin(self, resource: str, resource_id: str) -> None:
+        self.root, self.gone, self.waits, self.walk = (resource, resource_id), {}, 0, None
+
+    def finish(self) -> None:
+        """The resource at hand has been dealt with, one way or another."""
+        if self.root:
+            self.after, self.root, self.walk = self.root[1], None, None
+
+    def batch(self, table: str) -> int:
+        return self.batches.get(table, FIRST_BATCH)
+
+    def count(self, table: str, deleted: int) -> None:
+        self.counts[table] += deleted
+        self.gone[table] = self.gone.get(table, 0) + deleted
+
+    def spare(self) -> None:
+        """The resource at hand is no longer due: say what of it is gone, if anything is."""
+        assert self.root
+        resource, resource_id = self.root
+        if self.gone:
+            self.spared.append(resource_id)
+            if len(self.restored) < SHOWN:
+                self.restored.append({"resource": resource, "id": resource_id, "deleted": self.gone})
+
+    def keep(self, resource: str, resource_id: str, because: str) -> None:
+        self.kept_in_all += 1
+        if len(self.kept) < SHOWN:
+            self.kept.append({"resource": resource, "id": resource_id, "because": because})
+
+    def progress(self) -> Progress:
+        processed = sum(self.counts.values())
+        events = sum(self.counts[table] for table in EVENT_TABLES)
+        others = processed - events
+        message = f"Deleted {events:,} events and {others:,} other rows"
+        return Progress(processed=processed, total=max(self.total, processed), message=message, cursor=asdict(self))
+
+    def result(self) -> dict[str, Any]:
+        """Counts by table; what was restored under our hands and what had to be kept, the first of each by name."""
+        return {
+            **self.counts,
+            "restored": self.restored,
+            "restored_in_all": len(self.spared),
+            "kept": self.kept,
+            "kept_in_all": self.kept_in_all,
+        }

@@ -1,0 +1,244 @@
+"""Soft-Delete Cleanup: what was soft-deleted more than seven days ago, with everything under it, in short steps."""
+
+import time
+from collections.abc import Callable, Generator, Iterator
+from copy import deepcopy
+from typing import Any, NamedTuple
+
+from cleanup.pace import next_batch
+from cleanup.state import EVENT_TABLES, State, Walk
+from nightshift.job import JobDatabase, Progress, Run, Wait
+from nightshift.log import logger
+
+GRACE_DAYS = 7
+
+# What may be soft-deleted, parents first.
+RESOURCES = (
+    "teams", "projects", "apps", "api_keys", "metric_definitions", "funnel_definitions", "project_integrations",
+)  # fmt: skip
+
+# How often a resource is emptied again because rows came meanwhile.
+ROUNDS = 5
+# For a live run to end: its worker's next yield, or, if that is dead, the lease and the sweep. Ten minutes in all.
+WAITS, WAIT_S = 40, 15
+# Ids read at a time.
+PAGE = 100
+
+Steps = Generator[Progress | Wait, None, str | None]
+"""Ends with what stood in the way, None if nothing did."""
+
+
+class Branch(NamedTuple):
+    """Rows of ``relation`` whose ``column`` names the parent, walked in the order of an index on ``walk_by``."""
+
+    relation: str
+    column: str
+    walk_by: str
+
+
+UNDER = {
+    "apps": (*(Branch(table, "app_id", "timestamp") for table in EVENT_TABLES), Branch("api_keys", "app_id", "id")),
+    "projects": (
+        Branch("metric_definitions", "project_id", "id"),
+        Branch("funnel_definitions", "project_id", "id"),
+        Branch("project_integrations", "project_id", "id"),
+        Branch("app_users", "project_id", "id"),
+        Branch("job_runs", "project_id", "created_at"),
+    ),
+    "teams": (
+        Branch("api_keys", "team_id", "id"),
+        Branch("job_runs", "team_id", "created_at"),
+        Branch("team_members", "team_id", "user_id"),
+    ),
+}
+
+
+class NoLongerDue(Exception):
+    """The resource at hand was restored, or came under a parent that is inside its seven days"""
+
+
+def soft_delete_cleanup(
+    run: Run, db: JobDatabase, *, clock: Callable[[], float] = time.monotonic
+) -> Generator[Progress | Wait, None, dict[str, Any]]:
+    """Resource by resource, children first. Every step is a transaction that locks the resource and finds it due."""
+    if run.cursor:
+        state = State.of(deepcopy(run.cursor))
+    else:
+        start = db.read("cleanup_start", days=GRACE_DAYS)[0]
+        state = State(cutoff=start["cutoff"], total=start["estimate"])
+    cleanup = _Cleanup(run, db, state, clock)
+    if state.root:
+        yield from cleanup.root()
+    while state.kind < len(RESOURCES):
+        resource = RESOURCES[state.kind]
+        due = db.read(
+            "cleanup_due",
+            resource=resource,
+            cutoff=state.cutoff,
+            spared=state.spared,
+            after=state.after,
+            page=PAGE,
+        )
+        for row in due:
+            state.begin(resource, row["id"])
+            yield from cleanup.root()
+        if len(due) < PAGE:
+            state.kind, state.after = state.kind + 1, None
+    return state.result()
+
+
+class _Cleanup:
+    def __init__(self, run: Run, db: JobDatabase, state: State, clock: Callable[[], float]):
+        self.run, self.db, self.state, self.clock = run, db, state, clock
+
+    def root(self) -> Generator[Progress | Wait, None, None]:
+        assert self.state.root
+        resource, resource_id = self.state.root
+        try:
+            yield from self._remove(resource, resource_id)
+        except NoLongerDue:
+            logger.warning(
+                f"Stopped deleting: {resource} {resource_id} is no longer due",
+                action="cleanup_stopped",
+                deleted=self.state.gone,
+            )
+            self.state.spare()
+        if self.state.root:
+            self.state.finish()
+            yield self.state.progress()
+
+    def _remove(self, resource: str, resource_id: str) -> Steps:
+        """The resource with everything under it."""
+        for _ in range(ROUNDS):
+            in_the_way = yield from self._empty(resource, resource_id)
+            if in_the_way:
+                break
+            self._hold()
+            in_the_way = self.db.write("cleanup_resource", resource=resource, id=resource_id)[0]["in_the_way"]
+            if in_the_way is None:
+                self.state.count(resource, 1)
+                if (resource, resource_id) == self.state.root:
+                    self.state.finish()
+            yield self.state.progress()
+            if in_the_way is None:
+                return None
+        assert in_the_way
+        logger.warning(f"Kept {resource} {resource_id}: {in_the_way}", action="cleanup_kept")
+        self.state.keep(resource, resource_id, in_the_way)
+        return in_the_way
+
+    def _empty(self, resource: str, resource_id: str) -> Steps:
+        """Everything under the resource, but not itself."""
+        if resource in ("teams", "projects"):
+            if in_the_way := (yield from self._end_live_runs(resource, resource_id)):
+                return in_the_way
+            below = "projects" if resource == "teams" else "apps"
+            for child_id in self._children(resource, resource_id):
+                if (yield from self._remove(below, child_id)):
+                    return f"one of its {below} was kept"
+        for branch in UNDER.get(resource, ()):
+            if in_the_way := (yield from self._clear(branch, resource_id)):
+                return in_the_way
+        return None
+
+    def _children(self, resource: str, resource_id: str) -> Iterator[str]:
+        after = None
+        while True:
+            if resource == "teams":
+                page = self.db.read("cleanup_projects_of_team", parent=resource_id, after=after, page=PAGE)
+            else:
+                page = self.db.read("cleanup_apps_of_project", parent=resource_id, after=after, page=PAGE)
+            for row in page:
+                yield row["id"]
+            if len(page) < PAGE:
+                return
+            after = page[-1]["id"]
+
+    def _end_live_runs(self, resource: str, resource_id: str) -> Steps:
+        of = {"team_id": None, "project_id": None, resource.removesuffix("s") + "_id": resource_id}
+        while live := self.db.read("cleanup_live_runs", page=PAGE, **of):
+            self._hold()
+            leased = None
+            for row in live:
+                cancelled = self.db.write("cancel_run", run_id=row["id"], requested_by="system")
+                if cancelled and cancelled[0]["status"] != "cancelled":
+                    leased = row["id"]
+            if leased is None:
+                yield self.state.progress()
+            elif self.state.waits < WAITS:
+                self.state.waits += 1
+                progress = self.state.progress()
+                why = f"run {leased} of a deleted project to end"
+                yield Wait(seconds=WAIT_S, why=why, cursor=progress.cursor, progress=progress)
+            else:
+                yield self.state.progress()
+                return f"its run {leased} does not end"
+        return None
+
+    def _clear(self, branch: Branch, parent: str) -> Steps:
+        """The rows of one table; what comes while they are walked is walked again."""
+        for _ in range(ROUNDS):
+            walk = self._walk(branch, parent)
+            if walk is None:
+                return None
+            while self.state.walk is walk:
+                yield from self._step(branch, walk)
+        return f"rows keep coming into {branch.relation}" if self._walk(branch, parent) else None
+
+    def _walk(self, branch: Branch, parent: str) -> Walk | None:
+        """The one that is under way, or a new one; None where there are no rows. Takes no locks."""
+        walk = self.state.walk
+        if walk and (walk.relation, walk.parent) == (branch.relation, parent):
+            return walk
+        of = {"relation": branch.relation, "parent_column": branch.column, "parent": parent}
+        extent = self.db.read("cleanup_extent", **of, walk_column=branch.walk_by)
+        if not extent:
+            return None  # Not the end of the walk under way: a slice comes by the tables before it again.
+        self.state.walk = Walk(branch.relation, parent, extent[0]["first"], extent[0]["last"])
+        return self.state.walk
+
+    def _step(self, branch: Branch, walk: Walk) -> Generator[Progress, None, None]:
+        began_s, batch = self.clock(), self.state.batch(branch.relation)
+        self._hold()
+        step = self._delete(branch, walk, batch)
+        deleted, reached = step["deleted"], step["reached"]
+        if deleted:
+            self.state.count(branch.relation, deleted)
+            if branch.relation in EVENT_TABLES:
+                self._audit(branch.relation, walk.parent, deleted)
+        if not deleted or (reached == walk.last and deleted < batch):
+            self.state.walk = None
+        else:
+            walk.first = reached
+        yield self.state.progress()
+        # Behind the commit, which is what a slow disk makes slow.
+        took_s = self.clock() - began_s
+        self.state.batches[branch.relation] = next_batch(batch, deleted=deleted, took_s=took_s)
+
+    def _delete(self, branch: Branch, walk: Walk, batch: int) -> dict[str, Any]:
+        bounds = {"first": walk.first, "last": walk.last, "batch": batch}
+        if branch.relation == "job_runs":
+            of = {"team_id": None, "project_id": None, branch.column: walk.parent}
+            return self.db.write("cleanup_runs", **of, **bounds)[0]
+        of = {"relation": branch.relation, "parent_column": branch.column, "parent": walk.parent}
+        return self.db.write("cleanup_batch", **of, walk_column=branch.walk_by, **bounds)[0]
+
+    def _audit(self, event_table: str, app_id: str, deleted: int) -> None:
+        assert self.state.root
+        self.db.write(
+            "record_event_deletion",
+            run_id=self.run.id,
+            app_id=app_id,
+            event_table=event_table,
+            reason=f"{self.state.root[0].removesuffix('s')} soft-deleted",
+            cutoff=self.state.cutoff,
+            deleted=deleted,
+        )
+
+    def _hold(self) -> None:
+        """Raises NoLongerDue. Until the step is committed, nobody can restore the resource at hand."""
+        assert self.state.root
+        resource, resource_id = self.state.root
+        held = self.db.write("cleanup_hold", resource=resource, id=resource_id, cutoff=self.state.cutoff)[0]["held"]
+        if not held:
+            raise NoLongerDue

@@ -1,0 +1,175 @@
+-- What the cleanup of soft-deleted resources needs: to lock what it is about to delete, and statements that take the
+-- name of a table, because each of a dozen tables is emptied in the same way.
+
+-- A row can be locked by those alone who may update one of its columns.
+DO $$
+DECLARE
+    resource regclass;
+BEGIN
+    FOREACH resource IN ARRAY ARRAY[
+        to_regclass('teams'), to_regclass('projects'), to_regclass('apps'), to_regclass('api_keys'),
+        to_regclass('project_integrations'), to_regclass('metric_definitions'), to_regclass('funnel_definitions')]
+    LOOP
+        IF resource IS NOT NULL THEN
+            EXECUTE format('GRANT UPDATE (deleted_at) ON %s TO nightshift_maintenance', resource);
+        END IF;
+    END LOOP;
+END $$;
+
+-- The condition under which a resource is looked at by itself: nothing above it is soft-deleted. A parent inside its
+-- seven days protects what lies under it, and a parent whose days are over takes it along. $1 are ids to leave alone.
+CREATE FUNCTION cleanup_is_on_its_own(resource text) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+    SELECT CASE resource
+        WHEN 'teams' THEN 'true'
+        WHEN 'projects' THEN
+            'EXISTS (SELECT FROM teams team
+                     WHERE team.id = resource.team_id AND team.deleted_at IS NULL AND team.id <> ALL ($1))'
+        WHEN 'api_keys' THEN
+            'EXISTS (SELECT FROM teams team
+                     WHERE team.id = resource.team_id AND team.deleted_at IS NULL AND team.id <> ALL ($1))
+             AND (resource.app_id IS NULL OR EXISTS (
+                     SELECT FROM apps app
+                     JOIN projects project ON project.id = app.project_id
+                     JOIN teams team ON team.id = project.team_id
+                     WHERE app.id = resource.app_id AND app.deleted_at IS NULL AND project.deleted_at IS NULL
+                       AND team.deleted_at IS NULL
+                       AND app.id <> ALL ($1) AND project.id <> ALL ($1) AND team.id <> ALL ($1)))'
+        ELSE
+            'EXISTS (SELECT FROM projects project JOIN teams team ON team.id = project.team_id
+                     WHERE project.id = resource.project_id AND project.deleted_at IS NULL AND team.deleted_at IS NULL
+                       AND project.id <> ALL ($1) AND team.id <> ALL ($1))'
+    END
+$$;
+
+-- A page of the resources of a kind that are over due, by id.
+CREATE FUNCTION cleanup_due(resource text, cutoff timestamptz, spared uuid[], after uuid, page integer)
+RETURNS SETOF uuid LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    IF to_regclass(quote_ident(resource)) IS NOT NULL THEN
+        RETURN QUERY EXECUTE format(
+            'SELECT id FROM %I AS resource
+             WHERE deleted_at <= $2 AND ($3 IS NULL OR id > $3) AND id <> ALL ($1) AND %s
+             ORDER BY id LIMIT $4', resource, cleanup_is_on_its_own(resource))
+        USING spared, cutoff, after, page;
+    END IF;
+END $$;
+
+-- Whether it is still over due; if so, its row is locked until the end of the transaction. Whoever restores it waits
+-- for that or was first. Not FOR UPDATE: those who add a row under it need not wait.
+CREATE FUNCTION cleanup_hold(resource text, id uuid, cutoff timestamptz) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+    held uuid;
+BEGIN
+    EXECUTE format('SELECT id FROM %I AS resource WHERE id = $3 AND deleted_at <= $2 AND %s FOR NO KEY UPDATE OF resource',
+                   resource, cleanup_is_on_its_own(resource))
+    INTO held USING CAST('{}' AS uuid[]), cutoff, id;
+    RETURN held IS NOT NULL;
+END $$;
+
+-- The first and the last value of walk_column among the rows under a parent: where a walk begins and ends, so that it
+-- ends also where rows keep coming.
+CREATE FUNCTION cleanup_extent(
+    relation text, parent_column text, parent uuid, walk_column text, OUT first text, OUT last text
+) LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    IF to_regclass(quote_ident(relation)) IS NOT NULL THEN
+        EXECUTE format(
+            'SELECT (SELECT %2$I FROM %1$I WHERE %3$I = $1 ORDER BY %2$I LIMIT 1)::text,
+                    (SELECT %2$I FROM %1$I WHERE %3$I = $1 ORDER BY %2$I DESC LIMIT 1)::text',
+            relation, walk_column, parent_column)
+        INTO first, last USING parent;
+    END IF;
+END $$;
+
+-- Delete the next rows under a parent, from walk_column = first on, as far as last. Returns how many, and the value to go
+-- on from; null when there was nothing left.
+-- A walk does not meet the dead rows of its earlier steps again, which an open snapshot elsewhere may keep for hours.
+-- A step stays within one partition, and names its bounds as constants, so that the others are pruned when the DELETE
+-- is planned and its ctids mean what they meant. The order alone would not bound a step: a million events may carry
+-- the same time.
+CREATE FUNCTION cleanup_batch(
+    relation text, parent_column text, parent uuid, walk_column text, first text, last text, batch integer,
+    OUT deleted bigint, OUT reached text
+) LANGUAGE plpgsql AS $$
+DECLARE
+    part    oid;
+    places  tid[];
+    lowest  text;
+BEGIN
+    EXECUTE format(
+        'WITH batch AS MATERIALIZED (
+             SELECT tableoid AS part, ctid AS place, %2$I AS step FROM %1$I
+             WHERE %3$I = $1 AND %2$I BETWEEN %4$L AND %5$L ORDER BY %2$I LIMIT $2
+         )
+         SELECT (SELECT part FROM batch LIMIT 1), array_agg(place),
+                (array_agg(step))[1]::text, (array_agg(step))[count(*)]::text
+         FROM batch WHERE part = (SELECT part FROM batch LIMIT 1)',
+        relation, walk_column, parent_column, first, last)
+    INTO part, places, lowest, reached USING parent, batch;
+    deleted := 0;
+    IF reached IS NOT NULL THEN
+        EXECUTE format(
+            'DELETE FROM %1$I WHERE %3$I = $1 AND %2$I BETWEEN %4$L AND %5$L AND tableoid = $2 AND ctid = ANY ($3)',
+            relation, walk_column, parent_column, lowest, reached)
+        USING parent, part, places;
+        GET DIAGNOSTICS deleted = ROW_COUNT;
+    END IF;
+END $$;
+
+-- Delete one resource, if nothing refers to it any more. Returns null, or what stands in the way: a table with rows that
+-- came meanwhile or that nobody here knows, or a lock that somebody holds.
+CREATE FUNCTION cleanup_resource(resource text, id uuid) RETURNS text LANGUAGE plpgsql SET lock_timeout = '100ms' AS $$
+DECLARE
+    referring text;
+BEGIN
+    EXECUTE format('DELETE FROM %I AS resource WHERE resource.id = $1', resource) USING id;
+    RETURN NULL;
+EXCEPTION
+    WHEN foreign_key_violation THEN
+        GET STACKED DIAGNOSTICS referring = TABLE_NAME;
+        RETURN referring || ' refers to it';
+    WHEN lock_not_available THEN
+        RETURN 'somebody holds a lock on it';
+END $$;
+
+-- About how many rows there are to delete. Counted where that is quick; where there are many, their statistics tell.
+CREATE FUNCTION cleanup_estimate(cutoff timestamptz) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+    quick         CONSTANT integer := 100000;
+    due_teams     uuid[] := ARRAY(SELECT id FROM teams WHERE deleted_at <= cutoff);
+    due_projects  uuid[] := ARRAY(
+        SELECT id FROM projects WHERE team_id = ANY (due_teams)
+        UNION ALL SELECT cleanup_due('projects', cutoff, '{}', NULL, NULL));
+    due_apps      uuid[] := ARRAY(
+        SELECT id FROM apps WHERE project_id = ANY (due_projects)
+        UNION ALL SELECT cleanup_due('apps', cutoff, '{}', NULL, NULL));
+    estimate      bigint := cardinality(due_teams) + cardinality(due_projects) + cardinality(due_apps);
+    branch        record;
+    counted       bigint;
+    plan          json;
+BEGIN
+    FOR branch IN
+        SELECT relation, parent_column, parents
+        FROM (VALUES ('app_id', due_apps, '{events, metric_events, funnel_events, api_keys}'::text[]),
+                     ('project_id', due_projects,
+                      '{metric_definitions, funnel_definitions, project_integrations, app_users, job_runs}'),
+                     ('team_id', due_teams, '{api_keys, team_members}')) AS under (parent_column, parents, relations),
+             LATERAL unnest(relations) AS relation
+        WHERE to_regclass(relation) IS NOT NULL
+    LOOP
+        EXECUTE format('SELECT count(*) FROM (SELECT FROM %I WHERE %I = ANY ($1) LIMIT $2) AS found',
+                       branch.relation, branch.parent_column)
+        INTO counted USING branch.parents, quick;
+        IF counted = quick THEN
+            EXECUTE format('EXPLAIN (FORMAT JSON) SELECT FROM %I WHERE %I = ANY (%L::uuid[])',
+                           branch.relation, branch.parent_column, branch.parents)
+            INTO plan;
+            counted := greatest(counted, (plan->0->'Plan'->>'Plan Rows')::bigint);
+        END IF;
+        estimate := estimate + counted;
+    END LOOP;
+    RETURN estimate + (
+        SELECT count(*)
+        FROM unnest('{api_keys, metric_definitions, funnel_definitions, project_integrations}'::text[]) AS leaf,
+             LATERAL cleanup_due(leaf, cutoff, '{}', NULL, NULL));
+END $$;

@@ -1,0 +1,689 @@
+"""The job soft_delete_cleanup through the engine, as the role of the system jobs, against real rows."""
+
+import dataclasses
+import json
+import random
+import threading
+import time
+import uuid
+from datetime import date
+from itertools import pairwise
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
+
+from cleanup import pace
+from cleanup.pace import FIRST_BATCH, MAX_BATCH, next_batch
+from cleanup.state import SHOWN, State
+from jobs import soft_delete_cleanup as cleanup_job
+from nightshift.errors import DatabaseBusy, DatabaseGone
+from nightshift.slices import MAX_RESULT_BYTES, Slice
+from nightshift.sweep import sweep
+from tests.forest import DEFINITIONS, EVENTS, TABLES, Forest, Node, audited, stored
+from tests.world import age, make_team, run_row, slices, work
+
+LONG_AGO, RECENTLY = 9, 2
+
+
+def start(owner):
+    run_id = str(uuid.uuid4())
+    owner.run_script(
+        "INSERT INTO job_runs (id, job_type, triggered_by, resend_at)"
+        f" VALUES ('{run_id}', 'soft_delete_cleanup', 'system', clock_timestamp())"
+    )
+    return run_id
+
+
+def clean(owner, db, settings):
+    """A run from its beginning to its end; returns its result."""
+    run_id = start(owner)
+    work(run_id, 0, db=db, settings=settings)
+    row = run_row(owner, run_id)
+    assert row["status"] == "completed", row
+    return row["result"]
+
+
+def tree(forest, *, team=None, project=None, app=None, rows=2):
+    """A team, a project and an app with ``rows`` rows of everything; days since each was soft-deleted."""
+    top = forest.add("teams", days=team)
+    for table in ("api_keys", "team_members"):
+        for _ in range(rows):
+            forest.add(table, top)
+    middle = forest.add("projects", top, project)
+    for table in (*DEFINITIONS, "project_integrations", "app_users", "job_runs"):
+        for _ in range(rows):
+            forest.add(table, middle)
+    bottom = forest.add("apps", middle, app)
+    for table in ("api_keys", *EVENTS):
+        for _ in range(rows):
+            forest.add(table, bottom)
+    return top, middle, bottom
+
+
+def counts(result):
+    return {table: result[table] for table in TABLES}
+
+
+@pytest.fixture
+def forest():
+    return Forest()
+
+
+@pytest.fixture
+def at_step(monkeypatch):
+    """``at_step(act)``: call ``act(n)`` behind the n-th commit of a step, from 1."""
+
+    def at_step(act):
+        real, taken = Slice.save, []
+
+        def save(self, step):
+            real(self, step)
+            taken.append(step)
+            act(len(taken))
+
+        monkeypatch.setattr(Slice, "save", save)
+        return taken
+
+    return at_step
+
+
+def many_events(owner, app_id, count, *, table="events", timestamp="clock_timestamp() - n * interval '1 s'"):
+    columns = {"events": "message", "metric_events": "metric_slug, phase", "funnel_events": "step_name"}[table]
+    values = ", ".join("'x'" for _ in columns.split(","))
+    owner.run_script(
+        f'INSERT INTO {table} (id, app_id, "timestamp", {columns})'
+        f" SELECT CAST(md5('{app_id}' || n) AS uuid), '{app_id}', {timestamp}, {values}"
+        f" FROM generate_series(1, {count}) n"
+    )
+
+
+def how_many(owner, table, condition="true"):
+    return owner.run_script(f"SELECT count(*) FROM {table} WHERE {condition}")[0][0]
+
+
+DAYS = st.sampled_from([None, None, RECENTLY, 6.99, 7.01, 40])
+
+
+@st.composite
+def forests(draw):
+    forest = Forest()
+
+    def some(table, parent, *, of=1, deletable=True):
+        return [forest.add(table, parent, draw(DAYS) if deletable else None) for _ in range(draw(st.integers(0, of)))]
+
+    for team in some("teams", None, of=3):
+        some("api_keys", team)
+        some("team_members", team, deletable=False)
+        for project in some("projects", team, of=2):
+            for table in (*DEFINITIONS, "project_integrations"):
+                some(table, project)
+            some("app_users", project, of=2, deletable=False)
+            some("job_runs", project, of=2, deletable=False)
+            for app in some("apps", project, of=2):
+                some("api_keys", app)
+                for table in EVENTS:
+                    some(table, app, of=2, deletable=False)
+    return forest
+
+
+@examples(derandomize=True, max_examples=40, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+@given(forest=forests())
+def test_the_topmost_soft_deleted_row_decides_over_everything_under_it(cloud, db, owner, forest):
+    forest.plant(owner)
+    people = how_many(owner, "users")
+
+    result = clean(owner, db, cloud)
+
+    left = forest.left()
+    assert stored(owner) == left
+    assert counts(result) == forest.gone()
+    assert result["restored"] == result["kept"] == []
+    runs = {
+        run_id for (run_id,) in owner.run_script("SELECT run_id::text FROM job_slices WHERE request_id = 'request'")
+    }
+    assert runs == left["job_runs"]
+    assert how_many(owner, "job_outbox", "recipient IS NOT NULL") == len(left["job_runs"])
+    assert how_many(owner, "users") == people
+    assert sum(audited(owner).values()) == sum(counts(result)[table] for table in EVENTS)
+
+
+def test_every_deletion_of_events_is_audited_with_its_own_projects_count(cloud, db, owner):
+    for level in ("team", "project", "app"):
+        forest = Forest()
+        _, first, app = tree(forest, **{level: LONG_AGO})
+        _, second, other = tree(forest, **{level: LONG_AGO})
+        tree(forest)
+        forest.plant(owner)
+        many_events(owner, app.id, 500)
+        many_events(owner, other.id, 30, table="metric_events")
+
+        clean(owner, db, cloud)
+
+        expected = {(project, table): 2 for project in (first.id, second.id) for table in EVENTS}
+        expected |= {(first.id, "events"): 502, (second.id, "metric_events"): 32}
+        assert audited(owner) == {(*of, f"{level} soft-deleted"): deleted for of, deleted in expected.items()}
+        ((past,),) = owner.run_script(
+            "SELECT DISTINCT extract(epoch FROM now() - interval '7 days' - cutoff)::float8 FROM event_deletions"
+        )
+        assert 0 <= past < 3600
+
+
+def test_twice_deletes_nothing_more_and_writes_no_audit(cloud, db, owner, forest):
+    tree(forest, team=LONG_AGO)
+    tree(forest, project=RECENTLY, app=LONG_AGO)
+    forest.plant(owner)
+    clean(owner, db, cloud)
+    before, audit = stored(owner), audited(owner)
+
+    assert not any(clean(owner, db, cloud).values())
+
+    assert (stored(owner), audited(owner)) == (before, audit)
+
+
+def test_a_slice_at_a_time_is_the_same_and_the_bar_only_grows(cloud, db, owner, forest):
+    *_, app = tree(forest, team=LONG_AGO, rows=4)
+    forest.plant(owner)
+    many_events(owner, app.id, 1000)
+    run_id, number, bar = start(owner), 0, []
+    while (row := run_row(owner, run_id))["status"] in ("pending", "running"):
+        if row["progress"]:
+            bar.append((row["progress"]["processed"], row["progress"]["total"]))
+        work(run_id, number, db=db, settings=cloud, remaining_s=1)
+        number += 1
+
+    assert counts(row["result"]) == forest.gone() | {"events": 1004}
+    assert number > 10
+    assert bar == sorted(bar)
+    # Rows that nobody adds to meanwhile are counted exactly, but for an app's keys: the team has them, too.
+    assert {total for _, total in bar} == {sum(counts(row["result"]).values()) + 4}
+
+
+def test_a_walk_goes_on_in_the_next_slice_where_it_stopped(cloud, db, owner, forest):
+    """What is dead behind it may lie there for hours; and the tables before it come by again, and are empty."""
+    _, project, _ = tree(forest, project=LONG_AGO)
+    forest.plant(owner)
+    behind = str(uuid.UUID(int=0))
+    insert = f"INSERT INTO app_users (project_id, user_id, id) SELECT '{project.id}',"
+    owner.run_script(f"{insert} n, gen_random_uuid() FROM generate_series(1, {4 * FIRST_BATCH}) n")
+    run_id, number, firsts = start(owner), 0, []
+    while (row := run_row(owner, run_id))["status"] in ("pending", "running"):
+        walk = row["cursor"] and row["cursor"]["walk"]
+        if walk and walk["relation"] == "app_users":
+            if not firsts:
+                owner.run_script(f"{insert} 'behind', '{behind}'")
+            firsts.append(walk["first"])
+            assert how_many(owner, "app_users", f"id = '{behind}'") == 1
+        work(run_id, number, db=db, settings=cloud, remaining_s=1)
+        number += 1
+    assert len(firsts) >= 4
+    assert firsts == sorted(firsts)
+    assert how_many(owner, "app_users") == 0
+
+
+def test_a_platform_without_definitions(cloud, db, owner, forest):
+    _, project, _ = tree(forest, project=LONG_AGO)
+    forest.plant(owner)
+    owner.run_script("DROP TABLE metric_definitions, funnel_definitions")
+    assert clean(owner, db, cloud)["projects"] == 1
+    assert how_many(owner, "projects", f"id = '{project.id}'") == 0
+
+
+def test_a_project_that_moved_leaves_its_old_runs_to_the_team_it_came_from(cloud, db, owner, forest):
+    old, _, _ = tree(forest, team=LONG_AGO)
+    _, project, _ = tree(forest)
+    forest.plant(owner)
+    owner.run_script(f"UPDATE job_runs SET team_id = '{old.id}' WHERE project_id = '{project.id}'")
+
+    result = clean(owner, db, cloud)
+
+    assert (result["teams"], result["job_runs"], result["kept"]) == (1, 4, [])
+    assert stored(owner)["projects"] == {project.id}
+
+
+class TestRestored:
+    @pytest.mark.parametrize("level", ["teams", "projects", "apps"])
+    def test_before_the_first_step_nothing_is_touched(self, cloud, db, owner, forest, level):
+        tree(forest, team=LONG_AGO)
+        restored = tree(forest, **{level.removesuffix("s"): LONG_AGO})
+        forest.plant(owner)
+        run_id, before = start(owner), stored(owner)
+        owner.run_script(f"UPDATE {level} SET deleted_at = NULL WHERE id IN ('{restored[0].id}', '{restored[1].id}',"
+                         f" '{restored[2].id}')")  # fmt: skip
+        work(run_id, 0, db=db, settings=cloud)
+
+        result = run_row(owner, run_id)["result"]
+        assert (result["teams"], result["restored"]) == (1, [])
+        under = {node.id for node in forest.nodes if restored[0] in _line(node)}
+        assert {row for rows in stored(owner).values() for row in rows} == under
+        assert under < {row for rows in before.values() for row in rows}
+
+    @pytest.mark.parametrize("step", [1, 4, 11])
+    def test_later_nothing_more_is_deleted_and_the_result_and_the_audit_say_what_is_gone(
+        self, cloud, db, owner, forest, at_step, step
+    ):
+        # The project is over due by itself, too: who restores the team has not come to it yet.
+        team, project, app = tree(forest, team=LONG_AGO, project=LONG_AGO)
+        forest.plant(owner)
+        many_events(owner, app.id, 700)
+        seen = []
+
+        def restore(n):
+            if n == step:
+                owner.run_script(f"UPDATE teams SET deleted_at = NULL WHERE id = '{team.id}'")
+                seen.append(stored(owner))
+
+        at_step(restore)
+        result = clean(owner, db, cloud)
+
+        assert stored(owner) == seen[0]
+        (restored,) = result["restored"]
+        assert (restored["resource"], restored["id"]) == ("teams", team.id)
+        assert restored["deleted"] == {table: count for table, count in counts(result).items() if count}
+        events = {table: count for table, count in restored["deleted"].items() if table in EVENTS}
+        assert audited(owner) == {(project.id, t, "team soft-deleted"): count for t, count in events.items()}
+        # The next night finds the project, which nobody restored.
+        assert clean(owner, db, cloud)["projects"] == 1
+
+    def test_between_two_slices(self, cloud, db, owner, forest):
+        *_, app = tree(forest, app=LONG_AGO)
+        forest.plant(owner)
+        run_id = start(owner)
+        work(run_id, 0, db=db, settings=cloud, remaining_s=1)
+        owner.run_script("UPDATE apps SET deleted_at = NULL")
+        work(run_id, 1, db=db, settings=cloud)
+        result = run_row(owner, run_id)["result"]
+        assert result["restored"] == [{"resource": "apps", "id": app.id, "deleted": {"events": 2}}]
+        assert how_many(owner, "metric_events") == 2
+
+    def test_under_a_parent_that_is_soft_deleted_meanwhile_nothing_more_is_touched(
+        self, cloud, db, owner, forest, at_step
+    ):
+        tree(forest, app=LONG_AGO)
+        forest.plant(owner)
+        at_step(lambda n: owner.run_script("UPDATE teams SET deleted_at = now()"))
+        clean(owner, db, cloud)
+        assert [how_many(owner, table) for table in EVENTS] == [0, 2, 2]
+
+    def test_a_restore_waits_for_the_step_and_new_rows_do_not(self, connect, owner, forest):
+        _, project, _ = tree(forest, project=LONG_AGO)
+        forest.plant(owner)
+        cutoff = owner.run_script("SELECT (clock_timestamp() - interval '7 days')::text")[0][0]
+        job, person = connect(user="nightshift_maintenance"), connect(user="postgres", lock_timeout="50")
+        job.begin()
+        assert job.one("cleanup_hold", resource="projects", id=project.id, cutoff=cutoff) == {"held": True}
+        person.run_script(f"INSERT INTO app_users (project_id, user_id) VALUES ('{project.id}', 'new')")
+        with pytest.raises(DatabaseBusy):
+            person.run_script(f"UPDATE projects SET deleted_at = NULL WHERE id = '{project.id}'")
+        job.commit()
+
+    def test_a_step_waits_for_a_restore_and_finds_it(self, connect, owner, forest):
+        _, project, _ = tree(forest, project=LONG_AGO)
+        forest.plant(owner)
+        cutoff = owner.run_script("SELECT (clock_timestamp() - interval '7 days')::text")[0][0]
+        job, person, found = connect(user="nightshift_maintenance"), connect(user="postgres"), []
+        person.begin()
+        person.run_script(f"UPDATE projects SET deleted_at = NULL WHERE id = '{project.id}'")
+        step = threading.Thread(
+            target=lambda: found.append(job.one("cleanup_hold", resource="projects", id=project.id, cutoff=cutoff))
+        )
+        step.start()
+        _until(lambda: how_many(owner, "pg_stat_activity", "wait_event_type = 'Lock' AND query LIKE '%cleanup_hold%'"))
+        person.commit()
+        step.join(10)
+        assert found == [{"held": False}]
+
+
+class TestKilled:
+    def forest(self):
+        forest = Forest()
+        tree(forest, team=LONG_AGO, rows=1)
+        tree(forest, app=LONG_AGO, rows=1)
+        tree(forest, project=RECENTLY, app=LONG_AGO, rows=1)
+        forest.add("api_keys", tree(forest, rows=1)[0], LONG_AGO)
+        return forest
+
+    def disturbed(self, cloud, db, owner, monkeypatch, deaths):
+        """Plant and clean; ``deaths`` maps the number of a commit to how the worker dies: before or behind it."""
+        self.forest().plant(owner)
+        for (app_id,) in owner.run_script("SELECT id::text FROM apps WHERE deleted_at IS NOT NULL"):
+            many_events(owner, app_id, 450)
+        run_id, real, commits = start(owner), Slice.save, []
+        patient = dataclasses.replace(cloud, lost_slices_limit=100)
+
+        def save(self, step):
+            commits.append(step)
+            death = deaths.get(len(commits))
+            if death == "before":
+                owner.run_script(
+                    "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
+                    " WHERE usename = 'nightshift_maintenance' AND datname = current_database()"
+                )
+            real(self, step)
+            if death == "behind":
+                raise DatabaseGone
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Slice, "save", save)
+            while (row := run_row(owner, run_id))["status"] in ("pending", "running"):
+                if row["lease_expires_at"]:
+                    age(owner, run_id, 3600)
+                    sweep(db=db, settings=patient)
+                work(run_id, run_row(owner, run_id)["slice"], db=db, settings=cloud)
+        assert row["status"] == "completed", row
+        lost = sum(outcome == "lost" for _, outcome, _ in slices(owner, run_id))
+        assert lost == sum(number <= len(commits) for number in deaths)
+        return (stored(owner), audited(owner), row["result"]), len(commits)
+
+    def test_at_every_step_the_end_is_the_same(self, cloud, db, owner, monkeypatch):
+        undisturbed, steps = self.disturbed(cloud, db, owner, monkeypatch, {})
+        assert steps > 20
+        for number in range(1, steps + 1):
+            death = ("before", "behind")[number % 2]
+            assert self.disturbed(cloud, db, owner, monkeypatch, {number: death})[0] == undisturbed, (number, death)
+
+    def test_again_and_again(self, cloud, db, owner, monkeypatch):
+        seed = random.randrange(10**9)
+        print(f"seed {seed}")
+        draw = random.Random(seed)
+        undisturbed, steps = self.disturbed(cloud, db, owner, monkeypatch, {})
+        for _ in range(4):
+            deaths = {n: draw.choice(("before", "behind")) for n in draw.sample(range(1, steps + 10), 8)}
+            assert self.disturbed(cloud, db, owner, monkeypatch, deaths)[0] == undisturbed, deaths
+
+
+class TestLiveRuns:
+    def live_run(self, owner, forest, **days):
+        _, project, _ = tree(forest, **days)
+        forest.plant(owner)
+        run_id = str(uuid.uuid4())
+        owner.run_script(
+            "INSERT INTO job_runs (id, job_type, team_id, project_id, triggered_by, notify, resend_at)"
+            f" SELECT '{run_id}', 'revenuecat_sync', team_id, id, 'x', true, now() FROM projects"
+            f" WHERE id = '{project.id}'"
+        )
+        return run_id
+
+    @pytest.mark.parametrize("level", ["team", "project"])
+    def test_one_that_nobody_holds_is_cancelled_by_the_system_before_anything_is_deleted(
+        self, cloud, db, owner, forest, at_step, level
+    ):
+        live = self.live_run(owner, forest, **{level: LONG_AGO})
+        before, seen = stored(owner), []
+        at_step(lambda n: seen.append((run_row(owner, live), stored(owner))) if n == 1 else None)
+
+        result = clean(owner, db, cloud)
+
+        (row, rows), *_ = seen
+        assert (row["status"], row["cancel_requested_by"], rows) == ("cancelled", "system", before)
+        assert result["job_runs"] == 3
+        assert result["projects"] == 1
+
+    @pytest.mark.parametrize("alive", [True, False])
+    def test_one_at_work_is_asked_and_waited_for(self, cloud, db, owner, forest, alive):
+        live = self.live_run(owner, forest, project=LONG_AGO)
+        db.query("claim_slice", run_id=live, slice=0, lease_s=100, request_id="worker")
+        run_id, before = start(owner), stored(owner)
+
+        for number in range(2):
+            work(run_id, number, db=db, settings=cloud)
+            assert run_row(owner, run_id)["waiting_for"] == f"run {live} of a deleted project to end"
+            age(owner, run_id, cleanup_job.WAIT_S)
+        asked = run_row(owner, live)
+        assert (asked["status"], asked["cancel_requested_by"], stored(owner)) == ("running", "system", before)
+        if alive:
+            db.query("end_run", run_id=live, slice=0, status="cancelled", result=None, error=None)
+        else:
+            age(owner, live, 3600)
+            sweep(db=db, settings=cloud)
+        work(run_id, 2, db=db, settings=cloud)
+
+        assert run_row(owner, run_id)["result"]["job_runs"] == 3
+        assert how_many(owner, "projects") == 0
+
+    def test_one_that_does_not_end_keeps_its_project_and_no_other(self, cloud, db, owner, forest, monkeypatch):
+        tree(forest, project=LONG_AGO)
+        live = self.live_run(owner, forest, team=LONG_AGO)
+        db.query("claim_slice", run_id=live, slice=0, lease_s=100, request_id="frozen")
+        monkeypatch.setattr(cleanup_job, "WAITS", 1)
+        run_id = start(owner)
+        work(run_id, 0, db=db, settings=cloud)
+        age(owner, run_id, cleanup_job.WAIT_S)
+        work(run_id, 1, db=db, settings=cloud)
+
+        result = run_row(owner, run_id)["result"]
+        assert [(kept["resource"], kept["because"]) for kept in result["kept"]] == [
+            ("teams", f"its run {live} does not end")
+        ]
+        assert (result["teams"], result["projects"]) == (0, 1)
+
+    def test_other_projects_runs_and_its_own_go_on(self, cloud, db, owner, forest):
+        live = self.live_run(owner, forest, project=RECENTLY)
+        tree(forest, app=LONG_AGO)
+        clean(owner, db, cloud)
+        assert run_row(owner, live)["status"] == "pending"
+
+
+class TestMeanwhile:
+    def test_rows_that_come_while_their_parents_go_are_taken_along(self, cloud, db, owner, forest, at_step):
+        *_, app = tree(forest, team=LONG_AGO)
+        forest.plant(owner)
+        many_events(owner, app.id, 450)
+
+        def add(n):
+            if n > 3:
+                return
+            owner.run_script(
+                f"INSERT INTO app_users (project_id, user_id) SELECT id, 'new {n}' FROM projects;"
+                f"INSERT INTO apps (project_id, name) SELECT id, 'new' FROM projects WHERE {n} = 2;"
+                "INSERT INTO api_keys (team_id, app_id, key_type, key_hash, key_prefix)"
+                " SELECT team_id, app.id, 'client', sha256(gen_random_uuid()::text::bytea), ''"
+                " FROM apps app JOIN projects p ON p.id = project_id"
+            )
+            for (app_id,) in owner.run_script("SELECT id::text FROM apps"):
+                # Behind the walk and before it.
+                many_events(owner, app_id, 2, timestamp=f"clock_timestamp() - (n - 1) * interval '10 min' * {n}")
+
+        at_step(add)
+        result = clean(owner, db, cloud)
+
+        assert result["kept"] == []
+        assert not any(stored(owner).values())
+        assert sum(audited(owner).values()) == sum(result[table] for table in EVENTS)
+
+    def test_rows_that_never_stop_coming_keep_their_parents_and_no_others(self, cloud, db, owner, forest, at_step):
+        *_, app = tree(forest, team=LONG_AGO)
+        tree(forest, project=LONG_AGO)
+        forest.plant(owner)
+
+        at_step(lambda n: many_events(owner, app.id, 3, timestamp="clock_timestamp()"))
+        result = clean(owner, db, cloud)
+
+        assert [(kept["resource"], kept["because"]) for kept in result["kept"]] == [
+            ("apps", "rows keep coming into events"),
+            ("projects", "one of its apps was kept"),
+            ("teams", "one of its projects was kept"),
+        ]
+        assert (result["teams"], result["projects"]) == (0, 1)
+
+    def test_what_a_table_of_the_platforms_own_refers_to_is_kept_and_named(self, cloud, db, owner, forest):
+        _, project, _ = tree(forest, project=LONG_AGO)
+        for _ in range(2 * SHOWN):
+            forest.add("projects", forest.add("teams", days=LONG_AGO))
+        forest.plant(owner)
+        owner.run_script(
+            "CREATE TABLE dashboards (project_id uuid REFERENCES projects, team_id uuid REFERENCES teams);"
+            "INSERT INTO dashboards (team_id) SELECT id FROM teams WHERE deleted_at IS NOT NULL;"
+            f"INSERT INTO dashboards (project_id) VALUES ('{project.id}')"
+        )
+        result = clean(owner, db, cloud)
+        assert result["teams"] == 0
+        assert (len(result["kept"]), result["kept_in_all"]) == (SHOWN, 2 * SHOWN + 1)
+        assert {kept["because"] for kept in result["kept"]} == {"dashboards refers to it"}
+        assert how_many(owner, "projects", f"id = '{project.id}'") == 1
+
+    def test_a_lock_that_somebody_holds_does_not_stop_the_others(self, cloud, connect, db, owner, forest):
+        _, project, _ = tree(forest, project=LONG_AGO)
+        tree(forest, project=LONG_AGO)
+        forest.plant(owner)
+        other = connect(user="postgres")
+        other.begin()
+        other.run_script(f"SELECT FROM projects WHERE id = '{project.id}' FOR KEY SHARE")
+        result = clean(owner, db, cloud)
+        other.commit()
+        assert result["kept"] == [{"resource": "projects", "id": project.id, "because": "somebody holds a lock on it"}]
+        assert result["projects"] == 1
+
+
+class TestBatch:
+    @pytest.fixture
+    def batch(self, owner, connect):
+        """``batch(app_id, size)``: one step of a walk through its events; returns (deleted, reached)."""
+        job = connect(user="nightshift_maintenance")
+        for month in (date(2026, 1, 1), date(2026, 2, 1), date(2026, 3, 1)):
+            owner.query("create_month_partition", parent="events", month=month)
+
+        def batch(app_id, size, *, first="2000-01-01", last="2100-01-01"):
+            of = {"relation": "events", "parent_column": "app_id", "parent": app_id, "walk_column": "timestamp"}
+            row = job.one("cleanup_batch", **of, first=first, last=last, batch=size)
+            return row["deleted"], row["reached"]
+
+        return batch
+
+    def test_a_thousand_events_of_one_moment_are_a_thousand(self, owner, batch):
+        app, other = str(uuid.uuid4()), str(uuid.uuid4())
+        for app_id in (app, other):
+            many_events(owner, app_id, 1000, timestamp="'2026-02-02'")
+        reached = "2000-01-01"
+        for _ in range(4):
+            deleted, reached = batch(app, 250, first=reached)
+            assert deleted == 250
+        assert batch(app, 250, first=reached) == (0, None)
+        assert owner.run_script("SELECT app_id::text, count(*) FROM events GROUP BY 1") == [[other, 1000]]
+
+    def test_a_step_ends_with_its_partition_and_within_its_bounds(self, owner, batch):
+        app = str(uuid.uuid4())
+        many_events(owner, app, 85, timestamp="'2026-01-01'::timestamptz + n * interval '1 day'")
+        assert batch(app, 50) == (30, "2026-01-31 00:00:00+00")
+        assert batch(app, 10) == (10, "2026-02-10 00:00:00+00")
+        assert batch(app, 50, last="2026-02-15 00:00:00+00") == (5, "2026-02-15 00:00:00+00")
+        assert batch(app, 50) == (13, "2026-02-28 00:00:00+00")
+        assert batch(app, 50) == (27, "2026-03-27 00:00:00+00")
+        assert batch(app, 50) == (0, None)
+
+    def test_a_step_opens_no_partition_but_its_own(self, owner, batch):
+        """Its bounds are known when it is planned: of three months the DELETE locks one."""
+        many_events(owner, app := str(uuid.uuid4()), 10, timestamp="'2026-02-02'")
+        owner.begin()
+        owner.run_script(
+            f"SELECT cleanup_batch('events', 'app_id', '{app}', 'timestamp', '2000-01-01', '2100-01-01', 5)"
+        )
+        locked = owner.run_script(
+            "SELECT relation::regclass::text FROM pg_locks WHERE pid = pg_backend_pid() AND mode = 'RowExclusiveLock'"
+            " AND relation IN (SELECT inhrelid FROM pg_inherits)"
+            " AND EXISTS (SELECT FROM pg_class WHERE oid = relation AND relkind = 'r')"
+        )
+        owner.rollback()
+        assert locked == [["events_2026_02"]]
+
+
+def test_every_foreign_key_has_an_index_that_begins_with_it(owner):
+    """Or each row that is deleted would read a whole table."""
+    unindexed = owner.run_script(
+        """
+        SELECT conrelid::regclass::text, conname FROM pg_constraint
+        WHERE contype = 'f' AND NOT EXISTS (
+            SELECT FROM pg_index
+            WHERE indrelid = conrelid AND indisvalid AND indkey[0] = conkey[1] AND cardinality(conkey) = 1
+              -- Of partial indexes those that hold every row with a value there.
+              AND (indpred IS NULL OR pg_get_expr(indpred, indrelid) = format('(%s IS NOT NULL)', (
+                      SELECT attname FROM pg_attribute WHERE attrelid = conrelid AND attnum = conkey[1]))))
+        """
+    )
+    assert unindexed == []
+    assert how_many(owner, "pg_constraint", "contype = 'f'") > 10
+
+
+def test_no_foreign_key_deletes_by_itself(owner):
+    assert how_many(owner, "pg_constraint", "contype = 'f' AND confdeltype <> 'a'") == 0
+
+
+class TestPace:
+    @given(st.lists(st.floats(1e-7, 0.1), min_size=1, max_size=30))
+    def test_a_step_ends_in_time_unless_rows_became_much_slower_at_once(self, seconds_a_row):
+        batch, last = FIRST_BATCH, seconds_a_row[0]
+        for number, cost_s in enumerate(seconds_a_row):
+            took_s = batch * cost_s
+            if number and batch > 1 and cost_s <= 2.5 * last:
+                assert took_s <= 0.25 + 1e-9
+            batch, last = next_batch(batch, deleted=batch, took_s=took_s), cost_s
+            assert 1 <= batch <= MAX_BATCH
+
+    @given(st.integers(1, MAX_BATCH), st.floats(0, 100), st.data())
+    def test_it_at_most_doubles_and_a_step_that_was_not_full_does_not_raise_it(self, batch, took_s, data):
+        deleted = data.draw(st.integers(0, batch))
+        following = next_batch(batch, deleted=deleted, took_s=took_s)
+        assert 1 <= following <= min(2 * batch, MAX_BATCH)
+        if deleted < batch:
+            assert following <= batch
+
+    @given(st.floats(1e-7, 0.05))
+    def test_at_an_even_speed_it_settles_near_what_it_aims_at(self, cost_s):
+        batch = FIRST_BATCH
+        for _ in range(12):
+            batch = next_batch(batch, deleted=batch, took_s=batch * cost_s)
+        assert batch == MAX_BATCH or pace.TARGET_S / 2 - cost_s <= batch * cost_s <= pace.TARGET_S + cost_s
+
+
+def test_where_a_row_takes_ten_milliseconds_a_step_takes_about_ten_rows(connect, owner, forest):
+    *_, app = tree(forest, app=LONG_AGO, rows=0)
+    forest.plant(owner)
+    many_events(owner, app.id, 400)
+    job = connect(user="nightshift_maintenance")
+    run, db = SimpleNamespace(id=str(uuid.uuid4()), cursor=None), SimpleNamespace(read=job.query, write=job.query)
+    rows = [0]
+    for step in cleanup_job.soft_delete_cleanup(run, db, clock=lambda: rows[-1] * 0.01):
+        rows.append(step.processed)
+    deleted = [after - before for before, after in pairwise(rows)]
+    assert (deleted[0], sum(deleted)) == (FIRST_BATCH, 401)
+    assert max(deleted[1:]) <= 10
+    assert len(deleted) <= 30
+
+
+def test_the_result_fits_whatever_went_wrong():
+    state, number = State(cutoff="2026-01-01", total=0), 10**15
+    for _ in range(3 * SHOWN):
+        state.begin("project_integrations", str(uuid.uuid4()))
+        for table in state.counts:
+            state.count(table, number)
+        state.spare()
+        state.keep("project_integrations", str(uuid.uuid4()), "rows keep coming into project_integrations")
+    assert len(json.dumps(state.result())) < MAX_RESULT_BYTES / 2
+
+
+def test_a_cursor_comes_back_as_it_went():
+    state = State(cutoff="2026-01-01", total=7)
+    state.begin("teams", "id")
+    state.walk = cleanup_job.Walk("events", "id", "a", "b")
+    assert State.of(json.loads(json.dumps(state.progress().cursor))) == state
+
+
+def test_somebody_elses_team_is_nobodys_business(cloud, db, owner, forest):
+    tree(forest, team=LONG_AGO)
+    forest.plant(owner)
+    other = make_team(owner)
+    clean(owner, db, cloud)
+    assert stored(owner)["projects"] == {other.project_id}
+    assert len(stored(owner)["team_members"]) == 3
+
+
+def _line(node: Node | None) -> list[Node]:
+    return [node, *_line(node.parent)] if node else []
+
+
+def _until(condition, deadline_s=10):
+    ends = time.monotonic() + deadline_s
+    while not condition():
+        assert time.monotonic() < ends
