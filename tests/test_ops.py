@@ -15,7 +15,6 @@ from botocore.stub import Stubber
 from nightshift import aws
 from nightshift import settings as settings_module
 from nightshift.database import Database, query_text
-from nightshift.migrations import EVENT_TABLES
 from nightshift.ops import deadletters, doctor, health
 from nightshift.ops.checks import words_for
 from nightshift.ops.commands import COMMANDS, answer
@@ -429,9 +428,6 @@ class TestDoctor:
 
         https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_GetAccount.html
         """
-        for table in EVENT_TABLES:
-            for [child] in owner.run_script(f"SELECT relid::regclass::text FROM pg_partition_tree('{table}')"):
-                owner.run_script(f"ALTER TABLE {child} OWNER TO nightshift_maintenance")
         ses = aws.client("sesv2")
         verified = {"VerifiedForSendingStatus": True}
         with Stubber(ses) as stub:
