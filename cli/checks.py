@@ -24,7 +24,9 @@ LETTER_HEADERS = ("ABOUT", "ID", "STATUS", "TROUBLE")
 @click.pass_obj
 def health(session: Session) -> None:
     """Is anything stuck, missed, dead-lettered, unsent or full? Exit 1 when a line is red."""
-    _finish(session, session.ops.ask("health")["checks"], shown=0)
+    checks = session.ops.ask("health")["checks"]
+    _show(session, checks)
+    _finish(session, checks)
 
 
 @click.command()
@@ -40,11 +42,12 @@ def doctor(session: Session, mail_to: str | None) -> None:
     """
     checks = session.ops.ask("doctor")["checks"]
     _show(session, checks)
-    shown = len(checks)
     checks.append(_smoke_run(session))
+    _show(session, checks[-1:])
     if mail_to:
         checks.append(_test_mail(session, mail_to))
-    _finish(session, checks, shown=shown)
+        _show(session, checks[-1:])
+    _finish(session, checks)
 
 
 @click.group(invoke_without_command=True)
@@ -145,7 +148,7 @@ def _test_mail(session: Session, to: str) -> dict[str, Any]:
             session.sleep(POLL_S)
             mail = ops.ask("mail", mail_id=mail["id"])["mail"]
     except Failure as exc:
-        return _red(name, exc.message, do="Mend what is red above first, then ask again.")
+        return _red(name, exc.message, do="Mend the address, or what is red above, then ask again.")
     if mail["status"] == "sent":
         return {"name": name, "ok": True, "says": f"sent to {to}: look whether it arrived", "do": None}
     says = f"{mail['status']} after {mail['attempts']} attempts: {mail['error'] or 'nobody has tried to send it'}"
@@ -170,9 +173,8 @@ def _show(session: Session, checks: list[dict[str, Any]]) -> None:
     )
 
 
-def _finish(session: Session, checks: list[dict[str, Any]], *, shown: int) -> None:
-    """Show the checks that have not been, say what it comes to, and exit with 1 when one is red."""
-    _show(session, checks[shown:])
+def _finish(session: Session, checks: list[dict[str, Any]]) -> None:
+    """Say what it comes to, and exit with 1 when a line is red."""
     red = [check for check in checks if not check["ok"]]
     if session.output.as_json:
         session.output.document({"ok": not red, "checks": checks})
