@@ -21,9 +21,8 @@ from cleanup.state import SHOWN, State
 from jobs import soft_delete_cleanup as cleanup_job
 from nightshift.errors import DatabaseBusy, DatabaseGone
 from nightshift.slices import MAX_RESULT_BYTES, Slice
-from nightshift.sweep import sweep
 from tests.forest import DEFINITIONS, EVENTS, TABLES, Forest, Node, audited, stored
-from tests.world import age, make_team, run_row, slices, work
+from tests.world import age, make_team, run_row, slices, sweep, work
 
 LONG_AGO, RECENTLY = 9, 2
 
