@@ -35,7 +35,7 @@ TOKEN_DAYS = 30
 MAIL_DOMAIN = seed.ADMIN_EMAIL.partition("@")[2]
 POSTGRES_PATIENCE_S = 15
 
-# Locally somebody may want to see a crash healed, so it is noticed within half a minute.
+# Locally somebody may want to see a crash healed: it is noticed within 35 seconds and a sweep.
 PARAMETERS = {
     "Shape": "existing",
     "DatabaseCaFile": "",

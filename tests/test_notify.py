@@ -104,6 +104,7 @@ def mail(owner, outbox_id):
 def age(owner, outbox_id, seconds):
     owner.run_script(
         f"UPDATE job_outbox SET send_at = send_at - interval '{seconds} s',"
+        f" retry_at = retry_at - interval '{seconds} s',"
         f" claimed_until = claimed_until - interval '{seconds} s' WHERE id = '{outbox_id}'"
     )
 

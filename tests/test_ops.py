@@ -452,7 +452,7 @@ class TestDoctor:
     DAMAGE = [
         ("DELETE FROM nightshift_migrations WHERE name LIKE '%outbox'", "migrations", "not applied: jobs/0005_outbox"),
         ("REVOKE UPDATE ON job_runs FROM nightshift_app", "rights", "nightshift_app may not UPDATE job_runs"),
-        ("ALTER TABLE events OWNER TO postgres", "rights", "events belongs to postgres, not to "),
+        ("ALTER TABLE events OWNER TO postgres", "rights", "events belongs to postgres, of which "),
         ("DROP TABLE job_schedule_slots", "rights", "there is no table job_schedule_slots"),
         ("ALTER TABLE metric_events DETACH PARTITION {next_month}", "partitions", "missing: metric_events of "),
         ("REVOKE SELECT ON nightshift_migrations FROM nightshift_app", "migrations", "permission denied for table"),

@@ -1,12 +1,17 @@
 -- One attempt at a mail, with all that the mail says. Nobody else attempts it before claimed_until, so a message that
--- comes twice finds nothing. send_at moves on at once: if this function dies, the sweep comes back to the row.
-WITH claimed AS (
+-- comes twice finds nothing; nor before retry_at, or copies of a message would use up the attempts. send_at moves on at
+-- once: if this function dies, the sweep comes back to the row.
+WITH next AS MATERIALIZED (
+    SELECT clock_timestamp() + make_interval(secs => least(
+        CAST(:retry_delay_s AS float8) * power(2, least(attempts, 30)), CAST(:retry_ceiling_s AS float8))) AS attempt_at
+    FROM job_outbox WHERE id = CAST(:outbox_id AS uuid)
+), claimed AS (
     UPDATE job_outbox
-    SET attempts = attempts + 1,
+    SET attempts = attempts + 1, resends = 0,
         claimed_until = clock_timestamp() + make_interval(secs => CAST(:claim_s AS float8)),
-        send_at = clock_timestamp() + make_interval(secs => least(
-            CAST(:retry_delay_s AS float8) * power(2, least(attempts, 30)), CAST(:retry_ceiling_s AS float8)))
-    WHERE id = CAST(:outbox_id AS uuid) AND status = 'unsent'
+        send_at = next.attempt_at, retry_at = next.attempt_at
+    FROM next
+    WHERE id = CAST(:outbox_id AS uuid) AND status = 'unsent' AND retry_at <= clock_timestamp()
       AND (claimed_until IS NULL OR claimed_until <= clock_timestamp())
     RETURNING id, run_id, recipient, content, attempts, error
 )

@@ -40,8 +40,10 @@ FROM roles,
      unnest(ARRAY['statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout', 'timezone']) AS setting
 WHERE is_there AND NOT EXISTS (SELECT FROM unnest(config) AS own WHERE lower(own) LIKE setting || '=%')
 UNION ALL
-SELECT format('%s belongs to %s, not to nightshift_maintenance', class.oid::regclass, class.relowner::regrole)
+SELECT format('%s belongs to %s, of which nightshift_maintenance is no member', class.oid::regclass,
+              class.relowner::regrole)
 FROM unnest(ARRAY['events', 'metric_events', 'funnel_events']) AS parent (name),
      LATERAL pg_partition_tree(to_regclass(parent.name)) AS part
 JOIN pg_class class ON class.oid = part.relid
-WHERE class.relowner::regrole::text <> 'nightshift_maintenance';
+JOIN pg_roles maintenance ON maintenance.rolname = 'nightshift_maintenance'
+WHERE NOT pg_has_role(maintenance.oid, class.relowner, 'USAGE');

@@ -2,6 +2,7 @@
 
 import json
 import math
+import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -34,6 +35,25 @@ class Message(NamedTuple):
             "MessageGroupId": self.group,
             "DelaySeconds": min(MAX_DELAY_S, math.ceil(max(0, self.delay_s))),
         }
+
+
+def slice_in(body: str) -> tuple[str, int] | None:
+    """The run's id and the slice's number in a message's body; None for what is no message of ours."""
+    match read(body, "run_id"):
+        case {"run_id": str(run_id), "slice": int(number)} if 0 <= number < 2**31:
+            return run_id, number
+    return None
+
+
+def read(body: str, key: str) -> dict[str, Any] | None:
+    """A message's body, if it has an id under ``key``. What has none could be delivered for ever and never be taken."""
+    try:
+        message: dict[str, Any] = json.loads(body)
+        uuid.UUID(message[key])
+        return message
+    except (ValueError, TypeError, KeyError, AttributeError):
+        logger.error("Dropped a message that is none of ours", action="message_unknown")
+        return None
 
 
 def send(message: Message) -> None:

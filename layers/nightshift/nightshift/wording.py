@@ -50,19 +50,20 @@ def moment(at: datetime) -> str:
 
 
 def label(key: str) -> str:
-    """``freed_bytes`` → ``Freed``; the unit is in the value then."""
-    words = one_line(key.removesuffix("_bytes").removesuffix("_s").replace("_", " "), longest=60)
+    """``freed_bytes`` → ``Freed``, ``bytes`` → ``Size``; the unit is in the value then."""
+    kept = [word for word in key.removesuffix("_s").split("_") if word != "bytes"]
+    words = one_line(" ".join(kept) or "size", longest=60)
     return words[:1].upper() + words[1:]
 
 
 def value(key: str, of: Any, *, longest: int = 300) -> str:
-    """A scalar of a result, in the unit that its key ends in (``_bytes``, ``_s``)."""
+    """A scalar of a result, in the unit that its key names (``bytes`` as one of its words, or ``_s`` at its end)."""
     match of:
         case None:
             return "—"
         case bool():
             return "yes" if of else "no"
-        case int() | float() if key.endswith("_bytes"):
+        case int() | float() if "bytes" in key.split("_"):
             return size(of)
         case int() | float() if key.endswith("_s"):
             return duration(of)
