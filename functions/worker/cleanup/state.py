@@ -14,8 +14,9 @@ COUNTED = (
     "app_users", "team_members", "job_runs", *EVENT_TABLES,
 )  # fmt: skip
 
-# Resources of each kind of trouble that the result names.
-SHOWN = 10
+# Resources of each kind of trouble that the result names, and how much of a reason, which may be a trigger's own words:
+# the result has to fit.
+SHOWN, REASON_LENGTH = 10, 100
 
 
 @dataclass
@@ -95,7 +96,7 @@ class State:
     def keep(self, resource: str, resource_id: str, because: str) -> None:
         self.kept_in_all += 1
         if len(self.kept) < SHOWN:
-            self.kept.append({"resource": resource, "id": resource_id, "because": because})
+            self.kept.append({"resource": resource, "id": resource_id, "because": because[:REASON_LENGTH]})
 
     def progress(self) -> Progress:
         processed = sum(self.counts.values())
@@ -105,8 +106,7 @@ class State:
         return Progress(processed=processed, total=max(self.total, processed), message=message, cursor=asdict(self))
 
     def result(self) -> dict[str, Any]:
-        """Counts by table; what was restored or moved under our hands and what had to be kept, the first of each by name;
-        and the tables that were not looked into."""
+        """Counts by table; what was restored, moved or had to be kept, the first of each by name; and barred tables."""
         return {
             **self.counts,
             "restored": self.restored,

@@ -69,8 +69,8 @@ def soft_delete_cleanup(
 ) -> Generator[Progress | Wait, None, dict[str, Any]]:
     """Resource by resource, children first.
 
-    Every step is a transaction that locks the resource and finds it due, and locks what it deletes under it and finds it
-    there.
+    Every step is a transaction that locks the resource and finds it due, and locks what is at hand under it and finds
+    that there.
     """
     if run.cursor:
         state = State.of(deepcopy(run.cursor))
@@ -125,7 +125,7 @@ class _Cleanup:
             yield self.state.progress()
 
     def _remove(self, resource: str, resource_id: str) -> Steps:
-        """The resource with everything under it. Raises InTheWay when it is kept, Astray when it is not ours any more."""
+        """The resource with everything under it. Raises InTheWay when it is kept, Astray when it is no longer ours."""
         self.path.append((resource, resource_id))
         try:
             yield from self._empty_and_delete(resource, resource_id)
