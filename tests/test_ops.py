@@ -452,6 +452,22 @@ class TestDoctor:
     DAMAGE = [
         ("DELETE FROM nightshift_migrations WHERE name LIKE '%outbox'", "migrations", "not applied: jobs/0005_outbox"),
         ("REVOKE UPDATE ON job_runs FROM nightshift_app", "rights", "nightshift_app may not UPDATE job_runs"),
+        ("REVOKE DELETE ON apps FROM nightshift_maintenance", "rights", "nightshift_maintenance may not DELETE apps"),
+        (
+            "REVOKE UPDATE (deleted_at) ON teams FROM nightshift_maintenance",
+            "rights",
+            "nightshift_maintenance may not UPDATE (deleted_at) teams",
+        ),
+        (
+            "REVOKE INSERT ON event_deletions FROM nightshift_maintenance",
+            "rights",
+            "nightshift_maintenance may not INSERT event_deletions",
+        ),
+        (
+            "DROP TABLE metric_definitions; CREATE TABLE metric_definitions (id uuid, deleted_at timestamptz)",
+            "rights",
+            "nightshift_maintenance may not SELECT metric_definitions",
+        ),
         ("ALTER TABLE events OWNER TO postgres", "rights", "events belongs to postgres, of which "),
         ("DROP TABLE job_schedule_slots", "rights", "there is no table job_schedule_slots"),
         ("ALTER TABLE metric_events DETACH PARTITION {next_month}", "partitions", "missing: metric_events of "),
@@ -471,6 +487,10 @@ class TestDoctor:
             assert [each["ok"] for each in checks] == [False], damage
             assert checks[0]["says"].startswith(says)
             assert checks[0]["do"]
+
+    def test_a_platform_without_definitions_lacks_nothing(self, ask, owner, fresh):
+        owner.run_script("DROP TABLE metric_definitions, funnel_definitions")
+        assert check(ask("doctor", fresh), "rights")["ok"]
 
     def test_a_platforms_own_tables_need_no_migrations_of_ours(self, ask, owner, fresh):
         owner.run_script("DELETE FROM nightshift_migrations WHERE name LIKE 'platform/%'")
