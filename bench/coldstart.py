@@ -17,7 +17,7 @@ import tempfile
 from pathlib import Path
 from shutil import copy, copytree, ignore_patterns
 
-from bench.first_calls import Events, call, environment, serve_aws
+from bench.first_calls import Answer, Events, call, environment, serve_aws
 from bench.parts import free_port
 from local.postgres import Postgres
 from nightshift.database import Database
@@ -87,7 +87,7 @@ def _compare(server: Postgres, *, ours: Path, baseline: Path) -> None:
     with serve_aws() as (url, asked):
         variables = environment(port=server.port, database="postgres", aws_url=url)
         for name, limit in LIMITS.items():
-            taken: dict[Path, list[float]] = {ours: [], baseline: []}
+            taken: dict[Path, list[Answer]] = {ours: [], baseline: []}
             function = name.split("_")[0]
             own = {"DATABASE_USER": "postgres"} if function == "migrate" else {}
             for sample in range(SAMPLES + 1):
@@ -103,11 +103,15 @@ def _compare(server: Postgres, *, ours: Path, baseline: Path) -> None:
                         eager=function if tree is baseline else None,
                     )
                     if sample:  # the first reads from the disk what the others find in memory
-                        taken[tree].append(answered.ms)
-            mine, usual = (statistics.median(taken[tree]) for tree in (ours, baseline))
+                        taken[tree].append(answered)
+            mine, usual = (statistics.median(answer.ms for answer in taken[tree]) for tree in (ours, baseline))
+            cpu = [statistics.median(answer.cpu_ms for answer in taken[tree]) for tree in (ours, baseline)]
             verdict = "" if mine <= limit * usual else f"  more than {limit}"
             calls = f"  AWS: {', '.join(asked)}" if asked else ""
-            print(f"{name:>12}: ours {mine:5.0f} ms, usual {usual:5.0f} ms, ratio {mine / usual:.2f}{verdict}{calls}")
+            print(
+                f"{name:>12}: ours {mine:5.0f} ms, usual {usual:5.0f} ms, ratio {mine / usual:.2f}"
+                f" (CPU {cpu[0]:.0f}, {cpu[1]:.0f}, {cpu[0] / cpu[1]:.2f}){verdict}{calls}"
+            )
     owner.close()
 
 

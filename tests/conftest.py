@@ -16,7 +16,7 @@ import pytest
 from moto import mock_aws
 
 from local.postgres import Postgres
-from nightshift import auth, aws, database, sqs
+from nightshift import auth, aws, aws_http, database
 from nightshift import settings as settings_module
 from nightshift.database import Database
 from nightshift.migrations import create_first_partitions, migrate
@@ -128,7 +128,7 @@ def cloud(monkeypatch: pytest.MonkeyPatch, config: Settings, sqs_endpoint: str) 
 
 
 def _forget_environment() -> None:
-    for cached in (settings_module.settings, database.database, aws.client, auth._secret, sqs._connections):
+    for cached in (settings_module.settings, database.database, aws.client, auth._secret, aws_http._connections):
         cached.cache_clear()
 
 

@@ -36,7 +36,7 @@ class Message(NamedTuple):
 
 
 def send(message: Message) -> None:
-    """Raises SendFailed; the sweep sends again whatever was not sent here."""
+    """Raises the errors of nightshift.aws_http; the sweep sends again whatever was not sent here."""
     from nightshift import sqs  # many invocations send nothing
 
     sqs.send_message(settings().queue_url, message.entry())
