@@ -97,20 +97,19 @@ def owner(connect: Callable[..., Database]) -> Database:
 
 
 @pytest.fixture(scope="session")
-def sqs_endpoint() -> Iterator[str]:
-    with moto_server.serve("sqs", region="us-east-1") as url:
+def moto_endpoint() -> Iterator[str]:
+    with moto_server.serve() as url:
         yield url
 
 
 @pytest.fixture
-def cloud(monkeypatch: pytest.MonkeyPatch, config: Settings, sqs_endpoint: str) -> Iterator[Settings]:
+def cloud(monkeypatch: pytest.MonkeyPatch, config: Settings, moto_endpoint: str) -> Iterator[Settings]:
     """A queue, a signing secret and a key (moto), and an environment in which the functions find them and Postgres."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
         monkeypatch.setenv(name, "testing")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "test")
-    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
-    monkeypatch.setenv("AWS_ENDPOINT_URL_SQS", sqs_endpoint)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", moto_endpoint)
     _forget_environment()
     with mock_aws():
         settings = dataclasses.replace(

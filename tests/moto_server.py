@@ -10,15 +10,17 @@ from moto.core.models import botocore_stubber
 
 
 @contextmanager
-def serve(service: str, *, region: str) -> Iterator[str]:
-    """Yields the endpoint. Its state is that of the mock_aws around each request."""
-    host = f"{service}.{region}.amazonaws.com"
+def serve() -> Iterator[str]:
+    """Yields the endpoint of every service. Its state is that of the mock_aws around each request."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
         disable_nagle_algorithm = True
 
         def do_POST(self) -> None:
+            # Credential=<key>/<day>/<region>/<service>/aws4_request
+            _, _, region, service, _ = self.headers["Authorization"].split(",")[0].split("/")
+            host = f"{'email' if service == 'ses' else service}.{region}.amazonaws.com"
             headers = HTTPHeaders.from_dict(dict(self.headers) | {"Host": host})
             body = self.rfile.read(int(self.headers["Content-Length"]))
             request = AWSPreparedRequest("POST", f"https://{host}{self.path}", headers, body, stream_output=False)

@@ -41,14 +41,21 @@ class AwsUnreachable(NightshiftError):
 
 
 def post(
-    service: str, body: Mapping[str, Any], *, endpoint: str, path: str = "/", target: str = "", attempts: int = 3
+    service: str,
+    body: Mapping[str, Any],
+    *,
+    endpoint: str,
+    path: str = "/",
+    target: str = "",
+    content_type: str = "application/x-amz-json-1.1",
+    attempts: int = 3,
 ) -> dict[str, Any]:
-    """The answer to a request in JSON. ``target`` is the operation, where the protocol names it in a header.
+    """The answer to a request in JSON. ``service`` is its name in signatures, ``target`` the operation in a header.
 
     ``attempts`` is 1 for calls that must not be repeated when their answer is lost. Raises AwsRefused, AwsUnreachable
     and ConfigurationError, where there are no credentials.
     """
-    headers = {"Content-Type": "application/x-amz-json-1.0" if target else "application/json"}
+    headers = {"Content-Type": content_type}
     if target:
         headers["X-Amz-Target"] = target
     content, url = json.dumps(body).encode(), endpoint.rstrip("/") + path

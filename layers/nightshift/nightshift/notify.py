@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from email.utils import formataddr
-from typing import Any
 
 from nightshift.aws_http import AwsRefused, endpoint_of, post, regional_host
 from nightshift.database import Database, Row
@@ -124,6 +123,7 @@ def _send(mail: Mail, *, sender: str, recipient: str) -> str:
         },
         endpoint=endpoint_of("SESV2", host=regional_host("email")),
         path="/v2/email/outbound-emails",
+        content_type="application/json",
         # SES knows no client token: it would send the mail twice.
         attempts=1,
     )

@@ -25,4 +25,10 @@ def send_message_batch(queue_url: str, entries: Sequence[Mapping[str, Any]]) -> 
 
 def _call(operation: str, body: Mapping[str, Any]) -> dict[str, Any]:
     endpoint = endpoint_of("SQS", host=urlsplit(body["QueueUrl"]).netloc)
-    return post("sqs", body, endpoint=endpoint, target=f"AmazonSQS.{operation}")
+    return post(
+        "sqs",
+        body,
+        endpoint=endpoint,
+        target=f"AmazonSQS.{operation}",
+        content_type="application/x-amz-json-1.0",
+    )
