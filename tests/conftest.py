@@ -107,7 +107,8 @@ def cloud(monkeypatch: pytest.MonkeyPatch, config: Settings, moto_endpoint: str)
     """A queue, a signing secret and a key (moto), and an environment in which the functions find them and Postgres."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
         monkeypatch.setenv(name, "testing")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.setenv(name, "us-east-1")
     monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "test")
     monkeypatch.setenv("AWS_ENDPOINT_URL", moto_endpoint)
     _forget_environment()

@@ -80,7 +80,8 @@ def endpoint_of(service_id: str, *, host: str) -> str:
     configured = os.environ.get(f"AWS_ENDPOINT_URL_{service_id}") or os.environ.get("AWS_ENDPOINT_URL")
     if configured:
         return configured
-    if os.environ.get("AWS_USE_DUALSTACK_ENDPOINT", "").lower() == "true":
+    # Secrets Manager has one name, which answers on both.
+    if os.environ.get("AWS_USE_DUALSTACK_ENDPOINT", "").lower() == "true" and service_id != "SECRETS_MANAGER":
         for ending, other in DUAL_STACK.items():
             if host.endswith(ending):
                 return f"https://{host.removesuffix(ending)}{other}"
