@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -10,13 +10,18 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.config import Config
+from moto.core.botocore_stubber import MockRawResponse
 
 from nightshift import auth, aws_http, integrations, notify, queue, sigv4, sqs
 from nightshift.aws_http import AwsRefused, AwsUnreachable, endpoint_of, post, regional_host
 from nightshift.errors import ConfigurationError
 from nightshift.mail import Mail
 from nightshift.queue import Message
+from nightshift.settings import Settings
+from tests.conftest import free_port
+from tests.world import received
 
 QUEUE = "https://sqs.eu-central-1.amazonaws.com/000000000000/runs"
 REFUSED = {"__type": "com.amazonaws.sqs#QueueDoesNotExist", "message": "The specified queue does not exist."}
@@ -160,25 +165,22 @@ def test_the_endpoint_is_the_one_a_client_finds(
     monkeypatch.setenv("AWS_REGION", region)
     monkeypatch.setenv("AWS_USE_DUALSTACK_ENDPOINT", str(dual_stack).lower())
     theirs = boto3.client(service, region_name=region, config=Config(use_dualstack_endpoint=dual_stack))
-    # What the client calls; its endpoint_url is only where it starts from.
     called: list[str] = []
-    theirs.meta.events.register("before-send", lambda request, **_: called.append(request.url) or _nothing())
-    with pytest.raises(_Sent):
-        {
-            "sqs": lambda: theirs.send_message(QueueUrl=QUEUE, MessageBody="x"),
-            "sesv2": lambda: theirs.send_email(Content={}),
-            "kms": lambda: theirs.decrypt(CiphertextBlob=b"x"),
-            "secretsmanager": lambda: theirs.get_secret_value(SecretId="x"),
-        }[service]()
-    assert called[0].startswith(endpoint_of(service_id, host=regional_host(prefix)) + "/")
 
+    def answer(request: AWSPreparedRequest, **_: Any) -> AWSResponse:
+        called.append(request.url)
+        return AWSResponse(request.url, 200, {}, MockRawResponse(b"{}"))
 
-class _Sent(Exception):
-    """The request is known; nothing has to be sent"""
-
-
-def _nothing() -> None:
-    raise _Sent
+    # The endpoint_url that a client tells is only what it starts from.
+    theirs.meta.events.register("before-send", answer)
+    {
+        "sqs": lambda: theirs.send_message(QueueUrl=QUEUE, MessageBody="x"),
+        "sesv2": lambda: theirs.send_email(Content={}),
+        "kms": lambda: theirs.decrypt(CiphertextBlob=b"x"),
+        "secretsmanager": lambda: theirs.get_secret_value(SecretId="x"),
+    }[service]()
+    [url] = called
+    assert url.startswith(endpoint_of(service_id, host=regional_host(prefix)) + "/")
 
 
 def test_the_services_own_variable_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -223,9 +225,9 @@ class TestTrouble:
             notify._send(MAIL, sender="a@example.com", recipient="b@example.com")
         assert len(wire.asked) == 1
 
-    def test_nobody_there(self, wire: Wire, unused_port: int) -> None:
+    def test_nobody_there(self) -> None:
         with pytest.raises(AwsUnreachable, match="EndpointConnectionError: Could not connect"):
-            post("sqs", {}, endpoint=f"http://127.0.0.1:{unused_port}")
+            post("sqs", {}, endpoint=f"http://127.0.0.1:{free_port()}")
 
     def test_a_batch_counts_what_was_refused(self, wire: Wire) -> None:
         partly = {"Successful": [], "Failed": [{"Id": "1", "Code": "InternalError", "SenderFault": False}]}
@@ -234,28 +236,14 @@ class TestTrouble:
         assert [len(body["Entries"]) for _, _, body in wire.asked] == [10, 10, 3]
 
 
-@pytest.fixture
-def unused_port() -> int:
-    from tests.conftest import free_port
-
-    return free_port()
-
-
-def test_on_a_queue_messages_keep_group_and_delay(cloud: Any, received_now: Callable[[], list[dict[str, Any]]]) -> None:
+def test_on_a_queue_messages_keep_group_and_delay(cloud: Settings) -> None:
     queue.send(Message("run", 3, "team"))
     queue.send(Message("late", 0, "team", delay_s=60))
     assert queue.send_all([Message("batch", number, "other") for number in range(11)]) == 0
-    assert sorted((each["run_id"], each["group"]) for each in received_now()) == [
+    assert sorted((each["run_id"], each["group"]) for each in received(cloud)) == [
         *[("batch", "other")] * 11,
         ("run", "team"),
     ]
-
-
-@pytest.fixture
-def received_now(cloud: Any) -> Callable[[], list[dict[str, Any]]]:
-    from tests.world import received
-
-    return lambda: received(cloud)
 
 
 class TestWhoSigns:
