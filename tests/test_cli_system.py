@@ -83,10 +83,10 @@ def amazon() -> Iterator[Aws]:
 
 
 @pytest.fixture
-def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, amazon: Aws) -> None:
+def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, amazon: Aws, moto_endpoint: str) -> None:
     """Credentials and endpoints of this test's own, whatever the developer has."""
     monkeypatch.chdir(tmp_path)
-    for name in ("AWS_PROFILE", "AWS_REGION", "AWS_SESSION_TOKEN", "NIGHTSHIFT_STACK", "AWS_ENDPOINT_URL"):
+    for name in ("AWS_PROFILE", "AWS_REGION", "AWS_SESSION_TOKEN", "NIGHTSHIFT_STACK"):
         monkeypatch.delenv(name, raising=False)
     for name, value in {
         "AWS_ACCESS_KEY_ID": "testing",
@@ -96,6 +96,7 @@ def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, amazon: Aws) -> None:
         "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "credentials"),
         "AWS_EC2_METADATA_DISABLED": "true",
         # Of these two alone: the function, in the same process, has moto for its queues.
+        "AWS_ENDPOINT_URL": moto_endpoint,
         "AWS_ENDPOINT_URL_LAMBDA": amazon.url,
         "AWS_ENDPOINT_URL_CLOUDFORMATION": amazon.url,
     }.items():

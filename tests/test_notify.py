@@ -1,12 +1,8 @@
 """The notify function, fed with its sample event: who gets which mail, and what becomes of those that SES refuses."""
 
 import json
-import os
-import subprocess
-import sys
 import threading
 import uuid
-from pathlib import Path
 from types import SimpleNamespace
 
 import boto3
@@ -406,15 +402,6 @@ class TestSesInTrouble:
         [logged] = [vars(record) for record in caplog.records if record.name == "nightshift"]
         assert (logged["action"], logged["message"]) == ("mail_failed", "Mail failed: MessageRejected")
         assert OWNER not in str(logged)
-
-
-def test_a_cold_start_pays_for_nothing_it_does_not_need():
-    heavy = ["boto3", "botocore.session", "pydantic", "croniter", "jwt"]
-    code = f"import app, sys; print([name for name in {heavy} if name in sys.modules])"
-    paths = [Path(folder).absolute() for folder in ("functions/notify", "layers/nightshift")]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, paths))}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
-    assert done.stdout == "[]\n"
 
 
 class TestAgainstMoto:

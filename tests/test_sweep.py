@@ -2,11 +2,10 @@
 
 import dataclasses
 import json
-from types import SimpleNamespace
 
 import pytest
 
-from nightshift import queue
+from nightshift import sqs
 from nightshift.database import query_text
 from nightshift.sweep import PRUNE_BATCH, RESERVE_S
 from tests.world import make_team, sweep
@@ -31,11 +30,11 @@ def sent(monkeypatch):
     """Batches that SQS got: too many here for a simulated one."""
     batches = []
 
-    def send_message_batch(QueueUrl, Entries):
-        batches.append((QueueUrl, [json.loads(entry["MessageBody"]) for entry in Entries]))
-        return {}
+    def send_message_batch(queue_url, entries):
+        batches.append((queue_url, [json.loads(entry["MessageBody"]) for entry in entries]))
+        return []
 
-    monkeypatch.setattr(queue, "client", lambda _: SimpleNamespace(send_message_batch=send_message_batch))
+    monkeypatch.setattr(sqs, "send_message_batch", send_message_batch)
     return batches
 
 

@@ -122,7 +122,7 @@ def list_runs(team_id: str) -> dict[str, Any]:
 
 @app.post("/v1/teams/<team_id>/jobs/trigger")
 def trigger(team_id: str) -> Response[str]:
-    from schemas import TriggerBody
+    from bodies import TriggerBody
 
     who, team_id = _caller(), uuid_of("team_id", team_id)
     who.require(team_id, "jobs:write")
@@ -168,7 +168,7 @@ def cancel(run_id: str) -> dict[str, Any]:
 
 @app.post("/v1/jobs/<run_id>/rerun")
 def rerun(run_id: str) -> Response[str]:
-    from schemas import RerunBody
+    from bodies import RerunBody
 
     who = _caller()
     old = _run(who, run_id, "jobs:write")

@@ -1,4 +1,4 @@
-"""The OpenAPI document: this table and the models in schemas.py, nothing written by hand beside them."""
+"""The OpenAPI document: this table and the models in bodies.py and schemas.py, nothing written by hand beside them."""
 
 import re
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+import bodies
 import schemas
 from nightshift import __version__
 
@@ -75,7 +76,7 @@ OPERATIONS = (
         summary="Start a run",
         answers=(schemas.RunEnvelope,),
         status=201,
-        body=schemas.TriggerBody,
+        body=bodies.TriggerBody,
         errors=(400, 401, 403, 404, 409, 422),
         idempotent=True,
     ),
@@ -93,7 +94,7 @@ OPERATIONS = (
         summary="Run an ended run again",
         answers=(schemas.RunEnvelope,),
         status=201,
-        body=schemas.RerunBody,
+        body=bodies.RerunBody,
         errors=(400, 401, 403, 404, 409, 422),
         idempotent=True,
     ),

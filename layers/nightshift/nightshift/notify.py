@@ -3,9 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from email.utils import formataddr
-from typing import Any
 
-from nightshift.aws import client
+from nightshift.aws_http import AwsRefused, endpoint_of, post, regional_host
 from nightshift.database import Database, Row
 from nightshift.errors import sentence
 from nightshift.log import logger
@@ -29,7 +28,6 @@ REFUSED_FOR_GOOD = {
     "MailFromDomainNotVerifiedException",
     "MessageRejected",
     "NotFoundException",
-    "ParamValidationError",  # botocore's own, before anything is sent
 }
 
 
@@ -109,20 +107,28 @@ def _owner_wants(row: Row, settings: Settings) -> bool:
 
 
 def _send(mail: Mail, *, sender: str, recipient: str) -> str:
-    """Returns SES's message id. Raises botocore's errors."""
-    answer: dict[str, str] = client("sesv2", attempts=1).send_email(
-        FromEmailAddress=formataddr(("Nightshift", sender)),
-        Destination={"ToAddresses": [recipient]},
-        Content={
-            "Simple": {
-                "Subject": _utf8(mail.subject),
-                "Body": {"Text": _utf8(mail.text), "Html": _utf8(mail.html)},
-                # RFC 3834: nobody's holiday reply comes back to the sender.
-                "Headers": [{"Name": "Auto-Submitted", "Value": "auto-generated"}],
-            }
+    """Returns SES's message id. Raises the errors of nightshift.aws_http."""
+    simple = {
+        "Subject": _utf8(mail.subject),
+        "Body": {"Text": _utf8(mail.text), "Html": _utf8(mail.html)},
+        # RFC 3834: nobody's holiday reply comes back to the sender.
+        "Headers": [{"Name": "Auto-Submitted", "Value": "auto-generated"}],
+    }
+    answer = post(
+        "ses",
+        {
+            "FromEmailAddress": formataddr(("Nightshift", sender)),
+            "Destination": {"ToAddresses": [recipient]},
+            "Content": {"Simple": simple},
         },
+        endpoint=endpoint_of("SESV2", host=regional_host("email")),
+        path="/v2/email/outbound-emails",
+        content_type="application/json",
+        # SES knows no client token: it would send the mail twice.
+        attempts=1,
     )
-    return answer["MessageId"]
+    message_id: str = answer["MessageId"]
+    return message_id
 
 
 def _utf8(text: str) -> dict[str, str]:
@@ -130,13 +136,10 @@ def _utf8(text: str) -> dict[str, str]:
 
 
 def _what_ses_says(exc: Exception) -> tuple[str, str]:
-    """The error's code and a sentence. botocore's own text names the operation, which helps nobody."""
-    # Lost connections have a response, too: None.
-    response: dict[str, Any] = getattr(exc, "response", None) or {}
-    said = response.get("Error", {})
-    if "Code" not in said:
-        return type(exc).__name__, sentence(exc)
-    return said["Code"], f"{said['Code']}: {said.get('Message') or 'SES does not say why'}"
+    """The error's code and a sentence."""
+    if isinstance(exc, AwsRefused):
+        return exc.code, f"{exc.code}: {exc.said}"
+    return type(exc).__name__, sentence(exc)
 
 
 def _log(outcome: Outcome) -> None:

@@ -6,7 +6,6 @@ import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from nightshift.aws import client
 from nightshift.errors import sentence
 from nightshift.log import logger
 from nightshift.settings import settings
@@ -57,8 +56,10 @@ def read(body: str, key: str) -> dict[str, Any] | None:
 
 
 def send(message: Message) -> None:
-    """Raises botocore's errors; the sweep sends again whatever was not sent here."""
-    client("sqs").send_message(QueueUrl=settings().queue_url, **message.entry())
+    """Raises the errors of nightshift.aws_http; the sweep sends again whatever was not sent here."""
+    from nightshift import sqs  # many invocations send nothing
+
+    sqs.send_message(settings().queue_url, message.entry())
 
 
 def send_all(messages: Iterable[Message]) -> int:
@@ -68,12 +69,15 @@ def send_all(messages: Iterable[Message]) -> int:
 
 def send_batches(queue_url: str, entries: Sequence[Mapping[str, Any]]) -> int:
     """Send in batches of ten; returns how many SQS refused. Raises nothing: one batch's trouble is not the others'."""
+    if not entries:
+        return 0
+    from nightshift import sqs  # as above
+
     refused = 0
     for start in range(0, len(entries), 10):
         batch = [{"Id": str(i), **entry} for i, entry in enumerate(entries[start : start + 10])]
         try:
-            answer = client("sqs").send_message_batch(QueueUrl=queue_url, Entries=batch)
-            refused += len(answer.get("Failed", []))
+            refused += len(sqs.send_message_batch(queue_url, batch))
         except Exception as exc:
             logger.warning(f"Could not send {len(batch)} messages: {sentence(exc)}", action="send_failed")
             refused += len(batch)
