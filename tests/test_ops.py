@@ -65,24 +65,32 @@ def end(owner: Database, run_id: str, status: str, **fields: str) -> None:
 
 class TestCommands:
     REFUSED = [
-        ({}, "Unknown command None. There is: runs, view, "),
-        ({"command": ["runs"]}, "Unknown command ['runs']"),
-        ({"command": "drop"}, "Unknown command 'drop'"),
+        ({}, "Unknown command null. There is: runs, view, "),
+        ({"command": ["runs"]}, 'Unknown command ["runs"]'),
+        ({"command": "drop"}, 'Unknown command "drop"'),
         (
             {"command": "runs", "db": 1},
-            "Unknown argument 'db' of runs. There is: job_type, status, limit, ",
+            'Unknown argument "db" of runs. There is: job_type, status, limit, ',
         ),
-        ({"command": "health", "x": 1}, "Unknown argument 'x' of health. There is: none"),
+        ({"command": "health", "x": 1}, 'Unknown argument "x" of health. There is: none'),
         ({"command": "view"}, "run_id is required"),
-        ({"command": "view", "run_id": "7"}, "run_id: input should be a valid UUID"),
+        ({"command": "view", "run_id": "7"}, 'run_id must be a UUID, got "7"'),
         ({"command": "view", "run_id": str(uuid.UUID(int=7))}, f"There is no run {uuid.UUID(int=7)}"),
-        ({"command": "runs", "limit": 0}, "limit: input should be greater than or equal to 1, got 0"),
-        ({"command": "runs", "status": "dead"}, "status: input should be 'pending', "),
+        ({"command": "runs", "limit": 0}, "limit must be 1 or more, got 0"),
+        ({"command": "runs", "limit": 201}, "limit must be 200 or less, got 201"),
+        ({"command": "runs", "limit": "x"}, 'limit must be a whole number, got "x"'),
+        ({"command": "runs", "every_team": "perhaps"}, 'every_team must be true or false, got "perhaps"'),
+        (
+            {"command": "runs", "status": "dead"},
+            'status must be one of pending, running, completed, failed, cancelled, got "dead"',
+        ),
+        ({"command": "trigger", "job_type": 1}, "job_type must be text, got 1"),
+        ({"command": "trigger", "job_type": "db_pruning", "params": 1}, "params must be a JSON object, got 1"),
         ({"command": "runs", "job_type": "x"}, "job_type must be one of revenuecat_sync, "),
         ({"command": "trigger", "job_type": "revenuecat_sync"}, "job_type must be one of db_pruning, "),
-        ({"command": "trigger", "job_type": "db_pruning", "params": {"a": 1}}, "params.a: "),
+        ({"command": "trigger", "job_type": "db_pruning", "params": {"a": 1}}, "params.a is not a known field, got 1"),
         ({"command": "redrive", "queue": "x"}, "queue must be one of runs, mails, schedules, got 'x'"),
-        ({"command": "send_test_mail", "to": "nobody"}, "to must be a mail address, got 'nobody'"),
+        ({"command": "send_test_mail", "to": "nobody"}, 'to must be a mail address, got "nobody"'),
         ({"command": "mail", "mail_id": str(uuid.UUID(int=7))}, f"There is no mail {uuid.UUID(int=7)}"),
     ]
 
@@ -167,6 +175,7 @@ class TestRuns:
         assert ids(every_team=True) == [second, sync, first]
         assert ids(every_team=True, status="pending", job_type="revenuecat_sync") == [sync]
         assert ids(every_team=True, limit=1) == [second]
+        assert ids(job_type="revenuecat_sync") == [sync]
 
     def test_any_run_is_cancelled(self, ask, owner, db, desk):
         sync, pruning = str(trigger(make_team(owner), db=db, settings=desk)["id"]), system_run(ask)
