@@ -632,3 +632,14 @@ class TestTimeline:
         assert told() == ("ended", "It is cancelled")
         entry = api("GET", f"/v1/jobs/{run}/timeline")[1]["timeline"][0]
         assert (entry["slice"], entry["outcome"], entry["request_id"]) == (0, "lost", "w")
+
+    def test_it_is_bounded_and_counts_what_it_leaves_out(self, api, team, owner):
+        run = trigger(api, team)[1]["job_run"]["id"]
+        assert api("GET", f"/v1/jobs/{run}/timeline")[1]["slices_left_out"] == 0
+        owner.run_script(
+            "INSERT INTO job_slices (run_id, slice, request_id)"
+            f" SELECT '{run}', slice, 'w' FROM generate_series(0, 1002) AS slice"
+        )
+        answer = api("GET", f"/v1/jobs/{run}/timeline")[1]
+        assert answer["slices_left_out"] == 3
+        assert [entry["slice"] for entry in answer["timeline"]] == list(range(3, 1003))

@@ -14,6 +14,7 @@ from nightshift.timeline import timeline
 from nightshift.validation import refusal, shown
 
 OWNER = "system"
+SLICES_SHOWN = 200
 
 
 def list_runs(
@@ -38,11 +39,16 @@ def list_runs(
 
 
 def view(*, run_id: UUID, db: Database, settings: Settings) -> dict[str, Any]:
-    """``{"job_run", "timeline", "mails"}`` of any run: the timeline says why it is not moving."""
+    """``{"job_run", "timeline", "slices", "mails"}`` of any run: the timeline says why it is not moving.
+
+    It holds the newest slices; ``slices`` is the number of all.
+    """
     run = _run(run_id, db=db)
+    told = timeline(run, db=db, lost_slices_limit=settings.lost_slices_limit, at_most=SLICES_SHOWN)
     return {
         "job_run": runs.as_json(run),
-        "timeline": timeline(run, db=db, lost_slices_limit=settings.lost_slices_limit),
+        "timeline": told,
+        "slices": told["slices_left_out"] + len(told["timeline"]),
         "mails": [mail_as_json(mail) for mail in db.query("list_mails", run_id=run["id"])],
     }
 
