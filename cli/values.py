@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from cli.config import is_header_value
+from nightshift.validation import is_mail_address
 
 
 class RunId(click.ParamType):
@@ -35,6 +36,28 @@ class Param(click.ParamType):
         except (ValueError, RecursionError):
             return name, text
         return name, parsed
+
+
+class Name(click.ParamType):
+    """Anything but nothing: an empty one is a shell variable that is not set, and must not mean another stack."""
+
+    name = "name"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if not value.strip():
+            self.fail("it is empty. Is a shell variable not set?", param, ctx)
+        return value
+
+
+class MailAddress(click.ParamType):
+    """What could be one."""
+
+    name = "address"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if not is_mail_address(value):
+            self.fail(f"{value!r} is not a mail address.", param, ctx)
+        return value
 
 
 class HeaderValue(click.ParamType):

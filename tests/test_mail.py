@@ -208,6 +208,21 @@ class TestWording:
         assert wording.duration(seconds) == said
 
     @pytest.mark.parametrize(
+        ("seconds", "said"),
+        [
+            (-1, "0 s"),
+            (0.9, "0 s"),
+            (59.9, "59 s"),
+            (60, "1 min"),
+            (3599, "59 min"),
+            (86_399, "23 h"),
+            (172_800, "2 d"),
+        ],
+    )
+    def test_short_durations(self, seconds, said):
+        assert wording.short_duration(seconds) == said
+
+    @pytest.mark.parametrize(
         ("size", "said"),
         [(0, "0 bytes"), (1023, "1,023 bytes"), (1536, "1.5 kB"), (5 * 2**30, "5 GB"), (3 * 2**50, "3,072 TB")],
     )

@@ -16,6 +16,7 @@ from nightshift.errors import DatabaseBusy, DatabaseGone, NotFound, Refused, Una
 from nightshift.log import logger
 from nightshift.settings import settings
 from nightshift.timeline import timeline
+from nightshift.validation import shown
 from parsing import (
     body_of,
     cursor_of,
@@ -24,7 +25,6 @@ from parsing import (
     moment_of,
     one_of,
     optional_uuid,
-    shown,
     uuid_of,
     validated,
 )

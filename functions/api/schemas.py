@@ -64,6 +64,7 @@ class Timeline(Answer):
     cancel_requested_at: Timestamp | None
     cancel_requested_by: str | None
     rerun_of: UUID | None
+    slices_left_out: int = Field(ge=0, description="Older slices than those in timeline, which holds the newest 1,000")
     timeline: list[Slice]
 
 

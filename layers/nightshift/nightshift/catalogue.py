@@ -1,4 +1,4 @@
-"""The job types. API, scheduler, CLI, dashboard and the template's rules all follow from this table."""
+"""The job types: what the API, the schedules and the command line know of them, they know from this table."""
 
 from dataclasses import dataclass
 from importlib import import_module

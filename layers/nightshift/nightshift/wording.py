@@ -34,7 +34,7 @@ def size(count: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """The two largest units: ``3 min 12 s``, ``1 d 4 h``."""
+    """The two largest units, for a letter: ``3 min 12 s``, ``1 d 4 h``."""
     if seconds < 1:
         return "less than a second"
     left, parts = int(seconds), []
@@ -43,6 +43,14 @@ def duration(seconds: float) -> str:
             parts.append(f"{left // length} {unit}" if left >= length else "")
             left %= length
     return " ".join(part for part in parts[:2] if part)
+
+
+def short_duration(seconds: float) -> str:
+    """The largest unit alone, for tables and reports of a line: ``12 min``, ``1 d``, ``0 s`` for what is negative."""
+    for unit, length in UNITS:
+        if seconds >= length:
+            return f"{int(seconds // length)} {unit}"
+    return "0 s"
 
 
 def moment(at: datetime) -> str:

@@ -147,7 +147,7 @@ def _entries(batch: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def _described(queue: str, messages: list[dict[str, Any]], *, db: Database) -> list[dict[str, Any]]:
     known = {RUNS: ("run", "run_id", "statuses_of_runs"), MAILS: ("mail", "outbox_id", "statuses_of_mails")}
     if queue not in known:
-        return [_letter(message) for message in messages]
+        return [_letter(message, about="event") for message in messages]
     about, key, query = known[queue]
     ids = [_id_in(message, key) for message in messages]
     wanted = [id_ for id_ in ids if id_]
@@ -159,7 +159,7 @@ def _described(queue: str, messages: list[dict[str, Any]], *, db: Database) -> l
 
 
 def _letter(
-    message: dict[str, Any], *, about: str = "event", id_: str | None = None, status: str | None = None
+    message: dict[str, Any], *, about: str = "unknown", id_: str | None = None, status: str | None = None
 ) -> dict[str, Any]:
     """One line of the list; the body is shown where nothing is known of it, EventBridge's reason where it gave one."""
     return {

@@ -13,6 +13,7 @@ from nightshift.ops.checks import Check, green, red, report
 from nightshift.ops.mailing import examine_mail
 from nightshift.ops.runs import mail_as_json
 from nightshift.settings import Settings
+from nightshift.validation import is_mail_address, shown
 
 OLDEST_POSTGRES = 16
 PROVIDER_TIMEOUT_S = 5
@@ -37,8 +38,8 @@ def examine(*, db: Database, settings: Settings) -> dict[str, Any]:
 
 def send_test_mail(*, to: str, db: Database, settings: Settings) -> dict[str, Any]:
     """``{"mail"}``: on its way through outbox, queue and notify function, as every mail goes. Then ask for ``mail``."""
-    if "@" not in to.strip("@") or any(letter.isspace() for letter in to):
-        raise Refused(f"to must be a mail address, got {to!r}")
+    if not is_mail_address(to):
+        raise Refused(f"to must be a mail address, got {shown(to)}")
     content = {
         "subject": "Nightshift: a test mail",
         "lines": ["This mail came through Nightshift's outbox, its queue and SES.", "Nothing has to be done."],
