@@ -9,7 +9,7 @@ import click
 from cli.config import is_header_value
 
 
-class RunId(click.ParamType):
+class RunId(click.ParamType[str]):
     """An id that can stand in a URL's path; whether there is such a run is for the API to say."""
 
     name = "run_id"
@@ -20,7 +20,7 @@ class RunId(click.ParamType):
         return value.strip()
 
 
-class Param(click.ParamType):
+class Param(click.ParamType[tuple[str, Any]]):
     """``name=value`` as a pair; the value is what its JSON means, or the text itself where it is no JSON."""
 
     name = "name=value"
@@ -37,7 +37,7 @@ class Param(click.ParamType):
         return name, parsed
 
 
-class HeaderValue(click.ParamType):
+class HeaderValue(click.ParamType[str]):
     """A word that can stand in an HTTP header."""
 
     name = "key"

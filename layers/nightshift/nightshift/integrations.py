@@ -23,7 +23,8 @@ def decrypt_secret(ciphertext: bytes, *, project_id: str) -> str:
         answer = kms.decrypt(CiphertextBlob=ciphertext, EncryptionContext=_context(project_id))
     except kms.exceptions.InvalidCiphertextException as exc:
         raise JobError("The stored RevenueCat key cannot be decrypted for this project. Store it again.") from exc
-    return answer["Plaintext"].decode()
+    secret: str = answer["Plaintext"].decode()
+    return secret
 
 
 def _context(project_id: str) -> dict[str, str]:
