@@ -68,7 +68,7 @@ $(VENV)/ready: local/requirements/dev.txt pyproject.toml
 $(VENV)/engine/ready: TOOL := the local AWS engine (half a minute
 $(VENV)/sam/ready: TOOL := sam and cfn-lint (about a minute
 $(VENV)/checkov/ready: TOOL := checkov (about a minute
-$(VENV)/%/ready: local/requirements/%.txt $(VENV)/ready
+$(VENV)/%/ready: local/requirements/%.txt | $(VENV)/ready
 	@echo "Setting up $(TOOL), only when its requirements change) …"
 	@$(PYTHON) -m venv $(VENV)/$*
 	@$(VENV)/$*/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $<
