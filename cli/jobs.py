@@ -36,7 +36,7 @@ def jobs() -> None:
 @common_options
 @click.pass_obj
 def list_runs(
-    session: Session, project: str | None, cursor: str | None, all_pages: bool, **filters: str | int | None
+    session: Session, /, project: str | None, cursor: str | None, all_pages: bool, **filters: str | int | None
 ) -> None:
     """List the team's runs, newest first.
 

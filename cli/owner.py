@@ -30,7 +30,7 @@ SLOT_HEADERS = ("LAST SLOTS", "OUTCOME", "STATUS", "RUN")
 @click.option("--limit", type=click.IntRange(1, 200), default=20, show_default=True, help="At most so many.")
 @owner_options
 @click.pass_obj
-def runs(session: Session, **filters: Any) -> None:
+def runs(session: Session, /, **filters: Any) -> None:
     """List the system's runs, newest first.
 
     \b

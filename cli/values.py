@@ -10,7 +10,7 @@ from cli.config import is_header_value
 from nightshift.validation import is_mail_address
 
 
-class RunId(click.ParamType):
+class RunId(click.ParamType[str]):
     """An id that can stand in a URL's path; whether there is such a run is for the API to say."""
 
     name = "run_id"
@@ -21,7 +21,7 @@ class RunId(click.ParamType):
         return value.strip()
 
 
-class Param(click.ParamType):
+class Param(click.ParamType[tuple[str, Any]]):
     """``name=value`` as a pair; the value is what its JSON means, or the text itself where it is no JSON."""
 
     name = "name=value"
@@ -38,7 +38,7 @@ class Param(click.ParamType):
         return name, parsed
 
 
-class Name(click.ParamType):
+class Name(click.ParamType[str]):
     """Anything but nothing: an empty one is a shell variable that is not set, and must not mean another stack."""
 
     name = "name"
@@ -49,7 +49,7 @@ class Name(click.ParamType):
         return value
 
 
-class MailAddress(click.ParamType):
+class MailAddress(click.ParamType[str]):
     """What could be one."""
 
     name = "address"
@@ -60,7 +60,7 @@ class MailAddress(click.ParamType):
         return value
 
 
-class HeaderValue(click.ParamType):
+class HeaderValue(click.ParamType[str]):
     """A word that can stand in an HTTP header."""
 
     name = "key"

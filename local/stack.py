@@ -239,6 +239,7 @@ class Stack:
     def _deploy(self, revenuecat_url: str) -> dict[str, str]:
         requirements = CHECKOUT / "layers/dependencies/requirements.txt"
         packages = installed_dependencies(requirements, checkout=CHECKOUT, build=BUILD, say=self.say)
+        assert self.engine.process is not None
         self._watched["The AWS engine"] = (self.engine.process, self.engine.log)
         self.say("Deploying template.yaml …")
         return deploy(

@@ -1,7 +1,9 @@
 """template.yaml against the catalogue, the settings and the code it ships."""
 
 import json
+import re
 from dataclasses import fields
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -144,6 +146,22 @@ def test_no_resource_has_a_name_of_its_own():
             continue  # the function it is for
         named = {"FunctionName", "QueueName", "RoleName", "LayerName", "TableName", "Name"}
         assert not named & set(resource.get("Properties", {})), name
+
+
+def test_queues_are_encrypted():
+    for name, resource in TEMPLATE["Resources"].items():
+        if resource["Type"] == "AWS::SQS::Queue":
+            assert resource["Properties"]["SqsManagedSseEnabled"] is True, name
+
+
+def test_whatever_a_check_passes_over_has_its_reason():
+    for name, resource in TEMPLATE["Resources"].items():
+        for skip in resource.get("Metadata", {}).get("checkov", {}).get("skip", []):
+            assert len(skip["comment"].split()) > 3, f"{name}: {skip['id']}"
+    for path, skipped in (".checkov.yaml", r" *- CKV"), ("template.yaml", " *ignore_checks:"):
+        lines = Path(path).read_text().splitlines()
+        for above, line in pairwise(lines):
+            assert not re.match(skipped, line) or above.lstrip().startswith("# "), f"{path}: {line}"
 
 
 def test_policies_name_one_action_and_one_resource():

@@ -208,7 +208,8 @@ def refused(exc: Refused) -> Response[str]:
 def unavailable(exc: Exception) -> Response[str]:
     logger.warning(f"No database: {exc}", action="database_unavailable")
     busy = "The database is busy. Try again in a moment." if isinstance(exc, DatabaseBusy) else None
-    return refused(Unavailable(busy))
+    answer: Response[str] = refused(Unavailable(busy))
+    return answer
 
 
 @app.exception_handler(Exception)

@@ -113,8 +113,9 @@ REASONS = {
 
 def document() -> dict[str, Any]:
     """OpenAPI 3.1."""
-    models = {model for operation in OPERATIONS for model in (*operation.answers, operation.body) if model}
-    ordered = sorted({*models, schemas.Error}, key=lambda model: model.__name__)
+    models = {model for operation in OPERATIONS for model in operation.answers}
+    bodies = {operation.body for operation in OPERATIONS if operation.body}
+    ordered = sorted(models | bodies | {schemas.Error}, key=lambda model: model.__name__)
     _, definitions = models_json_schema(
         [(model, "validation") for model in ordered], ref_template="#/components/schemas/{model}"
     )

@@ -5,13 +5,15 @@ import re
 import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from nightshift.errors import Refused
 from nightshift.validation import refusal, shown
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
+
+Model = TypeVar("Model", bound="BaseModel")
 
 DEFAULT_LIMIT, MAX_LIMIT = 50, 200
 MAX_IDEMPOTENCY_KEY = 255
@@ -91,7 +93,7 @@ def body_of(text: str | None) -> dict[str, Any]:
     return body
 
 
-def validated(model: "type[BaseModel]", value: object, *, prefix: str = "") -> "BaseModel":
+def validated(model: "type[Model]", value: object, *, prefix: str = "") -> "Model":
     """Raises Refused with the first field that is wrong."""
     from pydantic import ValidationError
 

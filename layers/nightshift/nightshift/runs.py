@@ -152,7 +152,9 @@ def as_json(row: Row) -> dict[str, Any]:
 
 def timestamp(moment: datetime | None) -> str | None:
     """ISO 8601 in UTC with milliseconds and Z."""
-    return moment and moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    if moment is None:
+        return None
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _insert(values: dict[str, Any], *, db: Database) -> Row | None:

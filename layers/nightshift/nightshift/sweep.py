@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
+from typing import Any
 
 from nightshift import outbox, queue, schedules
 from nightshift.database import Database, Row
@@ -43,7 +44,7 @@ def sweep(*, now: datetime, db: Database, settings: Settings, remaining_s: Calla
         if found[flag]:
             work.in_batches(PRUNE_BATCH, partial(work.prune, query))
     if work.counts.total():
-        logger.info("Swept", action="swept", **work.counts)
+        logger.info("Swept", action="swept", **dict[str, Any](work.counts))
     return {name: work.counts[name] for name in COUNTS}
 
 

@@ -37,7 +37,7 @@ def duration(seconds: float) -> str:
     """The two largest units, for a letter: ``3 min 12 s``, ``1 d 4 h``."""
     if seconds < 1:
         return "less than a second"
-    left, parts = int(seconds), []
+    left, parts = int(seconds), list[str]()
     for unit, length in UNITS:
         if left >= length or parts:
             parts.append(f"{left // length} {unit}" if left >= length else "")

@@ -1,6 +1,7 @@
 """Proves a fresh installation, line by line. What takes time is started here and waited for by who asked."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -24,13 +25,13 @@ def examine(*, db: Database, settings: Settings) -> dict[str, Any]:
     checks = [_checked("database", lambda: _database(db), do=NO_DATABASE)]
     if checks[0]["ok"]:
         checks += [
-            _checked(name, lambda look_at=look_at: look_at(db, settings), do="Deploy this release again.")
+            _checked(name, partial(look_at, db, settings), do="Deploy this release again.")
             for name, look_at in (("migrations", _migrations), ("rights", _rights), ("partitions", _partitions))
         ]
     checks.append(_checked("way to RevenueCat", lambda: _provider(settings.revenuecat_url), do=NO_WAY_OUT))
     for name, url in (("run queue", settings.queue_url), ("mail queue", settings.notify_queue_url)):
         if url:
-            checks.append(_checked(name, lambda name=name, url=url: _queue(name, url), do=NO_WAY_OUT))
+            checks.append(_checked(name, partial(_queue, name, url), do=NO_WAY_OUT))
     if settings.integrations_key_id:
         checks.append(_checked("providers' secrets", lambda: _key(settings.integrations_key_id), do=NO_KEY))
     return report(checks + examine_mail(settings.mail_from))
