@@ -1,4 +1,4 @@
--- Ended runs that have been kept long enough, with their slices and mails.
+-- Ended runs that have been kept long enough, with their slices and what the outbox holds of them.
 WITH old AS (
     SELECT id FROM job_runs
     WHERE completed_at <= statement_timestamp() - make_interval(secs => CAST(:retention_s AS float8))
@@ -6,7 +6,7 @@ WITH old AS (
     FOR UPDATE SKIP LOCKED
 ), slices AS (
     DELETE FROM job_slices USING old WHERE run_id = old.id
-), mails AS (
+), told AS (
     DELETE FROM job_outbox USING old WHERE run_id = old.id
 )
 DELETE FROM job_runs AS run USING old WHERE run.id = old.id

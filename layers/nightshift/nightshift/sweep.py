@@ -1,4 +1,4 @@
-"""The healer, once a minute: lost workers, lost messages, unsent mails, slots that never fired, and what is too old."""
+"""The healer, once a minute: lost workers, lost messages, what is unsent, slots that never fired, what is too old."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 
-from nightshift import outbox, queue, schedules
+from nightshift import metrics, outbox, queue, schedules
 from nightshift.database import Database, Row
 from nightshift.log import logger
 from nightshift.queue import Message
 from nightshift.settings import Settings
 
-# When the message of a mail is sent again, if the notify function has not claimed the mail by then (seconds).
+# When an outbox row's message is sent again, if the notify function has not claimed the row by then (seconds).
 MAIL_AGAIN_S = 120
 
 # Rows of a kind that one statement deletes: its locks are held for as long as it takes.
@@ -79,6 +79,9 @@ class _Work:
                 job_type=row["job_type"],
                 status=row["status"],
             )
+            metrics.count("SlicesLost")
+            if row["status"] != "running":
+                metrics.count_ending(row["status"], job_type=row["job_type"])
         recovered = [row for row in expired if row["status"] == "running"]
         ended = [str(row["id"]) for row in expired if row["status"] != "running"]
         self.counts.update(recovered=len(recovered), ended=len(ended))
