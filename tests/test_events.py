@@ -19,20 +19,23 @@ BUS = "night-life"
 
 
 @pytest.fixture
-def bus(configure, cloud):  # noqa: F811
-    """``bus()``: the events that a rule of everybody's has taken off the bus."""
+def bus(configure, cloud, monkeypatch):  # noqa: F811
+    """``bus()``: the entries that a bus has taken since the last call."""
     configure(EVENT_BUS_NAME=BUS)
-    client, sqs = boto3.client("events"), boto3.client("sqs")
-    client.create_event_bus(Name=BUS)
-    client.put_rule(Name="ends", EventBusName=BUS, EventPattern=json.dumps({"source": ["nightshift"]}))
-    url = sqs.create_queue(QueueName="listener")["QueueUrl"]
-    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-    client.put_targets(Rule="ends", EventBusName=BUS, Targets=[{"Id": "listener", "Arn": arn}])
+    boto3.client("events").create_event_bus(Name=BUS)
+    taken = []
+
+    def put_events(Entries):
+        answer = boto3.client("events").put_events(Entries=Entries)
+        taken.extend(entry for entry, said in zip(Entries, answer["Entries"], strict=True) if "EventId" in said)
+        return answer
 
     def heard():
-        messages = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", [])
-        return [json.loads(message["Body"]) for message in messages]
+        entries, taken[:] = taken[:], []
+        assert {entry["EventBusName"] for entry in entries} <= {BUS}
+        return [entry | {"Detail": json.loads(entry["Detail"])} for entry in entries]
 
+    monkeypatch.setattr(events, "client", lambda service, attempts: SimpleNamespace(put_events=put_events))
     return heard
 
 
@@ -76,11 +79,11 @@ class TestWhoLeavesAnEvent:
             notified(event_id)
             [heard] = bus()
             run = run_row(owner, run_id)
-            assert (heard["source"], heard["detail-type"]) == ("nightshift", f"run {status}")
-            assert heard["detail"]["id"] == str(run_id)
+            assert (heard["Source"], heard["DetailType"]) == ("nightshift", f"run {status}")
+            assert heard["Detail"]["id"] == str(run_id)
             for name in ("job_type", "team_id", "project_id", "status", "triggered_by", "progress", "error", "result"):
-                assert heard["detail"][name] == run[name], name
-            assert heard["detail"]["completed_at"].endswith("Z")
+                assert heard["Detail"][name] == run[name], name
+            assert heard["Detail"]["completed_at"].endswith("Z")
 
     def test_a_mail_beside_it_is_another_row(self, team, owner, db, cloud):
         run_id = project_run(team, db=db, settings=cloud, by=f"user:{team.users['admin']}")
@@ -133,8 +136,8 @@ class TestOneEvent:
         for _ in range(2):  # though the message comes twice
             notified(json.loads(message["Body"])["outbox_id"])
         [heard] = bus()
-        assert heard["detail-type"] == "run failed"
-        assert heard["detail"]["error"].startswith("This project has no RevenueCat integration")
+        assert heard["DetailType"] == "run failed"
+        assert heard["Detail"]["error"].startswith("This project has no RevenueCat integration")
 
     def test_an_entry_that_was_refused_for_now_is_tried_again(self, event_id, owner, entries):
         """The call answers 200."""
