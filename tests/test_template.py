@@ -241,7 +241,7 @@ def test_an_alarm_reaches_somebody_and_tells_what_to_do(alarm):
 
 @pytest.mark.parametrize("alarm", ALARMS)
 def test_an_alarm_names_what_there_is(alarm):
-    for reference in re.findall(r"\$\{(\w+)\}", words_of(alarm)):
+    for reference in re.findall(r"\$\{(\w+)", words_of(alarm)):
         assert reference in TEMPLATE["Resources"]
     watched = ALARMS[alarm]
     if watched["Namespace"] == metrics.NAMESPACE:
