@@ -379,7 +379,7 @@ class TestSesInTrouble:
         """It had claimed the row, and nothing more is known of it."""
         outbox_id = alert(owner)
         claim = {"claim_s": 40, "retry_delay_s": notify.RETRY_DELAY_S, "retry_ceiling_s": notify.RETRY_CEILING_S}
-        db.query("claim_mail", outbox_id=str(outbox_id), **claim)
+        db.query("claim_outbox", outbox_id=str(outbox_id), **claim)
         notified(outbox_id)
         assert ses.mails == []
         age(owner, outbox_id, waits_s(owner, outbox_id))

@@ -271,7 +271,7 @@ class TestHealth:
         report = ask("health")
         assert report["ok"], report
         assert all(each["do"] is None for each in report["checks"])
-        assert len(report["checks"]) == 10
+        assert len(report["checks"]) == 11
         assert db.statements - before <= 8
 
     def test_a_queued_run_is_nothing_to_worry_about_at_first(self, ask, owner):

@@ -8,7 +8,7 @@ from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 from aws_lambda_powertools.logging import correlation_paths
 
-from nightshift import __version__, projects, runs
+from nightshift import __version__, metrics, projects, runs
 from nightshift.auth import Principal, authenticate
 from nightshift.catalogue import CATALOGUE, JobType, job_type
 from nightshift.database import Row, database
@@ -33,6 +33,7 @@ app = APIGatewayHttpResolver()
 
 
 @logger.inject_lambda_context(clear_state=True, correlation_id_path=correlation_paths.API_GATEWAY_HTTP)
+@metrics.published
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     return app.resolve(event, context)
 

@@ -1,7 +1,8 @@
-"""Takes messages from the notify queue: each names a mail in the outbox."""
+"""Takes messages from the notify queue: each names a mail or an event in the outbox."""
 
 from typing import Any
 
+from nightshift import metrics
 from nightshift.database import database
 from nightshift.log import logger
 from nightshift.notify import deliver
@@ -10,6 +11,7 @@ from nightshift.settings import settings
 
 
 @logger.inject_lambda_context(clear_state=True)
+@metrics.published
 def handler(event: dict[str, Any], context: Any) -> None:
     for record in event["Records"]:
         if message := read(record["body"], "outbox_id"):

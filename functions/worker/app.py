@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from nightshift import metrics
 from nightshift.database import database
 from nightshift.engine import work
 from nightshift.log import logger
@@ -10,6 +11,7 @@ from nightshift.settings import settings
 
 
 @logger.inject_lambda_context(clear_state=True)
+@metrics.published
 def handler(event: dict[str, Any], context: Any) -> None:
     for record in event["Records"]:
         if named := slice_in(record["body"]):

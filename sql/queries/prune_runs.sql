@@ -1,4 +1,5 @@
--- Ended runs that have been kept long enough, with their slices and mails. One whose mail is still to be sent stays.
+-- Ended runs that have been kept long enough, with their slices and what the outbox holds of them. One with something still
+-- to be sent stays.
 WITH old AS (
     SELECT id FROM job_runs AS run
     WHERE NOT EXISTS (SELECT FROM job_outbox WHERE run_id = run.id AND send_at IS NOT NULL)
@@ -7,7 +8,7 @@ WITH old AS (
     FOR UPDATE SKIP LOCKED
 ), slices AS (
     DELETE FROM job_slices USING old WHERE run_id = old.id
-), mails AS (
+), told AS (
     DELETE FROM job_outbox USING old WHERE run_id = old.id
 )
 DELETE FROM job_runs AS run USING old WHERE run.id = old.id

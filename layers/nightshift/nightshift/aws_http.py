@@ -16,10 +16,11 @@ from botocore.utils import get_environ_proxies
 from nightshift.errors import NightshiftError
 from nightshift.sigv4 import region, signed
 
-CONNECT_TIMEOUT_S = 3
-READ_TIMEOUT_S = 10
+# A service that accepts connections and does not answer must not cost the API its answer, or the sweep its minute.
+CONNECT_TIMEOUT_S = 2
+READ_TIMEOUT_S = 5
 
-# The longest pause before the second attempt (seconds); before the third it may be twice as long.
+# The longest pause before the second attempt (seconds).
 PAUSE_S = 0.2
 
 # Where AWS answers on IPv6 too, by the end of the name that answers on IPv4 alone.
@@ -48,7 +49,7 @@ def post(
     path: str = "/",
     target: str = "",
     content_type: str = "application/x-amz-json-1.1",
-    attempts: int = 3,
+    attempts: int = 2,
 ) -> dict[str, Any]:
     """The answer to a request in JSON. ``service`` is its name in signatures, ``target`` the operation in a header.
 
@@ -67,7 +68,7 @@ def post(
         except (AwsRefused, AwsUnreachable) as exc:
             if not exc.passing or attempt == attempts:
                 raise
-        time.sleep(random.uniform(0, PAUSE_S * attempt))
+        time.sleep(random.uniform(0, PAUSE_S))
         attempt += 1
 
 

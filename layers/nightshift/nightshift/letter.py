@@ -67,7 +67,7 @@ class Letter:
 
 
 def letter_of(row: Row, *, dashboard_url: str) -> Letter:
-    """From a row of claim_mail.sql."""
+    """From a row of claim_outbox.sql."""
     return _alert(row["content"]) if row["content"] else _run(row, dashboard_url=dashboard_url)
 
 

@@ -13,4 +13,6 @@ def _line(entry: Mapping[str, Any]) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-logger = Logger(service="nightshift", log_uncaught_exceptions=False, json_serializer=_line)
+# Lambda believes the level of a line only if its time is RFC 3339.
+# https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-log-level.html
+logger = Logger(service="nightshift", log_uncaught_exceptions=False, json_serializer=_line, use_rfc3339=True, utc=True)

@@ -68,16 +68,25 @@ def send_all(messages: Iterable[Message]) -> int:
 
 
 def send_batches(queue_url: str, entries: Sequence[Mapping[str, Any]]) -> int:
-    """Send in batches of ten; returns how many SQS refused. Raises nothing: one batch's trouble is not the others'."""
+    """Send in batches of ten; returns how many were not sent. Raises nothing.
+
+    One batch that is refused is not the others' trouble; but where no answer comes, waiting for the next one would cost
+    the caller its time.
+    """
     if not entries:
         return 0
     from nightshift import sqs  # as above
+    from nightshift.aws_http import AwsUnreachable
 
     refused = 0
     for start in range(0, len(entries), 10):
         batch = [{"Id": str(i), **entry} for i, entry in enumerate(entries[start : start + 10])]
         try:
             refused += len(sqs.send_message_batch(queue_url, batch))
+        except AwsUnreachable as exc:
+            left = len(entries) - start
+            logger.warning(f"SQS does not answer, {left} messages were not sent: {exc}", action="send_failed")
+            return refused + left
         except Exception as exc:
             logger.warning(f"Could not send {len(batch)} messages: {sentence(exc)}", action="send_failed")
             refused += len(batch)

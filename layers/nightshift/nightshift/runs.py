@@ -9,7 +9,7 @@ from typing import Any
 
 from pg8000.exceptions import DatabaseError
 
-from nightshift import outbox, queue
+from nightshift import metrics, outbox, queue
 from nightshift.catalogue import JobType
 from nightshift.database import Database, Row
 from nightshift.errors import Conflict, NotFound, Refused, Unprocessable
@@ -126,6 +126,7 @@ def cancel(row: Row, *, requested_by: str, db: Database, settings: Settings) -> 
         now = db.one("get_any_run", run_id=row["id"])
         raise Refused(f'Cannot cancel a job with status "{now["status"] if now else "deleted"}"')
     if cancelled["status"] == "cancelled":
+        metrics.count_ending("cancelled", job_type=row["job_type"])
         outbox.dispatch([str(row["id"])], db=db, settings=settings)
     logger.info("Cancel accepted", action="cancel_accepted", run_id=str(row["id"]))
 

@@ -1,4 +1,4 @@
-"""The healer, once a minute: lost workers, lost messages, unsent mails, slots that never fired, and what is too old."""
+"""The healer, once a minute: lost workers, lost messages, what is unsent, slots that never fired, what is too old."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from nightshift import outbox, queue, schedules
+from nightshift import metrics, outbox, queue, schedules
 from nightshift.database import Database, Row
 from nightshift.log import logger
 from nightshift.queue import Message
@@ -78,6 +78,9 @@ class _Work:
                 job_type=row["job_type"],
                 status=row["status"],
             )
+            metrics.count("SlicesLost")
+            if row["status"] != "running":
+                metrics.count_ending(row["status"], job_type=row["job_type"])
         recovered = [row for row in expired if row["status"] == "running"]
         ended = [str(row["id"]) for row in expired if row["status"] != "running"]
         self.counts.update(recovered=len(recovered), ended=len(ended))

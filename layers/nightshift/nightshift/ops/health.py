@@ -31,7 +31,10 @@ def check_health(*, db: Database, settings: Settings) -> dict[str, Any]:
         checks.append(_waiting(db, lost_slices_limit=settings.lost_slices_limit))
         checks.append(_slots(db))
         checks.append(_failed_system_runs(db))
-        checks.append(_mails(db))
+        checks.append(
+            _unsent("mail", db, do="`nightshift system doctor` looks at SES; the log of NotifyFunction says more.")
+        )
+        checks.append(_unsent("event", db, do="Look whether the bus is there: the log of NotifyFunction says more."))
         [fullness] = db.query("database_fullness")
         checks.append(_size(fullness["size_bytes"] / GIB, limit_gib=settings.max_database_size_gb))
         checks.append(_connections(fullness["connections"], limit=fullness["max_connections"]))
@@ -112,29 +115,30 @@ def _failed_system_runs(db: Database) -> Check:
     )
 
 
-def _mails(db: Database) -> Check:
-    [mail] = db.query("mail_trouble", grace_s=GRACE_S)
-    why = f"; {mail['error']}" if mail["error"] else ""
-    if mail["overdue"]:
+def _unsent(kind: str, db: Database, *, do: str) -> Check:
+    """``kind`` of the outbox: mail or event."""
+    name, [unsent] = f"{kind}s", db.query("outbox_trouble", grace_s=GRACE_S, kind=kind)
+    why = f"; {unsent['error']}" if unsent["error"] else ""
+    if unsent["overdue"]:
         return red(
-            "mails",
-            f"{count_of(mail['overdue'], 'mail')} not sent on by the sweep, the oldest for "
-            f"{short_duration(mail['oldest_s'])}{why}",
+            name,
+            f"{count_of(unsent['overdue'], kind)} not sent on by the sweep, the oldest for "
+            f"{short_duration(unsent['oldest_s'])}{why}",
             do=SWEEP,
         )
-    if mail["oldest_s"] > LONG_S:
+    if unsent["oldest_s"] > LONG_S:
         return red(
-            "mails",
-            f"{count_of(mail['waiting'], 'mail')} unsent, the oldest for {short_duration(mail['oldest_s'])}{why}",
-            do="`nightshift system doctor` looks at SES; the log of NotifyFunction says more.",
+            name,
+            f"{count_of(unsent['waiting'], kind)} unsent, the oldest for {short_duration(unsent['oldest_s'])}{why}",
+            do=do,
         )
-    if mail["failed"]:
+    if unsent["failed"]:
         return red(
-            "mails",
-            f"{mail['failed']:,} given up in the last day; the last: {mail['failed_error']}",
-            do="`nightshift system doctor` looks at SES. What was given up is not sent again.",
+            name,
+            f"{unsent['failed']:,} given up in the last day; the last: {unsent['failed_error']}",
+            do=f"{do} What was given up is not sent again.",
         )
-    return green("mails", f"{mail['waiting']:,} on their way, none given up in the last day")
+    return green(name, f"{unsent['waiting']:,} on their way, none given up in the last day")
 
 
 def _size(size_gib: float, *, limit_gib: float) -> Check:

@@ -1,6 +1,6 @@
--- One attempt at a mail, with all that the mail says. Nobody else attempts it before claimed_until, so a message that
--- comes twice finds nothing; nor before retry_at, or copies of a message would use up the attempts. send_at moves on at
--- once: if this function dies, the sweep comes back to the row.
+-- One attempt at a mail or an event, with all that it says. Nobody else attempts it before claimed_until, so a message
+-- that comes twice finds nothing; nor before retry_at, or copies of a message would use up the attempts. send_at moves
+-- on at once: if this function dies, the sweep comes back to the row.
 WITH next AS MATERIALIZED (
     SELECT clock_timestamp() + make_interval(secs => least(
         CAST(:retry_delay_s AS float8) * power(2, least(attempts, 30)), CAST(:retry_ceiling_s AS float8))) AS attempt_at
@@ -13,12 +13,12 @@ WITH next AS MATERIALIZED (
     FROM next
     WHERE id = CAST(:outbox_id AS uuid) AND status = 'unsent' AND retry_at <= clock_timestamp()
       AND (claimed_until IS NULL OR claimed_until <= clock_timestamp())
-    RETURNING id, run_id, recipient, content, attempts, error
+    RETURNING id, kind, run_id, recipient, content, attempts, error
 )
-SELECT mail.id, mail.recipient, mail.content, mail.attempts, mail.error AS last_error,
+SELECT notice.id, notice.kind, notice.recipient, notice.content, notice.attempts, notice.error AS last_error,
        run.id AS run_id, run.job_type, run.status, run.triggered_by, run.progress, run.result, run.error,
-       run.started_at, run.completed_at, run.project_id, project.name AS project, team.name AS team
-FROM claimed mail
-    LEFT JOIN job_runs run ON run.id = mail.run_id
+       run.started_at, run.completed_at, run.team_id, run.project_id, project.name AS project, team.name AS team
+FROM claimed notice
+    LEFT JOIN job_runs run ON run.id = notice.run_id
     LEFT JOIN projects project ON project.id = run.project_id
     LEFT JOIN teams team ON team.id = run.team_id;
