@@ -115,8 +115,12 @@ def _owner_wants(row: Row, settings: Settings) -> bool:
 
 
 def _send_mail(row: Row, settings: Settings) -> str:
-    """Returns SES's message id. Raises the errors of nightshift.aws_http."""
     mail = mail_of(row, dashboard_url=settings.dashboard_url)
+    return _send(mail, sender=settings.mail_from, recipient=row["recipient"] or settings.system_jobs_alert_email)
+
+
+def _send(mail: Mail, *, sender: str, recipient: str) -> str:
+    """Returns SES's message id. Raises the errors of nightshift.aws_http."""
     simple = {
         "Subject": _utf8(mail.subject),
         "Body": {"Text": _utf8(mail.text), "Html": _utf8(mail.html)},
@@ -126,8 +130,8 @@ def _send_mail(row: Row, settings: Settings) -> str:
     answer = post(
         "ses",
         {
-            "FromEmailAddress": formataddr(("Nightshift", settings.mail_from)),
-            "Destination": {"ToAddresses": [row["recipient"] or settings.system_jobs_alert_email]},
+            "FromEmailAddress": formataddr(("Nightshift", sender)),
+            "Destination": {"ToAddresses": [recipient]},
             "Content": {"Simple": simple},
         },
         endpoint=endpoint_of("SESV2", host=regional_host("email")),
