@@ -145,7 +145,7 @@ class TestLog:
             logger.error("It failed", exc_info=caught.value)
         said = lines.getvalue()
         assert held not in said
-        for told in ("23502", "23505", "duplicate key value violates unique constraint", "teams_slug_key"):
+        for told in ("23502", "23505", "duplicate key value violates unique constraint", "teams_slug"):
             assert told in said
 
     def test_a_lone_surrogate_does_not_cost_the_line(self, lines):
