@@ -226,7 +226,7 @@ class TestReaders:
 
         waiting = run_row(owner, run_id)
         assert slices(owner, run_id) == [[0, "waiting", f"transactions that hold {OLDEST} of events open"]]
-        assert waiting["cursor"]["current"]["is_marked"] is True
+        assert waiting["cursor"]["current"]["name"] == OLDEST
         assert exists(owner, OLDEST)
         # Whoever comes now plans without it and waits for nothing.
         (count,) = owner.run_script("SET lock_timeout = '10ms'; SELECT count(*) FROM events; RESET lock_timeout")[0]

@@ -44,7 +44,10 @@ def test_the_first_partitions_cover_this_month_and_the_next_three(empty):
 
 def test_a_partition_that_was_made_but_not_attached_is_finished(empty):
     migrate(empty)
-    empty.run_script("CREATE TABLE events_2026_11 (LIKE events INCLUDING ALL)")
+    empty.run_script(
+        "CREATE TABLE events_2026_11 (LIKE events INCLUDING ALL);"
+        "ALTER TABLE events_2026_11 OWNER TO nightshift_maintenance"
+    )
 
     assert "events_2026_11" in create_first_partitions(empty, today=date(2026, 11, 1), months_ahead=0)
 
