@@ -36,7 +36,8 @@ DECLARE
     owner     text;
     there     record;
 BEGIN
-    PERFORM pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtext('create_month_partition'), pg_catalog.hashtext(parent));  -- two at once take turns
+    -- Two at once take turns.
+    PERFORM pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtext('create_month_partition'), pg_catalog.hashtext(parent));
     -- Whoever comes after a waiting ALTER in the lock's queue waits as long as it does.
     PERFORM pg_catalog.set_config('lock_timeout', '50ms', true);
     SELECT CAST(class.relowner AS regrole) INTO owner
@@ -57,8 +58,8 @@ BEGIN
         detail := pg_catalog.format('%s of %s is in %s', month_of, parent, there.name);
         RETURN;
     END IF;
-    SELECT class.relkind, class.relpersistence, class.relowner, CAST(inherits.inhparent AS regclass) AS attached_to, inherits.inhdetachpending,
-           pg_catalog.pg_get_expr(class.relpartbound, class.oid) AS span
+    SELECT class.relkind, class.relpersistence, class.relowner, CAST(inherits.inhparent AS regclass) AS attached_to,
+           inherits.inhdetachpending, pg_catalog.pg_get_expr(class.relpartbound, class.oid) AS span
     INTO there
     FROM pg_class class LEFT JOIN pg_inherits inherits ON inherits.inhrelid = class.oid
     WHERE class.oid = pg_catalog.to_regclass(pg_catalog.quote_ident(child));
@@ -82,11 +83,13 @@ BEGIN
                                         child);
             RETURN;
         END IF;
-        EXECUTE pg_catalog.format('SELECT pg_catalog.count(*) AS rows, pg_catalog.min("timestamp") AS first, pg_catalog.max("timestamp") AS last FROM %I'
-                       ' WHERE ("timestamp" >= %L AND "timestamp" < %L) IS NOT TRUE', child, lower, upper) INTO there;
+        EXECUTE pg_catalog.format('SELECT pg_catalog.count(*) AS rows, pg_catalog.min("timestamp") AS first,'
+                                  ' pg_catalog.max("timestamp") AS last FROM %I'
+                                  ' WHERE ("timestamp" >= %L AND "timestamp" < %L) IS NOT TRUE', child, lower, upper)
+        INTO there;
         IF there.rows > 0 THEN
-            detail := pg_catalog.format('%s holds %s rows that are not of %s (UTC), from %s to %s', child, there.rows, month_of,
-                             there.first AT TIME ZONE 'UTC', there.last AT TIME ZONE 'UTC');
+            detail := pg_catalog.format('%s holds %s rows that are not of %s (UTC), from %s to %s', child, there.rows,
+                                        month_of, there.first AT TIME ZONE 'UTC', there.last AT TIME ZONE 'UTC');
             RETURN;
         END IF;
     END IF;
@@ -95,8 +98,9 @@ BEGIN
     EXECUTE pg_catalog.format('ALTER TABLE %I OWNER TO %s', child, owner);
     EXECUTE pg_catalog.format('ALTER TABLE %I DROP CONSTRAINT IF EXISTS %I', child, bounds);
     EXECUTE pg_catalog.format('ALTER TABLE %I ADD CONSTRAINT %I CHECK ("timestamp" >= %L AND "timestamp" < %L)',
-                   child, bounds, lower, upper);
-    EXECUTE pg_catalog.format('ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)', parent, child, lower, upper);
+                              child, bounds, lower, upper);
+    EXECUTE pg_catalog.format('ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)',
+                              parent, child, lower, upper);
     EXECUTE pg_catalog.format('ALTER TABLE %I DROP CONSTRAINT %I', child, bounds);
     outcome := 'created';
     detail := NULL;
