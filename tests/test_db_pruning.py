@@ -11,7 +11,7 @@ from nightshift import settings as settings_module
 from nightshift import slices as slices_module
 from nightshift.errors import DatabaseGone
 from nightshift.partitions import EVENT_TABLES, months
-from tests.world import age, run_row, slices, system_run, work, work_to_the_end
+from tests.world import age, run_row, slices, sweep, system_run, work, work_to_the_end
 
 THIS = date.today().replace(day=1)
 HISTORY = months(date(THIS.year - 1, THIS.month, 1), ahead=2)
@@ -226,7 +226,7 @@ class TestReaders:
 
         waiting = run_row(owner, run_id)
         assert slices(owner, run_id) == [[0, "waiting", f"transactions that hold {OLDEST} of events open"]]
-        assert waiting["cursor"]["current"]["is_marked"] is True
+        assert waiting["cursor"]["current"]["name"] == OLDEST
         assert exists(owner, OLDEST)
         # Whoever comes now plans without it and waits for nothing.
         (count,) = owner.run_script("SET lock_timeout = '10ms'; SELECT count(*) FROM events; RESET lock_timeout")[0]
@@ -362,6 +362,91 @@ class TestReaders:
         assert [gone["partition"] for gone in run(run_id)["result"]["dropped"]] == [OLDEST]
 
 
+class TestWhatNeedsThePartition:
+    """It could be detached and not dropped: month after month would vanish from its table, and nothing be freed."""
+
+    NEEDS = {
+        "view": "CREATE VIEW needs AS SELECT * FROM {it}",
+        "materialized view": "CREATE MATERIALIZED VIEW needs AS SELECT * FROM {it}",
+        "function on its rows": "CREATE FUNCTION needs() RETURNS SETOF {it} LANGUAGE sql AS 'SELECT * FROM {it}'",
+        "column of its rows": "CREATE TABLE needs (them {it}[])",
+        "foreign key": 'CREATE TABLE needs (id uuid, ts timestamptz, FOREIGN KEY (id, ts) REFERENCES {it} (id, "timestamp"))',  # noqa: E501
+        "policy of another table": "CREATE TABLE needs (id uuid); CREATE POLICY p ON needs USING (id IN (SELECT id FROM {it}))",  # noqa: E501
+    }
+
+    @pytest.mark.parametrize("need", NEEDS)
+    def test_it_is_named_and_stays_and_the_next_one_goes(self, run, owner, history, limit, need):
+        owner.run_script(self.NEEDS[need].format(it=OLDEST))
+        limit(free=SOME)
+        assert [gone["partition"] for gone in run()["result"]["dropped"]] == past(history)[1:2]
+        limit(gb=SMALL_GB)
+        warning = run()["result"]["warning"]
+        assert "needs" in warning
+        assert f" needs {OLDEST}. Drop or change it." in warning
+        assert OLDEST in names(owner)
+
+    def test_what_is_part_of_the_table_or_goes_with_it_is_in_nobodys_way(self, run, owner, history, limit):
+        owner.run_script(
+            f"CREATE PUBLICATION told FOR TABLE {OLDEST}; CREATE INDEX ON {OLDEST} (lower(message));"
+            f"CREATE POLICY own ON {OLDEST} USING (level <> '' AND message <> ''); CREATE STATISTICS ON app_id, level FROM {OLDEST};"  # noqa: E501
+            f"ALTER TABLE {OLDEST} ADD CHECK (message <> ''), ADD FOREIGN KEY (app_id) REFERENCES apps NOT VALID;"
+            f"CREATE RULE quiet AS ON UPDATE TO {OLDEST} WHERE OLD.message = '' DO INSTEAD NOTHING"
+        )
+        limit(free=SOME)
+        assert [gone["partition"] for gone in run()["result"]["dropped"]] == [OLDEST]
+
+    def test_a_foreign_key_to_the_table_is_named_and_the_other_tables_go(self, run, owner, history, limit):
+        owner.run_script(
+            'CREATE TABLE notes (id uuid, ts timestamptz, FOREIGN KEY (id, ts) REFERENCES events (id, "timestamp"))'
+        )
+        limit(free=SOME)
+        assert [gone["partition"] for gone in run()["result"]["dropped"]] == past(history)[1:2]
+        limit(gb=SMALL_GB)
+        assert "notes refers to events (notes_id_ts_fkey), so Postgres detaches" in run()["result"]["warning"]
+
+    def test_a_view_made_while_it_is_detached_brings_it_back(self, run, owner, history, limit, monkeypatch):
+        real = slices_module.Slice.write
+
+        def write(self, query, /, **params):
+            if query == "drop_detached_partition":
+                owner.run_script(f"CREATE OR REPLACE VIEW needs AS SELECT * FROM {OLDEST}")
+            return real(self, query, **params)
+
+        monkeypatch.setattr(slices_module.Slice, "write", write)
+        limit(free=SOME)
+
+        ended = run(remaining_s=1)
+
+        assert (ended["result"]["dropped"], ended["cursor"]["current"]) == ([], None)
+        assert ended["result"]["warning"] == (
+            f"{OLDEST} was put back into events: cannot drop table {OLDEST} because other objects depend on it: "
+            f"view needs depends on table {OLDEST}."
+        )
+        assert names(owner) == history
+
+    def test_a_warning_of_very_many_fits_into_the_result(self, run, owner, history, limit, monkeypatch):
+        monkeypatch.setattr(job, "MAX_BLOCKED", 2)
+        for number, name in enumerate(past(history)):
+            owner.run_script(f"CREATE VIEW needs_{number} AS SELECT * FROM {name}")
+        limit(free=SOME)
+        warning = run()["result"]["warning"]
+        assert warning.count("Drop or change it.") == 2
+        assert warning.endswith("So it is with 7 more.")
+        assert names(owner) == history
+
+
+@pytest.mark.parametrize("gb", ["nan", "inf", "-5", "1e300"])
+def test_a_limit_beyond_reason_is_named(run, owner, history, limit, gb):
+    limit(gb=float(gb))
+    assert run()["error"] == f"MAX_DATABASE_SIZE_GB must be from 0 (no limit) to 1000000, got {float(gb)}"
+    assert names(owner) == history
+
+
+def test_a_limit_of_less_than_a_byte_is_a_limit(run, owner, history, limit):
+    limit(gb=1e-12)
+    assert "over its limit of 1:" in run()["result"]["warning"]
+
+
 class TestIdentity:
     def detach(self, owner, name=OLDEST, table="events"):
         owner.run_script(f"ALTER TABLE {table} DETACH PARTITION {name}")
@@ -407,6 +492,57 @@ class TestIdentity:
         limit(free=SOME)
         assert [gone["partition"] for gone in run()["result"]["dropped"]] == past(history)[1:2]
         assert exists(owner, OLDEST)
+
+    def test_what_is_detached_by_hand_once_it_is_recorded_is_kept(self, run, owner, cloud, db, history, limit):
+        run_id = self.recorded(owner, cloud, db, limit)
+        self.detach(owner)
+        limit(free=SOME)
+        ended = run(run_id)
+        assert [gone["partition"] for gone in ended["result"]["dropped"]] == past(history)[1:2]
+        assert exists(owner, OLDEST)
+
+    def test_what_an_earlier_run_recorded_and_did_not_touch_is_decided_anew(
+        self, run, owner, cloud, db, history, limit
+    ):
+        first = self.recorded(owner, cloud, db, limit)
+        owner.query("cancel_run", run_id=first, requested_by="the owner")
+        limit(gb=1000)
+        assert run()["result"] == {"dropped": [], "bytes_freed": 0}
+        owner.run_script(f"ALTER TABLE events DETACH PARTITION {OLDEST} CONCURRENTLY")  # by hand, to keep it
+        limit(free=SOME)
+        assert [gone["partition"] for gone in run()["result"]["dropped"]] == past(history)[1:2]
+        assert exists(owner, OLDEST)
+
+    def test_what_was_renamed_to_be_kept_is_kept_when_it_has_its_name_again(
+        self, run, owner, cloud, db, history, limit, reader
+    ):
+        limit(free=SOME)
+        run_id = system_run(owner, "db_pruning")
+        work(run_id, 0, db=db, settings=cloud)
+        reader.run_script("COMMIT")
+        owner.run_script(f"ALTER TABLE events DETACH PARTITION {OLDEST} FINALIZE; ALTER TABLE {OLDEST} RENAME TO kept")
+        limit(gb=1000)
+        assert run(run_id)["cursor"]["current"] is None
+        owner.run_script(f"ALTER TABLE kept RENAME TO {OLDEST}")
+        limit(free=SOME)
+        assert [gone["partition"] for gone in run()["result"]["dropped"]] == past(history)[1:2]
+        assert exists(owner, OLDEST)
+
+    def test_what_was_recorded_days_ago_is_named_and_left(self, run, owner, cloud, db, history, limit, reader):
+        limit(free=SOME)
+        run_id = system_run(owner, "db_pruning")
+        work(run_id, 0, db=db, settings=cloud)
+        reader.run_script("COMMIT")
+        owner.run_script(
+            f"ALTER TABLE events DETACH PARTITION {OLDEST} FINALIZE; UPDATE job_runs"
+            " SET cursor = jsonb_set(cursor, '{current,marked_at}', to_jsonb(now() - interval '26 hours'))"
+        )
+        ended = run(run_id)
+        assert ended["result"]["dropped"] == []
+        assert f"{OLDEST} was to be taken out of events more than a day ago" in ended["result"]["warning"]
+        assert exists(owner, OLDEST)
+        limit(free=SOME)
+        assert [gone["partition"] for gone in run()["result"]["dropped"]] == past(history)[1:2]
 
     def test_somebody_elses_pending_detach_is_named_and_left(self, run, owner, history, limit, reader, connect):
         by_hand = connect(user="postgres", lock_timeout="20ms")
@@ -491,6 +627,80 @@ class TestDeath:
         resume(owner, run_id)
         reader.run_script("COMMIT")
 
+        assert [gone["partition"] for gone in run(run_id)["result"]["dropped"]] == [OLDEST]
+
+    @pytest.mark.parametrize("gb", [None, 1000], ids=["still over", "within its limit"])
+    @pytest.mark.parametrize("ending", ["cancelled", "failed"])
+    def test_a_run_that_ends_between_the_detach_and_the_drop_is_finished_by_the_next(
+        self, cloud, db, owner, history, limit, run, monkeypatch, ending, gb
+    ):
+        limit(free=SOME)
+        run_id = system_run(owner, "db_pruning")
+
+        def dying(self, query, /, **params):
+            raise DatabaseGone("killed")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(slices_module.Slice, "write", dying)
+            work(run_id, 0, db=db, settings=cloud)
+        assert (OLDEST in names(owner), exists(owner, OLDEST)) == (False, True)
+        resume(owner, run_id)
+        if ending == "cancelled":
+            owner.query("cancel_run", run_id=run_id, requested_by="the owner")
+        else:
+            owner.run_script(
+                "UPDATE job_runs SET status = 'failed', error = 'e', completed_at = now(), started_at = now(),"
+                " resend_at = NULL"
+            )
+        # Nor does it matter that another one fails before it comes to anything.
+        limit(gb=-1)
+        assert run()["status"] == "failed"
+        limit(free=None if gb else SOME, gb=gb)
+
+        dropped = [gone["partition"] for gone in run()["result"]["dropped"]]
+
+        assert dropped == ([] if gb else [OLDEST])
+        assert exists(owner, OLDEST) == (OLDEST in names(owner)) == bool(gb)
+
+    def test_a_worker_that_froze_before_the_detach_detaches_nothing(
+        self, cloud, db, owner, history, limit, run, connect, monkeypatch
+    ):
+        """Promise 4: meanwhile the run was given to another worker, and that one found that there is room again."""
+        limit(free=SOME)
+        run_id = system_run(owner, "db_pruning")
+        real = slices_module.Slice.run_alone
+
+        def freezing(self, statement, *, patience_ms):
+            if self.number == 0:
+                age(owner, run_id, 3600)
+                other = connect()
+                assert sweep(db=other, settings=cloud)["recovered"] == 1
+                limit(gb=1000)
+                ended = work_to_the_end(run_id, db=other, owner=owner, settings=cloud)
+                assert ended["status"] == "completed"
+            return real(self, statement, patience_ms=patience_ms)
+
+        monkeypatch.setattr(slices_module.Slice, "run_alone", freezing)
+        work(run_id, 0, db=db, settings=cloud)
+
+        assert names(owner) == history
+        assert [outcome for _, outcome, _ in slices(owner, run_id)] == ["lost", "completed"]
+
+    def test_a_lease_that_is_almost_over_is_no_time_to_begin(self, cloud, db, owner, history, limit, run, monkeypatch):
+        limit(free=SOME)
+        run_id = system_run(owner, "db_pruning")
+        real = slices_module.Slice.run_alone
+
+        def late(self, statement, *, patience_ms):
+            if self.number == 0:
+                owner.run_script("UPDATE job_runs SET lease_expires_at = clock_timestamp() + interval '3.5 s'")
+            return real(self, statement, patience_ms=patience_ms)
+
+        monkeypatch.setattr(slices_module.Slice, "run_alone", late)
+        work(run_id, 0, db=db, settings=cloud)
+
+        assert slices(owner, run_id)[0][1] == "waiting"
+        assert names(owner) == history
         assert [gone["partition"] for gone in run(run_id)["result"]["dropped"]] == [OLDEST]
 
     def test_a_step_a_slice(self, run, owner, history, limit):

@@ -6,9 +6,9 @@ from types import SimpleNamespace
 
 import boto3
 import pytest
-from botocore.exceptions import ClientError
 
 from nightshift import events, notify
+from nightshift.aws_http import AwsRefused
 from nightshift.outbox import want_events
 from tests.conftest import load_function
 from tests.test_functions import CONTEXT
@@ -25,9 +25,9 @@ def bus(configure, cloud, monkeypatch):  # noqa: F811
     boto3.client("events").create_event_bus(Name=BUS)
     taken = []
 
-    def put_events(Entries):
-        answer = boto3.client("events").put_events(Entries=Entries)
-        taken.extend(entry for entry, said in zip(Entries, answer["Entries"], strict=True) if "EventId" in said)
+    def post(service, body, **_):
+        answer = boto3.client(service).put_events(**body)
+        taken.extend(entry for entry, said in zip(body["Entries"], answer["Entries"], strict=True) if "EventId" in said)
         return answer
 
     def heard():
@@ -35,7 +35,7 @@ def bus(configure, cloud, monkeypatch):  # noqa: F811
         assert {entry["EventBusName"] for entry in entries} <= {BUS}
         return [entry | {"Detail": json.loads(entry["Detail"])} for entry in entries]
 
-    monkeypatch.setattr(events, "client", lambda service, attempts: SimpleNamespace(put_events=put_events))
+    monkeypatch.setattr(events, "post", post)
     return heard
 
 
@@ -54,13 +54,13 @@ def entries(monkeypatch):
     """What EventBridge is asked; ``entries.answer`` is what it says to each entry, ``entries.error`` what it raises."""
     asked = SimpleNamespace(taken=[], answer={"EventId": "event-1"}, error=None)
 
-    def put_events(Entries):
-        asked.taken += Entries
+    def post(service, body, **_):
+        asked.taken += body["Entries"]
         if asked.error:
             raise asked.error
         return {"FailedEntryCount": int("ErrorCode" in asked.answer), "Entries": [asked.answer]}
 
-    monkeypatch.setattr(events, "client", lambda service, attempts: SimpleNamespace(put_events=put_events))
+    monkeypatch.setattr(events, "post", post)
     return asked
 
 
@@ -153,7 +153,7 @@ class TestOneEvent:
 
     @pytest.mark.parametrize("code", ["AccessDeniedException", "InternalFailure", "ResourceNotFoundException"])
     def test_a_call_that_failed_is_tried_again(self, event_id, owner, entries, code):
-        entries.error = ClientError({"Error": {"Code": code, "Message": "No"}}, "PutEvents")
+        entries.error = AwsRefused("events", code, "No", passing=False)
         notified(event_id)
         assert mail(owner, event_id).status == "unsent"
 

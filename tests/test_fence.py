@@ -1,16 +1,20 @@
 """The conditions in the statements of docs/protocol.md, one by one, where test_engine does not already hold them."""
 
 import threading
+import time
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from pg8000.exceptions import DatabaseError
 
-from nightshift import engine
+from nightshift import engine, slices
 from nightshift.catalogue import CATALOGUE, JobType
 from nightshift.database import Database
-from nightshift.errors import DatabaseGone
+from nightshift.errors import DatabaseBusy, DatabaseGone
 from nightshift.job import Progress
-from tests.world import age, make_team, received, run_row, sweep, trigger
+from nightshift.slices import CancelRequested, Slice, SliceLost
+from tests.world import age, make_team, received, run_row, sweep, system_run, trigger
 
 CURSOR = {"done": 1}
 
@@ -198,3 +202,80 @@ def test_a_wait_is_counted_from_its_end_and_not_from_the_transactions_start(db, 
 def test_impossible_rows_are_refused_by_the_database(owner, run, change):
     with pytest.raises(DatabaseError, match="23514"):
         owner.run_script(f"UPDATE job_runs SET {change}")
+
+
+class TestAlone:
+    """``run_alone``: DDL that no condition on the slice can guard."""
+
+    @pytest.fixture
+    def leased(self, cloud, owner, db, connect):
+        """``leased(lease_s=…)``: slice 0 of a run of a system job, claimed for so long."""
+
+        def leased(*, lease_s=60):
+            run_id = system_run(owner, "db_pruning")
+            claimed = db.query("claim_slice", run_id=run_id, slice=0, lease_s=lease_s, request_id="first")[0]
+            jobs = connect(user="nightshift_maintenance")
+            return Slice(
+                claimed, job_type=CATALOGUE["db_pruning"], db=jobs, settings=cloud, remaining_s=lambda: lease_s
+            )
+
+        return leased
+
+    def test_the_owner_runs_it(self, owner, leased):
+        leased().run_alone("CREATE TABLE made (id int)", patience_ms=50)
+        assert owner.run_script("SELECT count(*) FROM made") == [[0]]
+
+    @pytest.mark.parametrize(
+        ("change", "raised"),
+        [
+            ("slice = slice + 1, lease_expires_at = NULL, resend_at = now()", SliceLost),
+            ("status = 'cancelled', completed_at = now(), lease_expires_at = NULL", SliceLost),
+            ("cancel_requested_at = now()", CancelRequested),
+            ("lease_expires_at = clock_timestamp() + interval '3.5 s'", DatabaseBusy),
+            ("lease_expires_at = clock_timestamp() - interval '1 s'", DatabaseBusy),
+        ],
+        ids=["the number was raised", "it has ended", "a cancel was asked for", "too little is left", "it is over"],
+    )
+    def test_nobody_else_does(self, owner, leased, change, raised):
+        current = leased()
+        owner.run_script(f"UPDATE job_runs SET {change}")
+        with pytest.raises(raised):
+            current.run_alone("CREATE TABLE made (id int)", patience_ms=50)
+        assert owner.run_script("SELECT to_regclass('made')") == [[None]]
+
+    @given(lease_s=st.floats(4.5, 200))
+    @settings(
+        max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True
+    )
+    def test_its_limits_are_over_before_the_lease_is(self, owner, leased, lease_s):
+        owner.run_script("DELETE FROM job_slices; DELETE FROM job_runs; DROP TABLE IF EXISTS limits")
+        current = leased(lease_s=lease_s)
+        current.run_alone(
+            "CREATE TABLE limits AS SELECT extract(epoch FROM current_setting('statement_timeout')::interval)::float8"
+            " + extract(epoch FROM current_setting('idle_session_timeout')::interval)::float8 AS most_s",
+            patience_ms=50,
+        )
+        query = "SELECT most_s, clock_timestamp() + most_s * interval '1 s' < lease_expires_at FROM limits, job_runs"
+        ((most_s, is_over_in_time),) = owner.run_script(query)
+        assert 0 < most_s <= 22
+        assert is_over_in_time
+
+    def test_a_worker_that_freezes_between_the_check_and_the_statement_has_no_session_any_more(
+        self, owner, leased, monkeypatch
+    ):
+        current, real = leased(), Database.run_script
+        ours = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE '%held%'"
+        monkeypatch.setattr(slices, "ALONE_IDLE_S", 0.1)
+
+        def freezing(self, script):
+            if script.startswith("CREATE"):
+                deadline = time.monotonic() + 30
+                while real(owner, f"{ours} AND pid <> pg_backend_pid()") != [[0]]:
+                    assert time.monotonic() < deadline
+            return real(self, script)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Database, "run_script", freezing)
+            with pytest.raises(DatabaseGone):
+                current.run_alone("CREATE TABLE made (id int)", patience_ms=50)
+        assert owner.run_script("SELECT to_regclass('made')") == [[None]]

@@ -195,8 +195,22 @@ def test_rows_that_do_not_belong_are_named_and_nothing_is_attached_or_lost(run, 
             "CREATE TABLE {half} PARTITION OF other FOR VALUES FROM (1) TO (2)",
             "{half} hangs below other FOR VALUES FROM (1) TO (2)",
         ),
+        (
+            "CREATE TABLE {half} (id uuid, \"timestamp\" bigint)",
+            "{half} cannot be attached to events: invalid input syntax for type bigint",
+        ),
+        (
+            "CREATE TABLE {half} (LIKE events INCLUDING ALL);"
+            "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';"
+            "CREATE TRIGGER t AFTER INSERT ON {half} REFERENCING NEW TABLE AS n FOR EACH ROW EXECUTE FUNCTION f()",
+            "{half} cannot be attached to events: trigger \"t\" prevents table",
+        ),
+        (
+            "CREATE UNLOGGED TABLE {half} (LIKE events INCLUDING ALL)",
+            "{half} is not logged: a crash would empty it. ALTER TABLE {half} SET LOGGED",
+        ),
     ],
-    ids=["view", "another table", "a column more", "partition of another"],
+    ids=["view", "another table", "a column more", "partition of another", "numbers", "trigger", "unlogged"],
 )  # fmt: skip
 def test_what_cannot_be_attached_is_a_sentence_and_stays_as_it_is(run, owner, made, said):
     half = name("events", THIS)
@@ -210,6 +224,7 @@ def test_what_cannot_be_attached_is_a_sentence_and_stays_as_it_is(run, owner, ma
 
     assert error.startswith(said.format(half=half)), error
     assert half not in attached(owner)
+    assert len(attached(owner)) == 11  # the others do not wait for it
     constraints = f"SELECT count(*) FROM pg_constraint WHERE conrelid = '{half}'::regclass AND conname LIKE '%bounds'"
     assert owner.run_script(constraints) == [[0]]
 

@@ -23,21 +23,27 @@ GRANT SELECT ON event_partitions TO nightshift_maintenance;
 --   missing   there is no such partitioned table
 --   busy      somebody holds a lock it needs: nothing was done
 --   refused   what bears its name cannot be attached, for the reason in detail: nothing was done
+-- Functions are named with their schema: others may create some in the schema of the tables, and an owner calls this.
 DROP FUNCTION IF EXISTS create_month_partition(text, date);
 CREATE FUNCTION create_month_partition(parent text, month date, OUT outcome text, OUT detail text)
 LANGUAGE plpgsql AS $$
 DECLARE
-    child     text := parent || to_char(month, '_YYYY_MM');
-    month_of  text := to_char(month, 'YYYY-MM');
-    lower     text := to_char(month, 'YYYY-MM-01') || ' 00:00:00+00';
-    upper     text := to_char(month + interval '1 month', 'YYYY-MM-01') || ' 00:00:00+00';
+    child     text := parent || pg_catalog.to_char(month, '_YYYY_MM');
+    month_of  text := pg_catalog.to_char(month, 'YYYY-MM');
+    lower     text := pg_catalog.to_char(month, 'YYYY-MM-01') || ' 00:00:00+00';
+    upper     text := pg_catalog.to_char(month + interval '1 month', 'YYYY-MM-01') || ' 00:00:00+00';
     bounds    text := child || '_bounds';
+    owner     text;
     there     record;
 BEGIN
-    PERFORM pg_advisory_xact_lock(hashtext('create_month_partition'), hashtext(parent));  -- two at once take turns
+    -- Two at once take turns.
+    PERFORM pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtext('create_month_partition'), pg_catalog.hashtext(parent));
     -- Whoever comes after a waiting ALTER in the lock's queue waits as long as it does.
-    PERFORM set_config('lock_timeout', '50ms', true);
-    IF NOT EXISTS (SELECT FROM pg_partitioned_table WHERE partrelid = to_regclass(quote_ident(parent))) THEN
+    PERFORM pg_catalog.set_config('lock_timeout', '50ms', true);
+    SELECT CAST(class.relowner AS regrole) INTO owner
+    FROM pg_partitioned_table JOIN pg_class class ON class.oid = partrelid
+    WHERE partrelid = pg_catalog.to_regclass(pg_catalog.quote_ident(parent));
+    IF NOT FOUND THEN
         outcome := 'missing';
         RETURN;
     END IF;
@@ -49,76 +55,88 @@ BEGIN
       AND span.since <= CAST(lower AS timestamptz) AND span.until >= CAST(upper AS timestamptz);
     IF FOUND THEN
         outcome := CASE WHEN there.is_ours THEN 'existing' ELSE 'covered' END;
-        detail := format('%s of %s is in %s', month_of, parent, there.name);
+        detail := pg_catalog.format('%s of %s is in %s', month_of, parent, there.name);
         RETURN;
     END IF;
-    SELECT class.relkind, class.relowner, CAST(inherits.inhparent AS regclass) AS attached_to, inherits.inhdetachpending,
-           pg_get_expr(class.relpartbound, class.oid) AS span
+    SELECT class.relkind, class.relpersistence, class.relowner, CAST(inherits.inhparent AS regclass) AS attached_to,
+           inherits.inhdetachpending, pg_catalog.pg_get_expr(class.relpartbound, class.oid) AS span
     INTO there
     FROM pg_class class LEFT JOIN pg_inherits inherits ON inherits.inhrelid = class.oid
-    WHERE class.oid = to_regclass(quote_ident(child));
+    WHERE class.oid = pg_catalog.to_regclass(pg_catalog.quote_ident(child));
     IF FOUND THEN
         outcome := 'refused';
         IF there.inhdetachpending THEN
-            detail := format('%s is being detached from %s', child, there.attached_to);
+            detail := pg_catalog.format('%s is being detached from %s', child, there.attached_to);
             RETURN;
         ELSIF there.attached_to IS NOT NULL THEN
-            detail := format('%s hangs below %s %s', child, there.attached_to, there.span);
+            detail := pg_catalog.format('%s hangs below %s %s', child, there.attached_to, there.span);
             RETURN;
         ELSIF there.relkind <> 'r' THEN
-            detail := format('%s is not a table', child);
+            detail := pg_catalog.format('%s is not a table', child);
             RETURN;
-        ELSIF NOT pg_has_role(there.relowner, 'USAGE') THEN
-            detail := format('%s belongs to %s. Give it away: ALTER TABLE %I OWNER TO nightshift_maintenance', child,
-                             CAST(there.relowner AS regrole), child);
+        ELSIF NOT pg_catalog.pg_has_role(there.relowner, 'USAGE') THEN
+            detail := pg_catalog.format('%s belongs to %s. Give it away: ALTER TABLE %I OWNER TO %s', child,
+                                        CAST(there.relowner AS regrole), child, owner);
+            RETURN;
+        ELSIF there.relpersistence <> 'p' THEN
+            detail := pg_catalog.format('%s is not logged: a crash would empty it. ALTER TABLE %I SET LOGGED', child,
+                                        child);
             RETURN;
         END IF;
-        EXECUTE format('SELECT count(*) AS rows, min("timestamp") AS first, max("timestamp") AS last FROM %I'
-                       ' WHERE ("timestamp" >= %L AND "timestamp" < %L) IS NOT TRUE', child, lower, upper) INTO there;
+        EXECUTE pg_catalog.format('SELECT pg_catalog.count(*) AS rows, pg_catalog.min("timestamp") AS first,'
+                                  ' pg_catalog.max("timestamp") AS last FROM %I'
+                                  ' WHERE ("timestamp" >= %L AND "timestamp" < %L) IS NOT TRUE', child, lower, upper)
+        INTO there;
         IF there.rows > 0 THEN
-            detail := format('%s holds %s rows that are not of %s (UTC), from %s to %s', child, there.rows, month_of,
-                             there.first AT TIME ZONE 'UTC', there.last AT TIME ZONE 'UTC');
+            detail := pg_catalog.format('%s holds %s rows that are not of %s (UTC), from %s to %s', child, there.rows,
+                                        month_of, there.first AT TIME ZONE 'UTC', there.last AT TIME ZONE 'UTC');
             RETURN;
         END IF;
     END IF;
-    EXECUTE format('CREATE TABLE IF NOT EXISTS %I (LIKE %I INCLUDING ALL)', child, parent);
+    EXECUTE pg_catalog.format('CREATE TABLE IF NOT EXISTS %I (LIKE %I INCLUDING ALL)', child, parent);
     -- Whoever calls: the jobs have to own what they will detach one day.
-    EXECUTE format('ALTER TABLE %I OWNER TO nightshift_maintenance', child);
-    EXECUTE format('ALTER TABLE %I DROP CONSTRAINT IF EXISTS %I', child, bounds);
-    EXECUTE format('ALTER TABLE %I ADD CONSTRAINT %I CHECK ("timestamp" >= %L AND "timestamp" < %L)',
-                   child, bounds, lower, upper);
-    EXECUTE format('ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)', parent, child, lower, upper);
-    EXECUTE format('ALTER TABLE %I DROP CONSTRAINT %I', child, bounds);
+    EXECUTE pg_catalog.format('ALTER TABLE %I OWNER TO %s', child, owner);
+    EXECUTE pg_catalog.format('ALTER TABLE %I DROP CONSTRAINT IF EXISTS %I', child, bounds);
+    EXECUTE pg_catalog.format('ALTER TABLE %I ADD CONSTRAINT %I CHECK ("timestamp" >= %L AND "timestamp" < %L)',
+                              child, bounds, lower, upper);
+    EXECUTE pg_catalog.format('ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)',
+                              parent, child, lower, upper);
+    EXECUTE pg_catalog.format('ALTER TABLE %I DROP CONSTRAINT %I', child, bounds);
     outcome := 'created';
     detail := NULL;
 -- What this call made is rolled back with the exception.
 EXCEPTION
-    WHEN lock_not_available THEN
+    WHEN lock_not_available OR deadlock_detected THEN
         outcome := 'busy';
         detail := SQLERRM;
     WHEN invalid_object_definition THEN     -- "would overlap partition …"
         outcome := 'covered';
         detail := SQLERRM;
-    WHEN check_violation OR not_null_violation OR unique_violation OR datatype_mismatch OR undefined_column
-         OR wrong_object_type OR invalid_table_definition OR insufficient_privilege THEN
+    WHEN OTHERS THEN                        -- there is no end to what a table can be like; the others still get theirs
         outcome := 'refused';
-        detail := format('%s cannot be attached to %s: %s', child, parent, SQLERRM);
+        detail := pg_catalog.format('%s cannot be attached to %s: %s', child, parent, SQLERRM);
 END $$;
 
 -- Drop a table that db_pruning has detached: the one it recorded, known by its oid and its name, and only while it is
--- attached to nothing. Returns dropped, busy or changed.
-CREATE FUNCTION drop_detached_partition(partition oid, name text) RETURNS text LANGUAGE plpgsql
+-- attached to nothing. outcome is dropped, busy, changed, or refused for the reason in detail, as where a view needs it.
+CREATE FUNCTION drop_detached_partition(partition oid, name text, OUT outcome text, OUT detail text) LANGUAGE plpgsql
 SET lock_timeout = '50ms' AS $$
 BEGIN
     IF EXISTS (SELECT FROM pg_class WHERE oid = partition) THEN
         -- Under the lock nobody can rename or attach it any more.
-        EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', CAST(partition AS regclass));
+        EXECUTE pg_catalog.format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', CAST(partition AS regclass));
     END IF;
     IF NOT EXISTS (SELECT FROM pg_class WHERE oid = partition AND relname = name AND NOT relispartition) THEN
-        RETURN 'changed';
+        outcome := 'changed';
+        RETURN;
     END IF;
-    EXECUTE format('DROP TABLE %s', CAST(partition AS regclass));
-    RETURN 'dropped';
-EXCEPTION WHEN lock_not_available THEN
-    RETURN 'busy';
+    EXECUTE pg_catalog.format('DROP TABLE %s', CAST(partition AS regclass));
+    outcome := 'dropped';
+EXCEPTION
+    WHEN lock_not_available OR deadlock_detected THEN
+        outcome := 'busy';
+    WHEN OTHERS THEN
+        GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL;
+        outcome := 'refused';
+        detail := pg_catalog.left(pg_catalog.concat_ws(': ', SQLERRM, nullif(detail, '')), 500);
 END $$;

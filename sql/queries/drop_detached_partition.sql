@@ -1,1 +1,1 @@
-SELECT drop_detached_partition(CAST(:partition AS oid), CAST(:name AS text)) AS outcome;
+SELECT outcome, detail FROM drop_detached_partition(CAST(:partition AS oid), CAST(:name AS text));

@@ -1,11 +1,21 @@
--- What has become of a recorded partition: attached, detaching, detached; or changed, when no table is the recorded one
--- any more. And the statement that detaches it, finishes detaching it, or puts it back: DETACH CONCURRENTLY leaves a
--- CHECK behind that proves the bounds, so that this needs no scan.
+-- What has become of a recorded partition:
+--   attached   as it was
+--   detaching  out of sight, not yet out of the table
+--   detached   a table of its own
+--   stale      one of these two, but recorded so long ago that somebody may have done it since, to keep it
+--   changed    no table is the recorded one any more, or it was detached by hand: only DETACH CONCURRENTLY, which the
+--              job uses, leaves a CHECK on the partition key behind
+-- And the statement that detaches it, finishes detaching it, or puts it back, for which that CHECK spares the scan.
 SELECT CASE
            WHEN class.oid IS NULL OR inherits.inhparent <> recorded.parent THEN 'changed'
-           WHEN inherits.inhparent IS NULL THEN 'detached'
+           WHEN inherits.inhparent IS NULL AND NOT EXISTS (
+                SELECT FROM pg_constraint bounds JOIN pg_partitioned_table parent ON parent.partrelid = recorded.parent
+                WHERE bounds.conrelid = class.oid AND bounds.contype = 'c' AND bounds.conkey @> ARRAY[parent.partattrs[0]]
+           ) THEN 'changed'
+           WHEN NOT inherits.inhdetachpending THEN 'attached'
+           WHEN recorded.marked_at < clock_timestamp() - interval '25 hours' THEN 'stale'
            WHEN inherits.inhdetachpending THEN 'detaching'
-           ELSE 'attached'
+           ELSE 'detached'
        END AS state,
        CASE WHEN inherits.inhparent IS NULL
             THEN format('ALTER TABLE %s ATTACH PARTITION %s FOR VALUES FROM (%L) TO (%L)',
@@ -14,6 +24,7 @@ SELECT CASE
                         CASE WHEN inherits.inhdetachpending THEN 'FINALIZE' ELSE 'CONCURRENTLY' END)
        END AS statement
 FROM (SELECT CAST(:partition AS oid) AS partition, CAST(:parent AS oid) AS parent, CAST(:name AS text) AS name,
-             CAST(:since AS text) AS since, CAST(:until AS text) AS until) AS recorded
+             CAST(:since AS text) AS since, CAST(:until AS text) AS until,
+             CAST(CAST(:marked_at AS text) AS timestamptz) AS marked_at) AS recorded
 LEFT JOIN pg_class class ON class.oid = recorded.partition AND class.relname = recorded.name
 LEFT JOIN pg_inherits inherits ON inherits.inhrelid = class.oid;

@@ -6,10 +6,11 @@ SELECT span.event_table, span.parent, span.partition, span.name,
        coalesce(pg_total_relation_size(span.partition), 0) AS bytes,
        CAST(nullif(greatest(span.estimated_rows, nullif(pg_stat_get_live_tuples(span.partition), 0)), -1) AS bigint)
            AS about_rows,
+       CAST(clock_timestamp() AS text) AS marked_at,
        CASE
            WHEN NOT pg_has_role(span.owner, 'USAGE')
-           THEN format('%s belongs to %s. Give it away: ALTER TABLE %s OWNER TO nightshift_maintenance.',
-                       span.name, span.owner::regrole, span.partition::regclass)
+           THEN format('%s belongs to %s. Give it away: ALTER TABLE %s OWNER TO %s.',
+                       span.name, span.owner::regrole, span.partition::regclass, owner.name)
            -- One at a time: Postgres refuses a second pending detach of the same table.
            WHEN detaching.partition IS NOT NULL
            THEN format('Somebody else began to detach %s. Finish it: ALTER TABLE %s DETACH PARTITION %s FINALIZE.',
@@ -17,11 +18,35 @@ SELECT span.event_table, span.parent, span.partition, span.name,
            WHEN partitioned.partdefid <> 0
            THEN format('%s has the default partition %s, beside which Postgres detaches nothing concurrently.',
                        span.event_table, partitioned.partdefid::regclass)
+           -- A detach would look for rows that refer to the partition, while nobody may write to that table.
+           WHEN referring.key IS NOT NULL
+           THEN format('%s refers to %s (%s), so Postgres detaches nothing before it has searched it.',
+                       referring."table", span.event_table, referring.key)
+           -- It could be detached, but not dropped.
+           WHEN needing.what IS NOT NULL THEN format('%s needs %s. Drop or change it.', needing.what, span.name)
        END AS blocked
 FROM event_partitions span
 JOIN pg_partitioned_table partitioned ON partitioned.partrelid = span.parent
+JOIN pg_class class ON class.oid = span.partition
+JOIN LATERAL (SELECT relowner::regrole AS name FROM pg_class WHERE oid = span.parent) AS owner ON true
 LEFT JOIN LATERAL (SELECT inhrelid::regclass AS partition FROM pg_inherits
                    WHERE inhparent = span.parent AND inhdetachpending) AS detaching ON true
+LEFT JOIN LATERAL (SELECT conrelid::regclass AS "table", conname AS key FROM pg_constraint
+                   WHERE confrelid = span.parent AND contype = 'f' AND conparentid = 0
+                   ORDER BY conname LIMIT 1) AS referring ON true
+-- What DROP would refuse to take along: it needs the table or its row type and is not part of the table itself.
+LEFT JOIN LATERAL (
+    SELECT min(pg_describe_object(need.classid, need.objid, 0)) AS what
+    FROM pg_depend need
+    WHERE need.deptype = 'n'
+      AND (need.refclassid = CAST('pg_class' AS regclass) AND need.refobjid = class.oid
+           OR need.refclassid = CAST('pg_type' AS regclass)
+              AND need.refobjid IN (SELECT oid FROM pg_type WHERE oid = class.reltype
+                                    UNION ALL SELECT typarray FROM pg_type WHERE oid = class.reltype))
+      AND NOT EXISTS (SELECT FROM pg_depend part
+                      WHERE part.classid = need.classid AND part.objid = need.objid AND part.deptype IN ('a', 'i')
+                        AND part.refclassid = CAST('pg_class' AS regclass) AND part.refobjid = class.oid)
+) AS needing ON true
 WHERE span.kind = 'r'
   AND span.since = date_trunc('month', span.since, 'UTC')
   AND span.until = (span.since AT TIME ZONE 'UTC' + interval '1 month') AT TIME ZONE 'UTC'

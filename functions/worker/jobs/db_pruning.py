@@ -3,9 +3,10 @@
 Each month goes in steps, and a run that dies between two of them goes on where it was. The partition is recorded (oid
 and name) and committed; detached concurrently, which keeps nobody waiting; where open transactions hold that up, it is
 left detaching and finished later; then dropped, in one transaction with the progress, or put back where room was made
-meanwhile.
+meanwhile or something needs it. What the last run recorded and did not finish, the next one finishes.
 """
 
+import math
 from collections.abc import Generator
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field
@@ -17,8 +18,10 @@ from nightshift.settings import settings
 
 # As Postgres and RDS count them.
 GB = 1024**3
-# A run's result has to name everything it dropped, in 16 KiB.
-MAX_DROPPED = 120
+# A petabyte: more than RDS has.
+LARGEST_LIMIT_GB = 1_000_000
+# A run's result has to name everything it dropped, and what is in the way, in 16 KiB.
+MAX_DROPPED, MAX_BLOCKED = 120, 10
 # Tries in a row at one partition, after 2, 4, 8 … 300 seconds: about three quarters of an hour.
 TRIES, LONGEST_WAIT_S = 16, 300
 # FINALIZE waits for every snapshot that is older than its own, so with little patience it would never end where long
@@ -26,60 +29,48 @@ TRIES, LONGEST_WAIT_S = 16, 300
 # whoever planned with the partition is gone; only who names the partition itself queues behind FINALIZE.
 PATIENCE_MS, LONGEST_PATIENCE_MS = 50, 10_000
 
+Result = dict[str, Any]
 
-def db_pruning(run: Run, db: JobDatabase) -> Generator[Progress | Wait, None, dict[str, Any]]:
+
+def db_pruning(run: Run, db: JobDatabase) -> Generator[Progress | Wait, None, Result]:
     """Raises JobError when a partition cannot be detached for too long; the next run goes on with it."""
-    pruning = Pruning(**deepcopy(run.cursor)) if run.cursor else Pruning()
-    limit_bytes = max(0, int(settings().max_database_size_gb * GB))
-    if not run.cursor and (unfinished := db.read("unfinished_detach", run_id=run.id)):
-        pruning.current = unfinished[0]["current"]
+    limit_bytes = _limit_bytes(settings().max_database_size_gb)
+    pruning = Pruning(**deepcopy(run.cursor)) if run.cursor else _unfinished(run, db)
     while True:
         state, statement = pruning.look(db)
-        if state == "detaching":
-            if not pruning.is_marked:
-                pruning.mark()
-                yield pruning.progress(f"Detaching {pruning.identity('name')['name']}")
-            try:
-                db.run_alone(statement, patience_ms=min(PATIENCE_MS * 2**pruning.tries, LONGEST_PATIENCE_MS))
-            except DatabaseBusy:
-                yield pruning.wait()
-            continue
-        if state == "detached" and _over(db, limit_bytes) <= 0:
-            # Room was made while it was detaching.
-            try:
-                db.run_alone(statement, patience_ms=PATIENCE_MS)
-            except DatabaseBusy:
-                yield pruning.wait()
-            continue
-        if state == "detached":
-            outcome = db.write("drop_detached_partition", **pruning.identity("partition", "name"))[0]["outcome"]
-            if outcome == "busy":
-                yield pruning.wait()
-            elif outcome == "dropped":
-                yield pruning.dropping()
-            continue
-        if state == "attached" and pruning.is_marked:
-            yield pruning.keeping()
-            continue
-        if len(pruning.dropped) >= MAX_DROPPED:
-            return pruning.result(note=f"A run drops at most {MAX_DROPPED} partitions; the next one goes on")
+        step: Progress | Wait | Result | None
+        match state:
+            case "detaching":
+                step = pruning.finish_detaching(db, statement)
+            case "detached" if pruning.is_needed or _over(db, limit_bytes) <= 0:
+                step = pruning.put_back(db, statement)
+            case "detached":
+                step = pruning.drop(db)
+            case "stale":
+                step = pruning.leave()
+            case "changed":
+                step = pruning.forget("is no longer what was recorded: it is left alone")
+            case "attached" if pruning.is_needed:
+                step = pruning.forget("is back in its table")
+            case _:
+                step = pruning.choose(db, limit_bytes) or pruning.detach(db, statement)
+        if isinstance(step, dict):
+            return step
+        if step:
+            yield step
 
-        over = _over(db, limit_bytes)
-        if over <= 0:
-            return pruning.result(**({} if limit_bytes else {"note": "MAX_DATABASE_SIZE_GB is 0: there is no limit"}))
-        months = db.read("prunable_partitions")
-        free = [month for month in months if not month["blocked"]]
-        # History is not thrown away for a limit that something else breaks: without it all, it would still be broken.
-        if sum(month["bytes"] for month in free) < over:
-            return pruning.result(warning=_still_over(over, limit_bytes, free, months))
-        if pruning.choose(free[0], over):
-            yield pruning.progress(f"Detaching {free[0]['name']}")
-            continue
-        try:
-            db.run_alone(statement, patience_ms=PATIENCE_MS)
-        except DatabaseBusy:
-            if pruning.look(db)[0] == "attached":
-                yield pruning.wait(forget=True)
+
+def _limit_bytes(gb: float) -> int:
+    if not 0 <= gb <= LARGEST_LIMIT_GB:
+        raise JobError(f"MAX_DATABASE_SIZE_GB must be from 0 (no limit) to {LARGEST_LIMIT_GB}, got {gb}")
+    return math.ceil(gb * GB)
+
+
+def _unfinished(run: Run, db: JobDatabase) -> "Pruning":
+    """What the run before this one left. Where it had not begun to detach, this one decides anew."""
+    found = db.read("unfinished_detach", run_id=run.id)
+    pruning = Pruning(current=found[0]["current"] if found else None)
+    return Pruning() if pruning.look(db)[0] == "attached" else pruning
 
 
 def _over(db: JobDatabase, limit_bytes: int) -> int:
@@ -98,8 +89,10 @@ def _still_over(over: int, limit_bytes: int, free: list[dict[str, Any]], months:
         if free
         else "there is no past month of events that may be dropped"
     )
-    blocked = " ".join(sorted({month["blocked"] for month in months if month["blocked"]}))
-    return f"{what}: {why}. Make room elsewhere or raise MAX_DATABASE_SIZE_GB. {blocked}".strip()
+    blocked = list(dict.fromkeys(month["blocked"] for month in months if month["blocked"]))
+    if len(blocked) > MAX_BLOCKED:
+        blocked[MAX_BLOCKED:] = [f"So it is with {len(blocked) - MAX_BLOCKED} more."]
+    return f"{what}: {why}. Make room elsewhere or raise MAX_DATABASE_SIZE_GB. {' '.join(blocked)}".strip()
 
 
 @dataclass
@@ -107,12 +100,15 @@ class Pruning:
     """How far the pruning is: its fields are the run's cursor.
 
     ``current`` is the partition at work: ``event_table``, ``parent`` and ``partition`` (oids), ``name``, ``since``,
-    ``until``, ``bytes``, ``about_rows``, and ``is_marked`` once it was seen detaching. ``to_free`` is the run's
-    total in bytes; ``tries`` counts waits in a row at one place.
+    ``until``, ``bytes``, ``about_rows``, and ``marked_at``, when it was recorded. ``is_needed`` says that it could not
+    be dropped, for the last of the ``warnings``, and has to be put back. ``to_free`` is the run's total in bytes;
+    ``tries`` counts waits in a row at one place.
     """
 
     current: dict[str, Any] | None = None
+    is_needed: bool = False
     dropped: list[dict[str, Any]] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
     to_free: int = 0
     tries: int = 0
 
@@ -124,46 +120,96 @@ class Pruning:
         """The current partition's state (None: there is none) and the statement that detaches it or puts it back."""
         if self.current is None:
             return None, ""
-        found = db.read("partition_state", **self.identity("partition", "parent", "name", "since", "until"))[0]
-        if found["state"] == "changed":
-            self.current = None
+        identity = self._current("partition", "parent", "name", "since", "until", "marked_at")
+        found = db.read("partition_state", **identity)[0]
         return found["state"], found["statement"]
 
-    def identity(self, *names: str) -> dict[str, Any]:
+    def choose(self, db: JobDatabase, limit_bytes: int) -> Progress | Result | None:
+        """The step that records the next partition, the result where none is to go, None where it is recorded."""
+        if self.warnings:
+            return self.result(warning=" ".join(self.warnings))
+        if len(self.dropped) >= MAX_DROPPED:
+            return self.result(note=f"A run drops at most {MAX_DROPPED} partitions; the next one goes on")
+        over = _over(db, limit_bytes)
+        if over <= 0:
+            return self.result(**({} if limit_bytes else {"note": "MAX_DATABASE_SIZE_GB is 0: there is no limit"}))
+        months = db.read("prunable_partitions")
+        free = [month for month in months if not month["blocked"]]
+        # History is not thrown away for a limit that something else breaks: without it all, it would still be broken.
+        if sum(month["bytes"] for month in free) < over:
+            return self.result(warning=_still_over(over, limit_bytes, free, months))
+        self.to_free = max(self.to_free, self._freed() + over)
+        if self.current and self.current["partition"] == free[0]["partition"]:
+            return None
+        self.current = {name: value for name, value in free[0].items() if name != "blocked"}
+        return self._progress(f"Detaching {free[0]['name']}")
+
+    def detach(self, db: JobDatabase, statement: str) -> Wait | None:
+        try:
+            db.run_alone(statement, patience_ms=PATIENCE_MS)
+        except DatabaseBusy:
+            if self.look(db)[0] == "attached":
+                # Whoever detaches it by hand meanwhile wants to keep it.
+                return self._wait(forget=True)
+        self.tries = 0
+        return None
+
+    def finish_detaching(self, db: JobDatabase, statement: str) -> Wait | None:
+        try:
+            db.run_alone(statement, patience_ms=min(PATIENCE_MS * 2**self.tries, LONGEST_PATIENCE_MS))
+        except DatabaseBusy:
+            return self._wait()
+        return None
+
+    def put_back(self, db: JobDatabase, statement: str) -> Progress | Wait:
+        try:
+            db.run_alone(statement, patience_ms=PATIENCE_MS)
+        except DatabaseBusy:
+            return self._wait()
+        return self.forget("is back in its table" if self.is_needed else "is back: the database is within its limit")
+
+    def drop(self, db: JobDatabase) -> Progress | Wait | None:
+        found = db.write("drop_detached_partition", **self._current("partition", "name"))[0]
+        match found["outcome"]:
+            case "dropped":
+                (name, size, rows) = self._current("name", "bytes", "about_rows").values()
+                self.dropped.append({"partition": name, "bytes": size, "about_rows": rows})
+                self.current, self.tries = None, 0
+                return self._progress(f"Dropped {name}")
+            case "busy":
+                return self._wait()
+            case "refused":
+                (name, table) = self._current("name", "event_table").values()
+                self.warnings.append(f"{name} was put back into {table}: {found['detail']}.")
+                self.is_needed = True
+                return self._progress(f"{name} cannot be dropped")
+            case _:
+                return self.forget("is no longer what was recorded: it is left alone")
+
+    def leave(self) -> Progress:
+        (name, table) = self._current("name", "event_table").values()
+        self.warnings.append(
+            f"{name} was to be taken out of {table} more than a day ago, and nobody knows whether it is to be kept. "
+            "Attach it again or drop it."
+        )
+        return self.forget("is left alone")
+
+    def forget(self, why: str) -> Progress:
+        """In a step of its own: nobody may take it for unfinished later on."""
+        (name,) = self._current("name").values()
+        self.current, self.is_needed, self.tries = None, False, 0
+        return self._progress(f"{name} {why}")
+
+    def result(self, **said: str) -> Result:
+        return {"dropped": self.dropped, "bytes_freed": self._freed(), **said}
+
+    def _current(self, *names: str) -> dict[str, Any]:
         assert self.current is not None
         return {name: self.current[name] for name in names}
 
-    def choose(self, month: dict[str, Any], over: int) -> bool:
-        """Whether it is another one than before, which has to be recorded before anything happens to it."""
-        self.to_free = max(self.to_free, self._freed() + over)
-        if self.current and self.current["partition"] == month["partition"]:
-            return False
-        self.current = {name: value for name, value in month.items() if name != "blocked"} | {"is_marked": False}
-        return True
-
-    def mark(self) -> None:
-        assert self.current is not None
-        self.current["is_marked"] = True
-        self.tries = 0
-
-    def dropping(self) -> Progress:
-        gone = self.identity("name", "bytes", "about_rows")
-        self.dropped.append({"partition": gone["name"], "bytes": gone["bytes"], "about_rows": gone["about_rows"]})
-        self.current, self.tries = None, 0
-        return self.progress(f"Dropped {gone['name']}")
-
-    def keeping(self) -> Progress:
-        """Nobody may take it for unfinished later on."""
-        (name,) = self.identity("name").values()
-        self.current, self.tries = None, 0
-        return self.progress(f"Put {name} back: the database is within its limit")
-
-    def wait(self, *, forget: bool = False) -> Wait:
-        """Raises JobError when it was one try too many.
-
-        ``forget`` what is still attached: whoever detaches it by hand meanwhile wants to keep it.
-        """
-        (name, table) = self.identity("name", "event_table").values()
+    def _wait(self, *, forget: bool = False) -> Wait:
+        """Raises JobError when it was one try too many."""
+        (name, table) = self._current("name", "event_table").values()
         self.tries += 1
         if self.tries >= TRIES:
             raise JobError(
@@ -175,12 +221,9 @@ class Pruning:
         why = f"transactions that hold {name} of {table} open"
         return Wait(seconds=min(2**self.tries, LONGEST_WAIT_S), why=why, cursor=asdict(self))
 
-    def progress(self, message: str) -> Progress:
+    def _progress(self, message: str) -> Progress:
         processed = min(self._freed(), self.to_free)
         return Progress(processed=processed, total=self.to_free, message=message, cursor=asdict(self))
-
-    def result(self, **said: str) -> dict[str, Any]:
-        return {"dropped": self.dropped, "bytes_freed": self._freed(), **said}
 
     def _freed(self) -> int:
         return sum(gone["bytes"] for gone in self.dropped)

@@ -101,7 +101,11 @@ class JobDatabase(Protocol):
         For what cannot run in a transaction (``DETACH PARTITION … CONCURRENTLY``) or must not keep its locks until the
         next yield. The slice may die after it and before the next yield, so it has to be idempotent; and nothing may be
         written in this step before it, or it could wait for this step's own locks. Raises DatabaseBusy for a lock that
-        others hold, and when it takes too long altogether.
+        others hold, when it takes too long altogether, and when too little is left of this slice: yield a Wait then.
+
+        Only the owner of the run gets to run it. The server checks that first, on the same connection, and ends both
+        statement and connection before the slice's lease is over, so that a worker which froze in between changes
+        nothing under its successor's hands.
         """
 
 

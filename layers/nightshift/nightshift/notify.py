@@ -9,7 +9,7 @@ from nightshift.aws_http import AwsRefused, endpoint_of, post, regional_host
 from nightshift.database import Database, Row
 from nightshift.errors import sentence
 from nightshift.log import logger
-from nightshift.mail import mail_of
+from nightshift.mail import Mail, mail_of
 from nightshift.settings import Settings
 
 # After a failed attempt the sweep comes back in a minute, then each time twice as much later, up to an hour: the 30th

@@ -7,7 +7,7 @@ from typing import Any
 
 from nightshift.catalogue import JobType
 from nightshift.database import Database, Row
-from nightshift.errors import DatabaseGone, JobError, NightshiftError
+from nightshift.errors import DatabaseBusy, DatabaseGone, JobError, NightshiftError
 from nightshift.job import Cursor, Progress
 from nightshift.queue import MAX_DELAY_S, Message
 from nightshift.settings import Settings
@@ -15,8 +15,14 @@ from nightshift.settings import Settings
 # Kept back from what a job may spend: its last step still has to be committed.
 COMMIT_RESERVE_S = 5
 
-# The longest that a statement of run_alone may take: the server gives up before the driver does.
-ALONE_TIMEOUT_S = 20
+# The longest that a statement of run_alone may take: the server gives up before the driver does. And the shortest time
+# that is worth a try.
+ALONE_TIMEOUT_S, ALONE_AT_LEAST_S = 20, 1
+
+# DDL has no WHERE that could name the slice, so its session is bounded by the lease instead: nobody raises the number
+# before the lease is over, and by then the server has ended the statement, or the session of a worker that froze and
+# never sent it. From the lease are kept back the time such a session may be idle, and a reserve for ending it.
+ALONE_IDLE_S, ALONE_RESERVE_S = 2, 1
 
 # A page of 200 runs has to fit into the six megabytes that Lambda may answer.
 MAX_RESULT_BYTES = 16_384
@@ -74,8 +80,21 @@ class Slice:
             return self._db.query(query, **params)
 
     def run_alone(self, statement: str, *, patience_ms: int) -> None:
-        alone = self._db.sibling(lock_timeout=f"{patience_ms}ms", statement_timeout=f"{ALONE_TIMEOUT_S}s")
+        alone = self._db.sibling(lock_timeout=f"{patience_ms}ms", idle_session_timeout=f"{ALONE_IDLE_S * 1000:.0f}ms")
         with closing(alone):
+            held = alone.one(
+                "stay_within_lease",
+                run_id=self.id,
+                slice=self.number,
+                kept_back_s=ALONE_IDLE_S + ALONE_RESERVE_S,
+                longest_s=ALONE_TIMEOUT_S,
+            )
+            if held is None:
+                raise SliceLost
+            if held["cancel_requested"]:
+                raise CancelRequested
+            if held["limit_s"] < ALONE_AT_LEAST_S:
+                raise DatabaseBusy("Too little is left of the slice's lease for a statement of its own")
             alone.run_script(statement)
 
     def save(self, step: Progress) -> None:
