@@ -154,10 +154,11 @@ def _described(queue: str, messages: list[dict[str, Any]], *, db: Database) -> l
     found = {str(row["id"]): row for row in db.query(query, ids=wanted)} if wanted else {}
     letters = []
     for message, id_ in zip(messages, ids, strict=True):
+        if id_ is None:
+            letters.append(_letter(message))
+            continue
         row = found.get(id_, {"status": "gone"})
-        letters.append(
-            _letter(message, about=row.get("kind", about), id_=id_, status=row["status"]) if id_ else _letter(message)
-        )
+        letters.append(_letter(message, about=row.get("kind", about), id_=id_, status=row["status"]))
     return letters
 
 
