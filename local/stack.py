@@ -37,6 +37,8 @@ POSTGRES_PATIENCE_S = 15
 
 # Locally somebody may want to see a crash healed, so it is noticed within half a minute.
 PARAMETERS = {
+    "Shape": "existing",
+    "DatabaseCaFile": "",
     "DatabaseHost": "127.0.0.1",
     "DatabaseName": DATABASE,
     "DatabaseOwner": OWNER,

@@ -42,7 +42,9 @@ def test_environment_variables_are_settings(function):
     shared = TEMPLATE["Globals"]["Function"]["Environment"]["Variables"]
     own = FUNCTIONS[function]["Environment"]["Variables"]
     known = {field.name.upper() for field in fields(Settings)}
-    assert {*shared, *own} - known == {"NIGHTSHIFT_SQL_DIRECTORY", "POWERTOOLS_SERVICE_NAME"}
+    assert {*shared, *own} - known == {
+        "AWS_USE_DUALSTACK_ENDPOINT", "NIGHTSHIFT_SQL_DIRECTORY", "POWERTOOLS_SERVICE_NAME",
+    }  # fmt: skip
 
 
 def test_traffic_waits_for_the_migrations():
@@ -104,6 +106,32 @@ def test_a_migration_is_ended_by_the_server_before_the_function_is():
     assert TEMPLATE["Resources"]["Migrations"]["Properties"]["ServiceTimeout"] > FUNCTIONS["MigrateFunction"]["Timeout"]
 
 
+def test_all_functions_together_leave_the_database_connections_for_others():
+    """Each environment keeps one connection, and a system job has three while it runs; of each type one can run."""
+    maintenance = 2 * len(SYSTEM_JOBS)
+    mails = FUNCTIONS["NotifyFunction"]["Events"]["Mails"]["Properties"]["ScalingConfig"]["MaximumConcurrency"]
+    others = 3 + 2 + 2 + 1  # schedules at the same minute, two sweeps, an owner and a doctor, a migration
+    together = default("WorkerConcurrency") + maintenance + mails + others + default("ApiConcurrency")
+    smallest = min(MAX_CONNECTIONS[name] for name in TEMPLATE["Parameters"]["DatabaseClass"]["AllowedValues"])
+    # Postgres and RDS keep some for themselves; a person with psql wants one, too.
+    assert together <= 0.8 * (smallest - 10)
+
+
+# LEAST(memory / 9531392, 5000), https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/CHAP_Limits.html
+MAX_CONNECTIONS = {
+    name: int(gib * 1024**3 / 9_531_392)
+    for name, gib in {
+        "db.t4g.micro": 1, "db.t4g.small": 2, "db.t4g.medium": 4, "db.t4g.large": 8, "db.m8g.large": 8,
+        "db.m8g.xlarge": 16, "db.r8g.large": 16,
+    }.items()
+}  # fmt: skip
+
+
+def test_the_api_takes_no_more_calls_at_once_than_it_has_connections():
+    settings = TEMPLATE["Resources"]["HttpApi"]["Properties"]["DefaultRouteSettings"]
+    assert settings["ThrottlingBurstLimit"] == {"Ref": "ApiConcurrency"}
+
+
 def test_what_the_data_depend_on_outlives_the_stack():
     for name in ("IntegrationsKey", "JwtSecret"):
         assert TEMPLATE["Resources"][name]["DeletionPolicy"] == "Retain"
@@ -121,7 +149,8 @@ def test_no_resource_has_a_name_of_its_own():
 def test_policies_name_one_action_and_one_resource():
     for name, function in FUNCTIONS.items():
         for policy in function.get("Policies", []):
-            for statement in policy["Statement"]:
+            # !If [condition, policy, nothing]
+            for statement in policy.get("Fn::If", [None, policy])[1]["Statement"]:
                 assert isinstance(statement["Action"], str), name
                 assert "*" not in statement["Action"], name
                 assert statement["Resource"] != "*" or statement["Action"] in WITHOUT_RESOURCE, name

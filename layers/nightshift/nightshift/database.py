@@ -19,6 +19,7 @@ from pg8000.exceptions import DatabaseError, InterfaceError
 
 from nightshift.errors import ConfigurationError, DatabaseBusy, DatabaseGone
 from nightshift.settings import Settings, settings
+from nightshift.signin import password_for
 
 Row = dict[str, Any]
 
@@ -94,9 +95,14 @@ class Database:
             self.statements += 1
             return self._connected().run(script) or []
 
-    def sibling(self, *, user: str | None = None, **startup_params: str) -> "Database":
-        """Another connection to the same database, in the same role or as ``user``."""
-        return Database(replace(self._config, database_user=user or self._config.database_user), **startup_params)
+    def sibling(self, *, user: str | None = None, host: str | None = None, **startup_params: str) -> "Database":
+        """Another connection to the same database, in the same role or as ``user``, there or by way of ``host``."""
+        config = replace(
+            self._config,
+            database_user=user or self._config.database_user,
+            database_host=host or self._config.database_host,
+        )
+        return Database(config, **startup_params)
 
     def begin(self) -> None:
         self.run_script("BEGIN")
@@ -185,6 +191,7 @@ def _connect(config: Settings, startup_params: dict[str, str]) -> pg8000.native.
         raise ConfigurationError(
             f"DATABASE_CA_FILE is not set: the connection to {config.database_host} would not be verified"
         )
+    password = password_for(config)
     # Two time limits that the driver knows as one: a host that does not answer must be told apart early.
     connection = socket.create_connection((config.database_host, config.database_port), timeout=CONNECT_TIMEOUT_S)
     connection.settimeout(config.database_timeout_s)
@@ -197,7 +204,7 @@ def _connect(config: Settings, startup_params: dict[str, str]) -> pg8000.native.
             host=config.database_host,
             sock=connection,
             database=config.database_name,
-            password=config.database_password or None,
+            password=password,
             # pg8000's default falls back to plain text in silence, and True does not verify: be explicit either way.
             ssl_context=ssl.create_default_context(cafile=config.database_ca_file)
             if config.database_ca_file

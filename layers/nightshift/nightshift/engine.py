@@ -63,7 +63,9 @@ def work(
     # One that this release does not know, after a rollback say, fails its run when its code is looked for.
     job_type = CATALOGUE.get(name) or JobType(name=name, label=name, description="", scope="project")
     # The role of the system jobs may do what no project's job ever may: a connection for this slice, and no longer.
-    own = db.sibling(user=settings.database_maintenance_user) if job_type.scope == "system" else db
+    own = db
+    if job_type.scope == "system":
+        own = db.sibling(user=settings.database_maintenance_user, host=settings.database_direct_host)
     current = Slice(row, job_type=job_type, db=own, settings=settings, remaining_s=remaining_s)
     try:
         following = _work_claimed(current)

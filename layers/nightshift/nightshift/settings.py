@@ -17,7 +17,13 @@ class Settings:
     database_user: str = "nightshift_app"
     # The role of the system jobs, which owns the event tables.
     database_maintenance_user: str = "nightshift_maintenance"
+    # How to sign in: "iam" with a token of this function's role, "secret" with what database_secret_id holds, "none"
+    # where the server asks for nothing.
+    database_auth: str = "none"
+    database_secret_id: str = ""
     database_password: str = ""
+    # Where system jobs connect, past a proxy; empty: where everybody does.
+    database_direct_host: str = ""
     # The root certificates that sign the server's: required on AWS. Empty only where the address is this machine.
     database_ca_file: str = ""
     # How long one answer of the database may take (seconds): less than the function has.

@@ -1,0 +1,44 @@
+"""The password of a database connection: a token of the function's role, a secret, or none."""
+
+import json
+
+from nightshift.aws import client
+from nightshift.errors import ConfigurationError
+from nightshift.settings import Settings
+
+# https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/UsingWithRDS.IAMDBAuth.Connecting.Python.html
+TOKEN_LIFETIME_S = 900
+
+
+def password_for(config: Settings) -> str | None:
+    """What to sign in with. Asked for at each connect: a token is looked at then and never again.
+
+    Raises ConfigurationError for a DATABASE_AUTH that is none, botocore's errors where the secret cannot be had.
+    """
+    match config.database_auth:
+        case "none":
+            return config.database_password or None
+        case "iam":
+            return _token(config)
+        case "secret":
+            secret = client("secretsmanager").get_secret_value(SecretId=config.database_secret_id)["SecretString"]
+            password: str = json.loads(secret)["password"]
+            return password
+        case other:
+            raise ConfigurationError(f"DATABASE_AUTH must be iam, secret or none, got {other!r}")
+
+
+def _token(config: Settings) -> str:
+    """A signed request to the database that nobody sends: RDS takes its address for a password."""
+    from botocore.auth import SigV4QueryAuth
+    from botocore.awsrequest import AWSRequest
+
+    from nightshift.sigv4 import credentials, region
+
+    request = AWSRequest(
+        "GET",
+        f"https://{config.database_host}:{config.database_port}/",
+        params={"Action": "connect", "DBUser": config.database_user},
+    )
+    SigV4QueryAuth(credentials(), "rds-db", region(), expires=TOKEN_LIFETIME_S).add_auth(request)
+    return str(request.prepare().url).removeprefix("https://")

@@ -1,0 +1,219 @@
+"""Signing in to the database: a token of the function's role, over a connection that is verified."""
+
+import dataclasses
+import ipaddress
+import socket
+import ssl
+import threading
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import boto3
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from nightshift import signin, sigv4
+from nightshift.database import Database
+from nightshift.errors import ConfigurationError, DatabaseGone
+from nightshift.settings import Settings
+
+BUNDLE = Path(signin.__file__).parent / "rds.pem"
+
+
+@pytest.fixture
+def keys(monkeypatch):
+    """Credentials as Lambda gives them to a function."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "session")
+    monkeypatch.setenv("AWS_REGION", "eu-central-1")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+
+
+@pytest.fixture
+def stopped_clock(monkeypatch):
+    """A token is signed for the second it is made in."""
+    monkeypatch.setattr("botocore.auth.get_current_datetime", lambda: datetime(2026, 11, 23, 3, tzinfo=UTC))
+
+
+def test_a_token_is_what_botocore_makes(keys, stopped_clock):
+    config = Settings(database_host="db.example.com", database_user="nightshift_app", database_auth="iam")
+    official = boto3.client("rds").generate_db_auth_token(
+        DBHostname="db.example.com", Port=5432, DBUsername="nightshift_app", Region="eu-central-1"
+    )
+    assert signin.password_for(config) == official
+    assert "X-Amz-Expires=900" in official
+
+
+def test_every_connection_gets_a_token_of_its_own_user_and_host(keys, stopped_clock):
+    config = Settings(database_host="db.example.com", database_auth="iam")
+    token = signin.password_for(config)
+    assert token.startswith("db.example.com:5432/?Action=connect&DBUser=nightshift_app&")
+    other = Database(config).sibling(user="nightshift_maintenance", host="direct.example.com")
+    assert signin.password_for(other._config).startswith(
+        "direct.example.com:5432/?Action=connect&DBUser=nightshift_maintenance&"
+    )
+
+
+def test_the_owners_password_comes_from_its_secret(cloud):
+    boto3.client("secretsmanager").create_secret(
+        Name="rds!db-owner", SecretString='{"username": "postgres", "password": "hunter2"}'
+    )
+    config = dataclasses.replace(cloud, database_auth="secret", database_secret_id="rds!db-owner")
+    assert signin.password_for(config) == "hunter2"
+
+
+def test_a_way_to_sign_in_that_is_none_is_named():
+    with pytest.raises(ConfigurationError, match="DATABASE_AUTH must be iam, secret or none, got 'token'"):
+        signin.password_for(Settings(database_host="db", database_auth="token"))
+
+
+class Certificate:
+    """A root of our own making, and a server's certificate that it has signed."""
+
+    def __init__(self, folder: Path, *, address: str):
+        root_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+        root = _certificate("Root", key=root_key, issuer="Root", signer=root_key, address=None)
+        leaf = _certificate("Server", key=key, issuer="Root", signer=root_key, address=address)
+        self.root_file, self.chain_file = folder / "root.pem", folder / "server.pem"
+        self.root_file.write_bytes(root.public_bytes(serialization.Encoding.PEM))
+        self.chain_file.write_bytes(
+            leaf.public_bytes(serialization.Encoding.PEM)
+            + key.private_bytes(
+                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+            )
+        )
+
+
+def _certificate(name, *, key, issuer, signer, address):
+    now = datetime.now(UTC)
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
+        .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, issuer)]))
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.BasicConstraints(ca=address is None, path_length=None), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
+        .add_extension(_key_usage(is_root=address is None), critical=True)
+    )
+    if address:
+        names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))])
+        builder = builder.add_extension(names, critical=False)
+    return builder.sign(signer, hashes.SHA256())
+
+
+def _key_usage(*, is_root):
+    unused = ("content_commitment", "key_encipherment", "data_encipherment", "key_agreement", "encipher_only")
+    return x509.KeyUsage(
+        digital_signature=True, key_cert_sign=is_root, crl_sign=is_root, decipher_only=False,
+        **dict.fromkeys(unused, False),
+    )  # fmt: skip
+
+
+@pytest.fixture
+def tls_server(config, tmp_path):
+    """``tls_server(address)``: TLS in front of the real Postgres, whose own build has none.
+
+    Returns the port and the file of the root that signed for ``address``.
+    """
+    listeners, threads = [], []
+
+    def serve(address):
+        certificate = Certificate(tmp_path, address=address)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate.chain_file)
+        listener = socket.create_server(("127.0.0.1", 0))
+        listeners.append(listener)
+        threads.append(threading.Thread(target=_serve_once, args=(listener, context, config.database_port)))
+        threads[-1].start()
+        return listener.getsockname()[1], certificate.root_file
+
+    yield serve
+    for listener in listeners:
+        listener.close()
+    for thread in threads:
+        thread.join()
+
+
+def _serve_once(listener, context, postgres_port):
+    with suppress(OSError), listener.accept()[0] as client:
+        # https://www.postgresql.org/docs/16/protocol-flow.html#PROTOCOL-FLOW-SSL
+        assert client.recv(8) == bytes.fromhex("0000000804d2162f")
+        client.sendall(b"S")
+        with (
+            context.wrap_socket(client, server_side=True) as secured,
+            socket.create_connection(("127.0.0.1", postgres_port)) as postgres,
+        ):
+            back = threading.Thread(target=_pump, args=(postgres, secured))
+            back.start()
+            _pump(secured, postgres)
+            back.join()
+
+
+def _pump(source, target):
+    with suppress(OSError):
+        while data := source.recv(65_536):
+            target.sendall(data)
+    with suppress(OSError):
+        target.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.fixture
+def token_user(superuser, postgres):
+    """A role that the real server asks for its password, as RDS does for a token."""
+    rules = postgres.data / "pg_hba.conf"
+    before = rules.read_text()
+    rules.write_text("host all token_user 127.0.0.1/32 password\n" + before)
+    superuser.run_script("CREATE ROLE token_user LOGIN; SELECT pg_reload_conf()")
+    yield "token_user"
+    rules.write_text(before)
+    superuser.run_script("DROP ROLE token_user; SELECT pg_reload_conf()")
+
+
+def test_a_token_signs_in_over_a_verified_connection(config, keys, stopped_clock, token_user, tls_server, superuser):
+    port, root = tls_server("127.0.0.1")
+    config = dataclasses.replace(
+        config, database_port=port, database_user=token_user, database_auth="iam", database_ca_file=str(root)
+    )
+    superuser.run_script(f"ALTER ROLE {token_user} PASSWORD '{signin.password_for(config)}'")
+    db = Database(config)
+    assert db.run_script("SELECT current_user::text") == [[token_user]]
+    db.close()
+
+
+@pytest.mark.parametrize("trouble", ["another root", "another address"])
+def test_a_server_that_cannot_prove_who_it_is_gets_no_token(config, keys, tls_server, trouble):
+    port, root = tls_server("127.0.0.1" if trouble == "another root" else "127.0.0.9")
+    trusted = BUNDLE if trouble == "another root" else root
+    db = Database(dataclasses.replace(config, database_port=port, database_auth="iam", database_ca_file=str(trusted)))
+    with pytest.raises(DatabaseGone, match="certificate verify failed"):
+        db.query("ping")
+
+
+def test_a_server_without_tls_gets_no_token(config, keys):
+    db = Database(dataclasses.replace(config, database_auth="iam", database_ca_file=str(BUNDLE)))
+    with pytest.raises(DatabaseGone, match="refuses SSL"):
+        db.query("ping")
+
+
+def test_the_bundle_holds_the_roots_of_rds_and_of_its_proxy_for_years():
+    roots = ssl.create_default_context(cafile=BUNDLE).get_ca_certs()
+    names = {value for root in roots for ((key, value),) in root["subject"] if key == "commonName"}
+    assert {"Amazon RDS us-east-1 Root CA RSA2048 G1", "Amazon RDS eu-central-1 Root CA RSA2048 G1"} <= names
+    assert "Amazon Root CA 1" in names
+    for root in roots:
+        assert root["issuer"] == root["subject"], root["subject"]
+        until = datetime.fromtimestamp(ssl.cert_time_to_seconds(root["notAfter"]), UTC)
+        assert until > datetime.now(UTC) + timedelta(days=3 * 365), root["subject"]
+
+
+def test_credentials_of_the_environment_come_with_their_session(keys):
+    assert sigv4.credentials() == ("AKIAEXAMPLE", "secret", "session")
