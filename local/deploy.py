@@ -1,10 +1,12 @@
 """template.yaml onto the local engine: translated from SAM to CloudFormation, packaged, deployed as a stack.
 
-The engine differs from AWS in three ways that matter here, and this module makes up for them:
+The engine differs from AWS in four ways that matter here, and this module makes up for them:
 - It passes over an HTTP API's OpenAPI ``Body``, so that becomes Route and Integration resources.
 - It does not merge layers into /opt, and unpacks every layer for every Lambda process. So the functions find sql/ by
   NIGHTSHIFT_SQL_DIRECTORY, and their packages (75 MB) by PYTHONPATH, as ``variables`` say.
 - It keeps a parameter's text where a property is a number, and then compares it with one.
+- It checks the functions' calls against their policies, but knows some by other names: a batch of SQS's is an action of
+  its own to it, and SES's SendEmail has neither resource nor sender.
 """
 
 import hashlib
@@ -27,6 +29,12 @@ BUCKET = "nightshift-artifacts"
 
 # The properties that our template sets from parameters and the engine calculates with.
 NUMBERS = ("Timeout", "MaximumConcurrency")
+
+# IAM knows these by the action of a single message.
+BATCHES = {
+    f"sqs:{action}": [f"sqs:{action}", f"sqs:{action}Batch"]
+    for action in ("SendMessage", "DeleteMessage", "ChangeMessageVisibility")
+}
 
 Template = dict[str, Any]
 
@@ -112,6 +120,9 @@ def _translated(path: Path, *, engine: Engine, variables: Mapping[str, str]) -> 
                 resource["Properties"][name] = _package(path.parent, resource, name, engine=engine)
     translated: Template = Translator({}, Parser(), boto_session=engine.session).translate(template, {})
     _serve_api_bodies(translated["Resources"])
+    for resource in translated["Resources"].values():
+        if resource["Type"] == "AWS::IAM::Role":
+            _name_actions_as_the_engine_does(resource["Properties"].get("Policies", []))
     return translated
 
 
@@ -156,6 +167,21 @@ def _serve_api_bodies(resources: Template) -> None:
                     "Target": {"Fn::Sub": f"integrations/${{{api_name}Integration{number}}}"},
                 },
             }
+
+
+def _name_actions_as_the_engine_does(node: Any) -> None:
+    """In the policies' statements, which may stand below an ``Fn::If``."""
+    if isinstance(node, list):
+        for item in node:
+            _name_actions_as_the_engine_does(item)
+    elif isinstance(node, dict) and "Action" in node:
+        if node["Action"] == "ses:SendEmail":
+            node.pop("Condition", None)
+            node["Resource"] = "*"
+        node["Action"] = BATCHES.get(node["Action"], node["Action"])
+    elif isinstance(node, dict):
+        for item in node.values():
+            _name_actions_as_the_engine_does(item)
 
 
 def _routes(body: Template) -> Iterator[tuple[str, Template]]:

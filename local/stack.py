@@ -18,7 +18,7 @@ from typing import Any
 import jwt
 import pg8000.native
 
-from local import mailbox, processes, seed
+from local import mailbox, processes, sam, seed
 from local.aws import Engine, last_lines
 from local.deploy import api_url, deploy, function_name
 from local.files import write_private
@@ -106,6 +106,11 @@ class Stack:
         return self.folder / "stack.json"
 
     @property
+    def sam_file(self) -> Path:
+        """For ``sam local --env-vars``; samconfig.toml names it."""
+        return self.folder / "sam-env.json"
+
+    @property
     def _revenuecat_url(self) -> str:
         return f"http://127.0.0.1:{self.ports.revenuecat}/v2"
 
@@ -144,6 +149,8 @@ class Stack:
         content = self._describe(outputs, self._seed(outputs))
         self._cleanup.callback(self.file.unlink, missing_ok=True)
         write_private(self.file, content)
+        self._cleanup.callback(self.sam_file.unlink, missing_ok=True)
+        write_private(self.sam_file, sam.environments(self.engine, besides=self._variables(CHECKOUT)))
         return content
 
     def stop(self) -> None:
@@ -172,8 +179,7 @@ class Stack:
 
         Raises DeployFailed, an update being rolled back by then.
         """
-        requirements = source / "layers/dependencies/requirements.txt"
-        packages = installed_dependencies(requirements, checkout=CHECKOUT, build=BUILD, say=self.say)
+        variables = self._variables(source)
         self.say("Deploying template.yaml …")
         return deploy(
             source / "template.yaml",
@@ -181,7 +187,7 @@ class Stack:
             parameters=PARAMETERS
             | {"DatabasePort": str(self.ports.postgres), "RevenueCatUrl": self._revenuecat_url}
             | dict(self.parameters),
-            variables={"PYTHONPATH": str(packages), "NIGHTSHIFT_SQL_DIRECTORY": str(source / "sql")},
+            variables=variables,
         )
 
     def invoke(self, logical_id: str, event: Mapping[str, object]) -> Any:
@@ -256,6 +262,12 @@ class Stack:
         )
         self._cleanup.callback(processes.end, process)
         self._watched["The RevenueCat sandbox"] = (process, log)
+
+    def _variables(self, source: Path) -> dict[str, str]:
+        """Where this engine's functions find what Lambda's find in their layers."""
+        requirements = source / "layers/dependencies/requirements.txt"
+        packages = installed_dependencies(requirements, checkout=CHECKOUT, build=BUILD, say=self.say)
+        return {"PYTHONPATH": str(packages), "NIGHTSHIFT_SQL_DIRECTORY": str(source / "sql")}
 
     def _seed(self, outputs: Mapping[str, str]) -> dict[str, str]:
         environment = processes.clean_environment() | self.engine.environment

@@ -5,7 +5,6 @@ import re
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
 
 SYNCS = 3
 USERS = 500
-# The least there is: the engine ends a function's processes when its code changes, and their slices' leases have to end.
+# The least there is: the engine ends the processes of a function that it updates, and their leases have to run out.
 PARAMETERS = SHORT | {"WorkerTimeout": "15", "SliceBudget": "8"}
 
 
