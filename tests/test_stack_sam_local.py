@@ -89,5 +89,5 @@ def test_each_function_answers_its_sample_event(environments: dict[str, dict[str
     assert answers["ApiFunction"]["statusCode"] == 200
     assert answers["MigrateFunction"]["applied"] == []
     found = {check["name"]: check["ok"] for check in answers["OpsFunction"]["checks"]}
-    assert found["database"]
+    assert found["connections"]
     assert found["dead letters: runs"]
