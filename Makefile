@@ -1,11 +1,19 @@
 # make run    the whole of Nightshift on this machine
 # make test   every test, from nothing
-# make check  what can be said without running anything
+# make check  what can be said without running anything:
+#               make lint      ruff, over everything
+#               make types     mypy, strict, over all that is not a test or a benchmark
+#               make template  template.yaml as SAM and, translated, as CloudFormation: sam validate, cfn-lint, checkov
+#               make build     what `sam deploy` ships, compiled for Lambda's Python and weighed against its budgets
 # make prove  the long proofs: the protocol's model, the benchmarks
+#
+# To deploy: make build && sam deploy --guided. (After a bare `sam build` it works as well, with slower cold starts.)
 PYTHON ?= python3
 VENV := .venv
 
-.PHONY: run test check prove bench lock clean
+export SAM_CLI_TELEMETRY := 0
+
+.PHONY: run test check lint types template build prove bench lock clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/ready $(VENV)/engine/ready
@@ -15,9 +23,27 @@ test: $(VENV)/ready $(VENV)/engine/ready
 	$(VENV)/bin/python -m pytest -m "not stack"
 	$(VENV)/bin/python -m pytest -m stack
 
-check: $(VENV)/ready
+check: lint types template build
+
+lint: $(VENV)/ready
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
+
+# Every function's module is called app, so each is looked at alone.
+types: $(VENV)/ready
+	$(VENV)/bin/mypy -p nightshift -p cli -p local
+	@for function in functions/*/; do echo "mypy $$function"; MYPYPATH=$$function $(VENV)/bin/mypy $$function || exit 1; done
+
+TRANSLATED := .local/translated.json
+template: $(VENV)/ready $(VENV)/sam/ready $(VENV)/checkov/ready
+	$(VENV)/sam/bin/sam validate --lint --region us-east-1
+	@mkdir -p .local
+	$(VENV)/bin/python -m local.template > $(TRANSLATED)
+	$(VENV)/sam/bin/cfn-lint $(TRANSLATED)
+	$(VENV)/checkov/bin/checkov -f $(TRANSLATED)
+
+build: $(VENV)/ready $(VENV)/sam/ready
+	@$(VENV)/bin/python -m local.build
 
 # One claim: make bench BENCH=sync_memory
 BENCH ?= sync_memory
@@ -38,17 +64,20 @@ $(VENV)/ready: local/requirements/dev.txt pyproject.toml
 	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
-# The AWS engine pins its own botocore, so it gets an environment of its own.
-$(VENV)/engine/ready: local/requirements/engine.txt $(VENV)/ready
-	@echo "Setting up the local AWS engine (half a minute, only when its requirements change) …"
-	@$(PYTHON) -m venv $(VENV)/engine
-	@$(VENV)/engine/bin/pip install --quiet --disable-pip-version-check --require-hashes -r local/requirements/engine.txt
+# Each pins a botocore of its own, so each gets an environment of its own.
+$(VENV)/engine/ready: TOOL := the local AWS engine (half a minute
+$(VENV)/sam/ready: TOOL := sam and cfn-lint (about a minute
+$(VENV)/checkov/ready: TOOL := checkov (about a minute
+$(VENV)/%/ready: local/requirements/%.txt | $(VENV)/ready
+	@echo "Setting up $(TOOL), only when its requirements change) …"
+	@$(PYTHON) -m venv $(VENV)/$*
+	@$(VENV)/$*/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $<
 	@touch $@
 
 # Pin every requirement with its hashes. Needs uv; writes no addresses.
 lock:
-	for file in layers/dependencies/requirements local/requirements/dev local/requirements/engine; do \
-	  uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet $$file.in -o $$file.txt; \
+	for file in layers/dependencies/requirements.in local/requirements/*.in; do \
+	  uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet $$file -o $${file%.in}.txt; \
 	done
 
 clean:

@@ -9,36 +9,28 @@ events and another reads them, as they do for a while with nothing beside them. 
 its longest transaction, its WAL (less the inserts'), and of inserts and reads the longest and the 99th percentile.
 """
 
-import multiprocessing
 import statistics
 import tempfile
 import time
-import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import date
-from multiprocessing.synchronize import Event
+from dataclasses import replace
 from pathlib import Path
 
-from bench.parts import free_port
+from bench.parts import copy_of, create_database, free_port, settings_of, work_system_run
+from bench.traffic import COLUMNS, repeated, wal_bytes
 from local.postgres import Postgres
-from nightshift import engine, queue
 from nightshift.database import Database
 from nightshift.migrations import create_first_partitions, migrate
 from nightshift.settings import Settings
 
 SLICE_S = 1.0
 MONTHS = ("2026-01", "2026-02", "2026-03", "2026-04", "2026-05", "2026-06")
-# Of a million: events, metric events, funnel events; and the columns that each wants.
-SHARES = {"events": (600_000, "message"), "metric_events": (250_000, "metric_slug, phase"),
-          "funnel_events": (150_000, "step_name")}  # fmt: skip
+# Of a million.
+ROWS = {"events": 600_000, "metric_events": 250_000, "funnel_events": 150_000}
 LIVE_SHARE = 0.3
 APPS = 4
 ALONE_S = 8
-PAUSE_S = 0.002
-
-PROCESSES = multiprocessing.get_context("spawn")
 
 PLAIN = """
 DELETE FROM {table} WHERE app_id IN (
@@ -47,72 +39,71 @@ DELETE FROM {table} WHERE app_id IN (
 """
 
 
-@dataclass
-class Seen:
-    """Seconds that each insert, or read, took."""
-
-    inserts: list[float]
-    reads: list[float]
-
-
 def main() -> None:
     with tempfile.TemporaryDirectory(prefix="nightshift-bench-") as folder:
         server = Postgres(Path(folder) / "postgres", free_port())
         server.start(max_wal_size="4GB")
         try:
-            _seed(_settings(server, "seeded"), admin=_settings(server, "postgres"))
+            _seed(server)
             _compare(server)
         finally:
             server.stop("immediate")
 
 
 def _compare(server: Postgres) -> None:
-    with _copy(server, "alone") as db:
-        with _traffic(server, "alone") as alone:
-            began_wal = _wal(db)
+    with copy_of(server, "seeded", "alone") as settings:
+        db = Database(settings)
+        with repeated(settings, *_traffic(db)) as (inserts, reads):
+            began_wal = wal_bytes(db)
             time.sleep(ALONE_S)
-        wal_an_insert = (_wal(db) - began_wal) / len(alone.inserts)
-    print(f"   alone: {_stalls(alone)}")
+        wal_an_insert = (wal_bytes(db) - began_wal) / len(inserts)
+        db.close()
+    print(f"   alone: {_stalls(inserts, reads)}")
     figures = {}
     for name, side in (("plain", _plain), ("job", _job)):
-        with _copy(server, name) as db:
-            with _traffic(server, name) as seen:
-                began, began_wal = time.perf_counter(), _wal(db)
-                longest_s, note = side(db, _settings(server, name))
-                took_s, wal = time.perf_counter() - began, _wal(db) - began_wal
-            wal -= int(wal_an_insert * len(seen.inserts))
+        with copy_of(server, "seeded", name) as settings:
+            db = Database(settings)
+            with repeated(settings, *_traffic(db)) as (inserts, reads):
+                began, began_wal = time.perf_counter(), wal_bytes(db)
+                longest_s, note = side(settings)
+                took_s, wal = time.perf_counter() - began, wal_bytes(db) - began_wal
+            wal -= int(wal_an_insert * len(inserts))
             _check(db)
-        figures[name] = (took_s, longest_s, wal, max(seen.inserts), max(seen.reads))
+            db.close()
+        figures[name] = (took_s, longest_s, wal, max(inserts), max(reads))
         print(
             f"{name:>8}: {took_s:.1f} s, longest transaction {longest_s * 1000:,.0f} ms, WAL {wal / 2**20:,.0f} MiB, "
-            f"{_stalls(seen)}{note}"
+            f"{_stalls(inserts, reads)}{note}"
         )
     names = ("duration", "longest transaction", "WAL", "longest insert", "longest read")
     ratios = zip(names, figures["job"], figures["plain"], strict=True)
     print("job against plain: " + ", ".join(f"{name} {job / plain:.2f}" for name, job, plain in ratios))
 
 
-def _plain(db: Database, settings: Settings) -> tuple[float, str]:
-    began = time.perf_counter()
-    with db.transaction():
-        for table in SHARES:
+def _plain(settings: Settings) -> tuple[float, str]:
+    db = Database(settings)
+    with _transactions() as took_s, db.transaction():
+        for table in ROWS:
             db.run_script(PLAIN.format(table=table))
         due = "SELECT id FROM projects WHERE deleted_at < now() - interval '7 days'"
         db.run_script(f"DELETE FROM apps WHERE project_id IN ({due}); DELETE FROM projects WHERE id IN ({due})")
-    return time.perf_counter() - began, ""
+    db.close()
+    return max(took_s), ""
 
 
-def _job(owner: Database, settings: Settings) -> tuple[float, str]:
-    """The chain of slices, one after another, as the queue would bring them."""
-    run_id = str(uuid.uuid4())
-    owner.run_script(
-        "INSERT INTO job_runs (id, job_type, triggered_by, resend_at)"
-        f" VALUES ('{run_id}', 'soft_delete_cleanup', 'system', clock_timestamp())"
-    )
-    sent = [queue.Message(run_id, 0, "bench")]
-    queue.send = sent.append
-    engine.outbox.dispatch = lambda *_, **__: None
-    took: list[float] = []
+def _job(settings: Settings) -> tuple[float, str]:
+    with _transactions() as took_s:
+        result, slices, _ = work_system_run(
+            "soft_delete_cleanup", replace(settings, slice_budget_s=SLICE_S, slice_reserve_s=0)
+        )
+    assert {table: result[table] for table in ROWS} == ROWS
+    return max(took_s), f"; {slices} slices, {len(took_s)} steps, median {statistics.median(took_s) * 1000:.0f} ms"
+
+
+@contextmanager
+def _transactions() -> Iterator[list[float]]:
+    """Seconds from BEGIN to COMMIT of each, in this process: a watcher's look is too coarse for steps so short."""
+    took_s: list[float] = []
     real_begin, real_commit, begun = Database.begin, Database.commit, [0.0]
 
     def begin(self: Database) -> None:
@@ -121,41 +112,29 @@ def _job(owner: Database, settings: Settings) -> tuple[float, str]:
 
     def commit(self: Database) -> None:
         real_commit(self)
-        took.append(time.perf_counter() - begun[0])
+        took_s.append(time.perf_counter() - begun[0])
 
     Database.begin, Database.commit = begin, commit
-    db, slices = Database(settings), 0
     try:
-        while sent:
-            slices += 1
-            number = sent.pop().slice
-            engine.work(
-                run_id, number, db=db, settings=settings, remaining_s=_countdown(120), request_id=f"slice-{number}"
-            )
+        yield took_s
     finally:
         Database.begin, Database.commit = real_begin, real_commit
-        db.close()
-    (status, result) = owner.run_script("SELECT status, result FROM job_runs")[0]
-    assert status == "completed", status
-    assert {table: result[table] for table in SHARES} == {table: count for table, (count, _) in SHARES.items()}
-    return max(took), f"; {slices} slices, {len(took)} steps, median {statistics.median(took) * 1000:.0f} ms"
 
 
 def _check(db: Database) -> None:
     """What was due is gone, and nothing else."""
     assert db.run_script("SELECT count(*) FROM apps") == [[APPS]]
-    for table, (count, _) in SHARES.items():
+    for table, count in ROWS.items():
         ((left,),) = db.run_script(f"SELECT count(*) FROM {table} WHERE timestamp < '2026-07-01'")
         assert left == int(count * LIVE_SHARE), (table, left)
 
 
-def _seed(settings: Settings, *, admin: Settings) -> None:
-    postgres = Database(admin)
-    postgres.run_script(f"CREATE DATABASE {settings.database_name}")
-    postgres.close()
-    db = Database(settings)
+def _seed(server: Postgres) -> None:
+    create_database(server, "seeded")
+    db = Database(settings_of(server, "seeded", "postgres"))
     migrate(db)
-    create_first_partitions(db, today=_today(db))
+    ((today,),) = db.run_script("SELECT current_date")
+    create_first_partitions(db, today=today)
     db.run_script(
         f"""
         INSERT INTO teams (name, slug) VALUES ('T', 't');
@@ -165,14 +144,14 @@ def _seed(settings: Settings, *, admin: Settings) -> None:
         INSERT INTO apps (project_id, name) SELECT id, 'A' FROM projects, generate_series(1, {APPS})
         """
     )
-    for table, (count, columns) in SHARES.items():
+    for table, count in ROWS.items():
         for month in MONTHS:
             db.query("create_month_partition", parent=table, month=f"{month}-01")
-        values = ", ".join("'something that happened'" for _ in columns.split(","))
+        values = ", ".join("'something that happened'" for _ in COLUMNS[table])
         for slug, rows in (("due", count), ("live", int(count * LIVE_SHARE))):
             # As they come in: in the order of time, the apps mixed.
             db.run_script(
-                f"INSERT INTO {table} (app_id, timestamp, attributes, {columns})"
+                f"INSERT INTO {table} (app_id, timestamp, attributes, {', '.join(COLUMNS[table])})"
                 f" SELECT apps[1 + n % {APPS}], '2026-01-01'::timestamptz + n * interval '180 days' / {rows},"
                 f""" '{{"screen": "home", "build": 1234}}', {values}"""
                 " FROM (SELECT array_agg(app.id) AS apps FROM apps app JOIN projects p ON p.id = project_id"
@@ -182,88 +161,19 @@ def _seed(settings: Settings, *, admin: Settings) -> None:
     db.close()
 
 
-@contextmanager
-def _copy(server: Postgres, name: str) -> Iterator[Database]:
-    admin = Database(_settings(server, "postgres"))
-    admin.run_script(f"CREATE DATABASE {name} TEMPLATE seeded STRATEGY FILE_COPY")
-    admin.run_script("CHECKPOINT")
-    db = Database(_settings(server, name))
-    yield db
-    db.close()
-    admin.run_script(f"DROP DATABASE {name} WITH (FORCE)")
-    admin.close()
-
-
-@contextmanager
-def _traffic(server: Postgres, name: str) -> Iterator[Seen]:
-    """Processes that insert and read while the block runs; their times are there behind it."""
-    stop, pipes, processes, seen = PROCESSES.Event(), [], [], Seen([], [])
-    for act in (_insert, _read):
-        here, there = PROCESSES.Pipe()
-        process = PROCESSES.Process(target=_repeat, args=(act, _settings(server, name), stop, there))
-        process.start()
-        here.recv()
-        pipes.append(here)
-        processes.append(process)
-    try:
-        yield seen
-    finally:
-        stop.set()
-        seen.inserts, seen.reads = (pipe.recv() for pipe in pipes)
-        for process in processes:
-            process.join()
-
-
-def _repeat(act: Callable[[Database, str], None], settings: Settings, stop: Event, pipe: object) -> None:
-    db, took = Database(settings), []
-    app_id = db.run_script("SELECT app.id::text FROM apps app JOIN projects p ON p.id = project_id WHERE slug = 'live'")
-    act(db, app_id[0][0])
-    pipe.send("ready")
-    while not stop.is_set():
-        began = time.perf_counter()
-        act(db, app_id[0][0])
-        took.append(time.perf_counter() - began)
-        time.sleep(PAUSE_S)
-    pipe.send(took)
-    db.close()
-
-
-def _insert(db: Database, app_id: str) -> None:
-    db.run_script(f"INSERT INTO events (app_id, timestamp, message) VALUES ('{app_id}', now(), 'x')")
-
-
-def _read(db: Database, app_id: str) -> None:
-    db.run_script(f"SELECT id FROM events WHERE app_id = '{app_id}' ORDER BY timestamp DESC LIMIT 50")
-
-
-def _stalls(seen: Seen) -> str:
-    return ", ".join(
-        f"{name} longest {max(times) * 1000:.0f} ms, p99 {statistics.quantiles(times, n=100)[-1] * 1000:.1f} ms"
-        for name, times in (("inserts", seen.inserts), ("reads", seen.reads))
+def _traffic(db: Database) -> tuple[str, str]:
+    """An insert and a read of an app that stays."""
+    app_id = db.run_script("SELECT app.id FROM apps app JOIN projects p ON p.id = project_id WHERE slug = 'live'")[0][0]
+    return (
+        f"INSERT INTO events (app_id, timestamp, message) VALUES ('{app_id}', now(), 'x')",
+        f"SELECT id FROM events WHERE app_id = '{app_id}' ORDER BY timestamp DESC LIMIT 50",
     )
 
 
-def _wal(db: Database) -> int:
-    return int(db.run_script("SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint")[0][0])
-
-
-def _today(db: Database) -> date:
-    return db.run_script("SELECT current_date")[0][0]
-
-
-def _countdown(seconds: float) -> Callable[[], float]:
-    ends = time.monotonic() + seconds
-    return lambda: ends - time.monotonic()
-
-
-def _settings(server: Postgres, name: str) -> Settings:
-    return Settings(
-        database_host="127.0.0.1",
-        database_port=server.port,
-        database_name=name,
-        database_user="postgres",
-        slice_budget_s=SLICE_S,
-        slice_reserve_s=0,
+def _stalls(inserts: list[float], reads: list[float]) -> str:
+    return ", ".join(
+        f"{name} longest {max(times) * 1000:.0f} ms, p99 {statistics.quantiles(times, n=100)[-1] * 1000:.1f} ms"
+        for name, times in (("inserts", inserts), ("reads", reads))
     )
 
 

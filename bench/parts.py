@@ -1,11 +1,22 @@
-"""What benchmarks share: a free port, and the sandbox as a process of its own."""
+"""What benchmarks share: databases, the chain of a run's slices, and the sandbox as a process of its own."""
 
+import os
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+import uuid
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+from local.postgres import Postgres
+from nightshift import engine, queue
+from nightshift import settings as settings_module
+from nightshift.database import Database
+from nightshift.settings import Settings
 
 PLENTY = 10**9
 
@@ -14,6 +25,66 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+def settings_of(server: Postgres, database: str, user: str) -> Settings:
+    return Settings(database_host="127.0.0.1", database_port=server.port, database_name=database, database_user=user)
+
+
+def create_database(server: Postgres, name: str, *, template: str = "template1") -> None:
+    admin = Database(settings_of(server, "postgres", "postgres"))
+    admin.run_script(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
+    admin.close()
+
+
+@contextmanager
+def copy_of(server: Postgres, template: str, name: str) -> Iterator[Settings]:
+    """A database while the block runs; yields settings of its owner."""
+    create_database(server, name, template=template)
+    yield settings_of(server, name, "postgres")
+    admin = Database(settings_of(server, "postgres", "postgres"))
+    admin.run_script(f"DROP DATABASE {name} WITH (FORCE)")
+    admin.close()
+
+
+def countdown(seconds: float) -> Callable[[], float]:
+    ends = time.monotonic() + seconds
+    return lambda: ends - time.monotonic()
+
+
+def work_slices(run_id: str, *, db: Database, settings: Settings, number: int = 0) -> tuple[int, int]:
+    """Works the run from slice ``number`` to its end, as the queue would bring the slices, delays waited out.
+
+    Returns how many slices there were, and before how many of them it waited.
+    """
+    sent, slices, waits = [queue.Message(run_id, number, "bench")], 0, 0
+    queue.send = sent.append
+    while sent:
+        message = sent.pop()
+        slices, waits = slices + 1, waits + (message.delay_s > 0)
+        time.sleep(message.delay_s)
+        engine.work(
+            run_id, message.slice, db=db, settings=settings, remaining_s=countdown(120), request_id=f"slice-{slices}"
+        )
+    return slices, waits
+
+
+def work_system_run(job_type: str, settings: Settings, **environment: str) -> tuple[dict[str, Any], int, int]:
+    """Works a run to its end; returns its result, its slices and its waits. ``environment`` is for its settings."""
+    os.environ |= {"DATABASE_HOST": settings.database_host, **environment}
+    settings_module.settings.cache_clear()
+    owner, run_id = Database(settings), str(uuid.uuid4())
+    owner.run_script(
+        "INSERT INTO job_runs (id, job_type, triggered_by, resend_at)"
+        f" VALUES ('{run_id}', '{job_type}', 'system', clock_timestamp())"
+    )
+    db = Database(replace(settings, database_user="nightshift_app"))
+    slices, waits = work_slices(run_id, db=db, settings=settings)
+    db.close()
+    ((status, error, result),) = owner.run_script("SELECT status, error, result FROM job_runs")
+    owner.close()
+    assert status == "completed", error
+    return result, slices, waits
 
 
 @contextmanager

@@ -23,8 +23,8 @@ from typing import Any
 
 import urllib3
 
-from bench.parts import free_port, sandbox_process
-from bench.syncs import INSERT_RUN, countdown, database_with_users, settings_of, start_worker
+from bench.parts import countdown, free_port, sandbox_process, settings_of
+from bench.syncs import INSERT_RUN, database_with_users, start_worker
 from local.postgres import Postgres
 from nightshift import queue
 from nightshift.database import Database

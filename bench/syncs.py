@@ -3,13 +3,12 @@
 import multiprocessing
 import os
 import time
-from collections.abc import Callable
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 
+from bench.parts import create_database, settings_of, work_slices
 from jobs import revenuecat_sync
 from local.postgres import Postgres
-from nightshift import engine, queue
 from nightshift import settings as settings_module
 from nightshift.database import Database
 from nightshift.migrations import migrate
@@ -22,15 +21,9 @@ INSERT_RUN = (
 )
 
 
-def settings_of(server: Postgres, database: str, user: str) -> Settings:
-    return Settings(database_host="127.0.0.1", database_port=server.port, database_name=database, database_user=user)
-
-
 def database_with_users(server: Postgres, name: str, *, users: int) -> Database:
     """A new database with one project of ``users`` users that the sandbox knows; a connection as its owner."""
-    admin = Database(settings_of(server, "postgres", "postgres"))
-    admin.run_script(f"CREATE DATABASE {name}")
-    admin.close()
+    create_database(server, name)
     owner = Database(settings_of(server, name, "postgres"))
     migrate(owner)
     owner.run_script(
@@ -62,19 +55,7 @@ def _work(pipe: Connection, settings: Settings, run_id: str, number: int) -> Non
     os.environ["DATABASE_HOST"], os.environ["REVENUECAT_URL"] = settings.database_host, settings.revenuecat_url
     settings_module.settings.cache_clear()
     revenuecat_sync.decrypt_secret = lambda ciphertext, *, project_id: ciphertext.decode()
-    sent: list[queue.Message] = [queue.Message(run_id, number, "bench")]
-    queue.send = sent.append
-    db, began, slices = Database(settings), time.monotonic(), 0
-    while sent:
-        message = sent.pop()
-        slices += 1
-        engine.work(
-            run_id, message.slice, db=db, settings=settings, remaining_s=countdown(120), request_id=f"slice-{slices}"
-        )
+    db, began = Database(settings), time.monotonic()
+    slices, _ = work_slices(run_id, db=db, settings=settings, number=number)
     pipe.send((slices, db.statements, time.monotonic() - began))
     pipe.recv()
-
-
-def countdown(seconds: float) -> Callable[[], float]:
-    ends = time.monotonic() + seconds
-    return lambda: ends - time.monotonic()

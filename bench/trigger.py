@@ -19,11 +19,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from bench.parts import free_port
+from bench.parts import free_port, settings_of
 from local.postgres import Postgres
 from nightshift import auth, database, queue
 from nightshift.migrations import migrate
-from nightshift.settings import Settings
 
 TRIGGERS = 500
 
@@ -49,9 +48,7 @@ def main() -> None:
 
 
 def _compare(server: Postgres) -> None:
-    settings = Settings(
-        database_host="127.0.0.1", database_port=server.port, database_name="postgres", database_user="postgres"
-    )
+    settings = settings_of(server, "postgres", "postgres")
     owner = database.Database(settings)
     migrate(owner)
     key, team, project = f"owl_agent_{uuid.uuid4().hex}", str(uuid.uuid4()), str(uuid.uuid4())

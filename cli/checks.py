@@ -10,13 +10,19 @@ from cli.ops import Ops
 from cli.output import clean
 from cli.runs import LIVE, took
 from cli.session import Session, owner_options
+from cli.values import MailAddress
+from nightshift.wording import one_line
 
 # Harmless to repeat: what is there stays as it is.
 SMOKE_JOB = "partition_creation"
 POLL_S = 2
 # Three minutes: a run has to begin within seconds, and a mail to go out within a minute.
 POLLS = 90
-LETTER_HEADERS = ("ABOUT", "ID", "STATUS", "TROUBLE")
+LETTER_HEADERS = ("ABOUT", "ID", "STATUS")
+# A message of which nothing is known has neither id nor status: so much of its body fits beside, at 80 columns.
+BODY_HEADERS, BODY_SHOWN = ("ABOUT", "BODY"), 60
+# What EventBridge could not deliver has no queue to go back to.
+ONLY_DELETED = "schedules"
 
 
 @click.command()
@@ -30,7 +36,9 @@ def health(session: Session) -> None:
 
 
 @click.command()
-@click.option("--mail-to", metavar="ADDRESS", help="Send a test mail there, and wait until it is sent.")
+@click.option(
+    "--mail-to", metavar="ADDRESS", type=MailAddress(), help="Send a test mail there, and wait until it is sent."
+)
 @owner_options
 @click.pass_obj
 def doctor(session: Session, mail_to: str | None) -> None:
@@ -70,12 +78,14 @@ def deadletters(context: click.Context, peek: int) -> None:
         count = queue["waiting"]
         words = f"about {count} waiting; redrive {clean(queue['redrive'])}" if count else "empty"
         session.output.say(f"{clean(queue['queue'])}: {words}")
-        if queue["messages"]:
-            rows = [
-                (letter["about"], letter["id"], letter["status"], letter["error"] or letter["body"])
-                for letter in queue["messages"]
-            ]
-            session.output.table(rows, headers=LETTER_HEADERS, wrap=True)
+        letters = queue["messages"]
+        known = [(letter["about"], letter["id"], letter["status"]) for letter in letters if letter["id"]]
+        bodies = [(letter["about"], _beginning(letter["body"])) for letter in letters if not letter["id"]]
+        for rows, headers in ((known, LETTER_HEADERS), (bodies, BODY_HEADERS)):
+            if rows:
+                session.output.table(rows, headers=headers)
+        for trouble in dict.fromkeys(letter["error"] for letter in letters if letter["error"]):
+            session.output.say(f"trouble: {clean(trouble)}")
 
 
 @deadletters.command()
@@ -101,9 +111,13 @@ def redrive(session: Session, queue: str | None) -> None:
         session.output.document({"redriven": list(totals.values())})
         return
     for name, total in totals.items():
-        deleted = f", {total['deleted']} deleted" if total["deleted"] else ""
+        done = f"{total['deleted']} deleted" if name == ONLY_DELETED else f"{total['moved']} sent again"
         refused = f", {total['refused']} refused by SQS: try again later" if total["refused"] else ""
-        session.output.say(f"{clean(name)}: {total['moved']} sent again{deleted}{refused}")
+        session.output.say(f"{clean(name)}: {done}{refused}")
+
+
+def _beginning(body: object) -> str:
+    return one_line(clean(body), longest=BODY_SHOWN)
 
 
 def _smoke_run(session: Session) -> dict[str, Any]:

@@ -37,10 +37,13 @@ class Api:
         return self._call("GET", "/v1/auth/whoami", type=str)
 
     def projects(self, team_id: str) -> list[dict[str, Any]]:
-        return self._call("GET", "/v1/projects?" + urlencode({"team_id": team_id}), projects=list)["projects"]
+        answer = self._call("GET", "/v1/projects?" + urlencode({"team_id": team_id}), projects=list)
+        projects: list[dict[str, Any]] = answer["projects"]
+        return projects
 
     def job_types(self) -> list[dict[str, Any]]:
-        return self._call("GET", "/v1/job-types", job_types=list)["job_types"]
+        job_types: list[dict[str, Any]] = self._call("GET", "/v1/job-types", job_types=list)["job_types"]
+        return job_types
 
     def runs(self, team_id: str, **filters: str | int | None) -> dict[str, Any]:
         """One page: ``job_runs``, ``cursor``, ``has_more``."""
@@ -109,8 +112,10 @@ class Api:
         except (ValueError, RecursionError):
             answer = None
         if not isinstance(answer, dict):
-            kind = response.headers.get("Content-Type", "nothing")
-            raise Unreachable(f"{self.url} answered {response.status} with {kind} instead of JSON. Is the URL right?")
+            content = response.headers.get("Content-Type", "nothing")
+            raise Unreachable(
+                f"{self.url} answered {response.status} with {content} instead of JSON. Is the URL right?"
+            )
         # A gateway in front of the API says ``message`` where the API says ``error``.
         sentence = answer.get("error") or answer.get("message") or "no reason given"
         if 400 <= response.status < 500:
@@ -119,7 +124,8 @@ class Api:
             raise Unreachable(f"{self.url} answered {response.status}: {sentence}", body={"status": response.status})
         for key, kind in shape.items():
             value = answer.get(key)
-            if not isinstance(value, kind) or (kind is list and not all(isinstance(item, dict) for item in value)):
+            items = value if isinstance(value, list) else []
+            if not isinstance(value, kind) or not all(isinstance(item, dict) for item in items):
                 raise Unreachable(f"{self.url} answered without a proper {key!r}. Is it a Nightshift API?")
         return answer
 
@@ -143,7 +149,7 @@ def _part(text: str) -> str:
 
 
 def _run_of(answer: dict[str, Any]) -> dict[str, Any]:
-    run = answer["job_run"]
+    run: dict[str, Any] = answer["job_run"]
     if not isinstance(run.get("id"), str) or not isinstance(run.get("status"), str):
         raise Unreachable("The answer's 'job_run' has no id and status. Is it a Nightshift API?")
     return run

@@ -25,7 +25,8 @@ ASK_WHY_EVERY = 5
 class Source(Protocol):
     """Where a run is looked at: the API, or the owner's ops function. ``view`` is the command that shows it."""
 
-    view: tuple[str, ...]
+    @property
+    def view(self) -> tuple[str, ...]: ...
 
     def run(self, run_id: str, *, attempts: int) -> dict[str, Any]: ...
     def timeline(self, run_id: str, *, attempts: int) -> dict[str, Any]: ...

@@ -9,9 +9,9 @@ import click
 
 from cli.errors import Failure, Refused, Unreachable
 from cli.follow import follow_command, look_again
-from cli.outcome import report_run, watch_to_the_end
+from cli.outcome import report_run, show_slices, watch_to_the_end
 from cli.output import clean
-from cli.runs import HEADERS, LIVE, SLICE_HEADERS, STATUSES, facts_of, row_of, slice_row_of
+from cli.runs import HEADERS, LIVE, STATUSES, facts_of, row_of
 from cli.session import Session, common_options
 from cli.values import HeaderValue, Param, RunId
 
@@ -36,7 +36,7 @@ def jobs() -> None:
 @common_options
 @click.pass_obj
 def list_runs(
-    session: Session, project: str | None, cursor: str | None, all_pages: bool, **filters: str | int | None
+    session: Session, /, project: str | None, cursor: str | None, all_pages: bool, **filters: str | int | None
 ) -> None:
     """List the team's runs, newest first.
 
@@ -85,7 +85,7 @@ def view(session: Session, run_id: str, watch: bool) -> None:
     elif session.output.as_json:
         session.output.document(run)
     else:
-        session.output.facts(facts_of(run, why=why_not_moving(session, run), now=datetime.now(UTC)))
+        session.output.facts(facts_of(run, timeline=timeline_of(session, run), now=datetime.now(UTC)))
 
 
 @jobs.command()
@@ -164,21 +164,18 @@ def timeline(session: Session, run_id: str) -> None:
     if session.output.as_json:
         session.output.document(answer)
         return
-    if answer["timeline"]:
-        now = datetime.now(UTC)
-        rows = [slice_row_of(part, now=now) for part in answer["timeline"]]
-        session.output.table(rows, headers=SLICE_HEADERS, wrap=True)
+    show_slices(answer, session=session)
     session.output.say(clean(answer.get("why")) or f"State: {clean(answer.get('state')) or 'unknown'}")
 
 
-def why_not_moving(session: Session, run: dict[str, Any]) -> str | None:
-    """The API's sentence about a live run; None when it has none, which is no reason not to show the run."""
+def timeline_of(session: Session, run: dict[str, Any]) -> dict[str, Any]:
+    """What the API says about a live run; nothing when it cannot, which is no reason not to show the run."""
     if run["status"] not in LIVE:
-        return None
+        return {}
     try:
-        return clean(session.api.timeline(run["id"], attempts=1).get("why"))
+        return session.api.timeline(run["id"], attempts=1)
     except Failure:
-        return None
+        return {}
 
 
 def refusal_hint(exc: Refused) -> str:

@@ -1,6 +1,7 @@
 """The owner's commands as calls of the ops function, with the caller's own AWS credentials: no API leads there."""
 
 import json
+import os
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -83,7 +84,9 @@ class Ops:
 
         # Asked once: a command that went through must not be repeated because its answer was lost.
         config = Config(connect_timeout=5, read_timeout=READ_TIMEOUT_S, retries={"total_max_attempts": 1})
-        return boto3.Session().client(service, config=config, **self._options)
+        # Every other tool of AWS reads AWS_REGION; boto3 knows AWS_DEFAULT_REGION alone.
+        session = boto3.Session(region_name=os.environ.get("AWS_REGION") or None)
+        return session.client(service, config=config, **self._options)
 
     def _trouble(self, error: dict[str, str]) -> Exception:
         code, said = error.get("Code", ""), error.get("Message", "")

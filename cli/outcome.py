@@ -1,12 +1,14 @@
-"""How a run that was just started, or watched to its end, is told of."""
+"""How a run that was just started, or watched to its end, is told of; and its slices."""
 
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import click
 
 from cli.follow import Source, follow, look_again
 from cli.output import clean
-from cli.runs import EXIT_CODES
+from cli.runs import EXIT_CODES, SLICE_HEADERS, slice_row_of
 from cli.session import Session
 
 
@@ -29,3 +31,13 @@ def watch_to_the_end(run: dict[str, Any], *, api: Source, session: Session) -> N
         outcome = run.get("error") or run.get("result")
         session.output.say(f"Run {run['id']} {run['status']}" + (f": {clean(outcome)}" if outcome else "."))
     click.get_current_context().exit(EXIT_CODES.get(run["status"], 1))
+
+
+def show_slices(timeline: Mapping[str, Any], *, session: Session) -> None:
+    """Its slices as a table, and how many older ones are not in it."""
+    now = datetime.now(UTC)
+    if left_out := timeline.get("slices_left_out"):
+        session.output.say(f"The last {len(timeline['timeline'])} slices; {clean(left_out)} came before them.")
+    if timeline["timeline"]:
+        rows = [slice_row_of(part, now=now) for part in timeline["timeline"]]
+        session.output.table(rows, headers=SLICE_HEADERS, wrap=True)

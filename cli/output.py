@@ -3,6 +3,7 @@
 Whatever comes from the API is data: no markup is read from it and no control character of it reaches a terminal.
 """
 
+import io
 import json
 import re
 import sys
@@ -10,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.cells import cell_len
-from rich.console import Console
+from rich.console import Console, OverflowMethod
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -72,7 +73,7 @@ class Output:
             if table.columns and room < len(header):
                 break
             fits = width <= room
-            overflow = "ellipsis" if table.columns and not wrap else "fold"
+            overflow: OverflowMethod = "ellipsis" if table.columns and not wrap else "fold"
             table.add_column(header, no_wrap=fits or not wrap, overflow=overflow, max_width=room)
             room -= width + _GAP
         for row in texts:
@@ -113,5 +114,6 @@ def _console(*, stderr: bool) -> Console:
     stream = sys.stderr if stderr else sys.stdout
     wide = not stream.isatty()
     # A letter that the stream's encoding lacks must not end the command.
-    stream.reconfigure(errors="replace")
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors="replace")
     return Console(stderr=stderr, width=_WIDE if wide else None, markup=False, emoji=False, highlight=False)

@@ -7,24 +7,30 @@ import click
 
 from cli.follow import look_again
 from cli.jobs import run_id_argument, wait_option
-from cli.outcome import report_run, watch_to_the_end
+from cli.outcome import report_run, show_slices, watch_to_the_end
 from cli.output import clean
-from cli.runs import HEADERS, SLICE_HEADERS, STATUSES, facts_of, row_of, slice_row_of
+from cli.runs import HEADERS, STATUSES, facts_of, row_of
 from cli.session import Session, owner_options
 from cli.values import Param
+from nightshift.catalogue import CATALOGUE
 
 MAIL_HEADERS = ("MAIL TO", "STATUS", "TRIES", "ERROR")
 SLOT_HEADERS = ("LAST SLOTS", "OUTCOME", "STATUS", "RUN")
 
 
 @click.command()
-@click.option("--type", "job_type", metavar="JOB_TYPE", help="Only runs of this job type.")
+@click.option(
+    "--type",
+    "job_type",
+    type=click.Choice(list(CATALOGUE)),
+    help="Only runs of this job type; a project's: every team's.",
+)
 @click.option("--status", type=click.Choice(STATUSES), help="Only runs in this status.")
 @click.option("--all", "every_team", is_flag=True, help="Every team's: the live ones, then those that ended last.")
 @click.option("--limit", type=click.IntRange(1, 200), default=20, show_default=True, help="At most so many.")
 @owner_options
 @click.pass_obj
-def runs(session: Session, **filters: Any) -> None:
+def runs(session: Session, /, **filters: Any) -> None:
     """List the system's runs, newest first.
 
     \b
@@ -55,12 +61,9 @@ def view(session: Session, run_id: str, watch: bool) -> None:
     if session.output.as_json:
         session.output.document(answer)
         return
-    now, timeline = datetime.now(UTC), answer["timeline"]
-    why = timeline.get("why") if timeline.get("state") != "ended" else None
-    session.output.facts(facts_of(answer["job_run"], why=why, now=now))
-    if timeline["timeline"]:
-        rows = [slice_row_of(part, now=now) for part in timeline["timeline"]]
-        session.output.table(rows, headers=SLICE_HEADERS, wrap=True)
+    timeline = answer["timeline"]
+    session.output.facts(facts_of(answer["job_run"], timeline=timeline, now=datetime.now(UTC)))
+    show_slices(timeline, session=session)
     if answer["mails"]:
         mails = [
             (mail.get("recipient") or "the owner", mail.get("status"), mail.get("attempts"), mail.get("error"))

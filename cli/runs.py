@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from cli.output import clean
+from nightshift.wording import short_duration
 
 LIVE = ("pending", "running")
 STATUSES = (*LIVE, "completed", "failed", "cancelled")
@@ -13,9 +14,12 @@ EXIT_CODES = {"completed": 0, "failed": 1, "cancelled": 3}
 HEADERS = ("RUN", "TYPE", "STATUS", "DONE", "AGE", "TOOK", "MESSAGE", "BY", "PROJECT")
 SLICE_HEADERS = ("SLICE", "OUTCOME", "DONE", "STARTED", "TOOK", "WAIT", "REASON")
 _ORDER = (
-    "id", "job_type", "status", "progress", "why", "result", "error", "params", "notify", "triggered_by", "rerun_of",
+    "id", "job_type", "status", "progress", "why", "since", "until", "cancel_requested_by",
+    "cancel_requested_at", "result", "error", "params", "notify", "triggered_by", "rerun_of",
     "team_id", "project_id", "created_at", "started_at", "completed_at", "took",
 )  # fmt: skip
+
+_FROM_TIMELINE = ("cancel_requested_by", "cancel_requested_at", "rerun_of")
 
 
 class ProgressOf(NamedTuple):
@@ -42,7 +46,7 @@ def row_of(run: Mapping[str, Any], *, now: datetime) -> Sequence[object]:
         run.get("job_type"),
         run.get("status"),
         progress.counts,
-        words_for((now - created).total_seconds()) if created else "",
+        short_duration((now - created).total_seconds()) if created else "",
         took(run, now=now),
         run.get("error") or progress.message,
         run.get("triggered_by"),
@@ -58,29 +62,26 @@ def slice_row_of(part: Mapping[str, Any], *, now: datetime) -> Sequence[object]:
         part.get("outcome") or "at work",
         part.get("processed"),
         started.strftime("%Y-%m-%d %H:%M:%S") if started else part.get("started_at"),
-        words_for(((ended or now) - started).total_seconds()) if started else "",
-        words_for(wait_s) if isinstance(wait_s, int) else "",
+        short_duration(((ended or now) - started).total_seconds()) if started else "",
+        short_duration(wait_s) if isinstance(wait_s, int) else "",
         part.get("reason"),
     )
 
 
-def facts_of(run: Mapping[str, Any], *, why: str | None, now: datetime) -> list[tuple[str, object]]:
-    """Every field the API gave, the known ones first, and ``why`` the run is not moving."""
-    shown = dict(run) | {"why": why, "took": took(run, now=now)}
+def facts_of(run: Mapping[str, Any], *, timeline: Mapping[str, Any], now: datetime) -> list[tuple[str, object]]:
+    """Every field the API gave, the known ones first; from the timeline why it is not moving and who stopped it."""
+    told = {name: timeline[name] for name in _FROM_TIMELINE if timeline.get(name)}
+    shown = dict(run) | told | {"took": took(run, now=now)}
+    if timeline.get("state") != "ended":
+        since = _time(timeline.get("since"))
+        ago = f" ({short_duration((now - since).total_seconds())} ago)" if since and since <= now else ""
+        shown |= {"why": timeline.get("why"), "until": timeline.get("until")}
+        shown["since"] = f"{clean(timeline.get('since'))}{ago}"
     progress = progress_of(run)
     if progress.counts:
         shown["progress"] = f"{progress.counts} {progress.message}".strip()
     names = [*_ORDER, *(name for name in shown if name not in _ORDER)]
     return [(clean(name).replace("_", " "), shown[name]) for name in names if shown.get(name) not in (None, "")]
-
-
-def words_for(duration_s: float) -> str:
-    """In the largest unit of which there is one: 45s, 12m, 3h, 5d."""
-    seconds = max(0, round(duration_s))
-    for unit, length_s in (("d", 86400), ("h", 3600), ("m", 60)):
-        if seconds >= length_s:
-            return f"{seconds // length_s}{unit}"
-    return f"{seconds}s"
 
 
 def took(run: Mapping[str, Any], *, now: datetime | None = None) -> str:

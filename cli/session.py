@@ -15,6 +15,7 @@ from cli.config import Config, find_config
 from cli.errors import Misconfigured
 from cli.ops import Ops, find_ops
 from cli.output import Output, clean
+from cli.values import Name
 
 
 class Session:
@@ -65,7 +66,7 @@ def _remember(context: click.Context, param: click.Parameter, value: str | None)
 
 option = partial(click.option, expose_value=False, callback=_remember)
 format_option = option("--format", type=click.Choice(["text", "json"]), help="What to print (text).")
-stack_option = option("--stack", metavar="NAME", help="The deployed stack, or NIGHTSHIFT_STACK; else the local one.")
+stack_option = partial(option, "--stack", metavar="NAME", type=Name())
 
 
 def common_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -82,7 +83,13 @@ def common_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def owner_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The same for what the owner asks of a stack."""
-    return format_option(stack_option(command))
+    named = stack_option(help="The deployed stack, or NIGHTSHIFT_STACK; else the local one.")
+    return format_option(named(command))
+
+
+def database_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The same for what works on a database: --stack is taken, to be refused with a reason."""
+    return format_option(stack_option(hidden=True)(command))
 
 
 def _is_id(text: str) -> bool:

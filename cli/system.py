@@ -9,14 +9,15 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import click
+from pg8000.exceptions import DatabaseError
 
 from cli.checks import deadletters, doctor, health
 from cli.config import local_stack
 from cli.errors import Misconfigured
 from cli.owner import cancel, runs, schedules, trigger, view
-from cli.session import Session, owner_options
+from cli.session import Session, database_options, owner_options
 from nightshift.database import Database
-from nightshift.errors import NightshiftError
+from nightshift.errors import NightshiftError, sentence
 from nightshift.settings import Settings
 
 # The owner of the tables, where DATABASE_USER does not name another. The functions' own role cannot make teams.
@@ -55,6 +56,7 @@ for command in (runs, view, trigger, cancel, schedules, health, deadletters, doc
 
 
 @system.command()
+@database_options
 @click.option("--team", "team_name", metavar="NAME", required=True, help="The new team.")
 @click.option("--admin-email", metavar="EMAIL", required=True, help="Who will own it; made if there is no such user.")
 @click.option("--project", "project_name", metavar="NAME", required=True, help="Its first project.")
@@ -75,9 +77,9 @@ def setup(
     from nightshift.setup import setup_team
 
     _refuse_stack(session)
-    key = _revenuecat_key(from_stdin=revenuecat_key_stdin)
-    db = _database(needs_kms=key is not None)
-    with _as_misconfigured(db):
+    settings = _settings()
+    with _connected(settings) as db:
+        key = _revenuecat_key(settings, from_stdin=revenuecat_key_stdin)
         made = setup_team(
             db,
             team_name=team_name,
@@ -94,6 +96,7 @@ def setup(
 
 
 @system.command("revenuecat-key")
+@database_options
 @click.argument("team_slug", metavar="TEAM")
 @click.argument("project_slug", metavar="PROJECT")
 @key_options
@@ -112,25 +115,33 @@ def revenuecat_key(
     from nightshift.setup import find_project, store_revenuecat_key
 
     _refuse_stack(session)
-    key = _revenuecat_key(from_stdin=revenuecat_key_stdin)
-    if key is None:
-        raise Misconfigured("There is no RevenueCat key to store.")
-    db = _database(needs_kms=True)
-    with _as_misconfigured(db):
+    settings = _settings()
+    with _connected(settings) as db:
         project_id = find_project(db, team_slug=team_slug, project_slug=project_slug)
+        key = _revenuecat_key(settings, from_stdin=revenuecat_key_stdin)
+        if key is None:
+            raise Misconfigured("There is no RevenueCat key to store.")
         store_revenuecat_key(db, project_id=project_id, key=key, revenuecat_project_id=revenuecat_project_id)
-    session.output.say(f"Stored the RevenueCat key of {team_slug}/{project_slug}.")
+    if session.output.as_json:
+        session.output.document({"project_id": project_id})
+    else:
+        session.output.say(f"Stored the RevenueCat key of {team_slug}/{project_slug}.")
 
 
 @contextmanager
-def _as_misconfigured(db: Database) -> Iterator[None]:
-    """What goes wrong on the way to the database or to KMS, as a sentence; the connection is closed."""
+def _connected(settings: Settings) -> Iterator[Database]:
+    """A connection that answers; what goes wrong on the way to the database or to KMS is told in a sentence."""
     from botocore.exceptions import BotoCoreError, ClientError
 
+    db = Database(settings)
     try:
-        yield
+        # Before anybody is asked for a secret that could not be stored.
+        db.query("ping")
+        yield db
     except NightshiftError as exc:
         raise Misconfigured(str(exc)) from exc
+    except DatabaseError as exc:
+        raise Misconfigured(f"The database refused: {sentence(exc)}.") from exc
     except (BotoCoreError, ClientError) as exc:
         raise Misconfigured(f"KMS did not encrypt the RevenueCat key, so nothing was stored: {exc}") from exc
     finally:
@@ -142,8 +153,18 @@ def _refuse_stack(session: Session) -> None:
         raise Misconfigured("--stack does not reach a database. Set DATABASE_HOST and INTEGRATIONS_KEY_ID.")
 
 
-def _revenuecat_key(*, from_stdin: bool) -> str | None:
-    """Never an argument: the process list and the shell's history would keep it."""
+def _revenuecat_key(settings: Settings, *, from_stdin: bool) -> str | None:
+    """Never an argument: the process list and the shell's history would keep it.
+
+    Raises Misconfigured where there is one and nothing says with which KMS key to encrypt it.
+    """
+    key = _typed_key(from_stdin=from_stdin)
+    if key and not settings.integrations_key_id:
+        raise Misconfigured("INTEGRATIONS_KEY_ID is not set: the KMS key that encrypts RevenueCat keys.")
+    return key
+
+
+def _typed_key(*, from_stdin: bool) -> str | None:
     stdin = sys.stdin
     if from_stdin:
         if key := stdin.readline().strip():
@@ -155,18 +176,18 @@ def _revenuecat_key(*, from_stdin: bool) -> str | None:
     return asked.strip() or None
 
 
-def _database(*, needs_kms: bool) -> Database:
-    """Raises Misconfigured when nothing says which database, or with which key to encrypt."""
+def _settings() -> Settings:
+    """Raises Misconfigured when nothing says which database."""
     if not os.environ.get("DATABASE_HOST"):
         _use_local_stack()
+    elif region := os.environ.get("AWS_REGION"):
+        # For KMS: boto3 knows this name alone.
+        os.environ["AWS_DEFAULT_REGION"] = region
     os.environ.setdefault("DATABASE_USER", OWNER)
     try:
-        settings = Settings.from_environment()
+        return Settings.from_environment()
     except NightshiftError as exc:
         raise Misconfigured(str(exc)) from exc
-    if needs_kms and not settings.integrations_key_id:
-        raise Misconfigured("INTEGRATIONS_KEY_ID is not set: the KMS key that encrypts RevenueCat keys.")
-    return Database(settings)
 
 
 def _use_local_stack() -> None:

@@ -7,9 +7,10 @@ from typing import Any
 import click
 
 from cli.config import is_header_value
+from nightshift.validation import is_mail_address
 
 
-class RunId(click.ParamType):
+class RunId(click.ParamType[str]):
     """An id that can stand in a URL's path; whether there is such a run is for the API to say."""
 
     name = "run_id"
@@ -20,7 +21,7 @@ class RunId(click.ParamType):
         return value.strip()
 
 
-class Param(click.ParamType):
+class Param(click.ParamType[tuple[str, Any]]):
     """``name=value`` as a pair; the value is what its JSON means, or the text itself where it is no JSON."""
 
     name = "name=value"
@@ -37,7 +38,29 @@ class Param(click.ParamType):
         return name, parsed
 
 
-class HeaderValue(click.ParamType):
+class Name(click.ParamType[str]):
+    """Anything but nothing: an empty one is a shell variable that is not set, and must not mean another stack."""
+
+    name = "name"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if not value.strip():
+            self.fail("it is empty. Is a shell variable not set?", param, ctx)
+        return value
+
+
+class MailAddress(click.ParamType[str]):
+    """What could be one."""
+
+    name = "address"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if not is_mail_address(value):
+            self.fail(f"{value!r} is not a mail address.", param, ctx)
+        return value
+
+
+class HeaderValue(click.ParamType[str]):
     """A word that can stand in an HTTP header."""
 
     name = "key"

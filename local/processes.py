@@ -99,6 +99,7 @@ def _mark(process: psutil.Process) -> str | None:
     try:
         if process.pid == os.getpid() or process.status() == psutil.STATUS_ZOMBIE:
             return None
-        return process.environ().get(MARK)
+        mark: str | None = process.environ().get(MARK)
+        return mark
     except (psutil.Error, OSError):
         return None  # another user's, or gone in between

@@ -35,7 +35,7 @@ TOKEN_DAYS = 30
 MAIL_DOMAIN = seed.ADMIN_EMAIL.partition("@")[2]
 POSTGRES_PATIENCE_S = 15
 
-# Locally somebody may want to see a crash healed, so it is noticed within half a minute.
+# Locally somebody may want to see a crash healed: it is noticed within 35 seconds and a sweep.
 PARAMETERS = {
     "Shape": "existing",
     "DatabaseCaFile": "",
@@ -143,6 +143,7 @@ class Stack:
         self._cleanup.enter_context(mailbox.serve(self._mails_url, port=self.ports.mailbox))
         # As on AWS, SES refuses a sender whose identity it has not verified; this engine takes our word for it.
         self.engine.client("sesv2").create_email_identity(EmailIdentity=MAIL_DOMAIN)
+        assert self.engine.process is not None
         self._watched["The AWS engine"] = (self.engine.process, self.engine.log)
         outputs = self.deploy()
         self.say("Adding the demo team …")

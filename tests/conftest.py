@@ -12,16 +12,16 @@ from datetime import date
 from pathlib import Path
 from types import ModuleType
 
-import boto3
 import pytest
 from moto import mock_aws
 
 from local.postgres import Postgres
-from nightshift import auth, aws, database
+from nightshift import auth, aws, aws_http, database
 from nightshift import settings as settings_module
 from nightshift.database import Database
 from nightshift.migrations import create_first_partitions, migrate
 from nightshift.settings import Settings
+from tests import moto_server
 
 pytest_plugins = ["tests.stack_world"]
 
@@ -96,32 +96,39 @@ def owner(connect: Callable[..., Database]) -> Database:
     return connect(user="postgres")
 
 
+@pytest.fixture(scope="session")
+def moto_endpoint() -> Iterator[str]:
+    with moto_server.serve() as url:
+        yield url
+
+
 @pytest.fixture
-def cloud(monkeypatch: pytest.MonkeyPatch, config: Settings) -> Iterator[Settings]:
+def cloud(monkeypatch: pytest.MonkeyPatch, config: Settings, moto_endpoint: str) -> Iterator[Settings]:
     """A queue, a signing secret and a key (moto), and an environment in which the functions find them and Postgres."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
         monkeypatch.setenv(name, "testing")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.setenv(name, "us-east-1")
     monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "test")
-    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", moto_endpoint)
+    _forget_environment()
     with mock_aws():
         settings = dataclasses.replace(
             config,
-            notify_queue_url=boto3.client("sqs").create_queue(QueueName="notify")["QueueUrl"],
-            queue_url=boto3.client("sqs").create_queue(QueueName="runs")["QueueUrl"],
-            jwt_secret_id=boto3.client("secretsmanager").create_secret(Name="jwt", SecretString=JWT_SECRET)["ARN"],
-            integrations_key_id=boto3.client("kms").create_key()["KeyMetadata"]["KeyId"],
+            notify_queue_url=aws.client("sqs").create_queue(QueueName="notify")["QueueUrl"],
+            queue_url=aws.client("sqs").create_queue(QueueName="runs")["QueueUrl"],
+            jwt_secret_id=aws.client("secretsmanager").create_secret(Name="jwt", SecretString=JWT_SECRET)["ARN"],
+            integrations_key_id=aws.client("kms").create_key()["KeyMetadata"]["KeyId"],
         )
         for name, value in dataclasses.asdict(settings).items():
             monkeypatch.setenv(name.upper(), str(value))
-        _forget_environment()
         yield settings
         database.database().close()
     _forget_environment()
 
 
 def _forget_environment() -> None:
-    for cached in (settings_module.settings, database.database, aws.client, auth._secret):
+    for cached in (settings_module.settings, database.database, aws.client, auth._secret, aws_http._connections):
         cached.cache_clear()
 
 

@@ -307,15 +307,15 @@ class TestBadInput:
             ({"job_type": "revenuecat_sync"}, "project_id is required for project-scoped jobs"),
             ({"job_type": "revenuecat_sync", "project_id": None}, "project_id is required for project-scoped jobs"),
             ({"project_id": "x"}, 'project_id must be a UUID, got "x"'),
-            ({"project_id": 5}, "project_id: input should be a valid string, got 5"),
+            ({"project_id": 5}, "project_id must be text, got 5"),
             ({"project_id": "{" + str(uuid.uuid4()) + "}"}, "project_id must be a UUID"),
-            ({"params": []}, "params: input should be a valid dictionary, got []"),
+            ({"params": []}, "params must be a JSON object, got []"),
             (
                 {"params": {"include_sandbox": "yes"}},
-                'params.include_sandbox: input should be a valid boolean, got "yes"',
+                'params.include_sandbox must be true or false, got "yes"',
             ),
             ({"params": {"all": 1}}, "params.all is not a known field, got 1"),
-            ({"notify": "true"}, 'notify: input should be a valid boolean, got "true"'),
+            ({"notify": "true"}, 'notify must be true or false, got "true"'),
             ({"notfy": True}, "notfy is not a known field, got true"),
         ],
     )
@@ -476,7 +476,7 @@ class TestRerun:
         api("POST", f"/v1/jobs/{old['id']}/cancel")
         status, answer = api("POST", f"/v1/jobs/{old['id']}/rerun", {"from": "middle"})
         assert status == 400
-        assert answer["error"] == "from: input should be 'start' or 'cursor', got \"middle\""
+        assert answer["error"] == 'from must be one of start, cursor, got "middle"'
 
 
 class TestBadDays:
@@ -632,3 +632,14 @@ class TestTimeline:
         assert told() == ("ended", "It is cancelled")
         entry = api("GET", f"/v1/jobs/{run}/timeline")[1]["timeline"][0]
         assert (entry["slice"], entry["outcome"], entry["request_id"]) == (0, "lost", "w")
+
+    def test_it_is_bounded_and_counts_what_it_leaves_out(self, api, team, owner):
+        run = trigger(api, team)[1]["job_run"]["id"]
+        assert api("GET", f"/v1/jobs/{run}/timeline")[1]["slices_left_out"] == 0
+        owner.run_script(
+            "INSERT INTO job_slices (run_id, slice, request_id)"
+            f" SELECT '{run}', slice, 'w' FROM generate_series(0, 1002) AS slice"
+        )
+        answer = api("GET", f"/v1/jobs/{run}/timeline")[1]
+        assert answer["slices_left_out"] == 3
+        assert [entry["slice"] for entry in answer["timeline"]] == list(range(3, 1003))

@@ -1,5 +1,7 @@
 """The owner's commands from the command line to the database, with Lambda's and CloudFormation's part played here."""
 
+import contextlib
+import io
 import json
 import re
 import threading
@@ -41,6 +43,7 @@ class Aws:
     def __init__(self) -> None:
         self.answers: dict[str, Answer] = {}
         self.asked: list[dict[str, Any]] = []
+        self.signed: list[str] = []
         self.url = ""
 
     def describe(self, body: bytes) -> Answer:
@@ -51,7 +54,10 @@ class Aws:
 
     def invoke(self, body: bytes) -> Answer:
         self.asked.append(json.loads(body))
-        return 200, {}, json.dumps(load_function("ops").handler(self.asked[-1], CONTEXT)).encode()
+        # Elsewhere the function's metrics go to a log of its own, not between the command's lines.
+        with contextlib.redirect_stdout(io.StringIO()):
+            answer = load_function("ops").handler(self.asked[-1], CONTEXT)
+        return 200, {}, json.dumps(answer).encode()
 
 
 @pytest.fixture
@@ -61,6 +67,7 @@ def amazon() -> Iterator[Aws]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
+            aws.signed.append(self.headers["Authorization"])
             action = "invoke" if self.path == "/2015-03-31/functions/ops-1/invocations" else "describe"
             status, headers, answer = aws.answers.get(action) or getattr(aws, action)(body)
             self.send_response(status)
@@ -83,10 +90,10 @@ def amazon() -> Iterator[Aws]:
 
 
 @pytest.fixture
-def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, amazon: Aws) -> None:
+def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, amazon: Aws, moto_endpoint: str) -> None:
     """Credentials and endpoints of this test's own, whatever the developer has."""
     monkeypatch.chdir(tmp_path)
-    for name in ("AWS_PROFILE", "AWS_REGION", "AWS_SESSION_TOKEN", "NIGHTSHIFT_STACK", "AWS_ENDPOINT_URL"):
+    for name in ("AWS_PROFILE", "AWS_REGION", "AWS_SESSION_TOKEN", "NIGHTSHIFT_STACK"):
         monkeypatch.delenv(name, raising=False)
     for name, value in {
         "AWS_ACCESS_KEY_ID": "testing",
@@ -96,6 +103,7 @@ def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, amazon: Aws) -> None:
         "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "credentials"),
         "AWS_EC2_METADATA_DISABLED": "true",
         # Of these two alone: the function, in the same process, has moto for its queues.
+        "AWS_ENDPOINT_URL": moto_endpoint,
         "AWS_ENDPOINT_URL_LAMBDA": amazon.url,
         "AWS_ENDPOINT_URL_CLOUDFORMATION": amazon.url,
     }.items():
@@ -156,10 +164,16 @@ class TestRuns:
         assert header.split()[:3] == ["RUN", "TYPE", "STATUS"]
         assert row.split()[:3] == [run_id, "db_pruning", "pending"]
         assert system("runs", "--status", "failed").stdout == "No runs.\n"
+        nosuch = system("runs", "--type", "nosuch")
+        assert nosuch.exit_code == 2
+        assert "Invalid value for '--type': 'nosuch' is not one of 'revenuecat_sync', 'db_pruning'" in nosuch.stderr
 
         viewed = system("view", run_id).stdout
-        assert "It waits for a free worker" in viewed
+        assert re.search(r"\nwhy +It waits for a free worker *\nsince +20\S+Z \(\d+ (s|min) ago\)", viewed)
         assert system("cancel", run_id).stdout.startswith(f"Asked run {run_id} to stop. Look again: ")
+        viewed = system("view", run_id).stdout
+        assert re.search(r"\ncancel requested by +system *\ncancel requested at +20\S+Z", viewed)
+        assert "\nsince" not in viewed
         over = system("cancel", run_id)
         assert (over.exit_code, over.stderr) == (4, 'Error: Cannot cancel a job with status "cancelled"\n')
         assert run_row(owner, run_id)["status"] == "cancelled"
@@ -169,6 +183,24 @@ class TestRuns:
             assert key in json.loads(system(command, "--format", "json").stdout)
         assert [asked["command"] for asked in amazon.asked] == ["runs", "schedules", "deadletters"]
         assert amazon.asked[0] == {"command": "runs", "every_team": False, "limit": 20}
+
+    def test_a_refusal_names_what_was_typed(self, system: Cli) -> None:
+        for arguments, sentence in (
+            (("view", "nope"), 'run_id must be a UUID, got "nope"'),
+            (("trigger", "db_pruning", "--param", "x=1"), "params.x is not a known field, got 1"),
+        ):
+            refused = system(*arguments)
+            assert (refused.exit_code, refused.stderr) == (4, f"Error: {sentence}\n")
+
+    def test_of_many_slices_the_last_are_shown(self, system: Cli, owner: Database) -> None:
+        [run_id] = re.findall(r"Run (\S+) is", system("trigger", "db_pruning").stdout)
+        owner.run_script(
+            "INSERT INTO job_slices (run_id, slice, request_id)"
+            f" SELECT '{run_id}', slice, 'r' FROM generate_series(0, 249) AS slice"
+        )
+        viewed = system("view", run_id).stdout.splitlines()
+        start = viewed.index("The last 200 slices; 50 came before them.")
+        assert len(viewed) == start + 2 + 200
 
     def test_waiting_for_the_end(self, system: Cli, owner: Database) -> None:
         done = system("trigger", "db_pruning", "--wait", sleep=end_all(owner))
@@ -207,7 +239,7 @@ class TestChecks:
     def test_health(self, system: Cli, cloud: Any) -> None:
         well = system("health")
         assert well.exit_code == 0
-        assert well.stdout.splitlines()[-1] == "All 9 are green."
+        assert well.stdout.splitlines()[-1] == "All 10 are green."
         boto3.client("sqs").send_message(QueueUrl=settings_module.settings().run_dead_letters_url, MessageBody="{}")
         ill = system("health")
         assert ill.exit_code == 1
@@ -215,7 +247,7 @@ class TestChecks:
             r"RED +dead letters: runs +about 1 message *\n +-> nightshift system --stack prod-jobs dead",
             ill.stdout,
         )
-        assert ill.stdout.splitlines()[-1] == "1 of 9 is red."
+        assert ill.stdout.splitlines()[-1] == "1 of 10 is red."
         report = system("health", "--format", "json")
         assert (report.exit_code, json.loads(report.stdout)["ok"]) == (1, False)
 
@@ -233,8 +265,28 @@ class TestChecks:
         assert "schedules: about 1 waiting; redrive deletes them" in said
         assert system("deadletters", "redrive").stdout == "runs: 12 sent again\n"
         assert len(received(cloud)) == 12
-        assert system("deadletters", "redrive", "schedules").stdout == "schedules: 0 sent again, 1 deleted\n"
+        assert system("deadletters", "redrive", "schedules").stdout == "schedules: 1 deleted\n"
+        assert system("deadletters", "redrive", "schedules").stdout == "schedules: 0 deleted\n"
         assert system("deadletters").stdout == "runs: empty\nschedules: empty\n"
+
+    def test_of_an_unknown_dead_letter_the_beginning_is_shown(self, system: Cli) -> None:
+        settings, long = settings_module.settings(), "x\ny " * 100
+        boto3.client("sqs").send_message(QueueUrl=settings.run_dead_letters_url, MessageBody=long)
+        trouble = {"ERROR_MESSAGE": {"DataType": "String", "StringValue": "No permission"}}
+        boto3.client("sqs").send_message(
+            QueueUrl=settings.schedule_dead_letters_url, MessageBody="{}", MessageAttributes=trouble
+        )
+        assert [line.rstrip() for line in system("deadletters").stdout.splitlines()] == [
+            "runs: about 1 waiting; redrive sends them again",
+            "ABOUT    BODY",
+            "unknown  " + ("x y " * 15)[:59] + "…",
+            "schedules: about 1 waiting; redrive deletes them: the sweep accounts for missed slots",
+            "ABOUT  BODY",
+            "event  {}",
+            "trouble: No permission",
+        ]
+        [runs, _] = json.loads(system("deadletters", "--format", "json").stdout)["queues"]
+        assert runs["messages"][0]["body"] == long
 
     def test_redriving_goes_on_until_nothing_is_left(
         self, system: Cli, amazon: Aws, monkeypatch: pytest.MonkeyPatch
@@ -271,9 +323,15 @@ class TestChecks:
         assert len(sleeps) == POLLS
 
     def test_doctor_shows_what_failed(self, system: Cli, owner: Database) -> None:
-        told = system("doctor", "--mail-to", "nobody", sleep=end_all(owner, "failed", "'No code'"))
+        told = system("doctor", "--mail-to", "a@b.example", sleep=end_all(owner, "failed", "'No code'"))
         assert re.search(r"RED +smoke run +run \S+ failed: No code *\n", told.stdout)
-        assert re.search(r"RED +test mail +to must be a mail address, got 'nobody'", told.stdout)
+        assert re.search(r"RED +test mail +unsent after 0 attempts: nobody has tried to send it", told.stdout)
+
+    @pytest.mark.parametrize("address", ["nope", "", "a b@c.example"])
+    def test_doctor_refuses_what_is_no_address_before_it_looks(self, system: Cli, amazon: Aws, address: str) -> None:
+        told = system("doctor", "--mail-to", address)
+        assert (told.exit_code, told.stdout, amazon.asked) == (2, "", [])
+        assert f"{address!r} is not a mail address." in told.stderr
 
 
 class TestTrouble:
@@ -352,6 +410,15 @@ class TestTrouble:
         assert result.exit_code == 2
         assert "No AWS region is set. Set AWS_REGION" in result.stderr
 
+    def test_aws_region_comes_before_boto3s_own(self, call: Cli, amazon: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
+        amazon.answers["invoke"] = (200, {}, b'{"job_runs": []}')
+        monkeypatch.setenv("AWS_REGION", "eu-west-1")
+        assert call("runs").stdout == "No runs.\n"
+        monkeypatch.delenv("AWS_DEFAULT_REGION")
+        assert call("runs").stdout == "No runs.\n"
+        assert len(amazon.signed) == 4
+        assert all("/eu-west-1/" in signed for signed in amazon.signed)
+
     def test_no_connection(self, call: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("AWS_ENDPOINT_URL_CLOUDFORMATION", "http://127.0.0.1:1")
         result = call("health", "--format", "json")
@@ -362,6 +429,11 @@ class TestTrouble:
         result = call("runs", stack=None)
         assert result.exit_code == 2
         assert "No stack to ask. Give --stack NAME" in result.stderr
+
+    def test_an_empty_stack_is_not_the_local_one(self, call: Cli, amazon: Aws) -> None:
+        result = call("runs", "--stack", "", stack=None)
+        assert (result.exit_code, amazon.signed) == (2, [])
+        assert "Invalid value for '--stack': it is empty. Is a shell variable not set?" in result.stderr
 
     def test_the_environment_names_the_stack(self, call: Cli, amazon: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
         amazon.answers["invoke"] = (200, {}, b'{"job_runs": []}')
@@ -379,8 +451,43 @@ class TestTrouble:
             expected = "no stack 'nightshift'" if url == amazon.url else "names an AWS that is not on this machine"
             assert expected in result.stderr
 
-    def test_set_up_is_not_for_a_stack(self, call: Cli) -> None:
-        arguments = ("--team", "a", "--admin-email", "a@b.c", "--project", "p")
-        result = CliRunner().invoke(main, ["system", "--stack", STACK, "setup", *arguments], obj=Session())
+
+class TestSetup:
+    ARGUMENTS = ("setup", "--team", "Acme", "--admin-email", "a@b.c", "--project", "Rocks")
+
+    @pytest.fixture
+    def on_database(self, system: Cli, monkeypatch: pytest.MonkeyPatch) -> Cli:
+        """``call`` without a stack, as the owner of the tables."""
+        monkeypatch.setenv("DATABASE_USER", "postgres")
+        return lambda *arguments, **options: system(*arguments, stack=None, **options)
+
+    def test_it_answers_in_json(self, on_database: Cli) -> None:
+        made = on_database(*self.ARGUMENTS, "--format", "json")
+        assert made.exit_code == 0, made.stderr
+        assert json.loads(made.stdout)["agent_key"].startswith("owl_agent_")
+        again = on_database(*self.ARGUMENTS)
+        assert again.exit_code == 2
+        assert 'There is a team "acme" already' in again.stderr
+
+    def test_a_database_that_is_not_there_is_told_before_a_key_is_read(
+        self, on_database: Cli, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        missing = "There is no RevenueCat key on standard input."
+        assert missing in on_database(*self.ARGUMENTS, "--revenuecat-key-stdin").stderr
+        monkeypatch.setenv("DATABASE_PORT", "1")
+        lost = on_database(*self.ARGUMENTS, "--revenuecat-key-stdin")
+        assert lost.exit_code == 2
+        assert "Lost the database connection" in lost.stderr
+
+    def test_what_the_database_refuses_is_a_sentence(self, on_database: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("DATABASE_USER", "nobody")
+        refused = on_database(*self.ARGUMENTS)
+        assert refused.exit_code == 2
+        assert 'The database refused: role "nobody" does not exist.' in refused.stderr
+
+    @pytest.mark.parametrize("is_before", [True, False])
+    def test_it_is_not_for_a_stack(self, on_database: Cli, is_before: bool) -> None:
+        stack = ("--stack", STACK)
+        result = on_database(*stack, *self.ARGUMENTS) if is_before else on_database(*self.ARGUMENTS, *stack)
         assert result.exit_code == 2
         assert "--stack does not reach a database" in result.stderr

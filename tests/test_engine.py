@@ -2,11 +2,11 @@
 
 import contextlib
 import dataclasses
-from types import SimpleNamespace
 
 import pytest
 
-from nightshift import engine, queue
+from nightshift import engine, queue, sqs
+from nightshift.aws_http import AwsUnreachable
 from nightshift.catalogue import CATALOGUE, JobType
 from nightshift.errors import DatabaseGone, JobError
 from nightshift.job import Progress, Retry, Wait
@@ -539,13 +539,13 @@ def test_one_batch_that_sqs_refuses_does_not_keep_the_others_back(cloud, db, own
     )
     batches = []
 
-    def send_message_batch(QueueUrl, Entries):
-        batches.append(len(Entries))
+    def send_message_batch(queue_url, entries):
+        batches.append(len(entries))
         if len(batches) == 3:
-            raise ConnectionError("a moment of trouble")
-        return {}
+            raise AwsUnreachable("a moment of trouble")
+        return []
 
-    monkeypatch.setattr(queue, "client", lambda _: SimpleNamespace(send_message_batch=send_message_batch))
+    monkeypatch.setattr(sqs, "send_message_batch", send_message_batch)
     counts = sweep(db=db, settings=cloud)
     assert (len(batches), counts["resent"], counts["refused"]) == (10, 100, 10)
 

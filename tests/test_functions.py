@@ -98,6 +98,19 @@ def test_worker(cloud, db, owner):
     assert ended["error"].startswith("This project has no RevenueCat integration")
 
 
+@pytest.mark.parametrize(
+    "body",
+    ["", "garbage", "[]", "null", '{"run_id": 5}', '{"run_id": "x", "slice": 0}', '{"outbox_id": null}',
+     '{"run_id": "00000000-0000-4000-8000-000000000001", "slice": "0"}',
+     '{"run_id": "00000000-0000-4000-8000-000000000001", "slice": 99999999999}'],
+)  # fmt: skip
+@pytest.mark.parametrize("function", ["worker", "notify"])
+def test_what_is_no_message_of_ours_is_dropped_and_not_delivered_for_ever(cloud, function, body):
+    message = event(function)
+    message["Records"][0]["body"] = body
+    load_function(function).handler(message, CONTEXT)
+
+
 def test_sweep(cloud, db):
     counts = load_function("sweep").handler(event("sweep"), CONTEXT)
     assert counts == dict.fromkeys(COUNTS, 0)

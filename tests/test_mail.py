@@ -15,7 +15,7 @@ RUN_ID = "4b0c1f9e-6f0a-4f5e-9a55-3f2b1c0d9e77"
 
 
 def row(**fields):
-    """A completed run, as claim_mail.sql returns it."""
+    """A completed run, as claim_outbox.sql returns it."""
     return {
         "run_id": RUN_ID,
         "content": None,
@@ -159,6 +159,29 @@ class TestResults:
         ]
         assert table == letter.Table("Partitions", ["Name", "Size", "Rows"], [["events_2024_11", "1 kB", "5"]])
 
+    def test_bytes_are_sizes_wherever_a_job_names_them(self):
+        facts, table = letter.sections_of(
+            {
+                "bytes_freed": 24_373_939_404,
+                "dropped": [{"partition": "events_2024_11", "bytes": 1024, "about_rows": 5}],
+            }
+        )
+        assert facts.rows == [("Freed", "22.7 GB")]
+        assert table == letter.Table("Dropped", ["Partition", "Size", "About rows"], [["events_2024_11", "1 kB", "5"]])
+        pruned = mail(
+            job_type="db_pruning", project_id=None, progress={"processed": 1024, "total": 2048, "message": ""}
+        )
+        assert "Progress    1 kB of 2 kB (50 %)" in pruned.text
+
+    def test_a_result_that_is_mostly_zeros_says_what_was_done(self):
+        counts = dict.fromkeys(("teams", "projects", "apps", "api_keys", "app_users", "events", "job_runs"), 0)
+        [facts] = letter.sections_of(counts | {"restored": []})
+        assert facts.rows == [("Outcome", "Nothing had to be done")]
+        [facts] = letter.sections_of(counts | {"events": 12})
+        assert facts.rows == [("Events", "12")]
+        [facts] = letter.sections_of({"synced": 5, "skipped": 0, "errors": 0})
+        assert len(facts.rows) == 3
+
     def test_what_is_too_long_is_cut_and_said_so(self):
         [table] = letter.sections_of({"partitions": [{key: 1 for key in "abcdef"} for _ in range(400)]})
         assert len(table.rows) == letter.MAX_LISTED
@@ -183,6 +206,21 @@ class TestWording:
     )
     def test_durations(self, seconds, said):
         assert wording.duration(seconds) == said
+
+    @pytest.mark.parametrize(
+        ("seconds", "said"),
+        [
+            (-1, "0 s"),
+            (0.9, "0 s"),
+            (59.9, "59 s"),
+            (60, "1 min"),
+            (3599, "59 min"),
+            (86_399, "23 h"),
+            (172_800, "2 d"),
+        ],
+    )
+    def test_short_durations(self, seconds, said):
+        assert wording.short_duration(seconds) == said
 
     @pytest.mark.parametrize(
         ("size", "said"),

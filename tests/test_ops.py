@@ -1,6 +1,7 @@
 """The ops function: each of the owner's commands on a real database, with SQS from moto."""
 
 import dataclasses
+import io
 import json
 import threading
 import uuid
@@ -11,12 +12,13 @@ from typing import Any
 import boto3
 import pytest
 from botocore.stub import Stubber
+from pg8000.exceptions import DatabaseError
 
 from nightshift import aws
 from nightshift import settings as settings_module
 from nightshift.database import Database, query_text
+from nightshift.log import logger
 from nightshift.ops import deadletters, doctor, health
-from nightshift.ops.checks import words_for
 from nightshift.ops.commands import COMMANDS, answer
 from nightshift.settings import Settings
 from tests.world import age, make_team, received, run_row, trigger, work
@@ -65,24 +67,32 @@ def end(owner: Database, run_id: str, status: str, **fields: str) -> None:
 
 class TestCommands:
     REFUSED = [
-        ({}, "Unknown command None. There is: runs, view, "),
-        ({"command": ["runs"]}, "Unknown command ['runs']"),
-        ({"command": "drop"}, "Unknown command 'drop'"),
+        ({}, "Unknown command null. There is: runs, view, "),
+        ({"command": ["runs"]}, 'Unknown command ["runs"]'),
+        ({"command": "drop"}, 'Unknown command "drop"'),
         (
             {"command": "runs", "db": 1},
-            "Unknown argument 'db' of runs. There is: job_type, status, limit, ",
+            'Unknown argument "db" of runs. There is: job_type, status, limit, ',
         ),
-        ({"command": "health", "x": 1}, "Unknown argument 'x' of health. There is: none"),
+        ({"command": "health", "x": 1}, 'Unknown argument "x" of health. There is: none'),
         ({"command": "view"}, "run_id is required"),
-        ({"command": "view", "run_id": "7"}, "run_id: input should be a valid UUID"),
+        ({"command": "view", "run_id": "7"}, 'run_id must be a UUID, got "7"'),
         ({"command": "view", "run_id": str(uuid.UUID(int=7))}, f"There is no run {uuid.UUID(int=7)}"),
-        ({"command": "runs", "limit": 0}, "limit: input should be greater than or equal to 1, got 0"),
-        ({"command": "runs", "status": "dead"}, "status: input should be 'pending', "),
+        ({"command": "runs", "limit": 0}, "limit must be 1 or more, got 0"),
+        ({"command": "runs", "limit": 201}, "limit must be 200 or less, got 201"),
+        ({"command": "runs", "limit": "x"}, 'limit must be a whole number, got "x"'),
+        ({"command": "runs", "every_team": "perhaps"}, 'every_team must be true or false, got "perhaps"'),
+        (
+            {"command": "runs", "status": "dead"},
+            'status must be one of pending, running, completed, failed, cancelled, got "dead"',
+        ),
+        ({"command": "trigger", "job_type": 1}, "job_type must be text, got 1"),
+        ({"command": "trigger", "job_type": "db_pruning", "params": 1}, "params must be a JSON object, got 1"),
         ({"command": "runs", "job_type": "x"}, "job_type must be one of revenuecat_sync, "),
         ({"command": "trigger", "job_type": "revenuecat_sync"}, "job_type must be one of db_pruning, "),
-        ({"command": "trigger", "job_type": "db_pruning", "params": {"a": 1}}, "params.a: "),
+        ({"command": "trigger", "job_type": "db_pruning", "params": {"a": 1}}, "params.a is not a known field, got 1"),
         ({"command": "redrive", "queue": "x"}, "queue must be one of runs, mails, schedules, got 'x'"),
-        ({"command": "send_test_mail", "to": "nobody"}, "to must be a mail address, got 'nobody'"),
+        ({"command": "send_test_mail", "to": "nobody"}, 'to must be a mail address, got "nobody"'),
         ({"command": "mail", "mail_id": str(uuid.UUID(int=7))}, f"There is no mail {uuid.UUID(int=7)}"),
     ]
 
@@ -117,6 +127,31 @@ class TestCommands:
             "error": "The database refused: permission denied for table job_runs. "
             "What is missing: nightshift system doctor"
         }
+
+
+class TestLog:
+    @pytest.fixture
+    def lines(self, monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+        lines = io.StringIO()
+        monkeypatch.setattr(logger.registered_handler, "stream", lines)
+        return lines
+
+    def test_it_holds_what_the_database_said_and_nothing_of_a_row(self, owner, lines):
+        held = "".join(("Ada", " Lovelace"))
+        values = [f"('{uuid.uuid4()}', '{held}', NULL)", *(f"('{uuid.uuid4()}', 'Ada', '{held}')" for _ in range(2))]
+        for rows in (values[:1], values[1:]):
+            with pytest.raises(DatabaseError) as caught:
+                owner.run_script(f"INSERT INTO teams (id, name, slug) VALUES {', '.join(rows)}")
+            logger.error("It failed", exc_info=caught.value)
+        said = lines.getvalue()
+        assert held not in said
+        for told in ("23502", "23505", "duplicate key value violates unique constraint", "teams_slug"):
+            assert told in said
+
+    def test_a_lone_surrogate_does_not_cost_the_line(self, lines):
+        logger.error("It failed", exc_info=ValueError("half a \ud83d smile, größer"))
+        said = json.loads(lines.getvalue().encode())
+        assert "ValueError: half a ? smile, größer" in said["exception"]
 
 
 class TestRuns:
@@ -167,6 +202,18 @@ class TestRuns:
         assert ids(every_team=True) == [second, sync, first]
         assert ids(every_team=True, status="pending", job_type="revenuecat_sync") == [sync]
         assert ids(every_team=True, limit=1) == [second]
+        assert ids(job_type="revenuecat_sync") == [sync]
+
+    def test_of_many_slices_the_last_are_shown_and_all_are_counted(self, ask, owner):
+        run_id = system_run(ask)
+        assert ask("view", run_id=run_id)["slices"] == 0
+        owner.run_script(
+            "INSERT INTO job_slices (run_id, slice, request_id, reason)"
+            f" SELECT '{run_id}', slice, gen_random_uuid(), repeat('x', 2000) FROM generate_series(0, 2999) AS slice"
+        )
+        seen = ask("view", run_id=run_id)
+        assert (seen["slices"], seen["timeline"]["slices_left_out"]) == (3000, 2800)
+        assert [entry["slice"] for entry in seen["timeline"]["timeline"]] == list(range(2800, 3000))
 
     def test_any_run_is_cancelled(self, ask, owner, db, desk):
         sync, pruning = str(trigger(make_team(owner), db=db, settings=desk)["id"]), system_run(ask)
@@ -224,7 +271,7 @@ class TestHealth:
         report = ask("health")
         assert report["ok"], report
         assert all(each["do"] is None for each in report["checks"])
-        assert len(report["checks"]) == 10
+        assert len(report["checks"]) == 11
         assert db.statements - before <= 8
 
     def test_a_queued_run_is_nothing_to_worry_about_at_first(self, ask, owner):
@@ -301,7 +348,7 @@ class TestHealth:
         assert check(ask("health"), "database size")["says"].endswith("no limit is set")
         roomy = check(ask("health", dataclasses.replace(desk, max_database_size_gb=100)), "database size")
         assert roomy["ok"]
-        assert roomy["says"].endswith("of 100 GB (0%)")
+        assert roomy["says"].endswith("of 100 GiB (0%)")
         tight = check(ask("health", dataclasses.replace(desk, max_database_size_gb=0.001)), "database size")
         assert not tight["ok"]
         assert "--type db_pruning" in tight["do"]
@@ -317,14 +364,6 @@ class TestHealth:
         assert check(report, "dead letters: schedules")["ok"]
         assert not any(name in str(ask("health", dataclasses.replace(desk, schedule_dead_letters_url=""))) for name in
                        ["dead letters: schedules"])  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("duration_s", "words"),
-    [(-1, "0 s"), (59, "59 s"), (60, "1 min"), (3599, "59 min"), (86400, "24 h"), (172_800, "2 days")],
-)
-def test_durations_in_words(duration_s, words):
-    assert words_for(duration_s) == words
 
 
 class TestDeadLetters:
@@ -350,9 +389,10 @@ class TestDeadLetters:
             runs, mails, schedules = ask("deadletters")["queues"]
             assert [queue["waiting"] for queue in (runs, mails, schedules)] == [3, 1, 1]
             said = {(message["about"], message["status"]) for message in runs["messages"]}
-            assert said == {("run", "completed"), ("run", "gone"), ("event", None)}
+            assert said == {("run", "completed"), ("run", "gone"), ("unknown", None)}
             assert mails["messages"][0]["id"] == str(mail_id)
             assert mails["messages"][0]["status"] == "unsent"
+            assert schedules["messages"][0]["about"] == "event"
             assert json.loads(schedules["messages"][0]["body"]) == {"job_type": "db_pruning"}
 
     def test_more_than_a_batch_is_peeked_at_once_each(self, ask, dead):
@@ -452,7 +492,23 @@ class TestDoctor:
     DAMAGE = [
         ("DELETE FROM nightshift_migrations WHERE name LIKE '%outbox'", "migrations", "not applied: jobs/0005_outbox"),
         ("REVOKE UPDATE ON job_runs FROM nightshift_app", "rights", "nightshift_app may not UPDATE job_runs"),
-        ("ALTER TABLE events OWNER TO postgres", "rights", "events belongs to postgres, not to "),
+        ("REVOKE DELETE ON apps FROM nightshift_maintenance", "rights", "nightshift_maintenance may not DELETE apps"),
+        (
+            "REVOKE UPDATE (deleted_at) ON teams FROM nightshift_maintenance",
+            "rights",
+            "nightshift_maintenance may not UPDATE (deleted_at) teams",
+        ),
+        (
+            "REVOKE INSERT ON event_deletions FROM nightshift_maintenance",
+            "rights",
+            "nightshift_maintenance may not INSERT event_deletions",
+        ),
+        (
+            "DROP TABLE metric_definitions; CREATE TABLE metric_definitions (id uuid, deleted_at timestamptz)",
+            "rights",
+            "nightshift_maintenance may not SELECT metric_definitions",
+        ),
+        ("ALTER TABLE events OWNER TO postgres", "rights", "events belongs to postgres, of which "),
         ("DROP TABLE job_schedule_slots", "rights", "there is no table job_schedule_slots"),
         ("ALTER TABLE metric_events DETACH PARTITION {next_month}", "partitions", "missing: metric_events of "),
         ("REVOKE SELECT ON nightshift_migrations FROM nightshift_app", "migrations", "permission denied for table"),
@@ -471,6 +527,10 @@ class TestDoctor:
             assert [each["ok"] for each in checks] == [False], damage
             assert checks[0]["says"].startswith(says)
             assert checks[0]["do"]
+
+    def test_a_platform_without_definitions_lacks_nothing(self, ask, owner, fresh):
+        owner.run_script("DROP TABLE metric_definitions, funnel_definitions")
+        assert check(ask("doctor", fresh), "rights")["ok"]
 
     def test_a_platforms_own_tables_need_no_migrations_of_ours(self, ask, owner, fresh):
         owner.run_script("DELETE FROM nightshift_migrations WHERE name LIKE 'platform/%'")

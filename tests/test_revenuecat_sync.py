@@ -164,12 +164,13 @@ class Stage:
 
 
 @pytest.fixture(scope="module")
-def kms():
+def kms(moto_endpoint):
     """A key to encrypt with; making it takes longer than a test."""
     with pytest.MonkeyPatch.context() as environment, mock_aws():
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
             environment.setenv(name, "testing")
         environment.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+        environment.setenv("AWS_ENDPOINT_URL", moto_endpoint)
         environment.setenv("DATABASE_HOST", "unused")
         aws.client.cache_clear()
         environment.setenv("INTEGRATIONS_KEY_ID", boto3.client("kms").create_key()["KeyMetadata"]["KeyId"])

@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 
 from cleanup import pace
 from cleanup.pace import FIRST_BATCH, MAX_BATCH, next_batch
-from cleanup.state import SHOWN, State
+from cleanup.state import REASON_LENGTH, SHOWN, State
 from jobs import soft_delete_cleanup as cleanup_job
 from nightshift.errors import DatabaseBusy, DatabaseGone
-from nightshift.slices import MAX_RESULT_BYTES, Slice
+from nightshift.slices import MAX_RESULT_BYTES, Slice, SliceLost
 from tests.forest import DEFINITIONS, EVENTS, TABLES, Forest, Node, audited, stored
 from tests.world import age, make_team, run_row, slices, sweep, work
 
@@ -87,6 +87,12 @@ def at_step(monkeypatch):
         return taken
 
     return at_step
+
+
+def hold(job, cutoff, root, project=None, app=None):
+    """The id of what could not be held."""
+    below = {"project": project and project.id, "app": app and app.id}
+    return job.one("cleanup_hold", resource=root.table, id=root.id, cutoff=cutoff, **below)["astray"]
 
 
 def many_events(owner, app_id, count, *, table="events", timestamp="clock_timestamp() - n * interval '1 s'"):
@@ -312,7 +318,7 @@ class TestRestored:
         cutoff = owner.run_script("SELECT (clock_timestamp() - interval '7 days')::text")[0][0]
         job, person = connect(user="nightshift_maintenance"), connect(user="postgres", lock_timeout="50")
         job.begin()
-        assert job.one("cleanup_hold", resource="projects", id=project.id, cutoff=cutoff) == {"held": True}
+        assert hold(job, cutoff, project) is None
         person.run_script(f"INSERT INTO app_users (project_id, user_id) VALUES ('{project.id}', 'new')")
         with pytest.raises(DatabaseBusy):
             person.run_script(f"UPDATE projects SET deleted_at = NULL WHERE id = '{project.id}'")
@@ -325,14 +331,195 @@ class TestRestored:
         job, person, found = connect(user="nightshift_maintenance"), connect(user="postgres"), []
         person.begin()
         person.run_script(f"UPDATE projects SET deleted_at = NULL WHERE id = '{project.id}'")
-        step = threading.Thread(
-            target=lambda: found.append(job.one("cleanup_hold", resource="projects", id=project.id, cutoff=cutoff))
-        )
+        step = threading.Thread(target=lambda: found.append(hold(job, cutoff, project)))
         step.start()
         _until(lambda: how_many(owner, "pg_stat_activity", "wait_event_type = 'Lock' AND query LIKE '%cleanup_hold%'"))
         person.commit()
         step.join(10)
-        assert found == [{"held": False}]
+        assert found == [project.id]
+
+
+class TestMoved:
+    def forest(self, level):
+        """With something under a doomed team or project that is going to move, the last in turn; and where to."""
+        forest = Forest()
+        team, project, _ = tree(forest, rows=1, **{level: LONG_AGO})
+        if level == "team":
+            moving, to = forest.add("projects", team), forest.add("teams")
+            for table in (*DEFINITIONS, "app_users"):
+                forest.add(table, moving)
+            app = forest.add("apps", moving)
+        else:
+            moving = app = forest.add("apps", project)
+            to = forest.add("projects", forest.add("teams"))
+        for table in ("events", "funnel_events"):
+            forest.add(table, app)
+        return forest, moving, to, app
+
+    @pytest.mark.parametrize("level", ["team", "project"])
+    def test_after_any_step_what_is_left_of_it_stays(self, cloud, db, owner, at_step, level):
+        left = {}
+
+        def move(n):
+            if n == last and how_many(owner, moving.table, f"id = '{moving.id}'"):
+                owner.run_script(f"UPDATE {moving.table} SET {level}_id = '{to.id}' WHERE id = '{moving.id}'")
+                left[last] = under()
+
+        def under():
+            tables = {**dict.fromkeys(EVENTS, f"app_id = '{app.id}'"), "apps": f"id = '{app.id}'"}
+            if level == "team":
+                tables |= dict.fromkeys((*DEFINITIONS, "app_users"), f"project_id = '{moving.id}'")
+            return {table: how_many(owner, table, condition) for table, condition in tables.items()}
+
+        taken, last = at_step(move), 0
+        while len(left) == last:
+            taken.clear()
+            last += 1
+            forest, moving, to, app = self.forest(level)
+            forest.plant(owner)
+            many_events(owner, app.id, FIRST_BATCH)
+
+            result = clean(owner, db, cloud)
+
+            if last in left:
+                assert under() == left[last], last
+                assert result["moved"] == [{"resource": moving.table, "id": moving.id}]
+                assert (result[f"{level}s"], result["kept"]) == (1, [])
+        # Among them steps in the midst of its events and behind them.
+        assert {FIRST_BATCH + 1, 1, 0} <= {rows["events"] for rows in left.values()}
+        assert how_many(owner, moving.table, f"id = '{moving.id}'") == 0
+
+    def test_within_a_doomed_team_it_goes_with_it(self, cloud, db, owner, forest, at_step):
+        team, _, app = tree(forest, team=LONG_AGO)
+        other = forest.add("projects", team)
+        forest.plant(owner)
+        at_step(lambda n: owner.run_script(f"UPDATE apps SET project_id = '{other.id}'") if n == 1 else None)
+        result = clean(owner, db, cloud)
+        assert result["moved"] == [{"resource": "apps", "id": app.id}]
+        assert not any(stored(owner).values())
+
+    def test_who_moves_it_waits_for_the_step_or_was_first(self, connect, owner, forest):
+        team, project, app = tree(forest, team=LONG_AGO)
+        live = forest.add("teams")
+        forest.plant(owner)
+        cutoff = owner.run_script("SELECT (clock_timestamp() - interval '7 days')::text")[0][0]
+        job, person = connect(user="nightshift_maintenance"), connect(user="postgres", lock_timeout="50")
+        move = f"UPDATE projects SET team_id = '{live.id}' WHERE id = '{project.id}'"
+        job.begin()
+        assert hold(job, cutoff, team, project, app) is None
+        person.run_script(f"INSERT INTO app_users (project_id, user_id) VALUES ('{project.id}', 'new')")
+        for refused in (move, f"UPDATE apps SET project_id = project_id WHERE id = '{app.id}'"):
+            with pytest.raises(DatabaseBusy):
+                person.run_script(refused)
+        job.commit()
+
+        found = []
+        person.begin()
+        person.run_script(move)
+        step = threading.Thread(target=lambda: found.append(hold(job, cutoff, team, project, app)))
+        step.start()
+        _until(lambda: how_many(owner, "pg_stat_activity", "wait_event_type = 'Lock' AND query LIKE '%cleanup_hold%'"))
+        person.commit()
+        step.join(10)
+        assert found == [project.id]
+
+
+class TestRefused:
+    """By the platform's own constraints, triggers and rights: that costs one resource its turn, and no other."""
+
+    @pytest.fixture
+    def refused(self, owner, forest):
+        """The first of two doomed projects."""
+        _, project, _ = tree(forest, project=LONG_AGO)
+        tree(forest, project=LONG_AGO)
+        forest.plant(owner)
+        return project
+
+    def why_kept(self, owner, db, settings, refused):
+        result = clean(owner, db, settings)
+        assert stored(owner)["projects"] == {refused.id}
+        assert result["projects"] == 1
+        kept = result["kept"][-1]
+        assert (kept["resource"], kept["id"]) == ("projects", refused.id)
+        return kept["because"]
+
+    @pytest.mark.parametrize("when", ["", "DEFERRABLE INITIALLY DEFERRED"])
+    @pytest.mark.parametrize("table", ["app_users", "metric_definitions", "job_runs", "projects"])
+    def test_by_a_foreign_key(self, cloud, db, owner, refused, table, when):
+        column, what = ("id", "it") if table == "projects" else ("project_id", f"its {table}")
+        owner.run_script(
+            f"CREATE TABLE notes (about uuid REFERENCES {table} {when});"
+            f"INSERT INTO notes SELECT id FROM {table} WHERE {column} = '{refused.id}' LIMIT 1"
+        )
+        assert self.why_kept(owner, db, cloud, refused) == f"notes refers to {what}"
+        assert not any(clean(owner, db, cloud)[table] for table in TABLES)
+
+    @pytest.mark.parametrize("table", ["app_users", "job_runs", "projects"])
+    @pytest.mark.parametrize("code", ["P0001", "23001", "42501", "LH001"])
+    def test_by_a_trigger(self, cloud, db, owner, refused, table, code):
+        column, what = ("id", "it") if table == "projects" else ("project_id", f"its {table}")
+        owner.run_script(
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS"
+            f" $$ BEGIN RAISE 'legal hold%', repeat('!', 9999) USING ERRCODE = '{code}'; END $$;"
+            f"CREATE TRIGGER refuse BEFORE DELETE ON {table} FOR EACH ROW WHEN (OLD.{column} = '{refused.id}')"
+            " EXECUTE FUNCTION refuse()"
+        )
+        because = self.why_kept(owner, db, cloud, refused)
+        assert because.startswith(f"{what} cannot go: legal hold!")
+        assert len(because) == REASON_LENGTH
+
+    @pytest.mark.parametrize(
+        ("table", "because"), [("app_users", "rows keep coming into app_users"), ("projects", "a trigger keeps it")]
+    )
+    def test_by_a_trigger_that_says_nothing(self, cloud, db, owner, refused, table, because):
+        column = "id" if table == "projects" else "project_id"
+        owner.run_script(
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';"
+            f"CREATE TRIGGER refuse BEFORE DELETE ON {table} FOR EACH ROW WHEN (OLD.{column} = '{refused.id}')"
+            " EXECUTE FUNCTION refuse()"
+        )
+        assert self.why_kept(owner, db, cloud, refused) == because
+
+    def test_trouble_that_passes_is_the_runs(self, connect, owner, forest, refused):
+        other, job = connect(user="postgres"), connect(user="nightshift_maintenance", lock_timeout="50")
+        other.begin()
+        other.run_script(f"SELECT FROM app_users WHERE project_id = '{refused.id}' FOR KEY SHARE")
+        of = {"relation": "app_users", "parent_column": "project_id", "parent": refused.id, "walk_column": "id"}
+        bounds = {"first": str(uuid.UUID(int=0)), "last": str(uuid.UUID(int=2**128 - 1)), "batch": 10}
+        with pytest.raises(DatabaseBusy):
+            job.query("cleanup_batch", **of, **bounds)
+        other.commit()
+
+    def test_tables_younger_than_the_grants(self, cloud, db, owner, forest):
+        """The job says which they are, keeps what they may refer to, and goes on."""
+        _, project, _ = tree(forest, project=LONG_AGO)
+        _, _, app = tree(forest, app=LONG_AGO)
+        forest.plant(owner)
+        owner.run_script(
+            "DROP TABLE metric_definitions;"
+            "CREATE TABLE metric_definitions (id uuid PRIMARY KEY, project_id uuid, deleted_at timestamptz)"
+        )
+        result = clean(owner, db, cloud)
+        assert result["barred"] == ["metric_definitions"]
+        because = "a right to metric_definitions is missing"
+        assert result["kept"] == [{"resource": "projects", "id": project.id, "because": because}]
+        assert app.id not in stored(owner)["apps"]
+
+        owner.run_script("GRANT SELECT, DELETE, UPDATE (deleted_at) ON metric_definitions TO nightshift_maintenance")
+        result = clean(owner, db, cloud)
+        assert (result["barred"], result["kept"], result["projects"]) == ([], [], 1)
+
+    @pytest.mark.parametrize("table", ["teams", "projects", "apps", "api_keys", "app_users", "events"])
+    def test_a_right_that_was_taken_away(self, cloud, db, owner, forest, table):
+        tree(forest, team=LONG_AGO)
+        tree(forest, project=LONG_AGO)
+        forest.plant(owner)
+        owner.run_script(f"REVOKE DELETE ON {table} FROM nightshift_maintenance")
+        result = clean(owner, db, cloud)
+        assert result["barred"] == [table]
+        assert result["teams"] == 0
+        assert result[table] == 0
+        assert result["projects"] == (table == "teams")
 
 
 class TestKilled:
@@ -355,6 +542,14 @@ class TestKilled:
         def save(self, step):
             commits.append(step)
             death = deaths.get(len(commits))
+            if death == "frozen":
+                before = stored(owner), audited(owner)
+                age(owner, run_id, 3600)
+                assert sweep(db=db, settings=patient)["recovered"] == 1
+                with pytest.raises(SliceLost):
+                    real(self, step)
+                assert (stored(owner), audited(owner)) == before
+                raise SliceLost
             if death == "before":
                 owner.run_script(
                     "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
@@ -382,6 +577,14 @@ class TestKilled:
         for number in range(1, steps + 1):
             death = ("before", "behind")[number % 2]
             assert self.disturbed(cloud, db, owner, monkeypatch, {number: death})[0] == undisturbed, (number, death)
+
+    def test_whoever_thaws_behind_the_sweep_keeps_nothing_of_its_step(self, cloud, db, owner, monkeypatch):
+        """Frozen with every statement of the step done but the commit; and the next worker takes the same step."""
+        undisturbed, steps = self.disturbed(cloud, db, owner, monkeypatch, {})
+        every_other = dict.fromkeys(range(1, 4 * steps, 2), "frozen")
+        end, taken = self.disturbed(cloud, db, owner, monkeypatch, every_other)
+        assert end == undisturbed
+        assert taken > steps
 
     def test_again_and_again(self, cloud, db, owner, monkeypatch):
         seed = random.randrange(10**9)
@@ -658,8 +861,9 @@ def test_the_result_fits_whatever_went_wrong():
         for table in state.counts:
             state.count(table, number)
         state.spare()
-        state.keep("project_integrations", str(uuid.uuid4()), "rows keep coming into project_integrations")
-    assert len(json.dumps(state.result())) < MAX_RESULT_BYTES / 2
+        state.leave("projects", str(uuid.uuid4()))
+        state.keep("project_integrations", str(uuid.uuid4()), "its project_integrations cannot go: " + 200 * "\N{BELL}")
+    assert len(json.dumps(state.result())) < MAX_RESULT_BYTES
 
 
 def test_a_cursor_comes_back_as_it_went():

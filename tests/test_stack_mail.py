@@ -31,7 +31,7 @@ def test_whoever_asked_gets_a_mail(stack: Stack, here: dict[str, Any], stack_own
     assert mail["Subject"] == "RevenueCat Sync completed: Demo"
     assert "1,000 of 1,000" in mail["BodyText"]
 
-    stored = "SELECT status, message_id FROM job_outbox WHERE run_id = CAST(:run_id AS uuid)"
+    stored = "SELECT status, message_id FROM job_outbox WHERE run_id = CAST(:run_id AS uuid) AND kind = 'mail'"
     until(lambda: stack_owner.run(stored, run_id=run_id) == [["sent", mail["MessageId"]]])
 
     listed = page(here, "/")

@@ -1,17 +1,21 @@
 """template.yaml against the catalogue, the settings and the code it ships."""
 
 import json
+import re
 from dataclasses import fields
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from samtranslator.yaml_helper import yaml_parse
 
+from nightshift import metrics
 from nightshift.catalogue import CATALOGUE
 from nightshift.cron import from_five_fields
 from nightshift.database import CONNECT_TIMEOUT_S
 from nightshift.migrations import STATEMENT_TIMEOUT_S
 from nightshift.notify import RETRY_DELAY_S
+from nightshift.ops.commands import COMMANDS
 from nightshift.schedules import GRACE
 from nightshift.settings import Settings
 
@@ -78,8 +82,22 @@ def test_whoever_ends_runs_can_send_their_mails():
 
 
 def test_mails_come_from_one_address():
-    [statement] = FUNCTIONS["NotifyFunction"]["Policies"][0]["Statement"]
+    [statement] = _statements("NotifyFunction", "ses:SendEmail")
     assert statement["Condition"] == {"StringEquals": {"ses:FromAddress": {"Ref": "MailFrom"}}}
+
+
+def test_events_go_to_the_bus_of_the_parameter_alone():
+    [statement] = _statements("NotifyFunction", "events:PutEvents")
+    assert statement["Resource"]["Fn::Sub"].endswith(":${AWS::AccountId}:event-bus/${EventBusName}")
+    for name in ("NotifyFunction", "MigrateFunction"):
+        assert FUNCTIONS[name]["Environment"]["Variables"]["EVENT_BUS_NAME"] == {"Ref": "EventBusName"}
+    # Endings begin or cease to leave events when it changes.
+    assert TEMPLATE["Resources"]["Migrations"]["Properties"]["Events"] == {"Ref": "EventBusName"}
+
+
+def _statements(function, action):
+    statements = FUNCTIONS[function]["Policies"][0]["Statement"]
+    return [statement for statement in statements if statement["Action"] == action]
 
 
 def test_the_times_of_a_slice_fit_into_each_other():
@@ -142,8 +160,35 @@ def test_no_resource_has_a_name_of_its_own():
     for name, resource in TEMPLATE["Resources"].items():
         if resource["Type"] == "AWS::Lambda::Permission":
             continue  # the function it is for
-        named = {"FunctionName", "QueueName", "RoleName", "LayerName", "TableName", "Name"}
+        named = {
+            "FunctionName",
+            "QueueName",
+            "RoleName",
+            "LayerName",
+            "TableName",
+            "Name",
+            "LogGroupName",
+            "AlarmName",
+            "DashboardName",
+            "TopicName",
+        }
         assert not named & set(resource.get("Properties", {})), name
+
+
+def test_queues_are_encrypted():
+    for name, resource in TEMPLATE["Resources"].items():
+        if resource["Type"] == "AWS::SQS::Queue":
+            assert resource["Properties"]["SqsManagedSseEnabled"] is True, name
+
+
+def test_whatever_a_check_passes_over_has_its_reason():
+    for name, resource in TEMPLATE["Resources"].items():
+        for skip in resource.get("Metadata", {}).get("checkov", {}).get("skip", []):
+            assert len(skip["comment"].split()) > 3, f"{name}: {skip['id']}"
+    for path, skipped in (".checkov.yaml", r" *- CKV"), ("template.yaml", " *ignore_checks:"):
+        lines = Path(path).read_text().splitlines()
+        for above, line in pairwise(lines):
+            assert not re.match(skipped, line) or above.lstrip().startswith("# "), f"{path}: {line}"
 
 
 def test_policies_name_one_action_and_one_resource():
@@ -202,6 +247,94 @@ def test_rule_and_ledger_get_the_same_parameter():
 def test_no_rule_is_of_a_job_that_is_none():
     rules = {name for name, resource in TEMPLATE["Resources"].items() if resource["Type"] == "AWS::Events::Rule"}
     assert rules == {f"{camel(job_type.name)}Rule" for job_type in SYSTEM_JOBS}
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_each_function_writes_to_a_log_of_its_own_that_forgets(function):
+    group = FUNCTIONS[function]["LoggingConfig"]["LogGroup"]["Ref"]
+    assert group == f"{function.removesuffix('Function')}Logs"
+    log = TEMPLATE["Resources"][group]
+    assert log["Type"] == "AWS::Logs::LogGroup"
+    assert log["Properties"]["RetentionInDays"] == {"Ref": "LogRetentionDays"}
+    assert default("LogRetentionDays") in TEMPLATE["Parameters"]["LogRetentionDays"]["AllowedValues"]
+
+
+ALARMS = {
+    name: resource["Properties"]
+    for name, resource in TEMPLATE["Resources"].items()
+    if resource["Type"] == "AWS::CloudWatch::Alarm"
+}
+WIDGETS = json.loads(TEMPLATE["Resources"]["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"])["widgets"]
+STACK = {"Ref": "AWS::StackName"}
+
+
+def words_of(alarm):
+    description = ALARMS[alarm]["AlarmDescription"]
+    return description if isinstance(description, str) else description["Fn::Sub"]
+
+
+@pytest.mark.parametrize("alarm", ALARMS)
+def test_an_alarm_reaches_somebody_and_tells_what_to_do(alarm):
+    assert ALARMS[alarm]["AlarmActions"] == ALARMS[alarm]["OKActions"] == [{"Ref": "AlarmTopic"}]
+    assert "TreatMissingData" in ALARMS[alarm]
+    commands = re.findall(r"`([^`]+)`", words_of(alarm))
+    assert commands, words_of(alarm)
+    for command in commands:
+        ours = re.match(r"nightshift system (\w+)", command)
+        assert ours[1] in COMMANDS if ours else command.startswith("aws "), command
+    assert len(words_of(alarm)) < 1024
+
+
+@pytest.mark.parametrize("alarm", ALARMS)
+def test_an_alarm_names_what_there_is(alarm):
+    for reference in re.findall(r"\$\{(\w+)", words_of(alarm)):
+        assert reference in TEMPLATE["Resources"]
+    watched = ALARMS[alarm]
+    if watched["Namespace"] == metrics.NAMESPACE:
+        dimensions = {dimension["Name"]: dimension["Value"] for dimension in watched["Dimensions"]}
+        expected = {"service", "job_type"} if watched["MetricName"] in metrics.OF_A_JOB_TYPE else {"service"}
+        assert watched["MetricName"] in metrics.OF_A_JOB_TYPE | metrics.OF_THE_STACK
+        assert dimensions.keys() == expected
+        assert dimensions["service"] == STACK
+        assert dimensions.get("job_type", "db_pruning") in CATALOGUE
+
+
+def test_two_stacks_have_metrics_of_their_own():
+    assert TEMPLATE["Globals"]["Function"]["Environment"]["Variables"]["POWERTOOLS_SERVICE_NAME"] == STACK
+
+
+def test_somebody_hears_of_every_system_job_that_fails():
+    heard_of = {
+        dimension["Value"]
+        for alarm in ALARMS.values()
+        if alarm["MetricName"] == "RunsFailed"
+        for dimension in alarm["Dimensions"]
+        if dimension["Name"] == "job_type"
+    }
+    assert heard_of == {job_type.name for job_type in CATALOGUE.values() if job_type.scope == "system"}
+
+
+def test_a_sweep_that_does_not_run_is_no_silence():
+    assert ALARMS["SweepSilentAlarm"]["TreatMissingData"] == "breaching"
+    assert ALARMS["SweepSilentAlarm"]["Period"] == 300
+
+
+def test_the_dashboard_shows_every_alarm():
+    [alarms] = [widget["properties"]["alarms"] for widget in WIDGETS if widget["type"] == "alarm"]
+    assert sorted(alarms) == sorted(f"${{{alarm}.Arn}}" for alarm in ALARMS)
+
+
+def test_the_dashboard_shows_what_the_code_counts():
+    shown = [line for widget in WIDGETS for line in widget["properties"].get("metrics", [])]
+    of_the_stack = {line[1] for line in shown if line[0] == metrics.NAMESPACE}
+    searched = [line[0]["expression"] for line in shown if isinstance(line[0], dict)]
+    of_a_job_type = {re.search(r'MetricName="(\w+)"', expression)[1] for expression in searched}
+    assert all("{Nightshift,job_type,service}" in expression for expression in searched)
+    assert of_the_stack <= metrics.OF_THE_STACK.keys()
+    assert of_a_job_type <= metrics.OF_A_JOB_TYPE.keys()
+    # Slots have an alarm, and starts can be told from lags.
+    counted = metrics.OF_A_JOB_TYPE.keys() | metrics.OF_THE_STACK.keys()
+    assert counted - of_a_job_type - of_the_stack == {"SlotsMissed", "RunsStarted"}
 
 
 def test_every_dead_letter_queue_raises_an_alarm():

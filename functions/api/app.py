@@ -8,7 +8,7 @@ from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 from aws_lambda_powertools.logging import correlation_paths
 
-from nightshift import __version__, projects, runs
+from nightshift import __version__, metrics, projects, runs
 from nightshift.auth import Principal, authenticate
 from nightshift.catalogue import CATALOGUE, JobType, job_type
 from nightshift.database import Row, database
@@ -16,6 +16,7 @@ from nightshift.errors import DatabaseBusy, DatabaseGone, NotFound, Refused, Una
 from nightshift.log import logger
 from nightshift.settings import settings
 from nightshift.timeline import timeline
+from nightshift.validation import shown
 from parsing import (
     body_of,
     cursor_of,
@@ -24,7 +25,6 @@ from parsing import (
     moment_of,
     one_of,
     optional_uuid,
-    shown,
     uuid_of,
     validated,
 )
@@ -33,6 +33,7 @@ app = APIGatewayHttpResolver()
 
 
 @logger.inject_lambda_context(clear_state=True, correlation_id_path=correlation_paths.API_GATEWAY_HTTP)
+@metrics.published
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     return app.resolve(event, context)
 
@@ -122,7 +123,7 @@ def list_runs(team_id: str) -> dict[str, Any]:
 
 @app.post("/v1/teams/<team_id>/jobs/trigger")
 def trigger(team_id: str) -> Response[str]:
-    from schemas import TriggerBody
+    from bodies import TriggerBody
 
     who, team_id = _caller(), uuid_of("team_id", team_id)
     who.require(team_id, "jobs:write")
@@ -168,7 +169,7 @@ def cancel(run_id: str) -> dict[str, Any]:
 
 @app.post("/v1/jobs/<run_id>/rerun")
 def rerun(run_id: str) -> Response[str]:
-    from schemas import RerunBody
+    from bodies import RerunBody
 
     who = _caller()
     old = _run(who, run_id, "jobs:write")
@@ -208,7 +209,8 @@ def refused(exc: Refused) -> Response[str]:
 def unavailable(exc: Exception) -> Response[str]:
     logger.warning(f"No database: {exc}", action="database_unavailable")
     busy = "The database is busy. Try again in a moment." if isinstance(exc, DatabaseBusy) else None
-    return refused(Unavailable(busy))
+    answer: Response[str] = refused(Unavailable(busy))
+    return answer
 
 
 @app.exception_handler(Exception)

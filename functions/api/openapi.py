@@ -1,4 +1,4 @@
-"""The OpenAPI document: this table and the models in schemas.py, nothing written by hand beside them."""
+"""The OpenAPI document: this table and the models in bodies.py and schemas.py, nothing written by hand beside them."""
 
 import re
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+import bodies
 import schemas
 from nightshift import __version__
 
@@ -75,7 +76,7 @@ OPERATIONS = (
         summary="Start a run",
         answers=(schemas.RunEnvelope,),
         status=201,
-        body=schemas.TriggerBody,
+        body=bodies.TriggerBody,
         errors=(400, 401, 403, 404, 409, 422),
         idempotent=True,
     ),
@@ -93,7 +94,7 @@ OPERATIONS = (
         summary="Run an ended run again",
         answers=(schemas.RunEnvelope,),
         status=201,
-        body=schemas.RerunBody,
+        body=bodies.RerunBody,
         errors=(400, 401, 403, 404, 409, 422),
         idempotent=True,
     ),
@@ -112,8 +113,9 @@ REASONS = {
 
 def document() -> dict[str, Any]:
     """OpenAPI 3.1."""
-    models = {model for operation in OPERATIONS for model in (*operation.answers, operation.body) if model}
-    ordered = sorted({*models, schemas.Error}, key=lambda model: model.__name__)
+    models = {model for operation in OPERATIONS for model in operation.answers}
+    bodies = {operation.body for operation in OPERATIONS if operation.body}
+    ordered = sorted(models | bodies | {schemas.Error}, key=lambda model: model.__name__)
     _, definitions = models_json_schema(
         [(model, "validation") for model in ordered], ref_template="#/components/schemas/{model}"
     )

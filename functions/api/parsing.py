@@ -5,12 +5,15 @@ import re
 import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from nightshift.errors import Refused
+from nightshift.validation import refusal, shown
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel, ValidationError
+    from pydantic import BaseModel
+
+Model = TypeVar("Model", bound="BaseModel")
 
 DEFAULT_LIMIT, MAX_LIMIT = 50, 200
 MAX_IDEMPOTENCY_KEY = 255
@@ -90,14 +93,14 @@ def body_of(text: str | None) -> dict[str, Any]:
     return body
 
 
-def validated(model: "type[BaseModel]", value: object, *, prefix: str = "") -> "BaseModel":
+def validated(model: "type[Model]", value: object, *, prefix: str = "") -> "Model":
     """Raises Refused with the first field that is wrong."""
     from pydantic import ValidationError
 
     try:
         return model.model_validate(value)
     except ValidationError as exc:
-        raise Refused(_sentence(exc, prefix)) from None
+        raise Refused(refusal(exc, prefix=prefix)) from None
 
 
 def idempotency_key_of(headers: Mapping[str, str]) -> str | None:
@@ -105,26 +108,6 @@ def idempotency_key_of(headers: Mapping[str, str]) -> str | None:
     if value is None or (0 < len(value) <= MAX_IDEMPOTENCY_KEY and value.isprintable()):
         return value
     raise Refused(f"Idempotency-Key must be 1 to {MAX_IDEMPOTENCY_KEY} printable characters, got {shown(value)}")
-
-
-def shown(value: object) -> str:
-    """The value as it goes into a sentence: JSON, cut where it is long."""
-    try:
-        text = json.dumps(value, ensure_ascii=False, default=str)
-    except RecursionError:
-        return "something nested very deep"
-    return text if len(text) <= 80 else text[:77] + "…"
-
-
-def _sentence(exc: "ValidationError", prefix: str) -> str:
-    first = exc.errors(include_url=False)[0]
-    field = ".".join(str(part) for part in (*filter(None, [prefix]), *first["loc"])) or "body"
-    if first["type"] == "missing":
-        return f"{field} is required"
-    if first["type"] == "extra_forbidden":
-        return f"{field} is not a known field, got {shown(first['input'])}"
-    reason = first["msg"][0].lower() + first["msg"][1:]
-    return f"{field}: {reason}, got {shown(first['input'])}"
 
 
 def _no_constant(name: str) -> None:

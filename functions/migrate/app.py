@@ -1,4 +1,4 @@
-"""Brings the database to this release's schema and schedules: a CloudFormation custom resource, or invoked by hand."""
+"""Brings the database to this release's schema and parameters: a CloudFormation custom resource, or invoked by hand."""
 
 import json
 import urllib.request
@@ -8,6 +8,7 @@ from typing import Any
 from nightshift.database import database
 from nightshift.log import logger
 from nightshift.migrations import create_first_partitions, migrate
+from nightshift.outbox import want_events
 from nightshift.schedules import register
 from nightshift.settings import settings
 
@@ -31,6 +32,7 @@ def _bring_up_to_date() -> dict[str, Any]:
     applied = migrate(database(), folders=settings().migration_folders.split(","))
     now = datetime.now(UTC)
     partitions = create_first_partitions(database(), today=now.date())
+    want_events(settings().event_bus_name != "", db=database())
     register(json.loads(settings().schedules), now=now, db=database())
     logger.info("Database is up to date", action="migrated", applied=applied, partitions=partitions)
     return {"applied": applied, "partitions": partitions}

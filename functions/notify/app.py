@@ -1,20 +1,23 @@
-"""Takes messages from the notify queue: each names a mail in the outbox."""
+"""Takes messages from the notify queue: each names a mail or an event in the outbox."""
 
-import json
 from typing import Any
 
+from nightshift import metrics
 from nightshift.database import database
 from nightshift.log import logger
 from nightshift.notify import deliver
+from nightshift.queue import read
 from nightshift.settings import settings
 
 
 @logger.inject_lambda_context(clear_state=True)
+@metrics.published
 def handler(event: dict[str, Any], context: Any) -> None:
     for record in event["Records"]:
-        deliver(
-            json.loads(record["body"])["outbox_id"],
-            db=database(),
-            settings=settings(),
-            remaining_s=lambda: context.get_remaining_time_in_millis() / 1000,
-        )
+        if message := read(record["body"], "outbox_id"):
+            deliver(
+                message["outbox_id"],
+                db=database(),
+                settings=settings(),
+                remaining_s=lambda: context.get_remaining_time_in_millis() / 1000,
+            )

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
+from nightshift import metrics
 from nightshift.database import database
 from nightshift.log import logger
 from nightshift.settings import settings
@@ -10,6 +11,7 @@ from nightshift.sweep import sweep
 
 
 @logger.inject_lambda_context(clear_state=True)
+@metrics.published
 def handler(event: dict[str, Any], context: Any) -> dict[str, int]:
     return sweep(
         now=datetime.now(UTC),

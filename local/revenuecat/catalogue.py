@@ -154,8 +154,8 @@ class Customer:
         ends: dict[str, int | None] = {}
         for subscription in self.subscriptions:
             for key in subscription.entitlements if subscription.gives_access else ():
-                both = (ends.get(key, 0), subscription.current_period_ends_at)
-                ends[key] = None if None in both else max(both)
+                known, end = ends.get(key, 0), subscription.current_period_ends_at
+                ends[key] = None if known is None or end is None else max(known, end)
         for purchase in self.purchases:
             ends |= dict.fromkeys(purchase.entitlements if purchase.status == "owned" else ())
         return ends

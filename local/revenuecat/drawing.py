@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from random import Random
+from typing import Any
 
 from local.revenuecat.catalogue import LENGTH_DAYS, STORES, Customer, Product, Purchase, Subscription, product
 
@@ -23,7 +24,8 @@ def draw_customer(*, seed: int, id: str, as_of_ms: int, aliases: tuple[str, ...]
     subscriptions, purchases = kind(draw, as_of_ms)
     last_seen_at = as_of_ms - int(draw.expovariate(1 / 20) * DAY_MS)
     bought_at = [row.starts_at for row in subscriptions] + [row.purchased_at for row in purchases]
-    store = next((row.store for row in (*subscriptions, *purchases)), draw.choice(STORES))
+    stores = [row.store for row in subscriptions] + [row.store for row in purchases]
+    store = next(iter(stores), draw.choice(STORES))
     return Customer(
         subscriptions=subscriptions,
         purchases=purchases,
@@ -53,8 +55,10 @@ def _trialing(draw: Random, now: int) -> Bought:
     begin = now - draw.randrange(7 * DAY_MS)
     renewal = draw.choice(("will_renew", "will_renew", "will_not_renew"))
     trial = _subscription(draw, now, status="trialing", auto_renewal_status=renewal)
-    period = {"starts_at": begin, "current_period_starts_at": begin, "current_period_ends_at": begin + 7 * DAY_MS}
-    return (replace(trial, **period, gross=0.0, commission=0.0, tax=0.0),), ()
+    free = replace(trial, gross=0.0, commission=0.0, tax=0.0)
+    return (
+        replace(free, starts_at=begin, current_period_starts_at=begin, current_period_ends_at=begin + 7 * DAY_MS),
+    ), ()
 
 
 def _in_grace_period(draw: Random, now: int) -> Bought:
@@ -130,7 +134,7 @@ KINDS: dict[Callable[[Random, int], Bought], int] = {
 }
 
 
-def _subscription(draw: Random, now: int, *, store: str | None = None, **fields: str) -> Subscription:
+def _subscription(draw: Random, now: int, *, store: str | None = None, **fields: Any) -> Subscription:
     """Within a paid period at ``now``, with the earlier periods of up to two years paid as well."""
     store = store or draw.choice(STORES)
     [duration] = draw.choices(list(DURATION_WEIGHTS), weights=list(DURATION_WEIGHTS.values()))
@@ -155,6 +159,7 @@ def _lapsed(draw: Random, now: int) -> Subscription:
 
 
 def _ended(row: Subscription, at: int) -> Subscription:
+    assert row.current_period_ends_at is not None
     earlier = row.current_period_ends_at - at
     return replace(
         row,
@@ -166,13 +171,13 @@ def _ended(row: Subscription, at: int) -> Subscription:
     )
 
 
-def _purchase(draw: Random, now: int, store_identifier: str, **fields: object) -> Purchase:
+def _purchase(draw: Random, now: int, store_identifier: str, **fields: Any) -> Purchase:
     sold = product(store_identifier, store=draw.choice(STORES))
     at = now - draw.randrange(500 * DAY_MS)
     return Purchase(product_id=sold.id, store=sold.store, purchased_at=at, **_revenue(sold, count=1), **fields)
 
 
-def _revenue(sold: Product, *, count: int) -> dict[str, float]:
+def _revenue(sold: Product, *, count: int) -> dict[str, Any]:
     cents = sold.price_cents * count
     shares = {"gross": cents, "commission": round(cents * COMMISSION[sold.store]), "tax": round(cents * TAX)}
     return {name: share / 100 for name, share in shares.items()}

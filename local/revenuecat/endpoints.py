@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import quote, unquote
 
 from local.revenuecat.catalogue import ENTITLEMENTS, PRODUCTS, Customer
@@ -72,8 +73,8 @@ def look_up(route: Route, query: Mapping[str, str], base_url: str, project_id: s
 
 def _of_project(
     kind: str, query: Mapping[str, str], base_url: str, url: str, project_id: str, customers: Customers
-) -> dict:
-    def customer_rows(offset: int, limit: int) -> list[dict]:
+) -> dict[str, Any]:
+    def customer_rows(offset: int, limit: int) -> list[dict[str, Any]]:
         return [customer_row(project_id, id, customers[id]) for id in customers.page(offset, limit)]
 
     match kind:
@@ -90,7 +91,7 @@ def _of_project(
 
 def _of_customer(
     kind: str, query: Mapping[str, str], project_url: str, project_id: str, id: str, customer: Customer
-) -> dict:
+) -> dict[str, Any]:
     url = f"{project_url}/customers/{quote(id, safe='')}"
     match kind:
         case "subscriptions":
@@ -110,5 +111,5 @@ def _of_customer(
     return body
 
 
-def _of_environment(rows: list[dict], asked: str | None) -> list[dict]:
+def _of_environment(rows: list[dict[str, Any]], asked: str | None) -> list[dict[str, Any]]:
     return [row for row in rows if asked in (None, row["environment"])]

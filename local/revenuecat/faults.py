@@ -1,10 +1,11 @@
 """Troubles on request: the next calls that match one get it instead of their answer."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from local.revenuecat.replies import ERROR_TYPES, Reply, error, proxy_page
 
-FIELDS = {
+FIELDS: dict[str, type | tuple[type, ...]] = {
     "status": int,
     "times": (int, type(None)),
     "path": str,
@@ -36,7 +37,7 @@ class Fault:
     html: bool | None = None
 
     @classmethod
-    def from_fields(cls, fields: dict[str, object]) -> "Fault":
+    def from_fields(cls, fields: dict[str, Any]) -> "Fault":
         """Raises ValueError, as a sentence, for what is not a fault."""
         for name, value in fields.items():
             if name not in FIELDS:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
+from typing import Any
 from urllib.parse import urlencode
 
 DEFAULT_LIMIT = 20
@@ -17,7 +18,7 @@ class BadParameter(Exception):
         self.param = param
 
 
-def page(url: str, query: Mapping[str, str], rows: Callable[[int, int], list[dict]]) -> dict:
+def page(url: str, query: Mapping[str, str], rows: Callable[[int, int], list[dict[str, Any]]]) -> dict[str, Any]:
     """One page of the list at ``url``. ``rows(offset, limit)`` gives its items.
 
     A full page names a next one even when nothing is left for it. A cursor this server did not make, such as the id of
@@ -33,7 +34,7 @@ def page(url: str, query: Mapping[str, str], rows: Callable[[int, int], list[dic
     return {"object": "list", "items": items, "next_page": next_page, "url": url}
 
 
-def page_of(url: str, query: Mapping[str, str], items: list[dict]) -> dict:
+def page_of(url: str, query: Mapping[str, str], items: list[dict[str, Any]]) -> dict[str, Any]:
     """One page of ``items``."""
     return page(url, query, lambda offset, limit: items[offset : offset + limit])
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from typing import Any
 
 ERROR_TYPES = {
     400: "parameter_error",
@@ -23,13 +24,13 @@ class Reply:
     """``body`` is sent as JSON, or as HTML where it is a string."""
 
     status: int = 200
-    body: dict | str
+    body: dict[str, Any] | str
     headers: dict[str, str] = field(default_factory=dict)
 
 
 def error(status: int, message: str, *, param: str | None = None, retry_after_s: int = 1) -> Reply:
     """An error as API v2 words it; ``retry_after_s`` goes where a status can be tried again."""
-    body: dict = {
+    body: dict[str, Any] = {
         "object": "error",
         "type": ERROR_TYPES[status],
         "message": message,

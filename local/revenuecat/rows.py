@@ -1,6 +1,7 @@
 """The JSON objects of API v2, as its published OpenAPI document names their fields."""
 
 from collections.abc import Iterable
+from typing import Any
 
 from local.revenuecat.catalogue import (
     ENTITLEMENTS,
@@ -14,11 +15,11 @@ from local.revenuecat.catalogue import (
 )
 
 
-def project_row(project_id: str) -> dict:
+def project_row(project_id: str) -> dict[str, Any]:
     return {"object": "project", "id": project_id, "name": "Sandbox", "created_at": LONG_AGO_MS}
 
 
-def product_row(product: Product) -> dict:
+def product_row(product: Product) -> dict[str, Any]:
     length = {"duration": product.duration, "grace_period_duration": None, "trial_duration": "P1W"}
     return {
         "object": "product",
@@ -33,7 +34,7 @@ def product_row(product: Product) -> dict:
     }
 
 
-def entitlement_row(project_id: str, entitlement: Entitlement) -> dict:
+def entitlement_row(project_id: str, entitlement: Entitlement) -> dict[str, Any]:
     return {
         "object": "entitlement",
         "project_id": project_id,
@@ -44,7 +45,7 @@ def entitlement_row(project_id: str, entitlement: Entitlement) -> dict:
     }
 
 
-def customer_row(project_id: str, id: str, customer: Customer) -> dict:
+def customer_row(project_id: str, id: str, customer: Customer) -> dict[str, Any]:
     """As the list of customers shows one: without entitlements and attributes."""
     return {
         "object": "customer",
@@ -59,21 +60,23 @@ def customer_row(project_id: str, id: str, customer: Customer) -> dict:
     }
 
 
-def active_entitlement_rows(customer: Customer) -> list[dict]:
+def active_entitlement_rows(customer: Customer) -> list[dict[str, Any]]:
     return [
         {"object": "customer.active_entitlement", "entitlement_id": ENTITLEMENTS[key].id, "expires_at": expires_at}
         for key, expires_at in customer.active_entitlements().items()
     ]
 
 
-def attribute_rows(customer: Customer) -> list[dict]:
+def attribute_rows(customer: Customer) -> list[dict[str, Any]]:
     return [
         {"object": "customer.attribute", "name": name, "value": value, "updated_at": customer.first_seen_at}
         for name, value in customer.attributes.items()
     ]
 
 
-def subscription_row(project_id: str, base_url: str, customer_id: str, n: int, subscription: Subscription) -> dict:
+def subscription_row(
+    project_id: str, base_url: str, customer_id: str, n: int, subscription: Subscription
+) -> dict[str, Any]:
     id = short_id("sub", customer_id, n)
     return {
         "object": "subscription",
@@ -102,7 +105,7 @@ def subscription_row(project_id: str, base_url: str, customer_id: str, n: int, s
     }
 
 
-def purchase_row(project_id: str, base_url: str, customer_id: str, n: int, purchase: Purchase) -> dict:
+def purchase_row(project_id: str, base_url: str, customer_id: str, n: int, purchase: Purchase) -> dict[str, Any]:
     id = short_id("purch", customer_id, n)
     return {
         "object": "purchase",
@@ -124,7 +127,7 @@ def purchase_row(project_id: str, base_url: str, customer_id: str, n: int, purch
     }
 
 
-def _money(row: Subscription | Purchase) -> dict:
+def _money(row: Subscription | Purchase) -> dict[str, Any]:
     return {
         "currency": "USD",
         "gross": row.gross,
@@ -134,6 +137,6 @@ def _money(row: Subscription | Purchase) -> dict:
     }
 
 
-def _granted(project_id: str, url: str, lookup_keys: Iterable[str]) -> dict:
+def _granted(project_id: str, url: str, lookup_keys: Iterable[str]) -> dict[str, Any]:
     items = [entitlement_row(project_id, ENTITLEMENTS[key]) for key in lookup_keys]
     return {"object": "list", "items": items, "next_page": None, "url": url}

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 from urllib.parse import parse_qsl
 
 from local.revenuecat.customers import Customers
@@ -52,7 +53,7 @@ class Sandbox:
         self._budgets = {CUSTOMER_INFORMATION: Budget(budget), PROJECT_CONFIGURATION: Budget(configuration_budget)}
         self._lock = threading.Lock()
 
-    def add_fault(self, /, **fields: object) -> None:
+    def add_fault(self, /, **fields: Any) -> None:
         """The next calls that match get this trouble; for the fields see ``Fault``. Raises ValueError."""
         fault = Fault.from_fields(fields)
         with self._lock:
@@ -62,7 +63,7 @@ class Sandbox:
         with self._lock:
             self._faults.clear()
 
-    def stats(self) -> dict:
+    def stats(self) -> dict[str, Any]:
         """The log of calls in numbers: ``calls`` and ``busiest_minute`` by group, ``endpoints``, ``statuses``,
         ``rate_limited`` and ``impolite`` (calls that came before the ``Retry-After`` of a 429 was over)."""
         with self._lock:
@@ -84,7 +85,7 @@ class Sandbox:
         call, fault, refusal, usage = self._admit(route, path)
         if refusal is None:
             wait(self.latency_s + (fault.latency_s if fault else 0.0))
-        reply = refusal or (fault and fault.reply())
+        reply = refusal or (fault.reply() if fault else None)
         if reply is None and not (fault and fault.drop_connection):
             reply = look_up(route, dict(parse_qsl(query)), base_url, self.project_id, self.customers)
         if reply and reply.status < 400:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 from local.revenuecat.replies import Reply, error
 from local.revenuecat.sandbox import Sandbox
@@ -45,12 +46,12 @@ class _Server(ThreadingHTTPServer):
         self._connections: set[socket.socket] = set()
         self._lock = threading.Lock()
 
-    def process_request(self, request: socket.socket, client_address: tuple) -> None:
+    def process_request(self, request: Any, client_address: Any) -> None:
         with self._lock:
             self._connections.add(request)
         super().process_request(request, client_address)
 
-    def shutdown_request(self, request: socket.socket) -> None:
+    def shutdown_request(self, request: Any) -> None:
         with self._lock:
             self._connections.discard(request)
         super().shutdown_request(request)
@@ -62,7 +63,7 @@ class _Server(ThreadingHTTPServer):
                 with suppress(OSError):
                     connection.shutdown(socket.SHUT_RDWR)
 
-    def handle_error(self, request: socket.socket, client_address: tuple) -> None:
+    def handle_error(self, request: Any, client_address: Any) -> None:
         # A client that hangs up in the middle is no news; whatever else goes wrong is a fault of the sandbox.
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)
@@ -121,8 +122,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(reply)
 
     def _send(self, reply: Reply) -> None:
-        html = isinstance(reply.body, str)
-        content = (reply.body if html else json.dumps(reply.body)).encode()
+        html = reply.body if isinstance(reply.body, str) else None
+        content = (html or json.dumps(reply.body)).encode()
         self.send_response(reply.status)
         self.send_header("Content-Type", "text/html" if html else "application/json")
         self.send_header("Content-Length", str(len(content)))

@@ -5,6 +5,7 @@ from bisect import bisect_left, bisect_right
 from collections import Counter, deque
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 WINDOW_S = 60
 # Times are floats: who waits to the second what Retry-After says must not come too early by a rounding.
@@ -88,7 +89,7 @@ def impolite_calls(calls: Iterable[Call]) -> int:
     return len(impolite)
 
 
-def summary(calls: list[Call]) -> dict:
+def summary(calls: list[Call]) -> dict[str, Any]:
     """The log in numbers, as ``GET /_sandbox/stats`` shows them."""
     return {
         "calls": dict(Counter(call.group for call in calls)),

@@ -8,7 +8,10 @@ CREATE TABLE job_outbox (
     status         text NOT NULL DEFAULT 'unsent' CHECK (status IN ('unsent', 'sent', 'failed', 'unwanted')),
     send_at        timestamptz                    -- when the sweep sends its message to the notify function (again)
                    DEFAULT clock_timestamp() + interval '1 minute',
+    resends        integer NOT NULL DEFAULT 0,    -- messages since the last claim; the back-off's exponent
     attempts       integer NOT NULL DEFAULT 0,    -- how often the notify function has claimed it
+    retry_at       timestamptz NOT NULL           -- a claim before this is of a message that came twice
+                   DEFAULT clock_timestamp(),
     claimed_until  timestamptz,                   -- by then that function has ended, one way or another
     error          text,                          -- why the last attempt did not succeed
     message_id     text,                          -- SES's
@@ -36,7 +39,7 @@ BEGIN
         INSERT INTO job_outbox (run_id, recipient)
         SELECT NEW.id, person.email
         FROM users person JOIN team_members member ON member.user_id = person.id AND member.team_id = NEW.team_id
-        WHERE person.deleted_at IS NULL
+        WHERE person.deleted_at IS NULL AND person.email IS NOT NULL
           AND person.id = CASE asked_by[2]
               WHEN 'user' THEN CAST(asked_by[3] AS uuid)
               WHEN 'api_key' THEN (SELECT created_by FROM api_keys WHERE id = CAST(asked_by[3] AS uuid)) END;

@@ -1,38 +1,42 @@
--- The role of the system jobs. It does what nightshift_app does, deletes what has been soft-deleted, and owns the event
--- tables: only an owner may attach and detach partitions.
+-- The role of the system jobs. It does what nightshift_app does, deletes what has been soft-deleted, and is a member of
+-- the role that owns the event tables: only an owner may attach and detach partitions.
+DO $$ BEGIN
+    CREATE ROLE nightshift_events NOLOGIN;
+EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL;   -- another database of this server has it already
+END $$;
 DO $$ BEGIN
     CREATE ROLE nightshift_maintenance LOGIN;
-EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL;   -- another database of this server has it already
+EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL;
 END $$;
 DO $$ BEGIN
     GRANT rds_iam TO nightshift_maintenance;
 EXCEPTION WHEN undefined_object THEN NULL;
 END $$;
 
-GRANT nightshift_app TO nightshift_maintenance;
+GRANT nightshift_app, nightshift_events TO nightshift_maintenance;
 ALTER ROLE nightshift_maintenance SET statement_timeout = '30s';
 ALTER ROLE nightshift_maintenance SET lock_timeout = '5s';
 ALTER ROLE nightshift_maintenance SET idle_in_transaction_session_timeout = '10s';
 ALTER ROLE nightshift_maintenance SET timezone = 'UTC';
 ALTER ROLE nightshift_maintenance SET plan_cache_mode = 'force_custom_plan';
 
--- Whoever owned them keeps every right by being a member of the new owner.
+-- Whoever owned them keeps every right on them, by being a member of the new owner, and gets none on anything else.
 DO $$
 DECLARE
     found record;
 BEGIN
-    EXECUTE format('GRANT nightshift_maintenance TO %I', current_user);
-    EXECUTE format('GRANT CREATE ON SCHEMA %I TO nightshift_maintenance', current_schema);
+    EXECUTE format('GRANT nightshift_events, nightshift_maintenance TO %I', current_user);
+    EXECUTE format('GRANT CREATE ON SCHEMA %I TO nightshift_events', current_schema);
     FOR found IN
         SELECT class.oid::regclass AS name, class.relowner::regrole AS owner
         FROM pg_class class
         WHERE class.oid IN (SELECT partition.relid
                             FROM (VALUES ('events'), ('metric_events'), ('funnel_events')) AS parent (name),
                                  LATERAL pg_partition_tree(to_regclass(parent.name)) AS partition)
-          AND class.relowner <> 'nightshift_maintenance'::regrole
+          AND class.relowner <> 'nightshift_events'::regrole
     LOOP
-        EXECUTE format('GRANT nightshift_maintenance TO %s', found.owner);
-        EXECUTE format('ALTER TABLE %s OWNER TO nightshift_maintenance', found.name);
+        EXECUTE format('GRANT nightshift_events TO %s', found.owner);
+        EXECUTE format('ALTER TABLE %s OWNER TO nightshift_events', found.name);
     END LOOP;
 END $$;
 

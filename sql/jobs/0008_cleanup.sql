@@ -54,16 +54,38 @@ BEGIN
     END IF;
 END $$;
 
--- Whether it is still over due; if so, its row is locked until the end of the transaction. Whoever restores it waits
--- for that or was first. Not FOR UPDATE: those who add a row under it need not wait.
-CREATE FUNCTION cleanup_hold(resource text, id uuid, cutoff timestamptz) RETURNS boolean LANGUAGE plpgsql AS $$
+-- Holds the resource and, where something under it is at hand, the way there: a project of this team, an app of this or
+-- that project. Returns null when all are held, or the topmost that is not: the resource, when it is not over due any
+-- more, or what does not hang there any more.
+-- Whoever restores or moves what is held waits for the end of the transaction or was first. Not FOR UPDATE: those who add
+-- a row under it need not wait.
+CREATE FUNCTION cleanup_hold(resource text, id uuid, cutoff timestamptz, project uuid, app uuid) RETURNS uuid
+LANGUAGE plpgsql AS $$
 DECLARE
     held uuid;
 BEGIN
+    -- A foreign key of the platform's that is checked at COMMIT would refuse where nobody can take it for a refusal.
+    SET CONSTRAINTS ALL IMMEDIATE;
     EXECUTE format('SELECT id FROM %I AS resource WHERE id = $3 AND deleted_at <= $2 AND %s FOR NO KEY UPDATE OF resource',
                    resource, cleanup_is_on_its_own(resource))
     INTO held USING CAST('{}' AS uuid[]), cutoff, id;
-    RETURN held IS NOT NULL;
+    IF held IS NULL THEN
+        RETURN id;
+    END IF;
+    IF project IS NOT NULL THEN
+        PERFORM FROM projects AS child WHERE child.id = project AND child.team_id = held FOR NO KEY UPDATE;
+        IF NOT FOUND THEN
+            RETURN project;
+        END IF;
+        held := project;
+    END IF;
+    IF app IS NOT NULL THEN
+        PERFORM FROM apps AS child WHERE child.id = app AND child.project_id = held FOR NO KEY UPDATE;
+        IF NOT FOUND THEN
+            RETURN app;
+        END IF;
+    END IF;
+    RETURN NULL;
 END $$;
 
 -- The first and the last value of walk_column among the rows under a parent: where a walk begins and ends, so that it
@@ -81,20 +103,33 @@ BEGIN
     END IF;
 END $$;
 
+-- What a refused DELETE means for the one resource whose turn it is: a clause that says why it stays. Null for trouble
+-- that passes or that is not this resource's own (connection, deadlock, memory, lock, shutdown, disk, corruption): the
+-- run has to meet it. Everything else is a foreign key, a trigger or a right of the platform's, with any code it likes.
+CREATE FUNCTION cleanup_refusal(code text, message text, referring text, what text) RETURNS text
+LANGUAGE sql IMMUTABLE AS $$
+    SELECT CASE
+        WHEN code ~ '^(08|40|53|55|57|58|XX)' THEN NULL
+        WHEN code IN ('23503', '23001') AND referring <> '' THEN format('%s refers to %s', referring, what)
+        ELSE format('%s cannot go: %s', what, left(message, 200))
+    END
+$$;
+
 -- Delete the next rows under a parent, from walk_column = first on, as far as last. Returns how many, and the value to go
--- on from; null when there was nothing left.
+-- on from; null when there was nothing left. Where the platform refuses, nothing is deleted and in_the_way says why.
 -- A walk does not meet the dead rows of its earlier steps again, which an open snapshot elsewhere may keep for hours.
 -- A step stays within one partition, and names its bounds as constants, so that the others are pruned when the DELETE
 -- is planned and its ctids mean what they meant. The order alone would not bound a step: a million events may carry
 -- the same time.
 CREATE FUNCTION cleanup_batch(
     relation text, parent_column text, parent uuid, walk_column text, first text, last text, batch integer,
-    OUT deleted bigint, OUT reached text
+    OUT deleted bigint, OUT reached text, OUT in_the_way text
 ) LANGUAGE plpgsql AS $$
 DECLARE
-    part    oid;
-    places  tid[];
-    lowest  text;
+    part       oid;
+    places     tid[];
+    lowest     text;
+    referring  text;
 BEGIN
     EXECUTE format(
         'WITH batch AS MATERIALIZED (
@@ -114,26 +149,75 @@ BEGIN
         USING parent, part, places;
         GET DIAGNOSTICS deleted = ROW_COUNT;
     END IF;
+EXCEPTION WHEN OTHERS THEN
+    GET STACKED DIAGNOSTICS referring = TABLE_NAME;
+    in_the_way := cleanup_refusal(SQLSTATE, SQLERRM, referring, 'its ' || relation);
+    IF in_the_way IS NULL THEN
+        RAISE;
+    END IF;
+    deleted := 0;
 END $$;
 
--- Delete one resource, if nothing refers to it any more. Returns null, or what stands in the way: a table with rows that
--- came meanwhile or that nobody here knows, or a lock that somebody holds.
-CREATE FUNCTION cleanup_resource(resource text, id uuid) RETURNS text LANGUAGE plpgsql SET lock_timeout = '100ms' AS $$
+-- The same for the ended runs of a project or of a team (the other is null), oldest first, with their slices and mails.
+-- One statement, so that the foreign keys are looked at when all three are gone.
+CREATE FUNCTION cleanup_runs(
+    project uuid, team uuid, first timestamptz, last timestamptz, batch integer,
+    OUT deleted bigint, OUT reached text, OUT in_the_way text
+) LANGUAGE plpgsql AS $$
 DECLARE
     referring text;
 BEGIN
-    EXECUTE format('DELETE FROM %I AS resource WHERE resource.id = $1', resource) USING id;
-    RETURN NULL;
-EXCEPTION
-    WHEN foreign_key_violation THEN
-        GET STACKED DIAGNOSTICS referring = TABLE_NAME;
-        RETURN referring || ' refers to it';
-    WHEN lock_not_available THEN
-        RETURN 'somebody holds a lock on it';
+    WITH ended AS MATERIALIZED (
+        SELECT id, created_at FROM job_runs
+        WHERE (project IS NULL OR project_id = project) AND (team IS NULL OR team_id = team)
+          AND created_at BETWEEN first AND last AND status NOT IN ('pending', 'running')
+        ORDER BY created_at LIMIT batch
+    ), mails AS (
+        DELETE FROM job_outbox WHERE run_id IN (SELECT id FROM ended)
+    ), slices AS (
+        DELETE FROM job_slices WHERE run_id IN (SELECT id FROM ended)
+    ), runs AS (
+        DELETE FROM job_runs WHERE id IN (SELECT id FROM ended) RETURNING id
+    )
+    SELECT (SELECT count(*) FROM runs), CAST(max(created_at) AS text) INTO deleted, reached FROM ended;
+EXCEPTION WHEN OTHERS THEN
+    GET STACKED DIAGNOSTICS referring = TABLE_NAME;
+    in_the_way := cleanup_refusal(SQLSTATE, SQLERRM, referring, 'its job_runs');
+    IF in_the_way IS NULL THEN
+        RAISE;
+    END IF;
+    deleted := 0;
 END $$;
 
--- About how many rows there are to delete. Counted where that is quick; where there are many, their statistics tell.
-CREATE FUNCTION cleanup_estimate(cutoff timestamptz) RETURNS bigint LANGUAGE plpgsql AS $$
+-- Delete one resource that is held, if nothing refers to it any more. Returns null, or what stands in the way: a table
+-- with rows that came meanwhile or that nobody here knows, a refusal of the platform's, or a lock that somebody holds.
+CREATE FUNCTION cleanup_resource(resource text, id uuid) RETURNS text LANGUAGE plpgsql SET lock_timeout = '100ms' AS $$
+DECLARE
+    deleted     bigint;
+    referring   text;
+    in_the_way  text;
+BEGIN
+    EXECUTE format('DELETE FROM %I AS resource WHERE resource.id = $1', resource) USING id;
+    GET DIAGNOSTICS deleted = ROW_COUNT;
+    IF deleted = 0 THEN
+        RETURN 'a trigger keeps it';
+    END IF;
+    RETURN NULL;
+EXCEPTION
+    WHEN lock_not_available THEN
+        RETURN 'somebody holds a lock on it';
+    WHEN OTHERS THEN
+        GET STACKED DIAGNOSTICS referring = TABLE_NAME;
+        in_the_way := cleanup_refusal(SQLSTATE, SQLERRM, referring, 'it');
+        IF in_the_way IS NULL THEN
+            RAISE;
+        END IF;
+        RETURN in_the_way;
+END $$;
+
+-- About how many rows there are to delete, but for the tables that are barred. Counted where that is quick; where there
+-- are many, their statistics tell.
+CREATE FUNCTION cleanup_estimate(cutoff timestamptz, barred text[]) RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
     quick         CONSTANT integer := 100000;
     due_teams     uuid[] := ARRAY(SELECT id FROM teams WHERE deleted_at <= cutoff);
@@ -155,7 +239,7 @@ BEGIN
                       '{metric_definitions, funnel_definitions, project_integrations, app_users, job_runs}'),
                      ('team_id', due_teams, '{api_keys, team_members}')) AS under (parent_column, parents, relations),
              LATERAL unnest(relations) AS relation
-        WHERE to_regclass(relation) IS NOT NULL
+        WHERE to_regclass(relation) IS NOT NULL AND relation <> ALL (barred)
     LOOP
         EXECUTE format('SELECT count(*) FROM (SELECT FROM %I WHERE %I = ANY ($1) LIMIT $2) AS found',
                        branch.relation, branch.parent_column)
@@ -171,5 +255,6 @@ BEGIN
     RETURN estimate + (
         SELECT count(*)
         FROM unnest('{api_keys, metric_definitions, funnel_definitions, project_integrations}'::text[]) AS leaf,
-             LATERAL cleanup_due(leaf, cutoff, '{}', NULL, NULL));
+             LATERAL cleanup_due(leaf, cutoff, '{}', NULL, NULL)
+        WHERE leaf <> ALL (barred));
 END $$;

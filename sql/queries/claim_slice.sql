@@ -1,6 +1,7 @@
 -- A number is claimed once, when it is due and nobody holds the run. An expired lease is not claimed over: only the
 -- sweep takes a run from its owner, and it raises the number first.
--- Returns the claimed run with early_s 0, or the run that is not due yet with the seconds that remain, or nothing.
+-- Returns the claimed run or the run that is not due yet, or nothing. early_s are the seconds until it is due: for a
+-- claimed run negative, or zero.
 -- One reading of the clock for both, or a message that comes due in between would be neither claimed nor sent on.
 WITH at AS MATERIALIZED (SELECT clock_timestamp() AS time), claimed AS (
     UPDATE job_runs AS run
@@ -11,12 +12,12 @@ WITH at AS MATERIALIZED (SELECT clock_timestamp() AS time), claimed AS (
     FROM at
     WHERE id = CAST(:run_id AS uuid) AND slice = CAST(:slice AS integer) AND status IN ('pending', 'running')
       AND lease_expires_at IS NULL AND due_at <= at.time
-    RETURNING run.*
+    RETURNING run.*, at.time - due_at AS lag
 ), opened AS (
     INSERT INTO job_slices (run_id, slice, request_id) SELECT id, slice, CAST(:request_id AS text) FROM claimed
 )
 SELECT id, job_type, team_id, project_id, params, progress, cursor, cursor_version, slice, failures,
-       CAST(0 AS float8) AS early_s
+       CAST(-extract(epoch FROM lag) AS float8) AS early_s
 FROM claimed
 UNION ALL
 SELECT id, job_type, team_id, project_id, params, progress, cursor, cursor_version, slice, failures,

@@ -1,11 +1,14 @@
--- Mails whose message was lost, or whose next attempt is due. Moved on in the same statement, so that two sweeps at once
--- send one message; the notify function moves it on again when it claims the mail.
+-- Mails and events whose message was lost, or whose next attempt is due. Moved on in the same statement, so that two
+-- sweeps at once send one message, and each time twice as much: a backlog must not become a storm. A claim moves it on
+-- anew.
 WITH due AS (
     SELECT id FROM job_outbox WHERE send_at <= statement_timestamp()
     ORDER BY send_at LIMIT CAST(:batch AS integer)
     FOR UPDATE SKIP LOCKED
 )
-UPDATE job_outbox AS mail
-SET send_at = clock_timestamp() + make_interval(secs => CAST(:again_s AS float8))
-FROM due WHERE mail.id = due.id
-RETURNING mail.id;
+UPDATE job_outbox AS notice
+SET resends = resends + 1,
+    send_at = clock_timestamp() + make_interval(secs => least(
+        CAST(:resend_delay_s AS float8) * power(2, least(resends, 30)), CAST(:resend_ceiling_s AS float8)))
+FROM due WHERE notice.id = due.id
+RETURNING notice.id;

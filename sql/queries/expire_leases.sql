@@ -22,7 +22,7 @@ WITH expired AS (
     RETURNING run.id, run.job_type, run.slice, run.team_id, run.status, run.progress, expired.lost_slice
 ), closed AS (
     UPDATE job_slices AS gone
-    SET ended_at = clock_timestamp(), outcome = 'lost', reason = 'The worker stopped answering',
+    SET ended_at = clock_timestamp(), outcome = 'lost', reason = 'Its worker did not end it before the lease was over',
         processed = CAST(decided.progress->>'processed' AS bigint)
     FROM decided WHERE gone.run_id = decided.id AND gone.slice = decided.lost_slice
 )

@@ -1,5 +1,5 @@
--- Is there anything for the sweep to do? One row, one look at each of four small indexes: the live runs, the unsent
--- mails, and the oldest ends of what is kept for a while.
+-- Is there anything for the sweep to do? One row, one look at each of four small indexes: the live runs, what is
+-- unsent, and the oldest ends of what is kept for a while.
 SELECT EXISTS (SELECT FROM job_runs WHERE status IN ('pending', 'running')
                AND lease_expires_at <= clock_timestamp()) AS expired,
        EXISTS (SELECT FROM job_runs WHERE status IN ('pending', 'running')

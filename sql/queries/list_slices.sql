@@ -1,2 +1,5 @@
 SELECT slice, request_id, started_at, ended_at, outcome, reason, wait_s, processed
-FROM job_slices WHERE run_id = CAST(:run_id AS uuid) ORDER BY slice;
+FROM (
+    SELECT * FROM job_slices WHERE run_id = CAST(:run_id AS uuid) ORDER BY slice DESC LIMIT CAST(:at_most AS integer)
+) AS newest
+ORDER BY slice;

@@ -5,6 +5,7 @@ WITH needed (role, "table", privileges) AS (
            ('nightshift_app', 'job_schedules', 'SELECT,UPDATE'),
            ('nightshift_app', 'job_schedule_slots', 'SELECT,INSERT,DELETE'),
            ('nightshift_app', 'job_outbox', 'SELECT,INSERT,UPDATE,DELETE'),
+           ('nightshift_app', 'job_deployment', 'SELECT'),
            ('nightshift_app', 'users', 'SELECT'),
            ('nightshift_app', 'teams', 'SELECT'),
            ('nightshift_app', 'team_members', 'SELECT'),
@@ -13,13 +14,19 @@ WITH needed (role, "table", privileges) AS (
            ('nightshift_app', 'api_keys', 'SELECT'),
            ('nightshift_app', 'project_integrations', 'SELECT'),
            ('nightshift_app', 'app_users', 'SELECT,UPDATE'),
-           ('nightshift_maintenance', 'teams', 'DELETE'),
+           ('nightshift_maintenance', 'teams', 'DELETE,UPDATE (deleted_at)'),
            ('nightshift_maintenance', 'team_members', 'DELETE'),
-           ('nightshift_maintenance', 'projects', 'DELETE'),
-           ('nightshift_maintenance', 'apps', 'DELETE'),
-           ('nightshift_maintenance', 'api_keys', 'DELETE'),
-           ('nightshift_maintenance', 'project_integrations', 'DELETE'),
-           ('nightshift_maintenance', 'app_users', 'DELETE')
+           ('nightshift_maintenance', 'projects', 'DELETE,UPDATE (deleted_at)'),
+           ('nightshift_maintenance', 'apps', 'DELETE,UPDATE (deleted_at)'),
+           ('nightshift_maintenance', 'api_keys', 'DELETE,UPDATE (deleted_at)'),
+           ('nightshift_maintenance', 'project_integrations', 'DELETE,UPDATE (deleted_at)'),
+           ('nightshift_maintenance', 'app_users', 'DELETE'),
+           ('nightshift_maintenance', 'event_deletions', 'SELECT,INSERT,UPDATE')
+    UNION ALL
+    -- Not every platform has definitions, and they may be younger than the grants.
+    SELECT 'nightshift_maintenance', definitions, 'SELECT,DELETE,UPDATE (deleted_at)'
+    FROM unnest(ARRAY['metric_definitions', 'funnel_definitions']) AS definitions
+    WHERE to_regclass(definitions) IS NOT NULL
 ), roles AS (
     SELECT DISTINCT needed.role, pg_roles.oid IS NOT NULL AS is_there, coalesce(pg_roles.rolconfig, '{}') AS config
     FROM needed LEFT JOIN pg_roles ON pg_roles.rolname = needed.role
@@ -32,7 +39,12 @@ UNION ALL
 SELECT format('%s may not %s %s', needed.role, privilege, needed."table")
 FROM needed JOIN roles ON roles.role = needed.role AND roles.is_there,
      LATERAL unnest(string_to_array(needed.privileges, ',')) AS privilege
-WHERE NOT coalesce(has_table_privilege(roles.role, to_regclass(needed."table"), privilege), true)
+WHERE NOT coalesce(
+    CASE privilege
+        -- To lock a row is to have a column of it to update: any.
+        WHEN 'UPDATE (deleted_at)' THEN has_any_column_privilege(roles.role, to_regclass(needed."table"), 'UPDATE')
+        ELSE has_table_privilege(roles.role, to_regclass(needed."table"), privilege)
+    END, true)
 UNION ALL
 -- Without limits a frozen Lambda would hold its row locks for ever.
 SELECT format('%s has no %s of its own', role, setting)
@@ -40,8 +52,10 @@ FROM roles,
      unnest(ARRAY['statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout', 'timezone']) AS setting
 WHERE is_there AND NOT EXISTS (SELECT FROM unnest(config) AS own WHERE lower(own) LIKE setting || '=%')
 UNION ALL
-SELECT format('%s belongs to %s, not to nightshift_maintenance', class.oid::regclass, class.relowner::regrole)
+SELECT format('%s belongs to %s, of which nightshift_maintenance is no member', class.oid::regclass,
+              class.relowner::regrole)
 FROM unnest(ARRAY['events', 'metric_events', 'funnel_events']) AS parent (name),
      LATERAL pg_partition_tree(to_regclass(parent.name)) AS part
 JOIN pg_class class ON class.oid = part.relid
-WHERE class.relowner::regrole::text <> 'nightshift_maintenance';
+JOIN pg_roles maintenance ON maintenance.rolname = 'nightshift_maintenance'
+WHERE NOT pg_has_role(maintenance.oid, class.relowner, 'USAGE');

@@ -14,8 +14,9 @@ COUNTED = (
     "app_users", "team_members", "job_runs", *EVENT_TABLES,
 )  # fmt: skip
 
-# Resources of each kind of trouble that the result names.
-SHOWN = 10
+# Resources of each kind of trouble that the result names, and how much of a reason, which may be a trigger's own words:
+# the result has to fit.
+SHOWN, REASON_LENGTH = 10, 100
 
 
 @dataclass
@@ -34,6 +35,8 @@ class State:
 
     cutoff: str
     total: int
+    barred: list[str] = field(default_factory=list)
+    """Tables that the job lacks a right to: what lies in them is kept, with all above it."""
     kind: int = 0
     after: str | None = None
     root: tuple[str, str] | None = None
@@ -48,6 +51,9 @@ class State:
     spared: list[str] = field(default_factory=list)
     """Restored under our hands: what lies under them is left to the next run."""
     restored: list[dict[str, Any]] = field(default_factory=list)
+    moved: list[dict[str, str]] = field(default_factory=list)
+    """Moved away under our hands: no longer of the resource at hand."""
+    moved_in_all: int = 0
     kept: list[dict[str, str]] = field(default_factory=list)
     kept_in_all: int = 0
 
@@ -82,10 +88,15 @@ class State:
             if len(self.restored) < SHOWN:
                 self.restored.append({"resource": resource, "id": resource_id, "deleted": self.gone})
 
+    def leave(self, resource: str, resource_id: str) -> None:
+        self.moved_in_all += 1
+        if len(self.moved) < SHOWN:
+            self.moved.append({"resource": resource, "id": resource_id})
+
     def keep(self, resource: str, resource_id: str, because: str) -> None:
         self.kept_in_all += 1
         if len(self.kept) < SHOWN:
-            self.kept.append({"resource": resource, "id": resource_id, "because": because})
+            self.kept.append({"resource": resource, "id": resource_id, "because": because[:REASON_LENGTH]})
 
     def progress(self) -> Progress:
         processed = sum(self.counts.values())
@@ -95,11 +106,14 @@ class State:
         return Progress(processed=processed, total=max(self.total, processed), message=message, cursor=asdict(self))
 
     def result(self) -> dict[str, Any]:
-        """Counts by table; what was restored under our hands and what had to be kept, the first of each by name."""
+        """Counts by table; what was restored, moved or had to be kept, the first of each by name; and barred tables."""
         return {
             **self.counts,
             "restored": self.restored,
             "restored_in_all": len(self.spared),
+            "moved": self.moved,
+            "moved_in_all": self.moved_in_all,
             "kept": self.kept,
             "kept_in_all": self.kept_in_all,
+            "barred": self.barred,
         }

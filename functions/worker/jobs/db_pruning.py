@@ -36,9 +36,9 @@ def db_pruning(run: Run, db: JobDatabase) -> Generator[Progress | Wait, None, di
     while True:
         state, statement = pruning.look(db)
         if state == "detaching":
-            if not pruning.current["is_marked"]:
+            if not pruning.is_marked:
                 pruning.mark()
-                yield pruning.progress(f"Detaching {pruning.current['name']}")
+                yield pruning.progress(f"Detaching {pruning.identity('name')['name']}")
             try:
                 db.run_alone(statement, patience_ms=min(PATIENCE_MS * 2**pruning.tries, LONGEST_PATIENCE_MS))
             except DatabaseBusy:
@@ -58,7 +58,7 @@ def db_pruning(run: Run, db: JobDatabase) -> Generator[Progress | Wait, None, di
             elif outcome == "dropped":
                 yield pruning.dropping()
             continue
-        if state == "attached" and pruning.current["is_marked"]:
+        if state == "attached" and pruning.is_marked:
             yield pruning.keeping()
             continue
         if len(pruning.dropped) >= MAX_DROPPED:
@@ -84,7 +84,10 @@ def db_pruning(run: Run, db: JobDatabase) -> Generator[Progress | Wait, None, di
 
 def _over(db: JobDatabase, limit_bytes: int) -> int:
     """Bytes over the limit, as of now: others make room and fill it."""
-    return db.read("database_size")[0]["bytes"] - limit_bytes if limit_bytes else 0
+    if not limit_bytes:
+        return 0
+    size_bytes: int = db.read("database_size")[0]["bytes"]
+    return size_bytes - limit_bytes
 
 
 def _still_over(over: int, limit_bytes: int, free: list[dict[str, Any]], months: list[dict[str, Any]]) -> str:
@@ -112,6 +115,10 @@ class Pruning:
     dropped: list[dict[str, Any]] = field(default_factory=list)
     to_free: int = 0
     tries: int = 0
+
+    @property
+    def is_marked(self) -> bool:
+        return self.current is not None and bool(self.current["is_marked"])
 
     def look(self, db: JobDatabase) -> tuple[str | None, str]:
         """The current partition's state (None: there is none) and the statement that detaches it or puts it back."""

@@ -6,7 +6,7 @@ from copy import deepcopy
 from typing import Any, NamedTuple
 
 from cleanup.pace import next_batch
-from cleanup.state import EVENT_TABLES, State, Walk
+from cleanup.state import COUNTED, EVENT_TABLES, State, Walk
 from nightshift.job import JobDatabase, Progress, Run, Wait
 from nightshift.log import logger
 
@@ -24,8 +24,7 @@ WAITS, WAIT_S = 40, 15
 # Ids read at a time.
 PAGE = 100
 
-Steps = Generator[Progress | Wait, None, str | None]
-"""Ends with what stood in the way, None if nothing did."""
+Steps = Generator[Progress | Wait, None, None]
 
 
 class Branch(NamedTuple):
@@ -53,32 +52,46 @@ UNDER = {
 }
 
 
-class NoLongerDue(Exception):
-    """The resource at hand was restored, or came under a parent that is inside its seven days"""
+class Astray(Exception):
+    """A resource that is not ours to delete any more: restored, protected by its parent, or moved away"""
+
+    def __init__(self, resource_id: str):
+        super().__init__(resource_id)
+        self.id = resource_id
+
+
+class InTheWay(Exception):
+    """Why a resource has to be kept, as a clause"""
 
 
 def soft_delete_cleanup(
     run: Run, db: JobDatabase, *, clock: Callable[[], float] = time.monotonic
 ) -> Generator[Progress | Wait, None, dict[str, Any]]:
-    """Resource by resource, children first. Every step is a transaction that locks the resource and finds it due."""
+    """Resource by resource, children first.
+
+    Every step is a transaction that locks the resource and finds it due, and locks what is at hand under it and finds
+    that there.
+    """
     if run.cursor:
         state = State.of(deepcopy(run.cursor))
     else:
-        start = db.read("cleanup_start", days=GRACE_DAYS)[0]
-        state = State(cutoff=start["cutoff"], total=start["estimate"])
+        start = db.read("cleanup_start", days=GRACE_DAYS, tables=list(COUNTED), locked=list(RESOURCES))[0]
+        state = State(cutoff=start["cutoff"], total=start["estimate"], barred=start["barred"])
     cleanup = _Cleanup(run, db, state, clock)
     if state.root:
         yield from cleanup.root()
     while state.kind < len(RESOURCES):
         resource = RESOURCES[state.kind]
-        due = db.read(
-            "cleanup_due",
-            resource=resource,
-            cutoff=state.cutoff,
-            spared=state.spared,
-            after=state.after,
-            page=PAGE,
-        )
+        due = []
+        if resource not in state.barred:
+            due = db.read(
+                "cleanup_due",
+                resource=resource,
+                cutoff=state.cutoff,
+                spared=state.spared,
+                after=state.after,
+                page=PAGE,
+            )
         for row in due:
             state.begin(resource, row["id"])
             yield from cleanup.root()
@@ -90,29 +103,44 @@ def soft_delete_cleanup(
 class _Cleanup:
     def __init__(self, run: Run, db: JobDatabase, state: State, clock: Callable[[], float]):
         self.run, self.db, self.state, self.clock = run, db, state, clock
+        self.path: list[tuple[str, str]] = []
+        """From the root to the resource at hand, table and id."""
 
-    def root(self) -> Generator[Progress | Wait, None, None]:
+    def root(self) -> Steps:
         assert self.state.root
         resource, resource_id = self.state.root
         try:
             yield from self._remove(resource, resource_id)
-        except NoLongerDue:
+        except Astray:
             logger.warning(
                 f"Stopped deleting: {resource} {resource_id} is no longer due",
                 action="cleanup_stopped",
                 deleted=self.state.gone,
             )
             self.state.spare()
+        except InTheWay:
+            pass  # It is named where it was met, and so is all above it.
         if self.state.root:
             self.state.finish()
             yield self.state.progress()
 
     def _remove(self, resource: str, resource_id: str) -> Steps:
-        """The resource with everything under it."""
+        """The resource with everything under it. Raises InTheWay when it is kept, Astray when it is no longer ours."""
+        self.path.append((resource, resource_id))
+        try:
+            yield from self._empty_and_delete(resource, resource_id)
+        except InTheWay as exc:
+            logger.warning(f"Kept {resource} {resource_id}: {exc}", action="cleanup_kept")
+            self.state.keep(resource, resource_id, str(exc))
+            raise InTheWay(f"one of its {resource} was kept") from exc
+        finally:
+            self.path.pop()
+
+    def _empty_and_delete(self, resource: str, resource_id: str) -> Steps:
+        self._refuse_if_barred(resource)
+        in_the_way = None
         for _ in range(ROUNDS):
-            in_the_way = yield from self._empty(resource, resource_id)
-            if in_the_way:
-                break
+            yield from self._empty(resource, resource_id)
             self._hold()
             in_the_way = self.db.write("cleanup_resource", resource=resource, id=resource_id)[0]["in_the_way"]
             if in_the_way is None:
@@ -121,25 +149,25 @@ class _Cleanup:
                     self.state.finish()
             yield self.state.progress()
             if in_the_way is None:
-                return None
-        assert in_the_way
-        logger.warning(f"Kept {resource} {resource_id}: {in_the_way}", action="cleanup_kept")
-        self.state.keep(resource, resource_id, in_the_way)
-        return in_the_way
+                return
+        raise InTheWay(in_the_way)
 
     def _empty(self, resource: str, resource_id: str) -> Steps:
         """Everything under the resource, but not itself."""
         if resource in ("teams", "projects"):
-            if in_the_way := (yield from self._end_live_runs(resource, resource_id)):
-                return in_the_way
+            yield from self._end_live_runs(resource, resource_id)
             below = "projects" if resource == "teams" else "apps"
             for child_id in self._children(resource, resource_id):
-                if (yield from self._remove(below, child_id)):
-                    return f"one of its {below} was kept"
+                try:
+                    yield from self._remove(below, child_id)
+                except Astray as exc:
+                    if exc.id != child_id:
+                        raise
+                    logger.warning(f"Left {below} {child_id}: it moved away", action="cleanup_moved")
+                    self.state.leave(below, child_id)
         for branch in UNDER.get(resource, ()):
-            if in_the_way := (yield from self._clear(branch, resource_id)):
-                return in_the_way
-        return None
+            self._refuse_if_barred(branch.relation)
+            yield from self._clear(branch, resource_id)
 
     def _children(self, resource: str, resource_id: str) -> Iterator[str]:
         after = None
@@ -172,18 +200,18 @@ class _Cleanup:
                 yield Wait(seconds=WAIT_S, why=why, cursor=progress.cursor, progress=progress)
             else:
                 yield self.state.progress()
-                return f"its run {leased} does not end"
-        return None
+                raise InTheWay(f"its run {leased} does not end")
 
     def _clear(self, branch: Branch, parent: str) -> Steps:
         """The rows of one table; what comes while they are walked is walked again."""
         for _ in range(ROUNDS):
             walk = self._walk(branch, parent)
             if walk is None:
-                return None
+                return
             while self.state.walk is walk:
                 yield from self._step(branch, walk)
-        return f"rows keep coming into {branch.relation}" if self._walk(branch, parent) else None
+        if self._walk(branch, parent):
+            raise InTheWay(f"rows keep coming into {branch.relation}")
 
     def _walk(self, branch: Branch, parent: str) -> Walk | None:
         """The one that is under way, or a new one; None where there are no rows. Takes no locks."""
@@ -201,6 +229,8 @@ class _Cleanup:
         began_s, batch = self.clock(), self.state.batch(branch.relation)
         self._hold()
         step = self._delete(branch, walk, batch)
+        if step["in_the_way"]:
+            raise InTheWay(step["in_the_way"])
         deleted, reached = step["deleted"], step["reached"]
         if deleted:
             self.state.count(branch.relation, deleted)
@@ -235,10 +265,21 @@ class _Cleanup:
             deleted=deleted,
         )
 
+    def _refuse_if_barred(self, relation: str) -> None:
+        if relation in self.state.barred:
+            raise InTheWay(f"a right to {relation} is missing")
+
     def _hold(self) -> None:
-        """Raises NoLongerDue. Until the step is committed, nobody can restore the resource at hand."""
-        assert self.state.root
-        resource, resource_id = self.state.root
-        held = self.db.write("cleanup_hold", resource=resource, id=resource_id, cutoff=self.state.cutoff)[0]["held"]
-        if not held:
-            raise NoLongerDue
+        """Raises Astray. Until the step is committed, nobody can restore the root or move what is at hand."""
+        (resource, resource_id), *below = self.path
+        children = dict(below)
+        astray = self.db.write(
+            "cleanup_hold",
+            resource=resource,
+            id=resource_id,
+            cutoff=self.state.cutoff,
+            project=children.get("projects"),
+            app=children.get("apps"),
+        )[0]["astray"]
+        if astray:
+            raise Astray(astray)

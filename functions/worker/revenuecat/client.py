@@ -184,8 +184,8 @@ class RevenueCat:
         if status == 404:
             raise Missing(f"{what}: {detail}")
         retry_after_s, backoff_ms = _number(answer.headers.get("Retry-After")), _number(str(body.get("backoff_ms")))
-        asked_s = [retry_after_s] * (retry_after_s is not None) + [(backoff_ms or 0) / 1000] * (backoff_ms is not None)
-        wait_s = min(LONGEST_WAIT_S, max(asked_s, default=BACKOFF_S))
+        asked_s = (retry_after_s, None if backoff_ms is None else backoff_ms / 1000)
+        wait_s = min(LONGEST_WAIT_S, max((wait for wait in asked_s if wait is not None), default=BACKOFF_S))
         if status == 429:
             self._governor.hold(wait_s)
             raise RateLimited(what, detail, wait_s=wait_s)

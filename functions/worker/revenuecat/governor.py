@@ -77,19 +77,20 @@ class _Budget:
         while self._ended and self._ended[0] + WINDOW_S <= now:
             self._ended.popleft()
         used = self._others + self._own()
-        known = self._heard_at is not None and now < self._heard_at + WINDOW_S
+        heard_at = self._heard_at
+        known = heard_at is not None and now < heard_at + WINDOW_S
         # The reserve is for others' calls that no header has shown us yet, and for looking again.
         if known and used < self.limit - self.limit // 50:
             return 0
         if self._under_way:
             return UNTIL_A_CALL_ENDS
-        if not known:
+        if heard_at is None or not known:
             return 0
-        ends = [self._heard_at + WINDOW_S]
+        ends = [heard_at + WINDOW_S]
         if self._ended:
             ends.append(self._ended[0] + WINDOW_S)
         if self._others and used < self.limit - 1:
-            ends.append(self._heard_at + PROBE_S)
+            ends.append(heard_at + PROBE_S)
         return min(ends) - now
 
     def spend(self) -> int:

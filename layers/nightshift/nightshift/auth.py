@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
 
-from nightshift.aws import client
 from nightshift.database import Database
-from nightshift.errors import Forbidden, Unauthorized, Unavailable
+from nightshift.errors import Forbidden, NightshiftError, Unauthorized, Unavailable
 from nightshift.settings import Settings
 
 API_KEY_PREFIX = "owl_agent_"
@@ -147,10 +146,15 @@ def _jwks(url: str) -> Any:
 
 @cache
 def _secret(secret_id: str, _period: int) -> str:
-    from botocore.exceptions import BotoCoreError, ClientError
+    from nightshift.aws_http import endpoint_of, post, regional_host
 
     try:
-        secret: str = client("secretsmanager").get_secret_value(SecretId=secret_id)["SecretString"]
-    except (BotoCoreError, ClientError) as exc:
+        secret: str = post(
+            "secretsmanager",
+            {"SecretId": secret_id},
+            endpoint=endpoint_of("SECRETS_MANAGER", host=regional_host("secretsmanager")),
+            target="secretsmanager.GetSecretValue",
+        )["SecretString"]
+    except NightshiftError as exc:
         raise Unavailable("Tokens cannot be verified at the moment. Try again, or use an API key.") from exc
     return secret

@@ -1,4 +1,4 @@
-"""The job types. API, scheduler, CLI, dashboard and the template's rules all follow from this table."""
+"""The job types: what the API, the schedules and the command line know of them, they know from this table."""
 
 from dataclasses import dataclass
 from importlib import import_module
@@ -24,6 +24,8 @@ class JobType:
     params: str = "NoParams"
     """The name of its model in nightshift.params."""
     retry: Retry = NO_RETRY
+    counts_bytes: bool = False
+    """Whether its progress counts bytes, for those who show it."""
     version: int = 1
     """Raise it when the cursor's meaning changes: a run then starts over instead of reading an old cursor wrongly."""
 
@@ -60,6 +62,7 @@ CATALOGUE = {
             description="Drops the oldest event partitions when the database exceeds its size limit",
             scope="system",
             schedule="0 * * * *",
+            counts_bytes=True,
         ),
         JobType(
             name="soft_delete_cleanup",

@@ -9,9 +9,12 @@ https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-cron-expressions.htm
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING
 
 from nightshift.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from croniter import croniter
 
 MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 WEEKDAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
@@ -63,7 +66,7 @@ class Cron:
             _written(self.months, _MONTH),
         )
 
-    def _iterator(self, start: datetime) -> Any:
+    def _iterator(self, start: datetime) -> "croniter":
         from croniter import croniter  # most paths know a schedule without asking for its slots
 
         return croniter(self.five_fields, start)

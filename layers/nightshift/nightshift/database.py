@@ -30,6 +30,10 @@ GONE = ("08", "57P", "25P03", "53300")
 BUSY = ("40001", "40P01", "55P03", "57014")
 FEATURE_NOT_SUPPORTED = "0A000"  # "cached plan must not change result type"
 
+# Detail, context and internal query of an error: they quote rows and keys, which are no one's to read in a log.
+# https://www.postgresql.org/docs/16/protocol-error-fields.html
+QUOTING = ("D", "W", "q")
+
 CONNECT_TIMEOUT_S = 5
 
 # What may be talked to in plain text: nothing leaves the machine. The last is how a container calls it.
@@ -71,7 +75,7 @@ class Database:
         ``again_if_gone`` is for the first statement of an invocation: the environment may have been frozen for an hour
         and its connection have died unseen. Only for a statement that may take effect twice.
         Raises DatabaseGone when the connection was lost, DatabaseBusy when the statement was rolled back for a
-        passing reason, pg8000's DatabaseError for everything else.
+        passing reason, pg8000's DatabaseError, without the fields that quote a row's values, for everything else.
         """
         values = {key: json.dumps(value) if isinstance(value, dict) else value for key, value in params.items()}
         kept = self._connection is not None
@@ -172,6 +176,8 @@ class Database:
         try:
             yield
         except DatabaseError as exc:
+            if exc.args and isinstance(exc.args[0], dict):
+                exc.args = ({field: value for field, value in exc.args[0].items() if field not in QUOTING},)
             detail = _fields(exc)
             state, message = detail.get("C", ""), detail.get("M", str(exc))
             if state.startswith(GONE):

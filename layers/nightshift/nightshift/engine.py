@@ -5,7 +5,7 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from nightshift import outbox, queue
+from nightshift import metrics, outbox, queue
 from nightshift.catalogue import CATALOGUE, JobType
 from nightshift.database import Database
 from nightshift.errors import DatabaseBusy, DatabaseGone, JobError, sentence
@@ -44,6 +44,7 @@ def work(
     claimed: then the queue delivers the message again. Afterwards a lost connection abandons the slice, and the sweep
     goes on from the last commit.
     """
+    logger.append_keys(run_id=run_id, slice=number)
     row = db.one(
         "claim_slice",
         again_if_gone=True,
@@ -53,13 +54,17 @@ def work(
         request_id=request_id,
     )
     if row is None:
-        logger.info("Dropped a message that nobody waits for", action="message_dropped", run_id=run_id, slice=number)
+        logger.info("Dropped a message that nobody waits for", action="message_dropped")
         return
     if row["early_s"] > 0:
         _send(Message.of(row, row["early_s"]))
         return
-    logger.append_keys(run_id=run_id, slice=number, job_type=row["job_type"], team_id=row["team_id"])
     name = row["job_type"]
+    logger.append_keys(job_type=name, team_id=row["team_id"] and str(row["team_id"]))
+    metrics.count("Slices", job_type=name)
+    metrics.count("Lag", -row["early_s"], job_type=name)
+    if number == 0:
+        metrics.count("RunsStarted", job_type=name)
     # One that this release does not know, after a rollback say, fails its run when its code is looked for.
     job_type = CATALOGUE.get(name) or JobType(name=name, label=name, description="", scope="project")
     # The role of the system jobs may do what no project's job ever may: a connection for this slice, and no longer.
@@ -82,7 +87,8 @@ def work(
             own.close()
     if following:
         _send(following)
-    if current.has_ended_the_run:
+    if current.ended_as:
+        metrics.count_ending(current.ended_as, job_type=name)
         outbox.dispatch([run_id], db=db, settings=settings)
 
 

@@ -12,11 +12,11 @@ def sentence(exc: BaseException) -> str:
     """
     try:
         fields = exc.args[0] if exc.args else None
-        said_by_database = isinstance(fields, dict) and "M" in fields
-        said = str(fields["M"]) if said_by_database else str(exc)
+        message = fields.get("M") if isinstance(fields, dict) else None
+        said = str(exc if message is None else message)
     except Exception:
-        said, said_by_database = "it cannot say why", False
-    if not (isinstance(exc, NightshiftError) or said_by_database):
+        said, message = "it cannot say why", None
+    if not (isinstance(exc, NightshiftError) or message is not None):
         said = f"{type(exc).__name__}: {said}"
     return said.replace("\x00", "").encode("utf-8", "replace").decode()[:MAX_SENTENCE]
 

@@ -17,6 +17,7 @@ MAX_SUBJECT = 120
 MAX_LISTED = 12
 MAX_FACTS = 40
 MAX_COLUMNS = 4
+MAX_ZEROS = 5
 
 STARTED_BY = {"user": "You", "api_key": "Your API key", "schedule": "Schedule", "system": "Command of the owner"}
 
@@ -66,7 +67,7 @@ class Letter:
 
 
 def letter_of(row: Row, *, dashboard_url: str) -> Letter:
-    """From a row of claim_mail.sql."""
+    """From a row of claim_outbox.sql."""
     return _alert(row["content"]) if row["content"] else _run(row, dashboard_url=dashboard_url)
 
 
@@ -110,14 +111,19 @@ def _facts(row: Row) -> Iterator[tuple[str, str]]:
     yield "Duration", wording.duration((completed - started).total_seconds()) if started else "Never started"
     if row["progress"]:
         processed, total = row["progress"]["processed"], row["progress"]["total"]
+        written = wording.size if _counts_bytes(row["job_type"]) else wording.number
         percent = f" ({100 * processed // total} %)" if 0 < processed < total else ""
-        yield "Progress", f"{wording.number(processed)} of {wording.number(total)}{percent}"
+        yield "Progress", f"{written(processed)} of {written(total)}{percent}"
     if started:
         yield "Started", wording.moment(started)
     yield "Ended", wording.moment(completed)
     how, _, who = row["triggered_by"].partition(":")
     yield "Started by", STARTED_BY.get(who.partition(":")[0] or how, "Somebody")
     yield "Run", str(row["run_id"])
+
+
+def _counts_bytes(job_type: str) -> bool:
+    return job_type in CATALOGUE and CATALOGUE[job_type].counts_bytes
 
 
 def _reason(row: Row) -> str:
@@ -130,8 +136,14 @@ def _reason(row: Row) -> str:
 
 
 def sections_of(result: Mapping[str, Any]) -> list[Section]:
-    """A job's result: its values, then a table for each list of things. Empty lists say nothing and are left out."""
+    """A job's result: its values, then a table for each list of things.
+
+    Empty lists say nothing and are left out; so are zeros where they would be most of it.
+    """
     shown = {key: of for key, of in result.items() if key != "warning" and of not in ([], {}, None, "")}
+    zeros = [key for key, of in shown.items() if type(of) is int and of == 0]
+    if len(zeros) > MAX_ZEROS:
+        shown = {key: of for key, of in shown.items() if key not in zeros} or {"outcome": "Nothing had to be done"}
     tables = {key: of for key, of in shown.items() if _is_table(of)}
     rows = [row for key, of in shown.items() if key not in tables for row in _rows(key, of)]
     left_out = [f"{wording.number(len(rows) - MAX_FACTS)} more values"] if len(rows) > MAX_FACTS else []

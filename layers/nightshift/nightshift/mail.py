@@ -18,7 +18,7 @@ class Mail:
 
 
 def mail_of(row: Row, *, dashboard_url: str) -> Mail:
-    """From a row of claim_mail.sql. ``dashboard_url`` may be empty: then nothing links to it."""
+    """From a row of claim_outbox.sql. ``dashboard_url`` may be empty: then nothing links to it."""
     letter = letter_of(row, dashboard_url=dashboard_url)
     return Mail(letter.subject, text_of(letter), html_of(letter))
 

@@ -1,15 +1,15 @@
-"""A message names a row of the outbox; its mail goes to SES once, or the row says why not."""
+"""A message names a row of the outbox; its mail or event goes out once, or the row says why not."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from email.utils import formataddr
-from typing import Any
 
-from nightshift.aws import client
+from nightshift import events, metrics
+from nightshift.aws_http import AwsRefused, endpoint_of, post, regional_host
 from nightshift.database import Database, Row
 from nightshift.errors import sentence
 from nightshift.log import logger
-from nightshift.mail import Mail, mail_of
+from nightshift.mail import mail_of
 from nightshift.settings import Settings
 
 # After a failed attempt the sweep comes back in a minute, then each time twice as much later, up to an hour: the 30th
@@ -29,7 +29,6 @@ REFUSED_FOR_GOOD = {
     "MailFromDomainNotVerifiedException",
     "MessageRejected",
     "NotFoundException",
-    "ParamValidationError",  # botocore's own, before anything is sent
 }
 
 
@@ -45,16 +44,16 @@ class Outcome:
 
 
 def deliver(outbox_id: str, *, db: Database, settings: Settings, remaining_s: Callable[[], float]) -> None:
-    """Send the mail of this outbox row, if it is still to be sent and nobody else is at it.
+    """Send the mail or the event of this outbox row, if it is still to be sent and nobody else is at it.
 
-    One mail per row however often its message comes, with one exception: SES knows no client token, so when its answer
-    is lost (a timeout after the request, the function's death, a database that is gone before the answer is stored) the
-    mail is sent again later.
-    SES's troubles end in the row, never in an exception. Raises DatabaseGone and DatabaseBusy: the queue delivers the
+    One per row however often its message comes, with one exception: SES and EventBridge know no client token, so when
+    their answer is lost (a timeout after the request, the function's death, a database that is gone before the answer
+    is stored) it is sent again later.
+    Their troubles end in the row, never in an exception. Raises DatabaseGone and DatabaseBusy: the queue delivers the
     message again, and if that finds the row claimed, the sweep sends another.
     """
     row = db.one(
-        "claim_mail",
+        "claim_outbox",
         again_if_gone=True,
         outbox_id=outbox_id,
         claim_s=remaining_s() + settings.lease_margin_s,
@@ -62,12 +61,12 @@ def deliver(outbox_id: str, *, db: Database, settings: Settings, remaining_s: Ca
         retry_ceiling_s=RETRY_CEILING_S,
     )
     if row is None:
-        logger.info("Dropped a message whose mail is not to be sent", action="mail_dropped", outbox_id=outbox_id)
+        logger.info("Dropped a message about nothing that is to be sent", action="notice_dropped", outbox_id=outbox_id)
         return
     logger.append_keys(outbox_id=outbox_id, run_id=row["run_id"] and str(row["run_id"]), attempt=row["attempts"])
     outcome = _attempt(row, settings)
     db.query(
-        "end_mail_attempt",
+        "end_outbox_attempt",
         again_if_gone=True,
         outbox_id=outbox_id,
         attempt=row["attempts"],
@@ -75,14 +74,14 @@ def deliver(outbox_id: str, *, db: Database, settings: Settings, remaining_s: Ca
         error=outcome.error,
         message_id=outcome.message_id,
     )
-    _log(outcome)
+    _tell(row["kind"], outcome)
 
 
 def _attempt(row: Row, settings: Settings) -> Outcome:
-    recipient = row["recipient"] or settings.system_jobs_alert_email
-    if row["recipient"] is None and not _owner_wants(row, settings):
+    is_event = row["kind"] == "event"
+    if not _is_wanted(row, settings):
         return Outcome(status="unwanted")
-    if not settings.mail_from:
+    if not is_event and not settings.mail_from:
         return Outcome(
             status="failed",
             error="There is no sender: set the stack's parameter MailFrom to an address that SES has verified",
@@ -92,11 +91,18 @@ def _attempt(row: Row, settings: Settings) -> Outcome:
         last = row["last_error"] or "the notify function died each time"
         return Outcome(status="failed", error=f"Gave up after {MAX_ATTEMPTS} attempts: {last}", reason="gave up")
     try:
-        mail = mail_of(row, dashboard_url=settings.dashboard_url)
-        return Outcome(status="sent", message_id=_send(mail, sender=settings.mail_from, recipient=recipient))
+        message_id = events.put_event(row, bus=settings.event_bus_name) if is_event else _send_mail(row, settings)
+        return Outcome(status="sent", message_id=message_id)
     except Exception as exc:
-        code, error = _what_ses_says(exc)
-        return Outcome(status="failed" if code in REFUSED_FOR_GOOD else "unsent", error=error, reason=code)
+        code, error = _what_aws_says(exc)
+        for_good = code in (events.REFUSED_FOR_GOOD if is_event else REFUSED_FOR_GOOD)
+        return Outcome(status="failed" if for_good else "unsent", error=error, reason=code)
+
+
+def _is_wanted(row: Row, settings: Settings) -> bool:
+    if row["kind"] == "event":
+        return bool(settings.event_bus_name)
+    return bool(row["recipient"]) or _owner_wants(row, settings)
 
 
 def _owner_wants(row: Row, settings: Settings) -> bool:
@@ -108,44 +114,59 @@ def _owner_wants(row: Row, settings: Settings) -> bool:
     return bool((row["result"] or {}).get("warning"))
 
 
+def _send_mail(row: Row, settings: Settings) -> str:
+    mail = mail_of(row, dashboard_url=settings.dashboard_url)
+    return _send(mail, sender=settings.mail_from, recipient=row["recipient"] or settings.system_jobs_alert_email)
+
+
 def _send(mail: Mail, *, sender: str, recipient: str) -> str:
-    """Returns SES's message id. Raises botocore's errors."""
-    answer: dict[str, str] = client("sesv2", attempts=1).send_email(
-        FromEmailAddress=formataddr(("Nightshift", sender)),
-        Destination={"ToAddresses": [recipient]},
-        Content={
-            "Simple": {
-                "Subject": _utf8(mail.subject),
-                "Body": {"Text": _utf8(mail.text), "Html": _utf8(mail.html)},
-                # RFC 3834: nobody's holiday reply comes back to the sender.
-                "Headers": [{"Name": "Auto-Submitted", "Value": "auto-generated"}],
-            }
+    """Returns SES's message id. Raises the errors of nightshift.aws_http."""
+    simple = {
+        "Subject": _utf8(mail.subject),
+        "Body": {"Text": _utf8(mail.text), "Html": _utf8(mail.html)},
+        # RFC 3834: nobody's holiday reply comes back to the sender.
+        "Headers": [{"Name": "Auto-Submitted", "Value": "auto-generated"}],
+    }
+    answer = post(
+        "ses",
+        {
+            "FromEmailAddress": formataddr(("Nightshift", sender)),
+            "Destination": {"ToAddresses": [recipient]},
+            "Content": {"Simple": simple},
         },
+        endpoint=endpoint_of("SESV2", host=regional_host("email")),
+        path="/v2/email/outbound-emails",
+        content_type="application/json",
+        # SES knows no client token: it would send the mail twice.
+        attempts=1,
     )
-    return answer["MessageId"]
+    message_id: str = answer["MessageId"]
+    return message_id
 
 
 def _utf8(text: str) -> dict[str, str]:
     return {"Data": text, "Charset": "UTF-8"}
 
 
-def _what_ses_says(exc: Exception) -> tuple[str, str]:
-    """The error's code and a sentence. botocore's own text names the operation, which helps nobody."""
-    # Lost connections have a response, too: None.
-    response: dict[str, Any] = getattr(exc, "response", None) or {}
-    said = response.get("Error", {})
-    if "Code" not in said:
-        return type(exc).__name__, sentence(exc)
-    return said["Code"], f"{said['Code']}: {said.get('Message') or 'SES does not say why'}"
+def _what_aws_says(exc: Exception) -> tuple[str, str]:
+    """The error's code and a sentence."""
+    if isinstance(exc, AwsRefused):
+        return exc.code, f"{exc.code}: {exc.said}"
+    return type(exc).__name__, sentence(exc)
 
 
-def _log(outcome: Outcome) -> None:
+def _tell(kind: str, outcome: Outcome) -> None:
+    """``kind``: mail or event. To the log and to the metrics."""
+    name = kind.capitalize()
     match outcome.status:
         case "sent":
-            logger.info("Mail sent", action="mail_sent", message_id=outcome.message_id)
+            logger.info(f"{name} sent", action=f"{kind}_sent", message_id=outcome.message_id)
+            metrics.count(f"{name}sSent")
         case "unwanted":
-            logger.info("Nobody wants this mail", action="mail_unwanted")
+            logger.info(f"Nobody wants this {kind}", action=f"{kind}_unwanted")
         case "failed":
-            logger.error(f"Mail failed: {outcome.reason}", action="mail_failed")
+            logger.error(f"{name} failed: {outcome.reason}", action=f"{kind}_failed")
+            metrics.count(f"{name}sFailed")
         case _:
-            logger.warning(f"Mail is tried again later: {outcome.reason}", action="mail_retried")
+            logger.warning(f"{name} is tried again later: {outcome.reason}", action=f"{kind}_retried")
+            metrics.count(f"{name}sRetried")

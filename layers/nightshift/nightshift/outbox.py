@@ -1,4 +1,4 @@
-"""Mails on their way: rows that the endings of runs leave, and the messages that take them to the notify function."""
+"""Mails and events on their way: rows that endings leave, and the messages that take them to the notify function."""
 
 import json
 from collections.abc import Sequence
@@ -24,12 +24,17 @@ def alert(wanted: Alert, *, db: Database) -> Row:
     return db.query("insert_alert", content=asdict(wanted))[0]
 
 
+def want_events(wanted: bool, *, db: Database) -> None:
+    """Whether endings leave events from now on: the deployment says. As the owner of the tables."""
+    db.query("want_events", wanted=wanted)
+
+
 def dispatch(run_ids: Sequence[str], *, db: Database, settings: Settings) -> None:
-    """Send the messages of the mails that the ending of these runs left. Raises nothing: the sweep sends them, too."""
+    """Send the messages of what the ending of these runs left. Raises nothing: the sweep sends them, too."""
     try:
         send_messages(db.query("unsent_of_runs", run_ids=list(run_ids)), settings=settings)
     except Exception as exc:
-        logger.warning(f"Left the mails to the sweep: {sentence(exc)}", action="dispatch_failed")
+        logger.warning(f"Left the outbox to the sweep: {sentence(exc)}", action="dispatch_failed")
 
 
 def send_messages(rows: Sequence[Row], *, settings: Settings) -> int:

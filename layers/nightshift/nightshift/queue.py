@@ -2,10 +2,10 @@
 
 import json
 import math
+import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from nightshift.aws import client
 from nightshift.errors import sentence
 from nightshift.log import logger
 from nightshift.settings import settings
@@ -36,9 +36,30 @@ class Message(NamedTuple):
         }
 
 
+def slice_in(body: str) -> tuple[str, int] | None:
+    """The run's id and the slice's number in a message's body; None for what is no message of ours."""
+    match read(body, "run_id"):
+        case {"run_id": str(run_id), "slice": int(number)} if 0 <= number < 2**31:
+            return run_id, number
+    return None
+
+
+def read(body: str, key: str) -> dict[str, Any] | None:
+    """A message's body, if it has an id under ``key``. What has none could be delivered for ever and never be taken."""
+    try:
+        message: dict[str, Any] = json.loads(body)
+        uuid.UUID(message[key])
+        return message
+    except (ValueError, TypeError, KeyError, AttributeError):
+        logger.error("Dropped a message that is none of ours", action="message_unknown")
+        return None
+
+
 def send(message: Message) -> None:
-    """Raises botocore's errors; the sweep sends again whatever was not sent here."""
-    client("sqs").send_message(QueueUrl=settings().queue_url, **message.entry())
+    """Raises the errors of nightshift.aws_http; the sweep sends again whatever was not sent here."""
+    from nightshift import sqs  # many invocations send nothing
+
+    sqs.send_message(settings().queue_url, message.entry())
 
 
 def send_all(messages: Iterable[Message]) -> int:
@@ -47,13 +68,25 @@ def send_all(messages: Iterable[Message]) -> int:
 
 
 def send_batches(queue_url: str, entries: Sequence[Mapping[str, Any]]) -> int:
-    """Send in batches of ten; returns how many SQS refused. Raises nothing: one batch's trouble is not the others'."""
+    """Send in batches of ten; returns how many were not sent. Raises nothing.
+
+    One batch that is refused is not the others' trouble; but where no answer comes, waiting for the next one would cost
+    the caller its time.
+    """
+    if not entries:
+        return 0
+    from nightshift import sqs  # as above
+    from nightshift.aws_http import AwsUnreachable
+
     refused = 0
     for start in range(0, len(entries), 10):
         batch = [{"Id": str(i), **entry} for i, entry in enumerate(entries[start : start + 10])]
         try:
-            answer = client("sqs").send_message_batch(QueueUrl=queue_url, Entries=batch)
-            refused += len(answer.get("Failed", []))
+            refused += len(sqs.send_message_batch(queue_url, batch))
+        except AwsUnreachable as exc:
+            left = len(entries) - start
+            logger.warning(f"SQS does not answer, {left} messages were not sent: {exc}", action="send_failed")
+            return refused + left
         except Exception as exc:
             logger.warning(f"Could not send {len(batch)} messages: {sentence(exc)}", action="send_failed")
             refused += len(batch)

@@ -9,7 +9,7 @@ from typing import Any
 
 from pg8000.exceptions import DatabaseError
 
-from nightshift import outbox, queue
+from nightshift import metrics, outbox, queue
 from nightshift.catalogue import JobType
 from nightshift.database import Database, Row
 from nightshift.errors import Conflict, NotFound, Refused, Unprocessable
@@ -126,6 +126,7 @@ def cancel(row: Row, *, requested_by: str, db: Database, settings: Settings) -> 
         now = db.one("get_any_run", run_id=row["id"])
         raise Refused(f'Cannot cancel a job with status "{now["status"] if now else "deleted"}"')
     if cancelled["status"] == "cancelled":
+        metrics.count_ending("cancelled", job_type=row["job_type"])
         outbox.dispatch([str(row["id"])], db=db, settings=settings)
     logger.info("Cancel accepted", action="cancel_accepted", run_id=str(row["id"]))
 
@@ -152,7 +153,9 @@ def as_json(row: Row) -> dict[str, Any]:
 
 def timestamp(moment: datetime | None) -> str | None:
     """ISO 8601 in UTC with milliseconds and Z."""
-    return moment and moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    if moment is None:
+        return None
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _insert(values: dict[str, Any], *, db: Database) -> Row | None:

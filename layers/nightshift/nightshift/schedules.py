@@ -7,7 +7,7 @@ from itertools import islice, takewhile
 
 from pg8000.exceptions import DatabaseError
 
-from nightshift import outbox, queue
+from nightshift import metrics, outbox, queue
 from nightshift.catalogue import CATALOGUE, job_type
 from nightshift.cron import BadCron, Cron, from_eventbridge, from_five_fields
 from nightshift.database import Database, Row
@@ -111,6 +111,7 @@ def _account_for(
     counts["missed"] += len(missed)
     counts["caught_up"] += outcome == "caught_up"
     outbox.alert(_missed_alert(name, undecided, outcome), db=db)
+    metrics.count("SlotsMissed", len(undecided))
     logger.warning("Found slots that never fired", action="slots_missed", job_type=name, slots=len(undecided))
     return message
 

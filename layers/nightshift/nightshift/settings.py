@@ -39,6 +39,8 @@ class Settings:
     # Who hears of system runs and missed schedules; empty: nobody. "all" or "failures".
     system_jobs_alert_email: str = ""
     system_jobs_alerts: str = "all"
+    # Where the events of endings go. Empty: there are none.
+    event_bus_name: str = ""
     # Where a mail's link leads; empty: no link.
     dashboard_url: str = ""
     # 0: no limit.

@@ -48,7 +48,7 @@ class Slice:
         self._settings = settings
         self._remaining_s = remaining_s
         self._gone: DatabaseGone | None = None
-        self.has_ended_the_run = False
+        self.ended_as: str | None = None
         self._budget_ends_at_s = max(remaining_s() - settings.slice_budget_s, settings.slice_reserve_s)
 
     @property
@@ -129,17 +129,17 @@ class Slice:
         if size > MAX_RESULT_BYTES:
             raise JobError(f"The result has {size:,} bytes; a result may have {MAX_RESULT_BYTES:,}")
         self._unless_cancelled("end_run", status="completed", result=result or {}, error=None)
-        self.has_ended_the_run = True
+        self.ended_as = "completed"
 
     def fail(self, error: str) -> None:
         """Raises CancelRequested or SliceLost."""
         self._unless_cancelled("end_run", status="failed", result=None, error=error)
-        self.has_ended_the_run = True
+        self.ended_as = "failed"
 
     def cancel(self) -> None:
         """Raises SliceLost."""
         self._fenced("end_run", status="cancelled", result=None, error=None)
-        self.has_ended_the_run = True
+        self.ended_as = "cancelled"
 
     def rollback(self) -> None:
         """Forget what the job wrote since its last yield."""

@@ -1,19 +1,17 @@
-"""The healer, once a minute: lost workers, lost messages, unsent mails, slots that never fired, and what is too old."""
+"""The healer, once a minute: lost workers, lost messages, what is unsent, slots that never fired, what is too old."""
 
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
+from typing import Any
 
-from nightshift import outbox, queue, schedules
+from nightshift import metrics, outbox, queue, schedules
 from nightshift.database import Database, Row
 from nightshift.log import logger
 from nightshift.queue import Message
 from nightshift.settings import Settings
-
-# When the message of a mail is sent again, if the notify function has not claimed the mail by then (seconds).
-MAIL_AGAIN_S = 120
 
 # Rows of a kind that one statement deletes: its locks are held for as long as it takes.
 PRUNE_BATCH = 200
@@ -33,19 +31,20 @@ def sweep(*, now: datetime, db: Database, settings: Settings, remaining_s: Calla
     retention_s = settings.retention_days * 86_400
     found = db.query("find_work", schedules_until=now - schedules.GRACE, retention_s=retention_s, again_if_gone=True)[0]
     work = _Work(db, settings, retention_s, remaining_s)
+    # First what needs no queue: where SQS does not answer, sending eats the time that there is.
+    if found["overdue"]:
+        work.counts.update(schedules.account_for_missed(now=now, db=db, settings=settings))
     if found["expired"]:
         work.in_batches(settings.sweep_batch, work.expire_leases)
     if found["unclaimed"]:
         work.in_batches(settings.sweep_batch, work.resend)
     if found["unsent"]:
         work.in_batches(settings.sweep_batch, work.send_mails)
-    if found["overdue"]:
-        work.counts.update(schedules.account_for_missed(now=now, db=db, settings=settings))
     for flag, query in (("old_runs", "prune_runs"), ("old_alerts", "prune_alerts"), ("old_slots", "prune_slots")):
         if found[flag]:
             work.in_batches(PRUNE_BATCH, partial(work.prune, query))
     if work.counts.total():
-        logger.info("Swept", action="swept", **work.counts)
+        logger.info("Swept", action="swept", **dict[str, Any](work.counts))
     return {name: work.counts[name] for name in COUNTS}
 
 
@@ -79,6 +78,9 @@ class _Work:
                 job_type=row["job_type"],
                 status=row["status"],
             )
+            metrics.count("SlicesLost")
+            if row["status"] != "running":
+                metrics.count_ending(row["status"], job_type=row["job_type"])
         recovered = [row for row in expired if row["status"] == "running"]
         ended = [str(row["id"]) for row in expired if row["status"] != "running"]
         self.counts.update(recovered=len(recovered), ended=len(ended))
@@ -99,7 +101,12 @@ class _Work:
         return unclaimed
 
     def send_mails(self) -> list[Row]:
-        unsent = self.db.query("claim_unsent", batch=self.settings.sweep_batch, again_s=MAIL_AGAIN_S)
+        unsent = self.db.query(
+            "claim_unsent",
+            batch=self.settings.sweep_batch,
+            resend_delay_s=self.settings.resend_delay_s,
+            resend_ceiling_s=self.settings.resend_ceiling_s,
+        )
         self.counts.update(mails=len(unsent), refused=outbox.send_messages(unsent, settings=self.settings))
         return unsent
 

@@ -34,10 +34,10 @@ def size(count: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """The two largest units: ``3 min 12 s``, ``1 d 4 h``."""
+    """The two largest units, for a letter: ``3 min 12 s``, ``1 d 4 h``."""
     if seconds < 1:
         return "less than a second"
-    left, parts = int(seconds), []
+    left, parts = int(seconds), list[str]()
     for unit, length in UNITS:
         if left >= length or parts:
             parts.append(f"{left // length} {unit}" if left >= length else "")
@@ -45,24 +45,33 @@ def duration(seconds: float) -> str:
     return " ".join(part for part in parts[:2] if part)
 
 
+def short_duration(seconds: float) -> str:
+    """The largest unit alone, for tables and reports of a line: ``12 min``, ``1 d``, ``0 s`` for what is negative."""
+    for unit, length in UNITS:
+        if seconds >= length:
+            return f"{int(seconds // length)} {unit}"
+    return "0 s"
+
+
 def moment(at: datetime) -> str:
     return f"{at.astimezone(UTC):%d %b %Y, %H:%M:%S} UTC".removeprefix("0")
 
 
 def label(key: str) -> str:
-    """``freed_bytes`` → ``Freed``; the unit is in the value then."""
-    words = one_line(key.removesuffix("_bytes").removesuffix("_s").replace("_", " "), longest=60)
+    """``freed_bytes`` → ``Freed``, ``bytes`` → ``Size``; the unit is in the value then."""
+    kept = [word for word in key.removesuffix("_s").split("_") if word != "bytes"]
+    words = one_line(" ".join(kept) or "size", longest=60)
     return words[:1].upper() + words[1:]
 
 
 def value(key: str, of: Any, *, longest: int = 300) -> str:
-    """A scalar of a result, in the unit that its key ends in (``_bytes``, ``_s``)."""
+    """A scalar of a result, in the unit that its key names (``bytes`` as one of its words, or ``_s`` at its end)."""
     match of:
         case None:
             return "—"
         case bool():
             return "yes" if of else "no"
-        case int() | float() if key.endswith("_bytes"):
+        case int() | float() if "bytes" in key.split("_"):
             return size(of)
         case int() | float() if key.endswith("_s"):
             return duration(of)

@@ -11,6 +11,7 @@ from nightshift.errors import DatabaseBusy, DatabaseGone, NightshiftError, Refus
 from nightshift.log import logger
 from nightshift.ops import deadletters, doctor, health, runs, schedules
 from nightshift.settings import Settings
+from nightshift.validation import refusal, shown
 
 COMMANDS: Mapping[str, Callable[..., dict[str, Any]]] = {
     "runs": runs.list_runs,
@@ -53,12 +54,12 @@ def _command_of(event: Mapping[str, Any]) -> tuple[Callable[..., dict[str, Any]]
     name = arguments.pop("command", None)
     command = COMMANDS.get(name) if isinstance(name, str) else None
     if command is None:
-        raise Refused(f"Unknown command {name!r}. There is: {', '.join(COMMANDS)}")
+        raise Refused(f"Unknown command {shown(name)}. There is: {', '.join(COMMANDS)}")
     parameters = inspect.signature(command).parameters
     own = {argument: parameter for argument, parameter in parameters.items() if argument not in ("db", "settings")}
     for argument in arguments:
         if argument not in own:
-            raise Refused(f"Unknown argument {argument!r} of {name}. There is: {', '.join(own) or 'none'}")
+            raise Refused(f"Unknown argument {shown(argument)} of {name}. There is: {', '.join(own) or 'none'}")
     for argument, parameter in own.items():
         if parameter.default is parameter.empty and argument not in arguments:
             raise Refused(f"{argument} is required")
@@ -75,9 +76,6 @@ def _checked(command: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, 
         try:
             return checked(**arguments)
         except ValidationError as exc:
-            first = exc.errors(include_url=False)[0]
-            field = ".".join(str(part) for part in first["loc"])
-            reason = first["msg"][0].lower() + first["msg"][1:]
-            raise Refused(f"{field}: {reason}, got {first['input']!r}") from None
+            raise Refused(refusal(exc)) from None
 
     return call

@@ -145,21 +145,24 @@ def _entries(batch: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _described(queue: str, messages: list[dict[str, Any]], *, db: Database) -> list[dict[str, Any]]:
-    known = {RUNS: ("run", "run_id", "statuses_of_runs"), MAILS: ("mail", "outbox_id", "statuses_of_mails")}
+    known = {RUNS: ("run", "run_id", "statuses_of_runs"), MAILS: ("mail", "outbox_id", "statuses_of_outbox")}
     if queue not in known:
-        return [_letter(message) for message in messages]
+        return [_letter(message, about="event") for message in messages]
     about, key, query = known[queue]
     ids = [_id_in(message, key) for message in messages]
     wanted = [id_ for id_ in ids if id_]
-    found = {str(row["id"]): row["status"] for row in db.query(query, ids=wanted)} if wanted else {}
-    return [
-        _letter(message, about=about, id_=id_, status=found.get(id_, "gone")) if id_ else _letter(message)
-        for message, id_ in zip(messages, ids, strict=True)
-    ]
+    found = {str(row["id"]): row for row in db.query(query, ids=wanted)} if wanted else {}
+    letters = []
+    for message, id_ in zip(messages, ids, strict=True):
+        row = found.get(id_, {"status": "gone"})
+        letters.append(
+            _letter(message, about=row.get("kind", about), id_=id_, status=row["status"]) if id_ else _letter(message)
+        )
+    return letters
 
 
 def _letter(
-    message: dict[str, Any], *, about: str = "event", id_: str | None = None, status: str | None = None
+    message: dict[str, Any], *, about: str = "unknown", id_: str | None = None, status: str | None = None
 ) -> dict[str, Any]:
     """One line of the list; the body is shown where nothing is known of it, EventBridge's reason where it gave one."""
     return {

@@ -1,6 +1,7 @@
 """Proves a fresh installation, line by line. What takes time is started here and waited for by who asked."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -13,6 +14,7 @@ from nightshift.ops.checks import Check, green, red, report
 from nightshift.ops.mailing import examine_mail
 from nightshift.ops.runs import mail_as_json
 from nightshift.settings import Settings
+from nightshift.validation import is_mail_address, shown
 
 OLDEST_POSTGRES = 16
 PROVIDER_TIMEOUT_S = 5
@@ -23,13 +25,13 @@ def examine(*, db: Database, settings: Settings) -> dict[str, Any]:
     checks = [_checked("database", lambda: _database(db), do=NO_DATABASE)]
     if checks[0]["ok"]:
         checks += [
-            _checked(name, lambda look_at=look_at: look_at(db, settings), do="Deploy this release again.")
+            _checked(name, partial(look_at, db, settings), do="Deploy this release again.")
             for name, look_at in (("migrations", _migrations), ("rights", _rights), ("partitions", _partitions))
         ]
     checks.append(_checked("way to RevenueCat", lambda: _provider(settings.revenuecat_url), do=NO_WAY_OUT))
     for name, url in (("run queue", settings.queue_url), ("mail queue", settings.notify_queue_url)):
         if url:
-            checks.append(_checked(name, lambda name=name, url=url: _queue(name, url), do=NO_WAY_OUT))
+            checks.append(_checked(name, partial(_queue, name, url), do=NO_WAY_OUT))
     if settings.integrations_key_id:
         checks.append(_checked("providers' secrets", lambda: _key(settings.integrations_key_id), do=NO_KEY))
     return report(checks + examine_mail(settings.mail_from))
@@ -37,8 +39,8 @@ def examine(*, db: Database, settings: Settings) -> dict[str, Any]:
 
 def send_test_mail(*, to: str, db: Database, settings: Settings) -> dict[str, Any]:
     """``{"mail"}``: on its way through outbox, queue and notify function, as every mail goes. Then ask for ``mail``."""
-    if "@" not in to.strip("@") or any(letter.isspace() for letter in to):
-        raise Refused(f"to must be a mail address, got {to!r}")
+    if not is_mail_address(to):
+        raise Refused(f"to must be a mail address, got {shown(to)}")
     content = {
         "subject": "Nightshift: a test mail",
         "lines": ["This mail came through Nightshift's outbox, its queue and SES.", "Nothing has to be done."],

@@ -8,10 +8,11 @@ from typing import Any
 from nightshift.cron import from_five_fields
 from nightshift.database import Database
 from nightshift.errors import DatabaseBusy, DatabaseGone, sentence
-from nightshift.ops.checks import Check, count_of, green, red, report, words_for
+from nightshift.ops.checks import Check, count_of, green, red, report
 from nightshift.ops.deadletters import queues_of, waiting_in
 from nightshift.settings import Settings
 from nightshift.timeline import explain
+from nightshift.wording import short_duration
 
 # The sweep comes every minute: what it has passed over twice is stuck.
 GRACE_S = 150
@@ -30,9 +31,12 @@ def check_health(*, db: Database, settings: Settings) -> dict[str, Any]:
         checks.append(_waiting(db, lost_slices_limit=settings.lost_slices_limit))
         checks.append(_slots(db))
         checks.append(_failed_system_runs(db))
-        checks.append(_mails(db))
+        checks.append(
+            _unsent("mail", db, do="`nightshift system doctor` looks at SES; the log of NotifyFunction says more.")
+        )
+        checks.append(_unsent("event", db, do="Look whether the bus is there: the log of NotifyFunction says more."))
         [fullness] = db.query("database_fullness")
-        checks.append(_size(fullness["size_bytes"] / GIB, limit_gb=settings.max_database_size_gb))
+        checks.append(_size(fullness["size_bytes"] / GIB, limit_gib=settings.max_database_size_gb))
         checks.append(_connections(fullness["connections"], limit=fullness["max_connections"]))
     except (DatabaseGone, DatabaseBusy) as exc:
         do = "Start the database, or open the way to it; runs wait for it and go on by themselves."
@@ -48,7 +52,7 @@ def _stuck(db: Database) -> Check:
     return red(
         "stuck runs",
         f"{count_of(first['stuck'], 'run')} not taken on by the sweep; the oldest, {first['job_type']} {first['id']}, "
-        f"is {words_for(first['overdue_s'])} overdue",
+        f"is {short_duration(first['overdue_s'])} overdue",
         do=SWEEP,
     )
 
@@ -61,13 +65,13 @@ def _waiting(db: Database, *, lost_slices_limit: int) -> Check:
     late_s = (run["now"] - run["due_at"]).total_seconds()
     says = (
         f"{run['waiting']:,}; the oldest is {run['job_type']} {run['id']}, "
-        f"made {words_for((run['now'] - run['created_at']).total_seconds())} ago: {why}"
+        f"made {short_duration((run['now'] - run['created_at']).total_seconds())} ago: {why}"
     )
     if late_s < LONG_S:
         return green("waiting runs", says)
     return red(
         "waiting runs",
-        f"{says}, for {words_for(late_s)}",
+        f"{says}, for {short_duration(late_s)}",
         do="Look at the log of WorkerFunction. Where it works but cannot keep up, raise WorkerConcurrency.",
     )
 
@@ -111,36 +115,37 @@ def _failed_system_runs(db: Database) -> Check:
     )
 
 
-def _mails(db: Database) -> Check:
-    [mail] = db.query("mail_trouble", grace_s=GRACE_S)
-    why = f"; {mail['error']}" if mail["error"] else ""
-    if mail["overdue"]:
+def _unsent(kind: str, db: Database, *, do: str) -> Check:
+    """``kind`` of the outbox: mail or event."""
+    name, [unsent] = f"{kind}s", db.query("outbox_trouble", grace_s=GRACE_S, kind=kind)
+    why = f"; {unsent['error']}" if unsent["error"] else ""
+    if unsent["overdue"]:
         return red(
-            "mails",
-            f"{count_of(mail['overdue'], 'mail')} not sent on by the sweep, the oldest for "
-            f"{words_for(mail['oldest_s'])}{why}",
+            name,
+            f"{count_of(unsent['overdue'], kind)} not sent on by the sweep, the oldest for "
+            f"{short_duration(unsent['oldest_s'])}{why}",
             do=SWEEP,
         )
-    if mail["oldest_s"] > LONG_S:
+    if unsent["oldest_s"] > LONG_S:
         return red(
-            "mails",
-            f"{count_of(mail['waiting'], 'mail')} unsent, the oldest for {words_for(mail['oldest_s'])}{why}",
-            do="`nightshift system doctor` looks at SES; the log of NotifyFunction says more.",
+            name,
+            f"{count_of(unsent['waiting'], kind)} unsent, the oldest for {short_duration(unsent['oldest_s'])}{why}",
+            do=do,
         )
-    if mail["failed"]:
+    if unsent["failed"]:
         return red(
-            "mails",
-            f"{mail['failed']:,} given up in the last day; the last: {mail['failed_error']}",
-            do="`nightshift system doctor` looks at SES. What was given up is not sent again.",
+            name,
+            f"{unsent['failed']:,} given up in the last day; the last: {unsent['failed_error']}",
+            do=f"{do} What was given up is not sent again.",
         )
-    return green("mails", f"{mail['waiting']:,} on their way, none given up in the last day")
+    return green(name, f"{unsent['waiting']:,} on their way, none given up in the last day")
 
 
-def _size(size_gb: float, *, limit_gb: float) -> Check:
-    if not limit_gb:
-        return green("database size", f"{size_gb:.2f} GB; no limit is set")
-    says = f"{size_gb:.2f} of {limit_gb:g} GB ({size_gb / limit_gb:.0%})"
-    if size_gb <= limit_gb:
+def _size(size_gib: float, *, limit_gib: float) -> Check:
+    if not limit_gib:
+        return green("database size", f"{size_gib:.2f} GiB; no limit is set")
+    says = f"{size_gib:.2f} of {limit_gib:g} GiB ({size_gib / limit_gib:.0%})"
+    if size_gib <= limit_gib:
         return green("database size", says)
     return red(
         "database size",

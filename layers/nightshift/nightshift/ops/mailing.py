@@ -1,6 +1,7 @@
 """Whether SES would take our mails."""
 
 from email.utils import parseaddr
+from functools import partial
 
 from nightshift.aws import client
 from nightshift.errors import sentence
@@ -15,7 +16,7 @@ def examine_mail(mail_from: str) -> list[Check]:
         do = "Verify an address or a domain in SES and deploy with the parameter MailFrom."
         return [red("sender", "MAIL_FROM is not set: no mail can be sent", do=do)]
     checks = []
-    for name, look_at in (("sender", lambda: _sender(parseaddr(mail_from)[1])), ("SES account", _account)):
+    for name, look_at in (("sender", partial(_sender, parseaddr(mail_from)[1])), ("SES account", _account)):
         try:
             checks.append(look_at())
         except Exception as exc:

@@ -11,8 +11,10 @@ from nightshift.database import Database, Row
 from nightshift.errors import NotFound, Refused
 from nightshift.settings import Settings
 from nightshift.timeline import timeline
+from nightshift.validation import refusal, shown
 
 OWNER = "system"
+SLICES_SHOWN = 200
 
 
 def list_runs(
@@ -24,20 +26,29 @@ def list_runs(
     db: Database,
     settings: Settings,
 ) -> dict[str, Any]:
-    """``{"job_runs": [...]}``: system runs, newest first; with ``every_team`` all that live, then what ended last."""
+    """``{"job_runs": [...]}``: system runs, newest first; with ``every_team`` all that live, then what ended last.
+
+    A project's job type means every team's.
+    """
     if job_type is not None and job_type not in CATALOGUE:
-        raise Refused(f"job_type must be one of {', '.join(CATALOGUE)}, got {job_type!r}")
-    query = "list_all_runs" if every_team else "list_system_runs"
+        raise Refused(f"job_type must be one of {', '.join(CATALOGUE)}, got {shown(job_type)}")
+    is_a_projects = job_type is not None and CATALOGUE[job_type].scope == "project"
+    query = "list_all_runs" if every_team or is_a_projects else "list_system_runs"
     rows = db.query(query, again_if_gone=True, job_type=job_type, status=status, limit=limit)
     return {"job_runs": [runs.as_json(row) for row in rows]}
 
 
 def view(*, run_id: UUID, db: Database, settings: Settings) -> dict[str, Any]:
-    """``{"job_run", "timeline", "mails"}`` of any run: the timeline says why it is not moving."""
+    """``{"job_run", "timeline", "slices", "mails"}`` of any run: the timeline says why it is not moving.
+
+    It holds the newest slices; ``slices`` is the number of all.
+    """
     run = _run(run_id, db=db)
+    told = timeline(run, db=db, lost_slices_limit=settings.lost_slices_limit, at_most=SLICES_SHOWN)
     return {
         "job_run": runs.as_json(run),
-        "timeline": timeline(run, db=db, lost_slices_limit=settings.lost_slices_limit),
+        "timeline": told,
+        "slices": told["slices_left_out"] + len(told["timeline"]),
         "mails": [mail_as_json(mail) for mail in db.query("list_mails", run_id=run["id"])],
     }
 
@@ -48,9 +59,7 @@ def trigger(*, job_type: str, params: dict[str, Any] | None = None, db: Database
     try:
         values = wanted.params_model().model_validate(params or {}).model_dump(mode="json")
     except ValidationError as exc:
-        first = exc.errors(include_url=False)[0]
-        field = ".".join(str(part) for part in ("params", *first["loc"]))
-        raise Refused(f"{field}: {first['msg'][0].lower()}{first['msg'][1:]}, got {first['input']!r}") from None
+        raise Refused(refusal(exc, prefix="params")) from None
     row = runs.create_system(wanted, params=values, triggered_by=OWNER, db=db, settings=settings)
     return {"job_run": runs.as_json(row)}
 
@@ -80,5 +89,5 @@ def _system_job_type(name: str) -> JobType:
     known = [job_type.name for job_type in CATALOGUE.values() if job_type.scope == "system"]
     if name not in known:
         hint = ". Trigger a project's job with `nightshift jobs trigger`" if name in CATALOGUE else ""
-        raise Refused(f"job_type must be one of {', '.join(known)}, got {name!r}{hint}")
+        raise Refused(f"job_type must be one of {', '.join(known)}, got {shown(name)}{hint}")
     return CATALOGUE[name]

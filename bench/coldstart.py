@@ -1,0 +1,119 @@
+"""Claim: a cold start pays for what its path needs: at most a quarter of the usual way for a trigger, half elsewhere.
+
+    make bench BENCH=coldstart
+
+From the start of a bare interpreter to the end of the handler's first call, each sample in a process of its own, with
+Postgres and AWS's answers on this machine. Ours is the code as it is shipped: with .pyc that are never checked against
+their sources. The usual way (bench/eager.py) is the same code as `sam build` ships it, without .pyc, with every module
+and client that the function could need made at import; the standard library is compiled on both sides. Neither sees
+other packages than layers/dependencies. The interpreter is this one, or BENCH_PYTHON: one with those packages.
+"""
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from shutil import copy, copytree, ignore_patterns
+
+from bench.first_calls import Answer, Events, call, environment, serve_aws
+from bench.parts import free_port
+from local.postgres import Postgres
+from nightshift.database import Database
+from nightshift.migrations import create_first_partitions, migrate
+from nightshift.settings import Settings
+
+SAMPLES = int(os.environ.get("BENCH_SAMPLES", "9"))
+PYTHON = os.environ.get("BENCH_PYTHON", sys.executable)
+LIMITS = {
+    "api_trigger": 0.25,
+    "worker": 0.5,
+    "schedule": 0.5,
+    "notify": 0.5,
+    "sweep": 0.5,
+    "ops": 0.5,
+    "migrate": 0.5,
+}
+
+# Copies the files of the packages that requirements.txt (argument 1) names to the folder in argument 2.
+COPY_PACKAGES = """
+import importlib.metadata, pathlib, shutil, sys
+for line in open(sys.argv[1]):
+    name, pinned, _ = line.partition("==")
+    if pinned and not name.startswith(("#", " ")):
+        for file in importlib.metadata.distribution(name).files:
+            target = pathlib.Path(sys.argv[2], file)
+            if ".." not in file.parts and file.suffix != ".pyc":
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(file.locate(), target)
+"""
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory(prefix="nightshift-bench-") as folder:
+        server = Postgres(Path(folder) / "postgres", free_port())
+        server.start(fsync="off")
+        try:
+            ours, baseline = _shipped(Path(folder, "ours")), _shipped(Path(folder, "baseline"))
+            copy("bench/eager.py", baseline / "layers")
+            compile_all = ["-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", str(ours)]
+            subprocess.run([PYTHON, *compile_all], check=True)
+            _compare(server, ours=ours, baseline=baseline)
+        finally:
+            server.stop("immediate")
+
+
+def _shipped(target: Path) -> Path:
+    """Functions and layers as `sam build` lays them out, without .pyc."""
+    copytree("functions", target / "functions", ignore=ignore_patterns("__pycache__"))
+    copytree("layers/nightshift", target / "layers", ignore=ignore_patterns("__pycache__"))
+    requirements = Path("layers/dependencies/requirements.txt")
+    subprocess.run([PYTHON, "-c", COPY_PACKAGES, str(requirements), str(target / "layers")], check=True)
+    return target
+
+
+def _compare(server: Postgres, *, ours: Path, baseline: Path) -> None:
+    owner = Database(
+        Settings(
+            database_host="127.0.0.1", database_port=server.port, database_name="postgres", database_user="postgres"
+        )
+    )
+    migrate(owner)
+    events = Events(owner)
+    create_first_partitions(owner, today=owner.query("current_month")[0]["month"])
+    version = subprocess.run([PYTHON, "--version"], capture_output=True, text=True, check=True).stdout.strip()
+    print(f"{version}, medians of {SAMPLES}")
+    with serve_aws() as (url, asked):
+        variables = environment(port=server.port, database="postgres", aws_url=url)
+        for name, limit in LIMITS.items():
+            taken: dict[Path, list[Answer]] = {ours: [], baseline: []}
+            function = name.split("_")[0]
+            own = {"DATABASE_USER": "postgres"} if function == "migrate" else {}
+            for sample in range(SAMPLES + 1):
+                for tree in taken:
+                    asked.clear()
+                    event = events.of(name)
+                    answered = call(
+                        event,
+                        path=[tree / "functions" / function, tree / "layers"],
+                        environment=variables | own,
+                        # No site-packages; and what is not compiled stays so.
+                        command=[PYTHON, "-S", "-B"],
+                        eager=function if tree is baseline else None,
+                    )
+                    if sample:  # the first reads from the disk what the others find in memory
+                        taken[tree].append(answered)
+            mine, usual = (statistics.median(answer.ms for answer in taken[tree]) for tree in (ours, baseline))
+            cpu = [statistics.median(answer.cpu_ms for answer in taken[tree]) for tree in (ours, baseline)]
+            verdict = "" if mine <= limit * usual else f"  more than {limit}"
+            calls = f"  AWS: {', '.join(asked)}" if asked else ""
+            print(
+                f"{name:>12}: ours {mine:5.0f} ms, usual {usual:5.0f} ms, ratio {mine / usual:.2f}"
+                f" (CPU {cpu[0]:.0f}, {cpu[1]:.0f}, {cpu[0] / cpu[1]:.2f}){verdict}{calls}"
+            )
+    owner.close()
+
+
+if __name__ == "__main__":
+    main()

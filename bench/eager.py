@@ -1,0 +1,57 @@
+"""The usual way, as bench/coldstart.py's baseline: what a function could need is imported, and its clients are made."""
+
+from importlib import import_module
+from typing import NamedTuple
+
+
+class Eager(NamedTuple):
+    clients: tuple[str, ...]
+    modules: tuple[str, ...] = ()
+
+
+# Of each function: the services that its code can call, and what its code imports only where a path needs it. Sending
+# is in everybody's imports, by way of nightshift.queue, but in those of notify.
+LAZY = {
+    "api": Eager(("sqs", "secretsmanager"), ("jwt", "nightshift.params", "schemas", "openapi")),
+    "worker": Eager(
+        ("sqs", "kms"),
+        ("jobs.revenuecat_sync", "jobs.db_pruning", "jobs.soft_delete_cleanup", "jobs.partition_creation"),
+    ),
+    "schedule": Eager(("sqs",), ("croniter",)),
+    "sweep": Eager(("sqs",), ("croniter",)),
+    "notify": Eager(("sesv2",), ("nightshift.mail",)),
+    "ops": Eager(("sqs", "sesv2"), ("croniter", "nightshift.params")),
+    "migrate": Eager(("sqs",), ("croniter",)),
+}
+
+
+def load(function: str) -> None:
+    import boto3
+    from aws_lambda_powertools import Logger, Metrics
+
+    from nightshift import aws
+
+    wanted = LAZY[function]
+    clients = {service: boto3.client(service) for service in wanted.clients}
+    aws.client = lambda service, **_: clients[service]
+    Logger(service="baseline")
+    Metrics(namespace="baseline")
+    try:
+        from aws_lambda_powertools import Tracer
+
+        Tracer(service="baseline")
+    except ModuleNotFoundError:
+        pass  # aws_xray_sdk is not among our requirements
+    if function == "api":
+        from aws_lambda_powertools.event_handler import APIGatewayHttpResolver
+
+        APIGatewayHttpResolver(enable_validation=True)
+    for module in wanted.modules:
+        import_module(module)
+    if "sqs" in clients:
+        from nightshift import sqs
+
+        sqs.send_message = lambda url, entry: clients["sqs"].send_message(QueueUrl=url, **entry)
+        sqs.send_message_batch = lambda url, entries: (
+            clients["sqs"].send_message_batch(QueueUrl=url, Entries=entries).get("Failed", [])
+        )

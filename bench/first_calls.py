@@ -1,0 +1,233 @@
+"""One invocation of each function in a process of its own, with a database and an AWS that answer it."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from nightshift import auth, schedules
+from nightshift.database import Database
+
+SCHEDULES = {"partition_creation": "cron(0 4 * * ? *)", "db_pruning": "cron(0 * * * ? *)"}
+JWT_SECRET = "a secret of a length that HS256 is happy with"
+EMPTY = """
+    TRUNCATE job_runs, job_slices, job_outbox, job_schedules, job_schedule_slots CASCADE;
+    TRUNCATE teams, users, projects, api_keys, team_members CASCADE
+"""
+
+# Reads its event from stdin; what the function logs goes to stdout too, the answer comes last.
+CALL = """
+import json, sys, time
+began, event, before = json.loads(sys.stdin.read())
+if before:
+    import eager
+    eager.load(before)
+import app
+class context:
+    function_name, memory_limit_in_mb, invoked_function_arn, aws_request_id = "function", 512, "arn", "request"
+    get_remaining_time_in_millis = staticmethod(lambda: 60_000)
+answer = app.handler(event, context)
+took = {"ms": (time.monotonic() - began) * 1000, "cpu_ms": time.process_time() * 1000}
+print(json.dumps(took | {"answer": answer, "modules": sorted(sys.modules)}))
+"""
+
+
+class Answer(NamedTuple):
+    ms: float
+    """From before the interpreter was started to the end of the call."""
+    cpu_ms: float
+    answer: Any
+    modules: list[str]
+
+
+def call(
+    event: dict[str, Any],
+    *,
+    path: Sequence[Path],
+    environment: Mapping[str, str],
+    command: Sequence[str] = (sys.executable,),
+    eager: str | None = None,
+) -> Answer:
+    """The function whose app.py is first on ``path``. Raises RuntimeError with its traceback when it fails."""
+    variables = {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(map(str, path)), **environment}
+    done = subprocess.run(
+        [*command, "-c", CALL],
+        input=json.dumps([time.monotonic(), event, eager]),
+        env=variables,
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode != 0:
+        raise RuntimeError(done.stderr)
+    return Answer(**json.loads(done.stdout.splitlines()[-1]))
+
+
+class Events:
+    """An event of each kind, and the rows that it is about; every other row of a run or a mail is removed."""
+
+    def __init__(self, owner: Database):
+        self._owner = owner
+
+    def of(self, name: str) -> dict[str, Any]:
+        """``name`` is that of a function, and where it has several ways, of a way: ``api_trigger``."""
+        self._owner.run_script(EMPTY)
+        event: dict[str, Any] = getattr(self, f"_{name}")()
+        return event
+
+    def _api_trigger(self) -> dict[str, Any]:
+        team, project, key = self._team()
+        body = json.dumps({"job_type": "revenuecat_sync", "project_id": project})
+        return _request("POST", f"/v1/teams/{team}/jobs/trigger", token=key, body=body)
+
+    def _api_list(self) -> dict[str, Any]:
+        team, _, key = self._team()
+        return _request("GET", f"/v1/teams/{team}/jobs", token=key)
+
+    def _api_health(self) -> dict[str, Any]:
+        return _request("GET", "/v1/health")
+
+    def _api_user(self) -> dict[str, Any]:
+        import jwt
+
+        team, _, _ = self._team()
+        user = str(uuid.uuid4())
+        self._owner.run_script(
+            f"INSERT INTO users (id, email) VALUES ('{user}', 'ada@example.com');"
+            f"INSERT INTO team_members (team_id, user_id, role) VALUES ('{team}', '{user}', 'admin')"
+        )
+        token = jwt.encode({"sub": user, "exp": int(time.time()) + 600}, JWT_SECRET, algorithm="HS256")
+        return _request("GET", "/v1/auth/whoami", token=token)
+
+    def _worker(self) -> dict[str, Any]:
+        return _records({"run_id": self._system_run(), "slice": 0})
+
+    def _worker_dropped(self) -> dict[str, Any]:
+        return _records({"run_id": str(uuid.uuid4()), "slice": 0})
+
+    def _notify(self) -> dict[str, Any]:
+        [row] = self._owner.query("insert_alert", content={"subject": "Missed", "lines": ["It did not fire."]})
+        return _records({"outbox_id": str(row["id"])})
+
+    def _schedule(self) -> dict[str, Any]:
+        now = datetime.now(UTC)
+        every_minute = {"partition_creation": "cron(* * * * ? *)"}
+        schedules.register(every_minute, now=now - timedelta(hours=1), db=self._owner)
+        return {"job_type": "partition_creation", "time": now.isoformat()}
+
+    def _sweep(self) -> dict[str, Any]:
+        schedules.register(SCHEDULES, now=datetime.now(UTC), db=self._owner)
+        return {}
+
+    def _ops(self) -> dict[str, Any]:
+        schedules.register(SCHEDULES, now=datetime.now(UTC), db=self._owner)
+        return {"command": "health"}
+
+    def _migrate(self) -> dict[str, Any]:
+        schedules.register(SCHEDULES, now=datetime.now(UTC), db=self._owner)
+        return {}
+
+    def _system_run(self) -> str:
+        run_id = str(uuid.uuid4())
+        self._owner.query(
+            "insert_system_run",
+            id=run_id,
+            job_type="partition_creation",
+            triggered_by="schedule",
+            params={},
+            resend_delay_s=120,
+        )
+        return run_id
+
+    def _team(self) -> tuple[str, str, str]:
+        team, project, key = str(uuid.uuid4()), str(uuid.uuid4()), f"owl_agent_{uuid.uuid4().hex}"
+        self._owner.run_script(
+            f"INSERT INTO teams (id, name, slug) VALUES ('{team}', 'T', 't');"
+            f"INSERT INTO projects (id, team_id, name, slug) VALUES ('{project}', '{team}', 'P', 'p');"
+            "INSERT INTO api_keys (team_id, key_type, key_hash, key_prefix, permissions)"
+            f" VALUES ('{team}', 'agent', '\\x{auth.key_hash(key).hex()}', '', '{{jobs:read,jobs:write}}')"
+        )
+        return team, project, key
+
+
+def environment(*, port: int, database: str, aws_url: str) -> dict[str, str]:
+    """What a function finds on AWS, leading to a Postgres on this machine and to ``serve_aws``."""
+    queues = ("QUEUE", "NOTIFY_QUEUE", "RUN_DEAD_LETTERS", "NOTIFY_DEAD_LETTERS", "SCHEDULE_DEAD_LETTERS")
+    return {
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_SESSION_TOKEN": "test",
+        "AWS_REGION": "us-east-1",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_LAMBDA_FUNCTION_NAME": "function",
+        "AWS_ENDPOINT_URL": aws_url,
+        "NIGHTSHIFT_SQL_DIRECTORY": str(Path("sql").absolute()),
+        "POWERTOOLS_SERVICE_NAME": "nightshift",
+        "POWERTOOLS_METRICS_NAMESPACE": "nightshift",
+        "DATABASE_HOST": "127.0.0.1",
+        "DATABASE_PORT": str(port),
+        "DATABASE_NAME": database,
+        "MAIL_FROM": "nightshift@example.com",
+        "SYSTEM_JOBS_ALERT_EMAIL": "owner@example.com",
+        "JWT_SECRET_ID": "jwt",
+        "SCHEDULES": json.dumps(SCHEDULES),
+    } | {f"{name}_URL": f"{aws_url}/000000000000/{name.lower()}" for name in queues}
+
+
+@contextmanager
+def serve_aws() -> Iterator[tuple[str, list[str]]]:
+    """Yields a URL where every call of ours succeeds, and the list of what was asked: target or path."""
+    content = {
+        "MessageId": "message",
+        "Successful": [],
+        "Failed": [],
+        "Attributes": {"ApproximateNumberOfMessages": "0", "ApproximateNumberOfMessagesNotVisible": "0"},
+        "SecretString": JWT_SECRET,
+    }
+    asked: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            asked.append(self.headers.get("X-Amz-Target", self.path))
+            body = json.dumps(content).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", asked
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def _request(method: str, path: str, *, token: str = "", body: str | None = None) -> dict[str, Any]:
+    event: dict[str, Any] = json.loads(Path("events/api.json").read_text())
+    event["requestContext"]["http"] |= {"method": method, "path": path}
+    headers = event["headers"] | ({"authorization": f"Bearer {token}"} if token else {})
+    return event | {"rawPath": path, "headers": headers, "body": body}
+
+
+def _records(message: dict[str, Any]) -> dict[str, Any]:
+    return {"Records": [{"body": json.dumps(message)}]}

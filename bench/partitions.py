@@ -1,0 +1,90 @@
+"""Claim: partition_creation makes partitions beside the traffic, where a plain CREATE waits and all wait behind it.
+
+    make bench BENCH=partitions
+
+24 months of three event tables in two copies of one database. A year ahead is to be made, while one process inserts
+into the current month, one selects through the parent, and a reader spends ten seconds in one query on the table. One
+side makes as the peer does: CREATE TABLE … PARTITION OF, month after month. The other is our job through the engine,
+each Wait waited out. Prints of both: what was made and how long it took, the longest insert and select meanwhile, the
+longest transaction of the role that makes them, and WAL without that of the inserts (whose table is unlogged).
+"""
+
+import dataclasses
+import itertools
+import tempfile
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+
+from bench.parts import copy_of, create_database, free_port, settings_of, work_system_run
+from bench.traffic import QUIET_SERVER, ROLE, Figures, fill_months, measure
+from local.postgres import Postgres
+from nightshift.database import Database
+from nightshift.migrations import migrate
+from nightshift.partitions import EVENT_TABLES, months
+from nightshift.settings import Settings
+
+MONTHS = 24
+AHEAD = 12
+ROWS = 1_000
+PARTITIONS = "SELECT event_table, name, since, until FROM event_partitions ORDER BY name"
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory(prefix="nightshift-bench-") as folder:
+        server = Postgres(Path(folder) / "postgres", free_port())
+        server.start(**QUIET_SERVER)
+        try:
+            _seed(server)
+            plain, made_plainly = _measure(server, "plain", _create_plainly)
+            ours, made = _measure(server, "ours", _work_the_job)
+        finally:
+            server.stop("immediate")
+    assert made == made_plainly
+    print(
+        f"{ours.stalls_beside(plain)}; duration {ours.duration_s / plain.duration_s:.2f}, longest transaction"
+        f" {ours.longest_transaction_s / plain.longest_transaction_s:.3f}, WAL {ours.wal_bytes / plain.wal_bytes:.2f}"
+        " of the plain way's"
+    )
+
+
+def _seed(server: Postgres) -> None:
+    create_database(server, "seeded")
+    owner = Database(settings_of(server, "seeded", "postgres"))
+    migrate(owner)
+    today = date.today()
+    fill_months(owner, months(date(today.year - MONTHS // 12, today.month, 1), ahead=MONTHS)[1:], rows=ROWS)
+    owner.close()
+    print(f"{MONTHS} months of {len(EVENT_TABLES)} tables; {AHEAD} months ahead are to be made")
+
+
+def _measure(server: Postgres, name: str, create: Callable[[Settings], None]) -> tuple[Figures, list[object]]:
+    """What was seen, and the partitions that there are now."""
+    with copy_of(server, "seeded", name) as settings:
+        owner = Database(settings)
+        before = owner.run_script(PARTITIONS)
+        figures = measure(lambda: create(settings), settings)
+        after = owner.run_script(PARTITIONS)
+        owner.close()
+    print(f"{name:>5}: {len(after) - len(before)} partitions in {figures}")
+    return figures, after
+
+
+def _create_plainly(settings: Settings) -> None:
+    db = Database(dataclasses.replace(settings, database_user=ROLE), lock_timeout="0", statement_timeout="0")
+    for month, following in itertools.pairwise(months(date.today(), ahead=AHEAD + 1)[1:]):
+        for table in EVENT_TABLES:
+            db.run_script(
+                f"CREATE TABLE {table}_{month:%Y_%m} PARTITION OF {table}"
+                f" FOR VALUES FROM ('{month} 00:00+00') TO ('{following} 00:00+00')"
+            )
+    db.close()
+
+
+def _work_the_job(settings: Settings) -> None:
+    _, slices, waits = work_system_run("partition_creation", settings, PARTITION_MONTHS_AHEAD=str(AHEAD))
+    print(f"       the job took {slices} slices and waited {waits} times")
+
+
+if __name__ == "__main__":
+    main()

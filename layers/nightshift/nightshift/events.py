@@ -1,0 +1,66 @@
+"""The event that a run's ending puts on an EventBridge bus, so that others can react to it without polling."""
+
+import json
+from typing import Any
+
+from nightshift.aws_http import AwsRefused, endpoint_of, post, regional_host
+from nightshift.database import Row
+from nightshift.runs import timestamp
+
+SOURCE = "nightshift"
+
+# EventBridge bills an event by 64 KiB, and its targets read it all: what is longer is asked for by the run's id.
+MAX_RESULT_BYTES = 8_192
+
+# EventBridge would say the same again. A right that is missing passes: its owner mends that.
+# https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEventsResultEntry.html
+REFUSED_FOR_GOOD = {
+    "InvalidAccountIdException",
+    "InvalidArgument",
+    "MalformedDetail",
+    "NotAuthorizedForDetailTypeException",
+    "NotAuthorizedForSourceException",
+    "ValidationException",
+}
+
+
+def put_event(row: Row, *, bus: str) -> str:
+    """Put the ending of the run in this row of claim_outbox.sql on the bus; returns EventBridge's id of the event.
+
+    Raises the errors of nightshift.aws_http, AwsRefused also for an entry that was refused: the call itself answers 200
+    then.
+    """
+    entry = {
+        "EventBusName": bus,
+        "Source": SOURCE,
+        "DetailType": f"run {row['status']}",
+        "Time": row["completed_at"].timestamp(),
+        "Detail": json.dumps(detail_of(row), ensure_ascii=False),
+    }
+    endpoint = endpoint_of("EVENTBRIDGE", host=regional_host("events"))
+    # EventBridge knows no client token: it would put the event twice.
+    [answer] = post("events", {"Entries": [entry]}, endpoint=endpoint, target="AWSEvents.PutEvents", attempts=1)[
+        "Entries"
+    ]
+    if "EventId" in answer:
+        return str(answer["EventId"])
+    raise AwsRefused("events", answer.get("ErrorCode", "Unknown"), answer.get("ErrorMessage", ""), passing=False)
+
+
+def detail_of(row: Row) -> dict[str, Any]:
+    """Named and written as in the API's ``job_run``. A ``result`` longer than MAX_RESULT_BYTES is left out."""
+    detail = {
+        "id": str(row["run_id"]),
+        "job_type": row["job_type"],
+        "team_id": row["team_id"] and str(row["team_id"]),
+        "project_id": row["project_id"] and str(row["project_id"]),
+        "status": row["status"],
+        "triggered_by": row["triggered_by"],
+        "started_at": timestamp(row["started_at"]),
+        "completed_at": timestamp(row["completed_at"]),
+        "progress": row["progress"],
+        "error": row["error"],
+    }
+    if len(json.dumps(row["result"])) <= MAX_RESULT_BYTES:
+        detail["result"] = row["result"]
+    return detail

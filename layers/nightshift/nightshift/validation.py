@@ -1,0 +1,59 @@
+"""What somebody sent that is not what it should be, in one sentence that names the field and the value."""
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
+# By pydantic's type of error. https://docs.pydantic.dev/latest/errors/validation_errors/
+WHOLE, SWITCH, UUID = "must be a whole number", "must be true or false", "must be a UUID"
+MUST = {
+    "bool_parsing": SWITCH,
+    "bool_type": SWITCH,
+    "dict_type": "must be a JSON object",
+    "greater_than_equal": "must be {ge} or more",
+    "int_from_float": WHOLE,
+    "int_parsing": WHOLE,
+    "int_type": WHOLE,
+    "less_than_equal": "must be {le} or less",
+    "string_type": "must be text",
+    "uuid_parsing": UUID,
+    "uuid_type": UUID,
+}
+
+
+def refusal(exc: "ValidationError", *, prefix: str = "") -> str:
+    """The first thing that is wrong; ``prefix`` stands before its field, as ``params`` does in ``params.x``."""
+    first = exc.errors(include_url=False)[0]
+    field = ".".join(str(part) for part in (*filter(None, [prefix]), *first["loc"])) or "body"
+    kind, limits = first["type"], first.get("ctx", {})
+    if kind == "missing":
+        return f"{field} is required"
+    return f"{field}{_reason(kind, limits, said=first['msg'])}, got {shown(first['input'])}"
+
+
+def shown(value: object) -> str:
+    """The value as it goes into a sentence: JSON, cut where it is long."""
+    try:
+        text = json.dumps(value, ensure_ascii=False, default=str)
+    except RecursionError:
+        return "something nested very deep"
+    return text if len(text) <= 80 else text[:77] + "…"
+
+
+def is_mail_address(text: str) -> bool:
+    """Whether it could be one; whether somebody reads there only a mail can tell."""
+    return "@" in text.strip("@") and not any(letter.isspace() for letter in text)
+
+
+def _reason(kind: str, limits: Mapping[str, Any], *, said: str) -> str:
+    if kind == "extra_forbidden":
+        return " is not a known field"
+    if kind == "literal_error":
+        choices = str(limits["expected"]).replace(" or ", ", ").replace("'", "")
+        return f" must be one of {choices}"
+    if kind in MUST:
+        return f" {MUST[kind].format(**limits)}"
+    return f": {said[0].lower()}{said[1:]}"

@@ -1,0 +1,47 @@
+"""template.yaml from SAM to CloudFormation, as AWS translates it at a deployment. As a command, for the checks."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+from samtranslator.parser.parser import Parser
+from samtranslator.translator.translator import Translator
+from samtranslator.yaml_helper import yaml_parse
+
+Template = dict[str, Any]
+
+PATH = Path("template.yaml")
+
+
+def load(path: Path) -> Template:
+    """The template with its short forms (``!Ref``) written out."""
+    template: Template = yaml_parse(path.read_text())
+    return template
+
+
+def code_of(template: Template) -> Iterator[tuple[str, Template, str]]:
+    """What ships code: its logical id, its properties, and the one of them that says which folder."""
+    for logical_id, resource in template["Resources"].items():
+        properties = resource.get("Properties", {})
+        for name in ("CodeUri", "ContentUri"):
+            if name in properties:
+                yield logical_id, properties, name
+
+
+def translate(template: Template, *, package: Callable[[str, str], dict[str, str]], session: boto3.Session) -> Template:
+    """``package`` gets a logical id and its folder, and returns where that lies in S3: Bucket and Key."""
+    for logical_id, properties, name in code_of(template):
+        properties[name] = package(logical_id, properties[name])
+    translated: Template = Translator({}, Parser(), boto_session=session).translate(template, {})
+    return translated
+
+
+def _nowhere(logical_id: str, folder: str) -> dict[str, str]:
+    return {"Bucket": "a-bucket-name", "Key": "key"}
+
+
+if __name__ == "__main__":
+    session = boto3.Session(region_name="us-east-1")
+    print(json.dumps(translate(load(PATH), package=_nowhere, session=session), indent=2))

@@ -1,0 +1,24 @@
+-- One attempt at a mail or an event, with all that it says. Nobody else attempts it before claimed_until, so a message
+-- that comes twice finds nothing; nor before retry_at, or copies of a message would use up the attempts. send_at moves
+-- on at once: if this function dies, the sweep comes back to the row.
+WITH next AS MATERIALIZED (
+    SELECT clock_timestamp() + make_interval(secs => least(
+        CAST(:retry_delay_s AS float8) * power(2, least(attempts, 30)), CAST(:retry_ceiling_s AS float8))) AS attempt_at
+    FROM job_outbox WHERE id = CAST(:outbox_id AS uuid)
+), claimed AS (
+    UPDATE job_outbox
+    SET attempts = attempts + 1, resends = 0,
+        claimed_until = clock_timestamp() + make_interval(secs => CAST(:claim_s AS float8)),
+        send_at = next.attempt_at, retry_at = next.attempt_at
+    FROM next
+    WHERE id = CAST(:outbox_id AS uuid) AND status = 'unsent' AND retry_at <= clock_timestamp()
+      AND (claimed_until IS NULL OR claimed_until <= clock_timestamp())
+    RETURNING id, kind, run_id, recipient, content, attempts, error
+)
+SELECT notice.id, notice.kind, notice.recipient, notice.content, notice.attempts, notice.error AS last_error,
+       run.id AS run_id, run.job_type, run.status, run.triggered_by, run.progress, run.result, run.error,
+       run.started_at, run.completed_at, run.team_id, run.project_id, project.name AS project, team.name AS team
+FROM claimed notice
+    LEFT JOIN job_runs run ON run.id = notice.run_id
+    LEFT JOIN projects project ON project.id = run.project_id
+    LEFT JOIN teams team ON team.id = run.team_id;

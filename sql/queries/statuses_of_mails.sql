@@ -1,1 +1,0 @@
-SELECT id, status FROM job_outbox WHERE id = ANY (CAST(:ids AS uuid[]));

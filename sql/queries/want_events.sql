@@ -1,0 +1,1 @@
+UPDATE job_deployment SET wants_events = CAST(:wanted AS boolean);

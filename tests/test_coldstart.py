@@ -1,0 +1,80 @@
+"""What a function's first call imports: nothing that its path does not use. What that saves: bench/coldstart.py."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bench.first_calls import Answer, Events, call, environment, serve_aws
+from nightshift.database import Database
+from nightshift.settings import Settings
+
+# What costs too much to be imported for nothing, and the one reason to import it.
+HEAVY = {
+    "boto3": "a client, for what only an owner asks",
+    "botocore.session": "a client, or credentials that are not in the environment",
+    "botocore.client": "a client",
+    "botocore.auth": "a signature: something is sent to AWS",
+    "urllib3": "a request to AWS or to a provider",
+    "pydantic": "a body or arguments to validate",
+    "schemas": "the API's own document",
+    "croniter": "the slots of a schedule",
+    "jwt": "a caller with a token",
+    "aws_xray_sdk": "never",
+    "nightshift.mail": "a mail to render",
+    "nightshift.engine": "a slice to work",
+    "nightshift.sweep": "the sweep",
+    "aws_lambda_powertools.event_handler": "the API",
+}
+SIGNED = {"botocore.auth", "urllib3"}
+API = {"aws_lambda_powertools.event_handler"}
+
+# Each way: the heavy modules that it may import, and the calls to AWS that prove it went all the way.
+WAYS = {
+    "api_health": (API, []),
+    "api_list": (API, []),
+    "api_trigger": (API | SIGNED | {"pydantic"}, ["AmazonSQS.SendMessage"]),
+    "api_user": (API | SIGNED | {"jwt"}, ["secretsmanager.GetSecretValue"]),
+    "worker": (SIGNED | {"nightshift.engine"}, ["AmazonSQS.SendMessageBatch"]),
+    "worker_dropped": ({"nightshift.engine"}, []),
+    "schedule": (SIGNED | {"croniter"}, ["AmazonSQS.SendMessageBatch"]),
+    "notify": (SIGNED | {"nightshift.mail"}, ["/v2/email/outbound-emails"]),
+    "sweep": ({"nightshift.sweep"}, []),
+    "ops": (
+        {"boto3", "botocore.session", "botocore.client", "pydantic", "croniter"} | SIGNED,
+        ["AmazonSQS.GetQueueAttributes"] * 3,
+    ),
+    "migrate": ({"croniter"}, []),
+}
+
+
+@pytest.fixture
+def aws() -> Iterator[tuple[str, list[str]]]:
+    with serve_aws() as served:
+        yield served
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_path_imports_nothing_that_it_does_not_use(way: str, config: Settings, owner: Database, aws) -> None:
+    url, asked = aws
+    function = way.split("_")[0]
+    variables = environment(port=config.database_port, database=config.database_name, aws_url=url)
+    if function == "migrate":
+        variables["DATABASE_USER"] = "postgres"
+    answered = call(
+        Events(owner).of(way), path=[Path(f"functions/{function}"), Path("layers/nightshift")], environment=variables
+    )
+    allowed, calls = WAYS[way]
+    assert asked == calls
+    assert HEAVY.keys() & set(answered.modules) == allowed
+    assert went_well(way, answered), answered.answer
+
+
+def went_well(way: str, answered: Answer) -> bool:
+    if way.startswith("api"):
+        return answered.answer["statusCode"] in (200, 201)
+    return way != "schedule" or answered.answer == {"outcome": "started"}
+
+
+def test_every_function_has_its_way() -> None:
+    assert {way.split("_")[0] for way in WAYS} == {path.parent.name for path in Path("functions").glob("*/app.py")}
