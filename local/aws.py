@@ -60,6 +60,10 @@ class Engine:
                 # Where it says its own address is: a name may lead to ::1, where nobody listens.
                 "MINISTACK_HOST": "127.0.0.1",
                 "IOT_MTLS_ENABLED": "0",
+                # The template's policies hold here, too: a function may call what its role allows, and nothing else.
+                "AUTH": "true",
+                # Who called what, for the test that compares the calls with the policies.
+                "CLOUDTRAIL_RECORDING": "1",
                 "TMPDIR": str(unpacked),
             },
         )

@@ -1,14 +1,17 @@
-"""template.yaml onto the local engine: translated from SAM to CloudFormation, packaged, created as a stack.
+"""template.yaml onto the local engine: translated from SAM to CloudFormation, packaged, deployed as a stack.
 
-The engine differs from AWS in three ways that matter here, and this module makes up for them:
+The engine differs from AWS in four ways that matter here, and this module makes up for them:
 - It passes over an HTTP API's OpenAPI ``Body``, so that becomes Route and Integration resources.
 - It does not merge layers into /opt, and unpacks every layer for every Lambda process. So the functions find sql/ by
   NIGHTSHIFT_SQL_DIRECTORY, and their packages (75 MB) by PYTHONPATH, as ``variables`` say.
 - It keeps a parameter's text where a property is a number, and then compares it with one.
+- It checks the functions' calls against their policies, but knows some by other names: a batch of SQS's is an action of
+  its own to it, and SES's SendEmail has neither resource nor sender.
 """
 
 import hashlib
 import json
+import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -25,6 +28,18 @@ BUCKET = "nightshift-artifacts"
 # The properties that our template sets from parameters and the engine calculates with.
 NUMBERS = ("Timeout", "MaximumConcurrency")
 
+# IAM knows these by the action of a single message.
+BATCHES = {
+    f"sqs:{action}": [f"sqs:{action}", f"sqs:{action}Batch"]
+    for action in ("SendMessage", "DeleteMessage", "ChangeMessageVisibility")
+}
+
+# What decides whether ``deploy`` creates or updates.
+NO_STACK = "does not exist"
+
+# An update whose every resource is as before is refused by CloudFormation; nothing has gone wrong then.
+NO_CHANGE = "No updates are to be performed"
+
 
 class DeployFailed(RuntimeError):
     """The template could not be deployed"""
@@ -33,29 +48,49 @@ class DeployFailed(RuntimeError):
 def deploy(
     template: Path, *, engine: Engine, parameters: Mapping[str, str], variables: Mapping[str, str]
 ) -> dict[str, str]:
-    """Create the stack and return its outputs. ``variables`` are set in every function's environment.
+    """Create the stack, or update it where it is there, and return its outputs. As ``sam deploy`` does.
 
-    Raises DeployFailed with the reasons of the resources that failed.
+    ``variables`` are set in every function's environment. Raises DeployFailed with the reasons of the resources that
+    failed; by then all of it has been rolled back.
     """
     cloudformation = engine.client("cloudformation")
     body = _translated(template, engine=engine, variables=variables)
     known = {name: parameter.get("Default") for name, parameter in body["Parameters"].items()} | dict(parameters)
     _set_numbers(body["Resources"], known)
+    verb = "update" if _is_there(cloudformation) else "create"
+    token = str(uuid.uuid4())
     try:
-        cloudformation.create_stack(
+        getattr(cloudformation, f"{verb}_stack")(
             StackName=STACK,
             TemplateURL=_upload(json.dumps(body).encode(), suffix="json", engine=engine),
             Parameters=[{"ParameterKey": name, "ParameterValue": value} for name, value in parameters.items()],
             Capabilities=["CAPABILITY_IAM"],
+            ClientRequestToken=token,
         )
-        waiter = cloudformation.get_waiter("stack_create_complete")
-        waiter.wait(StackName=STACK, WaiterConfig={"Delay": 0.2, "MaxAttempts": 1000})
+        _wait(cloudformation, f"stack_{verb}_complete")
     except WaiterError as exc:
-        raise DeployFailed(" / ".join(_reasons(cloudformation)) or str(exc)) from exc
+        raise DeployFailed(" / ".join(_reasons(cloudformation, token)) or str(exc)) from exc
     except ClientError as exc:
-        raise DeployFailed(exc.response["Error"]["Message"]) from exc
+        if NO_CHANGE not in exc.response["Error"]["Message"]:
+            raise DeployFailed(exc.response["Error"]["Message"]) from exc
     [stack] = cloudformation.describe_stacks(StackName=STACK)["Stacks"]
     return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+
+
+def remove(*, engine: Engine) -> None:
+    """Delete the stack, as ``sam delete`` does; what the template says to retain stays.
+
+    Raises DeployFailed with the reasons of the resources that could not be deleted.
+    """
+    cloudformation = engine.client("cloudformation")
+    token = str(uuid.uuid4())
+    # By its id: a stack that is gone has no name.
+    [stack] = cloudformation.describe_stacks(StackName=STACK)["Stacks"]
+    try:
+        cloudformation.delete_stack(StackName=STACK, ClientRequestToken=token)
+        _wait(cloudformation, "stack_delete_complete", stack=stack["StackId"])
+    except WaiterError as exc:
+        raise DeployFailed(" / ".join(_reasons(cloudformation, token)) or str(exc)) from exc
 
 
 def api_url(engine: Engine) -> str:
@@ -84,6 +119,9 @@ def _translated(path: Path, *, engine: Engine, variables: Mapping[str, str]) -> 
 
     translated = translate(template, package=package, session=engine.session)
     _serve_api_bodies(translated["Resources"])
+    for resource in translated["Resources"].values():
+        if resource["Type"] == "AWS::IAM::Role":
+            _name_actions_as_the_engine_does(resource["Properties"].get("Policies", []))
     return translated
 
 
@@ -122,6 +160,21 @@ def _serve_api_bodies(resources: Template) -> None:
             }
 
 
+def _name_actions_as_the_engine_does(node: Any) -> None:
+    """In the policies' statements, which may stand below an ``Fn::If``."""
+    if isinstance(node, list):
+        for item in node:
+            _name_actions_as_the_engine_does(item)
+    elif isinstance(node, dict) and "Action" in node:
+        if node["Action"] == "ses:SendEmail":
+            node.pop("Condition", None)
+            node["Resource"] = "*"
+        node["Action"] = BATCHES.get(node["Action"], node["Action"])
+    elif isinstance(node, dict):
+        for item in node.values():
+            _name_actions_as_the_engine_does(item)
+
+
 def _routes(body: Template) -> Iterator[tuple[str, Template]]:
     for path, methods in body["paths"].items():
         for method, operation in methods.items():
@@ -137,10 +190,27 @@ def _set_numbers(node: Any, parameters: Mapping[str, Any]) -> None:
             _set_numbers(value, parameters)
 
 
-def _reasons(cloudformation: Any) -> list[str]:
+def _is_there(cloudformation: Any) -> bool:
+    try:
+        cloudformation.describe_stacks(StackName=STACK)
+    except ClientError as exc:
+        if NO_STACK in exc.response["Error"]["Message"]:
+            return False
+        raise
+    return True
+
+
+def _wait(cloudformation: Any, until: str, *, stack: str = STACK) -> None:
+    cloudformation.get_waiter(until).wait(StackName=stack, WaiterConfig={"Delay": 0.2, "MaxAttempts": 1000})
+
+
+def _reasons(cloudformation: Any, token: str) -> list[str]:
+    """Why resources failed in the operation that was asked for with ``token``."""
     events = cloudformation.describe_stack_events(StackName=STACK)["StackEvents"]
     return [
         f"{event['LogicalResourceId']}: {event['ResourceStatusReason']}"
         for event in reversed(events)
-        if event["ResourceStatus"].endswith("FAILED") and event.get("ResourceStatusReason")
+        if event.get("ClientRequestToken") == token
+        and event["ResourceStatus"].endswith("FAILED")
+        and event.get("ResourceStatusReason")
     ]

@@ -18,7 +18,7 @@ from typing import Any
 import jwt
 import pg8000.native
 
-from local import mailbox, processes, seed
+from local import mailbox, processes, sam, seed
 from local.aws import Engine, last_lines
 from local.deploy import api_url, deploy, function_name
 from local.files import write_private
@@ -106,6 +106,15 @@ class Stack:
         return self.folder / "stack.json"
 
     @property
+    def sam_file(self) -> Path:
+        """For ``sam local --env-vars``; samconfig.toml names it."""
+        return self.folder / "sam-env.json"
+
+    @property
+    def _revenuecat_url(self) -> str:
+        return f"http://127.0.0.1:{self.ports.revenuecat}/v2"
+
+    @property
     def _mails_url(self) -> str:
         return f"{self.engine.url}/_ministack/ses/messages"
 
@@ -126,7 +135,7 @@ class Stack:
         with processes.uninterrupted():
             self.postgres.start()
         self._create_database()
-        revenuecat_url = self._start_revenuecat()
+        self._start_revenuecat()
         self.say("Starting AWS …")
         self._cleanup.callback(shutil.rmtree, self.folder / "tmp", ignore_errors=True)
         self._cleanup.callback(self.engine.stop)
@@ -134,11 +143,15 @@ class Stack:
         self._cleanup.enter_context(mailbox.serve(self._mails_url, port=self.ports.mailbox))
         # As on AWS, SES refuses a sender whose identity it has not verified; this engine takes our word for it.
         self.engine.client("sesv2").create_email_identity(EmailIdentity=MAIL_DOMAIN)
-        outputs = self._deploy(revenuecat_url)
+        assert self.engine.process is not None
+        self._watched["The AWS engine"] = (self.engine.process, self.engine.log)
+        outputs = self.deploy()
         self.say("Adding the demo team …")
-        content = self._describe(revenuecat_url, outputs, self._seed(outputs))
+        content = self._describe(outputs, self._seed(outputs))
         self._cleanup.callback(self.file.unlink, missing_ok=True)
         write_private(self.file, content)
+        self._cleanup.callback(self.sam_file.unlink, missing_ok=True)
+        write_private(self.sam_file, sam.environments(self.engine, besides=self._variables(CHECKOUT)))
         return content
 
     def stop(self) -> None:
@@ -161,6 +174,22 @@ class Stack:
         elif time.monotonic() - self._postgres_missed_at > POSTGRES_PATIENCE_S:
             self.say("Starting Postgres again …")
             self.postgres.start()
+
+    def deploy(self, source: Path = CHECKOUT) -> dict[str, str]:
+        """Create or update the stack from the template, the code and the migrations in ``source``; returns its outputs.
+
+        Raises DeployFailed, an update being rolled back by then.
+        """
+        variables = self._variables(source)
+        self.say("Deploying template.yaml …")
+        return deploy(
+            source / "template.yaml",
+            engine=self.engine,
+            parameters=PARAMETERS
+            | {"DatabasePort": str(self.ports.postgres), "RevenueCatUrl": self._revenuecat_url}
+            | dict(self.parameters),
+            variables=variables,
+        )
 
     def invoke(self, logical_id: str, event: Mapping[str, object]) -> Any:
         """The result of one of the template's functions, called like EventBridge would, but waited for."""
@@ -217,7 +246,7 @@ class Stack:
             if not connection.run("SELECT FROM pg_database WHERE datname = :name", name=DATABASE):
                 connection.run(f"CREATE DATABASE {DATABASE}")
 
-    def _start_revenuecat(self) -> str:
+    def _start_revenuecat(self) -> None:
         budgets = {"budget": self.revenuecat_budget, "configuration-budget": self.revenuecat_budget // 8}
         options = {"port": self.ports.revenuecat, "customers": seed.USERS} | budgets
         credentials = {"api-key": seed.REVENUECAT_KEY, "project-id": seed.REVENUECAT_PROJECT_ID}
@@ -234,22 +263,12 @@ class Stack:
         )
         self._cleanup.callback(processes.end, process)
         self._watched["The RevenueCat sandbox"] = (process, log)
-        return f"http://127.0.0.1:{self.ports.revenuecat}/v2"
 
-    def _deploy(self, revenuecat_url: str) -> dict[str, str]:
-        requirements = CHECKOUT / "layers/dependencies/requirements.txt"
+    def _variables(self, source: Path) -> dict[str, str]:
+        """Where this engine's functions find what Lambda's find in their layers."""
+        requirements = source / "layers/dependencies/requirements.txt"
         packages = installed_dependencies(requirements, checkout=CHECKOUT, build=BUILD, say=self.say)
-        assert self.engine.process is not None
-        self._watched["The AWS engine"] = (self.engine.process, self.engine.log)
-        self.say("Deploying template.yaml …")
-        return deploy(
-            CHECKOUT / "template.yaml",
-            engine=self.engine,
-            parameters=PARAMETERS
-            | {"DatabasePort": str(self.ports.postgres), "RevenueCatUrl": revenuecat_url}
-            | dict(self.parameters),
-            variables={"PYTHONPATH": str(packages), "NIGHTSHIFT_SQL_DIRECTORY": str(CHECKOUT / "sql")},
-        )
+        return {"PYTHONPATH": str(packages), "NIGHTSHIFT_SQL_DIRECTORY": str(source / "sql")}
 
     def _seed(self, outputs: Mapping[str, str]) -> dict[str, str]:
         environment = processes.clean_environment() | self.engine.environment
@@ -268,7 +287,7 @@ class Stack:
         made: dict[str, str] = json.loads(done.stdout)
         return made
 
-    def _describe(self, revenuecat_url: str, outputs: Mapping[str, str], demo: Mapping[str, str]) -> dict[str, Any]:
+    def _describe(self, outputs: Mapping[str, str], demo: Mapping[str, str]) -> dict[str, Any]:
         secret = self.engine.client("secretsmanager").get_secret_value(SecretId=outputs["JwtSecretId"])["SecretString"]
         claims = {"sub": demo["admin_id"], "exp": int(time.time()) + TOKEN_DAYS * 86400}
         return {
@@ -278,7 +297,7 @@ class Stack:
             "database_url": self.postgres.url(DATABASE),
             "mailbox_url": self._mails_url,
             "mailbox_page_url": f"http://127.0.0.1:{self.ports.mailbox}",
-            "revenuecat_url": revenuecat_url,
+            "revenuecat_url": self._revenuecat_url,
             "aws_endpoint_url": self.engine.url,
             "integrations_key_id": outputs["IntegrationsKeyId"],
             "team_id": demo["team_id"],

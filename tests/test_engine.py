@@ -239,12 +239,24 @@ def test_a_result_that_is_not_a_json_object_fails_the_run(cloud, db, owner, team
     assert steps_of(owner, row["id"]) == []
 
 
-def test_a_new_version_of_the_job_starts_over(cloud, db, owner, team, job):
-    row = trigger(team, job_type=job(counting_to(3)), db=db, settings=cloud)
+@pytest.mark.parametrize(
+    ("wrote", "reads", "steps"),
+    [
+        pytest.param(1, 1, [1, 2, 3], id="the same version goes on from its cursor"),
+        pytest.param(1, 2, [1, 1, 2, 3], id="a new version starts over"),
+        pytest.param(2, 1, [1, 1, 2, 3], id="so does the old one after a rollback"),
+    ],
+)
+def test_a_cursor_is_read_by_the_version_that_wrote_it(cloud, db, owner, team, job, wrote, reads, steps):
+    row = trigger(team, job_type=job(counting_to(3), version=wrote), db=db, settings=cloud)
     work(row["id"], 0, db=db, settings=cloud, remaining_s=1)
-    job(counting_to(3), version=2)
+    assert (run_row(owner, row["id"])["cursor"], run_row(owner, row["id"])["cursor_version"]) == ({"done": 1}, wrote)
+    job(counting_to(3), version=reads)
     work(row["id"], 1, db=db, settings=cloud)
-    assert steps_of(owner, row["id"]) == [1, 1, 2, 3]
+    ended = run_row(owner, row["id"])
+    assert (ended["status"], ended["result"]) == ("completed", {"counted": 3})
+    assert (ended["progress"]["processed"], ended["cursor_version"]) == (3, reads)
+    assert steps_of(owner, row["id"]) == steps
 
 
 class Unprintable(Exception):

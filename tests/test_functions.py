@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from samtranslator.yaml_helper import yaml_parse
 
 from nightshift import database, migrations
 from nightshift.sweep import COUNTS
@@ -54,6 +55,30 @@ def test_there_is_an_event_for_every_function():
     assert {path.stem for path in Path("events").glob("*.json")} == functions
 
 
+def test_the_samples_are_what_the_template_makes_aws_send():
+    resources = yaml_parse(Path("template.yaml").read_text())["Resources"]
+    events = {
+        name: trigger
+        for resource in resources.values()
+        if resource["Type"] == "AWS::Serverless::Function"
+        for name, trigger in resource["Properties"].get("Events", {}).items()
+    }
+    route = events["Everything"]["Properties"]
+    assert (
+        event("api")["routeKey"] == event("api")["requestContext"]["routeKey"] == f"{route['Method']} {route['Path']}"
+    )
+    for function, source in (("worker", events["Slices"]), ("notify", events["Mails"])):
+        records = event(function)["Records"]
+        assert len(records) == source["Properties"]["BatchSize"]
+        assert records[0]["eventSourceARN"].endswith(f"-{source['Properties']['Queue']['Fn::GetAtt'][0]}")
+    assert event("sweep")["detail-type"] == "Scheduled Event"
+    rule = resources["PartitionCreationRule"]["Properties"]["Targets"][0]["InputTransformer"]["InputTemplate"]
+    assert event("schedule") == json.loads(rule.replace("<time>", json.dumps(event("schedule")["time"])))
+    sample = event("migrate")
+    assert resources[sample["LogicalResourceId"]]["Type"] == sample["ResourceType"]
+    assert sample["ResourceProperties"].keys() <= resources["Migrations"]["Properties"].keys()
+
+
 def test_api(cloud):
     answer = load_function("api").handler(event("api"), CONTEXT)
     assert (answer["statusCode"], json.loads(answer["body"])["status"]) == (200, "ok")
@@ -94,6 +119,12 @@ def test_sweep(cloud, db):
 def test_schedule(cloud, db):
     """The sample is of a slot that is long over, of a type that is not scheduled in this database."""
     assert load_function("schedule").handler(event("schedule"), CONTEXT) == {"outcome": "inactive"}
+
+
+def test_notify(cloud, owner):
+    """The sample names a mail that is not in this outbox: its message is dropped, and SES not asked."""
+    load_function("notify").handler(event("notify"), CONTEXT)
+    assert owner.run_script("SELECT count(*) FROM job_outbox") == [[0]]
 
 
 class TestMigrate:

@@ -47,7 +47,7 @@ def test_environment_variables_are_settings(function):
     own = FUNCTIONS[function]["Environment"]["Variables"]
     known = {field.name.upper() for field in fields(Settings)}
     assert {*shared, *own} - known == {
-        "AWS_USE_DUALSTACK_ENDPOINT", "NIGHTSHIFT_SQL_DIRECTORY", "POWERTOOLS_SERVICE_NAME",
+        "AWS_ENDPOINT_URL", "AWS_USE_DUALSTACK_ENDPOINT", "NIGHTSHIFT_SQL_DIRECTORY", "POWERTOOLS_SERVICE_NAME",
     }  # fmt: skip
 
 

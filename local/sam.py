@@ -1,0 +1,37 @@
+"""The environment of the functions when `sam local` runs them in Docker, against a stack of this machine."""
+
+from collections.abc import Collection
+from typing import Any
+
+from local.aws import Engine
+from local.deploy import STACK
+
+# How a container calls this machine.
+DOCKER_HOST = "host.docker.internal"
+
+
+def environments(engine: Engine, *, besides: Collection[str]) -> dict[str, dict[str, str]]:
+    """``{logical id of a function: {variable: value}}``, for ``sam local --env-vars``.
+
+    Without those of ``besides``: this engine needs them to find what Docker has in layers. sam passes on only what the
+    template declares for a function.
+    """
+    resources = engine.client("cloudformation").describe_stack_resources(StackName=STACK)["StackResources"]
+    functions = {
+        resource["LogicalResourceId"]: _variables(engine, resource["PhysicalResourceId"])
+        for resource in resources
+        if resource["ResourceType"] == "AWS::Lambda::Function"
+    }
+    return {
+        logical_id: {
+            name: value.replace("127.0.0.1", DOCKER_HOST) for name, value in variables.items() if name not in besides
+        }
+        | {"AWS_ENDPOINT_URL": engine.url.replace("127.0.0.1", DOCKER_HOST)}
+        for logical_id, variables in functions.items()
+    }
+
+
+def _variables(engine: Engine, name: str) -> dict[str, Any]:
+    answer = engine.client("lambda").get_function_configuration(FunctionName=name)
+    variables: dict[str, Any] = answer["Environment"]["Variables"]
+    return variables

@@ -1,0 +1,156 @@
+"""Each function's role against the calls that its code makes, both ways, as the local engine's CloudTrail has them.
+
+The engine holds the policies against every call of every test of the stack, resources and all, and refuses what is not
+allowed. So here each function is driven through its paths, and what is allowed and was never called is too much.
+"""
+
+import json
+import uuid
+from datetime import UTC, datetime
+from typing import Any
+
+import pg8000.native
+import pytest
+import urllib3
+from samtranslator.yaml_helper import yaml_parse
+
+from local.deploy import BATCHES, STACK
+from local.processes import left_behind
+from local.run import call
+from local.stack import CHECKOUT, Stack
+from tests.stack_world import ended, triggered, until
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
+
+RESOURCES = yaml_parse((CHECKOUT / "template.yaml").read_text())["Resources"]
+
+# What a role may do beside the calls of its code.
+ELSEWHERE = {
+    # Lambda itself sends what the function failed at, in the function's role.
+    ("ScheduleFunction", "sqs:SendMessage", "ScheduleDeadLetters"),
+    # The owner's password, where there is one: this machine's Postgres asks for none.
+    ("MigrateFunction", "secretsmanager:GetSecretValue", "*"),
+    # Signing in is no call of AWS's: RDS looks at a token.
+    ("MigrateFunction", "rds-db:connect", "*"),
+}
+# The engine's CloudTrail leaves SES out. These were made when the outbox has its mails for sent, and the doctor knows
+# sender and account.
+BY_THEIR_EFFECT = {
+    ("NotifyFunction", "ses:SendEmail", "*"),
+    ("OpsFunction", "ses:GetEmailIdentity", "*"),
+    ("OpsFunction", "ses:GetAccount", "*"),
+}
+SINGLE = {batch: single for single, (_, batch) in BATCHES.items()}
+Call = tuple[str, str, str]
+
+
+def allowed(function: str) -> set[Call]:
+    """``(function, action, queue)`` of each statement of its role; ``*`` where the resource is no queue."""
+    found = set()
+    for policy in RESOURCES[function]["Properties"].get("Policies", []):
+        for statement in policy.get("Fn::If", [None, policy])[1]["Statement"]:
+            resources = statement["Resource"] if isinstance(statement["Resource"], list) else [statement["Resource"]]
+            for resource in resources:
+                queue = resource["Fn::GetAtt"][0] if statement["Action"].startswith("sqs:") else "*"
+                found.add((function, statement["Action"], queue))
+    return found
+
+
+def called(stack: Stack, function: str) -> set[Call]:
+    """The same of each call in CloudTrail that was made with the credentials of this function's processes."""
+    resources = stack.engine.client("cloudformation").describe_stack_resources(StackName=STACK)["StackResources"]
+    names = {resource["PhysicalResourceId"]: resource["LogicalResourceId"] for resource in resources}
+    keys = {
+        process.environ()["AWS_ACCESS_KEY_ID"]
+        for process in left_behind(stack.folder)
+        if names.get(process.environ().get("AWS_LAMBDA_FUNCTION_NAME", "")) == function
+    }
+    pages = stack.engine.client("cloudtrail").get_paginator("lookup_events")
+    found = set()
+    for key in keys:
+        for page in pages.paginate(LookupAttributes=[{"AttributeKey": "AccessKeyId", "AttributeValue": key}]):
+            for event in page["Events"]:
+                detail = json.loads(event["CloudTrailEvent"])
+                action = f"{detail['eventSource'].removesuffix('.amazonaws.com')}:{detail['eventName']}"
+                queue = names[detail["requestParameters"]["QueueUrl"]] if action.startswith("sqs:") else "*"
+                found.add((function, SINGLE.get(action, action), queue))
+    return found
+
+
+def fires(stack: Stack, owner: pg8000.native.Connection) -> bool:
+    """Whether the schedule function started a run; not while its rule's own run is live."""
+    slot = datetime.now(UTC).replace(second=0, microsecond=0)
+    owner.run("DELETE FROM job_schedule_slots WHERE slot = :slot", slot=slot)
+    fired = {"job_type": "partition_creation", "time": slot.strftime("%Y-%m-%dT%H:%M:%SZ")}
+    return stack.invoke("ScheduleFunction", fired) == {"outcome": "started"}
+
+
+@pytest.fixture
+def driven(stack: Stack, here: dict[str, Any], stack_owner: pg8000.native.Connection) -> None:
+    """Every function through every path that calls AWS."""
+    faults = here["revenuecat_url"].removesuffix("/v2") + "/_sandbox/faults"
+
+    def lost(job_type: str) -> str:
+        """A run whose message never came."""
+        return str(
+            stack_owner.run(
+                "INSERT INTO job_runs (id, job_type, triggered_by, resend_at)"
+                " VALUES (gen_random_uuid(), :job_type, 'schedule', clock_timestamp()) RETURNING id",
+                job_type=job_type,
+            )[0][0]
+        )
+
+    def is_over(run_id: str) -> bool:
+        return stack_owner.run("SELECT completed_at FROM job_runs WHERE id = CAST(:id AS uuid)", id=run_id) != [[None]]
+
+    # API: a user's token, a run that waits for RevenueCat and is cancelled then, with a mail to whoever asked.
+    assert call(here | {"agent_key": here["admin_token"]}, "GET", "/v1/auth/whoami")[0] == 200
+    urllib3.request("POST", faults, json={"status": 503, "path": "entitlements", "times": None})
+    waiting = triggered(here, notify=True)["id"]
+    until(lambda: (run := call(here, "GET", f"/v1/jobs/{waiting}")[1]["job_run"])["status"] == "running" and run["id"])
+    until(lambda: call(here, "GET", f"/v1/jobs/{waiting}/timeline")[1]["timeline"][0]["outcome"] == "waiting")
+    call(here, "POST", f"/v1/jobs/{waiting}/cancel")
+    urllib3.request("DELETE", faults)
+    # Worker: a sync to its end, with its mail.
+    synced = triggered(here, notify=True)["id"]
+    assert until(lambda: ended(here, synced))["status"] == "completed"
+    # Sweep: a run and a mail that nobody sent.
+    run_id = lost("db_pruning")
+    stack_owner.run(
+        "INSERT INTO job_outbox (content, send_at) VALUES (CAST(:content AS jsonb), clock_timestamp())",
+        content='{"subject": "Lost", "lines": []}',
+    )
+    until(lambda: stack.invoke("SweepFunction", {}) and is_over(run_id))
+    # Schedule: this minute's slot, whether or not its rule has fired.
+    stack_owner.run("UPDATE job_schedules SET active_since = active_since - interval '1 hour'")
+    until(lambda: fires(stack, stack_owner))
+    # The owner's commands.
+    letters = stack.engine.client("cloudformation").describe_stack_resource
+    for queue in ("RunDeadLetters", "NotifyDeadLetters", "ScheduleDeadLetters"):
+        url = letters(StackName=STACK, LogicalResourceId=queue)["StackResourceDetail"]["PhysicalResourceId"]
+        body = json.dumps({"run_id": synced, "slice": 0, "outbox_id": str(uuid.uuid4())})
+        stack.engine.client("sqs").send_message(QueueUrl=url, MessageBody=body)
+    commands = [
+        {"command": "deadletters"},
+        *({"command": "redrive", "queue": queue} for queue in ("runs", "mails", "schedules")),
+        {"command": "doctor"},
+        {"command": "health"},
+        {"command": "trigger", "job_type": "db_pruning"},
+        {"command": "send_test_mail", "to": "owner@demo.test"},
+    ]
+    for command in commands:
+        answer = stack.invoke("OpsFunction", command)
+        assert "error" not in answer, (command, answer)
+        if command == {"command": "doctor"}:
+            assert [each["ok"] for each in answer["checks"] if each["name"] in ("sender", "SES account")] == [True] * 2
+    # Notify: all those mails.
+    until(lambda: not stack_owner.run("SELECT FROM job_outbox WHERE status = 'unsent'"))
+    assert ["sent"] in stack_owner.run("SELECT status FROM job_outbox")
+
+
+def test_a_role_allows_what_is_called_and_nothing_else(stack: Stack, driven: None) -> None:
+    functions = [name for name, resource in RESOURCES.items() if resource["Type"] == "AWS::Serverless::Function"]
+    may = set().union(*(allowed(function) for function in functions)) - ELSEWHERE
+    does = set().union(*(called(stack, function) for function in functions)) | BY_THEIR_EFFECT
+    assert sorted(may - does) == []
+    assert sorted(does - may) == []

@@ -1,0 +1,93 @@
+"""What `sam local` would run in Docker: the functions in the environments that the stack wrote, fed with events/."""
+
+import json
+import os
+import stat
+import subprocess
+import sys
+import tomllib
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from samtranslator.yaml_helper import yaml_parse
+
+from local.aws import CREDENTIALS
+from local.processes import clean_environment
+from local.sam import DOCKER_HOST
+from local.stack import CHECKOUT, Stack
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
+
+TEMPLATE = yaml_parse((CHECKOUT / "template.yaml").read_text())
+SHARED = TEMPLATE["Globals"]["Function"]["Environment"]["Variables"]
+FUNCTIONS = {
+    name: resource["Properties"]
+    for name, resource in TEMPLATE["Resources"].items()
+    if resource["Type"] == "AWS::Serverless::Function"
+}
+
+# Lambda's side of an invocation, as the runtime in sam's container has it.
+INVOKE = """
+import json, sys, types
+import app
+context = types.SimpleNamespace(
+    function_name="function", memory_limit_in_mb=512, invoked_function_arn="arn", aws_request_id="request-1",
+    get_remaining_time_in_millis=lambda: 30_000,
+)
+json.dump(app.handler(json.load(sys.stdin), context), sys.stdout)
+"""
+
+
+@pytest.fixture
+def environments(stack: Stack) -> dict[str, dict[str, str]]:
+    return json.loads(stack.sam_file.read_text())
+
+
+def invoked(function: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    folder = CHECKOUT / FUNCTIONS[function]["CodeUri"]
+    # The sample of a custom resource's request is answered at an address that only CloudFormation has.
+    event = "{}" if function == "MigrateFunction" else (CHECKOUT / f"events/{folder.name}.json").read_text()
+    here = {name: value.replace(DOCKER_HOST, "127.0.0.1") for name, value in environment.items()}
+    layers = {
+        "PYTHONPATH": os.pathsep.join([str(folder), str(CHECKOUT / "layers/nightshift")]),
+        "NIGHTSHIFT_SQL_DIRECTORY": str(CHECKOUT / "sql"),
+    }
+    return subprocess.run(
+        [sys.executable, "-c", INVOKE],
+        input=event,
+        env=clean_environment() | CREDENTIALS | {"AWS_LAMBDA_FUNCTION_NAME": function} | here | layers,
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_sam_passes_every_variable_on(stack: Stack, environments: dict[str, dict[str, str]]) -> None:
+    """It drops what the template does not declare."""
+    assert environments.keys() == FUNCTIONS.keys()
+    for function, variables in environments.items():
+        declared = {*SHARED, *FUNCTIONS[function]["Environment"]["Variables"]}
+        # /opt, as the template says: in Docker the layers are there.
+        assert variables.keys() == declared - {"NIGHTSHIFT_SQL_DIRECTORY"}, function
+        assert not [name for name, value in variables.items() if "127.0.0.1" in value], function
+        assert variables["AWS_ENDPOINT_URL"] == f"http://{DOCKER_HOST}:{stack.ports.aws}"
+    assert stat.S_IMODE(stack.sam_file.stat().st_mode) == 0o600
+
+
+def test_sams_commands_find_the_file() -> None:
+    commands = tomllib.loads((CHECKOUT / "samconfig.toml").read_text())["default"]
+    for command in ("local_invoke", "local_start_api"):
+        assert Path(commands[command]["parameters"]["env_vars"]) == Path(".local/sam-env.json")
+
+
+def test_each_function_answers_its_sample_event(environments: dict[str, dict[str, str]]) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        done = dict(zip(environments, pool.map(invoked, environments, environments.values()), strict=True))
+    for function, process in done.items():
+        assert process.returncode == 0, f"{function}: {process.stderr}"
+    answers = {function: json.loads(process.stdout.split("\n")[-1]) for function, process in done.items()}
+    assert answers["ApiFunction"]["statusCode"] == 200
+    assert answers["MigrateFunction"]["applied"] == []
+    found = {check["name"]: check["ok"] for check in answers["OpsFunction"]["checks"]}
+    assert found["connections"]
+    assert found["dead letters: runs"]
