@@ -6,7 +6,7 @@ import dataclasses
 import pytest
 
 from nightshift import engine, queue, sqs
-from nightshift.aws_http import AwsUnreachable
+from nightshift.aws_http import AwsRefused
 from nightshift.catalogue import CATALOGUE, JobType
 from nightshift.errors import DatabaseGone, JobError
 from nightshift.job import Progress, Retry, Wait
@@ -542,7 +542,7 @@ def test_one_batch_that_sqs_refuses_does_not_keep_the_others_back(cloud, db, own
     def send_message_batch(queue_url, entries):
         batches.append(len(entries))
         if len(batches) == 3:
-            raise AwsUnreachable("a moment of trouble")
+            raise AwsRefused("sqs", "InternalError", "a moment of trouble", passing=True)
         return []
 
     monkeypatch.setattr(sqs, "send_message_batch", send_message_batch)

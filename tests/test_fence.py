@@ -161,9 +161,10 @@ def test_a_frozen_transaction_is_rolled_back_by_the_database(cloud, connect, db,
     """The role's limit, set low here: the sweep gets past a worker that froze between its yield and its commit."""
     limits = owner.run_script("SELECT unnest(rolconfig) FROM pg_roles WHERE rolname = 'nightshift_app'")
     assert ["idle_in_transaction_session_timeout=10s"] in limits
-    frozen = connect(idle_in_transaction_session_timeout="1")
+    frozen = connect()
     frozen.begin()
     save(frozen, run, 0)
+    frozen.run_script("SET LOCAL idle_in_transaction_session_timeout = '1ms'")
     age_when_free = connect(user="postgres", lock_timeout="10000")
     age(age_when_free, run, 3600)  # waits for the row's lock: the database has to end the frozen transaction first
 
