@@ -14,7 +14,10 @@ TAKES_AWAY = {
     "retypes": r"\bALTER\s+(COLUMN\s+)?\w+\s+(SET\s+DATA\s+)?TYPE\b",
     "demands": r"\bSET\s+NOT\s+NULL\b",
     "drops a default": r"\bDROP\s+DEFAULT\b",
-    "adds what nobody fills": r"\bADD\s+(COLUMN\s+)?(IF\s+NOT\s+EXISTS\s+)?\w+ (?![^,]*\bDEFAULT\b)[^,]*\bNOT\s+NULL\b",
+    "adds what nobody fills": (
+        r"\bADD\s+(COLUMN\s+)?(IF\s+NOT\s+EXISTS\s+)?(?!CONSTRAINT|CHECK)\w+ "
+        r"(?![^,]*\bDEFAULT\b)[^,]*(?<!IS )\bNOT\s+NULL\b"
+    ),
 }
 
 
@@ -76,6 +79,7 @@ def test_what_takes_something_away_is_seen(script, kind):
     "script",
     [
         "ALTER TABLE job_runs ADD COLUMN note text",
+        "ALTER TABLE job_runs ADD CONSTRAINT is_said CHECK (error IS NOT NULL)",
         "ALTER TABLE job_runs ADD COLUMN note text NOT NULL DEFAULT ''",
         "ALTER TABLE job_runs ADD COLUMN note text DEFAULT '' NOT NULL, ADD COLUMN other int",
         "CREATE TABLE notes (id int NOT NULL); ALTER TABLE notes ALTER COLUMN id SET NOT NULL",
