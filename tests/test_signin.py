@@ -42,8 +42,12 @@ def stopped_clock(monkeypatch):
 
 def test_a_token_is_what_botocore_makes(keys, stopped_clock):
     config = Settings(database_host="db.example.com", database_user="nightshift_app", database_auth="iam")
-    official = boto3.client("rds").generate_db_auth_token(
-        DBHostname="db.example.com", Port=5432, DBUsername="nightshift_app", Region="eu-central-1"
+    official = (
+        boto3.Session()
+        .client("rds")
+        .generate_db_auth_token(
+            DBHostname="db.example.com", Port=5432, DBUsername="nightshift_app", Region="eu-central-1"
+        )
     )
     assert signin.password_for(config) == official
     assert "X-Amz-Expires=900" in official
