@@ -88,7 +88,8 @@ def test_what_is_missing_is_made_and_twice_changes_nothing(run, owner):
 
 
 def test_the_job_may_detach_what_the_migration_made(owner):
-    assert {rolename for rolename, _ in attached(owner).values()} == {"nightshift_maintenance"}
+    assert {rolename for rolename, _ in attached(owner).values()} == {"nightshift_events"}
+    assert owner.run_script("SELECT pg_has_role('nightshift_maintenance', 'nightshift_events', 'USAGE')") == [[True]]
 
 
 def test_the_setting_says_how_far_ahead(run, monkeypatch, cloud):
