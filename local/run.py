@@ -134,7 +134,7 @@ def welcome(here: dict[str, Any], *, folder: Path) -> str:
 Try in another terminal, in this folder:
   .venv/bin/nightshift jobs list
   .venv/bin/nightshift jobs trigger revenuecat_sync --wait
-  .venv/bin/nightshift job-types
+  .venv/bin/nightshift system health
 """
 
 
