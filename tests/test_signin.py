@@ -49,16 +49,16 @@ def test_a_token_is_what_botocore_makes(keys, stopped_clock):
             DBHostname="db.example.com", Port=5432, DBUsername="nightshift_app", Region="eu-central-1"
         )
     )
-    assert signin.password_for(config) == official
+    assert signin.passwords_for(config) == [official]
     assert "X-Amz-Expires=900" in official
 
 
 def test_every_connection_gets_a_token_of_its_own_user_and_host(keys, stopped_clock):
     config = Settings(database_host="db.example.com", database_auth="iam")
-    token = signin.password_for(config)
+    [token] = signin.passwords_for(config)
     assert token.startswith("db.example.com:5432/?Action=connect&DBUser=nightshift_app&")
     other = Database(config).sibling(user="nightshift_maintenance", host="direct.example.com")
-    assert signin.password_for(other._config).startswith(
+    assert signin.passwords_for(other._config)[0].startswith(
         "direct.example.com:5432/?Action=connect&DBUser=nightshift_maintenance&"
     )
 
@@ -68,12 +68,14 @@ def test_the_owners_password_comes_from_its_secret(cloud):
         Name="rds!db-owner", SecretString='{"username": "postgres", "password": "hunter2"}'
     )
     config = dataclasses.replace(cloud, database_auth="secret", database_secret_id="rds!db-owner")
-    assert signin.password_for(config) == "hunter2"
+    password, token = signin.passwords_for(config)
+    assert password == "hunter2"
+    assert token.startswith(f"127.0.0.1:{config.database_port}/?Action=connect")
 
 
 def test_a_way_to_sign_in_that_is_none_is_named():
     with pytest.raises(ConfigurationError, match="DATABASE_AUTH must be iam, secret or none, got 'token'"):
-        signin.password_for(Settings(database_host="db", database_auth="token"))
+        signin.passwords_for(Settings(database_host="db", database_auth="token"))
 
 
 class Certificate:
@@ -130,13 +132,13 @@ def tls_server(config, tmp_path):
     """
     listeners, threads = [], []
 
-    def serve(address):
+    def serve(address, *, times=1):
         certificate = Certificate(tmp_path, address=address)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate.chain_file)
         listener = socket.create_server(("127.0.0.1", 0))
         listeners.append(listener)
-        threads.append(threading.Thread(target=_serve_once, args=(listener, context, config.database_port)))
+        threads.append(threading.Thread(target=_serve, args=(listener, context, config.database_port, times)))
         threads[-1].start()
         return listener.getsockname()[1], certificate.root_file
 
@@ -145,6 +147,11 @@ def tls_server(config, tmp_path):
         listener.close()
     for thread in threads:
         thread.join()
+
+
+def _serve(listener, context, postgres_port, times):
+    for _ in range(times):
+        _serve_once(listener, context, postgres_port)
 
 
 def _serve_once(listener, context, postgres_port):
@@ -187,7 +194,22 @@ def test_a_token_signs_in_over_a_verified_connection(config, keys, stopped_clock
     config = dataclasses.replace(
         config, database_port=port, database_user=token_user, database_auth="iam", database_ca_file=str(root)
     )
-    superuser.run_script(f"ALTER ROLE {token_user} PASSWORD '{signin.password_for(config)}'")
+    superuser.run_script(f"ALTER ROLE {token_user} PASSWORD '{signin.passwords_for(config)[0]}'")
+    db = Database(config)
+    assert db.run_script("SELECT current_user::text") == [[token_user]]
+    db.close()
+
+
+def test_an_owner_whose_password_has_ended_signs_in_with_a_token(
+    cloud, stopped_clock, token_user, tls_server, superuser
+):
+    boto3.client("secretsmanager").create_secret(Name="owner", SecretString='{"password": "of old"}')
+    port, root = tls_server("127.0.0.1", times=2)
+    config = dataclasses.replace(
+        cloud, database_port=port, database_user=token_user, database_auth="secret", database_secret_id="owner",
+        database_ca_file=str(root),
+    )  # fmt: skip
+    superuser.run_script(f"ALTER ROLE {token_user} PASSWORD '{signin.passwords_for(config)[1]}'")
     db = Database(config)
     assert db.run_script("SELECT current_user::text") == [[token_user]]
     db.close()

@@ -25,7 +25,7 @@ DO $$
 DECLARE
     found record;
 BEGIN
-    EXECUTE format('GRANT nightshift_events, nightshift_maintenance TO %I', current_user);
+    EXECUTE format('GRANT nightshift_events TO %I', current_user);
     EXECUTE format('GRANT CREATE ON SCHEMA %I TO nightshift_events', current_schema);
     FOR found IN
         SELECT class.oid::regclass AS name, class.relowner::regrole AS owner

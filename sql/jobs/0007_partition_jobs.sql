@@ -12,7 +12,7 @@ LATERAL regexp_match(pg_get_expr(class.relpartbound, class.oid),
 LATERAL (SELECT CASE WHEN pg_input_is_valid(bound[1], 'timestamptz') THEN CAST(bound[1] AS timestamptz) END AS since,
                 CASE WHEN pg_input_is_valid(bound[2], 'timestamptz') THEN CAST(bound[2] AS timestamptz) END AS until
         ) AS span;
-GRANT SELECT ON event_partitions TO nightshift_maintenance;
+GRANT SELECT ON event_partitions TO nightshift_events;
 
 -- Make one month's partition of an event table beside it and attach it. Attaching a table whose CHECK already proves
 -- the bounds needs no scan and only SHARE UPDATE EXCLUSIVE on the parent, so writers and readers go on.

@@ -19,7 +19,7 @@ from pg8000.exceptions import DatabaseError, InterfaceError
 
 from nightshift.errors import ConfigurationError, DatabaseBusy, DatabaseGone
 from nightshift.settings import Settings, settings
-from nightshift.signin import password_for
+from nightshift.signin import passwords_for
 
 Row = dict[str, Any]
 
@@ -28,6 +28,7 @@ Row = dict[str, Any]
 # https://www.postgresql.org/docs/16/errcodes-appendix.html
 GONE = ("08", "57P", "25P03", "53300")
 BUSY = ("40001", "40P01", "55P03", "57014")
+SIGN_IN_REFUSED = "28"
 FEATURE_NOT_SUPPORTED = "0A000"  # "cached plan must not change result type"
 
 # Detail, context and internal query of an error: they quote rows and keys, which are no one's to read in a log.
@@ -200,7 +201,17 @@ def _connect(config: Settings, startup_params: dict[str, str]) -> pg8000.native.
         raise ConfigurationError(
             f"DATABASE_CA_FILE is not set: the connection to {config.database_host} would not be verified"
         )
-    password = password_for(config)
+    *others, last = passwords_for(config)
+    for password in others:
+        try:
+            return _open(config, startup_params, password)
+        except DatabaseError as exc:
+            if not _fields(exc).get("C", "").startswith(SIGN_IN_REFUSED):
+                raise
+    return _open(config, startup_params, last)
+
+
+def _open(config: Settings, startup_params: dict[str, str], password: str | None) -> pg8000.native.Connection:
     # Two time limits that the driver knows as one: a host that does not answer must be told apart early.
     connection = socket.create_connection((config.database_host, config.database_port), timeout=CONNECT_TIMEOUT_S)
     connection.settimeout(config.database_timeout_s)

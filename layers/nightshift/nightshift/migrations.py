@@ -44,13 +44,13 @@ def create_first_partitions(db: Database, *, today: date, months_ahead: int = 3)
     """The current month's partition of each event table and the next ``months_ahead``; returns the names made now.
 
     Traffic may come at any time after this, the partition job only once a night; which names what could not be made.
-    It is done in that job's role: what others left in the tables' schema does not get to run with an owner's rights.
+    It is done as the tables' owner: what others left in their schema does not get to run with the caller's rights.
     """
     made = []
     for table in EVENT_TABLES:
         for month in months(today, ahead=months_ahead):
             with db.transaction():
-                db.run_script("SET LOCAL ROLE nightshift_maintenance")
+                db.run_script("SET LOCAL ROLE nightshift_events")
                 if db.query("create_month_partition", parent=table, month=month)[0]["outcome"] == "created":
                     made.append(f"{table}_{month:%Y_%m}")
     return made

@@ -10,20 +10,21 @@ from nightshift.settings import Settings
 TOKEN_LIFETIME_S = 900
 
 
-def password_for(config: Settings) -> str | None:
-    """What to sign in with. Asked for at each connect: a token is looked at then and never again.
+def passwords_for(config: Settings) -> list[str | None]:
+    """What to sign in with, to be tried in this order. Asked for at each connect: a token is looked at then, only then.
 
+    The owner has two. RDS takes tokens alone from whoever is a member of rds_iam, by way of another role too; and since
+    Postgres 16 whoever makes a role is a member of it, so making ours may end the owner's password.
     Raises ConfigurationError for a DATABASE_AUTH that is none, botocore's errors where the secret cannot be had.
     """
     match config.database_auth:
         case "none":
-            return config.database_password or None
+            return [config.database_password or None]
         case "iam":
-            return _token(config)
+            return [_token(config)]
         case "secret":
             secret = client("secretsmanager").get_secret_value(SecretId=config.database_secret_id)["SecretString"]
-            password: str = json.loads(secret)["password"]
-            return password
+            return [json.loads(secret)["password"], _token(config)]
         case other:
             raise ConfigurationError(f"DATABASE_AUTH must be iam, secret or none, got {other!r}")
 
