@@ -14,7 +14,9 @@ from pg8000.exceptions import DatabaseError
 from cli.checks import deadletters, doctor, health
 from cli.config import local_stack
 from cli.errors import Misconfigured
+from cli.logs import logs
 from cli.owner import cancel, runs, schedules, trigger, view
+from cli.pausing import pause, resume
 from cli.session import Session, database_options, owner_options
 from nightshift.database import Database
 from nightshift.errors import NightshiftError, sentence
@@ -51,7 +53,7 @@ def system() -> None:
     """
 
 
-for command in (runs, view, trigger, cancel, schedules, health, deadletters, doctor):
+for command in (runs, view, logs, trigger, cancel, pause, resume, schedules, health, deadletters, doctor):
     system.add_command(command)
 
 
