@@ -44,7 +44,7 @@ def _insights_url(query: str, *, groups: list[str], begin: datetime, end: dateti
 
     https://github.com/Sage/jsurl; the fields are those of the console's own links.
     """
-    detail = {
+    detail: dict[str, str | list[str]] = {
         "start": _moment(begin),
         "end": _moment(end),
         "timeType": "ABSOLUTE",
