@@ -6,9 +6,11 @@ from dataclasses import fields
 from itertools import pairwise
 from pathlib import Path
 
+import boto3
 import pytest
 from samtranslator.yaml_helper import yaml_parse
 
+from local.template import PATH, load, translate
 from nightshift import metrics
 from nightshift.catalogue import CATALOGUE
 from nightshift.cron import from_five_fields
@@ -207,6 +209,36 @@ def test_the_owners_commands_are_reached_by_nobody_but_iam():
     for name, resource in TEMPLATE["Resources"].items():
         if resource["Type"] == "AWS::Lambda::Permission":
             assert resource["Properties"]["FunctionName"] != {"Ref": "OpsFunction"}, name
+
+
+def test_no_alias_stands_before_a_function():
+    """Under one, a parameter's new value would reach nobody, and no deployment would say so.
+
+    SAM publishes a version when the text of the template changes. Once it looks at values, too, an alias can take the
+    moment away in which CloudFormation has updated a function's code and not its layers.
+    https://github.com/aws/serverless-application-model/issues/3820
+    """
+    assert versions_with_an_alias(SliceBudget=90) == versions_with_an_alias(SliceBudget=60)
+    for name, function in (FUNCTIONS | {"Globals": TEMPLATE["Globals"]["Function"]}).items():
+        assert "AutoPublishAlias" not in function, name
+
+
+def versions_with_an_alias(**defaults):
+    """The logical ids of the versions that SAM would publish. A new one is a new version."""
+    template = load(PATH)
+    template["Globals"]["Function"] |= {"AutoPublishAlias": "live", "AutoPublishAliasAllProperties": True}
+    for parameter, value in defaults.items():
+        template["Parameters"][parameter]["Default"] = value
+    translated = translate(
+        template,
+        package=lambda logical_id, folder: {"Bucket": "artifacts", "Key": folder},
+        session=boto3.Session(region_name="us-east-1"),
+    )
+    versions = {
+        name for name, resource in translated["Resources"].items() if resource["Type"] == "AWS::Lambda::Version"
+    }
+    assert len(versions) == len(FUNCTIONS)
+    return versions
 
 
 def test_variables_are_text():
