@@ -352,3 +352,11 @@ def test_every_dead_letter_queue_raises_an_alarm():
         alarm = resources[f"{queue}Alarm"]["Properties"]
         assert alarm["Dimensions"] == [{"Name": "QueueName", "Value": {"Fn::GetAtt": [queue, "QueueName"]}}]
         assert alarm["AlarmActions"] == [{"Ref": "AlarmTopic"}]
+
+
+def test_a_subnet_waits_for_the_block_that_it_reads():
+    """The VPC has no IPv6 block yet when it is made: `Fn::Select cannot select nonexistent value at index 0`."""
+    for name, resource in TEMPLATE["Resources"].items():
+        if "Ipv6CidrBlock" in resource.get("Properties", {}) and resource["Type"] == "AWS::EC2::Subnet":
+            tags = json.dumps(resource["Properties"]["Tags"])
+            assert json.dumps({"Key": "Ipv6", "Value": {"Ref": "VpcIpv6"}}) in tags, name
