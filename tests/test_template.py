@@ -362,3 +362,9 @@ def test_a_subnet_waits_for_the_block_that_it_reads():
         if "Ipv6CidrBlock" in resource.get("Properties", {}) and resource["Type"] == "AWS::EC2::Subnet":
             tags = json.dumps(resource["Properties"]["Tags"])
             assert json.dumps({"Key": "Ipv6", "Value": {"Ref": "VpcIpv6"}}) in tags, name
+
+
+def test_the_console_asks_for_every_parameter_in_a_group():
+    groups = TEMPLATE["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
+    asked = [parameter for group in groups for parameter in group["Parameters"]]
+    assert sorted(asked) == sorted(TEMPLATE["Parameters"])
