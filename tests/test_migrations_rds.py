@@ -7,11 +7,11 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from conftest import free_port, settings_for
 
 from local.postgres import Postgres
 from nightshift.database import Database
 from nightshift.migrations import MigrationFailed, create_first_partitions, migrate
+from tests.conftest import free_port, settings_for
 
 # https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/Appendix.PostgreSQL.CommonDBATasks.Roles.rds_superuser.html
 RDS = """
