@@ -469,6 +469,15 @@ class TestSetup:
         assert again.exit_code == 2
         assert 'There is a team "acme" already' in again.stderr
 
+    def test_an_agent_key_is_replaced(self, on_database: Cli) -> None:
+        first = json.loads(on_database(*self.ARGUMENTS, "--format", "json").stdout)["agent_key"]
+        second = on_database("agent-key", "acme", "--ends", first[:14], "--format", "json")
+        assert second.exit_code == 0, second.stderr
+        assert json.loads(second.stdout)["agent_key"] != first
+        again = on_database("agent-key", "acme", "--ends", first[:14])
+        assert again.exit_code == 2
+        assert f'The team "acme" has 0 agent keys that begin with "{first[:14]}"' in again.stderr
+
     def test_a_database_that_is_not_there_is_told_before_a_key_is_read(
         self, on_database: Cli, monkeypatch: pytest.MonkeyPatch
     ) -> None:

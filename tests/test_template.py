@@ -314,13 +314,15 @@ def test_an_alarm_reaches_somebody_and_tells_what_to_do(alarm):
     for command in commands:
         ours = re.match(r"nightshift system (\w+)", command)
         assert ours[1] in COMMANDS if ours else command.startswith("aws "), command
+        # The mail of one stack reads like that of another, and without a name the command asks the local one.
+        assert not ours or command.endswith(" --stack ${AWS::StackName}"), command
     assert len(words_of(alarm)) < 1024
 
 
 @pytest.mark.parametrize("alarm", ALARMS)
 def test_an_alarm_names_what_there_is(alarm):
-    for reference in re.findall(r"\$\{(\w+)", words_of(alarm)):
-        assert reference in TEMPLATE["Resources"]
+    for reference in re.findall(r"\$\{([\w:]+)", words_of(alarm)):
+        assert reference == "AWS::StackName" or reference in TEMPLATE["Resources"]
     watched = ALARMS[alarm]
     if watched["Namespace"] == metrics.NAMESPACE:
         dimensions = {dimension["Name"]: dimension["Value"] for dimension in watched["Dimensions"]}
@@ -384,3 +386,17 @@ def test_every_dead_letter_queue_raises_an_alarm():
         alarm = resources[f"{queue}Alarm"]["Properties"]
         assert alarm["Dimensions"] == [{"Name": "QueueName", "Value": {"Fn::GetAtt": [queue, "QueueName"]}}]
         assert alarm["AlarmActions"] == [{"Ref": "AlarmTopic"}]
+
+
+def test_a_subnet_waits_for_the_block_that_it_reads():
+    """The VPC has no IPv6 block yet when it is made: `Fn::Select cannot select nonexistent value at index 0`."""
+    for name, resource in TEMPLATE["Resources"].items():
+        if "Ipv6CidrBlock" in resource.get("Properties", {}) and resource["Type"] == "AWS::EC2::Subnet":
+            tags = json.dumps(resource["Properties"]["Tags"])
+            assert json.dumps({"Key": "Ipv6", "Value": {"Ref": "VpcIpv6"}}) in tags, name
+
+
+def test_the_console_asks_for_every_parameter_in_a_group():
+    groups = TEMPLATE["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
+    asked = [parameter for group in groups for parameter in group["Parameters"]]
+    assert sorted(asked) == sorted(TEMPLATE["Parameters"])
