@@ -41,6 +41,7 @@ def test_commands_name_outputs_and_parameters_of_the_template():
     outputs = set(re.findall(r"\$\(output (\w+)\)", pages)) | set(re.findall(r"outputs? `(\w+)`", pages))
     assert outputs >= {"DatabaseId", "VpcId"}
     assert outputs <= template["Outputs"].keys()
-    parameters = set(re.findall(r"\b([A-Z][a-z]+[A-Za-z]*)=", pages)) - {"OutputKey"}
+    parameters = set(re.findall(r"\b([A-Z][a-z]+[A-Za-z]*)=", pages))
+    parameters -= {"OutputKey", "AttributeKey", "AttributeValue"}  # the AWS command line's own
     assert parameters >= {"Shape", "Egress"}
     assert parameters <= template["Parameters"].keys()
