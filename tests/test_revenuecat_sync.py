@@ -15,8 +15,9 @@ from jobs.revenuecat_sync import ATTEMPTS, PAGE_SIZE, Walk, _page_size, revenuec
 from local.revenuecat.catalogue import Customer, Purchase, Subscription, product
 from local.revenuecat.server import Sandbox, serve
 from nightshift import aws, settings
+from nightshift.aws_http import AwsRefused, AwsUnreachable
 from nightshift.errors import JobError
-from nightshift.integrations import encrypt_secret
+from nightshift.integrations import decrypt_secret, encrypt_secret
 from nightshift.job import Wait
 from revenuecat import client
 
@@ -231,6 +232,52 @@ def test_every_user_gets_what_revenuecat_knows(stage):
     assert stored["unheard of"] == stored["walk-in"] == stored["$RCAnonymousID:0123"] == ({}, None, False)
     assert yields[-1].as_json() == {"processed": 6, "total": 6, "message": "Synced 3 users, 3 skipped"}
     assert it.sandbox.stats()["calls"]["customer_information"] == 3 * 3 + 1
+
+
+@pytest.mark.parametrize(
+    ("trouble", "why"),
+    [
+        (AwsUnreachable("ReadTimeoutError: no answer"), "another try: The key was not decrypted (ReadTimeoutError"),
+        (AwsRefused("kms", "ThrottlingException", "Rate exceeded", passing=True), "another try: The key was not decr"),
+    ],
+)
+def test_a_moment_without_kms_is_waited_out_outside(stage, monkeypatch, trouble, why):
+    it = stage(customer_ids=names(3))
+    it.users(*names(3))
+    answers = iter([trouble, trouble])
+
+    def decrypt(ciphertext, *, project_id):
+        for exc in answers:
+            raise exc
+        return decrypt_secret(ciphertext, project_id=project_id)
+
+    monkeypatch.setattr("jobs.revenuecat_sync.decrypt_secret", decrypt)
+    result, yields = it.sync()
+    assert [type(each) for each in yields[:2]] == [Wait, Wait]
+    assert yields[0].why.startswith(why)
+    assert result["synced"] == 3
+
+
+def test_kms_staying_away_ends_the_run_with_its_sentence(stage, monkeypatch):
+    it = stage()
+
+    def decrypt(*_, **__):
+        raise AwsUnreachable("ReadTimeoutError: no answer")
+
+    monkeypatch.setattr("jobs.revenuecat_sync.decrypt_secret", decrypt)
+    with pytest.raises(JobError, match=r"The key was not decrypted eight times in a row: ReadTimeoutError: no answer"):
+        it.sync()
+
+
+def test_what_kms_refuses_for_good_is_not_waited_for(stage, monkeypatch):
+    it = stage()
+
+    def decrypt(*_, **__):
+        raise AwsRefused("kms", "AccessDeniedException", "not authorized", passing=False)
+
+    monkeypatch.setattr("jobs.revenuecat_sync.decrypt_secret", decrypt)
+    with pytest.raises(AwsRefused):
+        it.sync()
 
 
 @pytest.mark.parametrize("stop_after", [1, 2])

@@ -7,7 +7,8 @@ from copy import deepcopy
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from nightshift.errors import JobError
+from nightshift.aws_http import AwsRefused, AwsUnreachable
+from nightshift.errors import JobError, sentence
 from nightshift.integrations import decrypt_secret
 from nightshift.job import JobDatabase, Progress, Run, Wait
 from nightshift.settings import settings
@@ -44,7 +45,13 @@ def revenuecat_sync(
     catalogue: Catalogue | None = None
     seconds_a_user = 0.0
     integration = _integration(run, db)
-    with _client(run, integration, clock=clock, sleep=sleep) as client:
+    client: RevenueCat | None = None
+    while client is None:
+        try:
+            client = _client(run, integration, clock=clock, sleep=sleep)
+        except Unavailable as trouble:
+            yield walk.waiting(trouble)
+    with client:
         while True:
             try:
                 catalogue = catalogue or client.catalogue()
@@ -112,7 +119,12 @@ def _integration(run: Run, db: JobDatabase) -> dict[str, Any]:
 def _client(
     run: Run, integration: dict[str, Any], *, clock: Callable[[], float], sleep: Callable[[float], None]
 ) -> RevenueCat:
-    key = decrypt_secret(integration["secret_encrypted"], project_id=str(run.project_id)).strip()
+    try:
+        key = decrypt_secret(integration["secret_encrypted"], project_id=str(run.project_id)).strip()
+    except (AwsRefused, AwsUnreachable) as exc:
+        if not exc.passing:
+            raise
+        raise Unavailable("The key was not decrypted", sentence(exc), wait_s=0) from exc
     # Such a key would come back inside the HTTP library's error message.
     if not (key and key.isascii() and key.isprintable()):
         raise JobError("The stored RevenueCat key is empty or has characters that no key has. Store it again.")
