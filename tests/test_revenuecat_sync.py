@@ -11,7 +11,7 @@ import pytest
 from moto import mock_aws
 from pg8000.native import literal
 
-from jobs.revenuecat_sync import ATTEMPTS, PAGE_SIZE, Walk, _page_size, revenuecat_sync
+from jobs.revenuecat_sync import ATTEMPTS, PAGE_SIZE, SUSPECT_AFTER, Walk, _page_size, revenuecat_sync
 from local.revenuecat.catalogue import Customer, Purchase, Subscription, product
 from local.revenuecat.server import Sandbox, serve
 from nightshift import aws, settings
@@ -415,6 +415,16 @@ def test_a_revenuecat_that_stays_down_fails_the_run_with_its_sentence(stage, pat
     assert ATTEMPTS == 8
     assert it.clock() - before > 5 * 60
     assert it.stored()["user_0"][2] is False
+
+
+def test_an_outage_that_is_over_costs_nobody_their_sync(stage):
+    """Whoever was next when it began is asked before they are taken for the one who stops the others."""
+    it = stage(customer_ids=names(5))
+    it.users(*names(5))
+    it.sandbox.add_fault(status=503, times=15, path="entitlements")
+    result, yields = it.sync()
+    assert sum(isinstance(each, Wait) for each in yields) >= SUSPECT_AFTER
+    assert (result["synced"], result["errors"]) == (5, 0)
 
 
 def test_a_refused_key_fails_the_run_at_once_with_revenuecats_sentence(stage):

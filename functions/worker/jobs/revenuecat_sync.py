@@ -91,17 +91,17 @@ def revenuecat_sync(
 
 def _fetch(client: RevenueCat, catalogue: Catalogue, users: list[dict[str, Any]], walk: "Walk") -> Page:
     """The page; or, when the same user stopped it again and again while others are answered, the page without them."""
-    first, others = users[0], users[1:]
-    if walk.attempt < SUSPECT_AFTER:
-        return fetch_page(client, catalogue, users)
-    page = fetch_page(client, catalogue, others)
-    if any(outcome is not None for outcome in page.outcomes):
-        return Page([Rejected(f"RevenueCat has no answer for {first['user_id']}"), *page.outcomes], page.trouble)
-    if others and page.trouble:
-        return Page([], page.trouble)
-    # Nobody left to ask about instead: whoever was answered before tells whether RevenueCat is there at all.
     page = fetch_page(client, catalogue, users)
-    if page.outcomes or not walk.counts["synced"]:
+    if page.outcomes or walk.attempt < SUSPECT_AFTER:
+        return page
+    first, others = users[0], users[1:]
+    rest = fetch_page(client, catalogue, others)
+    if any(outcome is not None for outcome in rest.outcomes):
+        return Page([Rejected(f"RevenueCat has no answer for {first['user_id']}"), *rest.outcomes], rest.trouble)
+    if others and rest.trouble:
+        return Page([], rest.trouble)
+    # Nobody left to ask about instead: whoever was answered before tells whether RevenueCat is there at all.
+    if not walk.counts["synced"]:
         return page
     return Page([Rejected(f"RevenueCat has no answer for {first['user_id']}")], None)
 
