@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from nightshift.aws_http import AwsRefused, AwsUnreachable
-from nightshift.errors import JobError, sentence
+from nightshift.errors import JobError
 from nightshift.integrations import decrypt_secret
 from nightshift.job import JobDatabase, Progress, Run, Wait
 from nightshift.settings import settings
@@ -122,9 +122,13 @@ def _client(
     try:
         key = decrypt_secret(integration["secret_encrypted"], project_id=str(run.project_id)).strip()
     except (AwsRefused, AwsUnreachable) as exc:
+        # Its sentence names accounts and roles, which are no team's to read: the log has it.
+        said = exc.code if isinstance(exc, AwsRefused) else "KMS did not answer"
         if not exc.passing:
-            raise
-        raise Unavailable("The key was not decrypted", sentence(exc), wait_s=0) from exc
+            raise JobError(
+                f"The stored RevenueCat key could not be decrypted: {said}. Tell the owner of the server."
+            ) from exc
+        raise Unavailable("The stored RevenueCat key was not decrypted", said, wait_s=0) from exc
     # Such a key would come back inside the HTTP library's error message.
     if not (key and key.isascii() and key.isprintable()):
         raise JobError("The stored RevenueCat key is empty or has characters that no key has. Store it again.")
