@@ -59,6 +59,18 @@ def test_traffic_waits_for_the_migrations():
             assert resource["DependsOn"] == "Migrations", name
 
 
+def test_another_database_is_brought_up_to_date_too():
+    """One that was restored from before the last migrations, say."""
+    own = FUNCTIONS["MigrateFunction"]["Environment"]["Variables"]
+    shared = TEMPLATE["Globals"]["Function"]["Environment"]["Variables"]
+    assert TEMPLATE["Resources"]["Migrations"]["Properties"]["Database"] == [
+        own["DATABASE_HOST"],
+        shared["DATABASE_PORT"],
+        shared["DATABASE_NAME"],
+        own["MIGRATION_FOLDERS"],
+    ]
+
+
 def test_a_slice_at_work_is_not_delivered_again():
     queue = TEMPLATE["Resources"]["RunQueue"]["Properties"]
     assert queue["VisibilityTimeout"] >= 6 * default("WorkerTimeout")
