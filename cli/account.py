@@ -5,29 +5,32 @@ from typing import Any
 import click
 
 from cli.output import clean
-from cli.session import Session, common_options
+from cli.session import Session, common_options, teams_of
 
 
 @click.command()
 @common_options
 @click.pass_obj
 def whoami(session: Session) -> None:
-    """Show whose token this is, and for which teams."""
+    """Show whose token this is, for which teams, and where it and the API's URL come from.
+
+    \b
+    Examples:
+      nightshift whoami
+      nightshift whoami --profile staging
+    """
     me = session.api.whoami()
     if session.output.as_json:
         session.output.document(me)
         return
     who = me.get("email") or f"{clean(me.get('key_type'))} key"
-    teams = [me.get("team")] if me["type"] == "api_key" else me.get("teams")
     facts: list[tuple[str, object]] = [("you are", who)]
-    for team in teams or []:
-        if isinstance(team, dict):
-            role = f", {clean(team['role'])}" if team.get("role") else ""
-            facts.append(
-                ("team", f"{clean(team.get('slug'))} ({clean(team.get('name'))}{role}) {clean(team.get('id'))}")
-            )
+    for team in teams_of(me):
+        role = f", {clean(team['role'])}" if team.get("role") else ""
+        facts.append(("team", f"{clean(team.get('slug'))} ({clean(team.get('name'))}{role}) {clean(team.get('id'))}"))
     if isinstance(me.get("permissions"), list):
         facts.append(("may", ", ".join(map(clean, me["permissions"]))))
+    facts += [("api", f"{session.api.url}, from {session.config.api_from}"), ("token from", session.config.token_from)]
     session.output.facts(facts)
 
 

@@ -1,8 +1,8 @@
-"""Which API to talk to and as whom: flags, then the environment, then the local stack's own file."""
+"""Which API to talk to and as whom: options, the environment, the local stack's own file, what `login` has kept."""
 
 import json
 import string
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 from urllib3.exceptions import LocationParseError
 from urllib3.util import Url, parse_url
 
+from cli import profiles
 from cli.errors import Misconfigured
 
 STACK_FILE = Path(".local", "stack.json")
@@ -18,44 +19,85 @@ LOOPBACK = {"127.0.0.1", "localhost", "[::1]"}
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """``team`` is an id or a slug; ``project_id`` is the local stack's only project."""
+    """``team`` is an id or a slug; ``project_id`` is the local stack's only project.
+
+    ``api_from`` and ``token_from`` say where the two were found.
+    """
 
     api_url: str
     token: str = field(repr=False)
-    team: str | None
-    project_id: str | None
+    team: str | None = None
+    project_id: str | None = None
+    api_from: str
+    token_from: str
 
 
 def find_config(*, flags: Mapping[str, str | None], environ: Mapping[str, str], folder: Path) -> Config:
-    """``flags`` are api_url, token and team where given; ``folder`` is where the search for the local stack starts.
+    """``flags`` are api_url, token, team and profile where given; the search for the local stack starts in ``folder``.
 
     Raises Misconfigured with a sentence that says what to set. No sentence ever holds the token.
     """
-    given = {
-        name: flags.get(name) or environ.get(f"NIGHTSHIFT_{name.upper()}") for name in ("api_url", "token", "team")
-    }
-    stack = {} if given["api_url"] and given["token"] else local_stack(folder)
-    api_url = given["api_url"] or stack.get("api_url")
+    # A profile that is named on the command line comes before the variables, like every other option.
+    variables = {} if flags.get("profile") else environ
+    given, found_in = dict[str, str](), dict[str, str]()
+    for name in ("api_url", "token", "team"):
+        option, variable = f"--{name.replace('_', '-')}", f"NIGHTSHIFT_{name.upper()}"
+        if value := flags.get(name) or variables.get(variable):
+            given[name], found_in[name] = value, option if flags.get(name) else variable
+    api_url = checked_url(given["api_url"]) if "api_url" in given else None
+    place = None
+    if not given.keys() >= {"api_url", "token"}:
+        # The key and the ids that lie there mean something to that API alone, so they go nowhere else.
+        known = _places(flags, environ, folder)
+        place = next((place for place in known if api_url in (None, place.api_url)), None)
+    api_url = api_url or (place.api_url if place else None)
     if not api_url:
         raise Misconfigured(
-            "No API to talk to. Set NIGHTSHIFT_API_URL (or --api-url), or start the local stack with `make run` "
-            "and call nightshift from inside its folder."
+            "No API to talk to. Sign in with `nightshift login`, set NIGHTSHIFT_API_URL (or --api-url), or start the "
+            "local stack with `make run` and call nightshift from inside its folder."
         )
-    api_url = _checked_url(api_url)
-    # The local stack's key and ids mean something to the local stack alone, so they go nowhere else.
-    if api_url != stack.get("api_url"):
-        stack = {}
-    token = given["token"] or stack.get("agent_key")
+    token = given.get("token") or (place.token if place else None)
     if not token:
-        raise Misconfigured(f"No token for {api_url}. Set NIGHTSHIFT_TOKEN to an API key or a user's token.")
-    if given["token"]:
-        stack = {}
+        raise Misconfigured(
+            f"No token for {api_url}. Sign in with `nightshift login --api-url {api_url}`, or set NIGHTSHIFT_TOKEN to "
+            "an API key or a user's token."
+        )
+    its_own = place if "token" not in given else None
     return Config(
         api_url=api_url,
-        token=_checked_token(token),
-        team=given["team"] or stack.get("team_id"),
-        project_id=stack.get("project_id") if not given["team"] else None,
+        token=checked_token(token),
+        team=given.get("team") or (its_own.team if its_own else None),
+        project_id=its_own.project_id if its_own and "team" not in given else None,
+        api_from=found_in.get("api_url") or (place.api_from if place else ""),
+        token_from=found_in.get("token") or (place.token_from if place else ""),
     )
+
+
+def _places(flags: Mapping[str, str | None], environ: Mapping[str, str], folder: Path) -> Iterator[Config]:
+    """Where an API and its token are kept together, the nearest first; the profile alone where one is named."""
+    profile = flags.get("profile") or environ.get("NIGHTSHIFT_PROFILE")
+    if not profile and (stack := local_stack(folder)):
+        file = stack["file"]
+        yield Config(
+            api_url=stack["api_url"],
+            token=stack.get("agent_key", ""),
+            team=stack.get("team_id"),
+            project_id=stack.get("project_id"),
+            api_from=file,
+            token_from=file,
+        )
+    kept = profiles.read(profile or profiles.DEFAULT, environ)
+    if kept:
+        file = str(profiles.file_of(profile or profiles.DEFAULT, environ))
+        yield Config(
+            api_url=checked_url(kept["api_url"]),
+            token=kept["token"],
+            team=kept["team"],
+            api_from=file,
+            token_from=file,
+        )
+    elif profile:
+        raise Misconfigured(f"Nobody has signed in as profile {profile}: nightshift login --profile {profile}")
 
 
 def is_header_value(text: str) -> bool:
@@ -64,7 +106,7 @@ def is_header_value(text: str) -> bool:
 
 
 def local_stack(folder: Path) -> dict[str, Any]:
-    """The nearest stack file at or above ``folder``, {} when there is none."""
+    """The nearest stack file at or above ``folder``, its own path as ``file``; {} when there is none."""
     for place in (folder, *folder.parents):
         file = place / STACK_FILE
         if file.is_file():
@@ -80,10 +122,11 @@ def local_stack(folder: Path) -> dict[str, Any]:
     # A file that came with somebody's folder must not decide where the caller's own token is sent.
     if host not in LOOPBACK:
         raise Misconfigured(f"{file} names an API that is not on this machine. Set NIGHTSHIFT_API_URL instead.")
-    return stack | {"api_url": _checked_url(stack["api_url"])}
+    return stack | {"api_url": checked_url(stack["api_url"]), "file": str(file)}
 
 
-def _checked_url(text: str) -> str:
+def checked_url(text: str) -> str:
+    """Without a slash at its end. Raises Misconfigured for what is no API's."""
     try:
         url = parse_url(text)
     except LocationParseError:
@@ -96,7 +139,7 @@ def _checked_url(text: str) -> str:
     return url.url.rstrip("/")
 
 
-def _checked_token(text: str) -> str:
+def checked_token(text: str) -> str:
     token = text.strip()
     if not is_header_value(token):
         raise Misconfigured("The token holds spaces, control characters or letters outside ASCII. Copy it again.")

@@ -7,6 +7,7 @@ import click
 from cli.account import job_types, projects, whoami
 from cli.errors import Failure, Interrupted, Refused
 from cli.jobs import jobs, refusal_hint
+from cli.login import login, logout
 from cli.session import Session, common_options
 from cli.system import system
 from nightshift import __version__
@@ -39,8 +40,10 @@ class Nightshift(click.Group):
 def main(context: click.Context) -> None:
     """Background jobs with progress.
 
-    Settings come from the options, from NIGHTSHIFT_API_URL, NIGHTSHIFT_TOKEN and NIGHTSHIFT_TEAM, and inside the folder
-    of a running local stack from its .local/stack.json.
+    Which API, and as whom: the options say it, then NIGHTSHIFT_API_URL, NIGHTSHIFT_TOKEN and NIGHTSHIFT_TEAM, then
+    inside the folder of a running local stack its .local/stack.json, then what `nightshift login` has kept in
+    ~/.config/nightshift. With --profile (or NIGHTSHIFT_PROFILE) that sign-in comes before the local stack. `nightshift
+    whoami` shows which it is.
 
     \b
     Examples:
@@ -64,5 +67,5 @@ def main(context: click.Context) -> None:
     context.ensure_object(Session)
 
 
-for command in (jobs, whoami, projects, job_types, system):
+for command in (jobs, whoami, projects, job_types, login, logout, system):
     main.add_command(command)

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -49,14 +49,12 @@ class Session:
         wanted = self.config.team
         if wanted and _is_id(wanted):
             return wanted
-        me = self.api.whoami()
-        teams = [me.get("team")] if me["type"] == "api_key" else me.get("teams")
-        return _chosen("team", wanted, [team for team in teams or [] if isinstance(team, dict)])
+        return chosen("team", wanted, teams_of(self.api.whoami()))
 
     def project_id(self, wanted: str | None) -> str:
         """The id behind an id or a slug; the only project there is when nothing is wanted."""
         wanted = wanted or self.config.project_id
-        return wanted if wanted and _is_id(wanted) else _chosen("project", wanted, self.api.projects(self.team_id))
+        return wanted if wanted and _is_id(wanted) else chosen("project", wanted, self.api.projects(self.team_id))
 
 
 def _remember(context: click.Context, param: click.Parameter, value: str | None) -> None:
@@ -73,6 +71,7 @@ def common_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options that stand before or after a command's name. The later one wins."""
     for decorate in (
         format_option,
+        option("--profile", metavar="NAME", type=Name(), help="Which sign-in (default), or NIGHTSHIFT_PROFILE."),
         option("--team", metavar="ID_OR_SLUG", help="Team to act in, or NIGHTSHIFT_TEAM."),
         option("--token", metavar="TOKEN", help="API key or user's token; NIGHTSHIFT_TOKEN keeps it out of ps."),
         option("--api-url", metavar="URL", help="Where the API is, or NIGHTSHIFT_API_URL."),
@@ -99,10 +98,19 @@ def _is_id(text: str) -> bool:
         return False
 
 
-def _chosen(kind: str, wanted: str | None, candidates: Iterable[dict[str, Any]]) -> str:
+def teams_of(me: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The teams in an answer of whoami."""
+    teams = [me.get("team")] if me["type"] == "api_key" else me.get("teams")
+    return [team for team in teams if isinstance(team, dict)] if isinstance(teams, list) else []
+
+
+def chosen(kind: str, wanted: str | None, candidates: Iterable[dict[str, Any]]) -> str:
+    """The id of the one with this slug (or id), or of the only one. Raises Misconfigured with those there are."""
     known = {str(candidate.get("slug")): str(candidate.get("id")) for candidate in candidates}
     slugs = clean(", ".join(known))
     if wanted:
+        if wanted in known.values():
+            return wanted
         if wanted not in known:
             raise Misconfigured(f"There is no {kind} {wanted!r} here. There is: {slugs or 'none'}.")
         return known[wanted]

@@ -23,7 +23,7 @@ from nightshift.migrations import create_first_partitions, migrate
 from nightshift.settings import Settings
 from tests import moto_server
 
-pytest_plugins = ["tests.stack_world"]
+pytest_plugins = ["tests.stack_world", "tests.cli_world"]
 
 _serial = itertools.count()
 

@@ -1,0 +1,191 @@
+"""A small HTTP server that plays the API's part from a script, and the command line in front of it."""
+
+import json
+import os
+import pty
+import re
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from cli.main import main
+from cli.session import Session
+
+VARIABLES = tuple(f"NIGHTSHIFT_{name}" for name in ("API_URL", "TOKEN", "TEAM", "PROFILE", "STACK"))
+ROOT = Path(__file__).parents[1]
+TOKEN = "owl_agent_not_to_be_printed"
+RUN, TEAM, PROJECT = (f"0198c0de-0000-7000-8000-{n:012d}" for n in (1, 2, 3))
+ACME = {"id": PROJECT, "team_id": TEAM, "name": "Acme", "slug": "acme", "color": "#123456", "created_at": None}
+WHOAMI = {
+    "type": "api_key",
+    "key_type": "agent",
+    "team": {"id": TEAM, "name": "Team", "slug": "team"},
+    "permissions": ["jobs:read", "jobs:write"],
+}
+
+
+@pytest.fixture
+def bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Nothing of the developer's own settings decides whom we ask or how it looks."""
+    for name in ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE", *VARIABLES):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+
+
+def run(status: str = "running", **fields: Any) -> dict[str, Any]:
+    return {
+        "id": RUN,
+        "job_type": "revenuecat_sync",
+        "status": status,
+        "team_id": TEAM,
+        "project_id": PROJECT,
+        "triggered_by": "manual:user:0198c0de-0000-7000-8000-000000000009",
+        "params": {"project_id": PROJECT},
+        "progress": None,
+        "result": None,
+        "error": None,
+        "notify": False,
+        "started_at": None,
+        "completed_at": None,
+        "created_at": "2026-01-02T03:04:05.678Z",
+    } | fields
+
+
+def at(processed: int, message: str = "", **fields: Any) -> dict[str, Any]:
+    return run(progress={"processed": processed, "total": 200, "message": message}, **fields)
+
+
+class Script:
+    """Answers per ``METHOD /path``: each in turn, the last one for ever. What was asked is in ``requests``."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, list[tuple[int, bytes, str]]] = {}
+        self.requests: list[tuple[str, str, dict[str, str], Any]] = []
+        self.url = ""
+        self.on("GET /v1/auth/whoami", WHOAMI)
+        self.on("GET /v1/projects", {"projects": [ACME]})
+
+    def on(self, where: str, *answers: Any, status: int = 200) -> None:
+        """Script the answers: dicts as JSON under ``status``, or (status, body) pairs; text is HTML."""
+        self.answers[where] = []
+        for answer in answers:
+            code, body = answer if isinstance(answer, tuple) else (status, answer)
+            is_html = isinstance(body, str)
+            data = body.encode() if is_html else json.dumps(body).encode()
+            self.answers[where].append((code, data, "text/html" if is_html else "application/json"))
+
+    def runs(self, *runs: dict[str, Any] | tuple[int, Any]) -> None:
+        """What each poll of the run brings."""
+        self.on(f"GET /v1/jobs/{RUN}", *(r if isinstance(r, tuple) else {"job_run": r} for r in runs))
+
+    def asked(self, where: str) -> list[tuple[str, str, dict[str, str], Any]]:
+        return [request for request in self.requests if request[0] == where]
+
+
+@pytest.fixture
+def api(bare_environment: None) -> Iterator[Script]:
+    script = Script()
+
+    class Handler(BaseHTTPRequestHandler):
+        def answer(self) -> None:
+            path, _, query = self.path.partition("?")
+            where = f"{self.command} {path}"
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            script.requests.append((where, query, dict(self.headers), json.loads(body) if body else None))
+            answers = script.answers.get(where) or [(404, b'{"error": "Job run not found"}', "application/json")]
+            status, data, kind = answers.pop(0) if len(answers) > 1 else answers[0]
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(data)))
+            if status == 302:
+                self.send_header("Location", "/elsewhere")
+            self.end_headers()
+            self.wfile.write(data)
+
+        do_GET = do_POST = answer
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    script.url = f"http://127.0.0.1:{server.server_port}"
+    yield script
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+Nightshift = Callable[..., Result]
+
+
+@pytest.fixture
+def nightshift(api: Script) -> Nightshift:
+    """``nightshift("jobs", "list")`` in process; ``sleep`` is called instead of waiting. No output shows the token."""
+
+    def call(
+        *arguments: str, sleep: Callable[[float], None] = lambda s: None, env: dict[str, str | None] | None = None
+    ) -> Result:
+        environment = {"NIGHTSHIFT_API_URL": api.url, "NIGHTSHIFT_TOKEN": TOKEN, "NIGHTSHIFT_TEAM": None}
+        result = CliRunner().invoke(main, arguments, obj=Session(sleep=sleep), env=environment | (env or {}))
+        assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+        assert TOKEN not in result.output
+        return result
+
+    return call
+
+
+@pytest.fixture
+def on_terminal(api: Script, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., tuple[int, str]]]:
+    """Run a command with a terminal of ``columns`` as standard output: exit code and what the terminal was sent."""
+    ours, theirs = pty.openpty()
+    for name, value in {"NIGHTSHIFT_API_URL": api.url, "NIGHTSHIFT_TOKEN": TOKEN, "TERM": "xterm"}.items():
+        monkeypatch.setenv(name, value)
+    terminal = os.fdopen(theirs, "w", encoding="utf-8")
+    seen = bytearray()
+
+    def read() -> None:
+        # A terminal that is closed reads as an error on Linux.
+        try:
+            while data := os.read(ours, 4096):
+                seen.extend(data)
+        except OSError:
+            pass
+
+    reader = threading.Thread(target=read)
+    reader.start()
+
+    def call(*arguments: str, columns: int = 80) -> tuple[int, str]:
+        monkeypatch.setenv("COLUMNS", str(columns))
+        monkeypatch.setattr(sys, "stdout", terminal)
+        code = main.main(arguments, obj=Session(sleep=lambda s: None), standalone_mode=False)
+        monkeypatch.undo()
+        terminal.close()
+        reader.join(timeout=10)
+        return code or 0, seen.decode()
+
+    yield call
+    if not terminal.closed:
+        terminal.close()
+    reader.join(timeout=10)
+    os.close(ours)
+
+
+def plain(sent: str) -> str:
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", sent)
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-W", "error", "-c", "from cli.main import main; main()", *arguments]
+
+
+def environment(api: Script) -> dict[str, str]:
+    paths = os.pathsep.join((str(ROOT), str(ROOT / "layers" / "nightshift")))
+    return os.environ | {"PYTHONPATH": paths, "NIGHTSHIFT_API_URL": api.url, "NIGHTSHIFT_TOKEN": TOKEN}
