@@ -36,10 +36,26 @@ class Api:
     def whoami(self) -> dict[str, Any]:
         return self._call("GET", "/v1/auth/whoami", type=str)
 
-    def projects(self, team_id: str) -> list[dict[str, Any]]:
-        answer = self._call("GET", "/v1/projects?" + urlencode({"team_id": team_id}), projects=list)
-        projects: list[dict[str, Any]] = answer["projects"]
+    def ping(self) -> dict[str, Any]:
+        """``status`` and ``version``; asked once, and without a look at the token."""
+        return self._call("GET", "/v1/health", attempts=1, status=str)
+
+    def openapi(self) -> dict[str, Any]:
+        return self._call("GET", "/v1/openapi.json", openapi=str)
+
+    def projects(self, team_id: str, *, attempts: int = ATTEMPTS) -> list[dict[str, Any]]:
+        path = "/v1/projects?" + urlencode({"team_id": team_id})
+        projects: list[dict[str, Any]] = self._call("GET", path, attempts=attempts, projects=list)["projects"]
         return projects
+
+    def project(self, project_id: str) -> dict[str, Any]:
+        """With its ``apps``."""
+        return self._call("GET", f"/v1/projects/{_part(project_id)}", id=str, apps=list)
+
+    def members(self, team_id: str, *, attempts: int = ATTEMPTS) -> dict[str, Any]:
+        """``members`` and ``api_keys``."""
+        path = f"/v1/teams/{_part(team_id)}/members"
+        return self._call("GET", path, attempts=attempts, members=list, api_keys=list)
 
     def job_types(self) -> list[dict[str, Any]]:
         job_types: list[dict[str, Any]] = self._call("GET", "/v1/job-types", job_types=list)["job_types"]

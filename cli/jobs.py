@@ -9,9 +9,10 @@ import click
 
 from cli.errors import Failure, Refused, Unreachable
 from cli.follow import follow_command, look_again
+from cli.names import names_of
 from cli.outcome import report_run, show_slices, watch_to_the_end
 from cli.output import clean
-from cli.runs import HEADERS, LIVE, STATUSES, facts_of, row_of
+from cli.runs import HEADERS, STATUSES, facts_of, row_of
 from cli.session import Session, common_options
 from cli.values import HeaderValue, Param, RunId
 
@@ -61,7 +62,8 @@ def list_runs(
         session.output.say("No runs.")
     else:
         now = datetime.now(UTC)
-        session.output.table([row_of(run, now=now) for run in runs], headers=HEADERS)
+        names = names_of(runs, team_id=session.team_id, api=session.api)
+        session.output.table([row_of(run, now=now, names=names) for run in runs], headers=HEADERS)
         if page["has_more"]:
             session.output.say(f"There are more: --all, or --cursor {shlex.quote(clean(page.get('cursor')))}")
 
@@ -85,7 +87,9 @@ def view(session: Session, run_id: str, watch: bool) -> None:
     elif session.output.as_json:
         session.output.document(run)
     else:
-        session.output.facts(facts_of(run, timeline=timeline_of(session, run), now=datetime.now(UTC)))
+        timeline = timeline_of(session, run)
+        names = names_of([run], team_id=clean(run.get("team_id")), api=session.api)
+        session.output.facts(facts_of(run, timeline=timeline, now=datetime.now(UTC), names=names))
 
 
 @jobs.command()
@@ -169,9 +173,7 @@ def timeline(session: Session, run_id: str) -> None:
 
 
 def timeline_of(session: Session, run: dict[str, Any]) -> dict[str, Any]:
-    """What the API says about a live run; nothing when it cannot, which is no reason not to show the run."""
-    if run["status"] not in LIVE:
-        return {}
+    """What else the API says about a run; nothing when it cannot, which is no reason not to show the run."""
     try:
         return session.api.timeline(run["id"], attempts=1)
     except Failure:

@@ -7,14 +7,16 @@ from typing import Any
 import click
 
 from cli.follow import Source, follow, look_again
+from cli.names import label_of
 from cli.output import clean
+from cli.results import result_lines
 from cli.runs import EXIT_CODES, SLICE_HEADERS, slice_row_of
 from cli.session import Session
 
 
 def report_run(run: dict[str, Any], *, api: Source, session: Session, wait: bool) -> None:
     if wait:
-        session.output.say(f"Run {run['id']} of {clean(run.get('job_type'))}")
+        session.output.say(f"Run {run['id']} of {label_of(run.get('job_type'))}")
         watch_to_the_end(run, api=api, session=session)
     elif session.output.as_json:
         session.output.document(run)
@@ -28,8 +30,10 @@ def watch_to_the_end(run: dict[str, Any], *, api: Source, session: Session) -> N
     if session.output.as_json:
         session.output.document(run)
     else:
-        outcome = run.get("error") or run.get("result")
-        session.output.say(f"Run {run['id']} {run['status']}" + (f": {clean(outcome)}" if outcome else "."))
+        error = clean(run.get("error"))
+        session.output.say(f"Run {run['id']} {run['status']}" + (f": {error}" if error else "."))
+        for line in result_lines(run.get("result")):
+            session.output.say(f"  {line}")
     click.get_current_context().exit(EXIT_CODES.get(run["status"], 1))
 
 

@@ -10,11 +10,12 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.cells import cell_len
-from rich.console import Console, OverflowMethod
+from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
+
+from cli.table import laid_out
 
 # Controls, lone surrogates (no encoding takes them), line separators, and what turns the direction of text around.
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -61,24 +62,10 @@ class Output:
         sys.stdout.write(text + "\n")
 
     def table(self, rows: Sequence[Sequence[object]], *, headers: Sequence[str], wrap: bool = False) -> None:
-        """A table with the most important columns first; those at the end are left out where they do not fit.
-
-        The last column shown may be cut, or wrapped with ``wrap``; the others never: a cut id cannot be copied.
-        """
-        texts = [[clean(value) for value in row] for row in rows]
-        widths = [max(cell_len(row[i]) for row in [list(headers), *texts]) for i in range(len(headers))]
-        table = Table(box=None, padding=(0, _GAP, 0, 0), pad_edge=False)
-        room = self.words.width
-        for header, width in zip(headers, widths, strict=True):
-            if table.columns and room < len(header):
-                break
-            fits = width <= room
-            overflow: OverflowMethod = "ellipsis" if table.columns and not wrap else "fold"
-            table.add_column(header, no_wrap=fits or not wrap, overflow=overflow, max_width=room)
-            room -= width + _GAP
-        for row in texts:
-            table.add_row(*(Text(text, STYLES.get(text, "")) for text in row[: len(table.columns)]))
-        self.words.print(table)
+        """The most important columns first, prose last: that one is cut where it is too long, or wrapped."""
+        texts = [[self._styled(value) for value in row] for row in rows]
+        for line in laid_out(texts, headers=headers, console=self.words, wrap=wrap):
+            self.words.print(line, soft_wrap=True)
 
     def checks(self, checks: Sequence[Mapping[str, Any]]) -> None:
         """A line each, green or red, in columns that fit each other from call to call; under a red one what to do."""
@@ -99,14 +86,18 @@ class Output:
                 self.words.print(hint if is_command else indented, soft_wrap=is_command)
 
     def facts(self, facts: Sequence[tuple[str, object]]) -> None:
-        """Names and values under one another; long values go on in their own column."""
+        """Names and values under one another; long values and lists go on in their own column."""
         grid = Table.grid(padding=(0, _GAP, 0, 0))
         grid.add_column(no_wrap=True)
         grid.add_column(overflow="fold")
         for name, value in facts:
-            text = clean(value)
-            grid.add_row(Text(name, "bold"), Text(text, STYLES.get(text, "")))
+            lines = [self._styled(line) for line in value] if isinstance(value, list) else [self._styled(value)]
+            grid.add_row(Text(name, "bold"), Text("\n").join(lines))
         self.words.print(grid)
+
+    def _styled(self, value: object) -> Text:
+        text = clean(value)
+        return Text(text, STYLES.get(text, ""))
 
 
 def _console(*, stderr: bool) -> Console:

@@ -4,29 +4,39 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
+from cli.names import NOBODY, Names, label_of
 from cli.output import clean
-from nightshift.wording import short_duration
+from cli.results import param_lines, result_lines
+from nightshift.catalogue import CATALOGUE
+from nightshift.wording import short_duration, size
 
 LIVE = ("pending", "running")
 STATUSES = (*LIVE, "completed", "failed", "cancelled")
 EXIT_CODES = {"completed": 0, "failed": 1, "cancelled": 3}
 
-HEADERS = ("RUN", "TYPE", "STATUS", "DONE", "AGE", "TOOK", "MESSAGE", "BY", "PROJECT")
+HEADERS = ("RUN", "STATUS", "TYPE", "DONE", "AGE", "TOOK", "PROJECT", "BY", "MESSAGE")
 SLICE_HEADERS = ("SLICE", "OUTCOME", "DONE", "STARTED", "TOOK", "WAIT", "REASON")
 _ORDER = (
     "id", "job_type", "status", "progress", "why", "since", "until", "cancel_requested_by",
-    "cancel_requested_at", "result", "error", "params", "notify", "triggered_by", "rerun_of",
-    "team_id", "project_id", "created_at", "started_at", "completed_at", "took",
+    "cancel_requested_at", "error", "result", "params", "notify", "triggered_by", "rerun_of",
+    "project_id", "team_id", "created_at", "started_at", "completed_at", "took", "logs_url",
 )  # fmt: skip
 
-_FROM_TIMELINE = ("cancel_requested_by", "cancel_requested_at", "rerun_of")
+_FROM_TIMELINE = ("cancel_requested_by", "cancel_requested_at", "rerun_of", "logs_url")
 
 
 class ProgressOf(NamedTuple):
+    """``counts`` are both numbers in words, ``done`` is that with the percentage on the way."""
+
     processed: int
     total: int
     counts: str
     message: str
+
+    @property
+    def done(self) -> str:
+        is_on_the_way = 0 <= self.processed < self.total
+        return f"{self.counts} {100 * self.processed // self.total}%" if is_on_the_way else self.counts
 
 
 def progress_of(run: Mapping[str, Any]) -> ProgressOf:
@@ -34,23 +44,25 @@ def progress_of(run: Mapping[str, Any]) -> ProgressOf:
     if not isinstance(progress, dict):
         return ProgressOf(0, 0, "", "")
     processed, total = (value if isinstance(value := progress.get(name), int) else 0 for name in ("processed", "total"))
-    return ProgressOf(processed, total, f"{processed}/{total}", clean(progress.get("message")))
+    known = CATALOGUE.get(clean(run.get("job_type")))
+    written = f"{size(processed)} of {size(total)}" if known and known.counts_bytes else f"{processed}/{total}"
+    return ProgressOf(processed, total, written, clean(progress.get("message")))
 
 
-def row_of(run: Mapping[str, Any], *, now: datetime) -> Sequence[object]:
+def row_of(run: Mapping[str, Any], *, now: datetime, names: Names = NOBODY) -> Sequence[object]:
     """In the order of HEADERS: the most important first."""
     progress = progress_of(run)
     created = _time(run.get("created_at"))
     return (
         run.get("id"),
-        run.get("job_type"),
         run.get("status"),
-        progress.counts,
+        label_of(run.get("job_type")),
+        progress.done,
         short_duration((now - created).total_seconds()) if created else "",
         took(run, now=now),
+        names.project(run),
+        names.starter(run),
         run.get("error") or progress.message,
-        run.get("triggered_by"),
-        run.get("project_id"),
     )
 
 
@@ -68,20 +80,40 @@ def slice_row_of(part: Mapping[str, Any], *, now: datetime) -> Sequence[object]:
     )
 
 
-def facts_of(run: Mapping[str, Any], *, timeline: Mapping[str, Any], now: datetime) -> list[tuple[str, object]]:
+def facts_of(
+    run: Mapping[str, Any], *, timeline: Mapping[str, Any], now: datetime, names: Names = NOBODY
+) -> list[tuple[str, object]]:
     """Every field the API gave, the known ones first; from the timeline why it is not moving and who stopped it."""
     told = {name: timeline[name] for name in _FROM_TIMELINE if timeline.get(name)}
     shown = dict(run) | told | {"took": took(run, now=now)}
     if timeline.get("state") != "ended":
-        since = _time(timeline.get("since"))
-        ago = f" ({short_duration((now - since).total_seconds())} ago)" if since and since <= now else ""
-        shown |= {"why": timeline.get("why"), "until": timeline.get("until")}
-        shown["since"] = f"{clean(timeline.get('since'))}{ago}"
+        shown |= {"why": timeline.get("why"), "until": _moment(timeline.get("until"), now=now)}
+        shown["since"] = _moment(timeline.get("since"), now=now)
+    for name in ("created_at", "started_at", "completed_at", "cancel_requested_at"):
+        shown[name] = _moment(shown.get(name), now=now)
     progress = progress_of(run)
     if progress.counts:
-        shown["progress"] = f"{progress.counts} {progress.message}".strip()
-    names = [*_ORDER, *(name for name in shown if name not in _ORDER)]
-    return [(clean(name).replace("_", " "), shown[name]) for name in names if shown.get(name) not in (None, "")]
+        shown["progress"] = f"{progress.done} {progress.message}".strip()
+    shown |= {"result": result_lines(run.get("result")), "params": param_lines(run)}
+    shown |= {"notify": "yes, by mail"} if run.get("notify") is True else {"notify": None}
+    for name, called in (
+        ("job_type", label_of(run.get("job_type"))),
+        ("project_id", names.project(run)),
+        ("triggered_by", names.starter(run)),
+    ):
+        shown[name] = called if called == (raw := clean(run.get(name))) else f"{called} ({raw})"
+    fields = [*_ORDER, *(name for name in shown if name not in _ORDER)]
+    return [(clean(name).replace("_", " "), shown[name]) for name in fields if shown.get(name) not in (None, "", [])]
+
+
+def _moment(timestamp: object, *, now: datetime) -> str:
+    """With how long ago that is, or in how long; clocks may differ, so a moment's difference is none."""
+    at = _time(timestamp)
+    if at is None:
+        return clean(timestamp)
+    seconds = (now - at).total_seconds()
+    away = f"in {short_duration(-seconds)}" if seconds <= -1 else f"{short_duration(seconds)} ago"
+    return f"{clean(timestamp)} ({away})"
 
 
 def took(run: Mapping[str, Any], *, now: datetime | None = None) -> str:

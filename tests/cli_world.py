@@ -22,6 +22,7 @@ ROOT = Path(__file__).parents[1]
 TOKEN = "owl_agent_not_to_be_printed"
 RUN, TEAM, PROJECT = (f"0198c0de-0000-7000-8000-{n:012d}" for n in (1, 2, 3))
 ACME = {"id": PROJECT, "team_id": TEAM, "name": "Acme", "slug": "acme", "color": "#123456", "created_at": None}
+ADA = {"id": "0198c0de-0000-7000-8000-000000000009", "email": "ada@acme.example", "role": "owner"}
 WHOAMI = {
     "type": "api_key",
     "key_type": "agent",
@@ -45,7 +46,7 @@ def run(status: str = "running", **fields: Any) -> dict[str, Any]:
         "status": status,
         "team_id": TEAM,
         "project_id": PROJECT,
-        "triggered_by": "manual:user:0198c0de-0000-7000-8000-000000000009",
+        "triggered_by": f"manual:user:{ADA['id']}",
         "params": {"project_id": PROJECT},
         "progress": None,
         "result": None,
@@ -70,6 +71,7 @@ class Script:
         self.url = ""
         self.on("GET /v1/auth/whoami", WHOAMI)
         self.on("GET /v1/projects", {"projects": [ACME]})
+        self.on(f"GET /v1/teams/{TEAM}/members", {"members": [ADA], "api_keys": []})
 
     def on(self, where: str, *answers: Any, status: int = 200) -> None:
         """Script the answers: dicts as JSON under ``status``, or (status, body) pairs; text is HTML."""

@@ -161,8 +161,8 @@ class TestRuns:
         assert f" system --stack {STACK} view {run_id} --follow" in again.stderr
 
         header, row = system("runs", "--type", "db_pruning").stdout.splitlines()
-        assert header.split()[:3] == ["RUN", "TYPE", "STATUS"]
-        assert row.split()[:3] == [run_id, "db_pruning", "pending"]
+        assert header.split()[:3] == ["RUN", "STATUS", "TYPE"]
+        assert row.split()[:4] == [run_id, "pending", "Database", "Pruning"]
         assert system("runs", "--status", "failed").stdout == "No runs.\n"
         nosuch = system("runs", "--type", "nosuch")
         assert nosuch.exit_code == 2

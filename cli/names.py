@@ -1,0 +1,69 @@
+"""Whose ids those in a run are: projects by their slugs, people and keys by name."""
+
+import contextlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from cli.client import Api
+from cli.errors import Failure
+from cli.output import clean
+from nightshift.catalogue import CATALOGUE
+
+SHORT = 8
+
+
+@dataclass(frozen=True)
+class Names:
+    """From ids to names. What is not known is told by the beginning of its id."""
+
+    projects: Mapping[str, str] = field(default_factory=dict)
+    people: Mapping[str, str] = field(default_factory=dict)
+
+    def project(self, run: Mapping[str, Any]) -> str:
+        project_id = clean(run.get("project_id"))
+        return self.projects.get(project_id, project_id[:SHORT])
+
+    def starter(self, run: Mapping[str, Any]) -> str:
+        """``manual:user:<id>`` and ``manual:api_key:<id>`` by name; ``system`` is the owner's command line."""
+        by = clean(run.get("triggered_by"))
+        if by == "system":
+            return "the owner"
+        if by in self.people or not by.startswith("manual:"):
+            return self.people.get(by, by)
+        kind, _, id = by.removeprefix("manual:").partition(":")
+        return f"{kind.removeprefix('api_')} {id[:SHORT]}".strip()
+
+
+NOBODY = Names()
+
+
+def names_of(runs: Iterable[Mapping[str, Any]], *, team_id: str, api: Api) -> Names:
+    """One call for the projects and one for the people, where a run has any.
+
+    A name is no reason to fail: what cannot be asked for stays an id.
+    """
+    projects, people = dict[str, str](), dict[str, str]()
+    runs = list(runs)
+    if any(run.get("project_id") for run in runs):
+        with contextlib.suppress(Failure):
+            projects = {clean(each.get("id")): clean(each.get("slug")) for each in api.projects(team_id, attempts=1)}
+    if any(clean(run.get("triggered_by")).startswith("manual:") for run in runs):
+        with contextlib.suppress(Failure):
+            known = api.members(team_id, attempts=1)
+            people = {f"manual:user:{clean(each.get('id'))}": clean(each.get("email")) for each in known["members"]}
+            people |= {f"manual:api_key:{clean(each.get('id'))}": _key(each) for each in known["api_keys"]}
+    return Names(
+        {key: name for key, name in projects.items() if name}, {key: name for key, name in people.items() if name}
+    )
+
+
+def _key(key: Mapping[str, Any]) -> str:
+    """Most keys have no name; what is left of their id tells two of them apart."""
+    return f"key {clean(key.get('name')) or clean(key.get('id'))[:SHORT]}"
+
+
+def label_of(job_type: object) -> str:
+    """A type as people call it. One that this release does not know keeps its name."""
+    known = CATALOGUE.get(clean(job_type))
+    return known.label if known else clean(job_type)

@@ -1,0 +1,191 @@
+"""What people see: tables on terminals of any width, names in the place of ids, results in words."""
+
+import json
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+from rich.text import Text
+
+from cli.names import Names
+from cli.runs import facts_of, row_of
+from cli.table import laid_out
+from tests.cli_world import ADA, PROJECT, RUN, TEAM, Nightshift, Script, at, plain, run
+
+Terminal = Callable[..., tuple[int, str]]
+NOW = datetime(2026, 1, 2, 6, 4, 5, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("columns", [40, 60, 80, 120, 200])
+def test_a_list_of_runs_fits_its_terminal_and_leaves_nothing_out(
+    api: Script, on_terminal: Terminal, columns: int
+) -> None:
+    created = (datetime.now(UTC) - timedelta(hours=3)).isoformat()
+    long = at(45, "Synced " + "very " * 40 + "many users", created_at=created)
+    done = at(200, status="completed", id=TEAM, job_type="db_pruning")
+    api.on(f"GET /v1/teams/{TEAM}/jobs", {"job_runs": [long, done], "cursor": None, "has_more": False})
+    _, sent = on_terminal("jobs", "list", columns=columns)
+    lines = plain(sent).replace("\r", "").splitlines()
+    assert max(map(len, lines)) <= columns
+    starts = [number for number, line in enumerate(lines) if line[0] != " "]
+    assert [lines[number].split()[0] for number in starts] == ["RUN", RUN, TEAM]
+    first = " ".join(lines[starts[1] : starts[2]])
+    for shown in (RUN, "running", "RevenueCat Sync", "45/200 22%", "3 h", "acme", ADA["email"], "Synced very", "…"):
+        assert shown in first
+    assert "Database Pruning" in " ".join(lines[starts[2] :])
+    assert (len(lines) == 3) == (columns >= 200)
+
+
+def test_of_a_narrow_table_empty_columns_go_first(api: Script, on_terminal: Terminal) -> None:
+    api.on(f"GET /v1/teams/{TEAM}/jobs", {"job_runs": [run("pending")], "cursor": None, "has_more": False})
+    _, sent = on_terminal("jobs", "list", columns=80)
+    assert plain(sent).split()[:5] == ["RUN", "STATUS", "TYPE", "AGE", "PROJECT"]
+
+
+def test_names_cost_one_call_each_and_json_none(api: Script, nightshift: Nightshift) -> None:
+    api.on(f"GET /v1/teams/{TEAM}/jobs", {"job_runs": [run()] * 3, "cursor": None, "has_more": False})
+    nightshift("jobs", "list", "--team", TEAM, "--format", "json")
+    assert len(api.requests) == 1
+    nightshift("jobs", "list", "--team", TEAM)
+    assert len(api.requests) == 1 + 3
+    api.on(f"GET /v1/teams/{TEAM}/jobs", {"job_runs": [], "cursor": None, "has_more": False})
+    nightshift("jobs", "list", "--team", TEAM)
+    assert len(api.requests) == 1 + 3 + 1
+
+
+def test_names_that_cannot_be_asked_for_are_ids(api: Script, nightshift: Nightshift) -> None:
+    api.on("GET /v1/projects", {"error": "Missing permission"}, status=403)
+    api.on(f"GET /v1/teams/{TEAM}/members", {"members": "nobody"})
+    api.on(f"GET /v1/teams/{TEAM}/jobs", {"job_runs": [run()], "cursor": None, "has_more": False})
+    shown = nightshift("jobs", "list").stdout
+    assert PROJECT[:8] in shown
+    assert "user 0198c0de" in shown
+    api.runs(run())
+    viewed = nightshift("jobs", "view", RUN).stdout
+    assert f"({PROJECT})" in viewed
+    assert f"(manual:user:{ADA['id']})" in viewed
+
+
+@pytest.mark.parametrize(
+    ("triggered_by", "shown"),
+    [
+        ("schedule", "schedule"),
+        ("system", "the owner"),
+        ("manual:user:u1", "ada"),
+        ("manual:api_key:k1", "key k1"),
+        ("manual:user:unknown-to-us", "user unknown-"),
+        ("manual:robot:r2d2", "robot r2d2"),
+        (None, ""),
+        ({"new": "shape"}, '{"new": "shape"}'),
+    ],
+)
+def test_who_started_it(triggered_by: Any, shown: str) -> None:
+    names = Names(people={"manual:user:u1": "ada", "manual:api_key:k1": "key k1"})
+    assert names.starter({"triggered_by": triggered_by}) == shown
+
+
+def test_a_run_in_words(api: Script, nightshift: Nightshift) -> None:
+    result = {
+        "synced": 193,
+        "freed_bytes": 3 * 1024**3,
+        "took_s": 75,
+        "warning": "Half of it",
+        "by_store": {"app": 1},
+        "failures": [{"user": "u1", "why": "no\tanswer"}, {"user": "u2", "why": None}],
+    }
+    params = {"project_id": PROJECT, "include_sandbox": True, "note": "a b"}
+    api.runs(at(200, status="completed", result=result, params=params, notify=True))
+    url = "http://127.0.0.1:4568/logs/" + RUN
+    api.on(
+        f"GET /v1/jobs/{RUN}/timeline", {"timeline": [], "state": "ended", "why": "It is completed", "logs_url": url}
+    )
+    viewed = nightshift("jobs", "view", RUN).stdout
+    facts = {line[:12].strip(): line[14:].strip() for line in viewed.splitlines() if line[0] != " "}
+    assert facts["job type"] == "RevenueCat Sync (revenuecat_sync)"
+    assert facts["project id"] == f"acme ({PROJECT})"
+    assert facts["triggered by"].startswith("ada@acme.example (manual:user:")
+    assert facts["logs url"] == told["logs_url"]
+    assert "why" not in facts
+    values = [line.strip() for line in re.split(r"\n(?=\w)|\n +", viewed)]
+    start = values.index("result        Warning: Half of it")
+    assert values[start + 1 : start + 10] == [
+        "Synced: 193",
+        "Freed: 3 GB",
+        "Took: 1 min 15 s",
+        "By store: app: 1",
+        "Failures:",
+        "User: u1, Why: no answer",
+        "User: u2, Why: —",
+        "params        include_sandbox=true",
+        "note=a b",
+    ]
+    followed = nightshift("jobs", "view", RUN, "--follow").stdout.splitlines()
+    assert followed[followed.index(f"Run {RUN} completed.") + 1 :][:2] == ["  Warning: Half of it", "  Synced: 193"]
+    assert json.loads(nightshift("jobs", "view", RUN, "--format", "json").stdout)["result"] == result
+
+
+def test_bytes_are_counted_in_bytes() -> None:
+    [*_, _] = row = row_of(at(1024**3, job_type="db_pruning"), now=NOW)
+    assert "1 GB of 200 bytes" in row
+
+
+@pytest.mark.parametrize(
+    ("created_at", "age", "ago"),
+    [
+        ("2026-01-02T03:04:05.678Z", "2 h", "(2 h ago)"),
+        ("2026-01-02T06:04:05.700Z", "0 s", "(0 s ago)"),
+        ("2026-01-02T06:09:05.700Z", "0 s", "(in 5 min)"),
+        ("yesterday", "", "yesterday"),
+        (None, "", None),
+        (17, "", "17"),
+    ],
+)
+def test_clocks_may_differ_and_times_be_odd(created_at: Any, age: str, ago: str | None) -> None:
+    assert row_of(run(created_at=created_at), now=NOW)[4] == age
+    facts = dict(facts_of(run(created_at=created_at), timeline={}, now=NOW))
+    assert (ago is None and "created at" not in facts) or facts["created at"].endswith(ago)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text() | st.floats(allow_nan=False),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(st.sampled_from([*run(), "a field of tomorrow"]), JSON))
+def test_whatever_a_run_holds_it_is_shown(fields: dict[str, Any]) -> None:
+    odd = run() | fields
+    assert len(row_of(odd, now=NOW)) == 9
+    names = [name for name, _ in facts_of(odd, timeline={"state": "?", "since": 3}, now=NOW)]
+    assert ("a field of tomorrow" in names) == (fields.get("a field of tomorrow") not in (None, "", []))
+
+
+CELLS = st.text(st.characters(exclude_categories=["C", "Z", "M"]), max_size=30)
+
+
+@given(st.lists(st.tuples(CELLS, CELLS, CELLS, CELLS), min_size=1, max_size=4), st.integers(32, 130), st.booleans())
+def test_a_table_of_anything_fits_and_holds_every_cell(rows: list[tuple[str, ...]], width: int, wrap: bool) -> None:
+    console = Console(width=width)
+    texts = [[Text(cell) for cell in row] for row in rows]
+    lines = list(laid_out(texts, headers=["ONE", "TWO", "THREE", "LAST"], console=console, wrap=wrap))
+    # A letter of two cells may stand over the edge of a column of one.
+    assert all(line.cell_len <= width + 1 for line in lines)
+    everything = "".join(line.plain for line in lines).replace(" ", "")
+    for row in rows:
+        assert all(cell in everything for cell in row[:3])
+
+
+def test_a_reason_wraps_in_its_column(api: Script, on_terminal: Terminal) -> None:
+    part = {"slice": 0, "started_at": "2026-01-02T03:04:05.678Z", "outcome": "retrying", "reason": "very " * 20 + "sad"}
+    api.on(f"GET /v1/jobs/{RUN}/timeline", {"timeline": [part], "state": "waiting", "why": "Waiting."})
+    _, sent = on_terminal("jobs", "timeline", RUN)
+    lines = plain(sent).replace("\r", "").splitlines()
+    assert max(map(len, lines)) <= 80
+    assert plain(sent).count("very") == 20
+    assert "sad" in plain(sent)
