@@ -1,11 +1,18 @@
-"""What a token opens: nightshift whoami, projects and job-types."""
+"""What a token opens: nightshift whoami, projects, members and job-types."""
 
 from typing import Any
 
 import click
 
 from cli.output import clean
+from cli.pausing import pause_words
+from cli.schema import HEADERS as PARAMS
+from cli.schema import param_rows
 from cli.session import Session, common_options, teams_of
+
+PROJECTS = ("SLUG", "ID", "NAME")
+APPS = ("PLATFORM", "ID", "BUNDLE", "NAME")
+MEMBERS = ("KIND", "NAME", "ROLE", "ID")
 
 
 @click.command()
@@ -35,38 +42,82 @@ def whoami(session: Session) -> None:
 
 
 @click.command()
+@click.argument("project", required=False)
 @common_options
 @click.pass_obj
-def projects(session: Session) -> None:
-    """List the team's projects."""
+def projects(session: Session, project: str | None) -> None:
+    """List the team's projects; with PROJECT, an id or a slug, show that one and its apps.
+
+    \b
+    Examples:
+      nightshift projects
+      nightshift projects acme
+    """
+    if project:
+        _show_project(session, session.api.project(session.project_id(project)))
+        return
     rows = session.api.projects(session.team_id)
-    _show(session, rows, columns=("slug", "id", "name"), key="projects")
+    if session.output.as_json:
+        session.output.document({"projects": rows})
+    elif not rows:
+        session.output.say("No projects.")
+    else:
+        session.output.table([[row.get(name) for name in ("slug", "id", "name")] for row in rows], headers=PROJECTS)
+
+
+@click.command()
+@common_options
+@click.pass_obj
+def members(session: Session) -> None:
+    """List the team's people and API keys: those who can have started a run.
+
+    \b
+    Examples:
+      nightshift members
+      nightshift members --format json
+    """
+    answer = session.api.members(session.team_id)
+    if session.output.as_json:
+        session.output.document(answer)
+        return
+    people = [("user", row.get("email"), row.get("role"), row.get("id")) for row in answer["members"]]
+    # Keys have no role, and most no name.
+    keys = [("key", row.get("name"), "", row.get("id")) for row in answer["api_keys"]]
+    session.output.table([*people, *keys], headers=MEMBERS)
 
 
 @click.command("job-types")
 @common_options
 @click.pass_obj
 def job_types(session: Session) -> None:
-    """List the job types that can be triggered, with their parameters."""
-    rows = session.api.job_types()
-    _show(session, rows, columns=("job_type", "label", "params", "description"), key="job_types")
+    """List the job types that can be triggered, with their parameters; and who has paused one, and why.
 
-
-def _show(session: Session, rows: list[dict[str, Any]], *, columns: tuple[str, ...], key: str) -> None:
+    \b
+    Examples:
+      nightshift job-types
+    """
+    known = session.api.job_types()
     if session.output.as_json:
-        session.output.document({key: rows})
-    elif not rows:
-        session.output.say(f"No {key.replace('_', ' ')}.")
-    else:
-        cells = [[_cell(row.get(column)) for column in columns] for row in rows]
-        session.output.table(cells, headers=[column.upper().replace("_", " ") for column in columns], wrap=True)
+        session.output.document({"job_types": known})
+        return
+    for number, job_type in enumerate(known):
+        if number:
+            session.output.say("")
+        session.output.say(f"{clean(job_type.get('job_type'))}: {clean(job_type.get('label'))}")
+        session.output.say(clean(job_type.get("description")))
+        if isinstance(pause := job_type.get("paused"), dict):
+            session.output.say(f"Paused {pause_words(pause)}")
+        if rows := param_rows(job_type.get("params")):
+            session.output.table(rows, headers=PARAMS, wrap=True)
+    if not known:
+        session.output.say("No job types.")
 
 
-def _cell(value: object) -> object:
-    """A JSON Schema as the names of its properties with their types, anything else as it is."""
-    if isinstance(value, dict):
-        properties = value.get("properties")
-        if not isinstance(properties, dict):
-            return ""
-        return ", ".join(f"{name}={clean(kind.get('type'))}" for name, kind in properties.items())
-    return value
+def _show_project(session: Session, project: dict[str, Any]) -> None:
+    if session.output.as_json:
+        session.output.document(project)
+        return
+    session.output.facts([(clean(name).replace("_", " "), of) for name, of in project.items() if name != "apps"])
+    if project["apps"]:
+        rows = [[app.get(name) for name in ("platform", "id", "bundle_id", "name")] for app in project["apps"]]
+        session.output.table(rows, headers=APPS)

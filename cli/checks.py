@@ -29,7 +29,13 @@ ONLY_DELETED = "schedules"
 @owner_options
 @click.pass_obj
 def health(session: Session) -> None:
-    """Is anything stuck, missed, dead-lettered, unsent or full? Exit 1 when a line is red."""
+    """Is anything stuck, missed, dead-lettered, unsent or full? Exit 1 when a line is red.
+
+    \b
+    Examples:
+      nightshift system health
+      nightshift system health --stack nightshift --format json
+    """
     checks = session.ops.ask("health")["checks"]
     _show(session, checks)
     _finish(session, checks)
@@ -66,6 +72,11 @@ def deadletters(context: click.Context, peek: int) -> None:
     """List the messages that nobody could take, and what each is about.
 
     They are looked at and stay. Their runs do not need them: the sweep sends what is still needed again.
+
+    \b
+    Examples:
+      nightshift system deadletters
+      nightshift system deadletters --peek 50
     """
     if context.invoked_subcommand:
         return
@@ -97,6 +108,11 @@ def redrive(session: Session, queue: str | None) -> None:
 
     This is always harmless: a message of a run that is over is dropped, and a mail is sent once. What EventBridge could
     not deliver (schedules) has nowhere to go back to; when it is named, its messages are deleted.
+
+    \b
+    Examples:
+      nightshift system deadletters redrive
+      nightshift system deadletters redrive mails
     """
     totals: dict[str, dict[str, Any]] = {}
     while True:

@@ -22,7 +22,14 @@ wait_option = click.option("--wait", is_flag=True, help="Show progress until the
 
 @click.group()
 def jobs() -> None:
-    """Trigger runs of jobs, watch them, cancel them."""
+    """Trigger runs of jobs, watch them, cancel them.
+
+    \b
+    Examples:
+      nightshift jobs trigger revenuecat_sync --wait
+      nightshift jobs list --since 2h
+      nightshift jobs view RUN_ID --follow
+    """
 
 
 @jobs.command("list")
@@ -43,7 +50,8 @@ def list_runs(
 
     \b
     Examples:
-      nightshift jobs list --status failed --since 7d
+      nightshift jobs list --since 2h
+      nightshift jobs list --status failed --since 7d --until 1d
       nightshift jobs list --project acme --all --format json
     """
     filters["project_id"] = session.project_id(project) if project else None
@@ -78,8 +86,8 @@ def view(session: Session, run_id: str, watch: bool) -> None:
 
     \b
     Examples:
-      nightshift jobs view 0198c0de-0000-7000-8000-000000000001
-      nightshift jobs view 0198c0de-0000-7000-8000-000000000001 --follow
+      nightshift jobs view RUN_ID
+      nightshift jobs view RUN_ID --follow
     """
     run = session.api.run(run_id)
     if watch:
@@ -132,7 +140,14 @@ def trigger(
 
 @jobs.command()
 @run_id_argument
-@click.option("--from", "start", type=click.Choice(["start", "cursor"]), default="start", show_default=True)
+@click.option(
+    "--from",
+    "start",
+    type=click.Choice(["start", "cursor"]),
+    default="start",
+    show_default=True,
+    help="From its beginning, or from where it stopped.",
+)
 @wait_option
 @common_options
 @click.pass_obj
@@ -140,6 +155,11 @@ def rerun(session: Session, run_id: str, start: str, wait: bool) -> None:
     """Start a new run with the parameters of one that is over.
 
     With --from cursor it goes on where the old one stopped.
+
+    \b
+    Examples:
+      nightshift jobs rerun RUN_ID --wait
+      nightshift jobs rerun RUN_ID --from cursor
     """
     run = session.api.rerun(run_id, start=start)
     report_run(run, api=session.api, session=session, wait=wait)
@@ -150,7 +170,12 @@ def rerun(session: Session, run_id: str, start: str, wait: bool) -> None:
 @common_options
 @click.pass_obj
 def cancel(session: Session, run_id: str) -> None:
-    """Ask a run to stop. One that is at work stops after its current step."""
+    """Ask a run to stop. One that is at work stops after its current step.
+
+    \b
+    Examples:
+      nightshift jobs cancel RUN_ID
+    """
     answer = session.api.cancel(run_id)
     if session.output.as_json:
         session.output.document(answer)
@@ -163,7 +188,12 @@ def cancel(session: Session, run_id: str) -> None:
 @common_options
 @click.pass_obj
 def timeline(session: Session, run_id: str) -> None:
-    """Show the slices a run was made of: how each ended, and what it waited for."""
+    """Show the slices a run was made of: how each ended, and what it waited for.
+
+    \b
+    Examples:
+      nightshift jobs timeline RUN_ID
+    """
     answer = session.api.timeline(run_id)
     if session.output.as_json:
         session.output.document(answer)

@@ -18,6 +18,11 @@ def logs(session: Session, run_id: str, limit: int) -> None:
     """Show what was logged about a run, oldest first, and where to read on.
 
     CloudWatch takes some seconds to show a line.
+
+    \b
+    Examples:
+      nightshift system logs RUN_ID
+      nightshift system logs RUN_ID --limit 1000 --stack nightshift
     """
     answer = session.ops.ask("logs", run_id=run_id, at_most=limit)
     if session.output.as_json:

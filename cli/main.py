@@ -4,10 +4,12 @@ from typing import Any
 
 import click
 
-from cli.account import job_types, projects, whoami
+from cli.account import job_types, members, projects, whoami
+from cli.completion import completion
 from cli.errors import Failure, Interrupted, Refused
 from cli.jobs import jobs, refusal_hint
 from cli.login import login, logout
+from cli.service import open_dashboard, openapi, ping
 from cli.session import Session, common_options
 from cli.system import system
 from nightshift import __version__
@@ -67,5 +69,7 @@ def main(context: click.Context) -> None:
     context.ensure_object(Session)
 
 
-for command in (jobs, whoami, projects, job_types, login, logout, system):
+GROUPS = (jobs, system)
+ACCOUNT = (login, logout, whoami, projects, members, job_types)
+for command in (*GROUPS, *ACCOUNT, open_dashboard, ping, openapi, completion):
     main.add_command(command)

@@ -9,13 +9,14 @@ from cli.follow import look_again
 from cli.jobs import run_id_argument, wait_option
 from cli.outcome import report_run, show_slices, watch_to_the_end
 from cli.output import clean
-from cli.runs import HEADERS, STATUSES, facts_of, row_of
+from cli.pausing import pause_words
+from cli.runs import HEADERS, STATUSES, facts_of, minute, row_of
 from cli.session import Session, owner_options
 from cli.values import Param
 from nightshift.catalogue import CATALOGUE
 
 MAIL_HEADERS = ("MAIL TO", "STATUS", "TRIES", "ERROR")
-SLOT_HEADERS = ("LAST SLOTS", "OUTCOME", "STATUS", "RUN")
+SLOT_HEADERS = ("LAST SLOTS", "OUTCOME", "STATUS", "RUN", "WHY")
 
 
 @click.command()
@@ -54,7 +55,13 @@ def runs(session: Session, /, **filters: Any) -> None:
 @owner_options
 @click.pass_obj
 def view(session: Session, run_id: str, watch: bool) -> None:
-    """Show everything about any run: why it is not moving, its slices, its mails."""
+    """Show everything about any run: why it is not moving, its slices, its mails.
+
+    \b
+    Examples:
+      nightshift system view RUN_ID
+      nightshift system view RUN_ID --follow --stack nightshift
+    """
     if watch:
         watch_to_the_end(session.ops.run(run_id), api=session.ops, session=session)
     answer = session.ops.ask("view", run_id=run_id)
@@ -100,7 +107,12 @@ def trigger(session: Session, job_type: str, params: tuple[tuple[str, Any], ...]
 @owner_options
 @click.pass_obj
 def cancel(session: Session, run_id: str) -> None:
-    """Ask any run to stop. One that is at work stops after its current step."""
+    """Ask any run to stop. One that is at work stops after its current step.
+
+    \b
+    Examples:
+      nightshift system cancel RUN_ID
+    """
     answer = session.ops.ask("cancel", run_id=run_id)
     if session.output.as_json:
         session.output.document(answer)
@@ -113,24 +125,39 @@ def cancel(session: Session, run_id: str) -> None:
 @owner_options
 @click.pass_obj
 def schedules(session: Session, slots: int) -> None:
-    """Show what runs when: cron, the next slots, and what became of the last ones. All times are UTC."""
+    """Show what runs when: cron, pauses, the last success, the next slots, and what became of the last ones.
+
+    All times are UTC.
+
+    \b
+    Examples:
+      nightshift system schedules
+      nightshift system schedules --slots 24 --stack nightshift
+    """
     answer = session.ops.ask("schedules", slots=slots)
     if session.output.as_json:
         session.output.document(answer)
         return
-    for schedule in answer["schedules"]:
-        name = clean(schedule["job_type"])
-        if not schedule["cron"]:
-            session.output.say(f"{name}: no schedule; it runs when it is triggered.")
+    for number, schedule in enumerate(answer["schedules"]):
+        if number:
             session.output.say("")
-            continue
-        session.output.say(f"{name}: {clean(schedule['cron'])}, active since {_minute(schedule['active_since'])}")
-        session.output.say("next  " + ", ".join(_minute(slot) for slot in schedule["next"]))
-        rows = [(_minute(past["slot"]), past["outcome"], past["status"], past["run_id"]) for past in schedule["last"]]
-        if rows:
-            session.output.table(rows, headers=SLOT_HEADERS)
-        session.output.say("")
+        _show_schedule(schedule, session=session)
 
 
-def _minute(timestamp: object) -> str:
-    return clean(timestamp)[:16].replace("T", " ")
+def _show_schedule(schedule: dict[str, Any], *, session: Session) -> None:
+    say, name = session.output.say, clean(schedule["job_type"])
+    if not schedule["cron"]:
+        say(f"{name}: no schedule; it runs when it is triggered.")
+    else:
+        say(f"{name}: {clean(schedule['cron'])}, active since {minute(schedule['active_since'])}")
+        say(f"last success  {minute(schedule.get('last_success_at')) or 'never'}")
+        say("next          " + ", ".join(minute(slot) for slot in schedule["next"]))
+    for pause in schedule.get("paused") or []:
+        say(f"paused        {'the schedule, ' if pause.get('what') == 'schedule' else ''}{pause_words(pause)}")
+    if schedule["last"]:
+        session.output.table([_slot_row(past) for past in schedule["last"]], headers=SLOT_HEADERS, wrap=True)
+
+
+def _slot_row(past: dict[str, Any]) -> list[object]:
+    why = past.get("reason") or past.get("error")
+    return [minute(past["slot"]), past["outcome"], past["status"], past["run_id"], why]

@@ -1,10 +1,12 @@
 """nightshift system pause and resume: stop a job type, or its schedule, from starting anything for a while."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import click
 
 from cli.output import clean
+from cli.runs import minute
 from cli.session import Session, owner_options
 from nightshift.catalogue import CATALOGUE
 
@@ -38,15 +40,24 @@ def pause(session: Session, job_type: str, why: str, schedule_only: bool, by: st
 @owner_options
 @click.pass_obj
 def resume(session: Session, job_type: str) -> None:
-    """End the pauses of JOB_TYPE and of its schedule."""
+    """End the pauses of JOB_TYPE and of its schedule.
+
+    \b
+    Examples:
+      nightshift system resume db_pruning
+    """
     answer = session.ops.ask("resume", job_type=job_type)
     _tell(session, answer, [f"Resumed {described(ended)}." for ended in answer["resumed"]])
 
 
-def described(pause: dict[str, Any]) -> str:
+def described(pause: Mapping[str, Any]) -> str:
     what = "the schedule of " if pause["what"] == "schedule" else ""
-    since = clean(pause["since"])[:16].replace("T", " ")
-    return f"{what}{clean(pause['job_type'])}, paused since {since} UTC by {clean(pause['by'])}: {clean(pause['why'])}"
+    return f"{what}{clean(pause['job_type'])}, paused {pause_words(pause)}"
+
+
+def pause_words(pause: Mapping[str, Any]) -> str:
+    """``since 2026-11-23 03:00 UTC by ada: provider maintenance``."""
+    return f"since {minute(pause.get('since'))} UTC by {clean(pause.get('by'))}: {clean(pause.get('why'))}"
 
 
 def _tell(session: Session, answer: dict[str, Any], lines: list[str]) -> None:

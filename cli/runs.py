@@ -106,6 +106,11 @@ def facts_of(
     return [(clean(name).replace("_", " "), shown[name]) for name in fields if shown.get(name) not in (None, "", [])]
 
 
+def minute(timestamp: object) -> str:
+    """``2026-01-02 03:04``, of a timestamp in UTC."""
+    return clean(timestamp)[:16].replace("T", " ")
+
+
 def _moment(timestamp: object, *, now: datetime) -> str:
     """With how long ago that is, or in how long; clocks may differ, so a moment's difference is none."""
     at = _time(timestamp)

@@ -50,6 +50,11 @@ def system() -> None:
     setup, agent-key and revenuecat-key work on the database: the one of DATABASE_HOST, _PORT, _NAME, _USER,
     _PASSWORD and _CA_FILE; without DATABASE_HOST, the running local stack's. A provider's key is encrypted with the
     KMS key INTEGRATIONS_KEY_ID, which is an output of the deployed stack.
+
+    \b
+    Examples:
+      nightshift system health
+      nightshift system health --stack nightshift
     """
 
 
@@ -75,6 +80,11 @@ def setup(
     """Make a team with an owner, a project and an agent key, which is shown this once.
 
     Without --revenuecat-key-stdin a person is asked for the RevenueCat key, and may leave it out.
+
+    \b
+    Examples:
+      nightshift system setup --team Acme --admin-email ada@example.com --project "Acme iOS"
+      nightshift system setup --team Acme --admin-email ada@example.com --project Web --revenuecat-key-stdin < key.txt
     """
     from nightshift.setup import setup_team
 
@@ -113,6 +123,10 @@ def revenuecat_key(
     """Store a project's RevenueCat key, in the place of the one that may be there.
 
     TEAM and PROJECT are their slugs. A sync that is under way goes on with the new key.
+
+    \b
+    Examples:
+      nightshift system revenuecat-key acme acme-ios --revenuecat-key-stdin < key.txt
     """
     from nightshift.setup import find_project, store_revenuecat_key
 
@@ -136,7 +150,13 @@ def revenuecat_key(
 @click.option("--ends", metavar="PREFIX", help="End the key that begins so: owl_agent_ and four characters.")
 @click.pass_obj
 def agent_key(session: Session, team_slug: str, ends: str | None) -> None:
-    """Make another agent key of TEAM, which is shown this once; with --ends, in the place of one."""
+    """Make another agent key of TEAM, a team's slug. It is shown this once; with --ends, in the place of one.
+
+    \b
+    Examples:
+      nightshift system agent-key acme
+      nightshift system agent-key acme --ends owl_agent_1a2b
+    """
     from nightshift.setup import replace_agent_key
 
     _refuse_stack(session)

@@ -100,10 +100,8 @@ def test_a_run_in_words(api: Script, nightshift: Nightshift) -> None:
     }
     params = {"project_id": PROJECT, "include_sandbox": True, "note": "a b"}
     api.runs(at(200, status="completed", result=result, params=params, notify=True))
-    url = "http://127.0.0.1:4568/logs/" + RUN
-    api.on(
-        f"GET /v1/jobs/{RUN}/timeline", {"timeline": [], "state": "ended", "why": "It is completed", "logs_url": url}
-    )
+    told = {"timeline": [], "state": "ended", "why": "It is completed", "logs_url": "http://127.0.0.1:4568/logs/1"}
+    api.on(f"GET /v1/jobs/{RUN}/timeline", told)
     viewed = nightshift("jobs", "view", RUN).stdout
     facts = {line[:12].strip(): line[14:].strip() for line in viewed.splitlines() if line[0] != " "}
     assert facts["job type"] == "RevenueCat Sync (revenuecat_sync)"

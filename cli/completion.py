@@ -1,0 +1,27 @@
+"""nightshift completion: what a shell has to read to complete this command line."""
+
+import click
+from click.shell_completion import get_completion_class
+
+SHELLS = ("bash", "zsh", "fish")
+
+
+@click.command()
+@click.argument("shell", type=click.Choice(SHELLS))
+@click.pass_context
+def completion(context: click.Context, shell: str) -> None:
+    """Print a script that makes SHELL complete commands and options.
+
+    \b
+    Read it where the shell starts:
+      bash  eval "$(nightshift completion bash)" in ~/.bashrc
+      zsh   eval "$(nightshift completion zsh)" in ~/.zshrc
+      fish  nightshift completion fish > ~/.config/fish/completions/nightshift.fish
+
+    \b
+    Examples:
+      nightshift completion bash
+    """
+    found = get_completion_class(shell)
+    assert found is not None
+    click.echo(found(context.find_root().command, {}, "nightshift", "_NIGHTSHIFT_COMPLETE").source())

@@ -1,0 +1,72 @@
+"""The API itself and its dashboard: nightshift ping, openapi and open."""
+
+import sys
+import webbrowser
+
+import click
+
+from cli.output import clean
+from cli.session import Session, common_options
+from cli.values import RunId
+
+
+@click.command()
+@common_options
+@click.pass_obj
+def ping(session: Session) -> None:
+    """Is the API up, and of which release is it? The token is not looked at: whoami does that.
+
+    \b
+    Examples:
+      nightshift ping
+    """
+    answer = session.api.ping()
+    if session.output.as_json:
+        session.output.document(answer)
+    else:
+        version = f", version {clean(answer['version'])}" if answer.get("version") else ""
+        session.output.say(f"{session.api.url} is up{version}.")
+
+
+@click.command()
+@common_options
+@click.pass_obj
+def openapi(session: Session) -> None:
+    """Print the API's own description: an OpenAPI document, as JSON.
+
+    \b
+    Examples:
+      nightshift openapi > openapi.json
+    """
+    session.output.document(session.api.openapi())
+
+
+@click.command("open")
+@click.argument("run_id", required=False, type=RunId())
+@click.option("--print", "only_print", is_flag=True, help="Only print the link.")
+@click.option("--sign-in", is_flag=True, help="Put your token into the link: whoever has it can do what you can.")
+@common_options
+@click.pass_obj
+def open_dashboard(session: Session, run_id: str | None, only_print: bool, sign_in: bool) -> None:
+    """Open the dashboard in a browser, at the run RUN_ID or at the list of runs.
+
+    Without a terminal or a browser the link is printed. With --sign-in it carries the token in its fragment, which no
+    server is sent; it is printed in full with --print alone, and is on the browser's own command line for a moment.
+
+    \b
+    Examples:
+      nightshift open
+      nightshift open RUN_ID --print
+    """
+    link = f"{session.config.api_url}/" + (f"runs/{run_id}" if run_id else "")
+    signed_in = f"{link}#token={session.config.token}" if sign_in else link
+    if session.output.as_json:
+        session.output.document({"url": signed_in})
+    elif only_print:
+        session.output.say(signed_in)
+    elif sys.stdout.isatty() and webbrowser.open(signed_in):
+        session.output.say(f"Opened {link}")
+    else:
+        session.output.say(link)
+        if sign_in:
+            session.output.say("No browser to open. The link that signs in: --sign-in --print")
