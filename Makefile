@@ -13,7 +13,7 @@ VENV := .venv
 
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: run test check lint types template build prove bench lock clean
+.PHONY: run test check lint types template build prove bench lock reference clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/ready $(VENV)/engine/ready
@@ -79,6 +79,10 @@ lock:
 	for file in layers/dependencies/requirements.in local/requirements/*.in; do \
 	  uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet $$file -o $${file%.in}.txt; \
 	done
+
+# docs/cli.md, of what the commands say of themselves.
+reference: $(VENV)/ready
+	$(VENV)/bin/python -m cli.reference
 
 clean:
 	rm -rf $(VENV) .local .aws-sam

@@ -65,7 +65,9 @@ def doctor(session: Session, mail_to: str | None) -> None:
 
 
 @click.group(invoke_without_command=True)
-@click.option("--peek", type=click.IntRange(0, 50), default=10, show_default=True, help="How many to look at.")
+@click.option(
+    "--peek", metavar="N", type=click.IntRange(0, 50), default=10, show_default=True, help="How many to look at."
+)
 @owner_options
 @click.pass_context
 def deadletters(context: click.Context, peek: int) -> None:
@@ -112,7 +114,7 @@ def redrive(session: Session, queue: str | None) -> None:
     \b
     Examples:
       nightshift system deadletters redrive
-      nightshift system deadletters redrive mails
+      nightshift system deadletters redrive runs
     """
     totals: dict[str, dict[str, Any]] = {}
     while True:

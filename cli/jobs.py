@@ -38,7 +38,9 @@ def jobs() -> None:
 @click.option("--project", metavar="ID_OR_SLUG", help="Only runs of this project.")
 @click.option("--since", metavar="TIME", help="Created since: ISO 8601 or an age such as 30m, 1h, 7d.")
 @click.option("--until", metavar="TIME", help="Created until, written the same way.")
-@click.option("--limit", type=click.IntRange(1, 200), default=50, show_default=True, help="Runs to a page.")
+@click.option(
+    "--limit", metavar="N", type=click.IntRange(1, 200), default=50, show_default=True, help="Runs to a page."
+)
 @click.option("--cursor", metavar="CURSOR", help="Go on after the page that ended with this cursor.")
 @click.option("--all", "all_pages", is_flag=True, help="Every page, not only the first.")
 @common_options

@@ -10,7 +10,12 @@ from cli.session import Session, owner_options
 @click.command()
 @run_id_argument
 @click.option(
-    "--limit", type=click.IntRange(1, 1000), default=200, show_default=True, help="At most so many, the last."
+    "--limit",
+    metavar="N",
+    type=click.IntRange(1, 1000),
+    default=200,
+    show_default=True,
+    help="At most so many, the last.",
 )
 @owner_options
 @click.pass_obj

@@ -28,7 +28,9 @@ SLOT_HEADERS = ("LAST SLOTS", "OUTCOME", "STATUS", "RUN", "WHY")
 )
 @click.option("--status", type=click.Choice(STATUSES), help="Only runs in this status.")
 @click.option("--all", "every_team", is_flag=True, help="Every team's: the live ones, then those that ended last.")
-@click.option("--limit", type=click.IntRange(1, 200), default=20, show_default=True, help="At most so many.")
+@click.option(
+    "--limit", metavar="N", type=click.IntRange(1, 200), default=20, show_default=True, help="At most so many."
+)
 @owner_options
 @click.pass_obj
 def runs(session: Session, /, **filters: Any) -> None:
@@ -121,7 +123,14 @@ def cancel(session: Session, run_id: str) -> None:
 
 
 @click.command()
-@click.option("--slots", type=click.IntRange(1, 50), default=3, show_default=True, help="How many past slots of each.")
+@click.option(
+    "--slots",
+    metavar="N",
+    type=click.IntRange(1, 50),
+    default=3,
+    show_default=True,
+    help="How many past slots of each.",
+)
 @owner_options
 @click.pass_obj
 def schedules(session: Session, slots: int) -> None:

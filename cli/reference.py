@@ -1,28 +1,32 @@
-"""docs/cli.md, made of what the commands say themselves: python -m cli.reference > docs/cli.md"""
+"""docs/cli.md, made of what the commands say of themselves: make reference"""
 
+import inspect
 import textwrap
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 
 from cli.main import main
 
+PAGE = Path("docs", "cli.md")
+EXAMPLES = "Examples:"
 HEAD = """# The command line
 
-`make` puts it at `.venv/bin/nightshift`; every command explains itself with `--help`, and this page is made of that (`make reference`).
+`.venv/bin/nightshift`, which `make run`, `make build` and `make .venv/ready` install. This page is made of what each
+command says with `--help` (`make reference`), and its examples are run by the tests.
 """
-EXAMPLES = "Examples:"
+WIDTH = 120
 
 
 def page() -> str:
-    parts = [HEAD, *_section(main, ("nightshift",))]
-    return "\n".join(parts)
+    return "\n".join([HEAD, *(part for path, command in commands() for part in _section(path, command))])
 
 
 def commands(
     command: click.Command = main, path: tuple[str, ...] = ("nightshift",)
 ) -> Iterator[tuple[tuple[str, ...], click.Command]]:
-    """Every command with its full name, groups before what is in them."""
+    """Every command with its full name, a group before what is in it."""
     yield path, command
     if isinstance(command, click.Group):
         for name, each in command.commands.items():
@@ -30,41 +34,41 @@ def commands(
 
 
 def examples(command: click.Command) -> list[str]:
-    """The commands to copy in its help."""
-    for block in _blocks(command):
-        if block[0] == EXAMPLES:
-            return [line.strip() for line in block[1:]]
-    return []
+    """The lines to copy in its help."""
+    return [line.strip() for title, *lines in _blocks(command) if title == EXAMPLES for line in lines]
 
 
-def _section(command: click.Command, path: tuple[str, ...]) -> Iterator[str]:
-    for name, each in commands(command, path):
-        context = click.Context(each, info_name=" ".join(name))
-        yield f"{'#' * min(len(name) + 1, 3)} {' '.join(name)}\n"
-        for block in _blocks(each):
-            if block[0] == EXAMPLES:
-                yield "\n".join(["```sh", *(line.strip() for line in block[1:]), "```\n"])
-            elif block[0].endswith(":") and len(block) > 1:
-                yield "\n".join([block[0], "```text", *textwrap.dedent("\n".join(block[1:])).splitlines(), "```\n"])
-            else:
-                yield textwrap.fill(" ".join(line.strip() for line in block), width=120, break_on_hyphens=False) + "\n"
-        yield from _options(each, context)
+def _section(path: tuple[str, ...], command: click.Command) -> Iterator[str]:
+    name = " ".join(path)
+    yield f"{'##' if len(path) < 3 else '###'} {name}\n"
+    for title, *lines in _blocks(command):
+        if title == EXAMPLES:
+            yield "\n".join(["```sh", *(line.strip() for line in lines), "```\n"])
+        elif title.endswith(":") and lines:
+            yield "\n".join([title, "", "```text", *textwrap.dedent("\n".join(lines)).splitlines(), "```\n"])
+        else:
+            yield textwrap.fill(" ".join([title, *lines]), width=WIDTH, break_on_hyphens=False) + "\n"
+    context = click.Context(command, info_name=name)
+    if len(path) > 1:
+        yield f"`{name} {' '.join(command.collect_usage_pieces(context))}`\n"
+    common = {option for param in main.params for option in param.opts} if len(path) > 1 else set()
+    told = [(param.opts, record) for param in command.params if (record := param.get_help_record(context))]
+    if rows := [record for options, record in told if record[1] and not common & set(options)]:
+        yield "| option | what it says |\n|---|---|"
+        yield "\n".join(f"| `{_cell(option)}` | {_cell(said)} |" for option, said in rows) + "\n"
+    if also := [f"`{options[0]}`" for options, _ in told if common & set(options)]:
+        yield f"Also {', '.join(also)}: as [above](#nightshift).\n"
 
 
 def _blocks(command: click.Command) -> list[list[str]]:
-    """The paragraphs of its help."""
-    text = textwrap.dedent(command.help or "") if command.help else ""
-    return [block.strip("\n").splitlines() for block in text.replace("\b\n", "").split("\n\n") if block.strip()]
+    """The paragraphs of its help, in lines."""
+    text = inspect.cleandoc(command.help or "").replace("\b\n", "")
+    return [block.splitlines() for block in text.split("\n\n")]
 
 
-def _options(command: click.Command, context: click.Context) -> Iterator[str]:
-    usage = " ".join(command.collect_usage_pieces(context))
-    yield f"`{context.info_name} {usage}`\n"
-    rows = [record for param in command.get_params(context) if (record := param.get_help_record(context))]
-    if rows:
-        yield "| option | |\n|---|---|"
-        yield "\n".join(f"| `{name}` | {told.replace('|', chr(92) + '|')} |" for name, told in rows) + "\n"
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("  ", " ")
 
 
 if __name__ == "__main__":
-    click.echo(page(), nl=False)
+    PAGE.write_text(page())

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 from moto import mock_aws
@@ -23,7 +23,7 @@ from nightshift.migrations import create_first_partitions, migrate
 from nightshift.settings import Settings
 from tests import moto_server
 
-pytest_plugins = ["tests.stack_world", "tests.cli_world"]
+pytest_plugins = ["tests.stack_world", "tests.cli_world", "tests.owner_world"]
 
 _serial = itertools.count()
 
@@ -133,6 +133,16 @@ def _forget_environment() -> None:
 
 
 JWT_SECRET = "a secret of a length that HS256 is happy with"
+
+
+# What Lambda hands to a function beside its event.
+CONTEXT = SimpleNamespace(
+    function_name="function",
+    memory_limit_in_mb=512,
+    invoked_function_arn="arn",
+    aws_request_id="request-1",
+    get_remaining_time_in_millis=lambda: 60_000,
+)
 
 
 def load_function(name: str) -> ModuleType:

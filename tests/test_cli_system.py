@@ -1,15 +1,10 @@
 """The owner's commands from the command line to the database, with Lambda's and CloudFormation's part played here."""
 
-import contextlib
-import io
 import json
 import re
-import threading
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs
 
 import boto3
 import pytest
@@ -21,93 +16,10 @@ from cli.session import Session
 from nightshift import settings as settings_module
 from nightshift.database import Database
 from nightshift.ops import deadletters
-from tests.conftest import load_function
-from tests.test_functions import CONTEXT
+from tests.owner_world import REFUSED, STACK, Answer, Aws, end_all
 from tests.world import make_team, received, run_row, trigger
 
-STACK = "prod-jobs"
-FOUND = """<DescribeStackResourceResponse><DescribeStackResourceResult><StackResourceDetail>
-<LogicalResourceId>OpsFunction</LogicalResourceId><PhysicalResourceId>ops-1</PhysicalResourceId>
-<ResourceType>AWS::Lambda::Function</ResourceType><LastUpdatedTimestamp>2026-01-01T00:00:00Z</LastUpdatedTimestamp>
-<ResourceStatus>CREATE_COMPLETE</ResourceStatus></StackResourceDetail></DescribeStackResourceResult>
-</DescribeStackResourceResponse>"""
-REFUSED = "<ErrorResponse><Error><Code>{}</Code><Message>{}</Message></Error></ErrorResponse>"
-
 Cli = Callable[..., Result]
-Answer = tuple[int, dict[str, str], bytes]
-
-
-class Aws:
-    """Answers DescribeStackResource and Invoke; the function is ours, unless ``answers`` says otherwise."""
-
-    def __init__(self) -> None:
-        self.answers: dict[str, Answer] = {}
-        self.asked: list[dict[str, Any]] = []
-        self.signed: list[str] = []
-        self.url = ""
-
-    def describe(self, body: bytes) -> Answer:
-        form = parse_qs(body.decode())
-        if form["StackName"] != [STACK] or form["LogicalResourceId"] != ["OpsFunction"]:
-            return 400, {}, REFUSED.format("ValidationError", f"Stack '{form['StackName'][0]}' does not exist").encode()
-        return 200, {"Content-Type": "text/xml"}, FOUND.encode()
-
-    def invoke(self, body: bytes) -> Answer:
-        self.asked.append(json.loads(body))
-        # Elsewhere the function's metrics go to a log of its own, not between the command's lines.
-        with contextlib.redirect_stdout(io.StringIO()):
-            answer = load_function("ops").handler(self.asked[-1], CONTEXT)
-        return 200, {}, json.dumps(answer).encode()
-
-
-@pytest.fixture
-def amazon() -> Iterator[Aws]:
-    aws = Aws()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            aws.signed.append(self.headers["Authorization"])
-            action = "invoke" if self.path == "/2015-03-31/functions/ops-1/invocations" else "describe"
-            status, headers, answer = aws.answers.get(action) or getattr(aws, action)(body)
-            self.send_response(status)
-            for name, value in ({"Content-Length": str(len(answer))} | headers).items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(answer)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    aws.url = f"http://127.0.0.1:{server.server_port}"
-    yield aws
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-@pytest.fixture
-def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, amazon: Aws, moto_endpoint: str) -> None:
-    """Credentials and endpoints of this test's own, whatever the developer has."""
-    monkeypatch.chdir(tmp_path)
-    for name in ("AWS_PROFILE", "AWS_REGION", "AWS_SESSION_TOKEN", "NIGHTSHIFT_STACK"):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in {
-        "AWS_ACCESS_KEY_ID": "testing",
-        "AWS_SECRET_ACCESS_KEY": "testing",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_CONFIG_FILE": str(tmp_path / "config"),
-        "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "credentials"),
-        "AWS_EC2_METADATA_DISABLED": "true",
-        # Of these two alone: the function, in the same process, has moto for its queues.
-        "AWS_ENDPOINT_URL": moto_endpoint,
-        "AWS_ENDPOINT_URL_LAMBDA": amazon.url,
-        "AWS_ENDPOINT_URL_CLOUDFORMATION": amazon.url,
-    }.items():
-        monkeypatch.setenv(name, value)
 
 
 @pytest.fixture
@@ -124,29 +36,9 @@ def call(bare: None) -> Cli:
 
 
 @pytest.fixture
-def system(cloud: Any, monkeypatch: pytest.MonkeyPatch, call: Cli) -> Cli:
+def system(dead_letters: None, call: Cli) -> Cli:
     """``call`` on a database and queues that are there; commands of the repository's own folder."""
-    monkeypatch.setattr(deadletters, "RECEIVE_WAIT_S", 0)
-    for name in ("run", "schedule"):
-        url = boto3.client("sqs").create_queue(QueueName=f"{name}-dead")["QueueUrl"]
-        monkeypatch.setenv(f"{name}_dead_letters_url".upper(), url)
-    settings_module.settings.cache_clear()
     return call
-
-
-@pytest.fixture(autouse=True)
-def loaded() -> None:
-    load_function("ops")  # by a path that is relative to the repository
-
-
-def end_all(owner: Database, status: str = "completed", error: str = "NULL") -> Callable[[float], None]:
-    def sleep(_: float) -> None:
-        owner.run_script(
-            f"UPDATE job_runs SET status = '{status}', error = {error}, started_at = clock_timestamp(),"
-            " completed_at = clock_timestamp(), resend_at = NULL WHERE status IN ('pending', 'running')"
-        )
-
-    return sleep
 
 
 class TestRuns:
@@ -225,12 +117,19 @@ class TestRuns:
     def test_schedules(self, system: Cli, owner: Database) -> None:
         owner.run_script(
             "INSERT INTO job_schedules VALUES ('db_pruning', '0 * * * *', '2026-01-01Z', '2026-01-01Z');"
-            "INSERT INTO job_schedule_slots (job_type, slot, outcome)"
-            " VALUES ('db_pruning', '2026-01-02 05:00Z', 'missed')"
+            "INSERT INTO job_schedule_slots (job_type, slot, outcome, reason)"
+            " VALUES ('db_pruning', '2026-01-02 05:00Z', 'missed', NULL),"
+            " ('db_pruning', '2026-01-02 06:00Z', 'skipped', 'paused by ada: disk work')"
         )
+        system("pause", "db_pruning", "--schedule", "--why", "disk work", "--by", "ada")
+        system("pause", "partition_creation", "--why", "none left", "--by", "ada")
         said = system("schedules").stdout
         assert "db_pruning: 0 * * * *, active since 2026-01-01 00:00\n" in said
-        assert re.search(r"\nnext  (20\d\d-\d\d-\d\d \d\d:00(, |\n)){3}", said)
+        assert "\nlast success  never\n" in said
+        assert re.search(r"\npaused {8}the schedule, since 20\S+ \S+ UTC by ada: disk work\n", said)
+        assert re.search(r"\npaused {8}since 20\S+ \S+ UTC by ada: none left\n", said)
+        assert re.search(r"\n2026-01-02 06:00 +skipped +paused by ada: disk work\n", said)
+        assert re.search(r"\nnext {10}(20\d\d-\d\d-\d\d \d\d:00(, |\n)){3}", said)
         assert re.search(r"\n2026-01-02 05:00 +missed", said)
         assert "soft_delete_cleanup: no schedule; it runs when it is triggered.\n" in said
 

@@ -10,8 +10,7 @@ import pytest
 from nightshift import events, notify
 from nightshift.aws_http import AwsRefused
 from nightshift.outbox import want_events
-from tests.conftest import load_function
-from tests.test_functions import CONTEXT
+from tests.conftest import CONTEXT, load_function
 from tests.test_notify import age, configure, end, mail, notified, project_run, system_run, waits_s  # noqa: F401
 from tests.world import make_team, run_row, work
 

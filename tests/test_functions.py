@@ -11,16 +11,8 @@ from samtranslator.yaml_helper import yaml_parse
 
 from nightshift import database, migrations
 from nightshift.sweep import COUNTS
-from tests.conftest import load_function
+from tests.conftest import CONTEXT, load_function
 from tests.world import make_team, run_row, trigger
-
-CONTEXT = SimpleNamespace(
-    function_name="function",
-    memory_limit_in_mb=512,
-    invoked_function_arn="arn",
-    aws_request_id="request-1",
-    get_remaining_time_in_millis=lambda: 60_000,
-)
 
 
 def event(name):
