@@ -6,6 +6,7 @@ import click
 
 from cli.account import job_types, members, projects, whoami
 from cli.completion import completion
+from cli.ends import refuse_bytes, written_out
 from cli.errors import Failure, Interrupted, Refused
 from cli.jobs import jobs, refusal_hint
 from cli.login import login, logout
@@ -18,10 +19,19 @@ from nightshift import __version__
 class Nightshift(click.Group):
     """Turns every early end of a command into its words and its exit code, in one place."""
 
+    def make_context(self, info_name: str | None, args: list[str], *rest: Any, **extra: Any) -> click.Context:
+        with written_out():
+            refuse_bytes(args)
+            return super().make_context(info_name, args, *rest, **extra)
+
     def invoke(self, ctx: click.Context) -> Any:
+        with written_out():
+            return self._invoke(ctx)
+
+    def _invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, click.Abort):
             click.echo("Interrupted.", err=True)
             ctx.exit(Interrupted.exit_code)
         except Failure as exc:
@@ -61,7 +71,9 @@ def main(context: click.Context) -> None:
       3    with --wait or --follow: the run was cancelled
       4    the API refused
       5    the API or AWS cannot be reached, or what answers is not the API
+      6    the output cannot be written
       130  Ctrl-C; a run that was being watched goes on
+      141  whoever read the output stopped reading
 
     With --format json standard output holds one JSON document, and nothing else: the answer, the final run with --wait
     or --follow, or {"error": ...} with exit codes 4 and 5. Words for people then go to standard error.

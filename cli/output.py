@@ -3,7 +3,6 @@
 Whatever comes from the API is data: no markup is read from it and no control character of it reaches a terminal.
 """
 
-import io
 import json
 import re
 import sys
@@ -100,11 +99,12 @@ class Output:
         return Text(text, STYLES.get(text, ""))
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        raise  # not to end here, with 1, as rich would: the command says how it ends
+
+
 def _console(*, stderr: bool) -> Console:
     # Into a pipe or a file nothing is cut or wrapped: what reads it has no width.
-    stream = sys.stderr if stderr else sys.stdout
-    wide = not stream.isatty()
-    # A letter that the stream's encoding lacks must not end the command.
-    if isinstance(stream, io.TextIOWrapper):
-        stream.reconfigure(errors="replace")
-    return Console(stderr=stderr, width=_WIDE if wide else None, markup=False, emoji=False, highlight=False)
+    wide = not (sys.stderr if stderr else sys.stdout).isatty()
+    return _Console(stderr=stderr, width=_WIDE if wide else None, markup=False, emoji=False, highlight=False)
