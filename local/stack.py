@@ -5,7 +5,6 @@ import fcntl
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -23,6 +22,7 @@ from local.aws import Engine, last_lines
 from local.deploy import api_url, deploy, function_name
 from local.files import write_private
 from local.packages import installed_dependencies
+from local.ports import complaint
 from local.postgres import Postgres
 
 CHECKOUT = Path(__file__).parent.parent
@@ -231,18 +231,8 @@ class Stack:
         self.file.unlink(missing_ok=True)
 
     def _check_ports(self) -> None:
-        for name, port in asdict(self.ports).items():
-            with socket.socket() as probe:
-                # As the servers do: a port that is only cooling down is free.
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                try:
-                    probe.bind(("127.0.0.1", port))
-                except OSError as exc:
-                    variable = f"NIGHTSHIFT_{name.upper()}_PORT"
-                    raise CannotStart(
-                        f"Port {port} is taken by another program. Free it or choose another one: "
-                        f"{variable}={port + 100} make run"
-                    ) from exc
+        if sentence := complaint(asdict(self.ports), usual=asdict(Ports())):
+            raise CannotStart(sentence)
 
     def _create_database(self) -> None:
         with contextlib.closing(
