@@ -6,6 +6,8 @@ from cli.jobs import run_id_argument
 from cli.output import clean
 from cli.session import Session, owner_options
 
+SAME_ON_EVERY_LINE = ("function_arn", "function_memory_size")
+
 
 @click.command()
 @run_id_argument
@@ -34,7 +36,8 @@ def logs(session: Session, run_id: str, limit: int) -> None:
         session.output.document(answer)
         return
     for line in answer["lines"]:
-        details = " ".join(f"{clean(name)}={clean(value)}" for name, value in line["fields"].items())
+        told = {name: value for name, value in line["fields"].items() if name not in SAME_ON_EVERY_LINE}
+        details = " ".join(f"{clean(name)}={clean(value)}" for name, value in told.items())
         session.output.say(f"{clean(line['at'])} {clean(line['level']):7} {clean(line['message'])} {details}".rstrip())
     if not answer["lines"]:
         session.output.say("No lines.")

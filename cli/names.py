@@ -59,8 +59,8 @@ def names_of(runs: Iterable[Mapping[str, Any]], *, team_id: str, api: Api) -> Na
 
 
 def _key(key: Mapping[str, Any]) -> str:
-    """Most keys have no name; what is left of their id tells two of them apart."""
-    return f"key {clean(key.get('name')) or clean(key.get('id'))[:SHORT]}"
+    """Where it has no name, the beginning of its id tells it from another."""
+    return clean(key.get("name")) or f"key {clean(key.get('id'))[:SHORT]}"
 
 
 def label_of(job_type: object) -> str:
