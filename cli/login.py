@@ -1,5 +1,6 @@
 """nightshift login and logout: keep an API and a token, so that no variable has to hold them."""
 
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -114,6 +115,10 @@ def _what_comes_before(session: Session) -> list[str]:
     variables = [name for name in ("NIGHTSHIFT_API_URL", "NIGHTSHIFT_TOKEN") if os.environ.get(name)]
     if variables:
         return [f"{' and '.join(variables)} {'is' if len(variables) == 1 else 'are'} set, and will come before it."]
-    if not os.environ.get("NIGHTSHIFT_PROFILE") and local_stack(Path.cwd()):
+    stack = None
+    # A broken file there is told by the commands that need it.
+    with contextlib.suppress(Misconfigured):
+        stack = local_stack(Path.cwd())
+    if stack and not os.environ.get("NIGHTSHIFT_PROFILE"):
         return ["In this folder the running local stack comes before it; --profile default asks this API."]
     return []

@@ -54,8 +54,8 @@ def main(context: click.Context) -> None:
 
     Which API, and as whom: the options say it, then NIGHTSHIFT_API_URL, NIGHTSHIFT_TOKEN and NIGHTSHIFT_TEAM, then
     inside the folder of a running local stack its .local/stack.json, then what `nightshift login` has kept in
-    ~/.config/nightshift. With --profile (or NIGHTSHIFT_PROFILE) that sign-in comes before the local stack. `nightshift
-    whoami` shows which it is.
+    ~/.config/nightshift (or $XDG_CONFIG_HOME/nightshift). With NIGHTSHIFT_PROFILE that sign-in comes before the local
+    stack, and with --profile before the other variables, too. `nightshift whoami` shows which it is.
 
     \b
     Examples:
@@ -81,7 +81,9 @@ def main(context: click.Context) -> None:
     context.ensure_object(Session)
 
 
-GROUPS = (jobs, system)
-ACCOUNT = (login, logout, whoami, projects, members, job_types)
-for command in (*GROUPS, *ACCOUNT, open_dashboard, ping, openapi, completion):
+# In the order of the reference; --help sorts them by name.
+for command in (
+    *(login, logout, whoami, jobs, projects, members, job_types),
+    *(open_dashboard, ping, openapi, completion, system),
+):
     main.add_command(command)

@@ -37,6 +37,15 @@ IN_PAGES = [
     for line in block.splitlines()
     if re.match(r"(\.venv/bin/)?nightshift ", line)
 ]
+# Those within a sentence or a table are not run, but there is such a command, with such options.
+NAMED = sorted(
+    {
+        (str(page), named)
+        for page in (Path("README.md"), *Path("docs").glob("*.md"))
+        for named in re.findall(r"`(?:\.venv/bin/)?nightshift ([^`]+)`", page.read_text())
+        if page != PAGE
+    }
+)
 EXAMPLES = list(dict.fromkeys(line for _, line in IN_HELP + IN_PAGES))
 
 ASKS = "asks a person on a terminal: test_cli_login.py::test_a_person_is_asked_and_the_token_is_not_shown"
@@ -221,6 +230,18 @@ def test_an_example_does_what_it_is_there_for(run: Run, line: str) -> None:
 def test_what_is_not_run_is_an_example() -> None:
     assert NOT_RUN_HERE.keys() <= set(EXAMPLES)
     assert len(IN_PAGES) >= 8
+
+
+@pytest.mark.parametrize(("page", "named"), NAMED)
+def test_a_command_that_a_page_names_is_there(page: str, named: str) -> None:
+    words = [word for word in shlex.split(named) if word != "…"]
+    result = CliRunner().invoke(main, [*words, "--help"], obj=Session(), prog_name="nightshift")
+    assert result.exit_code == 0, result.output
+    known = {" ".join(path) for path, _ in commands()}
+    path = re.search(r"Usage: (nightshift(?: [a-z-]+)*)", result.output)
+    assert path is not None
+    assert path[1] in known
+    assert len(path[1].split()) > 1 or words[0].startswith("--")
 
 
 def test_every_operation_of_the_api_has_a_command(run: Run, api: Api) -> None:
