@@ -19,7 +19,7 @@ MEMBERS = ("KIND", "NAME", "ROLE", "ID")
 @common_options
 @click.pass_obj
 def whoami(session: Session) -> None:
-    """Show whose token this is, for which teams, and where it and the API's URL come from.
+    """Show whose token this is, and where it and the URL come from.
 
     \b
     Examples:
@@ -46,7 +46,9 @@ def whoami(session: Session) -> None:
 @common_options
 @click.pass_obj
 def projects(session: Session, project: str | None) -> None:
-    """List the team's projects; with PROJECT, an id or a slug, show that one and its apps.
+    """List the team's projects, or show one with its apps.
+
+    PROJECT is an id or a slug.
 
     \b
     Examples:
@@ -69,7 +71,9 @@ def projects(session: Session, project: str | None) -> None:
 @common_options
 @click.pass_obj
 def members(session: Session) -> None:
-    """List the team's people and API keys: those who can have started a run.
+    """List the team's people and API keys.
+
+    They are those who can have started a run; keys that were deleted are among them.
 
     \b
     Examples:
@@ -90,7 +94,9 @@ def members(session: Session) -> None:
 @common_options
 @click.pass_obj
 def job_types(session: Session) -> None:
-    """List the job types that can be triggered, with their parameters; and who has paused one, and why.
+    """List what can be triggered, and with which parameters.
+
+    Of a type that is paused it says who did it, and why.
 
     \b
     Examples:

@@ -21,10 +21,11 @@ from cli.session import Session, chosen, common_options, teams_of
 @common_options
 @click.pass_obj
 def login(session: Session, token_stdin: bool) -> None:
-    """Sign in: ask for the API's URL and a token or agent key, try them, and keep them for the commands to come.
+    """Sign in: keep an API's URL and a token for later commands.
 
-    What is kept is read by you alone, and nothing is kept that the API does not take. --api-url, --token-stdin and
-    --team answer without being asked; --profile keeps more than one sign-in.
+    It asks for the URL, for a token or agent key, which is not shown, and for the team where there are several;
+    --api-url, --token-stdin and --team answer without being asked. What the API does not take is not kept. What is
+    kept is in a file that you alone can read; with --profile in one of that name.
 
     \b
     Examples:

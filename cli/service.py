@@ -14,7 +14,9 @@ from cli.values import RunId
 @common_options
 @click.pass_obj
 def ping(session: Session) -> None:
-    """Is the API up, and of which release is it? The token is not looked at: whoami does that.
+    """Tell whether the API is up, and of which release it is.
+
+    The token is not looked at: whoami does that.
 
     \b
     Examples:
@@ -32,7 +34,7 @@ def ping(session: Session) -> None:
 @common_options
 @click.pass_obj
 def openapi(session: Session) -> None:
-    """Print the API's own description: an OpenAPI document, as JSON.
+    """Print the API's own description, an OpenAPI document.
 
     \b
     Examples:
@@ -48,7 +50,7 @@ def openapi(session: Session) -> None:
 @common_options
 @click.pass_obj
 def open_dashboard(session: Session, run_id: str | None, only_print: bool, sign_in: bool) -> None:
-    """Open the dashboard in a browser, at the run RUN_ID or at the list of runs.
+    """Open the dashboard in a browser, at a run or at their list.
 
     Without a terminal or a browser the link is printed. With --sign-in it carries the token in its fragment, which no
     server is sent; it is printed in full with --print alone, and is on the browser's own command line for a moment.
