@@ -10,7 +10,7 @@ import urllib3
 from urllib3.exceptions import HTTPError, NameResolutionError, NewConnectionError, SSLError, TimeoutError
 
 from cli.config import Config
-from cli.errors import Refused, Throttled, Unreachable
+from cli.errors import NotSignedIn, Refused, Throttled, Unreachable
 
 # An HTTP API on AWS gives up on its function after 30 seconds.
 TIMEOUT = urllib3.Timeout(connect=5, read=31)
@@ -135,7 +135,7 @@ class Api:
         # A gateway in front of the API says ``message`` where the API says ``error``.
         sentence = answer.get("error") or answer.get("message") or "no reason given"
         if 400 <= response.status < 500:
-            raise (Throttled if response.status == 429 else Refused)(str(sentence), body=answer)
+            raise {401: NotSignedIn, 429: Throttled}.get(response.status, Refused)(str(sentence), body=answer)
         if response.status >= 300:
             raise Unreachable(f"{self.url} answered {response.status}: {sentence}", body={"status": response.status})
         for key, kind in shape.items():

@@ -28,6 +28,10 @@ class Throttled(Refused):
     """429: the same request may pass later."""
 
 
+class NotSignedIn(Refused):
+    """401: the API does not take the token."""
+
+
 class Unreachable(Failure):
     """There is no answer, or none that an API of ours would give."""
 

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import click
 
-from cli.errors import Failure, Refused, Unreachable
+from cli.errors import Failure, NotSignedIn, Refused, Unreachable
 from cli.follow import follow_command, look_again
 from cli.names import names_of
 from cli.outcome import report_run, show_slices, watch_to_the_end
@@ -212,7 +212,9 @@ def timeline_of(session: Session, run: dict[str, Any]) -> dict[str, Any]:
         return {}
 
 
-def refusal_hint(exc: Refused) -> str:
-    """For an overlap, how to follow the run that is in the way."""
+def refusal_hint(exc: Refused, *, session: Session) -> str:
+    """For an overlap, how to follow the run that is in the way; for a token that is not taken, where it is from."""
+    if isinstance(exc, NotSignedIn) and session.has_asked:
+        return f"The token is from {session.config.token_from}."
     existing = exc.body.get("existing_run_id")
     return f"Follow that run: {follow_command(str(existing), view=exc.view)}" if existing else ""

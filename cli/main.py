@@ -35,11 +35,14 @@ class Nightshift(click.Group):
             click.echo("Interrupted.", err=True)
             ctx.exit(Interrupted.exit_code)
         except Failure as exc:
-            output = ctx.ensure_object(Session).output
+            session = ctx.ensure_object(Session)
+            output = session.output
             if isinstance(exc, Interrupted):
                 click.echo(exc.message, err=True)
             else:
-                output.complain(exc.message, hint=refusal_hint(exc) if isinstance(exc, Refused) else "")
+                output.complain(
+                    exc.message, hint=refusal_hint(exc, session=session) if isinstance(exc, Refused) else ""
+                )
             if output.as_json:
                 output.document(exc.body)
             ctx.exit(exc.exit_code)

@@ -9,12 +9,13 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from cli.table import laid_out
+from cli.table import beside, laid_out
 
 # Controls, lone surrogates (no encoding takes them), line separators, and what turns the direction of text around.
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -86,13 +87,12 @@ class Output:
 
     def facts(self, facts: Sequence[tuple[str, object]]) -> None:
         """Names and values under one another; long values and lists go on in their own column."""
-        grid = Table.grid(padding=(0, _GAP, 0, 0))
-        grid.add_column(no_wrap=True)
-        grid.add_column(overflow="fold")
+        width = max((cell_len(name) for name, _ in facts), default=0)
         for name, value in facts:
-            lines = [self._styled(line) for line in value] if isinstance(value, list) else [self._styled(value)]
-            grid.add_row(Text(name, "bold"), Text("\n").join(lines))
-        self.words.print(grid)
+            for number, line in enumerate(value if isinstance(value, list) else [value]):
+                cells = [Text(name if number == 0 else "", "bold"), self._styled(line)]
+                for text in beside(cells, [width, 0], on=self.words):
+                    self.words.print(text, soft_wrap=True)
 
     def _styled(self, value: object) -> Text:
         text = clean(value)

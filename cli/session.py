@@ -39,6 +39,11 @@ class Session:
         click.get_current_context().find_root().call_on_close(api.close)
         return api
 
+    @property
+    def has_asked(self) -> bool:
+        """Whether the API was asked with the settings found, and not with those that login is about to try."""
+        return "api" in vars(self)
+
     @cached_property
     def ops(self) -> Ops:
         return find_ops(self.flags.get("stack") or os.environ.get("NIGHTSHIFT_STACK"), folder=Path.cwd())

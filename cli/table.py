@@ -29,7 +29,7 @@ def laid_out(
         for number, line in enumerate(lines):
             indent = INDENT if number else 0
             cut = not wrap and line[-1] == len(headers) - 1
-            yield from _line([cells[i] for i in line], [widths[i] for i in line], indent=indent, cut=cut, on=console)
+            yield from beside([cells[i] for i in line], [widths[i] for i in line], indent=indent, cut=cut, on=console)
 
 
 def _lines(columns: Sequence[int], widths: Sequence[int], *, room: int) -> list[list[int]]:
@@ -46,8 +46,10 @@ def _lines(columns: Sequence[int], widths: Sequence[int], *, room: int) -> list[
     return lines
 
 
-def _line(cells: Sequence[Text], widths: Sequence[int], *, indent: int, cut: bool, on: Console) -> Iterator[Text]:
-    """One line; more where its last cell is wrapped under itself."""
+def beside(
+    cells: Sequence[Text], widths: Sequence[int], *, on: Console, indent: int = 0, cut: bool = False
+) -> Iterator[Text]:
+    """One line, the cells padded to ``widths`` but for the last; more where that is wrapped under itself."""
     *padded, last = cells
     line = Text(" " * indent)
     for cell, width in zip(padded, widths, strict=False):

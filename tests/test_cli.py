@@ -307,6 +307,11 @@ def test_answers_that_are_not_a_run(
     assert words in document.get("error", document.get("message"))
 
 
+def test_a_token_that_is_not_taken_is_told_with_its_source(api: Script, nightshift: Nightshift) -> None:
+    api.runs((401, {"error": "API key expired"}))
+    assert nightshift("jobs", "view", RUN).stderr == "Error: API key expired\nThe token is from NIGHTSHIFT_TOKEN.\n"
+
+
 def test_nothing_listens(nightshift: Nightshift) -> None:
     naps: list[float] = []
     with socket.socket() as bound:

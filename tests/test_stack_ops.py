@@ -76,6 +76,7 @@ def test_any_run_is_seen_by_the_owner_and_a_system_run_by_nobody_else(system: Sy
 def test_the_logs_of_a_run_and_of_no_other(system: System, stack: Stack, here: dict[str, Any]) -> None:
     first, second = (completed(here) for _ in range(2))
     until(lambda: "Run completed" in system("logs", first).stdout)
+    assert "function_arn" not in system("logs", first).stdout
     answer = json.loads(system("logs", first, "--format", "json").stdout)
     messages = [line["message"] for line in answer["lines"]]
     assert "Run created" in messages
