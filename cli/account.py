@@ -12,7 +12,7 @@ from cli.session import Session, common_options, teams_of
 
 PROJECTS = ("SLUG", "ID", "NAME")
 APPS = ("PLATFORM", "ID", "BUNDLE", "NAME")
-MEMBERS = ("KIND", "NAME", "ROLE", "ID")
+MEMBERS = ("KIND", "ROLE", "ID", "NAME")
 
 
 @click.command()
@@ -84,9 +84,9 @@ def members(session: Session) -> None:
     if session.output.as_json:
         session.output.document(answer)
         return
-    people = [("user", row.get("email"), row.get("role"), row.get("id")) for row in answer["members"]]
+    people = [("user", row.get("role"), row.get("id"), row.get("email")) for row in answer["members"]]
     # Keys have no role, and most no name.
-    keys = [("key", row.get("name"), "", row.get("id")) for row in answer["api_keys"]]
+    keys = [("key", "", row.get("id"), row.get("name")) for row in answer["api_keys"]]
     session.output.table([*people, *keys], headers=MEMBERS)
 
 

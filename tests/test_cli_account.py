@@ -77,7 +77,7 @@ def test_a_project_with_its_apps(full: Script, nightshift: Nightshift) -> None:
 
 def test_people_and_keys(full: Script, nightshift: Nightshift) -> None:
     lines = [line.split() for line in nightshift("members").stdout.splitlines()]
-    assert lines[1:] == [["user", ADA["email"], "owner", ADA["id"]], ["key", TEAM], ["key", "ci", RUN]]
+    assert lines[1:] == [["user", "owner", ADA["id"], ADA["email"]], ["key", TEAM], ["key", RUN, "ci"]]
 
 
 def test_a_pause_is_told(full: Script, nightshift: Nightshift) -> None:

@@ -41,6 +41,24 @@ def test_a_list_of_runs_fits_its_terminal_and_leaves_nothing_out(
     assert (len(lines) == 3) == (columns >= 200)
 
 
+@pytest.mark.parametrize("command", ["members", "projects", "projects acme", f"jobs timeline {RUN}", "whoami"])
+def test_no_id_is_cut_on_a_narrow_terminal(api: Script, on_terminal: Terminal, command: str) -> None:
+    app = {"platform": "android", "id": TEAM, "bundle_id": "com.acme.of.a.long.name", "name": "Acme"}
+    api.on(f"GET /v1/projects/{PROJECT}", {"id": PROJECT, "apps": [app]})
+    part = {"slice": 0, "outcome": "waiting", "started_at": "2026-01-02T03:04:05.678Z", "reason": "very " * 20}
+    api.on(f"GET /v1/jobs/{RUN}/timeline", {"timeline": [part], "state": "waiting", "why": "It waits"})
+    _, sent = on_terminal(*command.split(), columns=50)
+    lines = plain(sent).replace("\r", "").splitlines()
+    shown = {
+        "members": (ADA["id"], ADA["email"]),
+        "projects": (PROJECT, "acme", "Acme"),
+        "projects acme": (PROJECT, TEAM, "com.acme.of.a.long.name"),
+        "whoami": (TEAM,),
+    }.get(command, ("waiting", "2026-01-02 03:04:05"))
+    assert all(any(each in line for line in lines) for each in shown), lines
+    assert max(map(len, lines)) <= 50 or command == "whoami"
+
+
 def test_of_a_narrow_table_empty_columns_go_first(api: Script, on_terminal: Terminal) -> None:
     api.on(f"GET /v1/teams/{TEAM}/jobs", {"job_runs": [run("pending")], "cursor": None, "has_more": False})
     _, sent = on_terminal("jobs", "list", columns=80)
