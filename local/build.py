@@ -25,6 +25,7 @@ BUDGETS_KB = {
     "NightshiftLayer": 800,
     "SqlLayer": 400,
     "ApiFunction": 120,
+    "DashboardFunction": 160,
     "MigrateFunction": 20,
     "NotifyFunction": 20,
     "OpsFunction": 20,
