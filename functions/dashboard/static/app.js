@@ -4,7 +4,7 @@ import { html, render, useEffect, useState } from "./vendor/htm-preact.js";
 import { api } from "./api.js";
 import { usePoll } from "./live.js";
 import { Blank, Mark } from "./parts.js";
-import { address, go, Link, useRoute } from "./router.js";
+import { go, Link, toList, useRoute } from "./router.js";
 import { Run } from "./run.js";
 import { Runs } from "./runs.js";
 import { onSessionChange, session, signOut, takeTokenFromLink } from "./session.js";
@@ -28,7 +28,7 @@ function SignedIn({ route }) {
   return html`
     <a class="skip" href="#main" onClick=${toMain}>Skip to content</a>
     <header class="top">
-      <${Link} class="brand" href=${address("", { team: route.query.team })}><${Mark} />Nightshift<//>
+      <${Link} class="brand" href=${toList()}><${Mark} />Nightshift<//>
       ${team && isList && html`<${Teams} teams=${me.teams} team=${team} />`}
       <span class="gap"></span>
       ${me && html`<span class="whoami" title=${me.name}>${me.name}</span>`}
@@ -54,7 +54,7 @@ function identity(answer) {
 function Teams({ teams, team }) {
   if (teams.length < 2) return html`<span class="team">${team.name}</span>`;
   return html`
-    <select class="team" aria-label="Team" value=${team.slug} onChange=${(event) => go(address("", { team: event.target.value }))}>
+    <select class="team" aria-label="Team" value=${team.slug} onChange=${(event) => go(toList(event.target.value))}>
       ${teams.map(({ slug, name }) => html`<option value=${slug} selected=${slug === team.slug}>${name}</option>`)}
     </select>`;
 }
@@ -69,6 +69,8 @@ function toMain(event) {
   document.getElementById("main").focus();
 }
 
+// Relative to the page that was loaded, which the next address would change.
+for (const icon of document.querySelectorAll("link[rel=icon]")) icon.href = icon.href;
 takeTokenFromLink();
 addEventListener("hashchange", takeTokenFromLink);
 render(html`<${App} />`, document.getElementById("app"));

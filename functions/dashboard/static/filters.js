@@ -2,7 +2,7 @@
 
 import { html } from "./vendor/htm-preact.js";
 import { STATUSES } from "./parts.js";
-import { address, go } from "./router.js";
+import { address, go, toList } from "./router.js";
 
 const SINCE = [["1h", "Last hour"], ["24h", "Last 24 hours"], ["7d", "Last 7 days"], ["30d", "Last 30 days"]];
 const NAMES = ["job_type", "status", "project_id", "since"];
@@ -10,7 +10,7 @@ const NAMES = ["job_type", "status", "project_id", "since"];
 /** The filters among the address's query. */
 export const filtersOf = (query) => Object.fromEntries(NAMES.filter((name) => query[name]).map((name) => [name, query[name]]));
 
-export const clearFilters = (query) => go(address("", { team: query.team }));
+export const clearFilters = () => go(toList());
 
 export function Filters({ query, team }) {
   const choose = (name) => (event) => go(address("", { ...query, [name]: event.target.value }));
@@ -23,7 +23,7 @@ export function Filters({ query, team }) {
       ${filter("project_id", "Project", (team?.projects ?? []).map((project) => [project.id, project.name]))}
       ${filter("since", "Time", SINCE)}
       ${Object.keys(filtersOf(query)).length > 0 &&
-      html`<button class="plain" type="button" onClick=${() => clearFilters(query)}>Clear</button>`}
+      html`<button class="plain" type="button" onClick=${clearFilters}>Clear</button>`}
     </div>`;
 }
 

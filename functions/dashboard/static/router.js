@@ -21,6 +21,12 @@ export function address(path, query = {}) {
   return url.pathname + url.search;
 }
 
+/** The page of a run, and the list; both keep the team that the address names. */
+export const toRun = (id) => address(`runs/${id}`, { team: teamInAddress() });
+export const toList = (team = teamInAddress()) => address("", { team });
+
+const teamInAddress = () => new URLSearchParams(location.search).get("team");
+
 export function go(href, { replace = false } = {}) {
   if (href !== location.pathname + location.search) history[replace ? "replaceState" : "pushState"](null, "", href);
   dispatchEvent(new PopStateEvent("popstate"));

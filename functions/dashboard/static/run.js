@@ -3,12 +3,12 @@
 import { html, useEffect, useRef } from "./vendor/htm-preact.js";
 import { Cancel, Rerun } from "./actions.js";
 import { api, now } from "./api.js";
-import { duration, number, roughly } from "./format.js";
+import { duration, moment, number, roughly, shortMoment } from "./format.js";
 import { usePoll, useTick } from "./live.js";
 import { Ago, Announce, Bar, Copy, Countdown, counts, isLive, Project, Status, Took } from "./parts.js";
 import { paceOf } from "./pace.js";
 import { nameOf } from "./people.js";
-import { address, Link } from "./router.js";
+import { Link, toList, toRun } from "./router.js";
 import { Timeline } from "./slices.js";
 import { Instead, Stale } from "./states.js";
 import { projectOf, typeOf, useTeam } from "./team.js";
@@ -50,7 +50,7 @@ function Page({ run, timeline, known, me, onChange }) {
     document.title = `${isLive(run) ? `${percent} % · ` : ""}${label} ${run.status} · Nightshift`;
   });
   return html`
-    <nav aria-label="Breadcrumb"><${Link} href=${address("", { team: me.teams.length > 1 && team?.slug })}>Runs<//></nav>
+    <nav aria-label="Breadcrumb"><${Link} href=${toList(me.teams.length > 1 ? team?.slug : undefined)}>Runs<//></nav>
     <div class="heading">
       <h1 ref=${title} tabindex="-1">${label}</h1>
       <${Status} of=${run.status} />
@@ -133,16 +133,18 @@ function Facts({ run, timeline, known, me }) {
       <dl class="facts">
         ${fact("Triggered by", nameOf(run.triggered_by, { people: known.people, me }))}
         ${fact("Triggered", html`<${Ago} at=${run.created_at} />`)}
-        ${fact("Started", run.started_at && html`<${Ago} at=${run.started_at} />`)}
-        ${fact("Ended", run.completed_at && html`<${Ago} at=${run.completed_at} />`)}
+        ${fact("Started", run.started_at && html`<${At} at=${run.started_at} />`)}
+        ${fact("Ended", run.completed_at && html`<${At} at=${run.completed_at} />`)}
         ${fact("Took", run.started_at && html`<${Took} from=${run.started_at} to=${run.completed_at} />`)}
         ${fact("Mail when done", run.notify ? "Yes" : "No")}
-        ${fact("Rerun of", before && html`<${Link} href=${address(`runs/${before}`)}>an earlier run<//>`)}
+        ${fact("Rerun of", before && html`<${Link} href=${toRun(before)}>an earlier run<//>`)}
         ${fact("Logs", logs && (/^https?:/.test(logs) ? html`<a href=${logs} target="_blank" rel="noopener noreferrer">Log lines</a>` : html`<code>${logs}</code>`))}
         ${fact("Id", html`<${Copy} text=${run.id} what="run id" />`)}
       </dl>
     </section>`;
 }
+
+const At = ({ at }) => html`<time datetime=${at} title=${moment(Date.parse(at))}>${shortMoment(Date.parse(at))}</time>`;
 
 function Params({ of: { project_id: _, ...params } }) {
   if (Object.keys(params).length === 0) return null;
@@ -151,7 +153,7 @@ function Params({ of: { project_id: _, ...params } }) {
 
 const Skeleton = () => html`
   <${Announce} text="Loading" />
-  <nav aria-label="Breadcrumb"><${Link} href=${address("")}>Runs<//></nav>
+  <nav aria-label="Breadcrumb"><${Link} href=${toList()}>Runs<//></nav>
   <div class="heading skeleton"><span class="wide"></span></div>
   <div class="columns skeleton" aria-hidden="true">
     <div><section class="card"><span></span><span></span></section><section class="card tall"><span></span><span></span><span></span></section></div>

@@ -6,7 +6,7 @@ import { clearFilters, Filters, filtersOf } from "./filters.js";
 import { usePoll } from "./live.js";
 import { Ago, Announce, Bar, Blank, counts, isLive, Project, Status, Took } from "./parts.js";
 import { nameOf } from "./people.js";
-import { address, Link } from "./router.js";
+import { Link, toRun } from "./router.js";
 import { Instead, Stale } from "./states.js";
 import { Paused, projectOf, typeOf, useTeam } from "./team.js";
 import { Trigger } from "./trigger.js";
@@ -45,14 +45,14 @@ export function Runs({ me, team, query }) {
     ${known.data?.types.filter((type) => type.paused).map((type) => html`<${Paused} type=${type} team=${known.data} me=${me} />`)}
     <${Filters} query=${query} team=${known.data} />
     ${failed
-      ? html`<${Nonsense} sentence=${failed.error.message} query=${query} />`
-      : html`<${List} list=${list} isCurrent=${list.key === key} ...${{ me, team, query, known: known.data, filters }}
+      ? html`<${Nonsense} sentence=${failed.error.message} />`
+      : html`<${List} list=${list} isCurrent=${list.key === key} ...${{ me, team, known: known.data, filters }}
           onRun=${mayRun && (() => setDialog(true))} />`}
     <${Stale} poll=${list} />
     ${dialog && html`<${Trigger} me=${me} team=${team} known=${known} onClose=${() => setDialog(false)} />`}`;
 }
 
-function List({ list, isCurrent, me, team, query, known, filters, onRun }) {
+function List({ list, isCurrent, me, team, known, filters, onRun }) {
   const { shown, held, show } = useHeld(list.data?.rows);
   const [more, setMore] = useState({});
   const said = useEndings(list.data?.rows, known);
@@ -68,7 +68,7 @@ function List({ list, isCurrent, me, team, query, known, filters, onRun }) {
   };
 
   if (!list.data || !known) return html`<${Skeleton} />`;
-  if (list.data.rows.length === 0 && isCurrent) return html`<${Empty} ...${{ query, known, filters, onRun }} />`;
+  if (list.data.rows.length === 0 && isCurrent) return html`<${Empty} ...${{ known, filters, onRun }} />`;
   return html`
     <${Announce} text=${said} />
     ${held > 0 && html`<button class="fresh" type="button" onClick=${show}>${held} new ${held === 1 ? "run" : "runs"}</button>`}
@@ -98,7 +98,7 @@ function Row({ run, known, me }) {
   return html`
     <tr role="row">
       <td role="cell" class="state"><${Status} of=${run.status} /></td>
-      <td role="cell" class="job"><${Link} href=${address(`runs/${run.id}`)}>${label}<//></td>
+      <td role="cell" class="job"><${Link} href=${toRun(run.id)}>${label}<//></td>
       <td role="cell" class="of"><${Project} of=${projectOf(run.project_id, known)} /></td>
       <td role="cell" class="by">${nameOf(run.triggered_by, { people: known.people, me })}</td>
       <td role="cell" class="progress"><${Progress} run=${run} label="Progress of ${label}" /></td>
@@ -125,12 +125,12 @@ const Skeleton = () => html`
       <tr role="row" class="skeleton">${COLUMNS.map(() => html`<td role="cell"><span></span></td>`)}</tr>`)}
   <//>`;
 
-function Empty({ query, known, filters, onRun }) {
+function Empty({ known, filters, onRun }) {
   if (known.projects.length === 0)
     return html`<${Blank} title="No project yet">Jobs run for a project. As soon as this team has one, you can start them here.<//>`;
   if (Object.keys(filters).length > 0)
     return html`
-      <${Blank} title="No runs match" actions=${html`<button type="button" onClick=${() => clearFilters(query)}>Clear filters</button>`}>
+      <${Blank} title="No runs match" actions=${html`<button type="button" onClick=${clearFilters}>Clear filters</button>`}>
         Nothing in this team's history fits these filters.
       <//>`;
   return html`
@@ -140,9 +140,9 @@ function Empty({ query, known, filters, onRun }) {
     <//>`;
 }
 
-const Nonsense = ({ sentence, query }) => html`
+const Nonsense = ({ sentence }) => html`
   <${Blank} tone="warn" title="These filters cannot be used"
-    actions=${html`<button type="button" onClick=${() => clearFilters(query)}>Clear filters</button>`}>${sentence}<//>`;
+    actions=${html`<button type="button" onClick=${clearFilters}>Clear filters</button>`}>${sentence}<//>`;
 
 const page = async (team, query, signal) => {
   const { job_runs: rows, cursor, has_more } = await api("GET", `v1/teams/${team.id}/jobs`, { query, signal });

@@ -44,7 +44,7 @@ function Event({ at, tone, title, detail, facts = [] }) {
 
 function eventsOf(run, { timeline, cancel_requested_at: asked, cancel_requested_by: askedBy }, by) {
   const events = [
-    { key: "made", at: run.created_at, tone: "mark", title: html`<strong>Triggered</strong> by ${by(run.triggered_by)}` },
+    { key: "made", at: run.created_at, tone: "note", title: html`<strong>Triggered</strong> by ${by(run.triggered_by)}` },
     ...timeline.map(sliceEvent),
   ];
   if (asked) {
@@ -52,7 +52,7 @@ function eventsOf(run, { timeline, cancel_requested_at: asked, cancel_requested_
     events.push({
       key: "cancel",
       at: asked,
-      tone: "mark",
+      tone: "note",
       title: html`<strong>Asked to stop</strong> by ${by(askedBy)}`,
       detail: tookMs === false
         ? html`Not stopped yet, after <${Took} from=${asked} />`

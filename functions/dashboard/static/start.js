@@ -3,7 +3,7 @@
 import { html, useRef, useState } from "./vendor/htm-preact.js";
 import { api } from "./api.js";
 import { Problem } from "./parts.js";
-import { address, go, Link } from "./router.js";
+import { go, Link, toRun } from "./router.js";
 
 /** `start(wish)` leads to the run and is true, or false with a `refusal`. */
 export function useStart(path) {
@@ -19,7 +19,7 @@ export function useStart(path) {
     setRefusal(null);
     try {
       const { job_run: run } = await api("POST", path, { body: wish, key: sent.current.key });
-      go(address(`runs/${run.id}`));
+      go(toRun(run.id));
       return true;
     } catch (error) {
       setRefusal(error);
@@ -35,6 +35,6 @@ export const Refusal = ({ of }) =>
   html`
     <${Problem}>
       ${of.message}${" "}
-      ${of.fields?.existing_run_id && html`<${Link} href=${address(`runs/${of.fields.existing_run_id}`)}>Look at the run that is there<//>`}
+      ${of.fields?.existing_run_id && html`<${Link} href=${toRun(of.fields.existing_run_id)}>Look at the run that is there<//>`}
       ${of.passes && " Try again: it starts once, even if this try has reached the server."}
     <//>`;

@@ -4,7 +4,7 @@ import { html } from "./vendor/htm-preact.js";
 import { clock } from "./format.js";
 import { useOnline } from "./live.js";
 import { Blank } from "./parts.js";
-import { address, Link } from "./router.js";
+import { Link, toList } from "./router.js";
 import { signOut } from "./session.js";
 
 /** Why there is nothing of this poll to show; nothing while it is still asked for. */
@@ -22,7 +22,7 @@ const Forbidden = ({ sentence }) => html`
   <//>`;
 
 const Missing = ({ what }) => html`
-  <${Blank} title="No such ${what}" actions=${html`<${Link} class="button" href=${address("")}>All runs<//>`}>
+  <${Blank} title="No such ${what}" actions=${html`<${Link} class="button" href=${toList()}>All runs<//>`}>
     It is not there any more, or it belongs to a team that you are not in.
   <//>`;
 
