@@ -1,5 +1,7 @@
 # make run    the whole of Nightshift on this machine
 # make test   every test, from nothing
+# make test-browser   the dashboard, in the Chromium of this machine
+# make screenshots    the README's pictures of it
 # make check  what can be said without running anything:
 #               make lint      ruff, over everything
 #               make types     mypy, strict, over all that is not a test or a benchmark
@@ -13,15 +15,21 @@ VENV := .venv
 
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: run test check lint types template build prove bench lock clean
+.PHONY: run test test-browser screenshots check lint types template build prove bench lock clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/ready $(VENV)/engine/ready
 	@$(VENV)/bin/python -m local.run
 
 test: $(VENV)/ready $(VENV)/engine/ready
-	$(VENV)/bin/python -m pytest -m "not stack"
+	$(VENV)/bin/python -m pytest -m "not stack and not browser"
 	$(VENV)/bin/python -m pytest -m stack
+
+test-browser: $(VENV)/ready $(VENV)/engine/ready $(VENV)/browser/ready
+	$(VENV)/bin/python -m pytest -m browser
+
+screenshots: $(VENV)/ready $(VENV)/engine/ready $(VENV)/browser/ready
+	@$(VENV)/bin/python -m tests.screenshots
 
 check: lint types template build
 
@@ -63,6 +71,12 @@ $(VENV)/ready: local/requirements/dev.txt pyproject.toml
 	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r local/requirements/dev.txt
 	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
+
+# Beside the tests, which import it.
+$(VENV)/browser/ready: local/requirements/browser.txt $(VENV)/ready
+	@echo "Setting up Playwright (a few seconds, only when its requirements change) …"
+	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@mkdir -p $(@D) && touch $@
 
 # Each pins a botocore of its own, so each gets an environment of its own.
 $(VENV)/engine/ready: TOOL := the local AWS engine (half a minute

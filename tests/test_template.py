@@ -44,7 +44,7 @@ def test_every_function_of_the_tree_is_deployed_and_nothing_else():
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_environment_variables_are_settings(function):
     shared = TEMPLATE["Globals"]["Function"]["Environment"]["Variables"]
-    own = FUNCTIONS[function]["Environment"]["Variables"]
+    own = FUNCTIONS[function]["Environment"].get("Variables", {})
     known = {field.name.upper() for field in fields(Settings)}
     assert {*shared, *own} - known == {
         "AWS_ENDPOINT_URL", "AWS_USE_DUALSTACK_ENDPOINT", "NIGHTSHIFT_SQL_DIRECTORY", "POWERTOOLS_SERVICE_NAME",
@@ -212,7 +212,7 @@ def test_the_owners_commands_are_reached_by_nobody_but_iam():
 def test_variables_are_text():
     """AWS makes text of a number; the local engine, and whoever reads the template, should not have to."""
     for name, function in FUNCTIONS.items():
-        for variable, value in function["Environment"]["Variables"].items():
+        for variable, value in function["Environment"].get("Variables", {}).items():
             assert not isinstance(value, int), f"{name}: {variable}"
 
 
