@@ -107,6 +107,9 @@ class Events:
         token = jwt.encode({"sub": user, "exp": int(time.time()) + 600}, JWT_SECRET, algorithm="HS256")
         return _request("GET", "/v1/auth/whoami", token=token)
 
+    def _dashboard(self) -> dict[str, Any]:
+        return {"routeKey": "GET /", "rawPath": "/", "headers": {"accept-encoding": "gzip"}}
+
     def _worker(self) -> dict[str, Any]:
         return _records({"run_id": self._system_run(), "slice": 0})
 

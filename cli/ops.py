@@ -1,5 +1,6 @@
 """The owner's commands as calls of the ops function, with the caller's own AWS credentials: no API leads there."""
 
+import getpass
 import json
 import os
 from functools import cached_property
@@ -67,6 +68,21 @@ class Ops:
     def timeline(self, run_id: str, *, attempts: int = 1) -> dict[str, Any]:
         timeline: dict[str, Any] = self.ask("view", run_id=run_id)["timeline"]
         return timeline
+
+    @cached_property
+    def caller(self) -> str:
+        """Who asks: the last part of what AWS knows them by; where the stack is on this machine, its user."""
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        if "endpoint_url" in self._options:
+            return getpass.getuser()
+        try:
+            arn: str = self._client("sts").get_caller_identity()["Arn"]
+        except ClientError as exc:
+            raise self._trouble(exc.response["Error"]) from exc
+        except BotoCoreError as exc:
+            raise _no_connection(exc) from exc
+        return arn.rpartition("/")[2]
 
     @cached_property
     def _function(self) -> str:

@@ -14,7 +14,9 @@ from pg8000.exceptions import DatabaseError
 from cli.checks import deadletters, doctor, health
 from cli.config import local_stack
 from cli.errors import Misconfigured
+from cli.logs import logs
 from cli.owner import cancel, runs, schedules, trigger, view
+from cli.pausing import pause, resume
 from cli.session import Session, database_options, owner_options
 from nightshift.database import Database
 from nightshift.errors import NightshiftError, sentence
@@ -45,13 +47,13 @@ def system() -> None:
     more than cloudformation:DescribeStackResource on it and lambda:InvokeFunction on its OpsFunction; without --stack
     the running local one.
 
-    setup and revenuecat-key work on the database: the one of DATABASE_HOST, _PORT, _NAME, _USER, _PASSWORD and
-    _CA_FILE; without DATABASE_HOST, the running local stack's. A provider's key is encrypted with the KMS key
-    INTEGRATIONS_KEY_ID, which is an output of the deployed stack.
+    setup, agent-key and revenuecat-key work on the database: the one of DATABASE_HOST, _PORT, _NAME, _USER,
+    _PASSWORD and _CA_FILE; without DATABASE_HOST, the running local stack's. A provider's key is encrypted with the
+    KMS key INTEGRATIONS_KEY_ID, which is an output of the deployed stack.
     """
 
 
-for command in (runs, view, trigger, cancel, schedules, health, deadletters, doctor):
+for command in (runs, view, logs, trigger, cancel, pause, resume, schedules, health, deadletters, doctor):
     system.add_command(command)
 
 
@@ -126,6 +128,25 @@ def revenuecat_key(
         session.output.document({"project_id": project_id})
     else:
         session.output.say(f"Stored the RevenueCat key of {team_slug}/{project_slug}.")
+
+
+@system.command("agent-key")
+@database_options
+@click.argument("team_slug", metavar="TEAM")
+@click.option("--ends", metavar="PREFIX", help="End the key that begins so: owl_agent_ and four characters.")
+@click.pass_obj
+def agent_key(session: Session, team_slug: str, ends: str | None) -> None:
+    """Make another agent key of TEAM, which is shown this once; with --ends, in the place of one."""
+    from nightshift.setup import replace_agent_key
+
+    _refuse_stack(session)
+    with _connected(_settings()) as db:
+        key = replace_agent_key(db, team_slug=team_slug, ends=ends)
+    if session.output.as_json:
+        session.output.document({"agent_key": key})
+    else:
+        session.output.facts([("agent key", key)])
+        session.output.say("Keep the agent key now: it cannot be shown again.")
 
 
 @contextmanager

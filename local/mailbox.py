@@ -1,7 +1,7 @@
-"""The mails that SES has taken, as pages: the engine keeps them as JSON, which nobody enjoys reading."""
+"""The mails that SES has taken and the log lines of a run, as pages: the engine keeps them where nobody looks."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from html import escape
@@ -32,11 +32,17 @@ ROW = """<li><a href="/{id}">{subject}</a>
 EMPTY = "<li>No mail yet. A run that was triggered with <code>notify</code> sends one when it is over.</li>"
 
 
+LogsOf = Callable[[str], dict[str, Any]]
+
+
 @contextmanager
-def serve(source_url: str, *, port: int) -> Iterator[str]:
-    """Serves the mails of ``source_url`` (ministack's ``/_ministack/ses/messages``) on 127.0.0.1; yields the URL."""
+def serve(source_url: str, *, port: int, logs_of: LogsOf) -> Iterator[str]:
+    """Serves the mails of ``source_url`` (ministack's ``/_ministack/ses/messages``) on 127.0.0.1; yields the URL.
+
+    ``/logs/<run id>`` is what ``logs_of`` answers: the owner's command ``logs``.
+    """
     server = _Server(("127.0.0.1", port), _Handler)
-    server.source_url = source_url
+    server.source_url, server.logs_of = source_url, logs_of
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, name="mailbox")
     thread.start()
     try:
@@ -49,14 +55,19 @@ def serve(source_url: str, *, port: int) -> Iterator[str]:
 
 class _Server(ThreadingHTTPServer):
     source_url: str
+    logs_of: LogsOf
 
 
 class _Handler(BaseHTTPRequestHandler):
     server: _Server
 
     def do_GET(self) -> None:
+        path = self.path.strip("/")
         try:
-            self._answer(*_page(self.path.strip("/"), mails=_mails(self.server.source_url)))
+            if path.startswith("logs/"):
+                self._answer(200, "text/plain", _lines(self.server.logs_of(path.removeprefix("logs/"))))
+            else:
+                self._answer(*_page(path, mails=_mails(self.server.source_url)))
         except urllib3.exceptions.HTTPError as exc:
             self._answer(502, "text/plain", f"The AWS engine does not answer: {exc}")
 
@@ -71,6 +82,17 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *args: object) -> None:
         pass
+
+
+def _lines(answer: dict[str, Any]) -> str:
+    if "error" in answer:
+        return f"{answer['error']}\n"
+    lines = [
+        f"{line['at']} {line['level'] or '':7} {line['message']}"
+        + "".join(f"\n    {name}: {value}" for name, value in line["fields"].items())
+        for line in answer["lines"]
+    ]
+    return "\n".join(lines or ["No lines yet."]) + "\n"
 
 
 def _mails(source_url: str) -> list[dict[str, Any]]:

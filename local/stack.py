@@ -140,7 +140,7 @@ class Stack:
         self._cleanup.callback(shutil.rmtree, self.folder / "tmp", ignore_errors=True)
         self._cleanup.callback(self.engine.stop)
         self.engine.start()
-        self._cleanup.enter_context(mailbox.serve(self._mails_url, port=self.ports.mailbox))
+        self._cleanup.enter_context(mailbox.serve(self._mails_url, port=self.ports.mailbox, logs_of=self._logs_of))
         # As on AWS, SES refuses a sender whose identity it has not verified; this engine takes our word for it.
         self.engine.client("sesv2").create_email_identity(EmailIdentity=MAIL_DOMAIN)
         assert self.engine.process is not None
@@ -188,6 +188,7 @@ class Stack:
             parameters=PARAMETERS
             | {"DatabasePort": str(self.ports.postgres), "RevenueCatUrl": self._revenuecat_url}
             | {"DashboardUrl": dashboard_url(self.engine)}
+            | {"LogsUrl": f"http://127.0.0.1:{self.ports.mailbox}/logs/{{run_id}}"}
             | dict(self.parameters),
             variables=variables,
         )
@@ -198,6 +199,10 @@ class Stack:
             FunctionName=function_name(logical_id, engine=self.engine), Payload=json.dumps(dict(event))
         )
         return json.load(answer["Payload"])
+
+    def _logs_of(self, run_id: str) -> dict[str, Any]:
+        answer: dict[str, Any] = self.invoke("OpsFunction", {"command": "logs", "run_id": run_id, "at_most": 1000})
+        return answer
 
     def _lock(self) -> None:
         # On the folder itself: the lock goes with the process, however it ends, and leaves nothing to remove.

@@ -121,7 +121,7 @@ def admin(visitor: Callable[..., Visitor], here: dict[str, Any]) -> Callable[...
 
 @pytest.fixture
 def faults(here: dict[str, Any]) -> Iterator[Callable[..., None]]:
-    """``faults(**fields)``: what RevenueCat does to the calls to come; without fields, and after the test, it is well."""
+    """``faults(**fields)``: what RevenueCat does to the calls to come; ``faults()``: it is well, as after the test."""
     url = here["revenuecat_url"].removesuffix("/v2") + "/_sandbox/faults"
 
     def faults(**fields: Any) -> None:

@@ -15,7 +15,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 import openapi
-from nightshift import auth, queue
+from nightshift import auth, pauses, queue
 from nightshift.catalogue import CATALOGUE
 from nightshift.database import database
 from tests.conftest import JWT_SECRET, load_function
@@ -174,6 +174,7 @@ class TestAuthentication:
             ("GET", "/v1/auth/whoami"),
             ("GET", "/v1/projects"),
             ("GET", "/v1/job-types"),
+            ("GET", f"/v1/teams/{team.id}/members"),
         ]:
             assert Api(authorization)(method, path) == error(401, sentence)
 
@@ -226,6 +227,7 @@ class TestAuthorization:
         run = body["job_run"]["id"]
         for method, path in [
             ("GET", f"/v1/teams/{team.id}/jobs"),
+            ("GET", f"/v1/teams/{team.id}/members"),
             ("POST", f"/v1/teams/{team.id}/jobs/trigger"),
             ("GET", f"/v1/jobs/{run}"),
             ("GET", f"/v1/jobs/{run}/timeline"),
@@ -250,6 +252,7 @@ class TestAuthorization:
         for caller in (api, as_user("owner")):
             assert trigger(caller, strangers) == error(403, "Not a member of this team")
             assert caller("GET", f"/v1/teams/{strangers.id}/jobs") == error(403, "Not a member of this team")
+            assert caller("GET", f"/v1/teams/{strangers.id}/members") == error(403, "Not a member of this team")
             assert trigger(caller, team, project_id=strangers.project_id) == error(404, "Project not found")
             assert caller("GET", f"/v1/jobs/{run}") == error(404, "Job run not found")
             assert caller("GET", f"/v1/jobs/{run}/timeline") == error(404, "Job run not found")
@@ -579,6 +582,30 @@ def test_job_types_offer_their_params_as_json_schema(api):
     (sync,) = api("GET", "/v1/job-types")[1]["job_types"]
     assert sync["label"] == "RevenueCat Sync"
     assert sync["params"]["properties"]["include_sandbox"]["type"] == "boolean"
+
+
+def test_members_and_keys_of_a_team_are_named(api, team, strangers, owner):
+    owner.run_script(
+        f"UPDATE api_keys SET name = 'CI', deleted_at = clock_timestamp() WHERE team_id = '{strangers.id}'"
+    )
+    assert Api(f"Bearer {strangers.agent_key}")("GET", f"/v1/teams/{strangers.id}/members")[0] == 401
+    _, named = api("GET", f"/v1/teams/{team.id}/members")
+    assert [(person["email"], person["role"]) for person in named["members"]] == [
+        ("admin@owls.example", "admin"), ("member@owls.example", "member"), ("owner@owls.example", "owner"),
+    ]  # fmt: skip
+    assert {person["id"] for person in named["members"]} == set(team.users.values())
+    run = trigger(api, team)[1]["job_run"]
+    assert run["triggered_by"] == f"manual:api_key:{named['api_keys'][0]['id']}"
+
+
+def test_a_paused_type_says_so_and_refuses(api, team, db):
+    pauses.pause(CATALOGUE["revenuecat_sync"], what="type", by="ada", why="provider maintenance", db=db)
+    (sync,) = api("GET", "/v1/job-types")[1]["job_types"]
+    assert (sync["paused"]["by"], sync["paused"]["why"]) == ("ada", "provider maintenance")
+    status, body = trigger(api, team)
+    assert status == 400
+    assert body["error"].endswith("UTC by ada: provider maintenance")
+    assert body["paused"] == sync["paused"]
 
 
 def test_every_route_is_documented_and_every_documented_route_is_there(api):

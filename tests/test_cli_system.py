@@ -239,7 +239,7 @@ class TestChecks:
     def test_health(self, system: Cli, cloud: Any) -> None:
         well = system("health")
         assert well.exit_code == 0
-        assert well.stdout.splitlines()[-1] == "All 10 are green."
+        assert well.stdout.splitlines()[-1] == "All 13 are green."
         boto3.client("sqs").send_message(QueueUrl=settings_module.settings().run_dead_letters_url, MessageBody="{}")
         ill = system("health")
         assert ill.exit_code == 1
@@ -468,6 +468,15 @@ class TestSetup:
         again = on_database(*self.ARGUMENTS)
         assert again.exit_code == 2
         assert 'There is a team "acme" already' in again.stderr
+
+    def test_an_agent_key_is_replaced(self, on_database: Cli) -> None:
+        first = json.loads(on_database(*self.ARGUMENTS, "--format", "json").stdout)["agent_key"]
+        second = on_database("agent-key", "acme", "--ends", first[:14], "--format", "json")
+        assert second.exit_code == 0, second.stderr
+        assert json.loads(second.stdout)["agent_key"] != first
+        again = on_database("agent-key", "acme", "--ends", first[:14])
+        assert again.exit_code == 2
+        assert f'The team "acme" has 0 agent keys that begin with "{first[:14]}"' in again.stderr
 
     def test_a_database_that_is_not_there_is_told_before_a_key_is_read(
         self, on_database: Cli, monkeypatch: pytest.MonkeyPatch

@@ -100,7 +100,16 @@ def test_header_names_come_in_any_case():
 
 @pytest.mark.parametrize(
     "path",
-    ["nothing.js", "index.html", "vendor/htm-preact.txt", "../app.py", "vendor/../../app.py", "..%2Fapp.py", "", "//app.js"],
+    [
+        "nothing.js",
+        "index.html",
+        "vendor/htm-preact.txt",
+        "../app.py",
+        "vendor/../../app.py",
+        "..%2Fapp.py",
+        "",
+        "//app.js",
+    ],
 )
 def test_nothing_else_is_served(path):
     answer = asset(path)

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+from samtranslator.yaml_helper import yaml_parse
 
 PAGES = [Path("README.md"), *Path("docs").glob("*.md")]
 
@@ -32,3 +33,15 @@ def test_every_query_is_run_by_somebody():
     )
     for query in Path("sql/queries").glob("*.sql"):
         assert f'"{query.stem}"' in code, query
+
+
+def test_commands_name_outputs_and_parameters_of_the_template():
+    template = yaml_parse(Path("template.yaml").read_text())
+    pages = "\n".join(page.read_text() for page in PAGES)
+    outputs = set(re.findall(r"\$\(output (\w+)\)", pages)) | set(re.findall(r"outputs? `(\w+)`", pages))
+    assert outputs >= {"DatabaseId", "VpcId"}
+    assert outputs <= template["Outputs"].keys()
+    parameters = set(re.findall(r"\b([A-Z][a-z]+[A-Za-z]*)=", pages))
+    parameters -= {"OutputKey", "AttributeKey", "AttributeValue"}  # the AWS command line's own
+    assert parameters >= {"Shape", "Egress"}
+    assert parameters <= template["Parameters"].keys()

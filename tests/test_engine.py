@@ -8,9 +8,10 @@ import pytest
 from nightshift import engine, queue, sqs
 from nightshift.aws_http import AwsRefused
 from nightshift.catalogue import CATALOGUE, JobType
+from nightshift.engine import MISFIT_RETRY
 from nightshift.errors import DatabaseGone, JobError
 from nightshift.job import Progress, Retry, Wait
-from tests.world import age, make_team, received, run_row, slices, sweep, trigger, work
+from tests.world import age, make_team, received, run_row, slices, sweep, trigger, work, work_to_the_end
 
 COUNTING = JobType(name="counting", label="Counting", description="Counts", scope="project")
 
@@ -351,8 +352,69 @@ class TestCarelessJobs:
         row = trigger(team, job_type=job(counting_to(1)), db=db, settings=cloud)
         monkeypatch.undo()
         monkeypatch.delitem(CATALOGUE, "counting", raising=False)
-        work(row["id"], 0, db=db, settings=cloud)
-        assert run_row(owner, row["id"])["error"] == "This release has no code for jobs of type counting"
+        ended = work_to_the_end(str(row["id"]), db=db, owner=owner, settings=cloud)
+        assert ended["error"] == "This release has no code for jobs of type counting"
+
+
+class TestCodeAheadOfItsLayers:
+    """Or behind: while CloudFormation has updated one of the two."""
+
+    def missing_module(run, db):
+        import of_the_next_release  # noqa: F401
+
+        yield
+
+    def missing_name(run, db):
+        from nightshift.job import OfTheNextRelease  # noqa: F401
+
+        yield
+
+    def missing_attribute(run, db):
+        yield run.of_the_next_release
+
+    def missing_argument(run, db):
+        yield Progress(processed=1, total=1, message="", cursor=None, of_the_next_release=True)
+
+    def missing_column(run, db):
+        yield db.read("ping")[0]["of_the_next_release"]
+
+    def missing_query(run, db):
+        yield db.read("of_the_next_release")
+
+    def missing_parameter(run, db):
+        yield db.read("is_cancelled")
+
+    MISFITS = (
+        missing_module, missing_name, missing_attribute, missing_argument, missing_column, missing_query,
+        missing_parameter,
+    )  # fmt: skip
+
+    @pytest.mark.parametrize("misfit", MISFITS, ids=lambda misfit: misfit.__name__)
+    def test_the_run_waits_and_goes_on_from_its_checkpoint(self, cloud, db, owner, team, job, misfit):
+        row = trigger(team, job_type=job(counting_to(3)), db=db, settings=cloud)
+        work(row["id"], 0, db=db, settings=cloud, remaining_s=1)
+        job(misfit)
+        work(row["id"], 1, db=db, settings=cloud)
+        assert run_row(owner, row["id"])["status"] == "running"
+        age(owner, row["id"], 300)
+        sweep(db=db, settings=cloud)
+        job(counting_to(3))
+        work(row["id"], 2, db=db, settings=cloud)
+        assert run_row(owner, row["id"])["status"] == "completed"
+        assert steps_of(owner, row["id"]) == [1, 2, 3]
+
+    @pytest.mark.parametrize("misfit", MISFITS, ids=lambda misfit: misfit.__name__)
+    def test_a_mistake_fails_its_run_nevertheless(self, cloud, db, owner, team, job, misfit):
+        row = trigger(team, job_type=job(misfit), db=db, settings=cloud)
+        for _ in range(cloud.lost_slices_limit):
+            work(row["id"], run_row(owner, row["id"])["slice"], db=db, settings=cloud)
+            age(owner, row["id"], 300)
+            sweep(db=db, settings=cloud)
+        assert run_row(owner, row["id"])["status"] == "failed"
+
+    def test_it_waits_longer_than_an_update_of_a_function_takes(self):
+        waits = [MISFIT_RETRY.delay_before(failure) for failure in range(1, MISFIT_RETRY.attempts + 1)]
+        assert sum(waits) >= 60
 
 
 class TestCancel:

@@ -72,7 +72,8 @@ def test_the_samples_are_what_the_template_makes_aws_send():
         assert len(records) == source["Properties"]["BatchSize"]
         assert records[0]["eventSourceARN"].endswith(f"-{source['Properties']['Queue']['Fn::GetAtt'][0]}")
     assert event("dashboard")["routeKey"] in {
-        f"{events[name]['Properties']['Method']} {events[name]['Properties']['Path']}" for name in ("Runs", "Run", "Assets")
+        f"{events[name]['Properties']['Method']} {events[name]['Properties']['Path']}"
+        for name in ("Runs", "Run", "Assets")
     }
     assert event("sweep")["detail-type"] == "Scheduled Event"
     rule = resources["PartitionCreationRule"]["Properties"]["Targets"][0]["InputTransformer"]["InputTemplate"]

@@ -108,9 +108,12 @@ class TestCommands:
         arguments = {
             "view": {"run_id": str(uuid.uuid4())},
             "cancel": {"run_id": str(uuid.uuid4())},
+            "logs": {"run_id": str(uuid.uuid4())},
             "trigger": {"job_type": "db_pruning"},
             "send_test_mail": {"to": "a@b.example"},
             "mail": {"mail_id": str(uuid.uuid4())},
+            "pause": {"job_type": "db_pruning", "why": "disk work", "by": "ada"},
+            "resume": {"job_type": "db_pruning"},
         }
         for command in COMMANDS:
             said = answer({"command": command} | arguments.get(command, {}), db=lost, settings=nowhere)
@@ -261,7 +264,8 @@ class TestSchedules:
         assert len({slot[:10] for slot in cleanup["next"]}) == 3
         assert by_type["db_pruning"]["last"] == []
         assert by_type["partition_creation"] == {
-            "job_type": "partition_creation", "cron": None, "active_since": None, "next": [], "last": [],
+            "job_type": "partition_creation", "cron": None, "active_since": None, "last_success_at": None,
+            "paused": [], "next": [], "last": [],
         }  # fmt: skip
 
 
@@ -271,8 +275,8 @@ class TestHealth:
         report = ask("health")
         assert report["ok"], report
         assert all(each["do"] is None for each in report["checks"])
-        assert len(report["checks"]) == 11
-        assert db.statements - before <= 8
+        assert len(report["checks"]) == 13
+        assert db.statements - before <= 10
 
     def test_a_queued_run_is_nothing_to_worry_about_at_first(self, ask, owner):
         run_id = system_run(ask)

@@ -4,8 +4,9 @@ import pytest
 
 from nightshift.auth import authenticate
 from nightshift.database import Database
+from nightshift.errors import Unauthorized
 from nightshift.settings import Settings
-from nightshift.setup import SetupRefused, TeamSetup, find_project, new_agent_key, setup_team
+from nightshift.setup import SetupRefused, TeamSetup, find_project, new_agent_key, replace_agent_key, setup_team
 
 
 def acme(owner: Database, **changes: str) -> TeamSetup:
@@ -68,3 +69,24 @@ def test_a_project_is_found_by_its_slugs(owner: Database) -> None:
     assert find_project(owner, team_slug="acme-games", project_slug="space-rocks") == made.project_id
     with pytest.raises(SetupRefused, match='There is no project "rocks" in a team "acme-games"'):
         find_project(owner, team_slug="acme-games", project_slug="rocks")
+
+
+def test_a_key_takes_the_place_of_another_at_once(owner: Database, db: Database, config: Settings) -> None:
+    made = acme(owner)
+    other = acme(owner, team_name="Other")
+    second = replace_agent_key(owner, team_slug="acme-games")
+    third = replace_agent_key(owner, team_slug="acme-games", ends=made.agent_key)
+    for key in (second, third, other.agent_key):
+        assert authenticate(f"Bearer {key}", db=db, settings=config).kind == "api_key"
+    with pytest.raises(Unauthorized, match="Invalid API key"):
+        authenticate(f"Bearer {made.agent_key}", db=db, settings=config)
+    assert owner.run_script("SELECT count(DISTINCT created_by) FROM api_keys") == [[1]]
+
+
+def test_a_key_that_is_not_there_is_not_replaced(owner: Database) -> None:
+    made, other = acme(owner), acme(owner, team_name="Other")
+    with pytest.raises(SetupRefused, match='The team "acme-games" has 0 agent keys that begin with "owl_agent_'):
+        replace_agent_key(owner, team_slug=made.team_slug, ends=other.agent_key)
+    with pytest.raises(SetupRefused, match='There is no team "acme" with an owner'):
+        replace_agent_key(owner, team_slug="acme")
+    assert owner.run_script("SELECT count(*), count(deleted_at) FROM api_keys") == [[2, 0]]

@@ -136,6 +136,7 @@ def driven(stack: Stack, here: dict[str, Any], stack_owner: pg8000.native.Connec
         {"command": "doctor"},
         {"command": "health"},
         {"command": "trigger", "job_type": "db_pruning"},
+        {"command": "logs", "run_id": synced},
         {"command": "send_test_mail", "to": "owner@demo.test"},
     ]
     for command in commands:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import urllib3
 from click.testing import CliRunner, Result
 
 from cli.main import main
@@ -72,6 +73,32 @@ def test_any_run_is_seen_by_the_owner_and_a_system_run_by_nobody_else(system: Sy
             assert asked == (404, {"error": "Job run not found"}), path
 
 
+def test_the_logs_of_a_run_and_of_no_other(system: System, stack: Stack, here: dict[str, Any]) -> None:
+    first, second = (completed(here) for _ in range(2))
+    until(lambda: "Run completed" in system("logs", first).stdout)
+    answer = json.loads(system("logs", first, "--format", "json").stdout)
+    messages = [line["message"] for line in answer["lines"]]
+    assert "Run created" in messages
+    assert messages.count("Run completed") == 1
+    assert [line["at"] for line in answer["lines"]] == sorted(line["at"] for line in answer["lines"])
+    page = urllib3.request("GET", answer["url"], retries=False)
+    assert page.status == 200
+    assert "Run completed" in page.data.decode()
+    assert second not in page.data.decode() + json.dumps(answer["lines"])
+
+
+def test_a_paused_type_is_refused_on_every_way_and_resumed(system: System, here: dict[str, Any]) -> None:
+    said = system("pause", "revenuecat_sync", "--why", "a test of pauses")
+    try:
+        assert said.stdout.startswith("Paused revenuecat_sync, paused since ")
+        wish = {"job_type": "revenuecat_sync", "project_id": here["project_id"]}
+        status, body = call(here, "POST", f"/v1/teams/{here['team_id']}/jobs/trigger", wish)
+        assert (status, body["error"].partition(": ")[2]) == (400, "a test of pauses")
+    finally:
+        assert system("resume", "revenuecat_sync").stdout.startswith("Resumed revenuecat_sync")
+    assert completed(here)
+
+
 def test_a_dead_letter_is_shown_and_taken_back(system: System, stack: Stack, here: dict[str, Any]) -> None:
     sqs, run_id = stack.engine.client("sqs"), triggered(here)["id"]
     until(lambda: ended(here, run_id))
@@ -99,6 +126,13 @@ def test_a_stack_is_found_by_its_name(system: System, stack: Stack, monkeypatch:
     missing = system("schedules", "--stack", "no-such-stack")
     assert missing.exit_code == 2
     assert "There is no stack 'no-such-stack'" in missing.stderr
+
+
+def completed(here: dict[str, Any]) -> str:
+    """The id of a run that was triggered and is completed."""
+    run_id: str = triggered(here)["id"]
+    assert until(lambda: ended(here, run_id))["status"] == "completed"
+    return run_id
 
 
 def _queues(system: System) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ import pg8000.native
 import pytest
 import urllib3
 
-from local.deploy import STACK, DeployFailed, remove
+from local.deploy import STACK, DeployFailed, function_name, remove
 from local.run import call
 from local.seed import REVENUECAT_KEY, REVENUECAT_PROJECT_ID
 from local.stack import CHECKOUT, Stack, running
@@ -152,6 +152,62 @@ def test_a_failing_migration_rolls_the_release_back(
     stack.deploy(release("8.0.1", **{"9002_wrong": "CREATE TABLE half_done (id int)"}))
     assert version(here) == "8.0.1"
     assert stack_owner.run("SELECT to_regclass('half_done')") == [["half_done"]]
+
+
+def mixed(release: Callable[..., Path], name: str) -> Path:
+    """The moment in which CloudFormation has updated a function's code and not its layers, made to last."""
+    folder = release("9.0.0")
+    code = folder / "functions/worker" / name
+    code.write_text(code.read_text() + "\nfrom nightshift.job import OfTheNextRelease\n")
+    return folder
+
+
+def goes_on(stack: Stack, here: dict[str, Any], owner: pg8000.native.Connection, run_id: str) -> None:
+    assert ended(here, run_id) is None
+    owner.run(
+        "UPDATE job_runs SET due_at = due_at - interval '1 hour', resend_at = resend_at - interval '1 hour'"
+        " WHERE id = CAST(:id AS uuid)",
+        id=run_id,
+    )
+    run = until(lambda: stack.invoke("SweepFunction", {}) and ended(here, run_id))
+    assert run["status"] == "completed", run["error"]
+    assert run["result"]["errors"] == 0
+    assert run_id not in json.dumps(stack.invoke("OpsFunction", {"command": "deadletters"}))
+
+
+def test_a_worker_that_cannot_start_on_the_layers_of_another_release_loses_no_run(
+    stack: Stack, here: dict[str, Any], stack_owner: pg8000.native.Connection, release: Callable[..., Path]
+) -> None:
+    queue = function_name("RunQueue", engine=stack.engine)
+
+    def on_their_way() -> int:
+        attributes = stack.engine.client("sqs").get_queue_attributes(QueueUrl=queue, AttributeNames=["All"])
+        return int(attributes["Attributes"]["ApproximateNumberOfMessagesNotVisible"])
+
+    stack.deploy(mixed(release, "app.py"))
+    assert "OfTheNextRelease" in stack.invoke("WorkerFunction", {"Records": []})["errorMessage"]
+    before = on_their_way()
+    run_id = triggered(here)["id"]
+    # Delivered, and not taken.
+    until(lambda: on_their_way() > before)
+
+    stack.deploy(release("9.0.1"))
+    goes_on(stack, here, stack_owner, run_id)
+
+
+def test_a_job_that_cannot_start_on_the_layers_of_another_release_loses_no_run(
+    stack: Stack, here: dict[str, Any], stack_owner: pg8000.native.Connection, release: Callable[..., Path]
+) -> None:
+    stack.deploy(mixed(release, "jobs/revenuecat_sync.py"))
+    run_id = triggered(here)["id"]
+
+    def outcomes() -> list[str]:
+        return [each["outcome"] for each in call(here, "GET", f"/v1/jobs/{run_id}/timeline")[1]["timeline"]]
+
+    until(lambda: outcomes()[:1] == ["retrying"])
+
+    stack.deploy(release("9.0.1"))
+    goes_on(stack, here, stack_owner, run_id)
 
 
 def test_removing_the_stack_leaves_the_data_and_what_reads_them(

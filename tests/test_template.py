@@ -6,9 +6,11 @@ from dataclasses import fields
 from itertools import pairwise
 from pathlib import Path
 
+import boto3
 import pytest
 from samtranslator.yaml_helper import yaml_parse
 
+from local.template import PATH, load, translate
 from nightshift import metrics
 from nightshift.catalogue import CATALOGUE
 from nightshift.cron import from_five_fields
@@ -209,6 +211,36 @@ def test_the_owners_commands_are_reached_by_nobody_but_iam():
             assert resource["Properties"]["FunctionName"] != {"Ref": "OpsFunction"}, name
 
 
+def test_no_alias_stands_before_a_function():
+    """Under one, a parameter's new value would reach nobody, and no deployment would say so.
+
+    SAM publishes a version when the text of the template changes. Once it looks at values, too, an alias can take the
+    moment away in which CloudFormation has updated a function's code and not its layers.
+    https://github.com/aws/serverless-application-model/issues/3820
+    """
+    assert versions_with_an_alias(SliceBudget=90) == versions_with_an_alias(SliceBudget=60)
+    for name, function in (FUNCTIONS | {"Globals": TEMPLATE["Globals"]["Function"]}).items():
+        assert "AutoPublishAlias" not in function, name
+
+
+def versions_with_an_alias(**defaults):
+    """The logical ids of the versions that SAM would publish. A new one is a new version."""
+    template = load(PATH)
+    template["Globals"]["Function"] |= {"AutoPublishAlias": "live", "AutoPublishAliasAllProperties": True}
+    for parameter, value in defaults.items():
+        template["Parameters"][parameter]["Default"] = value
+    translated = translate(
+        template,
+        package=lambda logical_id, folder: {"Bucket": "artifacts", "Key": folder},
+        session=boto3.Session(region_name="us-east-1"),
+    )
+    versions = {
+        name for name, resource in translated["Resources"].items() if resource["Type"] == "AWS::Lambda::Version"
+    }
+    assert len(versions) == len(FUNCTIONS)
+    return versions
+
+
 def test_variables_are_text():
     """AWS makes text of a number; the local engine, and whoever reads the template, should not have to."""
     for name, function in FUNCTIONS.items():
@@ -282,13 +314,15 @@ def test_an_alarm_reaches_somebody_and_tells_what_to_do(alarm):
     for command in commands:
         ours = re.match(r"nightshift system (\w+)", command)
         assert ours[1] in COMMANDS if ours else command.startswith("aws "), command
+        # The mail of one stack reads like that of another, and without a name the command asks the local one.
+        assert not ours or command.endswith(" --stack ${AWS::StackName}"), command
     assert len(words_of(alarm)) < 1024
 
 
 @pytest.mark.parametrize("alarm", ALARMS)
 def test_an_alarm_names_what_there_is(alarm):
-    for reference in re.findall(r"\$\{(\w+)", words_of(alarm)):
-        assert reference in TEMPLATE["Resources"]
+    for reference in re.findall(r"\$\{([\w:]+)", words_of(alarm)):
+        assert reference == "AWS::StackName" or reference in TEMPLATE["Resources"]
     watched = ALARMS[alarm]
     if watched["Namespace"] == metrics.NAMESPACE:
         dimensions = {dimension["Name"]: dimension["Value"] for dimension in watched["Dimensions"]}
@@ -340,9 +374,9 @@ def test_the_dashboard_shows_what_the_code_counts():
     assert all("{Nightshift,job_type,service}" in expression for expression in searched)
     assert of_the_stack <= metrics.OF_THE_STACK.keys()
     assert of_a_job_type <= metrics.OF_A_JOB_TYPE.keys()
-    # Slots have an alarm, and starts can be told from lags.
+    # Slots and successes have alarms, and starts can be told from lags.
     counted = metrics.OF_A_JOB_TYPE.keys() | metrics.OF_THE_STACK.keys()
-    assert counted - of_a_job_type - of_the_stack == {"SlotsMissed", "RunsStarted"}
+    assert counted - of_a_job_type - of_the_stack == {"JobsOverdue", "SlotsMissed", "RunsStarted"}
 
 
 def test_every_dead_letter_queue_raises_an_alarm():
@@ -352,3 +386,17 @@ def test_every_dead_letter_queue_raises_an_alarm():
         alarm = resources[f"{queue}Alarm"]["Properties"]
         assert alarm["Dimensions"] == [{"Name": "QueueName", "Value": {"Fn::GetAtt": [queue, "QueueName"]}}]
         assert alarm["AlarmActions"] == [{"Ref": "AlarmTopic"}]
+
+
+def test_a_subnet_waits_for_the_block_that_it_reads():
+    """The VPC has no IPv6 block yet when it is made: `Fn::Select cannot select nonexistent value at index 0`."""
+    for name, resource in TEMPLATE["Resources"].items():
+        if "Ipv6CidrBlock" in resource.get("Properties", {}) and resource["Type"] == "AWS::EC2::Subnet":
+            tags = json.dumps(resource["Properties"]["Tags"])
+            assert json.dumps({"Key": "Ipv6", "Value": {"Ref": "VpcIpv6"}}) in tags, name
+
+
+def test_the_console_asks_for_every_parameter_in_a_group():
+    groups = TEMPLATE["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
+    asked = [parameter for group in groups for parameter in group["Parameters"]]
+    assert sorted(asked) == sorted(TEMPLATE["Parameters"])

@@ -8,12 +8,13 @@ from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 from aws_lambda_powertools.logging import correlation_paths
 
-from nightshift import __version__, metrics, projects, runs
+from nightshift import __version__, metrics, projects, runs, teams
 from nightshift.auth import Principal, authenticate
 from nightshift.catalogue import CATALOGUE, JobType, job_type
 from nightshift.database import Row, database
 from nightshift.errors import DatabaseBusy, DatabaseGone, NotFound, Refused, Unavailable
 from nightshift.log import logger
+from nightshift.pauses import as_json, list_pauses
 from nightshift.settings import settings
 from nightshift.timeline import timeline
 from nightshift.validation import shown
@@ -83,9 +84,17 @@ def get_project(project_id: str) -> dict[str, Any]:
     return projects.with_apps(project, db=database())
 
 
+@app.get("/v1/teams/<team_id>/members")
+def list_members(team_id: str) -> dict[str, Any]:
+    who, team_id = _caller(), uuid_of("team_id", team_id)
+    who.require(team_id, "jobs:read")
+    return teams.members(team_id, db=database())
+
+
 @app.get("/v1/job-types")
 def list_job_types() -> dict[str, Any]:
     _caller()
+    paused = {row["job_type"]: as_json(row) for row in list_pauses(database()) if row["what"] == "type"}
     return {
         "job_types": [
             {
@@ -93,6 +102,7 @@ def list_job_types() -> dict[str, Any]:
                 "label": known.label,
                 "description": known.description,
                 "params": known.params_model().model_json_schema(),
+                "paused": paused.get(known.name),
             }
             for known in CATALOGUE.values()
             if known.scope == "project"
@@ -156,7 +166,7 @@ def get_run(run_id: str) -> dict[str, Any]:
 @app.get("/v1/jobs/<run_id>/timeline")
 def get_timeline(run_id: str) -> dict[str, Any]:
     run = _run(_caller(), run_id, "jobs:read")
-    return timeline(run, db=database(), lost_slices_limit=settings().lost_slices_limit)
+    return timeline(run, db=database(), settings=settings())
 
 
 @app.post("/v1/jobs/<run_id>/cancel")

@@ -50,6 +50,12 @@ OPERATIONS = (
     Operation(method="get", path="/v1/projects/{project_id}", summary="A project", answers=(schemas.ProjectWithApps,)),
     Operation(
         method="get",
+        path="/v1/teams/{team_id}/members",
+        summary="People and keys of a team",
+        answers=(schemas.Members,),
+    ),
+    Operation(
+        method="get",
         path="/v1/job-types",
         summary="What can be triggered",
         answers=(schemas.JobTypes,),

@@ -18,6 +18,7 @@ class Error(BaseModel):
 
     error: str
     existing_run_id: UUID | None = Field(default=None, description="With 409: the run that is in the way")
+    paused: "Pause | None" = Field(default=None, description="With 400: the pause of the job type that was triggered")
 
 
 class Progress(Answer):
@@ -64,6 +65,7 @@ class Timeline(Answer):
     cancel_requested_at: Timestamp | None
     cancel_requested_by: str | None
     rerun_of: UUID | None
+    logs_url: str | None = Field(description="Where its log lines are read, by those who may")
     slices_left_out: int = Field(ge=0, description="Older slices than those in timeline, which holds the newest 1,000")
     timeline: list[Slice]
 
@@ -113,11 +115,40 @@ class ProjectWithApps(Project):
     apps: list[App]
 
 
+class Member(Answer):
+    id: UUID
+    email: str
+    role: Literal["owner", "admin", "member"]
+
+
+class ApiKey(Answer):
+    id: UUID
+    name: str = Field(description="Empty where it has none")
+
+
+class Members(Answer):
+    """Whose the ids in ``triggered_by`` are."""
+
+    members: list[Member]
+    api_keys: list[ApiKey] = Field(description="Deleted ones, too")
+
+
+class Pause(Answer):
+    """While a type is paused its triggers are refused with 400 and this sentence in full."""
+
+    job_type: str
+    what: Literal["type"]
+    since: Timestamp
+    by: str
+    why: str
+
+
 class JobTypeInfo(Answer):
     job_type: str
     label: str
     description: str
     params: dict[str, Any] = Field(description="JSON Schema of the trigger's params")
+    paused: Pause | None
 
 
 class Health(Answer):

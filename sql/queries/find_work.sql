@@ -1,11 +1,12 @@
--- Is there anything for the sweep to do? One row, one look at each of four small indexes: the live runs, what is
--- unsent, and the oldest ends of what is kept for a while.
+-- Is there anything for the sweep to do? One row, one look at each of a few small tables and indexes: the live runs,
+-- what is unsent, the schedules, and the oldest ends of what is kept for a while.
 SELECT EXISTS (SELECT FROM job_runs WHERE status IN ('pending', 'running')
                AND lease_expires_at <= clock_timestamp()) AS expired,
        EXISTS (SELECT FROM job_runs WHERE status IN ('pending', 'running')
                AND lease_expires_at IS NULL AND resend_at <= clock_timestamp()) AS unclaimed,
        EXISTS (SELECT FROM job_outbox WHERE send_at <= statement_timestamp()) AS unsent,
-       EXISTS (SELECT FROM job_schedules WHERE next_slot <= CAST(:schedules_until AS timestamptz)) AS overdue,
+       EXISTS (SELECT FROM job_schedules WHERE next_slot <= CAST(:schedules_until AS timestamptz)) AS slots,
+       EXISTS (SELECT FROM job_successes WHERE overdue_at <= statement_timestamp()) AS silent,
        EXISTS (SELECT FROM job_runs WHERE completed_at <= kept_since) AS old_runs,
        EXISTS (SELECT FROM job_outbox WHERE ended_at <= kept_since AND run_id IS NULL) AS old_alerts,
        EXISTS (SELECT FROM job_schedule_slots WHERE decided_at <= kept_since) AS old_slots

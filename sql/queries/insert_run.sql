@@ -1,5 +1,5 @@
 -- The trigger. Returns one row: the new run (its id is :id), the run made earlier under the same idempotency key, or
--- the live run that stands in the way. No row: the project is not there or not this team's.
+-- the live run that stands in the way. No row: the project is not there or not this team's, or the type is paused.
 -- The no-op DO UPDATE is what brings the winner of a race back: DO NOTHING plus a SELECT can return neither.
 WITH earlier AS (
     SELECT * FROM job_runs
@@ -17,6 +17,7 @@ WITH earlier AS (
     WHERE project.id = CAST(:project_id AS uuid) AND project.team_id = CAST(:team_id AS uuid)
       AND project.deleted_at IS NULL AND team.deleted_at IS NULL
       AND NOT EXISTS (SELECT FROM earlier)
+      AND NOT EXISTS (SELECT FROM job_pauses WHERE job_type = CAST(:job_type AS text) AND what = 'type')
     ON CONFLICT (job_type, project_id) WHERE status IN ('pending', 'running') DO UPDATE SET status = run.status
     RETURNING run.*
 )

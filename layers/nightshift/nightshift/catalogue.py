@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Literal
 
-from nightshift.errors import JobError, Refused
+from nightshift.errors import Refused, UnknownJob
 from nightshift.job import NO_RETRY, Job, Retry
 
 if TYPE_CHECKING:
@@ -35,14 +35,14 @@ class JobType:
         return model
 
     def handler(self) -> Job:
-        """The generator function; importable in the worker only. Raises JobError where this release has none."""
+        """The generator function; importable in the worker only. Raises UnknownJob where this release has none."""
         module = f"jobs.{self.name}"
         try:
             job: Job = getattr(import_module(module), self.name)
         except ModuleNotFoundError as exc:
             if exc.name != module:
                 raise
-            raise JobError(f"This release has no code for jobs of type {self.name}") from exc
+            raise UnknownJob(f"This release has no code for jobs of type {self.name}") from exc
         return job
 
 

@@ -8,7 +8,8 @@ https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-cron-expressions.htm
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from nightshift.errors import ConfigurationError
@@ -56,6 +57,18 @@ class Cron:
         iterator = self._iterator(moment)
         while True:
             yield iterator.get_next(datetime)
+
+    @property
+    def longest_gap(self) -> timedelta:
+        """The longest that a slot waits for its next, within four years (a 29 February waits for eight around 2100)."""
+        times = sorted(60 * hour + minute for hour in self.hours for minute in self.minutes)
+        days = [day for day in (_FOUR_YEARS + timedelta(days=count) for count in range(2 * 1461)) if self._is_on(day)]
+        nights = max((later - day).days for day, later in pairwise(days))
+        gaps = [later - time for time, later in pairwise(times)]
+        return timedelta(minutes=max([*gaps, nights * 1440 + times[0] - times[-1]]))
+
+    def _is_on(self, day: date) -> bool:
+        return day.month in self.months and day.day in self.days and day.isoweekday() % 7 in self.weekdays
 
     @property
     def _common(self) -> tuple[str, str, str, str]:
@@ -109,6 +122,8 @@ _MONTH = _Field("month", 1, 12, MONTHS)
 _WEEKDAY = _Field("weekday", 0, 7, WEEKDAYS)
 _EVENTBRIDGE_WEEKDAY = _Field("weekday", 1, 7, WEEKDAYS)
 
+# Any four years after one another have the same days, but for those around 2100.
+_FOUR_YEARS = date(2024, 1, 1)
 _LONGEST_MONTHS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from nightshift import metrics, outbox, queue
 from nightshift.catalogue import CATALOGUE, JobType
 from nightshift.database import Database
-from nightshift.errors import DatabaseBusy, DatabaseGone, JobError, sentence
+from nightshift.errors import DatabaseBusy, DatabaseGone, JobError, UnknownJob, sentence
 from nightshift.job import NO_RETRY, Progress, Retry, Wait
 from nightshift.log import logger
 from nightshift.queue import Message
@@ -27,6 +27,11 @@ class Done:
 
 # What the database rolled back for a passing reason is not the job's failure: these come before its own policy.
 BUSY_RETRY = Retry(attempts=5, delay_s=2)
+
+# CloudFormation updates a function's code and its layers in two calls (https://github.com/aws/aws-cdk/issues/8446): for
+# up to a minute, either may be a release ahead of the other. What a job then finds missing is not its failure; what
+# really is missing fails its run 90 s later. (A missing query looks like a lost connection, and abandons the slice.)
+MISFIT_RETRY = Retry(attempts=2, delay_s=30)
 
 
 def work(
@@ -65,7 +70,7 @@ def work(
     metrics.count("Lag", -row["early_s"], job_type=name)
     if number == 0:
         metrics.count("RunsStarted", job_type=name)
-    # One that this release does not know, after a rollback say, fails its run when its code is looked for.
+    # One that this release does not know, after a rollback say, is told when its code is looked for.
     job_type = CATALOGUE.get(name) or JobType(name=name, label=name, description="", scope="project")
     # The role of the system jobs may do what no project's job ever may: a connection for this slice, and no longer.
     own = db
@@ -140,7 +145,7 @@ def _steps(current: Slice) -> Iterator[Steps]:
     """The job's generator; closed afterwards, so that its ``finally`` blocks run."""
 
     def start() -> Steps:
-        # Inside the generator, so that a type this release does not know fails its run like any other exception.
+        # Inside the generator, so that code which is missing is like any other exception of the job's.
         return (yield from current.job_type.handler()(current, current))
 
     steps = start()
@@ -159,6 +164,8 @@ def _after_exception(current: Slice, exc: Exception) -> Message | None:
     current.rollback()
     failure, error = current.failures + 1, sentence(exc)
     match exc:
+        case UnknownJob() | ImportError() | AttributeError() | TypeError() | KeyError():
+            retry = MISFIT_RETRY
         case JobError():
             retry = NO_RETRY
         case DatabaseBusy():

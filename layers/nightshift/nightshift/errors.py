@@ -81,6 +81,10 @@ class JobError(NightshiftError):
     """The job cannot go on. Its message becomes the run's ``error``, so it tells a person what to do."""
 
 
+class UnknownJob(JobError):
+    """This release has no code for jobs of this type"""
+
+
 class DatabaseGone(NightshiftError):
     """The database connection is lost, and with it the knowledge whether the last statement took effect."""
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from nightshift.aws_http import AwsRefused, endpoint_of, post, regional_host
 from nightshift.database import Row
-from nightshift.runs import timestamp
+from nightshift.wording import timestamp
 
 SOURCE = "nightshift"
 

@@ -66,6 +66,7 @@ class Retry:
     """What happens after an exception: ``attempts`` more slices from the last cursor, ``delay_s`` doubling each time.
 
     The count starts anew whenever the cursor moves. JobError is final: the job itself says that it cannot go on.
+    What is missing (a module, a name, an argument, a key) may be a deployment's doing, and has a policy of its own.
     """
 
     attempts: int = 0

@@ -31,6 +31,8 @@ OF_THE_STACK = {
     "SlicesLost": "Count",
     # Never fired, whatever became of them: found by the sweep.
     "SlotsMissed": "Count",
+    # Without a success for longer than expected, each time that the owner is told.
+    "JobsOverdue": "Count",
     "MailsSent": "Count",
     "MailsFailed": "Count",
     "MailsRetried": "Count",

@@ -5,7 +5,7 @@ from typing import Any
 
 from nightshift.database import Database, Row
 from nightshift.errors import NotFound
-from nightshift.runs import timestamp
+from nightshift.wording import timestamp
 
 
 def list_projects(team_ids: Sequence[str], *, db: Database) -> list[dict[str, Any]]:

@@ -4,7 +4,6 @@ import hashlib
 import json
 import uuid
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from pg8000.exceptions import DatabaseError
@@ -14,8 +13,10 @@ from nightshift.catalogue import JobType
 from nightshift.database import Database, Row
 from nightshift.errors import Conflict, NotFound, Refused, Unprocessable
 from nightshift.log import logger
+from nightshift.pauses import refuse_paused
 from nightshift.queue import Message
 from nightshift.settings import Settings
+from nightshift.wording import timestamp
 
 STATUSES = ("pending", "running", "completed", "failed", "cancelled")
 LIVE = ("pending", "running")
@@ -40,7 +41,8 @@ class Trigger:
 def create(trigger: Trigger, *, db: Database, settings: Settings) -> Row:
     """Insert the run and send its first message; returns its row, or that of the run which the same key made before.
 
-    Raises NotFound (project), Conflict with ``existing_run_id``, Unprocessable for a key that came with another body.
+    Raises NotFound (project), Refused where the type is paused, Conflict with ``existing_run_id``, Unprocessable for a
+    key that came with another body.
     A message that cannot be sent is no error: the sweep sends it.
     """
     run_id = str(uuid.uuid4())
@@ -64,6 +66,7 @@ def create(trigger: Trigger, *, db: Database, settings: Settings) -> Row:
     }
     row = _insert(values, db=db)
     if row is None:
+        refuse_paused(trigger.job_type, db=db)
         raise NotFound("Project not found")
     if str(row["id"]) == run_id:
         _send_first(row)
@@ -80,10 +83,11 @@ def create_system(
 ) -> Row:
     """Insert a run of a system job, ``params`` validated, and send its first message; returns its row.
 
-    Raises Conflict with ``existing_run_id``. A message that cannot be sent is no error: the sweep sends it.
+    Raises Refused where the type is paused, Conflict with ``existing_run_id``. A message that cannot be sent is no
+    error: the sweep sends it.
     """
     run_id = str(uuid.uuid4())
-    [row] = db.query(
+    row = db.one(
         "insert_system_run",
         id=run_id,
         job_type=job_type.name,
@@ -91,6 +95,9 @@ def create_system(
         params=params,
         resend_delay_s=settings.resend_delay_s,
     )
+    if row is None:
+        refuse_paused(job_type, db=db)
+        raise Conflict("It was paused until a moment ago. Try again.")
     if str(row["id"]) != run_id:
         raise Conflict(existing_run_id=str(row["id"]))
     _send_first(row)
@@ -149,13 +156,6 @@ def as_json(row: Row) -> dict[str, Any]:
         "completed_at": timestamp(row["completed_at"]),
         "created_at": timestamp(row["created_at"]),
     }
-
-
-def timestamp(moment: datetime | None) -> str | None:
-    """ISO 8601 in UTC with milliseconds and Z."""
-    if moment is None:
-        return None
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _insert(values: dict[str, Any], *, db: Database) -> Row | None:

@@ -24,6 +24,10 @@ GRACE = timedelta(minutes=15)
 SLOTS_AT_ONCE = 500
 
 
+# A job that has not succeeded for two slots and the time its run may take is something to be told of.
+LONGEST_RUN = timedelta(hours=1)
+
+
 class AlreadyDecided(NightshiftError):
     """This slot has its row already"""
 
@@ -40,13 +44,15 @@ def register(schedules: Mapping[str, str], *, now: datetime, db: Database) -> No
         for name, cron in active.items():
             first = next(cron.slots_after(now))
             db.query("store_schedule", job_type=name, cron=cron.five_fields, active_since=now, next_slot=first)
+            expected_within_s = (2 * cron.longest_gap + LONGEST_RUN).total_seconds()
+            db.query("store_expectation", job_type=name, expected_within_s=expected_within_s)
 
 
 def fire(name: str, *, time: datetime, now: datetime, db: Database, settings: Settings) -> str:
     """EventBridge says that it is ``time``; returns what became of the slot.
 
-    ``started``, ``skipped``: the last run is still live, ``duplicate``: decided before, ``late``: left to the sweep,
-    ``inactive``: not of a schedule that is active now. Raises Refused for a job type that is none.
+    ``started``, ``skipped``: the last run is still live, or it is paused, ``duplicate``: decided before, ``late``:
+    left to the sweep, ``inactive``: not of a schedule that is active now. Raises Refused for a job type that is none.
     """
     row = db.one("get_schedule", job_type=job_type(name).name, again_if_gone=True)
     if row is None:
@@ -96,15 +102,19 @@ def _account_for(
     rows = db.query("decided_slots", job_type=name, since=slots[0])
     decided = {row["slot"] for row in rows}
     undecided = [slot for slot in slots if slot not in decided]
+    if pause := db.one("get_pause", job_type=name):
+        skipped = [slot for slot in undecided if slot >= pause["paused_at"]]
+        db.query("insert_slots", job_type=name, slots=skipped, reason=pause["reason"])
+        undecided = [slot for slot in undecided if slot < pause["paused_at"]]
     following = next(cron.slots_after(slots[-1]))
     db.query("move_schedule", job_type=name, next_slot=following)
     if not undecided:
         return None
     # Only where these are all there are: the rest of a long outage comes with the next sweep.
-    may_catch_up = following > now - GRACE and all(slot < undecided[-1] for slot in decided)
+    may_catch_up = not pause and following > now - GRACE and all(slot < undecided[-1] for slot in decided)
     missed = undecided[:-1] if may_catch_up else undecided
     if missed:
-        db.query("insert_missed_slots", job_type=name, slots=missed)
+        db.query("insert_slots", job_type=name, slots=missed, reason=None)
     outcome, message = "missed", None
     if may_catch_up:
         outcome, message = _start(name, slot=undecided[-1], outcome="caught_up", db=db, settings=settings)
@@ -124,7 +134,7 @@ def _missed_alert(name: str, slots: list[datetime], outcome: str) -> outbox.Aler
     then = {
         "caught_up": "One run was started now to catch up.",
         "skipped": "Nothing was started to catch up: a run of this type is live.",
-        "missed": "Nothing was started to catch up: a later slot has run since.",
+        "missed": "Nothing was started to catch up: a later slot has run since, or it was paused.",
     }[outcome]
     return outbox.Alert(
         subject=f"{label} missed its schedule",

@@ -43,6 +43,10 @@ class Settings:
     event_bus_name: str = ""
     # Where a mail's link leads; empty: no link.
     dashboard_url: str = ""
+    # Where the lines about a run are read, with {run_id} for its id. Empty: CloudWatch Logs Insights, over log_groups.
+    logs_url: str = ""
+    # The functions' log groups, with commas. Empty: nobody is led to them.
+    log_groups: str = ""
     # 0: no limit.
     max_database_size_gb: float = 0
     # Months after the current one for which the event tables have partitions.

@@ -10,6 +10,9 @@ from nightshift.database import Database
 from nightshift.errors import NightshiftError
 from nightshift.integrations import encrypt_secret
 
+# Of a key, what is kept to recognise it by.
+PREFIX_LENGTH = len(API_KEY_PREFIX) + 4
+
 
 class SetupRefused(NightshiftError):
     """The team cannot be set up like this"""
@@ -75,6 +78,25 @@ def find_project(db: Database, *, team_slug: str, project_slug: str) -> str:
     return str(row["id"])
 
 
+def replace_agent_key(db: Database, *, team_slug: str, ends: str | None = None) -> str:
+    """Another agent key of the team; the one that begins with ``ends`` is over with the same commit.
+
+    ``ends`` is a key's first characters, as ``key_prefix`` keeps them; a whole key will do. Raises SetupRefused where
+    there is no such team with an owner, or not exactly one such key.
+    """
+    with db.transaction():
+        team = db.one("find_team_owner", team_slug=team_slug)
+        if team is None:
+            raise SetupRefused(f'There is no team "{team_slug}" with an owner')
+        team_id = str(team["team_id"])
+        if ends is not None:
+            prefix = ends[:PREFIX_LENGTH]
+            ended = db.query("end_agent_key", team_id=team_id, key_prefix=prefix)
+            if len(ended) != 1:
+                raise SetupRefused(f'The team "{team_slug}" has {len(ended)} agent keys that begin with "{prefix}"')
+        return new_agent_key(db, team_id=team_id, created_by=str(team["user_id"]))
+
+
 def new_agent_key(db: Database, *, team_id: str, created_by: str) -> str:
     """A key with an agent's permissions, shown this once."""
     key = API_KEY_PREFIX + secrets.token_urlsafe(32)
@@ -83,7 +105,7 @@ def new_agent_key(db: Database, *, team_id: str, created_by: str) -> str:
         team_id=team_id,
         created_by=created_by,
         key_hash=key_hash(key),
-        key_prefix=key[: len(API_KEY_PREFIX) + 4],
+        key_prefix=key[:PREFIX_LENGTH],
         permissions=list(AGENT_PERMISSIONS),
     )
     return key

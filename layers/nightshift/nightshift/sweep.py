@@ -1,4 +1,4 @@
-"""The healer, once a minute: lost workers, lost messages, what is unsent, slots that never fired, what is too old."""
+"""The healer, once a minute: lost workers, lost messages, what is unsent, what never fired, what is too old."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from nightshift import metrics, outbox, queue, schedules
+from nightshift import metrics, outbox, queue, schedules, successes
 from nightshift.database import Database, Row
 from nightshift.log import logger
 from nightshift.queue import Message
@@ -19,7 +19,7 @@ PRUNE_BATCH = 200
 # No batch is begun with less time left (seconds).
 RESERVE_S = 20
 
-COUNTS = ("recovered", "ended", "resent", "mails", "caught_up", "missed", "pruned", "refused")
+COUNTS = ("recovered", "ended", "resent", "mails", "caught_up", "missed", "silent", "pruned", "refused")
 
 
 def sweep(*, now: datetime, db: Database, settings: Settings, remaining_s: Callable[[], float]) -> dict[str, int]:
@@ -32,8 +32,10 @@ def sweep(*, now: datetime, db: Database, settings: Settings, remaining_s: Calla
     found = db.query("find_work", schedules_until=now - schedules.GRACE, retention_s=retention_s, again_if_gone=True)[0]
     work = _Work(db, settings, retention_s, remaining_s)
     # First what needs no queue: where SQS does not answer, sending eats the time that there is.
-    if found["overdue"]:
+    if found["slots"]:
         work.counts.update(schedules.account_for_missed(now=now, db=db, settings=settings))
+    if found["silent"]:
+        work.counts.update(silent=successes.tell_of_overdue(db=db))
     if found["expired"]:
         work.in_batches(settings.sweep_batch, work.expire_leases)
     if found["unclaimed"]:

@@ -4,18 +4,21 @@ from datetime import datetime
 from typing import Any
 
 from nightshift.database import Database, Row
-from nightshift.runs import LIVE, timestamp
+from nightshift.logs import logs_url
+from nightshift.runs import LIVE
+from nightshift.settings import Settings
+from nightshift.wording import timestamp
 
 # Lambda answers with 6 MB at most, and a slice has a reason of up to 2,000 characters.
 MAX_SLICES = 1000
 
 
-def timeline(run: Row, *, db: Database, lost_slices_limit: int, at_most: int = MAX_SLICES) -> dict[str, Any]:
+def timeline(run: Row, *, db: Database, settings: Settings, at_most: int = MAX_SLICES) -> dict[str, Any]:
     """``{"state", "why", "since", "until", "cancel_requested_at", "cancel_requested_by", "rerun_of",
-    "slices_left_out", "timeline": [...]}`` with the newest ``at_most`` slices.
+    "logs_url", "slices_left_out", "timeline": [...]}`` with the newest ``at_most`` slices.
     """
     slices = db.query("list_slices", run_id=run["id"], at_most=at_most)
-    state, why, since, until = explain(run, lost_slices_limit=lost_slices_limit)
+    state, why, since, until = explain(run, lost_slices_limit=settings.lost_slices_limit)
     return {
         "state": state,
         "why": why,
@@ -24,6 +27,7 @@ def timeline(run: Row, *, db: Database, lost_slices_limit: int, at_most: int = M
         "cancel_requested_at": timestamp(run["cancel_requested_at"]),
         "cancel_requested_by": run["cancel_requested_by"],
         "rerun_of": run["rerun_of"] and str(run["rerun_of"]),
+        "logs_url": logs_url(run, settings=settings),
         # Slices are numbered from 0, without a gap.
         "slices_left_out": slices[0]["slice"] if slices else 0,
         "timeline": [

@@ -18,6 +18,8 @@ MUST = {
     "int_parsing": WHOLE,
     "int_type": WHOLE,
     "less_than_equal": "must be {le} or less",
+    "string_too_long": "must have at most {max_length} characters",
+    "string_too_short": "must have at least {min_length} character",
     "string_type": "must be text",
     "uuid_parsing": UUID,
     "uuid_type": UUID,

@@ -57,6 +57,13 @@ def moment(at: datetime) -> str:
     return f"{at.astimezone(UTC):%d %b %Y, %H:%M:%S} UTC".removeprefix("0")
 
 
+def timestamp(moment: datetime | None) -> str | None:
+    """ISO 8601 in UTC with milliseconds and Z."""
+    if moment is None:
+        return None
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 def label(key: str) -> str:
     """``freed_bytes`` → ``Freed``, ``bytes`` → ``Size``; the unit is in the value then."""
     kept = [word for word in key.removesuffix("_s").split("_") if word != "bytes"]

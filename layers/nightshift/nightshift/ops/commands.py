@@ -9,15 +9,18 @@ from pg8000.exceptions import DatabaseError
 from nightshift.database import Database
 from nightshift.errors import DatabaseBusy, DatabaseGone, NightshiftError, Refused, Unavailable, sentence
 from nightshift.log import logger
-from nightshift.ops import deadletters, doctor, health, runs, schedules
+from nightshift.ops import deadletters, doctor, health, logs, pauses, runs, schedules
 from nightshift.settings import Settings
 from nightshift.validation import refusal, shown
 
 COMMANDS: Mapping[str, Callable[..., dict[str, Any]]] = {
     "runs": runs.list_runs,
     "view": runs.view,
+    "logs": logs.run_logs,
     "trigger": runs.trigger,
     "cancel": runs.cancel,
+    "pause": pauses.pause,
+    "resume": pauses.resume,
     "schedules": schedules.list_schedules,
     "health": health.check_health,
     "deadletters": deadletters.list_dead_letters,

@@ -10,6 +10,8 @@ from nightshift.database import Database
 from nightshift.errors import DatabaseBusy, DatabaseGone, sentence
 from nightshift.ops.checks import Check, count_of, green, red, report
 from nightshift.ops.deadletters import queues_of, waiting_in
+from nightshift.pauses import list_pauses
+from nightshift.pauses import sentence as pause_sentence
 from nightshift.settings import Settings
 from nightshift.timeline import explain
 from nightshift.wording import short_duration
@@ -30,6 +32,8 @@ def check_health(*, db: Database, settings: Settings) -> dict[str, Any]:
         checks.append(_stuck(db))
         checks.append(_waiting(db, lost_slices_limit=settings.lost_slices_limit))
         checks.append(_slots(db))
+        checks.append(_successes(db))
+        checks.append(_pauses(db))
         checks.append(_failed_system_runs(db))
         checks.append(
             _unsent("mail", db, do="`nightshift system doctor` looks at SES; the log of NotifyFunction says more.")
@@ -102,6 +106,21 @@ def _open_slots(schedule: dict[str, Any]) -> list[datetime]:
     begin = max(schedule["next_slot"], schedule["now"] - timedelta(days=1)).astimezone(UTC)
     slots = from_five_fields(schedule["cron"]).slots_after(begin - timedelta(seconds=1))
     return [slot for slot in takewhile(lambda slot: slot <= latest, slots) if slot not in schedule["slots"]]
+
+
+def _successes(db: Database) -> Check:
+    rows = db.query("list_successes")
+    overdue = [row for row in rows if row["is_overdue"]]
+    if not overdue:
+        return green("successes", f"{count_of(len(rows), 'scheduled job')}, none without a success for too long")
+    says = ", ".join(f"{row['job_type']} for {short_duration(row['silent_s'])}" for row in overdue)
+    do = f"What it did: nightshift system runs --type {overdue[0]['job_type']}"
+    return red("successes", f"no success for longer than expected: {says}", do=do)
+
+
+def _pauses(db: Database) -> Check:
+    rows = list_pauses(db)
+    return green("pauses", "; ".join(pause_sentence(row, label=row["job_type"]) for row in rows) or "none")
 
 
 def _failed_system_runs(db: Database) -> Check:

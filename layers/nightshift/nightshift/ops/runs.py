@@ -12,6 +12,7 @@ from nightshift.errors import NotFound, Refused
 from nightshift.settings import Settings
 from nightshift.timeline import timeline
 from nightshift.validation import refusal, shown
+from nightshift.wording import timestamp
 
 OWNER = "system"
 SLICES_SHOWN = 200
@@ -43,8 +44,8 @@ def view(*, run_id: UUID, db: Database, settings: Settings) -> dict[str, Any]:
 
     It holds the newest slices; ``slices`` is the number of all.
     """
-    run = _run(run_id, db=db)
-    told = timeline(run, db=db, lost_slices_limit=settings.lost_slices_limit, at_most=SLICES_SHOWN)
+    run = find_run(run_id, db=db)
+    told = timeline(run, db=db, settings=settings, at_most=SLICES_SHOWN)
     return {
         "job_run": runs.as_json(run),
         "timeline": told,
@@ -66,19 +67,20 @@ def trigger(*, job_type: str, params: dict[str, Any] | None = None, db: Database
 
 def cancel(*, run_id: UUID, db: Database, settings: Settings) -> dict[str, Any]:
     """``{"cancelled": true}``: ended, or asked to end at its next step."""
-    runs.cancel(_run(run_id, db=db), requested_by=OWNER, db=db, settings=settings)
+    runs.cancel(find_run(run_id, db=db), requested_by=OWNER, db=db, settings=settings)
     return {"cancelled": True}
 
 
 def mail_as_json(row: Row) -> dict[str, Any]:
     return row | {
         "id": str(row["id"]),
-        "created_at": runs.timestamp(row["created_at"]),
-        "ended_at": runs.timestamp(row["ended_at"]),
+        "created_at": timestamp(row["created_at"]),
+        "ended_at": timestamp(row["ended_at"]),
     }
 
 
-def _run(run_id: UUID, *, db: Database) -> Row:
+def find_run(run_id: UUID, *, db: Database) -> Row:
+    """With the database's ``now``. Raises NotFound."""
     run = db.one("get_any_run", again_if_gone=True, run_id=str(run_id))
     if run is None:
         raise NotFound(f"There is no run {run_id}")

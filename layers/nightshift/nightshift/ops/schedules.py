@@ -1,5 +1,6 @@
 """What runs when: each schedule with the slots to come and what became of the last ones."""
 
+from collections import defaultdict
 from datetime import UTC, datetime
 from itertools import groupby, islice
 from typing import Annotated, Any
@@ -9,8 +10,9 @@ from pydantic import Field
 from nightshift.catalogue import CATALOGUE
 from nightshift.cron import from_five_fields
 from nightshift.database import Database
-from nightshift.runs import timestamp
+from nightshift.pauses import as_json, list_pauses
 from nightshift.settings import Settings
+from nightshift.wording import timestamp
 
 NEXT_SLOTS = 3
 
@@ -18,8 +20,14 @@ NEXT_SLOTS = 3
 def list_schedules(
     *, slots: Annotated[int, Field(ge=1, le=50)] = 3, db: Database, settings: Settings
 ) -> dict[str, Any]:
-    """``{"schedules": [{"job_type", "cron", "active_since", "next", "last"}]}``; all but the first null without one."""
-    rows = db.query("list_schedules", again_if_gone=True, slots=slots)
+    """``{"schedules": [{"job_type", "cron", "active_since", "last_success_at", "paused", "next", "last"}]}``.
+
+    ``paused`` are the pauses of the type and of its schedule; without a schedule there is nothing else.
+    """
+    paused: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in list_pauses(db, again_if_gone=True):
+        paused[row["job_type"]].append(as_json(row))
+    rows = db.query("list_schedules", slots=slots)
     found = {job_type: list(group) for job_type, group in groupby(rows, key=lambda row: row["job_type"])}
     unscheduled = [name for name, known in CATALOGUE.items() if known.scope == "system" and name not in found]
     return {
@@ -28,11 +36,14 @@ def list_schedules(
                 "job_type": job_type,
                 "cron": past[0]["cron"],
                 "active_since": timestamp(past[0]["active_since"]),
+                "last_success_at": timestamp(past[0]["last_success_at"]),
+                "paused": paused[job_type],
                 "next": [timestamp(slot) for slot in next_slots(past[0]["cron"], after=past[0]["now"])],
                 "last": [
                     {
                         "slot": timestamp(row["slot"]),
                         "outcome": row["outcome"],
+                        "reason": row["reason"],
                         "run_id": row["run_id"] and str(row["run_id"]),
                         "status": row["status"],
                         "error": row["error"],
@@ -43,7 +54,18 @@ def list_schedules(
             }
             for job_type, past in found.items()
         ]
-        + [{"job_type": name, "cron": None, "active_since": None, "next": [], "last": []} for name in unscheduled]
+        + [
+            {
+                "job_type": name,
+                "cron": None,
+                "active_since": None,
+                "last_success_at": None,
+                "paused": paused[name],
+                "next": [],
+                "last": [],
+            }
+            for name in unscheduled
+        ]
     }
 
 

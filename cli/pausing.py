@@ -1,0 +1,57 @@
+"""nightshift system pause and resume: stop a job type, or its schedule, from starting anything for a while."""
+
+from typing import Any
+
+import click
+
+from cli.output import clean
+from cli.session import Session, owner_options
+from nightshift.catalogue import CATALOGUE
+
+job_type_argument = click.argument("job_type", type=click.Choice(list(CATALOGUE)))
+
+
+@click.command()
+@job_type_argument
+@click.option("--why", metavar="TEXT", required=True, help="The reason; whoever is refused reads it.")
+@click.option("--schedule", "schedule_only", is_flag=True, help="Only its schedule: people may still start it.")
+@click.option("--by", metavar="NAME", help="Who pauses; without it, who you are to AWS or on this machine.")
+@owner_options
+@click.pass_obj
+def pause(session: Session, job_type: str, why: str, schedule_only: bool, by: str | None) -> None:
+    """Let nobody start JOB_TYPE: triggers are refused with who, why and since when, and slots of its schedule skipped.
+
+    Runs that are live go on.
+
+    \b
+    Examples:
+      nightshift system pause revenuecat_sync --why "RevenueCat is down until noon"
+      nightshift system pause db_pruning --schedule --why "disk work"
+    """
+    ops = session.ops
+    paused = ops.ask("pause", job_type=job_type, why=why, schedule_only=schedule_only, by=by or ops.caller)["paused"]
+    _tell(session, {"paused": paused}, [f"Paused {described(paused)}."])
+
+
+@click.command()
+@job_type_argument
+@owner_options
+@click.pass_obj
+def resume(session: Session, job_type: str) -> None:
+    """End the pauses of JOB_TYPE and of its schedule."""
+    answer = session.ops.ask("resume", job_type=job_type)
+    _tell(session, answer, [f"Resumed {described(ended)}." for ended in answer["resumed"]])
+
+
+def described(pause: dict[str, Any]) -> str:
+    what = "the schedule of " if pause["what"] == "schedule" else ""
+    since = clean(pause["since"])[:16].replace("T", " ")
+    return f"{what}{clean(pause['job_type'])}, paused since {since} UTC by {clean(pause['by'])}: {clean(pause['why'])}"
+
+
+def _tell(session: Session, answer: dict[str, Any], lines: list[str]) -> None:
+    if session.output.as_json:
+        session.output.document(answer)
+        return
+    for line in lines:
+        session.output.say(line)

@@ -1,0 +1,38 @@
+"""Pausing and resuming a job type, or its schedule alone."""
+
+from typing import Annotated, Any
+
+from pydantic import StringConstraints
+
+from nightshift import pauses
+from nightshift.catalogue import CATALOGUE, JobType
+from nightshift.database import Database
+from nightshift.errors import Refused
+from nightshift.settings import Settings
+from nightshift.validation import shown
+
+Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
+
+
+def pause(
+    *, job_type: str, why: Words, by: Words, schedule_only: bool = False, db: Database, settings: Settings
+) -> dict[str, Any]:
+    """``{"paused": {"job_type", "what", "since", "by", "why"}}``. Raises Refused where it is paused already."""
+    wanted = _known(job_type)
+    if schedule_only and wanted.schedule is None:
+        raise Refused(f"{wanted.label} has no schedule to pause")
+    db.query("ping", again_if_gone=True)
+    what = "schedule" if schedule_only else "type"
+    return {"paused": pauses.pause(wanted, what=what, by=by, why=why, db=db)}
+
+
+def resume(*, job_type: str, db: Database, settings: Settings) -> dict[str, Any]:
+    """``{"resumed": [pause, …]}``: of the type and of its schedule. Raises Refused where neither is paused."""
+    db.query("ping", again_if_gone=True)
+    return {"resumed": pauses.resume(_known(job_type), db=db)}
+
+
+def _known(name: str) -> JobType:
+    if name not in CATALOGUE:
+        raise Refused(f"job_type must be one of {', '.join(CATALOGUE)}, got {shown(name)}")
+    return CATALOGUE[name]

@@ -1,0 +1,60 @@
+"""What its owner has stopped for a while: a job type, which then nobody starts, or its schedule alone.
+
+A pause stops beginnings. Runs that are live go on; cancel them where they should not.
+"""
+
+from typing import Any
+
+from nightshift.catalogue import JobType
+from nightshift.database import Database, Row
+from nightshift.errors import Refused
+from nightshift.log import logger
+from nightshift.wording import timestamp
+
+
+def pause(job_type: JobType, *, what: str, by: str, why: str, db: Database) -> dict[str, Any]:
+    """Pause the ``type`` or its ``schedule``; returns the pause. Raises Refused where it is paused already."""
+    row = db.one("insert_pause", job_type=job_type.name, what=what, paused_by=by, why=why)
+    if row is None:
+        [row] = [known for known in list_pauses(db) if (known["job_type"], known["what"]) == (job_type.name, what)]
+        raise Refused(sentence(row, label=job_type.label, already=True), paused=as_json(row))
+    logger.info(sentence(row, label=job_type.label), action="paused", job_type=job_type.name)
+    return as_json(row)
+
+
+def resume(job_type: JobType, *, db: Database) -> list[dict[str, Any]]:
+    """End the pauses of the type and of its schedule; returns them. Raises Refused where there is none."""
+    ended = db.query("delete_pauses", job_type=job_type.name)
+    if not ended:
+        raise Refused(f"{job_type.label} is not paused")
+    logger.info(f"{job_type.label} was resumed", action="resumed", job_type=job_type.name)
+    return [as_json(row) for row in ended]
+
+
+def list_pauses(db: Database, *, again_if_gone: bool = False) -> list[Row]:
+    """``job_type, what, paused_by, why, paused_at`` of each."""
+    return db.query("list_pauses", again_if_gone=again_if_gone)
+
+
+def refuse_paused(job_type: JobType, *, db: Database) -> None:
+    """Raises Refused, with the pause in its ``paused``, where nobody may start this type."""
+    for row in list_pauses(db):
+        if (row["job_type"], row["what"]) == (job_type.name, "type"):
+            raise Refused(sentence(row, label=job_type.label), paused=as_json(row))
+
+
+def sentence(row: Row, *, label: str, already: bool = False) -> str:
+    """``RevenueCat Sync is paused since 2026-11-23 03:00 UTC by ada: provider maintenance``."""
+    what = f"The schedule of {label}" if row["what"] == "schedule" else label
+    paused = "paused already," if already else "paused"
+    return f"{what} is {paused} since {row['paused_at']:%Y-%m-%d %H:%M} UTC by {row['paused_by']}: {row['why']}"
+
+
+def as_json(row: Row) -> dict[str, Any]:
+    return {
+        "job_type": row["job_type"],
+        "what": row["what"],
+        "since": timestamp(row["paused_at"]),
+        "by": row["paused_by"],
+        "why": row["why"],
+    }

@@ -1,0 +1,35 @@
+"""The alert that a failure cannot send: a scheduled job has not succeeded for longer than expected."""
+
+from nightshift import metrics, outbox
+from nightshift.catalogue import CATALOGUE
+from nightshift.database import Database, Row
+from nightshift.log import logger
+from nightshift.wording import duration, moment
+
+
+def tell_of_overdue(*, db: Database) -> int:
+    """Mail the owner about each scheduled job without a success in its time; returns how many there were.
+
+    Each is told of again when as much time has passed once more. What is paused is not told of.
+    """
+    with db.transaction():
+        overdue = [row for row in db.query("claim_overdue_successes") if not row["is_paused"]]
+        for row in overdue:
+            outbox.alert(_alert(row), db=db)
+    for row in overdue:
+        metrics.count("JobsOverdue")
+        logger.error("No success for longer than expected", action="job_overdue", job_type=row["job_type"])
+    return len(overdue)
+
+
+def _alert(row: Row) -> outbox.Alert:
+    name = row["job_type"]
+    label = CATALOGUE[name].label if name in CATALOGUE else name
+    began = "Its last success was on" if row["last_success_at"] else "It has not succeeded since"
+    lines = [f"{began} {moment(row['last_success_at'] or row['since'])}."]
+    if row["last_error"]:
+        lines.append(f"The last that went wrong: {row['last_error']}")
+    lines.append(
+        f"What its schedule did: `nightshift system schedules`. What ran: `nightshift system runs --type {name}`."
+    )
+    return outbox.Alert(subject=f"{label} has not succeeded for {duration(row['silent_s'])}", lines=lines)

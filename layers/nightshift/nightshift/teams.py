@@ -1,0 +1,13 @@
+"""Who is in a team: the names behind a run's ``triggered_by``."""
+
+from typing import Any
+
+from nightshift.database import Database
+
+
+def members(team_id: str, *, db: Database) -> dict[str, Any]:
+    """``{"members": [{"id", "email", "role"}], "api_keys": [{"id", "name"}]}``."""
+    return {
+        name: [row | {"id": str(row["id"])} for row in db.query(query, team_id=team_id)]
+        for name, query in (("members", "list_members"), ("api_keys", "list_api_keys"))
+    }

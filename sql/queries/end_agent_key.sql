@@ -1,0 +1,4 @@
+UPDATE api_keys SET deleted_at = clock_timestamp()
+WHERE team_id = CAST(:team_id AS uuid) AND key_type = 'agent' AND deleted_at IS NULL
+  AND key_prefix = CAST(:key_prefix AS text)
+RETURNING id;

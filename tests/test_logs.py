@@ -1,0 +1,107 @@
+"""From a run to its log lines: the link, and the owner's command."""
+
+import dataclasses
+import json
+import re
+from datetime import UTC, datetime
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+from nightshift import aws
+from nightshift.logs import logs_url
+from nightshift.ops.commands import answer
+from tests.world import system_run
+
+RUN = {
+    "id": "0b8e2a52-6b0f-4a7e-9a53-0d3b1f0f5a11",
+    "created_at": datetime(2026, 11, 23, 3, 0, tzinfo=UTC),
+    "completed_at": datetime(2026, 11, 23, 3, 4, 10, 31000, tzinfo=UTC),
+    "now": datetime(2026, 11, 24, tzinfo=UTC),
+}
+
+
+def jsurl(text):
+    """What the console reads: https://github.com/Sage/jsurl."""
+
+    def parse(at):
+        if text.startswith("~'", at):
+            end = re.compile(r"[~)]|$").search(text, at + 2).start()
+            return re.sub(r"\*([0-9a-f]{2})", lambda hexed: chr(int(hexed[1], 16)), text[at + 2 : end]), end
+        assert text.startswith("~(", at), text[at:]
+        at, items, fields = at + 2, [], {}
+        while text[at] != ")":
+            if name := re.compile(r"~?(\w+)(?=~)").match(text, at):
+                fields[name[1]], at = parse(name.end())
+            else:
+                value, at = parse(at)
+                items.append(value)
+        return fields or items, at + 1
+
+    value, end = parse(0)
+    assert end == len(text)
+    return value
+
+
+class TestLink:
+    def test_leads_to_a_query_for_this_run_over_its_time_and_the_functions_groups(self, config, monkeypatch):
+        monkeypatch.setenv("AWS_REGION", "eu-central-1")
+        groups = ["prod-WorkerLogs-A1b2", "prod-ApiLogs-C3"]
+        url = urlsplit(logs_url(RUN, settings=dataclasses.replace(config, log_groups=",".join(groups))))
+        assert url.hostname == "eu-central-1.console.aws.amazon.com"
+        assert (url.path, url.query) == ("/cloudwatch/home", "region=eu-central-1")
+        assert re.fullmatch(r"[\w\-.!~*'():$]+", url.fragment)
+        view, _, detail = unquote(url.fragment.replace("$", "%")).partition("?queryDetail=")
+        assert view == "logsV2:logs-insights"
+        asked = jsurl(detail)
+        assert asked["source"] == groups
+        assert (asked["start"], asked["end"]) == ("2026-11-23T02:55:00.000Z", "2026-11-23T03:09:10.031Z")
+        assert f'| filter run_id = "{RUN["id"]}"\n' in asked["editorString"]
+
+    def test_a_place_of_the_owners_own(self, config):
+        settings = dataclasses.replace(config, logs_url="https://logs.example/?q=run_id:{run_id}", log_groups="a")
+        assert logs_url(RUN, settings=settings) == f"https://logs.example/?q=run_id:{RUN['id']}"
+
+    def test_nowhere(self, config):
+        assert logs_url(RUN, settings=config) is None
+
+
+class TestCommand:
+    @pytest.fixture
+    def logged(self, cloud):
+        """``logged(group, at, line)`` in two log groups."""
+        logs = aws.client("logs")
+        for group in ("worker", "api"):
+            logs.create_log_group(logGroupName=group)
+            logs.create_log_stream(logGroupName=group, logStreamName="s")
+
+        def write(group, at, line):
+            event = {
+                "timestamp": int(at.timestamp() * 1000),
+                "message": line if isinstance(line, str) else json.dumps(line),
+            }
+            logs.put_log_events(logGroupName=group, logStreamName="s", logEvents=[event])
+
+        return write
+
+    def test_the_last_lines_about_it_from_every_group_in_order(self, cloud, db, owner, logged):
+        run_id, other = system_run(owner, "db_pruning"), system_run(owner, "partition_creation")
+        now = datetime.now(UTC)
+        for second, group in ((1, "worker"), (2, "api"), (3, "worker")):
+            line = {"level": "INFO", "message": f"line {second}", "run_id": run_id, "slice": second, "service": "n"}
+            logged(group, now.replace(microsecond=second * 1000), line)
+        logged("worker", now, {"level": "INFO", "message": "another run's", "run_id": other})
+        settings = dataclasses.replace(cloud, log_groups="worker,api", logs_url="https://l.example/{run_id}")
+
+        said = answer({"command": "logs", "run_id": run_id, "at_most": 2}, db=db, settings=settings)
+        assert [(line["message"], line["fields"]) for line in said["lines"]] == [
+            ("line 2", {"slice": 2}), ("line 3", {"slice": 3}),
+        ]  # fmt: skip
+        assert said["lines"][0]["level"] == "INFO"
+        assert said["lines"][0]["at"].endswith(".002Z")
+        assert said["complete"]
+        assert said["url"] == f"https://l.example/{run_id}"
+
+    def test_a_run_that_is_none(self, cloud, db):
+        said = answer({"command": "logs", "run_id": RUN["id"]}, db=db, settings=cloud)
+        assert said == {"error": f"There is no run {RUN['id']}"}

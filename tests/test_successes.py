@@ -1,0 +1,147 @@
+"""What should have succeeded by now: told of once in its time, and never while it is paused or succeeds."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nightshift import pauses
+from nightshift.catalogue import CATALOGUE
+from nightshift.cron import BadCron, from_five_fields
+from nightshift.ops.health import check_health
+from nightshift.schedules import register
+from tests.test_schedules import DAILY, HOURLY, alerts, end
+from tests.world import run_row, sweep, system_run
+
+
+@pytest.fixture(autouse=True)
+def scheduled(owner):
+    register({"db_pruning": HOURLY, "soft_delete_cleanup": DAILY}, now=datetime.now(UTC), db=owner)
+
+
+def age(owner, *, hours, name="db_pruning"):
+    owner.run_script(
+        f"UPDATE job_successes SET since = since - interval '{hours} hours', overdue_at = overdue_at -"
+        f" interval '{hours} hours', last_success_at = last_success_at - interval '{hours} hours'"
+        f" WHERE job_type = '{name}'"
+    )
+
+
+def look(owner, db, settings):
+    sweep(db=db, settings=settings)
+    return [alert["subject"] for alert in alerts(owner)]
+
+
+def test_two_slots_and_an_hour_without_success_are_told_of_once(cloud, db, owner):
+    age(owner, hours=2.9)
+    assert look(owner, db, cloud) == []
+    age(owner, hours=0.2)
+    assert look(owner, db, cloud) == ["Database Pruning has not succeeded for 3 h 6 min"]
+    assert len(look(owner, db, cloud)) == 1
+    age(owner, hours=3)
+    assert look(owner, db, cloud)[1:] == ["Database Pruning has not succeeded for 6 h 6 min"]
+
+
+def test_a_success_starts_the_clock_anew(cloud, db, owner):
+    age(owner, hours=2.9)
+    run_id = system_run(owner, "db_pruning")
+    end(owner, "db_pruning")
+    completed_at = run_row(owner, run_id)["completed_at"]
+    assert owner.run_script("SELECT to_jsonb(last_success_at) FROM job_successes WHERE job_type = 'db_pruning'") == [
+        [completed_at]
+    ]
+    age(owner, hours=2.9)
+    assert look(owner, db, cloud) == []
+
+
+def test_a_failure_is_no_success_and_is_named(cloud, db, owner):
+    run_id = system_run(owner, "db_pruning")
+    age(owner, hours=3.1)
+    owner.run_script(
+        "UPDATE job_runs SET status = 'failed', error = 'No room', started_at = clock_timestamp(), resend_at = NULL,"
+        f" completed_at = clock_timestamp() WHERE id = '{run_id}'"
+    )
+    look(owner, db, cloud)
+    [alert] = alerts(owner)
+    assert alert["lines"][0].startswith("It has not succeeded since ")
+    assert alert["lines"][1] == "The last that went wrong: No room"
+
+
+def test_nobody_expects_anything_of_what_is_paused(cloud, db, owner):
+    pauses.pause(CATALOGUE["db_pruning"], what="schedule", by="ada", why="disk work", db=db)
+    age(owner, hours=30)
+    assert look(owner, db, cloud) == []
+    assert check_of(db, cloud)["ok"]
+    pauses.resume(CATALOGUE["db_pruning"], db=db)
+    age(owner, hours=2.9)
+    assert look(owner, db, cloud) == []
+
+
+def test_health_is_red_until_it_succeeds(cloud, db, owner):
+    assert check_of(db, cloud)["ok"]
+    age(owner, hours=5)
+    look(owner, db, cloud)
+    red = check_of(db, cloud)
+    assert red["says"] == "no success for longer than expected: db_pruning for 5 h"
+    system_run(owner, "db_pruning")
+    end(owner, "db_pruning")
+    assert check_of(db, cloud)["ok"]
+
+
+def test_a_deployment_that_changes_nothing_keeps_what_is_known(cloud, db, owner):
+    age(owner, hours=3.1)
+    register({"db_pruning": HOURLY}, now=datetime.now(UTC), db=owner)
+    assert owner.run_script("SELECT job_type FROM job_successes") == [["db_pruning"]]
+    assert len(look(owner, db, cloud)) == 1
+    register({"db_pruning": DAILY}, now=datetime.now(UTC), db=owner)
+    age(owner, hours=48)
+    assert len(look(owner, db, cloud)) == 1
+    age(owner, hours=1.1)
+    assert look(owner, db, cloud)[1:] == ["Database Pruning has not succeeded for 2 d 1 h"]
+
+
+def check_of(db, settings):
+    [line] = [each for each in check_health(db=db, settings=settings)["checks"] if each["name"] == "successes"]
+    return line
+
+
+@pytest.mark.parametrize(
+    ("cron", "gap"),
+    [
+        ("* * * * *", timedelta(minutes=1)),
+        ("0 * * * *", timedelta(hours=1)),
+        ("0 3 * * *", timedelta(days=1)),
+        ("30 9-17 * * *", timedelta(hours=16)),
+        ("0 3 * * 1-5", timedelta(days=3)),
+        ("0 0 31 * *", timedelta(days=61)),
+        ("0 0 29 2 *", timedelta(days=1461)),
+    ],
+)
+def test_the_longest_gap(cron, gap):
+    assert from_five_fields(cron).longest_gap == gap
+
+
+@given(
+    minutes=st.sets(st.integers(0, 59), min_size=1, max_size=3),
+    hours=st.sets(st.integers(0, 23), min_size=1, max_size=3),
+    weekdays=st.sets(st.integers(0, 6), min_size=1),
+    begin=st.datetimes(datetime(2024, 1, 1), datetime(2030, 1, 1), timezones=st.just(UTC)),
+)
+def test_no_slot_waits_longer_for_its_next_and_one_in_a_fortnight_waits_so_long(minutes, hours, weekdays, begin):
+    try:
+        cron = from_five_fields(f"{_list(minutes)} {_list(hours)} * * {_list(weekdays)}")
+    except BadCron:
+        return
+    slots = cron.slots_after(begin)
+    gaps, previous = [], next(slots)
+    for slot in slots:
+        gaps.append(slot - previous)
+        previous = slot
+        if slot > begin + timedelta(days=15):
+            break
+    assert max(gaps) == cron.longest_gap
+
+
+def _list(values):
+    return ",".join(str(value) for value in sorted(values))
