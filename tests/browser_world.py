@@ -211,10 +211,14 @@ class People:
 
 @pytest.fixture
 def people(stack: Stack, stack_owner: pg8000.native.Connection) -> People:
+    return People(stack_owner, jwt_secret(stack))
+
+
+def jwt_secret(stack: Stack) -> str:
     [described] = stack.engine.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"]
     outputs = {output["OutputKey"]: output["OutputValue"] for output in described["Outputs"]}
-    secrets = stack.engine.client("secretsmanager")
-    return People(stack_owner, secrets.get_secret_value(SecretId=outputs["JwtSecretId"])["SecretString"])
+    secret: str = stack.engine.client("secretsmanager").get_secret_value(SecretId=outputs["JwtSecretId"])["SecretString"]
+    return secret
 
 
 def keeps_somebody_out(page: Page) -> list[str]:

@@ -1,7 +1,5 @@
 // Who did it: `manual:user:<id>`, `manual:api_key:<id>`, `schedule`, `system`.
 
-import { label } from "./format.js";
-
 const OTHERS = { schedule: "Schedule", system: "The server's owner" };
 
 /** `people` is the answer of GET /v1/teams/{id}/members, or what is there instead of it. */
@@ -15,5 +13,5 @@ export function nameOf(by, { people, me }) {
     const { name } = people.api_keys.find((each) => each.id === id) ?? {};
     return name ? `${name} (API key)` : "An API key";
   }
-  return OTHERS[by] ?? (by ? label(by) : "Somebody");
+  return OTHERS[by] ?? (by || "Somebody");
 }
