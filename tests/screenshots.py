@@ -27,7 +27,7 @@ LOOKS: dict[str, dict[str, Any]] = {
     "phone": {"color_scheme": "light", "viewport": PHONE | {"width": 390}},
     "phone-dark": {"color_scheme": "dark", "viewport": PHONE | {"width": 390}},
 }
-WINDOW = {"width": 1180, "height": 720}
+WINDOW = {"width": 1120, "height": 640}
 DOWN = {"status": 503, "path": "entitlements"}
 SLOW = {"latency_s": 0.12, "path": "customers"}
 
@@ -46,7 +46,7 @@ SELECT gen_random_uuid(), 'revenuecat_sync', past.status, CAST(:team_id AS uuid)
        jsonb_build_object('processed', past.processed, 'total', past.total, 'message', past.message),
        CASE WHEN past.status = 'completed' THEN '{"synced": 1}'::jsonb END, past.error
 FROM (VALUES
-    ('space-rocks', 'completed', 'user:' || CAST(:user_id AS text), interval '38 min', interval '4 min 12 s', 4812, 4812,
+    ('space-rocks', 'completed', 'user:' || CAST(:user_id AS text), interval '38 min', interval '252 s', 4812, 4812,
      'Synced 4,655 users, 157 skipped', NULL),
     ('tiny-planet', 'failed', 'api_key:' || CAST(:key_id AS text), interval '2 h', interval '9 s', 250, 1930,
      'Synced 241 users, 9 skipped', 'RevenueCat refused the API key. Store a new one for this project.'),
@@ -92,7 +92,7 @@ def _readme(camera: Camera, here: dict[str, Any]) -> None:
     run_id = triggered(here, notify=True)["id"]
     until(lambda: "waiting" in outcomes(here, run_id))
     faults(here, **SLOW)
-    look = {"viewport": WINDOW, "device_scale_factor": 2, "color_scheme": "light"}
+    look = {"viewport": WINDOW, "device_scale_factor": 2, "color_scheme": "light", "reduced_motion": "reduce"}
     listed, shown = camera.open(**look), camera.open(f"runs/{run_id}", **look)
     shown.get_by_text("left", exact=False).first.wait_for()
     until(lambda: outcomes(here, run_id).count("continued") >= 1)
@@ -100,7 +100,7 @@ def _readme(camera: Camera, here: dict[str, Any]) -> None:
     shown.screenshot(path=IMAGES / "dashboard-run.png")
     listed.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
     listed.wait_for_timeout(1000)
-    listed.screenshot(path=IMAGES / "dashboard-runs.png", clip={"x": 0, "y": 0, "width": 1180, "height": 620})
+    listed.screenshot(path=IMAGES / "dashboard-runs.png", clip={"x": 0, "y": 0, "width": 1120, "height": 560})
     faults(here)
     until(lambda: ended(here, run_id))
 
@@ -121,7 +121,13 @@ def _states(camera: Camera, here: dict[str, Any], people: People, stack: Stack, 
     for name, look in LOOKS.items():
 
         def take(
-            state: str, path: str = "", *, then: Callable[[Page], object] | None = None, name: str = name, look: Any = look, **who: Any
+            state: str,
+            path: str = "",
+            *,
+            then: Callable[[Page], object] | None = None,
+            name: str = name,
+            look: Any = look,
+            **who: Any,
         ) -> None:
             page = camera.open(path, **look, **who)
             page.wait_for_timeout(1500)
@@ -179,7 +185,6 @@ def _states(camera: Camera, here: dict[str, Any], people: People, stack: Stack, 
 PAUSE = {
     "command": "pause",
     "job_type": "revenuecat_sync",
-    "what": "type",
     "by": "ada",
     "why": "RevenueCat is moving house",
 }

@@ -1,13 +1,14 @@
 """The dashboard as people use it: Chromium, the real API, real runs."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
 
 from local.run import call
+from local.stack import Stack
 from tests.browser_world import (
     PHONE,
     People,
@@ -117,6 +118,7 @@ class TestARun:
         run = ended(here, run_id)
         assert run is not None
         assert (run["params"]["include_sandbox"], run["notify"]) == (True, True)
+        expect(page.locator("aside")).to_contain_text(re.compile(r"Triggered by\s*You"))
         expect(page.locator("aside")).to_contain_text(re.compile(r"Include sandbox\s*Yes"))
         page.get_by_role("link", name="Runs").click()
         expect(rows(page).first).to_contain_text("Completed")
@@ -462,25 +464,71 @@ def test_the_parameters_form_is_made_from_any_schema(visitor: Callable[..., Visi
     assert sent[0]["params"] == {"size": 3, "mode": "careful", "label": "x", "extra": [1, 2], "dry_run": True}
 
 
-def test_a_paused_type_says_so_and_is_not_run(visitor: Callable[..., Visitor], here: dict[str, Any]) -> None:
-    visit = visitor()
+@pytest.fixture
+def pause(stack: Stack) -> Iterator[Callable[[], Any]]:
+    """``pause()`` stops the syncs; after the test they may be started again."""
+    sync = {"job_type": "revenuecat_sync"}
+    yield lambda: stack.invoke("OpsFunction", sync | {"command": "pause", "by": "ada", "why": "Provider is moving"})
+    stack.invoke("OpsFunction", sync | {"command": "resume"})
 
-    def paused(route: Any) -> None:
-        body = route.fetch().json()
-        body["job_types"][0]["paused"] = {
-            "since": "2026-01-01T00:00:00.000Z",
-            "by": "system",
-            "why": "RevenueCat is moving house",
-        }
-        route.fulfill(json=body)
 
-    visit.context.route("**/v1/job-types", paused)
-    page = visit.open(token=here["admin_token"])
-    expect(page.get_by_text("RevenueCat Sync is paused")).to_be_visible()
-    expect(page.get_by_text("RevenueCat is moving house")).to_be_visible()
+def test_a_paused_type_says_so_and_is_not_run(admin: Open, pause: Callable[[], Any]) -> None:
+    page = admin()
     page.get_by_role("button", name="Run job").click()
+    pause()
+    # The dialog does not know it yet; the API does.
+    page.get_by_role("button", name="Run", exact=True).click()
+    expect(page.get_by_role("alert")).to_contain_text("RevenueCat Sync is paused since")
+    expect(page.get_by_role("dialog").locator(".notice")).to_contain_text("by ada")
     expect(page.get_by_role("button", name="Run", exact=True)).to_be_disabled()
     assert keeps_somebody_out(page) == []
+    page.keyboard.press("Escape")
+    expect(page.locator(".notice")).to_contain_text("Provider is moving")
+
+
+def test_it_asks_less_when_nothing_runs_and_nothing_when_nobody_looks(
+    visitor: Callable[..., Visitor], people: People
+) -> None:
+    team = people.team("Idle")
+    people.runs(team, people.project(team, "Runs"), 1)
+    visit, asked = visitor(), []
+    visit.context.on("request", lambda request: asked.append(request.url) if "/jobs?" in request.url else None)
+    visit.context.clock.install()
+    page = visit.open(token=people.user((team, "admin")))
+    expect(rows(page)).to_have_count(1)
+    asked.clear()
+    page.clock.run_for(8_000)
+    assert asked == []
+    with page.expect_response("**/jobs?**"):
+        page.clock.run_for(8_000)
+    page.evaluate("Object.defineProperty(document, 'hidden', {value: true, configurable: true})")
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    asked.clear()
+    page.clock.run_for(120_000)
+    assert asked == []
+    page.evaluate("delete document.hidden")
+    with page.expect_response("**/jobs?**"):
+        page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+
+
+def test_the_time_left_is_said_only_when_it_is_known(visitor: Callable[..., Visitor]) -> None:
+    page = visitor().open()
+    module = page.locator("script").evaluate("script => new URL('pace.js', script.src).href")
+    paces = page.evaluate(
+        """async (module) => {
+            const { paceOf } = await import(module);
+            const seen = (...pairs) => pairs.map(([at, processed]) => ({ at: at * 1000, processed }));
+            return [
+                paceOf([], 9_000),
+                paceOf(seen([0, 50]), 9_000),                     // no step yet
+                paceOf(seen([0, 50], [1, 100]), 2_000),           // too short a time
+                paceOf(seen([0, 50], [1, 100]), 10_000),          // a step, and nine seconds of silence after it
+                paceOf(seen([0, 0], [100, 10], [110, 110]), 120_000),  // what was long ago does not count
+            ];
+        }""",
+        module,
+    )
+    assert paces == [None, None, None, 5, 5]
 
 
 def test_the_api_is_still_beside_it(here: dict[str, Any]) -> None:

@@ -6,9 +6,10 @@ const FIRST_RETRY_MS = 2_000;
 const LAST_RETRY_MS = 60_000;
 
 // What was shown last under a key, so that going back shows it at once.
-const remembered = new Map();
+let remembered = new Map();
 
-export const forget = () => remembered.clear();
+/** A new one, so that what is still on its way is not remembered for the next person. */
+export const forget = () => (remembered = new Map());
 
 /**
  * `{key, data, at, error, refresh, update}`: what `load(signal, previous)` brought last, and the error since, if any.
@@ -23,6 +24,7 @@ export function usePoll(key, load, every) {
 
   useEffect(() => {
     if (key === null) return;
+    const memory = remembered;
     let timer, request, failures = 0;
 
     async function round() {
@@ -30,16 +32,16 @@ export function usePoll(key, load, every) {
       request?.abort();
       const { signal } = (request = new AbortController());
       try {
-        const data = await given.current.load(signal, remembered.get(key));
+        const data = await given.current.load(signal, memory.get(key));
         if (signal.aborted) return;
         failures = 0;
-        remembered.set(key, data);
+        memory.set(key, data);
         setState({ key, data, at: Date.now(), error: null });
         plan(given.current.every(data));
       } catch (error) {
         if (signal.aborted) return;
         if (error.passes === undefined) console.error(error);
-        setState((last) => ({ ...last, key, data: remembered.get(key), error }));
+        setState((last) => ({ ...last, key, data: memory.get(key), error }));
         if (error.passes) plan(Math.min(FIRST_RETRY_MS * 2 ** failures++, LAST_RETRY_MS));
       }
     }

@@ -40,11 +40,11 @@ export function Took({ from, to }) {
   return html`<span class="figures">${duration((to ? Date.parse(to) : now()) - Date.parse(from))}</span>`;
 }
 
-/** Time until `at`, null when it has passed. */
+/** The time until `at`. */
 export function Countdown({ at }) {
   useTick(1_000);
   const left = Date.parse(at) - now();
-  return left > 0 ? html`<span class="figures"> ${duration(left)} left</span>` : html` any moment now`;
+  return left > 0 ? html`Goes on in <span class="figures">${duration(left)}</span>` : "Goes on any moment now";
 }
 
 /** The bar of a run. `label` is what it measures, for those who do not see it. */

@@ -11,7 +11,7 @@ export function nameOf(by, { people, me }) {
   }
   if (kind === "api_key") {
     const { name } = people.api_keys.find((each) => each.id === id) ?? {};
-    return name ? `${name} (API key)` : "An API key";
+    return !name ? "An API key" : /key/i.test(name) ? name : `${name} (API key)`;
   }
   return OTHERS[by] ?? (by || "Somebody");
 }

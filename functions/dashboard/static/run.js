@@ -10,7 +10,7 @@ import { paceOf } from "./pace.js";
 import { nameOf } from "./people.js";
 import { Link, toList, toRun } from "./router.js";
 import { Timeline } from "./slices.js";
-import { Instead, Stale } from "./states.js";
+import { Instead, isGone, Stale } from "./states.js";
 import { projectOf, typeOf, useTeam } from "./team.js";
 import { Values } from "./values.js";
 
@@ -32,8 +32,8 @@ export function Run({ me, id }) {
     ({ run, timeline }) => (isLive(run) || timeline.state !== "ended" ? LIVE_MS : null),
   );
   const known = useTeam(poll.data?.run.team_id ?? null);
-  if (poll.error && !poll.data) return html`<${Instead} poll=${poll} what="run" />`;
-  if (known.error && !known.data) return html`<${Instead} poll=${known} what="team" />`;
+  if (isGone(poll)) return html`<${Instead} poll=${poll} what="run" />`;
+  if (isGone(known)) return html`<${Instead} poll=${known} what="team" />`;
   if (!poll.data || !known.data) return html`<${Skeleton} />`;
   return html`
     <${Page} ...${poll.data} known=${known.data} me=${me} onChange=${poll.refresh} />
@@ -82,7 +82,7 @@ function Measure({ run, timeline, percent, label }) {
   return html`
     <section class="card measure-card" aria-label="Progress">
       <div class="line">
-        <strong class="figures">${run.progress ? counts(run.progress) : isLive(run) ? "Not started" : "Did nothing"}</strong>
+        <strong class="figures">${run.progress ? counts(run.progress) : isLive(run) ? "Not started" : "No progress"}</strong>
         ${run.progress && html`<span class="figures quiet">${percent} %</span>`}
         <span class="gap"></span>
         <span class="figures quiet">${pace}</span>
@@ -117,9 +117,9 @@ function Why({ run, timeline: { state, why, since, until } }) {
   if (!isLive(run) || !STATES[state] || (state === "running" && silentMs < SILENT_MS)) return null;
   return html`
     <section class="notice ${state}" aria-label="Why it is not moving">
-      <p><strong>${STATES[state]}</strong> ${why}.
-        ${until && html`<${Countdown} at=${until} />`}
-        ${!until && silentMs > 1_000 && html` <span class="figures">For ${duration(silentMs)}.</span>`}
+      <p><strong>${STATES[state]}</strong> ${why}</p>
+      <p class="quiet">
+        ${until ? html`<${Countdown} at=${until} />` : silentMs > 1_000 ? html`For <span class="figures">${duration(silentMs)}</span>` : "\u00a0"}
       </p>
     </section>`;
 }
@@ -135,7 +135,7 @@ function Facts({ run, timeline, known, me }) {
         ${fact("Triggered", html`<${Ago} at=${run.created_at} />`)}
         ${fact("Started", run.started_at && html`<${At} at=${run.started_at} />`)}
         ${fact("Ended", run.completed_at && html`<${At} at=${run.completed_at} />`)}
-        ${fact("Took", run.started_at && html`<${Took} from=${run.started_at} to=${run.completed_at} />`)}
+        ${fact(isLive(run) ? "Running for" : "Took", run.started_at && html`<${Took} from=${run.started_at} to=${run.completed_at} />`)}
         ${fact("Mail when done", run.notify ? "Yes" : "No")}
         ${fact("Rerun of", before && html`<${Link} href=${toRun(before)}>an earlier run<//>`)}
         ${fact("Logs", logs && (/^https?:/.test(logs) ? html`<a href=${logs} target="_blank" rel="noopener noreferrer">Log lines</a>` : html`<code>${logs}</code>`))}

@@ -7,7 +7,7 @@ import { usePoll } from "./live.js";
 import { Ago, Announce, Bar, Blank, counts, isLive, Project, Status, Took } from "./parts.js";
 import { nameOf } from "./people.js";
 import { Link, toRun } from "./router.js";
-import { Instead, Stale } from "./states.js";
+import { Instead, isGone, Stale } from "./states.js";
 import { Paused, projectOf, typeOf, useTeam } from "./team.js";
 import { Trigger } from "./trigger.js";
 
@@ -34,7 +34,7 @@ export function Runs({ me, team, query }) {
   );
   useEffect(() => void (document.title = `Runs · ${team.name} · Nightshift`), [team.name]);
 
-  const failed = [list, known].find((poll) => poll.error && !poll.data);
+  const failed = [list, known].find(isGone);
   if (failed && failed.error.status !== 400) return html`<${Instead} poll=${failed} what="team" />`;
   const mayRun = me.mayWrite && known.data?.projects.length > 0;
   return html`

@@ -70,10 +70,10 @@ function sliceEvent({ slice, started_at, ended_at, outcome, reason, wait_s, proc
     at: started_at,
     tone: outcome ?? "running",
     title: html`<strong>Slice ${slice + 1}</strong> ${OUTCOMES[outcome] ?? "at work"}`,
-    detail: reason,
+    detail: outcome === "waiting" && reason ? `for ${reason}` : reason,
     facts: [
       html`<${Took} from=${started_at} to=${ended_at} />`,
-      processed !== null && `at ${number(processed)}`,
+      processed !== null && `${number(processed)} done`,
       wait_s ? `waits ${duration(wait_s * 1_000)}` : null,
     ],
   };

@@ -34,7 +34,7 @@ export const Refusal = ({ of }) =>
   of &&
   html`
     <${Problem}>
-      ${of.message}${" "}
-      ${of.fields?.existing_run_id && html`<${Link} href=${toRun(of.fields.existing_run_id)}>Look at the run that is there<//>`}
-      ${of.passes && " Try again: it starts once, even if this try has reached the server."}
+      <p>${of.message}</p>
+      ${of.fields?.existing_run_id && html`<p><${Link} href=${toRun(of.fields.existing_run_id)}>Look at the run that is there<//></p>`}
+      ${of.passes && html`<p>Try again: it starts once, even if this try has reached the server.</p>`}
     <//>`;

@@ -7,6 +7,9 @@ import { Blank } from "./parts.js";
 import { Link, toList } from "./router.js";
 import { signOut } from "./session.js";
 
+/** Whether what is shown of a poll must give way: there is nothing, or it is no longer for these eyes. */
+export const isGone = ({ error, data }) => error && (!data || error.status === 403 || error.status === 404);
+
 /** Why there is nothing of this poll to show; nothing while it is still asked for. */
 export function Instead({ poll, what }) {
   const { status } = poll.error;
