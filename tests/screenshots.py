@@ -27,7 +27,7 @@ LOOKS: dict[str, dict[str, Any]] = {
     "phone": {"color_scheme": "light", "viewport": PHONE | {"width": 390}},
     "phone-dark": {"color_scheme": "dark", "viewport": PHONE | {"width": 390}},
 }
-WINDOW = {"width": 1120, "height": 640}
+WINDOW = {"width": 1120, "height": 600}
 DOWN = {"status": 503, "path": "entitlements"}
 SLOW = {"latency_s": 0.12, "path": "customers"}
 
@@ -100,7 +100,7 @@ def _readme(camera: Camera, here: dict[str, Any]) -> None:
     shown.screenshot(path=IMAGES / "dashboard-run.png")
     listed.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
     listed.wait_for_timeout(1000)
-    listed.screenshot(path=IMAGES / "dashboard-runs.png", clip={"x": 0, "y": 0, "width": 1120, "height": 560})
+    listed.screenshot(path=IMAGES / "dashboard-runs.png", clip={"x": 0, "y": 0, "width": 1120, "height": 530})
     faults(here)
     until(lambda: ended(here, run_id))
 

@@ -31,7 +31,7 @@ DOWN = {"status": 503, "path": "entitlements"}
 
 
 def heading(page: Page, name: str | re.Pattern[str]) -> Any:
-    return page.get_by_role("heading", name=name)
+    return page.get_by_role("heading", name=name, exact=isinstance(name, str))
 
 
 def rows(page: Page) -> Any:
@@ -509,6 +509,16 @@ def test_it_asks_less_when_nothing_runs_and_nothing_when_nobody_looks(
     page.evaluate("delete document.hidden")
     with page.expect_response("**/jobs?**"):
         page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+
+
+def test_a_module_that_did_not_come_is_asked_for_again(visitor: Callable[..., Visitor]) -> None:
+    visit = visitor()
+    visit.context.route("**/parts.js", lambda route: route.fulfill(status=503), times=1)
+    page = visit.open()
+    expect(page.get_by_text("Trying again")).to_be_visible()
+    expect(page.get_by_label("Token or agent key")).to_be_visible()
+    assert [problem for problem in visit.problems if "parts.js" not in problem] == []
+    visit.problems.clear()
 
 
 def test_the_time_left_is_said_only_when_it_is_known(visitor: Callable[..., Visitor]) -> None:

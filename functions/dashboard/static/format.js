@@ -3,7 +3,7 @@
 const UNITS = [["d", 86_400_000], ["h", 3_600_000], ["min", 60_000], ["s", 1_000]];
 const NUMBER = new Intl.NumberFormat("en", { maximumFractionDigits: 2 });
 const MOMENT = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "long" });
-const SHORT = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "medium" });
+const SHORT = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", second: "2-digit" });
 const CLOCK = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium" });
 const DAY = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", year: "numeric" });
 
@@ -31,7 +31,7 @@ export function ago(at, now) {
 /** With seconds and the time zone. */
 export const moment = (at) => MOMENT.format(at);
 
-/** `23 Nov 2026, 23:07:25` */
+/** `23 Nov, 23:07:25` */
 export const shortMoment = (at) => SHORT.format(at);
 
 export const clock = (at) => CLOCK.format(at);

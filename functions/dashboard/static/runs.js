@@ -36,7 +36,7 @@ export function Runs({ me, team, query }) {
 
   const failed = [list, known].find(isGone);
   if (failed && failed.error.status !== 400) return html`<${Instead} poll=${failed} what="team" />`;
-  const mayRun = me.mayWrite && known.data?.projects.length > 0;
+  const mayRun = me.mayWrite && known.data?.projects.length > 0 && known.data.types.length > 0;
   return html`
     <div class="heading">
       <h1>Runs</h1>

@@ -36,8 +36,7 @@ export const Paused = ({ type, team, me }) => html`
   <div class="notice warn">
     <p>
       <strong>${type.label} is paused</strong>${" "}
-      by ${nameOf(type.paused.by, { people: team.people, me })}, <${Ago} at=${type.paused.since} />.
-      ${type.paused.why && html` <q>${type.paused.why}</q>`}
-      ${" "}Nobody can start it until it is resumed.
+      by ${nameOf(type.paused.by, { people: team.people, me })}, <${Ago} at=${type.paused.since} />: <q>${type.paused.why}</q>.
+      Nobody can start it until it is resumed.
     </p>
   </div>`;
