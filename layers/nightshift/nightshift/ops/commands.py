@@ -13,7 +13,9 @@ from nightshift.ops import deadletters, doctor, health, logs, pauses, runs, sche
 from nightshift.settings import Settings
 from nightshift.validation import refusal, shown
 
-COMMANDS: Mapping[str, Callable[..., dict[str, Any]]] = {
+Command = Callable[..., dict[str, Any]]
+
+COMMANDS: Mapping[str, Command] = {
     "runs": runs.list_runs,
     "view": runs.view,
     "logs": logs.run_logs,
@@ -31,13 +33,15 @@ COMMANDS: Mapping[str, Callable[..., dict[str, Any]]] = {
 }
 
 
-def answer(event: Mapping[str, Any], *, db: Database, settings: Settings) -> dict[str, Any]:
+def answer(
+    event: Mapping[str, Any], *, commands: Mapping[str, Command] = COMMANDS, db: Database, settings: Settings
+) -> dict[str, Any]:
     """The command's result, or ``{"error": "<sentence>"}`` with the refusal's named fields beside it.
 
     What nobody foresaw is raised: Lambda reports it as the function's error.
     """
     try:
-        command, arguments = _command_of(event)
+        command, arguments = _command_of(event, commands)
         logger.info("Owner's command", action="owner_command", command=event["command"])
         return _checked(command)(db=db, settings=settings, **arguments)
     except Refused as exc:
@@ -52,12 +56,12 @@ def answer(event: Mapping[str, Any], *, db: Database, settings: Settings) -> dic
         return {"error": str(exc)}
 
 
-def _command_of(event: Mapping[str, Any]) -> tuple[Callable[..., dict[str, Any]], dict[str, Any]]:
+def _command_of(event: Mapping[str, Any], commands: Mapping[str, Command]) -> tuple[Command, dict[str, Any]]:
     arguments = dict(event)
     name = arguments.pop("command", None)
-    command = COMMANDS.get(name) if isinstance(name, str) else None
+    command = commands.get(name) if isinstance(name, str) else None
     if command is None:
-        raise Refused(f"Unknown command {shown(name)}. There is: {', '.join(COMMANDS)}")
+        raise Refused(f"Unknown command {shown(name)}. There is: {', '.join(commands)}")
     parameters = inspect.signature(command).parameters
     own = {argument: parameter for argument, parameter in parameters.items() if argument not in ("db", "settings")}
     for argument in arguments:
@@ -69,7 +73,7 @@ def _command_of(event: Mapping[str, Any]) -> tuple[Callable[..., dict[str, Any]]
     return command, arguments
 
 
-def _checked(command: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+def _checked(command: Command) -> Command:
     """The command behind a check of its arguments against their types. Raises Refused with the first that is wrong."""
     from pydantic import ConfigDict, ValidationError, validate_call
 
