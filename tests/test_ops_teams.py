@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from nightshift.integrations import decrypt_secret
-from nightshift.ops.commands import answer
+from nightshift.ops.dispatch import answer
 from nightshift.ops.teams import COMMANDS
 from nightshift.settings import settings
 

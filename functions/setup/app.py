@@ -4,7 +4,7 @@ from typing import Any
 
 from nightshift.database import database
 from nightshift.log import logger
-from nightshift.ops.commands import answer
+from nightshift.ops.dispatch import answer
 from nightshift.ops.teams import COMMANDS
 from nightshift.settings import settings
 

@@ -1,6 +1,6 @@
 """What only the owner of the tables may do: the setup function's commands. Keys come and go in them, and in no log."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -8,6 +8,7 @@ from pydantic import StringConstraints
 
 from nightshift import setup
 from nightshift.database import Database
+from nightshift.ops.dispatch import Command
 from nightshift.settings import Settings
 
 Word = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
@@ -60,7 +61,7 @@ def make_agent_key(*, team: Word, ends: Word | None = None, db: Database, settin
     return {"agent_key": setup.replace_agent_key(db, team_slug=team, ends=ends)}
 
 
-COMMANDS: Mapping[str, Callable[..., dict[str, Any]]] = {
+COMMANDS: Mapping[str, Command] = {
     "setup": set_up,
     "revenuecat_key": store_revenuecat_key,
     "agent_key": make_agent_key,
