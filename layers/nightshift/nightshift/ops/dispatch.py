@@ -18,8 +18,8 @@ Command = Callable[..., dict[str, Any]]
 def answer(
     event: Mapping[str, Any], *, commands: Mapping[str, Command], db: Database, settings: Settings
 ) -> dict[str, Any]:
-    """The result of the one of ``commands`` that the event names, or ``{"error": "<sentence>"}``, with the refusal's named
-    fields beside it.
+    """The result of the one of ``commands`` that the event names, or ``{"error": "<sentence>"}``, with the refusal's
+    named fields beside it.
 
     What nobody foresaw is raised: Lambda reports it as the function's error.
     """
