@@ -7,6 +7,7 @@
 #               make types     mypy, strict, over all that is not a test or a benchmark
 #               make template  template.yaml as SAM and, translated, as CloudFormation: sam validate, cfn-lint, checkov
 #               make build     what `sam deploy` ships, compiled for Lambda's Python and weighed against its budgets
+# make docs   the reference pages, made anew from what they describe
 # make prove  the long proofs: the protocol's model, the benchmarks
 #
 # To deploy: make build && sam deploy --guided. (After a bare `sam build` it works as well, with slower cold starts.)
@@ -15,7 +16,7 @@ VENV := .venv
 
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: run test test-browser screenshots check lint types template build prove bench lock clean
+.PHONY: run test test-browser screenshots check lint types template build docs prove bench lock clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/ready $(VENV)/engine/ready
@@ -52,6 +53,10 @@ template: $(VENV)/ready $(VENV)/sam/ready $(VENV)/checkov/ready
 
 build: $(VENV)/ready $(VENV)/sam/ready
 	@$(VENV)/bin/python -m local.build
+
+# The pages that follow from code.
+docs: $(VENV)/ready
+	$(VENV)/bin/python -m local.reference
 
 # One claim: make bench BENCH=sync_memory
 BENCH ?= sync_memory

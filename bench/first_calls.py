@@ -134,6 +134,10 @@ class Events:
         schedules.register(SCHEDULES, now=datetime.now(UTC), db=self._owner)
         return {"command": "health"}
 
+    def _setup(self) -> dict[str, Any]:
+        number = uuid.uuid4().hex
+        return {"command": "setup", "team": number, "admin_email": f"{number}@example.com", "project": "P"}
+
     def _migrate(self) -> dict[str, Any]:
         schedules.register(SCHEDULES, now=datetime.now(UTC), db=self._owner)
         return {}

@@ -4,6 +4,9 @@ import base64
 import json
 import re
 import socket
+import socketserver
+import struct
+import threading
 import uuid
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,7 +18,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 import openapi
-from nightshift import auth, pauses, queue
+from nightshift import auth, aws, pauses, queue
 from nightshift.catalogue import CATALOGUE
 from nightshift.database import database
 from tests.conftest import JWT_SECRET, load_function
@@ -545,7 +548,27 @@ class TestBadDays:
     def test_an_identity_provider_that_is_down_is_not_the_callers_fault(self, cloud, team, monkeypatch):
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
-            monkeypatch.setenv("JWKS_URL", f"http://127.0.0.1:{probe.getsockname()[1]}/jwks")
+            port = probe.getsockname()[1]
+        self.ask_with_keys_of(f"http://127.0.0.1:{port}/jwks", team, monkeypatch)
+
+    @pytest.mark.parametrize("answered", [b"HTTP/1.0 200 OK\r\n\r\n" + keys for keys in (b"<html>", b"{}")] + [b""])
+    def test_nor_one_that_answers_with_something_else(self, cloud, team, monkeypatch, answered):
+        class Provider(socketserver.BaseRequestHandler):
+            def handle(self):
+                self.request.recv(65536)
+                self.request.sendall(answered)
+                if not answered:  # close with a reset
+                    self.request.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    self.request.close()
+
+        with socketserver.TCPServer(("127.0.0.1", 0), Provider) as provider:
+            thread = threading.Thread(target=provider.handle_request)
+            thread.start()
+            self.ask_with_keys_of(f"http://127.0.0.1:{provider.server_address[1]}/jwks", team, monkeypatch)
+            thread.join()
+
+    def ask_with_keys_of(self, url, team, monkeypatch):
+        monkeypatch.setenv("JWKS_URL", url)
         load_function("api").settings.cache_clear()
         signed = jwt.encode({"sub": team.users["admin"]}, "k" * 32, algorithm="HS256", headers={"kid": "r"})
         status, answer = Api(f"Bearer {signed}")("GET", "/v1/auth/whoami")
@@ -553,6 +576,12 @@ class TestBadDays:
 
     def test_a_secret_that_cannot_be_read_is_not_the_callers_fault(self, cloud, as_user, monkeypatch):
         monkeypatch.setenv("JWT_SECRET_ID", "nowhere")
+        load_function("api").settings.cache_clear()
+        assert as_user("admin")("GET", "/v1/auth/whoami")[0] == 503
+
+    def test_nor_is_one_that_is_no_text(self, cloud, as_user, monkeypatch):
+        binary = aws.client("secretsmanager").create_secret(Name="binary", SecretBinary=b"secret")["ARN"]
+        monkeypatch.setenv("JWT_SECRET_ID", binary)
         load_function("api").settings.cache_clear()
         assert as_user("admin")("GET", "/v1/auth/whoami")[0] == 503
 

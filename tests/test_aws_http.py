@@ -199,6 +199,21 @@ class TestTrouble:
         sqs.send_message(QUEUE, ENTRY)
         assert len(wire.asked) == 2
 
+    @pytest.mark.parametrize("text", ["", "<html>", "[]", "null", '"x"', "\\x00"])
+    def test_an_answer_that_is_no_object_is_none(self, wire: Wire, text: str) -> None:
+        wire.answers = [(200, text)]
+        with pytest.raises(AwsUnreachable, match="sqs answered with what is no JSON object"):
+            sqs.send_message(QUEUE, ENTRY)
+        assert len(wire.asked) == 2
+
+    @pytest.mark.parametrize("text", ["[]", '"x"', "null", '{"__type": 5, "message": ["x\\u0000"]}'])
+    def test_an_error_that_is_not_as_aws_writes_them_is_one(self, wire: Wire, text: str) -> None:
+        wire.answers = [(403, text)]
+        with pytest.raises(AwsRefused, match="sqs refused: ") as refused:
+            sqs.send_message(QUEUE, ENTRY)
+        assert type(refused.value.code) is type(refused.value.said) is str
+        assert "\x00" not in refused.value.said
+
     def test_that_stays_is_tried_twice(self, wire: Wire) -> None:
         wire.answers = [(503, "<html>")]
         with pytest.raises(AwsRefused, match="sqs refused: HTTP 503: it does not say why"):

@@ -239,7 +239,7 @@ class TestChecks:
     def test_health(self, system: Cli, cloud: Any) -> None:
         well = system("health")
         assert well.exit_code == 0
-        assert well.stdout.splitlines()[-1] == "All 13 are green."
+        assert well.stdout.splitlines()[-1] == "All 12 are green."
         boto3.client("sqs").send_message(QueueUrl=settings_module.settings().run_dead_letters_url, MessageBody="{}")
         ill = system("health")
         assert ill.exit_code == 1
@@ -247,7 +247,7 @@ class TestChecks:
             r"RED +dead letters: runs +about 1 message *\n +-> nightshift system --stack prod-jobs dead",
             ill.stdout,
         )
-        assert ill.stdout.splitlines()[-1] == "1 of 10 is red."
+        assert ill.stdout.splitlines()[-1] == "1 of 12 is red."
         report = system("health", "--format", "json")
         assert (report.exit_code, json.loads(report.stdout)["ok"]) == (1, False)
 

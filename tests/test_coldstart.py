@@ -45,6 +45,7 @@ WAYS = {
         {"boto3", "botocore.session", "botocore.client", "pydantic", "croniter"} | SIGNED,
         ["AmazonSQS.GetQueueAttributes"] * 3,
     ),
+    "setup": ({"pydantic"}, []),
     "migrate": ({"croniter"}, []),
 }
 
@@ -60,7 +61,7 @@ def test_a_path_imports_nothing_that_it_does_not_use(way: str, config: Settings,
     url, asked = aws
     function = way.split("_")[0]
     variables = environment(port=config.database_port, database=config.database_name, aws_url=url)
-    if function == "migrate":
+    if function in ("migrate", "setup"):
         variables["DATABASE_USER"] = "postgres"
     answered = call(
         Events(owner).of(way), path=[Path(f"functions/{function}"), Path("layers/nightshift")], environment=variables

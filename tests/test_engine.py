@@ -633,6 +633,20 @@ def test_the_first_statement_of_a_sweep_and_of_a_slice_survives_a_dead_connectio
     assert run_row(owner, row["id"])["status"] == "completed"
 
 
+def test_an_answer_that_the_driver_cannot_read_does_not_become_the_next_statements(db):
+    db.query("ping")
+    with pytest.raises(DatabaseGone, match=r"its answer cannot be read \(ValueError\)$"):
+        db.run_script("SELECT CAST('24:00:00' AS time) AS ok UNION ALL SELECT '01:00:00'")
+    assert db.query("ping") == [{"ok": 1}]
+
+
+def test_what_cannot_be_sent_costs_no_connection(db, owner):
+    session = db.run_script("SELECT pg_backend_pid()")
+    with pytest.raises(UnicodeEncodeError):
+        db.query("list_system_runs", job_type="\ud800", status=None, limit=1)
+    assert db.run_script("SELECT pg_backend_pid()") == session
+
+
 def test_a_sweep_that_finds_nothing_costs_one_statement_and_no_message(cloud, db):
     before = db.statements
     assert not any(sweep(db=db, settings=cloud).values())

@@ -33,9 +33,14 @@ def cloudformation():
     answers = []
 
     class Bucket(BaseHTTPRequestHandler):
+        refusals = 0
+
         def do_PUT(self):
-            answers.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(200)
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/crpg-ref-responses.html
+            assert len(body) <= 4096
+            answers.append(json.loads(body))
+            self.send_response(200 if len(answers) > Bucket.refusals else 503)
             self.end_headers()
 
         def log_message(self, *args):
@@ -44,7 +49,7 @@ def cloudformation():
     server = HTTPServer(("127.0.0.1", 0), Bucket)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/response", answers
+    yield SimpleNamespace(url=f"http://127.0.0.1:{server.server_port}/response", answers=answers, bucket=Bucket)
     server.shutdown()
     thread.join()
     server.server_close()
@@ -111,7 +116,13 @@ def test_worker(cloud, db, owner):
     "body",
     ["", "garbage", "[]", "null", '{"run_id": 5}', '{"run_id": "x", "slice": 0}', '{"outbox_id": null}',
      '{"run_id": "00000000-0000-4000-8000-000000000001", "slice": "0"}',
-     '{"run_id": "00000000-0000-4000-8000-000000000001", "slice": 99999999999}'],
+     '{"run_id": "00000000-0000-4000-8000-000000000001", "slice": 99999999999}',
+     '{"run_id": "00000000-0000-4000-8000-000000000001", "slice": true}',
+     '{"run_id": "urn:uuid:00000000-0000-4000-8000-000000000001", "slice": 0}',
+     '{"outbox_id": "\\u0661\\u0661\\u0661\\u0661\\u0661\\u0661\\u0661\\u0661\\u0661\\u0661\\u0661\\u0661\\u0661\\u0661'
+     '\\u0661\\u0661\\u0661\\u0661\\u0661\\u0661\\u0661\\u0661\\u0661\\u0661\\u0661\\u0661\\u0661\\u0661\\u0661\\u0661\\u0661\\u0661"}',
+     "[" * 200_000],
+    ids=lambda body: body[:40],
 )  # fmt: skip
 @pytest.mark.parametrize("function", ["worker", "notify"])
 def test_what_is_no_message_of_ours_is_dropped_and_not_delivered_for_ever(cloud, function, body):
@@ -144,7 +155,7 @@ class TestMigrate:
 
     @pytest.mark.parametrize("request_type", ["Create", "Update", "Delete"])
     def test_cloudformation_is_answered(self, cloudformation, request_type, owner):
-        url, answers = cloudformation
+        url, answers = cloudformation.url, cloudformation.answers
         owner.run_script("DELETE FROM nightshift_migrations WHERE name = 'jobs/0007_partition_jobs'")
         owner.run_script("DROP FUNCTION create_month_partition, drop_detached_partition; DROP VIEW event_partitions")
         load_function("migrate").handler(event("migrate") | {"ResponseURL": url, "RequestType": request_type}, CONTEXT)
@@ -153,15 +164,38 @@ class TestMigrate:
         made = owner.run_script("SELECT count(*) FROM pg_proc WHERE proname = 'create_month_partition'")
         assert made == [[0 if request_type == "Delete" else 1]]
 
-    def test_a_failed_migration_tells_cloudformation_why(self, cloudformation, monkeypatch, tmp_path):
-        url, answers = cloudformation
+    @pytest.fixture
+    def failing(self, monkeypatch, tmp_path):
+        """``failing(script)``: the one migration there is."""
         (tmp_path / "jobs").mkdir()
-        (tmp_path / "jobs" / "0009_bad.sql").write_text("SELECT 1/0")
         (tmp_path / "queries").symlink_to(database.sql_directory() / "queries")
         monkeypatch.setattr(migrations, "sql_directory", lambda: tmp_path)
-        load_function("migrate").handler(event("migrate") | {"ResponseURL": url}, CONTEXT)
-        assert answers[0]["Status"] == "FAILED"
-        assert answers[0]["Reason"] == "Migration jobs/0009_bad failed: division by zero"
+        return (tmp_path / "jobs" / "0009_bad.sql").write_text
+
+    def test_a_failed_migration_tells_cloudformation_why(self, cloudformation, failing):
+        failing("SELECT 1/0")
+        load_function("migrate").handler(event("migrate") | {"ResponseURL": cloudformation.url}, CONTEXT)
+        assert cloudformation.answers[0]["Status"] == "FAILED"
+        assert cloudformation.answers[0]["Reason"] == "Migration jobs/0009_bad failed: division by zero"
+
+    def test_whatever_is_wrong_is_told_in_a_sentence(self, cloudformation, owner):
+        owner.run_script("DROP TABLE job_schedules CASCADE")
+        load_function("migrate").handler(event("migrate") | {"ResponseURL": cloudformation.url}, CONTEXT)
+        assert cloudformation.answers[0]["Reason"] == 'relation "job_schedules" does not exist'
+
+    def test_a_long_reason_is_cut_to_what_cloudformation_takes(self, cloudformation, failing):
+        failing(f"DO $$ BEGIN RAISE EXCEPTION '{'é' * 3000}'; END $$")
+        load_function("migrate").handler(event("migrate") | {"ResponseURL": cloudformation.url}, CONTEXT)
+        assert cloudformation.answers[0]["Reason"].startswith("Migration jobs/0009_bad failed: éé")
+
+    def test_what_succeeded_is_never_reported_as_failed(self, cloudformation):
+        """Lambda invokes again what raises, and then there is nothing left to apply."""
+        cloudformation.bucket.refusals = 1
+        request = event("migrate") | {"ResponseURL": cloudformation.url}
+        with pytest.raises(OSError, match="503"):
+            load_function("migrate").handler(request, CONTEXT)
+        load_function("migrate").handler(request, CONTEXT)
+        assert [answer["Status"] for answer in cloudformation.answers] == ["SUCCESS", "SUCCESS"]
 
     def test_by_hand_it_says_what_it_did(self, cloud):
         assert load_function("migrate").handler({}, CONTEXT) == {"applied": [], "partitions": []}

@@ -93,6 +93,7 @@ class TestCommands:
         ({"command": "trigger", "job_type": "db_pruning", "params": {"a": 1}}, "params.a is not a known field, got 1"),
         ({"command": "redrive", "queue": "x"}, "queue must be one of runs, mails, schedules, got 'x'"),
         ({"command": "send_test_mail", "to": "nobody"}, 'to must be a mail address, got "nobody"'),
+        ({"command": "send_test_mail", "to": "a@b\x00"}, 'to must be a mail address, got "a@b\\u0000"'),
         ({"command": "mail", "mail_id": str(uuid.UUID(int=7))}, f"There is no mail {uuid.UUID(int=7)}"),
     ]
 

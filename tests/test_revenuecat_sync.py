@@ -11,12 +11,13 @@ import pytest
 from moto import mock_aws
 from pg8000.native import literal
 
-from jobs.revenuecat_sync import ATTEMPTS, PAGE_SIZE, Walk, _page_size, revenuecat_sync
+from jobs.revenuecat_sync import ATTEMPTS, PAGE_SIZE, SUSPECT_AFTER, Walk, _page_size, revenuecat_sync
 from local.revenuecat.catalogue import Customer, Purchase, Subscription, product
 from local.revenuecat.server import Sandbox, serve
 from nightshift import aws, settings
+from nightshift.aws_http import AwsRefused, AwsUnreachable
 from nightshift.errors import JobError
-from nightshift.integrations import encrypt_secret
+from nightshift.integrations import decrypt_secret, encrypt_secret
 from nightshift.job import Wait
 from revenuecat import client
 
@@ -233,6 +234,53 @@ def test_every_user_gets_what_revenuecat_knows(stage):
     assert it.sandbox.stats()["calls"]["customer_information"] == 3 * 3 + 1
 
 
+NO_ANSWER = AwsUnreachable("ReadTimeoutError: kms.eu-central-1.amazonaws.com")
+
+
+def refuse_to_decrypt(monkeypatch, *troubles):
+    left = iter(troubles)
+
+    def decrypt(ciphertext, *, project_id):
+        for trouble in left:
+            raise trouble
+        return decrypt_secret(ciphertext, project_id=project_id)
+
+    monkeypatch.setattr("jobs.revenuecat_sync.decrypt_secret", decrypt)
+
+
+@pytest.mark.parametrize(
+    ("trouble", "why"),
+    [
+        (NO_ANSWER, "KMS did not answer"),
+        (AwsRefused("kms", "ThrottlingException", "Rate exceeded", passing=True), "ThrottlingException"),
+    ],
+)
+def test_a_moment_without_kms_is_waited_out_outside(stage, monkeypatch, trouble, why):
+    it = stage(customer_ids=names(3))
+    it.users(*names(3))
+    refuse_to_decrypt(monkeypatch, trouble, trouble)
+    result, yields = it.sync()
+    assert [type(each) for each in yields[:2]] == [Wait, Wait]
+    assert yields[0].why == f"another try: The stored RevenueCat key was not decrypted ({why})"
+    assert result["synced"] == 3
+
+
+def test_kms_staying_away_ends_the_run_with_its_sentence(stage, monkeypatch):
+    it = stage()
+    refuse_to_decrypt(monkeypatch, *[NO_ANSWER] * ATTEMPTS)
+    with pytest.raises(JobError, match=r"key was not decrypted eight times in a row: KMS did not answer$"):
+        it.sync()
+
+
+def test_what_kms_refuses_for_good_is_not_waited_for_and_names_no_role_of_ours(stage, monkeypatch):
+    it = stage()
+    said = "User: arn:aws:sts::123456789012:assumed-role/worker is not authorized to perform: kms:Decrypt"
+    refuse_to_decrypt(monkeypatch, AwsRefused("kms", "AccessDeniedException", said, passing=False))
+    with pytest.raises(JobError, match=r"could not be decrypted: AccessDeniedException\. Tell the owner") as failed:
+        it.sync()
+    assert "arn:" not in str(failed.value)
+
+
 @pytest.mark.parametrize("stop_after", [1, 2])
 def test_a_run_stopped_after_any_yield_ends_like_an_undisturbed_one(stage, stop_after, monkeypatch):
     monkeypatch.setattr("jobs.revenuecat_sync.PAGE_SIZE", 7)
@@ -368,6 +416,16 @@ def test_a_revenuecat_that_stays_down_fails_the_run_with_its_sentence(stage, pat
     assert ATTEMPTS == 8
     assert it.clock() - before > 5 * 60
     assert it.stored()["user_0"][2] is False
+
+
+def test_an_outage_that_is_over_costs_nobody_their_sync(stage):
+    """Whoever was next when it began is asked before they are taken for the one who stops the others."""
+    it = stage(customer_ids=names(5))
+    it.users(*names(5))
+    it.sandbox.add_fault(status=503, times=15, path="entitlements")
+    result, yields = it.sync()
+    assert sum(isinstance(each, Wait) for each in yields) >= SUSPECT_AFTER
+    assert (result["synced"], result["errors"]) == (5, 0)
 
 
 def test_a_refused_key_fails_the_run_at_once_with_revenuecats_sentence(stage):

@@ -111,6 +111,17 @@ def test_an_old_delivery_is_left_to_the_sweep(hourly, owner):
     assert ledger(owner, "db_pruning") == []
 
 
+def test_a_slot_to_come_is_not_used_up(hourly, owner):
+    """By an event with a wrong time, invoked by hand say: its own delivery would find it decided."""
+    assert hourly(START + DAY, now=START + HOUR) == "early"
+    assert ledger(owner, "db_pruning") == []
+    assert hourly(START + DAY) == "started"
+
+
+def test_a_clock_that_is_a_little_behind_eventbridges_changes_nothing(hourly):
+    assert hourly(START + HOUR, now=START + HOUR - MINUTE) == "started"
+
+
 def test_what_is_not_scheduled_starts_nothing(hourly, cloud, db, owner):
     assert fire("soft_delete_cleanup", time=START + HOUR, now=START + HOUR, db=db, settings=cloud) == "inactive"
     assert hourly(START, now=START) == "started"

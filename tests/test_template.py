@@ -59,6 +59,18 @@ def test_traffic_waits_for_the_migrations():
             assert resource["DependsOn"] == "Migrations", name
 
 
+def test_another_database_is_brought_up_to_date_too():
+    """One that was restored from before the last migrations, say."""
+    own = FUNCTIONS["MigrateFunction"]["Environment"]["Variables"]
+    shared = TEMPLATE["Globals"]["Function"]["Environment"]["Variables"]
+    assert TEMPLATE["Resources"]["Migrations"]["Properties"]["Database"] == [
+        own["DATABASE_HOST"],
+        shared["DATABASE_PORT"],
+        shared["DATABASE_NAME"],
+        own["MIGRATION_FOLDERS"],
+    ]
+
+
 def test_a_slice_at_work_is_not_delivered_again():
     queue = TEMPLATE["Resources"]["RunQueue"]["Properties"]
     assert queue["VisibilityTimeout"] >= 6 * default("WorkerTimeout")
@@ -111,7 +123,7 @@ def test_the_times_of_a_slice_fit_into_each_other():
 
 
 @pytest.mark.parametrize(
-    "function", ["ApiFunction", "NotifyFunction", "SweepFunction", "OpsFunction", "MigrateFunction"]
+    "function", ["ApiFunction", "NotifyFunction", "SweepFunction", "OpsFunction", "SetupFunction", "MigrateFunction"]
 )
 def test_a_silent_database_is_given_up_before_lambda_gives_up(function):
     properties = FUNCTIONS[function]
@@ -130,7 +142,7 @@ def test_all_functions_together_leave_the_database_connections_for_others():
     """Each environment keeps one connection, and a system job has three while it runs; of each type one can run."""
     maintenance = 2 * len(SYSTEM_JOBS)
     mails = FUNCTIONS["NotifyFunction"]["Events"]["Mails"]["Properties"]["ScalingConfig"]["MaximumConcurrency"]
-    others = 3 + 2 + 2 + 1  # schedules at the same minute, two sweeps, an owner and a doctor, a migration
+    others = 3 + 2 + 2 + 1 + 1  # schedules at the same minute, two sweeps, an owner and a doctor, a migration, a setup
     together = default("WorkerConcurrency") + maintenance + mails + others + default("ApiConcurrency")
     smallest = min(MAX_CONNECTIONS[name] for name in TEMPLATE["Parameters"]["DatabaseClass"]["AllowedValues"])
     # Postgres and RDS keep some for themselves; a person with psql wants one, too.
@@ -203,12 +215,29 @@ def test_policies_name_one_action_and_one_resource():
                 assert statement["Resource"] != "*" or statement["Action"] in WITHOUT_RESOURCE, name
 
 
-def test_the_owners_commands_are_reached_by_nobody_but_iam():
-    assert "Events" not in FUNCTIONS["OpsFunction"]
-    assert "FunctionUrlConfig" not in FUNCTIONS["OpsFunction"]
+@pytest.mark.parametrize("function", ["OpsFunction", "SetupFunction"])
+def test_the_owners_commands_are_reached_by_nobody_but_iam(function):
+    assert "Events" not in FUNCTIONS[function]
+    assert "FunctionUrlConfig" not in FUNCTIONS[function]
     for name, resource in TEMPLATE["Resources"].items():
         if resource["Type"] == "AWS::Lambda::Permission":
-            assert resource["Properties"]["FunctionName"] != {"Ref": "OpsFunction"}, name
+            assert resource["Properties"]["FunctionName"] != {"Ref": function}, name
+
+
+def test_who_connects_as_the_owner_of_the_tables_may_sign_in_as_that():
+    [roles] = [
+        {role["Ref"] for role in resource["Properties"]["Roles"]}
+        for name, resource in TEMPLATE["Resources"].items()
+        if name == "OwnerSignIn"
+    ]
+    owner = FUNCTIONS["MigrateFunction"]["Environment"]["Variables"]
+    for name, function in FUNCTIONS.items():
+        own = function.get("Environment", {}).get("Variables", {})
+        assert (f"{name}Role" in roles) == ("DATABASE_USER" in own), name
+        for variable in ("DATABASE_USER", "DATABASE_HOST", "DATABASE_AUTH", "DATABASE_SECRET_ID"):
+            assert f"{name}Role" not in roles or own[variable] == owner[variable], name
+    # Before the migrations, which CloudFormation would else begin when the function is there.
+    assert "OwnerSignIn" in str(TEMPLATE["Resources"]["Migrations"]["Properties"]["After"])
 
 
 def test_no_alias_stands_before_a_function():

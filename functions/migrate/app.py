@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from nightshift.database import database
+from nightshift.errors import sentence
 from nightshift.log import logger
 from nightshift.migrations import create_first_partitions, migrate
 from nightshift.outbox import want_events
@@ -15,16 +16,20 @@ from nightshift.settings import settings
 
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Plain invocation returns what was applied; CloudFormation is answered at its ResponseURL, failures too."""
+    """Plain invocation returns what was applied; CloudFormation is answered at its ResponseURL, failures too.
+
+    An answer that cannot be delivered is raised: Lambda invokes again, twice, and does no harm.
+    """
     if "ResponseURL" not in event:
         return _bring_up_to_date()
+    status, reason = "SUCCESS", "Up to date"
     try:
         if event["RequestType"] != "Delete":  # removing the stack keeps the data
             _bring_up_to_date()
-        _respond(event, context, "SUCCESS", "Up to date")
     except Exception as exc:
         logger.exception("Migration failed", action="migration_failed")
-        _respond(event, context, "FAILED", str(exc))
+        status, reason = "FAILED", sentence(exc)
+    _respond(event, status, reason)
     return {}
 
 
@@ -38,17 +43,16 @@ def _bring_up_to_date() -> dict[str, Any]:
     return {"applied": applied, "partitions": partitions}
 
 
-def _respond(event: dict[str, Any], context: Any, status: str, reason: str) -> None:
-    # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/crpg-ref-responses.html
+def _respond(event: dict[str, Any], status: str, reason: str) -> None:
+    # In 4,096 bytes: https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/crpg-ref-responses.html
     body = {
         "Status": status,
-        "Reason": reason[:1000],
+        "Reason": reason[:800],
         "PhysicalResourceId": "nightshift-migrations",
         "StackId": event["StackId"],
         "RequestId": event["RequestId"],
         "LogicalResourceId": event["LogicalResourceId"],
     }
-    request = urllib.request.Request(
-        event["ResponseURL"], data=json.dumps(body).encode(), method="PUT", headers={"Content-Type": ""}
-    )
+    content = json.dumps(body, ensure_ascii=False).encode()
+    request = urllib.request.Request(event["ResponseURL"], data=content, method="PUT", headers={"Content-Type": ""})
     urllib.request.urlopen(request, timeout=10).close()

@@ -7,6 +7,7 @@ from copy import deepcopy
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from nightshift.aws_http import AwsRefused, AwsUnreachable
 from nightshift.errors import JobError
 from nightshift.integrations import decrypt_secret
 from nightshift.job import JobDatabase, Progress, Run, Wait
@@ -44,7 +45,13 @@ def revenuecat_sync(
     catalogue: Catalogue | None = None
     seconds_a_user = 0.0
     integration = _integration(run, db)
-    with _client(run, integration, clock=clock, sleep=sleep) as client:
+    client: RevenueCat | None = None
+    while client is None:
+        try:
+            client = _client(run, integration, clock=clock, sleep=sleep)
+        except Unavailable as trouble:
+            yield walk.waiting(trouble)
+    with client:
         while True:
             try:
                 catalogue = catalogue or client.catalogue()
@@ -84,17 +91,17 @@ def revenuecat_sync(
 
 def _fetch(client: RevenueCat, catalogue: Catalogue, users: list[dict[str, Any]], walk: "Walk") -> Page:
     """The page; or, when the same user stopped it again and again while others are answered, the page without them."""
-    first, others = users[0], users[1:]
-    if walk.attempt < SUSPECT_AFTER:
-        return fetch_page(client, catalogue, users)
-    page = fetch_page(client, catalogue, others)
-    if any(outcome is not None for outcome in page.outcomes):
-        return Page([Rejected(f"RevenueCat has no answer for {first['user_id']}"), *page.outcomes], page.trouble)
-    if others and page.trouble:
-        return Page([], page.trouble)
-    # Nobody left to ask about instead: whoever was answered before tells whether RevenueCat is there at all.
     page = fetch_page(client, catalogue, users)
-    if page.outcomes or not walk.counts["synced"]:
+    if page.outcomes or walk.attempt < SUSPECT_AFTER:
+        return page
+    first, others = users[0], users[1:]
+    rest = fetch_page(client, catalogue, others)
+    if any(outcome is not None for outcome in rest.outcomes):
+        return Page([Rejected(f"RevenueCat has no answer for {first['user_id']}"), *rest.outcomes], rest.trouble)
+    if others and rest.trouble:
+        return Page([], rest.trouble)
+    # Nobody left to ask about instead: whoever was answered before tells whether RevenueCat is there at all.
+    if not walk.counts["synced"]:
         return page
     return Page([Rejected(f"RevenueCat has no answer for {first['user_id']}")], None)
 
@@ -112,7 +119,16 @@ def _integration(run: Run, db: JobDatabase) -> dict[str, Any]:
 def _client(
     run: Run, integration: dict[str, Any], *, clock: Callable[[], float], sleep: Callable[[float], None]
 ) -> RevenueCat:
-    key = decrypt_secret(integration["secret_encrypted"], project_id=str(run.project_id)).strip()
+    try:
+        key = decrypt_secret(integration["secret_encrypted"], project_id=str(run.project_id)).strip()
+    except (AwsRefused, AwsUnreachable) as exc:
+        # Its sentence names accounts and roles, which are no team's to read: the log has it.
+        said = exc.code if isinstance(exc, AwsRefused) else "KMS did not answer"
+        if not exc.passing:
+            raise JobError(
+                f"The stored RevenueCat key could not be decrypted: {said}. Tell the owner of the server."
+            ) from exc
+        raise Unavailable("The stored RevenueCat key was not decrypted", said, wait_s=0) from exc
     # Such a key would come back inside the HTTP library's error message.
     if not (key and key.isascii() and key.isprintable()):
         raise JobError("The stored RevenueCat key is empty or has characters that no key has. Store it again.")

@@ -1,6 +1,7 @@
 """Who is calling, and what may they do: API keys by their SHA-256, users by a signed token."""
 
 import hashlib
+import json
 import time
 import uuid
 from collections.abc import Mapping
@@ -131,7 +132,7 @@ def _subject(token: str, settings: Settings) -> str:
             options={"require": ["exp", "sub"], "verify_aud": bool(settings.jwt_audience)},
         )
         return str(uuid.UUID(claims["sub"]))
-    except jwt.PyJWKClientConnectionError as exc:
+    except (jwt.PyJWKClientConnectionError, jwt.PyJWKSetError, json.JSONDecodeError, OSError) as exc:
         raise Unavailable("The identity provider cannot be reached. Try again in a moment.") from exc
     except (jwt.PyJWTError, ValueError, TypeError) as exc:  # TypeError: an algorithm that does not fit its key
         raise Unauthorized from exc
@@ -155,6 +156,6 @@ def _secret(secret_id: str, _period: int) -> str:
             endpoint=endpoint_of("SECRETS_MANAGER", host=regional_host("secretsmanager")),
             target="secretsmanager.GetSecretValue",
         )["SecretString"]
-    except NightshiftError as exc:
+    except (NightshiftError, KeyError) as exc:  # KeyError: a secret that is no text
         raise Unavailable("Tokens cannot be verified at the moment. Try again, or use an API key.") from exc
     return secret

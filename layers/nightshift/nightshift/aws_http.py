@@ -13,7 +13,7 @@ from botocore.exceptions import ConnectionError, HTTPClientError
 from botocore.httpsession import URLLib3Session
 from botocore.utils import get_environ_proxies
 
-from nightshift.errors import NightshiftError
+from nightshift.errors import NightshiftError, legible
 from nightshift.sigv4 import region, signed
 
 # A service that accepts connections and does not answer must not cost the API its answer, or the sweep its minute.
@@ -100,19 +100,27 @@ def _answer(service: str, request: AWSRequest, endpoint: str) -> dict[str, Any]:
         answer = _connections(endpoint).send(signed(service, request))
     except (ConnectionError, HTTPClientError) as exc:
         raise AwsUnreachable(f"{type(exc).__name__}: {exc}") from exc
+    body = _object(answer.content)
     if answer.status_code == 200:
-        result: dict[str, Any] = json.loads(answer.content)
-        return result
-    try:
-        said = json.loads(answer.content)
-    except ValueError:
-        said = {}  # a proxy's page, say
-    code = said.get("__type") or answer.headers.get("x-amzn-ErrorType") or f"HTTP {answer.status_code}"
+        if body is None:
+            raise AwsUnreachable(f"{service} answered with what is no JSON object")
+        return body
+    body = body or {}
+    code = body.get("__type") or answer.headers.get("x-amzn-ErrorType") or f"HTTP {answer.status_code}"
     # com.amazonaws.sqs#QueueDoesNotExist, or BadRequestException:http://…
-    code = code.rpartition("#")[2].partition(":")[0]
+    code = str(code).rpartition("#")[2].partition(":")[0]
     passing = answer.status_code >= 500 or answer.status_code == 429 or "Throttl" in code
-    said = said.get("message") or said.get("Message") or "it does not say why"
-    raise AwsRefused(service, code, said, passing=passing)
+    said = body.get("message") or body.get("Message") or "it does not say why"
+    raise AwsRefused(service, legible(code), legible(said), passing=passing)
+
+
+def _object(content: bytes) -> dict[str, Any] | None:
+    """None for what is none: a proxy's page, say."""
+    try:
+        body = json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+    return body if isinstance(body, dict) else None
 
 
 @cache

@@ -190,6 +190,13 @@ class Database:
         except (InterfaceError, OSError) as exc:
             self.close()
             raise DatabaseGone(f"Lost the database connection: {exc}") from exc
+        except Exception as exc:
+            if self._connection is None or isinstance(exc, UnicodeEncodeError):
+                raise  # nothing was sent
+            # The driver stopped in the middle of an answer: the next statement would be given the rest of it.
+            self.close()
+            kind = type(exc).__name__  # its text may quote a row
+            raise DatabaseGone(f"Lost the database connection: its answer cannot be read ({kind})") from exc
 
 
 def _fields(exc: DatabaseError) -> dict[str, str]:

@@ -18,7 +18,12 @@ def sentence(exc: BaseException) -> str:
         said, message = "it cannot say why", None
     if not (isinstance(exc, NightshiftError) or message is not None):
         said = f"{type(exc).__name__}: {said}"
-    return said.replace("\x00", "").encode("utf-8", "replace").decode()[:MAX_SENTENCE]
+    return legible(said)
+
+
+def legible(said: object) -> str:
+    """In a form that Postgres and JSON can hold."""
+    return str(said).replace("\x00", "").encode("utf-8", "replace").decode()[:MAX_SENTENCE]
 
 
 class NightshiftError(Exception):

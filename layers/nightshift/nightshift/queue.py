@@ -39,7 +39,7 @@ class Message(NamedTuple):
 def slice_in(body: str) -> tuple[str, int] | None:
     """The run's id and the slice's number in a message's body; None for what is no message of ours."""
     match read(body, "run_id"):
-        case {"run_id": str(run_id), "slice": int(number)} if 0 <= number < 2**31:
+        case {"run_id": str(run_id), "slice": number} if type(number) is int and 0 <= number < 2**31:
             return run_id, number
     return None
 
@@ -48,9 +48,9 @@ def read(body: str, key: str) -> dict[str, Any] | None:
     """A message's body, if it has an id under ``key``. What has none could be delivered for ever and never be taken."""
     try:
         message: dict[str, Any] = json.loads(body)
-        uuid.UUID(message[key])
-        return message
-    except (ValueError, TypeError, KeyError, AttributeError):
+        # As Postgres takes it: Python knows other spellings.
+        return message | {key: str(uuid.UUID(message[key]))}
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         logger.error("Dropped a message that is none of ours", action="message_unknown")
         return None
 

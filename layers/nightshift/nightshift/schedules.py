@@ -52,7 +52,8 @@ def fire(name: str, *, time: datetime, now: datetime, db: Database, settings: Se
     """EventBridge says that it is ``time``; returns what became of the slot.
 
     ``started``, ``skipped``: the last run is still live, or it is paused, ``duplicate``: decided before, ``late``:
-    left to the sweep, ``inactive``: not of a schedule that is active now. Raises Refused for a job type that is none.
+    left to the sweep, ``early``: a slot to come, ``inactive``: not of a schedule that is active now. Raises Refused for
+    a job type that is none.
     """
     row = db.one("get_schedule", job_type=job_type(name).name, again_if_gone=True)
     if row is None:
@@ -62,6 +63,8 @@ def fire(name: str, *, time: datetime, now: datetime, db: Database, settings: Se
         return "inactive"
     if now - slot > GRACE:
         return "late"
+    if slot - now > GRACE:
+        return "early"
     try:
         outcome, message = _start(name, slot=slot, outcome="started", db=db, settings=settings)
     except AlreadyDecided:

@@ -47,7 +47,7 @@ def shown(value: object) -> str:
 
 def is_mail_address(text: str) -> bool:
     """Whether it could be one; whether somebody reads there only a mail can tell."""
-    return "@" in text.strip("@") and not any(letter.isspace() for letter in text)
+    return "@" in text.strip("@") and " " not in text and text.isprintable()
 
 
 def _reason(kind: str, limits: Mapping[str, Any], *, said: str) -> str:
