@@ -135,6 +135,7 @@ def _states(camera: Camera, here: dict[str, Any], people: People, stack: Stack, 
                 then(page)
                 page.wait_for_timeout(700)
             page.screenshot(path=folder / f"{state}-{name}.png", full_page=True)
+            page.unroute_all(behavior="ignoreErrors")
             page.context.close()
 
         def refused(page: Page) -> None:

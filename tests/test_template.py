@@ -164,6 +164,16 @@ def test_the_api_takes_no_more_calls_at_once_than_it_has_connections():
     assert settings["ThrottlingBurstLimit"] == {"Ref": "ApiConcurrency"}
 
 
+def test_routes_with_a_throttle_of_their_own_are_there():
+    events = [event for function in FUNCTIONS.values() for event in function.get("Events", {}).values()]
+    routes = {
+        f"{event['Properties']['Method']} {event['Properties']['Path']}"
+        for event in events
+        if event["Type"] == "HttpApi"
+    }
+    assert TEMPLATE["Resources"]["HttpApi"]["Properties"]["RouteSettings"].keys() <= routes
+
+
 def test_what_the_data_depend_on_outlives_the_stack():
     for name in ("IntegrationsKey", "JwtSecret"):
         assert TEMPLATE["Resources"][name]["DeletionPolicy"] == "Retain"

@@ -44,6 +44,12 @@ export function roughly(ms) {
   return `about ${unit === "s" ? Math.ceil(count / 5) * 5 : Math.round(count)} ${unit}`;
 }
 
+/** `12 a second`, `40 a minute`, `9 an hour`, from steps a second. */
+export function rate(pace) {
+  if (pace >= 1) return `${number(Math.round(pace))} a second`;
+  return pace * 60 >= 1 ? `${number(Math.round(pace * 60))} a minute` : `${number(Math.round(pace * 3_600))} an hour`;
+}
+
 /** `freed_bytes` → `Freed`: the unit is in the value then. */
 export function label(key) {
   const words = key.replace(/_s$/, "").split("_").filter((word) => word !== "bytes").join(" ") || "size";

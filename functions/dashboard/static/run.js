@@ -3,7 +3,7 @@
 import { html, useEffect, useRef } from "./vendor/htm-preact.js";
 import { Cancel, Rerun } from "./actions.js";
 import { api, now } from "./api.js";
-import { duration, moment, number, roughly, shortMoment } from "./format.js";
+import { duration, moment, rate, roughly, shortMoment } from "./format.js";
 import { usePoll, useTick } from "./live.js";
 import { Ago, Announce, Bar, Copy, Countdown, counts, isLive, Project, Status, Took } from "./parts.js";
 import { paceOf } from "./pace.js";
@@ -104,8 +104,7 @@ function usePace(run, timeline) {
   if (seen.current.at(-1)?.processed !== processed) seen.current.push({ at: now(), processed });
   const pace = paceOf(seen.current, now());
   if (!pace) return "";
-  const rate = pace >= 1 ? `${number(Math.round(pace))} a second` : `${number(Math.round(pace * 60))} a minute`;
-  return `${rate} · ${roughly(((total - processed) / pace) * 1_000)} left`;
+  return `${rate(pace)} · ${roughly(((total - processed) / pace) * 1_000)} left`;
 }
 
 const STATES = { queued: "Queued", waiting: "Waiting", recovering: "Recovering", cancelling: "Asked to stop", running: "No step for a while" };
