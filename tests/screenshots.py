@@ -4,6 +4,7 @@
 """
 
 import json
+import re
 import sys
 import tempfile
 from collections.abc import Callable
@@ -29,7 +30,7 @@ LOOKS: dict[str, dict[str, Any]] = {
 }
 WINDOW = {"width": 1120, "height": 600}
 DOWN = {"status": 503, "path": "entitlements"}
-SLOW = {"latency_s": 0.12, "path": "customers"}
+SLOW = {"latency_s": 0.06, "path": "customers"}
 
 # A history for the picture: what a team's week looks like.
 HISTORY = """
@@ -94,9 +95,8 @@ def _readme(camera: Camera, here: dict[str, Any]) -> None:
     faults(here, **SLOW)
     look = {"viewport": WINDOW, "device_scale_factor": 2, "color_scheme": "light", "reduced_motion": "reduce"}
     listed, shown = camera.open(**look), camera.open(f"runs/{run_id}", **look)
-    shown.get_by_text("left", exact=False).first.wait_for()
-    until(lambda: outcomes(here, run_id).count("continued") >= 1)
     shown.get_by_text("handed over").first.wait_for()
+    until(lambda: shown.get_by_text("at work").is_visible() and shown.get_by_text(re.compile(" left$")).is_visible())
     shown.screenshot(path=IMAGES / "dashboard-run.png")
     listed.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
     listed.wait_for_timeout(1000)

@@ -15,8 +15,8 @@ import { projectOf, typeOf, useTeam } from "./team.js";
 import { Values } from "./values.js";
 
 const LIVE_MS = 2_000;
-// A run that says nothing for longer than this may have a question asked about it.
-const SILENT_MS = 30_000;
+// A state that is not worth a word before it has lasted this long: a step takes its time, and so does the queue.
+const UNREMARKABLE_MS = { running: 30_000, queued: 5_000 };
 
 export function Run({ me, id }) {
   const poll = usePoll(
@@ -92,11 +92,14 @@ function Measure({ run, timeline, percent, label }) {
     </section>`;
 }
 
+// States in which what was seen says nothing of what is to come. Between two slices a run is queued, for a moment.
+const STANDING = ["waiting", "recovering", "cancelling"];
+
 /** `12 a second, about 40 s left`, from what this page has seen; empty while that says nothing. */
 function usePace(run, timeline) {
   const seen = useRef([]);
   useTick(1_000, isLive(run));
-  if (!isLive(run) || timeline.state !== "running" || !run.progress) {
+  if (!isLive(run) || !run.progress || STANDING.includes(timeline.state)) {
     seen.current = [];
     return "";
   }
@@ -113,13 +116,11 @@ const STATES = { queued: "Queued", waiting: "Waiting", recovering: "Recovering",
 function Why({ run, timeline: { state, why, since, until } }) {
   useTick(1_000, isLive(run));
   const silentMs = since ? now() - Date.parse(since) : 0;
-  if (!isLive(run) || !STATES[state] || (state === "running" && silentMs < SILENT_MS)) return null;
+  if (!isLive(run) || !STATES[state] || silentMs < UNREMARKABLE_MS[state]) return null;
   return html`
     <section class="notice ${state}" aria-label="Why it is not moving">
       <p><strong>${STATES[state]}</strong> ${why}</p>
-      <p class="quiet">
-        ${until ? html`<${Countdown} at=${until} />` : silentMs > 1_000 ? html`For <span class="figures">${duration(silentMs)}</span>` : "\u00a0"}
-      </p>
+      <p class="quiet">${until ? html`<${Countdown} at=${until} />` : html`For <span class="figures">${duration(silentMs)}</span>`}</p>
     </section>`;
 }
 
