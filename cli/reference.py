@@ -1,4 +1,4 @@
-"""docs/cli.md, made of what the commands say of themselves: make reference"""
+"""docs/cli.md, made of what the commands say of themselves: make docs"""
 
 import inspect
 import textwrap
@@ -14,7 +14,7 @@ EXAMPLES = "Examples:"
 HEAD = """# The command line
 
 `.venv/bin/nightshift`, which `make run`, `make build` and `make .venv/ready` install. This page is made of what each
-command says with `--help` (`make reference`), and its examples are run by the tests.
+command says with `--help` (`make docs`), and its examples are run by the tests.
 """
 WIDTH = 120
 

@@ -3,8 +3,10 @@
 import contextlib
 import io
 import json
+import re
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -20,8 +22,9 @@ from nightshift.settings import Settings
 from tests.conftest import CONTEXT, load_function
 
 STACK = "prod-jobs"
+FUNCTIONS = {"OpsFunction": "ops", "SetupFunction": "setup"}
 FOUND = """<DescribeStackResourceResponse><DescribeStackResourceResult><StackResourceDetail>
-<LogicalResourceId>OpsFunction</LogicalResourceId><PhysicalResourceId>ops-1</PhysicalResourceId>
+<LogicalResourceId>{}</LogicalResourceId><PhysicalResourceId>{}-1</PhysicalResourceId>
 <ResourceType>AWS::Lambda::Function</ResourceType><LastUpdatedTimestamp>2026-01-01T00:00:00Z</LastUpdatedTimestamp>
 <ResourceStatus>CREATE_COMPLETE</ResourceStatus></StackResourceDetail></DescribeStackResourceResult>
 </DescribeStackResourceResponse>"""
@@ -42,15 +45,16 @@ class Aws:
 
     def describe(self, body: bytes) -> Answer:
         form = parse_qs(body.decode())
-        if form["StackName"] not in ([name] for name in self.stacks) or form["LogicalResourceId"] != ["OpsFunction"]:
+        [function] = form["LogicalResourceId"]
+        if form["StackName"] not in ([name] for name in self.stacks) or function not in FUNCTIONS:
             return 400, {}, REFUSED.format("ValidationError", f"Stack '{form['StackName'][0]}' does not exist").encode()
-        return 200, {"Content-Type": "text/xml"}, FOUND.encode()
+        return 200, {"Content-Type": "text/xml"}, FOUND.format(function, FUNCTIONS[function]).encode()
 
-    def invoke(self, body: bytes) -> Answer:
+    def invoke(self, body: bytes, *, function: str = "ops") -> Answer:
         self.asked.append(json.loads(body))
         # Elsewhere the function's metrics go to a log of its own, not between the command's lines.
         with contextlib.redirect_stdout(io.StringIO()):
-            answer = load_function("ops").handler(self.asked[-1], CONTEXT)
+            answer = load_function(function).handler(self.asked[-1], CONTEXT)
         return 200, {}, json.dumps(answer).encode()
 
 
@@ -62,8 +66,10 @@ def amazon() -> Iterator[Aws]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             aws.signed.append(self.headers["Authorization"])
-            action = "invoke" if self.path == "/2015-03-31/functions/ops-1/invocations" else "describe"
-            status, headers, answer = aws.answers.get(action) or getattr(aws, action)(body)
+            invoked = re.fullmatch(r"/2015-03-31/functions/(\w+)-1/invocations", self.path)
+            prepared = aws.answers.get("invoke" if invoked else "describe")
+            ours = partial(aws.invoke, function=invoked[1]) if invoked else aws.describe
+            status, headers, answer = prepared or ours(body)
             self.send_response(status)
             for name, value in ({"Content-Length": str(len(answer))} | headers).items():
                 self.send_header(name, value)
@@ -88,7 +94,8 @@ def bare(
     bare_environment: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, amazon: Aws, moto_endpoint: str
 ) -> None:
     """Credentials and endpoints of this test's own, whatever the developer has."""
-    load_function("ops")  # by a path that is relative to the repository
+    for function in FUNCTIONS.values():
+        load_function(function)  # by a path that is relative to the repository
     monkeypatch.chdir(tmp_path)
     for name in ("AWS_PROFILE", "AWS_REGION", "AWS_SESSION_TOKEN"):
         monkeypatch.delenv(name, raising=False)
