@@ -80,6 +80,8 @@ def main(context: click.Context) -> None:
 
     With --format json standard output holds one JSON document, and nothing else: the answer, the final run with --wait
     or --follow, or {"error": ...} with exit codes 4 and 5. Words for people then go to standard error.
+
+    Colour is for terminals; NO_COLOR=1 turns it off.
     """
     context.ensure_object(Session)
 
