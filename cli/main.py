@@ -7,6 +7,7 @@ import click
 from cli.account import job_types, projects, whoami
 from cli.errors import Failure, Interrupted, Refused
 from cli.jobs import jobs, refusal_hint
+from cli.new import new
 from cli.session import Session, common_options
 from cli.system import system
 from nightshift import __version__
@@ -64,5 +65,5 @@ def main(context: click.Context) -> None:
     context.ensure_object(Session)
 
 
-for command in (jobs, whoami, projects, job_types, system):
+for command in (jobs, whoami, projects, job_types, system, new):
     main.add_command(command)

@@ -30,7 +30,7 @@ from nightshift.database import Database
 from nightshift.job import MAX_WAIT_S, Progress, Wait
 from nightshift.settings import Settings
 from nightshift.slices import CancelRequested, Slice
-from tests.world import Team, age, run_row, slices, sweep, work
+from tests.world import Team, age, make_team, run_row, slices, sweep, work
 
 # More than the job of a test takes: one that comes to no end is to fail its test, not to hang it.
 SLICES_AT_MOST = 500
@@ -219,20 +219,25 @@ class JobRuns:
     owner: Database
     settings: Settings
     superuser: Database
+    somebody: Team | None = None
 
     def __call__(self, name: str, *, team: Team | None = None, params: dict[str, Any] | None = None) -> JobRun:
-        """``team`` is whose project (its ``project_id``) a project's job is for."""
+        """``team`` is the one whose project (its ``project_id``) a project's job works for; or somebody's."""
         job_type = CATALOGUE[name]
         valid = job_type.params_model().model_validate(params or {}).model_dump(mode="json")
         of = {"team_id": None, "project_id": None, "params": valid}
         if job_type.scope == "project":
-            assert team, f"{name} is a project's job: say whose, job_run({name!r}, team=make_team(owner))"
+            team = team or self._somebodys()
             project = {"project_id": team.project_id}
             of = {"team_id": team.id, **project, "params": valid | project}
         else:
             assert team is None, f"{name} is a system job: it runs for no team"
         made = _trigger(name, db=self.db, settings=self.settings, **of)
         return JobRun(made, self.db, self.owner, self.settings)
+
+    def _somebodys(self) -> Team:
+        self.somebody = self.somebody or make_team(self.owner, slug="somebody")
+        return self.somebody
 
     @contextmanager
     def in_a_copy(self) -> Iterator["JobRuns"]:

@@ -297,7 +297,9 @@ class TestAuthorization:
         assert run_row(owner, run_id)["status"] == "pending"
         assert api("GET", f"/v1/teams/{team.id}/jobs")[1]["job_runs"] == []
         listed = api("GET", "/v1/job-types")[1]["job_types"]
-        assert [job["job_type"] for job in listed] == ["revenuecat_sync"]
+        assert [job["job_type"] for job in listed] == [
+            job_type.name for job_type in CATALOGUE.values() if job_type.scope == "project"
+        ]
 
 
 class TestBadInput:

@@ -195,11 +195,15 @@ class TestResumable:
             assert_resumable(job_run, "counting", team=team, end=steps)
 
 
-def test_whose_run_it_is_has_to_be_said(job_run, owner):
-    with pytest.raises(AssertionError, match="revenuecat_sync is a project's job: say whose"):
-        job_run("revenuecat_sync")
+def test_a_projects_job_is_somebodys_and_a_system_job_nobodys(job_run, job, owner, team):
+    job(counting)
+    assert job_run("counting", team=team).row["project_id"] == team.project_id
+    first = job_run("counting").finish()
+    assert first.row["project_id"] not in (None, team.project_id)
+    assert job_run("counting").row["project_id"] == first.row["project_id"]
+    assert job_run("db_pruning").row["project_id"] is None
     with pytest.raises(AssertionError, match="db_pruning is a system job"):
-        job_run("db_pruning", team=make_team(owner))
+        job_run("db_pruning", team=team)
 
 
 def test_a_job_that_comes_to_no_end_fails_its_test(job_run, job, team, monkeypatch):

@@ -129,4 +129,7 @@ class Run(Protocol):
         """Ask the database whether somebody wants this run to stop; for long work between yields."""
 
 
-Job = Callable[[Run, JobDatabase], Generator[Progress | Wait, None, dict[str, Any]]]
+# What a job's generator function returns.
+Steps = Generator[Progress | Wait, None, dict[str, Any]]
+
+Job = Callable[[Run, JobDatabase], Steps]
