@@ -108,7 +108,6 @@ def environment(monkeypatch: pytest.MonkeyPatch, config: Settings) -> Iterator[S
     _forget_environment()
     _set_environment(monkeypatch, config)
     yield config
-    database.database().close()
     _forget_environment()
 
 
@@ -132,8 +131,7 @@ def cloud(monkeypatch: pytest.MonkeyPatch, environment: Settings, moto_endpoint:
         )
         _set_environment(monkeypatch, settings)
         yield settings
-        database.database().close()
-    _forget_environment()
+        _forget_environment()
 
 
 def _set_environment(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
@@ -142,6 +140,8 @@ def _set_environment(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> Non
 
 
 def _forget_environment() -> None:
+    if database.database.cache_info().currsize:
+        database.database().close()
     for cached in (settings_module.settings, database.database, aws.client, auth._secret, aws_http._connections):
         cached.cache_clear()
 
