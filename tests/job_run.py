@@ -17,7 +17,7 @@ A worker that is killed here still runs the job's ``finally`` blocks; tests/chao
 
 import copy
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -122,10 +122,8 @@ class JobRun:
     def _deliver(self, number: int, *, remaining_s: float = 60) -> None:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(engine, "Slice", partial(_Watched, self))
-            try:
+            with suppress(Killed):
                 work(self.id, number, db=self.db, settings=self.settings, remaining_s=remaining_s)
-            except Killed:
-                self.db.close()  # its connections die with a worker
 
     def _let_time_pass(self) -> None:
         age(self.owner, self.id, MAX_WAIT_S)
@@ -143,10 +141,11 @@ class JobRun:
         assert fate.row in (None, self.row), "A stale worker changed the run"
         return self
 
-    def strike(self, fate: "Fate") -> None:
+    def strike(self, fate: "Fate", worker: Slice) -> None:
         """Raises Killed, or comes back to a worker who was frozen and has lost the run meanwhile."""
         fate.is_met = True
         if fate.how == "killed":
+            worker._db.close()  # a connection dies with its process, and nobody rolls back by hand
             raise Killed
         self._let_time_pass()
         fate.row = self.row
@@ -195,7 +194,7 @@ class _Watched(Slice):
     def _commit(self, checkpoint: Progress | Wait | None = None) -> Iterator[None]:
         fate = self.run.fate
         if fate and fate.commits + 1 == fate.before:
-            self.run.strike(fate)
+            self.run.strike(fate, self)
         try:
             yield
         except CancelRequested:
@@ -208,7 +207,7 @@ class _Watched(Slice):
         if fate and not fate.is_met:
             fate.commits += 1
             if fate.commits == fate.after:
-                self.run.strike(fate)
+                self.run.strike(fate, self)
 
 
 @dataclass
