@@ -292,7 +292,8 @@ def assert_resumable(
     Each of these begins in a copy of the database as the test has arranged it: killed after the first step, after the
     second, and so on; killed before every commit; frozen before every commit; and the messages of each come again in
     the end. They are to end with the same status, result and error, and the same of what ``end`` reads from the copy,
-    as the owner of the tables. A copy takes a tenth of a second or more: let the run be one of few steps.
+    as the owner of the tables. So the job has to take the same steps each time, and had better take few: a copy takes a
+    tenth of a second or more.
     """
 
     def outcome(disturb: Callable[[JobRun], object]) -> tuple[JobRun, Any]:
