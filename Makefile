@@ -1,10 +1,13 @@
 # make run    the whole of Nightshift on this machine
 # make test   every test, from nothing
+# make test-browser   the dashboard, in the Chromium of this machine
+# make screenshots    the README's pictures of it
 # make check  what can be said without running anything:
 #               make lint      ruff, over everything
 #               make types     mypy, strict, over all that is not a test or a benchmark
 #               make template  template.yaml as SAM and, translated, as CloudFormation: sam validate, cfn-lint, checkov
 #               make build     what `sam deploy` ships, compiled for Lambda's Python and weighed against its budgets
+# make docs   the reference pages, made anew from what they describe
 # make prove  the long proofs: the protocol's model, the benchmarks
 #
 # To deploy: make build && sam deploy --guided. (After a bare `sam build` it works as well, with slower cold starts.)
@@ -13,15 +16,21 @@ VENV := .venv
 
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: run test check lint types template build prove bench lock clean
+.PHONY: run test test-browser screenshots check lint types template build docs prove bench lock clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/ready $(VENV)/engine/ready
 	@$(VENV)/bin/python -m local.run
 
 test: $(VENV)/ready $(VENV)/engine/ready
-	$(VENV)/bin/python -m pytest -m "not stack"
+	$(VENV)/bin/python -m pytest -m "not stack and not browser"
 	$(VENV)/bin/python -m pytest -m stack
+
+test-browser: $(VENV)/ready $(VENV)/engine/ready $(VENV)/browser/ready
+	$(VENV)/bin/python -m pytest -m browser
+
+screenshots: $(VENV)/ready $(VENV)/engine/ready $(VENV)/browser/ready
+	@$(VENV)/bin/python -m tests.screenshots
 
 check: lint types template build
 
@@ -45,6 +54,10 @@ template: $(VENV)/ready $(VENV)/sam/ready $(VENV)/checkov/ready
 build: $(VENV)/ready $(VENV)/sam/ready
 	@$(VENV)/bin/python -m local.build
 
+# The pages that follow from code.
+docs: $(VENV)/ready
+	$(VENV)/bin/python -m local.reference
+
 # One claim: make bench BENCH=sync_memory
 BENCH ?= sync_memory
 bench: $(VENV)/ready
@@ -63,6 +76,12 @@ $(VENV)/ready: local/requirements/dev.txt pyproject.toml
 	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r local/requirements/dev.txt
 	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
+
+# Beside the tests, which import it.
+$(VENV)/browser/ready: local/requirements/browser.txt $(VENV)/ready
+	@echo "Setting up Playwright (a few seconds, only when its requirements change) …"
+	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@mkdir -p $(@D) && touch $@
 
 # Each pins a botocore of its own, so each gets an environment of its own.
 $(VENV)/engine/ready: TOOL := the local AWS engine (half a minute

@@ -33,6 +33,7 @@ LIMITS = {
     "notify": 0.5,
     "sweep": 0.5,
     "ops": 0.5,
+    "setup": 0.5,
     "migrate": 0.5,
 }
 
@@ -89,7 +90,7 @@ def _compare(server: Postgres, *, ours: Path, baseline: Path) -> None:
         for name, limit in LIMITS.items():
             taken: dict[Path, list[Answer]] = {ours: [], baseline: []}
             function = name.split("_")[0]
-            own = {"DATABASE_USER": "postgres"} if function == "migrate" else {}
+            own = {"DATABASE_USER": "postgres"} if function in ("migrate", "setup") else {}
             for sample in range(SAMPLES + 1):
                 for tree in taken:
                     asked.clear()

@@ -107,6 +107,9 @@ class Events:
         token = jwt.encode({"sub": user, "exp": int(time.time()) + 600}, JWT_SECRET, algorithm="HS256")
         return _request("GET", "/v1/auth/whoami", token=token)
 
+    def _dashboard(self) -> dict[str, Any]:
+        return {"routeKey": "GET /", "rawPath": "/", "headers": {"accept-encoding": "gzip"}}
+
     def _worker(self) -> dict[str, Any]:
         return _records({"run_id": self._system_run(), "slice": 0})
 
@@ -130,6 +133,10 @@ class Events:
     def _ops(self) -> dict[str, Any]:
         schedules.register(SCHEDULES, now=datetime.now(UTC), db=self._owner)
         return {"command": "health"}
+
+    def _setup(self) -> dict[str, Any]:
+        number = uuid.uuid4().hex
+        return {"command": "setup", "team": number, "admin_email": f"{number}@example.com", "project": "P"}
 
     def _migrate(self) -> dict[str, Any]:
         schedules.register(SCHEDULES, now=datetime.now(UTC), db=self._owner)

@@ -1,8 +1,9 @@
-"""The owner's commands as calls of the ops function, with the caller's own AWS credentials: no API leads there."""
+"""The owner's commands as calls of the stack's functions, with the caller's AWS credentials: no API leads there."""
 
 import getpass
 import json
 import os
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from urllib.parse import urlsplit
 from cli.config import LOOPBACK, local_stack
 from cli.errors import Misconfigured, Refused, Throttled, Unreachable
 
-FUNCTION = "OpsFunction"
+OPS, SETUP = "OpsFunction", "SetupFunction"
 # The name under which `make run` deploys, and what its engine takes for credentials.
 LOCAL_STACK = "nightshift"
 LOCAL = {"region_name": "us-east-1", "aws_access_key_id": "test", "aws_secret_access_key": "test"}
@@ -34,26 +35,34 @@ class Ops:
         self.stack = stack
         self.view = view
         self._options = options
+        self._names: dict[str, str] = {}
 
     def ask(self, command: str, **arguments: Any) -> dict[str, Any]:
-        """The function's answer. Arguments that are None are left out."""
+        """The answer of the ops function. Arguments that are None are left out."""
+        return self._invoke(OPS, command, arguments)
+
+    def set_up(self, command: str, **arguments: Any) -> dict[str, Any]:
+        """The answer of the setup function, which acts as the owner of the tables."""
+        return self._invoke(SETUP, command, arguments)
+
+    def _invoke(self, function: str, command: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
         from botocore.exceptions import BotoCoreError, ClientError
 
         event = {"command": command} | {name: value for name, value in arguments.items() if value is not None}
         try:
-            answer = self._lambda.invoke(FunctionName=self._function, Payload=json.dumps(event))
+            answer = self._lambda.invoke(FunctionName=self._name_of(function), Payload=json.dumps(event))
             payload = json.loads(answer["Payload"].read())
         except ClientError as exc:
             raise self._trouble(exc.response["Error"]) from exc
         except BotoCoreError as exc:
             raise _no_connection(exc) from exc
         except ValueError as exc:
-            raise Unreachable(f"{FUNCTION} of {self.stack} answered something that is not JSON.") from exc
+            raise Unreachable(f"{function} of {self.stack} answered something that is not JSON.") from exc
         if answer.get("FunctionError"):
             said = payload.get("errorMessage") if isinstance(payload, dict) else payload
-            raise Unreachable(f"{FUNCTION} of {self.stack} failed: {said}. Its log says more.")
+            raise Unreachable(f"{function} of {self.stack} failed: {said}. Its log says more.")
         if not isinstance(payload, dict):
-            raise Unreachable(f"{FUNCTION} of {self.stack} did not answer with an object. Deploy this release again.")
+            raise Unreachable(f"{function} of {self.stack} did not answer with an object. Deploy this release again.")
         if "error" in payload:
             refused = Refused(str(payload["error"]), body=payload)
             refused.view = self.view
@@ -84,11 +93,13 @@ class Ops:
             raise _no_connection(exc) from exc
         return arn.rpartition("/")[2]
 
-    @cached_property
-    def _function(self) -> str:
-        found = self._client("cloudformation").describe_stack_resource(StackName=self.stack, LogicalResourceId=FUNCTION)
-        name: str = found["StackResourceDetail"]["PhysicalResourceId"]
-        return name
+    def _name_of(self, function: str) -> str:
+        """What CloudFormation has named it."""
+        if function not in self._names:
+            cloudformation = self._client("cloudformation")
+            found = cloudformation.describe_stack_resource(StackName=self.stack, LogicalResourceId=function)
+            self._names[function] = found["StackResourceDetail"]["PhysicalResourceId"]
+        return self._names[function]
 
     @cached_property
     def _lambda(self) -> Any:
@@ -117,7 +128,7 @@ class Ops:
             return Throttled(f"AWS throttles: {said or code}. Try again in a moment.")
         if code == "ValidationError" and "Stack" in said:
             return Misconfigured(
-                f"There is no stack {self.stack!r} with a {FUNCTION} in this account and region: {said}. "
+                f"There is no stack {self.stack!r} with an {OPS} in this account and region: {said}. "
                 "Check --stack, AWS_PROFILE and AWS_REGION; an older release has to be deployed again."
             )
         return Unreachable(f"AWS answered {code}: {said}")

@@ -8,7 +8,7 @@ from cli.output import clean
 from cli.session import Session, owner_options
 from nightshift.catalogue import CATALOGUE
 
-job_type_argument = click.argument("job_type", type=click.Choice(list(CATALOGUE)))
+job_type_argument = click.argument("job_type", metavar="JOB_TYPE", type=click.Choice(list(CATALOGUE)))
 
 
 @click.command()

@@ -66,7 +66,6 @@ def _remember(context: click.Context, param: click.Parameter, value: str | None)
 
 option = partial(click.option, expose_value=False, callback=_remember)
 format_option = option("--format", type=click.Choice(["text", "json"]), help="What to print (text).")
-stack_option = partial(option, "--stack", metavar="NAME", type=Name())
 
 
 def common_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -83,13 +82,10 @@ def common_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def owner_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The same for what the owner asks of a stack."""
-    named = stack_option(help="The deployed stack, or NIGHTSHIFT_STACK; else the local one.")
+    named = option(
+        "--stack", metavar="NAME", type=Name(), help="The deployed stack, or NIGHTSHIFT_STACK; else the local one."
+    )
     return format_option(named(command))
-
-
-def database_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The same for what works on a database: --stack is taken, to be refused with a reason."""
-    return format_option(stack_option(hidden=True)(command))
 
 
 def _is_id(text: str) -> bool:

@@ -98,6 +98,11 @@ def api_url(engine: Engine) -> str:
     return f"{engine.url}/_aws/execute-api/{STACK}"
 
 
+def dashboard_url(engine: Engine) -> str:
+    """With the slash at its end, without which the engine takes it for no API's."""
+    return f"{api_url(engine)}/"
+
+
 def function_name(logical_id: str, *, engine: Engine) -> str:
     """The name the engine gave to a function of the template."""
     answer = engine.client("cloudformation").describe_stack_resource(StackName=STACK, LogicalResourceId=logical_id)

@@ -125,6 +125,7 @@ def follow_in_lines(polls: Iterator[dict[str, Any]], *, console: Console) -> dic
 def welcome(here: dict[str, Any], *, folder: Path) -> str:
     return f"""
 [bold]Nightshift is up.[/bold] Ctrl-C stops it.
+  Dashboard   {here["dashboard_url"]}#token={here["admin_token"]}
   API         {here["api_url"]}
   RevenueCat  {here["revenuecat_url"]} (a sandbox)
   Mailbox     {here["mailbox_page_url"]} (what SES would have sent; the sync's mail is there)

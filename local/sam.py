@@ -14,7 +14,7 @@ def environments(engine: Engine, *, besides: Collection[str]) -> dict[str, dict[
     """``{logical id of a function: {variable: value}}``, for ``sam local --env-vars``.
 
     Without those of ``besides``: this engine needs them to find what Docker has in layers. sam passes on only what the
-    template declares for a function.
+    template declares for a function; one that declares nothing is left out.
     """
     resources = engine.client("cloudformation").describe_stack_resources(StackName=STACK)["StackResources"]
     functions = {
@@ -28,10 +28,11 @@ def environments(engine: Engine, *, besides: Collection[str]) -> dict[str, dict[
         }
         | {"AWS_ENDPOINT_URL": engine.url.replace("127.0.0.1", DOCKER_HOST)}
         for logical_id, variables in functions.items()
+        if variables
     }
 
 
 def _variables(engine: Engine, name: str) -> dict[str, Any]:
     answer = engine.client("lambda").get_function_configuration(FunctionName=name)
-    variables: dict[str, Any] = answer["Environment"]["Variables"]
+    variables: dict[str, Any] = answer.get("Environment", {}).get("Variables", {})
     return variables

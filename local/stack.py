@@ -20,7 +20,7 @@ import pg8000.native
 
 from local import mailbox, processes, sam, seed
 from local.aws import Engine, last_lines
-from local.deploy import api_url, deploy, function_name
+from local.deploy import api_url, dashboard_url, deploy, function_name
 from local.files import write_private
 from local.packages import installed_dependencies
 from local.postgres import Postgres
@@ -187,6 +187,7 @@ class Stack:
             engine=self.engine,
             parameters=PARAMETERS
             | {"DatabasePort": str(self.ports.postgres), "RevenueCatUrl": self._revenuecat_url}
+            | {"DashboardUrl": dashboard_url(self.engine)}
             | {"LogsUrl": f"http://127.0.0.1:{self.ports.mailbox}/logs/{{run_id}}"}
             | dict(self.parameters),
             variables=variables,
@@ -298,7 +299,7 @@ class Stack:
         return {
             "pid": os.getpid(),
             "api_url": api_url(self.engine),
-            "dashboard_url": api_url(self.engine),
+            "dashboard_url": dashboard_url(self.engine),
             "database_url": self.postgres.url(DATABASE),
             "mailbox_url": self._mails_url,
             "mailbox_page_url": f"http://127.0.0.1:{self.ports.mailbox}",

@@ -23,7 +23,10 @@ from nightshift.migrations import create_first_partitions, migrate
 from nightshift.settings import Settings
 from tests import moto_server
 
-pytest_plugins = ["tests.stack_world", "tests.job_run"]
+# `make test` needs no browser, and a machine that has never run `make test-browser` has no Playwright.
+HAS_PLAYWRIGHT = importlib.util.find_spec("playwright") is not None
+collect_ignore_glob = [] if HAS_PLAYWRIGHT else ["test_browser*.py"]
+pytest_plugins = ["tests.stack_world", "tests.job_run", *(["tests.browser_world"] if HAS_PLAYWRIGHT else [])]
 
 _serial = itertools.count()
 

@@ -6,6 +6,7 @@ import json
 import re
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -26,8 +27,9 @@ from tests.test_functions import CONTEXT
 from tests.world import make_team, received, run_row, trigger
 
 STACK = "prod-jobs"
+FUNCTIONS = {"OpsFunction": "ops", "SetupFunction": "setup"}
 FOUND = """<DescribeStackResourceResponse><DescribeStackResourceResult><StackResourceDetail>
-<LogicalResourceId>OpsFunction</LogicalResourceId><PhysicalResourceId>ops-1</PhysicalResourceId>
+<LogicalResourceId>{}</LogicalResourceId><PhysicalResourceId>{}-1</PhysicalResourceId>
 <ResourceType>AWS::Lambda::Function</ResourceType><LastUpdatedTimestamp>2026-01-01T00:00:00Z</LastUpdatedTimestamp>
 <ResourceStatus>CREATE_COMPLETE</ResourceStatus></StackResourceDetail></DescribeStackResourceResult>
 </DescribeStackResourceResponse>"""
@@ -48,15 +50,16 @@ class Aws:
 
     def describe(self, body: bytes) -> Answer:
         form = parse_qs(body.decode())
-        if form["StackName"] != [STACK] or form["LogicalResourceId"] != ["OpsFunction"]:
+        [function] = form["LogicalResourceId"]
+        if form["StackName"] != [STACK] or function not in FUNCTIONS:
             return 400, {}, REFUSED.format("ValidationError", f"Stack '{form['StackName'][0]}' does not exist").encode()
-        return 200, {"Content-Type": "text/xml"}, FOUND.encode()
+        return 200, {"Content-Type": "text/xml"}, FOUND.format(function, FUNCTIONS[function]).encode()
 
-    def invoke(self, body: bytes) -> Answer:
+    def invoke(self, body: bytes, *, function: str = "ops") -> Answer:
         self.asked.append(json.loads(body))
         # Elsewhere the function's metrics go to a log of its own, not between the command's lines.
         with contextlib.redirect_stdout(io.StringIO()):
-            answer = load_function("ops").handler(self.asked[-1], CONTEXT)
+            answer = load_function(function).handler(self.asked[-1], CONTEXT)
         return 200, {}, json.dumps(answer).encode()
 
 
@@ -68,8 +71,10 @@ def amazon() -> Iterator[Aws]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             aws.signed.append(self.headers["Authorization"])
-            action = "invoke" if self.path == "/2015-03-31/functions/ops-1/invocations" else "describe"
-            status, headers, answer = aws.answers.get(action) or getattr(aws, action)(body)
+            invoked = re.fullmatch(r"/2015-03-31/functions/(\w+)-1/invocations", self.path)
+            prepared = aws.answers.get("invoke" if invoked else "describe")
+            ours = partial(aws.invoke, function=invoked[1]) if invoked else aws.describe
+            status, headers, answer = prepared or ours(body)
             self.send_response(status)
             for name, value in ({"Content-Length": str(len(answer))} | headers).items():
                 self.send_header(name, value)
@@ -114,9 +119,14 @@ def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, amazon: Aws, moto_endp
 def call(bare: None) -> Cli:
     """``call("health")``: `nightshift system health --stack prod-jobs` in process; ``sleep`` instead of waiting."""
 
-    def call(*arguments: str, stack: str | None = STACK, sleep: Callable[[float], None] = lambda s: None) -> Result:
+    def call(
+        *arguments: str,
+        stack: str | None = STACK,
+        stdin: str = "",
+        sleep: Callable[[float], None] = lambda s: None,
+    ) -> Result:
         options = ["--stack", stack] if stack else []
-        result = CliRunner().invoke(main, ["system", *arguments, *options], obj=Session(sleep=sleep))
+        result = CliRunner().invoke(main, ["system", *arguments, *options], obj=Session(sleep=sleep), input=stdin)
         assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
         return result
 
@@ -136,7 +146,8 @@ def system(cloud: Any, monkeypatch: pytest.MonkeyPatch, call: Cli) -> Cli:
 
 @pytest.fixture(autouse=True)
 def loaded() -> None:
-    load_function("ops")  # by a path that is relative to the repository
+    for function in FUNCTIONS.values():
+        load_function(function)  # by a path that is relative to the repository
 
 
 def end_all(owner: Database, status: str = "completed", error: str = "NULL") -> Callable[[float], None]:
@@ -389,7 +400,7 @@ class TestTrouble:
     def test_no_such_stack(self, call: Cli) -> None:
         result = call("health", stack="prod")
         assert result.exit_code == 2
-        assert "There is no stack 'prod' with a OpsFunction" in result.stderr
+        assert "There is no stack 'prod' with an OpsFunction" in result.stderr
 
     def test_no_credentials(self, call: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv("AWS_ACCESS_KEY_ID")
@@ -456,47 +467,42 @@ class TestSetup:
     ARGUMENTS = ("setup", "--team", "Acme", "--admin-email", "a@b.c", "--project", "Rocks")
 
     @pytest.fixture
-    def on_database(self, system: Cli, monkeypatch: pytest.MonkeyPatch) -> Cli:
-        """``call`` without a stack, as the owner of the tables."""
+    def system(self, system: Cli, amazon: Aws, monkeypatch: pytest.MonkeyPatch) -> Cli:
+        """Its function connects as the owner of the tables."""
         monkeypatch.setenv("DATABASE_USER", "postgres")
-        return lambda *arguments, **options: system(*arguments, stack=None, **options)
+        settings_module.settings.cache_clear()
+        return system
 
-    def test_it_answers_in_json(self, on_database: Cli) -> None:
-        made = on_database(*self.ARGUMENTS, "--format", "json")
+    def test_a_team_and_its_key(self, system: Cli, amazon: Aws) -> None:
+        made = system(*self.ARGUMENTS, "--format", "json")
         assert made.exit_code == 0, made.stderr
         assert json.loads(made.stdout)["agent_key"].startswith("owl_agent_")
-        again = on_database(*self.ARGUMENTS)
-        assert again.exit_code == 2
-        assert 'There is a team "acme" already' in again.stderr
+        assert amazon.asked == [{"command": "setup", "team": "Acme", "admin_email": "a@b.c", "project": "Rocks"}]
+        again = system(*self.ARGUMENTS)
+        assert (again.exit_code, again.stdout) == (4, "")
+        assert again.stderr == 'Error: There is a team "acme" already. Choose another name.\n'
 
-    def test_an_agent_key_is_replaced(self, on_database: Cli) -> None:
-        first = json.loads(on_database(*self.ARGUMENTS, "--format", "json").stdout)["agent_key"]
-        second = on_database("agent-key", "acme", "--ends", first[:14], "--format", "json")
+    def test_an_agent_key_is_replaced(self, system: Cli) -> None:
+        first = json.loads(system(*self.ARGUMENTS, "--format", "json").stdout)["agent_key"]
+        second = system("agent-key", "acme", "--ends", first[:14])
         assert second.exit_code == 0, second.stderr
-        assert json.loads(second.stdout)["agent_key"] != first
-        again = on_database("agent-key", "acme", "--ends", first[:14])
-        assert again.exit_code == 2
+        assert re.search(r"agent key +owl_agent_\S+", second.stdout)
+        assert "it cannot be shown again" in second.stdout
+        again = system("agent-key", "acme", "--ends", first[:14])
+        assert again.exit_code == 4
         assert f'The team "acme" has 0 agent keys that begin with "{first[:14]}"' in again.stderr
 
-    def test_a_database_that_is_not_there_is_told_before_a_key_is_read(
-        self, on_database: Cli, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        missing = "There is no RevenueCat key on standard input."
-        assert missing in on_database(*self.ARGUMENTS, "--revenuecat-key-stdin").stderr
-        monkeypatch.setenv("DATABASE_PORT", "1")
-        lost = on_database(*self.ARGUMENTS, "--revenuecat-key-stdin")
-        assert lost.exit_code == 2
-        assert "Lost the database connection" in lost.stderr
+    def test_a_providers_key_comes_from_standard_input(self, system: Cli, owner: Database) -> None:
+        system(*self.ARGUMENTS)
+        missing = system("revenuecat-key", "acme", "rocks", "--revenuecat-key-stdin")
+        assert (missing.exit_code, missing.stderr) == (2, "Error: There is no RevenueCat key on standard input.\n")
+        stored = system("revenuecat-key", "acme", "rocks", "--revenuecat-key-stdin", stdin="sk_one\n")
+        assert stored.stdout == "Stored the RevenueCat key of acme/rocks.\n"
+        assert owner.run_script("SELECT count(*) FROM project_integrations") == [[1]]
 
-    def test_what_the_database_refuses_is_a_sentence(self, on_database: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("DATABASE_USER", "nobody")
-        refused = on_database(*self.ARGUMENTS)
-        assert refused.exit_code == 2
-        assert 'The database refused: role "nobody" does not exist.' in refused.stderr
-
-    @pytest.mark.parametrize("is_before", [True, False])
-    def test_it_is_not_for_a_stack(self, on_database: Cli, is_before: bool) -> None:
-        stack = ("--stack", STACK)
-        result = on_database(*stack, *self.ARGUMENTS) if is_before else on_database(*self.ARGUMENTS, *stack)
+    def test_a_stack_of_an_older_release_has_no_such_function(self, system: Cli, amazon: Aws) -> None:
+        denied = REFUSED.format("ValidationError", f"Resource SetupFunction does not exist for stack {STACK} Stack")
+        amazon.answers["describe"] = (400, {}, denied.encode())
+        result = system(*self.ARGUMENTS)
         assert result.exit_code == 2
-        assert "--stack does not reach a database" in result.stderr
+        assert "an older release has to be deployed again" in result.stderr

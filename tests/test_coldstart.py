@@ -35,6 +35,7 @@ WAYS = {
     "api_list": (API, []),
     "api_trigger": (API | SIGNED | {"pydantic"}, ["AmazonSQS.SendMessage"]),
     "api_user": (API | SIGNED | {"jwt"}, ["secretsmanager.GetSecretValue"]),
+    "dashboard": (set(), []),
     "worker": (SIGNED | {"nightshift.engine"}, ["AmazonSQS.SendMessageBatch"]),
     "worker_dropped": ({"nightshift.engine"}, []),
     "schedule": (SIGNED | {"croniter"}, ["AmazonSQS.SendMessageBatch"]),
@@ -44,6 +45,7 @@ WAYS = {
         {"boto3", "botocore.session", "botocore.client", "pydantic", "croniter"} | SIGNED,
         ["AmazonSQS.GetQueueAttributes"] * 3,
     ),
+    "setup": ({"pydantic"}, []),
     "migrate": ({"croniter"}, []),
 }
 
@@ -59,7 +61,7 @@ def test_a_path_imports_nothing_that_it_does_not_use(way: str, config: Settings,
     url, asked = aws
     function = way.split("_")[0]
     variables = environment(port=config.database_port, database=config.database_name, aws_url=url)
-    if function == "migrate":
+    if function in ("migrate", "setup"):
         variables["DATABASE_USER"] = "postgres"
     answered = call(
         Events(owner).of(way), path=[Path(f"functions/{function}"), Path("layers/nightshift")], environment=variables
@@ -71,7 +73,7 @@ def test_a_path_imports_nothing_that_it_does_not_use(way: str, config: Settings,
 
 
 def went_well(way: str, answered: Answer) -> bool:
-    if way.startswith("api"):
+    if way.startswith(("api", "dashboard")):
         return answered.answer["statusCode"] in (200, 201)
     return way != "schedule" or answered.answer == {"outcome": "started"}
 

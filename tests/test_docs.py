@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from samtranslator.yaml_helper import yaml_parse
 
+from local import reference
+
 PAGES = [Path("README.md"), *Path("docs").glob("*.md")]
 
 
@@ -45,3 +47,8 @@ def test_commands_name_outputs_and_parameters_of_the_template():
     parameters -= {"OutputKey", "AttributeKey", "AttributeValue"}  # the AWS command line's own
     assert parameters >= {"Shape", "Egress"}
     assert parameters <= template["Parameters"].keys()
+
+
+@pytest.mark.parametrize("name", ["api.md", "configuration.md"])
+def test_pages_that_follow_from_code_were_made_anew(name):
+    assert Path("docs", name).read_text() == reference.pages()[name], "make docs"

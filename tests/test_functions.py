@@ -76,6 +76,10 @@ def test_the_samples_are_what_the_template_makes_aws_send():
         records = event(function)["Records"]
         assert len(records) == source["Properties"]["BatchSize"]
         assert records[0]["eventSourceARN"].endswith(f"-{source['Properties']['Queue']['Fn::GetAtt'][0]}")
+    assert event("dashboard")["routeKey"] in {
+        f"{events[name]['Properties']['Method']} {events[name]['Properties']['Path']}"
+        for name in ("Runs", "Run", "Assets")
+    }
     assert event("sweep")["detail-type"] == "Scheduled Event"
     rule = resources["PartitionCreationRule"]["Properties"]["Targets"][0]["InputTransformer"]["InputTemplate"]
     assert event("schedule") == json.loads(rule.replace("<time>", json.dumps(event("schedule")["time"])))
@@ -87,6 +91,11 @@ def test_the_samples_are_what_the_template_makes_aws_send():
 def test_api(cloud):
     answer = load_function("api").handler(event("api"), CONTEXT)
     assert (answer["statusCode"], json.loads(answer["body"])["status"]) == (200, "ok")
+
+
+def test_dashboard():
+    answer = load_function("dashboard").handler(event("dashboard"), CONTEXT)
+    assert (answer["statusCode"], answer["headers"]["content-type"]) == (200, "text/html; charset=utf-8")
 
 
 def test_worker(cloud, db, owner):

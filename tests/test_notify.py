@@ -196,7 +196,7 @@ class TestWhoGetsAMail:
         for outbox_id in [*end(owner, run_id), *end(owner, system_run(owner))]:
             notified(outbox_id)
         texts = [sent["Content"]["Simple"]["Body"]["Text"]["Data"] for sent in ses.mails]
-        assert f"https://dash.example/#/runs/{run_id}" in texts[0]
+        assert f"https://dash.example/runs/{run_id}" in texts[0]
         assert "dash.example" not in texts[1]
 
 

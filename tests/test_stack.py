@@ -12,7 +12,6 @@ from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pg8000.native
 import pytest
@@ -72,29 +71,6 @@ def test_agent_key_and_admin_token_open_the_same_team(here: dict[str, Any]) -> N
 def test_only_their_owner_reads_the_keys(stack: Stack) -> None:
     for name in ("stack.json", "demo.json"):
         assert stat.S_IMODE((stack.folder / name).stat().st_mode) == 0o600
-
-
-def test_a_team_is_set_up_on_the_running_stack(stack: Stack, here: dict[str, Any], started: Any) -> None:
-    code = "from cli.session import Session; from cli.system import system; system(obj=Session())"
-    options = ["--team", "Acme", "--admin-email", "ada@acme.test", "--project", "Rocks"]
-    database = urlsplit(here["database_url"])
-    environment = stack.engine.environment | {
-        "DATABASE_HOST": str(database.hostname),
-        "DATABASE_PORT": str(database.port),
-        "INTEGRATIONS_KEY_ID": here["integrations_key_id"],
-        "KEY": "sk_acme",
-    }
-    shell = f"import io, os, sys; sys.stdin = io.StringIO(os.environ['KEY']); {code}"
-    setup = started("-c", shell, "setup", *options, "--revenuecat-key-stdin", **environment)
-    said, _ = setup.communicate()
-    assert setup.returncode == 0, said
-    [key] = [word for word in said.split() if word.startswith("owl_agent_")]
-    assert call(here | {"agent_key": key}, "GET", "/v1/auth/whoami")[1]["team"]["slug"] == "acme"
-    assert "sk_acme" not in said
-    again = started("-c", shell, "setup", *options, **environment)
-    said, _ = again.communicate()
-    assert again.returncode == 2
-    assert 'There is a team "acme" already' in said
 
 
 def test_a_second_run_is_refused(stack: Stack, here: dict[str, Any], started: Any) -> None:

@@ -31,8 +31,8 @@ def system(stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sys
     (tmp_path / ".local" / "stack.json").symlink_to(stack.file)
     monkeypatch.chdir(tmp_path)
 
-    def system(*arguments: str) -> Result:
-        result = CliRunner().invoke(main, ["system", *arguments], obj=Session())
+    def system(*arguments: str, stdin: str = "") -> Result:
+        result = CliRunner().invoke(main, ["system", *arguments], obj=Session(), input=stdin)
         assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
         return result
 
@@ -98,6 +98,19 @@ def test_a_paused_type_is_refused_on_every_way_and_resumed(system: System, here:
     finally:
         assert system("resume", "revenuecat_sync").stdout.startswith("Resumed revenuecat_sync")
     assert completed(here)
+
+
+def test_a_team_is_set_up_on_the_running_stack(stack: Stack, here: dict[str, Any], system: System) -> None:
+    wish = ("setup", "--team", "Acme", "--admin-email", "ada@acme.test", "--project", "Rocks")
+    made = system(*wish, "--revenuecat-key-stdin", stdin="sk_acme\n")
+    assert made.exit_code == 0, made.stderr
+    [key] = [word for word in made.stdout.split() if word.startswith("owl_agent_")]
+    assert call(here | {"agent_key": key}, "GET", "/v1/auth/whoami")[1]["team"]["slug"] == "acme"
+    assert "sk_acme" not in made.output
+    assert "sk_acme" not in (stack.folder / "engine.log").read_text()
+    again = system(*wish)
+    assert again.exit_code == 4
+    assert 'There is a team "acme" already' in again.stderr
 
 
 def test_a_dead_letter_is_shown_and_taken_back(system: System, stack: Stack, here: dict[str, Any]) -> None:

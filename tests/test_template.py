@@ -46,7 +46,7 @@ def test_every_function_of_the_tree_is_deployed_and_nothing_else():
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_environment_variables_are_settings(function):
     shared = TEMPLATE["Globals"]["Function"]["Environment"]["Variables"]
-    own = FUNCTIONS[function]["Environment"]["Variables"]
+    own = FUNCTIONS[function]["Environment"].get("Variables", {})
     known = {field.name.upper() for field in fields(Settings)}
     assert {*shared, *own} - known == {
         "AWS_ENDPOINT_URL", "AWS_USE_DUALSTACK_ENDPOINT", "NIGHTSHIFT_SQL_DIRECTORY", "POWERTOOLS_SERVICE_NAME",
@@ -123,7 +123,7 @@ def test_the_times_of_a_slice_fit_into_each_other():
 
 
 @pytest.mark.parametrize(
-    "function", ["ApiFunction", "NotifyFunction", "SweepFunction", "OpsFunction", "MigrateFunction"]
+    "function", ["ApiFunction", "NotifyFunction", "SweepFunction", "OpsFunction", "SetupFunction", "MigrateFunction"]
 )
 def test_a_silent_database_is_given_up_before_lambda_gives_up(function):
     properties = FUNCTIONS[function]
@@ -142,7 +142,7 @@ def test_all_functions_together_leave_the_database_connections_for_others():
     """Each environment keeps one connection, and a system job has three while it runs; of each type one can run."""
     maintenance = 2 * len(SYSTEM_JOBS)
     mails = FUNCTIONS["NotifyFunction"]["Events"]["Mails"]["Properties"]["ScalingConfig"]["MaximumConcurrency"]
-    others = 3 + 2 + 2 + 1  # schedules at the same minute, two sweeps, an owner and a doctor, a migration
+    others = 3 + 2 + 2 + 1 + 1  # schedules at the same minute, two sweeps, an owner and a doctor, a migration, a setup
     together = default("WorkerConcurrency") + maintenance + mails + others + default("ApiConcurrency")
     smallest = min(MAX_CONNECTIONS[name] for name in TEMPLATE["Parameters"]["DatabaseClass"]["AllowedValues"])
     # Postgres and RDS keep some for themselves; a person with psql wants one, too.
@@ -162,6 +162,16 @@ MAX_CONNECTIONS = {
 def test_the_api_takes_no_more_calls_at_once_than_it_has_connections():
     settings = TEMPLATE["Resources"]["HttpApi"]["Properties"]["DefaultRouteSettings"]
     assert settings["ThrottlingBurstLimit"] == {"Ref": "ApiConcurrency"}
+
+
+def test_routes_with_a_throttle_of_their_own_are_there():
+    events = [event for function in FUNCTIONS.values() for event in function.get("Events", {}).values()]
+    routes = {
+        f"{event['Properties']['Method']} {event['Properties']['Path']}"
+        for event in events
+        if event["Type"] == "HttpApi"
+    }
+    assert TEMPLATE["Resources"]["HttpApi"]["Properties"]["RouteSettings"].keys() <= routes
 
 
 def test_what_the_data_depend_on_outlives_the_stack():
@@ -215,12 +225,29 @@ def test_policies_name_one_action_and_one_resource():
                 assert statement["Resource"] != "*" or statement["Action"] in WITHOUT_RESOURCE, name
 
 
-def test_the_owners_commands_are_reached_by_nobody_but_iam():
-    assert "Events" not in FUNCTIONS["OpsFunction"]
-    assert "FunctionUrlConfig" not in FUNCTIONS["OpsFunction"]
+@pytest.mark.parametrize("function", ["OpsFunction", "SetupFunction"])
+def test_the_owners_commands_are_reached_by_nobody_but_iam(function):
+    assert "Events" not in FUNCTIONS[function]
+    assert "FunctionUrlConfig" not in FUNCTIONS[function]
     for name, resource in TEMPLATE["Resources"].items():
         if resource["Type"] == "AWS::Lambda::Permission":
-            assert resource["Properties"]["FunctionName"] != {"Ref": "OpsFunction"}, name
+            assert resource["Properties"]["FunctionName"] != {"Ref": function}, name
+
+
+def test_who_connects_as_the_owner_of_the_tables_may_sign_in_as_that():
+    [roles] = [
+        {role["Ref"] for role in resource["Properties"]["Roles"]}
+        for name, resource in TEMPLATE["Resources"].items()
+        if name == "OwnerSignIn"
+    ]
+    owner = FUNCTIONS["MigrateFunction"]["Environment"]["Variables"]
+    for name, function in FUNCTIONS.items():
+        own = function.get("Environment", {}).get("Variables", {})
+        assert (f"{name}Role" in roles) == ("DATABASE_USER" in own), name
+        for variable in ("DATABASE_USER", "DATABASE_HOST", "DATABASE_AUTH", "DATABASE_SECRET_ID"):
+            assert f"{name}Role" not in roles or own[variable] == owner[variable], name
+    # Before the migrations, which CloudFormation would else begin when the function is there.
+    assert "OwnerSignIn" in str(TEMPLATE["Resources"]["Migrations"]["Properties"]["After"])
 
 
 def test_no_alias_stands_before_a_function():
@@ -256,7 +283,7 @@ def versions_with_an_alias(**defaults):
 def test_variables_are_text():
     """AWS makes text of a number; the local engine, and whoever reads the template, should not have to."""
     for name, function in FUNCTIONS.items():
-        for variable, value in function["Environment"]["Variables"].items():
+        for variable, value in function["Environment"].get("Variables", {}).items():
             assert not isinstance(value, int), f"{name}: {variable}"
 
 

@@ -12,11 +12,13 @@ CREATE TABLE job_schedule_slots (
     job_type    text NOT NULL,
     slot        timestamptz NOT NULL,
     outcome     text NOT NULL CHECK (outcome IN ('started', 'skipped', 'caught_up', 'missed')),
+    reason      text,                         -- why it was skipped, where that was not for a live run
     run_id      uuid,                         -- the run it started, or the live one it was skipped for; not a foreign
                                               -- key: runs and slots are pruned apart
     decided_at  timestamptz(3) NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (job_type, slot),             -- EventBridge may deliver twice
-    CONSTRAINT only_missed_has_no_run CHECK ((run_id IS NULL) = (outcome = 'missed'))
+    CONSTRAINT no_run_is_missed_or_has_a_reason CHECK ((run_id IS NULL) = (outcome = 'missed' OR reason IS NOT NULL)),
+    CONSTRAINT only_skipped_has_a_reason CHECK (reason IS NULL OR outcome = 'skipped')
 );
 
 -- Old rows are found by these; a run enters its own when it ends, and never again.

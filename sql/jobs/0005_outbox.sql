@@ -1,7 +1,17 @@
--- Mails to be sent: written in the transaction that ends a run, so that an ending without its mails cannot exist.
+-- Mails to be sent, and an event for others to react to: written in the transaction that ends a run, so that an ending
+-- without them cannot exist.
+
+-- What the deployment was told and a statement has to know. Written by each deployment from the template's parameters.
+CREATE TABLE job_deployment (
+    only_row      boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+    wants_events  boolean NOT NULL                -- where there is no bus for it, an event would cost a row and a message
+);
+INSERT INTO job_deployment (wants_events) VALUES (false);
+GRANT SELECT ON job_deployment TO nightshift_app;
 
 CREATE TABLE job_outbox (
     id             uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    kind           text NOT NULL DEFAULT 'mail' CHECK (kind IN ('mail', 'event')),
     run_id         uuid REFERENCES job_runs,      -- null: an alert, which says what it has to say in content
     recipient      text,                          -- null: the owner of the server, whose address is a setting
     content        jsonb,                         -- {"subject": …, "lines": [ … ]}
@@ -18,12 +28,13 @@ CREATE TABLE job_outbox (
     created_at     timestamptz(3) NOT NULL DEFAULT clock_timestamp(),
     ended_at       timestamptz(3),                -- sent, given up, or found to be unwanted
     CONSTRAINT is_about_something CHECK (num_nonnulls(run_id, content) = 1),
+    CONSTRAINT event_is_of_a_run CHECK (kind <> 'event' OR (run_id IS NOT NULL AND recipient IS NULL)),
     CONSTRAINT unsent_is_sent_some_time CHECK ((send_at IS NOT NULL) = (status = 'unsent')),
     CONSTRAINT ended_has_a_time CHECK ((ended_at IS NULL) = (status = 'unsent')),
     CONSTRAINT failed_has_an_error CHECK (status <> 'failed' OR error IS NOT NULL)
 );
--- One mail per run and recipient.
-CREATE UNIQUE INDEX job_outbox_once ON job_outbox (run_id, recipient) NULLS NOT DISTINCT WHERE run_id IS NOT NULL;
+-- One mail per run and recipient, one event per run.
+CREATE UNIQUE INDEX job_outbox_once ON job_outbox (run_id, kind, recipient) NULLS NOT DISTINCT WHERE run_id IS NOT NULL;
 CREATE INDEX job_outbox_unsent ON job_outbox (send_at) WHERE send_at IS NOT NULL;
 CREATE INDEX job_outbox_ended ON job_outbox (ended_at) WHERE ended_at IS NOT NULL;
 
@@ -33,6 +44,7 @@ CREATE FUNCTION announce_ending() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     asked_by text[] := string_to_array(NEW.triggered_by, ':');      -- manual:user:<id>, manual:api_key:<id>
 BEGIN
+    INSERT INTO job_outbox (run_id, kind) SELECT NEW.id, 'event' FROM job_deployment WHERE wants_events;
     IF NEW.project_id IS NULL THEN
         INSERT INTO job_outbox (run_id) SELECT NEW.id WHERE NEW.status IN ('completed', 'failed');
     ELSIF NEW.notify AND asked_by[1] = 'manual' AND pg_input_is_valid(asked_by[3], 'uuid') THEN

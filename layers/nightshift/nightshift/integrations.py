@@ -3,15 +3,20 @@
 from base64 import b64decode, b64encode
 
 from nightshift.aws import client
-from nightshift.errors import JobError
+from nightshift.errors import JobError, NightshiftError
 from nightshift.settings import settings
 
 
 def encrypt_secret(secret: str, *, project_id: str) -> bytes:
-    """Ciphertext that only decrypts again for the same project."""
-    answer = client("kms").encrypt(
-        KeyId=settings().integrations_key_id, Plaintext=secret.encode(), EncryptionContext=_context(project_id)
-    )
+    """Ciphertext that only decrypts again for the same project. Raises NightshiftError where KMS does not make it."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        answer = client("kms").encrypt(
+            KeyId=settings().integrations_key_id, Plaintext=secret.encode(), EncryptionContext=_context(project_id)
+        )
+    except (BotoCoreError, ClientError) as exc:
+        raise NightshiftError(f"KMS did not encrypt the RevenueCat key, so nothing was stored: {exc}") from exc
     ciphertext: bytes = answer["CiphertextBlob"]
     return ciphertext
 

@@ -101,7 +101,7 @@ def _run(row: Row, *, dashboard_url: str) -> Letter:
         notice=warning or wording.lines(row["error"] or ""),
         paragraphs=[wording.one_line(progress["message"], longest=300)] if progress.get("message") else [],
         sections=[Facts("Run", list(_facts(row))), *sections_of(result)],
-        link="" if is_system or not dashboard_url else f"{dashboard_url}#/runs/{row['run_id']}",
+        link="" if is_system or not dashboard_url else f"{dashboard_url.rstrip('/')}/runs/{row['run_id']}",
         reason=_reason(row),
     )
 

@@ -9,14 +9,6 @@ CREATE TABLE job_pauses (
     PRIMARY KEY (job_type, what)
 );
 
--- A slot may be skipped for a reason other than a live run.
-ALTER TABLE job_schedule_slots
-    ADD COLUMN reason text,
-    DROP CONSTRAINT only_missed_has_no_run,
-    ADD CONSTRAINT no_run_is_missed_or_has_a_reason
-        CHECK ((run_id IS NULL) = (outcome = 'missed' OR reason IS NOT NULL)),
-    ADD CONSTRAINT only_skipped_has_a_reason CHECK (reason IS NULL OR outcome = 'skipped');
-
 -- One row per scheduled job type. Not in job_schedules, whose row the sweep locks while it starts a run: an ending, which
 -- has its run's row and wants this one, could wait for that sweep, and the sweep for the run.
 CREATE TABLE job_successes (

@@ -1,0 +1,126 @@
+"""The dashboard: a page and its assets, the same for everybody. What it shows, the page asks the API for.
+
+No database, no secret, no right to call anything: whoever is behind a request, this function has nothing to give away.
+"""
+
+import base64
+import gzip
+import hashlib
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any
+
+STATIC = Path(__file__).parent / "static"
+PAGE = "index.html"
+TYPES = {
+    ".css": "text/css; charset=utf-8",
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
+
+# From the page to where the stack's paths begin. Relative, so that a custom domain's base path changes nothing.
+ROOTS = {"GET /": "./", "GET /runs/{run_id}": "../"}
+
+# An asset's address holds the version, so it may be kept for ever; the page is asked for each time, and mostly a 304.
+FOR_EVER = "public, max-age=31536000, immutable"
+ASK_AGAIN = "no-cache"
+
+HEADERS = {
+    "content-security-policy": "; ".join(
+        (
+            "default-src 'none'",
+            "script-src 'self'",
+            "style-src 'self'",
+            "img-src 'self'",
+            "connect-src 'self'",
+            "base-uri 'none'",
+            "form-action 'none'",
+            "frame-ancestors 'none'",
+            "require-trusted-types-for 'script'",
+            "trusted-types 'none'",
+        )
+    ),
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()",
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+}
+HSTS = {"strict-transport-security": "max-age=31536000"}
+
+
+@dataclass(frozen=True)
+class File:
+    content: bytes
+    content_type: str
+
+    @cached_property
+    def etag(self) -> str:
+        # Weak: the same for the file as it is and for the file compressed.
+        return f'W/"{_digest(self.content)}"'
+
+    @cached_property
+    def compressed(self) -> bytes:
+        return gzip.compress(self.content, 9, mtime=0)
+
+
+def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    headers = {name.lower(): value for name, value in event["headers"].items()}
+    encrypted = HSTS if headers.get("x-forwarded-proto") == "https" else {}
+    common = HEADERS | encrypted
+    root = ROOTS.get(event["routeKey"])
+    file = page(root) if root else None
+    caching = ASK_AGAIN
+    if file is None:
+        of_version, _, name = event["pathParameters"]["path"].partition("/")
+        file = assets().get(name)
+        if file is None:
+            return {"statusCode": 404, "headers": common | {"content-type": "text/plain"}, "body": "Not found\n"}
+        # A page of another release that is still loading gets today's file, and does not keep it.
+        caching = FOR_EVER if of_version == version() else "no-store"
+    common |= {"cache-control": caching, "etag": file.etag, "vary": "accept-encoding"}
+    if _knows(headers.get("if-none-match", ""), file.etag):
+        return {"statusCode": 304, "headers": common}
+    common["content-type"] = file.content_type
+    if "gzip" not in headers.get("accept-encoding", ""):
+        return {"statusCode": 200, "headers": common, "body": file.content.decode()}
+    return {
+        "statusCode": 200,
+        "headers": common | {"content-encoding": "gzip"},
+        "body": base64.b64encode(file.compressed).decode(),
+        "isBase64Encoded": True,
+    }
+
+
+@cache
+def page(root: str) -> File:
+    text = (STATIC / PAGE).read_text()
+    return File(text.replace("{assets}", f"{root}assets/{version()}").encode(), TYPES[".html"])
+
+
+@cache
+def assets() -> dict[str, File]:
+    """By the path below static/: what is not in here is not served, whatever a request names."""
+    return {
+        str(path.relative_to(STATIC)): File(path.read_bytes(), TYPES[path.suffix])
+        for path in sorted(STATIC.rglob("*"))
+        if path.suffix in TYPES and path.name != PAGE
+    }
+
+
+@cache
+def version() -> str:
+    """Of all assets together: modules import each other by relative addresses, so one change moves them all."""
+    return _digest(b"".join(name.encode() + file.content for name, file in assets().items()))
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+def _knows(if_none_match: str, etag: str) -> bool:
+    known = {each.strip().removeprefix("W/") for each in if_none_match.split(",")}
+    return "*" in known or etag.removeprefix("W/") in known

@@ -1,0 +1,80 @@
+// What can be done about a run: ask a live one to stop, run an ended one again.
+
+import { html, useState } from "./vendor/htm-preact.js";
+import { api } from "./api.js";
+import { Dialog, Problem } from "./parts.js";
+import { Refusal, useStart } from "./start.js";
+
+export function Cancel({ run, asked, onDone }) {
+  const [open, setOpen] = useState(false);
+  const [sending, setSending] = useState(false);
+  const [problem, setProblem] = useState(null);
+  const close = () => {
+    setOpen(false);
+    setProblem(null);
+  };
+  const cancel = async () => {
+    setSending(true);
+    try {
+      await api("POST", `v1/jobs/${run.id}/cancel`);
+      close();
+      onDone();
+    } catch (error) {
+      setProblem(error.message);
+    }
+    setSending(false);
+  };
+  return html`
+    <button type="button" disabled=${asked} onClick=${() => setOpen(true)}>${asked ? "Asked to stop" : "Cancel"}</button>
+    ${open &&
+    html`
+      <${Dialog} title="Cancel this run?" onClose=${close}>
+        ${problem && html`<${Problem}>${problem}<//>`}
+        <p>It stops at its next step. What it has done until then stays done.</p>
+        <footer>
+          <button type="button" autofocus onClick=${close}>Keep it running</button>
+          <button class="danger" type="button" disabled=${sending} onClick=${cancel}>${sending ? "Asking …" : "Cancel run"}</button>
+        </footer>
+      <//>`}`;
+}
+
+export function Rerun({ run }) {
+  const [open, setOpen] = useState(false);
+  return html`
+    <button type="button" onClick=${() => setOpen(true)}>Run again</button>
+    ${open && html`<${RerunDialog} run=${run} onClose=${() => setOpen(false)} />`}`;
+}
+
+function RerunDialog({ run, onClose }) {
+  const mayGoOn = run.status !== "completed" && run.progress?.processed > 0;
+  const [from, setFrom] = useState(mayGoOn ? "cursor" : "start");
+  const { start, sending, refusal, clear } = useStart(`v1/jobs/${run.id}/rerun`);
+  const submit = async (event) => {
+    event.preventDefault();
+    if (await start({ from })) onClose();
+  };
+  const choice = (value, title, hint) => html`
+    <div class="field switch">
+      <input id="from-${value}" type="radio" name="from" checked=${from === value} autofocus=${from === value} aria-describedby="from-${value}-hint"
+        onChange=${() => { clear(); setFrom(value); }} />
+      <div><label for="from-${value}">${title}</label><p id="from-${value}-hint" class="hint">${hint}</p></div>
+    </div>`;
+  return html`
+    <${Dialog} title="Run again" onClose=${onClose}>
+      <form onSubmit=${submit}>
+        <${Refusal} of=${refusal} />
+        <p>A new run with the same project and parameters.</p>
+        ${mayGoOn &&
+        html`
+          <fieldset>
+            <legend class="unseen">Where it begins</legend>
+            ${choice("cursor", "From where this one stopped", "What it has done is not done again.")}
+            ${choice("start", "From the start", "As if there had been no run before.")}
+          </fieldset>`}
+        <footer>
+          <button type="button" onClick=${onClose}>Close</button>
+          <button class="primary" disabled=${sending}>${sending ? "Starting …" : "Run again"}</button>
+        </footer>
+      </form>
+    <//>`;
+}

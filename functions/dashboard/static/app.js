@@ -1,0 +1,76 @@
+// The frame: who is signed in, which team, and the view that the address names.
+
+import { html, render, useEffect, useState } from "./vendor/htm-preact.js";
+import { api } from "./api.js";
+import { usePoll } from "./live.js";
+import { Blank, Mark } from "./parts.js";
+import { go, Link, toList, useRoute } from "./router.js";
+import { Run } from "./run.js";
+import { Runs } from "./runs.js";
+import { onSessionChange, session, signOut, takeTokenFromLink } from "./session.js";
+import { SignIn } from "./signin.js";
+import { Connection, Unreachable } from "./states.js";
+
+const MANAGING = ["admin", "owner"];
+
+function App() {
+  const [{ token, reason }, setSession] = useState(session);
+  const route = useRoute();
+  useEffect(() => onSessionChange(() => setSession(session())), []);
+  return token ? html`<${SignedIn} key=${token} route=${route} />` : html`<${SignIn} reason=${reason} />`;
+}
+
+function SignedIn({ route }) {
+  const poll = usePoll("me", async (signal) => identity(await api("GET", "v1/auth/whoami", { signal })), () => null);
+  const me = poll.data;
+  const team = me?.teams.find(({ slug }) => slug === route.query.team) ?? me?.teams.find(manages) ?? me?.teams[0];
+  const isList = route.view === "runs";
+  return html`
+    <a class="skip" href="#main" onClick=${toMain}>Skip to content</a>
+    <header class="top">
+      <${Link} class="brand" href=${toList()}><${Mark} />Nightshift<//>
+      ${team && isList && html`<${Teams} teams=${me.teams} team=${team} />`}
+      <span class="gap"></span>
+      ${me && html`<span class="whoami" title=${me.name}>${me.name}</span>`}
+      <button class="plain" type="button" onClick=${() => signOut()}>Sign out</button>
+    </header>
+    <main id="main" tabindex="-1">
+      ${!me && poll.error && html`<${Unreachable} poll=${poll} />`}
+      ${me && !team && html`<${NoTeam} />`}
+      ${team && isList && html`<${Runs} key=${team.id} me=${me} team=${team} query=${route.query} />`}
+      ${team && !isList && html`<${Run} key=${route.id} me=${me} id=${route.id} />`}
+    </main>
+    <${Connection} />`;
+}
+
+const manages = (team) => !team.role || MANAGING.includes(team.role);
+
+function identity(answer) {
+  if (answer.type === "user") return { name: answer.email, email: answer.email, teams: answer.teams, mayWrite: true };
+  const { team, permissions } = answer;
+  return { name: `Agent key of ${team.name}`, teams: [team], mayWrite: permissions.includes("jobs:write") };
+}
+
+function Teams({ teams, team }) {
+  if (teams.length < 2) return html`<span class="team">${team.name}</span>`;
+  return html`
+    <select class="team" aria-label="Team" value=${team.slug} onChange=${(event) => go(toList(event.target.value))}>
+      ${teams.map(({ slug, name }) => html`<option value=${slug} selected=${slug === team.slug}>${name}</option>`)}
+    </select>`;
+}
+
+const NoTeam = () => html`
+  <${Blank} title="You are in no team yet">
+    Runs belong to teams. Ask an admin of yours to add you; then load this page again.
+  <//>`;
+
+function toMain(event) {
+  event.preventDefault();
+  document.getElementById("main").focus();
+}
+
+// Relative to the page that was loaded, which the next address would change.
+for (const icon of document.querySelectorAll("link[rel=icon]")) icon.href = icon.href;
+takeTokenFromLink();
+addEventListener("hashchange", takeTokenFromLink);
+render(html`<${App} />`, document.getElementById("app"));

@@ -1,0 +1,71 @@
+// Values in words. Times are milliseconds.
+
+const UNITS = [["d", 86_400_000], ["h", 3_600_000], ["min", 60_000], ["s", 1_000]];
+const NUMBER = new Intl.NumberFormat("en", { maximumFractionDigits: 2 });
+const MOMENT = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "long" });
+const SHORT = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const CLOCK = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium" });
+const DAY = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", year: "numeric" });
+
+export const number = (value) => NUMBER.format(value);
+
+/** `4 s`, `3 min 12 s`, `2 h 5 min`: the two largest units. */
+export function duration(ms) {
+  if (ms < 1_000) return "<1 s";
+  const first = UNITS.findIndex(([, length]) => ms >= length);
+  const [unit, length] = UNITS[first];
+  const [next, nextLength] = UNITS[first + 1] ?? [];
+  const rest = next && Math.floor((ms % length) / nextLength);
+  return `${Math.floor(ms / length)} ${unit}${rest ? ` ${rest} ${next}` : ""}`;
+}
+
+/** `just now`, `3 min ago`, `12 Nov 2026` beyond a month. */
+export function ago(at, now) {
+  const past = now - at;
+  if (past < 5_000) return "just now";
+  if (past > 30 * 86_400_000) return DAY.format(at);
+  const [unit, length] = UNITS.find(([, length]) => past >= length);
+  return `${Math.floor(past / length)} ${unit} ago`;
+}
+
+/** With seconds and the time zone. */
+export const moment = (at) => MOMENT.format(at);
+
+/** `23 Nov, 23:07:25` */
+export const shortMoment = (at) => SHORT.format(at);
+
+export const clock = (at) => CLOCK.format(at);
+
+/** An estimate, as coarse as it deserves: `about 40 s`, `about 12 min`, `about 3 h`. */
+export function roughly(ms) {
+  if (ms < 5_000) return "a few seconds";
+  const [unit, length] = UNITS.find(([, length]) => ms >= length * 1.5) ?? UNITS[3];
+  const count = ms / length;
+  return `about ${unit === "s" ? Math.ceil(count / 5) * 5 : Math.round(count)} ${unit}`;
+}
+
+/** `12 a second`, `40 a minute`, `9 an hour`, from steps a second. */
+export function rate(pace) {
+  if (pace >= 1) return `${number(Math.round(pace))} a second`;
+  return pace * 60 >= 1 ? `${number(Math.round(pace * 60))} a minute` : `${number(Math.round(pace * 3_600))} an hour`;
+}
+
+/** `freed_bytes` → `Freed`: the unit is in the value then. */
+export function label(key) {
+  const words = key.replace(/_s$/, "").split("_").filter((word) => word !== "bytes").join(" ") || "size";
+  return words[0].toUpperCase() + words.slice(1);
+}
+
+/** A scalar in the unit that its key names: `bytes` as one of its words, or `_s` at its end. */
+export function scalar(key, value) {
+  if (value === null || value === "") return "—";
+  if (typeof value === "boolean") return value ? "Yes" : "No";
+  if (typeof value !== "number") return String(value);
+  if (key.split("_").includes("bytes")) return size(value);
+  return key.endsWith("_s") ? duration(value * 1_000) : number(value);
+}
+
+function size(bytes) {
+  const step = Math.min(Math.floor(Math.log2(Math.max(Math.abs(bytes), 1)) / 10), 4);
+  return step ? `${number(Math.round((bytes / 1024 ** step) * 10) / 10)} ${["kB", "MB", "GB", "TB"][step - 1]}` : `${number(bytes)} bytes`;
+}

@@ -1,0 +1,99 @@
+// What is shown stays true: asked for again while the page is looked at, faster while something moves.
+
+import { useEffect, useRef, useState } from "./vendor/htm-preact.js";
+
+const FIRST_RETRY_MS = 2_000;
+const LAST_RETRY_MS = 60_000;
+
+// What was shown last under a key, so that going back shows it at once.
+let remembered = new Map();
+
+/** A new one, so that what is still on its way is not remembered for the next person. */
+export const forget = () => (remembered = new Map());
+
+/**
+ * `{key, data, at, error, refresh, update}`: what `load(signal, previous)` brought last, and the error since, if any.
+ * `every(data)` is the time to the next round in milliseconds, null for never. A null `key` asks for nothing.
+ * `key` in the answer is the one that `data` belongs to: the last one's until the first answer for a new one is there.
+ */
+export function usePoll(key, load, every) {
+  const [state, setState] = useState(() => ({ key, data: remembered.get(key), at: null, error: null }));
+  const given = useRef();
+  given.current = { load, every };
+  const refresh = useRef(() => {});
+
+  useEffect(() => {
+    if (key === null) return;
+    const memory = remembered;
+    let timer, request, failures = 0;
+
+    async function round() {
+      clearTimeout(timer);
+      request?.abort();
+      const { signal } = (request = new AbortController());
+      try {
+        const data = await given.current.load(signal, memory.get(key));
+        if (signal.aborted) return;
+        failures = 0;
+        memory.set(key, data);
+        setState({ key, data, at: Date.now(), error: null });
+        plan(given.current.every(data));
+      } catch (error) {
+        if (signal.aborted) return;
+        if (error.passes === undefined) console.error(error);
+        setState((last) => ({ ...last, key, data: memory.get(key), error }));
+        if (error.passes) plan(Math.min(FIRST_RETRY_MS * 2 ** failures++, LAST_RETRY_MS));
+      }
+    }
+
+    function plan(ms) {
+      clearTimeout(timer);
+      if (ms !== null && !document.hidden) timer = setTimeout(round, ms);
+    }
+
+    const seen = () => (document.hidden ? clearTimeout(timer) : round());
+    refresh.current = round;
+    round();
+    document.addEventListener("visibilitychange", seen);
+    addEventListener("online", round);
+    return () => {
+      clearTimeout(timer);
+      request?.abort();
+      document.removeEventListener("visibilitychange", seen);
+      removeEventListener("online", round);
+    };
+  }, [key]);
+
+  const update = (change) => {
+    const data = change(remembered.get(key));
+    remembered.set(key, data);
+    setState((last) => ({ ...last, key, data }));
+  };
+  const shown = state.key !== key && remembered.has(key) ? { ...state, key, data: remembered.get(key) } : state;
+  return { ...shown, refresh: () => refresh.current(), update };
+}
+
+/** Renders again every `everyMs` while `moves`, so that durations count and countdowns run. */
+export function useTick(everyMs, moves = true) {
+  const [, tick] = useState(0);
+  useEffect(() => {
+    if (!moves) return;
+    const timer = setInterval(() => document.hidden || tick((count) => count + 1), everyMs);
+    return () => clearInterval(timer);
+  }, [everyMs, moves]);
+}
+
+/** Whether the browser believes it has a network. */
+export function useOnline() {
+  const [online, setOnline] = useState(navigator.onLine);
+  useEffect(() => {
+    const look = () => setOnline(navigator.onLine);
+    addEventListener("online", look);
+    addEventListener("offline", look);
+    return () => {
+      removeEventListener("online", look);
+      removeEventListener("offline", look);
+    };
+  }, []);
+  return online;
+}

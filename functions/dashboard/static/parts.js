@@ -1,0 +1,123 @@
+// The small things that several views show.
+
+import { html, useEffect, useRef, useState } from "./vendor/htm-preact.js";
+import { now } from "./api.js";
+import { ago, duration, moment, number } from "./format.js";
+import { useTick } from "./live.js";
+
+export const LIVE = ["pending", "running"];
+export const STATUSES = ["pending", "running", "completed", "failed", "cancelled"];
+
+export const isLive = (run) => LIVE.includes(run.status);
+
+const capital = (word) => word[0].toUpperCase() + word.slice(1);
+
+export const Mark = () => html`
+  <svg class="mark" viewBox="0 0 32 32" aria-hidden="true">
+    <rect width="32" height="32" rx="8" />
+    <path d="M21.6 18.9A8.2 8.2 0 0 1 13.1 8.3a8.4 8.4 0 1 0 8.5 10.6Z" />
+    <circle cx="21.2" cy="10.6" r="2" />
+  </svg>`;
+
+export const Status = ({ of }) => html`<span class="status ${of}"><i aria-hidden="true"></i>${capital(of)}</span>`;
+
+export const Project = ({ of }) =>
+  of
+    ? html`<span class="project"><i style=${{ background: of.color }} aria-hidden="true"></i>${of.name}</span>`
+    : html`<span class="quiet">A deleted project</span>`;
+
+/** When it was, relative to now; the exact moment on hover and for machines. */
+export function Ago({ at, prefix = "" }) {
+  useTick(15_000);
+  const then = Date.parse(at);
+  return html`<time datetime=${at} title=${moment(then)}>${prefix}${ago(then, now())}</time>`;
+}
+
+/** How long from `from` to `to`, counting while there is no `to`. */
+export function Took({ from, to }) {
+  useTick(1_000, !to);
+  if (!from) return html`<span class="quiet">—</span>`;
+  return html`<span class="figures">${duration((to ? Date.parse(to) : now()) - Date.parse(from))}</span>`;
+}
+
+/** The time until `at`. */
+export function Countdown({ at }) {
+  useTick(1_000);
+  const left = Date.parse(at) - now();
+  return left > 0 ? html`Goes on in <span class="figures">${duration(left)}</span>` : "Goes on any moment now";
+}
+
+/** The bar of a run. `label` is what it measures, for those who do not see it. */
+export function Bar({ run, label }) {
+  const { processed = 0, total = 0 } = run.progress ?? {};
+  const known = total > 0;
+  if (!known && !isLive(run)) return html`<progress class=${run.status} value="0" max="1" aria-label=${label}></progress>`;
+  return known
+    ? html`<progress class=${run.status} value=${processed} max=${total} aria-label=${label}>${processed} of ${total}</progress>`
+    : html`<progress class=${run.status} aria-label=${label}></progress>`;
+}
+
+export const counts = ({ processed, total }) => `${number(processed)} of ${number(total)}`;
+
+/** What went wrong, in the sentence that came with it. */
+export const Problem = ({ children }) => html`<div class="problem" role="alert">${children}</div>`;
+
+/** A state that fills the page: nothing there, not allowed, not found. */
+export function Blank({ title, children, actions, tone = "" }) {
+  return html`
+    <section class="blank ${tone}">
+      <${Mark} />
+      <h2>${title}</h2>
+      <p>${children}</p>
+      ${actions && html`<div class="actions">${actions}</div>`}
+    </section>`;
+}
+
+/** Says `text` to screen readers whenever it changes. */
+export const Announce = ({ text }) => html`<div class="unseen" role="status" aria-live="polite">${text}</div>`;
+
+export function Copy({ text, what }) {
+  const [copied, setCopied] = useState(false);
+  const timer = useRef();
+  useEffect(() => () => clearTimeout(timer.current), []);
+  const copy = async () => {
+    await navigator.clipboard.writeText(text);
+    setCopied(true);
+    clearTimeout(timer.current);
+    timer.current = setTimeout(() => setCopied(false), 2_000);
+  };
+  return html`
+    <button class="plain copy" type="button" onClick=${copy} aria-label="Copy ${what}" title="Copy ${what}">
+      <code>${text}</code>
+      <span class="hint" aria-hidden="true">${copied ? "Copied" : "Copy"}</span>
+    </button>
+    <${Announce} text=${copied ? `Copied ${what}` : ""} />`;
+}
+
+/** A modal dialog, open as long as it is rendered. The browser gives the focus back when it closes. */
+export function Dialog({ title, onClose, children }) {
+  const dialog = useRef();
+  useEffect(() => {
+    const shown = dialog.current;
+    const before = document.activeElement;
+    shown.showModal();
+    return () => {
+      shown.close();
+      if (before?.isConnected) before.focus();
+    };
+  }, []);
+  const onBackdrop = (event) => event.target === dialog.current && onClose();
+  return html`
+    <dialog ref=${dialog} aria-labelledby="dialog-title" onMouseDown=${onBackdrop}
+      onCancel=${(event) => { event.preventDefault(); onClose(); }}>
+      <div class="sheet">
+        <header>
+          <h2 id="dialog-title">${title}</h2>
+          <button class="plain icon" type="button" onClick=${onClose} aria-label="Close">
+            <svg viewBox="0 0 16 16" aria-hidden="true"><path d="m4 4 8 8m0-8-8 8" /></svg>
+          </button>
+        </header>
+        ${children}
+      </div>
+    </dialog>`;
+}

@@ -1,0 +1,17 @@
+// Who did it: `manual:user:<id>`, `manual:api_key:<id>`, `schedule`, `system`.
+
+const OTHERS = { schedule: "Schedule", system: "The server's owner" };
+
+/** `people` is the answer of GET /v1/teams/{id}/members, or what is there instead of it. */
+export function nameOf(by, { people, me }) {
+  const [, kind, id] = (by ?? "").split(":");
+  if (kind === "user") {
+    const { email } = people.members.find((member) => member.id === id) ?? {};
+    return email && email === me.email ? "You" : (email ?? "A user");
+  }
+  if (kind === "api_key") {
+    const { name } = people.api_keys.find((each) => each.id === id) ?? {};
+    return !name ? "An API key" : /key/i.test(name) ? name : `${name} (API key)`;
+  }
+  return OTHERS[by] ?? (by || "Somebody");
+}

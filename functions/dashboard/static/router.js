@@ -1,0 +1,50 @@
+// Addresses: the list with its filters in the query, and a page per run.
+
+import { html, useEffect, useState } from "./vendor/htm-preact.js";
+import { ROOT } from "./api.js";
+
+/** `{view: "runs" | "run", id, query}` of the address, and again whenever it changes. */
+export function useRoute() {
+  const [route, setRoute] = useState(parse);
+  useEffect(() => {
+    const look = () => setRoute(parse());
+    addEventListener("popstate", look);
+    return () => removeEventListener("popstate", look);
+  }, []);
+  return route;
+}
+
+/** `query` is an object; what is empty in it is left out of the address. */
+export function address(path, query = {}) {
+  const url = new URL(path, ROOT);
+  for (const [name, value] of Object.entries(query)) if (value) url.searchParams.set(name, value);
+  return url.pathname + url.search;
+}
+
+/** The page of a run, and the list; both keep the team that the address names. */
+export const toRun = (id) => address(`runs/${id}`, { team: teamInAddress() });
+export const toList = (team = teamInAddress()) => address("", { team });
+
+const teamInAddress = () => new URLSearchParams(location.search).get("team");
+
+export function go(href, { replace = false } = {}) {
+  if (href !== location.pathname + location.search) history[replace ? "replaceState" : "pushState"](null, "", href);
+  dispatchEvent(new PopStateEvent("popstate"));
+}
+
+/** A link that does not load the page again; with a modifier key it is the browser's. */
+export function Link({ href, children, ...rest }) {
+  const follow = (event) => {
+    if (event.button || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
+    event.preventDefault();
+    go(href);
+    scrollTo(0, 0);
+  };
+  return html`<a href=${href} onClick=${follow} ...${rest}>${children}</a>`;
+}
+
+function parse() {
+  const query = Object.fromEntries(new URLSearchParams(location.search));
+  const [, id] = /^runs\/([^/]+)$/.exec(location.pathname.slice(ROOT.pathname.length)) ?? [];
+  return id ? { view: "run", id, query } : { view: "runs", query };
+}

@@ -1,0 +1,161 @@
+// One run: how far, why it does not move, what it did, and what can be done about it.
+
+import { html, useEffect, useRef } from "./vendor/htm-preact.js";
+import { Cancel, Rerun } from "./actions.js";
+import { api, now } from "./api.js";
+import { duration, moment, rate, roughly, shortMoment } from "./format.js";
+import { usePoll, useTick } from "./live.js";
+import { Ago, Announce, Bar, Copy, Countdown, counts, isLive, Project, Status, Took } from "./parts.js";
+import { paceOf } from "./pace.js";
+import { nameOf } from "./people.js";
+import { Link, toList, toRun } from "./router.js";
+import { Timeline } from "./slices.js";
+import { Instead, isGone, Stale } from "./states.js";
+import { projectOf, typeOf, useTeam } from "./team.js";
+import { Values } from "./values.js";
+
+const LIVE_MS = 2_000;
+// A state that is not worth a word before it has lasted this long: a step takes its time, and so does the queue.
+const UNREMARKABLE_MS = { running: 30_000, queued: 5_000 };
+
+export function Run({ me, id }) {
+  const poll = usePoll(
+    `run:${id}`,
+    async (signal) => {
+      const [{ job_run: run }, timeline] = await Promise.all([
+        api("GET", `v1/jobs/${id}`, { signal }),
+        api("GET", `v1/jobs/${id}/timeline`, { signal }),
+      ]);
+      return { run, timeline };
+    },
+    // The two are asked for at once, so a run may be over in one and not yet in the other.
+    ({ run, timeline }) => (isLive(run) || timeline.state !== "ended" ? LIVE_MS : null),
+  );
+  const known = useTeam(poll.data?.run.team_id ?? null);
+  if (isGone(poll)) return html`<${Instead} poll=${poll} what="run" />`;
+  if (isGone(known)) return html`<${Instead} poll=${known} what="team" />`;
+  if (!poll.data || !known.data) return html`<${Skeleton} />`;
+  return html`
+    <${Page} ...${poll.data} known=${known.data} me=${me} onChange=${poll.refresh} />
+    <${Stale} poll=${poll} />`;
+}
+
+function Page({ run, timeline, known, me, onChange }) {
+  const { label } = typeOf(run.job_type, known);
+  const team = me.teams.find((each) => each.id === run.team_id);
+  const title = useRef();
+  const percent = run.progress?.total ? Math.floor((100 * run.progress.processed) / run.progress.total) : 0;
+  useEffect(() => title.current.focus({ preventScroll: true }), []);
+  useEffect(() => {
+    document.title = `${isLive(run) ? `${percent} % · ` : ""}${label} ${run.status} · Nightshift`;
+  });
+  return html`
+    <nav aria-label="Breadcrumb"><${Link} href=${toList(me.teams.length > 1 ? team?.slug : undefined)}>Runs<//></nav>
+    <div class="heading">
+      <h1 ref=${title} tabindex="-1">${label}</h1>
+      <${Status} of=${run.status} />
+      <${Project} of=${projectOf(run.project_id, known)} />
+      <span class="gap"></span>
+      ${me.mayWrite && (isLive(run)
+        ? html`<${Cancel} run=${run} asked=${Boolean(timeline.cancel_requested_at)} onDone=${onChange} />`
+        : html`<${Rerun} run=${run} />`)}
+    </div>
+    <${Announce} text="${label} is ${run.status}" />
+    <div class="columns">
+      <div>
+        <${Measure} run=${run} timeline=${timeline} percent=${percent} label=${label} />
+        <${Why} run=${run} timeline=${timeline} />
+        ${run.error && html`<section class="card bad"><h2>Error</h2><pre class="error">${run.error}</pre></section>`}
+        ${run.result && html`<section class="card"><h2>Result</h2><${Values} of=${run.result} /></section>`}
+        <${Timeline} run=${run} timeline=${timeline} by=${(who) => nameOf(who, { people: known.people, me })} />
+      </div>
+      <aside>
+        <${Facts} ...${{ run, timeline, known, me }} />
+        <${Params} of=${run.params} />
+      </aside>
+    </div>`;
+}
+
+function Measure({ run, timeline, percent, label }) {
+  const pace = usePace(run, timeline);
+  const { message } = run.progress ?? {};
+  return html`
+    <section class="card measure-card" aria-label="Progress">
+      <div class="line">
+        <strong class="figures">${run.progress ? counts(run.progress) : isLive(run) ? "Not started" : "No progress"}</strong>
+        ${run.progress && html`<span class="figures quiet">${percent} %</span>`}
+        <span class="gap"></span>
+        <span class="figures quiet">${pace}</span>
+      </div>
+      <${Bar} run=${run} label="Progress of ${label}" />
+      <p class="said">${message || "\u00a0"}</p>
+    </section>`;
+}
+
+// States in which what was seen says nothing of what is to come. Between two slices a run is queued, for a moment.
+const STANDING = ["waiting", "recovering", "cancelling"];
+
+/** `12 a second, about 40 s left`, from what this page has seen; empty while that says nothing. */
+function usePace(run, timeline) {
+  const seen = useRef([]);
+  useTick(1_000, isLive(run));
+  if (!isLive(run) || !run.progress || STANDING.includes(timeline.state)) {
+    seen.current = [];
+    return "";
+  }
+  const { processed, total } = run.progress;
+  if (seen.current.at(-1)?.processed !== processed) seen.current.push({ at: now(), processed });
+  const pace = paceOf(seen.current, now());
+  if (!pace) return "";
+  return `${rate(pace)} · ${roughly(((total - processed) / pace) * 1_000)} left`;
+}
+
+const STATES = { queued: "Queued", waiting: "Waiting", recovering: "Recovering", cancelling: "Asked to stop", running: "No step for a while" };
+
+/** Why it is not moving; nothing while it is, or when it is over. */
+function Why({ run, timeline: { state, why, since, until } }) {
+  useTick(1_000, isLive(run));
+  const silentMs = since ? now() - Date.parse(since) : 0;
+  if (!isLive(run) || !STATES[state] || silentMs < UNREMARKABLE_MS[state]) return null;
+  return html`
+    <section class="notice ${state}" aria-label="Why it is not moving">
+      <p><strong>${STATES[state]}</strong> ${why}</p>
+      <p class="quiet">${until ? html`<${Countdown} at=${until} />` : html`For <span class="figures">${duration(silentMs)}</span>`}</p>
+    </section>`;
+}
+
+function Facts({ run, timeline, known, me }) {
+  const { rerun_of: before, logs_url: logs } = timeline;
+  const fact = (name, value) => value && html`<div><dt>${name}</dt><dd>${value}</dd></div>`;
+  return html`
+    <section class="card">
+      <h2>Run</h2>
+      <dl class="facts">
+        ${fact("Triggered by", nameOf(run.triggered_by, { people: known.people, me }))}
+        ${fact("Triggered", html`<${Ago} at=${run.created_at} />`)}
+        ${fact("Started", run.started_at && html`<${At} at=${run.started_at} />`)}
+        ${fact("Ended", run.completed_at && html`<${At} at=${run.completed_at} />`)}
+        ${fact(isLive(run) ? "Running for" : "Took", run.started_at && html`<${Took} from=${run.started_at} to=${run.completed_at} />`)}
+        ${fact("Mail when done", run.notify ? "Yes" : "No")}
+        ${fact("Rerun of", before && html`<${Link} href=${toRun(before)}>an earlier run<//>`)}
+        ${fact("Logs", logs && (/^https?:/.test(logs) ? html`<a href=${logs} target="_blank" rel="noopener noreferrer">Log lines</a>` : html`<code>${logs}</code>`))}
+        ${fact("Id", html`<${Copy} text=${run.id} what="run id" />`)}
+      </dl>
+    </section>`;
+}
+
+const At = ({ at }) => html`<time datetime=${at} title=${moment(Date.parse(at))}>${shortMoment(Date.parse(at))}</time>`;
+
+function Params({ of: { project_id: _, ...params } }) {
+  if (Object.keys(params).length === 0) return null;
+  return html`<section class="card"><h2>Parameters</h2><${Values} of=${params} /></section>`;
+}
+
+const Skeleton = () => html`
+  <${Announce} text="Loading" />
+  <nav aria-label="Breadcrumb"><${Link} href=${toList()}>Runs<//></nav>
+  <div class="heading skeleton"><span class="wide"></span></div>
+  <div class="columns skeleton" aria-hidden="true">
+    <div><section class="card"><span></span><span></span></section><section class="card tall"><span></span><span></span><span></span></section></div>
+    <aside><section class="card tall"><span></span><span></span><span></span></section></aside>
+  </div>`;

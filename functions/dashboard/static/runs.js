@@ -1,0 +1,182 @@
+// The list: newest first, live, and narrowed by what the address says.
+
+import { html, useEffect, useRef, useState } from "./vendor/htm-preact.js";
+import { api } from "./api.js";
+import { clearFilters, Filters, filtersOf } from "./filters.js";
+import { usePoll } from "./live.js";
+import { Ago, Announce, Bar, Blank, counts, isLive, Project, Status, Took } from "./parts.js";
+import { nameOf } from "./people.js";
+import { Link, toRun } from "./router.js";
+import { Instead, isGone, Stale } from "./states.js";
+import { Paused, projectOf, typeOf, useTeam } from "./team.js";
+import { Trigger } from "./trigger.js";
+
+const PAGE = 30;
+// As many as the API gives at once.
+const MOST = 200;
+const BUSY_MS = 2_000;
+const IDLE_MS = 15_000;
+// Further down than this, new runs wait until they are asked for: what is read must not move.
+const READING_PX = 160;
+
+export function Runs({ me, team, query }) {
+  const [dialog, setDialog] = useState(false);
+  const known = useTeam(team.id);
+  const filters = filtersOf(query);
+  const key = `runs:${team.id}?${new URLSearchParams(filters)}`;
+  const list = usePoll(
+    key,
+    async (signal, shown) => {
+      const limit = Math.min(MOST, Math.max(PAGE, shown?.rows.length ?? 0));
+      return merged(shown, await page(team, { ...filters, limit }, signal));
+    },
+    ({ rows }) => (rows.some(isLive) ? BUSY_MS : IDLE_MS),
+  );
+  useEffect(() => void (document.title = `Runs · ${team.name} · Nightshift`), [team.name]);
+
+  const failed = [list, known].find(isGone);
+  if (failed && failed.error.status !== 400) return html`<${Instead} poll=${failed} what="team" />`;
+  const mayRun = me.mayWrite && known.data?.projects.length > 0 && known.data.types.length > 0;
+  return html`
+    <div class="heading">
+      <h1>Runs</h1>
+      ${mayRun && html`<button class="primary" type="button" onClick=${() => setDialog(true)}>Run job</button>`}
+    </div>
+    ${known.data?.types.filter((type) => type.paused).map((type) => html`<${Paused} type=${type} team=${known.data} me=${me} />`)}
+    <${Filters} query=${query} team=${known.data} />
+    ${failed
+      ? html`<${Nonsense} sentence=${failed.error.message} />`
+      : html`<${List} list=${list} isCurrent=${list.key === key} ...${{ me, team, known: known.data, filters }}
+          onRun=${mayRun && (() => setDialog(true))} />`}
+    <${Stale} poll=${list} />
+    ${dialog && html`<${Trigger} me=${me} team=${team} known=${known} onClose=${() => setDialog(false)} />`}`;
+}
+
+function List({ list, isCurrent, me, team, known, filters, onRun }) {
+  const { shown, held, show } = useHeld(list.data?.rows);
+  const [more, setMore] = useState({});
+  const said = useEndings(list.data?.rows, known);
+  const loadMore = async () => {
+    setMore({ loading: true });
+    try {
+      const next = await page(team, { ...filters, limit: PAGE, cursor: list.data.cursor });
+      list.update((before) => ({ ...next, rows: [...before.rows, ...next.rows] }));
+      setMore({});
+    } catch (error) {
+      setMore({ problem: error.message });
+    }
+  };
+
+  if (!list.data || !known) return html`<${Skeleton} />`;
+  if (list.data.rows.length === 0 && isCurrent) return html`<${Empty} ...${{ known, filters, onRun }} />`;
+  return html`
+    <${Announce} text=${said} />
+    ${held > 0 && html`<button class="fresh" type="button" onClick=${show}>${held} new ${held === 1 ? "run" : "runs"}</button>`}
+    <${Table} busy=${!isCurrent}>
+      ${shown.map((run) => html`<${Row} key=${run.id} ...${{ run, known, me }} />`)}
+    <//>
+    ${list.data.has_more &&
+    html`
+      <div class="more">
+        <button type="button" onClick=${loadMore} disabled=${more.loading}>${more.loading ? "Loading …" : "Load more"}</button>
+        ${more.problem && html`<p role="alert">${more.problem}</p>`}
+      </div>`}`;
+}
+
+// Roles, because a phone's layout makes cards of the rows, and with `display` a table loses its own.
+const COLUMNS = ["Status", "Job", "Project", "Triggered by", "Progress", "Duration", "When"];
+const Table = ({ busy, children }) => html`
+  <table class="runs ${busy ? "busy" : ""}" role="table" aria-label="Runs" aria-busy=${busy}>
+    <thead role="rowgroup">
+      <tr role="row">${COLUMNS.map((name) => html`<th role="columnheader" scope="col">${name}</th>`)}</tr>
+    </thead>
+    <tbody role="rowgroup">${children}</tbody>
+  </table>`;
+
+function Row({ run, known, me }) {
+  const { label } = typeOf(run.job_type, known);
+  return html`
+    <tr role="row">
+      <td role="cell" class="state"><${Status} of=${run.status} /></td>
+      <td role="cell" class="job"><${Link} href=${toRun(run.id)}>${label}<//></td>
+      <td role="cell" class="of"><${Project} of=${projectOf(run.project_id, known)} /></td>
+      <td role="cell" class="by">${nameOf(run.triggered_by, { people: known.people, me })}</td>
+      <td role="cell" class="progress"><${Progress} run=${run} label="Progress of ${label}" /></td>
+      <td role="cell" class="took"><${Took} from=${run.started_at} to=${run.completed_at} /></td>
+      <td role="cell" class="when"><${Ago} at=${run.created_at} /></td>
+    </tr>`;
+}
+
+function Progress({ run, label }) {
+  const { message } = run.progress ?? {};
+  const said = run.error ?? message ?? (run.status === "pending" ? "Not started" : "");
+  return html`
+    <div class="measure">
+      <${Bar} run=${run} label=${label} />
+      <span class="figures">${run.progress ? counts(run.progress) : ""}</span>
+    </div>
+    <p class="said ${run.error ? "bad" : ""}" title=${said}>${said || "\u00a0"}</p>`;
+}
+
+const Skeleton = () => html`
+  <${Announce} text="Loading" />
+  <${Table} busy=${true}>
+    ${[0, 1, 2, 3, 4, 5].map(() => html`
+      <tr role="row" class="skeleton">${COLUMNS.map(() => html`<td role="cell"><span></span></td>`)}</tr>`)}
+  <//>`;
+
+function Empty({ known, filters, onRun }) {
+  if (known.projects.length === 0)
+    return html`<${Blank} title="No project yet">Jobs run for a project. As soon as this team has one, you can start them here.<//>`;
+  if (Object.keys(filters).length > 0)
+    return html`
+      <${Blank} title="No runs match" actions=${html`<button type="button" onClick=${clearFilters}>Clear filters</button>`}>
+        Nothing in this team's history fits these filters.
+      <//>`;
+  return html`
+    <${Blank} title="Nothing has run yet"
+      actions=${onRun && html`<button class="primary" type="button" onClick=${onRun}>Run the first job</button>`}>
+      Runs appear here as soon as somebody starts one, with their progress while they are at it.
+    <//>`;
+}
+
+const Nonsense = ({ sentence }) => html`
+  <${Blank} tone="warn" title="These filters cannot be used"
+    actions=${html`<button type="button" onClick=${clearFilters}>Clear filters</button>`}>${sentence}<//>`;
+
+const page = async (team, query, signal) => {
+  const { job_runs: rows, cursor, has_more } = await api("GET", `v1/teams/${team.id}/jobs`, { query, signal });
+  return { rows, cursor, has_more };
+};
+
+/** The newest page over what is shown; what is older than the page stays as it was loaded. */
+function merged(shown, fresh) {
+  const last = fresh.rows.at(-1);
+  if (!shown || !last || !fresh.has_more) return fresh;
+  const older = shown.rows.filter((run) => [run.created_at, run.id] < [last.created_at, last.id]);
+  return older.length ? { ...shown, rows: [...fresh.rows, ...older] } : fresh;
+}
+
+/** While somebody reads further down, runs that are new stay out: `{shown, held, show}`. */
+function useHeld(rows = []) {
+  const [top, setTop] = useState(null);
+  const latest = useRef();
+  latest.current = rows[0]?.id ?? null;
+  useEffect(() => {
+    const look = () => setTop((held) => (scrollY > READING_PX ? (held ?? latest.current) : null));
+    addEventListener("scroll", look, { passive: true });
+    return () => removeEventListener("scroll", look);
+  }, []);
+  const held = Math.max(0, rows.findIndex((run) => run.id === top));
+  return { shown: rows.slice(held), held, show: () => scrollTo(0, 0) };
+}
+
+/** A sentence for whichever run has just ended. */
+function useEndings(rows = [], known) {
+  const live = useRef(new Set());
+  const said = useRef("");
+  const over = rows.filter((run) => !isLive(run) && live.current.has(run.id));
+  if (over.length) said.current = over.map((run) => `${typeOf(run.job_type, known).label} ${run.status}`).join(". ");
+  live.current = new Set(rows.filter(isLive).map((run) => run.id));
+  return said.current;
+}

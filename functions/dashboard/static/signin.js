@@ -1,0 +1,47 @@
+// The first thing a stranger sees.
+
+import { html, useEffect, useRef, useState } from "./vendor/htm-preact.js";
+import { api } from "./api.js";
+import { Mark, Problem } from "./parts.js";
+import { signIn } from "./session.js";
+
+export function SignIn({ reason }) {
+  const field = useRef();
+  const [problem, setProblem] = useState(reason);
+  const [sending, setSending] = useState(false);
+  useEffect(() => {
+    document.title = "Sign in · Nightshift";
+    field.current.focus();
+  }, []);
+  useEffect(() => setProblem(reason), [reason]);
+
+  const submit = async (event) => {
+    event.preventDefault();
+    const token = field.current.value.trim();
+    setSending(true);
+    try {
+      await api("GET", "v1/auth/whoami", { token });
+      signIn(token);
+    } catch (error) {
+      setProblem(error.message);
+      setSending(false);
+      field.current.focus();
+    }
+  };
+
+  return html`
+    <main class="signin">
+      <form onSubmit=${submit}>
+        <${Mark} />
+        <h1>Sign in to Nightshift</h1>
+        ${problem && html`<${Problem}>${problem}<//>`}
+        <label for="token">Token or agent key</label>
+        <input id="token" ref=${field} type="password" required autocomplete="off" spellcheck="false" aria-describedby="token-hint" />
+        <p id="token-hint" class="hint">
+          Your own token, as your identity provider issues it, or a key that begins with <code>owl_agent_</code>.
+          It is kept until you close this tab, and nowhere else.
+        </p>
+        <button class="primary" disabled=${sending}>${sending ? "Signing in …" : "Sign in"}</button>
+      </form>
+    </main>`;
+}

@@ -1,0 +1,80 @@
+// What a run did, newest first: its slices, the waits between them, and who asked it to stop.
+
+import { html, useState } from "./vendor/htm-preact.js";
+import { clock, duration, moment, number } from "./format.js";
+import { isLive, Took } from "./parts.js";
+
+const FIRST_SHOWN = 12;
+
+const OUTCOMES = {
+  continued: "handed over to the next",
+  waiting: "left to wait",
+  retrying: "failed, and is tried again",
+  lost: "lost its worker",
+  completed: "finished the run",
+  failed: "failed",
+  cancelled: "stopped",
+};
+
+export function Timeline({ run, timeline, by }) {
+  const [all, setAll] = useState(false);
+  const events = eventsOf(run, timeline, by);
+  const shown = all ? events : events.slice(0, FIRST_SHOWN);
+  return html`
+    <section class="card">
+      <h2>Timeline</h2>
+      <ol class="timeline">${shown.map((event) => html`<${Event} key=${event.key} ...${event} />`)}</ol>
+      ${shown.length < events.length &&
+      html`<button class="plain" type="button" onClick=${() => setAll(true)}>Show ${number(events.length - shown.length)} more</button>`}
+      ${timeline.slices_left_out > 0 && shown.length === events.length &&
+      html`<p class="hint">${number(timeline.slices_left_out)} older slices are left out.</p>`}
+    </section>`;
+}
+
+function Event({ at, tone, title, detail, facts = [] }) {
+  return html`
+    <li class=${tone}>
+      <time class="figures quiet" datetime=${at} title=${moment(Date.parse(at))}>${clock(Date.parse(at))}</time>
+      <div>
+        <p>${title}${facts.filter(Boolean).map((fact) => html`<span class="fact figures">${fact}</span>`)}</p>
+        ${detail && html`<p class="quiet detail">${detail}</p>`}
+      </div>
+    </li>`;
+}
+
+function eventsOf(run, { timeline, cancel_requested_at: asked, cancel_requested_by: askedBy }, by) {
+  const events = [
+    { key: "made", at: run.created_at, tone: "note", title: html`<strong>Triggered</strong> by ${by(run.triggered_by)}` },
+    ...timeline.map(sliceEvent),
+  ];
+  if (asked) {
+    const tookMs = !isLive(run) && Date.parse(run.completed_at) - Date.parse(asked);
+    events.push({
+      key: "cancel",
+      at: asked,
+      tone: "note",
+      title: html`<strong>Asked to stop</strong> by ${by(askedBy)}`,
+      detail: tookMs === false
+        ? html`Not stopped yet, after <${Took} from=${asked} />`
+        : `${run.status === "cancelled" ? "Stopped" : "Over"} ${tookMs < 1_000 ? `${tookMs} ms` : duration(tookMs)} later`,
+    });
+  }
+  if (!isLive(run)) events.push({ key: "over", at: run.completed_at, tone: run.status, title: html`<strong>${run.status[0].toUpperCase() + run.status.slice(1)}</strong>` });
+  // Sorting is stable: of what happened at the same millisecond, the ending stays the newest.
+  return events.sort((one, other) => (one.at < other.at ? -1 : one.at > other.at ? 1 : 0)).reverse();
+}
+
+function sliceEvent({ slice, started_at, ended_at, outcome, reason, wait_s, processed }) {
+  return {
+    key: `slice-${slice}`,
+    at: started_at,
+    tone: outcome ?? "running",
+    title: html`<strong>Slice ${slice + 1}</strong> ${OUTCOMES[outcome] ?? "at work"}`,
+    detail: outcome === "waiting" && reason ? `for ${reason}` : reason,
+    facts: [
+      html`<${Took} from=${started_at} to=${ended_at} />`,
+      processed !== null && `${number(processed)} done`,
+      wait_s ? `waits ${duration(wait_s * 1_000)}` : null,
+    ],
+  };
+}

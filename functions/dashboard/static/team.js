@@ -1,0 +1,42 @@
+// What every view needs of a team to put names to ids.
+
+import { html } from "./vendor/htm-preact.js";
+import { api } from "./api.js";
+import { label } from "./format.js";
+import { usePoll } from "./live.js";
+import { Ago } from "./parts.js";
+import { nameOf } from "./people.js";
+
+const EVERY_MS = 30_000;
+const NOBODY = { members: [], api_keys: [] };
+
+/** A poll of `{projects, types, people}`; asks for nothing while `teamId` is null. */
+export const useTeam = (teamId) =>
+  usePoll(teamId && `team:${teamId}`, (signal) => load(teamId, signal), () => EVERY_MS);
+
+async function load(teamId, signal) {
+  const [{ projects }, { job_types: types }, people] = await Promise.all([
+    api("GET", "v1/projects", { query: { team_id: teamId }, signal }),
+    api("GET", "v1/job-types", { signal }),
+    // Names are worth having, not worth a page without runs.
+    api("GET", `v1/teams/${teamId}/members`, { signal }).catch((error) => {
+      if (error.passes) throw error;
+      return NOBODY;
+    }),
+  ]);
+  return { projects, types, people };
+}
+
+export const typeOf = (name, team) => team?.types.find((type) => type.job_type === name) ?? { job_type: name, label: label(name) };
+
+export const projectOf = (id, team) => team?.projects.find((project) => project.id === id);
+
+/** Who paused a type, since when and why. */
+export const Paused = ({ type, team, me }) => html`
+  <div class="notice warn">
+    <p>
+      <strong>${type.label} is paused</strong>${" "}
+      by ${nameOf(type.paused.by, { people: team.people, me })}, <${Ago} at=${type.paused.since} />: <q>${type.paused.why}</q>.
+      Nobody can start it until it is resumed.
+    </p>
+  </div>`;

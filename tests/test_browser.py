@@ -1,0 +1,546 @@
+"""The dashboard as people use it: Chromium, the real API, real runs."""
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from local.run import call
+from local.stack import Stack
+from tests.browser_world import (
+    PHONE,
+    People,
+    Visitor,
+    is_wider_than_the_window,
+    keeps_somebody_out,
+    run_id_of,
+)
+from tests.stack_world import ended, triggered, until
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
+
+LOOKS = {
+    "light": {"color_scheme": "light"},
+    "dark": {"color_scheme": "dark"},
+    "phone": {"viewport": PHONE, "color_scheme": "dark", "has_touch": True},
+}
+Open = Callable[..., Page]
+DOWN = {"status": 503, "path": "entitlements"}
+
+
+def heading(page: Page, name: str | re.Pattern[str]) -> Any:
+    return page.get_by_role("heading", name=name, exact=isinstance(name, str))
+
+
+def rows(page: Page) -> Any:
+    return page.locator(".runs tbody tr:not(.skeleton)")
+
+
+class TestSigningIn:
+    def test_with_a_token_that_is_typed_in(self, visitor: Callable[..., Visitor], here: dict[str, Any]) -> None:
+        page = visitor().open()
+        page.get_by_label("Token or agent key").fill(here["admin_token"])
+        page.keyboard.press("Enter")
+        expect(heading(page, "Runs")).to_be_visible()
+        expect(page.get_by_text("owner@demo.test")).to_be_visible()
+        page.get_by_role("button", name="Sign out").click()
+        expect(page.get_by_label("Token or agent key")).to_be_focused()
+        assert page.evaluate("sessionStorage.length") == 0
+
+    def test_with_a_link_that_leaves_no_trace_of_its_token(self, visitor: Callable[..., Visitor], here: Any) -> None:
+        visit = visitor()
+        asked = []
+        visit.context.on("request", lambda request: asked.append(request.url))
+        page = visit.open(token=here["admin_token"])
+        expect(heading(page, "Runs")).to_be_visible()
+        assert page.url == here["dashboard_url"]
+        page.goto("about:blank")
+        page.go_back()
+        expect(heading(page, "Runs")).to_be_visible()
+        assert "#" not in page.url
+        assert not [url for url in asked if here["admin_token"] in url.partition("#")[0]]
+
+    def test_a_link_in_a_tab_that_is_open_signs_in_as_its_own(self, admin: Open, here: dict[str, Any]) -> None:
+        page = admin()
+        expect(page.get_by_text("owner@demo.test")).to_be_visible()
+        page.evaluate(f"location.hash = 'token={here['agent_key']}'")
+        expect(page.get_by_text("Agent key of Demo")).to_be_visible()
+        assert "#" not in page.url
+
+    @pytest.mark.parametrize(
+        ("token", "sentence"), [("owl_agent_nonsense", "Invalid API key"), ("nonsense", "Invalid or expired token")]
+    )
+    def test_with_a_wrong_one(self, visitor: Callable[..., Visitor], token: str, sentence: str) -> None:
+        page = visitor().open()
+        page.get_by_label("Token or agent key").fill(token)
+        page.get_by_role("button", name="Sign in").click()
+        expect(page.get_by_role("alert")).to_have_text(sentence)
+        expect(page.get_by_label("Token or agent key")).to_be_focused()
+        assert page.evaluate("sessionStorage.length") == 0
+        page.goto(page.url + f"#token={token}")
+        page.reload()
+        expect(page.get_by_label("Token or agent key")).to_be_visible()
+        assert "#" not in page.url
+
+    def test_a_session_that_ends_is_gone_on_with_where_one_was(
+        self, visitor: Callable[..., Visitor], people: People, here: dict[str, Any]
+    ) -> None:
+        key = people.key(here["team_id"], "jobs:read", "jobs:write")
+        page = visitor().open("?status=failed", token=key)
+        expect(heading(page, "Runs")).to_be_visible()
+        people.revoke(key)
+        page.get_by_label("Status").select_option("completed")
+        expect(page.get_by_role("alert")).to_have_text("Invalid API key")
+        page.get_by_label("Token or agent key").fill(here["agent_key"])
+        page.keyboard.press("Enter")
+        expect(page.get_by_label("Status")).to_have_value("completed")
+
+
+@pytest.mark.usefixtures("quiet")
+class TestARun:
+    def test_from_the_dialog_to_its_completion(self, admin: Open, faults: Any, here: dict[str, Any]) -> None:
+        faults(latency_s=0.05, path="customers")
+        page = admin()
+        page.get_by_role("button", name="Run job").click()
+        page.get_by_label("Include sandbox").check()
+        page.get_by_label("Notify me when done").check()
+        page.get_by_role("button", name="Run", exact=True).click()
+        run_id = run_id_of(page)
+        bar = page.get_by_role("progressbar", name="Progress of RevenueCat Sync")
+        # It is seen on its way, not just at its end.
+        until(lambda: 0 < (bar.evaluate("bar => bar.value") or 0) < 1000)
+        faults()
+        expect(page.locator(".heading .status")).to_have_text("Completed")
+        expect(page.get_by_text("1,000 of 1,000")).to_be_visible()
+        expect(page.locator(".timeline")).to_contain_text("finished the run")
+        run = ended(here, run_id)
+        assert run is not None
+        assert (run["params"]["include_sandbox"], run["notify"]) == (True, True)
+        expect(page.locator("aside")).to_contain_text(re.compile(r"Triggered by\s*You"))
+        expect(page.locator("aside")).to_contain_text(re.compile(r"Include sandbox\s*Yes"))
+        page.get_by_role("link", name="Runs").click()
+        expect(rows(page).first).to_contain_text("Completed")
+
+    def test_is_cancelled_and_run_again_from_where_it_stopped(
+        self, admin: Open, faults: Any, here: dict[str, Any]
+    ) -> None:
+        faults(latency_s=0.2, path="customers")
+        run_id = triggered(here)["id"]
+        page = admin(f"runs/{run_id}")
+        expect(page.get_by_text(re.compile("of 1,000"))).to_be_visible()
+        page.get_by_role("button", name="Cancel").click()
+        page.get_by_role("button", name="Cancel run").click()
+        expect(page.locator(".timeline")).to_contain_text("Asked to stop by")
+        expect(page.locator(".heading .status")).to_have_text("Cancelled")
+        expect(page.locator(".timeline")).to_contain_text(re.compile(r"Stopped \d+ (ms|s) later"))
+        faults()
+        page.get_by_role("button", name="Run again").click()
+        expect(page.get_by_label("From where this one stopped")).to_be_checked()
+        page.get_by_role("dialog").get_by_role("button", name="Run again").click()
+        page.wait_for_url(lambda url: run_id not in url)
+        expect(page.locator(".heading .status")).to_have_text("Completed")
+        page.get_by_role("link", name="an earlier run").click()
+        expect(page.locator(".heading .status")).to_have_text("Cancelled")
+        assert page.url.endswith(run_id)
+
+    def test_says_why_it_does_not_move(self, admin: Open, faults: Any, here: dict[str, Any]) -> None:
+        faults(**DOWN)
+        page = admin(f"runs/{triggered(here)['id']}")
+        why = page.get_by_role("region", name="Why it is not moving")
+        expect(why).to_contain_text("Waiting")
+        expect(why).to_contain_text("It waits for")
+
+    def test_a_second_one_leads_to_the_first(self, admin: Open, faults: Any, here: dict[str, Any]) -> None:
+        faults(**DOWN)
+        first = triggered(here)["id"]
+        page = admin()
+        page.get_by_role("button", name="Run job").click()
+        page.get_by_role("button", name="Run", exact=True).click()
+        expect(page.get_by_role("alert")).to_contain_text("A job of this type is already running or pending")
+        page.get_by_role("link", name="Look at the run that is there").click()
+        assert run_id_of(page) == first
+        expect(page.get_by_role("dialog")).to_have_count(0)
+
+    def test_starts_once_though_the_answer_is_lost(self, admin: Open, faults: Any, here: dict[str, Any]) -> None:
+        faults(**DOWN)
+        page = admin()
+        page.get_by_role("button", name="Run job").click()
+        lost = []
+
+        def lose(route: Any) -> None:
+            lost.append(route.fetch())
+            route.abort()
+
+        page.route("**/jobs/trigger", lose, times=1)
+        page.get_by_role("button", name="Run", exact=True).click()
+        expect(page.get_by_role("alert")).to_contain_text("it starts once")
+        page.get_by_role("button", name="Run", exact=True).click()
+        assert run_id_of(page) == lost[0].json()["job_run"]["id"]
+
+    def test_by_the_keyboard_alone(self, admin: Open, faults: Any) -> None:
+        faults(**DOWN)
+        page = admin()
+        opener = page.get_by_role("button", name="Run job")
+        expect(opener).to_be_visible()
+        page.keyboard.press("Tab")
+        expect(page.get_by_text("Skip to content")).to_be_focused()
+        opener.focus()
+        page.keyboard.press("Enter")
+        expect(page.locator("#type")).to_be_focused()
+        page.keyboard.press("Escape")
+        expect(page.get_by_role("dialog")).to_have_count(0)
+        expect(opener).to_be_focused()
+        page.keyboard.press("Enter")
+        expect(page.locator("#type")).to_be_focused()
+        page.keyboard.press("Tab")
+        page.keyboard.press("Tab")
+        expect(page.get_by_label("Include sandbox")).to_be_focused()
+        page.keyboard.press("Space")
+        page.keyboard.press("Tab")
+        page.keyboard.press("Tab")
+        page.keyboard.press("Tab")
+        expect(page.get_by_role("button", name="Run", exact=True)).to_be_focused()
+        page.keyboard.press("Enter")
+        run_id_of(page)
+        expect(heading(page, "RevenueCat Sync")).to_be_focused()
+
+    def test_its_id_is_copied(self, admin: Open, here: dict[str, Any]) -> None:
+        run_id = triggered(here)["id"]
+        page = admin(f"runs/{run_id}", permissions=["clipboard-read", "clipboard-write"])
+        page.get_by_role("button", name="Copy run id").click()
+        expect(page.get_by_text("Copied run id")).to_be_attached()
+        assert page.evaluate("navigator.clipboard.readText()") == run_id
+
+    def test_that_is_nobodys_is_not_found(self, admin: Open) -> None:
+        page = admin("runs/00000000-0000-4000-8000-000000000001")
+        expect(heading(page, "No such run")).to_be_visible()
+        page.get_by_role("link", name="All runs").click()
+        expect(heading(page, "Runs")).to_be_visible()
+
+    def test_a_new_one_appears_in_the_list_and_in_its_title(self, admin: Open, here: dict[str, Any]) -> None:
+        page = admin()
+        expect(heading(page, "Runs")).to_be_visible()
+        expect(page).to_have_title("Runs · Demo · Nightshift")
+        run_id = triggered(here)["id"]
+        # As when somebody comes back to the tab.
+        page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+        expect(page.locator(f'a[href$="runs/{run_id}"]')).to_be_visible()
+
+
+class TestTheList:
+    def test_filters_are_in_the_address(self, admin: Open) -> None:
+        page = admin()
+        page.get_by_label("Status").select_option("failed")
+        page.wait_for_url("**/?status=failed")
+        page.get_by_label("Time").select_option("7d")
+        page.wait_for_url("**/?status=failed&since=7d")
+        page.reload()
+        expect(page.get_by_label("Status")).to_have_value("failed")
+        expect(page.get_by_label("Time")).to_have_value("7d")
+        page.go_back()
+        expect(page.get_by_label("Time")).to_have_value("")
+        expect(page.get_by_label("Status")).to_have_value("failed")
+
+    def test_more_is_loaded_and_stays_when_the_list_comes_anew(
+        self, visitor: Callable[..., Visitor], people: People
+    ) -> None:
+        team = people.team("Many")
+        project = people.project(team, "Runs")
+        people.runs(team, project, 75)
+        page = visitor().open(token=people.user((team, "admin")))
+        expect(rows(page)).to_have_count(30)
+        page.get_by_role("button", name="Load more").click()
+        expect(rows(page)).to_have_count(60)
+        page.get_by_role("button", name="Load more").click()
+        expect(rows(page)).to_have_count(75)
+        with page.expect_response("**/jobs?limit=75"):
+            page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+        expect(rows(page)).to_have_count(75)
+        expect(rows(page).last).to_contain_text("Number 75")
+        expect(page.get_by_role("button", name="Load more")).to_have_count(0)
+
+    def test_what_is_read_does_not_move_when_a_run_comes(
+        self, visitor: Callable[..., Visitor], people: People, stack_owner: Any
+    ) -> None:
+        team = people.team("Reader")
+        project = people.project(team, "Runs")
+        people.runs(team, project, 40)
+        page = visitor().open(token=people.user((team, "admin")))
+        expect(rows(page)).to_have_count(30)
+        page.mouse.wheel(0, 600)
+        until(lambda: page.evaluate("scrollY") > 400)
+        place = rows(page).nth(15).bounding_box()
+        stack_owner.run("UPDATE job_runs SET created_at = clock_timestamp(), id = gen_random_uuid()"
+                        " WHERE team_id = :team AND progress->>'processed' = '40'", team=team)  # fmt: skip
+        page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+        fresh = page.get_by_role("button", name="1 new run")
+        expect(fresh).to_be_visible()
+        moved = rows(page).nth(15).bounding_box()
+        assert abs(place["y"] - moved["y"]) < 2
+        fresh.click()
+        expect(rows(page).first).to_contain_text("Number 40")
+
+    def test_filters_that_nothing_fits_can_be_cleared(self, admin: Open, here: dict[str, Any]) -> None:
+        page = admin("?status=cancelled&since=0m")
+        expect(heading(page, "No runs match")).to_be_visible()
+        page.get_by_role("button", name="Clear filters").click()
+        page.wait_for_url(here["dashboard_url"])
+
+    def test_a_filter_that_makes_no_sense_is_said(self, admin: Open) -> None:
+        page = admin("?since=yesterday")
+        expect(page.get_by_text("since must be ISO 8601 or relative like 30m, 1h, 7d")).to_be_visible()
+        page.get_by_role("button", name="Clear filters").click()
+        expect(page.get_by_label("Time")).to_have_value("")
+
+    def test_goes_on_when_the_network_is_back(self, visitor: Callable[..., Visitor], people: People) -> None:
+        team = people.team("Offline")
+        people.runs(team, people.project(team, "Runs"), 3)
+        visit = visitor()
+        page = visit.open(token=people.user((team, "admin")))
+        expect(rows(page)).to_have_count(3)
+        visit.context.set_offline(True)
+        expect(page.get_by_text("You are offline. This page goes on by itself")).to_be_visible()
+        page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+        expect(page.get_by_text("This is how it was at")).to_be_visible()
+        expect(rows(page)).to_have_count(3)
+        visit.context.set_offline(False)
+        expect(page.get_by_text("This is how it was at")).to_have_count(0)
+        expect(page.get_by_text("You are offline")).to_have_count(0)
+
+
+class TestWhoIsSignedIn:
+    def test_a_member_is_told_who_may(self, visitor: Callable[..., Visitor], people: People, here: Any) -> None:
+        page = visitor().open(token=people.user((here["team_id"], "member")))
+        expect(heading(page, "This is for the team's admins")).to_be_visible()
+        expect(page.get_by_text("Requires admin role or higher")).to_be_visible()
+
+    def test_a_key_that_may_only_read_sees_no_button(
+        self, visitor: Callable[..., Visitor], people: People, here: dict[str, Any]
+    ) -> None:
+        page = visitor().open(token=people.key(here["team_id"], "jobs:read"))
+        expect(rows(page).first).to_be_visible()
+        expect(page.get_by_role("button", name="Run job")).to_have_count(0)
+        rows(page).first.get_by_role("link").click()
+        expect(heading(page, "Timeline")).to_be_visible()
+        expect(page.get_by_role("button", name="Run again")).to_have_count(0)
+
+    def test_several_teams_are_switched_in_the_address(
+        self, visitor: Callable[..., Visitor], people: People, here: dict[str, Any]
+    ) -> None:
+        other = people.team("Second")
+        people.runs(other, people.project(other, "Runs"), 2)
+        page = visitor().open(token=people.user((here["team_id"], "admin"), (other, "owner")))
+        page.get_by_label("Team").select_option("second")
+        page.wait_for_url("**/?team=second")
+        expect(rows(page)).to_have_count(2)
+        rows(page).first.get_by_role("link").click()
+        run_id_of(page)
+        page.get_by_role("link", name="Runs").click()
+        expect(rows(page)).to_have_count(2)
+        page.reload()
+        expect(page.get_by_label("Team")).to_have_value("second")
+
+    def test_in_no_team(self, visitor: Callable[..., Visitor], people: People) -> None:
+        page = visitor().open(token=people.user())
+        expect(heading(page, "You are in no team yet")).to_be_visible()
+
+    def test_in_a_team_without_projects_and_then_without_runs(
+        self, visitor: Callable[..., Visitor], people: People
+    ) -> None:
+        team = people.team("Empty")
+        page = visitor().open(token=people.user((team, "admin")))
+        expect(heading(page, "No project yet")).to_be_visible()
+        expect(page.get_by_role("button", name="Run job")).to_have_count(0)
+        people.project(team, "First")
+        page.reload()
+        expect(heading(page, "Nothing has run yet")).to_be_visible()
+        page.get_by_role("button", name="Run the first job").click()
+        expect(page.get_by_role("dialog", name="Run job")).to_be_visible()
+
+
+@pytest.mark.parametrize("look", LOOKS.values(), ids=LOOKS)
+@pytest.mark.usefixtures("quiet")
+def test_nobody_is_kept_out(
+    look: dict[str, Any], visitor: Callable[..., Visitor], people: People, faults: Any, here: dict[str, Any]
+) -> None:
+    """Every page and state in one visit, with axe and without anything wider than the window."""
+
+    def check(page: Page) -> None:
+        assert keeps_somebody_out(page) == []
+        assert not is_wider_than_the_window(page)
+
+    visit = visitor(**look, reduced_motion="reduce")
+    page = visit.open()
+    expect(page.get_by_label("Token or agent key")).to_be_visible()
+    page.get_by_label("Token or agent key").fill("wrong")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("alert")).to_be_visible()
+    check(page)
+    faults(**DOWN)
+    live = triggered(here)["id"]
+    page.get_by_label("Token or agent key").fill(here["admin_token"])
+    page.keyboard.press("Enter")
+    expect(rows(page).first).to_be_visible()
+    check(page)
+    page.get_by_role("button", name="Run job").click()
+    page.get_by_role("button", name="Run", exact=True).click()
+    expect(page.get_by_role("alert")).to_be_visible()
+    check(page)
+    page.get_by_role("link", name="Look at the run").click()
+    expect(page.get_by_role("region", name="Why it is not moving")).to_contain_text("Waiting")
+    check(page)
+    page.get_by_role("button", name="Cancel").click()
+    check(page)
+    page.get_by_role("button", name="Cancel run").click()
+    expect(page.locator(".heading .status")).to_have_text("Cancelled")
+    check(page)
+    page.get_by_role("button", name="Run again").click()
+    expect(page.get_by_role("dialog")).to_be_visible()
+    check(page)
+    page.keyboard.press("Escape")
+    failing = people.project(here["team_id"], f"Failing {live[:8]}")
+    failed = triggered(here, project_id=failing)["id"]
+    until(lambda: ended(here, failed))
+    for path, seen in {
+        f"runs/{failed}": "Error",
+        "?status=cancelled&since=0m": "No runs match",
+        "runs/00000000-0000-4000-8000-000000000001": "No such run",
+    }.items():
+        page.goto(here["dashboard_url"] + path)
+        expect(heading(page, seen)).to_be_visible()
+        check(page)
+    member = visitor(**look).open(token=people.user((here["team_id"], "member")))
+    expect(heading(member, "This is for the team's admins")).to_be_visible()
+    check(member)
+
+
+def test_the_parameters_form_is_made_from_any_schema(visitor: Callable[..., Visitor], here: dict[str, Any]) -> None:
+    """No job type of today has more than a switch: the schema is put into the API's answer on its way."""
+    params = {
+        "type": "object",
+        "required": ["size", "mode"],
+        "properties": {
+            "size": {"type": "integer", "minimum": 1, "maximum": 9, "title": "Batch size"},
+            "rate": {"anyOf": [{"type": "number"}, {"type": "null"}], "default": 0.5},
+            "mode": {"$ref": "#/$defs/Mode"},
+            "label": {"type": "string", "maxLength": 8, "default": "x", "description": "For the log"},
+            "extra": {"type": "array", "items": {"type": "integer"}},
+            "dry_run": {"type": "boolean", "default": True},
+        },
+        "$defs": {"Mode": {"enum": ["fast", "careful"], "type": "string"}},
+    }
+    visit = visitor()
+
+    def with_params(route: Any) -> None:
+        body = route.fetch().json()
+        body["job_types"][0]["params"] = params
+        route.fulfill(json=body)
+
+    visit.context.route("**/v1/job-types", with_params)
+    sent = []
+    answer = {"status": 400, "json": {"error": "params.size must be 9 or less, got 12"}}
+    visit.context.route(
+        "**/jobs/trigger", lambda route: (sent.append(route.request.post_data_json), route.fulfill(**answer))
+    )
+    page = visit.open(token=here["admin_token"])
+    page.get_by_role("button", name="Run job").click()
+    run = page.get_by_role("button", name="Run", exact=True)
+    expect(page.get_by_label("Dry run")).to_be_checked()
+    expect(page.get_by_label("Rate")).to_have_value("0.5")
+    run.click()  # the browser asks for what is required
+    expect(page.get_by_label("Batch size")).to_be_focused()
+    page.get_by_label("Batch size").fill("3")
+    page.get_by_label("Mode").select_option(label="careful")
+    page.get_by_label("Extra").fill("[1, 2")
+    run.click()
+    assert page.get_by_label("Extra").evaluate("field => field.validationMessage") == "This has to be JSON."
+    assert sent == []
+    page.get_by_label("Extra").fill("[1, 2]")
+    page.get_by_label("Rate").fill("")
+    run.click()
+    expect(page.get_by_role("alert")).to_have_text("params.size must be 9 or less, got 12")
+    assert sent[0]["params"] == {"size": 3, "mode": "careful", "label": "x", "extra": [1, 2], "dry_run": True}
+
+
+@pytest.fixture
+def pause(stack: Stack) -> Iterator[Callable[[], Any]]:
+    """``pause()`` stops the syncs; after the test they may be started again."""
+    sync = {"job_type": "revenuecat_sync"}
+    yield lambda: stack.invoke("OpsFunction", sync | {"command": "pause", "by": "ada", "why": "Provider is moving"})
+    stack.invoke("OpsFunction", sync | {"command": "resume"})
+
+
+def test_a_paused_type_says_so_and_is_not_run(admin: Open, pause: Callable[[], Any]) -> None:
+    page = admin()
+    page.get_by_role("button", name="Run job").click()
+    pause()
+    # The dialog does not know it yet; the API does.
+    page.get_by_role("button", name="Run", exact=True).click()
+    expect(page.get_by_role("alert")).to_contain_text("RevenueCat Sync is paused since")
+    expect(page.get_by_role("dialog").locator(".notice")).to_contain_text("by ada")
+    expect(page.get_by_role("button", name="Run", exact=True)).to_be_disabled()
+    assert keeps_somebody_out(page) == []
+    page.keyboard.press("Escape")
+    expect(page.locator(".notice")).to_contain_text("Provider is moving")
+
+
+def test_it_asks_less_when_nothing_runs_and_nothing_when_nobody_looks(
+    visitor: Callable[..., Visitor], people: People
+) -> None:
+    team = people.team("Idle")
+    people.runs(team, people.project(team, "Runs"), 1)
+    visit, asked = visitor(), []
+    visit.context.on("request", lambda request: asked.append(request.url) if "/jobs?" in request.url else None)
+    visit.context.clock.install()
+    page = visit.open(token=people.user((team, "admin")))
+    expect(rows(page)).to_have_count(1)
+    asked.clear()
+    page.clock.run_for(8_000)
+    assert asked == []
+    with page.expect_response("**/jobs?**"):
+        page.clock.run_for(8_000)
+    page.evaluate("Object.defineProperty(document, 'hidden', {value: true, configurable: true})")
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    asked.clear()
+    page.clock.run_for(120_000)
+    assert asked == []
+    page.evaluate("delete document.hidden")
+    with page.expect_response("**/jobs?**"):
+        page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+
+
+def test_a_module_that_did_not_come_is_asked_for_again(visitor: Callable[..., Visitor]) -> None:
+    visit = visitor()
+    visit.context.route("**/parts.js", lambda route: route.fulfill(status=503), times=1)
+    page = visit.open()
+    expect(page.get_by_text("Trying again")).to_be_visible()
+    expect(page.get_by_label("Token or agent key")).to_be_visible()
+    assert [problem for problem in visit.problems if "parts.js" not in problem] == []
+    visit.problems.clear()
+
+
+def test_the_time_left_is_said_only_when_it_is_known(visitor: Callable[..., Visitor]) -> None:
+    page = visitor().open()
+    module = page.locator("script").evaluate("script => new URL('pace.js', script.src).href")
+    paces = page.evaluate(
+        """async (module) => {
+            const { paceOf } = await import(module);
+            const seen = (...pairs) => pairs.map(([at, processed]) => ({ at: at * 1000, processed }));
+            return [
+                paceOf([], 9_000),
+                paceOf(seen([0, 50]), 9_000),                     // no step yet
+                paceOf(seen([0, 50], [1, 100]), 2_000),           // too short a time
+                paceOf(seen([0, 50], [1, 100]), 10_000),          // a step, and nine seconds of silence after it
+                paceOf(seen([0, 0], [100, 10], [110, 110]), 120_000),  // what was long ago does not count
+            ];
+        }""",
+        module,
+    )
+    assert paces == [None, None, None, 5, 5]
+
+
+def test_the_api_is_still_beside_it(here: dict[str, Any]) -> None:
+    assert call(here, "GET", "/v1/health")[0] == 200
+    assert call(here, "GET", "/runs")[0] == 404
