@@ -9,29 +9,16 @@ import click
 
 from cli import skeleton
 from cli.errors import Misconfigured
+from cli.places import scheduled, text_of
 from cli.session import Session, format_option
 from cli.skeleton import named
 from nightshift.cron import BadCron, Cron, from_five_fields
 
 CATALOGUE = Path("layers/nightshift/nightshift/catalogue.py")
-TEMPLATE = Path("template.yaml")
 JOBS = Path("functions/worker/jobs")
 TESTS = Path("tests")
 
 LONGEST_NAME = 40
-
-# Where template.yaml names a scheduled job. Each place is that of the last such job, and what is there is copied behind
-# it: a rule, an alarm and all that is to come look like those that are there.
-PLACES = {
-    "the group of parameters that the console shows it in": r"^ +- {camel}Schedule\n",
-    "its parameter": r"^  {camel}Schedule:\n(?:    .*\n)+",
-    "its condition": r"^  Schedule{camel}: .*\n",
-    "its line in SCHEDULES of the migrate function": r'^ +"{name}": "\$\{{{camel}Schedule\}}"\}}\n',
-    "its line in the schedules of Migrations": r"^ +- !Ref {camel}Schedule\n",
-    "its rule and the rule's permission": r"^\n  {camel}Rule:\n(?:    .*\n)+\n  {camel}RulePermission:\n(?:    .*\n)+",
-    "its alarm": r"^\n  {camel}FailedAlarm:\n(?:    .*\n)+",
-    "its alarm on the dashboard": r'^ +"\$\{{{camel}FailedAlarm\.Arn\}}",\n',
-}
 
 
 class JobName(click.ParamType[str]):
@@ -123,7 +110,7 @@ def job(session: Session, name: str, label: str | None, schedule: Cron | None, p
 
 def _files(name: str, *, label: str, schedule: Cron | None) -> dict[Path, str]:
     """Each file and its new text. Raises Misconfigured naming what is in the way."""
-    catalogue, template = (_text_of(path) for path in (CATALOGUE, TEMPLATE))
+    catalogue = text_of(CATALOGUE)
     if f'name="{name}"' in catalogue:
         raise Misconfigured(f"{CATALOGUE} has a job type {name} already: choose another name.")
     job_type = named(skeleton.JOB_TYPE, name=name, label=label)
@@ -137,16 +124,7 @@ def _files(name: str, *, label: str, schedule: Cron | None) -> dict[Path, str]:
         _free(TESTS / f"test_{name}.py"): named(skeleton.TEST, name=name, label=label),
         CATALOGUE: catalogue.replace(last, job_type + last),
     }
-    if schedule:
-        files[TEMPLATE] = _scheduled(template, name, label=label, schedule=schedule)
-    return files
-
-
-def _text_of(path: Path) -> str:
-    try:
-        return path.read_text()
-    except OSError:
-        raise Misconfigured(f"{Path.cwd()} is no checkout of Nightshift: there is no {path} in it.") from None
+    return files | (scheduled(name, label=label, schedule=schedule) if schedule else {})
 
 
 def _free(path: Path) -> Path:
@@ -166,33 +144,3 @@ def _write(files: dict[Path, str]) -> None:
             with suppress(OSError):
                 path.unlink(missing_ok=True) if content is None else path.write_bytes(content)
         raise Misconfigured(f"Nothing was made: {exc}") from exc
-
-
-def _scheduled(template: str, name: str, *, label: str, schedule: Cron) -> str:
-    """The template with a copy of each place of the last scheduled job in it."""
-    jobs = re.findall(r'"job_type": "(\w+)"', template)
-    if not jobs:
-        raise Misconfigured(f"{TEMPLATE} has no rule of a scheduled job that another could be modelled after.")
-    old, new = {"name": jobs[-1], "camel": _camel(jobs[-1])}, {"name": name, "camel": _camel(name)}
-    for key in ("{camel}Schedule", "Schedule{camel}", "{camel}Rule", "{camel}RulePermission", "{camel}FailedAlarm"):
-        if re.search(rf"^  {key.format(**new)}:", template, re.MULTILINE):
-            raise Misconfigured(f"{TEMPLATE} has a {key.format(**new)} already: choose another name.")
-    for what, pattern in PLACES.items():
-        found = re.findall(pattern.format(**old), template, re.MULTILINE)
-        if len(found) != 1:
-            raise Misconfigured(
-                f"{TEMPLATE} has {len(found)} places, not one, that could be {what}, as {old['name']} has it."
-            )
-        place = copy = found[0]
-        for word, other in ((old["camel"], new["camel"]), (old["name"], new["name"])):
-            copy = copy.replace(word, other)
-        copy = re.sub(r"Default: cron\(.*", f"Default: {schedule.eventbridge}", copy)
-        copy = re.sub(r"Description: When .* \(", f"Description: When {label} starts (", copy)
-        if place.endswith('"}\n'):  # the last line of an object
-            place = place.replace("}\n", ",\n")
-        template = template.replace(found[0], place + copy)
-    return template
-
-
-def _camel(name: str) -> str:
-    return "".join(part.capitalize() for part in name.split("_"))

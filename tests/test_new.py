@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from samtranslator.yaml_helper import yaml_parse
 
 from cli.main import main
-from cli.new import CATALOGUE, JOBS, LONGEST_NAME, TEMPLATE, TESTS
+from cli.new import CATALOGUE, JOBS, LONGEST_NAME, TESTS
+from cli.places import REFERENCE, TEMPLATE
 from cli.session import Session
 from nightshift.cron import from_five_fields
 
@@ -22,7 +23,7 @@ ROOT = Path.cwd()
 
 
 def make(folder):
-    for path in (CATALOGUE, TEMPLATE, Path("pyproject.toml")):
+    for path in (CATALOGUE, TEMPLATE, REFERENCE, Path("pyproject.toml")):
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / path, folder / path)
     for path in (JOBS, TESTS):
@@ -102,8 +103,8 @@ def test_whatever_the_names_ruff_and_yaml_take_what_was_made(tmp_path_factory, n
         (["lambda"], "'lambda' is a word of Python's own."),
         (["a" * 41], "has 41 characters; a name has at most 40."),
         (["revenuecat_sync"], "catalogue.py has a job type revenuecat_sync already: choose another name."),
-        (["sweep", "--schedule", "0 5 * * *"], "template.yaml has a SweepSchedule already: choose another name."),
-        (["events", "--schedule", "0 5 * * *"], "template.yaml has a EventsFailedAlarm already"),
+        (["sweep", "--schedule", "0 5 * * *"], "template.yaml has SweepSchedule already: choose another name."),
+        (["events", "--schedule", "0 5 * * *"], "template.yaml has EventsFailedAlarm already"),
         (["report", "--label", "A: b"], "'A: b' is no label"),
         (["report", "--label", "x\ny"], "is no label"),
         (["report", "--schedule", "0 5 * *"], "A cron expression has five fields, got '0 5 * *'."),
@@ -128,6 +129,7 @@ def test_a_refusal_says_why_and_changes_nothing(checkout, arguments, sentence):
             "0 places, not one, that could be the group of parameters",
         ),
         (TEMPLATE, "  PartitionCreationFailedAlarm:\n", "that could be its alarm, as partition_creation has it."),
+        (REFERENCE, "| `PartitionCreationSchedule` |", "that could be its parameter, as partition_creation has it."),
         (TEMPLATE, '"job_type": ', "template.yaml has no rule of a scheduled job"),
         (CATALOGUE, "    )\n}\n", "catalogue.py has no place for a job type"),
     ],

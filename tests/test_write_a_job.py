@@ -51,6 +51,7 @@ def test_the_page_leads_to_a_job_that_is_done(checkout):
     assert "test_each_system_job_has_its_rule[quiet_users]" in run(
         ".venv/bin/python -m pytest --collect-only -q tests/test_template.py", folder=checkout
     )
+    run(".venv/bin/python -m pytest tests/test_docs.py -k made_anew", folder=checkout)
     ruff = ".venv/bin/ruff"
     run(f"{ruff} check .", folder=checkout)
     run(f"{ruff} format --check .", folder=checkout)
