@@ -39,6 +39,9 @@ def scheduled(name: str, *, label: str, schedule: Cron) -> dict[Path, str]:
             raise Misconfigured(f"{TEMPLATE} has {key.format(**new)} already: choose another name.")
 
     def another(place: str) -> str:
+        # Copied in its turn one day, it could not be told from the words around it.
+        if new["camel"] in place or re.search(rf"\b{name}\b", place):
+            raise Misconfigured(f"{name} is a word of {TEMPLATE}'s own: choose another name.")
         copy = place.replace(old["camel"], new["camel"]).replace(old["name"], new["name"])
         copy = re.sub(r"cron\([^)]*\)", schedule.eventbridge, copy)
         return re.sub(r"When .* \(EventBridge", f"When {label} starts (EventBridge", copy)
