@@ -10,6 +10,7 @@ from cli.ends import refuse_bytes, written_out
 from cli.errors import Failure, Interrupted, Refused
 from cli.jobs import jobs, refusal_hint
 from cli.login import login, logout
+from cli.new import new
 from cli.service import open_dashboard, openapi, ping
 from cli.session import Session, common_options
 from cli.system import system
@@ -89,6 +90,6 @@ def main(context: click.Context) -> None:
 # In the order of the reference; --help sorts them by name.
 for command in (
     *(login, logout, whoami, jobs, projects, members, job_types),
-    *(open_dashboard, ping, openapi, completion, system),
+    *(open_dashboard, ping, openapi, completion, new, system),
 ):
     main.add_command(command)

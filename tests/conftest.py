@@ -26,7 +26,7 @@ from tests import moto_server
 # `make test` needs no browser, and a machine that has never run `make test-browser` has no Playwright.
 HAS_PLAYWRIGHT = importlib.util.find_spec("playwright") is not None
 collect_ignore_glob = [] if HAS_PLAYWRIGHT else ["test_browser*.py"]
-WORLDS = ["tests.stack_world", "tests.cli_world", "tests.owner_world"]
+WORLDS = ["tests.stack_world", "tests.cli_world", "tests.owner_world", "tests.job_run"]
 pytest_plugins = [*WORLDS, *(["tests.browser_world"] if HAS_PLAYWRIGHT else [])]
 
 _serial = itertools.count()
@@ -107,7 +107,16 @@ def moto_endpoint() -> Iterator[str]:
 
 
 @pytest.fixture
-def cloud(monkeypatch: pytest.MonkeyPatch, config: Settings, moto_endpoint: str) -> Iterator[Settings]:
+def environment(monkeypatch: pytest.MonkeyPatch, config: Settings) -> Iterator[Settings]:
+    """The environment of a function that finds this test's Postgres there, and no AWS."""
+    _forget_environment()
+    _set_environment(monkeypatch, config)
+    yield config
+    _forget_environment()
+
+
+@pytest.fixture
+def cloud(monkeypatch: pytest.MonkeyPatch, environment: Settings, moto_endpoint: str) -> Iterator[Settings]:
     """A queue, a signing secret and a key (moto), and an environment in which the functions find them and Postgres."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
         monkeypatch.setenv(name, "testing")
@@ -118,20 +127,25 @@ def cloud(monkeypatch: pytest.MonkeyPatch, config: Settings, moto_endpoint: str)
     _forget_environment()
     with mock_aws():
         settings = dataclasses.replace(
-            config,
+            environment,
             notify_queue_url=aws.client("sqs").create_queue(QueueName="notify")["QueueUrl"],
             queue_url=aws.client("sqs").create_queue(QueueName="runs")["QueueUrl"],
             jwt_secret_id=aws.client("secretsmanager").create_secret(Name="jwt", SecretString=JWT_SECRET)["ARN"],
             integrations_key_id=aws.client("kms").create_key()["KeyMetadata"]["KeyId"],
         )
-        for name, value in dataclasses.asdict(settings).items():
-            monkeypatch.setenv(name.upper(), str(value))
+        _set_environment(monkeypatch, settings)
         yield settings
-        database.database().close()
-    _forget_environment()
+        _forget_environment()
+
+
+def _set_environment(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
+    for name, value in dataclasses.asdict(settings).items():
+        monkeypatch.setenv(name.upper(), str(value))
 
 
 def _forget_environment() -> None:
+    if database.database.cache_info().currsize:
+        database.database().close()
     for cached in (settings_module.settings, database.database, aws.client, auth._secret, aws_http._connections):
         cached.cache_clear()
 

@@ -297,7 +297,9 @@ class TestAuthorization:
         assert run_row(owner, run_id)["status"] == "pending"
         assert api("GET", f"/v1/teams/{team.id}/jobs")[1]["job_runs"] == []
         listed = api("GET", "/v1/job-types")[1]["job_types"]
-        assert [job["job_type"] for job in listed] == ["revenuecat_sync"]
+        assert [job["job_type"] for job in listed] == [
+            job_type.name for job_type in CATALOGUE.values() if job_type.scope == "project"
+        ]
 
 
 class TestBadInput:
@@ -608,7 +610,7 @@ def test_projects(api, team, as_user):
 
 
 def test_job_types_offer_their_params_as_json_schema(api):
-    (sync,) = api("GET", "/v1/job-types")[1]["job_types"]
+    sync = api("GET", "/v1/job-types")[1]["job_types"][0]
     assert sync["label"] == "RevenueCat Sync"
     assert sync["params"]["properties"]["include_sandbox"]["type"] == "boolean"
 
@@ -629,7 +631,7 @@ def test_members_and_keys_of_a_team_are_named(api, team, strangers, owner):
 
 def test_a_paused_type_says_so_and_refuses(api, team, db):
     pauses.pause(CATALOGUE["revenuecat_sync"], what="type", by="ada", why="provider maintenance", db=db)
-    (sync,) = api("GET", "/v1/job-types")[1]["job_types"]
+    sync = api("GET", "/v1/job-types")[1]["job_types"][0]
     assert (sync["paused"]["by"], sync["paused"]["why"]) == ("ada", "provider maintenance")
     status, body = trigger(api, team)
     assert status == 400

@@ -2,6 +2,7 @@
 
 import itertools
 import threading
+from dataclasses import replace
 from datetime import date
 
 import pytest
@@ -11,7 +12,6 @@ from nightshift import settings as settings_module
 from nightshift import slices as slices_module
 from nightshift.errors import DatabaseGone
 from nightshift.partitions import EVENT_TABLES, months
-from tests.world import age, run_row, slices, sweep, system_run, work, work_to_the_end
 
 THIS = date.today().replace(day=1)
 HISTORY = months(date(THIS.year - 1, THIS.month, 1), ahead=2)
@@ -73,7 +73,7 @@ def past(partitions):
 
 
 @pytest.fixture
-def limit(monkeypatch, cloud, owner):
+def limit(monkeypatch, environment, owner):
     """``limit(free=bytes)``: set the size limit so that this much has to go; ``limit(gb=…)``: set it."""
 
     def limit(*, free=None, gb=None):
@@ -87,12 +87,15 @@ def limit(monkeypatch, cloud, owner):
 
 
 @pytest.fixture
-def run(cloud, db, owner):
-    def run(run_id=None, **how):
-        run_id = run_id or system_run(owner, "db_pruning")
-        return work_to_the_end(run_id, db=db, owner=owner, settings=cloud, **how)
+def pruning(job_run):
+    """A new run of the job."""
+    return lambda: job_run("db_pruning")
 
-    return run
+
+@pytest.fixture
+def run(pruning):
+    """Work a new run of the job to its end and return its row."""
+    return lambda **how: pruning().finish(**how).row
 
 
 @pytest.fixture
@@ -125,15 +128,13 @@ def test_the_oldest_go_until_the_limit_is_met_and_no_further(run, owner, history
     assert run()["result"] == {"dropped": [], "bytes_freed": 0}
 
 
-def test_progress_is_bytes_and_never_goes_back(run, owner, history, limit, monkeypatch):
-    seen = []
-    real = slices_module.Slice.save
-    monkeypatch.setattr(slices_module.Slice, "save", lambda self, step: (seen.append(step), real(self, step))[1])
+def test_progress_is_bytes_and_never_goes_back(pruning, owner, history, limit):
     limit(free=size_of(owner, *past(history)[:3]) + 500_000)
 
-    assert len(run()["result"]["dropped"]) == 4
+    first = pruning().finish()
 
-    counts = [(step.processed, step.total) for step in seen]
+    assert len(first.result["dropped"]) == 4
+    counts = [(step.processed, step.total) for step in first.checkpoints]
     assert counts == sorted(counts)
     assert all(0 <= processed <= total for processed, total in counts)
     assert counts[0][0] == 0
@@ -216,16 +217,13 @@ def test_a_default_partition_is_named(run, owner, history, limit):
 
 
 class TestReaders:
-    def test_an_open_reader_is_waited_for_outside_and_then_it_is_finished(
-        self, cloud, db, owner, history, limit, reader, run
-    ):
+    def test_an_open_reader_is_waited_for_outside_and_then_it_is_finished(self, pruning, owner, history, limit, reader):
         limit(free=SOME)
-        run_id = system_run(owner, "db_pruning")
 
-        work(run_id, 0, db=db, settings=cloud)
+        first = pruning().work()
 
-        waiting = run_row(owner, run_id)
-        assert slices(owner, run_id) == [[0, "waiting", f"transactions that hold {OLDEST} of events open"]]
+        waiting = first.row
+        assert first.slices == [[0, "waiting", f"transactions that hold {OLDEST} of events open"]]
         assert waiting["cursor"]["current"]["name"] == OLDEST
         assert exists(owner, OLDEST)
         # Whoever comes now plans without it and waits for nothing.
@@ -235,7 +233,7 @@ class TestReaders:
         assert reader.run_script("SELECT count(*) FROM events") == [[3 * ROWS + 1]]
 
         reader.run_script("COMMIT")
-        ended = run(run_id)
+        ended = first.finish().row
 
         assert [gone["partition"] for gone in ended["result"]["dropped"]] == [OLDEST]
         assert not exists(owner, OLDEST)
@@ -273,63 +271,57 @@ class TestReaders:
             thread.join()
         assert dropped == [OLDEST]
 
-    def test_a_run_cancelled_while_it_waits_is_finished_by_the_next(
-        self, cloud, db, owner, history, limit, reader, run
-    ):
+    def test_a_run_cancelled_while_it_waits_is_finished_by_the_next(self, pruning, owner, history, limit, reader, run):
         limit(free=SOME)
-        run_id = system_run(owner, "db_pruning")
-        work(run_id, 0, db=db, settings=cloud)
-        owner.query("cancel_run", run_id=run_id, requested_by="the owner")
-        assert run_row(owner, run_id)["status"] == "cancelled"
+        first = pruning().work()
+        owner.query("cancel_run", run_id=first.id, requested_by="the owner")
+        assert first.row["status"] == "cancelled"
         reader.run_script("COMMIT")
         limit(free=SOME)
 
         assert [gone["partition"] for gone in run()["result"]["dropped"]] == [OLDEST]
 
-    def test_a_lock_on_the_partition_before_it_is_marked_is_waited_for(self, cloud, db, owner, history, limit, connect):
+    def test_a_lock_on_the_partition_before_it_is_marked_is_waited_for(self, pruning, owner, history, limit, connect):
         holder = connect(user="postgres")
         holder.run_script(f"BEGIN; LOCK TABLE {OLDEST} IN SHARE UPDATE EXCLUSIVE MODE")
         limit(free=SOME)
-        run_id = system_run(owner, "db_pruning")
-        work(run_id, 0, db=db, settings=cloud)
+        first = pruning().work()
 
-        assert slices(owner, run_id)[0][1] == "waiting"
+        assert first.slices[0][1] == "waiting"
         assert OLDEST in names(owner)
         holder.run_script("COMMIT")
         # Meanwhile somebody detaches it by hand, to keep it, and that makes no room.
         owner.run_script(f"ALTER TABLE events DETACH PARTITION {OLDEST}")
 
-        ended = work_to_the_end(run_id, db=db, owner=owner, settings=cloud)
+        ended = first.finish().row
         assert [gone["partition"] for gone in ended["result"]["dropped"]] == past(history)[1:2]
         assert exists(owner, OLDEST)
 
-    def test_room_made_while_it_waits_is_seen_before_the_detach(self, cloud, db, owner, history, limit, connect):
+    def test_room_made_while_it_waits_is_seen_before_the_detach(self, pruning, owner, history, limit, connect):
         holder = connect(user="postgres")
         holder.run_script("BEGIN; LOCK TABLE events IN SHARE UPDATE EXCLUSIVE MODE")
         limit(free=SOME)
-        run_id = system_run(owner, "db_pruning")
-        work(run_id, 0, db=db, settings=cloud)
+        first = pruning().work()
         holder.run_script("COMMIT")
         limit(gb=1000)
 
-        ended = work_to_the_end(run_id, db=db, owner=owner, settings=cloud)
+        ended = first.finish().row
 
         assert ended["result"] == {"dropped": [], "bytes_freed": 0}
         assert names(owner) == history
 
     @pytest.mark.parametrize("gb", [1000, 0], ids=["raised", "switched off"])
     def test_a_limit_lifted_while_it_detaches_puts_the_partition_back(
-        self, cloud, db, owner, history, limit, reader, run, gb
+        self, pruning, owner, history, limit, reader, run, gb
     ):
         limit(free=SOME)
-        run_id = system_run(owner, "db_pruning")
-        work(run_id, 0, db=db, settings=cloud)
+        first = pruning().work()
         limit(gb=gb)
         bounds = f"SELECT pg_get_expr(relpartbound, oid) FROM pg_class WHERE relname = '{OLDEST}'"
         before = owner.run_script(bounds)
         reader.run_script("COMMIT")
 
-        ended = run(run_id)
+        ended = first.finish().row
 
         assert (ended["result"]["dropped"], ended["cursor"]["current"]) == ([], None)
         assert names(owner) == history
@@ -339,7 +331,7 @@ class TestReaders:
         assert [gone["partition"] for gone in run()["result"]["dropped"]] == [OLDEST]
 
     def test_a_reader_of_the_detached_table_delays_the_drop_alone(
-        self, cloud, db, owner, history, limit, connect, monkeypatch, run
+        self, pruning, owner, history, limit, connect, monkeypatch
     ):
         holder = connect(user="postgres")
         real = slices_module.Slice.write
@@ -351,15 +343,15 @@ class TestReaders:
             return real(self, query, **params)
 
         limit(free=SOME)
-        run_id = system_run(owner, "db_pruning")
+        first = pruning()
         with monkeypatch.context() as patch:
             patch.setattr(slices_module.Slice, "write", write)
-            work(run_id, 0, db=db, settings=cloud)
-        assert run_row(owner, run_id)["waiting_for"] == f"transactions that hold {OLDEST} of events open"
+            first.work()
+        assert first.row["waiting_for"] == f"transactions that hold {OLDEST} of events open"
         assert (OLDEST in names(owner), exists(owner, OLDEST)) == (False, True)
         holder.commit()
 
-        assert [gone["partition"] for gone in run(run_id)["result"]["dropped"]] == [OLDEST]
+        assert [gone["partition"] for gone in first.finish().result["dropped"]] == [OLDEST]
 
 
 class TestWhatNeedsThePartition:
@@ -451,14 +443,13 @@ class TestIdentity:
     def detach(self, owner, name=OLDEST, table="events"):
         owner.run_script(f"ALTER TABLE {table} DETACH PARTITION {name}")
 
-    def recorded(self, owner, cloud, db, limit):
+    def recorded(self, pruning, owner, limit):
         """A run that has recorded the oldest partition and stopped there, for want of time."""
         limit(free=SOME)
-        run_id = system_run(owner, "db_pruning")
-        work(run_id, 0, db=db, settings=cloud, remaining_s=1)
-        assert run_row(owner, run_id)["cursor"]["current"]["name"] == OLDEST
+        first = pruning().work(remaining_s=1)
+        assert first.row["cursor"]["current"]["name"] == OLDEST
         assert OLDEST in names(owner)
-        return run_id
+        return first
 
     def test_what_was_detached_and_is_in_no_cursor_is_never_dropped(self, run, owner, history, limit):
         self.detach(owner)
@@ -466,46 +457,44 @@ class TestIdentity:
         assert [gone["partition"] for gone in run()["result"]["dropped"]] == past(history)[1:2]
         assert exists(owner, OLDEST)
 
-    def test_a_table_made_anew_under_the_recorded_name_is_another_table(self, run, owner, cloud, db, history, limit):
-        run_id = self.recorded(owner, cloud, db, limit)
+    def test_a_table_made_anew_under_the_recorded_name_is_another_table(self, pruning, owner, history, limit):
+        first = self.recorded(pruning, owner, limit)
         self.detach(owner)
         owner.run_script(f"DROP TABLE {OLDEST}; CREATE TABLE {OLDEST} (LIKE events); ALTER TABLE {OLDEST} OWNER TO nightshift_maintenance")  # noqa: E501  # fmt: skip
         limit(free=SOME)
 
-        dropped = [gone["partition"] for gone in run(run_id)["result"]["dropped"]]
+        dropped = [gone["partition"] for gone in first.finish().result["dropped"]]
 
         assert dropped == past(history)[1:2]
         assert exists(owner, OLDEST)
 
-    def test_the_recorded_table_under_another_name_was_renamed_to_be_kept(self, run, owner, cloud, db, history, limit):
-        run_id = self.recorded(owner, cloud, db, limit)
+    def test_the_recorded_table_under_another_name_was_renamed_to_be_kept(self, pruning, owner, history, limit):
+        first = self.recorded(pruning, owner, limit)
         self.detach(owner)
         owner.run_script(f"ALTER TABLE {OLDEST} RENAME TO kept")
         limit(free=SOME)
-        assert [gone["partition"] for gone in run(run_id)["result"]["dropped"]] == past(history)[1:2]
+        assert [gone["partition"] for gone in first.finish().result["dropped"]] == past(history)[1:2]
         assert exists(owner, "kept")
 
-    def test_what_an_earlier_run_only_meant_to_detach_is_not_the_next_runs(self, run, owner, cloud, db, history, limit):
-        run_id = self.recorded(owner, cloud, db, limit)
-        owner.query("cancel_run", run_id=run_id, requested_by="the owner")
+    def test_what_an_earlier_run_only_meant_to_detach_is_not_the_next_runs(self, run, pruning, owner, history, limit):
+        first = self.recorded(pruning, owner, limit)
+        owner.query("cancel_run", run_id=first.id, requested_by="the owner")
         self.detach(owner)  # by hand, to keep it
         limit(free=SOME)
         assert [gone["partition"] for gone in run()["result"]["dropped"]] == past(history)[1:2]
         assert exists(owner, OLDEST)
 
-    def test_what_is_detached_by_hand_once_it_is_recorded_is_kept(self, run, owner, cloud, db, history, limit):
-        run_id = self.recorded(owner, cloud, db, limit)
+    def test_what_is_detached_by_hand_once_it_is_recorded_is_kept(self, pruning, owner, history, limit):
+        first = self.recorded(pruning, owner, limit)
         self.detach(owner)
         limit(free=SOME)
-        ended = run(run_id)
+        ended = first.finish().row
         assert [gone["partition"] for gone in ended["result"]["dropped"]] == past(history)[1:2]
         assert exists(owner, OLDEST)
 
-    def test_what_an_earlier_run_recorded_and_did_not_touch_is_decided_anew(
-        self, run, owner, cloud, db, history, limit
-    ):
-        first = self.recorded(owner, cloud, db, limit)
-        owner.query("cancel_run", run_id=first, requested_by="the owner")
+    def test_what_an_earlier_run_recorded_and_did_not_touch_is_decided_anew(self, run, pruning, owner, history, limit):
+        first = self.recorded(pruning, owner, limit)
+        owner.query("cancel_run", run_id=first.id, requested_by="the owner")
         limit(gb=1000)
         assert run()["result"] == {"dropped": [], "bytes_freed": 0}
         owner.run_script(f"ALTER TABLE events DETACH PARTITION {OLDEST} CONCURRENTLY")  # by hand, to keep it
@@ -514,30 +503,28 @@ class TestIdentity:
         assert exists(owner, OLDEST)
 
     def test_what_was_renamed_to_be_kept_is_kept_when_it_has_its_name_again(
-        self, run, owner, cloud, db, history, limit, reader
+        self, run, pruning, owner, history, limit, reader
     ):
         limit(free=SOME)
-        run_id = system_run(owner, "db_pruning")
-        work(run_id, 0, db=db, settings=cloud)
+        first = pruning().work()
         reader.run_script("COMMIT")
         owner.run_script(f"ALTER TABLE events DETACH PARTITION {OLDEST} FINALIZE; ALTER TABLE {OLDEST} RENAME TO kept")
         limit(gb=1000)
-        assert run(run_id)["cursor"]["current"] is None
+        assert first.finish().row["cursor"]["current"] is None
         owner.run_script(f"ALTER TABLE kept RENAME TO {OLDEST}")
         limit(free=SOME)
         assert [gone["partition"] for gone in run()["result"]["dropped"]] == past(history)[1:2]
         assert exists(owner, OLDEST)
 
-    def test_what_was_recorded_days_ago_is_named_and_left(self, run, owner, cloud, db, history, limit, reader):
+    def test_what_was_recorded_days_ago_is_named_and_left(self, run, pruning, owner, history, limit, reader):
         limit(free=SOME)
-        run_id = system_run(owner, "db_pruning")
-        work(run_id, 0, db=db, settings=cloud)
+        first = pruning().work()
         reader.run_script("COMMIT")
         owner.run_script(
             f"ALTER TABLE events DETACH PARTITION {OLDEST} FINALIZE; UPDATE job_runs"
             " SET cursor = jsonb_set(cursor, '{current,marked_at}', to_jsonb(now() - interval '26 hours'))"
         )
-        ended = run(run_id)
+        ended = first.finish().row
         assert ended["result"]["dropped"] == []
         assert f"{OLDEST} was to be taken out of events more than a day ago" in ended["result"]["warning"]
         assert exists(owner, OLDEST)
@@ -572,7 +559,7 @@ class TestDeath:
 
     @pytest.mark.parametrize("boundary", BOUNDARIES)
     def test_killed_there_for_every_partition_it_comes_to_the_same(
-        self, cloud, db, owner, history, limit, monkeypatch, boundary
+        self, pruning, owner, history, limit, monkeypatch, boundary
     ):
         method, moment = self.BOUNDARIES[boundary]
         real = getattr(slices_module.Slice, method)
@@ -591,21 +578,18 @@ class TestDeath:
         expected = past(history)[:4]
         sizes = [size_of(owner, name) for name in expected]
         limit(free=sum(sizes) - sizes[-1] // 2)
-        run_id = system_run(owner, "db_pruning")
 
-        while not (row := run_row(owner, run_id))["completed_at"]:
-            work(run_id, row["slice"], db=db, settings=cloud)
-            resume(owner, run_id)
+        dropped = pruning().finish().result["dropped"]
 
         assert next(calls) >= 4
-        assert [gone["partition"] for gone in row["result"]["dropped"]] == expected
-        assert [gone["bytes"] for gone in row["result"]["dropped"]] == sizes
+        assert [gone["partition"] for gone in dropped] == expected
+        assert [gone["bytes"] for gone in dropped] == sizes
         assert names(owner) == [name for name in history if name not in expected]
         assert not any(exists(owner, name) for name in expected)
 
-    def test_its_connection_killed_while_it_detaches(self, cloud, db, owner, history, limit, reader, connect, run):
+    def test_its_connection_killed_while_it_detaches(self, pruning, owner, history, limit, reader, connect):
         limit(free=SOME)
-        run_id = system_run(owner, "db_pruning")
+        first = pruning()
         killer = connect(user="postgres")
         killed = []
 
@@ -621,36 +605,35 @@ class TestDeath:
 
         thread = threading.Thread(target=kill)
         thread.start()
-        work(run_id, 0, db=db, settings=cloud)
+        first.work()
         killed.append("or too late")
         thread.join()
-        resume(owner, run_id)
         reader.run_script("COMMIT")
 
-        assert [gone["partition"] for gone in run(run_id)["result"]["dropped"]] == [OLDEST]
+        assert [gone["partition"] for gone in first.finish().result["dropped"]] == [OLDEST]
 
     @pytest.mark.parametrize("gb", [None, 1000], ids=["still over", "within its limit"])
     @pytest.mark.parametrize("ending", ["cancelled", "failed"])
     def test_a_run_that_ends_between_the_detach_and_the_drop_is_finished_by_the_next(
-        self, cloud, db, owner, history, limit, run, monkeypatch, ending, gb
+        self, pruning, owner, history, limit, run, monkeypatch, ending, gb
     ):
         limit(free=SOME)
-        run_id = system_run(owner, "db_pruning")
+        first = pruning()
 
         def dying(self, query, /, **params):
             raise DatabaseGone("killed")
 
         with monkeypatch.context() as patch:
             patch.setattr(slices_module.Slice, "write", dying)
-            work(run_id, 0, db=db, settings=cloud)
+            first.work()
         assert (OLDEST in names(owner), exists(owner, OLDEST)) == (False, True)
-        resume(owner, run_id)
         if ending == "cancelled":
-            owner.query("cancel_run", run_id=run_id, requested_by="the owner")
+            owner.query("cancel_run", run_id=first.id, requested_by="the owner")
+            assert first.finish().row["status"] == "cancelled"
         else:
             owner.run_script(
                 "UPDATE job_runs SET status = 'failed', error = 'e', completed_at = now(), started_at = now(),"
-                " resend_at = NULL"
+                " resend_at = NULL, lease_expires_at = NULL"
             )
         # Nor does it matter that another one fails before it comes to anything.
         limit(gb=-1)
@@ -663,33 +646,27 @@ class TestDeath:
         assert exists(owner, OLDEST) == (OLDEST in names(owner)) == bool(gb)
 
     def test_a_worker_that_froze_before_the_detach_detaches_nothing(
-        self, cloud, db, owner, history, limit, run, connect, monkeypatch
+        self, pruning, owner, history, limit, connect, monkeypatch
     ):
         """Promise 4: meanwhile the run was given to another worker, and that one found that there is room again."""
         limit(free=SOME)
-        run_id = system_run(owner, "db_pruning")
-        real = slices_module.Slice.run_alone
+        first, real = pruning(), slices_module.Slice.run_alone
 
         def freezing(self, statement, *, patience_ms):
             if self.number == 0:
-                age(owner, run_id, 3600)
-                other = connect()
-                assert sweep(db=other, settings=cloud)["recovered"] == 1
                 limit(gb=1000)
-                ended = work_to_the_end(run_id, db=other, owner=owner, settings=cloud)
-                assert ended["status"] == "completed"
+                assert replace(first, db=connect()).finish().row["status"] == "completed"
             return real(self, statement, patience_ms=patience_ms)
 
         monkeypatch.setattr(slices_module.Slice, "run_alone", freezing)
-        work(run_id, 0, db=db, settings=cloud)
+        first.work()
 
         assert names(owner) == history
-        assert [outcome for _, outcome, _ in slices(owner, run_id)] == ["lost", "completed"]
+        assert [outcome for _, outcome, _ in first.slices] == ["lost", "completed"]
 
-    def test_a_lease_that_is_almost_over_is_no_time_to_begin(self, cloud, db, owner, history, limit, run, monkeypatch):
+    def test_a_lease_that_is_almost_over_is_no_time_to_begin(self, pruning, owner, history, limit, monkeypatch):
         limit(free=SOME)
-        run_id = system_run(owner, "db_pruning")
-        real = slices_module.Slice.run_alone
+        first, real = pruning(), slices_module.Slice.run_alone
 
         def late(self, statement, *, patience_ms):
             if self.number == 0:
@@ -697,11 +674,11 @@ class TestDeath:
             return real(self, statement, patience_ms=patience_ms)
 
         monkeypatch.setattr(slices_module.Slice, "run_alone", late)
-        work(run_id, 0, db=db, settings=cloud)
+        first.work()
 
-        assert slices(owner, run_id)[0][1] == "waiting"
+        assert first.slices[0][1] == "waiting"
         assert names(owner) == history
-        assert [gone["partition"] for gone in run(run_id)["result"]["dropped"]] == [OLDEST]
+        assert [gone["partition"] for gone in first.finish().result["dropped"]] == [OLDEST]
 
     def test_a_step_a_slice(self, run, owner, history, limit):
         expected = past(history)[:4]
@@ -709,20 +686,10 @@ class TestDeath:
         assert [gone["partition"] for gone in run(remaining_s=1)["result"]["dropped"]] == expected
 
 
-def test_a_cancel_is_seen_between_two_steps(cloud, db, owner, history, limit):
+def test_a_cancel_is_seen_between_two_steps(pruning, owner, history, limit):
     limit(free=size_of(owner, *past(history)[:3]))
-    run_id = system_run(owner, "db_pruning")
-    work(run_id, 0, db=db, settings=cloud, remaining_s=1)
-    work(run_id, 1, db=db, settings=cloud, remaining_s=1)
-    owner.query("cancel_run", run_id=run_id, requested_by="the owner")
-    assert run_row(owner, run_id)["status"] == "cancelled"
+    first = pruning().work(remaining_s=1)
+    first.work(remaining_s=1)
+    owner.query("cancel_run", run_id=first.id, requested_by="the owner")
+    assert first.row["status"] == "cancelled"
     assert names(owner) == [name for name in history if name != OLDEST]
-
-
-def resume(owner, run_id):
-    """As the sweep does once the lease of a dead slice is over."""
-    owner.run_script(
-        "UPDATE job_runs SET slice = slice + 1, lease_expires_at = NULL, resend_at = clock_timestamp()"
-        f" WHERE id = '{run_id}' AND lease_expires_at IS NOT NULL"
-    )
-    age(owner, run_id, 3600)

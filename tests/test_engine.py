@@ -11,7 +11,7 @@ from nightshift.catalogue import CATALOGUE, JobType
 from nightshift.engine import MISFIT_RETRY
 from nightshift.errors import DatabaseGone, JobError
 from nightshift.job import Progress, Retry, Wait
-from tests.world import age, make_team, received, run_row, slices, sweep, trigger, work, work_to_the_end
+from tests.world import age, make_team, received, run_row, slices, sweep, trigger, work
 
 COUNTING = JobType(name="counting", label="Counting", description="Counts", scope="project")
 
@@ -33,6 +33,17 @@ def job(monkeypatch, tmp_path):
         return job_type
 
     return register
+
+
+@pytest.fixture
+def run_of(job, team, job_run):
+    """``run_of(function)``: a run of it that nobody has worked yet."""
+
+    def run_of(function, **changes):
+        job(function, **changes)
+        return job_run("counting", team=team)
+
+    return run_of
 
 
 @pytest.fixture(autouse=True)
@@ -159,7 +170,7 @@ def test_a_wait_longer_than_sqs_can_delay_is_left_to_the_sweep(cloud, db, owner,
     assert run_row(owner, row["id"])["status"] == "completed"
 
 
-def test_a_wait_commits_what_was_written_before_it_and_moves_the_bar(cloud, db, owner, team, job):
+def test_a_wait_commits_what_was_written_before_it_and_moves_the_bar(run_of, owner):
     def waiting(run, db):
         if run.cursor is None:
             db.write("record_step", run_id=run.id, step=1)
@@ -167,40 +178,37 @@ def test_a_wait_commits_what_was_written_before_it_and_moves_the_bar(cloud, db, 
             yield Wait(seconds=5, why="the moon", cursor={"done": 1}, progress=done)
         return {}
 
-    row = trigger(team, job_type=job(waiting), db=db, settings=cloud)
-    work(row["id"], 0, db=db, settings=cloud)
-    between = run_row(owner, row["id"])
+    run = run_of(waiting).work()
+    between = run.row
     assert (between["status"], between["waiting_for"], between["cursor"]) == ("running", "the moon", {"done": 1})
     assert between["progress"] == {"processed": 1, "total": 2, "message": "half"}
-    assert steps_of(owner, row["id"]) == [1]
+    assert steps_of(owner, run.id) == [1]
 
 
-def test_an_exception_fails_the_run_and_keeps_what_was_committed(cloud, db, owner, team, job):
+def test_an_exception_fails_the_run_and_keeps_what_was_committed(run_of, owner):
     def failing(done):
         if done == 2:
             raise ValueError("the third step is broken")
 
-    row = trigger(team, job_type=job(counting_to(5, then=failing)), db=db, settings=cloud)
-    work(row["id"], 0, db=db, settings=cloud)
+    run = run_of(counting_to(5, then=failing)).work()
 
-    ended = run_row(owner, row["id"])
+    ended = run.row
     assert (ended["status"], ended["error"]) == ("failed", "ValueError: the third step is broken")
     assert ended["progress"]["processed"] == 2
-    assert steps_of(owner, row["id"]) == [1, 2]
+    assert steps_of(owner, run.id) == [1, 2]
 
 
-def test_rows_written_after_the_last_yield_go_with_the_exception(cloud, db, owner, team, job):
+def test_rows_written_after_the_last_yield_go_with_the_exception(run_of, owner):
     def failing(run, db):
         db.write("record_step", run_id=run.id, step=1)
         yield Progress(processed=1, total=2, message="", cursor={"done": 1})
         db.write("record_step", run_id=run.id, step=2)
         raise JobError("The provider says no")
 
-    row = trigger(team, job_type=job(failing, retry=Retry(attempts=3)), db=db, settings=cloud)
-    work(row["id"], 0, db=db, settings=cloud)
+    run = run_of(failing, retry=Retry(attempts=3)).work()
 
-    assert run_row(owner, row["id"])["error"] == "The provider says no"  # JobError is final, whatever the policy
-    assert steps_of(owner, row["id"]) == [1]
+    assert run.row["error"] == "The provider says no"  # JobError is final, whatever the policy
+    assert steps_of(owner, run.id) == [1]
 
 
 def test_the_retry_policy_waits_longer_each_time_and_counts_anew_when_the_cursor_moves(cloud, db, owner, team, job):
@@ -227,17 +235,16 @@ def test_the_retry_policy_waits_longer_each_time_and_counts_anew_when_the_cursor
 
 
 @pytest.mark.parametrize("result", [["a", "list"], {"not": object()}, {"nan": float("nan")}])
-def test_a_result_that_is_not_a_json_object_fails_the_run(cloud, db, owner, team, job, result):
+def test_a_result_that_is_not_a_json_object_fails_the_run(run_of, owner, result):
     def returning(run, db):
         db.write("record_step", run_id=run.id, step=1)
         return result
         yield
 
-    row = trigger(team, job_type=job(returning), db=db, settings=cloud)
-    work(row["id"], 0, db=db, settings=cloud)
+    run = run_of(returning).work()
 
-    assert run_row(owner, row["id"])["status"] == "failed"
-    assert steps_of(owner, row["id"]) == []
+    assert run.row["status"] == "failed"
+    assert steps_of(owner, run.id) == []
 
 
 @pytest.mark.parametrize(
@@ -248,16 +255,15 @@ def test_a_result_that_is_not_a_json_object_fails_the_run(cloud, db, owner, team
         pytest.param(2, 1, [1, 1, 2, 3], id="so does the old one after a rollback"),
     ],
 )
-def test_a_cursor_is_read_by_the_version_that_wrote_it(cloud, db, owner, team, job, wrote, reads, steps):
-    row = trigger(team, job_type=job(counting_to(3), version=wrote), db=db, settings=cloud)
-    work(row["id"], 0, db=db, settings=cloud, remaining_s=1)
-    assert (run_row(owner, row["id"])["cursor"], run_row(owner, row["id"])["cursor_version"]) == ({"done": 1}, wrote)
+def test_a_cursor_is_read_by_the_version_that_wrote_it(run_of, owner, job, wrote, reads, steps):
+    run = run_of(counting_to(3), version=wrote).work(remaining_s=1)
+    assert (run.row["cursor"], run.row["cursor_version"]) == ({"done": 1}, wrote)
     job(counting_to(3), version=reads)
-    work(row["id"], 1, db=db, settings=cloud)
-    ended = run_row(owner, row["id"])
+    run.work()
+    ended = run.row
     assert (ended["status"], ended["result"]) == ("completed", {"counted": 3})
     assert (ended["progress"]["processed"], ended["cursor_version"]) == (3, reads)
-    assert steps_of(owner, row["id"]) == steps
+    assert steps_of(owner, run.id) == steps
 
 
 class Unprintable(Exception):
@@ -284,23 +290,21 @@ class TestCarelessJobs:
         assert (run_row(owner, row["id"])["cursor"], steps_of(owner, row["id"])) == (None, [])
 
     @pytest.mark.parametrize("exc", [JobError("bad \ud800"), ValueError("bad \ud800\0"), Unprintable()])
-    def test_whatever_an_exception_says_it_fails_the_run(self, cloud, db, owner, team, job, exc):
+    def test_whatever_an_exception_says_it_fails_the_run(self, run_of, exc):
         def bad(run, steps_db):
             raise exc
             yield
 
-        row = trigger(team, job_type=job(bad), db=db, settings=cloud)
-        work(row["id"], 0, db=db, settings=cloud)
-        assert run_row(owner, row["id"])["status"] == "failed"
+        run = run_of(bad).work()
+        assert run.row["status"] == "failed"
 
-    def test_an_error_of_the_database_is_a_sentence(self, cloud, db, owner, team, job):
+    def test_an_error_of_the_database_is_a_sentence(self, run_of):
         def bad(run, steps_db):
             steps_db.write("record_step", run_id=run.id, step="many")
             yield
 
-        row = trigger(team, job_type=job(bad), db=db, settings=cloud)
-        work(row["id"], 0, db=db, settings=cloud)
-        error = run_row(owner, row["id"])["error"]
+        run = run_of(bad).work()
+        error = run.row["error"]
         assert error == 'invalid input syntax for type integer: "many"'
 
     @pytest.mark.parametrize("cancelled", [False, True])
@@ -331,29 +335,26 @@ class TestCarelessJobs:
             (lambda: "done", "A job yields Progress or Wait and returns a dict, got 'done'"),
         ],
     )
-    def test_what_it_yields_is_checked(self, cloud, db, owner, team, job, yielded, sentence):
+    def test_what_it_yields_is_checked(self, run_of, yielded, sentence):
         def bad(run, steps_db):
             yield yielded()
 
-        row = trigger(team, job_type=job(bad), db=db, settings=cloud)
-        work(row["id"], 0, db=db, settings=cloud)
-        assert run_row(owner, row["id"])["error"].startswith(sentence)
+        run = run_of(bad).work()
+        assert run.row["error"].startswith(sentence)
 
-    def test_a_result_too_large_for_a_page_of_runs_fails_the_run(self, cloud, db, owner, team, job):
+    def test_a_result_too_large_for_a_page_of_runs_fails_the_run(self, run_of):
         def bad(run, steps_db):
             return {"ids": "x" * 20_000}
             yield
 
-        row = trigger(team, job_type=job(bad), db=db, settings=cloud)
-        work(row["id"], 0, db=db, settings=cloud)
-        assert run_row(owner, row["id"])["error"] == "The result has 20,011 bytes; a result may have 16,384"
+        run = run_of(bad).work()
+        assert run.row["error"] == "The result has 20,011 bytes; a result may have 16,384"
 
-    def test_a_type_that_this_release_does_not_know_fails_its_run(self, cloud, db, owner, team, job, monkeypatch):
-        row = trigger(team, job_type=job(counting_to(1)), db=db, settings=cloud)
-        monkeypatch.undo()
-        monkeypatch.delitem(CATALOGUE, "counting", raising=False)
-        ended = work_to_the_end(str(row["id"]), db=db, owner=owner, settings=cloud)
-        assert ended["error"] == "This release has no code for jobs of type counting"
+    def test_a_type_that_this_release_does_not_know_fails_its_run(self, job_run, team, monkeypatch):
+        monkeypatch.setitem(CATALOGUE, "counting", COUNTING)
+        run = job_run("counting", team=team)
+        monkeypatch.delitem(CATALOGUE, "counting")
+        assert run.finish().row["error"] == "This release has no code for jobs of type counting"
 
 
 class TestCodeAheadOfItsLayers:
@@ -418,17 +419,16 @@ class TestCodeAheadOfItsLayers:
 
 
 class TestCancel:
-    def test_a_pending_run_ends_at_once(self, cloud, db, owner, team, job):
-        row = trigger(team, job_type=job(counting_to(3)), db=db, settings=cloud)
-        assert db.one("cancel_run", run_id=row["id"], requested_by="me")["status"] == "cancelled"
-        work(row["id"], 0, db=db, settings=cloud)
-        assert run_row(owner, row["id"])["status"] == "cancelled"
-        assert steps_of(owner, row["id"]) == []
+    def test_a_pending_run_ends_at_once(self, run_of, db, owner):
+        run = run_of(counting_to(3))
+        assert db.one("cancel_run", run_id=run.id, requested_by="me")["status"] == "cancelled"
+        run.work()
+        assert run.row["status"] == "cancelled"
+        assert steps_of(owner, run.id) == []
 
-    def test_between_slices_it_ends_at_once(self, cloud, db, owner, team, job):
-        row = trigger(team, job_type=job(counting_to(3)), db=db, settings=cloud)
-        work(row["id"], 0, db=db, settings=cloud, remaining_s=1)
-        assert db.one("cancel_run", run_id=row["id"], requested_by="me")["status"] == "cancelled"
+    def test_between_slices_it_ends_at_once(self, run_of, db):
+        run = run_of(counting_to(3)).work(remaining_s=1)
+        assert db.one("cancel_run", run_id=run.id, requested_by="me")["status"] == "cancelled"
 
     def test_a_working_slice_stops_at_its_next_yield_and_keeps_that_step(self, cloud, db, connect, owner, team, job):
         other = connect()
@@ -466,11 +466,10 @@ class TestCancel:
         assert (ended["status"], ended["result"], ended["error"]) == ("cancelled", None, None)
         assert received(cloud) == []
 
-    def test_a_finish_that_committed_first_stands(self, cloud, db, owner, team, job):
-        row = trigger(team, job_type=job(counting_to(1)), db=db, settings=cloud)
-        work(row["id"], 0, db=db, settings=cloud)
-        assert db.one("cancel_run", run_id=row["id"], requested_by="me") is None
-        assert run_row(owner, row["id"])["status"] == "completed"
+    def test_a_finish_that_committed_first_stands(self, run_of, db):
+        run = run_of(counting_to(1)).work()
+        assert db.one("cancel_run", run_id=run.id, requested_by="me") is None
+        assert run.row["status"] == "completed"
 
     def test_an_expired_slice_ends_cancelled_not_failed(self, cloud, db, owner, team, job):
         row = self._abandoned(cloud, db, team, job)

@@ -16,6 +16,7 @@ from pg8000.exceptions import DatabaseError
 
 from nightshift import aws
 from nightshift import settings as settings_module
+from nightshift.catalogue import CATALOGUE
 from nightshift.database import Database, query_text
 from nightshift.log import logger
 from nightshift.ops import deadletters, doctor, health
@@ -255,7 +256,7 @@ class TestSchedules:
             f" ('soft_delete_cleanup', '2026-01-04 03:00Z', 'skipped', '{uuid.UUID(int=1)}')"
         )
         by_type = {each["job_type"]: each for each in ask("schedules")["schedules"]}
-        assert list(by_type) == ["db_pruning", "soft_delete_cleanup", "partition_creation"]
+        assert list(by_type) == [job_type.name for job_type in CATALOGUE.values() if job_type.scope == "system"]
         cleanup = by_type["soft_delete_cleanup"]
         assert (cleanup["cron"], cleanup["active_since"]) == ("0 3 * * *", "2026-01-01T00:00:00.000Z")
         assert [(past["slot"][:10], past["outcome"], past["status"]) for past in cleanup["last"]] == [

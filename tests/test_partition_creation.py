@@ -7,10 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs import partition_creation as job
 from nightshift import settings as settings_module
 from nightshift.partitions import EVENT_TABLES, months
-from tests.world import run_row, slices, system_run, work, work_to_the_end
+from tests.job_run import assert_resumable
 
 THIS = date.today().replace(day=1)
 
@@ -26,13 +25,9 @@ def test_months_follow_each_other_without_gap_or_repetition(first, ahead):
 
 
 @pytest.fixture
-def run(cloud, db, owner):
+def run(job_run):
     """Work a new run of the job to its end and return its row."""
-
-    def run(**how):
-        return work_to_the_end(system_run(owner, "partition_creation"), db=db, owner=owner, settings=cloud, **how)
-
-    return run
+    return lambda: job_run("partition_creation").finish().row
 
 
 def name(table, month):
@@ -92,7 +87,7 @@ def test_the_job_may_detach_what_the_migration_made(owner):
     assert owner.run_script("SELECT pg_has_role('nightshift_maintenance', 'nightshift_events', 'USAGE')") == [[True]]
 
 
-def test_the_setting_says_how_far_ahead(run, monkeypatch, cloud):
+def test_the_setting_says_how_far_ahead(run, monkeypatch):
     monkeypatch.setenv("PARTITION_MONTHS_AHEAD", "5")
     settings_module.settings.cache_clear()
 
@@ -102,52 +97,34 @@ def test_the_setting_says_how_far_ahead(run, monkeypatch, cloud):
 
 
 @pytest.mark.parametrize("ahead", ["-1", "37"])
-def test_a_setting_beyond_reason_is_named(run, monkeypatch, cloud, ahead):
+def test_a_setting_beyond_reason_is_named(run, monkeypatch, ahead):
     monkeypatch.setenv("PARTITION_MONTHS_AHEAD", ahead)
     settings_module.settings.cache_clear()
     assert run()["error"] == f"PARTITION_MONTHS_AHEAD must be from 0 to 36, got {ahead}"
 
 
-def test_each_partition_is_a_step(cloud, db, owner):
+def test_each_partition_is_a_step(job_run, owner):
     drop(owner, name("events", THIS), name("metric_events", THIS))
-    run_id = system_run(owner, "partition_creation")
-    for number in range(2):  # each slice has time for one step
-        work(run_id, number, db=db, settings=cloud, remaining_s=1)
 
-    between = run_row(owner, run_id)
-    assert between["progress"] == {"processed": 2, "total": 12, "message": "2 partitions created, 0 were there"}
+    run = job_run("partition_creation").work(remaining_s=1).work(remaining_s=1)
+
+    assert run.row["progress"] == {"processed": 2, "total": 12, "message": "2 partitions created, 0 were there"}
     assert {name("events", THIS), name("metric_events", THIS)} <= {*attached(owner)}
 
 
-def test_killed_at_every_step_it_comes_to_the_same(cloud, db, owner, connect, monkeypatch):
+def test_killed_at_every_step_it_comes_to_the_same(job_run, owner, monkeypatch):
+    monkeypatch.setenv("PARTITION_MONTHS_AHEAD", "1")
+    settings_module.settings.cache_clear()
     before = attached(owner)
     drop(owner, *(partition for partition in before if partition != name("events", THIS)))
-    run_id = system_run(owner, "partition_creation")
-    real, deaths = job.Plan.progress, []
+    made = {name(table, month) for table in EVENT_TABLES for month in months(THIS, ahead=1)}
 
-    def dying(self):
-        if self.done not in deaths:
-            deaths.append(self.done)
-            # Made, and about to be committed: the step is lost with its connection.
-            owner.run_script(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                " WHERE usename = 'nightshift_maintenance' AND datname = current_database()"
-            )
-        return real(self)
+    def end(owner):
+        found = attached(owner)
+        assert found == {partition: before[partition] for partition in made}
+        return found
 
-    monkeypatch.setattr(job.Plan, "progress", dying)
-    while not (row := run_row(owner, run_id))["completed_at"]:
-        work(run_id, row["slice"], db=db, settings=cloud)
-        # As the sweep gives the run to the next slice once the lease is over.
-        owner.run_script(
-            "UPDATE job_runs SET slice = slice + 1, lease_expires_at = NULL, resend_at = clock_timestamp()"
-            f" WHERE id = '{run_id}' AND lease_expires_at IS NOT NULL"
-        )
-
-    assert deaths == [*range(1, 13)]
-    assert row["status"] == "completed"
-    assert (len(row["result"]["created"]), row["result"]["existing"]) == (11, 1)
-    assert attached(owner) == before
+    assert len(assert_resumable(job_run, "partition_creation", end=end)) == len(made) == 6
 
 
 def test_a_table_that_was_made_but_not_attached_is_finished_with_its_rows(run, owner):
@@ -269,41 +246,39 @@ def test_a_table_that_is_not_there_is_named_and_the_others_are_made(run, owner):
     }
 
 
-def test_who_reads_and_writes_the_table_is_in_nobodys_way(run, owner, connect):
+def test_who_reads_and_writes_the_table_is_in_nobodys_way(job_run, owner, connect):
     drop(owner, name("events", THIS))
     busy = connect(user="postgres")
     busy.run_script("BEGIN; SELECT * FROM events; " + event_at("events", months(THIS, ahead=1)[1]))
 
-    made = run(slices_at_most=1)
+    made = job_run("partition_creation").work()
 
-    assert made["result"]["created"] == [name("events", THIS)]
+    assert made.result["created"] == [name("events", THIS)]
     busy.run_script("COMMIT")
 
 
-def test_a_lock_that_others_hold_is_waited_for_outside_and_not_for_ever(cloud, db, owner, connect):
+def test_a_lock_that_others_hold_is_waited_for_outside_and_not_for_ever(job_run, owner, connect):
     drop(owner, name("events", THIS))
     holder = connect(user="postgres")
     holder.run_script("BEGIN; LOCK TABLE events IN SHARE UPDATE EXCLUSIVE MODE")
-    run_id = system_run(owner, "partition_creation")
-    work(run_id, 0, db=db, settings=cloud)
-    assert slices(owner, run_id) == [[0, "waiting", "another session's lock on events"]]
-    assert run_row(owner, run_id)["cursor"]["tries"] == 1
+    run = job_run("partition_creation").work()
+    assert run.slices == [[0, "waiting", "another session's lock on events"]]
+    assert run.row["cursor"]["tries"] == 1
 
-    ended = work_to_the_end(run_id, db=db, owner=owner, settings=cloud)
+    run.finish()
 
-    assert ended["error"].startswith("events was locked by another session at each of 8 tries")
+    assert run.row["error"].startswith("events was locked by another session at each of 8 tries")
     holder.run_script("COMMIT")
 
 
-def test_a_lock_that_is_let_go_costs_one_wait(cloud, db, owner, connect):
+def test_a_lock_that_is_let_go_costs_one_wait(job_run, owner, connect):
     drop(owner, name("events", THIS))
     holder = connect(user="postgres")
     holder.run_script("BEGIN; LOCK TABLE events IN SHARE UPDATE EXCLUSIVE MODE")
-    run_id = system_run(owner, "partition_creation")
-    work(run_id, 0, db=db, settings=cloud)
+    run = job_run("partition_creation").work()
     holder.run_script("COMMIT")
 
-    ended = work_to_the_end(run_id, db=db, owner=owner, settings=cloud)
+    run.finish()
 
-    assert ended["result"]["created"] == [name("events", THIS)]
-    assert [outcome for _, outcome, _ in slices(owner, run_id)] == ["waiting", "completed"]
+    assert run.result["created"] == [name("events", THIS)]
+    assert [outcome for _, outcome, _ in run.slices] == ["waiting", "completed"]

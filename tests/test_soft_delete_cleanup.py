@@ -1,6 +1,5 @@
 """The job soft_delete_cleanup through the engine, as the role of the system jobs, against real rows."""
 
-import dataclasses
 import json
 import random
 import threading
@@ -19,30 +18,21 @@ from cleanup import pace
 from cleanup.pace import FIRST_BATCH, MAX_BATCH, next_batch
 from cleanup.state import REASON_LENGTH, SHOWN, State
 from jobs import soft_delete_cleanup as cleanup_job
-from nightshift.errors import DatabaseBusy, DatabaseGone
-from nightshift.slices import MAX_RESULT_BYTES, Slice, SliceLost
+from nightshift.errors import DatabaseBusy
+from nightshift.slices import MAX_RESULT_BYTES, Slice
 from tests.forest import DEFINITIONS, EVENTS, TABLES, Forest, Node, audited, stored
-from tests.world import age, make_team, run_row, slices, sweep, work
+from tests.job_run import assert_resumable
+from tests.world import age, make_team, run_row, sweep
 
 LONG_AGO, RECENTLY = 9, 2
 
 
-def start(owner):
-    run_id = str(uuid.uuid4())
-    owner.run_script(
-        "INSERT INTO job_runs (id, job_type, triggered_by, resend_at)"
-        f" VALUES ('{run_id}', 'soft_delete_cleanup', 'system', clock_timestamp())"
-    )
-    return run_id
+NAME = "soft_delete_cleanup"
 
 
-def clean(owner, db, settings):
-    """A run from its beginning to its end; returns its result."""
-    run_id = start(owner)
-    work(run_id, 0, db=db, settings=settings)
-    row = run_row(owner, run_id)
-    assert row["status"] == "completed", row
-    return row["result"]
+def clean(job_run):
+    """A run from its beginning to its end in one slice; returns its result."""
+    return job_run(NAME).work().result
 
 
 def tree(forest, *, team=None, project=None, app=None, rows=2):
@@ -136,11 +126,11 @@ def forests(draw):
 
 @examples(derandomize=True, max_examples=40, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 @given(forest=forests())
-def test_the_topmost_soft_deleted_row_decides_over_everything_under_it(cloud, db, owner, forest):
+def test_the_topmost_soft_deleted_row_decides_over_everything_under_it(job_run, owner, forest):
     forest.plant(owner)
     people = how_many(owner, "users")
 
-    result = clean(owner, db, cloud)
+    result = clean(job_run)
 
     left = forest.left()
     assert stored(owner) == left
@@ -155,7 +145,7 @@ def test_the_topmost_soft_deleted_row_decides_over_everything_under_it(cloud, db
     assert sum(audited(owner).values()) == sum(counts(result)[table] for table in EVENTS)
 
 
-def test_every_deletion_of_events_is_audited_with_its_own_projects_count(cloud, db, owner):
+def test_every_deletion_of_events_is_audited_with_its_own_projects_count(job_run, owner):
     for level in ("team", "project", "app"):
         forest = Forest()
         _, first, app = tree(forest, **{level: LONG_AGO})
@@ -165,7 +155,7 @@ def test_every_deletion_of_events_is_audited_with_its_own_projects_count(cloud, 
         many_events(owner, app.id, 500)
         many_events(owner, other.id, 30, table="metric_events")
 
-        clean(owner, db, cloud)
+        clean(job_run)
 
         expected = {(project, table): 2 for project in (first.id, second.id) for table in EVENTS}
         expected |= {(first.id, "events"): 502, (second.id, "metric_events"): 32}
@@ -176,73 +166,69 @@ def test_every_deletion_of_events_is_audited_with_its_own_projects_count(cloud, 
         assert 0 <= past < 3600
 
 
-def test_twice_deletes_nothing_more_and_writes_no_audit(cloud, db, owner, forest):
+def test_twice_deletes_nothing_more_and_writes_no_audit(job_run, owner, forest):
     tree(forest, team=LONG_AGO)
     tree(forest, project=RECENTLY, app=LONG_AGO)
     forest.plant(owner)
-    clean(owner, db, cloud)
+    clean(job_run)
     before, audit = stored(owner), audited(owner)
 
-    assert not any(clean(owner, db, cloud).values())
+    assert not any(clean(job_run).values())
 
     assert (stored(owner), audited(owner)) == (before, audit)
 
 
-def test_a_slice_at_a_time_is_the_same_and_the_bar_only_grows(cloud, db, owner, forest):
+def test_a_slice_at_a_time_is_the_same_and_the_bar_only_grows(job_run, owner, forest):
     *_, app = tree(forest, team=LONG_AGO, rows=4)
     forest.plant(owner)
     many_events(owner, app.id, 1000)
-    run_id, number, bar = start(owner), 0, []
-    while (row := run_row(owner, run_id))["status"] in ("pending", "running"):
-        if row["progress"]:
-            bar.append((row["progress"]["processed"], row["progress"]["total"]))
-        work(run_id, number, db=db, settings=cloud, remaining_s=1)
-        number += 1
 
-    assert counts(row["result"]) == forest.gone() | {"events": 1004}
-    assert number > 10
+    run = job_run(NAME).finish(remaining_s=1)
+
+    bar = [(step.processed, step.total) for step in run.checkpoints]
+    assert counts(run.result) == forest.gone() | {"events": 1004}
+    assert len(run.slices) > 10
     assert bar == sorted(bar)
     # Rows that nobody adds to meanwhile are counted exactly, but for an app's keys: the team has them, too.
-    assert {total for _, total in bar} == {sum(counts(row["result"]).values()) + 4}
+    assert {total for _, total in bar} == {sum(counts(run.result).values()) + 4}
 
 
-def test_a_walk_goes_on_in_the_next_slice_where_it_stopped(cloud, db, owner, forest):
+def test_a_walk_goes_on_in_the_next_slice_where_it_stopped(job_run, owner, forest):
     """What is dead behind it may lie there for hours; and the tables before it come by again, and are empty."""
     _, project, _ = tree(forest, project=LONG_AGO)
     forest.plant(owner)
     behind = str(uuid.UUID(int=0))
     insert = f"INSERT INTO app_users (project_id, user_id, id) SELECT '{project.id}',"
     owner.run_script(f"{insert} n, gen_random_uuid() FROM generate_series(1, {4 * FIRST_BATCH}) n")
-    run_id, number, firsts = start(owner), 0, []
-    while (row := run_row(owner, run_id))["status"] in ("pending", "running"):
+    run, firsts = job_run(NAME), []
+    while not (row := run.row)["completed_at"]:
         walk = row["cursor"] and row["cursor"]["walk"]
         if walk and walk["relation"] == "app_users":
             if not firsts:
                 owner.run_script(f"{insert} 'behind', '{behind}'")
             firsts.append(walk["first"])
             assert how_many(owner, "app_users", f"id = '{behind}'") == 1
-        work(run_id, number, db=db, settings=cloud, remaining_s=1)
-        number += 1
+        run.work(remaining_s=1)
     assert len(firsts) >= 4
     assert firsts == sorted(firsts)
     assert how_many(owner, "app_users") == 0
 
 
-def test_a_platform_without_definitions(cloud, db, owner, forest):
+def test_a_platform_without_definitions(job_run, owner, forest):
     _, project, _ = tree(forest, project=LONG_AGO)
     forest.plant(owner)
     owner.run_script("DROP TABLE metric_definitions, funnel_definitions")
-    assert clean(owner, db, cloud)["projects"] == 1
+    assert clean(job_run)["projects"] == 1
     assert how_many(owner, "projects", f"id = '{project.id}'") == 0
 
 
-def test_a_project_that_moved_leaves_its_old_runs_to_the_team_it_came_from(cloud, db, owner, forest):
+def test_a_project_that_moved_leaves_its_old_runs_to_the_team_it_came_from(job_run, owner, forest):
     old, _, _ = tree(forest, team=LONG_AGO)
     _, project, _ = tree(forest)
     forest.plant(owner)
     owner.run_script(f"UPDATE job_runs SET team_id = '{old.id}' WHERE project_id = '{project.id}'")
 
-    result = clean(owner, db, cloud)
+    result = clean(job_run)
 
     assert (result["teams"], result["job_runs"], result["kept"]) == (1, 4, [])
     assert stored(owner)["projects"] == {project.id}
@@ -250,16 +236,15 @@ def test_a_project_that_moved_leaves_its_old_runs_to_the_team_it_came_from(cloud
 
 class TestRestored:
     @pytest.mark.parametrize("level", ["teams", "projects", "apps"])
-    def test_before_the_first_step_nothing_is_touched(self, cloud, db, owner, forest, level):
+    def test_before_the_first_step_nothing_is_touched(self, job_run, owner, forest, level):
         tree(forest, team=LONG_AGO)
         restored = tree(forest, **{level.removesuffix("s"): LONG_AGO})
         forest.plant(owner)
-        run_id, before = start(owner), stored(owner)
+        run, before = job_run(NAME), stored(owner)
         owner.run_script(f"UPDATE {level} SET deleted_at = NULL WHERE id IN ('{restored[0].id}', '{restored[1].id}',"
                          f" '{restored[2].id}')")  # fmt: skip
-        work(run_id, 0, db=db, settings=cloud)
 
-        result = run_row(owner, run_id)["result"]
+        result = run.work().result
         assert (result["teams"], result["restored"]) == (1, [])
         under = {node.id for node in forest.nodes if restored[0] in _line(node)}
         assert {row for rows in stored(owner).values() for row in rows} == under
@@ -267,7 +252,7 @@ class TestRestored:
 
     @pytest.mark.parametrize("step", [1, 4, 11])
     def test_later_nothing_more_is_deleted_and_the_result_and_the_audit_say_what_is_gone(
-        self, cloud, db, owner, forest, at_step, step
+        self, job_run, owner, forest, at_step, step
     ):
         # The project is over due by itself, too: who restores the team has not come to it yet.
         team, project, app = tree(forest, team=LONG_AGO, project=LONG_AGO)
@@ -281,7 +266,7 @@ class TestRestored:
                 seen.append(stored(owner))
 
         at_step(restore)
-        result = clean(owner, db, cloud)
+        result = clean(job_run)
 
         assert stored(owner) == seen[0]
         (restored,) = result["restored"]
@@ -290,26 +275,24 @@ class TestRestored:
         events = {table: count for table, count in restored["deleted"].items() if table in EVENTS}
         assert audited(owner) == {(project.id, t, "team soft-deleted"): count for t, count in events.items()}
         # The next night finds the project, which nobody restored.
-        assert clean(owner, db, cloud)["projects"] == 1
+        assert clean(job_run)["projects"] == 1
 
-    def test_between_two_slices(self, cloud, db, owner, forest):
+    def test_between_two_slices(self, job_run, owner, forest):
         *_, app = tree(forest, app=LONG_AGO)
         forest.plant(owner)
-        run_id = start(owner)
-        work(run_id, 0, db=db, settings=cloud, remaining_s=1)
+        run = job_run(NAME).work(remaining_s=1)
         owner.run_script("UPDATE apps SET deleted_at = NULL")
-        work(run_id, 1, db=db, settings=cloud)
-        result = run_row(owner, run_id)["result"]
+        result = run.work().result
         assert result["restored"] == [{"resource": "apps", "id": app.id, "deleted": {"events": 2}}]
         assert how_many(owner, "metric_events") == 2
 
     def test_under_a_parent_that_is_soft_deleted_meanwhile_nothing_more_is_touched(
-        self, cloud, db, owner, forest, at_step
+        self, job_run, owner, forest, at_step
     ):
         tree(forest, app=LONG_AGO)
         forest.plant(owner)
         at_step(lambda n: owner.run_script("UPDATE teams SET deleted_at = now()"))
-        clean(owner, db, cloud)
+        clean(job_run)
         assert [how_many(owner, table) for table in EVENTS] == [0, 2, 2]
 
     def test_a_restore_waits_for_the_step_and_new_rows_do_not(self, connect, owner, forest):
@@ -357,7 +340,7 @@ class TestMoved:
         return forest, moving, to, app
 
     @pytest.mark.parametrize("level", ["team", "project"])
-    def test_after_any_step_what_is_left_of_it_stays(self, cloud, db, owner, at_step, level):
+    def test_after_any_step_what_is_left_of_it_stays(self, job_run, owner, at_step, level):
         left = {}
 
         def move(n):
@@ -379,7 +362,7 @@ class TestMoved:
             forest.plant(owner)
             many_events(owner, app.id, FIRST_BATCH)
 
-            result = clean(owner, db, cloud)
+            result = clean(job_run)
 
             if last in left:
                 assert under() == left[last], last
@@ -389,12 +372,12 @@ class TestMoved:
         assert {FIRST_BATCH + 1, 1, 0} <= {rows["events"] for rows in left.values()}
         assert how_many(owner, moving.table, f"id = '{moving.id}'") == 0
 
-    def test_within_a_doomed_team_it_goes_with_it(self, cloud, db, owner, forest, at_step):
+    def test_within_a_doomed_team_it_goes_with_it(self, job_run, owner, forest, at_step):
         team, _, app = tree(forest, team=LONG_AGO)
         other = forest.add("projects", team)
         forest.plant(owner)
         at_step(lambda n: owner.run_script(f"UPDATE apps SET project_id = '{other.id}'") if n == 1 else None)
-        result = clean(owner, db, cloud)
+        result = clean(job_run)
         assert result["moved"] == [{"resource": "apps", "id": app.id}]
         assert not any(stored(owner).values())
 
@@ -435,8 +418,8 @@ class TestRefused:
         forest.plant(owner)
         return project
 
-    def why_kept(self, owner, db, settings, refused):
-        result = clean(owner, db, settings)
+    def why_kept(self, owner, job_run, refused):
+        result = clean(job_run)
         assert stored(owner)["projects"] == {refused.id}
         assert result["projects"] == 1
         kept = result["kept"][-1]
@@ -445,18 +428,18 @@ class TestRefused:
 
     @pytest.mark.parametrize("when", ["", "DEFERRABLE INITIALLY DEFERRED"])
     @pytest.mark.parametrize("table", ["app_users", "metric_definitions", "job_runs", "projects"])
-    def test_by_a_foreign_key(self, cloud, db, owner, refused, table, when):
+    def test_by_a_foreign_key(self, job_run, owner, refused, table, when):
         column, what = ("id", "it") if table == "projects" else ("project_id", f"its {table}")
         owner.run_script(
             f"CREATE TABLE notes (about uuid REFERENCES {table} {when});"
             f"INSERT INTO notes SELECT id FROM {table} WHERE {column} = '{refused.id}' LIMIT 1"
         )
-        assert self.why_kept(owner, db, cloud, refused) == f"notes refers to {what}"
-        assert not any(clean(owner, db, cloud)[table] for table in TABLES)
+        assert self.why_kept(owner, job_run, refused) == f"notes refers to {what}"
+        assert not any(clean(job_run)[table] for table in TABLES)
 
     @pytest.mark.parametrize("table", ["app_users", "job_runs", "projects"])
     @pytest.mark.parametrize("code", ["P0001", "23001", "42501", "LH001"])
-    def test_by_a_trigger(self, cloud, db, owner, refused, table, code):
+    def test_by_a_trigger(self, job_run, owner, refused, table, code):
         column, what = ("id", "it") if table == "projects" else ("project_id", f"its {table}")
         owner.run_script(
             "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS"
@@ -464,21 +447,21 @@ class TestRefused:
             f"CREATE TRIGGER refuse BEFORE DELETE ON {table} FOR EACH ROW WHEN (OLD.{column} = '{refused.id}')"
             " EXECUTE FUNCTION refuse()"
         )
-        because = self.why_kept(owner, db, cloud, refused)
+        because = self.why_kept(owner, job_run, refused)
         assert because.startswith(f"{what} cannot go: legal hold!")
         assert len(because) == REASON_LENGTH
 
     @pytest.mark.parametrize(
         ("table", "because"), [("app_users", "rows keep coming into app_users"), ("projects", "a trigger keeps it")]
     )
-    def test_by_a_trigger_that_says_nothing(self, cloud, db, owner, refused, table, because):
+    def test_by_a_trigger_that_says_nothing(self, job_run, owner, refused, table, because):
         column = "id" if table == "projects" else "project_id"
         owner.run_script(
             "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';"
             f"CREATE TRIGGER refuse BEFORE DELETE ON {table} FOR EACH ROW WHEN (OLD.{column} = '{refused.id}')"
             " EXECUTE FUNCTION refuse()"
         )
-        assert self.why_kept(owner, db, cloud, refused) == because
+        assert self.why_kept(owner, job_run, refused) == because
 
     def test_trouble_that_passes_is_the_runs(self, connect, owner, forest, refused):
         other, job = connect(user="postgres"), connect(user="nightshift_maintenance", lock_timeout="50")
@@ -490,7 +473,7 @@ class TestRefused:
             job.query("cleanup_batch", **of, **bounds)
         other.commit()
 
-    def test_tables_younger_than_the_grants(self, cloud, db, owner, forest):
+    def test_tables_younger_than_the_grants(self, job_run, owner, forest):
         """The job says which they are, keeps what they may refer to, and goes on."""
         _, project, _ = tree(forest, project=LONG_AGO)
         _, _, app = tree(forest, app=LONG_AGO)
@@ -499,24 +482,24 @@ class TestRefused:
             "DROP TABLE metric_definitions;"
             "CREATE TABLE metric_definitions (id uuid PRIMARY KEY, project_id uuid, deleted_at timestamptz)"
         )
-        result = clean(owner, db, cloud)
+        result = clean(job_run)
         assert result["barred"] == ["metric_definitions"]
         because = "a right to metric_definitions is missing"
         assert result["kept"] == [{"resource": "projects", "id": project.id, "because": because}]
         assert app.id not in stored(owner)["apps"]
 
         owner.run_script("GRANT SELECT, DELETE, UPDATE (deleted_at) ON metric_definitions TO nightshift_maintenance")
-        result = clean(owner, db, cloud)
+        result = clean(job_run)
         assert (result["barred"], result["kept"], result["projects"]) == ([], [], 1)
 
     @pytest.mark.parametrize("table", ["teams", "projects", "apps", "api_keys", "app_users", "events"])
-    def test_a_right_that_was_taken_away(self, cloud, db, owner, forest, table):
+    def test_a_right_that_was_taken_away(self, job_run, owner, forest, table):
         tree(forest, team=LONG_AGO)
         tree(forest, project=LONG_AGO)
         forest.plant(owner)
         # What it has on events it has as a member of their owner.
         owner.run_script(f"REVOKE DELETE ON {table} FROM nightshift_maintenance, nightshift_events")
-        result = clean(owner, db, cloud)
+        result = clean(job_run)
         assert result["barred"] == [table]
         assert result["teams"] == 0
         assert result[table] == 0
@@ -524,6 +507,11 @@ class TestRefused:
 
 
 class TestKilled:
+    @pytest.fixture(autouse=True)
+    def same_steps_each_time(self, monkeypatch):
+        """However long each took."""
+        monkeypatch.setattr(cleanup_job, "next_batch", lambda batch, **_: batch)
+
     def forest(self):
         forest = Forest()
         tree(forest, team=LONG_AGO, rows=1)
@@ -532,69 +520,48 @@ class TestKilled:
         forest.add("api_keys", tree(forest, rows=1)[0], LONG_AGO)
         return forest
 
-    def disturbed(self, cloud, db, owner, monkeypatch, deaths):
-        """Plant and clean; ``deaths`` maps the number of a commit to how the worker dies: before or behind it."""
+    def plant(self, owner):
         self.forest().plant(owner)
         for (app_id,) in owner.run_script("SELECT id::text FROM apps WHERE deleted_at IS NOT NULL"):
             many_events(owner, app_id, 450)
-        run_id, real, commits = start(owner), Slice.save, []
-        patient = dataclasses.replace(cloud, lost_slices_limit=100)
 
-        def save(self, step):
-            commits.append(step)
-            death = deaths.get(len(commits))
-            if death == "frozen":
-                before = stored(owner), audited(owner)
-                age(owner, run_id, 3600)
-                assert sweep(db=db, settings=patient)["recovered"] == 1
-                with pytest.raises(SliceLost):
-                    real(self, step)
-                assert (stored(owner), audited(owner)) == before
-                raise SliceLost
-            if death == "before":
-                owner.run_script(
-                    "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
-                    " WHERE usename = 'nightshift_maintenance' AND datname = current_database()"
-                )
-            real(self, step)
-            if death == "behind":
-                raise DatabaseGone
+    def end(self, owner):
+        return stored(owner), audited(owner)
 
-        with monkeypatch.context() as patch:
-            patch.setattr(Slice, "save", save)
-            while (row := run_row(owner, run_id))["status"] in ("pending", "running"):
-                if row["lease_expires_at"]:
-                    age(owner, run_id, 3600)
-                    sweep(db=db, settings=patient)
-                work(run_id, run_row(owner, run_id)["slice"], db=db, settings=cloud)
-        assert row["status"] == "completed", row
-        lost = sum(outcome == "lost" for _, outcome, _ in slices(owner, run_id))
-        assert lost == sum(number <= len(commits) for number in deaths)
-        return (stored(owner), audited(owner), row["result"]), len(commits)
+    def test_at_every_step_the_end_is_the_same(self, job_run, owner):
+        self.plant(owner)
+        assert len(assert_resumable(job_run, NAME, end=self.end)) > 20
 
-    def test_at_every_step_the_end_is_the_same(self, cloud, db, owner, monkeypatch):
-        undisturbed, steps = self.disturbed(cloud, db, owner, monkeypatch, {})
-        assert steps > 20
-        for number in range(1, steps + 1):
-            death = ("before", "behind")[number % 2]
-            assert self.disturbed(cloud, db, owner, monkeypatch, {number: death})[0] == undisturbed, (number, death)
-
-    def test_whoever_thaws_behind_the_sweep_keeps_nothing_of_its_step(self, cloud, db, owner, monkeypatch):
+    def test_whoever_thaws_behind_the_sweep_keeps_nothing_of_its_step(self, job_run, owner):
         """Frozen with every statement of the step done but the commit; and the next worker takes the same step."""
-        undisturbed, steps = self.disturbed(cloud, db, owner, monkeypatch, {})
-        every_other = dict.fromkeys(range(1, 4 * steps, 2), "frozen")
-        end, taken = self.disturbed(cloud, db, owner, monkeypatch, every_other)
-        assert end == undisturbed
-        assert taken > steps
+        self.plant(owner)
+        run = job_run(NAME)
+        while not run.row["completed_at"]:
+            before = self.end(owner)
+            run.freeze(before=1)
+            assert self.end(owner) == before
+            run.kill(after=1)
+        assert len(run.checkpoints) > 20
 
-    def test_again_and_again(self, cloud, db, owner, monkeypatch):
+    def test_again_and_again(self, job_run, owner):
         seed = random.randrange(10**9)
         print(f"seed {seed}")
         draw = random.Random(seed)
-        undisturbed, steps = self.disturbed(cloud, db, owner, monkeypatch, {})
+        self.plant(owner)
+
+        def cleaned(disturb):
+            with job_run.in_a_copy() as copied:
+                run = copied(NAME)
+                disturb(run)
+                return run.finish().result, self.end(copied.owner), len(run.checkpoints)
+
+        def kill(run):
+            while len(run.checkpoints) < steps - 8:
+                run.kill(**{draw.choice(("before", "after")): draw.randint(1, 8)})
+
+        *undisturbed, steps = cleaned(lambda run: None)
         for _ in range(4):
-            deaths = {n: draw.choice(("before", "behind")) for n in draw.sample(range(1, steps + 10), 8)}
-            assert self.disturbed(cloud, db, owner, monkeypatch, deaths)[0] == undisturbed, deaths
+            assert cleaned(kill) == (*undisturbed, steps)
 
 
 class TestLiveRuns:
@@ -611,13 +578,13 @@ class TestLiveRuns:
 
     @pytest.mark.parametrize("level", ["team", "project"])
     def test_one_that_nobody_holds_is_cancelled_by_the_system_before_anything_is_deleted(
-        self, cloud, db, owner, forest, at_step, level
+        self, job_run, owner, forest, at_step, level
     ):
         live = self.live_run(owner, forest, **{level: LONG_AGO})
         before, seen = stored(owner), []
         at_step(lambda n: seen.append((run_row(owner, live), stored(owner))) if n == 1 else None)
 
-        result = clean(owner, db, cloud)
+        result = clean(job_run)
 
         (row, rows), *_ = seen
         assert (row["status"], row["cancel_requested_by"], rows) == ("cancelled", "system", before)
@@ -625,15 +592,13 @@ class TestLiveRuns:
         assert result["projects"] == 1
 
     @pytest.mark.parametrize("alive", [True, False])
-    def test_one_at_work_is_asked_and_waited_for(self, cloud, db, owner, forest, alive):
+    def test_one_at_work_is_asked_and_waited_for(self, job_run, cloud, db, owner, forest, alive):
         live = self.live_run(owner, forest, project=LONG_AGO)
         db.query("claim_slice", run_id=live, slice=0, lease_s=100, request_id="worker")
-        run_id, before = start(owner), stored(owner)
+        run, before = job_run(NAME), stored(owner)
 
-        for number in range(2):
-            work(run_id, number, db=db, settings=cloud)
-            assert run_row(owner, run_id)["waiting_for"] == f"run {live} of a deleted project to end"
-            age(owner, run_id, cleanup_job.WAIT_S)
+        for _ in range(2):
+            assert run.work().row["waiting_for"] == f"run {live} of a deleted project to end"
         asked = run_row(owner, live)
         assert (asked["status"], asked["cancel_requested_by"], stored(owner)) == ("running", "system", before)
         if alive:
@@ -641,36 +606,32 @@ class TestLiveRuns:
         else:
             age(owner, live, 3600)
             sweep(db=db, settings=cloud)
-        work(run_id, 2, db=db, settings=cloud)
 
-        assert run_row(owner, run_id)["result"]["job_runs"] == 3
+        assert run.work().result["job_runs"] == 3
         assert how_many(owner, "projects") == 0
 
-    def test_one_that_does_not_end_keeps_its_project_and_no_other(self, cloud, db, owner, forest, monkeypatch):
+    def test_one_that_does_not_end_keeps_its_project_and_no_other(self, job_run, db, owner, forest, monkeypatch):
         tree(forest, project=LONG_AGO)
         live = self.live_run(owner, forest, team=LONG_AGO)
         db.query("claim_slice", run_id=live, slice=0, lease_s=100, request_id="frozen")
         monkeypatch.setattr(cleanup_job, "WAITS", 1)
-        run_id = start(owner)
-        work(run_id, 0, db=db, settings=cloud)
-        age(owner, run_id, cleanup_job.WAIT_S)
-        work(run_id, 1, db=db, settings=cloud)
 
-        result = run_row(owner, run_id)["result"]
+        result = job_run(NAME).work().work().result
+
         assert [(kept["resource"], kept["because"]) for kept in result["kept"]] == [
             ("teams", f"its run {live} does not end")
         ]
         assert (result["teams"], result["projects"]) == (0, 1)
 
-    def test_other_projects_runs_and_its_own_go_on(self, cloud, db, owner, forest):
+    def test_other_projects_runs_and_its_own_go_on(self, job_run, owner, forest):
         live = self.live_run(owner, forest, project=RECENTLY)
         tree(forest, app=LONG_AGO)
-        clean(owner, db, cloud)
+        clean(job_run)
         assert run_row(owner, live)["status"] == "pending"
 
 
 class TestMeanwhile:
-    def test_rows_that_come_while_their_parents_go_are_taken_along(self, cloud, db, owner, forest, at_step):
+    def test_rows_that_come_while_their_parents_go_are_taken_along(self, job_run, owner, forest, at_step):
         *_, app = tree(forest, team=LONG_AGO)
         forest.plant(owner)
         many_events(owner, app.id, 450)
@@ -690,19 +651,19 @@ class TestMeanwhile:
                 many_events(owner, app_id, 2, timestamp=f"clock_timestamp() - (n - 1) * interval '10 min' * {n}")
 
         at_step(add)
-        result = clean(owner, db, cloud)
+        result = clean(job_run)
 
         assert result["kept"] == []
         assert not any(stored(owner).values())
         assert sum(audited(owner).values()) == sum(result[table] for table in EVENTS)
 
-    def test_rows_that_never_stop_coming_keep_their_parents_and_no_others(self, cloud, db, owner, forest, at_step):
+    def test_rows_that_never_stop_coming_keep_their_parents_and_no_others(self, job_run, owner, forest, at_step):
         *_, app = tree(forest, team=LONG_AGO)
         tree(forest, project=LONG_AGO)
         forest.plant(owner)
 
         at_step(lambda n: many_events(owner, app.id, 3, timestamp="clock_timestamp()"))
-        result = clean(owner, db, cloud)
+        result = clean(job_run)
 
         assert [(kept["resource"], kept["because"]) for kept in result["kept"]] == [
             ("apps", "rows keep coming into events"),
@@ -711,7 +672,7 @@ class TestMeanwhile:
         ]
         assert (result["teams"], result["projects"]) == (0, 1)
 
-    def test_what_a_table_of_the_platforms_own_refers_to_is_kept_and_named(self, cloud, db, owner, forest):
+    def test_what_a_table_of_the_platforms_own_refers_to_is_kept_and_named(self, job_run, owner, forest):
         _, project, _ = tree(forest, project=LONG_AGO)
         for _ in range(2 * SHOWN):
             forest.add("projects", forest.add("teams", days=LONG_AGO))
@@ -721,20 +682,20 @@ class TestMeanwhile:
             "INSERT INTO dashboards (team_id) SELECT id FROM teams WHERE deleted_at IS NOT NULL;"
             f"INSERT INTO dashboards (project_id) VALUES ('{project.id}')"
         )
-        result = clean(owner, db, cloud)
+        result = clean(job_run)
         assert result["teams"] == 0
         assert (len(result["kept"]), result["kept_in_all"]) == (SHOWN, 2 * SHOWN + 1)
         assert {kept["because"] for kept in result["kept"]} == {"dashboards refers to it"}
         assert how_many(owner, "projects", f"id = '{project.id}'") == 1
 
-    def test_a_lock_that_somebody_holds_does_not_stop_the_others(self, cloud, connect, db, owner, forest):
+    def test_a_lock_that_somebody_holds_does_not_stop_the_others(self, job_run, connect, owner, forest):
         _, project, _ = tree(forest, project=LONG_AGO)
         tree(forest, project=LONG_AGO)
         forest.plant(owner)
         other = connect(user="postgres")
         other.begin()
         other.run_script(f"SELECT FROM projects WHERE id = '{project.id}' FOR KEY SHARE")
-        result = clean(owner, db, cloud)
+        result = clean(job_run)
         other.commit()
         assert result["kept"] == [{"resource": "projects", "id": project.id, "because": "somebody holds a lock on it"}]
         assert result["projects"] == 1
@@ -874,11 +835,11 @@ def test_a_cursor_comes_back_as_it_went():
     assert State.of(json.loads(json.dumps(state.progress().cursor))) == state
 
 
-def test_somebody_elses_team_is_nobodys_business(cloud, db, owner, forest):
+def test_somebody_elses_team_is_nobodys_business(job_run, owner, forest):
     tree(forest, team=LONG_AGO)
     forest.plant(owner)
     other = make_team(owner)
-    clean(owner, db, cloud)
+    clean(job_run)
     assert stored(owner)["projects"] == {other.project_id}
     assert len(stored(owner)["team_members"]) == 3
 

@@ -14,6 +14,7 @@ from cli.session import Session
 from local.deploy import STACK
 from local.run import call
 from local.stack import Stack
+from nightshift.catalogue import CATALOGUE
 from tests.stack_world import ended, triggered, until
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
@@ -134,9 +135,9 @@ def test_a_stack_is_found_by_its_name(system: System, stack: Stack, monkeypatch:
     for name, value in stack.engine.environment.items():
         monkeypatch.setenv(name, value)
     named = system("schedules", "--stack", STACK, "--format", "json")
-    assert [schedule["job_type"] for schedule in json.loads(named.stdout)["schedules"]] == [
-        "db_pruning", "partition_creation", "soft_delete_cleanup",
-    ]  # fmt: skip
+    assert {schedule["job_type"] for schedule in json.loads(named.stdout)["schedules"]} == {
+        job_type.name for job_type in CATALOGUE.values() if job_type.scope == "system"
+    }
     missing = system("schedules", "--stack", "no-such-stack")
     assert missing.exit_code == 2
     assert "There is no stack 'no-such-stack'" in missing.stderr

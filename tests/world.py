@@ -127,15 +127,3 @@ def system_run(owner: Database, job_type: str) -> str:
         f" VALUES ('{run_id}', '{job_type}', 'schedule', clock_timestamp() + interval '2 minutes')"
     )
     return run_id
-
-
-def work_to_the_end(
-    run_id: str, *, db: Database, owner: Database, settings: Settings, slices_at_most: int = 50, remaining_s: float = 60
-) -> Row:
-    """Slice after slice, each Wait over at once; returns the ended run's row."""
-    for _ in range(slices_at_most):
-        age(owner, run_id, 3600)
-        work(run_id, run_row(owner, run_id)["slice"], db=db, settings=settings, remaining_s=remaining_s)
-        if (row := run_row(owner, run_id))["completed_at"]:
-            return row
-    raise AssertionError(f"still {row['status']} after {slices_at_most} slices: {row}")

@@ -7,13 +7,12 @@ meanwhile or something needs it. What the last run recorded and did not finish, 
 """
 
 import math
-from collections.abc import Generator
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from nightshift.errors import DatabaseBusy, JobError
-from nightshift.job import JobDatabase, Progress, Run, Wait
+from nightshift.job import JobDatabase, Progress, Run, Steps, Wait
 from nightshift.settings import settings
 
 # As Postgres and RDS count them.
@@ -32,7 +31,7 @@ PATIENCE_MS, LONGEST_PATIENCE_MS = 50, 10_000
 Result = dict[str, Any]
 
 
-def db_pruning(run: Run, db: JobDatabase) -> Generator[Progress | Wait, None, Result]:
+def db_pruning(run: Run, db: JobDatabase) -> Steps:
     """Raises JobError when a partition cannot be detached for too long; the next run goes on with it."""
     limit_bytes = _limit_bytes(settings().max_database_size_gb)
     pruning = Pruning(**deepcopy(run.cursor)) if run.cursor else _unfinished(run, db)

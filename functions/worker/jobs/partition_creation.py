@@ -1,13 +1,12 @@
 """Partition Creation: this month's partition of each event table and those of the months ahead, one a step."""
 
-from collections.abc import Generator
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from typing import Any
 
 from nightshift.errors import JobError
-from nightshift.job import JobDatabase, Progress, Run, Wait
+from nightshift.job import JobDatabase, Progress, Run, Steps, Wait
 from nightshift.partitions import EVENT_TABLES, months
 from nightshift.settings import settings
 
@@ -17,7 +16,7 @@ MOST_MONTHS_AHEAD = 36
 TRIES = 8
 
 
-def partition_creation(run: Run, db: JobDatabase) -> Generator[Progress | Wait, None, dict[str, Any]]:
+def partition_creation(run: Run, db: JobDatabase) -> Steps:
     """The function create_month_partition in sql/jobs decides about each; the database's clock says what month it is.
 
     Raises JobError, after all the others were made, where a month has no partition and cannot get one.

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 from nightshift.aws_http import AwsRefused, AwsUnreachable
 from nightshift.errors import JobError
 from nightshift.integrations import decrypt_secret
-from nightshift.job import JobDatabase, Progress, Run, Wait
+from nightshift.job import JobDatabase, Progress, Run, Steps, Wait
 from nightshift.settings import settings
 from revenuecat.client import RESERVE_S, RevenueCat
 from revenuecat.errors import Denied, Missing, OutOfTime, Rejected, Unavailable
@@ -33,7 +33,7 @@ def revenuecat_sync(
     *,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
-) -> Generator[Progress | Wait, None, dict[str, Any]]:
+) -> Steps:
     """Walk the project's users by primary key; three calls each, one statement a page.
 
     Raises JobError where the key or the project is refused, and where RevenueCat stays away for too long.

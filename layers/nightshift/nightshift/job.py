@@ -3,6 +3,10 @@
 A job is a generator function ``job(run, db)``. Every ``yield`` commits what the job wrote through ``db`` together with
 the cursor and the progress it yields. The engine may close the generator at any yield and call the job again later
 with ``run.cursor``; nothing else survives between slices. What the job returns becomes the run's result.
+
+Within a step: calls to the outside first, while no transaction is open; then the writes; then the yield. A worker may
+die at any line, and the step begins anew: of what it wrote nothing is left, but what it did outside is done twice.
+docs/write-a-job.md leads through one, with its tests.
 """
 
 from collections.abc import Callable, Generator
@@ -21,7 +25,9 @@ MAX_WAIT_S = 366 * 86_400
 class Progress:
     """A finished step.
 
-    ``cursor`` is where to go on after it (JSON); ``processed`` of ``total`` are counts of the job's own units.
+    ``cursor`` is where to go on after it: JSON, so ids and dates as text. It is stored with every step, so keep it
+    small; None is the start. ``processed`` of ``total`` are counts of the job's own units, for the bar; ``total`` may
+    change on the way. ``message`` is the line beside the bar.
     """
 
     processed: int
@@ -47,7 +53,8 @@ class Wait:
     """Leave the Lambda and go on after ``seconds``, from ``cursor``. ``why`` completes "waiting for …".
 
     What the job wrote since its last yield is committed with it. The cursor has to differ from the one the job came
-    with, or the job meets the same Wait again. ``progress`` is told where the bar has moved, too.
+    with, or the job meets the same Wait again. ``progress`` is told where the bar has moved, too (its own cursor counts
+    for nothing). At most a year; what is longer than 15 minutes may end a minute late.
     """
 
     seconds: float
@@ -65,6 +72,7 @@ class Wait:
 class Retry:
     """What happens after an exception: ``attempts`` more slices from the last cursor, ``delay_s`` doubling each time.
 
+    It is the ``retry`` of a job type in the catalogue.
     The count starts anew whenever the cursor moves. JobError is final: the job itself says that it cannot go on.
     What is missing (a module, a name, an argument, a key) may be a deployment's doing, and has a policy of its own.
     """
@@ -86,13 +94,22 @@ def _check_cursor(what: str, cursor: object) -> None:
 
 
 class JobDatabase(Protocol):
-    """The database of a step. Queries are named after their files in sql/queries."""
+    """The database of a step. Queries are named after their files in sql/queries.
+
+    ``params`` are the query's (``:after``), dicts as JSON. Rows are dicts by column. A project's job works in the role
+    nightshift_app, a system job as nightshift_maintenance; the migrations in sql/jobs say what each may.
+
+    Let DatabaseBusy and DatabaseGone pass: the engine has policies of its own for them, and begins the step anew.
+    """
 
     def read(self, query: str, /, **params: Any) -> list[dict[str, Any]]:
         """Rows, outside of any transaction unless this step has already written."""
 
     def write(self, query: str, /, **params: Any) -> list[dict[str, Any]]:
-        """Run a statement inside the step's transaction, which the next ``yield`` commits. No slow calls after it."""
+        """Run a statement inside the step's transaction, which the next ``yield`` commits. No slow calls after it.
+
+        A transaction that is idle for ten seconds is ended by the server, and a statement that runs for thirty.
+        """
 
     def run_alone(self, statement: str, *, patience_ms: int) -> None:
         """Run one DDL statement in autocommit, on a connection of its own that waits ``patience_ms`` for each lock.
@@ -115,9 +132,11 @@ class Run(Protocol):
 
     id: str
     project_id: str | None
+    """None for a system job."""
     params: dict[str, Any]
+    """As the job type's model in nightshift.params made them; a project's job finds ``project_id`` there, too."""
     cursor: Cursor
-    """Where the last slice stopped; None at the start."""
+    """What the last committed yield said. None at the start, and where another ``version`` of the job wrote it."""
     progress: dict[str, Any] | None
     """What the last yield reported: ``processed``, ``total``, ``message``."""
 
@@ -126,7 +145,13 @@ class Run(Protocol):
         """Seconds left in this invocation: bound every call to the outside by it."""
 
     def is_cancelled(self) -> bool:
-        """Ask the database whether somebody wants this run to stop; for long work between yields."""
+        """Ask the database whether somebody wants this run to stop, or it was lost; for long work between yields.
+
+        Return then: whatever it is, the run ends as cancelled, and the step under way is forgotten.
+        """
 
 
-Job = Callable[[Run, JobDatabase], Generator[Progress | Wait, None, dict[str, Any]]]
+# What a job's generator function returns. The dict is the run's result: JSON of at most 16 KiB.
+Steps = Generator[Progress | Wait, None, dict[str, Any]]
+
+Job = Callable[[Run, JobDatabase], Steps]

@@ -1,0 +1,78 @@
+"""Where a checkout names a scheduled job: what is there of the last one is copied behind it, for another.
+
+So a new rule or alarm looks like those that are there, whatever has become of them meanwhile.
+"""
+
+import re
+from pathlib import Path
+
+from cli.errors import Misconfigured
+from nightshift.cron import Cron
+
+TEMPLATE = Path("template.yaml")
+# Made from the template by `make docs`; a test holds the two against each other.
+REFERENCE = Path("docs/configuration.md")
+
+# Patterns that fit one place each, of a job whose name is known.
+IN_THE_TEMPLATE = {
+    "the group of parameters that the console shows it in": r"^ +- {camel}Schedule\n",
+    "its parameter": r"^  {camel}Schedule:\n(?:    .*\n)+",
+    "its condition": r"^  Schedule{camel}: .*\n",
+    "its line in SCHEDULES of the migrate function": r'^ +"{name}": "\$\{{{camel}Schedule\}}"\}}\n',
+    "its line in the schedules of Migrations": r"^ +- !Ref {camel}Schedule\n",
+    "its rule and the rule's permission": r"^\n  {camel}Rule:\n(?:    .*\n)+\n  {camel}RulePermission:\n(?:    .*\n)+",
+    "its alarm": r"^\n  {camel}FailedAlarm:\n(?:    .*\n)+",
+    "its alarm on the dashboard": r'^ +"\$\{{{camel}FailedAlarm\.Arn\}}",\n',
+}
+IN_THE_REFERENCE = {"its parameter": r"^\| `{camel}Schedule` \|.*\n"}
+
+
+def scheduled(name: str, *, label: str, schedule: Cron) -> dict[Path, str]:
+    """The files that change, and their new texts. Raises Misconfigured naming what is in the way."""
+    template, reference = text_of(TEMPLATE), text_of(REFERENCE)
+    jobs = re.findall(r'"job_type": "(\w+)"', template)
+    if not jobs:
+        raise Misconfigured(f"{TEMPLATE} has no rule of a scheduled job that another could be modelled after.")
+    old, new = {"name": jobs[-1], "camel": _camel(jobs[-1])}, {"name": name, "camel": _camel(name)}
+    for key in ("{camel}Schedule", "Schedule{camel}", "{camel}Rule", "{camel}RulePermission", "{camel}FailedAlarm"):
+        if re.search(rf"^  {key.format(**new)}:", template, re.MULTILINE):
+            raise Misconfigured(f"{TEMPLATE} has {key.format(**new)} already: choose another name.")
+
+    def another(place: str) -> str:
+        # Copied in its turn one day, it could not be told from the words around it.
+        if new["camel"] in place or re.search(rf"\b{name}\b", place):
+            raise Misconfigured(f"{name} is a word of {TEMPLATE}'s own: choose another name.")
+        copy = place.replace(old["camel"], new["camel"]).replace(old["name"], new["name"])
+        copy = re.sub(r"cron\([^)]*\)", schedule.eventbridge, copy)
+        return re.sub(r"When .* \(EventBridge", f"When {label} starts (EventBridge", copy)
+
+    def and_another(found: re.Match[str]) -> str:
+        # What was the last line of an object is the last no more.
+        place = re.sub(r'"\}\n$', '",\n', found[0])
+        return place + another(found[0])
+
+    def with_another(text: str, *, places: dict[str, str], path: Path) -> str:
+        for what, pattern in places.items():
+            place = re.compile(pattern.format(**old), re.MULTILINE)
+            if (count := len(place.findall(text))) != 1:
+                raise Misconfigured(
+                    f"{path} has {count} places, not one, that could be {what}, as {old['name']} has it."
+                )
+            text = place.sub(and_another, text)
+        return text
+
+    return {
+        TEMPLATE: with_another(template, places=IN_THE_TEMPLATE, path=TEMPLATE),
+        REFERENCE: with_another(reference, places=IN_THE_REFERENCE, path=REFERENCE),
+    }
+
+
+def _camel(name: str) -> str:
+    return "".join(part.capitalize() for part in name.split("_"))
+
+
+def text_of(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:
+        raise Misconfigured(f"{Path.cwd()} is no checkout of Nightshift: there is no {path} in it.") from None

@@ -1,0 +1,321 @@
+"""For whoever writes a job: run it at once, kill it, freeze it, replay it, look at its checkpoints.
+
+``job_run("quiet_users")`` triggers a run. What is asked of it then goes through the engine that works runs on AWS
+(claim, slices, fence, sweep), against this test's real Postgres. Only the queue is left out: each slice is begun by its
+number. Nothing sleeps: what a run waits for is over at once.
+
+    def test_whoever_was_quiet_is_marked(job_run, owner):
+        run = job_run("quiet_users").finish()
+        assert run.result == {"marked": 2}
+        assert [step.cursor for step in run.checkpoints] == [{"after": "a"}, {"after": "b"}]
+
+    def test_whatever_kills_it_the_end_is_the_same(job_run):
+        assert_resumable(job_run, "quiet_users", end=marked)
+
+A worker that is killed here still runs the job's ``finally`` blocks; tests/chaos.py kills processes.
+"""
+
+import copy
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+import pytest
+
+from nightshift import engine, runs, sqs
+from nightshift.catalogue import CATALOGUE
+from nightshift.database import Database
+from nightshift.job import MAX_WAIT_S, Progress, Wait
+from nightshift.settings import Settings
+from nightshift.slices import CancelRequested, Slice
+from tests.world import Team, age, make_team, run_row, slices, sweep, work
+
+# More than the job of a test takes: one that comes to no end is to fail its test, not to hang it.
+SLICES_AT_MOST = 500
+
+
+class Killed(BaseException):
+    """The worker is gone: no ``except Exception`` of the job or the engine sees it, and only the sweep goes on."""
+
+
+@dataclass
+class JobRun:
+    """One run. What works it returns it, so that it stands in one line with what comes next."""
+
+    id: str
+    db: Database
+    owner: Database
+    settings: Settings
+    checkpoints: list[Progress | Wait] = field(default_factory=list)
+    """Every step and every wait that was committed, as the job yielded it, in order."""
+    fate: "Fate | None" = None
+
+    def work(self, *, remaining_s: float = 60) -> "JobRun":
+        """One slice, by a worker who has ``remaining_s`` left all the while: 1 is time for one step.
+
+        What the run waits for is over. If the worker before this one died, the sweep takes the run from it first.
+        """
+        self._let_time_pass()
+        self._deliver(self.row["slice"], remaining_s=remaining_s)
+        return self
+
+    def finish(self, *, remaining_s: float = 60) -> "JobRun":
+        """Slice after slice to the run's end, whichever it is. Raises AssertionError where there is none."""
+        for _ in range(SLICES_AT_MOST):
+            if self.row["completed_at"]:
+                return self
+            self.work(remaining_s=remaining_s)
+        raise AssertionError(f"Still {self.row['status']} after {SLICES_AT_MOST} slices: {self.row}")
+
+    def kill(self, *, after: int | None = None, before: int | None = None) -> "JobRun":
+        """The worker dies right after, or right before, its n-th commit from now. The next one goes on from there.
+
+        Each step is a commit, each wait, and the run's ending. Raises AssertionError if there are fewer.
+        """
+        assert (after is None) != (before is None), "kill(after=…) or kill(before=…)"
+        return self._meet(Fate("killed", after=after, before=before))
+
+    def freeze(self, *, before: int) -> "JobRun":
+        """The worker freezes right before its n-th commit from now, the sweep takes the run, and the worker thaws.
+
+        Raises AssertionError if that stale worker can still change the run, or if there are fewer commits.
+        """
+        return self._meet(Fate("frozen", before=before))
+
+    def replay(self) -> "JobRun":
+        """Every message that this run has had comes once more. Raises AssertionError if that changes the run."""
+        row, seen = self.row, len(self.checkpoints)
+        for number in range(row["slice"] + bool(row["completed_at"])):
+            self._deliver(number)
+        assert self.row == row, "A message that came twice changed the run"
+        assert len(self.checkpoints) == seen, "A message that came twice was worked"
+        return self
+
+    def again(self, *, from_cursor: bool = False) -> "JobRun":
+        """A new run with this one's parameters, from the start or, of a project's job, from this one's cursor."""
+        old = self.row
+        assert old["project_id"] or not from_cursor, "A run of a system job is not run again from its cursor"
+        of = {name: old[name] for name in ("team_id", "project_id", "params")}
+        of |= {"rerun_of": old, "from_cursor": from_cursor}
+        made = _trigger(old["job_type"], db=self.db, settings=self.settings, **of)
+        return replace(self, id=made, checkpoints=[], fate=None)
+
+    @property
+    def row(self) -> dict[str, Any]:
+        """The whole row of job_runs, as JSON."""
+        return run_row(self.owner, self.id)
+
+    @property
+    def result(self) -> dict[str, Any]:
+        """What the job returned. Raises AssertionError, with the run's own error, where it is not completed."""
+        row = self.row
+        assert row["status"] == "completed", f"The run is {row['status']}: {row['error']}"
+        return row["result"]
+
+    @property
+    def slices(self) -> list[list[Any]]:
+        """``[slice, outcome, reason]`` of each that is over, in order."""
+        return slices(self.owner, self.id)
+
+    def _deliver(self, number: int, *, remaining_s: float = 60) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(engine, "Slice", partial(_Watched, self))
+            with suppress(Killed):
+                work(self.id, number, db=self.db, settings=self.settings, remaining_s=remaining_s)
+
+    def _let_time_pass(self) -> None:
+        age(self.owner, self.id, MAX_WAIT_S)
+        if self.row["lease_expires_at"]:
+            # On a connection of its own: a frozen worker's is in the midst of a step.
+            with closing(self.db.sibling()) as db:
+                sweep(db=db, settings=self.settings)
+
+    def _meet(self, fate: "Fate") -> "JobRun":
+        self.fate = fate
+        while not fate.is_met:
+            assert not self.row["completed_at"], f"The run ended after {fate.commits} commits: {self.row}"
+            self.work()
+        self.fate = None
+        assert fate.row in (None, self.row), "A stale worker changed the run"
+        return self
+
+    def strike(self, fate: "Fate", worker: Slice) -> None:
+        """Raises Killed, or comes back to a worker who was frozen and has lost the run meanwhile."""
+        fate.is_met = True
+        if fate.how == "killed":
+            worker._db.close()  # a connection dies with its process, and nobody rolls back by hand
+            raise Killed
+        self._let_time_pass()
+        fate.row = self.row
+
+
+@dataclass
+class Fate:
+    """What happens to a worker, ``before`` or ``after`` which of its commits from now on."""
+
+    how: str
+    after: int | None = None
+    before: int | None = None
+    commits: int = 0
+    is_met: bool = False
+    row: dict[str, Any] | None = None
+    """The run as the sweep left it to others while its worker was frozen."""
+
+
+class _Watched(Slice):
+    """The slice of a worker to whom something may happen around each of its commits."""
+
+    def __init__(self, run: JobRun, row: dict[str, Any], **parts: Any):
+        super().__init__(row, **parts)
+        self.run = run
+
+    def save(self, step: Progress) -> None:
+        with self._commit(step):
+            super().save(step)
+
+    def hand_over(self, outcome: str, **how: Any) -> Any:
+        if outcome != "waiting":
+            return super().hand_over(outcome, **how)
+        wait = Wait(seconds=how["wait_s"], why=how["reason"], cursor=how["cursor"], progress=how["progress"])
+        with self._commit(wait):
+            return super().hand_over(outcome, **how)
+
+    def complete(self, result: dict[str, Any] | None) -> None:
+        with self._commit():
+            super().complete(result)
+
+    def fail(self, error: str) -> None:
+        with self._commit():
+            super().fail(error)
+
+    @contextmanager
+    def _commit(self, checkpoint: Progress | Wait | None = None) -> Iterator[None]:
+        fate = self.run.fate
+        if fate and fate.commits + 1 == fate.before:
+            self.run.strike(fate, self)
+        try:
+            yield
+        except CancelRequested:
+            # A step is committed before its worker hears of the cancel; nothing else is.
+            if isinstance(checkpoint, Progress):
+                self.run.checkpoints.append(copy.deepcopy(checkpoint))
+            raise
+        if checkpoint:
+            self.run.checkpoints.append(copy.deepcopy(checkpoint))
+        if fate and not fate.is_met:
+            fate.commits += 1
+            if fate.commits == fate.after:
+                self.run.strike(fate, self)
+
+
+@dataclass
+class JobRuns:
+    """``job_run(name, team=…, params=…)``: a pending run of that job type. Nothing of it has been worked yet."""
+
+    db: Database
+    owner: Database
+    settings: Settings
+    superuser: Database
+    somebody: Team | None = None
+
+    def __call__(self, name: str, *, team: Team | None = None, params: dict[str, Any] | None = None) -> JobRun:
+        """``team`` is the one whose project (its ``project_id``) a project's job works for; or somebody's."""
+        job_type = CATALOGUE[name]
+        valid = job_type.params_model().model_validate(params or {}).model_dump(mode="json")
+        of = {"team_id": None, "project_id": None, "params": valid}
+        if job_type.scope == "project":
+            team = team or self._somebodys()
+            project = {"project_id": team.project_id}
+            of = {"team_id": team.id, **project, "params": valid | project}
+        else:
+            assert team is None, f"{name} is a system job: it runs for no team"
+        made = _trigger(name, db=self.db, settings=self.settings, **of)
+        return JobRun(made, self.db, self.owner, self.settings)
+
+    def _somebodys(self) -> Team:
+        self.somebody = self.somebody or make_team(self.owner, slug="somebody")
+        return self.somebody
+
+    @contextmanager
+    def in_a_copy(self) -> Iterator["JobRuns"]:
+        """The same on a copy of the database as it is now. Ends whatever sessions are open on the original."""
+        source = self.settings.database_name
+        self.db.close()
+        self.owner.close()
+        copied = replace(self.settings, database_name=f"{source}_copy")
+        self.superuser.run_script(
+            f"SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = '{source}'"
+        )
+        self.superuser.run_script(f"CREATE DATABASE {copied.database_name} TEMPLATE {source} STRATEGY FILE_COPY")
+        db, owner = Database(copied), Database(replace(copied, database_user=self.owner._config.database_user))
+        try:
+            yield JobRuns(db, owner, copied, self.superuser)
+        finally:
+            db.close()
+            owner.close()
+            self.superuser.run_script(f"DROP DATABASE {copied.database_name} WITH (FORCE)")
+
+
+def _trigger(name: str, *, db: Database, settings: Settings, **of: Any) -> str:
+    job_type = CATALOGUE[name]
+    if job_type.scope == "system":
+        params = of["params"]
+        row = runs.create_system(job_type, params=params, triggered_by="system", db=db, settings=settings)
+    else:
+        wish = runs.Trigger(job_type=job_type, triggered_by="manual:user:somebody", **of)
+        row = runs.create(wish, db=db, settings=settings)
+    return str(row["id"])
+
+
+@pytest.fixture
+def job_run(
+    environment: Settings, db: Database, owner: Database, superuser: Database, monkeypatch: pytest.MonkeyPatch
+) -> JobRuns:
+    """Makes runs of the job types in the catalogue; no queue is told of them."""
+    monkeypatch.setattr(sqs, "send_message", lambda url, entry: None)
+    monkeypatch.setattr(sqs, "send_message_batch", lambda url, entries: [])
+    return JobRuns(db, owner, environment, superuser)
+
+
+def assert_resumable(
+    job_run: JobRuns,
+    name: str,
+    *,
+    end: Callable[[Database], Any],
+    team: Team | None = None,
+    params: dict[str, Any] | None = None,
+) -> list[Progress | Wait]:
+    """Whatever happens to its workers, the run comes to the end of an undisturbed one. Returns that one's checkpoints.
+
+    Each of these begins in a copy of the database as the test has arranged it: killed after the first step, after the
+    second, and so on; killed before every commit; frozen before every commit; and the messages of each come again in
+    the end. They are to end with the same status, result and error, and the same of what ``end`` reads from the copy,
+    as the owner of the tables. So the job has to take the same steps each time, and had better take few: a copy takes a
+    tenth of a second or more.
+    """
+
+    def outcome(disturb: Callable[[JobRun], object]) -> tuple[JobRun, Any]:
+        with job_run.in_a_copy() as copied:
+            run = copied(name, team=team, params=params)
+            disturb(run)
+            row = run.finish().replay().row
+            return run, (row["status"], row["result"], row["error"], end(copied.owner))
+
+    undisturbed, expected = outcome(lambda run: None)
+    steps = len(undisturbed.checkpoints)
+    assert steps, f"{name} yields nothing: there is no checkpoint to go on from"
+
+    def all_along(strike: Callable[..., JobRun]) -> None:
+        strike(before=1)
+        for _ in range(steps):
+            strike(before=2)  # the step that was lost, and death in the next
+
+    for number in range(1, steps + 1):
+        _, found = outcome(lambda run, number=number: run.kill(after=number))
+        assert found == expected, f"{name} ends otherwise when it is killed after step {number}"
+    for how in ("kill", "freeze"):
+        _, found = outcome(lambda run, how=how: all_along(getattr(run, how)))
+        assert found == expected, f"{name} ends otherwise after a {how} before each commit"
+    return undisturbed.checkpoints

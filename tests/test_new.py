@@ -1,0 +1,171 @@
+"""nightshift new job: what it makes, and that a refusal leaves the checkout as it was."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from hypothesis import HealthCheck, given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
+from samtranslator.yaml_helper import yaml_parse
+
+from cli.main import main
+from cli.new import CATALOGUE, JOBS, LONGEST_NAME, TESTS
+from cli.places import REFERENCE, TEMPLATE
+from cli.session import Session
+from nightshift.cron import from_five_fields
+
+ROOT = Path.cwd()
+
+
+def make(folder):
+    for path in (CATALOGUE, TEMPLATE, REFERENCE, Path("pyproject.toml")):
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / path, folder / path)
+    for path in (JOBS, TESTS):
+        (folder / path).mkdir(parents=True)
+
+
+@pytest.fixture
+def checkout(tmp_path, monkeypatch):
+    """What the command looks at, and the current folder."""
+    make(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def new_job(*arguments):
+    return CliRunner().invoke(main, ["new", "job", *arguments], obj=Session())
+
+
+def texts(folder):
+    return {path.relative_to(folder): path.read_text() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_projects_job_is_three_files(checkout):
+    before = texts(checkout)
+
+    said = new_job("weekly_report", "--format", "json")
+
+    made, changed = [f"{JOBS}/weekly_report.py", f"{TESTS}/test_weekly_report.py"], [str(CATALOGUE)]
+    assert json.loads(said.stdout) == {"made": made, "changed": changed}
+    after = texts(checkout)
+    assert {str(path) for path in after if after[path] != before.get(path)} == {*made, *changed}
+    assert 'label="Weekly Report",' in after[CATALOGUE]
+    assert "sample" not in "".join(after[Path(path)] for path in made).lower()
+
+
+def test_a_scheduled_job_says_what_comes_next(checkout):
+    said = new_job("quiet_users", "--label", "Who is Quiet", "--schedule", "*/30 1-3 * * 1").stdout
+
+    assert said.endswith("  .venv/bin/python -m pytest tests/test_quiet_users.py tests/test_template.py\n")
+    parameter = yaml_parse((checkout / TEMPLATE).read_text())["Parameters"]["QuietUsersSchedule"]
+    assert parameter["Default"] == from_five_fields("*/30 1-3 * * 1").eventbridge
+    assert parameter["Description"].startswith("When Who is Quiet starts (")
+
+
+NAMES = st.from_regex(r"[a-z][a-z0-9]{0,12}(_[a-z0-9]{1,12}){0,2}", fullmatch=True).map(
+    lambda name: f"x{name}"[:LONGEST_NAME]
+)
+
+
+@examples(derandomize=True, max_examples=12, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+@given(st.lists(NAMES.filter(lambda name: not name.endswith("_")), min_size=1, max_size=3, unique=True), st.data())
+def test_whatever_the_names_ruff_and_yaml_take_what_was_made(tmp_path_factory, names, data):
+    folder = tmp_path_factory.mktemp("checkout")
+    make(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        scheduled = [name for name in names if data.draw(st.booleans(), label=f"{name} is scheduled")]
+        for name in names:
+            done = new_job(name, *(["--schedule", "0 5 * * *"] if name in scheduled else []))
+            assert done.exit_code == 0, done.stderr
+    for check in (["check"], ["format", "--check"]):
+        subprocess.run([Path(sys.prefix) / "bin/ruff", *check, "--no-cache", "."], cwd=folder, check=True)
+    template = yaml_parse((folder / TEMPLATE).read_text())
+    schedules = template["Resources"]["MigrateFunction"]["Properties"]["Environment"]["Variables"]["SCHEDULES"][
+        "Fn::Sub"
+    ]
+    assert list(json.loads(schedules))[3:] == scheduled
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["WeeklyReport"], "'WeeklyReport' is no name for a job: small letters, digits and _, like weekly_report."),
+        (["weekly-report"], "is no name for a job"),
+        (["_weekly"], "is no name for a job"),
+        (["../weekly"], "is no name for a job"),
+        (["lambda"], "'lambda' is a word of Python's own."),
+        (["a" * 41], "has 41 characters; a name has at most 40."),
+        (["revenuecat_sync"], "catalogue.py has a job type revenuecat_sync already: choose another name."),
+        (["sweep", "--schedule", "0 5 * * *"], "template.yaml has SweepSchedule already: choose another name."),
+        (["events", "--schedule", "0 5 * * *"], "template.yaml has EventsFailedAlarm already"),
+        (["rule", "--schedule", "0 5 * * *"], "rule is a word of template.yaml's own: choose another name."),
+        (["time", "--schedule", "0 5 * * *"], "time is a word of template.yaml's own: choose another name."),
+        (["report", "--label", "A: b"], "'A: b' is no label"),
+        (["report", "--label", "x\ny"], "is no label"),
+        (["report", "--schedule", "0 5 * *"], "A cron expression has five fields, got '0 5 * *'."),
+        (["report", "--schedule", "0 25 * * *"], "The hour '25' of '0 25 * * *' is not something to be used here."),
+        (["report", "--schedule", "0 5 * * *", "--project"], "A project's job has no schedule"),
+    ],
+)
+def test_a_refusal_says_why_and_changes_nothing(checkout, arguments, sentence):
+    before = texts(checkout)
+    said = new_job(*arguments)
+    assert said.exit_code == 2
+    assert sentence in " ".join(said.stderr.split())
+    assert texts(checkout) == before
+
+
+@pytest.mark.parametrize(
+    ("path", "old", "sentence"),
+    [
+        (
+            TEMPLATE,
+            "          - PartitionCreationSchedule\n",
+            "0 places, not one, that could be the group of parameters",
+        ),
+        (TEMPLATE, "  PartitionCreationFailedAlarm:\n", "that could be its alarm, as partition_creation has it."),
+        (REFERENCE, "| `PartitionCreationSchedule` |", "that could be its parameter, as partition_creation has it."),
+        (TEMPLATE, '"job_type": ', "template.yaml has no rule of a scheduled job"),
+        (CATALOGUE, "    )\n}\n", "catalogue.py has no place for a job type"),
+    ],
+)
+def test_a_place_that_is_not_found_is_named_and_nothing_changes(checkout, path, old, sentence):
+    text = (checkout / path).read_text()
+    assert old in text
+    (checkout / path).write_text(text.replace(old, ""))
+    before = texts(checkout)
+    said = new_job("report", "--schedule", "0 5 * * *")
+    assert said.exit_code == 2
+    assert sentence in said.stderr
+    assert texts(checkout) == before
+
+
+@pytest.mark.parametrize("path", [JOBS / "report.py", TESTS / "test_report.py"])
+def test_a_file_that_is_there_is_not_written_over(checkout, path):
+    (checkout / path).write_text("mine")
+    before = texts(checkout)
+    assert f"There is a {path} already: choose another name." in new_job("report").stderr
+    assert texts(checkout) == before
+
+
+def test_what_cannot_all_be_written_is_not_written(checkout):
+    shutil.rmtree(checkout / TESTS)
+    before = texts(checkout)
+    said = new_job("report")
+    assert said.exit_code == 2
+    assert "Nothing was made: " in said.stderr
+    assert texts(checkout) == before
+
+
+def test_another_folder_is_no_checkout(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    said = new_job("report")
+    assert said.exit_code == 2
+    assert f"{tmp_path} is no checkout of Nightshift: there is no {CATALOGUE} in it." in said.stderr

@@ -1,0 +1,69 @@
+"""docs/write-a-job.md, followed word for word in a copy of this checkout."""
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PAGE = Path("docs/write-a-job.md")
+# A fenced block, its language, and the path that the line before it ends with, if that names one.
+BLOCK = re.compile(r"(?:`([\w/]+\.\w+)`:\n\n)?^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+LEFT_OUT = (".git", ".venv", ".local", ".aws-sam", ".*_cache", "__pycache__", ".hypothesis")
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """A copy of this one, with the same environment."""
+    copy = tmp_path / "checkout"
+    shutil.copytree(Path.cwd(), copy, ignore=shutil.ignore_patterns(*LEFT_OUT))
+    (copy / ".venv").symlink_to(sys.prefix)
+    return copy
+
+
+def run(command, *, folder):
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "NIGHTSHIFT_"))}
+    # Before the checkout that the environment was made for.
+    environ["PYTHONPATH"] = os.pathsep.join([str(folder), str(folder / "layers/nightshift")])
+    done = subprocess.run(shlex.split(command), cwd=folder, env=environ, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def test_the_page_leads_to_a_job_that_is_done(checkout):
+    said = []
+    for path, language, text in BLOCK.findall(PAGE.read_text()):
+        if language == "sh":
+            said += [run(command, folder=checkout) for command in text.splitlines()]
+        else:
+            assert path, f"no file is named above\n{text}"
+            (checkout / path).write_text(text)
+
+    made, tested = said
+    assert "tests/test_quiet_users.py" in made
+    # The job's own, and those that hold the template against the catalogue.
+    assert re.search(r"^\.+ .*%\]$", tested, re.MULTILINE)
+    assert int(re.search(r"(\d+) passed", tested)[1]) > 50
+    assert "test_each_system_job_has_its_rule[quiet_users]" in run(
+        ".venv/bin/python -m pytest --collect-only -q tests/test_template.py", folder=checkout
+    )
+    run(".venv/bin/python -m pytest tests/test_docs.py -k made_anew", folder=checkout)
+    ruff = ".venv/bin/ruff"
+    run(f"{ruff} check .", folder=checkout)
+    run(f"{ruff} format --check .", folder=checkout)
+
+
+def test_the_job_has_twenty_lines():
+    [job] = [text for path, _, text in BLOCK.findall(PAGE.read_text()) if path.startswith("functions/worker/jobs/")]
+    assert len(job.splitlines()) <= 20
+
+
+def test_the_page_names_what_the_helpers_have():
+    from tests.job_run import JobRun
+
+    for name in re.findall(r"`run\.(\w+)", PAGE.read_text().split("## What the tests")[1]):
+        assert hasattr(JobRun, name) or name in JobRun.__dataclass_fields__, name
