@@ -63,7 +63,12 @@ class FiveFields(click.ParamType[Cron]):
 
 @click.group()
 def new() -> None:
-    """Make what a checkout needs for something new."""
+    """Make what a checkout needs for something new.
+
+    \b
+    Examples:
+      nightshift new job weekly_report
+    """
 
 
 @new.command()
