@@ -84,6 +84,28 @@ class TestSigningIn:
         expect(page.get_by_label("Token or agent key")).to_be_visible()
         assert "#" not in page.url
 
+    @pytest.mark.parametrize("token", ["", "%zz", "a%0Ab", "%E2%9C%93"])
+    def test_with_a_link_whose_token_no_header_can_carry(self, visitor: Callable[..., Visitor], token: str) -> None:
+        page = visitor().open(f"#token={token}")
+        expect(page.get_by_role("alert")).to_contain_text("damaged")
+        assert page.evaluate("sessionStorage.length") == 0
+        assert "#" not in page.url
+
+    def test_with_a_typed_one_that_no_header_can_carry(self, visitor: Callable[..., Visitor]) -> None:
+        page = visitor().open()
+        page.get_by_label("Token or agent key").fill("owl_agent_\N{RIGHT SINGLE QUOTATION MARK}")
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("alert")).to_have_text("Invalid or expired token")
+
+    def test_going_back_after_signing_out_shows_nothing(self, admin: Open) -> None:
+        page = admin()
+        expect(heading(page, "Runs")).to_be_visible()
+        page.context.set_offline(True)
+        # Another page of this tab signed out, and the browser brings this one back as it was left.
+        page.evaluate("sessionStorage.clear()")
+        page.evaluate("dispatchEvent(new PageTransitionEvent('pageshow', {persisted: true}))")
+        expect(page.get_by_label("Token or agent key")).to_be_visible()
+
     def test_a_session_that_ends_is_gone_on_with_where_one_was(
         self, visitor: Callable[..., Visitor], people: People, here: dict[str, Any]
     ) -> None:
@@ -206,6 +228,24 @@ class TestARun:
         run_id_of(page)
         expect(heading(page, "RevenueCat Sync")).to_be_focused()
 
+    def test_a_long_timeline_is_unfolded_without_losing_the_focus(
+        self, visitor: Callable[..., Visitor], people: People, stack_owner: Any
+    ) -> None:
+        team = people.team("Long")
+        people.runs(team, people.project(team, "Runs"), 1)
+        [[run_id]] = stack_owner.run("SELECT id FROM job_runs WHERE team_id = :team", team=team)
+        stack_owner.run(
+            "INSERT INTO job_slices (run_id, slice, request_id, started_at, ended_at, outcome)"
+            " SELECT CAST(:run_id AS uuid), n, 'r', clock_timestamp(), clock_timestamp(), 'continued'"
+            " FROM generate_series(0, 99) AS n",
+            run_id=run_id,
+        )
+        page = visitor().open(f"runs/{run_id}", token=people.user((team, "admin")))
+        page.get_by_role("button", name="Show 90 more").press("Enter")
+        expect(page.locator(".timeline li")).to_have_count(102)
+        expect(page.locator(".timeline")).to_be_focused()
+        assert keeps_somebody_out(page) == []
+
     def test_its_id_is_copied(self, admin: Open, here: dict[str, Any]) -> None:
         run_id = triggered(here)["id"]
         page = admin(f"runs/{run_id}", permissions=["clipboard-read", "clipboard-write"])
@@ -213,8 +253,21 @@ class TestARun:
         expect(page.get_by_text("Copied run id")).to_be_attached()
         assert page.evaluate("navigator.clipboard.readText()") == run_id
 
-    def test_that_is_nobodys_is_not_found(self, admin: Open) -> None:
-        page = admin("runs/00000000-0000-4000-8000-000000000001")
+    def test_with_nothing_to_do_is_shown_as_done(
+        self, visitor: Callable[..., Visitor], people: People, stack_owner: Any
+    ) -> None:
+        team = people.team("Nothing")
+        people.runs(team, people.project(team, "Runs"), 1)
+        none = '{"processed": 0, "total": 0, "message": "No users"}'
+        sql = "UPDATE job_runs SET progress = CAST(:none AS jsonb) WHERE team_id = :team RETURNING id"
+        [[run_id]] = stack_owner.run(sql, none=none, team=team)
+        page = visitor().open(f"runs/{run_id}", token=people.user((team, "admin")))
+        expect(page.get_by_text("100 %")).to_be_visible()
+        assert page.get_by_role("progressbar").evaluate("bar => bar.value / bar.max") == 1
+
+    @pytest.mark.parametrize("run_id", ["00000000-0000-4000-8000-000000000001", "nonsense"])
+    def test_that_is_nobodys_is_not_found(self, admin: Open, run_id: str) -> None:
+        page = admin(f"runs/{run_id}")
         expect(heading(page, "No such run")).to_be_visible()
         page.get_by_role("link", name="All runs").click()
         expect(heading(page, "Runs")).to_be_visible()
@@ -281,6 +334,53 @@ class TestTheList:
         assert abs(place["y"] - moved["y"]) < 2
         fresh.click()
         expect(rows(page).first).to_contain_text("Number 40")
+
+    def test_after_more_new_runs_than_a_page_none_is_left_out(
+        self, visitor: Callable[..., Visitor], people: People, stack_owner: Any
+    ) -> None:
+        team = people.team("Sleeper")
+        project = people.project(team, "Runs")
+        people.runs(team, project, 40)
+        stack_owner.run("UPDATE job_runs SET created_at = created_at - interval '3 hours' WHERE team_id = :t", t=team)
+        page = visitor().open(token=people.user((team, "admin")))
+        expect(rows(page)).to_have_count(30)
+        people.runs(team, project, 45)
+        with page.expect_response("**/jobs?limit=30"):
+            page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+        page.get_by_role("button", name="Load more").click()
+        expect(rows(page)).to_have_count(60)
+        expect(rows(page).nth(30)).to_contain_text("Number 31")
+
+    def test_what_is_loaded_while_the_list_is_asked_for_stays(
+        self, visitor: Callable[..., Visitor], people: People
+    ) -> None:
+        team = people.team("Racer")
+        people.runs(team, people.project(team, "Runs"), 75)
+        page = visitor().open(token=people.user((team, "admin")))
+        expect(rows(page)).to_have_count(30)
+        held: list[Any] = []
+        page.route("**/jobs?limit=30", lambda route: held.append(route), times=1)
+        page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+        until(lambda: held or page.wait_for_timeout(10))
+        page.get_by_role("button", name="Load more").click()
+        expect(rows(page)).to_have_count(60)
+        with page.expect_response("**/jobs?limit=30"):
+            held[0].continue_()
+        with page.expect_response("**/jobs?limit=60"):
+            page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+
+    @pytest.mark.parametrize(
+        ("call", "body"), [("auth/whoami", "<p>Back soon"), ("job-types", "null"), ("jobs?", '{"job_runs": [{"id"')]
+    )
+    def test_an_answer_that_cannot_be_read_is_asked_for_again(
+        self, visitor: Callable[..., Visitor], here: dict[str, Any], call: str, body: str
+    ) -> None:
+        visit = visitor()
+        visit.context.route(f"**/{call}**", lambda route: route.fulfill(status=200, body=body), times=1)
+        page = visit.open(token=here["admin_token"])
+        expect(page.get_by_text("The server's answer cannot be read.")).to_be_visible()
+        expect(page.get_by_label("Status")).to_be_visible()
+        expect(page.get_by_text("The server's answer cannot be read.")).to_have_count(0)
 
     def test_filters_that_nothing_fits_can_be_cleared(self, admin: Open, here: dict[str, Any]) -> None:
         page = admin("?status=cancelled&since=0m")
@@ -462,6 +562,51 @@ def test_the_parameters_form_is_made_from_any_schema(visitor: Callable[..., Visi
     run.click()
     expect(page.get_by_role("alert")).to_have_text("params.size must be 9 or less, got 12")
     assert sent[0]["params"] == {"size": 3, "mode": "careful", "label": "x", "extra": [1, 2], "dry_run": True}
+
+
+@pytest.mark.parametrize("look", [{}, {"viewport": PHONE}], ids=["two teams", "one on a phone"])
+def test_what_is_written_to_harm_is_shown_as_it_is(
+    look: dict[str, Any], visitor: Callable[..., Visitor], people: People, stack_owner: Any
+) -> None:
+    """Nothing of it runs, is fetched, is wider than the window or turns the words beside it around."""
+    evil = "<img src=x onerror=alert(1)>\u202e\u2067" + "W" * 200
+    team = people.team(f"{evil} {len(look)}")
+    project = people.project(team, evil)
+    people.runs(team, project, 1)
+    stack_owner.run("UPDATE projects SET color = 'url(/assets/x)' WHERE id = :project", project=project)
+    [[run_id]] = stack_owner.run(
+        "UPDATE job_runs SET status = 'failed', result = NULL, error = :evil, triggered_by = :evil, progress ="
+        " jsonb_build_object('processed', 9e15::bigint, 'total', 9e15::bigint, 'message', CAST(:evil AS text)),"
+        " params = jsonb_build_object(CAST(:evil AS text), CAST(:evil AS text), 'url', 'javascript:alert(1)')"
+        " WHERE team_id = :team RETURNING id",
+        evil=evil,
+        team=team,
+    )
+    visit = visitor(**look)
+    visit.context.on("request", lambda request: visit.problems.append(request.url) if "/x" in request.url else None)
+    visit.context.on("dialog", lambda dialog: visit.problems.append(dialog.message))
+
+    def with_pause(route: Any) -> None:
+        body = route.fetch().json()
+        body["job_types"][0]["paused"] = {"by": evil, "why": evil, "since": "2026-11-24T00:00:00.000Z"}
+        route.fulfill(json=body)
+
+    visit.context.route("**/v1/job-types", with_pause)
+    teams = [team] if look else [team, people.team(f"{evil} {len(look)} other")]
+    page = visit.open(token=people.user(*((each, "admin") for each in teams)))
+    expect(rows(page)).to_have_count(1)
+    assert not is_wider_than_the_window(page)
+    page.set_viewport_size(PHONE)
+    assert not is_wider_than_the_window(page)
+    assert page.locator(".notice bdi").count() == 2
+    page.get_by_role("button", name="Run job").click()
+    assert keeps_somebody_out(page) == []
+    page.keyboard.press("Escape")
+    page.locator(".job a").click()
+    assert run_id_of(page) == str(run_id)
+    expect(heading(page, "Error")).to_be_visible()
+    assert not is_wider_than_the_window(page)
+    assert keeps_somebody_out(page) == []
 
 
 @pytest.fixture

@@ -102,6 +102,14 @@ class TestCommand:
         assert said["complete"]
         assert said["url"] == f"https://l.example/{run_id}"
 
+    @pytest.mark.parametrize("line", ['["{}"]', '"{}"', "{} with words", 'null "{}"'])
+    def test_a_line_that_is_no_object_is_shown_as_it_is(self, cloud, db, owner, logged, line):
+        run_id = system_run(owner, "db_pruning")
+        logged("worker", datetime.now(UTC), line.format(run_id))
+        settings = dataclasses.replace(cloud, log_groups="worker")
+        [shown] = answer({"command": "logs", "run_id": run_id}, db=db, settings=settings)["lines"]
+        assert (shown["level"], shown["message"], shown["fields"]) == (None, line.format(run_id), {})
+
     def test_a_run_that_is_none(self, cloud, db):
         said = answer({"command": "logs", "run_id": RUN["id"]}, db=db, settings=cloud)
         assert said == {"error": f"There is no run {RUN['id']}"}

@@ -70,6 +70,13 @@ def test_without_kms_nothing_is_made(ask, owner, monkeypatch):
     assert count(owner, "teams") == 0
 
 
+@pytest.mark.parametrize("key", ["sk_secret" + "x" * 500, ["sk_secret"], "sk_secret\ud800"])
+def test_a_key_that_will_not_do_is_not_repeated(ask, key):
+    said = ask("setup", **ACME, revenuecat_key=key)["error"]
+    assert said.startswith("revenuecat_key")
+    assert "sk_secret" not in said
+
+
 def test_keys_are_in_no_log(ask, caplog, capsys):
     made = ask("setup", **ACME, revenuecat_key="sk_secret")
     other = ask("agent_key", team="acme")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from nightshift import pauses, schedules
+from nightshift import pauses, runs, schedules
 from nightshift.catalogue import CATALOGUE
 from nightshift.errors import NotFound, Refused
 from nightshift.ops.commands import answer
@@ -64,6 +64,15 @@ class TestType:
     def test_resumed_it_starts_again(self, cloud, db, team):
         pause(SYNC, db=db)
         pauses.resume(SYNC, db=db)
+        assert trigger(team, db=db, settings=cloud)["status"] == "pending"
+
+    def test_resumed_while_a_trigger_asks_why_it_was_refused_it_starts(self, cloud, db, team, monkeypatch):
+        def resumed_before(job_type, *, db):
+            pauses.resume(job_type, db=db)
+            pauses.refuse_paused(job_type, db=db)
+
+        pause(SYNC, db=db)
+        monkeypatch.setattr(runs, "refuse_paused", resumed_before)
         assert trigger(team, db=db, settings=cloud)["status"] == "pending"
 
     def test_a_trigger_stays_one_statement(self, cloud, db, team):

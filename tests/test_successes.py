@@ -78,6 +78,15 @@ def test_nobody_expects_anything_of_what_is_paused(cloud, db, owner):
     assert look(owner, db, cloud) == []
 
 
+def test_one_that_is_succeeding_right_now_is_not_waited_for(cloud, db, owner, connect):
+    age(owner, hours=60, name="db_pruning")
+    age(owner, hours=60, name="soft_delete_cleanup")
+    ending = connect()
+    with ending.transaction():
+        ending.run_script("UPDATE job_successes SET since = clock_timestamp() WHERE job_type = 'db_pruning'")
+        assert look(owner, db, cloud) == ["Soft-Delete Cleanup has not succeeded for 2 d 12 h"]
+
+
 def test_health_is_red_until_it_succeeds(cloud, db, owner):
     assert check_of(db, cloud)["ok"]
     age(owner, hours=5)

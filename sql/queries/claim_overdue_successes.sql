@@ -1,9 +1,13 @@
--- What has not succeeded for longer than expected, each until it is due again; of two sweeps at once the second finds
--- them moved on. Nobody expects anything of what is paused.
+-- What has not succeeded for longer than expected, each until it is due again. Nobody expects anything of what is paused.
+-- Skipped is what another sweep tells of, what is succeeding just now and what a deployment changes: never waited for,
+-- so that several rows in any order can be no deadlock.
+WITH overdue AS MATERIALIZED (
+    SELECT job_type FROM job_successes WHERE overdue_at <= statement_timestamp() FOR UPDATE SKIP LOCKED
+)
 UPDATE job_successes success
 SET overdue_at = statement_timestamp() + expected_within
-WHERE overdue_at <= statement_timestamp()
-RETURNING job_type, last_success_at, since, extract(epoch FROM statement_timestamp() - since)::float8 AS silent_s,
+FROM overdue WHERE success.job_type = overdue.job_type
+RETURNING success.job_type, last_success_at, since, extract(epoch FROM statement_timestamp() - since)::float8 AS silent_s,
           EXISTS (SELECT FROM job_pauses pause WHERE pause.job_type = success.job_type) AS is_paused,
           (SELECT run.error FROM job_runs run
            WHERE run.job_type = success.job_type AND run.project_id IS NULL AND run.completed_at > success.since

@@ -1,6 +1,6 @@
 // Calls to the API, which lies where the page lies.
 
-import { session, signOut } from "./session.js";
+import { isToken, session, signOut } from "./session.js";
 
 /** Where the stack's paths begin: assets are at assets/<version>/ below it. */
 export const ROOT = new URL("../../", import.meta.url);
@@ -30,6 +30,7 @@ export class ApiError extends Error {
 
 /** The JSON of a 2xx answer. Throws ApiError, and signs out when the token is no longer good. */
 export async function api(method, path, { query = {}, body, key, signal, token = session().token } = {}) {
+  if (!isToken(token)) throw refusal(401, "Invalid or expired token", {}, token);
   const url = new URL(path, ROOT);
   for (const [name, value] of Object.entries(query)) if (value) url.searchParams.set(name, value);
   const headers = { authorization: `Bearer ${token}` };
@@ -46,16 +47,22 @@ export async function api(method, path, { query = {}, body, key, signal, token =
       cache: "no-store",
       credentials: "omit",
     });
-    answer = await response.json().catch(() => ({}));
+    answer = await response.json().catch(() => null);
   } catch {
     throw new ApiError(0, navigator.onLine ? "The server cannot be reached." : "You are offline.");
   }
   setClock(response);
-  if (response.ok) return answer;
-  const { error, message, ...fields } = answer;
-  const sentence = error ?? message ?? `The server answered ${response.status}.`;
-  if (response.status === 401 && token === session().token) signOut(sentence);
-  throw new ApiError(response.status, sentence, fields);
+  if (response.ok && answer) return answer;
+  // Cut off on its way, or of something that stands before the server: nothing is known of what became of the call.
+  if (response.ok) throw new ApiError(0, "The server's answer cannot be read.");
+  const { error, message, ...fields } = answer ?? {};
+  throw refusal(response.status, error ?? message ?? `The server answered ${response.status}.`, fields, token);
+}
+
+/** To be thrown. Signs out where it is this session's token that is refused. */
+function refusal(status, sentence, fields, token) {
+  if (status === 401 && token === session().token) signOut(sentence);
+  return new ApiError(status, sentence, fields);
 }
 
 function setClock(response) {

@@ -12,7 +12,8 @@ let remembered = new Map();
 export const forget = () => (remembered = new Map());
 
 /**
- * `{key, data, at, error, refresh, update}`: what `load(signal, previous)` brought last, and the error since, if any.
+ * `{key, data, at, error, refresh, update}`: what `load(signal, shown)` brought last, and the error since, if any.
+ * `shown()` is what there is now: more may have been loaded while an answer was on its way.
  * `every(data)` is the time to the next round in milliseconds, null for never. A null `key` asks for nothing.
  * `key` in the answer is the one that `data` belongs to: the last one's until the first answer for a new one is there.
  */
@@ -32,7 +33,7 @@ export function usePoll(key, load, every) {
       request?.abort();
       const { signal } = (request = new AbortController());
       try {
-        const data = await given.current.load(signal, memory.get(key));
+        const data = await given.current.load(signal, () => memory.get(key));
         if (signal.aborted) return;
         failures = 0;
         memory.set(key, data);

@@ -23,7 +23,7 @@ export const Status = ({ of }) => html`<span class="status ${of}"><i aria-hidden
 
 export const Project = ({ of }) =>
   of
-    ? html`<span class="project"><i style=${{ background: of.color }} aria-hidden="true"></i>${of.name}</span>`
+    ? html`<span class="project"><i style=${{ backgroundColor: of.color }} aria-hidden="true"></i>${of.name}</span>`
     : html`<span class="quiet">A deleted project</span>`;
 
 /** When it was, relative to now; the exact moment on hover and for machines. */
@@ -51,7 +51,7 @@ export function Countdown({ at }) {
 export function Bar({ run, label }) {
   const { processed = 0, total = 0 } = run.progress ?? {};
   const known = total > 0;
-  if (!known && !isLive(run)) return html`<progress class=${run.status} value="0" max="1" aria-label=${label}></progress>`;
+  if (!known && !isLive(run)) return html`<progress class=${run.status} value=${run.status === "completed" ? 1 : 0} max="1" aria-label=${label}></progress>`;
   return known
     ? html`<progress class=${run.status} value=${processed} max=${total} aria-label=${label}>${processed} of ${total}</progress>`
     : html`<progress class=${run.status} aria-label=${label}></progress>`;

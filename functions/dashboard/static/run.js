@@ -44,7 +44,8 @@ function Page({ run, timeline, known, me, onChange }) {
   const { label } = typeOf(run.job_type, known);
   const team = me.teams.find((each) => each.id === run.team_id);
   const title = useRef();
-  const percent = run.progress?.total ? Math.floor((100 * run.progress.processed) / run.progress.total) : 0;
+  const { processed = 0, total = 0 } = run.progress ?? {};
+  const percent = run.status === "completed" ? 100 : total && Math.floor((100 * processed) / total);
   useEffect(() => title.current.focus({ preventScroll: true }), []);
   useEffect(() => {
     document.title = `${isLive(run) ? `${percent} % · ` : ""}${label} ${run.status} · Nightshift`;

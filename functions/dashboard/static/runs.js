@@ -27,8 +27,9 @@ export function Runs({ me, team, query }) {
   const list = usePoll(
     key,
     async (signal, shown) => {
-      const limit = Math.min(MOST, Math.max(PAGE, shown?.rows.length ?? 0));
-      return merged(shown, await page(team, { ...filters, limit }, signal));
+      const limit = Math.min(MOST, Math.max(PAGE, shown()?.rows.length ?? 0));
+      const fresh = await page(team, { ...filters, limit }, signal);
+      return merged(shown(), fresh);
     },
     ({ rows }) => (rows.some(isLive) ? BUSY_MS : IDLE_MS),
   );
@@ -59,8 +60,9 @@ function List({ list, isCurrent, me, team, known, filters, onRun }) {
   const loadMore = async () => {
     setMore({ loading: true });
     try {
-      const next = await page(team, { ...filters, limit: PAGE, cursor: list.data.cursor });
-      list.update((before) => ({ ...next, rows: [...before.rows, ...next.rows] }));
+      const { cursor } = list.data;
+      const next = await page(team, { ...filters, limit: PAGE, cursor });
+      list.update((before) => (before.cursor === cursor ? { ...next, rows: [...before.rows, ...next.rows] } : before));
       setMore({});
     } catch (error) {
       setMore({ problem: error.message });
@@ -149,12 +151,12 @@ const page = async (team, query, signal) => {
   return { rows, cursor, has_more };
 };
 
-/** The newest page over what is shown; what is older than the page stays as it was loaded. */
+/** The newest page over what is shown; what is older stays as it was loaded, where the two meet. */
 function merged(shown, fresh) {
   const last = fresh.rows.at(-1);
   if (!shown || !last || !fresh.has_more) return fresh;
   const older = shown.rows.filter((run) => [run.created_at, run.id] < [last.created_at, last.id]);
-  return older.length ? { ...shown, rows: [...fresh.rows, ...older] } : fresh;
+  return older.length > 0 && older.length < shown.rows.length ? { ...shown, rows: [...fresh.rows, ...older] } : fresh;
 }
 
 /** While somebody reads further down, runs that are new stay out: `{shown, held, show}`. */

@@ -4,12 +4,16 @@ import { forget } from "./live.js";
 
 const KEY = "nightshift.token";
 
+let shown = sessionStorage.getItem(KEY);
 let listener = () => {};
 let reason = null;
 
 export const onSessionChange = (fn) => (listener = fn);
 
 export const session = () => ({ token: sessionStorage.getItem(KEY), reason });
+
+/** Whether a header can carry it. */
+export const isToken = (text) => /^[\x21-\x7e]+$/.test(text);
 
 export function signIn(token) {
   sessionStorage.setItem(KEY, token);
@@ -28,13 +32,24 @@ export function takeTokenFromLink() {
   if (token === undefined) return;
   history.replaceState(history.state, "", location.pathname + location.search);
   try {
-    signIn(decodeURIComponent(token));
+    signIn(decoded(token));
   } catch {
     signOut("That link's token is damaged. Copy the whole link, or sign in with the token itself.");
   }
 }
 
+/** Throws for what is no token. */
+function decoded(text) {
+  const token = decodeURIComponent(text).trim();
+  if (!isToken(token)) throw new RangeError("no token");
+  return token;
+}
+
+// The browser may bring a page back as it was left, from a session that has ended since.
+addEventListener("pageshow", () => shown !== sessionStorage.getItem(KEY) && change(null));
+
 function change(sentence) {
+  shown = sessionStorage.getItem(KEY);
   forget();
   reason = sentence;
   listener();

@@ -1,6 +1,6 @@
 // What a run did, newest first: its slices, the waits between them, and who asked it to stop.
 
-import { html, useState } from "./vendor/htm-preact.js";
+import { html, useRef, useState } from "./vendor/htm-preact.js";
 import { clock, duration, moment, number } from "./format.js";
 import { isLive, Took } from "./parts.js";
 
@@ -18,14 +18,20 @@ const OUTCOMES = {
 
 export function Timeline({ run, timeline, by }) {
   const [all, setAll] = useState(false);
+  const list = useRef();
+  // The button goes with the click: who came by the keyboard is not sent back to the top of the page.
+  const showAll = () => {
+    setAll(true);
+    list.current.focus({ preventScroll: true });
+  };
   const events = eventsOf(run, timeline, by);
   const shown = all ? events : events.slice(0, FIRST_SHOWN);
   return html`
     <section class="card">
       <h2>Timeline</h2>
-      <ol class="timeline">${shown.map((event) => html`<${Event} key=${event.key} ...${event} />`)}</ol>
+      <ol class="timeline" ref=${list} tabindex="-1">${shown.map((event) => html`<${Event} key=${event.key} ...${event} />`)}</ol>
       ${shown.length < events.length &&
-      html`<button class="plain" type="button" onClick=${() => setAll(true)}>Show ${number(events.length - shown.length)} more</button>`}
+      html`<button class="plain" type="button" onClick=${showAll}>Show ${number(events.length - shown.length)} more</button>`}
       ${timeline.slices_left_out > 0 && shown.length === events.length &&
       html`<p class="hint">${number(timeline.slices_left_out)} older slices are left out.</p>`}
     </section>`;
@@ -44,7 +50,7 @@ function Event({ at, tone, title, detail, facts = [] }) {
 
 function eventsOf(run, { timeline, cancel_requested_at: asked, cancel_requested_by: askedBy }, by) {
   const events = [
-    { key: "made", at: run.created_at, tone: "note", title: html`<strong>Triggered</strong> by ${by(run.triggered_by)}` },
+    { key: "made", at: run.created_at, tone: "note", title: html`<strong>Triggered</strong> by <bdi>${by(run.triggered_by)}</bdi>` },
     ...timeline.map(sliceEvent),
   ];
   if (asked) {
@@ -53,7 +59,7 @@ function eventsOf(run, { timeline, cancel_requested_at: asked, cancel_requested_
       key: "cancel",
       at: asked,
       tone: "note",
-      title: html`<strong>Asked to stop</strong> by ${by(askedBy)}`,
+      title: html`<strong>Asked to stop</strong> by <bdi>${by(askedBy)}</bdi>`,
       detail: tookMs === false
         ? html`Not stopped yet, after <${Took} from=${asked} />`
         : `${run.status === "cancelled" ? "Stopped" : "Over"} ${tookMs < 1_000 ? `${tookMs} ms` : duration(tookMs)} later`,

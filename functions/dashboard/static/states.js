@@ -14,7 +14,8 @@ export const isGone = ({ error, data }) => error && (!data || error.status === 4
 export function Instead({ poll, what }) {
   const { status } = poll.error;
   if (status === 403) return html`<${Forbidden} sentence=${poll.error.message} />`;
-  if (status === 404) return html`<${Missing} what=${what} />`;
+  // What is no id at all is no more there than what is nobody's.
+  if (status === 404 || status === 400) return html`<${Missing} what=${what} />`;
   return html`<${Unreachable} poll=${poll} />`;
 }
 

@@ -36,7 +36,8 @@ export const Paused = ({ type, team, me }) => html`
   <div class="notice warn">
     <p>
       <strong>${type.label} is paused</strong>${" "}
-      by ${nameOf(type.paused.by, { people: team.people, me })}, <${Ago} at=${type.paused.since} />: <q>${type.paused.why}</q>.
+      by <bdi>${nameOf(type.paused.by, { people: team.people, me })}</bdi>, <${Ago} at=${type.paused.since} />:${" "}
+      <q><bdi>${type.paused.why}</bdi></q>.
       Nobody can start it until it is resumed.
     </p>
   </div>`;

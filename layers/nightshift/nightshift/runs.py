@@ -67,6 +67,9 @@ def create(trigger: Trigger, *, db: Database, settings: Settings) -> Row:
     row = _insert(values, db=db)
     if row is None:
         refuse_paused(trigger.job_type, db=db)
+        # It was paused until a moment ago, or the project is not there.
+        row = _insert(values, db=db)
+    if row is None:
         raise NotFound("Project not found")
     if str(row["id"]) == run_id:
         _send_first(row)

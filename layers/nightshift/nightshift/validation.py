@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pydantic import ValidationError
 
+# What a sentence must not repeat: it ends in a terminal's history, or in a log of somebody's CI.
+SECRET = {"revenuecat_key", "ends"}
 # By pydantic's type of error. https://docs.pydantic.dev/latest/errors/validation_errors/
 WHOLE, SWITCH, UUID = "must be a whole number", "must be true or false", "must be a UUID"
 MUST = {
@@ -33,7 +35,8 @@ def refusal(exc: "ValidationError", *, prefix: str = "") -> str:
     kind, limits = first["type"], first.get("ctx", {})
     if kind == "missing":
         return f"{field} is required"
-    return f"{field}{_reason(kind, limits, said=first['msg'])}, got {shown(first['input'])}"
+    got = "" if field in SECRET else f", got {shown(first['input'])}"
+    return f"{field}{_reason(kind, limits, said=first['msg'])}{got}"
 
 
 def shown(value: object) -> str:

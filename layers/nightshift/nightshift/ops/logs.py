@@ -79,6 +79,8 @@ def _line(event: dict[str, Any]) -> dict[str, Any]:
     try:
         logged = json.loads(event["message"])
     except ValueError:
+        logged = None
+    if not isinstance(logged, dict):
         logged = {"message": event["message"].strip()}
     return {
         "at": timestamp(datetime.fromtimestamp(event["timestamp"] / 1000, UTC)),
