@@ -41,7 +41,7 @@ class Wire:
 
 
 @pytest.fixture(autouse=True)
-def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """As on Lambda, whatever the developer has."""
     for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_USE_DUALSTACK_ENDPOINT", "AWS_CA_BUNDLE"):
         monkeypatch.delenv(name, raising=False)
