@@ -224,7 +224,10 @@ def jwt_secret(stack: Stack) -> str:
 
 
 def keeps_somebody_out(page: Page) -> list[str]:
-    """What axe-core finds of serious or critical impact."""
+    """What axe-core finds of serious or critical impact, once what moves in has arrived."""
+    page.wait_for_function(
+        "document.getAnimations().every(each => each.effect.getComputedTiming().endTime === Infinity)"
+    )
     page.evaluate(AXE_SCRIPT)
     found = page.evaluate("axe.run({resultTypes: ['violations']})")["violations"]
     return [

@@ -174,6 +174,16 @@ class TestARun:
         expect(why).to_contain_text("Waiting")
         expect(why).to_contain_text("It waits for")
 
+    def test_cancelled_by_the_keyboard_it_keeps_the_focus_on_the_page(
+        self, admin: Open, faults: Any, here: dict[str, Any]
+    ) -> None:
+        faults(**DOWN)
+        page = admin(f"runs/{triggered(here)['id']}")
+        page.get_by_role("button", name="Cancel").press("Enter")
+        page.get_by_role("button", name="Cancel run").press("Enter")
+        expect(page.locator(".heading .status")).to_have_text("Cancelled")
+        expect(heading(page, "RevenueCat Sync")).to_be_focused()
+
     def test_a_second_one_leads_to_the_first(self, admin: Open, faults: Any, here: dict[str, Any]) -> None:
         faults(**DOWN)
         first = triggered(here)["id"]

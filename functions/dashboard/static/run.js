@@ -46,7 +46,12 @@ function Page({ run, timeline, known, me, onChange }) {
   const title = useRef();
   const { processed = 0, total = 0 } = run.progress ?? {};
   const percent = run.status === "completed" ? 100 : total && Math.floor((100 * processed) / total);
+  const asked = Boolean(timeline.cancel_requested_at);
   useEffect(() => title.current.focus({ preventScroll: true }), []);
+  // The button that had the focus goes, or is of no use any more.
+  useEffect(() => {
+    if (document.activeElement === document.body) title.current.focus({ preventScroll: true });
+  }, [isLive(run), asked]);
   useEffect(() => {
     document.title = `${isLive(run) ? `${percent} % · ` : ""}${label} ${run.status} · Nightshift`;
   });
@@ -58,7 +63,7 @@ function Page({ run, timeline, known, me, onChange }) {
       <${Project} of=${projectOf(run.project_id, known)} />
       <span class="gap"></span>
       ${me.mayWrite && (isLive(run)
-        ? html`<${Cancel} run=${run} asked=${Boolean(timeline.cancel_requested_at)} onDone=${onChange} />`
+        ? html`<${Cancel} run=${run} asked=${asked} onDone=${onChange} />`
         : html`<${Rerun} run=${run} />`)}
     </div>
     <${Announce} text="${label} is ${run.status}" />
