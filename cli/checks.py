@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from cli.errors import Failure, Refused
+from cli.group import Group
 from cli.ops import Ops
 from cli.output import clean
 from cli.runs import LIVE, took
@@ -64,7 +65,7 @@ def doctor(session: Session, mail_to: str | None) -> None:
     _finish(session, checks)
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=Group, invoke_without_command=True)
 @click.option(
     "--peek", metavar="N", type=click.IntRange(0, 50), default=10, show_default=True, help="How many to look at."
 )

@@ -26,7 +26,9 @@ class Api:
     def __init__(self, config: Config, *, sleep: Callable[[float], None] = time.sleep):
         self.url = config.api_url
         self._sleep = sleep
-        self._headers = {"Authorization": f"Bearer {config.token}", "Accept": "application/json"}
+        self._headers = {"Accept": "application/json"}
+        if config.token:
+            self._headers["Authorization"] = f"Bearer {config.token}"
         # No retries is no redirects either: one would carry the token to wherever the answer says.
         self._pool = urllib3.PoolManager(timeout=TIMEOUT, retries=False)
 

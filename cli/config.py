@@ -21,7 +21,7 @@ LOOPBACK = {"127.0.0.1", "localhost", "[::1]"}
 class Config:
     """``team`` is an id or a slug; ``project_id`` is the local stack's only project.
 
-    ``api_from`` and ``token_from`` say where the two were found.
+    ``api_from`` and ``token_from`` say where the two were found, ``profile`` whose sign-in the token is of, if of any.
     """
 
     api_url: str
@@ -30,12 +30,16 @@ class Config:
     project_id: str | None = None
     api_from: str
     token_from: str
+    profile: str | None = None
 
 
-def find_config(*, flags: Mapping[str, str | None], environ: Mapping[str, str], folder: Path) -> Config:
+def find_config(
+    *, flags: Mapping[str, str | None], environ: Mapping[str, str], folder: Path, needs_token: bool = True
+) -> Config:
     """``flags`` are api_url, token, team and profile where given; the search for the local stack starts in ``folder``.
 
-    Raises Misconfigured with a sentence that says what to set. No sentence ever holds the token.
+    The token is empty where there is none and none is needed. Raises Misconfigured with a sentence that says what to
+    set. No sentence ever holds the token.
     """
     # A profile that is named on the command line comes before the variables, like every other option.
     variables = {} if flags.get("profile") else environ
@@ -56,8 +60,8 @@ def find_config(*, flags: Mapping[str, str | None], environ: Mapping[str, str], 
             "No API to talk to. Sign in with `nightshift login`, set NIGHTSHIFT_API_URL (or --api-url), or start the "
             "local stack with `make run` and call nightshift from inside its folder."
         )
-    token = given.get("token") or (place.token if place else None)
-    if not token:
+    token = given.get("token") or (place.token if place else "")
+    if needs_token and not token:
         raise Misconfigured(
             f"No token for {api_url}. Sign in with `nightshift login --api-url {api_url}`, or set NIGHTSHIFT_TOKEN to "
             "an API key or a user's token."
@@ -65,11 +69,12 @@ def find_config(*, flags: Mapping[str, str | None], environ: Mapping[str, str], 
     its_own = place if "token" not in given else None
     return Config(
         api_url=api_url,
-        token=checked_token(token),
+        token=checked_token(token) if token else "",
         team=given.get("team") or (its_own.team if its_own else None),
         project_id=its_own.project_id if its_own and "team" not in given else None,
         api_from=found_in.get("api_url") or (place.api_from if place else ""),
         token_from=found_in.get("token") or (place.token_from if place else ""),
+        profile=its_own.profile if its_own else None,
     )
 
 
@@ -95,6 +100,7 @@ def _places(flags: Mapping[str, str | None], environ: Mapping[str, str], folder:
             team=kept["team"],
             api_from=file,
             token_from=file,
+            profile=profile or profiles.DEFAULT,
         )
     elif profile:
         raise Misconfigured(f"Nobody has signed in as profile {profile}: nightshift login --profile {profile}")

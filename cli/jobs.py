@@ -9,6 +9,7 @@ import click
 
 from cli.errors import Failure, NotSignedIn, Refused, Unreachable
 from cli.follow import follow_command, look_again
+from cli.group import Group
 from cli.names import names_of
 from cli.outcome import report_run, show_slices, watch_to_the_end
 from cli.output import clean
@@ -20,7 +21,7 @@ run_id_argument = click.argument("run_id", type=RunId())
 wait_option = click.option("--wait", is_flag=True, help="Show progress until the run is over; exit 0, 1 or 3 with it.")
 
 
-@click.group()
+@click.group(cls=Group)
 def jobs() -> None:
     """Trigger runs of jobs, watch them, cancel them.
 
@@ -215,6 +216,8 @@ def timeline_of(session: Session, run: dict[str, Any]) -> dict[str, Any]:
 def refusal_hint(exc: Refused, *, session: Session) -> str:
     """For an overlap, how to follow the run that is in the way; for a token that is not taken, where it is from."""
     if isinstance(exc, NotSignedIn) and session.has_asked:
-        return f"The token is from {session.config.token_from}."
+        config = session.config
+        again = f" Sign in again: nightshift login --profile {config.profile}" if config.profile else ""
+        return f"The token is from {config.token_from}.{again}"
     existing = exc.body.get("existing_run_id")
     return f"Follow that run: {follow_command(str(existing), view=exc.view)}" if existing else ""

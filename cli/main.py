@@ -8,6 +8,7 @@ from cli.account import job_types, members, projects, whoami
 from cli.completion import completion
 from cli.ends import refuse_bytes, written_out
 from cli.errors import Failure, Interrupted, Refused
+from cli.group import Group
 from cli.jobs import jobs, refusal_hint
 from cli.login import login, logout
 from cli.new import new
@@ -17,7 +18,7 @@ from cli.system import system
 from nightshift import __version__
 
 
-class Nightshift(click.Group):
+class Nightshift(Group):
     """Turns every early end of a command into its words and its exit code, in one place."""
 
     def make_context(self, info_name: str | None, args: list[str], *rest: Any, **extra: Any) -> click.Context:

@@ -9,6 +9,7 @@ import click
 
 from cli import skeleton
 from cli.errors import Misconfigured
+from cli.group import Group
 from cli.places import scheduled, text_of
 from cli.session import Session, format_option
 from cli.skeleton import named
@@ -61,7 +62,7 @@ class FiveFields(click.ParamType[Cron]):
             self.fail(f"{exc}.", param, ctx)
 
 
-@click.group()
+@click.group(cls=Group)
 def new() -> None:
     """Make what a checkout needs for something new.
 

@@ -23,6 +23,7 @@ SLOT_HEADERS = ("LAST SLOTS", "OUTCOME", "STATUS", "RUN", "WHY")
 @click.option(
     "--type",
     "job_type",
+    metavar="JOB_TYPE",
     type=click.Choice(list(CATALOGUE)),
     help="Only runs of this job type; a project's: every team's.",
 )

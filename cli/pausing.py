@@ -32,7 +32,7 @@ def pause(session: Session, job_type: str, why: str, schedule_only: bool, by: st
     """
     ops = session.ops
     paused = ops.ask("pause", job_type=job_type, why=why, schedule_only=schedule_only, by=by or ops.caller)["paused"]
-    _tell(session, {"paused": paused}, [f"Paused {described(paused)}."])
+    _tell(session, {"paused": paused}, [f"Paused {_what(paused)} {pause_words(paused)}."])
 
 
 @click.command()
@@ -47,12 +47,11 @@ def resume(session: Session, job_type: str) -> None:
       nightshift system resume db_pruning
     """
     answer = session.ops.ask("resume", job_type=job_type)
-    _tell(session, answer, [f"Resumed {described(ended)}." for ended in answer["resumed"]])
+    _tell(session, answer, [f"Resumed {_what(ended)}, paused {pause_words(ended)}." for ended in answer["resumed"]])
 
 
-def described(pause: Mapping[str, Any]) -> str:
-    what = "the schedule of " if pause["what"] == "schedule" else ""
-    return f"{what}{clean(pause['job_type'])}, paused {pause_words(pause)}"
+def _what(pause: Mapping[str, Any]) -> str:
+    return ("the schedule of " if pause["what"] == "schedule" else "") + clean(pause["job_type"])
 
 
 def pause_words(pause: Mapping[str, Any]) -> str:

@@ -1,14 +1,14 @@
 """A run as the API describes it, in the words of the command line."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from cli.names import NOBODY, Names, label_of
 from cli.output import clean
 from cli.results import param_lines, result_lines
 from nightshift.catalogue import CATALOGUE
-from nightshift.wording import short_duration, size
+from nightshift.wording import duration, short_duration, size
 
 LIVE = ("pending", "running")
 STATUSES = (*LIVE, "completed", "failed", "cancelled")
@@ -74,7 +74,7 @@ def slice_row_of(part: Mapping[str, Any], *, now: datetime) -> Sequence[object]:
         part.get("outcome") or "at work",
         part.get("processed"),
         started.strftime("%Y-%m-%d %H:%M:%S") if started else part.get("started_at"),
-        short_duration(((ended or now) - started).total_seconds()) if started else "",
+        _between(started, ended or now) if started else "",
         short_duration(wait_s) if isinstance(wait_s, int) else "",
         part.get("reason"),
     )
@@ -101,7 +101,8 @@ def facts_of(
         ("project_id", names.project(run)),
         ("triggered_by", names.starter(run)),
     ):
-        shown[name] = called if called == (raw := clean(run.get(name))) else f"{called} ({raw})"
+        # What has no name is called by the beginning of its id, which says nothing more.
+        shown[name] = raw if (raw := clean(run.get(name))).startswith(called) else f"{called} ({raw})"
     fields = [*_ORDER, *(name for name in shown if name not in _ORDER)]
     return [(clean(name).replace("_", " "), shown[name]) for name in fields if shown.get(name) not in (None, "", [])]
 
@@ -127,7 +128,13 @@ def took(run: Mapping[str, Any], *, now: datetime | None = None) -> str:
     started, ended = _time(run.get("started_at")), _time(run.get("completed_at"))
     if not started or not (ended or run.get("status") in LIVE):
         return ""
-    return str(timedelta(seconds=max(0, round(((ended or now) - started).total_seconds()))))
+    return _between(started, ended or now)
+
+
+def _between(start: datetime, end: datetime) -> str:
+    """As the dashboard writes it."""
+    seconds = (end - start).total_seconds()
+    return duration(seconds) if seconds >= 1 else "<1 s"
 
 
 def _time(text: object) -> datetime | None:

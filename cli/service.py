@@ -16,18 +16,20 @@ from cli.values import RunId
 def ping(session: Session) -> None:
     """Tell whether the API is up, and of which release it is.
 
-    The token is not looked at: whoami does that.
+    No token is needed, and none is looked at: whoami does that.
 
     \b
     Examples:
       nightshift ping
+      nightshift ping --api-url https://jobs.example.com
     """
-    answer = session.api.ping()
+    api = session.api_at(session.address)
+    answer = api.ping()
     if session.output.as_json:
         session.output.document(answer)
     else:
         version = f", version {clean(answer['version'])}" if answer.get("version") else ""
-        session.output.say(f"{session.api.url} is up{version}.")
+        session.output.say(f"{api.url} is up{version}.")
 
 
 @click.command()
@@ -60,8 +62,9 @@ def open_dashboard(session: Session, run_id: str | None, only_print: bool, sign_
       nightshift open
       nightshift open RUN_ID --print
     """
-    link = f"{session.config.api_url}/" + (f"runs/{run_id}" if run_id else "")
-    signed_in = f"{link}#token={session.config.token}" if sign_in else link
+    config = session.config if sign_in else session.address
+    link = f"{config.api_url}/" + (f"runs/{run_id}" if run_id else "")
+    signed_in = f"{link}#token={config.token}" if sign_in else link
     if session.output.as_json:
         session.output.document({"url": signed_in})
     elif only_print:

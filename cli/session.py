@@ -34,8 +34,17 @@ class Session:
         return find_config(flags=self.flags, environ=os.environ, folder=Path.cwd())
 
     @cached_property
+    def address(self) -> Config:
+        """For what nobody needs to be signed in for: the token may be empty."""
+        return find_config(flags=self.flags, environ=os.environ, folder=Path.cwd(), needs_token=False)
+
+    @cached_property
     def api(self) -> Api:
-        api = Api(self.config, sleep=self.sleep)
+        return self.api_at(self.config)
+
+    def api_at(self, config: Config) -> Api:
+        """It is closed when the command is over."""
+        api = Api(config, sleep=self.sleep)
         click.get_current_context().find_root().call_on_close(api.close)
         return api
 

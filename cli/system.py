@@ -3,6 +3,7 @@
 import click
 
 from cli.checks import deadletters, doctor, health
+from cli.group import Group
 from cli.logs import logs
 from cli.owner import cancel, runs, schedules, trigger, view
 from cli.pausing import pause, resume
@@ -10,7 +11,7 @@ from cli.session import owner_options
 from cli.teams import agent_key, revenuecat_key, setup
 
 
-@click.group()
+@click.group(cls=Group)
 @owner_options
 def system() -> None:
     """What the owner of the server does.

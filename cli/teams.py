@@ -74,7 +74,7 @@ def revenuecat_key(
     """
     key = _revenuecat_key(from_stdin=revenuecat_key_stdin)
     if key is None:
-        raise Misconfigured("There is no RevenueCat key to store.")
+        raise Misconfigured("There is no RevenueCat key to store. A script gives it: --revenuecat-key-stdin < FILE.")
     stored = session.ops.set_up(
         "revenuecat_key",
         team=team,

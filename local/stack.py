@@ -216,7 +216,10 @@ class Stack:
     def _who_runs(self) -> str:
         try:
             running = json.loads(self.file.read_text())
-            return f"Nightshift is running here already: process {running['pid']}, {running['api_url']}"
+            return (
+                f"Nightshift is running here already: process {running['pid']}, {running['api_url']}\n"
+                "Ctrl-C stops it where it was started; the next start takes up what has changed."
+            )
         except (OSError, ValueError, KeyError):
             return f"Another run is starting or stopping in {self.folder}. Try again when it is done."
 

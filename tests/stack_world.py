@@ -1,6 +1,9 @@
 """One whole stack for all tests marked ``stack``, and what they do with it."""
 
 import json
+import os
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -12,7 +15,7 @@ import pg8000.native
 import pytest
 
 from local.run import LIVE, call
-from local.stack import Ports, Stack, running
+from local.stack import CHECKOUT, Ports, Stack, running
 from tests.conftest import free_port
 
 PATIENCE_S = 60
@@ -60,6 +63,31 @@ def stack(folders: Callable[[], Path]) -> Iterator[Stack]:
     stack = Stack(folders(), ports=free_ports(), parameters=SHORT | EVERY_MINUTE)
     with running(stack):
         yield stack
+
+
+@pytest.fixture
+def started() -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """``started(*arguments)``: Python on a checkout as a process whose output is read, ended after the test."""
+    processes: list[subprocess.Popen[str]] = []
+
+    def started(*arguments: str, checkout: Path = CHECKOUT, **environment: str) -> subprocess.Popen[str]:
+        processes.append(
+            subprocess.Popen(
+                [sys.executable, *arguments],
+                env=os.environ | {"PYTHONPATH": os.pathsep.join([".", "layers/nightshift"])} | environment,
+                cwd=checkout,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+        )
+        return processes[-1]
+
+    yield started
+    for process in processes:
+        process.terminate()
+        with process:  # closes its output and waits
+            pass
 
 
 @pytest.fixture

@@ -387,7 +387,8 @@ def test_cancel_rerun_and_timeline(api: Script, nightshift: Nightshift) -> None:
     ]
     api.on(f"GET /v1/jobs/{RUN}/timeline", {"timeline": slices, "state": "running", "why": "running since 03:06"})
     lines = nightshift("jobs", "timeline", RUN).stdout.splitlines()
-    assert lines[1].split() == ["0", "waiting", "45", "2026-01-02", "03:04:05", "1", "min", "40", "s", "rate", "limit"]
+    row = ["0", "waiting", "45", "2026-01-02 03:04:05", "1 min 5 s", "40 s", "rate limit"]
+    assert lines[1].split() == " ".join(row).split()
     assert lines[2].split()[:3] == ["1", "at", "work"]
     assert lines[-1] == "running since 03:06"
 
@@ -583,6 +584,11 @@ def test_a_missing_setting_is_named(tmp_path: Path, environ: dict[str, str], wor
 def test_help_and_version(nightshift: Nightshift) -> None:
     assert re.fullmatch(r"nightshift, version \d+\.\d+\.\d+\n", nightshift("--version").stdout)
     assert "130  Ctrl-C" in nightshift("--help").stdout
+
+
+@pytest.mark.parametrize("path", [(), ("jobs",), ("system",), ("new",)], ids=" ".join)
+def test_a_list_of_commands_cuts_no_sentence(nightshift: Nightshift, path: tuple[str, ...]) -> None:
+    assert "..." not in nightshift(*path, "--help").stdout
 
 
 def commands(group: click.Group, *path: str) -> Iterator[tuple[str, ...]]:

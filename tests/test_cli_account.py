@@ -94,6 +94,15 @@ def test_the_api_is_up(full: Script, nightshift: Nightshift) -> None:
     assert (down.exit_code, down.stdout) == (5, "")
 
 
+def test_whether_it_is_up_is_told_without_a_token(full: Script, nightshift: Nightshift) -> None:
+    nobody: dict[str, str | None] = {"NIGHTSHIFT_TOKEN": None}
+    assert nightshift("ping", env=nobody).exit_code == 0
+    [(_, _, headers, _)] = full.asked("GET /v1/health")
+    assert "Authorization" not in headers
+    assert nightshift("open", "--print", env=nobody).stdout == f"{full.url}/\n"
+    assert nightshift("jobs", "list", env=nobody).exit_code == 2
+
+
 @pytest.mark.parametrize("me", [{"type": "robot"}, {"type": "user", "teams": 3}, {"type": "user", "teams": [3, {}]}])
 def test_an_identity_of_tomorrow(api: Script, nightshift: Nightshift, me: dict[str, Any]) -> None:
     api.on("GET /v1/auth/whoami", me)

@@ -54,6 +54,9 @@ ASKS = "asks a person on a terminal: test_cli_login.py::test_a_person_is_asked_a
 NOT_RUN_HERE = {line: ASKS for line in EXAMPLES if line.startswith("nightshift login") and "--token-stdin" not in line}
 # They change a checkout; in one of their own they are run by test_new.py and test_write_a_job.py.
 NOT_RUN_HERE |= {line: "changes the checkout" for line in EXAMPLES if line.startswith("nightshift new ")}
+NOT_RUN_HERE |= {
+    line: "of the page's own job: run by test_write_a_job.py" for line in EXAMPLES if "quiet_users" in line
+}
 # There is neither SES nor a way to the provider here, so doctor has something to say. test_stack_ops.py has both.
 RED = {"doctor": 1}
 

@@ -46,6 +46,13 @@ def config_of(**given: Any) -> Any:
     return find_config(**{"flags": {}, "environ": dict(os.environ), "folder": Path.cwd()} | given)
 
 
+def test_a_sign_in_that_has_ended_says_how_to_begin_again(api: Script, kept: Path) -> None:
+    login(api, "--profile", "prod")
+    api.runs((401, {"error": "API key expired"}))
+    told = signed_in("--profile", "prod", "jobs", "view", RUN, token=None).stderr
+    assert told.endswith("Sign in again: nightshift login --profile prod\n")
+
+
 def test_what_login_keeps_is_used_until_logout(api: Script, kept: Path) -> None:
     result = login(api)
     assert result.exit_code == 0, result.stderr

@@ -85,7 +85,7 @@ def test_names_that_cannot_be_asked_for_are_ids(api: Script, nightshift: Nightsh
     assert "user 0198c0de" in shown
     api.runs(run())
     viewed = nightshift("jobs", "view", RUN).stdout
-    assert f"({PROJECT})" in viewed
+    assert re.search(rf"^project id +{PROJECT}$", viewed, re.MULTILINE)
     assert f"(manual:user:{ADA['id']})" in viewed
 
 

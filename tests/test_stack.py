@@ -5,9 +5,7 @@ import json
 import os
 import signal
 import stat
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
@@ -19,35 +17,10 @@ import urllib3
 
 from local.processes import left_behind
 from local.run import call
-from local.stack import CHECKOUT, CannotStart, Stack, running
+from local.stack import CannotStart, Stack, running
 from tests.stack_world import SHORT, ended, free_ports, triggered, until
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
-
-
-@pytest.fixture
-def started() -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """``started(*arguments)``: Python on this checkout as a process whose output is read, ended after the test."""
-    processes: list[subprocess.Popen[str]] = []
-
-    def started(*arguments: str, **environment: str) -> subprocess.Popen[str]:
-        processes.append(
-            subprocess.Popen(
-                [sys.executable, *arguments],
-                env=os.environ | {"PYTHONPATH": os.pathsep.join([".", "layers/nightshift"])} | environment,
-                cwd=CHECKOUT,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-            )
-        )
-        return processes[-1]
-
-    yield started
-    for process in processes:
-        process.terminate()
-        with process:  # closes its output and waits
-            pass
 
 
 def test_a_sync_goes_from_trigger_to_completion(here: dict[str, Any]) -> None:

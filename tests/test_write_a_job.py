@@ -6,13 +6,17 @@ import shlex
 import shutil
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
+from tests.stack_world import free_ports
+
 PAGE = Path("docs/write-a-job.md")
 # A fenced block, its language, and the path that the line before it ends with, if that names one.
 BLOCK = re.compile(r"(?:`([\w/]+\.\w+)`:\n\n)?^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+TO_WRITE, TO_RUN = PAGE.read_text().split("## 5. Let it run")
 LEFT_OUT = (".git", ".venv", ".local", ".aws-sam", ".*_cache", "__pycache__", ".hypothesis")
 
 
@@ -34,16 +38,20 @@ def run(command, *, folder):
     return done.stdout
 
 
-def test_the_page_leads_to_a_job_that_is_done(checkout):
+def follow(steps, *, folder):
+    """What the commands of these ``steps`` of the page say."""
     said = []
-    for path, language, text in BLOCK.findall(PAGE.read_text()):
+    for path, language, text in BLOCK.findall(steps):
         if language == "sh":
-            said += [run(command, folder=checkout) for command in text.splitlines()]
+            said += [run(command, folder=folder) for command in text.splitlines()]
         else:
             assert path, f"no file is named above\n{text}"
-            (checkout / path).write_text(text)
+            (folder / path).write_text(text)
+    return said
 
-    made, tested = said
+
+def test_the_page_leads_to_a_job_that_is_done(checkout):
+    made, tested = follow(TO_WRITE, folder=checkout)
     assert "tests/test_quiet_users.py" in made
     # The job's own, and those that hold the template against the catalogue.
     assert re.search(r"^\.+ .*%\]$", tested, re.MULTILINE)
@@ -52,9 +60,21 @@ def test_the_page_leads_to_a_job_that_is_done(checkout):
         ".venv/bin/python -m pytest --collect-only -q tests/test_template.py", folder=checkout
     )
     run(".venv/bin/python -m pytest tests/test_docs.py -k made_anew", folder=checkout)
+    run(".venv/bin/python -m pytest tests/test_cli_examples.py -k the_reference", folder=checkout)
     ruff = ".venv/bin/ruff"
     run(f"{ruff} check .", folder=checkout)
     run(f"{ruff} format --check .", folder=checkout)
+
+
+@pytest.mark.stack
+@pytest.mark.timeout(300)
+def test_the_job_runs_on_the_local_stack(checkout, started):
+    follow(TO_WRITE, folder=checkout)
+    variables = {f"NIGHTSHIFT_{name.upper()}_PORT": str(port) for name, port in asdict(free_ports()).items()}
+    stack = started("-u", "-m", "local.run", checkout=checkout, **variables)
+    until_it_is_up = list(iter(stack.stdout.readline, "  .venv/bin/nightshift system health\n"))
+    [said] = follow(TO_RUN, folder=checkout)
+    assert "completed" in said, "".join(until_it_is_up) + said
 
 
 def test_the_job_has_twenty_lines():

@@ -75,7 +75,7 @@ function sliceEvent({ slice, started_at, ended_at, outcome, reason, wait_s, proc
     key: `slice-${slice}`,
     at: started_at,
     tone: outcome ?? "running",
-    title: html`<strong>Slice ${slice + 1}</strong> ${OUTCOMES[outcome] ?? "at work"}`,
+    title: html`<strong>Slice ${slice}</strong> ${OUTCOMES[outcome] ?? "at work"}`,
     detail: outcome === "waiting" && reason ? `for ${reason}` : reason,
     facts: [
       html`<${Took} from=${started_at} to=${ended_at} />`,

@@ -9,9 +9,9 @@ const isObject = (value) => value !== null && typeof value === "object" && !Arra
 const isFlat = (value) => !isObject(value) && !Array.isArray(value);
 const isTable = (value) => Array.isArray(value) && value.length > 0 && value.every((each) => isObject(each) && Object.values(each).every(isFlat));
 
-/** The values of an object; each list of like things becomes a table after them. */
+/** The values of an object; each list of like things becomes a table after them, and an empty one is left out, as in mails. */
 export function Values({ of }) {
-  const entries = Object.entries(of);
+  const entries = Object.entries(of).filter(([, value]) => !Array.isArray(value) || value.length > 0);
   const plain = entries.filter(([, value]) => !isTable(value));
   return html`
     ${plain.length > 0 &&
@@ -21,7 +21,7 @@ export function Values({ of }) {
 
 function Value({ name, of }) {
   if (isFlat(of)) return html`<span class=${typeof of === "number" ? "figures" : ""}>${scalar(name, of)}</span>`;
-  if (Array.isArray(of) && of.every(isFlat)) return of.length ? of.map((each) => scalar(name, each)).join(", ") : "—";
+  if (Array.isArray(of) && of.every(isFlat)) return of.map((each) => scalar(name, each)).join(", ");
   return html`<pre class="json" tabindex="0" aria-label=${label(name)}>${JSON.stringify(of, null, 2)}</pre>`;
 }
 
