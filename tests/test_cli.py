@@ -588,7 +588,8 @@ def test_help_and_version(nightshift: Nightshift) -> None:
 
 @pytest.mark.parametrize("path", [(), ("jobs",), ("system",), ("new",)], ids=" ".join)
 def test_a_list_of_commands_cuts_no_sentence(nightshift: Nightshift, path: tuple[str, ...]) -> None:
-    assert "..." not in nightshift(*path, "--help").stdout
+    listed = nightshift(*path, "--help").stdout.split("Commands:")[1]
+    assert "..." not in listed
 
 
 def commands(group: click.Group, *path: str) -> Iterator[tuple[str, ...]]:
