@@ -610,6 +610,7 @@ def test_what_is_written_to_harm_is_shown_as_it_is(
     assert not is_wider_than_the_window(page)
     assert page.locator(".notice bdi").count() == 2
     page.get_by_role("button", name="Run job").click()
+    expect(page.get_by_role("dialog")).to_be_visible()
     assert keeps_somebody_out(page) == []
     page.keyboard.press("Escape")
     page.locator(".job a").click()
