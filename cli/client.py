@@ -4,12 +4,14 @@ import json
 import time
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, unquote, urlencode
+from urllib.request import getproxies, proxy_bypass
 
 import urllib3
-from urllib3.exceptions import HTTPError, NameResolutionError, NewConnectionError, SSLError, TimeoutError
+from urllib3.exceptions import HTTPError, NameResolutionError, NewConnectionError, ProxyError, SSLError, TimeoutError
+from urllib3.util import make_headers, parse_url
 
-from cli.config import Config
+from cli.config import LOOPBACK, Config
 from cli.errors import NotSignedIn, Refused, Throttled, Unreachable
 
 # An HTTP API on AWS gives up on its function after 30 seconds.
@@ -29,8 +31,7 @@ class Api:
         self._headers = {"Accept": "application/json"}
         if config.token:
             self._headers["Authorization"] = f"Bearer {config.token}"
-        # No retries is no redirects either: one would carry the token to wherever the answer says.
-        self._pool = urllib3.PoolManager(timeout=TIMEOUT, retries=False)
+        self._pool = _pool_to(self.url)
 
     def close(self) -> None:
         self._pool.clear()
@@ -77,17 +78,18 @@ class Api:
 
     def trigger(self, team_id: str, request: dict[str, Any], *, idempotency_key: str) -> dict[str, Any]:
         path = f"/v1/teams/{_part(team_id)}/jobs/trigger"
-        # Under its key the request may be repeated: the API gives back the run that the first one made.
-        return _run_of(
-            self._call("POST", path, body=request, headers={"Idempotency-Key": idempotency_key}, job_run=dict)
-        )
+        return self._new_run(path, request, idempotency_key=idempotency_key)
 
     def cancel(self, run_id: str) -> dict[str, Any]:
         return self._call("POST", f"/v1/jobs/{_part(run_id)}/cancel", attempts=1, cancelled=bool)
 
-    def rerun(self, run_id: str, *, start: str) -> dict[str, Any]:
-        path = f"/v1/jobs/{_part(run_id)}/rerun"
-        return _run_of(self._call("POST", path, body={"from": start}, attempts=1, job_run=dict))
+    def rerun(self, run_id: str, *, start: str, idempotency_key: str) -> dict[str, Any]:
+        return self._new_run(f"/v1/jobs/{_part(run_id)}/rerun", {"from": start}, idempotency_key=idempotency_key)
+
+    def _new_run(self, path: str, request: dict[str, Any], *, idempotency_key: str) -> dict[str, Any]:
+        # Under its key the request may be repeated: the API gives back the run that the first one made.
+        headers = {"Idempotency-Key": idempotency_key}
+        return _run_of(self._call("POST", path, body=request, headers=headers, job_run=dict))
 
     def _call(
         self,
@@ -139,7 +141,10 @@ class Api:
         if 400 <= response.status < 500:
             raise {401: NotSignedIn, 429: Throttled}.get(response.status, Refused)(str(sentence), body=answer)
         if response.status >= 300:
-            raise Unreachable(f"{self.url} answered {response.status}: {sentence}", body={"status": response.status})
+            request = f" (request {answer['request_id']})" if answer.get("request_id") else ""
+            raise Unreachable(
+                f"{self.url} answered {response.status}: {sentence}{request}", body={"status": response.status}
+            )
         for key, kind in shape.items():
             value = answer.get(key)
             items = value if isinstance(value, list) else []
@@ -156,10 +161,26 @@ class Api:
                 return f"Cannot reach {self.url}: {reason.lower()}."
             case TimeoutError():
                 return f"{self.url} does not answer in time."
+            case ProxyError():
+                return f"The proxy that the environment names does not lead to {self.url}: {exc.original_error}"
             case SSLError():
                 return f"Cannot trust {self.url}: {exc}"
             case _:
                 return f"The connection to {self.url} broke: {exc}"
+
+
+def _pool_to(url: str) -> urllib3.PoolManager:
+    """By the proxy that the environment names for it, as AWS's own clients go."""
+    # No retries is no redirects either: one would carry the token to wherever the answer says.
+    options: dict[str, Any] = {"timeout": TIMEOUT, "retries": False}
+    target = parse_url(url)
+    proxy = getproxies().get(str(target.scheme))
+    if not proxy or target.host in LOOPBACK or proxy_bypass(str(target.host)):
+        return urllib3.PoolManager(**options)
+    credentials = parse_url(proxy).auth
+    return urllib3.ProxyManager(
+        proxy, proxy_headers=make_headers(proxy_basic_auth=unquote(credentials)) if credentials else None, **options
+    )
 
 
 def _part(text: str) -> str:

@@ -142,6 +142,8 @@ def checked_url(text: str) -> str:
             "The API's URL has to look like https://api.example.com, without credentials and without ? or #."
             + ("" if url.auth else f" It is {text!r}.")
         )
+    if url.scheme == "http" and url.host not in LOOPBACK:
+        raise Misconfigured(f"{text} would carry the token unencrypted. Only an API on this machine may be at http://.")
     return url.url.rstrip("/")
 
 

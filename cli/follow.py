@@ -62,7 +62,7 @@ def follow(api: Source, run: dict[str, Any], *, output: Output, sleep: Callable[
                         display.note(clean(api.timeline(run["id"], attempts=1).get("why")))
     except KeyboardInterrupt:
         again = look_again(run["id"], view=api.view)
-        raise Interrupted(f"Stopped watching; the run goes on. {again}", body=run) from None
+        raise Interrupted(f"Stopped watching; the run goes on. {again}", body={"run_id": run["id"]}) from None
     except Failure as exc:
         exc.body = {"run_id": run["id"]} | exc.body
         exc.message = f"{exc.message} {look_again(run['id'], view=api.view)}"

@@ -15,10 +15,23 @@ from cli.outcome import report_run, show_slices, watch_to_the_end
 from cli.output import clean
 from cli.runs import HEADERS, STATUSES, facts_of, row_of
 from cli.session import Session, common_options
-from cli.values import HeaderValue, Param, RunId
+from cli.values import HeaderValue, Name, Param, RunId, by_name
 
 run_id_argument = click.argument("run_id", type=RunId())
 wait_option = click.option("--wait", is_flag=True, help="Show progress until the run is over; exit 0, 1 or 3 with it.")
+
+
+params_option = click.option(
+    "--param",
+    "params",
+    multiple=True,
+    type=Param(),
+    callback=by_name,
+    help="A parameter of the job; the value is JSON, or else text.",
+)
+key_option = click.option(
+    "--idempotency-key", type=HeaderValue(), help="Under the same key the same run comes back for 24 hours."
+)
 
 
 @click.group(cls=Group)
@@ -36,7 +49,7 @@ def jobs() -> None:
 @jobs.command("list")
 @click.option("--type", "job_type", metavar="JOB_TYPE", help="Only runs of this job type.")
 @click.option("--status", type=click.Choice(STATUSES), help="Only runs in this status.")
-@click.option("--project", metavar="ID_OR_SLUG", help="Only runs of this project.")
+@click.option("--project", metavar="ID_OR_SLUG", type=Name(), help="Only runs of this project.")
 @click.option("--since", metavar="TIME", help="Created since: ISO 8601 or an age such as 30m, 1h, 7d.")
 @click.option("--until", metavar="TIME", help="Created until, written the same way.")
 @click.option(
@@ -105,20 +118,20 @@ def view(session: Session, run_id: str, watch: bool) -> None:
 
 @jobs.command()
 @click.argument("job_type")
-@click.option("--project", metavar="ID_OR_SLUG", help="The project; may be left out where there is only one.")
 @click.option(
-    "--param", "params", multiple=True, type=Param(), help="A parameter of the job; the value is JSON, or else text."
+    "--project", metavar="ID_OR_SLUG", type=Name(), help="The project; may be left out where there is only one."
 )
+@params_option
 @click.option("--notify", is_flag=True, help="Mail me when the run is over.")
 @wait_option
-@click.option("--idempotency-key", type=HeaderValue(), help="Under the same key the same run comes back for 24 hours.")
+@key_option
 @common_options
 @click.pass_obj
 def trigger(
     session: Session,
     job_type: str,
     project: str | None,
-    params: tuple[tuple[str, Any], ...],
+    params: dict[str, Any],
     notify: bool,
     wait: bool,
     idempotency_key: str | None,
@@ -131,12 +144,9 @@ def trigger(
       nightshift jobs trigger revenuecat_sync --param include_sandbox=true --notify
       nightshift jobs trigger revenuecat_sync --wait --format json > run.json
     """
-    values = dict(params)
-    if len(values) < len(params):
-        raise click.BadParameter("every name may be given once.", param_hint="--param")
     request: dict[str, Any] = {"job_type": job_type, "project_id": session.project_id(project), "notify": notify}
-    if values:
-        request["params"] = values
+    if params:
+        request["params"] = params
     run = session.api.trigger(session.team_id, request, idempotency_key=idempotency_key or str(uuid4()))
     report_run(run, api=session.api, session=session, wait=wait)
 
@@ -152,9 +162,10 @@ def trigger(
     help="From its beginning, or from where it stopped.",
 )
 @wait_option
+@key_option
 @common_options
 @click.pass_obj
-def rerun(session: Session, run_id: str, start: str, wait: bool) -> None:
+def rerun(session: Session, run_id: str, start: str, wait: bool, idempotency_key: str | None) -> None:
     """Start a new run with the parameters of one that is over.
 
     With --from cursor it goes on where the old one stopped.
@@ -164,7 +175,7 @@ def rerun(session: Session, run_id: str, start: str, wait: bool) -> None:
       nightshift jobs rerun RUN_ID --wait
       nightshift jobs rerun RUN_ID --from cursor
     """
-    run = session.api.rerun(run_id, start=start)
+    run = session.api.rerun(run_id, start=start, idempotency_key=idempotency_key or str(uuid4()))
     report_run(run, api=session.api, session=session, wait=wait)
 
 

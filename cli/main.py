@@ -81,7 +81,7 @@ def main(context: click.Context) -> None:
       141  whoever read the output stopped reading
 
     With --format json standard output holds one JSON document, and nothing else: the answer, the final run with --wait
-    or --follow, or {"error": ...} with exit codes 4 and 5. Words for people then go to standard error.
+    or --follow, or {"error": ...} with exit codes 4, 5 and 130. Words for people then go to standard error.
 
     Colour is for terminals; NO_COLOR=1 turns it off.
     """

@@ -6,13 +6,12 @@ from typing import Any
 import click
 
 from cli.follow import look_again
-from cli.jobs import run_id_argument, wait_option
+from cli.jobs import params_option, run_id_argument, wait_option
 from cli.outcome import report_run, show_slices, watch_to_the_end
 from cli.output import clean
 from cli.pausing import pause_words
 from cli.runs import HEADERS, STATUSES, facts_of, minute, row_of
 from cli.session import Session, owner_options
-from cli.values import Param
 from nightshift.catalogue import CATALOGUE
 
 MAIL_HEADERS = ("MAIL TO", "STATUS", "TRIES", "ERROR")
@@ -84,13 +83,11 @@ def view(session: Session, run_id: str, watch: bool) -> None:
 
 @click.command()
 @click.argument("job_type")
-@click.option(
-    "--param", "params", multiple=True, type=Param(), help="A parameter of the job; the value is JSON, or else text."
-)
+@params_option
 @wait_option
 @owner_options
 @click.pass_obj
-def trigger(session: Session, job_type: str, params: tuple[tuple[str, Any], ...], wait: bool) -> None:
+def trigger(session: Session, job_type: str, params: dict[str, Any], wait: bool) -> None:
     """Start a run of JOB_TYPE, a job of the system.
 
     \b
@@ -98,10 +95,7 @@ def trigger(session: Session, job_type: str, params: tuple[tuple[str, Any], ...]
       nightshift system trigger db_pruning --wait
       nightshift system trigger soft_delete_cleanup --stack nightshift
     """
-    values = dict(params)
-    if len(values) < len(params):
-        raise click.BadParameter("every name may be given once.", param_hint="--param")
-    run = session.ops.ask("trigger", job_type=job_type, params=values)["job_run"]
+    run = session.ops.ask("trigger", job_type=job_type, params=params)["job_run"]
     report_run(run, api=session.ops, session=session, wait=wait)
 
 

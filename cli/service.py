@@ -36,13 +36,13 @@ def ping(session: Session) -> None:
 @common_options
 @click.pass_obj
 def openapi(session: Session) -> None:
-    """Print the API's own description, an OpenAPI document.
+    """Print the API's own description, an OpenAPI document. No token is needed.
 
     \b
     Examples:
       nightshift openapi > openapi.json
     """
-    session.output.document(session.api.openapi())
+    session.output.document(session.api_at(session.address).openapi())
 
 
 @click.command("open")

@@ -85,9 +85,14 @@ def common_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for decorate in (
         format_option,
         option("--profile", metavar="NAME", type=Name(), help="Which sign-in (default), or NIGHTSHIFT_PROFILE."),
-        option("--team", metavar="ID_OR_SLUG", help="Team to act in, or NIGHTSHIFT_TEAM."),
-        option("--token", metavar="TOKEN", help="API key or user's token; NIGHTSHIFT_TOKEN keeps it out of ps."),
-        option("--api-url", metavar="URL", help="Where the API is, or NIGHTSHIFT_API_URL."),
+        option("--team", metavar="ID_OR_SLUG", type=Name(), help="Team to act in, or NIGHTSHIFT_TEAM."),
+        option(
+            "--token",
+            metavar="TOKEN",
+            type=Name(),
+            help="API key or user's token; NIGHTSHIFT_TOKEN hides it from ps.",
+        ),
+        option("--api-url", metavar="URL", type=Name(), help="Where the API is, or NIGHTSHIFT_API_URL."),
     ):
         command = decorate(command)
     return command

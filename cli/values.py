@@ -38,8 +38,15 @@ class Param(click.ParamType[tuple[str, Any]]):
         return name, parsed
 
 
+def by_name(context: click.Context, param: click.Parameter, pairs: tuple[tuple[str, Any], ...]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        raise click.BadParameter("every name may be given once.", ctx=context, param=param)
+    return values
+
+
 class Name(click.ParamType[str]):
-    """Anything but nothing: an empty one is a shell variable that is not set, and must not mean another stack."""
+    """Anything but nothing: an empty one is a shell variable that is not set, and must not mean another place."""
 
     name = "name"
 

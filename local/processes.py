@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 
 # Names the stack's folder in the environment of its processes and, inherited, of theirs.
-MARK = "NIGHTSHIFT_STACK"
+MARK = "NIGHTSHIFT_STACK_FOLDER"
 
 # What a process needs of its user's environment. The rest (AWS_PROFILE, PYTHONPATH …) would make it behave otherwise.
 INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "SYSTEMROOT")

@@ -21,10 +21,15 @@ API = DOCS.parent / "functions/api"
 
 Json = dict[str, Any]
 
+# Which every request may be answered with: said once.
+ANYWHERE = ("429", "500", "503")
+
 ABOUT_THE_API = """\
-Every request but `/v1/health` carries `Authorization: Bearer …`: an agent key (`owl_agent_…`) or a user's JWT. Every
-answer is JSON; an error is `{"error": "<sentence>"}`, with named fields of [Error](#error) where they say more. Clients
-poll a run every two seconds, and stop at any status but `pending` and `running`.
+Every request but those for `/v1/health` and `/v1/openapi.json` carries `Authorization: Bearer …`: an agent key
+(`owl_agent_…`) or a user's JWT. Every answer is JSON; an error is `{"error": "<sentence>"}`, with named fields of
+[Error](#error) where they say more. Where API Gateway answers in our place, with 429 or because a function did not
+answer it, the sentence is called `message`: it lets nobody change that. Clients poll a run every two seconds, and stop
+at any status but `pending` and `running`. Any request may be answered with 429, 500 or 503.
 """.splitlines()
 
 
@@ -70,17 +75,19 @@ def _operation(title: str, operation: Json) -> Iterator[str]:
     asked = [each for each in operation["parameters"] if each["in"] != "path"]
     if asked:
         yield ""
-        yield "| | in | |"
-        yield "|---|---|---|"
-        yield from (f"| `{each['name']}` | {each['in']} | {each['description']} |" for each in asked)
+        yield "| | in | type | |"
+        yield "|---|---|---|---|"
+        yield from (
+            f"| `{each['name']}` | {each['in']} | {_kind(each['schema'])} | {each['description']} |" for each in asked
+        )
     if "requestBody" in operation:
         yield ""
         yield f"Takes {_kind(_content(operation['requestBody']))}."
     yield ""
     for status, answer in operation["responses"].items():
         if status < "400":
-            errors = ", ".join(each for each in operation["responses"] if each >= "400")
-            yield f"Answers {status} with {_kind(_content(answer))}, or {errors}."
+            errors = [each for each in operation["responses"] if each >= "400" and each not in ANYWHERE]
+            yield f"Answers {status} with {_kind(_content(answer))}" + (f", or {', '.join(errors)}." if errors else ".")
 
 
 def _schema(name: str, schema: Json) -> Iterator[str]:

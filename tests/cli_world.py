@@ -110,7 +110,7 @@ def api(bare_environment: None) -> Iterator[Script]:
             self.end_headers()
             self.wfile.write(data)
 
-        do_GET = do_POST = answer
+        do_GET = do_POST = do_CONNECT = answer
 
         def log_message(self, *_: object) -> None:
             pass

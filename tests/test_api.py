@@ -615,16 +615,18 @@ def test_job_types_offer_their_params_as_json_schema(api):
     assert sync["params"]["properties"]["include_sandbox"]["type"] == "boolean"
 
 
-def test_members_and_keys_of_a_team_are_named(api, team, strangers, owner):
+def test_members_and_keys_of_a_team_are_named(api, as_user, team, strangers, owner):
     owner.run_script(
         f"UPDATE api_keys SET name = 'CI', deleted_at = clock_timestamp() WHERE team_id = '{strangers.id}'"
     )
     assert Api(f"Bearer {strangers.agent_key}")("GET", f"/v1/teams/{strangers.id}/members")[0] == 401
-    _, named = api("GET", f"/v1/teams/{team.id}/members")
+    _, named = as_user("admin")("GET", f"/v1/teams/{team.id}/members")
     assert [(person["email"], person["role"]) for person in named["members"]] == [
         ("admin@owls.example", "admin"), ("member@owls.example", "member"), ("owner@owls.example", "owner"),
     ]  # fmt: skip
     assert {person["id"] for person in named["members"]} == set(team.users.values())
+    _, of_a_key = api("GET", f"/v1/teams/{team.id}/members")
+    assert of_a_key["members"] == [person | {"email": None} for person in named["members"]]
     run = trigger(api, team)[1]["job_run"]
     assert run["triggered_by"] == f"manual:api_key:{named['api_keys'][0]['id']}"
 

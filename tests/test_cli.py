@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import threading
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -162,10 +163,16 @@ def test_trigger_sends_params_as_json_or_text(api: Script, nightshift: Nightshif
     }
 
 
-def test_a_trigger_is_repeated_under_one_key(api: Script, nightshift: Nightshift) -> None:
-    where = f"POST /v1/teams/{TEAM}/jobs/trigger"
+@pytest.mark.parametrize(
+    ("command", "path"),
+    [(("trigger", "revenuecat_sync"), f"/v1/teams/{TEAM}/jobs/trigger"), (("rerun", RUN), f"/v1/jobs/{RUN}/rerun")],
+)
+def test_what_starts_a_run_is_repeated_under_one_key(
+    api: Script, nightshift: Nightshift, command: tuple[str, ...], path: str
+) -> None:
+    where = f"POST {path}"
     api.on(where, (503, {"error": "The database cannot be reached"}), (201, {"job_run": run("pending")}))
-    assert nightshift("jobs", "trigger", "revenuecat_sync").exit_code == 0
+    assert nightshift("jobs", *command).exit_code == 0
     first, second = (headers["Idempotency-Key"] for _, _, headers, _ in api.asked(where))
     assert first == second
 
@@ -254,7 +261,8 @@ def test_ctrl_c_leaves_the_run_going(api: Script, nightshift: Nightshift, argume
     assert "Error" not in result.stderr
     assert not api.asked(f"POST /v1/jobs/{RUN}/cancel")
     if arguments:
-        assert json.loads(result.stdout) == run("pending")
+        told = json.loads(result.stdout)
+        assert (told["run_id"], told["error"][:21]) == (RUN, "Stopped watching; the")
 
 
 def test_ctrl_c_elsewhere_is_130_too(api: Script, nightshift: Nightshift) -> None:
@@ -292,7 +300,7 @@ def test_a_command_to_copy_holds_no_other_command(api: Script, nightshift: Night
         (200, {"hello": "world"}, 5, "without a proper 'job_run'"),
         (200, {"job_run": {"id": 7}}, 5, "no id and status"),
         (302, {"error": "moved"}, 5, "answered 302"),
-        (500, {"error": "Something broke"}, 5, "answered 500: Something broke"),
+        (500, {"error": "Something broke", "request_id": "a-1"}, 5, "answered 500: Something broke (request a-1)"),
     ],
 )
 def test_answers_that_are_not_a_run(
@@ -572,13 +580,49 @@ def test_a_stack_file_does_not_send_tokens_abroad(tmp_path: Path) -> None:
         ({"NIGHTSHIFT_API_URL": "http://127.0.0.1:1"}, "set NIGHTSHIFT_TOKEN"),
         ({"NIGHTSHIFT_API_URL": "127.0.0.1:1", "NIGHTSHIFT_TOKEN": "x"}, "has to look like"),
         ({"NIGHTSHIFT_API_URL": "http://me:secret@host", "NIGHTSHIFT_TOKEN": "x"}, "without credentials"),
-        ({"NIGHTSHIFT_API_URL": "http://host", "NIGHTSHIFT_TOKEN": "se\ncret"}, "Copy it again"),
+        ({"NIGHTSHIFT_API_URL": "https://host", "NIGHTSHIFT_TOKEN": "se\ncret"}, "Copy it again"),
+        ({"NIGHTSHIFT_API_URL": "http://host", "NIGHTSHIFT_TOKEN": "x"}, "unencrypted"),
     ],
 )
 def test_a_missing_setting_is_named(tmp_path: Path, environ: dict[str, str], words: str) -> None:
     with pytest.raises(Misconfigured, match=words) as caught:
         find_config(flags={}, environ=environ | nobody(tmp_path), folder=tmp_path)
     assert "cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "option"),
+    [
+        (("--api-url", "", "whoami"), "--api-url"),
+        (("whoami", "--token", ""), "--token"),
+        (("jobs", "list", "--team", " "), "--team"),
+        (("jobs", "list", "--project", ""), "--project"),
+        (("jobs", "trigger", "revenuecat_sync", "--project", ""), "--project"),
+    ],
+)
+def test_an_empty_option_does_not_mean_another_place(
+    api: Script, nightshift: Nightshift, arguments: tuple[str, ...], option: str
+) -> None:
+    result = nightshift(*arguments)
+    assert result.exit_code == 2
+    assert f"Invalid value for '{option}': it is empty." in result.stderr
+    assert not api.requests
+
+
+def test_the_proxy_of_the_environment_is_asked_and_not_for_this_machine(
+    api: Script, nightshift: Nightshift, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("http", "https"):
+        monkeypatch.setenv(f"{name}_proxy", api.url.replace("//", "//me:s%21cret@"))
+    assert nightshift("whoami").exit_code == 0
+    result = nightshift("ping", "--api-url", "https://jobs.example.com")
+    assert (result.exit_code, result.stdout) == (5, "")
+    [(_, _, headers, _)] = api.asked("CONNECT jobs.example.com:443")
+    told = {name.lower(): value for name, value in headers.items()}
+    assert told["proxy-authorization"] == "Basic " + b64encode(b"me:s!cret").decode()
+    assert "authorization" not in told
+    assert "The proxy that the environment names does not lead to https://jobs.example.com" in result.stderr
+    assert "cret" not in result.stderr
 
 
 def test_help_and_version(nightshift: Nightshift) -> None:

@@ -92,7 +92,7 @@ def test_the_logs_of_a_run_and_of_no_other(system: System, stack: Stack, here: d
 def test_a_paused_type_is_refused_on_every_way_and_resumed(system: System, here: dict[str, Any]) -> None:
     said = system("pause", "revenuecat_sync", "--why", "a test of pauses")
     try:
-        assert said.stdout.startswith("Paused revenuecat_sync, paused since ")
+        assert said.stdout.startswith("Paused revenuecat_sync since ")
         wish = {"job_type": "revenuecat_sync", "project_id": here["project_id"]}
         status, body = call(here, "POST", f"/v1/teams/{here['team_id']}/jobs/trigger", wish)
         assert (status, body["error"].partition(": ")[2]) == (400, "a test of pauses")

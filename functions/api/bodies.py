@@ -13,7 +13,7 @@ class TriggerBody(Body):
     """Start a run."""
 
     job_type: str
-    project_id: str | None = None
+    project_id: str
     params: dict[str, Any] | None = Field(default=None, description="As the job type's schema in GET /v1/job-types")
     notify: bool | None = Field(default=None, description="Mail whoever triggered the run when it is over")
 

@@ -10,14 +10,20 @@ from pydantic.json_schema import models_json_schema
 import bodies
 import schemas
 from nightshift import __version__
+from nightshift.runs import STATUSES
 
-CURSOR = ("cursor", "The cursor of the page before")
+TEXT = {"type": "string"}
+UUID = TEXT | {"format": "uuid"}
+CURSOR = ("cursor", "The cursor of the page before", TEXT)
 WINDOW = "ISO 8601, or relative to now: 30m, 1h, 7d"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Operation:
-    """One endpoint. ``answers`` are the models a 2xx may carry, ``errors`` the statuses with an Error."""
+    """One endpoint. ``answers`` are the models a 2xx may carry, ``errors`` the statuses with an Error.
+
+    ``query`` holds names, what they say, and schemas.
+    """
 
     method: str
     path: str
@@ -25,7 +31,7 @@ class Operation:
     answers: tuple[type[BaseModel], ...]
     status: int = 200
     body: type[BaseModel] | None = None
-    query: tuple[tuple[str, str], ...] = ()
+    query: tuple[tuple[str, str, dict[str, Any]], ...] = ()
     errors: tuple[int, ...] = (400, 401, 403, 404)
     idempotent: bool = False
 
@@ -44,7 +50,7 @@ OPERATIONS = (
         path="/v1/projects",
         summary="Projects of the teams I manage",
         answers=(schemas.Projects,),
-        query=(("team_id", "Only this team's"),),
+        query=(("team_id", "Only this team's", UUID),),
         errors=(400, 401, 403),
     ),
     Operation(method="get", path="/v1/projects/{project_id}", summary="A project", answers=(schemas.ProjectWithApps,)),
@@ -67,13 +73,17 @@ OPERATIONS = (
         summary="A team's runs, newest first",
         answers=(schemas.RunPage,),
         query=(
-            ("job_type", "Only this type"),
-            ("status", "Only this status"),
-            ("project_id", "Only this project"),
-            ("since", WINDOW),
-            ("until", WINDOW),
+            ("job_type", "Only this type", TEXT),
+            ("status", "Only this status", TEXT | {"enum": list(STATUSES)}),
+            ("project_id", "Only this project", UUID),
+            ("since", WINDOW, TEXT),
+            ("until", WINDOW, TEXT),
             CURSOR,
-            ("limit", "1 to 200, 50 if not given"),
+            (
+                "limit",
+                "Runs to a page: 1 to 200, or else 50",
+                {"type": "integer", "minimum": 1, "maximum": 200, "default": 50},
+            ),
         ),
     ),
     Operation(
@@ -105,7 +115,7 @@ OPERATIONS = (
         idempotent=True,
     ),
 )
-UNAVAILABLE = (503,)
+ANYWHERE = (429, 500, 503)
 REASONS = {
     400: "A field is malformed; the sentence names it and its value",
     401: "No credentials, or none that are valid",
@@ -113,6 +123,8 @@ REASONS = {
     404: "Not there, or not yours",
     409: "A run of this type is live already",
     422: "The Idempotency-Key was used with another request",
+    429: "Too many requests at once; try again later",
+    500: "A fault of ours",
     503: "The database, or who vouches for tokens, cannot be reached",
 }
 
@@ -121,7 +133,7 @@ def document() -> dict[str, Any]:
     """OpenAPI 3.1."""
     models = {model for operation in OPERATIONS for model in operation.answers}
     bodies = {operation.body for operation in OPERATIONS if operation.body}
-    ordered = sorted(models | bodies | {schemas.Error}, key=lambda model: model.__name__)
+    ordered = sorted(models | bodies | {schemas.Error, schemas.Throttled}, key=lambda model: model.__name__)
     _, definitions = models_json_schema(
         [(model, "validation") for model in ordered], ref_template="#/components/schemas/{model}"
     )
@@ -144,12 +156,9 @@ def document() -> dict[str, Any]:
 
 def _operation(operation: Operation) -> dict[str, Any]:
     in_path = re.findall(r"{(\w+)}", operation.path)
-    parameters = [
-        {"name": name, "in": "path", "required": True, "schema": {"type": "string", "format": "uuid"}}
-        for name in in_path
-    ] + [
-        {"name": name, "in": "query", "description": description, "schema": {"type": "string"}}
-        for name, description in operation.query
+    parameters = [{"name": name, "in": "path", "required": True, "schema": UUID} for name in in_path] + [
+        {"name": name, "in": "query", "description": description, "schema": schema}
+        for name, description, schema in operation.query
     ]
     if operation.idempotent:
         parameters.append(
@@ -163,8 +172,11 @@ def _operation(operation: Operation) -> dict[str, Any]:
     schema = [_ref(answer) for answer in operation.answers]
     answer = {"description": operation.summary, "content": _json(schema[0] if len(schema) == 1 else {"anyOf": schema})}
     errors = {
-        str(status): {"description": REASONS[status], "content": _json(_ref(schemas.Error))}
-        for status in (*operation.errors, *UNAVAILABLE)
+        str(status): {
+            "description": REASONS[status],
+            "content": _json(_ref(schemas.Throttled if status == 429 else schemas.Error)),
+        }
+        for status in (*operation.errors, *ANYWHERE)
     }
     described: dict[str, Any] = {
         "summary": operation.summary,

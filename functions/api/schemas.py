@@ -18,7 +18,14 @@ class Error(BaseModel):
 
     error: str
     existing_run_id: UUID | None = Field(default=None, description="With 409: the run that is in the way")
+    request_id: str | None = Field(default=None, description="With 500: what its log lines carry")
     paused: "Pause | None" = Field(default=None, description="With 400: the pause of the job type that was triggered")
+
+
+class Throttled(BaseModel):
+    """API Gateway's own answer, before a function of ours is asked."""
+
+    message: str
 
 
 class Progress(Answer):
@@ -117,7 +124,7 @@ class ProjectWithApps(Project):
 
 class Member(Answer):
     id: UUID
-    email: str
+    email: str | None = Field(description="null where an API key asks")
     role: Literal["owner", "admin", "member"]
 
 
