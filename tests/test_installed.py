@@ -1,0 +1,54 @@
+"""`pipx install` of the checkout: the command line with nothing beside it but what it declares."""
+
+import ast
+import json
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+# The files of the command line, and those of the shared package that it imports.
+LOADED = """
+import importlib, json, pkgutil, sys
+import cli
+for module in pkgutil.iter_modules(cli.__path__):
+    importlib.import_module(f"cli.{module.name}")
+ours = {name: module for name, module in sys.modules.items() if name.partition(".")[0] in ("cli", "nightshift")}
+print(json.dumps([module.__file__ for module in ours.values()]))
+"""
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [*(sys.executable, "-m", "pip", "wheel"), *("--no-deps", "--no-build-isolation", "--quiet", "-w", folder)]
+    subprocess.run([*command, "."], check=True, capture_output=True)
+    [wheel] = folder.iterdir()
+    return wheel
+
+
+def test_the_wheel_holds_the_command(wheel, tmp_path):
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path)
+    command = [sys.executable, "-m", "cli", "--version"]
+    done = subprocess.run(command, cwd=tmp_path, env={"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "nightshift, version 0.1.0\n"), done.stderr
+
+
+def test_all_that_it_imports_is_declared():
+    declared = set(tomllib.loads(Path("pyproject.toml").read_text())["project"]["dependencies"])
+    loaded = json.loads(subprocess.run([sys.executable, "-c", LOADED], check=True, capture_output=True).stdout)
+    imported = {name.partition(".")[0] for file in loaded for name in _imports(Path(file))}
+    # botocore comes with boto3, and pydantic is for types alone. What else is not declared is ours or Python's.
+    assert imported - {"cli", "nightshift", "botocore", "pydantic"} - sys.stdlib_module_names == declared
+
+
+def _imports(file):
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module
