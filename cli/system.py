@@ -4,11 +4,12 @@ import click
 
 from cli.checks import deadletters, doctor, health
 from cli.group import Group
+from cli.keys import agent_key, end_key, keys
 from cli.logs import logs
 from cli.owner import cancel, runs, schedules, trigger, view
 from cli.pausing import pause, resume
 from cli.session import owner_options
-from cli.teams import agent_key, revenuecat_key, setup
+from cli.teams import member, project, revenuecat_key, setup
 
 
 @click.group(cls=Group)
@@ -18,7 +19,7 @@ def system() -> None:
 
     Asks a stack: the deployed one that --stack names, with your AWS credentials, which may be allowed no more than
     cloudformation:DescribeStackResource on it and lambda:InvokeFunction on its OpsFunction, and on its SetupFunction
-    for setup, agent-key and revenuecat-key; without --stack the running local one.
+    for what makes teams, people and keys; without --stack the running local one.
 
     \b
     Examples:
@@ -29,5 +30,5 @@ def system() -> None:
 
 for command in (runs, view, logs, trigger, cancel, pause, resume, schedules, health, deadletters, doctor):
     system.add_command(command)
-for command in (setup, agent_key, revenuecat_key):
+for command in (setup, project, member, revenuecat_key, agent_key, end_key, keys):
     system.add_command(command)

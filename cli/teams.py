@@ -1,4 +1,4 @@
-"""nightshift system setup, agent-key and revenuecat-key: teams and their keys, through the stack's setup function."""
+"""nightshift system setup, project, member and revenuecat-key: teams, through the stack's setup function."""
 
 import sys
 from collections.abc import Callable
@@ -6,7 +6,9 @@ from collections.abc import Callable
 import click
 
 from cli.errors import Misconfigured
+from cli.keys import show_key, team_argument
 from cli.session import Session, owner_options
+from cli.values import MailAddress
 
 
 def key_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -52,11 +54,71 @@ def setup(
         revenuecat_key=_revenuecat_key(from_stdin=revenuecat_key_stdin),
         revenuecat_project_id=revenuecat_project_id,
     )
-    _show_key(session, made)
+    show_key(session, made)
+
+
+@click.command()
+@team_argument
+@click.argument("name", metavar="NAME")
+@key_options
+@owner_options
+@click.pass_obj
+def project(
+    session: Session, team: str, name: str, revenuecat_key_stdin: bool, revenuecat_project_id: str | None
+) -> None:
+    """Make another project of TEAM.
+
+    Without --revenuecat-key-stdin a person is asked for its RevenueCat key, and may leave it out.
+
+    \b
+    Examples:
+      nightshift system project acme "Acme Android" --revenuecat-key-stdin < key.txt
+    """
+    made = session.ops.set_up(
+        "project",
+        team=team,
+        project=name,
+        revenuecat_key=_revenuecat_key(from_stdin=revenuecat_key_stdin),
+        revenuecat_project_id=revenuecat_project_id,
+    )
+    if session.output.as_json:
+        session.output.document(made)
+    else:
+        session.output.facts([(name.replace("_", " "), value) for name, value in made.items()])
+
+
+@click.command()
+@team_argument
+@click.argument("email", type=MailAddress())
+@click.option(
+    "--role",
+    type=click.Choice(["owner", "admin", "member", "none"]),
+    required=True,
+    help="Owners and admins run jobs, members see none of it; none takes them out of the team.",
+)
+@owner_options
+@click.pass_obj
+def member(session: Session, team: str, email: str, role: str) -> None:
+    """Give a person a role in TEAM, or take it away.
+
+    A user with this EMAIL is made where there is none. The last owner cannot go.
+
+    \b
+    Examples:
+      nightshift system member acme grace@example.com --role admin
+      nightshift system member acme grace@example.com --role none
+    """
+    answer = session.ops.set_up("member", team=team, email=email, role=role)
+    if session.output.as_json:
+        session.output.document(answer)
+    elif not answer.get("user_id"):
+        session.output.say(f"{email} was not in the team {team}.")
+    else:
+        session.output.say(f"{email} is out of the team {team}." if role == "none" else f"{email} is {role} of {team}.")
 
 
 @click.command("revenuecat-key")
-@click.argument("team", metavar="TEAM")
+@team_argument
 @click.argument("project", metavar="PROJECT")
 @key_options
 @owner_options
@@ -86,30 +148,6 @@ def revenuecat_key(
         session.output.document(stored)
     else:
         session.output.say(f"Stored the RevenueCat key of {team}/{project}.")
-
-
-@click.command("agent-key")
-@click.argument("team", metavar="TEAM")
-@click.option("--ends", metavar="PREFIX", help="End the key that begins so: owl_agent_ and four characters.")
-@owner_options
-@click.pass_obj
-def agent_key(session: Session, team: str, ends: str | None) -> None:
-    """Make another agent key of TEAM, which is shown this once; with --ends, in the place of one.
-
-    \b
-    Examples:
-      nightshift system agent-key acme
-      nightshift system agent-key acme --ends owl_agent_x7Qz
-    """
-    _show_key(session, session.ops.set_up("agent_key", team=team, ends=ends))
-
-
-def _show_key(session: Session, made: dict[str, str]) -> None:
-    if session.output.as_json:
-        session.output.document(made)
-        return
-    session.output.facts([(name.replace("_", " "), value) for name, value in made.items()])
-    session.output.say("Keep the agent key now: it cannot be shown again.")
 
 
 def _revenuecat_key(*, from_stdin: bool) -> str | None:

@@ -9,10 +9,11 @@ import sys
 from pathlib import Path
 
 from local.files import write_private
+from nightshift.agent_keys import new_agent_key
 from nightshift.auth import key_hash
 from nightshift.database import Database
 from nightshift.settings import Settings
-from nightshift.setup import new_agent_key, setup_team, store_revenuecat_key
+from nightshift.setup import setup_team, store_revenuecat_key
 
 DEMO = "demo"
 ADMIN_EMAIL = "owner@demo.test"

@@ -91,6 +91,10 @@ OWNERS = {
     "send_test_mail": "nightshift system doctor --mail-to a@b.example",
     "mail": "nightshift system doctor --mail-to a@b.example",
     "agent_key": "nightshift system agent-key acme",
+    "end_key": "nightshift system end-key acme owl_agent_x7Qz",
+    "keys": "nightshift system keys acme",
+    "project": "nightshift system project acme Other",
+    "member": "nightshift system member acme grace@example.com --role admin",
     "revenuecat_key": "nightshift system revenuecat-key acme acme-ios --revenuecat-key-stdin < key.txt",
     "setup": 'nightshift system setup --team Other --admin-email ada@example.com --project "Acme iOS"',
 }
@@ -194,7 +198,7 @@ def run(
             end_all(owner)(0)
         if "resume" in words:
             call(f"system pause {words[-1]} --why disk", owner=owner)
-        if {"setup", "agent-key", "revenuecat-key"} & set(words):
+        if {"setup", "project", "member", "revenuecat-key", "agent-key", "end-key", "keys"} & set(words[1:]):
             # Their function connects as the owner of the tables.
             monkeypatch.setenv("DATABASE_USER", "postgres")
             settings_module.settings.cache_clear()

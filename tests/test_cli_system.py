@@ -385,6 +385,19 @@ class TestSetup:
         assert again.exit_code == 4
         assert f'The team "acme" has 0 agent keys that begin with "{first[:14]}"' in again.stderr
 
+    def test_a_team_grows_and_its_keys_are_told_apart(self, system: Cli) -> None:
+        key = json.loads(system(*self.ARGUMENTS, "--format", "json").stdout)["agent_key"]
+        assert re.search(r"project slug +rocks-2\n", system("project", "acme", "Rocks 2").stdout)
+        assert system("member", "acme", "g@b.c", "--role", "admin").stdout == "g@b.c is admin of acme.\n"
+        assert system("member", "acme", "g@b.c", "--role", "none").stdout == "g@b.c is out of the team acme.\n"
+        assert system("member", "acme", "g@b.c", "--role", "none").stdout == "g@b.c was not in the team acme.\n"
+        system("agent-key", "acme", "--name", "CI", "--read-only", "--days", "7")
+        first, second = system("keys", "acme").stdout.splitlines()[1:]
+        assert re.fullmatch(rf"{key[:14]} +Agent key +jobs:read, jobs:write +a@b.c +[\d-]+ +never *", first)
+        assert re.fullmatch(r"owl_agent_\S{4} +CI +jobs:read +a@b.c +[\d-]+ +[\d-]+ *", second)
+        assert system("end-key", "acme", key).stdout == "Ended.\n"
+        assert len(system("keys", "acme").stdout.splitlines()) == 2
+
     def test_a_providers_key_comes_from_standard_input(self, system: Cli, owner: Database) -> None:
         system(*self.ARGUMENTS)
         missing = system("revenuecat-key", "acme", "rocks", "--revenuecat-key-stdin")

@@ -53,7 +53,13 @@ def test_a_team_with_its_first_key_and_a_providers_secret(ask, owner):
         ("setup", ACME | {"team": 7}, "team must be text, got 7"),
         ("revenuecat_key", {"team": "a", "project": "x", "revenuecat_key": "sk"}, 'There is no project "x" in a team'),
         ("agent_key", {"team": "acme"}, 'There is no team "acme" with an owner'),
-        ("runs", {}, 'Unknown command "runs". There is: setup, revenuecat_key, agent_key'),
+        ("runs", {}, 'Unknown command "runs". There is: setup, project, member, revenuecat_key, agent_key, '),
+        ("project", {"team": "acme", "project": "x"}, 'There is no team "acme"'),
+        ("member", {"team": "acme", "email": "eve@example.com", "role": "boss"}, "role must be one of "),
+        ("member", {"team": "acme", "email": "eve@example.com", "role": "admin"}, 'There is no team "acme"'),
+        ("keys", {"team": "acme"}, 'There is no team "acme"'),
+        ("end_key", {"team": "acme", "prefix": "owl_agent_x7Qz"}, 'There is no team "acme"'),
+        ("agent_key", {"team": "acme", "days": 0}, "days must be "),
     ],
 )  # fmt: skip
 def test_bad_input_is_a_sentence_and_makes_nothing(ask, owner, command, arguments, sentence):

@@ -2,11 +2,12 @@
 
 import pytest
 
+from nightshift.agent_keys import end_key, live_keys, make_key, new_agent_key
 from nightshift.auth import authenticate
 from nightshift.database import Database
-from nightshift.errors import Unauthorized
+from nightshift.errors import Forbidden, SetupRefused, Unauthorized
 from nightshift.settings import Settings
-from nightshift.setup import SetupRefused, TeamSetup, find_project, new_agent_key, replace_agent_key, setup_team
+from nightshift.setup import TeamSetup, add_project, find_project, set_member, setup_team
 
 
 def acme(owner: Database, **changes: str) -> TeamSetup:
@@ -74,8 +75,8 @@ def test_a_project_is_found_by_its_slugs(owner: Database) -> None:
 def test_a_key_takes_the_place_of_another_at_once(owner: Database, db: Database, config: Settings) -> None:
     made = acme(owner)
     other = acme(owner, team_name="Other")
-    second = replace_agent_key(owner, team_slug="acme-games")
-    third = replace_agent_key(owner, team_slug="acme-games", ends=made.agent_key)
+    second = make_key(owner, team_slug="acme-games")
+    third = make_key(owner, team_slug="acme-games", ends=made.agent_key)
     for key in (second, third, other.agent_key):
         assert authenticate(f"Bearer {key}", db=db, settings=config).kind == "api_key"
     with pytest.raises(Unauthorized, match="Invalid API key"):
@@ -86,7 +87,52 @@ def test_a_key_takes_the_place_of_another_at_once(owner: Database, db: Database,
 def test_a_key_that_is_not_there_is_not_replaced(owner: Database) -> None:
     made, other = acme(owner), acme(owner, team_name="Other")
     with pytest.raises(SetupRefused, match='The team "acme-games" has 0 agent keys that begin with "owl_agent_'):
-        replace_agent_key(owner, team_slug=made.team_slug, ends=other.agent_key)
+        make_key(owner, team_slug=made.team_slug, ends=other.agent_key)
     with pytest.raises(SetupRefused, match='There is no team "acme" with an owner'):
-        replace_agent_key(owner, team_slug="acme")
+        make_key(owner, team_slug="acme")
     assert owner.run_script("SELECT count(*), count(deleted_at) FROM api_keys") == [[2, 0]]
+
+
+def test_a_key_is_made_for_a_purpose_and_ended(owner: Database, db: Database, config: Settings) -> None:
+    made = acme(owner)
+    key = make_key(owner, team_slug="acme-games", name="CI", read_only=True, days=90)
+    who = authenticate(f"Bearer {key}", db=db, settings=config)
+    with pytest.raises(Forbidden, match="jobs:write"):
+        who.require(made.team_id, "jobs:write")
+    first, second = live_keys(owner, team_slug="acme-games")
+    assert (first["key_prefix"], first["name"], first["expires_at"]) == (made.agent_key[:14], "Agent key", None)
+    assert (second["name"], second["permissions"], second["acts_for"]) == ("CI", ["jobs:read"], "ada@example.com")
+    assert (second["expires_at"] - second["created_at"]).days == 90
+    owner.run_script("UPDATE api_keys SET expires_at = clock_timestamp() WHERE name = 'CI'")
+    with pytest.raises(Unauthorized, match="API key expired"):
+        authenticate(f"Bearer {key}", db=db, settings=config)
+    end_key(owner, team_slug="acme-games", prefix=made.agent_key)
+    assert [row["name"] for row in live_keys(owner, team_slug="acme-games")] == ["CI"]
+    with pytest.raises(SetupRefused, match="has 0 agent keys that begin with"):
+        end_key(owner, team_slug="acme-games", prefix=made.agent_key)
+
+
+def test_a_team_grows_by_a_project_and_by_people(owner: Database, db: Database) -> None:
+    made = acme(owner)
+    project = add_project(owner, team_slug="acme-games", project_name="Space Rocks 2")
+    assert find_project(owner, team_slug="acme-games", project_slug="space-rocks-2") == project["project_id"]
+    with pytest.raises(SetupRefused, match='There is a project "space-rocks" in the team "acme-games" already'):
+        add_project(owner, team_slug="acme-games", project_name="Space: rocks")
+
+    grace = set_member(owner, team_slug="acme-games", email="grace@example.com", role="member")
+    assert set_member(owner, team_slug="acme-games", email="GRACE@example.com", role="admin") == grace
+    assert [(str(row["team_id"]), row["role"]) for row in db.query("find_user", user_id=grace)] == [
+        (made.team_id, "admin")
+    ]
+    assert set_member(owner, team_slug="acme-games", email="grace@example.com", role=None) == grace
+    assert set_member(owner, team_slug="acme-games", email="grace@example.com", role=None) is None
+
+
+@pytest.mark.parametrize("role", ["admin", None])
+def test_the_last_owner_stays(owner: Database, db: Database, role: str | None) -> None:
+    made = acme(owner)
+    with pytest.raises(SetupRefused, match='The team "acme-games" would be left without an owner'):
+        set_member(owner, team_slug="acme-games", email="ada@example.com", role=role)
+    assert [row["role"] for row in db.query("find_user", user_id=made.admin_id)] == ["owner"]
+    set_member(owner, team_slug="acme-games", email="grace@example.com", role="owner")
+    assert set_member(owner, team_slug="acme-games", email="ada@example.com", role=role) == made.admin_id

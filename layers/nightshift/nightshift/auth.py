@@ -15,6 +15,7 @@ from nightshift.settings import Settings
 
 API_KEY_PREFIX = "owl_agent_"
 AGENT_PERMISSIONS = ("jobs:read", "jobs:write")
+READ_ONLY_PERMISSIONS = ("jobs:read",)
 MANAGING_ROLES = ("admin", "owner")
 
 # A rotated JWT secret is picked up within this time (seconds).

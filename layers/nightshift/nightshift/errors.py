@@ -90,6 +90,10 @@ class UnknownJob(JobError):
     """This release has no code for jobs of this type"""
 
 
+class SetupRefused(NightshiftError):
+    """Teams, people and keys cannot be as they were asked for"""
+
+
 class DatabaseGone(NightshiftError):
     """The database connection is lost, and with it the knowledge whether the last statement took effect."""
 

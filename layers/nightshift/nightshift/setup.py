@@ -1,21 +1,13 @@
-"""The first things a team needs: made by the owner of the server, who connects as the owner of the tables."""
+"""Teams, their projects and people: made by the owner of the server, who connects as the owner of the tables."""
 
 import re
-import secrets
 import uuid
 from dataclasses import dataclass, field
 
-from nightshift.auth import AGENT_PERMISSIONS, API_KEY_PREFIX, key_hash
+from nightshift.agent_keys import find_team, new_agent_key
 from nightshift.database import Database
-from nightshift.errors import NightshiftError
+from nightshift.errors import SetupRefused
 from nightshift.integrations import encrypt_secret
-
-# Of a key, what is kept to recognise it by.
-PREFIX_LENGTH = len(API_KEY_PREFIX) + 4
-
-
-class SetupRefused(NightshiftError):
-    """The team cannot be set up like this"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,9 +36,7 @@ def setup_team(
     A user with this email is made the owner if there is one. ``revenuecat_project_id`` may be left out where the key
     sees one project. Raises SetupRefused for a field that will not do and for a team that is there already.
     """
-    email = admin_email.strip()
-    if not re.fullmatch(r"[^@\s]+@[^@\s]+", email):
-        raise SetupRefused(f"admin_email must be an address like ada@example.com, got {admin_email!r}")
+    email = _address("admin_email", admin_email)
     team_slug, project_slug = slug_of("team_name", team_name), slug_of("project_name", project_name)
     project_id = str(uuid.uuid4())
     # KMS is asked before the transaction begins: nobody waits for the outside with locks in hand.
@@ -56,7 +46,7 @@ def setup_team(
         if team is None:
             raise SetupRefused(f'There is a team "{team_slug}" already. Choose another name.')
         team_id, admin_id = str(team["id"]), str(db.query("find_or_insert_user", email=email)[0]["id"])
-        db.query("insert_team_member", team_id=team_id, user_id=admin_id, role="owner")
+        db.query("set_team_role", team_id=team_id, user_id=admin_id, role="owner")
         db.query("insert_project", id=project_id, team_id=team_id, name=project_name.strip(), slug=project_slug)
         if secret is not None:
             _store(db, project_id=project_id, secret=secret, revenuecat_project_id=revenuecat_project_id)
@@ -70,6 +60,46 @@ def setup_team(
         )
 
 
+def add_project(
+    db: Database,
+    *,
+    team_slug: str,
+    project_name: str,
+    revenuecat_key: str | None = None,
+    revenuecat_project_id: str | None = None,
+) -> dict[str, str]:
+    """``{"project_id", "project_slug"}``. Raises SetupRefused where there is no such team, or there is such a project."""
+    project_id, project_slug = str(uuid.uuid4()), slug_of("project", project_name)
+    secret = encrypt_secret(revenuecat_key, project_id=project_id) if revenuecat_key is not None else None
+    with db.transaction():
+        team_id = find_team(db, team_slug=team_slug)
+        if db.one("find_project", team_slug=team_slug, project_slug=project_slug):
+            raise SetupRefused(f'There is a project "{project_slug}" in the team "{team_slug}" already')
+        db.query("insert_project", id=project_id, team_id=team_id, name=project_name.strip(), slug=project_slug)
+        if secret is not None:
+            _store(db, project_id=project_id, secret=secret, revenuecat_project_id=revenuecat_project_id)
+    return {"project_id": project_id, "project_slug": project_slug}
+
+
+def set_member(db: Database, *, team_slug: str, email: str, role: str | None) -> str | None:
+    """Give a person this role in the team, or with None take them out of it; returns their id, None where nobody was.
+
+    A user with this email is made where there is none. Raises SetupRefused where there is no such team, and where
+    nobody would be left to own it.
+    """
+    address = _address("email", email)
+    with db.transaction():
+        team_id = find_team(db, team_slug=team_slug)
+        if role is None:
+            person = db.one("delete_team_member", team_id=team_id, email=address)
+        else:
+            person = db.query("find_or_insert_user", email=address)[0]
+            db.query("set_team_role", team_id=team_id, user_id=str(person["id"]), role=role)
+        if db.one("find_team_owner", team_slug=team_slug) is None:
+            raise SetupRefused(f'The team "{team_slug}" would be left without an owner. Make somebody one first.')
+    return str(person["id"]) if person else None
+
+
 def find_project(db: Database, *, team_slug: str, project_slug: str) -> str:
     """The project's id. Raises SetupRefused where there is none by these slugs."""
     row = db.one("find_project", team_slug=team_slug, project_slug=project_slug)
@@ -78,43 +108,16 @@ def find_project(db: Database, *, team_slug: str, project_slug: str) -> str:
     return str(row["id"])
 
 
-def replace_agent_key(db: Database, *, team_slug: str, ends: str | None = None) -> str:
-    """Another agent key of the team; the one that begins with ``ends`` is over with the same commit.
-
-    ``ends`` is a key's first characters, as ``key_prefix`` keeps them; a whole key will do. Raises SetupRefused where
-    there is no such team with an owner, or not exactly one such key.
-    """
-    with db.transaction():
-        team = db.one("find_team_owner", team_slug=team_slug)
-        if team is None:
-            raise SetupRefused(f'There is no team "{team_slug}" with an owner')
-        team_id = str(team["team_id"])
-        if ends is not None:
-            prefix = ends[:PREFIX_LENGTH]
-            ended = db.query("end_agent_key", team_id=team_id, key_prefix=prefix)
-            if len(ended) != 1:
-                raise SetupRefused(f'The team "{team_slug}" has {len(ended)} agent keys that begin with "{prefix}"')
-        return new_agent_key(db, team_id=team_id, created_by=str(team["user_id"]))
-
-
-def new_agent_key(db: Database, *, team_id: str, created_by: str) -> str:
-    """A key with an agent's permissions, shown this once."""
-    key = API_KEY_PREFIX + secrets.token_urlsafe(32)
-    db.query(
-        "insert_api_key",
-        team_id=team_id,
-        created_by=created_by,
-        key_hash=key_hash(key),
-        key_prefix=key[:PREFIX_LENGTH],
-        permissions=list(AGENT_PERMISSIONS),
-    )
-    return key
-
-
 def store_revenuecat_key(db: Database, *, project_id: str, key: str, revenuecat_project_id: str | None = None) -> None:
     """Store the project's key in the place of the one that may be there."""
     secret = encrypt_secret(key, project_id=project_id)
     _store(db, project_id=project_id, secret=secret, revenuecat_project_id=revenuecat_project_id)
+
+
+def _address(field_name: str, text: str) -> str:
+    if not re.fullmatch(r"[^@\s]+@[^@\s]+", text.strip()):
+        raise SetupRefused(f"{field_name} must be an address like ada@example.com, got {text!r}")
+    return text.strip()
 
 
 def slug_of(field_name: str, name: str) -> str:

@@ -2,14 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import StringConstraints
+from pydantic import Field, StringConstraints
 
-from nightshift import setup
+from nightshift import agent_keys, setup
 from nightshift.database import Database
 from nightshift.ops.dispatch import Command
 from nightshift.settings import Settings
+from nightshift.wording import timestamp
 
 Word = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
 
@@ -55,14 +56,74 @@ def store_revenuecat_key(
     return {"project_id": project_id}
 
 
-def make_agent_key(*, team: Word, ends: Word | None = None, db: Database, settings: Settings) -> dict[str, Any]:
+def add_project(
+    *,
+    team: Word,
+    project: Word,
+    revenuecat_key: Word | None = None,
+    revenuecat_project_id: Word | None = None,
+    db: Database,
+    settings: Settings,
+) -> dict[str, Any]:
+    """``{"project_id", "project_slug"}``: another project, by its name, of the team, by its slug."""
+    db.query("ping", again_if_gone=True)
+    return setup.add_project(
+        db,
+        team_slug=team,
+        project_name=project,
+        revenuecat_key=revenuecat_key,
+        revenuecat_project_id=revenuecat_project_id,
+    )
+
+
+def set_member(
+    *, team: Word, email: Word, role: Literal["owner", "admin", "member", "none"], db: Database, settings: Settings
+) -> dict[str, Any]:
+    """``{"user_id"}``: the person has this role in the team, or with ``none`` is in it no more."""
+    db.query("ping", again_if_gone=True)
+    return {"user_id": setup.set_member(db, team_slug=team, email=email, role=None if role == "none" else role)}
+
+
+def make_agent_key(
+    *,
+    team: Word,
+    ends: Word | None = None,
+    name: Word = agent_keys.UNNAMED,
+    read_only: bool = False,
+    days: Annotated[int, Field(ge=1, le=3650)] | None = None,
+    db: Database,
+    settings: Settings,
+) -> dict[str, Any]:
     """``{"agent_key"}``: another one of the team (its slug), in the place of the one that begins with ``ends``."""
     db.query("ping", again_if_gone=True)
-    return {"agent_key": setup.replace_agent_key(db, team_slug=team, ends=ends)}
+    key = agent_keys.make_key(db, team_slug=team, ends=ends, name=name, read_only=read_only, days=days)
+    return {"agent_key": key}
+
+
+def end_agent_key(*, team: Word, prefix: Word, db: Database, settings: Settings) -> dict[str, Any]:
+    """``{"ended": True}``: the agent key that begins with ``prefix`` opens nothing any more."""
+    db.query("ping", again_if_gone=True)
+    agent_keys.end_key(db, team_slug=team, prefix=prefix)
+    return {"ended": True}
+
+
+def list_keys(*, team: Word, db: Database, settings: Settings) -> dict[str, Any]:
+    """``{"keys": […]}``, each as live_keys has it, with its times as text."""
+    db.query("ping", again_if_gone=True)
+    return {
+        "keys": [
+            row | {name: timestamp(row[name]) for name in ("created_at", "expires_at")}
+            for row in agent_keys.live_keys(db, team_slug=team)
+        ]
+    }
 
 
 COMMANDS: Mapping[str, Command] = {
     "setup": set_up,
+    "project": add_project,
+    "member": set_member,
     "revenuecat_key": store_revenuecat_key,
     "agent_key": make_agent_key,
+    "end_key": end_agent_key,
+    "keys": list_keys,
 }

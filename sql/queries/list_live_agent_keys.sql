@@ -1,0 +1,5 @@
+SELECT key.key_prefix, key.name, key.permissions, person.email AS acts_for, key.created_at, key.expires_at
+FROM api_keys key
+LEFT JOIN users person ON person.id = key.created_by
+WHERE key.team_id = CAST(:team_id AS uuid) AND key.key_type = 'agent' AND key.deleted_at IS NULL
+ORDER BY key.created_at, key.id;

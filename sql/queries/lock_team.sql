@@ -1,0 +1,2 @@
+-- Who gives and takes roles does it one after the other: the last owner must not be taken twice at once.
+SELECT id FROM teams WHERE slug = CAST(:team_slug AS text) AND deleted_at IS NULL FOR UPDATE;
