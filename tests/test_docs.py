@@ -49,6 +49,18 @@ def test_commands_name_outputs_and_parameters_of_the_template():
     assert parameters <= template["Parameters"].keys()
 
 
+def test_a_class_takes_as_many_connections_on_a_page_as_in_the_template():
+    connections = yaml_parse(Path("template.yaml").read_text())["Mappings"]["Connections"]
+    said = [
+        (name, int(number.replace(",", "")))
+        for page in PAGES
+        for name, number in re.findall(r"`(db\.[\w.]+)` with ([\d,]+)", page.read_text())
+    ]
+    assert len(said) >= 3
+    for name, number in said:
+        assert connections[name]["Most"] == number, name
+
+
 @pytest.mark.parametrize("name", ["api.md", "configuration.md"])
 def test_pages_that_follow_from_code_were_made_anew(name):
     assert Path("docs", name).read_text() == reference.pages()[name], "make docs"
