@@ -305,6 +305,13 @@ def test_variables_are_text():
             assert not isinstance(value, int), f"{name}: {variable}"
 
 
+def test_a_deployment_makes_partitions_for_as_many_months_as_the_nightly_job():
+    wanted = {"Ref": "PartitionMonthsAhead"}
+    for function in ("MigrateFunction", "WorkerFunction"):
+        assert FUNCTIONS[function]["Environment"]["Variables"]["PARTITION_MONTHS_AHEAD"] == wanted
+    assert TEMPLATE["Resources"]["Migrations"]["Properties"]["Months"] == wanted
+
+
 SYSTEM_JOBS = [job_type for job_type in CATALOGUE.values() if job_type.schedule]
 
 
@@ -339,12 +346,22 @@ def test_no_rule_is_of_a_job_that_is_none():
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_each_function_writes_to_a_log_of_its_own_that_forgets(function):
+def test_each_function_writes_to_a_log_of_its_own(function):
     group = FUNCTIONS[function]["LoggingConfig"]["LogGroup"]["Ref"]
     assert group == f"{function.removesuffix('Function')}Logs"
-    log = TEMPLATE["Resources"][group]
-    assert log["Type"] == "AWS::Logs::LogGroup"
-    assert log["Properties"]["RetentionInDays"] == {"Ref": "LogRetentionDays"}
+    assert TEMPLATE["Resources"][group]["Type"] == "AWS::Logs::LogGroup"
+
+
+def test_every_log_forgets_when_the_parameter_says():
+    """The API's access log above all: it holds the callers' addresses."""
+    groups = {
+        name: resource["Properties"]
+        for name, resource in TEMPLATE["Resources"].items()
+        if resource["Type"] == "AWS::Logs::LogGroup"
+    }
+    assert "ApiAccessLog" in groups
+    for name, properties in groups.items():
+        assert properties["RetentionInDays"] == {"Ref": "LogRetentionDays"}, name
     assert default("LogRetentionDays") in TEMPLATE["Parameters"]["LogRetentionDays"]["AllowedValues"]
 
 
@@ -403,6 +420,13 @@ def test_somebody_hears_of_every_system_job_that_fails():
         if dimension["Name"] == "job_type"
     }
     assert heard_of == {job_type.name for job_type in CATALOGUE.values() if job_type.scope == "system"}
+
+
+def test_a_sweep_comes_every_minute_and_is_not_repeated_beside_the_next():
+    sweep = FUNCTIONS["SweepFunction"]
+    assert sweep["Events"]["EveryMinute"]["Properties"] == {"Schedule": "rate(1 minute)"}
+    assert sweep["Timeout"] < 60
+    assert sweep["EventInvokeConfig"] == {"MaximumEventAgeInSeconds": 60, "MaximumRetryAttempts": 0}
 
 
 def test_a_sweep_that_does_not_run_is_no_silence():
