@@ -10,6 +10,7 @@ import pytest
 from samtranslator.yaml_helper import yaml_parse
 
 from nightshift import database, migrations
+from nightshift.partitions import EVENT_TABLES
 from nightshift.sweep import COUNTS
 from tests.conftest import CONTEXT, load_function
 from tests.world import make_team, run_row, trigger
@@ -191,3 +192,8 @@ class TestMigrate:
 
     def test_by_hand_it_says_what_it_did(self, cloud):
         assert load_function("migrate").handler({}, CONTEXT) == {"applied": [], "partitions": []}
+
+    def test_partitions_are_made_for_as_many_months_as_the_settings_say(self, cloud, monkeypatch):
+        monkeypatch.setenv("PARTITION_MONTHS_AHEAD", "5")
+        made = load_function("migrate").handler({}, CONTEXT)["partitions"]
+        assert len(made) == 2 * len(EVENT_TABLES)  # the database of a test has three months ahead

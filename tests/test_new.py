@@ -103,7 +103,6 @@ def test_whatever_the_names_ruff_and_yaml_take_what_was_made(tmp_path_factory, n
         (["lambda"], "'lambda' is a word of Python's own."),
         (["a" * 41], "has 41 characters; a name has at most 40."),
         (["revenuecat_sync"], "catalogue.py has a job type revenuecat_sync already: choose another name."),
-        (["sweep", "--schedule", "0 5 * * *"], "template.yaml has SweepSchedule already: choose another name."),
         (["events", "--schedule", "0 5 * * *"], "template.yaml has EventsFailedAlarm already"),
         (["rule", "--schedule", "0 5 * * *"], "rule is a word of template.yaml's own: choose another name."),
         (["time", "--schedule", "0 5 * * *"], "time is a word of template.yaml's own: choose another name."),

@@ -144,19 +144,37 @@ def test_all_functions_together_leave_the_database_connections_for_others():
     mails = FUNCTIONS["NotifyFunction"]["Events"]["Mails"]["Properties"]["ScalingConfig"]["MaximumConcurrency"]
     others = 3 + 2 + 2 + 1 + 1  # schedules at the same minute, two sweeps, an owner and a doctor, a migration, a setup
     together = default("WorkerConcurrency") + maintenance + mails + others + default("ApiConcurrency")
-    smallest = min(MAX_CONNECTIONS[name] for name in TEMPLATE["Parameters"]["DatabaseClass"]["AllowedValues"])
-    # Postgres and RDS keep some for themselves; a person with psql wants one, too.
-    assert together <= 0.8 * (smallest - 10)
+    for name, connections in CONNECTIONS.items():
+        assert together <= connections["Many"], name
+        # Postgres and RDS keep some for themselves; a person with psql wants one, too.
+        assert connections["Most"] - connections["Many"] >= 10, name
 
 
-# LEAST(memory / 9531392, 5000), https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/CHAP_Limits.html
-MAX_CONNECTIONS = {
-    name: int(gib * 1024**3 / 9_531_392)
-    for name, gib in {
-        "db.t4g.micro": 1, "db.t4g.small": 2, "db.t4g.medium": 4, "db.t4g.large": 8, "db.m8g.large": 8,
-        "db.m8g.xlarge": 16, "db.r8g.large": 16,
-    }.items()
+CONNECTIONS = TEMPLATE["Mappings"]["Connections"]
+
+# GiB of a class, and what RDS gave one such server by itself: memory / 9531392, of a memory that is less than the
+# class's by what RDS keeps; seen on db.t4g.micro, db.t4g.small and db.m7g.large. It keeps less of a larger one.
+# https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/CHAP_Limits.html
+SEEN = {1: 79, 2: 181, 8: 832}
+MEMORY_GIB = {
+    "db.t4g.micro": 1, "db.t4g.small": 2, "db.t4g.medium": 4, "db.t4g.large": 8, "db.m8g.large": 8,
+    "db.m8g.xlarge": 16, "db.r8g.large": 16,
 }  # fmt: skip
+
+
+def test_a_class_is_told_to_take_no_more_connections_than_its_memory_bears():
+    assert list(CONNECTIONS) == TEMPLATE["Parameters"]["DatabaseClass"]["AllowedValues"] == list(MEMORY_GIB)
+    for name, gib in MEMORY_GIB.items():
+        assert CONNECTIONS[name]["Most"] <= max(seen * gib / of for of, seen in SEEN.items() if of <= gib), name
+
+
+def test_server_and_alarm_have_the_same_number_of_connections_in_mind():
+    settings = TEMPLATE["Resources"]["DatabaseParameters"]["Properties"]["Parameters"]
+    assert settings["max_connections"] == {"Fn::FindInMap": ["Connections", {"Ref": "DatabaseClass"}, "Most"]}
+    alarm = TEMPLATE["Resources"]["DatabaseConnectionsAlarm"]["Properties"]
+    assert alarm["Threshold"] == {"Fn::FindInMap": ["Connections", {"Ref": "DatabaseClass"}, "Many"]}
+    for name, connections in CONNECTIONS.items():
+        assert connections["Many"] == int(0.8 * connections["Most"]), name
 
 
 def test_the_api_takes_no_more_calls_at_once_than_it_has_connections():
@@ -287,6 +305,13 @@ def test_variables_are_text():
             assert not isinstance(value, int), f"{name}: {variable}"
 
 
+def test_a_deployment_makes_partitions_for_as_many_months_as_the_nightly_job():
+    wanted = {"Ref": "PartitionMonthsAhead"}
+    for function in ("MigrateFunction", "WorkerFunction"):
+        assert FUNCTIONS[function]["Environment"]["Variables"]["PARTITION_MONTHS_AHEAD"] == wanted
+    assert TEMPLATE["Resources"]["Migrations"]["Properties"]["Months"] == wanted
+
+
 SYSTEM_JOBS = [job_type for job_type in CATALOGUE.values() if job_type.schedule]
 
 
@@ -321,12 +346,22 @@ def test_no_rule_is_of_a_job_that_is_none():
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_each_function_writes_to_a_log_of_its_own_that_forgets(function):
+def test_each_function_writes_to_a_log_of_its_own(function):
     group = FUNCTIONS[function]["LoggingConfig"]["LogGroup"]["Ref"]
     assert group == f"{function.removesuffix('Function')}Logs"
-    log = TEMPLATE["Resources"][group]
-    assert log["Type"] == "AWS::Logs::LogGroup"
-    assert log["Properties"]["RetentionInDays"] == {"Ref": "LogRetentionDays"}
+    assert TEMPLATE["Resources"][group]["Type"] == "AWS::Logs::LogGroup"
+
+
+def test_every_log_forgets_when_the_parameter_says():
+    """The API's access log above all: it holds the callers' addresses."""
+    groups = {
+        name: resource["Properties"]
+        for name, resource in TEMPLATE["Resources"].items()
+        if resource["Type"] == "AWS::Logs::LogGroup"
+    }
+    assert "ApiAccessLog" in groups
+    for name, properties in groups.items():
+        assert properties["RetentionInDays"] == {"Ref": "LogRetentionDays"}, name
     assert default("LogRetentionDays") in TEMPLATE["Parameters"]["LogRetentionDays"]["AllowedValues"]
 
 
@@ -387,6 +422,13 @@ def test_somebody_hears_of_every_system_job_that_fails():
     assert heard_of == {job_type.name for job_type in CATALOGUE.values() if job_type.scope == "system"}
 
 
+def test_a_sweep_comes_every_minute_and_is_not_repeated_beside_the_next():
+    sweep = FUNCTIONS["SweepFunction"]
+    assert sweep["Events"]["EveryMinute"]["Properties"] == {"Schedule": "rate(1 minute)"}
+    assert sweep["Timeout"] < 60
+    assert sweep["EventInvokeConfig"] == {"MaximumEventAgeInSeconds": 60, "MaximumRetryAttempts": 0}
+
+
 def test_a_sweep_that_does_not_run_is_no_silence():
     assert ALARMS["SweepSilentAlarm"]["TreatMissingData"] == "breaching"
     assert ALARMS["SweepSilentAlarm"]["Period"] == 300
@@ -397,12 +439,6 @@ def test_the_dashboard_shows_every_alarm():
     # Fn::Sub knows no conditions: what is there only with a database of our own is left to the mail it sends.
     always = [alarm for alarm in ALARMS if "Condition" not in TEMPLATE["Resources"][alarm]]
     assert sorted(alarms) == sorted(f"${{{alarm}.Arn}}" for alarm in always)
-
-
-def test_many_connections_are_eight_tenths_of_what_the_class_takes():
-    mapped = {name: values["Many"] for name, values in TEMPLATE["Mappings"]["Connections"].items()}
-    assert mapped == {name: int(limit * 0.8) for name, limit in MAX_CONNECTIONS.items()}
-    assert list(mapped) == TEMPLATE["Parameters"]["DatabaseClass"]["AllowedValues"]
 
 
 def test_the_dashboard_shows_what_the_code_counts():

@@ -36,7 +36,8 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 def _bring_up_to_date() -> dict[str, Any]:
     applied = migrate(database(), folders=settings().migration_folders.split(","))
     now = datetime.now(UTC)
-    partitions = create_first_partitions(database(), today=now.date())
+    ahead = settings().partition_months_ahead
+    partitions = create_first_partitions(database(), today=now.date(), months_ahead=ahead)
     want_events(settings().event_bus_name != "", db=database())
     register(json.loads(settings().schedules), now=now, db=database())
     logger.info("Database is up to date", action="migrated", applied=applied, partitions=partitions)
