@@ -68,7 +68,7 @@ def add_project(
     revenuecat_key: str | None = None,
     revenuecat_project_id: str | None = None,
 ) -> dict[str, str]:
-    """``{"project_id", "project_slug"}``. Raises SetupRefused where there is no such team, or there is such a project."""
+    """``{"project_id", "project_slug"}``. Raises SetupRefused where there is no such team, or one like it."""
     project_id, project_slug = str(uuid.uuid4()), slug_of("project", project_name)
     secret = encrypt_secret(revenuecat_key, project_id=project_id) if revenuecat_key is not None else None
     with db.transaction():
