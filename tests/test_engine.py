@@ -342,6 +342,13 @@ class TestCarelessJobs:
         run = run_of(bad).work()
         assert run.row["error"].startswith(sentence)
 
+    def test_a_message_is_one_line_of_at_most_500_characters(self, run_of):
+        def wordy(run, steps_db):
+            yield Progress(processed=1, total=1, message="Synced\n" + "x" * 600, cursor=None)
+
+        run = run_of(wordy).work()
+        assert run.row["progress"]["message"] == "Synced " + "x" * 492 + "…"
+
     def test_a_result_too_large_for_a_page_of_runs_fails_the_run(self, run_of):
         def bad(run, steps_db):
             return {"ids": "x" * 20_000}

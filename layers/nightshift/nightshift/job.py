@@ -14,11 +14,14 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from nightshift.errors import JobError
+from nightshift.wording import one_line
 
 Cursor = dict[str, Any] | None
 
 # A year: longer is a mistake, and beyond what timestamps hold lies an error.
 MAX_WAIT_S = 366 * 86_400
+# Characters. A page of 200 runs has to fit into the six megabytes that Lambda may answer.
+MAX_MESSAGE = 500
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +30,7 @@ class Progress:
 
     ``cursor`` is where to go on after it: JSON, so ids and dates as text. It is stored with every step, so keep it
     small; None is the start. ``processed`` of ``total`` are counts of the job's own units, for the bar; ``total`` may
-    change on the way. ``message`` is the line beside the bar.
+    change on the way. ``message`` is the line beside the bar, of which 500 characters are kept.
     """
 
     processed: int
@@ -45,7 +48,8 @@ class Progress:
 
     def as_json(self) -> dict[str, Any]:
         processed = max(0, self.processed)
-        return {"processed": processed, "total": max(processed, self.total), "message": self.message}
+        message = one_line(self.message, longest=MAX_MESSAGE)
+        return {"processed": processed, "total": max(processed, self.total), "message": message}
 
 
 @dataclass(frozen=True, kw_only=True)
