@@ -21,7 +21,7 @@ function App() {
 }
 
 function SignedIn({ route }) {
-  const poll = usePoll("me", async (signal) => identity(await api("GET", "v1/auth/whoami", { signal })), () => null);
+  const poll = usePoll("me", async (signal) => identity(await api("GET", "v1/auth/whoami", { signal })), () => Infinity);
   const me = poll.data;
   const team = me?.teams.find(({ slug }) => slug === route.query.team) ?? me?.teams.find(manages) ?? me?.teams[0];
   const isList = route.view === "runs";
