@@ -62,12 +62,65 @@ class TestSigningIn:
         assert "#" not in page.url
         assert not [url for url in asked if here["admin_token"] in url.partition("#")[0]]
 
-    def test_a_link_in_a_tab_that_is_open_signs_in_as_its_own(self, admin: Open, here: dict[str, Any]) -> None:
+    def test_a_link_takes_no_session_away_unasked(self, admin: Open, here: dict[str, Any]) -> None:
         page = admin()
+        name = page.locator(".whoami")
+        expect(name).to_have_text("owner@demo.test")
+
+        def follow(token: str) -> None:
+            page.evaluate("token => { location.hash = `token=${token}` }", token)
+            until(lambda: "#" not in page.url or page.wait_for_timeout(10))
+
+        for nothing_to_ask in ("", "%zz", here["admin_token"]):
+            follow(nothing_to_ask)
+        follow(here["agent_key"])
+        # Had one of the links before asked, there were two.
+        expect(page.get_by_role("dialog")).to_contain_text("You are signed in as owner@demo.test")
+        assert keeps_somebody_out(page) == []
+        page.get_by_role("button", name="Stay signed in").click()
+        expect(page.get_by_role("dialog")).to_have_count(0)
+        expect(name).to_have_text("owner@demo.test")
+        follow(here["agent_key"])
+        page.get_by_role("button", name="Use the link").click()
+        expect(name).to_have_text("Agent key of Demo")
+
+    def test_a_link_that_waits_for_an_answer_is_used_when_the_session_ends(
+        self, visitor: Callable[..., Visitor], people: People, here: dict[str, Any]
+    ) -> None:
+        key = people.key(here["team_id"], "jobs:read")
+        page = visitor().open(token=key)
+        expect(heading(page, "Runs")).to_be_visible()
+        page.evaluate(f"location.hash = 'token={here['admin_token']}'")
+        expect(page.get_by_role("dialog")).to_be_visible()
+        people.revoke(key)
+        page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
         expect(page.get_by_text("owner@demo.test")).to_be_visible()
-        page.evaluate(f"location.hash = 'token={here['agent_key']}'")
-        expect(page.get_by_text("Agent key of Demo")).to_be_visible()
-        assert "#" not in page.url
+        expect(page.get_by_role("dialog")).to_have_count(0)
+
+    def test_lasts_as_long_as_the_page_where_nothing_may_be_kept(
+        self, visitor: Callable[..., Visitor], here: dict[str, Any]
+    ) -> None:
+        visit = visitor()
+        visit.context.add_init_script(
+            "Object.defineProperty(window, 'sessionStorage', {get() { throw new DOMException('no', 'SecurityError') }})"
+        )
+        page = visit.open(token=here["admin_token"])
+        expect(heading(page, "Runs")).to_be_visible()
+        page.reload()
+        expect(page.get_by_label("Token or agent key")).to_be_visible()
+
+    def test_a_call_after_signing_out_is_not_made_and_blames_nobody(self, visitor: Callable[..., Visitor]) -> None:
+        visit, asked = visitor(), []
+        visit.context.on("request", lambda request: asked.append(request.url) if "/v1/" in request.url else None)
+        page = visit.open()
+        expect(page.get_by_label("Token or agent key")).to_be_focused()
+        module = page.locator("script").evaluate("script => new URL('api.js', script.src).href")
+        status = page.evaluate(
+            "async (module) => (await import(module)).api('GET', 'v1/projects').catch(({ status }) => status)", module
+        )
+        assert status == 401
+        expect(page.get_by_role("alert")).to_have_count(0)
+        assert asked == []
 
     @pytest.mark.parametrize(
         ("token", "sentence"), [("owl_agent_nonsense", "Invalid API key"), ("nonsense", "Invalid or expired token")]
@@ -210,6 +263,86 @@ class TestARun:
         expect(page.get_by_role("alert")).to_contain_text("it starts once")
         page.get_by_role("button", name="Run", exact=True).click()
         assert run_id_of(page) == lost[0].json()["job_run"]["id"]
+
+    def test_nothing_closes_the_dialog_while_its_answer_is_on_the_way(self, admin: Open, here: dict[str, Any]) -> None:
+        page = admin()
+        page.get_by_role("button", name="Run job").click()
+        held: list[Any] = []
+        page.route("**/jobs/trigger", lambda route: held.append(route), times=1)
+        page.get_by_role("button", name="Run", exact=True).click()
+        until(lambda: held or page.wait_for_timeout(10))
+        # Chromium lets a page refuse the first one only.
+        page.keyboard.press("Escape")
+        page.keyboard.press("Escape")
+        page.mouse.click(5, 5)
+        held[0].fulfill(status=400, json={"error": "Not today"})
+        expect(page.get_by_role("dialog").get_by_role("alert")).to_have_text("Not today")
+        page.keyboard.press("Escape")
+        expect(page.get_by_role("dialog")).to_have_count(0)
+
+    def test_an_answer_that_comes_after_its_page_is_gone_moves_nothing(
+        self, visitor: Callable[..., Visitor], people: People, stack_owner: Any
+    ) -> None:
+        team = people.team("Gone")
+        people.runs(team, people.project(team, "Runs"), 1)
+        [[run_id]] = stack_owner.run("SELECT id FROM job_runs WHERE team_id = :team", team=team)
+        visit, held, asked = visitor(), [], []
+        visit.context.on("request", lambda request: asked.append(request.url) if "/v1/" in request.url else None)
+        page = visit.open(f"runs/{run_id}", token=people.user((team, "admin")))
+        page.route("**/jobs/trigger", lambda route: held.append(route))
+        answers = [
+            {"status": 400, "json": {"error": "Not today"}},
+            {"status": 201, "json": {"job_run": {"id": "00000000-0000-4000-8000-000000000001"}}},
+        ]
+        for count, answer in enumerate(answers, start=1):
+            page.get_by_role("link", name="Runs").click()
+            page.get_by_role("button", name="Run job").click()
+            page.get_by_role("button", name="Run", exact=True).click()
+            until(lambda count=count: len(held) == count or page.wait_for_timeout(10))
+            with page.expect_response("**/members"):
+                page.go_back()
+            expect(heading(page, "Timeline")).to_be_visible()
+            asked.clear()
+            with page.expect_response("**/jobs/trigger") as answered:
+                held[-1].fulfill(**answer)
+            answered.value.finished()
+            expect(heading(page, "Timeline")).to_be_visible()
+            assert run_id_of(page) == str(run_id)
+            assert asked == []
+
+    def test_the_title_of_a_hidden_tab_tells_the_end(
+        self, visitor: Callable[..., Visitor], faults: Any, here: dict[str, Any]
+    ) -> None:
+        faults(**DOWN)
+        run_id = triggered(here)["id"]
+        visit = visitor()
+        visit.context.clock.install()
+        page = visit.open(f"runs/{run_id}", token=here["admin_token"])
+        expect(page).to_have_title(re.compile(r"^0 % · RevenueCat Sync (pending|running)"))
+        page.evaluate("Object.defineProperty(document, 'hidden', {value: true, configurable: true})")
+        page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+        call(here, "POST", f"/v1/jobs/{run_id}/cancel")
+        until(lambda: ended(here, run_id))
+        page.clock.run_for(31_000)
+        expect(page).to_have_title("RevenueCat Sync cancelled · Nightshift")
+
+    def test_over_midnight_has_its_days_in_the_timeline(
+        self, visitor: Callable[..., Visitor], people: People, stack_owner: Any
+    ) -> None:
+        team = people.team("Midnight")
+        people.runs(team, people.project(team, "Runs"), 1)
+        [[run_id]] = stack_owner.run(
+            "UPDATE job_runs SET created_at = '2026-11-20T22:30Z', completed_at = '2026-11-20T23:30Z'"
+            " WHERE team_id = :team RETURNING id",
+            team=team,
+        )
+        token = people.user((team, "admin"))
+        for zone, times in {
+            "UTC": ["23:30:00", "22:30:00"],
+            "Europe/Berlin": ["21 Nov 00:30:00", "20 Nov 23:30:00"],
+        }.items():
+            page = visitor(timezone_id=zone).open(f"runs/{run_id}", token=token)
+            expect(page.locator(".timeline time")).to_have_text(times)
 
     def test_by_the_keyboard_alone(self, admin: Open, faults: Any) -> None:
         faults(**DOWN)
@@ -387,8 +520,10 @@ class TestTheList:
     ) -> None:
         visit = visitor()
         visit.context.route(f"**/{call}**", lambda route: route.fulfill(status=200, body=body), times=1)
+        visit.context.clock.install()
         page = visit.open(token=here["admin_token"])
         expect(page.get_by_text("The server's answer cannot be read.")).to_be_visible()
+        page.clock.run_for(2_000)
         expect(page.get_by_label("Status")).to_be_visible()
         expect(page.get_by_text("The server's answer cannot be read.")).to_have_count(0)
 
@@ -403,6 +538,60 @@ class TestTheList:
         expect(page.get_by_text("since must be ISO 8601 or relative like 30m, 1h, 7d")).to_be_visible()
         page.get_by_role("button", name="Clear filters").click()
         expect(page.get_by_label("Time")).to_have_value("")
+
+    def test_a_project_that_is_nobodys_is_said(self, admin: Open) -> None:
+        page = admin("?project_id=00000000-0000-4000-8000-000000000001")
+        expect(page.get_by_text("Project not found")).to_be_visible()
+        expect(page.get_by_role("button", name="Run job")).to_be_visible()
+        page.get_by_role("button", name="Clear filters").click()
+        expect(page.get_by_label("Project")).to_have_value("")
+
+    def test_what_is_said_of_one_filter_is_not_said_of_another(
+        self, visitor: Callable[..., Visitor], people: People
+    ) -> None:
+        team = people.team("Filters")
+        people.runs(team, people.project(team, "Runs"), 40)
+        visit = visitor(timezone_id="UTC")
+        visit.context.clock.install(time="2026-11-24T10:00:00Z")
+        page = visit.open(token=people.user((team, "admin")))
+        expect(rows(page)).to_have_count(30)
+        page.route("**/jobs?*cursor*", lambda route: route.fulfill(status=500, json={"error": "Broken"}))
+        page.get_by_role("button", name="Load more").click()
+        expect(page.get_by_role("alert")).to_have_text("Broken")
+        page.clock.set_system_time("2026-11-24T10:15:00Z")
+        with page.expect_response("**/jobs?*status=completed*"):
+            page.get_by_label("Status").select_option("completed")
+        expect(page.locator(".runs")).not_to_have_attribute("aria-busy", "true")
+        expect(page.get_by_role("alert")).to_have_count(0)
+        page.route("**/jobs?*", lambda route: route.abort())
+        page.clock.set_system_time("2026-11-24T10:30:00Z")
+        page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+        toast = page.locator(".toast")
+        expect(toast).to_contain_text(re.compile(r"This is how it was at 10:(1[5-9]|2\d)"))
+        page.get_by_label("Status").select_option("")
+        expect(toast).to_contain_text(re.compile(r"This is how it was at 10:0\d"))
+
+    def test_an_error_of_the_server_can_be_quoted(self, admin: Open) -> None:
+        page = admin()
+        expect(rows(page).first).to_be_visible()
+        answers = [
+            {"status": 500, "json": {"error": "Something went wrong on our side", "request_id": "r-1"}},
+            {"status": 429, "json": {"message": "Too Many Requests"}},
+        ]
+        page.route("**/jobs?*", lambda route: route.fulfill(**(answers[0] if len(answers) > 1 else answers[-1])))
+        page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+        expect(page.locator(".toast")).to_contain_text("Something went wrong on our side (request r-1). This is how")
+        answers.pop(0)
+        page.get_by_role("button", name="Try now").click()
+        expect(page.locator(".toast")).to_contain_text("Too many requests at once. This is how")
+
+    def test_who_comes_back_from_a_run_by_the_keyboard_is_at_its_top(self, admin: Open) -> None:
+        page = admin()
+        expect(rows(page).first).to_be_visible()
+        assert page.evaluate("document.activeElement === document.body")
+        rows(page).first.get_by_role("link").press("Enter")
+        page.get_by_role("link", name="Runs").press("Enter")
+        expect(heading(page, "Runs")).to_be_focused()
 
     def test_goes_on_when_the_network_is_back(self, visitor: Callable[..., Visitor], people: People) -> None:
         team = people.team("Offline")
@@ -572,6 +761,19 @@ def test_the_parameters_form_is_made_from_any_schema(visitor: Callable[..., Visi
     run.click()
     expect(page.get_by_role("alert")).to_have_text("params.size must be 9 or less, got 12")
     assert sent[0]["params"] == {"size": 3, "mode": "careful", "label": "x", "extra": [1, 2], "dry_run": True}
+    # What a browser takes for a number and JSON does not, and what looks empty.
+    page.get_by_label("Batch size").fill("007")
+    page.get_by_label("Rate").fill("-.5")
+    page.get_by_label("Extra").fill("  ")
+    with page.expect_response("**/jobs/trigger"):
+        run.click()
+    assert sent[1]["params"] == {"size": 7, "rate": -0.5, "mode": "careful", "label": "x", "dry_run": True}
+    # Its scrollbar would be where a click closes it.
+    page.set_viewport_size({"width": 800, "height": 400})
+    dialog = page.get_by_role("dialog")
+    assert dialog.evaluate("dialog => dialog.scrollHeight <= dialog.clientHeight")
+    page.get_by_role("button", name="Close", exact=True).last.scroll_into_view_if_needed()
+    assert dialog.locator(".sheet").evaluate("sheet => sheet.scrollTop") > 0
 
 
 @pytest.mark.parametrize("look", [{}, {"viewport": PHONE}], ids=["two teams", "one on a phone"])
@@ -670,10 +872,29 @@ def test_it_asks_less_when_nothing_runs_and_nothing_when_nobody_looks(
 def test_a_module_that_did_not_come_is_asked_for_again(visitor: Callable[..., Visitor]) -> None:
     visit = visitor()
     visit.context.route("**/parts.js", lambda route: route.fulfill(status=503), times=1)
+    visit.context.clock.install()
     page = visit.open()
     expect(page.get_by_text("Trying again")).to_be_visible()
+    page.clock.run_for(2_000)
     expect(page.get_by_label("Token or agent key")).to_be_visible()
     assert [problem for problem in visit.problems if "parts.js" not in problem] == []
+    visit.problems.clear()
+
+
+def test_a_module_that_does_not_work_is_told_and_not_asked_for_for_ever(visitor: Callable[..., Visitor]) -> None:
+    visit, asked = visitor(), []
+    script = {"content_type": "text/javascript", "body": "throw new Error('it is broken')"}
+    visit.context.route("**/app.js", lambda route: (asked.append(route), route.fulfill(**script)))
+    visit.context.clock.install()
+    page = visit.open()
+    for _ in range(2):
+        expect(page.get_by_text("Trying again")).to_be_visible()
+        with page.expect_event("load"):
+            page.clock.run_for(2_000)
+    expect(page.get_by_text("The dashboard did not load: it is broken")).to_be_visible()
+    page.clock.run_for(60_000)
+    expect(page.get_by_text("The dashboard did not load: it is broken")).to_be_visible()
+    assert len(asked) == 3
     visit.problems.clear()
 
 

@@ -28,11 +28,11 @@ export function Cancel({ run, asked, onDone }) {
     <button type="button" disabled=${asked} onClick=${() => setOpen(true)}>${asked ? "Asked to stop" : "Cancel"}</button>
     ${open &&
     html`
-      <${Dialog} title="Cancel this run?" onClose=${close}>
+      <${Dialog} title="Cancel this run?" onClose=${close} busy=${sending}>
         ${problem && html`<${Problem}>${problem}<//>`}
         <p>It stops at its next step. What it has done until then stays done.</p>
         <footer>
-          <button type="button" autofocus onClick=${close}>Keep it running</button>
+          <button type="button" autofocus disabled=${sending} onClick=${close}>Keep it running</button>
           <button class="danger" type="button" disabled=${sending} onClick=${cancel}>${sending ? "Asking …" : "Cancel run"}</button>
         </footer>
       <//>`}`;
@@ -60,7 +60,7 @@ function RerunDialog({ run, onClose }) {
       <div><label for="from-${value}">${title}</label><p id="from-${value}-hint" class="hint">${hint}</p></div>
     </div>`;
   return html`
-    <${Dialog} title="Run again" onClose=${onClose}>
+    <${Dialog} title="Run again" onClose=${onClose} busy=${sending}>
       <form onSubmit=${submit}>
         <${Refusal} of=${refusal} />
         <p>A new run with the same project and parameters.</p>
@@ -72,7 +72,7 @@ function RerunDialog({ run, onClose }) {
             ${choice("start", "From the start", "As if there had been no run before.")}
           </fieldset>`}
         <footer>
-          <button type="button" onClick=${onClose}>Close</button>
+          <button type="button" disabled=${sending} onClick=${onClose}>Close</button>
           <button class="primary" disabled=${sending}>${sending ? "Starting …" : "Run again"}</button>
         </footer>
       </form>

@@ -55,13 +55,15 @@ export async function api(method, path, { query = {}, body, key, signal, token =
   if (response.ok && answer) return answer;
   // Cut off on its way, or of something that stands before the server: nothing is known of what became of the call.
   if (response.ok) throw new ApiError(0, "The server's answer cannot be read.");
-  const { error, message, ...fields } = answer ?? {};
-  throw refusal(response.status, error ?? message ?? `The server answered ${response.status}.`, fields, token);
+  const { error, message, request_id: request, ...fields } = answer ?? {};
+  // API Gateway's own words for it, without ours, say less.
+  const said = error ?? (response.status === 429 ? "Too many requests at once." : message) ?? `The server answered ${response.status}.`;
+  throw refusal(response.status, request ? `${said} (request ${request})` : said, fields, token);
 }
 
 /** To be thrown. Signs out where it is this session's token that is refused. */
 function refusal(status, sentence, fields, token) {
-  if (status === 401 && token === session().token) signOut(sentence);
+  if (status === 401 && token && token === session().token) signOut(sentence);
   return new ApiError(status, sentence, fields);
 }
 

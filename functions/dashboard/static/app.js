@@ -8,20 +8,20 @@ import { go, Link, toList, useRoute } from "./router.js";
 import { Run } from "./run.js";
 import { Runs } from "./runs.js";
 import { onSessionChange, session, signOut, takeTokenFromLink } from "./session.js";
-import { SignIn } from "./signin.js";
+import { LinkAsks, SignIn } from "./signin.js";
 import { Connection, Unreachable } from "./states.js";
 
 const MANAGING = ["admin", "owner"];
 
 function App() {
-  const [{ token, reason }, setSession] = useState(session);
+  const [{ token, reason, offered }, setSession] = useState(session);
   const route = useRoute();
   useEffect(() => onSessionChange(() => setSession(session())), []);
-  return token ? html`<${SignedIn} key=${token} route=${route} />` : html`<${SignIn} reason=${reason} />`;
+  return token ? html`<${SignedIn} key=${token} route=${route} offered=${offered} />` : html`<${SignIn} reason=${reason} />`;
 }
 
-function SignedIn({ route }) {
-  const poll = usePoll("me", async (signal) => identity(await api("GET", "v1/auth/whoami", { signal })), () => null);
+function SignedIn({ route, offered }) {
+  const poll = usePoll("me", async (signal) => identity(await api("GET", "v1/auth/whoami", { signal })), () => Infinity);
   const me = poll.data;
   const team = me?.teams.find(({ slug }) => slug === route.query.team) ?? me?.teams.find(manages) ?? me?.teams[0];
   const isList = route.view === "runs";
@@ -40,6 +40,7 @@ function SignedIn({ route }) {
       ${team && isList && html`<${Runs} key=${team.id} me=${me} team=${team} query=${route.query} />`}
       ${team && !isList && html`<${Run} key=${route.id} me=${me} id=${route.id} />`}
     </main>
+    ${offered && html`<${LinkAsks} offered=${offered} me=${me} />`}
     <${Connection} />`;
 }
 

@@ -1,10 +1,18 @@
 // Loads the dashboard. Its modules are asked for at once, and a new AWS account answers ten calls at a time: what did
-// not come is asked for again, what came is kept by the browser.
+// not come is asked for again, what came is kept by the browser. What came and does not work stays so: it is told.
 
 const AGAIN_MS = 2_000;
+const MOST_TRIES = 3;
 
-import("./app.js").catch((error) => {
-  if (error instanceof SyntaxError) throw error;
-  document.getElementById("app").textContent = "The dashboard did not load. Trying again …";
+const keep = (tries) => history.replaceState({ tries }, "");
+
+function failed(error) {
+  const tries = (history.state?.tries ?? 0) + 1;
+  const again = tries < MOST_TRIES && !(error instanceof SyntaxError);
+  keep(again ? tries : 0);
+  document.getElementById("app").textContent = again ? "The dashboard did not load. Trying again …" : `The dashboard did not load: ${error.message}`;
+  if (!again) throw error;
   setTimeout(() => location.reload(), AGAIN_MS);
-});
+}
+
+import("./app.js").then(() => keep(0), failed);

@@ -24,13 +24,13 @@ export function fieldsOf(schema) {
   });
 }
 
-/** What the API is sent for what was typed in. Throws SyntaxError for what is no JSON. */
+/** What the API is sent for what was typed in; what was left empty is left out. Throws SyntaxError for what is no JSON. */
 export function paramsOf(fields, values) {
   const params = {};
   for (const field of fields) {
     const value = values[field.name] ?? field.initial;
     if (field.kind === "boolean") params[field.name] = value;
-    else if (value !== "") params[field.name] = parsed(field, value);
+    else if (field.kind === "text" ? value !== "" : value.trim() !== "") params[field.name] = parsed(field.kind, value);
   }
   return params;
 }
@@ -106,7 +106,11 @@ function textOf(kind, value) {
   return kind === "text" ? value : JSON.stringify(value);
 }
 
-const parsed = ({ kind }, value) => (kind === "text" ? value : JSON.parse(value));
+/** What a browser takes for a number is more than what JSON does: `.5`, `007`. */
+function parsed(kind, value) {
+  if (kind === "text") return value;
+  return kind === "integer" || kind === "number" ? Number(value) : JSON.parse(value);
+}
 
 function isJson(text) {
   if (text.trim() === "") return true;

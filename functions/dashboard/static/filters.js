@@ -1,6 +1,7 @@
 // What the list is narrowed to. The address holds it, so that a reload, a bookmark and the back button keep it.
 
 import { html } from "./vendor/htm-preact.js";
+import { capital } from "./format.js";
 import { STATUSES } from "./parts.js";
 import { address, go, toList } from "./router.js";
 
@@ -18,7 +19,7 @@ export function Filters({ query, team }) {
     <${Filter} text=${text} value=${query[name] ?? ""} choices=${choices} onChange=${choose(name)} />`;
   return html`
     <div class="filters" role="group" aria-label="Filters">
-      ${filter("status", "Status", STATUSES.map((status) => [status, status[0].toUpperCase() + status.slice(1)]))}
+      ${filter("status", "Status", STATUSES.map((status) => [status, capital(status)]))}
       ${filter("job_type", "Type", (team?.types ?? []).map((type) => [type.job_type, type.label]))}
       ${filter("project_id", "Project", (team?.projects ?? []).map((project) => [project.id, project.name]))}
       ${filter("since", "Time", SINCE)}

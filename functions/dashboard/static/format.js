@@ -5,6 +5,7 @@ const NUMBER = new Intl.NumberFormat("en", { maximumFractionDigits: 2 });
 const MOMENT = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "long" });
 const SHORT = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", second: "2-digit" });
 const CLOCK = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium" });
+const DAY_OF_YEAR = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
 const DAY = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", year: "numeric" });
 
 export const number = (value) => NUMBER.format(value);
@@ -36,6 +37,9 @@ export const shortMoment = (at) => SHORT.format(at);
 
 export const clock = (at) => CLOCK.format(at);
 
+/** `23 Nov` */
+export const dayOf = (at) => DAY_OF_YEAR.format(at);
+
 /** An estimate, as coarse as it deserves: `about 40 s`, `about 12 min`, `about 3 h`. */
 export function roughly(ms) {
   if (ms < 5_000) return "a few seconds";
@@ -50,10 +54,14 @@ export function rate(pace) {
   return pace * 60 >= 1 ? `${number(Math.round(pace * 60))} a minute` : `${number(Math.round(pace * 3_600))} an hour`;
 }
 
+export const capital = (word) => word[0].toUpperCase() + word.slice(1);
+
+/** With its full stop, so that another sentence can follow. */
+export const sentence = (text) => (/[.!?]$/.test(text) ? text : `${text}.`);
+
 /** `freed_bytes` → `Freed`: the unit is in the value then. */
 export function label(key) {
-  const words = key.replace(/_s$/, "").split("_").filter((word) => word !== "bytes").join(" ") || "size";
-  return words[0].toUpperCase() + words.slice(1);
+  return capital(key.replace(/_s$/, "").split("_").filter((word) => word !== "bytes").join(" ") || "size");
 }
 
 /** A scalar in the unit that its key names: `bytes` as one of its words, or `_s` at its end. */

@@ -12,13 +12,14 @@ let remembered = new Map();
 export const forget = () => (remembered = new Map());
 
 /**
- * `{key, data, at, error, refresh, update}`: what `load(signal, shown)` brought last, and the error since, if any.
+ * `{key, data, at, error, refresh, update}`: what `load(signal, shown)` brought last, when, and the error since, if any.
  * `shown()` is what there is now: more may have been loaded while an answer was on its way.
- * `every(data)` is the time to the next round in milliseconds, null for never. A null `key` asks for nothing.
+ * `every(data)` is the time to the next round in milliseconds, Infinity for never; while the page is hidden it is at
+ * least `unseenMs`. A null `key` asks for nothing.
  * `key` in the answer is the one that `data` belongs to: the last one's until the first answer for a new one is there.
  */
-export function usePoll(key, load, every) {
-  const [state, setState] = useState(() => ({ key, data: remembered.get(key), at: null, error: null }));
+export function usePoll(key, load, every, { unseenMs = Infinity } = {}) {
+  const [state, setState] = useState(() => ({ key, ...remembered.get(key), error: null }));
   const given = useRef();
   given.current = { load, every };
   const refresh = useRef(() => {});
@@ -26,38 +27,41 @@ export function usePoll(key, load, every) {
   useEffect(() => {
     if (key === null) return;
     const memory = remembered;
-    let timer, request, failures = 0;
+    let timer, request, failures = 0, nextMs = Infinity;
 
     async function round() {
       clearTimeout(timer);
       request?.abort();
       const { signal } = (request = new AbortController());
       try {
-        const data = await given.current.load(signal, () => memory.get(key));
+        const data = await given.current.load(signal, () => memory.get(key)?.data);
         if (signal.aborted) return;
         failures = 0;
-        memory.set(key, data);
-        setState({ key, data, at: Date.now(), error: null });
+        memory.set(key, { data, at: Date.now() });
+        setState({ key, ...memory.get(key), error: null });
         plan(given.current.every(data));
       } catch (error) {
         if (signal.aborted) return;
         if (error.passes === undefined) console.error(error);
-        setState((last) => ({ ...last, key, data: memory.get(key), error }));
-        if (error.passes) plan(Math.min(FIRST_RETRY_MS * 2 ** failures++, LAST_RETRY_MS));
+        setState({ key, ...memory.get(key), error });
+        plan(error.passes ? Math.min(FIRST_RETRY_MS * 2 ** failures++, LAST_RETRY_MS) : Infinity);
       }
     }
 
     function plan(ms) {
       clearTimeout(timer);
-      if (ms !== null && !document.hidden) timer = setTimeout(round, ms);
+      nextMs = ms;
+      const dueMs = document.hidden ? Math.max(ms, unseenMs) : ms;
+      if (dueMs < Infinity) timer = setTimeout(round, dueMs);
     }
 
-    const seen = () => (document.hidden ? clearTimeout(timer) : round());
+    const seen = () => (document.hidden ? plan(nextMs) : round());
     refresh.current = round;
     round();
     document.addEventListener("visibilitychange", seen);
     addEventListener("online", round);
     return () => {
+      refresh.current = () => {};
       clearTimeout(timer);
       request?.abort();
       document.removeEventListener("visibilitychange", seen);
@@ -66,11 +70,13 @@ export function usePoll(key, load, every) {
   }, [key]);
 
   const update = (change) => {
-    const data = change(remembered.get(key));
-    remembered.set(key, data);
-    setState((last) => ({ ...last, key, data }));
+    const known = remembered.get(key);
+    if (!known) return;
+    known.data = change(known.data);
+    setState((last) => (last.key === key ? { ...last, data: known.data } : last));
   };
-  const shown = state.key !== key && remembered.has(key) ? { ...state, key, data: remembered.get(key) } : state;
+  // An error of the last key says nothing of this one.
+  const shown = state.key === key ? state : { ...state, error: null, ...(remembered.has(key) && { key, ...remembered.get(key) }) };
   return { ...shown, refresh: () => refresh.current(), update };
 }
 

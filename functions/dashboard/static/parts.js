@@ -2,15 +2,13 @@
 
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact.js";
 import { now } from "./api.js";
-import { ago, duration, moment, number } from "./format.js";
+import { ago, capital, duration, moment, number } from "./format.js";
 import { useTick } from "./live.js";
 
 export const LIVE = ["pending", "running"];
 export const STATUSES = ["pending", "running", "completed", "failed", "cancelled"];
 
 export const isLive = (run) => LIVE.includes(run.status);
-
-const capital = (word) => word[0].toUpperCase() + word.slice(1);
 
 export const Mark = () => html`
   <svg class="mark" viewBox="0 0 32 32" aria-hidden="true">
@@ -94,8 +92,11 @@ export function Copy({ text, what }) {
     <${Announce} text=${copied ? `Copied ${what}` : ""} />`;
 }
 
-/** A modal dialog, open as long as it is rendered. The browser gives the focus back when it closes. */
-export function Dialog({ title, onClose, children }) {
+/**
+ * A modal dialog, open as long as it is rendered. The browser gives the focus back when it closes. While it is `busy`
+ * nothing closes it: there would be no place for the answer.
+ */
+export function Dialog({ title, onClose, busy = false, children }) {
   const dialog = useRef();
   useEffect(() => {
     const shown = dialog.current;
@@ -106,14 +107,16 @@ export function Dialog({ title, onClose, children }) {
       if (before?.isConnected) before.focus();
     };
   }, []);
-  const onBackdrop = (event) => event.target === dialog.current && onClose();
+  const close = () => busy || onClose();
+  const onBackdrop = (event) => event.target === dialog.current && close();
+  // Chromium heeds a refused Escape once: the second one is for `closedby`, which not every browser knows.
   return html`
-    <dialog ref=${dialog} aria-labelledby="dialog-title" onMouseDown=${onBackdrop}
-      onCancel=${(event) => { event.preventDefault(); onClose(); }}>
+    <dialog ref=${dialog} aria-labelledby="dialog-title" closedby=${busy ? "none" : "closerequest"} onMouseDown=${onBackdrop}
+      onCancel=${(event) => { event.preventDefault(); close(); }}>
       <div class="sheet">
         <header>
           <h2 id="dialog-title">${title}</h2>
-          <button class="plain icon" type="button" onClick=${onClose} aria-label="Close">
+          <button class="plain icon" type="button" disabled=${busy} onClick=${close} aria-label="Close">
             <svg viewBox="0 0 16 16" aria-hidden="true"><path d="m4 4 8 8m0-8-8 8" /></svg>
           </button>
         </header>

@@ -3,11 +3,19 @@
 import { html, useEffect, useState } from "./vendor/htm-preact.js";
 import { ROOT } from "./api.js";
 
+let moved = false;
+
+/** Whether this page has led anywhere since it was loaded. */
+export const hasMoved = () => moved;
+
 /** `{view: "runs" | "run", id, query}` of the address, and again whenever it changes. */
 export function useRoute() {
   const [route, setRoute] = useState(parse);
   useEffect(() => {
-    const look = () => setRoute(parse());
+    const look = () => {
+      moved = true;
+      setRoute(parse());
+    };
     addEventListener("popstate", look);
     return () => removeEventListener("popstate", look);
   }, []);

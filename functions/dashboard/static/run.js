@@ -15,6 +15,8 @@ import { projectOf, typeOf, useTeam } from "./team.js";
 import { Values } from "./values.js";
 
 const LIVE_MS = 2_000;
+// Often enough for the tab's title to tell the end to who works in another one.
+const UNSEEN_MS = 30_000;
 // A state that is not worth a word before it has lasted this long: a step takes its time, and so does the queue.
 const UNREMARKABLE_MS = { running: 30_000, queued: 5_000 };
 
@@ -29,7 +31,8 @@ export function Run({ me, id }) {
       return { run, timeline };
     },
     // The two are asked for at once, so a run may be over in one and not yet in the other.
-    ({ run, timeline }) => (isLive(run) || timeline.state !== "ended" ? LIVE_MS : null),
+    ({ run, timeline }) => (isLive(run) || timeline.state !== "ended" ? LIVE_MS : Infinity),
+    { unseenMs: UNSEEN_MS },
   );
   const known = useTeam(poll.data?.run.team_id ?? null);
   if (isGone(poll)) return html`<${Instead} poll=${poll} what="run" />`;

@@ -3,10 +3,11 @@
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact.js";
 import { api } from "./api.js";
 import { clearFilters, Filters, filtersOf } from "./filters.js";
+import { sentence } from "./format.js";
 import { usePoll } from "./live.js";
 import { Ago, Announce, Bar, Blank, counts, isLive, Project, Status, Took } from "./parts.js";
 import { nameOf } from "./people.js";
-import { Link, toRun } from "./router.js";
+import { hasMoved, Link, toRun } from "./router.js";
 import { Instead, isGone, Stale } from "./states.js";
 import { Paused, projectOf, typeOf, useTeam } from "./team.js";
 import { Trigger } from "./trigger.js";
@@ -33,23 +34,30 @@ export function Runs({ me, team, query }) {
     },
     ({ rows }) => (rows.some(isLive) ? BUSY_MS : IDLE_MS),
   );
+  const title = useRef();
+  // The link or the button that led here is gone with its page.
+  useEffect(() => {
+    if (hasMoved() && document.activeElement === document.body) title.current?.focus({ preventScroll: true });
+  }, []);
   useEffect(() => void (document.title = `Runs · ${team.name} · Nightshift`), [team.name]);
 
-  const failed = [list, known].find(isGone);
-  if (failed && failed.error.status !== 400) return html`<${Instead} poll=${failed} what="team" />`;
+  const failed = [known, list].find(isGone);
+  // The team is there: what the list does not know is in its filters.
+  const isNonsense = failed === list && [400, 404].includes(list.error.status);
+  if (failed && !isNonsense) return html`<${Instead} poll=${failed} what="team" />`;
   const mayRun = me.mayWrite && known.data?.projects.length > 0 && known.data.types.length > 0;
   return html`
     <div class="heading">
-      <h1>Runs</h1>
+      <h1 ref=${title} tabindex="-1">Runs</h1>
       ${mayRun && html`<button class="primary" type="button" onClick=${() => setDialog(true)}>Run job</button>`}
     </div>
     ${known.data?.types.filter((type) => type.paused).map((type) => html`<${Paused} type=${type} team=${known.data} me=${me} />`)}
     <${Filters} query=${query} team=${known.data} />
-    ${failed
-      ? html`<${Nonsense} sentence=${failed.error.message} />`
-      : html`<${List} list=${list} isCurrent=${list.key === key} ...${{ me, team, known: known.data, filters }}
+    ${isNonsense
+      ? html`<${Nonsense} why=${list.error.message} />`
+      : html`<${List} key=${key} list=${list} isCurrent=${list.key === key} ...${{ me, team, known: known.data, filters }}
           onRun=${mayRun && (() => setDialog(true))} />`}
-    <${Stale} poll=${list} />
+    ${!isNonsense && html`<${Stale} poll=${list} />`}
     ${dialog && html`<${Trigger} me=${me} team=${team} known=${known} onClose=${() => setDialog(false)} />`}`;
 }
 
@@ -80,7 +88,7 @@ function List({ list, isCurrent, me, team, known, filters, onRun }) {
     ${list.data.has_more &&
     html`
       <div class="more">
-        <button type="button" onClick=${loadMore} disabled=${more.loading}>${more.loading ? "Loading …" : "Load more"}</button>
+        <button type="button" onClick=${loadMore} disabled=${more.loading || !isCurrent}>${more.loading ? "Loading …" : "Load more"}</button>
         ${more.problem && html`<p role="alert">${more.problem}</p>`}
       </div>`}`;
 }
@@ -142,9 +150,9 @@ function Empty({ known, filters, onRun }) {
     <//>`;
 }
 
-const Nonsense = ({ sentence }) => html`
+const Nonsense = ({ why }) => html`
   <${Blank} tone="warn" title="These filters cannot be used"
-    actions=${html`<button type="button" onClick=${clearFilters}>Clear filters</button>`}>${sentence}<//>`;
+    actions=${html`<button type="button" onClick=${clearFilters}>Clear filters</button>`}>${sentence(why)}<//>`;
 
 const page = async (team, query, signal) => {
   const { job_runs: rows, cursor, has_more } = await api("GET", `v1/teams/${team.id}/jobs`, { query, signal });

@@ -3,54 +3,81 @@
 import { forget } from "./live.js";
 
 const KEY = "nightshift.token";
+const DAMAGED = "That link's token is damaged. Copy the whole link, or sign in with the token itself.";
 
-let shown = sessionStorage.getItem(KEY);
+const storage = storageOfTab();
+let shown = storage[KEY];
 let listener = () => {};
 let reason = null;
+let offered = null;
 
 export const onSessionChange = (fn) => (listener = fn);
 
-export const session = () => ({ token: sessionStorage.getItem(KEY), reason });
+/** `offered` is the token of a link that waits for an answer: somebody else is signed in. */
+export const session = () => ({ token: storage[KEY] ?? null, reason, offered });
 
 /** Whether a header can carry it. */
-export const isToken = (text) => /^[\x21-\x7e]+$/.test(text);
+export const isToken = (text) => typeof text === "string" && /^[\x21-\x7e]+$/.test(text);
 
 export function signIn(token) {
-  sessionStorage.setItem(KEY, token);
+  storage[KEY] = token;
   change(null);
 }
 
-/** `sentence` says why, where the person did not ask for it. The address stays: signing in leads back to it. */
+/**
+ * `sentence` says why, where the person did not ask for it: then a link that waits has nobody to ask any more.
+ * The address stays: signing in leads back to it.
+ */
 export function signOut(sentence = null) {
-  sessionStorage.removeItem(KEY);
+  if (sentence && offered) return signIn(offered);
+  delete storage[KEY];
   change(sentence);
 }
 
-/** `#token=…` signs in. Taken out of the address before anything else happens. */
+/** What is signed in stays. */
+export function declineLink() {
+  offered = null;
+  listener();
+}
+
+/** `#token=…` signs in, or asks who would be signed out. Taken out of the address before anything else happens. */
 export function takeTokenFromLink() {
-  const [, token] = /^#token=(.*)$/.exec(location.hash) ?? [];
-  if (token === undefined) return;
+  const [, text] = /^#token=(.*)$/.exec(location.hash) ?? [];
+  if (text === undefined) return;
   history.replaceState(history.state, "", location.pathname + location.search);
+  const token = decoded(text);
+  if (!storage[KEY]) return token ? signIn(token) : signOut(DAMAGED);
+  if (token === null || token === storage[KEY]) return;
+  offered = token;
+  listener();
+}
+
+/** Null for what is no token. */
+function decoded(text) {
   try {
-    signIn(decoded(token));
+    const token = decodeURIComponent(text).trim();
+    return isToken(token) ? token : null;
   } catch {
-    signOut("That link's token is damaged. Copy the whole link, or sign in with the token itself.");
+    return null;
   }
 }
 
-/** Throws for what is no token. */
-function decoded(text) {
-  const token = decodeURIComponent(text).trim();
-  if (!isToken(token)) throw new RangeError("no token");
-  return token;
-}
-
 // The browser may bring a page back as it was left, from a session that has ended since.
-addEventListener("pageshow", () => shown !== sessionStorage.getItem(KEY) && change(null));
+addEventListener("pageshow", () => shown !== storage[KEY] && change(null));
 
 function change(sentence) {
-  shown = sessionStorage.getItem(KEY);
+  shown = storage[KEY];
   forget();
   reason = sentence;
+  offered = null;
   listener();
+}
+
+/** Where the browser lets no page keep anything, the session is over with the page. */
+function storageOfTab() {
+  try {
+    return sessionStorage;
+  } catch {
+    return {};
+  }
 }

@@ -1,9 +1,9 @@
-// The first thing a stranger sees.
+// The first thing a stranger sees, and what is asked of who is none.
 
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact.js";
 import { api } from "./api.js";
-import { Mark, Problem } from "./parts.js";
-import { signIn } from "./session.js";
+import { Dialog, Mark, Problem } from "./parts.js";
+import { declineLink, signIn } from "./session.js";
 
 export function SignIn({ reason }) {
   const field = useRef();
@@ -45,3 +45,13 @@ export function SignIn({ reason }) {
       </form>
     </main>`;
 }
+
+/** A link may come from anybody: it takes no session away unasked. */
+export const LinkAsks = ({ offered, me }) => html`
+  <${Dialog} title="Sign in with this link?" onClose=${declineLink}>
+    <p>You are signed in${me && html` as <strong>${me.name}</strong>`}. The link that you opened has a token of its own, and this tab would go on with that one.</p>
+    <footer>
+      <button type="button" autofocus onClick=${declineLink}>Stay signed in</button>
+      <button class="primary" type="button" onClick=${() => signIn(offered)}>Use the link</button>
+    </footer>
+  <//>`;

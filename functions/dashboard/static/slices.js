@@ -1,7 +1,8 @@
 // What a run did, newest first: its slices, the waits between them, and who asked it to stop.
 
 import { html, useRef, useState } from "./vendor/htm-preact.js";
-import { clock, duration, moment, number } from "./format.js";
+import { now } from "./api.js";
+import { capital, clock, dayOf, duration, moment, number } from "./format.js";
 import { isLive, Took } from "./parts.js";
 
 const FIRST_SHOWN = 12;
@@ -24,7 +25,7 @@ export function Timeline({ run, timeline, by }) {
     setAll(true);
     list.current.focus({ preventScroll: true });
   };
-  const events = eventsOf(run, timeline, by);
+  const events = withDays(eventsOf(run, timeline, by), run);
   const shown = all ? events : events.slice(0, FIRST_SHOWN);
   return html`
     <section class="card">
@@ -37,10 +38,12 @@ export function Timeline({ run, timeline, by }) {
     </section>`;
 }
 
-function Event({ at, tone, title, detail, facts = [] }) {
+function Event({ at, day, tone, title, detail, facts = [] }) {
   return html`
     <li class=${tone}>
-      <time class="figures quiet" datetime=${at} title=${moment(Date.parse(at))}>${clock(Date.parse(at))}</time>
+      <time class="figures quiet" datetime=${at} title=${moment(Date.parse(at))}>
+        ${day && html`<span class="day">${day}</span>${" "}`}${clock(Date.parse(at))}
+      </time>
       <div>
         <p>${title}${facts.filter(Boolean).map((fact) => html`<span class="fact figures">${fact}</span>`)}</p>
         ${detail && html`<p class="quiet detail">${detail}</p>`}
@@ -65,9 +68,16 @@ function eventsOf(run, { timeline, cancel_requested_at: asked, cancel_requested_
         : `${run.status === "cancelled" ? "Stopped" : "Over"} ${tookMs < 1_000 ? `${tookMs} ms` : duration(tookMs)} later`,
     });
   }
-  if (!isLive(run)) events.push({ key: "over", at: run.completed_at, tone: run.status, title: html`<strong>${run.status[0].toUpperCase() + run.status.slice(1)}</strong>` });
+  if (!isLive(run)) events.push({ key: "over", at: run.completed_at, tone: run.status, title: html`<strong>${capital(run.status)}</strong>` });
   // Sorting is stable: of what happened at the same millisecond, the ending stays the newest.
   return events.sort((one, other) => (one.at < other.at ? -1 : one.at > other.at ? 1 : 0)).reverse();
+}
+
+/** Where it took more than one day, the first event of each day, as they are shown, has a `day`. */
+function withDays(events, run) {
+  const days = events.map(({ at }) => dayOf(Date.parse(at)));
+  const all = new Set(isLive(run) ? [dayOf(now()), ...days] : days);
+  return all.size > 1 ? events.map((event, index) => ({ ...event, day: days[index] !== days[index - 1] && days[index] })) : events;
 }
 
 function sliceEvent({ slice, started_at, ended_at, outcome, reason, wait_s, processed }) {

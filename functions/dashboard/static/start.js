@@ -1,6 +1,6 @@
 // Starting a run, from the dialog or from an ended one: once, whatever is clicked twice or lost on the way.
 
-import { html, useRef, useState } from "./vendor/htm-preact.js";
+import { html, useEffect, useRef, useState } from "./vendor/htm-preact.js";
 import { api } from "./api.js";
 import { Problem } from "./parts.js";
 import { go, Link, toRun } from "./router.js";
@@ -10,6 +10,8 @@ export function useStart(path) {
   const [sending, setSending] = useState(false);
   const [refusal, setRefusal] = useState(null);
   const sent = useRef({});
+  const mounted = useRef(true);
+  useEffect(() => () => (mounted.current = false), []);
 
   const start = async (wish) => {
     const text = JSON.stringify(wish);
@@ -19,7 +21,8 @@ export function useStart(path) {
     setRefusal(null);
     try {
       const { job_run: run } = await api("POST", path, { body: wish, key: sent.current.key });
-      go(toRun(run.id));
+      // Who has gone back meanwhile is not taken away from there.
+      if (mounted.current) go(toRun(run.id));
       return true;
     } catch (error) {
       setRefusal(error);

@@ -1,7 +1,7 @@
 // What stands in the place of a view, or over it, when it cannot be had.
 
 import { html } from "./vendor/htm-preact.js";
-import { clock } from "./format.js";
+import { clock, sentence } from "./format.js";
 import { useOnline } from "./live.js";
 import { Blank } from "./parts.js";
 import { Link, toList } from "./router.js";
@@ -13,16 +13,16 @@ export const isGone = ({ error, data }) => error && (!data || error.status === 4
 /** Why there is nothing of this poll to show; nothing while it is still asked for. */
 export function Instead({ poll, what }) {
   const { status } = poll.error;
-  if (status === 403) return html`<${Forbidden} sentence=${poll.error.message} />`;
+  if (status === 403) return html`<${Forbidden} why=${poll.error.message} />`;
   // What is no id at all is no more there than what is nobody's.
   if (status === 404 || status === 400) return html`<${Missing} what=${what} />`;
   return html`<${Unreachable} poll=${poll} />`;
 }
 
-const Forbidden = ({ sentence }) => html`
+const Forbidden = ({ why }) => html`
   <${Blank} tone="warn" title="This is for the team's admins"
     actions=${html`<button type="button" onClick=${() => signOut()}>Sign in as somebody else</button>`}>
-    ${sentence}. An owner of the team can raise your role, or give an agent key the permission that is missing.
+    ${sentence(why)} An owner of the team can raise your role, or give an agent key the permission that is missing.
   <//>`;
 
 const Missing = ({ what }) => html`
@@ -31,9 +31,9 @@ const Missing = ({ what }) => html`
   <//>`;
 
 export const Unreachable = ({ poll }) => html`
-  <${Blank} tone="warn" title=${poll.error.passes ? "The server does not answer" : "That did not work"}
+  <${Blank} tone="warn" title=${poll.error.status === 0 ? "The server does not answer" : "That did not work"}
     actions=${html`<button type="button" onClick=${poll.refresh}>Try again</button>`}>
-    ${poll.error.message} ${poll.error.passes && "It is asked again by itself."}
+    ${sentence(poll.error.message)} ${poll.error.passes && "It is asked again by itself."}
   <//>`;
 
 /** Below everything, so that nothing jumps: what is shown is not what is. */
@@ -42,7 +42,7 @@ export const Stale = ({ poll }) =>
   poll.data &&
   html`
     <div class="toast" role="status">
-      <p>${poll.error.message} ${poll.at && html`This is how it was at <span class="figures">${clock(poll.at)}</span>.`}</p>
+      <p>${sentence(poll.error.message)} ${poll.at && html`This is how it was at <span class="figures">${clock(poll.at)}</span>.`}</p>
       <button class="plain" type="button" onClick=${poll.refresh}>Try now</button>
     </div>`;
 

@@ -28,7 +28,7 @@ export function Trigger({ me, team, known, onClose }) {
   };
 
   return html`
-    <${Dialog} title="Run job" onClose=${onClose}>
+    <${Dialog} title="Run job" onClose=${onClose} busy=${sending}>
       <form onSubmit=${submit}>
         <${Refusal} of=${refusal} />
         ${type.paused && html`<${Paused} type=${type} team=${known.data} me=${me} />`}
@@ -49,7 +49,7 @@ export function Trigger({ me, team, known, onClose }) {
             ${projects.map(({ id, name }) => html`<option value=${id} selected=${id === projectId}>${name}</option>`)}
           </select>
         </div>
-        <${Fields} fields=${fields} values=${values} onChange=${(name, value) => change(setValues)({ ...values, [name]: value })} />
+        <${Fields} key=${typeName} fields=${fields} values=${values} onChange=${(name, value) => change(setValues)({ ...values, [name]: value })} />
         <div class="field switch">
           <input id="notify" type="checkbox" checked=${notify} aria-describedby="notify-hint" onChange=${(event) => change(setNotify)(event.target.checked)} />
           <div>
@@ -58,7 +58,7 @@ export function Trigger({ me, team, known, onClose }) {
           </div>
         </div>
         <footer>
-          <button type="button" onClick=${onClose}>Close</button>
+          <button type="button" disabled=${sending} onClick=${onClose}>Close</button>
           <button class="primary" disabled=${sending || Boolean(type.paused)}>${sending ? "Starting …" : "Run"}</button>
         </footer>
       </form>
