@@ -15,7 +15,7 @@ from nightshift import metrics
 from nightshift.catalogue import CATALOGUE
 from nightshift.cron import from_five_fields
 from nightshift.database import CONNECT_TIMEOUT_S
-from nightshift.migrations import STATEMENT_TIMEOUT_S
+from nightshift.migrations import LOCK_TIMEOUT_S, TIME_LIMIT_S
 from nightshift.notify import RETRY_DELAY_S
 from nightshift.ops.commands import COMMANDS
 from nightshift.schedules import GRACE
@@ -134,7 +134,7 @@ def test_a_silent_database_is_given_up_before_lambda_gives_up(function):
 
 def test_a_migration_is_ended_by_the_server_before_the_function_is():
     waits_s = float(FUNCTIONS["MigrateFunction"]["Environment"]["Variables"]["DATABASE_TIMEOUT_S"])
-    assert STATEMENT_TIMEOUT_S < waits_s < FUNCTIONS["MigrateFunction"]["Timeout"]
+    assert TIME_LIMIT_S + LOCK_TIMEOUT_S < waits_s < FUNCTIONS["MigrateFunction"]["Timeout"]
     assert TEMPLATE["Resources"]["Migrations"]["Properties"]["ServiceTimeout"] > FUNCTIONS["MigrateFunction"]["Timeout"]
 
 

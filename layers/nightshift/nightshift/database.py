@@ -19,7 +19,7 @@ import pg8000.native
 from pg8000.exceptions import DatabaseError, InterfaceError
 from pg8000.native import to_statement
 
-from nightshift.errors import BadQuery, ConfigurationError, DatabaseBusy, DatabaseGone
+from nightshift.errors import BadQuery, ConfigurationError, DatabaseBusy, DatabaseGone, DatabaseLocked
 from nightshift.settings import Settings, settings
 from nightshift.signin import passwords_for
 
@@ -29,7 +29,8 @@ Row = dict[str, Any]
 # slot left) and those that rolled the statement back for a passing reason.
 # https://www.postgresql.org/docs/16/errcodes-appendix.html
 GONE = ("08", "57P", "25P03", "53300")
-BUSY = ("40001", "40P01", "55P03", "57014")
+LOCKED = ("40P01", "55P03")
+BUSY = ("40001", "57014", *LOCKED)
 SIGN_IN_REFUSED = "28"
 FEATURE_NOT_SUPPORTED = "0A000"  # "cached plan must not change result type"
 
@@ -203,7 +204,8 @@ class Database:
                 self.close()
                 raise DatabaseGone(f"Lost the database connection: {message}") from exc
             if state in BUSY:
-                raise DatabaseBusy(f"The database was busy: {message}") from exc
+                busy = DatabaseLocked if state in LOCKED else DatabaseBusy
+                raise busy(f"The database was busy: {message}") from exc
             raise
         except (InterfaceError, OSError) as exc:
             self.close()
