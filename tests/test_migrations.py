@@ -1,6 +1,5 @@
 import dataclasses
 import threading
-import time
 from datetime import date
 
 import pytest
@@ -8,6 +7,7 @@ import pytest
 from nightshift import database, migrations
 from nightshift.database import Database
 from nightshift.migrations import MigrationChanged, MigrationFailed, create_first_partitions, migrate
+from tests.stack_world import until
 
 
 @pytest.fixture
@@ -120,7 +120,7 @@ def reader(empty, tmp_path, monkeypatch) -> Database:
     _migrations(tmp_path, monkeypatch, {"0001_a.sql": "CREATE TABLE events (id int);"})
     migrate(empty)
     _migrations(tmp_path, monkeypatch, {"0002_b.sql": "ALTER TABLE events ADD COLUMN b int;"})
-    monkeypatch.setattr(migrations, "LOCK_TIMEOUT_S", 0.1)
+    monkeypatch.setattr(migrations, "LOCK_TIMEOUT_S", 0.3)
     monkeypatch.setattr(migrations, "LOCK_PAUSE_S", 0.1)
     db = empty.sibling()
     db.begin()
@@ -136,7 +136,7 @@ def test_writers_get_through_while_a_migration_waits_for_a_reader(empty, reader)
     migration.start()
     waits = "SELECT count(*) FROM pg_locks WHERE relation = 'events'::regclass AND NOT granted"
     for _ in range(3):
-        _until(lambda: empty.run_script(waits) == [[1]])
+        until(lambda: empty.run_script(waits) == [[1]])
         writer.run_script("INSERT INTO events VALUES (1)")
         assert applied == []
 
@@ -153,12 +153,6 @@ def test_a_migration_that_does_not_get_its_lock_says_so_in_time(empty, reader, m
         migrate(empty)
     reader.rollback()
     assert migrate(empty) == ["jobs/0002_b"]
-
-
-def _until(condition, seconds=30):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
 
 
 def test_a_changed_migration_is_told_by_its_checksum(empty, tmp_path, monkeypatch):
