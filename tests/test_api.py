@@ -479,6 +479,16 @@ class TestRerun:
         assert run["progress"]["processed"] == 7
         assert run_row(owner, run["id"])["cursor"] == {"after": 7}
 
+    def test_a_completed_one_is_not_gone_on_with(self, api, team, owner):
+        old = trigger(api, team)[1]["job_run"]
+        owner.run_script(
+            "UPDATE job_runs SET status = 'completed', started_at = created_at, completed_at = clock_timestamp(),"
+            """ resend_at = NULL, cursor = '{"after": 9}', cursor_version = 1"""
+        )
+        sentence = 'Cannot rerun a job with status "completed" from its cursor: it has nowhere to go on from'
+        assert api("POST", f"/v1/jobs/{old['id']}/rerun", {"from": "cursor"}) == error(400, sentence)
+        assert api("POST", f"/v1/jobs/{old['id']}/rerun", {"from": "start"})[0] == 201
+
     def test_bad_bodies(self, api, team):
         old = trigger(api, team)[1]["job_run"]
         api("POST", f"/v1/jobs/{old['id']}/cancel")
