@@ -87,7 +87,7 @@ def work(
         logger.warning(f"Abandoned the slice: {exc}", action="slice_abandoned")
         return
     finally:
-        current.close()
+        current.rollback()  # nothing of a slice that is over may linger in the next invocation's transaction
         if own is not db:
             own.close()
     if following:
