@@ -68,18 +68,18 @@ def _apply(db: Database, path: Path, *, ends_at_s: float) -> str | None:
     name = f"{path.parent.name}/{path.stem}"
     while True:
         try:
-            return _attempt(db, path, name=name, remaining_s=ends_at_s - time.monotonic())
+            return _attempt(db, path, name=name, ends_at_s=ends_at_s)
         except DatabaseLocked as exc:
             if time.monotonic() + LOCK_PAUSE_S > ends_at_s:
                 raise MigrationFailed(
                     f"Migration {name} failed: in {TIME_LIMIT_S} s it did not get a lock that it needs. "
-                    "See in pg_stat_activity whose transaction is that old, and try again when it is over."
+                    "Find who holds it in pg_stat_activity, and try again when that transaction is over."
                 ) from exc
             logger.warning(f"Migration {name} waits for a lock that others hold", action="migration_waits")
             time.sleep(LOCK_PAUSE_S)
 
 
-def _attempt(db: Database, path: Path, *, name: str, remaining_s: float) -> str | None:
+def _attempt(db: Database, path: Path, *, name: str, ends_at_s: float) -> str | None:
     script = path.read_text()
     checksum = hashlib.sha256(script.encode()).hexdigest()
     with db.transaction():
@@ -94,8 +94,9 @@ def _attempt(db: Database, path: Path, *, name: str, remaining_s: float) -> str 
             return None
         try:
             # The server has to give up before the function does: nobody could tell it any more.
+            remaining_ms = max(1, (ends_at_s - time.monotonic()) * 1000)
             db.run_script(
-                f"SET LOCAL statement_timeout = {max(1, remaining_s * 1000):.0f};"
+                f"SET LOCAL statement_timeout = {remaining_ms:.0f};"
                 f"SET LOCAL lock_timeout = {LOCK_TIMEOUT_S * 1000:.0f}; {script}"
             )
         except DatabaseLocked:
