@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 import openapi
 from nightshift import auth, aws, pauses, queue
 from nightshift.catalogue import CATALOGUE
-from nightshift.database import database
+from nightshift.database import database, query_text
 from tests.conftest import JWT_SECRET, load_function
 from tests.world import make_team, received, run_row, token
 
@@ -479,6 +479,16 @@ class TestRerun:
         assert run["progress"]["processed"] == 7
         assert run_row(owner, run["id"])["cursor"] == {"after": 7}
 
+    def test_a_completed_one_is_not_gone_on_with(self, api, team, owner):
+        old = trigger(api, team)[1]["job_run"]
+        owner.run_script(
+            "UPDATE job_runs SET status = 'completed', started_at = created_at, completed_at = clock_timestamp(),"
+            """ resend_at = NULL, cursor = '{"after": 9}', cursor_version = 1"""
+        )
+        sentence = 'Cannot rerun a job with status "completed" from its cursor: it has nowhere to go on from'
+        assert api("POST", f"/v1/jobs/{old['id']}/rerun", {"from": "cursor"}) == error(400, sentence)
+        assert api("POST", f"/v1/jobs/{old['id']}/rerun", {"from": "start"})[0] == 201
+
     def test_bad_bodies(self, api, team):
         old = trigger(api, team)[1]["job_run"]
         api("POST", f"/v1/jobs/{old['id']}/cancel")
@@ -661,6 +671,13 @@ def test_health_and_a_database_that_is_gone(api, team, monkeypatch):
     sentence = "The database cannot be reached. Try again in a moment."
     assert api("GET", "/v1/health", authorization=None) == error(503, sentence)
     assert trigger(api, team) == error(503, sentence)
+
+
+def test_a_query_that_is_not_there_is_our_mistake_and_no_lost_database(api, monkeypatch, tmp_path):
+    monkeypatch.setattr("nightshift.database.sql_directory", lambda: tmp_path)
+    monkeypatch.setattr("nightshift.database.query_text", query_text.__wrapped__)
+    with pytest.raises(AssertionError, match="Something went wrong on our side"):
+        api("GET", "/v1/health", authorization=None)
 
 
 def test_a_connection_that_died_while_the_environment_slept_is_replaced(api, team, owner):

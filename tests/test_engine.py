@@ -9,7 +9,7 @@ from nightshift import engine, queue, sqs
 from nightshift.aws_http import AwsRefused
 from nightshift.catalogue import CATALOGUE, JobType
 from nightshift.engine import MISFIT_RETRY
-from nightshift.errors import DatabaseGone, JobError
+from nightshift.errors import BadQuery, DatabaseGone, JobError
 from nightshift.job import Progress, Retry, Wait
 from tests.world import age, make_team, received, run_row, slices, sweep, trigger, work
 
@@ -52,7 +52,10 @@ def record_step(monkeypatch):
     from nightshift import database
 
     real = database.query_text
-    own = {"record_step": "INSERT INTO steps VALUES (CAST(:run_id AS text), CAST(:step AS int))"}
+    own = {
+        "record_step": "INSERT INTO steps VALUES (CAST(:run_id AS text), CAST(:step AS int))",
+        "reserved": "SELECT :types",
+    }
     monkeypatch.setattr(database, "query_text", lambda name: own.get(name) or real(name))
 
 
@@ -411,6 +414,21 @@ class TestCodeAheadOfItsLayers:
         assert run_row(owner, row["id"])["status"] == "completed"
         assert steps_of(owner, row["id"]) == [1, 2, 3]
 
+    @pytest.mark.parametrize(
+        ("misfit", "sentence"),
+        [
+            (missing_query, "There is no query of_the_next_release: sql/queries/of_the_next_release.sql is not there"),
+            (missing_parameter, "Query is_cancelled does not go with its parameters; missing: run_id, slice"),
+        ],
+    )
+    def test_a_mistake_about_a_query_is_no_lost_database(self, run_of, misfit, sentence):
+        run = run_of(misfit)
+        for number in range(MISFIT_RETRY.attempts):
+            run.work()
+            assert (run.row["status"], run.row["slice"], run.row["lost_slices"]) == ("running", number + 1, 0)
+        run.work()
+        assert (run.row["status"], run.row["error"]) == ("failed", sentence)
+
     @pytest.mark.parametrize("misfit", MISFITS, ids=lambda misfit: misfit.__name__)
     def test_a_mistake_fails_its_run_nevertheless(self, cloud, db, owner, team, job, misfit):
         row = trigger(team, job_type=job(misfit), db=db, settings=cloud)
@@ -644,6 +662,23 @@ def test_an_answer_that_the_driver_cannot_read_does_not_become_the_next_statemen
     with pytest.raises(DatabaseGone, match=r"its answer cannot be read \(ValueError\)$"):
         db.run_script("SELECT CAST('24:00:00' AS time) AS ok UNION ALL SELECT '01:00:00'")
     assert db.query("ping") == [{"ok": 1}]
+
+
+@pytest.mark.parametrize(
+    ("name", "params", "sentence"),
+    [
+        ("pong", {}, "There is no query pong: sql/queries/pong.sql is not there"),
+        ("ping", {"id": 1}, "Query ping does not go with its parameters; unknown: id"),
+        ("find_user", {"id": 1}, "Query find_user does not go with its parameters; missing: user_id; unknown: id"),
+        ("reserved", {}, "Query reserved cannot be read: The name 'types' can't be used as a placeholder"),
+    ],
+)
+def test_a_query_that_is_called_wrongly_says_so_and_costs_neither_statement_nor_connection(db, name, params, sentence):
+    session, before = db.run_script("SELECT pg_backend_pid()"), db.statements
+    with pytest.raises(BadQuery, match=sentence):
+        db.query(name, **params)
+    assert db.statements == before
+    assert db.run_script("SELECT pg_backend_pid()") == session
 
 
 def test_what_cannot_be_sent_costs_no_connection(db, owner):

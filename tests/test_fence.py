@@ -2,6 +2,7 @@
 
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -14,6 +15,7 @@ from nightshift.database import Database
 from nightshift.errors import DatabaseBusy, DatabaseGone
 from nightshift.job import Progress
 from nightshift.slices import CancelRequested, Slice, SliceLost
+from tests.stack_world import until
 from tests.world import age, make_team, received, run_row, sweep, system_run, trigger
 
 CURSOR = {"done": 1}
@@ -172,6 +174,18 @@ def test_a_frozen_transaction_is_rolled_back_by_the_database(cloud, connect, db,
     with pytest.raises(DatabaseGone):
         frozen.commit()
     assert run_row(owner, run)["cursor"] is None
+
+
+def test_what_its_client_has_given_up_on_is_ended_by_the_database(config, owner):
+    """The roles' limit, set low here: the driver of most functions gives up long before statement_timeout does."""
+    for role in ("nightshift_app", "nightshift_maintenance"):
+        limits = owner.run_script(f"SELECT unnest(rolconfig) FROM pg_roles WHERE rolname = '{role}'")
+        assert ["client_connection_check_interval=2s"] in limits
+    impatient = Database(replace(config, database_timeout_s=0.1), client_connection_check_interval="10ms")
+    with pytest.raises(DatabaseGone, match="timed out"):
+        impatient.run_script("SELECT pg_sleep(60)")
+    working = "SELECT FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(60)'"
+    until(lambda: not owner.run_script(working), patience_s=30)
 
 
 def test_a_wait_is_counted_from_its_end_and_not_from_the_transactions_start(db, owner, run):

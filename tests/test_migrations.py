@@ -7,6 +7,7 @@ import pytest
 from nightshift import database, migrations
 from nightshift.database import Database
 from nightshift.migrations import MigrationChanged, MigrationFailed, create_first_partitions, migrate
+from tests.stack_world import until
 
 
 @pytest.fixture
@@ -108,9 +109,50 @@ def test_a_platforms_own_partitions_and_tables_are_left_alone(empty):
 
 def test_a_migration_that_takes_too_long_is_ended_by_the_server(empty, tmp_path, monkeypatch):
     _migrations(tmp_path, monkeypatch, {"0001_slow.sql": "SELECT pg_sleep(60);"})
-    monkeypatch.setattr(migrations, "STATEMENT_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(migrations, "TIME_LIMIT_S", 0.2)
     with pytest.raises(MigrationFailed, match=r"jobs/0001_slow failed: .*statement timeout"):
         migrate(empty)
+
+
+@pytest.fixture
+def reader(empty, tmp_path, monkeypatch) -> Database:
+    """Holds ``events`` in a transaction; the next migration wants it for itself, and not for long."""
+    _migrations(tmp_path, monkeypatch, {"0001_a.sql": "CREATE TABLE events (id int);"})
+    migrate(empty)
+    _migrations(tmp_path, monkeypatch, {"0002_b.sql": "ALTER TABLE events ADD COLUMN b int;"})
+    monkeypatch.setattr(migrations, "LOCK_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(migrations, "LOCK_PAUSE_S", 0.1)
+    db = empty.sibling()
+    db.begin()
+    db.run_script("SELECT FROM events")
+    yield db
+    db.close()
+
+
+def test_writers_get_through_while_a_migration_waits_for_a_reader(empty, reader):
+    applied = []
+    migrator, writer = empty.sibling(), empty.sibling(statement_timeout="5000")
+    migration = threading.Thread(target=lambda: applied.extend(migrate(migrator)))
+    migration.start()
+    waits = "SELECT count(*) FROM pg_locks WHERE relation = 'events'::regclass AND NOT granted"
+    for _ in range(3):
+        until(lambda: empty.run_script(waits) == [[1]])
+        writer.run_script("INSERT INTO events VALUES (1)")
+        assert applied == []
+
+    reader.rollback()
+    migration.join()
+    assert applied == ["jobs/0002_b"]
+    for db in (migrator, writer):
+        db.close()
+
+
+def test_a_migration_that_does_not_get_its_lock_says_so_in_time(empty, reader, monkeypatch):
+    monkeypatch.setattr(migrations, "TIME_LIMIT_S", 0.4)
+    with pytest.raises(MigrationFailed, match=r"jobs/0002_b failed: in 0.4 s it did not get a lock that it needs"):
+        migrate(empty)
+    reader.rollback()
+    assert migrate(empty) == ["jobs/0002_b"]
 
 
 def test_a_changed_migration_is_told_by_its_checksum(empty, tmp_path, monkeypatch):

@@ -292,6 +292,17 @@ class TestHealth:
         assert waiting["says"].endswith("It waits for a free worker, for 20 min")
         assert "WorkerConcurrency" in waiting["do"]
 
+    def test_a_run_that_rightly_waits_hides_no_queue_behind_it(self, ask, owner):
+        waiting, queued = system_run(ask, "db_pruning"), system_run(ask, "soft_delete_cleanup")
+        owner.run_script(
+            "UPDATE job_runs SET created_at = created_at - interval '2 h', due_at = due_at + interval '1 h',"
+            f" waiting_for = 'a lock that others hold' WHERE id = '{waiting}';"
+            f"UPDATE job_runs SET due_at = due_at - interval '20 min' WHERE id = '{queued}'"
+        )
+        red = check(ask("health"), "waiting runs")
+        assert not red["ok"]
+        assert red["says"].startswith(f"2; the first in line is soft_delete_cleanup {queued}, made ")
+
     @pytest.mark.parametrize("is_leased", [True, False])
     def test_what_the_sweep_has_passed_over_is_stuck(self, ask, owner, db, desk, is_leased):
         run_id = system_run(ask)
@@ -533,6 +544,27 @@ class TestDoctor:
             assert [each["ok"] for each in checks] == [False], damage
             assert checks[0]["says"].startswith(says)
             assert checks[0]["do"]
+
+    GRANTS = """
+        SELECT role.rolname, given.privilege_type || given.of_a_column, given.name
+        FROM (SELECT (aclexplode(relacl)).*, '' AS of_a_column, oid::regclass::text AS name FROM pg_class
+              UNION ALL
+              SELECT (aclexplode(attacl)).*, format(' (%s)', attname), attrelid::regclass::text FROM pg_attribute
+             ) AS given
+        JOIN pg_roles role ON role.oid = given.grantee
+        WHERE role.rolname IN ('nightshift_app', 'nightshift_maintenance')
+    """
+
+    def test_every_right_that_the_migrations_grant_would_be_missed(self, owner):
+        assert owner.query("missing_rights") == []
+        grants = owner.run_script(self.GRANTS)
+        assert ["nightshift_app", "INSERT", "job_runs"] in grants
+        for role, right, table in grants:
+            owner.begin()
+            owner.run_script(f"REVOKE {right} ON {table} FROM {role}")
+            lacking = owner.query("missing_rights")
+            owner.rollback()
+            assert lacking == [{"lacking": f"{role} may not {right} {table}"}]
 
     def test_a_platform_without_definitions_lacks_nothing(self, ask, owner, fresh):
         owner.run_script("DROP TABLE metric_definitions, funnel_definitions")

@@ -155,6 +155,16 @@ class TestCommands:
         assert ask("pause", **arguments)["error"].startswith(sentence)
         assert owner.run_script("SELECT count(*) FROM job_pauses") == [[0]]
 
+    def test_where_somebody_resumes_in_between_the_second_is_the_one(self, ask, owner, monkeypatch):
+        ask("pause", job_type="db_pruning", why="disk work", by="ada")
+
+        def resumed_in_between(db):
+            owner.run_script("DELETE FROM job_pauses")
+            return db.query("list_pauses")
+
+        monkeypatch.setattr(pauses, "list_pauses", resumed_in_between)
+        assert ask("pause", job_type="db_pruning", why="other", by="bob")["paused"]["by"] == "bob"
+
     def test_twice_says_who_did_it_first(self, ask):
         first = ask("pause", job_type="db_pruning", why="disk work", by="ada")["paused"]
         second = ask("pause", job_type="db_pruning", why="other", by="bob")

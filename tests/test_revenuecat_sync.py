@@ -558,6 +558,24 @@ def test_a_page_shrinks_to_what_fits_the_slice():
     assert _page_size(2, 1) == 1
 
 
+@pytest.mark.parametrize("others", [{"run_id": "the run before"}, {}], ids=["a rerun", "a cursor without a run"])
+def test_the_waits_of_the_run_before_do_not_count(stage, others):
+    it = stage()
+    it.users("user_0")
+    it.sandbox.add_fault(status=503, times=None, path="customers")
+    cursor = {**asdict(Walk(total=1)), "attempt": ATTEMPTS - 1}
+    del cursor["run_id"]
+
+    with closing(revenuecat_sync(it.slice(cursor | others), it.step, clock=it.clock, sleep=it.clock.sleep)) as job:
+        assert next(job).cursor["attempt"] == 1
+    own = it.slice(cursor | {"run_id": "run"})
+    with (
+        closing(revenuecat_sync(own, it.step, clock=it.clock, sleep=it.clock.sleep)) as job,
+        pytest.raises(JobError, match="eight times in a row"),
+    ):
+        next(job)
+
+
 def test_users_who_come_and_go_do_not_break_the_counts(stage):
     it = stage(customer_ids=names(5))
     it.users(*names(5))

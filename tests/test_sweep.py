@@ -4,8 +4,10 @@ import dataclasses
 import json
 
 import pytest
+from pg8000.exceptions import DatabaseError
 
 from nightshift import sqs
+from nightshift.cron import BadCron
 from nightshift.database import query_text
 from nightshift.sweep import PRUNE_BATCH, RESERVE_S
 from tests.world import make_team, sweep
@@ -67,6 +69,20 @@ def test_a_sweep_that_runs_short_of_time_leaves_the_rest_to_the_next(cloud, db, 
     assert counts["recovered"] + counts["ended"] == 20
     counts = sweep(db=db, settings=small)
     assert counts["recovered"] + counts["ended"] == 30
+
+
+def test_what_fails_keeps_no_run_from_being_healed(cloud, db, owner, sent, caplog):
+    owner.run_script(LOST.format(count=1))
+    owner.run_script(
+        "INSERT INTO job_schedules VALUES ('db_pruning', 'not a cron', '2026-01-01Z', '2026-01-01Z');"
+        "INSERT INTO job_successes (job_type, expected_within, overdue_at) VALUES ('db_pruning', '1 h', '2026-01-01Z');"
+        "REVOKE UPDATE ON job_successes FROM nightshift_app"
+    )
+    with pytest.raises(BadCron):
+        sweep(db=db, settings=cloud)
+    assert [message["slice"] for message in messages(sent, cloud.queue_url)] == [8]
+    logged = [(record.message, record.exc_info[0]) for record in caplog.records if record.exc_info]
+    assert logged == [("The sweep failed at slots", BadCron), ("The sweep failed at silent", DatabaseError)]
 
 
 class TestMails:

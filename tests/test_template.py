@@ -15,7 +15,7 @@ from nightshift import metrics
 from nightshift.catalogue import CATALOGUE
 from nightshift.cron import from_five_fields
 from nightshift.database import CONNECT_TIMEOUT_S
-from nightshift.migrations import STATEMENT_TIMEOUT_S
+from nightshift.migrations import LOCK_TIMEOUT_S, TIME_LIMIT_S
 from nightshift.notify import RETRY_DELAY_S
 from nightshift.ops.commands import COMMANDS
 from nightshift.schedules import GRACE
@@ -122,19 +122,27 @@ def test_the_times_of_a_slice_fit_into_each_other():
     assert FUNCTIONS["ApiFunction"]["Timeout"] < 30
 
 
-@pytest.mark.parametrize(
-    "function", ["ApiFunction", "NotifyFunction", "SweepFunction", "OpsFunction", "SetupFunction", "MigrateFunction"]
-)
+@pytest.mark.parametrize("function", [function for function in FUNCTIONS if function != "DashboardFunction"])
 def test_a_silent_database_is_given_up_before_lambda_gives_up(function):
     properties = FUNCTIONS[function]
-    silent_s = float(properties["Environment"]["Variables"]["DATABASE_TIMEOUT_S"])
+    timeout_s = default("WorkerTimeout") if function == "WorkerFunction" else properties["Timeout"]
     tries = 1 if function == "MigrateFunction" else 2  # a kept connection that died unseen, and the one after it
-    assert tries * silent_s + CONNECT_TIMEOUT_S < properties["Timeout"]
+    assert tries * driver_timeout_s(function) + CONNECT_TIMEOUT_S < timeout_s
+
+
+def test_the_server_ends_a_workers_statement_before_the_driver_gives_up():
+    for path in ("sql/jobs/0003_role.sql", "sql/jobs/0006_maintenance_role.sql"):
+        [server_s] = re.findall(r"SET statement_timeout = '(\d+)s'", Path(path).read_text())
+        assert int(server_s) < driver_timeout_s("WorkerFunction")
+
+
+def driver_timeout_s(function):
+    own = FUNCTIONS[function]["Environment"]["Variables"]
+    return float(own.get("DATABASE_TIMEOUT_S", Settings(database_host="").database_timeout_s))
 
 
 def test_a_migration_is_ended_by_the_server_before_the_function_is():
-    waits_s = float(FUNCTIONS["MigrateFunction"]["Environment"]["Variables"]["DATABASE_TIMEOUT_S"])
-    assert STATEMENT_TIMEOUT_S < waits_s < FUNCTIONS["MigrateFunction"]["Timeout"]
+    assert TIME_LIMIT_S + LOCK_TIMEOUT_S < driver_timeout_s("MigrateFunction") < FUNCTIONS["MigrateFunction"]["Timeout"]
     assert TEMPLATE["Resources"]["Migrations"]["Properties"]["ServiceTimeout"] > FUNCTIONS["MigrateFunction"]["Timeout"]
 
 

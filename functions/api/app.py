@@ -187,6 +187,8 @@ def rerun(run_id: str) -> Response[str]:
     request = validated(RerunBody, _body())
     if old["status"] in runs.LIVE:
         raise Refused(f'Cannot rerun a job with status "{old["status"]}"')
+    if old["status"] == "completed" and request.from_ == "cursor":
+        raise Refused('Cannot rerun a job with status "completed" from its cursor: it has nowhere to go on from')
     wanted, project_id = _project_job_type(old["job_type"]), str(old["project_id"])
     row = runs.create(
         runs.Trigger(

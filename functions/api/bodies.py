@@ -22,5 +22,7 @@ class RerunBody(Body):
     """Run an ended run again, as a new run."""
 
     from_: Literal["start", "cursor"] = Field(
-        default="start", alias="from", description="cursor goes on from where the old run stopped"
+        default="start",
+        alias="from",
+        description="cursor goes on from where the old run failed or was cancelled; refused for a completed one",
     )

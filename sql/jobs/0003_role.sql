@@ -13,6 +13,11 @@ ALTER ROLE nightshift_app SET statement_timeout = '30s';
 ALTER ROLE nightshift_app SET lock_timeout = '5s';
 -- A frozen Lambda may hold a run's row lock. Without this the sweep could never take the run from it.
 ALTER ROLE nightshift_app SET idle_in_transaction_session_timeout = '10s';
+-- What a function has given up on, or died at, is not worth its locks and its work.
+DO $$ BEGIN
+    ALTER ROLE nightshift_app SET client_connection_check_interval = '2s';
+EXCEPTION WHEN invalid_parameter_value THEN NULL;   -- a developer's system may not tell the server
+END $$;
 ALTER ROLE nightshift_app SET timezone = 'UTC';
 -- Optional filters fold away only when a statement is planned with its values.
 ALTER ROLE nightshift_app SET plan_cache_mode = 'force_custom_plan';

@@ -17,6 +17,10 @@ GRANT nightshift_app, nightshift_events TO nightshift_maintenance;
 ALTER ROLE nightshift_maintenance SET statement_timeout = '30s';
 ALTER ROLE nightshift_maintenance SET lock_timeout = '5s';
 ALTER ROLE nightshift_maintenance SET idle_in_transaction_session_timeout = '10s';
+DO $$ BEGIN
+    ALTER ROLE nightshift_maintenance SET client_connection_check_interval = '2s';
+EXCEPTION WHEN invalid_parameter_value THEN NULL;
+END $$;
 ALTER ROLE nightshift_maintenance SET timezone = 'UTC';
 ALTER ROLE nightshift_maintenance SET plan_cache_mode = 'force_custom_plan';
 

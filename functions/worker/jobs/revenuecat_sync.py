@@ -40,8 +40,10 @@ def revenuecat_sync(
     """
     if run.cursor:
         walk = Walk(**deepcopy(run.cursor))
+        if walk.run_id != run.id:  # another run's, from whose cursor this one was started
+            walk.attempt, walk.run_id = 0, run.id
     else:
-        walk = Walk(total=db.read("count_app_users", project_id=run.project_id)[0]["total"])
+        walk = Walk(run_id=run.id, total=db.read("count_app_users", project_id=run.project_id)[0]["total"])
     catalogue: Catalogue | None = None
     seconds_a_user = 0.0
     integration = _integration(run, db)
@@ -155,7 +157,7 @@ def _page_size(remaining_s: float, seconds_a_user: float) -> int:
 class Walk:
     """How far the sync is: its fields are the run's cursor.
 
-    ``total`` users were there at the start; ``attempt`` counts waits since the last user.
+    ``total`` users were there at the start; ``attempt`` counts the waits of ``run_id`` since the last user.
     """
 
     total: int
@@ -165,6 +167,7 @@ class Walk:
     )
     ids: dict[str, list[str]] = field(default_factory=lambda: {"not_found": [], "errors": []})
     attempt: int = 0
+    run_id: str = ""
 
     def take(self, users: list[dict[str, Any]], page: Page) -> list[dict[str, Any]]:
         """Count the page's outcomes and move past them; returns the rows to write."""

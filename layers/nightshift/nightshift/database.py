@@ -7,6 +7,7 @@ import json
 import os
 import socket
 import ssl
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -16,8 +17,9 @@ from typing import Any
 
 import pg8000.native
 from pg8000.exceptions import DatabaseError, InterfaceError
+from pg8000.native import to_statement
 
-from nightshift.errors import ConfigurationError, DatabaseBusy, DatabaseGone
+from nightshift.errors import BadQuery, ConfigurationError, DatabaseBusy, DatabaseGone, DatabaseLocked
 from nightshift.settings import Settings, settings
 from nightshift.signin import passwords_for
 
@@ -27,7 +29,8 @@ Row = dict[str, Any]
 # slot left) and those that rolled the statement back for a passing reason.
 # https://www.postgresql.org/docs/16/errcodes-appendix.html
 GONE = ("08", "57P", "25P03", "53300")
-BUSY = ("40001", "40P01", "55P03", "57014")
+LOCKED = ("40P01", "55P03")
+BUSY = ("40001", "57014", *LOCKED)
 SIGN_IN_REFUSED = "28"
 FEATURE_NOT_SUPPORTED = "0A000"  # "cached plan must not change result type"
 
@@ -51,9 +54,23 @@ def sql_directory() -> Path:
 
 @cache
 def query_text(name: str) -> str:
-    """The statement in sql/queries/<name>.sql, without its comments: the driver scans it letter by letter."""
-    lines = (sql_directory() / "queries" / f"{name}.sql").read_text().splitlines()
+    """The statement in sql/queries/<name>.sql, without its comments: the driver scans it letter by letter.
+
+    Raises BadQuery where there is none.
+    """
+    try:
+        lines = (sql_directory() / "queries" / f"{name}.sql").read_text().splitlines()
+    except FileNotFoundError as exc:
+        raise BadQuery(f"There is no query {name}: sql/queries/{name}.sql is not there") from exc
     return "\n".join(line for line in lines if not line.lstrip().startswith("--"))
+
+
+@cache
+def placeholders(statement: str) -> frozenset[str]:
+    """The names of its parameters, as the driver reads them: it asks for the value of each."""
+    asked: defaultdict[str, None] = defaultdict(lambda: None)
+    to_statement(statement)[1](asked)
+    return frozenset(asked)
 
 
 class Database:
@@ -75,9 +92,11 @@ class Database:
 
         ``again_if_gone`` is for the first statement of an invocation: the environment may have been frozen for an hour
         and its connection have died unseen. Only for a statement that may take effect twice.
-        Raises DatabaseGone when the connection was lost, DatabaseBusy when the statement was rolled back for a
-        passing reason, pg8000's DatabaseError, without the fields that quote a row's values, for everything else.
+        Raises BadQuery before anything is sent; DatabaseGone when the connection was lost, DatabaseBusy when the
+        statement was rolled back for a passing reason, pg8000's DatabaseError, without the fields that quote a row's
+        values, for everything else.
         """
+        _check_parameters(name, params)
         values = {key: json.dumps(value) if isinstance(value, dict) else value for key, value in params.items()}
         kept = self._connection is not None
         try:
@@ -185,7 +204,8 @@ class Database:
                 self.close()
                 raise DatabaseGone(f"Lost the database connection: {message}") from exc
             if state in BUSY:
-                raise DatabaseBusy(f"The database was busy: {message}") from exc
+                busy = DatabaseLocked if state in LOCKED else DatabaseBusy
+                raise busy(f"The database was busy: {message}") from exc
             raise
         except (InterfaceError, OSError) as exc:
             self.close()
@@ -197,6 +217,17 @@ class Database:
             self.close()
             kind = type(exc).__name__  # its text may quote a row
             raise DatabaseGone(f"Lost the database connection: its answer cannot be read ({kind})") from exc
+
+
+def _check_parameters(name: str, params: dict[str, Any]) -> None:
+    try:
+        wanted = placeholders(query_text(name))
+    except InterfaceError as exc:
+        raise BadQuery(f"Query {name} cannot be read: {exc}") from exc
+    if params.keys() != wanted:
+        wrong = {"missing": wanted - params.keys(), "unknown": params.keys() - wanted}
+        said = "; ".join(f"{kind}: {', '.join(sorted(names))}" for kind, names in wrong.items() if names)
+        raise BadQuery(f"Query {name} does not go with its parameters; {said}")
 
 
 def _fields(exc: DatabaseError) -> dict[str, str]:

@@ -8,7 +8,7 @@ from typing import Any
 from nightshift import metrics, outbox, queue
 from nightshift.catalogue import CATALOGUE, JobType
 from nightshift.database import Database
-from nightshift.errors import DatabaseBusy, DatabaseGone, JobError, UnknownJob, sentence
+from nightshift.errors import BadQuery, DatabaseBusy, DatabaseGone, JobError, UnknownJob, sentence
 from nightshift.job import NO_RETRY, Progress, Retry, Wait
 from nightshift.log import logger
 from nightshift.queue import Message
@@ -30,7 +30,7 @@ BUSY_RETRY = Retry(attempts=5, delay_s=2)
 
 # CloudFormation updates a function's code and its layers in two calls (https://github.com/aws/aws-cdk/issues/8446): for
 # up to a minute, either may be a release ahead of the other. What a job then finds missing is not its failure; what
-# really is missing fails its run 90 s later. (A missing query looks like a lost connection, and abandons the slice.)
+# really is missing fails its run 90 s later.
 MISFIT_RETRY = Retry(attempts=2, delay_s=30)
 
 
@@ -87,7 +87,7 @@ def work(
         logger.warning(f"Abandoned the slice: {exc}", action="slice_abandoned")
         return
     finally:
-        current.close()
+        current.rollback()  # nothing of a slice that is over may linger in the next invocation's transaction
         if own is not db:
             own.close()
     if following:
@@ -164,7 +164,7 @@ def _after_exception(current: Slice, exc: Exception) -> Message | None:
     current.rollback()
     failure, error = current.failures + 1, sentence(exc)
     match exc:
-        case UnknownJob() | ImportError() | AttributeError() | TypeError() | KeyError():
+        case UnknownJob() | BadQuery() | ImportError() | AttributeError() | TypeError() | KeyError():
             retry = MISFIT_RETRY
         case JobError():
             retry = NO_RETRY

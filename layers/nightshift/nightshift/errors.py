@@ -102,5 +102,13 @@ class DatabaseBusy(NightshiftError):
     """The database rolled the statement back: a lock, a deadlock or a time limit. Nothing took effect."""
 
 
+class DatabaseLocked(DatabaseBusy):
+    """The database rolled the statement back: others hold a lock that it needs. Nothing took effect."""
+
+
+class BadQuery(NightshiftError):
+    """A query is not there, or does not go with the parameters that it was given. Nothing was sent."""
+
+
 class ConfigurationError(NightshiftError):
     """A setting is missing or malformed."""

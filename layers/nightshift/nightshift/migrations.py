@@ -1,19 +1,25 @@
 """Numbered SQL files, each applied once, in order, in a transaction of its own that also records it."""
 
 import hashlib
+import time
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
 from nightshift.database import Database, sql_directory
-from nightshift.errors import NightshiftError, sentence
+from nightshift.errors import DatabaseLocked, NightshiftError, sentence
+from nightshift.log import logger
 from nightshift.partitions import EVENT_TABLES, months
 
 # Any number will do, as long as nobody else in the database locks the same one.
 LOCK = 0x6E69676874  # "night"
 
-# Of the 300 seconds that the migrate function has.
-STATEMENT_TIMEOUT_S = 270
+# For all migrations together, of the 300 seconds that the migrate function has.
+TIME_LIMIT_S = 270
+
+# Whoever comes after a migration in a lock's queue waits as long as it does, for tables that it holds already, too. So
+# it gives way soon, before deadlock_timeout (1 s) makes Postgres choose whose statement to end, and lets them through.
+LOCK_TIMEOUT_S, LOCK_PAUSE_S = 0.9, 2
 
 
 class MigrationChanged(NightshiftError):
@@ -28,8 +34,10 @@ def migrate(db: Database, *, folders: Sequence[str] = ("platform", "jobs")) -> l
     """Apply what is missing of sql/<folder>/NNNN_name.sql; returns the names applied now, like ``jobs/0001_job_runs``.
 
     Safe to repeat and to run twice at once: each migration is decided and done under one lock.
+    Traffic goes on: a migration that does not get its locks at once is tried again while there is time.
     Raises MigrationChanged for a file that is no longer what was applied, MigrationFailed with the database's sentence.
     """
+    ends_at_s = time.monotonic() + TIME_LIMIT_S
     with db.transaction():
         db.query("lock_migrations", lock=LOCK)
         db.run_script(
@@ -37,7 +45,7 @@ def migrate(db: Database, *, folders: Sequence[str] = ("platform", "jobs")) -> l
             " name text PRIMARY KEY, checksum text NOT NULL, applied_at timestamptz NOT NULL DEFAULT clock_timestamp())"
         )
     files = [path for folder in folders for path in sorted((sql_directory() / folder).glob("[0-9]*.sql"))]
-    return [name for path in files if (name := _apply(db, path))]
+    return [name for path in files if (name := _apply(db, path, ends_at_s=ends_at_s))]
 
 
 def create_first_partitions(db: Database, *, today: date, months_ahead: int = 3) -> list[str]:
@@ -56,8 +64,22 @@ def create_first_partitions(db: Database, *, today: date, months_ahead: int = 3)
     return made
 
 
-def _apply(db: Database, path: Path) -> str | None:
+def _apply(db: Database, path: Path, *, ends_at_s: float) -> str | None:
     name = f"{path.parent.name}/{path.stem}"
+    while True:
+        try:
+            return _attempt(db, path, name=name, ends_at_s=ends_at_s)
+        except DatabaseLocked as exc:
+            if time.monotonic() + LOCK_PAUSE_S > ends_at_s:
+                raise MigrationFailed(
+                    f"Migration {name} failed: in {TIME_LIMIT_S} s it did not get a lock that it needs. "
+                    "Find who holds it in pg_stat_activity, and try again when that transaction is over."
+                ) from exc
+            logger.warning(f"Migration {name} waits for a lock that others hold", action="migration_waits")
+            time.sleep(LOCK_PAUSE_S)
+
+
+def _attempt(db: Database, path: Path, *, name: str, ends_at_s: float) -> str | None:
     script = path.read_text()
     checksum = hashlib.sha256(script.encode()).hexdigest()
     with db.transaction():
@@ -72,7 +94,13 @@ def _apply(db: Database, path: Path) -> str | None:
             return None
         try:
             # The server has to give up before the function does: nobody could tell it any more.
-            db.run_script(f"SET LOCAL statement_timeout = '{STATEMENT_TIMEOUT_S}s'; {script}")
+            remaining_ms = max(1, (ends_at_s - time.monotonic()) * 1000)
+            db.run_script(
+                f"SET LOCAL statement_timeout = {remaining_ms:.0f};"
+                f"SET LOCAL lock_timeout = {LOCK_TIMEOUT_S * 1000:.0f}; {script}"
+            )
+        except DatabaseLocked:
+            raise
         except Exception as exc:
             raise MigrationFailed(f"Migration {name} failed: {sentence(exc)}") from exc
         db.query("record_migration", name=name, checksum=checksum)

@@ -14,10 +14,11 @@ from nightshift.wording import timestamp
 
 def pause(job_type: JobType, *, what: str, by: str, why: str, db: Database) -> dict[str, Any]:
     """Pause the ``type`` or its ``schedule``; returns the pause. Raises Refused where it is paused already."""
-    row = db.one("insert_pause", job_type=job_type.name, what=what, paused_by=by, why=why)
-    if row is None:
-        [row] = [known for known in list_pauses(db) if (known["job_type"], known["what"]) == (job_type.name, what)]
-        raise Refused(sentence(row, label=job_type.label, already=True), paused=as_json(row))
+    while (row := db.one("insert_pause", job_type=job_type.name, what=what, paused_by=by, why=why)) is None:
+        # Nothing is found either where somebody resumed in between: then there is something to pause again.
+        for known in list_pauses(db):
+            if (known["job_type"], known["what"]) == (job_type.name, what):
+                raise Refused(sentence(known, label=job_type.label, already=True), paused=as_json(known))
     logger.info(sentence(row, label=job_type.label), action="paused", job_type=job_type.name)
     return as_json(row)
 

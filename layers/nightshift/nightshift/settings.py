@@ -26,8 +26,9 @@ class Settings:
     database_direct_host: str = ""
     # The root certificates that sign the server's: required on AWS. Empty only where the address is this machine.
     database_ca_file: str = ""
-    # How long one answer of the database may take (seconds): less than the function has.
-    database_timeout_s: float = 30
+    # How long one answer of the database may take (seconds): less than the function has, and more than the server's own
+    # statement_timeout, where there is time for that: it tells that nothing took effect, a silent connection does not.
+    database_timeout_s: float = 35
     queue_url: str = ""
     notify_queue_url: str = ""
     # Where messages go that nobody could take, for the owner's commands. Empty: there is no such queue.

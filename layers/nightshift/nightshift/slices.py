@@ -164,10 +164,6 @@ class Slice:
         """Forget what the job wrote since its last yield."""
         self._db.rollback()
 
-    def close(self) -> None:
-        """Nothing of a slice that is over may linger in the next invocation's transaction."""
-        self._db.rollback()
-
     def _unless_cancelled(self, query: str, **params: Any) -> Row:
         # Both refuse a row with a cancel request. Whether it was that or a lost fence, the ending as cancelled tells:
         # it is fenced too, and finds no row when the slice is lost.

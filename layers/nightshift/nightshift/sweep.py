@@ -26,27 +26,34 @@ def sweep(*, now: datetime, db: Database, settings: Settings, remaining_s: Calla
     """Heal what there is, batch after batch while time remains; returns how much of what was done.
 
     One statement where there is nothing to do. Two at once share the work (SKIP LOCKED). What is left when time is
-    short is found by the next sweep.
+    short is found by the next sweep. What fails takes no other's turn: the first exception is raised at the end.
     """
     retention_s = settings.retention_days * 86_400
     found = db.query("find_work", schedules_until=now - schedules.GRACE, retention_s=retention_s, again_if_gone=True)[0]
     work = _Work(db, settings, retention_s, remaining_s)
-    # First what needs no queue: where SQS does not answer, sending eats the time that there is.
-    if found["slots"]:
-        work.counts.update(schedules.account_for_missed(now=now, db=db, settings=settings))
-    if found["silent"]:
-        work.counts.update(silent=successes.tell_of_overdue(db=db))
-    if found["expired"]:
-        work.in_batches(settings.sweep_batch, work.expire_leases)
-    if found["unclaimed"]:
-        work.in_batches(settings.sweep_batch, work.resend)
-    if found["unsent"]:
-        work.in_batches(settings.sweep_batch, work.send_mails)
-    for flag, query in (("old_runs", "prune_runs"), ("old_alerts", "prune_alerts"), ("old_slots", "prune_slots")):
-        if found[flag]:
-            work.in_batches(PRUNE_BATCH, partial(work.prune, query))
+    healers: dict[str, Callable[[], None]] = {
+        # First what needs no queue: where SQS does not answer, sending eats the time that there is.
+        "slots": lambda: work.counts.update(schedules.account_for_missed(now=now, db=db, settings=settings)),
+        "silent": lambda: work.counts.update(silent=successes.tell_of_overdue(db=db)),
+        "expired": lambda: work.in_batches(settings.sweep_batch, work.expire_leases),
+        "unclaimed": lambda: work.in_batches(settings.sweep_batch, work.resend),
+        "unsent": lambda: work.in_batches(settings.sweep_batch, work.send_mails),
+        "old_runs": lambda: work.in_batches(PRUNE_BATCH, partial(work.prune, "prune_runs")),
+        "old_alerts": lambda: work.in_batches(PRUNE_BATCH, partial(work.prune, "prune_alerts")),
+        "old_slots": lambda: work.in_batches(PRUNE_BATCH, partial(work.prune, "prune_slots")),
+    }
+    failures = []
+    for what, heal in healers.items():
+        if found[what]:
+            try:
+                heal()
+            except Exception as exc:
+                logger.exception(f"The sweep failed at {what}", action="sweep_failed")
+                failures.append(exc)
     if work.counts.total():
         logger.info("Swept", action="swept", **dict[str, Any](work.counts))
+    if failures:
+        raise failures[0]
     return {name: work.counts[name] for name in COUNTS}
 
 

@@ -68,7 +68,7 @@ def _waiting(db: Database, *, lost_slices_limit: int) -> Check:
     _, why, _, _ = explain(run, lost_slices_limit=lost_slices_limit)
     late_s = (run["now"] - run["due_at"]).total_seconds()
     says = (
-        f"{run['waiting']:,}; the oldest is {run['job_type']} {run['id']}, "
+        f"{run['waiting']:,}; the first in line is {run['job_type']} {run['id']}, "
         f"made {short_duration((run['now'] - run['created_at']).total_seconds())} ago: {why}"
     )
     if late_s < LONG_S:
