@@ -133,7 +133,8 @@ def document() -> dict[str, Any]:
     """OpenAPI 3.1."""
     models = {model for operation in OPERATIONS for model in operation.answers}
     bodies = {operation.body for operation in OPERATIONS if operation.body}
-    ordered = sorted(models | bodies | {schemas.Error, schemas.Throttled}, key=lambda model: model.__name__)
+    errors: set[type[BaseModel]] = {schemas.Error, schemas.Throttled}
+    ordered = sorted(models | bodies | errors, key=lambda model: model.__name__)
     _, definitions = models_json_schema(
         [(model, "validation") for model in ordered], ref_template="#/components/schemas/{model}"
     )
