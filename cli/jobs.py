@@ -168,7 +168,7 @@ def trigger(
 def rerun(session: Session, run_id: str, start: str, wait: bool, idempotency_key: str | None) -> None:
     """Start a new run with the parameters of one that is over.
 
-    With --from cursor it goes on where the old one stopped.
+    With --from cursor it goes on where the old one stopped; one that completed has nowhere to go on from.
 
     \b
     Examples:
