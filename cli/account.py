@@ -9,6 +9,7 @@ from cli.pausing import pause_words
 from cli.schema import HEADERS as PARAMS
 from cli.schema import param_rows
 from cli.session import Session, common_options, teams_of
+from cli.values import Name
 
 PROJECTS = ("SLUG", "ID", "NAME")
 APPS = ("PLATFORM", "ID", "BUNDLE", "NAME")
@@ -42,7 +43,7 @@ def whoami(session: Session) -> None:
 
 
 @click.command()
-@click.argument("project", required=False)
+@click.argument("project", required=False, type=Name())
 @common_options
 @click.pass_obj
 def projects(session: Session, project: str | None) -> None:

@@ -103,7 +103,10 @@ def _places(flags: Mapping[str, str | None], environ: Mapping[str, str], folder:
             profile=profile or profiles.DEFAULT,
         )
     elif profile:
-        raise Misconfigured(f"Nobody has signed in as profile {profile}: nightshift login --profile {profile}")
+        raise Misconfigured(
+            f"Nobody has signed in as profile {profile}.{profiles.known(environ)} "
+            f"To sign in: nightshift login --profile {profile}"
+        )
 
 
 def is_header_value(text: str) -> bool:

@@ -94,4 +94,4 @@ def show_key(session: Session, made: dict[str, str]) -> None:
         session.output.document(made)
         return
     session.output.facts([(name.replace("_", " "), value) for name, value in made.items()])
-    session.output.say("Keep the agent key now: it cannot be shown again.")
+    session.output.say("Keep the agent key now: it cannot be shown again. To sign in with it: nightshift login")

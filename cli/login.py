@@ -72,7 +72,7 @@ def logout(session: Session) -> None:
     elif file:
         session.output.say(f"Signed out: {file} is removed.")
     else:
-        session.output.say(f"Nobody was signed in as profile {profile}.")
+        session.output.say(f"Nobody was signed in as profile {profile}.{profiles.known(os.environ)}")
 
 
 def _profile(session: Session) -> str:

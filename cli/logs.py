@@ -37,8 +37,11 @@ def logs(session: Session, run_id: str, limit: int) -> None:
         return
     for line in answer["lines"]:
         told = {name: value for name, value in line["fields"].items() if name not in SAME_ON_EVERY_LINE}
+        traceback = str(told.pop("exception", "")).splitlines()
         details = " ".join(f"{clean(name)}={clean(value)}" for name, value in told.items())
         session.output.say(f"{clean(line['at'])} {clean(line['level']):7} {clean(line['message'])} {details}".rstrip())
+        for part in traceback:
+            session.output.say(f"    {part}")
     if not answer["lines"]:
         session.output.say("No lines.")
     if not answer["complete"]:

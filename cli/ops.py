@@ -129,7 +129,7 @@ class Ops:
         if code == "ValidationError" and "Stack" in said:
             return Misconfigured(
                 f"There is no stack {self.stack!r} with an {OPS} in this account and region: {said}. "
-                "Check --stack, AWS_PROFILE and AWS_REGION; an older release has to be deployed again."
+                "Check --stack, AWS_PROFILE and AWS_DEFAULT_REGION; an older release has to be deployed again."
             )
         return Unreachable(f"AWS answered {code}: {said}")
 
@@ -155,7 +155,7 @@ def _no_connection(exc: Exception) -> Exception:
     from botocore.exceptions import ConnectionError, HTTPClientError, NoRegionError
 
     if isinstance(exc, NoRegionError):
-        return Misconfigured("No AWS region is set. Set AWS_REGION, or AWS_PROFILE to a profile with a region.")
+        return Misconfigured("No AWS region is set. Set AWS_DEFAULT_REGION, or AWS_PROFILE to a profile with a region.")
     if isinstance(exc, ConnectionError | HTTPClientError):
         return Unreachable(f"Cannot reach AWS: {exc}")
     # No credentials, half of them, a profile that is not there, a sign-in that is over: each says which.

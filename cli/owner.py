@@ -12,7 +12,7 @@ from cli.output import clean
 from cli.pausing import pause_words
 from cli.runs import HEADERS, STATUSES, facts_of, minute, row_of
 from cli.session import Session, owner_options
-from nightshift.catalogue import CATALOGUE
+from cli.values import JobTypeName
 
 MAIL_HEADERS = ("MAIL TO", "STATUS", "TRIES", "ERROR")
 SLOT_HEADERS = ("LAST SLOTS", "OUTCOME", "STATUS", "RUN", "WHY")
@@ -23,7 +23,7 @@ SLOT_HEADERS = ("LAST SLOTS", "OUTCOME", "STATUS", "RUN", "WHY")
     "--type",
     "job_type",
     metavar="JOB_TYPE",
-    type=click.Choice(list(CATALOGUE)),
+    type=JobTypeName(),
     help="Only runs of this job type; a project's: every team's.",
 )
 @click.option("--status", type=click.Choice(STATUSES), help="Only runs in this status.")

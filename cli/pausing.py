@@ -8,9 +8,9 @@ import click
 from cli.output import clean
 from cli.runs import minute
 from cli.session import Session, owner_options
-from nightshift.catalogue import CATALOGUE
+from cli.values import JobTypeName
 
-job_type_argument = click.argument("job_type", metavar="JOB_TYPE", type=click.Choice(list(CATALOGUE)))
+job_type_argument = click.argument("job_type", metavar="JOB_TYPE", type=JobTypeName())
 
 
 @click.command()

@@ -55,6 +55,12 @@ def read(profile: str, environ: Mapping[str, str]) -> dict[str, str]:
     return kept
 
 
+def known(environ: Mapping[str, str]) -> str:
+    """A sentence that names those with a sign-in, with a blank before it; nothing where there is none."""
+    names = sorted(file.stem for file in file_of(DEFAULT, environ).parent.glob("*.json"))
+    return f" Profiles with a sign-in: {', '.join(names)}." if names else ""
+
+
 def write(profile: str, content: Mapping[str, str], environ: Mapping[str, str]) -> Path:
     """Private from its first byte, and never seen half written. Raises Misconfigured where it cannot be written."""
     file = file_of(profile, environ)

@@ -74,4 +74,4 @@ def open_dashboard(session: Session, run_id: str | None, only_print: bool, sign_
     else:
         session.output.say(link)
         if sign_in:
-            session.output.say("No browser to open. The link that signs in: --sign-in --print")
+            session.output.say("No browser to open. A link that signs in: nightshift open --sign-in --print")

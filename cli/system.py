@@ -9,7 +9,7 @@ from cli.logs import logs
 from cli.owner import cancel, runs, schedules, trigger, view
 from cli.pausing import pause, resume
 from cli.session import owner_options
-from cli.teams import member, project, revenuecat_key, setup
+from cli.teams import member, project, revenuecat_key, setup, teams
 
 
 @click.group(cls=Group)
@@ -30,5 +30,5 @@ def system() -> None:
 
 for command in (runs, view, logs, trigger, cancel, pause, resume, schedules, health, deadletters, doctor):
     system.add_command(command)
-for command in (setup, project, member, revenuecat_key, agent_key, end_key, keys):
+for command in (setup, teams, project, member, revenuecat_key, agent_key, end_key, keys):
     system.add_command(command)

@@ -1,4 +1,4 @@
-"""nightshift system setup, project, member and revenuecat-key: teams, through the stack's setup function."""
+"""nightshift system setup, teams, project, member and revenuecat-key: teams, through the stack's setup function."""
 
 import sys
 from collections.abc import Callable
@@ -7,8 +7,11 @@ import click
 
 from cli.errors import Misconfigured
 from cli.keys import show_key, team_argument
+from cli.output import clean
 from cli.session import Session, owner_options
 from cli.values import MailAddress
+
+TEAMS = ("TEAM", "NAME", "PROJECTS", "PEOPLE")
 
 
 def key_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -55,6 +58,35 @@ def setup(
         revenuecat_project_id=revenuecat_project_id,
     )
     show_key(session, made)
+
+
+@click.command()
+@owner_options
+@click.pass_obj
+def teams(session: Session) -> None:
+    """List the teams, their projects and their people.
+
+    \b
+    Examples:
+      nightshift system teams
+    """
+    answer = session.ops.set_up("teams")
+    if session.output.as_json:
+        session.output.document(answer)
+        return
+    rows = [
+        (
+            team.get("slug"),
+            team.get("name"),
+            ", ".join(team.get("projects") or []),
+            ", ".join(f"{clean(person.get('email'))} ({clean(person.get('role'))})" for person in team["people"]),
+        )
+        for team in answer["teams"]
+    ]
+    if rows:
+        session.output.table(rows, headers=TEAMS)
+    else:
+        session.output.say("No teams.")
 
 
 @click.command()
@@ -134,7 +166,7 @@ def revenuecat_key(
     Examples:
       nightshift system revenuecat-key acme acme-ios --revenuecat-key-stdin < key.txt
     """
-    key = _revenuecat_key(from_stdin=revenuecat_key_stdin)
+    key = _revenuecat_key(from_stdin=revenuecat_key_stdin, asks="RevenueCat v2 secret key")
     if key is None:
         raise Misconfigured("There is no RevenueCat key to store. A script gives it: --revenuecat-key-stdin < FILE.")
     stored = session.ops.set_up(
@@ -150,7 +182,7 @@ def revenuecat_key(
         session.output.say(f"Stored the RevenueCat key of {team}/{project}.")
 
 
-def _revenuecat_key(*, from_stdin: bool) -> str | None:
+def _revenuecat_key(*, from_stdin: bool, asks: str = "RevenueCat v2 secret key (empty for none)") -> str | None:
     """Never an argument: the process list and the shell's history would keep it."""
     stdin = sys.stdin
     if from_stdin:
@@ -159,5 +191,5 @@ def _revenuecat_key(*, from_stdin: bool) -> str | None:
         raise Misconfigured("There is no RevenueCat key on standard input.")
     if not stdin.isatty():
         return None
-    asked: str = click.prompt("RevenueCat v2 secret key (empty for none)", hide_input=True, default="", err=True)
+    asked: str = click.prompt(asks, hide_input=True, default="", show_default=False, err=True)
     return asked.strip() or None

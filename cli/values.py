@@ -5,8 +5,10 @@ import re
 from typing import Any
 
 import click
+import click.shell_completion
 
 from cli.config import is_header_value
+from nightshift.catalogue import CATALOGUE
 from nightshift.validation import is_mail_address
 
 
@@ -54,6 +56,20 @@ class Name(click.ParamType[str]):
         if not value.strip():
             self.fail("it is empty. Is a shell variable not set?", param, ctx)
         return value
+
+
+class JobTypeName(click.ParamType[str]):
+    """Any: the stack may be of another release than this command, and says which it knows."""
+
+    name = "job_type"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        return value
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[click.shell_completion.CompletionItem]:
+        return [click.shell_completion.CompletionItem(name) for name in CATALOGUE if name.startswith(incomplete)]
 
 
 class MailAddress(click.ParamType[str]):

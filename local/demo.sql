@@ -17,9 +17,11 @@ FROM projects project JOIN teams team ON team.id = project.team_id,
 WHERE team.slug = 'demo' AND team.deleted_at IS NULL AND project.slug = 'demo' AND project.deleted_at IS NULL
   AND NOT EXISTS (SELECT FROM apps there WHERE there.project_id = project.id AND there.bundle_id = app.bundle_id);
 
--- A thousand people; every twentieth has never signed in, and RevenueCat is not asked about those.
-INSERT INTO app_users (project_id, user_id, is_anonymous)
-SELECT project.id, to_char(n, CASE WHEN n % 20 = 0 THEN '"anon_"FM000000' ELSE '"user_"FM000000' END), n % 20 = 0
+-- A thousand people, seen within the last sixty days; every twentieth has never signed in, and RevenueCat is not asked
+-- about those.
+INSERT INTO app_users (project_id, user_id, is_anonymous, last_seen_at)
+SELECT project.id, to_char(n, CASE WHEN n % 20 = 0 THEN '"anon_"FM000000' ELSE '"user_"FM000000' END), n % 20 = 0,
+       now() - make_interval(days => n % 60)
 FROM projects project JOIN teams team ON team.id = project.team_id, generate_series(1, 1000) AS n
 WHERE team.slug = 'demo' AND team.deleted_at IS NULL AND project.slug = 'demo' AND project.deleted_at IS NULL
 ON CONFLICT (project_id, user_id) DO NOTHING;

@@ -30,6 +30,10 @@ Every request but those for `/v1/health` and `/v1/openapi.json` carries `Authori
 [Error](#error) where they say more. Where API Gateway answers in our place, with 429 or because a function did not
 answer it, the sentence is called `message`: it lets nobody change that. Clients poll a run every two seconds, and stop
 at any status but `pending` and `running`. Any request may be answered with 429, 500 or 503.
+
+```sh
+curl -H "Authorization: Bearer $key" "$api/v1/teams/$team/jobs?status=running&since=1h"
+```
 """.splitlines()
 
 

@@ -93,6 +93,7 @@ OWNERS = {
     "agent_key": "nightshift system agent-key acme",
     "end_key": "nightshift system end-key acme owl_agent_x7Qz",
     "keys": "nightshift system keys acme",
+    "teams": "nightshift system teams",
     "project": "nightshift system project acme Other",
     "member": "nightshift system member acme grace@example.com --role admin",
     "revenuecat_key": "nightshift system revenuecat-key acme acme-ios --revenuecat-key-stdin < key.txt",
@@ -191,14 +192,18 @@ def run(
         for profile in ("default", "staging"):
             kept = {"api_url": api.url, "token": team.agent_key, "team": team.id}
             profiles.write(profile, kept, os.environ)
-        known = {"https://jobs.example.com": api.url, "owl_agent_x7Qz": team.agent_key[:14]}
+        known = {
+            "https://jobs.example.com": api.url,
+            "nightshift-prod": "nightshift",
+            "owl_agent_x7Qz": team.agent_key[:14],
+        }
         if "RUN_ID" in words:
             known["RUN_ID"] = str(trigger(team, db=db, settings=cloud)["id"])
         if "rerun" in words:
-            end_all(owner)(0)
+            end_all(owner, "failed", "'Down'")(0)
         if "resume" in words:
             call(f"system pause {words[-1]} --why disk", owner=owner)
-        if {"setup", "project", "member", "revenuecat-key", "agent-key", "end-key", "keys"} & set(words[1:]):
+        if {"setup", "teams", "project", "member", "revenuecat-key", "agent-key", "end-key", "keys"} & set(words[1:]):
             # Their function connects as the owner of the tables.
             monkeypatch.setenv("DATABASE_USER", "postgres")
             settings_module.settings.cache_clear()

@@ -180,7 +180,8 @@ def test_profiles_are_kept_apart(api: Script, kept: Path) -> None:
     assert {file.name for file in kept.iterdir()} == {"default.json", "staging.json"}
     assert "staging.json" in signed_in("whoami", NIGHTSHIFT_PROFILE="staging").stdout
     signed_in("logout", "--profile", "staging")
-    assert "nightshift login --profile staging" in signed_in("whoami", "--profile", "staging").stderr
+    told = signed_in("whoami", "--profile", "staging").stderr
+    assert told.endswith(" Profiles with a sign-in: default. To sign in: nightshift login --profile staging\n")
     assert "default.json" in signed_in("whoami").stdout
     assert "letters, digits" in login(api, "--profile", "../etc").stderr
 

@@ -16,6 +16,7 @@ from cli.session import Session
 from nightshift import settings as settings_module
 from nightshift.database import Database
 from nightshift.ops import deadletters
+from tests.cli_world import RUN
 from tests.owner_world import REFUSED, STACK, Answer, Aws, end_all
 from tests.world import make_team, received, run_row, trigger
 
@@ -62,8 +63,8 @@ class TestRuns:
         assert row.split()[:4] == [run_id, "pending", "Database", "Pruning"]
         assert system("runs", "--status", "failed").stdout == "No runs.\n"
         nosuch = system("runs", "--type", "nosuch")
-        assert nosuch.exit_code == 2
-        assert "Invalid value for '--type': 'nosuch' is not one of 'revenuecat_sync', 'db_pruning'" in nosuch.stderr
+        assert nosuch.exit_code == 4
+        assert nosuch.stderr.startswith("Error: job_type must be one of revenuecat_sync, db_pruning, ")
 
         viewed = system("view", run_id).stdout
         assert re.search(r"\nwhy +It waits for a free worker *\nsince +20\S+Z \(\d+ (s|min) ago\)", viewed)
@@ -238,6 +239,18 @@ class TestChecks:
         assert f"{address!r} is not a mail address." in told.stderr
 
 
+def test_a_logged_traceback_keeps_its_lines(system: Cli, amazon: Aws) -> None:
+    raised = "Traceback (most recent call last):\n  File \"job.py\", line 7\nKeyError: 'x'"
+    fields = {"job_type": "quiet_users", "exception": raised}
+    line = {"at": "2026-01-02T03:04:05.678Z", "level": "ERROR", "message": "The job raised", "fields": fields}
+    said = {"lines": [line], "complete": True, "url": None}
+    amazon.answers["invoke"] = (200, {}, json.dumps(said).encode())
+    assert system("logs", RUN).stdout.splitlines() == [
+        "2026-01-02T03:04:05.678Z ERROR   The job raised job_type=quiet_users",
+        *(f"    {part}" for part in raised.splitlines()),
+    ]
+
+
 class TestTrouble:
     """Each ends with a sentence, and with 2 for the owner's own settings, 4 for a refusal, 5 for no answer."""
 
@@ -312,7 +325,7 @@ class TestTrouble:
         monkeypatch.delenv("AWS_DEFAULT_REGION")
         result = call("health")
         assert result.exit_code == 2
-        assert "No AWS region is set. Set AWS_REGION" in result.stderr
+        assert "No AWS region is set. Set AWS_DEFAULT_REGION" in result.stderr
 
     def test_aws_region_comes_before_boto3s_own(self, call: Cli, amazon: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
         amazon.answers["invoke"] = (200, {}, b'{"job_runs": []}')
@@ -383,7 +396,7 @@ class TestSetup:
         assert "it cannot be shown again" in second.stdout
         again = system("agent-key", "acme", "--ends", first[:14])
         assert again.exit_code == 4
-        assert f'The team "acme" has 0 agent keys that begin with "{first[:14]}"' in again.stderr
+        assert f'The team "acme" has no agent key that begins with "{first[:14]}"' in again.stderr
 
     def test_a_team_grows_and_its_keys_are_told_apart(self, system: Cli) -> None:
         key = json.loads(system(*self.ARGUMENTS, "--format", "json").stdout)["agent_key"]
@@ -391,7 +404,9 @@ class TestSetup:
         assert system("member", "acme", "g@b.c", "--role", "admin").stdout == "g@b.c is admin of acme.\n"
         assert system("member", "acme", "g@b.c", "--role", "none").stdout == "g@b.c is out of the team acme.\n"
         assert system("member", "acme", "g@b.c", "--role", "none").stdout == "g@b.c was not in the team acme.\n"
-        system("agent-key", "acme", "--name", "CI", "--read-only", "--days", "7")
+        teams = system("teams").stdout.splitlines()
+        assert re.fullmatch(r"acme +Acme +rocks, rocks-2 +a@b\.c \(owner\) *", teams[1])
+        system("agent-key", "Acme", "--name", "CI", "--read-only", "--days", "7")
         first, second = system("keys", "acme").stdout.splitlines()[1:]
         assert re.fullmatch(rf"{key[:14]} +Agent key +jobs:read, jobs:write +a@b.c +[\d-]+ +never *", first)
         assert re.fullmatch(r"owl_agent_\S{4} +CI +jobs:read +a@b.c +[\d-]+ +[\d-]+ *", second)

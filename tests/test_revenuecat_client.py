@@ -323,7 +323,7 @@ def test_the_key_is_in_no_error_and_no_repr(clock):
         with pytest.raises(Denied) as error:
             revenuecat.customer("x")
 
-        assert str(error.value) == "RevenueCat answered 401: Bad key sk_…!"
+        assert str(error.value).startswith("RevenueCat answered 401: Bad key sk_…! Store another key: nightshift")
         assert KEY not in repr(error.value) + repr(revenuecat)
 
 

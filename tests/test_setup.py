@@ -86,9 +86,9 @@ def test_a_key_takes_the_place_of_another_at_once(owner: Database, db: Database,
 
 def test_a_key_that_is_not_there_is_not_replaced(owner: Database) -> None:
     made, other = acme(owner), acme(owner, team_name="Other")
-    with pytest.raises(SetupRefused, match='The team "acme-games" has 0 agent keys that begin with "owl_agent_'):
+    with pytest.raises(SetupRefused, match='The team "acme-games" has no agent key that begins with "owl_agent_'):
         make_key(owner, team_slug=made.team_slug, ends=other.agent_key)
-    with pytest.raises(SetupRefused, match='There is no team "acme" with an owner'):
+    with pytest.raises(SetupRefused, match='There is no team "acme"'):
         make_key(owner, team_slug="acme")
     assert owner.run_script("SELECT count(*), count(deleted_at) FROM api_keys") == [[2, 0]]
 
@@ -106,9 +106,13 @@ def test_a_key_is_made_for_a_purpose_and_ended(owner: Database, db: Database, co
     owner.run_script("UPDATE api_keys SET expires_at = clock_timestamp() WHERE name = 'CI'")
     with pytest.raises(Unauthorized, match="API key expired"):
         authenticate(f"Bearer {key}", db=db, settings=config)
+    again = make_key(owner, team_slug="acme-games", ends=key, days=7)
+    [_, third] = live_keys(owner, team_slug="acme-games")
+    assert (third["key_prefix"], third["name"], third["permissions"]) == (again[:14], "CI", ["jobs:read"])
+    assert (third["expires_at"] - third["created_at"]).days == 7
     end_key(owner, team_slug="acme-games", prefix=made.agent_key)
     assert [row["name"] for row in live_keys(owner, team_slug="acme-games")] == ["CI"]
-    with pytest.raises(SetupRefused, match="has 0 agent keys that begin with"):
+    with pytest.raises(SetupRefused, match="has no agent key that begins with"):
         end_key(owner, team_slug="acme-games", prefix=made.agent_key)
 
 

@@ -74,7 +74,7 @@ def test_the_job_runs_on_the_local_stack(checkout, started):
     stack = started("-u", "-m", "local.run", checkout=checkout, **variables)
     until_it_is_up = list(iter(stack.stdout.readline, "  .venv/bin/nightshift system health\n"))
     [said] = follow(TO_RUN, folder=checkout)
-    assert "completed" in said, "".join(until_it_is_up) + said
+    assert "Marked 491 users" in said, "".join(until_it_is_up) + said
 
 
 def test_the_job_has_twenty_lines():

@@ -1,4 +1,5 @@
+-- days is the whole time it was made for, for one in its place.
 UPDATE api_keys SET deleted_at = clock_timestamp()
 WHERE team_id = CAST(:team_id AS uuid) AND key_type = 'agent' AND deleted_at IS NULL
   AND key_prefix = CAST(:key_prefix AS text)
-RETURNING id;
+RETURNING name, permissions, CAST(ceil(extract(epoch FROM expires_at - created_at) / 86400) AS integer) AS days;

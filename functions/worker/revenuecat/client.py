@@ -180,7 +180,7 @@ class RevenueCat:
         said = body.get("message") or answer.reason or "without a reason"
         detail = storable(str(said).replace(self._key, "sk_…"))[:500]
         if status in (401, 403):
-            raise Denied(f"{what}: {detail}")
+            raise Denied(f"{what}: {detail} Store another key: nightshift system revenuecat-key TEAM PROJECT")
         if status == 404:
             raise Missing(f"{what}: {detail}")
         retry_after_s, backoff_ms = _number(answer.headers.get("Retry-After")), _number(str(body.get("backoff_ms")))

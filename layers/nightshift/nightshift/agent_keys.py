@@ -1,6 +1,7 @@
 """A team's agent keys: made, listed and ended by the owner of the server. The database keeps a hash of each."""
 
 import secrets
+from collections.abc import Sequence
 
 from nightshift.auth import AGENT_PERMISSIONS, API_KEY_PREFIX, READ_ONLY_PERMISSIONS, key_hash
 from nightshift.database import Database, Row
@@ -16,24 +17,29 @@ def make_key(
     *,
     team_slug: str,
     ends: str | None = None,
-    name: str = UNNAMED,
+    name: str | None = None,
     read_only: bool = False,
     days: int | None = None,
 ) -> str:
     """Another agent key of the team; the one that begins with ``ends`` is over with the same commit.
 
-    ``ends`` is a key's first characters, as ``key_prefix`` keeps them; a whole key will do. After ``days`` the new key
-    opens nothing any more. Raises SetupRefused where there is no such team with an owner, or not exactly one such key.
+    ``ends`` is a key's first characters, as ``key_prefix`` keeps them; a whole key will do. What is not said of the new
+    key is as it was with that one. After ``days`` it opens nothing any more. Raises SetupRefused where there is no such
+    team, where nobody owns it, and where there is not exactly one such key.
     """
     with db.transaction():
-        team = db.one("find_team_owner", team_slug=team_slug)
-        if team is None:
-            raise SetupRefused(f'There is no team "{team_slug}" with an owner')
-        team_id = str(team["team_id"])
-        if ends is not None:
-            _end(db, team_id=team_id, team_slug=team_slug, prefix=ends)
+        team_id = find_team(db, team_slug=team_slug)
+        owner = db.one("find_team_owner", team_slug=team_slug)
+        if owner is None:
+            raise SetupRefused(f'The team "{team_slug}" has no owner, for whom its keys could act')
+        old = _end(db, team_id=team_id, team_slug=team_slug, prefix=ends) if ends is not None else {}
         return new_agent_key(
-            db, team_id=team_id, created_by=str(team["user_id"]), name=name, read_only=read_only, days=days
+            db,
+            team_id=team_id,
+            created_by=str(owner["user_id"]),
+            name=name or old.get("name") or UNNAMED,
+            permissions=READ_ONLY_PERMISSIONS if read_only else old.get("permissions", AGENT_PERMISSIONS),
+            days=days or old.get("days"),
         )
 
 
@@ -52,7 +58,7 @@ def find_team(db: Database, *, team_slug: str) -> str:
     """The team's id; whoever asks for it in a transaction has it to themselves. Raises SetupRefused where none is."""
     team = db.one("lock_team", team_slug=team_slug)
     if team is None:
-        raise SetupRefused(f'There is no team "{team_slug}"')
+        raise SetupRefused(f'There is no team "{team_slug}". Which there are: nightshift system teams')
     return str(team["id"])
 
 
@@ -62,10 +68,10 @@ def new_agent_key(
     team_id: str,
     created_by: str,
     name: str = UNNAMED,
-    read_only: bool = False,
+    permissions: Sequence[str] = AGENT_PERMISSIONS,
     days: int | None = None,
 ) -> str:
-    """A key with an agent's permissions, shown this once."""
+    """A key, shown this once."""
     key = API_KEY_PREFIX + secrets.token_urlsafe(32)
     db.query(
         "insert_api_key",
@@ -74,14 +80,21 @@ def new_agent_key(
         name=name,
         key_hash=key_hash(key),
         key_prefix=key[:PREFIX_LENGTH],
-        permissions=list(READ_ONLY_PERMISSIONS if read_only else AGENT_PERMISSIONS),
+        permissions=list(permissions),
         days=days,
     )
     return key
 
 
-def _end(db: Database, *, team_id: str, team_slug: str, prefix: str) -> None:
+def _end(db: Database, *, team_id: str, team_slug: str, prefix: str) -> Row:
+    """What the key was: ``name``, ``permissions``, ``days``."""
     prefix = prefix[:PREFIX_LENGTH]
     ended = db.query("end_agent_key", team_id=team_id, key_prefix=prefix)
-    if len(ended) != 1:
+    if not ended:
+        raise SetupRefused(
+            f'The team "{team_slug}" has no agent key that begins with "{prefix}". '
+            f"Which it has: nightshift system keys {team_slug}"
+        )
+    if len(ended) > 1:
         raise SetupRefused(f'The team "{team_slug}" has {len(ended)} agent keys that begin with "{prefix}"')
+    return ended[0]

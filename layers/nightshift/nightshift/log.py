@@ -15,4 +15,11 @@ def _line(entry: Mapping[str, Any]) -> str:
 
 # Lambda believes the level of a line only if its time is RFC 3339.
 # https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-log-level.html
-logger = Logger(service="nightshift", log_uncaught_exceptions=False, json_serializer=_line, use_rfc3339=True, utc=True)
+logger = Logger(
+    service="nightshift",
+    log_uncaught_exceptions=False,
+    serialize_stacktrace=False,  # it would stand there twice
+    json_serializer=_line,
+    use_rfc3339=True,
+    utc=True,
+)
