@@ -21,6 +21,7 @@ LAZY = {
     "sweep": Eager(("sqs",), ("croniter",)),
     "notify": Eager(("sesv2",), ("nightshift.mail",)),
     "ops": Eager(("sqs", "sesv2"), ("croniter", "nightshift.params")),
+    "setup": Eager(("kms",), ("croniter",)),
     "migrate": Eager(("sqs",), ("croniter",)),
 }
 

@@ -12,7 +12,7 @@ from urllib3.exceptions import HTTPError, NameResolutionError, NewConnectionErro
 from urllib3.util import make_headers, parse_url
 
 from cli.config import LOOPBACK, Config
-from cli.errors import NotSignedIn, Refused, Throttled, Unreachable
+from cli.errors import Misconfigured, NotSignedIn, Refused, Throttled, Unreachable
 
 # An HTTP API on AWS gives up on its function after 30 seconds.
 TIMEOUT = urllib3.Timeout(connect=5, read=31)
@@ -175,12 +175,17 @@ def _pool_to(url: str) -> urllib3.PoolManager:
     options: dict[str, Any] = {"timeout": TIMEOUT, "retries": False}
     target = parse_url(url)
     proxy = getproxies().get(str(target.scheme))
-    if not proxy or target.host in LOOPBACK or proxy_bypass(str(target.host)):
+    if not proxy or target.host in LOOPBACK or proxy_bypass(str(target.netloc)):
         return urllib3.PoolManager(**options)
-    credentials = parse_url(proxy).auth
-    return urllib3.ProxyManager(
-        proxy, proxy_headers=make_headers(proxy_basic_auth=unquote(credentials)) if credentials else None, **options
-    )
+    proxy = proxy if "://" in proxy else f"http://{proxy}"
+    try:
+        credentials = parse_url(proxy).auth
+        headers = make_headers(proxy_basic_auth=unquote(credentials)) if credentials else None
+        return urllib3.ProxyManager(proxy, proxy_headers=headers, **options)
+    except (HTTPError, UnicodeError):
+        # It may hold a password, so it is not repeated.
+        variable = f"{target.scheme}_proxy".upper()
+        raise Misconfigured(f"{variable} is not the http:// or https:// URL of a proxy. Correct it.") from None
 
 
 def _part(text: str) -> str:

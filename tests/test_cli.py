@@ -625,6 +625,23 @@ def test_the_proxy_of_the_environment_is_asked_and_not_for_this_machine(
     assert "cret" not in result.stderr
 
 
+@pytest.mark.parametrize("proxy", ["socks5://p:1080", "http://me:s3cret@p:99999", "http://me:s3cret€@p:80"])
+def test_a_proxy_that_is_none_is_a_setting_to_correct(
+    api: Script, nightshift: Nightshift, monkeypatch: pytest.MonkeyPatch, proxy: str
+) -> None:
+    monkeypatch.setenv("https_proxy", proxy)
+    result = nightshift("ping", "--api-url", "https://jobs.example.com")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith("Error: HTTPS_PROXY is not the http:// or https:// URL of a proxy.")
+    assert "s3cret" not in result.stderr
+    monkeypatch.setenv("https_proxy", api.url.removeprefix("http://"))
+    nightshift("ping", "--api-url", "https://jobs.example.com:8443")
+    assert len(api.asked("CONNECT jobs.example.com:8443")) == 1
+    monkeypatch.setenv("no_proxy", "jobs.example.com:8443")
+    nightshift("ping", "--api-url", "https://jobs.example.com:8443")
+    assert len(api.asked("CONNECT jobs.example.com:8443")) == 1
+
+
 def test_help_and_version(nightshift: Nightshift) -> None:
     assert re.fullmatch(r"nightshift, version \d+\.\d+\.\d+\n", nightshift("--version").stdout)
     assert "130  Ctrl-C" in nightshift("--help").stdout

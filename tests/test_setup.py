@@ -103,13 +103,16 @@ def test_a_key_is_made_for_a_purpose_and_ended(owner: Database, db: Database, co
     assert (first["key_prefix"], first["name"], first["expires_at"]) == (made.agent_key[:14], "Agent key", None)
     assert (second["name"], second["permissions"], second["acts_for"]) == ("CI", ["jobs:read"], "ada@example.com")
     assert (second["expires_at"] - second["created_at"]).days == 90
-    owner.run_script("UPDATE api_keys SET expires_at = clock_timestamp() WHERE name = 'CI'")
+    owner.run_script("UPDATE api_keys SET expires_at = created_at WHERE name = 'CI'")
     with pytest.raises(Unauthorized, match="API key expired"):
         authenticate(f"Bearer {key}", db=db, settings=config)
+    assert len(live_keys(owner, team_slug="acme-games")) == 1
     again = make_key(owner, team_slug="acme-games", ends=key, days=7)
     [_, third] = live_keys(owner, team_slug="acme-games")
     assert (third["key_prefix"], third["name"], third["permissions"]) == (again[:14], "CI", ["jobs:read"])
     assert (third["expires_at"] - third["created_at"]).days == 7
+    owner.run_script("UPDATE api_keys SET expires_at = 'infinity' WHERE expires_at IS NULL")
+    assert live_keys(owner, team_slug="ACME-Games")[0]["expires_at"] is None
     end_key(owner, team_slug="acme-games", prefix=made.agent_key)
     assert [row["name"] for row in live_keys(owner, team_slug="acme-games")] == ["CI"]
     with pytest.raises(SetupRefused, match="has no agent key that begins with"):

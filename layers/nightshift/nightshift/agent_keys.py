@@ -29,7 +29,7 @@ def make_key(
     """
     with db.transaction():
         team_id = find_team(db, team_slug=team_slug)
-        owner = db.one("find_team_owner", team_slug=team_slug)
+        owner = db.one("find_team_owner", team_id=team_id)
         if owner is None:
             raise SetupRefused(f'The team "{team_slug}" has no owner, for whom its keys could act')
         old = _end(db, team_id=team_id, team_slug=team_slug, prefix=ends) if ends is not None else {}
@@ -39,7 +39,7 @@ def make_key(
             created_by=str(owner["user_id"]),
             name=name or old.get("name") or UNNAMED,
             permissions=READ_ONLY_PERMISSIONS if read_only else old.get("permissions", AGENT_PERMISSIONS),
-            days=days or old.get("days"),
+            days=old.get("days") if days is None else days,
         )
 
 

@@ -2,8 +2,10 @@
 
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import date
+from functools import partial
 from pathlib import Path
 
 from nightshift.database import Database, sql_directory
@@ -20,6 +22,15 @@ TIME_LIMIT_S = 270
 # Whoever comes after a migration in a lock's queue waits as long as it does, for tables that it holds already, too. So
 # it gives way soon, before deadlock_timeout (1 s) makes Postgres choose whose statement to end, and lets them through.
 LOCK_TIMEOUT_S, LOCK_PAUSE_S = 0.9, 2
+
+# What a function that died or is frozen has in hand is given back soon.
+GIVES_BACK = """
+SET LOCAL idle_in_transaction_session_timeout = '10s';
+DO $$ BEGIN
+    SET LOCAL client_connection_check_interval = '2s';
+EXCEPTION WHEN invalid_parameter_value THEN NULL;   -- a developer's system may not tell the server
+END $$;
+"""
 
 
 class MigrationChanged(NightshiftError):
@@ -38,12 +49,7 @@ def migrate(db: Database, *, folders: Sequence[str] = ("platform", "jobs")) -> l
     Raises MigrationChanged for a file that is no longer what was applied, MigrationFailed with the database's sentence.
     """
     ends_at_s = time.monotonic() + TIME_LIMIT_S
-    with db.transaction():
-        db.query("lock_migrations", lock=LOCK)
-        db.run_script(
-            "CREATE TABLE IF NOT EXISTS nightshift_migrations ("
-            " name text PRIMARY KEY, checksum text NOT NULL, applied_at timestamptz NOT NULL DEFAULT clock_timestamp())"
-        )
+    _patiently(partial(_make_table, db), what="The table of migrations", ends_at_s=ends_at_s)
     files = [path for folder in folders for path in sorted((sql_directory() / folder).glob("[0-9]*.sql"))]
     return [name for path in files if (name := _apply(db, path, ends_at_s=ends_at_s))]
 
@@ -66,24 +72,37 @@ def create_first_partitions(db: Database, *, today: date, months_ahead: int = 3)
 
 def _apply(db: Database, path: Path, *, ends_at_s: float) -> str | None:
     name = f"{path.parent.name}/{path.stem}"
+    return _patiently(
+        partial(_attempt, db, path, name=name, ends_at_s=ends_at_s), what=f"Migration {name}", ends_at_s=ends_at_s
+    )
+
+
+def _patiently(attempt: Callable[[], str | None], *, what: str, ends_at_s: float) -> str | None:
     while True:
         try:
-            return _attempt(db, path, name=name, ends_at_s=ends_at_s)
+            return attempt()
         except DatabaseLocked as exc:
             if time.monotonic() + LOCK_PAUSE_S > ends_at_s:
                 raise MigrationFailed(
-                    f"Migration {name} failed: in {TIME_LIMIT_S} s it did not get a lock that it needs. "
+                    f"{what} failed: in {TIME_LIMIT_S} s it did not get a lock that it needs. "
                     "Find who holds it in pg_stat_activity, and try again when that transaction is over."
                 ) from exc
-            logger.warning(f"Migration {name} waits for a lock that others hold", action="migration_waits")
+            logger.warning(f"{what} waits for a lock that others hold", action="migration_waits")
             time.sleep(LOCK_PAUSE_S)
+
+
+def _make_table(db: Database) -> None:
+    with _alone(db):
+        db.run_script(
+            "CREATE TABLE IF NOT EXISTS nightshift_migrations ("
+            " name text PRIMARY KEY, checksum text NOT NULL, applied_at timestamptz NOT NULL DEFAULT clock_timestamp())"
+        )
 
 
 def _attempt(db: Database, path: Path, *, name: str, ends_at_s: float) -> str | None:
     script = path.read_text()
     checksum = hashlib.sha256(script.encode()).hexdigest()
-    with db.transaction():
-        db.query("lock_migrations", lock=LOCK)
+    with _alone(db):
         applied = db.one("applied_migration", name=name)
         if applied and applied["checksum"] != checksum:
             raise MigrationChanged(
@@ -93,15 +112,21 @@ def _attempt(db: Database, path: Path, *, name: str, ends_at_s: float) -> str | 
         if applied:
             return None
         try:
-            # The server has to give up before the function does: nobody could tell it any more.
+            # No statement may outlast the function: nobody could tell its error any more.
             remaining_ms = max(1, (ends_at_s - time.monotonic()) * 1000)
-            db.run_script(
-                f"SET LOCAL statement_timeout = {remaining_ms:.0f};"
-                f"SET LOCAL lock_timeout = {LOCK_TIMEOUT_S * 1000:.0f}; {script}"
-            )
+            db.run_script(f"SET LOCAL statement_timeout = {remaining_ms:.0f}; {script}")
         except DatabaseLocked:
             raise
         except Exception as exc:
             raise MigrationFailed(f"Migration {name} failed: {sentence(exc)}") from exc
         db.query("record_migration", name=name, checksum=checksum)
     return name
+
+
+@contextmanager
+def _alone(db: Database) -> Iterator[None]:
+    """A transaction that one migrator has at a time."""
+    with db.transaction():
+        db.run_script(f"SET LOCAL lock_timeout = {LOCK_TIMEOUT_S * 1000:.0f}; {GIVES_BACK}")
+        db.query("lock_migrations", lock=LOCK)
+        yield

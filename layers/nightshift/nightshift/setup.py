@@ -95,7 +95,7 @@ def set_member(db: Database, *, team_slug: str, email: str, role: str | None) ->
         else:
             person = db.query("find_or_insert_user", email=address)[0]
             db.query("set_team_role", team_id=team_id, user_id=str(person["id"]), role=role)
-        if db.one("find_team_owner", team_slug=team_slug) is None:
+        if db.one("find_team_owner", team_id=team_id) is None:
             raise SetupRefused(f'The team "{team_slug}" would be left without an owner. Make somebody one first.')
     return str(person["id"]) if person else None
 

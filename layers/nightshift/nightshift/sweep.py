@@ -9,7 +9,6 @@ from typing import Any
 
 from nightshift import metrics, outbox, queue, schedules, successes
 from nightshift.database import Database, Row
-from nightshift.errors import DatabaseGone
 from nightshift.log import logger
 from nightshift.queue import Message
 from nightshift.settings import Settings
@@ -48,8 +47,6 @@ def sweep(*, now: datetime, db: Database, settings: Settings, remaining_s: Calla
         if found[what]:
             try:
                 heal()
-            except DatabaseGone:
-                raise  # as it would be for all that are left
             except Exception as exc:
                 logger.exception(f"The sweep failed at {what}", action="sweep_failed")
                 failures.append(exc)

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
 
 # What a sentence must not repeat: it ends in a terminal's history, or in a log of somebody's CI.
-SECRET = {"revenuecat_key", "ends"}
+SECRET = {"revenuecat_key", "ends", "prefix"}
 # By pydantic's type of error. https://docs.pydantic.dev/latest/errors/validation_errors/
 WHOLE, SWITCH, UUID = "must be a whole number", "must be true or false", "must be a UUID"
 MUST = {

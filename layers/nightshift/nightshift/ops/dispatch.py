@@ -7,7 +7,7 @@ from typing import Any
 from pg8000.exceptions import DatabaseError
 
 from nightshift.database import Database
-from nightshift.errors import DatabaseBusy, DatabaseGone, NightshiftError, Refused, Unavailable, sentence
+from nightshift.errors import BadQuery, DatabaseBusy, DatabaseGone, NightshiftError, Refused, Unavailable, sentence
 from nightshift.log import logger
 from nightshift.settings import Settings
 from nightshift.validation import refusal, shown
@@ -35,6 +35,8 @@ def answer(
     except (DatabaseGone, DatabaseBusy) as exc:
         logger.warning(f"No database: {exc}", action="database_unavailable")
         return {"error": f"{Unavailable()} It said: {sentence(exc)}"}
+    except BadQuery:
+        raise
     except NightshiftError as exc:
         return {"error": str(exc)}
 

@@ -13,8 +13,6 @@ from nightshift.settings import Settings
 from nightshift.wording import timestamp
 
 Word = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
-# Whoever writes a name where its slug is meant, is understood where the two differ by capitals alone.
-Slug = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500, to_lower=True)]
 
 
 def set_up(
@@ -42,8 +40,8 @@ def set_up(
 
 def store_revenuecat_key(
     *,
-    team: Slug,
-    project: Slug,
+    team: Word,
+    project: Word,
     revenuecat_key: Word,
     revenuecat_project_id: Word | None = None,
     db: Database,
@@ -60,7 +58,7 @@ def store_revenuecat_key(
 
 def add_project(
     *,
-    team: Slug,
+    team: Word,
     project: Word,
     revenuecat_key: Word | None = None,
     revenuecat_project_id: Word | None = None,
@@ -79,7 +77,7 @@ def add_project(
 
 
 def set_member(
-    *, team: Slug, email: Word, role: Literal["owner", "admin", "member", "none"], db: Database, settings: Settings
+    *, team: Word, email: Word, role: Literal["owner", "admin", "member", "none"], db: Database, settings: Settings
 ) -> dict[str, Any]:
     """``{"user_id"}``: the person has this role in the team, or with ``none`` is in it no more."""
     db.query("ping", again_if_gone=True)
@@ -88,7 +86,7 @@ def set_member(
 
 def make_agent_key(
     *,
-    team: Slug,
+    team: Word,
     ends: Word | None = None,
     name: Word | None = None,
     read_only: bool = False,
@@ -102,14 +100,14 @@ def make_agent_key(
     return {"agent_key": key}
 
 
-def end_agent_key(*, team: Slug, prefix: Word, db: Database, settings: Settings) -> dict[str, Any]:
+def end_agent_key(*, team: Word, prefix: Word, db: Database, settings: Settings) -> dict[str, Any]:
     """``{"ended": True}``: the agent key that begins with ``prefix`` opens nothing any more."""
     db.query("ping", again_if_gone=True)
     agent_keys.end_key(db, team_slug=team, prefix=prefix)
     return {"ended": True}
 
 
-def list_keys(*, team: Slug, db: Database, settings: Settings) -> dict[str, Any]:
+def list_keys(*, team: Word, db: Database, settings: Settings) -> dict[str, Any]:
     """``{"keys": […]}``, each as live_keys has it, with its times as text."""
     db.query("ping", again_if_gone=True)
     return {
