@@ -38,8 +38,8 @@ def find_config(
 ) -> Config:
     """``flags`` are api_url, token, team and profile where given; the search for the local stack starts in ``folder``.
 
-    Where no token is needed, it may be empty or be none. Raises Misconfigured with a sentence that says what to
-    set. No sentence ever holds the token.
+    Where no token is needed, there is none. Raises Misconfigured with a sentence that says what to set. No sentence
+    ever holds the token.
     """
     # A profile that is named on the command line comes before the variables, like every other option.
     variables = {} if flags.get("profile") else environ
@@ -69,7 +69,7 @@ def find_config(
     its_own = place if "token" not in given else None
     return Config(
         api_url=api_url,
-        token=checked_token(token) if token and needs_token else token,
+        token=checked_token(token) if needs_token else "",
         team=given.get("team") or (its_own.team if its_own else None),
         project_id=its_own.project_id if its_own and "team" not in given else None,
         api_from=found_in.get("api_url") or (place.api_from if place else ""),

@@ -35,7 +35,7 @@ class Session:
 
     @cached_property
     def address(self) -> Config:
-        """For what nobody needs to be signed in for: the token may be empty."""
+        """For what nobody needs to be signed in for: without a token."""
         return find_config(flags=self.flags, environ=os.environ, folder=Path.cwd(), needs_token=False)
 
     @cached_property

@@ -95,10 +95,13 @@ def test_the_api_is_up(full: Script, nightshift: Nightshift) -> None:
 
 
 def test_whether_it_is_up_is_told_without_a_token(full: Script, nightshift: Nightshift) -> None:
+    for unfit in ("two words", "two\nlines"):
+        assert nightshift("ping", env={"NIGHTSHIFT_TOKEN": unfit}).exit_code == 0
     nobody: dict[str, str | None] = {"NIGHTSHIFT_TOKEN": None}
     assert nightshift("ping", env=nobody).exit_code == 0
-    [(_, _, headers, _)] = full.asked("GET /v1/health")
-    assert "Authorization" not in headers
+    asked = full.asked("GET /v1/health")
+    assert len(asked) == 3
+    assert not any("Authorization" in headers for _, _, headers, _ in asked)
     assert nightshift("open", "--print", env=nobody).stdout == f"{full.url}/\n"
     assert nightshift("jobs", "list", env=nobody).exit_code == 2
 
