@@ -36,6 +36,10 @@ from tests.world import Team, age, make_team, run_row, slices, sweep, work
 SLICES_AT_MOST = 500
 
 
+# As Postgres raises it: the transaction is aborted, and the error says that it passes.
+DEADLOCK = "DO $$ BEGIN RAISE EXCEPTION 'deadlock detected' USING ERRCODE = 'deadlock_detected'; END $$"
+
+
 class Killed(BaseException):
     """The worker is gone: no ``except Exception`` of the job or the engine sees it, and only the sweep goes on."""
 
@@ -76,6 +80,13 @@ class JobRun:
         """
         assert (after is None) != (before is None), "kill(after=…) or kill(before=…)"
         return self._meet(Fate("killed", after=after, before=before))
+
+    def fail(self, *, before: int) -> "JobRun":
+        """The database rolls the step of the worker's n-th commit from now back: a deadlock. The step is tried again.
+
+        Raises AssertionError if there are fewer commits.
+        """
+        return self._meet(Fate("rolled back", before=before))
 
     def freeze(self, *, before: int) -> "JobRun":
         """The worker freezes right before its n-th commit from now, the sweep takes the run, and the worker thaws.
@@ -142,8 +153,10 @@ class JobRun:
         return self
 
     def strike(self, fate: "Fate", worker: Slice) -> None:
-        """Raises Killed, or comes back to a worker who was frozen and has lost the run meanwhile."""
+        """Raises Killed or DatabaseBusy, or comes back to a worker that was frozen and has lost the run meanwhile."""
         fate.is_met = True
+        if fate.how == "rolled back":
+            worker._db.run_script(DEADLOCK)
         if fate.how == "killed":
             worker._db.close()  # a connection dies with its process, and nobody rolls back by hand
             raise Killed
@@ -153,7 +166,7 @@ class JobRun:
 
 @dataclass
 class Fate:
-    """What happens to a worker, ``before`` or ``after`` which of its commits from now on."""
+    """What happens to a worker or to its step, ``before`` or ``after`` which of its commits from now on."""
 
     how: str
     after: int | None = None
@@ -169,7 +182,7 @@ class _Watched(Slice):
 
     def __init__(self, run: JobRun, row: dict[str, Any], **parts: Any):
         super().__init__(row, **parts)
-        self.run = run
+        self.watched = run
 
     def save(self, step: Progress) -> None:
         with self._commit(step):
@@ -178,8 +191,7 @@ class _Watched(Slice):
     def hand_over(self, outcome: str, **how: Any) -> Any:
         if outcome != "waiting":
             return super().hand_over(outcome, **how)
-        wait = Wait(seconds=how["wait_s"], why=how["reason"], cursor=how["cursor"], progress=how["progress"])
-        with self._commit(wait):
+        with self._commit(how["wait"]):
             return super().hand_over(outcome, **how)
 
     def complete(self, result: dict[str, Any] | None) -> None:
@@ -192,22 +204,22 @@ class _Watched(Slice):
 
     @contextmanager
     def _commit(self, checkpoint: Progress | Wait | None = None) -> Iterator[None]:
-        fate = self.run.fate
+        fate = self.watched.fate
         if fate and fate.commits + 1 == fate.before:
-            self.run.strike(fate, self)
+            self.watched.strike(fate, self)
         try:
             yield
         except CancelRequested:
             # A step is committed before its worker hears of the cancel; nothing else is.
             if isinstance(checkpoint, Progress):
-                self.run.checkpoints.append(copy.deepcopy(checkpoint))
+                self.watched.checkpoints.append(copy.deepcopy(checkpoint))
             raise
         if checkpoint:
-            self.run.checkpoints.append(copy.deepcopy(checkpoint))
+            self.watched.checkpoints.append(copy.deepcopy(checkpoint))
         if fate and not fate.is_met:
             fate.commits += 1
             if fate.commits == fate.after:
-                self.run.strike(fate, self)
+                self.watched.strike(fate, self)
 
 
 @dataclass
@@ -290,10 +302,11 @@ def assert_resumable(
     """Whatever happens to its workers, the run comes to the end of an undisturbed one. Returns that one's checkpoints.
 
     Each of these begins in a copy of the database as the test has arranged it: killed after the first step, after the
-    second, and so on; killed before every commit; frozen before every commit; and the messages of each come again in
-    the end. They are to end with the same status, result and error, and the same of what ``end`` reads from the copy,
-    as the owner of the tables. So the job has to take the same steps each time, and had better take few: a copy takes a
-    tenth of a second or more.
+    second, and so on; the first step rolled back by a deadlock and tried again, then the second, and so on to the
+    ending; killed, frozen, and rolled back before every commit; and the messages of each come again in the end. They
+    are to end with the same status, result and error, and the same of what ``end`` reads from the copy, as the owner of
+    the tables. So the job has to take the same steps each time, and had better take few: a copy takes a tenth of a
+    second or more.
     """
 
     def outcome(disturb: Callable[[JobRun], object]) -> tuple[JobRun, Any]:
@@ -315,7 +328,10 @@ def assert_resumable(
     for number in range(1, steps + 1):
         _, found = outcome(lambda run, number=number: run.kill(after=number))
         assert found == expected, f"{name} ends otherwise when it is killed after step {number}"
-    for how in ("kill", "freeze"):
+    for how in ("kill", "freeze", "fail"):
         _, found = outcome(lambda run, how=how: all_along(getattr(run, how)))
         assert found == expected, f"{name} ends otherwise after a {how} before each commit"
+    for number in range(1, steps + 2):
+        _, found = outcome(lambda run, number=number: run.fail(before=number))
+        assert found == expected, f"{name} ends otherwise when step {number} is rolled back and tried again"
     return undisturbed.checkpoints

@@ -22,7 +22,7 @@ from nightshift import auth, aws, pauses, queue
 from nightshift.catalogue import CATALOGUE
 from nightshift.database import database, query_text
 from tests.conftest import JWT_SECRET, load_function
-from tests.world import make_team, received, run_row, token
+from tests.world import claim, make_team, received, run_row, token
 
 DOCUMENT = openapi.document()
 
@@ -446,7 +446,7 @@ class TestCancel:
 
     def test_running_twice(self, api, team, db):
         run = trigger(api, team)[1]["job_run"]["id"]
-        db.query("claim_slice", run_id=run, slice=0, lease_s=60, request_id="w")
+        claim(db, run, 0, lease_s=60, request_id="w")
         for _ in range(2):
             assert api("POST", f"/v1/jobs/{run}/cancel") == (200, {"cancelled": True})
         timeline = api("GET", f"/v1/jobs/{run}/timeline")[1]
@@ -695,7 +695,7 @@ class TestTimeline:
             return answer["state"], answer["why"]
 
         assert told() == ("queued", "It waits for a free worker")
-        db.query("claim_slice", run_id=run, slice=0, lease_s=60, request_id="w")
+        claim(db, run, 0, lease_s=60, request_id="w")
         assert told()[0] == "running"
         owner.run_script("UPDATE job_runs SET lease_expires_at = clock_timestamp() - interval '1 s'")
         assert told()[0] == "recovering"

@@ -1,80 +1,16 @@
 """The way of one run, slice by slice: every ending of a slice, and all that comes too late, too early or twice."""
 
-import contextlib
 import dataclasses
 
 import pytest
 
 from nightshift import engine, queue, sqs
 from nightshift.aws_http import AwsRefused
-from nightshift.catalogue import CATALOGUE, JobType
 from nightshift.engine import MISFIT_RETRY
 from nightshift.errors import BadQuery, DatabaseGone, JobError
 from nightshift.job import Progress, Retry, Wait
-from tests.world import age, make_team, received, run_row, slices, sweep, trigger, work
-
-COUNTING = JobType(name="counting", label="Counting", description="Counts", scope="project")
-
-
-@pytest.fixture
-def team(owner):
-    owner.run_script("CREATE TABLE steps (run_id text, step int); GRANT ALL ON steps TO nightshift_app")
-    return make_team(owner)
-
-
-@pytest.fixture
-def job(monkeypatch, tmp_path):
-    """Register a generator function as the job type ``counting``."""
-
-    def register(function, **changes):
-        job_type = dataclasses.replace(COUNTING, **changes)
-        monkeypatch.setitem(CATALOGUE, "counting", job_type)
-        monkeypatch.setattr(JobType, "handler", lambda self: function)
-        return job_type
-
-    return register
-
-
-@pytest.fixture
-def run_of(job, team, job_run):
-    """``run_of(function)``: a run of it that nobody has worked yet."""
-
-    def run_of(function, **changes):
-        job(function, **changes)
-        return job_run("counting", team=team)
-
-    return run_of
-
-
-@pytest.fixture(autouse=True)
-def record_step(monkeypatch):
-    """A query of the tests' own: the rows a job writes."""
-    from nightshift import database
-
-    real = database.query_text
-    own = {
-        "record_step": "INSERT INTO steps VALUES (CAST(:run_id AS text), CAST(:step AS int))",
-        "reserved": "SELECT :types",
-    }
-    monkeypatch.setattr(database, "query_text", lambda name: own.get(name) or real(name))
-
-
-def counting_to(total, *, then=None):
-    def counting(run, db):
-        done = (run.cursor or {"done": 0})["done"]
-        while done < total:
-            done += 1
-            db.write("record_step", run_id=run.id, step=done)
-            yield Progress(processed=done, total=total, message=f"Counted {done}", cursor={"done": done})
-            if then:
-                then(done)
-        return {"counted": done}
-
-    return counting
-
-
-def steps_of(owner, run_id):
-    return [step for (step,) in owner.run_script(f"SELECT step FROM steps WHERE run_id = '{run_id}' ORDER BY step")]
+from tests.engine_world import counting_to, steps_of
+from tests.world import age, claim, make_team, received, run_row, slices, sweep, trigger, work
 
 
 def test_a_run_that_fits_one_slice(cloud, db, owner, team, job):
@@ -258,113 +194,16 @@ def test_a_result_that_is_not_a_json_object_fails_the_run(run_of, owner, result)
         pytest.param(2, 1, [1, 1, 2, 3], id="so does the old one after a rollback"),
     ],
 )
-def test_a_cursor_is_read_by_the_version_that_wrote_it(run_of, owner, job, wrote, reads, steps):
-    run = run_of(counting_to(3), version=wrote).work(remaining_s=1)
+def test_a_cursor_is_read_by_the_version_that_wrote_it(run_of, owner, written_by, wrote, reads, steps):
+    written_by(wrote)
+    run = run_of(counting_to(3)).work(remaining_s=1)
     assert (run.row["cursor"], run.row["cursor_version"]) == ({"done": 1}, wrote)
-    job(counting_to(3), version=reads)
+    written_by(reads)
     run.work()
     ended = run.row
     assert (ended["status"], ended["result"]) == ("completed", {"counted": 3})
     assert (ended["progress"]["processed"], ended["cursor_version"]) == (3, reads)
     assert steps_of(owner, run.id) == steps
-
-
-class Unprintable(Exception):
-    def __str__(self):
-        raise ValueError("no")
-
-
-class TestCarelessJobs:
-    def test_one_that_shrugs_off_a_lost_connection_cannot_commit_half_a_step(self, cloud, db, owner, team, job):
-        def careless(run, steps_db):
-            steps_db.write("record_step", run_id=run.id, step=1)
-            owner.run_script(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                " WHERE usename = 'nightshift_app' AND datname = current_database()"
-            )
-            for step in (2, 3):
-                with contextlib.suppress(Exception):  # "one bad row must not stop the others"
-                    steps_db.write("record_step", run_id=run.id, step=step)
-            yield Progress(processed=3, total=3, message="", cursor={"done": 3})
-            return {}
-
-        row = trigger(team, job_type=job(careless), db=db, settings=cloud)
-        work(row["id"], 0, db=db, settings=cloud)
-        assert (run_row(owner, row["id"])["cursor"], steps_of(owner, row["id"])) == (None, [])
-
-    @pytest.mark.parametrize("exc", [JobError("bad \ud800"), ValueError("bad \ud800\0"), Unprintable()])
-    def test_whatever_an_exception_says_it_fails_the_run(self, run_of, exc):
-        def bad(run, steps_db):
-            raise exc
-            yield
-
-        run = run_of(bad).work()
-        assert run.row["status"] == "failed"
-
-    def test_an_error_of_the_database_is_a_sentence(self, run_of):
-        def bad(run, steps_db):
-            steps_db.write("record_step", run_id=run.id, step="many")
-            yield
-
-        run = run_of(bad).work()
-        error = run.row["error"]
-        assert error == 'invalid input syntax for type integer: "many"'
-
-    @pytest.mark.parametrize("cancelled", [False, True])
-    def test_a_finally_that_raises_changes_nothing_of_what_was_decided(self, cloud, db, owner, team, job, cancelled):
-        def bad(run, steps_db):
-            try:
-                if cancelled:
-                    owner.query("cancel_run", run_id=run.id, requested_by="x")
-                yield Progress(processed=1, total=2, message="", cursor={"a": 1})
-            finally:
-                raise OSError("close failed")
-
-        row = trigger(team, job_type=job(bad), db=db, settings=cloud)
-        received(cloud)
-        work(row["id"], 0, db=db, settings=cloud, remaining_s=1)
-        assert run_row(owner, row["id"])["status"] == ("cancelled" if cancelled else "running")
-        assert [m["slice"] for m in received(cloud)] == ([] if cancelled else [1])
-
-    @pytest.mark.parametrize(
-        ("yielded", "sentence"),
-        [
-            (lambda: Progress(processed=1.5, total=2, message="", cursor=None), "Progress.processed must be a whole"),
-            (lambda: Progress(processed=1, total=True, message="", cursor=None), "Progress.total must be a whole"),
-            (lambda: Progress(processed=1, total=2, message=None, cursor=None), "Progress.message must be text"),
-            (lambda: Progress(processed=1, total=2, message="", cursor=[1]), "Progress.cursor must be a dict"),
-            (lambda: Wait(seconds=float("nan"), why="", cursor=None), "Wait.seconds must be from 0 to"),
-            (lambda: Wait(seconds=-1, why="", cursor=None), "Wait.seconds must be from 0 to"),
-            (lambda: "done", "A job yields Progress or Wait and returns a dict, got 'done'"),
-        ],
-    )
-    def test_what_it_yields_is_checked(self, run_of, yielded, sentence):
-        def bad(run, steps_db):
-            yield yielded()
-
-        run = run_of(bad).work()
-        assert run.row["error"].startswith(sentence)
-
-    def test_a_message_is_one_line_of_at_most_500_characters(self, run_of):
-        def wordy(run, steps_db):
-            yield Progress(processed=1, total=1, message="Synced\n" + "x" * 600, cursor=None)
-
-        run = run_of(wordy).work()
-        assert run.row["progress"]["message"] == "Synced " + "x" * 492 + "…"
-
-    def test_a_result_too_large_for_a_page_of_runs_fails_the_run(self, run_of):
-        def bad(run, steps_db):
-            return {"ids": "x" * 20_000}
-            yield
-
-        run = run_of(bad).work()
-        assert run.row["error"] == "The result has 20,011 bytes; a result may have 16,384"
-
-    def test_a_type_that_this_release_does_not_know_fails_its_run(self, job_run, team, monkeypatch):
-        monkeypatch.setitem(CATALOGUE, "counting", COUNTING)
-        run = job_run("counting", team=team)
-        monkeypatch.delitem(CATALOGUE, "counting")
-        assert run.finish().row["error"] == "This release has no code for jobs of type counting"
 
 
 class TestCodeAheadOfItsLayers:
@@ -507,7 +346,7 @@ class TestCancel:
     @staticmethod
     def _abandoned(cloud, db, team, job):
         row = trigger(team, job_type=job(counting_to(1)), db=db, settings=cloud)
-        db.query("claim_slice", run_id=row["id"], slice=0, lease_s=100, request_id="dead")
+        claim(db, row["id"], 0, lease_s=100, request_id="dead")
         return row
 
 
@@ -553,11 +392,15 @@ class TestLostSlices:
     def test_at_the_limit_the_run_fails_with_the_sentence(self, cloud, db, owner, team, job):
         row = trigger(team, job_type=job(counting_to(1)), db=db, settings=cloud)
         for number in range(5):
-            db.query("claim_slice", run_id=row["id"], slice=number, lease_s=100, request_id="dead")
+            claim(db, row["id"], number, lease_s=100, request_id="dead")
             age(owner, row["id"], 3600)
             sweep(db=db, settings=cloud)
         ended = run_row(owner, row["id"])
-        assert (ended["status"], ended["error"]) == ("failed", "Server restarted during execution")
+        assert (ended["status"], ended["error"]) == (
+            "failed",
+            "Server restarted during execution. Its worker was lost 5 times in a row at step 0. The last time: "
+            "Its worker did not end it before the lease was over",
+        )
         assert ended["lost_slices"] == 5
 
     def test_only_a_cursor_that_moved_sets_the_count_back(self, cloud, db, owner, team, job):
@@ -571,11 +414,13 @@ class TestLostSlices:
             age(owner, row["id"], 3600)
             sweep(db=db, settings=cloud)
         # The first slice moved it from nothing; the five after it did not.
-        assert run_row(owner, row["id"])["error"] == "Server restarted during execution"
+        assert run_row(owner, row["id"])["error"].startswith(
+            "Server restarted during execution. Its worker was lost 5 "
+        )
 
     def test_an_expired_lease_is_never_claimed_over(self, cloud, db, owner, team, job):
         row = trigger(team, job_type=job(counting_to(1)), db=db, settings=cloud)
-        db.query("claim_slice", run_id=row["id"], slice=0, lease_s=100, request_id="slow")
+        claim(db, row["id"], 0, lease_s=100, request_id="slow")
         age(owner, row["id"], 3600)
         work(row["id"], 0, db=db, settings=cloud)
         assert steps_of(owner, row["id"]) == []
@@ -673,7 +518,9 @@ def test_an_answer_that_the_driver_cannot_read_does_not_become_the_next_statemen
         ("reserved", {}, "Query reserved cannot be read: The name 'types' can't be used as a placeholder"),
     ],
 )
-def test_a_query_that_is_called_wrongly_says_so_and_costs_neither_statement_nor_connection(db, name, params, sentence):
+def test_a_query_that_is_called_wrongly_says_so_and_costs_neither_statement_nor_connection(
+    db, own_queries, name, params, sentence
+):
     session, before = db.run_script("SELECT pg_backend_pid()"), db.statements
     with pytest.raises(BadQuery, match=sentence):
         db.query(name, **params)

@@ -1,5 +1,6 @@
 """The conditions in the statements of docs/protocol.md, one by one, where test_engine does not already hold them."""
 
+import json
 import threading
 import time
 from dataclasses import replace
@@ -16,7 +17,7 @@ from nightshift.errors import DatabaseBusy, DatabaseGone
 from nightshift.job import Progress
 from nightshift.slices import CancelRequested, Slice, SliceLost
 from tests.stack_world import until
-from tests.world import age, make_team, received, run_row, sweep, system_run, trigger
+from tests.world import age, claim, make_team, received, run_row, sweep, system_run, trigger
 
 CURSOR = {"done": 1}
 
@@ -31,7 +32,7 @@ def run(cloud, db, team):
     """A run whose slice 0 is claimed."""
     row = trigger(team, db=db, settings=cloud)
     received(cloud)
-    assert db.query("claim_slice", run_id=row["id"], slice=0, lease_s=60, request_id="first")
+    assert claim(db, row["id"], 0, lease_s=60, request_id="first")
     return row["id"]
 
 
@@ -44,8 +45,9 @@ def save(db, run, number, cursor=CURSOR):
 
 def end_slice(db, run, number, *, wait_s=0):
     return db.query(
-        "end_slice", run_id=run, slice=number, cursor=CURSOR, cursor_version=1, progress=None, wait_s=wait_s,
-        outcome="continued", reason=None, waiting_for=None, failed=False, max_delay_s=900, resend_delay_s=120,
+        "end_slice", run_id=run, slice=number, has_checkpoint=True, cursor=json.dumps(CURSOR), cursor_version=1,
+        progress=None, wait_s=wait_s, outcome="waiting", reason=None, waiting_for=None, failed_as=None,
+        max_delay_s=900, resend_delay_s=120,
     )  # fmt: skip
 
 
@@ -69,7 +71,7 @@ def test_an_old_number_writes_nothing(db, owner, run):
     end_slice(db, run, 0)
     before = run_row(owner, run)
     assert writes(db, run, 0) == [False] * 5
-    db.query("claim_slice", run_id=run, slice=1, lease_s=60, request_id="second")
+    claim(db, run, 1, lease_s=60, request_id="second")
     leased = run_row(owner, run)
     assert writes(db, run, 0) == [False] * 5
     assert run_row(owner, run) == leased != before
@@ -81,7 +83,7 @@ def test_an_ended_run_is_not_written_to(db, owner, run, status):
     before = run_row(owner, run)
     assert writes(db, run, 0) == [False] * 5
     assert db.one("cancel_run", run_id=run, requested_by="me") is None
-    assert db.query("claim_slice", run_id=run, slice=0, lease_s=60, request_id="late") == []
+    assert claim(db, run, 0, lease_s=60, request_id="late") == []
     assert run_row(owner, run) == before
 
 
@@ -102,11 +104,9 @@ def test_a_number_is_claimed_once_also_when_two_ask_at_once(connect, db, owner, 
     end_slice(db, run, 0)
     first, second = connect(), connect()
     first.begin()
-    assert first.query("claim_slice", run_id=run, slice=1, lease_s=60, request_id="a")
+    assert claim(first, run, 1, lease_s=60, request_id="a")
     answers = []
-    waiting = threading.Thread(
-        target=lambda: answers.append(second.query("claim_slice", run_id=run, slice=1, lease_s=60, request_id="b"))
-    )
+    waiting = threading.Thread(target=lambda: answers.append(claim(second, run, 1, lease_s=60, request_id="b")))
     waiting.start()
     first.commit()
     waiting.join(10)
@@ -228,7 +228,7 @@ class TestAlone:
 
         def leased(*, lease_s=60):
             run_id = system_run(owner, "db_pruning")
-            claimed = db.query("claim_slice", run_id=run_id, slice=0, lease_s=lease_s, request_id="first")[0]
+            claimed = claim(db, run_id, 0, lease_s=lease_s, request_id="first")[0]
             jobs = connect(user="nightshift_maintenance")
             return Slice(
                 claimed, job_type=CATALOGUE["db_pruning"], db=jobs, settings=cloud, remaining_s=lambda: lease_s

@@ -10,7 +10,8 @@ from nightshift.job import Progress, Wait
 from tests.job_run import assert_resumable
 from tests.world import make_team
 
-COUNTING = JobType(name="counting", label="Counting", description="Counts", scope="project")
+# Its Wait of a month is longer than the day that is the default.
+COUNTING = JobType(name="counting", label="Counting", description="Counts", scope="project", max_duration_s=60 * 86_400)
 TOTAL = 3
 
 
@@ -209,7 +210,7 @@ def test_a_projects_job_is_somebodys_and_a_system_job_nobodys(job_run, job, owne
 def test_a_job_that_comes_to_no_end_fails_its_test(job_run, job, team, monkeypatch):
     def endless(run, db):
         while True:
-            yield Wait(seconds=60, why="ever", cursor={})
+            yield Wait(seconds=60, why="ever", cursor={"polls": (run.cursor or {"polls": 0})["polls"] + 1})
 
     monkeypatch.setattr("tests.job_run.SLICES_AT_MOST", 3)
     job(endless)

@@ -7,7 +7,7 @@ from nightshift.catalogue import CATALOGUE
 from nightshift.errors import NotFound, Refused
 from nightshift.ops.commands import answer
 from tests.test_schedules import HOUR, HOURLY, MINUTE, START, alerts, ledger, outcomes
-from tests.world import make_team, received, run_row, sweep, trigger
+from tests.world import claim, make_team, received, run_row, sweep, trigger
 
 SYNC, PRUNING = CATALOGUE["revenuecat_sync"], CATALOGUE["db_pruning"]
 
@@ -58,7 +58,7 @@ class TestType:
     def test_a_live_run_goes_on(self, cloud, db, owner, team):
         run = trigger(team, db=db, settings=cloud)
         pause(SYNC, db=db)
-        assert db.one("claim_slice", run_id=run["id"], slice=0, request_id="r", lease_s=60)
+        assert claim(db, run["id"], 0, request_id="r", lease_s=60)[0]
         assert run_row(owner, run["id"])["status"] == "running"
 
     def test_resumed_it_starts_again(self, cloud, db, team):

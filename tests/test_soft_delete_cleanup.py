@@ -22,7 +22,7 @@ from nightshift.errors import DatabaseBusy
 from nightshift.slices import MAX_RESULT_BYTES, Slice
 from tests.forest import DEFINITIONS, EVENTS, TABLES, Forest, Node, audited, stored
 from tests.job_run import assert_resumable
-from tests.world import age, make_team, run_row, sweep
+from tests.world import age, claim, make_team, run_row, sweep
 
 LONG_AGO, RECENTLY = 9, 2
 
@@ -594,7 +594,7 @@ class TestLiveRuns:
     @pytest.mark.parametrize("alive", [True, False])
     def test_one_at_work_is_asked_and_waited_for(self, job_run, cloud, db, owner, forest, alive):
         live = self.live_run(owner, forest, project=LONG_AGO)
-        db.query("claim_slice", run_id=live, slice=0, lease_s=100, request_id="worker")
+        claim(db, live, 0, lease_s=100, request_id="worker")
         run, before = job_run(NAME), stored(owner)
 
         for _ in range(2):
@@ -613,7 +613,7 @@ class TestLiveRuns:
     def test_one_that_does_not_end_keeps_its_project_and_no_other(self, job_run, db, owner, forest, monkeypatch):
         tree(forest, project=LONG_AGO)
         live = self.live_run(owner, forest, team=LONG_AGO)
-        db.query("claim_slice", run_id=live, slice=0, lease_s=100, request_id="frozen")
+        claim(db, live, 0, lease_s=100, request_id="frozen")
         monkeypatch.setattr(cleanup_job, "WAITS", 1)
 
         result = job_run(NAME).work().work().result

@@ -78,7 +78,7 @@ def slices(owner: Database, run_id: object) -> list[list[Any]]:
 
 
 def age(owner: Database, run_id: object, seconds: float) -> None:
-    """Let ``seconds`` pass for this run: every time the engine looks at moves into the past."""
+    """Let what this run waits for be over ``seconds`` earlier. Its longest duration stays as it is."""
     owner.run_script(
         f"UPDATE job_runs SET due_at = due_at - interval '{seconds} s', resend_at = resend_at - interval '{seconds} s',"
         f" lease_expires_at = lease_expires_at - interval '{seconds} s' WHERE id = '{run_id}'"
@@ -99,6 +99,27 @@ def received(settings: Settings) -> list[dict[str, Any]]:
             client("sqs").delete_message(QueueUrl=settings.queue_url, ReceiptHandle=message["ReceiptHandle"])
             taken.append(json.loads(message["Body"]) | {"group": message.get("Attributes", {}).get("MessageGroupId")})
     return taken
+
+
+def claim(
+    db: Database,
+    run_id: object,
+    number: int,
+    *,
+    lease_s: float = 60,
+    request_id: str = "worker",
+    longest_s: float = 86400,
+) -> list[Row]:
+    """Claim a slice as a worker does whose job types all have the default duration, ``longest_s``."""
+    return db.query(
+        "claim_slice",
+        run_id=run_id,
+        slice=number,
+        lease_s=lease_s,
+        request_id=request_id,
+        max_durations={},
+        max_duration_s=86_400,
+    )
 
 
 def work(run_id: object, number: int, *, db: Database, settings: Settings, remaining_s: float = 60) -> None:

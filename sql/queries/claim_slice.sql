@@ -1,27 +1,30 @@
--- A number is claimed once, when it is due and nobody holds the run. An expired lease is not claimed over: only the
--- sweep takes a run from its owner, and it raises the number first.
+-- A number is claimed once, when it is due, while the run has time left and nobody holds it. An expired lease is not
+-- claimed over: only the sweep takes a run from the lease holder, and it raises the number first.
+-- The first claim sets how long the run may take, by its job type.
 -- Returns the claimed run or the run that is not due yet, or nothing. early_s are the seconds until it is due: for a
--- claimed run negative, or zero.
+-- claimed run negative, or zero. left_s are the seconds that the claimed run may still take.
 -- One reading of the clock for both, or a message that comes due in between would be neither claimed nor sent on.
 WITH at AS MATERIALIZED (SELECT clock_timestamp() AS time), claimed AS (
     UPDATE job_runs AS run
     SET status = 'running',
         started_at = coalesce(started_at, at.time),
+        ends_by = coalesce(ends_by, at.time + make_interval(secs => coalesce(
+            CAST(CAST(:max_durations AS jsonb)->>job_type AS float8), CAST(:max_duration_s AS float8)))),
         lease_expires_at = at.time + make_interval(secs => CAST(:lease_s AS float8)),
         resend_at = NULL, resends = 0, waiting_for = NULL
     FROM at
     WHERE id = CAST(:run_id AS uuid) AND slice = CAST(:slice AS integer) AND status IN ('pending', 'running')
-      AND lease_expires_at IS NULL AND due_at <= at.time
-    RETURNING run.*, at.time - due_at AS lag
+      AND lease_expires_at IS NULL AND due_at <= at.time AND (ends_by IS NULL OR ends_by > at.time)
+    RETURNING run.*, at.time - due_at AS lag, ends_by - at.time AS remaining
 ), opened AS (
     INSERT INTO job_slices (run_id, slice, request_id) SELECT id, slice, CAST(:request_id AS text) FROM claimed
 )
-SELECT id, job_type, team_id, project_id, params, progress, cursor, cursor_version, slice, failures,
-       CAST(-extract(epoch FROM lag) AS float8) AS early_s
+SELECT id, job_type, team_id, project_id, params, progress, cursor, cursor_version, slice, failed_attempts,
+       CAST(-extract(epoch FROM lag) AS float8) AS early_s, CAST(extract(epoch FROM remaining) AS float8) AS left_s
 FROM claimed
 UNION ALL
-SELECT id, job_type, team_id, project_id, params, progress, cursor, cursor_version, slice, failures,
-       CAST(extract(epoch FROM due_at - at.time) AS float8)
+SELECT id, job_type, team_id, project_id, params, progress, cursor, cursor_version, slice, failed_attempts,
+       CAST(extract(epoch FROM due_at - at.time) AS float8), NULL
 FROM job_runs, at
 WHERE id = CAST(:run_id AS uuid) AND slice = CAST(:slice AS integer) AND status IN ('pending', 'running')
   AND lease_expires_at IS NULL AND due_at > at.time;

@@ -1,6 +1,7 @@
--- The slice hands over to the next number. resend_at is when the sweep repeats the message, should it get lost; for a
--- wait longer than SQS can delay a message, the sweep sends the only one. No row: a cancel was asked for, or the slice
--- is lost.
+-- The slice hands over to the next number. Cursor, version and progress move only with a Wait, which brings a checkpoint
+-- of its own: otherwise they stay as the last yield stored them. resend_at is when the sweep repeats the message, should
+-- it get lost; for a wait longer than SQS can delay a message, the sweep sends the only one.
+-- No row: a cancel was asked for, or the slice is lost.
 WITH at AS MATERIALIZED (SELECT clock_timestamp() AS time, make_interval(secs => CAST(:wait_s AS float8)) AS wait),
 handed_over AS (
     UPDATE job_runs AS run
@@ -10,11 +11,19 @@ handed_over AS (
             secs => CASE WHEN CAST(:wait_s AS float8) > CAST(:max_delay_s AS float8) THEN 0
                          ELSE CAST(:resend_delay_s AS float8) END),
         waiting_for = CAST(:waiting_for AS text),
-        lost_slices = CASE WHEN cursor IS DISTINCT FROM CAST(:cursor AS jsonb) THEN 0 ELSE lost_slices END,
-        failures = CASE WHEN CAST(:failed AS boolean) THEN failures + 1
-                        WHEN cursor IS DISTINCT FROM CAST(:cursor AS jsonb) THEN 0 ELSE failures END,
-        cursor = CAST(:cursor AS jsonb), cursor_version = CAST(:cursor_version AS integer),
-        progress = CAST(:progress AS jsonb)
+        lost_slices = CASE WHEN CAST(:has_checkpoint AS boolean) AND cursor IS DISTINCT FROM CAST(:cursor AS jsonb)
+                           THEN 0 ELSE lost_slices END,
+        failed_attempts = CASE
+            WHEN CAST(:failed_as AS text) IS NOT NULL
+            THEN failed_attempts || jsonb_build_object(
+                CAST(:failed_as AS text), coalesce(CAST(failed_attempts->>CAST(:failed_as AS text) AS integer), 0) + 1)
+            WHEN CAST(:has_checkpoint AS boolean) AND cursor IS DISTINCT FROM CAST(:cursor AS jsonb) THEN '{}'
+            ELSE failed_attempts END,
+        cursor = CASE WHEN CAST(:has_checkpoint AS boolean) THEN CAST(:cursor AS jsonb) ELSE cursor END,
+        cursor_version = CASE WHEN CAST(:has_checkpoint AS boolean) THEN CAST(:cursor_version AS integer)
+                              ELSE cursor_version END,
+        progress = CASE WHEN CAST(:has_checkpoint AS boolean) THEN coalesce(CAST(:progress AS jsonb), progress)
+                        ELSE progress END
     FROM at
     WHERE id = CAST(:run_id AS uuid) AND slice = CAST(:slice AS integer) AND status IN ('pending', 'running')
       AND cancel_requested_at IS NULL

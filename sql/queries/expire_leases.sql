@@ -1,28 +1,37 @@
 -- Leases that are over: the worker died or froze. On the locked row, in this order: a cancel that was asked for, the
--- limit of lost slices, the next number. Raising the number is what shuts the old worker out.
+-- limit of lost slices (in a row, or in total), the next number. Raising the number is what shuts the old worker out.
+-- A run that is failed says how often, at which step, and the last reason that a worker could still write down.
 WITH expired AS (
-    SELECT id, slice AS lost_slice, cancel_requested_at IS NOT NULL AS cancelled,
-           lost_slices + 1 >= CAST(:lost_slices_limit AS integer) AS dead
-    FROM job_runs
-    WHERE status IN ('pending', 'running') AND lease_expires_at <= clock_timestamp()
+    SELECT run.id, run.slice AS lost_slice, cancel_requested_at IS NOT NULL AS cancelled,
+           lost_slices + 1 >= CAST(:lost_slices_limit AS integer)
+           OR lost_in_total + 1 >= CAST(:lost_slices_ceiling AS integer) AS dead,
+           coalesce(open.reason, 'Its worker did not end it before the lease was over') AS reason
+    FROM job_runs AS run LEFT JOIN job_slices AS open ON open.run_id = run.id AND open.slice = run.slice
+    WHERE run.status IN ('pending', 'running') AND lease_expires_at <= clock_timestamp()
     ORDER BY lease_expires_at LIMIT CAST(:batch AS integer)
-    FOR UPDATE SKIP LOCKED
+    FOR UPDATE OF run SKIP LOCKED
 ), decided AS (
     UPDATE job_runs AS run
     SET status = CASE WHEN cancelled THEN 'cancelled' WHEN dead THEN 'failed' ELSE status END,
-        error = CASE WHEN dead AND NOT cancelled THEN 'Server restarted during execution' END,
+        error = CASE WHEN dead AND NOT cancelled THEN concat(
+            'Server restarted during execution. Its worker was lost ',
+            CASE WHEN lost_slices + 1 >= CAST(:lost_slices_limit AS integer)
+                 THEN concat(lost_slices + 1, ' times in a row') ELSE concat(lost_in_total + 1, ' times') END,
+            ' at step ', coalesce(progress->>'processed', '0'), ' of ' || (progress->>'total'), '. The last time: ',
+            expired.reason) END,
         completed_at = CASE WHEN cancelled OR dead THEN clock_timestamp() END,
         slice = CASE WHEN cancelled OR dead THEN slice ELSE slice + 1 END,
-        lost_slices = lost_slices + 1,
+        lost_slices = lost_slices + 1, lost_in_total = lost_in_total + 1,
         lease_expires_at = NULL, resends = 0,
         due_at = clock_timestamp(),
         resend_at = CASE WHEN NOT (cancelled OR dead)
                          THEN clock_timestamp() + make_interval(secs => CAST(:resend_delay_s AS float8)) END
     FROM expired WHERE run.id = expired.id
-    RETURNING run.id, run.job_type, run.slice, run.team_id, run.status, run.progress, expired.lost_slice
+    RETURNING run.id, run.job_type, run.slice, run.team_id, run.status, run.progress, expired.lost_slice,
+              expired.reason
 ), closed AS (
     UPDATE job_slices AS gone
-    SET ended_at = clock_timestamp(), outcome = 'lost', reason = 'Its worker did not end it before the lease was over',
+    SET ended_at = clock_timestamp(), outcome = 'lost', reason = decided.reason,
         processed = CAST(decided.progress->>'processed' AS bigint)
     FROM decided WHERE gone.run_id = decided.id AND gone.slice = decided.lost_slice
 )

@@ -3,6 +3,8 @@
 SELECT EXISTS (SELECT FROM job_runs WHERE status IN ('pending', 'running')
                AND lease_expires_at <= clock_timestamp()) AS expired,
        EXISTS (SELECT FROM job_runs WHERE status IN ('pending', 'running')
+               AND lease_expires_at IS NULL AND ends_by <= clock_timestamp()) AS overlong,
+       EXISTS (SELECT FROM job_runs WHERE status IN ('pending', 'running')
                AND lease_expires_at IS NULL AND resend_at <= clock_timestamp()) AS unclaimed,
        EXISTS (SELECT FROM job_outbox WHERE send_at <= statement_timestamp()) AS unsent,
        EXISTS (SELECT FROM job_schedules WHERE next_slot <= CAST(:schedules_until AS timestamptz)) AS slots,

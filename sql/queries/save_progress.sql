@@ -2,8 +2,8 @@
 -- Only a cursor that moved proves that the run is not dying at the same place again and again.
 UPDATE job_runs
 SET lost_slices = CASE WHEN cursor IS DISTINCT FROM CAST(:cursor AS jsonb) THEN 0 ELSE lost_slices END,
-    failures = CASE WHEN cursor IS DISTINCT FROM CAST(:cursor AS jsonb) THEN 0 ELSE failures END,
+    failed_attempts = CASE WHEN cursor IS DISTINCT FROM CAST(:cursor AS jsonb) THEN '{}' ELSE failed_attempts END,
     cursor = CAST(:cursor AS jsonb), cursor_version = CAST(:cursor_version AS integer),
     progress = CAST(:progress AS jsonb), last_step_at = clock_timestamp()
 WHERE id = CAST(:run_id AS uuid) AND slice = CAST(:slice AS integer) AND status IN ('pending', 'running')
-RETURNING cancel_requested_at IS NOT NULL AS cancel_requested, failures;
+RETURNING cancel_requested_at IS NOT NULL AS cancel_requested, failed_attempts;

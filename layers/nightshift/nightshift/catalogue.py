@@ -26,8 +26,8 @@ class JobType:
     retry: Retry = NO_RETRY
     counts_bytes: bool = False
     """Whether its progress counts bytes, for those who show it."""
-    version: int = 1
-    """Raise it when the cursor's meaning changes: a run then starts over instead of reading an old cursor wrongly."""
+    max_duration_s: int = 86_400
+    """A run that has not ended so long after its first slice began is failed."""
 
     def params_model(self) -> "type[BaseModel]":
         # Only a path that validates pays for importing pydantic.
@@ -55,6 +55,8 @@ CATALOGUE = {
             description="Syncs subscriber data from RevenueCat for all users in a project",
             scope="project",
             params="RevenueCatSyncParams",
+            # 100,000 users take ten hours of RevenueCat's budget, and others may share it.
+            max_duration_s=3 * 86_400,
         ),
         JobType(
             name="db_pruning",

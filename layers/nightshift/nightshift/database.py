@@ -19,20 +19,36 @@ import pg8000.native
 from pg8000.exceptions import DatabaseError, InterfaceError
 from pg8000.native import to_statement
 
-from nightshift.errors import BadQuery, ConfigurationError, DatabaseBusy, DatabaseGone, DatabaseLocked
+from nightshift.errors import (
+    BadQuery,
+    ConfigurationError,
+    DatabaseBusy,
+    DatabaseExhausted,
+    DatabaseGone,
+    DatabaseLocked,
+)
 from nightshift.settings import Settings, settings
 from nightshift.signin import passwords_for
 
 Row = dict[str, Any]
 
-# SQLSTATEs after which the session is over (classes 08 and 57P, 25P03 = idle in transaction, 53300 = no connection
-# slot left) and those that rolled the statement back for a passing reason.
+# SQLSTATEs after which the session is over (classes 08 and 57P; 25P03 and 25P04 = the server ended a transaction that
+# was idle or ran for too long; 53300 = no connection slot is left), and those that rolled the statement back for a
+# passing reason: locks and time limits, or disk, memory and input and output (classes 53 and 58).
 # https://www.postgresql.org/docs/16/errcodes-appendix.html
-GONE = ("08", "57P", "25P03", "53300")
-LOCKED = ("40P01", "55P03")
+GONE = ("08", "57P", "25P03", "25P04", "53300")
+LOCKED = ("40P01", "55P03", "55006")
 BUSY = ("40001", "57014", *LOCKED)
+EXHAUSTED = ("53", "58")
 SIGN_IN_REFUSED = "28"
-FEATURE_NOT_SUPPORTED = "0A000"  # "cached plan must not change result type"
+# DDL in the same moment: rows of the catalogue that two statements changed have the code of an internal error, and a
+# plan that outlived a column has the code of what Postgres cannot do. The function that raised them, or their English
+# words, tell them apart. https://www.postgresql.org/docs/16/protocol-error-fields.html
+CHANGED_BY_DDL = {
+    "XX000": ("simple_heap_", "tuple concurrently "),
+    "0A000": ("RevalidateCachedQuery", "cached plan must "),
+}
+OUTDATED_PLAN = "0A000"
 
 # Detail, context and internal query of an error: they quote rows and keys, which are no one's to read in a log.
 # https://www.postgresql.org/docs/16/protocol-error-fields.html
@@ -104,11 +120,13 @@ class Database:
         except DatabaseGone:
             if not (again_if_gone and kept):
                 raise
-        except DatabaseError as exc:
+        except DatabaseBusy as exc:
             # The tables changed under a statement that was prepared before a migration. It did nothing: prepare anew.
-            if self.in_transaction or _fields(exc).get("C") != FEATURE_NOT_SUPPORTED:
+            if _fields(exc.__cause__).get("C") != OUTDATED_PLAN:
                 raise
             self._prepared.pop(name, None)
+            if self.in_transaction:
+                raise
         return self._run_prepared(name, values)
 
     def one(self, name: str, /, *, again_if_gone: bool = False, **params: Any) -> Row | None:
@@ -130,6 +148,11 @@ class Database:
             database_host=host or self._config.database_host,
         )
         return Database(config, **startup_params)
+
+    def connect(self) -> None:
+        """Open the connection now. Raises SignInRefused or DatabaseGone."""
+        with self._translated_errors():
+            self._connected()
 
     def begin(self) -> None:
         self.run_script("BEGIN")
@@ -203,9 +226,11 @@ class Database:
             if state.startswith(GONE):
                 self.close()
                 raise DatabaseGone(f"Lost the database connection: {message}") from exc
-            if state in BUSY:
+            if state in BUSY or _is_changed_by_ddl(detail):
                 busy = DatabaseLocked if state in LOCKED else DatabaseBusy
                 raise busy(f"The database was busy: {message}") from exc
+            if state.startswith(EXHAUSTED):
+                raise DatabaseExhausted(f"The database is short of disk, memory or connections: {message}") from exc
             raise
         except (InterfaceError, OSError) as exc:
             self.close()
@@ -230,8 +255,13 @@ def _check_parameters(name: str, params: dict[str, Any]) -> None:
         raise BadQuery(f"Query {name} does not go with its parameters; {said}")
 
 
-def _fields(exc: DatabaseError) -> dict[str, str]:
-    return exc.args[0] if exc.args and isinstance(exc.args[0], dict) else {}
+def _fields(exc: BaseException | None) -> dict[str, str]:
+    return exc.args[0] if isinstance(exc, DatabaseError) and exc.args and isinstance(exc.args[0], dict) else {}
+
+
+def _is_changed_by_ddl(fields: dict[str, str]) -> bool:
+    raised_by, words = CHANGED_BY_DDL.get(fields.get("C", ""), ("-", "-"))
+    return fields.get("R", "").startswith(raised_by) or fields.get("M", "").startswith(words)
 
 
 def _connect(config: Settings, startup_params: dict[str, str]) -> pg8000.native.Connection:

@@ -1,6 +1,7 @@
 """A message comes in; one slice of a run is claimed, worked and ended. Jobs know nothing of any of this."""
 
 import contextlib
+import json
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -8,30 +9,51 @@ from typing import Any
 from nightshift import metrics, outbox, queue
 from nightshift.catalogue import CATALOGUE, JobType
 from nightshift.database import Database
-from nightshift.errors import BadQuery, DatabaseBusy, DatabaseGone, JobError, UnknownJob, sentence
-from nightshift.job import NO_RETRY, Progress, Retry, Wait
+from nightshift.errors import (
+    BadQuery,
+    DatabaseBusy,
+    DatabaseExhausted,
+    DatabaseGone,
+    JobError,
+    SignInRefused,
+    UnknownJob,
+    sentence,
+)
+from nightshift.job import NO_RETRY, Progress, Retry, Steps, Wait
 from nightshift.log import logger
 from nightshift.queue import Message
 from nightshift.settings import Settings
 from nightshift.slices import CancelRequested, Slice, SliceLost
-
-Steps = Generator[Progress | Wait, None, dict[str, Any] | None]
+from nightshift.storable import shown
+from nightshift.watchdog import watching
 
 
 @dataclass(frozen=True)
-class Done:
+class Returned:
     """The job returned."""
 
     result: object
 
 
-# What the database rolled back for a passing reason is not the job's failure: these come before its own policy.
+@dataclass(frozen=True)
+class Raised:
+    """The job raised, whatever the class: SystemExit is as much its failure as ValueError."""
+
+    error: BaseException
+
+
+# What the database rolled back for a passing reason is not the job's failure: these come before its own policy. A full
+# disk takes longer to mend than a deadlock: two hours in all.
 BUSY_RETRY = Retry(attempts=5, delay_s=2)
+EXHAUSTED_RETRY = Retry(attempts=8, delay_s=30)
 
 # CloudFormation updates a function's code and its layers in two calls (https://github.com/aws/aws-cdk/issues/8446): for
 # up to a minute, either may be a release ahead of the other. What a job then finds missing is not its failure; what
-# really is missing fails its run 90 s later.
+# really is missing fails its run 90 s later, unless the job's own policy goes on.
 MISFIT_RETRY = Retry(attempts=2, delay_s=30)
+
+# A new connection is worth a try only while there is time for its time-out (seconds).
+NOTE_AT_LEAST_S = 6
 
 
 def work(
@@ -56,37 +78,53 @@ def work(
         run_id=run_id,
         slice=number,
         lease_s=remaining_s() + settings.lease_margin_s,
+        max_durations=json.dumps({name: job_type.max_duration_s for name, job_type in CATALOGUE.items()}),
+        max_duration_s=JobType.max_duration_s,
         request_id=request_id,
     )
     if row is None:
-        logger.info("Dropped a message that nobody waits for", action="message_dropped")
+        logger.info("Ignored a message for a slice that is already claimed, finished or gone", action="message_dropped")
         return
     if row["early_s"] > 0:
         _send(Message.of(row, row["early_s"]))
         return
     name = row["job_type"]
     logger.append_keys(job_type=name, team_id=row["team_id"] and str(row["team_id"]))
+    logger.info("The slice begins", action="slice_begun", request_id=request_id)
     metrics.count("Slices", job_type=name)
     metrics.count("Lag", -row["early_s"], job_type=name)
     if number == 0:
         metrics.count("RunsStarted", job_type=name)
-    # One that this release does not know, after a rollback say, is told when its code is looked for.
+    # After a rollback the job type may be unknown here; the error is raised later, when its code is loaded.
     job_type = CATALOGUE.get(name) or JobType(name=name, label=name, description="", scope="project")
     # The role of the system jobs may do what no project's job ever may: a connection for this slice, and no longer.
-    own = db
+    own, refusal = db, None
     if job_type.scope == "system":
         own = db.sibling(user=settings.database_maintenance_user, host=settings.database_direct_host)
-    current = Slice(row, job_type=job_type, db=own, settings=settings, remaining_s=remaining_s)
+        try:
+            own.connect()
+        except SignInRefused as exc:
+            own, refusal = db, exc  # the functions' own role writes the ending
+        except DatabaseGone:
+            pass  # the job's first statement meets it again, and abandons the slice
+
+    def note(reason: str) -> None:
+        _note(reason, run_id=run_id, number=number, db=db, remaining_s=remaining_s)
+
+    current = Slice(row, job_type=job_type, db=own, settings=settings, remaining_s=remaining_s, refusal=refusal)
     try:
-        following = _work_claimed(current)
+        with watching(note, remaining_s=remaining_s()):
+            following = _work_claimed(current)
     except SliceLost:
-        logger.warning("Lost the slice to another owner", action="slice_lost")
+        logger.warning("Lost the slice to another worker", action="slice_lost")
         return
     except (DatabaseGone, DatabaseBusy) as exc:
         own.close()
         logger.warning(f"Abandoned the slice: {exc}", action="slice_abandoned")
+        note(sentence(exc))
         return
     finally:
+        current.step.end()
         current.rollback()  # nothing of a slice that is over may linger in the next invocation's transaction
         if own is not db:
             own.close()
@@ -110,43 +148,61 @@ def _work_claimed(current: Slice) -> Message | None:
 
 
 def _take(steps: Steps, current: Slice) -> Message | None:
+    failure: BaseException
     try:
         while True:
             match _next(steps):
                 case Progress() as step:
                     current.save(step)
                     if current.is_out_of_time:
-                        return current.hand_over("continued", cursor=current.cursor)
+                        return current.hand_over("continued")
                 case Wait() as wait:
-                    return current.hand_over(
-                        "waiting", cursor=wait.cursor, progress=wait.progress, wait_s=wait.seconds, reason=wait.why
-                    )
-                case Done(result=dict() | None as result):
+                    if refusal := current.refuse(wait):
+                        _fail_at_its_line(steps, refusal)
+                    return current.hand_over("waiting", wait=wait)
+                case Returned(result=dict() | None as result):
                     current.complete(result)
                     logger.info("Run completed", action="run_completed")
                     return None
+                case Returned(result=other):
+                    raise JobError(f"A job returns a dict or None, got {shown(other)}")
+                case Raised(error):
+                    failure = error
+                    break
                 case other:
-                    raise JobError(f"A job yields Progress or Wait and returns a dict, got {other!r}")
+                    _fail_at_its_line(steps, JobError(f"A job yields Progress or Wait, got {shown(other)}"))
     except (SliceLost, CancelRequested, DatabaseGone):
         raise
     except Exception as exc:
-        return _after_exception(current, exc)
+        failure = exc
+    return _after_exception(current, failure)
 
 
 def _next(steps: Steps) -> object:
     try:
         return next(steps)
     except StopIteration as done:
-        return Done(done.value)
+        return Returned(done.value)
+    except (SliceLost, CancelRequested):
+        raise  # from run_alone, by way of the job
+    except BaseException as exc:
+        return Raised(exc)
+
+
+def _fail_at_its_line(steps: Steps, error: JobError) -> None:
+    """Raise the error, with the line of the job's ``yield`` in its traceback, also where the job catches it."""
+    with contextlib.suppress(BaseException):
+        steps.throw(error)
+    raise error
 
 
 @contextlib.contextmanager
 def _steps(current: Slice) -> Iterator[Steps]:
     """The job's generator; closed afterwards, so that its ``finally`` blocks run."""
 
-    def start() -> Steps:
+    def start() -> Generator[Progress | Wait, None, dict[str, Any]]:
         # Inside the generator, so that code which is missing is like any other exception of the job's.
-        return (yield from current.job_type.handler()(current, current))
+        return (yield from current.start())
 
     steps = start()
     try:
@@ -154,32 +210,60 @@ def _steps(current: Slice) -> Iterator[Steps]:
     finally:
         try:
             steps.close()
-        except Exception as exc:
+        except BaseException as exc:
             # What the slice came to is decided; a job's last words do not change it.
             logger.warning(f"The job did not close cleanly: {sentence(exc)}", action="close_failed")
 
 
-def _after_exception(current: Slice, exc: Exception) -> Message | None:
+def _after_exception(current: Slice, exc: BaseException) -> Message | None:
     """Roll the step back; go on after a while if a policy says so, else the run has failed."""
+    # A job that turns a deadlock into an exception of its own has not failed: it was the database.
+    exc = current.step.passing_error or exc
     current.rollback()
-    failure, error = current.failures + 1, sentence(exc)
+    if isinstance(exc, DatabaseGone):
+        raise exc
+    error = sentence(exc)
+    for name, retry in _policies(exc, current.job_type):
+        failure = current.failed_attempts.get(name, 0) + 1
+        delay_s = retry.delay_before(failure)
+        if delay_s is not None:
+            logger.warning(f"Retry {failure} of {retry.attempts} in {delay_s:.0f} s: {error}", action="slice_retried")
+            reason = f"retry {failure} of {retry.attempts} after: {error}"
+            return current.hand_over("retrying", wait_s=delay_s, reason=reason, failed_as=name)
+    logger.error(f"Run failed: {error}", action="run_failed", exc_info=exc)
+    current.fail(error)
+    return None
+
+
+def _policies(exc: BaseException, job_type: JobType) -> list[tuple[str, Retry]]:
+    """The retry policies for the exception, in turn. Each counts its attempts apart, under its name."""
     match exc:
-        case UnknownJob() | BadQuery() | ImportError() | AttributeError() | TypeError() | KeyError():
-            retry = MISFIT_RETRY
-        case JobError():
-            retry = NO_RETRY
+        case UnknownJob():
+            return [("misfit", MISFIT_RETRY)]
+        case JobError() | SignInRefused():
+            return [("job", NO_RETRY)]
+        case DatabaseExhausted():
+            return [("exhausted", EXHAUSTED_RETRY)]
         case DatabaseBusy():
-            retry = BUSY_RETRY
+            return [("busy", BUSY_RETRY)]
+        case BadQuery() | ImportError() | AttributeError() | TypeError() | KeyError():
+            return [("misfit", MISFIT_RETRY), ("job", job_type.retry)]
         case _:
-            retry = current.job_type.retry
-    delay_s = retry.delay_before(failure)
-    if delay_s is None:
-        logger.error(f"Run failed: {error}", action="run_failed", exc_info=exc)
-        current.fail(error)
-        return None
-    logger.warning(f"Retry {failure} of {retry.attempts} in {delay_s:.0f} s: {error}", action="slice_retried")
-    reason = f"retry {failure} of {retry.attempts} after: {error}"
-    return current.hand_over("retrying", cursor=current.cursor, wait_s=delay_s, reason=reason, failed=True)
+            return [("job", job_type.retry)]
+
+
+def _note(reason: str, *, run_id: str, number: int, db: Database, remaining_s: Callable[[], float]) -> None:
+    """Write on the slice why its worker gives it up, if the database can be reached; raises nothing.
+
+    On a connection of its own: the worker's may be lost, or in the middle of a statement.
+    """
+    if remaining_s() < NOTE_AT_LEAST_S:
+        return
+    try:
+        with contextlib.closing(db.sibling()) as other:
+            other.query("note_slice", run_id=run_id, slice=number, reason=reason)
+    except Exception as exc:
+        logger.warning(f"Could not note why the slice was lost: {sentence(exc)}", action="note_failed")
 
 
 def _send(message: Message) -> None:

@@ -106,6 +106,14 @@ class DatabaseLocked(DatabaseBusy):
     """The database rolled the statement back: others hold a lock that it needs. Nothing took effect."""
 
 
+class DatabaseExhausted(DatabaseBusy):
+    """The database rolled the statement back: disk, memory or input and output failed it. Nothing took effect."""
+
+
+class SignInRefused(NightshiftError):
+    """The database server refused to let a role sign in."""
+
+
 class BadQuery(NightshiftError):
     """A query is not there, or does not go with the parameters that it was given. Nothing was sent."""
 

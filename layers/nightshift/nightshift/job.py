@@ -9,11 +9,14 @@ die at any line, and the step begins anew: of what it wrote nothing is left, but
 docs/write-a-job.md leads through one, with its tests.
 """
 
+import json
+import math
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from nightshift.errors import JobError
+from nightshift.errors import ConfigurationError, JobError
+from nightshift.storable import shown, storable
 from nightshift.wording import one_line
 
 Cursor = dict[str, Any] | None
@@ -22,29 +25,41 @@ Cursor = dict[str, Any] | None
 MAX_WAIT_S = 366 * 86_400
 # Characters. A page of 200 runs has to fit into the six megabytes that Lambda may answer.
 MAX_MESSAGE = 500
+# Every yield writes the cursor again.
+MAX_CURSOR_BYTES = 65_536
+# The largest count that Postgres holds (bigint).
+MAX_COUNT = 2**63 - 1
+# The longest time between two tries, in seconds.
+MAX_RETRY_DELAY_S = 3600
 
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
     """A finished step.
 
-    ``cursor`` is where to go on after it: JSON, so ids and dates as text. It is stored with every step, so keep it
-    small; None is the start. ``processed`` of ``total`` are counts of the job's own units, for the bar; ``total`` may
+    ``cursor`` is where to go on after it: JSON of at most 64 KiB, so ids and dates as text. It is stored with every
+    step, so keep it small; None is the start. The step keeps a copy: what the job changes in its dict afterwards
+    belongs to the next step. ``processed`` of ``total`` are counts of the job's own units, for the bar; ``total`` may
     change on the way. ``message`` is the line beside the bar, of which 500 characters are kept.
+
+    Raises JobError, at the line that makes it, for what cannot be stored.
     """
 
     processed: int
     total: int
     message: str
     cursor: Cursor
+    cursor_text: str | None = field(init=False, repr=False, compare=False)
+    """The cursor as JSON text, as it is stored."""
 
     def __post_init__(self) -> None:
         for name in ("processed", "total"):
-            if type(value := getattr(self, name)) is not int:
-                raise JobError(f"Progress.{name} must be a whole number, got {value!r}")
+            value = getattr(self, name)
+            if type(value) is not int or value > MAX_COUNT:
+                raise JobError(f"Progress.{name} must be a whole number up to {MAX_COUNT}, got {shown(value)}")
         if not isinstance(self.message, str):
-            raise JobError(f"Progress.message must be text, got {self.message!r}")
-        _check_cursor("Progress", self.cursor)
+            raise JobError(f"Progress.message must be text, got {shown(self.message)}")
+        _keep_own_cursor(self)
 
     def as_json(self) -> dict[str, Any]:
         processed = max(0, self.processed)
@@ -56,45 +71,72 @@ class Progress:
 class Wait:
     """Leave the Lambda and go on after ``seconds``, from ``cursor``. ``why`` completes "waiting for …".
 
-    What the job wrote since its last yield is committed with it. The cursor has to differ from the one the job came
-    with, or the job meets the same Wait again. ``progress`` is told where the bar has moved, too (its own cursor counts
-    for nothing). At most a year; what is longer than 15 minutes may end a minute late.
+    What the job wrote since its last yield is committed with it. The cursor has to differ from the one the slice began
+    with, or the next slice would meet the same Wait again: a job that polls counts its polls in the cursor.
+    ``progress`` is told where the bar has moved, too (its own cursor counts for nothing). At most what is left of the
+    job type's ``max_duration_s``; what is longer than 15 minutes may end a minute late.
+
+    Raises JobError, at the line that makes it, for what cannot be stored.
     """
 
     seconds: float
     why: str
     cursor: Cursor
     progress: Progress | None = None
+    cursor_text: str | None = field(init=False, repr=False, compare=False)
+    """The cursor as JSON text, as it is stored."""
 
     def __post_init__(self) -> None:
         if not (isinstance(self.seconds, int | float) and 0 <= self.seconds < MAX_WAIT_S):
-            raise JobError(f"Wait.seconds must be from 0 to {MAX_WAIT_S}, got {self.seconds!r}")
-        _check_cursor("Wait", self.cursor)
+            raise JobError(f"Wait.seconds must be a number from 0 to {MAX_WAIT_S}, got {shown(self.seconds)}")
+        if not isinstance(self.why, str):
+            raise JobError(f"Wait.why must be text, got {shown(self.why)}")
+        object.__setattr__(self, "why", one_line(self.why, longest=MAX_MESSAGE))
+        if not isinstance(self.progress, Progress | None):
+            raise JobError(f"Wait.progress must be a Progress or None, got {shown(self.progress)}")
+        _keep_own_cursor(self)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Retry:
     """What happens after an exception: ``attempts`` more slices from the last cursor, ``delay_s`` doubling each time.
 
-    It is the ``retry`` of a job type in the catalogue.
+    It is the ``retry`` of a job type in the catalogue. At most 100 attempts; the delay never exceeds an hour.
     The count starts anew whenever the cursor moves. JobError is final: the job itself says that it cannot go on.
-    What is missing (a module, a name, an argument, a key) may be a deployment's doing, and has a policy of its own.
+    What is missing (a module, a name, an argument, a key) may be a deployment's doing, and a busy database passes:
+    each of these has a policy and a count of its own.
+
+    Raises ConfigurationError for numbers out of range.
     """
 
     attempts: int = 0
     delay_s: float = 10
 
+    def __post_init__(self) -> None:
+        if not (type(self.attempts) is int and 0 <= self.attempts <= 100):
+            raise ConfigurationError(f"Retry.attempts must be a whole number from 0 to 100, got {self.attempts!r}")
+        number = isinstance(self.delay_s, int | float) and math.isfinite(self.delay_s)
+        if not (number and 0 <= self.delay_s <= MAX_RETRY_DELAY_S):
+            raise ConfigurationError(
+                f"Retry.delay_s must be a number from 0 to {MAX_RETRY_DELAY_S}, got {self.delay_s!r}"
+            )
+
     def delay_before(self, failure: int) -> float | None:
         """Seconds to wait after the ``failure``-th exception in a row (from 1), None when it is one too many."""
-        return self.delay_s * 2 ** (failure - 1) if failure <= self.attempts else None
+        return min(self.delay_s * 2 ** (failure - 1), MAX_RETRY_DELAY_S) if failure <= self.attempts else None
 
 
 NO_RETRY = Retry()
 
 
-def _check_cursor(what: str, cursor: object) -> None:
-    if not (cursor is None or isinstance(cursor, dict)):
-        raise JobError(f"{what}.cursor must be a dict or None, got {cursor!r}")
+def _keep_own_cursor(step: Progress | Wait) -> None:
+    """Give the step a cursor of its own: the job may go on changing the dict that it handed over."""
+    name = f"{type(step).__name__}.cursor"
+    if not isinstance(step.cursor, dict | None):
+        raise JobError(f"{name} must be a dict or None, got {shown(step.cursor)}")
+    text = None if step.cursor is None else storable(name, step.cursor, max_bytes=MAX_CURSOR_BYTES)
+    object.__setattr__(step, "cursor_text", text)
+    object.__setattr__(step, "cursor", json.loads(text) if text else None)
 
 
 class JobDatabase(Protocol):
@@ -103,7 +145,8 @@ class JobDatabase(Protocol):
     ``params`` are the query's (``:after``), dicts as JSON. Rows are dicts by column. A project's job works in the role
     nightshift_app, a system job as nightshift_maintenance; the migrations in sql/jobs say what each may.
 
-    Let DatabaseBusy and DatabaseGone pass: the engine has policies of its own for them, and begins the step anew.
+    An error of the database undoes the step, also where the job catches it: the next ``yield`` raises it again. The
+    engine begins the step anew where the error passes (a deadlock, a lost connection).
     """
 
     def read(self, query: str, /, **params: Any) -> list[dict[str, Any]]:
@@ -140,9 +183,10 @@ class Run(Protocol):
     params: dict[str, Any]
     """As the job type's model in nightshift.params made them; a project's job finds ``project_id`` there, too."""
     cursor: Cursor
-    """What the last committed yield said. None at the start, and where another ``version`` of the job wrote it."""
+    """A copy of what the last committed yield said. None at the start, and where the job's module had another
+    ``CURSOR_VERSION`` when it wrote it."""
     progress: dict[str, Any] | None
-    """What the last yield reported: ``processed``, ``total``, ``message``."""
+    """A copy of what the last yield reported: ``processed``, ``total``, ``message``."""
 
     @property
     def remaining_s(self) -> float:

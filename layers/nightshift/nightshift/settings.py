@@ -65,6 +65,8 @@ class Settings:
     resend_delay_s: float = 120
     resend_ceiling_s: float = 3600
     lost_slices_limit: int = 5
+    # Lost slices in all after which a run is failed, also where its cursor moved in between.
+    lost_slices_ceiling: int = 50
     # A slice's lease outlives its invocation by this much.
     lease_margin_s: float = 10
     # A slice stops taking steps this long before Lambda would kill it.

@@ -1,16 +1,19 @@
 """One claimed slice: the statements of docs/protocol.md that a worker may issue, each fenced by the slice's number."""
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+import sys
+from collections.abc import Callable, Generator
+from contextlib import closing
 from typing import Any
 
 from nightshift.catalogue import JobType
 from nightshift.database import Database, Row
-from nightshift.errors import DatabaseBusy, DatabaseGone, JobError, NightshiftError
-from nightshift.job import Cursor, Progress
+from nightshift.errors import DatabaseBusy, JobError, NightshiftError
+from nightshift.handles import RunHandle, StepDatabase
+from nightshift.job import Job, Progress, Steps, Wait
 from nightshift.queue import MAX_DELAY_S, Message
 from nightshift.settings import Settings
+from nightshift.storable import shown, storable
 
 # Kept back from what a job may spend: its last step still has to be committed.
 COMMIT_RESERVE_S = 5
@@ -29,55 +32,68 @@ MAX_RESULT_BYTES = 16_384
 
 
 class SliceLost(NightshiftError):
-    """Somebody else owns the run now; this worker changes nothing any more"""
+    """Another worker holds the run now; this worker changes nothing"""
 
 
 class CancelRequested(NightshiftError):
-    """Somebody asked for the run to be cancelled"""
+    """The run is to be cancelled"""
 
 
 class Slice:
-    """The run as its job sees it (``nightshift.job.Run``) and the database of its steps (``JobDatabase``)."""
+    """The engine's side of a claimed slice. What the job gets of it are ``run`` and ``step``."""
 
     def __init__(
-        self, row: Row, *, job_type: JobType, db: Database, settings: Settings, remaining_s: Callable[[], float]
+        self,
+        row: Row,
+        *,
+        job_type: JobType,
+        db: Database,
+        settings: Settings,
+        remaining_s: Callable[[], float],
+        refusal: Exception | None = None,
     ):
         self.id = str(row["id"])
         self.number: int = row["slice"]
         self.job_type = job_type
-        self.project_id = row["project_id"] and str(row["project_id"])
-        self.params: dict[str, Any] = row["params"]
-        self.progress: dict[str, Any] | None = row["progress"]
-        self.cursor: Cursor = row["cursor"] if row["cursor_version"] == job_type.version else None
-        self.failures: int = row["failures"]
+        self.failed_attempts: dict[str, int] = row["failed_attempts"]
+        self.ended_as: str | None = None
+        self.run = RunHandle(row, is_cancelled=self.is_cancelled, remaining_s=self._spendable_s)
+        self.step = StepDatabase(db, self)
         self._db = db
         self._settings = settings
+        self._refusal = refusal
         self._remaining_s = remaining_s
-        self._gone: DatabaseGone | None = None
-        self.ended_as: str | None = None
-        self._budget_ends_at_s = max(remaining_s() - settings.slice_budget_s, settings.slice_reserve_s)
+        self._claimed_with_s = remaining_s()
+        self._run_left_s: float = row["left_s"]
+        self._budget_ends_at_s = max(self._claimed_with_s - settings.slice_budget_s, settings.slice_reserve_s)
+        self._began_with: object = row["cursor"]
+        self._stored_version: int | None = row["cursor_version"]
+        self._version = 1
 
-    @property
-    def remaining_s(self) -> float:
-        return max(0.0, self._remaining_s() - COMMIT_RESERVE_S)
+    def start(self) -> Steps:
+        """Begin the job.
+
+        Raises UnknownJob, what importing the job's module raises, JobError for a job that is not a generator function,
+        and the refusal of its role's sign-in.
+        """
+        if self._refusal:
+            raise self._refusal
+        job: Job = self.job_type.handler()
+        self._version = cursor_version(job)
+        if self._version != self._stored_version:
+            self.run.cursor = self._began_with = None
+        steps = job(self.run, self.step)
+        if not isinstance(steps, Generator):
+            raise JobError(f"{self.job_type.name} must be a generator function: it has to yield at least once")
+        return steps
 
     @property
     def is_out_of_time(self) -> bool:
         return self._remaining_s() <= self._budget_ends_at_s
 
     def is_cancelled(self) -> bool:
-        rows = self.read("is_cancelled", run_id=self.id, slice=self.number)
+        rows = self.step.read("is_cancelled", run_id=self.id, slice=self.number)
         return not rows or rows[0]["cancelled"]
-
-    def read(self, query: str, /, **params: Any) -> list[Row]:
-        with self._same_connection():
-            return self._db.query(query, **params)
-
-    def write(self, query: str, /, **params: Any) -> list[Row]:
-        with self._same_connection():
-            if not self._db.in_transaction:
-                self._db.begin()
-            return self._db.query(query, **params)
 
     def run_alone(self, statement: str, *, patience_ms: int) -> None:
         alone = self._db.sibling(lock_timeout=f"{patience_ms}ms", idle_session_timeout=f"{ALONE_IDLE_S * 1000:.0f}ms")
@@ -100,54 +116,84 @@ class Slice:
     def save(self, step: Progress) -> None:
         """Commit the step with its cursor and progress.
 
-        Raises SliceLost when the run is no longer ours (nothing of the step is kept), CancelRequested after the commit
-        when somebody asked for it, DatabaseGone when nobody knows whether the commit took effect.
+        Raises the step's first database error, SliceLost when the run is no longer ours (nothing of the step is kept),
+        CancelRequested after the commit when a caller asked for it, DatabaseGone when the commit may or may not have
+        taken effect.
         """
-        progress = step.as_json()
-        rows = self._fenced("save_progress", cursor=step.cursor, progress=progress)
-        if self._db.in_transaction:
-            self._db.commit()
-        self.cursor, self.progress, self.failures = step.cursor, progress, rows[0]["failures"]
-        if rows[0]["cancel_requested"]:
+        self.step.check()
+        row = self._fenced(
+            "save_progress", cursor=step.cursor_text, cursor_version=self._version, progress=step.as_json()
+        )
+        self._commit_step()
+        self.failed_attempts = row["failed_attempts"]
+        self.run.follow(step)
+        if row["cancel_requested"]:
             raise CancelRequested
+
+    def refuse(self, wait: Wait) -> JobError | None:
+        """Return why the run may not wait like this, or None where it may.
+
+        The next slice of a run that waits where it began would do the same, for ever; and a wait that is longer than
+        the run may take could only end in its failure.
+        """
+        if _canonical(wait.cursor) == _canonical(self._began_with):
+            return JobError(
+                f"Wait.cursor must differ from the cursor that the slice began with, {shown(wait.cursor)}: the next "
+                "slice would only wait again. A job that polls counts its polls in the cursor"
+            )
+        left_s = self._run_left_s - (self._claimed_with_s - self._remaining_s())
+        if wait.seconds > left_s:
+            return JobError(
+                f"Wait.seconds is {wait.seconds:g}, but only {max(0, left_s):.0f} of the run's "
+                f"{self.job_type.max_duration_s} seconds are left. Wait for less, or raise max_duration_s of "
+                f"{self.job_type.name} in the catalogue"
+            )
+        return None
 
     def hand_over(
         self,
         outcome: str,
         *,
-        cursor: Cursor,
-        progress: Progress | None = None,
+        wait: Wait | None = None,
         wait_s: float = 0,
         reason: str | None = None,
-        failed: bool = False,
+        failed_as: str | None = None,
     ) -> Message | None:
-        """End the slice, so that the next number may start in ``wait_s`` seconds; returns the message to send, if any.
+        """End the slice, so that the next number may start after a wait; returns the message to send, if any.
 
+        ``wait`` is the job's own, and brings a checkpoint. Without one, cursor, version and progress stay as the last
+        yield stored them, and the next slice starts in ``wait_s`` seconds. ``failed_as`` names the retry policy that
+        counts this slice as one of its attempts.
         Raises CancelRequested (nothing is kept) or SliceLost.
         """
+        if wait:
+            self.step.check()
+            wait_s, reason = wait.seconds, wait.why
         row = self._unless_cancelled(
             "end_slice",
-            cursor=cursor,
-            progress=progress.as_json() if progress else self.progress,
-            wait_s=max(0.0, wait_s),
+            has_checkpoint=wait is not None,
+            cursor=wait and wait.cursor_text,
+            cursor_version=self._version,
+            progress=wait.progress.as_json() if wait and wait.progress else None,
+            wait_s=wait_s,
             outcome=outcome,
             reason=reason,
             waiting_for=reason,
-            failed=failed,
+            failed_as=failed_as,
             max_delay_s=MAX_DELAY_S,
             resend_delay_s=self._settings.resend_delay_s,
         )
         return Message.of(row, wait_s) if wait_s <= MAX_DELAY_S else None
 
     def complete(self, result: dict[str, Any] | None) -> None:
-        """Raises CancelRequested (nothing of the last step is kept), SliceLost, or JobError for what is no result."""
-        try:
-            size = len(json.dumps(result or {}, allow_nan=False))
-        except (TypeError, ValueError, RecursionError) as exc:
-            raise JobError(f"The result is not JSON: {exc}") from exc
-        if size > MAX_RESULT_BYTES:
-            raise JobError(f"The result has {size:,} bytes; a result may have {MAX_RESULT_BYTES:,}")
-        self._unless_cancelled("end_run", status="completed", result=result or {}, error=None)
+        """End the run with the job's result.
+
+        Raises the step's first database error, CancelRequested (nothing of the last step is kept), SliceLost, or
+        JobError for a result that cannot be stored.
+        """
+        text = storable("The result", result or {}, max_bytes=MAX_RESULT_BYTES)
+        self.step.check()
+        self._unless_cancelled("end_run", status="completed", result=text, error=None)
         self.ended_as = "completed"
 
     def fail(self, error: str) -> None:
@@ -164,34 +210,41 @@ class Slice:
         """Forget what the job wrote since its last yield."""
         self._db.rollback()
 
+    def _spendable_s(self) -> float:
+        return max(0.0, self._remaining_s() - COMMIT_RESERVE_S)
+
     def _unless_cancelled(self, query: str, **params: Any) -> Row:
         # Both refuse a row with a cancel request. Whether it was that or a lost fence, the ending as cancelled tells:
         # it is fenced too, and finds no row when the slice is lost.
         try:
-            rows = self._fenced(query, **params)
+            row = self._fenced(query, **params)
         except SliceLost as exc:
             raise CancelRequested from exc
-        if self._db.in_transaction:
-            self._db.commit()
-        return rows[0]
+        self._commit_step()
+        return row
 
-    @contextmanager
-    def _same_connection(self) -> Iterator[None]:
-        """A lost connection took the step's first half with it: a job that shrugs it off must not commit the rest."""
-        if self._gone:
-            raise self._gone
-        try:
-            yield
-        except DatabaseGone as exc:
-            self._gone = exc
-            raise
-
-    def _fenced(self, query: str, **params: Any) -> list[Row]:
-        if "cursor" in params:
-            params["cursor_version"] = self.job_type.version
-        with self._same_connection():
-            rows = self._db.query(query, run_id=self.id, slice=self.number, **params)
-        if not rows:
+    def _fenced(self, query: str, **params: Any) -> Row:
+        row = self._db.one(query, run_id=self.id, slice=self.number, **params)
+        if row is None:
             self._db.rollback()
             raise SliceLost
-        return rows
+        return row
+
+    def _commit_step(self) -> None:
+        if self._db.in_transaction:
+            self._db.commit()
+        self.step.error = None
+
+
+def cursor_version(job: Job) -> int:
+    """Return the ``CURSOR_VERSION`` of the job's module, 1 where it has none.
+
+    It stands beside the code that writes the cursor, so both arrive in one artefact. A number in the shared layer could
+    belong to another release than the code: CloudFormation updates the two apart.
+    """
+    version: int = getattr(sys.modules[job.__module__], "CURSOR_VERSION", 1)
+    return version
+
+
+def _canonical(cursor: object) -> str:
+    return json.dumps(cursor, sort_keys=True)

@@ -36,6 +36,7 @@ def sweep(*, now: datetime, db: Database, settings: Settings, remaining_s: Calla
         "slots": lambda: work.counts.update(schedules.account_for_missed(now=now, db=db, settings=settings)),
         "silent": lambda: work.counts.update(silent=successes.tell_of_overdue(db=db)),
         "expired": lambda: work.in_batches(settings.sweep_batch, work.expire_leases),
+        "overlong": lambda: work.in_batches(settings.sweep_batch, work.end_overlong),
         "unclaimed": lambda: work.in_batches(settings.sweep_batch, work.resend),
         "unsent": lambda: work.in_batches(settings.sweep_batch, work.send_mails),
         "old_runs": lambda: work.in_batches(PRUNE_BATCH, partial(work.prune, "prune_runs")),
@@ -76,6 +77,7 @@ class _Work:
             "expire_leases",
             batch=self.settings.sweep_batch,
             lost_slices_limit=self.settings.lost_slices_limit,
+            lost_slices_ceiling=self.settings.lost_slices_ceiling,
             resend_delay_s=self.settings.resend_delay_s,
         )
         for row in expired:
@@ -97,6 +99,21 @@ class _Work:
         if ended:
             outbox.dispatch(ended, db=self.db, settings=self.settings)
         return expired
+
+    def end_overlong(self) -> list[Row]:
+        ended = self.db.query("end_overlong", batch=self.settings.sweep_batch)
+        for row in ended:
+            logger.warning(
+                "Failed a run that took longer than its job type allows",
+                action="run_overlong",
+                run_id=str(row["id"]),
+                job_type=row["job_type"],
+            )
+            metrics.count_ending(row["status"], job_type=row["job_type"])
+        self.counts.update(ended=len(ended))
+        if ended:
+            outbox.dispatch([str(row["id"]) for row in ended], db=self.db, settings=self.settings)
+        return ended
 
     def resend(self) -> list[Row]:
         unclaimed = self.db.query(

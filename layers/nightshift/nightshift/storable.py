@@ -1,0 +1,83 @@
+"""JSON that Postgres keeps exactly as a job's author wrote it, and the sentence for a value that it cannot keep."""
+
+import json
+import math
+from typing import Any
+
+from nightshift.errors import JobError
+
+# Deeper nesting than any record needs; Postgres and Python each stop a little above a thousand.
+MAX_DEPTH = 100
+# Bits of a whole number, about 900 digits: Python reads no more than 4,300 digits back from JSON.
+MAX_BITS = 3_000
+
+# How an author turns what JSON has no form for into text, by the name of the type.
+AS_TEXT = {
+    "date": "value.isoformat()",
+    "datetime": "value.isoformat()",
+    "time": "value.isoformat()",
+    "Decimal": "str(value)",
+    "UUID": "str(value)",
+    "bytes": "value.hex()",
+    "set": "sorted(value)",
+    "frozenset": "sorted(value)",
+}
+
+
+def storable(name: str, value: object, *, max_bytes: int) -> str:
+    """Return ``value`` as the JSON text that is stored.
+
+    Raises JobError that names the place (``Progress.cursor['seen'][2]``) and the type of what JSON or Postgres cannot
+    hold, or the size of what is longer than ``max_bytes`` of UTF-8.
+    """
+    _check(name, value, depth=0)
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    size = len(text.encode())
+    if size > max_bytes:
+        raise JobError(f"{name} has {size:,} bytes; at most {max_bytes:,} are stored. Keep less in it")
+    return text
+
+
+def shown(value: object) -> str:
+    """Return the value's type and the beginning of its text, for a sentence about it; never raises."""
+    try:
+        text = repr(value)
+    except Exception:
+        return type(value).__name__
+    return f"{type(value).__name__} {text[:100] + '…' if len(text) > 100 else text}"
+
+
+def _check(place: str, value: Any, *, depth: int) -> None:
+    if depth > MAX_DEPTH:
+        raise JobError(f"{place[:200]} is nested deeper than {MAX_DEPTH} levels. Keep it flat")
+    match value:
+        case None | bool():
+            pass
+        case str():
+            _check_text(place, value)
+        case int():
+            if value.bit_length() > MAX_BITS:
+                raise JobError(f"{place} is a whole number of more than 900 digits. Store it as text")
+        case float():
+            if not math.isfinite(value):
+                raise JobError(f"{place} is {value}: JSON has no such number. Store None or text in its place")
+        case dict():
+            for key, item in value.items():
+                if not isinstance(key, str):
+                    raise JobError(f"{place} has the key {shown(key)}: a key in JSON is text. Use str(key)")
+                _check_text(f"a key of {place}", key)
+                _check(f"{place}[{key[:40]!r}]", item, depth=depth + 1)
+        case list() | tuple():
+            for number, item in enumerate(value):
+                _check(f"{place}[{number}]", item, depth=depth + 1)
+        case _:
+            kind = type(value).__name__
+            form = AS_TEXT.get(kind, "text, numbers, lists and dicts")
+            raise JobError(f"{place} is a {kind}: JSON has no such value. Store {form}")
+
+
+def _check_text(place: str, text: str) -> None:
+    if "\x00" in text:
+        raise JobError(f"{place} has a NUL character, which Postgres does not store. Remove it")
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise JobError(f"{place} has half a surrogate pair, which is not text. Remove it")
