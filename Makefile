@@ -68,6 +68,9 @@ prove: $(VENV)/ready
 	for bench in $$(grep -l '^"""Claim' bench/*.py); do $(MAKE) bench BENCH=$$(basename $$bench .py) || exit 1; done
 	$(VENV)/bin/python docs/protocol_model.py bfs
 	$(VENV)/bin/python docs/protocol_model.py bfs --set W=5
+	$(VENV)/bin/python docs/protocol_model.py bfs --set D=5 --bud 2,1,2,1,1,0
+	$(VENV)/bin/python docs/protocol_model.py bfs --set D=5 --job ll --W 1 --bud 2,1,2,1,1,0
+	$(VENV)/bin/python docs/protocol_model.py bfs --job kk --set poison=1 --set CEIL=3
 	$(VENV)/bin/python docs/protocol_model.py walk --seconds 60
 
 $(VENV)/ready: local/requirements/dev.txt pyproject.toml
