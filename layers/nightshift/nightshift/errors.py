@@ -98,6 +98,22 @@ class DatabaseGone(NightshiftError):
     """The database connection is lost, and with it the knowledge whether the last statement took effect."""
 
 
+class SessionUnfit(DatabaseGone):
+    """The database session was of no use. The statement had no effect, and the session is closed."""
+
+
+class DatabaseReadOnly(SessionUnfit):
+    """The database can only be read at the moment. Nothing took effect."""
+
+
+class SignInRefused(NightshiftError):
+    """The database does not let this role sign in. Trying again changes nothing."""
+
+
+class RowsHidden(NightshiftError):
+    """Row-level security would keep rows from this role. Nothing took effect."""
+
+
 class DatabaseBusy(NightshiftError):
     """The database rolled the statement back: a lock, a deadlock or a time limit. Nothing took effect."""
 
