@@ -20,8 +20,9 @@ from nightshift import auth, aws, aws_http, database
 from nightshift import settings as settings_module
 from nightshift.database import Database
 from nightshift.migrations import create_first_partitions, migrate
+from nightshift.sessions import pin, pin_session
 from nightshift.settings import Settings
-from tests import moto_server
+from tests import hostile, moto_server
 
 # `make test` needs no browser, and a machine that has never run `make test-browser` has no Playwright.
 HAS_PLAYWRIGHT = importlib.util.find_spec("playwright") is not None
@@ -57,6 +58,7 @@ def superuser(postgres: Postgres) -> Iterator[Database]:
 @pytest.fixture(scope="session")
 def template(postgres: Postgres, superuser: Database) -> str:
     superuser.run_script("CREATE DATABASE nightshift_template")
+    hostile.spoil_database(superuser, "nightshift_template")
     owner = Database(settings_for(postgres, "nightshift_template", user="postgres"))
     migrate(owner)
     create_first_partitions(owner, today=date.today())
@@ -70,6 +72,13 @@ def config(postgres: Postgres, superuser: Database, template: str) -> Iterator[S
     name = f"test_{os.getpid()}_{next(_serial)}"
     # Copying files is twenty times faster than logging them, and this server may lose everything at a crash.
     superuser.run_script(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
+    # Settings of a role in a database are not copied with it.
+    hostile.spoil_database(superuser, name)
+    owner = Database(settings_for(postgres, name, user="postgres"))
+    pin_session(owner)
+    pin(owner)
+    owner.close()
+    hostile.spoil_path(superuser, name)
     yield settings_for(postgres, name)
     superuser.run_script(f"DROP DATABASE {name} WITH (FORCE)")
 
@@ -97,7 +106,9 @@ def db(connect: Callable[..., Database]) -> Database:
 @pytest.fixture
 def owner(connect: Callable[..., Database]) -> Database:
     """As the owner of the tables, to arrange and to look."""
-    return connect(user="postgres")
+    owner = connect(user="postgres")
+    pin_session(owner)
+    return owner
 
 
 @pytest.fixture(scope="session")
