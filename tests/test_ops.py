@@ -277,8 +277,8 @@ class TestHealth:
         report = ask("health")
         assert report["ok"], report
         assert all(each["do"] is None for each in report["checks"])
-        assert len(report["checks"]) == 13
-        assert db.statements - before <= 10
+        assert len(report["checks"]) == 14
+        assert db.statements - before <= 11
 
     def test_a_queued_run_is_nothing_to_worry_about_at_first(self, ask, owner):
         run_id = system_run(ask)

@@ -18,6 +18,7 @@ from nightshift.errors import (
     DatabaseReadOnly,
     NotFound,
     Refused,
+    RowsHidden,
     SignInRefused,
     Unavailable,
 )
@@ -226,11 +227,13 @@ def refused(exc: Refused) -> Response[str]:
     return _json(exc.status, {"error": str(exc)} | exc.extra)
 
 
-@app.exception_handler([DatabaseGone, DatabaseBusy, SignInRefused])
+@app.exception_handler([DatabaseGone, DatabaseBusy, SignInRefused, RowsHidden])
 def unavailable(exc: Exception) -> Response[str]:
     logger.warning(f"No database: {exc}", action="database_unavailable")
     trouble = None
-    if isinstance(exc, DatabaseReadOnly):
+    if isinstance(exc, RowsHidden):
+        trouble = "The database keeps back rows that this request needs. Tell the operator of the server."
+    elif isinstance(exc, DatabaseReadOnly):
         trouble = "The database can only be read at the moment. Try again in a moment."
     elif isinstance(exc, DatabaseBusy):
         trouble = "The database is busy. Try again in a moment."

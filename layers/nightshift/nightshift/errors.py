@@ -86,6 +86,10 @@ class JobError(NightshiftError):
     """The job cannot go on. Its message becomes the run's ``error``, so it tells a person what to do."""
 
 
+class RowsHidden(JobError):
+    """Row-level security would keep rows from this role. Nothing took effect, and trying again changes nothing."""
+
+
 class UnknownJob(JobError):
     """This release has no code for jobs of this type"""
 
@@ -108,10 +112,6 @@ class DatabaseReadOnly(SessionUnfit):
 
 class SignInRefused(NightshiftError):
     """The database does not let this role sign in. Trying again changes nothing."""
-
-
-class RowsHidden(NightshiftError):
-    """Row-level security would keep rows from this role. Nothing took effect."""
 
 
 class DatabaseBusy(NightshiftError):

@@ -10,7 +10,7 @@ from nightshift import outbox
 from nightshift.aws import client
 from nightshift.database import Database, sql_directory
 from nightshift.errors import DatabaseReadOnly, NotFound, Refused, sentence
-from nightshift.ops.checks import Check, green, red, report
+from nightshift.ops.checks import READ_ONLY, Check, green, red, report
 from nightshift.ops.mailing import examine_mail
 from nightshift.ops.runs import mail_as_json
 from nightshift.sessions import unpinned
@@ -65,7 +65,6 @@ def view_mail(*, mail_id: UUID, db: Database, settings: Settings) -> dict[str, A
 
 
 NO_DATABASE = "Start it, or look at DatabaseHost, its security group and DatabaseCaFile."
-READ_ONLY = "After a failover, wait for its end. Later than that, let DatabaseHost name the server that takes writes."
 NO_WAY_OUT = "Give the functions' subnets a way out: a NAT gateway, or an endpoint where it is an AWS service."
 NO_KEY = "Enable the key in KMS, or cancel its deletion: without it no provider's secret can be read."
 
