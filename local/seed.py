@@ -12,6 +12,7 @@ from local.files import write_private
 from nightshift.agent_keys import new_agent_key
 from nightshift.auth import key_hash
 from nightshift.database import Database
+from nightshift.sessions import pin_session
 from nightshift.settings import Settings
 from nightshift.setup import setup_team, store_revenuecat_key
 
@@ -26,6 +27,7 @@ USERS = 1000
 
 def seed(db: Database, *, kept: Path) -> dict[str, str]:
     """Add what is missing; returns team_id, project_id, admin_id and agent_key. ``kept`` is where the key survives."""
+    pin_session(db)
     found = db.one("find_setup", team_slug=DEMO, project_slug=DEMO)
     if found is None:
         made = setup_team(db, team_name="Demo", admin_email=ADMIN_EMAIL, project_name="Demo")

@@ -20,8 +20,9 @@ from nightshift import auth, aws, aws_http, database
 from nightshift import settings as settings_module
 from nightshift.database import Database
 from nightshift.migrations import create_first_partitions, migrate
+from nightshift.sessions import pin, pin_session
 from nightshift.settings import Settings
-from tests import moto_server
+from tests import hostile, moto_server
 
 # `make test` needs no browser, and a machine that has never run `make test-browser` has no Playwright.
 HAS_PLAYWRIGHT = importlib.util.find_spec("playwright") is not None
@@ -57,9 +58,14 @@ def superuser(postgres: Postgres) -> Iterator[Database]:
 @pytest.fixture(scope="session")
 def template(postgres: Postgres, superuser: Database) -> str:
     superuser.run_script("CREATE DATABASE nightshift_template")
+    if hostile.ASKED_FOR in os.environ:
+        hostile.spoil_server(superuser)
+        hostile.spoil_database(superuser, "nightshift_template")
     owner = Database(settings_for(postgres, "nightshift_template", user="postgres"))
     migrate(owner)
     create_first_partitions(owner, today=date.today())
+    if hostile.ASKED_FOR in os.environ:
+        owner.run_script(hostile.DOUBLES)
     owner.close()
     return "nightshift_template"
 
@@ -70,6 +76,15 @@ def config(postgres: Postgres, superuser: Database, template: str) -> Iterator[S
     name = f"test_{os.getpid()}_{next(_serial)}"
     # Copying files is twenty times faster than logging them, and this server may lose everything at a crash.
     superuser.run_script(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
+    if hostile.ASKED_FOR in os.environ:
+        hostile.spoil_database(superuser, name)
+    # Settings of a role in a database are not copied with it.
+    owner = Database(settings_for(postgres, name, user="postgres"))
+    pin_session(owner)
+    pin(owner)
+    owner.close()
+    if hostile.ASKED_FOR in os.environ:
+        hostile.spoil_roles(superuser, name)
     yield settings_for(postgres, name)
     superuser.run_script(f"DROP DATABASE {name} WITH (FORCE)")
 
@@ -81,6 +96,8 @@ def connect(config: Settings) -> Iterator[Callable[..., Database]]:
 
     def connect(user: str = "nightshift_app", **startup_params: str) -> Database:
         opened.append(Database(dataclasses.replace(config, database_user=user), **startup_params))
+        if user == "postgres" and not startup_params:
+            pin_session(opened[-1])
         return opened[-1]
 
     yield connect

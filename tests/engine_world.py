@@ -27,7 +27,7 @@ def own_queries(monkeypatch):
     real = database.query_text
     own = {
         "record_step": "INSERT INTO steps VALUES (CAST(:run_id AS text), CAST(:step AS int))",
-        "reserved": "SELECT :types",
+        "numbered": "SELECT $1\nWHERE :id",
     }
     monkeypatch.setattr(database, "query_text", lambda name: own.get(name) or real(name))
     return own

@@ -28,6 +28,7 @@ from nightshift import engine, runs, sqs
 from nightshift.catalogue import CATALOGUE
 from nightshift.database import Database
 from nightshift.job import MAX_WAIT_S, Progress, Wait
+from nightshift.sessions import pin, pin_session
 from nightshift.settings import Settings
 from nightshift.slices import CancelRequested, Slice
 from tests.world import Team, age, make_team, run_row, slices, sweep, work
@@ -262,6 +263,8 @@ class JobRuns:
         )
         self.superuser.run_script(f"CREATE DATABASE {copied.database_name} TEMPLATE {source} STRATEGY FILE_COPY")
         db, owner = Database(copied), Database(replace(copied, database_user=self.owner._config.database_user))
+        pin_session(owner)
+        pin(owner)  # the settings of a role in a database are not copied with it
         try:
             yield JobRuns(db, owner, copied, self.superuser)
         finally:

@@ -277,8 +277,8 @@ class TestHealth:
         report = ask("health")
         assert report["ok"], report
         assert all(each["do"] is None for each in report["checks"])
-        assert len(report["checks"]) == 13
-        assert db.statements - before <= 10
+        assert len(report["checks"]) == 14
+        assert db.statements - before <= 11
 
     def test_a_queued_run_is_nothing_to_worry_about_at_first(self, ask, owner):
         run_id = system_run(ask)
@@ -499,8 +499,8 @@ class TestDoctor:
         report = ask("doctor", fresh)
         assert report["ok"], report
         assert [each["name"] for each in report["checks"]] == [
-            "database", "migrations", "rights", "partitions", "way to RevenueCat", "run queue", "mail queue",
-            "providers' secrets", "sender", "SES account",
+            "database", "migrations", "rights", "settings", "partitions", "way to RevenueCat", "run queue",
+            "mail queue", "providers' secrets", "sender", "SES account",
         ]  # fmt: skip
         assert check(report, "way to RevenueCat")["says"].endswith("answers with 404")
         assert check(report, "sender")["says"] == "jobs@acme.example, verified in SES as acme.example"

@@ -12,7 +12,16 @@ from nightshift import __version__, metrics, projects, runs, teams
 from nightshift.auth import Principal, authenticate
 from nightshift.catalogue import CATALOGUE, JobType, job_type
 from nightshift.database import Row, database
-from nightshift.errors import DatabaseBusy, DatabaseGone, NotFound, Refused, Unavailable
+from nightshift.errors import (
+    DatabaseBusy,
+    DatabaseGone,
+    DatabaseReadOnly,
+    NotFound,
+    Refused,
+    RowsHidden,
+    SignInRefused,
+    Unavailable,
+)
 from nightshift.log import logger
 from nightshift.pauses import as_json, list_pauses
 from nightshift.settings import settings
@@ -41,7 +50,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
 @app.get("/v1/health")
 def get_health() -> dict[str, Any]:
-    database().query("ping", again_if_gone=True)
+    database().require_writable()
     return {"status": "ok", "version": __version__}
 
 
@@ -218,11 +227,17 @@ def refused(exc: Refused) -> Response[str]:
     return _json(exc.status, {"error": str(exc)} | exc.extra)
 
 
-@app.exception_handler([DatabaseGone, DatabaseBusy])
+@app.exception_handler([DatabaseGone, DatabaseBusy, SignInRefused, RowsHidden])
 def unavailable(exc: Exception) -> Response[str]:
     logger.warning(f"No database: {exc}", action="database_unavailable")
-    busy = "The database is busy. Try again in a moment." if isinstance(exc, DatabaseBusy) else None
-    answer: Response[str] = refused(Unavailable(busy))
+    trouble = None
+    if isinstance(exc, RowsHidden):
+        trouble = "The database keeps back rows that this request needs. Tell the operator of the server."
+    elif isinstance(exc, DatabaseReadOnly):
+        trouble = "The database can only be read at the moment. Try again in a moment."
+    elif isinstance(exc, DatabaseBusy):
+        trouble = "The database is busy. Try again in a moment."
+    answer: Response[str] = refused(Unavailable(trouble))
     return answer
 
 

@@ -61,4 +61,15 @@ FROM unnest(ARRAY['events', 'metric_events', 'funnel_events']) AS parent (name),
      LATERAL pg_partition_tree(to_regclass(parent.name)) AS part
 JOIN pg_class class ON class.oid = part.relid
 JOIN pg_roles maintenance ON maintenance.rolname = 'nightshift_maintenance'
-WHERE NOT pg_has_role(maintenance.oid, class.relowner, 'USAGE');
+WHERE NOT pg_has_role(maintenance.oid, class.relowner, 'USAGE')
+UNION ALL
+-- Our roles read with row_security off, so that such a table is an error to them; an empty answer would pass for the truth.
+SELECT format('row-level security keeps rows of %s from %s. As a superuser: ALTER ROLE %s BYPASSRLS', class.oid::regclass,
+              named.role, named.role)
+FROM (SELECT role, "table" FROM needed
+      UNION SELECT 'nightshift_maintenance', "table" FROM needed      -- a member of nightshift_app
+      UNION SELECT 'nightshift_maintenance', unnest(ARRAY['events', 'metric_events', 'funnel_events'])) AS named
+JOIN pg_class class ON class.oid = to_regclass(named."table") AND class.relrowsecurity
+JOIN pg_roles role ON role.rolname = named.role AND NOT (role.rolbypassrls OR role.rolsuper)
+-- Their owners, and these owners' members, are shown everything, unless it is forced on them.
+WHERE class.relforcerowsecurity OR NOT pg_has_role(role.oid, class.relowner, 'USAGE');

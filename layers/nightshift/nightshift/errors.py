@@ -86,6 +86,10 @@ class JobError(NightshiftError):
     """The job cannot go on. Its message becomes the run's ``error``, so it tells a person what to do."""
 
 
+class RowsHidden(JobError):
+    """Row-level security would keep rows from this role. Nothing took effect, and trying again changes nothing."""
+
+
 class UnknownJob(JobError):
     """This release has no code for jobs of this type"""
 
@@ -98,6 +102,18 @@ class DatabaseGone(NightshiftError):
     """The database connection is lost, and with it the knowledge whether the last statement took effect."""
 
 
+class SessionUnfit(DatabaseGone):
+    """The database session was of no use. The statement had no effect, and the session is closed."""
+
+
+class DatabaseReadOnly(SessionUnfit):
+    """The database can only be read at the moment. Nothing took effect."""
+
+
+class SignInRefused(NightshiftError):
+    """The database does not let this role sign in. Trying again changes nothing."""
+
+
 class DatabaseBusy(NightshiftError):
     """The database rolled the statement back: a lock, a deadlock or a time limit. Nothing took effect."""
 
@@ -108,10 +124,6 @@ class DatabaseLocked(DatabaseBusy):
 
 class DatabaseExhausted(DatabaseBusy):
     """The database rolled the statement back: disk, memory or input and output failed it. Nothing took effect."""
-
-
-class SignInRefused(NightshiftError):
-    """The database server refused to let a role sign in."""
 
 
 class BadQuery(NightshiftError):

@@ -12,6 +12,7 @@ from nightshift.database import Database, sql_directory
 from nightshift.errors import DatabaseLocked, NightshiftError, sentence
 from nightshift.log import logger
 from nightshift.partitions import EVENT_TABLES, months
+from nightshift.sessions import pin, pin_session
 
 # Any number will do, as long as nobody else in the database locks the same one.
 LOCK = 0x6E69676874  # "night"
@@ -46,12 +47,22 @@ def migrate(db: Database, *, folders: Sequence[str] = ("platform", "jobs")) -> l
 
     Safe to repeat and to run twice at once: each migration is decided and done under one lock.
     Traffic goes on: a migration that does not get its locks at once is tried again while there is time.
+    Afterwards the settings of our roles and functions in this database are pinned, whatever it was that changed them.
     Raises MigrationChanged for a file that is no longer what was applied, MigrationFailed with the database's sentence.
     """
     ends_at_s = time.monotonic() + TIME_LIMIT_S
+    pin_session(db)
     _patiently(partial(_make_table, db), what="The table of migrations", ends_at_s=ends_at_s)
     files = [path for folder in folders for path in sorted((sql_directory() / folder).glob("[0-9]*.sql"))]
-    return [name for path in files if (name := _apply(db, path, ends_at_s=ends_at_s))]
+    applied = [name for path in files if (name := _apply(db, path, ends_at_s=ends_at_s))]
+    if "jobs" in folders:
+        _patiently(partial(_pin, db), what="Pinning the settings of our roles", ends_at_s=ends_at_s)
+    return applied
+
+
+def _pin(db: Database) -> None:
+    with _alone(db):
+        pin(db)
 
 
 def create_first_partitions(db: Database, *, today: date, months_ahead: int = 3) -> list[str]:
@@ -93,6 +104,13 @@ def _patiently(attempt: Callable[[], str | None], *, what: str, ends_at_s: float
 
 def _make_table(db: Database) -> None:
     with _alone(db):
+        if elsewhere := db.one("migrations_elsewhere"):
+            raise MigrationFailed(
+                f"The table nightshift_migrations is in schema {elsewhere['schema']}, which this session's search_path "
+                f"({elsewhere['search_path']}) leaves out. Nothing was applied. Set it for the role that the functions "
+                f"connect as: ALTER ROLE nightshift_app IN DATABASE {elsewhere['database']} SET search_path = "
+                f"{elsewhere['schema']}"
+            )
         db.run_script(
             "CREATE TABLE IF NOT EXISTS nightshift_migrations ("
             " name text PRIMARY KEY, checksum text NOT NULL, applied_at timestamptz NOT NULL DEFAULT clock_timestamp())"

@@ -4,6 +4,9 @@ from typing import Any
 
 Check = dict[str, Any]
 
+# What to do about a database that answers and takes no writes.
+READ_ONLY = "After a failover, wait for its end. Later than that, let DatabaseHost name the server that takes writes."
+
 
 def green(name: str, says: str) -> Check:
     return {"name": name, "ok": True, "says": says, "do": None}

@@ -9,10 +9,11 @@ from uuid import UUID
 from nightshift import outbox
 from nightshift.aws import client
 from nightshift.database import Database, sql_directory
-from nightshift.errors import NotFound, Refused, sentence
-from nightshift.ops.checks import Check, green, red, report
+from nightshift.errors import DatabaseReadOnly, NotFound, Refused, sentence
+from nightshift.ops.checks import READ_ONLY, Check, green, red, report
 from nightshift.ops.mailing import examine_mail
 from nightshift.ops.runs import mail_as_json
+from nightshift.sessions import unpinned
 from nightshift.settings import Settings
 from nightshift.validation import is_mail_address, shown
 
@@ -26,7 +27,12 @@ def examine(*, db: Database, settings: Settings) -> dict[str, Any]:
     if checks[0]["ok"]:
         checks += [
             _checked(name, partial(look_at, db, settings), do="Deploy this release again.")
-            for name, look_at in (("migrations", _migrations), ("rights", _rights), ("partitions", _partitions))
+            for name, look_at in (
+                ("migrations", _migrations),
+                ("rights", _rights),
+                ("settings", _settings),
+                ("partitions", _partitions),
+            )
         ]
     checks.append(_checked("way to RevenueCat", lambda: _provider(settings.revenuecat_url), do=NO_WAY_OUT))
     for name, url in (("run queue", settings.queue_url), ("mail queue", settings.notify_queue_url)):
@@ -74,6 +80,10 @@ def _checked(name: str, look_at: Callable[[], Check], *, do: str) -> Check:
 def _database(db: Database) -> Check:
     [found] = db.query("describe_database", again_if_gone=True)
     says = f"Postgres {found['version']}, time zone {found['timezone']}"
+    try:
+        db.require_writable()
+    except DatabaseReadOnly as exc:
+        return red("database", f"{says}. {exc}", do=READ_ONLY)
     if found["version_num"] // 10000 < OLDEST_POSTGRES:
         return red("database", says, do=f"Upgrade it: Nightshift needs Postgres {OLDEST_POSTGRES} or newer.")
     if found["timezone"] != "UTC":
@@ -106,6 +116,18 @@ def _rights(db: Database, settings: Settings) -> Check:
     if lacking:
         return red("rights", _listed(lacking), do="Invoke MigrateFunction. What stays, grant as the tables' owner.")
     return green("rights", "the functions' roles have what they need, and their limits")
+
+
+def _settings(db: Database, settings: Settings) -> Check:
+    rows = unpinned(db)
+    if not rows:
+        return green("settings", "pinned for the functions' roles in this database")
+    found = [
+        f"{row['subject']}: {row['setting']} is "
+        + (f"{row['found']}, not {row['wanted']}" if row["found"] is not None else f"not pinned to {row['wanted']}")
+        for row in rows
+    ]
+    return red("settings", _listed(found), do=f"Invoke MigrateFunction, or as the operator: {rows[0]['statement']}")
 
 
 def _partitions(db: Database, settings: Settings) -> Check:

@@ -7,8 +7,8 @@ from typing import Any
 
 from nightshift.cron import from_five_fields
 from nightshift.database import Database
-from nightshift.errors import DatabaseBusy, DatabaseGone, sentence
-from nightshift.ops.checks import Check, count_of, green, red, report
+from nightshift.errors import DatabaseBusy, DatabaseGone, DatabaseReadOnly, sentence
+from nightshift.ops.checks import READ_ONLY, Check, count_of, green, red, report
 from nightshift.ops.deadletters import queues_of, waiting_in
 from nightshift.pauses import list_pauses
 from nightshift.pauses import sentence as pause_sentence
@@ -29,6 +29,7 @@ def check_health(*, db: Database, settings: Settings) -> dict[str, Any]:
     """``{"ok", "checks": [{"name", "ok", "says", "do"}]}``; without a database the checks that need none."""
     checks = []
     try:
+        checks.append(_database(db))
         checks.append(_stuck(db))
         checks.append(_waiting(db, lost_slices_limit=settings.lost_slices_limit))
         checks.append(_slots(db))
@@ -48,8 +49,16 @@ def check_health(*, db: Database, settings: Settings) -> dict[str, Any]:
     return report(checks + [_dead_letters(name, url) for name, url, _ in queues_of(settings)])
 
 
+def _database(db: Database) -> Check:
+    try:
+        db.require_writable()
+    except DatabaseReadOnly as exc:
+        return red("database", sentence(exc), do=READ_ONLY)
+    return green("database", "takes reads and writes")
+
+
 def _stuck(db: Database) -> Check:
-    rows = db.query("stuck_runs", again_if_gone=True, grace_s=GRACE_S)
+    rows = db.query("stuck_runs", grace_s=GRACE_S)
     if not rows:
         return green("stuck runs", "none")
     first = rows[0]

@@ -9,6 +9,7 @@ from pydantic import Field, StringConstraints
 from nightshift import agent_keys, setup
 from nightshift.database import Database
 from nightshift.ops.dispatch import Command
+from nightshift.sessions import pin_session
 from nightshift.settings import Settings
 from nightshift.wording import timestamp
 
@@ -26,7 +27,7 @@ def set_up(
     settings: Settings,
 ) -> dict[str, Any]:
     """``{"team_id", "team_slug", "admin_id", "project_id", "project_slug", "agent_key"}``: all made, or nothing."""
-    db.query("ping", again_if_gone=True)
+    pin_session(db)
     made = setup.setup_team(
         db,
         team_name=team,
@@ -48,7 +49,7 @@ def store_revenuecat_key(
     settings: Settings,
 ) -> dict[str, Any]:
     """``{"project_id"}``; team and project by their slugs."""
-    db.query("ping", again_if_gone=True)
+    pin_session(db)
     project_id = setup.find_project(db, team_slug=team, project_slug=project)
     setup.store_revenuecat_key(
         db, project_id=project_id, key=revenuecat_key, revenuecat_project_id=revenuecat_project_id
@@ -66,7 +67,7 @@ def add_project(
     settings: Settings,
 ) -> dict[str, Any]:
     """``{"project_id", "project_slug"}``: another project, by its name, of the team, by its slug."""
-    db.query("ping", again_if_gone=True)
+    pin_session(db)
     return setup.add_project(
         db,
         team_slug=team,
@@ -80,7 +81,7 @@ def set_member(
     *, team: Word, email: Word, role: Literal["owner", "admin", "member", "none"], db: Database, settings: Settings
 ) -> dict[str, Any]:
     """``{"user_id"}``: the person has this role in the team, or with ``none`` is in it no more."""
-    db.query("ping", again_if_gone=True)
+    pin_session(db)
     return {"user_id": setup.set_member(db, team_slug=team, email=email, role=None if role == "none" else role)}
 
 
@@ -95,21 +96,21 @@ def make_agent_key(
     settings: Settings,
 ) -> dict[str, Any]:
     """``{"agent_key"}``: another one of the team (its slug), in the place of the one that begins with ``ends``."""
-    db.query("ping", again_if_gone=True)
+    pin_session(db)
     key = agent_keys.make_key(db, team_slug=team, ends=ends, name=name, read_only=read_only, days=days)
     return {"agent_key": key}
 
 
 def end_agent_key(*, team: Word, prefix: Word, db: Database, settings: Settings) -> dict[str, Any]:
     """``{"ended": True}``: the agent key that begins with ``prefix`` opens nothing any more."""
-    db.query("ping", again_if_gone=True)
+    pin_session(db)
     agent_keys.end_key(db, team_slug=team, prefix=prefix)
     return {"ended": True}
 
 
 def list_keys(*, team: Word, db: Database, settings: Settings) -> dict[str, Any]:
     """``{"keys": […]}``, each as live_keys has it, with its times as text."""
-    db.query("ping", again_if_gone=True)
+    pin_session(db)
     return {
         "keys": [
             row | {name: timestamp(row[name]) for name in ("created_at", "expires_at")}

@@ -1,0 +1,55 @@
+"""The text of a query, read as Postgres reads it: which of its colons begin a parameter."""
+
+import re
+from dataclasses import dataclass
+
+# In the order in which Postgres takes them: comments and quoted text, then the colons that belong to the language
+# (casts, named arguments, the bounds of an array slice), then our parameters. A slice's colon follows its lower bound
+# directly; a parameter's colon never follows a name, a number or a closing bracket.
+# https://www.postgresql.org/docs/16/sql-syntax-lexical.html
+TOKENS = re.compile(
+    r"""
+    (?P<comment> --[^\n]* )
+  | (?P<kept> /\*.*?\*/
+      | (?<!\w)[eE]'(?:[^'\\]|\\.|'')*'
+      | '(?:[^']|'')*'
+      | "(?:[^"]|"")*"
+      | (?<![\w$])(?P<tag>\$(?:[^\W\d]\w*)?\$).*?(?P=tag)
+      | :: | :=
+      | (?<=[\w)\]"]):
+    )
+  | (?P<numbered> (?<![\w$])\$\d+ )
+  | : (?P<name> [^\W\d]\w* )
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+
+
+class NumberedParameter(ValueError):
+    """A query numbers a parameter, where ours have names"""
+
+
+@dataclass(frozen=True)
+class Statement:
+    """``text`` with ``$1``, ``$2`` and so on for the parameters ``names``, each named once, in this order."""
+
+    text: str
+    names: tuple[str, ...]
+
+
+def parse(query: str) -> Statement:
+    """Raises NumberedParameter with the line of the first ``$1``: its number could be one of ours."""
+    numbers: dict[str, int] = {}
+
+    def replaced(token: re.Match[str]) -> str:
+        if token["numbered"]:
+            line = query.count("\n", 0, token.start()) + 1
+            raise NumberedParameter(
+                f"line {line} has {token['numbered']}; give the parameter a name, as in :project_id"
+            )
+        if token["name"]:
+            return f"${numbers.setdefault(token['name'], len(numbers) + 1)}"
+        return "" if token["comment"] else token[0]
+
+    text = TOKENS.sub(replaced, query)
+    return Statement(text, tuple(numbers))

@@ -1,0 +1,13 @@
+-- For this session what unpinned.sql is about for those of our roles; search_path as nightshift_app has it here.
+SELECT set_config(wanted.name, wanted.value, false)
+FROM unnest(CAST(:names AS text[]), CAST(:values AS text[])) AS wanted (name, value)
+LEFT JOIN pg_settings known ON lower(known.name) = lower(wanted.name)
+WHERE current_setting(wanted.name, true) IS NOT NULL
+  AND (coalesce(known.context, 'user') = 'user' OR has_parameter_privilege(wanted.name, 'SET'))
+UNION ALL
+SELECT set_config('search_path', substr(entry, length('search_path=') + 1), false)
+FROM pg_db_role_setting pinned
+JOIN pg_database here ON here.oid = pinned.setdatabase AND here.datname = current_database()
+JOIN pg_roles role ON role.oid = pinned.setrole AND role.rolname = 'nightshift_app',
+     unnest(pinned.setconfig) AS entry
+WHERE entry LIKE 'search_path=%';

@@ -1,0 +1,97 @@
+"""A platform's database in which every setting that a session of ours could depend on is another one than ours."""
+
+from nightshift.database import Database
+
+# Set by tests/test_hostile_settings.py for a run of its own.
+ASKED_FOR = "NIGHTSHIFT_HOSTILE_SETTINGS"
+
+SETTINGS = {
+    "client_encoding": "LATIN1",
+    "DateStyle": "SQL, DMY",
+    "IntervalStyle": "iso_8601",
+    "TimeZone": "Asia/Kolkata",
+    "bytea_output": "escape",
+    "extra_float_digits": "-15",
+    "xmlbinary": "hex",
+    "standard_conforming_strings": "off",
+    "array_nulls": "off",
+    "transform_null_equals": "on",
+    "quote_all_identifiers": "on",
+    "restrict_nonsystem_relation_kind": "view, foreign-table",
+    "plpgsql.extra_errors": "all",
+    "plpgsql.variable_conflict": "use_column",
+    "row_security": "on",
+    "synchronous_commit": "off",
+    "session_replication_role": "replica",
+    "default_transaction_isolation": "serializable",
+    "default_transaction_read_only": "on",
+    "default_transaction_deferrable": "on",
+    "exit_on_error": "on",
+    "idle_session_timeout": "100ms",
+    "transaction_timeout": "500ms",
+    "default_tablespace": "hostile",
+    "temp_tablespaces": "hostile",
+    "default_table_access_method": "hostile",
+    "check_function_bodies": "off",
+    "createrole_self_grant": "set, inherit",
+    "plan_cache_mode": "force_generic_plan",
+    "enable_partition_pruning": "off",
+    "constraint_exclusion": "on",
+    "jit": "on",
+    "jit_above_cost": "0",
+    "client_min_messages": "debug5",
+    "statement_timeout": "500ms",
+    "lock_timeout": "1ms",
+    "idle_in_transaction_session_timeout": "1ms",
+}
+
+
+# In the schema of that name each of our tables has an empty double.
+OTHERS = {"role": "hostile", "search_path": "hostile"}
+
+DOUBLES = """
+CREATE SCHEMA hostile;
+GRANT USAGE ON SCHEMA hostile TO PUBLIC;
+DO $$
+DECLARE
+    double name;
+BEGIN
+    FOR double IN SELECT relname FROM pg_class
+                  WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition
+    LOOP
+        EXECUTE format('CREATE TABLE hostile.%I (LIKE public.%I INCLUDING ALL)', double, double);
+        EXECUTE format('GRANT ALL ON hostile.%I TO PUBLIC', double);
+    END LOOP;
+END $$;
+"""
+
+
+def spoil_server(superuser: Database) -> None:
+    """Make what the settings name: a role, and a tablespace in which only its owner may put anything."""
+    superuser.run_script("CREATE ROLE hostile")
+    superuser.run_script("SET allow_in_place_tablespaces = on")
+    superuser.run_script("CREATE TABLESPACE hostile LOCATION ''")
+
+
+def spoil_database(superuser: Database, name: str) -> None:
+    """Whatever a platform may set for its database before Nightshift is set up in it."""
+    superuser.run_script("; ".join(f"ALTER DATABASE {name} SET {each}" for each in _assignments(superuser, SETTINGS)))
+
+
+def spoil_roles(superuser: Database, name: str) -> None:
+    """And afterwards: for its roles, too, and where they look for tables."""
+    superuser.run_script(f"ALTER DATABASE {name} SET search_path = 'hostile'")
+    for role in ("nightshift_app", "nightshift_maintenance"):
+        superuser.run_script(f"GRANT hostile TO {role}")
+        for each in _assignments(superuser, SETTINGS | OTHERS):
+            superuser.run_script(f"ALTER ROLE {role} SET {each}")
+
+
+def _assignments(superuser: Database, settings: dict[str, str]) -> list[str]:
+    """``name = 'value'`` of those settings that this version of Postgres has."""
+    superuser.run_script("DO $$ BEGIN END $$")
+    return [
+        f"{name} = '{value}'"
+        for name, value in settings.items()
+        if superuser.run_script(f"SELECT current_setting('{name}', true)") != [[None]]
+    ]

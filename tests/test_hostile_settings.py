@@ -1,0 +1,32 @@
+"""A platform's settings for its database and for our roles change nothing of what Nightshift does.
+
+The main path is run where every setting that a session depends on is another one than ours (tests/hostile.py). Roles
+belong to a whole server, so the run has one of its own.
+"""
+
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+from tests import hostile
+
+TESTS = {
+    "API, engine, schedules": ["test_api", "test_engine", "test_runs", "test_schedules"],
+    "partitions and cleanup": ["test_partition_creation", "test_db_pruning", "test_soft_delete_cleanup"],
+}
+
+
+@pytest.mark.parametrize("tests", TESTS.values(), ids=TESTS)
+def test_it_works_in_a_database_whose_every_setting_is_another_one(tests: list[str]) -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *(f"tests/{name}.py" for name in tests)],
+        env=environment | {hostile.ASKED_FOR: "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
+    assert re.search(r"\d{2,} passed", done.stdout)

@@ -1,0 +1,137 @@
+"""What our roles may read and what they are shown are two things: a row that is kept back never passes for none.
+
+Row-level security filters in silence. Each table of the platform is put under a policy that shows our roles nothing:
+every reader of that table has to say so.
+"""
+
+import uuid
+from collections.abc import Callable
+
+import pytest
+
+from jobs import soft_delete_cleanup
+from nightshift.ops import doctor
+from tests.conftest import JWT_SECRET
+from tests.test_api import Api, trigger
+from tests.world import make_team, run_row, system_run, token, work
+
+HIDING = "ALTER TABLE {table} ENABLE ROW LEVEL SECURITY; CREATE POLICY nobody ON {table} USING (false)"
+
+
+@pytest.fixture
+def team(cloud, owner):
+    made = make_team(owner)
+    owner.run_script(
+        f"INSERT INTO apps (project_id, name) VALUES ('{made.project_id}', 'App');"
+        f"INSERT INTO app_users (project_id, user_id) VALUES ('{made.project_id}', 'u');"
+        f"INSERT INTO project_integrations (project_id, provider, secret_encrypted)"
+        f" VALUES ('{made.project_id}', 'revenuecat', 'x')"
+    )
+    return made
+
+
+@pytest.fixture
+def hide(owner) -> Callable[[str], None]:
+    return lambda table: owner.run_script(HIDING.format(table=table))
+
+
+class TestRequests:
+    REQUESTS = {
+        "a user's token": (("users", "team_members", "teams"), "user", "GET", "/v1/auth/whoami"),
+        "an agent's key": (("api_keys", "teams"), "key", "GET", "/v1/auth/whoami"),
+        "projects": (("projects",), "key", "GET", "/v1/projects"),
+        "a project": (("projects", "teams", "apps"), "key", "GET", "/v1/projects/{project}"),
+        "members": (("users", "team_members"), "key", "GET", "/v1/teams/{team}/members"),
+        "a trigger": (("projects", "teams"), "key", "POST", "/v1/teams/{team}/jobs/trigger"),
+        "the runs of a project": (("projects",), "key", "GET", "/v1/teams/{team}/jobs"),
+        "a run": (("teams",), "key", "GET", "/v1/jobs/{run}"),
+    }
+    CASES = [
+        pytest.param(table, *request, id=f"{name}, {table}")
+        for name, (tables, *request) in REQUESTS.items()
+        for table in tables
+    ]
+
+    @pytest.mark.parametrize(("table", "kind", "method", "path"), CASES)
+    def test_rows_that_are_kept_back_are_no_answer(self, team, hide, table, kind, method, path):
+        api = Api(f"Bearer {team.agent_key if kind == 'key' else token(team.users['admin'], JWT_SECRET)}")
+        run = uuid.uuid4() if table == "projects" else trigger(api, team)[1]["job_run"]["id"]
+        hide(table)
+        path = path.format(team=team.id, project=team.project_id, run=run)
+        if method == "POST":
+            status, body = trigger(api, team)
+        else:
+            status, body = api(method, path, **({"project_id": team.project_id} if path.endswith("/jobs") else {}))
+        assert (status, body["error"]) == (
+            503,
+            "The database keeps back rows that this request needs. Tell the operator of the server.",
+        )
+
+
+class TestJobs:
+    @pytest.mark.parametrize("table", ["app_users", "project_integrations"])
+    def test_a_sync_of_nobody_is_not_completed(self, cloud, team, db, owner, hide, table):
+        api = Api(f"Bearer {team.agent_key}")
+        run_id = trigger(api, team)[1]["job_run"]["id"]
+        hide(table)
+        work(run_id, 0, db=db, settings=cloud)
+        run = run_row(owner, run_id)
+        assert run["status"] == "failed"
+        assert run["error"] == (
+            "The database keeps rows from nightshift_app: query would be affected by row-level security policy for "
+            f'table "{table}". As a superuser: ALTER ROLE nightshift_app BYPASSRLS'
+        )
+
+    @pytest.mark.parametrize("table", [*soft_delete_cleanup.RESOURCES[:-1], "app_users", "events"])
+    def test_a_cleanup_that_is_shown_nothing_is_not_completed(self, cloud, team, db, owner, hide, table):
+        owner.run_script("UPDATE teams SET deleted_at = now() - interval '8 days'")
+        if table == "events":
+            owner.run_script("ALTER TABLE events FORCE ROW LEVEL SECURITY")
+        hide(table)
+        run_id = system_run(owner, "soft_delete_cleanup")
+        work(run_id, 0, db=db, settings=cloud)
+        run = run_row(owner, run_id)
+        assert run["status"] == "failed"
+        assert f'policy for table "{table}"' in run["error"]
+        assert "ALTER ROLE nightshift_maintenance BYPASSRLS" in run["error"]
+        assert owner.run_script("SELECT count(*) FROM teams") == [[1]]
+
+    def test_a_role_that_is_shown_everything_works(self, cloud, team, db, owner, superuser, hide):
+        for table in ("users", "teams", "team_members", "projects", "apps", "api_keys", "app_users"):
+            hide(table)
+        try:
+            superuser.run_script("ALTER ROLE nightshift_app BYPASSRLS; ALTER ROLE nightshift_maintenance BYPASSRLS")
+            api = Api(f"Bearer {team.agent_key}")
+            assert [each["id"] for each in api("GET", "/v1/projects")[1]["projects"]] == [team.project_id]
+            assert owner.query("missing_rights") == []
+        finally:
+            superuser.run_script("ALTER ROLE nightshift_app NOBYPASSRLS; ALTER ROLE nightshift_maintenance NOBYPASSRLS")
+
+
+class TestDoctor:
+    BOTH = ("nightshift_app", "nightshift_maintenance")
+    NEEDED_BY = {
+        **dict.fromkeys(
+            ("users", "teams", "team_members", "projects", "apps", "api_keys", "project_integrations", "app_users"),
+            BOTH,
+        ),
+        "job_runs": BOTH,
+        "metric_definitions": BOTH[1:],
+        "funnel_definitions": BOTH[1:],
+    }
+
+    @pytest.mark.parametrize(("table", "roles"), NEEDED_BY.items(), ids=NEEDED_BY)
+    def test_it_names_the_table_and_the_role(self, db, cloud, owner, hide, table, roles):
+        assert doctor._rights(db, cloud)["ok"]
+        hide(table)
+        assert sorted(row["lacking"] for row in owner.query("missing_rights")) == [
+            f"row-level security keeps rows of {table} from {role}. As a superuser: ALTER ROLE {role} BYPASSRLS"
+            for role in roles
+        ]
+        assert not doctor._rights(db, cloud)["ok"]
+
+    def test_of_tables_of_their_own_our_roles_are_shown_everything_unless_it_is_forced(self, owner, hide):
+        hide("events")
+        assert owner.query("missing_rights") == []
+        owner.run_script("ALTER TABLE events FORCE ROW LEVEL SECURITY")
+        assert len(owner.query("missing_rights")) == 1
