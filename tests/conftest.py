@@ -96,8 +96,9 @@ def connect(config: Settings) -> Iterator[Callable[..., Database]]:
 
     def connect(user: str = "nightshift_app", **startup_params: str) -> Database:
         opened.append(Database(dataclasses.replace(config, database_user=user), **startup_params))
-        if user == "postgres" and not startup_params:
+        if user == "postgres":
             pin_session(opened[-1])
+            opened[-1].run_script(";".join(f"SET {name} = '{value}'" for name, value in startup_params.items()))
         return opened[-1]
 
     yield connect
