@@ -135,3 +135,19 @@ class TestDoctor:
         assert owner.query("missing_rights") == []
         owner.run_script("ALTER TABLE events FORCE ROW LEVEL SECURITY")
         assert len(owner.query("missing_rights")) == 1
+
+    def test_a_rule_that_keeps_what_is_written_is_named(self, db, cloud, owner):
+        owner.run_script("CREATE RULE keep AS ON UPDATE TO app_users DO INSTEAD NOTHING")
+        check = doctor._rights(db, cloud)
+        assert not check["ok"]
+        assert check["says"].startswith("the rule keep on app_users does something else instead")
+
+    def test_a_view_in_the_place_of_a_table_is_told(self, db, cloud, owner):
+        assert "view" not in doctor._rights(db, cloud)["says"]
+        owner.run_script(
+            "ALTER TABLE apps RENAME TO all_apps; CREATE VIEW apps AS SELECT * FROM all_apps WHERE platform = 'ios';"
+            "GRANT SELECT, UPDATE, DELETE ON apps TO nightshift_app, nightshift_maintenance"
+        )
+        check = doctor._rights(db, cloud)
+        assert check["ok"], check
+        assert check["says"].endswith("; apps is a view, of which only what it selects is seen")
