@@ -6,7 +6,7 @@ from nightshift.agent_keys import live_keys, make_key
 from nightshift.ops import teams
 from tests.conftest import JWT_SECRET
 from tests.test_api import Api, trigger
-from tests.world import make_team, run_row, system_run, token, work
+from tests.world import make_furnished_team, run_row, system_run, token, work
 
 # As the API shows them: the nearest that ISO 8601 has, in the order of time.
 EXTREMES = {
@@ -26,12 +26,7 @@ MOMENTS = """
 
 @pytest.fixture
 def team(cloud, owner):
-    made = make_team(owner)
-    owner.run_script(
-        f"INSERT INTO apps (project_id, name) VALUES ('{made.project_id}', 'App');"
-        f"INSERT INTO app_users (project_id, user_id) VALUES ('{made.project_id}', 'u')"
-    )
-    return made
+    return make_furnished_team(owner)
 
 
 @pytest.mark.parametrize(("extreme", "shown"), EXTREMES.items(), ids=EXTREMES)
@@ -51,7 +46,7 @@ def test_they_break_nothing_that_reads_them(cloud, db, owner, team, extreme, sho
     status, answer = trigger(key, team, notify=True)
     assert status == 201
     work(answer["job_run"]["id"], 0, db=db, settings=cloud)
-    assert "RevenueCat integration" in run_row(owner, answer["job_run"]["id"])["error"]
+    assert "RevenueCat key" in run_row(owner, answer["job_run"]["id"])["error"]
     assert live_keys(owner, team_slug="owls")
     assert teams.COMMANDS["keys"](team="owls", db=owner, settings=cloud)["keys"][0]["created_at"] == shown
 

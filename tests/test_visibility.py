@@ -13,21 +13,14 @@ from jobs import soft_delete_cleanup
 from nightshift.ops import doctor
 from tests.conftest import JWT_SECRET
 from tests.test_api import Api, trigger
-from tests.world import make_team, run_row, system_run, token, work
+from tests.world import make_furnished_team, run_row, system_run, token, work
 
 HIDING = "ALTER TABLE {table} ENABLE ROW LEVEL SECURITY; CREATE POLICY nobody ON {table} USING (false)"
 
 
 @pytest.fixture
 def team(cloud, owner):
-    made = make_team(owner)
-    owner.run_script(
-        f"INSERT INTO apps (project_id, name) VALUES ('{made.project_id}', 'App');"
-        f"INSERT INTO app_users (project_id, user_id) VALUES ('{made.project_id}', 'u');"
-        f"INSERT INTO project_integrations (project_id, provider, secret_encrypted)"
-        f" VALUES ('{made.project_id}', 'revenuecat', 'x')"
-    )
-    return made
+    return make_furnished_team(owner)
 
 
 @pytest.fixture
