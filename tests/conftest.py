@@ -8,6 +8,7 @@ import socket
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -39,13 +40,30 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[Postgres]:
+@contextmanager
+def throwaway_postgres() -> Iterator[Postgres]:
     with tempfile.TemporaryDirectory(prefix="nightshift-tests-") as folder:
         server = Postgres(Path(folder) / "postgres", free_port())
         server.start(fsync="off", full_page_writes="off")
+        try:
+            yield server
+        finally:
+            server.stop("immediate")
+
+
+@contextmanager
+def superuser_of_a_new_server() -> Iterator[Database]:
+    """A server of the test's own: roles, their settings and tablespaces belong to no single database."""
+    with throwaway_postgres() as server:
+        db = Database(settings_for(server, "postgres", user="postgres"))
+        yield db
+        db.close()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    with throwaway_postgres() as server:
         yield server
-        server.stop("immediate")
 
 
 @pytest.fixture(scope="session")
@@ -96,8 +114,9 @@ def connect(config: Settings) -> Iterator[Callable[..., Database]]:
 
     def connect(user: str = "nightshift_app", **startup_params: str) -> Database:
         opened.append(Database(dataclasses.replace(config, database_user=user), **startup_params))
-        if user == "postgres" and not startup_params:
+        if user == "postgres":
             pin_session(opened[-1])
+            opened[-1].run_script(";".join(f"SET {name} = '{value}'" for name, value in startup_params.items()))
         return opened[-1]
 
     yield connect

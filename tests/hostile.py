@@ -27,8 +27,8 @@ SETTINGS = {
     "default_transaction_read_only": "on",
     "default_transaction_deferrable": "on",
     "exit_on_error": "on",
-    "idle_session_timeout": "100ms",
-    "transaction_timeout": "500ms",
+    "idle_session_timeout": "1min",
+    "transaction_timeout": "1min",
     "default_tablespace": "hostile",
     "temp_tablespaces": "hostile",
     "default_table_access_method": "hostile",
@@ -40,9 +40,9 @@ SETTINGS = {
     "jit": "on",
     "jit_above_cost": "0",
     "client_min_messages": "debug5",
-    "statement_timeout": "500ms",
+    "statement_timeout": "5s",
     "lock_timeout": "1ms",
-    "idle_in_transaction_session_timeout": "1ms",
+    "idle_in_transaction_session_timeout": "1s",
 }
 
 

@@ -1,17 +1,14 @@
 """The migrations on a server as RDS hands it over: its master user makes roles and grants, and is no superuser."""
 
-import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
-from pathlib import Path
 
 import pytest
 
-from local.postgres import Postgres
 from nightshift.database import Database
 from nightshift.migrations import MigrationFailed, create_first_partitions, migrate
-from tests.conftest import free_port, settings_for
+from tests.conftest import superuser_of_a_new_server
 
 # https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/Appendix.PostgreSQL.CommonDBATasks.Roles.rds_superuser.html
 RDS = """
@@ -26,16 +23,9 @@ RDS = """
 @pytest.fixture
 def rds() -> Iterator[Database]:
     """As the server's superuser, whom RDS gives to nobody. A server of its own: roles belong to no database."""
-    with tempfile.TemporaryDirectory(prefix="nightshift-rds-") as folder:
-        server = Postgres(Path(folder) / "postgres", free_port())
-        server.start(fsync="off", full_page_writes="off")
-        superuser = Database(settings_for(server, "postgres", user="postgres"))
-        try:
-            superuser.run_script(RDS)
-            yield superuser
-        finally:
-            superuser.close()
-            server.stop("immediate")
+    with superuser_of_a_new_server() as superuser:
+        superuser.run_script(RDS)
+        yield superuser
 
 
 def owner_of_a_database(rds: Database, name: str) -> Database:

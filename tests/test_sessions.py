@@ -1,39 +1,26 @@
 """What is pinned for the sessions of our roles, on a server of its own: a role has its settings on all of one."""
 
-import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
-from local.postgres import Postgres
 from nightshift.database import Database
 from nightshift.migrations import MigrationFailed, migrate
 from nightshift.ops import doctor
 from nightshift.sessions import OPERATOR_LIMITS, PINS, ROLE_LIMITS, pin_session, unpinned
 from tests import hostile
-from tests.conftest import free_port, settings_for
+from tests.conftest import superuser_of_a_new_server
 
 ROLES = ("nightshift_app", "nightshift_maintenance")
 ACCESS_METHOD = "CREATE ACCESS METHOD hostile TYPE TABLE HANDLER heap_tableam_handler"
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Postgres]:
-    with tempfile.TemporaryDirectory(prefix="nightshift-sessions-") as folder:
-        server = Postgres(Path(folder) / "postgres", free_port())
-        server.start(fsync="off", full_page_writes="off")
-        yield server
-        server.stop("immediate")
-
-
-@pytest.fixture(scope="module")
-def root(server: Postgres) -> Iterator[Database]:
-    db = Database(settings_for(server, "postgres", user="postgres"))
-    hostile.spoil_server(db)
-    yield db
-    db.close()
+def root() -> Iterator[Database]:
+    with superuser_of_a_new_server() as db:
+        hostile.spoil_server(db)
+        yield db
 
 
 @pytest.fixture

@@ -13,21 +13,14 @@ from jobs import soft_delete_cleanup
 from nightshift.ops import doctor
 from tests.conftest import JWT_SECRET
 from tests.test_api import Api, trigger
-from tests.world import make_team, run_row, system_run, token, work
+from tests.world import make_furnished_team, run_row, system_run, token, work
 
 HIDING = "ALTER TABLE {table} ENABLE ROW LEVEL SECURITY; CREATE POLICY nobody ON {table} USING (false)"
 
 
 @pytest.fixture
 def team(cloud, owner):
-    made = make_team(owner)
-    owner.run_script(
-        f"INSERT INTO apps (project_id, name) VALUES ('{made.project_id}', 'App');"
-        f"INSERT INTO app_users (project_id, user_id) VALUES ('{made.project_id}', 'u');"
-        f"INSERT INTO project_integrations (project_id, provider, secret_encrypted)"
-        f" VALUES ('{made.project_id}', 'revenuecat', 'x')"
-    )
-    return made
+    return make_furnished_team(owner)
 
 
 @pytest.fixture
@@ -135,3 +128,19 @@ class TestDoctor:
         assert owner.query("missing_rights") == []
         owner.run_script("ALTER TABLE events FORCE ROW LEVEL SECURITY")
         assert len(owner.query("missing_rights")) == 1
+
+    def test_a_rule_that_keeps_what_is_written_is_named(self, db, cloud, owner):
+        owner.run_script("CREATE RULE keep AS ON UPDATE TO app_users DO INSTEAD NOTHING")
+        check = doctor._rights(db, cloud)
+        assert not check["ok"]
+        assert check["says"].startswith("the rule keep on app_users does something else instead")
+
+    def test_a_view_in_the_place_of_a_table_is_told(self, db, cloud, owner):
+        assert "view" not in doctor._rights(db, cloud)["says"]
+        owner.run_script(
+            "ALTER TABLE apps RENAME TO all_apps; CREATE VIEW apps AS SELECT * FROM all_apps WHERE platform = 'ios';"
+            "GRANT SELECT, UPDATE, DELETE ON apps TO nightshift_app, nightshift_maintenance"
+        )
+        check = doctor._rights(db, cloud)
+        assert check["ok"], check
+        assert check["says"].endswith("; apps is a view, of which only what it selects is seen")

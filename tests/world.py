@@ -52,6 +52,18 @@ def make_team(owner: Database, *, slug: str = "owls", projects: int = 1) -> Team
     return Team(team_id, project_ids[0], users, key)
 
 
+def make_furnished_team(owner: Database) -> Team:
+    """As ``make_team``; its project has an app, a user and a RevenueCat integration whose key nobody can read."""
+    team = make_team(owner)
+    owner.run_script(
+        f"INSERT INTO apps (project_id, name) VALUES ('{team.project_id}', 'App');"
+        f"INSERT INTO app_users (project_id, user_id) VALUES ('{team.project_id}', 'u');"
+        "INSERT INTO project_integrations (project_id, provider, secret_encrypted)"
+        f" VALUES ('{team.project_id}', 'revenuecat', 'x')"
+    )
+    return team
+
+
 def token(user_id: str, secret: str, *, expires_in_s: int = 3600, **claims: Any) -> str:
     return jwt.encode({"sub": user_id, "exp": int(time.time()) + expires_in_s} | claims, secret, algorithm="HS256")
 

@@ -72,4 +72,10 @@ FROM (SELECT role, "table" FROM needed
 JOIN pg_class class ON class.oid = to_regclass(named."table") AND class.relrowsecurity
 JOIN pg_roles role ON role.rolname = named.role AND NOT (role.rolbypassrls OR role.rolsuper)
 -- Their owners, and these owners' members, are shown everything, unless it is forced on them.
-WHERE class.relforcerowsecurity OR NOT pg_has_role(role.oid, class.relowner, 'USAGE');
+WHERE class.relforcerowsecurity OR NOT pg_has_role(role.oid, class.relowner, 'USAGE')
+UNION ALL
+SELECT format('the rule %s on %s does something else instead of what is asked for. Drop it, or make a trigger of it',
+              rule.rulename, class.oid::regclass)
+FROM (SELECT DISTINCT "table" FROM needed) AS named
+JOIN pg_class class ON class.oid = to_regclass(named."table") AND class.relkind IN ('r', 'p')
+JOIN pg_rewrite rule ON rule.ev_class = class.oid AND rule.is_instead;

@@ -5,6 +5,7 @@ Nothing that a job changes here in place reaches what the engine writes.
 
 import copy
 import json
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -54,6 +55,7 @@ class StepDatabase:
         self._slice = current
         self.error: Exception | None = None
         self._is_over = False
+        self._turn = threading.RLock()
 
     def end(self) -> None:
         """Refuse whatever a thread that the job left behind still asks for: the connection is the next slice's."""
@@ -64,7 +66,7 @@ class StepDatabase:
             return self._db.query(query, **params)
 
     def write(self, query: str, /, **params: Any) -> list[Row]:
-        with self._remembered():
+        with self._turn, self._remembered():
             if not self._db.in_transaction:
                 self._db.begin()
             return self._db.query(query, **params)

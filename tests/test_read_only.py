@@ -1,0 +1,81 @@
+"""A database that answers and takes no writes, as a standby does, or a server after a failover."""
+
+import pytest
+
+from nightshift.database import database
+from nightshift.ops import doctor, health
+from tests.test_api import Api, error, trigger
+from tests.world import make_team, run_row, sweep, work
+
+SENTENCE = "The database can only be read at the moment. Try again in a moment."
+ONLY_READS = "SET default_transaction_read_only = on"
+
+
+@pytest.fixture
+def team(owner):
+    return make_team(owner)
+
+
+@pytest.fixture
+def api(cloud, team):
+    return Api(f"Bearer {team.agent_key}")
+
+
+@pytest.fixture
+def standby(owner, db, config):
+    """Turns the whole database into one that only reads, for our roles and for good."""
+
+    def standby():
+        for role in ("nightshift_app", "nightshift_maintenance"):
+            setting = "SET default_transaction_read_only = on"
+            owner.run_script(f"ALTER ROLE {role} IN DATABASE {config.database_name} {setting}")
+        db.close()
+        database().close()
+
+    return standby
+
+
+class TestASessionThatOnlyReads:
+    @pytest.fixture(autouse=True)
+    def spoiled(self, api):
+        assert api("GET", "/v1/health")[0] == 200
+        database().run_script(ONLY_READS)
+
+    def test_a_trigger_finds_another(self, api, team):
+        assert trigger(api, team)[0] == 201
+
+    def test_health_finds_another(self, api, team):
+        assert api("GET", "/v1/health")[0] == 200
+        assert database().run_script("SHOW default_transaction_read_only") == [["off"]]
+
+    def test_so_does_a_run(self, api, team, db, cloud, owner):
+        run_id = trigger(api, team)[1]["job_run"]["id"]
+        db.run_script(ONLY_READS)
+        work(run_id, 0, db=db, settings=cloud)
+        assert run_row(owner, run_id)["status"] == "failed"  # by its own doing: it has no integration
+
+    def test_and_the_sweep(self, api, team, db, cloud, owner):
+        trigger(api, team)
+        owner.run_script("UPDATE job_runs SET resend_at = now()")
+        db.run_script(ONLY_READS)
+        assert sweep(db=db, settings=cloud)["resent"] == 1
+
+
+class TestADatabaseThatOnlyReads:
+    def test_the_api_says_so(self, api, team, standby):
+        standby()
+        assert api("GET", "/v1/health") == error(503, SENTENCE)
+        assert trigger(api, team) == error(503, SENTENCE)
+        assert api("GET", f"/v1/teams/{team.id}/jobs")[0] == 200
+
+    @pytest.mark.parametrize("command", [health.check_health, doctor.examine])
+    def test_so_do_health_and_doctor(self, cloud, db, standby, command):
+        def line():
+            checks = command(db=db, settings=cloud)["checks"]
+            return next(check for check in checks if check["name"] == "database")
+
+        assert line()["ok"]
+        standby()
+        assert not line()["ok"]
+        assert "The database can only be read at the moment" in line()["says"]
+        assert "failover" in line()["do"]
