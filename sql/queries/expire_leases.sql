@@ -1,11 +1,11 @@
--- Leases that are over: the worker died or froze. On the locked row, in this order: a cancel that was asked for, the
+-- Take these runs from workers that died or froze. On the locked row, in this order: a cancel that was asked for, the
 -- limit of lost slices, the next number. Raising the number is what shuts the old worker out.
 WITH expired AS (
     SELECT id, slice AS lost_slice, cancel_requested_at IS NOT NULL AS cancelled,
            lost_slices + 1 >= CAST(:lost_slices_limit AS integer) AS dead
     FROM job_runs
-    WHERE status IN ('pending', 'running') AND lease_expires_at <= clock_timestamp()
-    ORDER BY lease_expires_at LIMIT CAST(:batch AS integer)
+    WHERE id = ANY (CAST(:keys AS uuid[])) AND status IN ('pending', 'running')
+      AND lease_expires_at <= clock_timestamp()
     FOR UPDATE SKIP LOCKED
 ), decided AS (
     UPDATE job_runs AS run
