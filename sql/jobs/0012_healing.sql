@@ -11,10 +11,12 @@ CREATE INDEX job_runs_failed ON job_runs (completed_at) WHERE status = 'failed' 
 -- Not caught is the end of the statement's own time, so a lock that others hold is waited for briefly.
 CREATE FUNCTION tell_of_ending(ended job_runs) RETURNS text LANGUAGE plpgsql SET lock_timeout = '500ms' AS $$
 DECLARE
-    asked_by  text[] := string_to_array(ended.triggered_by, ':');      -- manual:user:<id>, manual:api_key:<id>
-    home      uuid := ended.team_id;
-    errors    text[] := '{}';
-    owed      text;
+    swallowed   CONSTANT text := 'a rule or a trigger on job_outbox swallows it';
+    asked_by    text[] := string_to_array(ended.triggered_by, ':');      -- manual:user:<id>, manual:api_key:<id>
+    home        uuid := ended.team_id;
+    recipients  text[];
+    errors      text[] := '{}';
+    owed        text;
 BEGIN
     -- A project may have moved to another team while the run was live: what came of it is that team's to see.
     IF ended.project_id IS NOT NULL THEN
@@ -28,18 +30,15 @@ BEGIN
         END;
     END IF;
     BEGIN
-        INSERT INTO job_outbox (run_id, kind) SELECT ended.id, 'event' FROM job_deployment WHERE wants_events
-        ON CONFLICT DO NOTHING;
+        IF EXISTS (SELECT FROM job_deployment WHERE wants_events) THEN
+            INSERT INTO job_outbox (run_id, kind) VALUES (ended.id, 'event') ON CONFLICT DO NOTHING;
+            IF NOT FOUND AND NOT EXISTS (SELECT FROM job_outbox WHERE run_id = ended.id AND kind = 'event') THEN
+                RAISE EXCEPTION '%', swallowed;
+            END IF;
+        END IF;
     EXCEPTION WHEN OTHERS THEN
         errors := errors || format('its event: %s', SQLERRM);
     END;
-    IF ended.project_id IS NULL AND ended.status IN ('completed', 'failed') THEN
-        BEGIN
-            INSERT INTO job_outbox (run_id) VALUES (ended.id) ON CONFLICT DO NOTHING;
-        EXCEPTION WHEN OTHERS THEN
-            errors := errors || format('its mail: %s', SQLERRM);
-        END;
-    END IF;
     IF ended.project_id IS NULL AND ended.status = 'completed' THEN
         BEGIN
             UPDATE job_successes
@@ -50,23 +49,29 @@ BEGIN
             errors := errors || format('its success: %s', SQLERRM);
         END;
     END IF;
-    -- To the person who asked for it, if that person is still in the team.
-    IF ended.project_id IS NOT NULL AND ended.notify AND asked_by[1] = 'manual'
-       AND pg_input_is_valid(asked_by[3], 'uuid') THEN
-        BEGIN
-            INSERT INTO job_outbox (run_id, recipient)
-            SELECT ended.id, btrim(person.email)
+    BEGIN
+        -- A system run's to the operator; a project's to the person who asked for it, if that person is still in the team.
+        IF ended.project_id IS NULL AND ended.status IN ('completed', 'failed') THEN
+            recipients := ARRAY[NULL];
+        ELSIF ended.project_id IS NOT NULL AND ended.notify AND asked_by[1] = 'manual'
+              AND pg_input_is_valid(asked_by[3], 'uuid') THEN
+            SELECT array_agg(btrim(person.email)) INTO recipients
             FROM users person JOIN team_members member ON member.user_id = person.id AND member.team_id = home
             WHERE person.deleted_at IS NULL AND btrim(person.email) <> ''
               AND person.id IN (
                   SELECT CAST(asked_by[3] AS uuid) WHERE asked_by[2] = 'user'
                   UNION ALL
-                  SELECT created_by FROM api_keys WHERE asked_by[2] = 'api_key' AND id = CAST(asked_by[3] AS uuid))
-            ON CONFLICT DO NOTHING;
-        EXCEPTION WHEN OTHERS THEN
-            errors := errors || format('its mail: %s', SQLERRM);
-        END;
-    END IF;
+                  SELECT created_by FROM api_keys WHERE asked_by[2] = 'api_key' AND id = CAST(asked_by[3] AS uuid));
+        END IF;
+        IF recipients IS NOT NULL THEN
+            INSERT INTO job_outbox (run_id, recipient) SELECT ended.id, unnest(recipients) ON CONFLICT DO NOTHING;
+            IF NOT FOUND AND NOT EXISTS (SELECT FROM job_outbox WHERE run_id = ended.id AND kind = 'mail') THEN
+                RAISE EXCEPTION '%', swallowed;
+            END IF;
+        END IF;
+    EXCEPTION WHEN OTHERS THEN
+        errors := errors || format('its mail: %s', SQLERRM);
+    END;
     owed := nullif(left(array_to_string(errors, '; '), 2000), '');
     IF owed IS DISTINCT FROM ended.untold THEN
         UPDATE job_runs SET untold = owed WHERE id = ended.id;
