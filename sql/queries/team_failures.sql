@@ -5,7 +5,7 @@ WITH failed AS MATERIALIZED (
     SELECT id, job_type, team_id, project_id, error, completed_at, created_at
     FROM job_runs
     WHERE status = 'failed' AND project_id IS NOT NULL
-      AND completed_at > clock_timestamp() - make_interval(secs => CAST(:within_s AS float8))
+      AND completed_at > statement_timestamp() - make_interval(secs => CAST(:within_s AS float8))
     ORDER BY completed_at DESC LIMIT 10000
 ), standing AS MATERIALIZED (
     SELECT * FROM failed
@@ -18,13 +18,13 @@ WITH failed AS MATERIALIZED (
 ), ended AS (
     SELECT count(*) AS ended
     FROM (SELECT FROM job_runs
-          WHERE completed_at > clock_timestamp() - make_interval(secs => CAST(:within_s AS float8))
+          WHERE completed_at > statement_timestamp() - make_interval(secs => CAST(:within_s AS float8))
             AND project_id IS NOT NULL
           LIMIT 10000) AS newest
 )
 SELECT (SELECT count(*) FROM failed) AS failed, ended.ended, ended.ended < 10000 AS ended_is_all,
        (SELECT count(*) FROM failed
-        WHERE completed_at > clock_timestamp() - make_interval(secs => CAST(:lately_s AS float8))) AS lately,
+        WHERE completed_at > statement_timestamp() - make_interval(secs => CAST(:lately_s AS float8))) AS lately,
        (SELECT count(DISTINCT team_id) FROM standing) AS teams,
        (SELECT count(*) FROM standing WHERE error ~ CAST(:of_the_system AS text)) AS of_the_system,
        commonest.job_type, commonest.error, coalesce(commonest.with_error, 0) AS with_error, commonest.run_id
