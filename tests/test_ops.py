@@ -11,6 +11,7 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 from botocore.stub import Stubber
 from pg8000.exceptions import DatabaseError
 
@@ -603,7 +604,7 @@ class TestDeadLetters:
                 dead("run", {"run_id": run_id, "slice": 0})
         dead("schedule", {"job_type": "db_pruning"})
         runs, mails = ask("redrive")["redriven"]
-        assert runs == {"queue": "runs", "moved": 16, "deleted": 0, "refused": 0, "more": False}
+        assert runs == {"queue": "runs", "moved": 16, "deleted": 0, "refused": 0, "more": False, "error": None}
         assert (mails["queue"], mails["moved"]) == ("mails", 0)
         back = received(desk)
         assert sorted(message["run_id"] for message in back) == sorted([live] * 8 + [ended] * 8)
@@ -627,6 +628,41 @@ class TestDeadLetters:
         [schedules] = ask("redrive", queue="schedules")["redriven"]
         assert (schedules["moved"], schedules["deleted"]) == (0, 1)
         assert ask("deadletters")["queues"][2]["waiting"] == 0
+
+    def test_a_queue_that_cannot_be_read_hides_and_holds_up_no_other(self, ask, dead, desk):
+        dead("notify", {"outbox_id": str(uuid.uuid4())})
+        dead("run", {})
+        boto3.client("sqs").delete_queue(QueueUrl=desk.run_dead_letters_url)
+        runs, mails, _ = ask("deadletters")["queues"]
+        assert "does not exist" in runs["error"]
+        assert (runs["waiting"], runs["messages"]) == (None, [])
+        assert (mails["error"], mails["messages"][0]["status"]) == (None, "gone")
+        runs, mails = ask("redrive")["redriven"]
+        assert "does not exist" in runs["error"]
+        assert (mails["moved"], mails["error"]) == (1, None)
+
+    def test_without_a_database_the_messages_are_shown_all_the_same(self, dead, desk):
+        dead("run", {"run_id": str(uuid.UUID(int=7)), "slice": 0})
+        nowhere = Database(dataclasses.replace(desk, database_port=1))
+        runs = answer({"command": "deadletters"}, db=nowhere, settings=desk)["queues"][0]
+        assert [(letter["id"], letter["status"]) for letter in runs["messages"]] == [(str(uuid.UUID(int=7)), "unknown")]
+
+    def test_a_message_that_sqs_refuses_holds_up_no_other(self, ask, dead, desk, monkeypatch):
+        """SQS refuses a whole batch where the sum is too long, or one group is no group of its."""
+        sqs = aws.client("sqs")
+        send = sqs.send_message_batch
+
+        def refusing(QueueUrl, Entries):
+            if any("poison" in entry["MessageBody"] for entry in Entries):
+                raise ClientError({"Error": {"Code": "InvalidParameterValue", "Message": "no"}}, "SendMessageBatch")
+            return send(QueueUrl=QueueUrl, Entries=Entries)
+
+        monkeypatch.setattr(sqs, "send_message_batch", refusing)
+        for number in range(9):
+            dead("run", {"run_id": "poison" if number == 4 else str(uuid.uuid4()), "slice": 0})
+        [runs] = ask("redrive", queue="runs")["redriven"]
+        assert (runs["moved"], runs["refused"]) == (8, 1)
+        assert len(received(desk)) == 8
 
     def test_one_call_is_bounded(self, ask, dead, monkeypatch):
         for _ in range(25):
