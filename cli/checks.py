@@ -89,8 +89,9 @@ def deadletters(context: click.Context, peek: int) -> None:
         session.output.document(answer)
         return
     for queue in answer["queues"]:
-        count = queue["waiting"]
+        count, error = queue["waiting"], queue.get("error")
         words = f"about {count} waiting; redrive {clean(queue['redrive'])}" if count else "empty"
+        words = f"cannot be read: {clean(error)}" if error else words
         session.output.say(f"{clean(queue['queue'])}: {words}")
         letters = queue["messages"]
         known = [(letter["about"], letter["id"], letter["status"]) for letter in letters if letter["id"]]
@@ -123,7 +124,7 @@ def redrive(session: Session, queue: str | None) -> None:
         for each in redriven:
             sum_ = totals.setdefault(each["queue"], each | {"moved": 0, "deleted": 0})
             sum_ |= {"moved": sum_["moved"] + each["moved"], "deleted": sum_["deleted"] + each["deleted"]}
-            sum_ |= {"refused": each["refused"], "more": each["more"]}
+            sum_ |= {"refused": each["refused"], "more": each["more"], "error": each.get("error")}
         if not any(each["more"] and each["moved"] + each["deleted"] for each in redriven):
             break
     if session.output.as_json:
@@ -132,7 +133,8 @@ def redrive(session: Session, queue: str | None) -> None:
     for name, total in totals.items():
         done = f"{total['deleted']} deleted" if name == ONLY_DELETED else f"{total['moved']} sent again"
         refused = f", {total['refused']} refused by SQS: try again later" if total["refused"] else ""
-        session.output.say(f"{clean(name)}: {done}{refused}")
+        failed = f"; then it failed: {clean(total['error'])}" if total.get("error") else ""
+        session.output.say(f"{clean(name)}: {done}{refused}{failed}")
 
 
 def _beginning(body: object) -> str:

@@ -1,5 +1,6 @@
 """nightshift system runs, view, trigger, cancel and schedules: any run, and the jobs of the system."""
 
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -7,6 +8,7 @@ import click
 
 from cli.follow import look_again
 from cli.jobs import params_option, run_id_argument, wait_option
+from cli.names import Names
 from cli.outcome import report_run, show_slices, watch_to_the_end
 from cli.output import clean
 from cli.pausing import pause_words
@@ -48,7 +50,8 @@ def runs(session: Session, /, **filters: Any) -> None:
         session.output.say("No runs.")
     else:
         now = datetime.now(UTC)
-        session.output.table([row_of(run, now=now) for run in answer["job_runs"]], headers=HEADERS)
+        names = _names_in(answer["job_runs"])
+        session.output.table([row_of(run, now=now, names=names) for run in answer["job_runs"]], headers=HEADERS)
 
 
 @click.command()
@@ -146,6 +149,13 @@ def schedules(session: Session, slots: int) -> None:
         if number:
             session.output.say("")
         _show_schedule(schedule, session=session)
+
+
+def _names_in(runs: Sequence[Mapping[str, Any]]) -> Names:
+    """Team and project by name, where the answer has them."""
+    return Names(
+        {clean(run["project_id"]): f"{clean(run['team'])} / {clean(run['project'])}" for run in runs if run.get("team")}
+    )
 
 
 def _show_schedule(schedule: dict[str, Any], *, session: Session) -> None:

@@ -699,7 +699,7 @@ class TestTimeline:
         assert told()[0] == "running"
         owner.run_script("UPDATE job_runs SET lease_expires_at = clock_timestamp() - interval '1 s'")
         assert told()[0] == "recovering"
-        db.query("expire_leases", batch=10, lost_slices_limit=5, resend_delay_s=120)
+        db.query("expire_leases", keys=[run], lost_slices_limit=5, lost_slices_ceiling=50, resend_delay_s=120)
         assert told() == ("recovering", "Its worker died (lost slice 1 of 5); it will go on from its last step")
         owner.run_script(
             "UPDATE job_runs SET waiting_for = 'RevenueCat''s rate limit', due_at = clock_timestamp() + interval '1 h'"

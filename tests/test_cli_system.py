@@ -18,7 +18,7 @@ from nightshift.database import Database
 from nightshift.ops import deadletters
 from tests.cli_world import RUN
 from tests.owner_world import REFUSED, STACK, Answer, Aws, end_all
-from tests.world import make_team, received, run_row, trigger
+from tests.world import make_team, received, run_row, sweep, trigger
 
 Cli = Callable[..., Result]
 
@@ -118,7 +118,7 @@ class TestRuns:
         viewed = system("view", str(run["id"])).stdout
         assert re.search(r"a@b\.c +unsent +2 +Throttled", viewed)
         assert re.search(r"0 +at work", viewed)
-        assert str(run["id"]) in system("runs", "--all").stdout
+        assert re.search(rf"{run['id']} .* The owls / Project 0 ", system("runs", "--all").stdout)
 
     def test_schedules(self, system: Cli, owner: Database) -> None:
         owner.run_script(
@@ -141,10 +141,11 @@ class TestRuns:
 
 
 class TestChecks:
-    def test_health(self, system: Cli, cloud: Any) -> None:
+    def test_health(self, system: Cli, cloud: Any, db: Database) -> None:
+        sweep(db=db, settings=cloud)
         well = system("health")
         assert well.exit_code == 0
-        assert well.stdout.splitlines()[-1] == "All 12 are green."
+        assert well.stdout.splitlines()[-1] == "All 18 are green."
         boto3.client("sqs").send_message(QueueUrl=settings_module.settings().run_dead_letters_url, MessageBody="{}")
         ill = system("health")
         assert ill.exit_code == 1
@@ -152,7 +153,7 @@ class TestChecks:
             r"RED +dead letters: runs +about 1 message *\n +-> nightshift system --stack prod-jobs dead",
             ill.stdout,
         )
-        assert ill.stdout.splitlines()[-1] == "1 of 12 is red."
+        assert ill.stdout.splitlines()[-1] == "1 of 18 is red."
         report = system("health", "--format", "json")
         assert (report.exit_code, json.loads(report.stdout)["ok"]) == (1, False)
 

@@ -456,7 +456,8 @@ class TestResend:
         small = dataclasses.replace(cloud, sweep_batch=20)
         first, second = connect(), connect()
         first.begin()
-        rows = first.query("resend_due", batch=20, resend_delay_s=120, resend_ceiling_s=3600)
+        keys = [row["key"] for row in first.query("unclaimed_runs", batch=20, passed_over=[])]
+        rows = first.query("resend_due", keys=keys, resend_delay_s=120, resend_ceiling_s=3600)
         counts = sweep(db=second, settings=small)  # while the first sweep still holds its rows
         first.commit()
         assert (len(rows), counts["resent"]) == (20, 10)

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import re
+import uuid
 from datetime import UTC, datetime
 from urllib.parse import unquote, urlsplit
 
@@ -101,6 +102,97 @@ class TestCommand:
         assert said["lines"][0]["at"].endswith(".002Z")
         assert said["complete"]
         assert said["url"] == f"https://l.example/{run_id}"
+
+    def slice_of(self, owner, run_id, number, request_id, outcome="lost"):
+        reason = "Its worker did not end it before the lease was over"
+        owner.run_script(
+            "INSERT INTO job_slices (run_id, slice, request_id, ended_at, outcome, reason) VALUES"
+            f" ('{run_id}', {number}, '{request_id}', now(), '{outcome}', '{reason}')"
+        )
+
+    # As Lambda writes them: JSON where the function's LogFormat is JSON, text elsewhere.
+    # https://docs.aws.amazon.com/lambda/latest/dg/telemetry-schema-reference.html#platform-report
+    LAST_WORDS = [
+        (
+            '{{"time":"2026-11-23T03:02:00.000Z","type":"platform.report","record":{{"requestId":"{id}","metrics":'
+            '{{"durationMs":120000.0,"billedDurationMs":120000,"memorySizeMB":512,"maxMemoryUsedMB":91}},'
+            '"status":"timeout"}}}}',
+            "Lambda: timeout after 120.0 s, 91 of 512 MB used",
+        ),
+        (
+            '{{"time":"2026-11-23T03:02:00.000Z","type":"platform.report","record":{{"requestId":"{id}","metrics":'
+            '{{"durationMs":812.5,"memorySizeMB":512,"maxMemoryUsedMB":512}},"status":"error",'
+            '"errorType":"Runtime.OutOfMemory"}}}}',
+            "Lambda: error (Runtime.OutOfMemory) after 0.8 s, 512 of 512 MB used",
+        ),
+        ("2026-11-23T03:02:00.123Z {id} Task timed out after 120.00 seconds", "Task timed out after 120.00 seconds"),
+        (
+            "RequestId: {id} Error: Runtime exited with error: signal: killed",
+            "Runtime exited with error: signal: killed",
+        ),
+    ]
+
+    @pytest.mark.parametrize(("line", "says"), LAST_WORDS)
+    def test_lambdas_own_lines_say_why_a_worker_was_lost(self, cloud, db, owner, logged, line, says):
+        run_id, lost, other = system_run(owner, "db_pruning"), str(uuid.uuid4()), str(uuid.uuid4())
+        self.slice_of(owner, run_id, 0, lost)
+        self.slice_of(owner, run_id, 1, str(uuid.uuid4()), "completed")
+        now = datetime.now(UTC)
+        logged("worker", now, {"level": "INFO", "message": "Slice began", "run_id": run_id})
+        logged("worker", now, f'{{"type":"platform.start","record":{{"requestId":"{lost}"}}}}')
+        logged("worker", now, line.format(id=other))
+        logged("worker", now, line.format(id=lost))
+        settings = dataclasses.replace(cloud, log_groups="worker,api")
+
+        shown = answer({"command": "logs", "run_id": run_id}, db=db, settings=settings)
+        assert shown["complete"]
+        levels, said = zip(*[(each["level"], each["message"]) for each in shown["lines"]], strict=True)
+        assert levels == ("INFO", "INFO", "ERROR")
+        assert said[:2] == ("Slice began", "Lambda: start")
+        assert says in said[2]
+        assert other not in str(shown)
+
+        first, second = answer({"command": "view", "run_id": run_id}, db=db, settings=settings)["timeline"]["timeline"]
+        assert first["reason"].startswith("Its worker did not end it before the lease was over. ")
+        assert says in first["reason"]
+        assert second["reason"] == "Its worker did not end it before the lease was over"
+
+    def test_of_many_invocations_those_that_were_lost_are_looked_for_first(self, cloud, db, owner, logged):
+        run_id, lost = system_run(owner, "db_pruning"), str(uuid.uuid4())
+        self.slice_of(owner, run_id, 0, lost)
+        owner.run_script(
+            "INSERT INTO job_slices (run_id, slice, request_id, ended_at, outcome)"
+            f" SELECT '{run_id}', n, gen_random_uuid(), now(), 'continued' FROM generate_series(1, 200) n"
+        )
+        logged("worker", datetime.now(UTC), f"{lost} Task timed out after 120.00 seconds")
+        settings = dataclasses.replace(cloud, log_groups="worker")
+        [line] = answer({"command": "logs", "run_id": run_id}, db=db, settings=settings)["lines"]
+        assert "Task timed out" in line["message"]
+        seen = answer({"command": "view", "run_id": run_id}, db=db, settings=settings)
+        assert seen["slices"] == 201
+
+    def test_a_pattern_is_as_long_as_cloudwatch_takes_it(self, cloud, db, owner, logged, monkeypatch):
+        run_id = system_run(owner, "db_pruning")
+        owner.run_script(
+            "INSERT INTO job_slices (run_id, slice, request_id)"
+            f" SELECT '{run_id}', n, gen_random_uuid() FROM generate_series(0, 200) n"
+        )
+        patterns, logs = [], aws.client("logs")
+        asked = logs.filter_log_events
+        monkeypatch.setattr(
+            logs, "filter_log_events", lambda **call: patterns.append(call["filterPattern"]) or asked(**call)
+        )
+        answer({"command": "logs", "run_id": run_id}, db=db, settings=dataclasses.replace(cloud, log_groups="worker"))
+        assert [pattern.count("?") for pattern in patterns] == [24, 24, 24, 24]
+        assert max(map(len, patterns)) <= 1024
+        assert patterns[0].startswith(f'?"{run_id}" ?"')
+
+    def test_a_run_is_viewed_where_no_logs_can_be_read(self, cloud, db, owner):
+        run_id = system_run(owner, "db_pruning")
+        self.slice_of(owner, run_id, 0, str(uuid.uuid4()))
+        settings = dataclasses.replace(cloud, log_groups="missing")
+        [entry] = answer({"command": "view", "run_id": run_id}, db=db, settings=settings)["timeline"]["timeline"]
+        assert entry["reason"] == "Its worker did not end it before the lease was over"
 
     @pytest.mark.parametrize("line", ['["{}"]', '"{}"', "{} with words", 'null "{}"'])
     def test_a_line_that_is_no_object_is_shown_as_it_is(self, cloud, db, owner, logged, line):

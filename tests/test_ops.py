@@ -6,12 +6,12 @@ import json
 import threading
 import uuid
 from collections.abc import Callable, Iterator
-from functools import partial
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 from botocore.stub import Stubber
 from pg8000.exceptions import DatabaseError
 
@@ -20,10 +20,10 @@ from nightshift import settings as settings_module
 from nightshift.catalogue import CATALOGUE
 from nightshift.database import Database, query_text
 from nightshift.log import logger
-from nightshift.ops import deadletters, doctor, health
+from nightshift.ops import checks, deadletters, doctor, health
 from nightshift.ops.commands import COMMANDS, answer
 from nightshift.settings import Settings
-from tests.world import age, make_team, received, run_row, trigger, work
+from tests.world import age, make_team, received, run_row, sweep, trigger, work
 
 Ask = Callable[..., dict[str, Any]]
 
@@ -236,7 +236,12 @@ class TestRuns:
             " FROM generate_series(1, 5000); ANALYZE job_runs"
         )
         values = {":job_type": "NULL", ":status": "NULL", ":limit": "20"}
-        for name in ("list_system_runs", "list_all_runs", "failed_system_runs", "oldest_waiting_run", "stuck_runs"):
+        owner.run_script(
+            "INSERT INTO job_runs (id, job_type, triggered_by, resend_at) VALUES"
+            " (gen_random_uuid(), 'db_pruning', 'schedule', now())"
+        )
+        names = ("list_system_runs", "list_all_runs", "failed_system_runs", "oldest_waiting_run", "stuck_runs")
+        for name in (*names, "oldest_live_run", "untold_endings"):
             statement = query_text(name).replace(":grace_s", "150")
             for parameter, value in values.items():
                 statement = statement.replace(f"({parameter} ", f"({value} ")
@@ -273,13 +278,14 @@ class TestSchedules:
 
 
 class TestHealth:
-    def test_a_fresh_installation_is_healthy(self, ask, db):
+    def test_a_fresh_installation_is_healthy(self, ask, db, desk):
+        sweep(db=db, settings=desk)
         before = db.statements
         report = ask("health")
         assert report["ok"], report
         assert all(each["do"] is None for each in report["checks"])
-        assert len(report["checks"]) == 14
-        assert db.statements - before <= 11
+        assert len(report["checks"]) == 19
+        assert db.statements - before == 17
 
     def test_a_queued_run_is_nothing_to_worry_about_at_first(self, ask, owner):
         run_id = system_run(ask)
@@ -331,6 +337,15 @@ class TestHealth:
         missed = check(ask("health"), "schedules")
         assert missed["says"] == "missed in the last day: db_pruning 1 (last 2026-01-01 01:00 UTC)"
         assert missed["do"].endswith("nightshift system trigger db_pruning")
+        owner.run_script(
+            "INSERT INTO job_schedule_slots (job_type, slot, outcome, run_id)"
+            " VALUES ('db_pruning', '2026-01-01 01:01Z', 'caught_up', gen_random_uuid())"
+        )
+        since = check(ask("health"), "schedules")
+        assert since["says"] == (
+            "1 schedule; missed in the last day, and run since: db_pruning 1 (last 2026-01-01 01:00 UTC)"
+        )
+        assert since["ok"]
         owner.run_script("UPDATE job_schedules SET next_slot = date_trunc('minute', now()) - interval '10 minutes'")
         late = check(ask("health"), "schedules")
         # From 10 minutes ago up to the grace of two and a half: eight of them, or nine.
@@ -350,6 +365,79 @@ class TestHealth:
         end(owner, str(sync["id"]), "failed", error="No concern of the system")
         failed = check(ask("health"), "system runs")
         assert failed["says"] == "1 failed in the last day; the last: db_pruning: Too big"
+
+    RIGHTS = [
+        ("job_runs", {"stuck runs", "waiting runs", "live runs", "team runs", "system runs", "endings"}),
+        ("job_outbox", {"mails", "events"}),
+        ("job_schedules", {"schedules"}),
+        ("job_successes", {"successes"}),
+        ("job_pauses", {"successes", "pauses"}),
+        ("job_sweep", {"sweep"}),
+        ("job_set_aside", {"set aside"}),
+        ("teams", {"live runs"}),
+    ]
+
+    @pytest.mark.parametrize(("table", "red"), RIGHTS)
+    def test_a_check_that_fails_hides_no_other(self, ask, owner, db, desk, table, red):
+        sweep(db=db, settings=desk)
+        owner.run_script(f"REVOKE SELECT ON {table} FROM nightshift_app")
+        report = ask("health")
+        assert len(report["checks"]) == 19
+        assert {each["name"] for each in report["checks"] if not each["ok"]} == red
+        for name in red:
+            assert check(report, name)["says"] == f"permission denied for table {table}"
+            assert "system doctor" in check(report, name)["do"]
+
+    def test_checks_that_come_when_time_is_up_say_so(self, ask, db, desk, monkeypatch):
+        sweep(db=db, settings=desk)
+        monkeypatch.setattr(checks, "BUDGET_S", -1)
+        report = ask("health")
+        assert {each["says"] for each in report["checks"] if not each["ok"]} == {"not looked at: time was up"}
+        assert check(report, "database")["ok"]
+        assert check(report, "dead letters: runs")["ok"]
+
+    def test_a_sweep_that_does_not_come_is_red_after_two_minutes(self, ask, owner, db, desk):
+        sweep(db=db, settings=desk)
+        assert check(ask("health"), "sweep")["ok"]
+        owner.run_script("UPDATE job_sweep SET came_at = clock_timestamp() - interval '90 s'")
+        assert check(ask("health"), "sweep")["ok"]
+        owner.run_script("UPDATE job_sweep SET came_at = clock_timestamp() - interval '121 s'")
+        silent = check(ask("health"), "sweep")
+        assert not silent["ok"]
+        assert silent["says"].startswith("it came 2 min ago; it should come every minute")
+        sweep(db=db, settings=desk)
+        assert check(ask("health"), "sweep")["ok"]
+
+    def test_a_row_that_is_set_aside_is_named(self, ask, owner, db, desk):
+        owner.run_script("INSERT INTO job_schedules VALUES ('db_pruning', 'not a cron', '2026-01-01Z', '2026-01-01Z')")
+        sweep(db=db, settings=desk)
+        aside = check(ask("health"), "set aside")
+        assert not aside["ok"]
+        assert aside["says"].startswith(
+            "1 row cannot be healed. The schedule of db_pruning cannot be accounted for: A cron expression has five"
+        )
+        assert aside["says"].endswith(", 1 attempt)")
+
+    def test_an_ending_that_is_not_told_is_red_once_the_sweep_has_passed_it_over(self, ask, owner):
+        owner.run_script("REVOKE INSERT ON job_outbox FROM nightshift_app")
+        ask("cancel", run_id=system_run(ask))
+        assert check(ask("health"), "endings")["says"] == "each is told"  # a cancelled system run owes no mail
+        owner.run_script("UPDATE job_deployment SET wants_events = true")
+        ask("cancel", run_id=(run_id := system_run(ask)))
+        told = check(ask("health"), "endings")
+        assert told["ok"]
+        assert told["says"].startswith(f"1 run ended without the mails and the event that it owes; the first, {run_id}")
+        owner.run_script("UPDATE job_runs SET completed_at = completed_at - interval '3 min'")
+        assert not check(ask("health"), "endings")["ok"]
+
+    def test_the_oldest_live_run_and_its_age(self, ask, owner, db, desk):
+        assert check(ask("health"), "live runs")["says"] == "none"
+        sync = trigger(make_team(owner), db=db, settings=desk)["id"]
+        system_run(ask)
+        owner.run_script(f"UPDATE job_runs SET created_at = created_at - interval '3 days' WHERE id = '{sync}'")
+        assert check(ask("health"), "live runs")["says"] == (
+            f"2; the oldest is revenuecat_sync {sync} of The owls / Project 0, made 3 d ago"
+        )
 
     def test_mails(self, ask, owner):
         insert = "INSERT INTO job_outbox (content, status, send_at, ended_at, error, created_at) VALUES "
@@ -382,6 +470,93 @@ class TestHealth:
         assert check(report, "dead letters: schedules")["ok"]
         assert not any(name in str(ask("health", dataclasses.replace(desk, schedule_dead_letters_url=""))) for name in
                        ["dead letters: schedules"])  # fmt: skip
+
+
+class TestTeamRuns:
+    @pytest.fixture
+    def fail(self, owner, desk, db):
+        def fail(team, error):
+            run_id = str(trigger(team, db=db, settings=desk)["id"])
+            end(owner, run_id, "failed", error=error.replace("'", "''"))
+            return run_id
+
+        return fail
+
+    def test_one_teams_failures_are_shown_and_not_red(self, ask, owner, fail):
+        team = make_team(owner)
+        assert check(ask("health"), "team runs")["says"] == "0 of 0 runs failed in the last day, 0 in the last hour"
+        first, _ = [fail(team, "RevenueCat refuses the key. Store another one.") for _ in range(2)]
+        owner.run_script(f"UPDATE job_runs SET completed_at = completed_at - interval '2 h' WHERE id = '{first}'")
+        shown = check(ask("health"), "team runs")
+        assert shown["ok"]
+        assert shown["says"] == (
+            "2 of 2 runs failed in the last day, 1 in the last hour; 1 team without a success since. "
+            "Most often revenuecat_sync (2): RevenueCat refuses the key. Store another one."
+        )
+
+    def test_those_of_several_teams_are_red_until_they_succeed(self, ask, owner, db, desk, fail):
+        teams = [make_team(owner, slug=slug) for slug in ("owls", "bats")]
+        _, last = [fail(team, "RevenueCat is down") for team in teams]
+        red = check(ask("health"), "team runs")
+        assert not red["ok"]
+        assert "2 teams without a success since" in red["says"]
+        assert red["do"].startswith(f"nightshift system view {last}. ")
+        end(owner, str(trigger(teams[0], db=db, settings=desk)["id"]), "completed")
+        assert check(ask("health"), "team runs")["ok"]
+        end(owner, str(trigger(teams[1], db=db, settings=desk)["id"]), "completed")
+        assert check(ask("health"), "team runs")["says"] == (
+            "2 of 4 runs failed in the last day, 2 in the last hour; each project has succeeded since"
+        )
+
+    OF_THE_SYSTEM = [
+        "Server restarted during execution",
+        "Server restarted during execution. Its worker was lost five times in a row.",
+        "KeyError: 'entitlements'",
+        "This release has no code for jobs of this type",
+        "permission denied for table app_users",
+        'relation "app_users" does not exist',
+        "The database was busy: deadlock detected",
+    ]
+
+    @pytest.mark.parametrize("error", OF_THE_SYSTEM)
+    def test_one_that_the_system_failed_is_red(self, ask, owner, fail, error):
+        fail(make_team(owner), error)
+        assert not check(ask("health"), "team runs")["ok"]
+
+    @pytest.mark.parametrize("error", ["RevenueCat: the key is wrong", "No project is called Server restarted"])
+    def test_a_sentence_for_the_team_is_not_the_systems(self, ask, owner, fail, error):
+        fail(make_team(owner), error)
+        assert check(ask("health"), "team runs")["ok"]
+
+    def test_each_sweep_counts_them_for_the_alarm(self, owner, db, desk, fail, monkeypatch):
+        counted = {}
+        monkeypatch.setattr("nightshift.metrics.count", lambda name, value=1, **_: counted.update({name: value}))
+
+        def swept():
+            counted.clear()
+            sweep(db=db, settings=desk)
+            return dict(counted)
+
+        assert swept() == {}
+        for slug in ("owls", "bats"):
+            fail(make_team(owner, slug=slug), "KeyError: 'x'")
+        assert swept() == {"TeamsFailing": 2, "SystemFailures": 2}
+        owner.run_script("UPDATE job_runs SET completed_at = completed_at - interval '61 min'")
+        assert swept() == {}
+
+    def test_many_old_runs_cost_health_nothing(self, owner):
+        team = make_team(owner)
+        owner.run_script(
+            "INSERT INTO job_runs (id, job_type, status, team_id, project_id, triggered_by, completed_at, created_at)"
+            " SELECT gen_random_uuid(), 'revenuecat_sync', 'completed', team_id, id, 'x', at, at"
+            " FROM projects, (SELECT now() - interval '1 h' * (26 + n) AS at FROM generate_series(1, 20000) n) AS old"
+            f" WHERE id = '{team.project_id}'; ANALYZE job_runs"
+        )
+        statement = query_text("team_failures")
+        for name, value in ((":within_s", "86400"), (":lately_s", "3600"), (":of_the_system", "'x'")):
+            statement = statement.replace(name, value)
+        [[[explained]]] = owner.run_script(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement}")
+        assert explained["Plan"]["Shared Hit Blocks"] + explained["Plan"]["Shared Read Blocks"] < 30
 
 
 class TestDeadLetters:
@@ -429,7 +604,7 @@ class TestDeadLetters:
                 dead("run", {"run_id": run_id, "slice": 0})
         dead("schedule", {"job_type": "db_pruning"})
         runs, mails = ask("redrive")["redriven"]
-        assert runs == {"queue": "runs", "moved": 16, "deleted": 0, "refused": 0, "more": False}
+        assert runs == {"queue": "runs", "moved": 16, "deleted": 0, "refused": 0, "more": False, "error": None}
         assert (mails["queue"], mails["moved"]) == ("mails", 0)
         back = received(desk)
         assert sorted(message["run_id"] for message in back) == sorted([live] * 8 + [ended] * 8)
@@ -453,6 +628,41 @@ class TestDeadLetters:
         [schedules] = ask("redrive", queue="schedules")["redriven"]
         assert (schedules["moved"], schedules["deleted"]) == (0, 1)
         assert ask("deadletters")["queues"][2]["waiting"] == 0
+
+    def test_a_queue_that_cannot_be_read_hides_and_holds_up_no_other(self, ask, dead, desk):
+        dead("notify", {"outbox_id": str(uuid.uuid4())})
+        dead("run", {})
+        boto3.client("sqs").delete_queue(QueueUrl=desk.run_dead_letters_url)
+        runs, mails, _ = ask("deadletters")["queues"]
+        assert "does not exist" in runs["error"]
+        assert (runs["waiting"], runs["messages"]) == (None, [])
+        assert (mails["error"], mails["messages"][0]["status"]) == (None, "gone")
+        runs, mails = ask("redrive")["redriven"]
+        assert "does not exist" in runs["error"]
+        assert (mails["moved"], mails["error"]) == (1, None)
+
+    def test_without_a_database_the_messages_are_shown_all_the_same(self, dead, desk):
+        dead("run", {"run_id": str(uuid.UUID(int=7)), "slice": 0})
+        nowhere = Database(dataclasses.replace(desk, database_port=1))
+        runs = answer({"command": "deadletters"}, db=nowhere, settings=desk)["queues"][0]
+        assert [(letter["id"], letter["status"]) for letter in runs["messages"]] == [(str(uuid.UUID(int=7)), "unknown")]
+
+    def test_a_message_that_sqs_refuses_holds_up_no_other(self, ask, dead, desk, monkeypatch):
+        """SQS refuses a whole batch where the sum is too long, or one group is no group of its."""
+        sqs = aws.client("sqs")
+        send = sqs.send_message_batch
+
+        def refusing(QueueUrl, Entries):
+            if any("poison" in entry["MessageBody"] for entry in Entries):
+                raise ClientError({"Error": {"Code": "InvalidParameterValue", "Message": "no"}}, "SendMessageBatch")
+            return send(QueueUrl=QueueUrl, Entries=Entries)
+
+        monkeypatch.setattr(sqs, "send_message_batch", refusing)
+        for number in range(9):
+            dead("run", {"run_id": "poison" if number == 4 else str(uuid.uuid4()), "slice": 0})
+        [runs] = ask("redrive", queue="runs")["redriven"]
+        assert (runs["moved"], runs["refused"]) == (8, 1)
+        assert len(received(desk)) == 8
 
     def test_one_call_is_bounded(self, ask, dead, monkeypatch):
         for _ in range(25):
@@ -540,11 +750,11 @@ class TestDoctor:
             owner.begin()
             owner.run_script(damage.format(next_month=month))
             owner.run_script("SET LOCAL ROLE nightshift_app; SET LOCAL timezone = 'UTC'")
-            check = doctor._checked(name, partial(getattr(doctor, f"_{name}"), owner, fresh), do="Deploy again.")
+            found = [each for each in doctor.examine(db=owner, settings=fresh)["checks"] if each["name"] == name]
             owner.rollback()
-            assert not check["ok"], damage
-            assert check["says"].startswith(says)
-            assert check["do"]
+            assert [each["ok"] for each in found] == [False], damage
+            assert found[0]["says"].startswith(says)
+            assert found[0]["do"]
 
     GRANTS = """
         SELECT role.rolname, given.privilege_type || given.of_a_column, given.name
@@ -620,10 +830,11 @@ class TestDoctor:
         assert ask("mail", mail_id=mail["id"])["mail"]["error"] == "Refused"
 
 
-def test_the_function_reads_its_environment(cloud: Settings) -> None:
+def test_the_function_reads_its_environment(cloud: Settings, db: Database) -> None:
     from tests.conftest import load_function
     from tests.test_functions import CONTEXT, event
 
     assert settings_module.settings() == cloud
+    sweep(db=db, settings=cloud)
     report = load_function("ops").handler(event("ops"), CONTEXT)
     assert report["ok"], report

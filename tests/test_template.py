@@ -457,9 +457,11 @@ def test_the_dashboard_shows_what_the_code_counts():
     assert all("{Nightshift,job_type,service}" in expression for expression in searched)
     assert of_the_stack <= metrics.OF_THE_STACK.keys()
     assert of_a_job_type <= metrics.OF_A_JOB_TYPE.keys()
-    # Slots and successes have alarms, and starts can be told from lags.
+    # These have alarms, and starts can be told from lags.
     counted = metrics.OF_A_JOB_TYPE.keys() | metrics.OF_THE_STACK.keys()
-    assert counted - of_a_job_type - of_the_stack == {"JobsOverdue", "SlotsMissed", "RunsStarted"}
+    assert counted - of_a_job_type - of_the_stack == {
+        *("JobsOverdue", "SlotsMissed", "RowsSetAside", "TeamsFailing", "SystemFailures", "RunsStarted")
+    }
 
 
 def test_every_dead_letter_queue_raises_an_alarm():

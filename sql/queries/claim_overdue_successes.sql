@@ -1,8 +1,10 @@
--- What has not succeeded for longer than expected, each until it is due again. Nobody expects anything of what is paused.
+-- Take these to tell of them: each until it is overdue once more. A paused job is expected to do nothing.
 -- Skipped is what another sweep tells of, what is succeeding just now and what a deployment changes: never waited for,
 -- so that several rows in any order can be no deadlock.
 WITH overdue AS MATERIALIZED (
-    SELECT job_type FROM job_successes WHERE overdue_at <= statement_timestamp() FOR UPDATE SKIP LOCKED
+    SELECT job_type FROM job_successes
+    WHERE job_type = ANY (CAST(:keys AS text[])) AND overdue_at <= statement_timestamp()
+    FOR UPDATE SKIP LOCKED
 )
 UPDATE job_successes success
 SET overdue_at = statement_timestamp() + expected_within

@@ -1,9 +1,7 @@
--- Mails and events whose message was lost, or whose next attempt is due. Moved on in the same statement, so that two
--- sweeps at once send one message, and each time twice as much: a backlog must not become a storm. A claim moves it on
--- anew.
+-- Take these mails and events to send their messages. Moved on in the same statement, so that two sweeps at once send
+-- one message, and each time twice as much: a backlog must not become a storm. A claim moves it on anew.
 WITH due AS (
-    SELECT id FROM job_outbox WHERE send_at <= statement_timestamp()
-    ORDER BY send_at LIMIT CAST(:batch AS integer)
+    SELECT id FROM job_outbox WHERE id = ANY (CAST(:keys AS uuid[])) AND send_at <= statement_timestamp()
     FOR UPDATE SKIP LOCKED
 )
 UPDATE job_outbox AS notice

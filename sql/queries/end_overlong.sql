@@ -1,4 +1,4 @@
--- Live runs that no worker holds and whose time is over: failed, with what they waited for. A run that a worker holds
+-- Fail these runs where no worker holds them and their time is over, with what they waited for. A run that a worker holds
 -- comes here when its slice is over; a claim refuses what has no time left.
 UPDATE job_runs AS run
 SET status = 'failed', completed_at = clock_timestamp(), resend_at = NULL, waiting_for = NULL,
@@ -8,8 +8,8 @@ SET status = 'failed', completed_at = clock_timestamp(), resend_at = NULL, waiti
         ' hours, the most that its job type allows', '. It was waiting for ' || run.waiting_for)
 FROM (
     SELECT id FROM job_runs
-    WHERE status IN ('pending', 'running') AND lease_expires_at IS NULL AND ends_by <= clock_timestamp()
-    ORDER BY ends_by LIMIT CAST(:batch AS integer)
+    WHERE id = ANY (CAST(:keys AS uuid[])) AND status IN ('pending', 'running') AND lease_expires_at IS NULL
+      AND ends_by <= clock_timestamp()
     FOR UPDATE SKIP LOCKED
 ) AS overlong
 WHERE run.id = overlong.id

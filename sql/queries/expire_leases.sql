@@ -1,4 +1,4 @@
--- Leases that are over: the worker died or froze. On the locked row, in this order: a cancel that was asked for, the
+-- Take these runs from workers that died or froze. On the locked row, in this order: a cancel that was asked for, the
 -- limit of lost slices (in a row, or in total), the next number. Raising the number is what shuts the old worker out.
 -- A run that is failed says how often, at which step, and the last reason that a worker could still write down.
 WITH expired AS (
@@ -7,8 +7,8 @@ WITH expired AS (
            OR lost_in_total + 1 >= CAST(:lost_slices_ceiling AS integer) AS dead,
            coalesce(open.reason, 'Its worker did not end it before the lease was over') AS reason
     FROM job_runs AS run LEFT JOIN job_slices AS open ON open.run_id = run.id AND open.slice = run.slice
-    WHERE run.status IN ('pending', 'running') AND lease_expires_at <= clock_timestamp()
-    ORDER BY lease_expires_at LIMIT CAST(:batch AS integer)
+    WHERE run.id = ANY (CAST(:keys AS uuid[])) AND run.status IN ('pending', 'running')
+      AND lease_expires_at <= clock_timestamp()
     FOR UPDATE OF run SKIP LOCKED
 ), decided AS (
     UPDATE job_runs AS run

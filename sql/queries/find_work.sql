@@ -1,15 +1,26 @@
 -- Is there anything for the sweep to do? One row, one look at each of a few small tables and indexes: the live runs,
--- what is unsent, the schedules, and the oldest ends of what is kept for a while.
+-- what is unsent, the schedules, and the oldest ends of what is kept for a while. It notes that the sweep came, and waits
+-- for no other sweep to do so.
+WITH beat AS (
+    UPDATE job_sweep SET came_at = clock_timestamp()
+    WHERE only_row IN (SELECT only_row FROM job_sweep FOR UPDATE SKIP LOCKED)
+)
 SELECT EXISTS (SELECT FROM job_runs WHERE status IN ('pending', 'running')
                AND lease_expires_at <= clock_timestamp()) AS expired,
        EXISTS (SELECT FROM job_runs WHERE status IN ('pending', 'running')
                AND lease_expires_at IS NULL AND ends_by <= clock_timestamp()) AS overlong,
        EXISTS (SELECT FROM job_runs WHERE status IN ('pending', 'running')
                AND lease_expires_at IS NULL AND resend_at <= clock_timestamp()) AS unclaimed,
+       EXISTS (SELECT FROM job_runs run JOIN projects project ON project.id = run.project_id
+               WHERE run.status IN ('pending', 'running') AND project.team_id <> run.team_id) AS moved,
+       EXISTS (SELECT FROM job_runs WHERE untold IS NOT NULL) AS untold,
        EXISTS (SELECT FROM job_outbox WHERE send_at <= statement_timestamp()) AS unsent,
        EXISTS (SELECT FROM job_schedules WHERE next_slot <= CAST(:schedules_until AS timestamptz)) AS slots,
        EXISTS (SELECT FROM job_successes WHERE overdue_at <= statement_timestamp()) AS silent,
        EXISTS (SELECT FROM job_runs WHERE completed_at <= kept_since) AS old_runs,
        EXISTS (SELECT FROM job_outbox WHERE ended_at <= kept_since AND run_id IS NULL) AS old_alerts,
-       EXISTS (SELECT FROM job_schedule_slots WHERE decided_at <= kept_since) AS old_slots
+       EXISTS (SELECT FROM job_schedule_slots WHERE decided_at <= kept_since) AS old_slots,
+       EXISTS (SELECT FROM job_runs WHERE status = 'failed' AND project_id IS NOT NULL
+               AND completed_at > statement_timestamp() - interval '1 hour') AS failing,
+       EXISTS (SELECT FROM job_set_aside) AS set_aside
 FROM (SELECT statement_timestamp() - make_interval(secs => CAST(:retention_s AS float8)) AS kept_since) AS retention;

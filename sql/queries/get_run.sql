@@ -1,6 +1,10 @@
--- A team's run, whoever asks; system runs are not reached from here.
-SELECT run.id, job_type, status, team_id, project_id, triggered_by, params, progress, result, error, notify, started_at,
-       completed_at, run.created_at, cursor, cursor_version, lease_expires_at, due_at, last_step_at,
-       cancel_requested_at, cancel_requested_by, lost_slices, waiting_for, rerun_of, clock_timestamp() AS now
-FROM job_runs run JOIN teams team ON team.id = run.team_id
+-- A team's run, for every caller; system runs are not reached from here. A live run is of the team that its project
+-- belongs to now, or a project that moved would be blocked by a run that its new team cannot see.
+SELECT run.id, run.job_type, run.status, team.id AS team_id, run.project_id, run.triggered_by, run.params, run.progress,
+       run.result, run.error, run.notify, run.started_at, run.completed_at, run.created_at, run.cursor,
+       run.cursor_version, run.lease_expires_at, run.due_at, run.last_step_at, run.cancel_requested_at,
+       run.cancel_requested_by, run.lost_slices, run.waiting_for, run.rerun_of, clock_timestamp() AS now
+FROM job_runs run
+    LEFT JOIN projects home ON home.id = run.project_id AND run.completed_at IS NULL
+    JOIN teams team ON team.id = coalesce(home.team_id, run.team_id)
 WHERE run.id = CAST(:run_id AS uuid) AND team.deleted_at IS NULL;

@@ -5,6 +5,9 @@ WITH earlier AS (
     SELECT * FROM job_runs
     WHERE idempotency_key = CAST(:idempotency_key AS bytea)
       AND created_at > clock_timestamp() - interval '24 hours'
+      -- A live run goes with its project to another team, which is not the one that this key was used in.
+      AND (completed_at IS NOT NULL OR EXISTS (
+               SELECT FROM projects home WHERE home.id = job_runs.project_id AND home.team_id = CAST(:team_id AS uuid)))
 ), inserted AS (
     INSERT INTO job_runs AS run (id, job_type, team_id, project_id, triggered_by, params, notify,
                                  cursor, cursor_version, progress, rerun_of, idempotency_key, request_hash, resend_at)

@@ -13,8 +13,11 @@ WITH live AS (
       AND (CAST(:status AS text) IS NULL OR status = CAST(:status AS text))
     ORDER BY completed_at DESC LIMIT CAST(:limit AS integer)
 )
-SELECT id, job_type, status, team_id, project_id, triggered_by, params, progress, result, error, notify, started_at,
-       completed_at, created_at
+SELECT run.id, run.job_type, run.status, run.team_id, run.project_id, run.triggered_by, run.params, run.progress,
+       run.result, run.error, run.notify, run.started_at, run.completed_at, run.created_at,
+       team.name AS team, project.name AS project
 FROM (SELECT * FROM live UNION ALL SELECT * FROM ended) AS run
-ORDER BY half, moment DESC
+    LEFT JOIN teams team ON team.id = run.team_id
+    LEFT JOIN projects project ON project.id = run.project_id
+ORDER BY run.half, run.moment DESC
 LIMIT CAST(:limit AS integer);

@@ -1,9 +1,12 @@
 -- Planned with its values, so a filter that is not asked for folds away and each mix finds its own index; the row
--- comparison is an index condition, so a deep page costs what the first one costs.
+-- comparison is an index condition, so a deep page costs what the first one costs. A live run whose project has moved to
+-- another team is that team's (get_run.sql); the sweep gives it its team_id within a minute.
 SELECT id, job_type, status, team_id, project_id, triggered_by, params, progress, result, error, notify, started_at,
        completed_at, created_at
 FROM job_runs
 WHERE team_id = CAST(:team_id AS uuid)
+  AND (completed_at IS NOT NULL OR EXISTS (
+           SELECT FROM projects home WHERE home.id = job_runs.project_id AND home.team_id = CAST(:team_id AS uuid)))
   AND (CAST(:job_type AS text) IS NULL OR job_type = CAST(:job_type AS text))
   AND (CAST(:status AS text) IS NULL OR status = CAST(:status AS text))
   AND (CAST(:project_id AS uuid) IS NULL OR project_id = CAST(:project_id AS uuid))

@@ -9,6 +9,8 @@ WITH needed (role, "table", privileges) AS (
            ('nightshift_app', 'nightshift_migrations', 'SELECT'),
            ('nightshift_app', 'job_pauses', 'SELECT,INSERT,DELETE'),
            ('nightshift_app', 'job_successes', 'SELECT,UPDATE'),
+           ('nightshift_app', 'job_set_aside', 'SELECT,INSERT,UPDATE,DELETE'),
+           ('nightshift_app', 'job_sweep', 'SELECT,UPDATE'),
            ('nightshift_app', 'users', 'SELECT'),
            ('nightshift_app', 'teams', 'SELECT'),
            ('nightshift_app', 'team_members', 'SELECT'),

@@ -1,10 +1,8 @@
--- Ended runs that have been kept long enough, with their slices and what the outbox holds of them. One with something still
--- to be sent stays.
+-- Delete these ended runs with their slices and what the outbox holds of them.
 WITH old AS (
     SELECT id FROM job_runs AS run
-    WHERE NOT EXISTS (SELECT FROM job_outbox WHERE run_id = run.id AND send_at IS NOT NULL)
-      AND completed_at <= statement_timestamp() - make_interval(secs => CAST(:retention_s AS float8))
-    ORDER BY completed_at LIMIT CAST(:batch AS integer)
+    WHERE id = ANY (CAST(:keys AS uuid[])) AND completed_at IS NOT NULL AND untold IS NULL
+      AND NOT EXISTS (SELECT FROM job_outbox WHERE run_id = run.id AND send_at IS NOT NULL)
     FOR UPDATE SKIP LOCKED
 ), slices AS (
     DELETE FROM job_slices USING old WHERE run_id = old.id

@@ -1,9 +1,9 @@
 -- Messages that nobody claimed are sent again, each time twice as much later, up to a ceiling: a backlog must not
--- become a storm. The index of live runs is small; rows that others hold are theirs to heal.
+-- become a storm. Rows that others hold are theirs to heal.
 WITH due AS (
     SELECT id FROM job_runs
-    WHERE status IN ('pending', 'running') AND lease_expires_at IS NULL AND resend_at <= clock_timestamp()
-    ORDER BY resend_at LIMIT CAST(:batch AS integer)
+    WHERE id = ANY (CAST(:keys AS uuid[])) AND status IN ('pending', 'running')
+      AND lease_expires_at IS NULL AND resend_at <= clock_timestamp()
     FOR UPDATE SKIP LOCKED
 )
 UPDATE job_runs AS run

@@ -33,6 +33,12 @@ OF_THE_STACK = {
     "SlotsMissed": "Count",
     # Without a success for longer than expected, each time that the owner is told.
     "JobsOverdue": "Count",
+    # Rows that the sweep could not heal, each time that it tried.
+    "RowsSetAside": "Count",
+    # Teams whose runs failed within an hour and have not succeeded since, and those runs that the system itself failed:
+    # as they are at each sweep.
+    "TeamsFailing": "Count",
+    "SystemFailures": "Count",
     "MailsSent": "Count",
     "MailsFailed": "Count",
     "MailsRetried": "Count",

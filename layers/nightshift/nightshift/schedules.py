@@ -75,24 +75,24 @@ def fire(name: str, *, time: datetime, now: datetime, db: Database, settings: Se
     return outcome
 
 
-def account_for_missed(*, now: datetime, db: Database, settings: Settings) -> dict[str, int]:
-    """Give a row to every slot that is over and has none; returns how many were caught up and missed.
+def account_for_missed(name: str, *, now: datetime, db: Database, settings: Settings) -> dict[str, int]:
+    """Give a row to every slot of this job type that is over and has none; returns how many were caught up and missed.
 
-    The last slot of a schedule is caught up, if nothing later has been decided: one run, however long the outage. The
-    owner is told. A schedule at a time, each in its own transaction; two sweeps at once share them (SKIP LOCKED).
+    Its last slot is caught up, if nothing later has been decided: one run, however long the outage. The operator is
+    told. All in one transaction; two sweeps at once share the schedules (SKIP LOCKED).
     """
     counts = {"caught_up": 0, "missed": 0}
-    for name in CATALOGUE:
-        message = None
-        try:
-            with db.transaction():
-                schedule = db.one("lock_overdue_schedule", job_type=name, until=now - GRACE)
-                if schedule:
-                    message = _account_for(schedule, now=now, counts=counts, db=db, settings=settings)
-        except AlreadyDecided:
-            logger.info("A late delivery came first; the next sweep looks again", action="slot_decided", job_type=name)
-        if message:
-            queue.send_all([message])
+    message = None
+    try:
+        with db.transaction():
+            schedule = db.one("lock_overdue_schedule", job_type=name, until=now - GRACE)
+            if schedule:
+                message = _account_for(schedule, now=now, counts=counts, db=db, settings=settings)
+    except AlreadyDecided:
+        logger.info("A late delivery came first; the next sweep looks again", action="slot_decided", job_type=name)
+        return {}
+    if message:
+        queue.send_all([message])
     return counts
 
 

@@ -7,13 +7,13 @@ from nightshift.log import logger
 from nightshift.wording import duration, moment
 
 
-def tell_of_overdue(*, db: Database) -> int:
-    """Mail the owner about each scheduled job without a success in its time; returns how many there were.
+def tell_of_overdue(job_types: list[str], *, db: Database) -> int:
+    """Mail the operator about each of these jobs that has no success in its time; returns how many there were.
 
-    Each is told of again when as much time has passed once more. What is paused is not told of.
+    Each is told of again when as much time has passed once more. Paused jobs are not reported.
     """
     with db.transaction():
-        overdue = [row for row in db.query("claim_overdue_successes") if not row["is_paused"]]
+        overdue = [row for row in db.query("claim_overdue_successes", keys=job_types) if not row["is_paused"]]
         for row in overdue:
             outbox.alert(_alert(row), db=db)
     for row in overdue:

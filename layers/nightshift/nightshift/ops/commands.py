@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from nightshift.database import Database
-from nightshift.ops import deadletters, dispatch, doctor, health, logs, pauses, runs, schedules
+from nightshift.ops import deadletters, dispatch, doctor, health, logs, pauses, runs, schedules, view
 from nightshift.settings import Settings
 
 COMMANDS: Mapping[str, dispatch.Command] = {
     "runs": runs.list_runs,
-    "view": runs.view,
+    "view": view.view,
     "logs": logs.run_logs,
     "trigger": runs.trigger,
     "cancel": runs.cancel,

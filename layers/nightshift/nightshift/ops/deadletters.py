@@ -14,7 +14,8 @@ from pydantic import Field
 
 from nightshift.aws import client
 from nightshift.database import Database
-from nightshift.errors import Refused
+from nightshift.errors import Refused, sentence
+from nightshift.log import logger
 from nightshift.settings import Settings
 
 # How long messages that are looked at, or moved, are hidden from others (seconds).
@@ -51,28 +52,17 @@ def list_dead_letters(
 ) -> dict[str, Any]:
     """``{"queues": [{"queue", "waiting", "redrive", "messages": [{"about", "id", "status", "body", "error"}]}]}``.
 
-    Up to ``peek`` messages of each are looked at and put back.
+    Up to ``peek`` messages of each are looked at and put back. A queue that cannot be read has its ``error`` instead of
+    messages, and hides no other.
     """
-    queues = []
-    for name, url, target in queues_of(settings):
-        waiting = waiting_in(url)
-        messages = _peek(url, at_most=peek) if waiting and peek else []
-        queues.append(
-            {
-                "queue": name,
-                "waiting": waiting,
-                "redrive": "sends them again" if target else "deletes them: the sweep accounts for missed slots",
-                "messages": _described(name, messages, db=db),
-            }
-        )
-    return {"queues": queues}
+    return {"queues": [_listed(*queue, peek=peek, db=db) for queue in queues_of(settings)]}
 
 
 def redrive(*, queue: str | None = None, db: Database, settings: Settings) -> dict[str, Any]:
-    """``{"redriven": [{"queue", "moved", "deleted", "refused", "more"}]}``; ``more``: call again.
+    """``{"redriven": [{"queue", "moved", "deleted", "refused", "more", "error"}]}``; ``more``: call again.
 
-    Without a name every queue but that of schedules, whose messages can only be deleted. Raises Refused for a name
-    that is none.
+    Without a name every queue but that of schedules, whose messages can only be deleted. A queue that cannot be read
+    has an ``error``, and keeps no other back. Raises Refused for an unknown name.
     """
     known = queues_of(settings)
     if queue is not None and queue not in [name for name, _, _ in known]:
@@ -82,30 +72,61 @@ def redrive(*, queue: str | None = None, db: Database, settings: Settings) -> di
     return {"redriven": [_redrive(name, url, target, deadline=deadline) for name, url, target in chosen]}
 
 
+def _listed(name: str, url: str, target: str, *, peek: int, db: Database) -> dict[str, Any]:
+    shown: dict[str, Any] = {
+        "queue": name,
+        "waiting": None,
+        "redrive": "sends them again" if target else "deletes them: the sweep accounts for missed slots",
+        "messages": [],
+        "error": None,
+    }
+    try:
+        shown["waiting"] = waiting_in(url)
+        messages = _peek(url, at_most=peek) if shown["waiting"] and peek else []
+        return shown | {"messages": _described(name, messages, db=db)}
+    except Exception as exc:
+        logger.warning(f"Dead letters cannot be read: {sentence(exc)}", action="deadletters_failed", queue=name)
+        return shown | {"error": sentence(exc)}
+
+
 def _redrive(name: str, url: str, target: str, *, deadline: float) -> dict[str, Any]:
-    done, refused, batch = 0, 0, []
-    while done + refused < REDRIVE_AT_MOST and time.monotonic() < deadline and (batch := _receive(url)):
-        sent = _send(batch, target) if target else batch
-        refused += len(batch) - len(sent)
-        if sent:
-            done += len(sent) - _delete(sent, url)
+    done, refused, batch, error = 0, 0, list[dict[str, Any]](), None
+    try:
+        while done + refused < REDRIVE_AT_MOST and time.monotonic() < deadline and (batch := _receive(url)):
+            sent = _send(batch, target) if target else batch
+            refused += len(batch) - len(sent)
+            if sent:
+                done += len(sent) - _delete(sent, url)
+    except Exception as exc:
+        logger.warning(f"Dead letters cannot be sent again: {sentence(exc)}", action="redrive_failed", queue=name)
+        batch, error = [], sentence(exc)
     return {
         "queue": name,
         "moved": done if target else 0,
         "deleted": 0 if target else done,
         "refused": refused,
         "more": bool(batch),
+        "error": error,
     }
 
 
 def _send(batch: list[dict[str, Any]], target: str) -> list[dict[str, Any]]:
-    """The messages that were sent. A message keeps its group: the queue stays fair."""
+    """The messages that were sent. A message keeps its group: the queue stays fair.
+
+    SQS may refuse a batch for one of its messages: then each is sent alone.
+    """
     entries = []
     for number, message in enumerate(batch):
         group = message.get("Attributes", {}).get("MessageGroupId")
         own = {"MessageGroupId": group} if group else {}
         entries.append({"Id": str(number), "MessageBody": message["Body"]} | own)
-    answer = client("sqs").send_message_batch(QueueUrl=target, Entries=entries)
+    try:
+        answer = client("sqs").send_message_batch(QueueUrl=target, Entries=entries)
+    except Exception as exc:
+        if len(batch) > 1:
+            return [sent for message in batch for sent in _send([message], target)]
+        logger.warning(f"A dead letter cannot be sent again: {sentence(exc)}", action="redrive_failed")
+        return []
     return [batch[int(entry["Id"])] for entry in answer.get("Successful", [])]
 
 
@@ -151,13 +172,18 @@ def _described(queue: str, messages: list[dict[str, Any]], *, db: Database) -> l
     about, key, query = known[queue]
     ids = [_id_in(message, key) for message in messages]
     wanted = [id_ for id_ in ids if id_]
-    found = {str(row["id"]): row for row in db.query(query, ids=wanted)} if wanted else {}
+    try:
+        rows, missing = db.query(query, ids=wanted) if wanted else [], "gone"
+    except Exception as exc:
+        logger.warning(f"Statuses cannot be looked up: {sentence(exc)}", action="deadletters_failed", queue=queue)
+        rows, missing = [], "unknown"
+    found = {str(row["id"]): row for row in rows}
     letters = []
     for message, id_ in zip(messages, ids, strict=True):
         if id_ is None:
             letters.append(_letter(message))
             continue
-        row = found.get(id_, {"status": "gone"})
+        row = found.get(id_, {"status": missing})
         letters.append(_letter(message, about=row.get("kind", about), id_=id_, status=row["status"]))
     return letters
 

@@ -1,6 +1,6 @@
 """Proves a fresh installation, line by line. What takes time is started here and waited for by who asked."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,8 +9,8 @@ from uuid import UUID
 from nightshift import outbox
 from nightshift.aws import client
 from nightshift.database import Database, sql_directory
-from nightshift.errors import DatabaseReadOnly, NotFound, Refused, sentence
-from nightshift.ops.checks import READ_ONLY, Check, green, red, report
+from nightshift.errors import DatabaseReadOnly, NotFound, Refused
+from nightshift.ops.checks import READ_ONLY, Check, Question, green, red, report, run, run_all
 from nightshift.ops.mailing import examine_mail
 from nightshift.ops.runs import mail_as_json
 from nightshift.sessions import unpinned
@@ -27,23 +27,26 @@ PROVIDER_TIMEOUT_S = 5
 
 def examine(*, db: Database, settings: Settings) -> dict[str, Any]:
     """``{"ok", "checks": [{"name", "ok", "says", "do"}]}``. A check that cannot be made is red and says why."""
-    checks = [_checked("database", lambda: _database(db), do=NO_DATABASE)]
+    checks = [run("database", partial(_reach, db), NO_DATABASE)]
     if checks[0]["ok"]:
-        checks += [
-            _checked(name, partial(look_at, db, settings), do="Deploy this release again.")
-            for name, look_at in (
-                ("migrations", _migrations),
-                ("rights", _rights),
-                ("settings", _settings),
-                ("partitions", _partitions),
-            )
-        ]
-    checks.append(_checked("way to RevenueCat", lambda: _provider(settings.revenuecat_url), do=NO_WAY_OUT))
+        checks = run_all(
+            [
+                Question(name, partial(look_at, db), "Deploy this release again.")
+                for name, look_at in (
+                    ("database", _database),
+                    ("migrations", _migrations),
+                    ("rights", _rights),
+                    ("settings", _settings),
+                    ("partitions", _partitions),
+                )
+            ]
+        )
+    checks.append(run("way to RevenueCat", partial(_provider, settings.revenuecat_url), NO_WAY_OUT))
     for name, url in (("run queue", settings.queue_url), ("mail queue", settings.notify_queue_url)):
         if url:
-            checks.append(_checked(name, partial(_queue, name, url), do=NO_WAY_OUT))
+            checks.append(run(name, partial(_queue, name, url), NO_WAY_OUT))
     if settings.integrations_key_id:
-        checks.append(_checked("providers' secrets", lambda: _key(settings.integrations_key_id), do=NO_KEY))
+        checks.append(run("providers' secrets", partial(_key, settings.integrations_key_id), NO_KEY))
     return report(checks + examine_mail(settings.mail_from))
 
 
@@ -73,16 +76,13 @@ NO_WAY_OUT = "Give the functions' subnets a way out: a NAT gateway, or an endpoi
 NO_KEY = "Enable the key in KMS, or cancel its deletion: without it no provider's secret can be read."
 
 
-def _checked(name: str, look_at: Callable[[], Check], *, do: str) -> Check:
-    """The check; where it raises, a red line with the sentence of what it raised and what to ``do``."""
-    try:
-        return look_at()
-    except Exception as exc:
-        return red(name, sentence(exc), do=do)
+def _reach(db: Database) -> Check:
+    db.query("ping", again_if_gone=True)
+    return green("database", "it answers")
 
 
 def _database(db: Database) -> Check:
-    [found] = db.query("describe_database", again_if_gone=True)
+    [found] = db.query("describe_database")
     says = f"Postgres {found['version']}, time zone {found['timezone']}"
     try:
         db.require_writable()
@@ -95,7 +95,7 @@ def _database(db: Database) -> Check:
     return green("database", says)
 
 
-def _migrations(db: Database, settings: Settings) -> Check:
+def _migrations(db: Database) -> Check:
     applied = {row["name"] for row in db.query("list_migrations")}
     # Where the platform has tables of its own, its migrations are not ours to apply.
     folders = ["jobs", *({"platform"} & {name.partition("/")[0] for name in applied})]
@@ -115,7 +115,7 @@ def _shipped(folder: Path) -> list[str]:
     return [f"{folder.name}/{path.stem}" for path in folder.glob("[0-9]*.sql")]
 
 
-def _rights(db: Database, settings: Settings) -> Check:
+def _rights(db: Database) -> Check:
     lacking = [row["lacking"] for row in db.query("missing_rights")]
     if lacking:
         return red("rights", _listed(lacking), do="Invoke MigrateFunction. What stays, grant as the tables' owner.")
@@ -125,7 +125,7 @@ def _rights(db: Database, settings: Settings) -> Check:
     return green("rights", f"the functions' roles have what they need, and their limits{shown}")
 
 
-def _settings(db: Database, settings: Settings) -> Check:
+def _settings(db: Database) -> Check:
     rows = unpinned(db)
     if not rows:
         return green("settings", "pinned for the functions' roles in this database")
@@ -137,7 +137,7 @@ def _settings(db: Database, settings: Settings) -> Check:
     return red("settings", _listed(found), do=f"Invoke MigrateFunction, or as the operator: {rows[0]['statement']}")
 
 
-def _partitions(db: Database, settings: Settings) -> Check:
+def _partitions(db: Database) -> Check:
     uncovered = [f"{row['table']} of {row['month']}" for row in db.query("uncovered_months")]
     if uncovered:
         return red("partitions", f"missing: {_listed(uncovered)}", do="nightshift system trigger partition_creation")

@@ -1,4 +1,4 @@
-"""What the functions logged about a run, read from CloudWatch Logs."""
+"""The log lines about a run, the functions' and Lambda's own, read from CloudWatch Logs."""
 
 import json
 import time
@@ -11,13 +11,20 @@ from pydantic import Field
 
 from nightshift.aws import client
 from nightshift.database import Database, Row
+from nightshift.errors import sentence
+from nightshift.log import logger
 from nightshift.logs import log_groups, logs_url, window
+from nightshift.ops.lambda_lines import level_of, told
 from nightshift.ops.runs import find_run
 from nightshift.settings import Settings
 from nightshift.wording import timestamp
 
 # CloudWatch reads a log group from its beginning, some megabytes a call (seconds; the function has a minute).
-BUDGET_S = 30
+BUDGET_S, LAST_WORDS_BUDGET_S = 30, 5
+# A filter pattern has 1,024 characters at most; a UUID takes 40 of them.
+TERMS_AT_ONCE = 24
+# Invocations of a run that are looked for.
+MAX_REQUESTS = 4 * TERMS_AT_ONCE - 1
 # Beside message, level and time: what a line says in fields of its own.
 DULL = {
     "level",
@@ -41,30 +48,59 @@ def run_logs(
 ) -> dict[str, Any]:
     """``{"lines": [{"at", "level", "message", "fields"}], "complete", "url"}``: the last ``at_most``, oldest first.
 
-    Not ``complete`` where time ran out before every group was read to its end. CloudWatch takes some seconds to show a
-    line.
+    Also Lambda's own lines about the invocations that worked the run: they say why a worker was lost. Not ``complete``
+    where time ran out before every group was read to its end. CloudWatch takes some seconds to show a line.
     """
     run = find_run(run_id, db=db)
-    deadline = time.monotonic() + BUDGET_S
-    events: list[dict[str, Any]] = []
-    complete = True
-    for group in log_groups(settings):
-        for page in _pages(group, run):
-            events += page
-            if time.monotonic() > deadline:
-                complete = False
-                break
+    requests = [row["request_id"] for row in db.query("request_ids_of_run", run_id=run["id"], at_most=MAX_REQUESTS)]
+    events, complete = _events([str(run["id"]), *requests], run, settings=settings, budget_s=BUDGET_S)
     latest = sorted(events, key=lambda event: event["timestamp"])[-at_most:]
     return {"lines": [_line(event) for event in latest], "complete": complete, "url": logs_url(run, settings=settings)}
 
 
-def _pages(group: str, run: Row) -> Iterator[list[dict[str, Any]]]:
+def last_words(run: Row, *, db: Database, settings: Settings) -> dict[str, str]:
+    """What Lambda said of the invocations that this run lost, by their request ids, as far as that is found quickly.
+
+    A report is worth having without it: raises nothing.
+    """
+    try:
+        rows = db.query("request_ids_of_run", run_id=run["id"], at_most=TERMS_AT_ONCE)
+        lost = [row["request_id"] for row in rows if row["is_lost"]]
+        events, _ = _events(lost, run, settings=settings, budget_s=LAST_WORDS_BUDGET_S) if lost else ([], True)
+    except Exception as exc:
+        logger.warning(f"Lambda's lines cannot be read: {sentence(exc)}", action="last_words_failed")
+        return {}
+    said: dict[str, str] = {}
+    for event in sorted(events, key=lambda event: event["timestamp"]):
+        line = _line(event)
+        if line["level"] == "ERROR":
+            said |= {request: line["message"] for request in lost if request in event["message"]}
+    return said
+
+
+def _events(terms: list[str], run: Row, *, settings: Settings, budget_s: float) -> tuple[list[dict[str, Any]], bool]:
+    """The log events with any of these terms, each once, and whether these are all."""
+    deadline = time.monotonic() + budget_s
+    found: dict[str, dict[str, Any]] = {}
+    for start in range(0, len(terms), TERMS_AT_ONCE):
+        some = terms[start : start + TERMS_AT_ONCE]
+        for group in log_groups(settings):
+            for page in _pages(group, run, some):
+                # Other engines read the pattern less strictly.
+                found |= {event["eventId"]: event for event in page if any(term in event["message"] for term in some)}
+                if time.monotonic() > deadline:
+                    return list(found.values()), False
+    return list(found.values()), True
+
+
+def _pages(group: str, run: Row, terms: list[str]) -> Iterator[list[dict[str, Any]]]:
     begin, end = window(run)
     wanted = {
         "logGroupName": group,
         "startTime": int(begin.timestamp() * 1000),
         "endTime": int(end.timestamp() * 1000),
-        "filterPattern": f'"{run["id"]}"',
+        # One of them; a request id is Lambda's, and a quote in it would end the term.
+        "filterPattern": " ".join(f'?"{term}"' for term in terms if '"' not in term),
     }
     token: dict[str, str] = {}
     while True:
@@ -76,12 +112,14 @@ def _pages(group: str, run: Row) -> Iterator[list[dict[str, Any]]]:
 
 
 def _line(event: dict[str, Any]) -> dict[str, Any]:
+    text = event["message"].strip()
     try:
-        logged = json.loads(event["message"])
-    except ValueError:
+        logged = json.loads(text)
+    except (ValueError, RecursionError):
         logged = None
     if not isinstance(logged, dict):
-        logged = {"message": event["message"].strip()}
+        logged = {"message": text, "level": level_of(text)}
+    logged = told(logged) or logged
     return {
         "at": timestamp(datetime.fromtimestamp(event["timestamp"] / 1000, UTC)),
         "level": logged.get("level"),

@@ -4,8 +4,7 @@ from email.utils import parseaddr
 from functools import partial
 
 from nightshift.aws import client
-from nightshift.errors import sentence
-from nightshift.ops.checks import Check, green, red
+from nightshift.ops.checks import Check, green, red, run
 
 ALLOW = "Give OpsFunction a way to SES and ses:GetAccount and ses:GetEmailIdentity."
 
@@ -15,13 +14,8 @@ def examine_mail(mail_from: str) -> list[Check]:
     if not mail_from:
         do = "Verify an address or a domain in SES and deploy with the parameter MailFrom."
         return [red("sender", "MAIL_FROM is not set: no mail can be sent", do=do)]
-    checks = []
-    for name, look_at in (("sender", partial(_sender, parseaddr(mail_from)[1])), ("SES account", _account)):
-        try:
-            checks.append(look_at())
-        except Exception as exc:
-            checks.append(red(name, sentence(exc), do=ALLOW))
-    return checks
+    sender = partial(_sender, parseaddr(mail_from)[1])
+    return [run("sender", sender, ALLOW), run("SES account", _account, ALLOW)]
 
 
 def _sender(address: str) -> Check:

@@ -1,4 +1,4 @@
-"""Any run, looked at and cancelled; system jobs, started."""
+"""Any run, listed and cancelled; system jobs, started."""
 
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -10,12 +10,10 @@ from nightshift.catalogue import CATALOGUE, JobType
 from nightshift.database import Database, Row
 from nightshift.errors import NotFound, Refused
 from nightshift.settings import Settings
-from nightshift.timeline import timeline
 from nightshift.validation import refusal, shown
 from nightshift.wording import timestamp
 
 OWNER = "system"
-SLICES_SHOWN = 200
 
 
 def list_runs(
@@ -27,31 +25,18 @@ def list_runs(
     db: Database,
     settings: Settings,
 ) -> dict[str, Any]:
-    """``{"job_runs": [...]}``: system runs, newest first; with ``every_team`` all that live, then what ended last.
+    """``{"job_runs": [...]}``: system runs, newest first; with ``every_team`` all live ones, then the last that ended.
 
-    A project's job type means every team's.
+    A project's job type means every team's. Those runs have the names of ``team`` and ``project`` beside their ids.
     """
     if job_type is not None and job_type not in CATALOGUE:
         raise Refused(f"job_type must be one of {', '.join(CATALOGUE)}, got {shown(job_type)}")
     is_a_projects = job_type is not None and CATALOGUE[job_type].scope == "project"
-    query = "list_all_runs" if every_team or is_a_projects else "list_system_runs"
-    rows = db.query(query, again_if_gone=True, job_type=job_type, status=status, limit=limit)
-    return {"job_runs": [runs.as_json(row) for row in rows]}
-
-
-def view(*, run_id: UUID, db: Database, settings: Settings) -> dict[str, Any]:
-    """``{"job_run", "timeline", "slices", "mails"}`` of any run: the timeline says why it is not moving.
-
-    It holds the newest slices; ``slices`` is the number of all.
-    """
-    run = find_run(run_id, db=db)
-    told = timeline(run, db=db, settings=settings, at_most=SLICES_SHOWN)
-    return {
-        "job_run": runs.as_json(run),
-        "timeline": told,
-        "slices": told["slices_left_out"] + len(told["timeline"]),
-        "mails": [mail_as_json(mail) for mail in db.query("list_mails", run_id=run["id"])],
-    }
+    filters = {"job_type": job_type, "status": status, "limit": limit}
+    if not (every_team or is_a_projects):
+        return {"job_runs": [runs.as_json(row) for row in db.query("list_system_runs", again_if_gone=True, **filters)]}
+    rows = db.query("list_all_runs", again_if_gone=True, **filters)
+    return {"job_runs": [runs.as_json(row) | {"team": row["team"], "project": row["project"]} for row in rows]}
 
 
 def trigger(*, job_type: str, params: dict[str, Any] | None = None, db: Database, settings: Settings) -> dict[str, Any]:

@@ -1,0 +1,168 @@
+"""One healer per kind of trouble: the query that finds its rows, and the statement that heals the ones it is given.
+
+Finding passes over the rows that others hold, and holds none itself. So the statement that heals looks at its condition
+again, on the locked row: another sweep or a worker may have come first.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from nightshift import metrics, outbox, queue, schedules, successes
+from nightshift.catalogue import CATALOGUE
+from nightshift.database import Database, Row
+from nightshift.errors import NightshiftError
+from nightshift.log import logger
+from nightshift.queue import Message
+from nightshift.schedules import GRACE
+from nightshift.settings import Settings
+
+# Rows of a kind that one statement deletes: its locks are held for as long as it takes.
+PRUNE_BATCH = 200
+
+
+class NotTold(NightshiftError):
+    """The ending's mails and event cannot be written"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Healer:
+    """``name`` is its column of find_work. ``heal`` is given keys from ``find``; what it raises undoes its rows."""
+
+    name: str
+    find: str
+    heal: Callable[[list[str]], None]
+    batch: int
+    horizon: Mapping[str, Any] = field(default_factory=dict)
+
+
+def healers_of(*, now: datetime, counts: Counter[str], db: Database, settings: Settings) -> list[Healer]:
+    """In their order: what needs no queue comes first. Where SQS does not answer, sending eats the time that there is.
+
+    What they do is added to ``counts``.
+    """
+    work = _Work(now, db, settings, counts)
+    size = settings.sweep_batch
+    due = {"until": now - GRACE, "job_types": list(CATALOGUE)}
+    old = {"retention_s": settings.retention_days * 86_400}
+    return [
+        Healer(name="slots", find="overdue_schedules", heal=work.account_for, batch=size, horizon=due),
+        Healer(name="silent", find="overdue_successes", heal=work.tell_of_overdue, batch=size),
+        Healer(name="moved", find="moved_runs", heal=work.rehome, batch=size),
+        Healer(name="expired", find="expired_leases", heal=work.expire_leases, batch=size),
+        Healer(name="overlong", find="overlong_runs", heal=work.end_overlong, batch=size),
+        Healer(name="unclaimed", find="unclaimed_runs", heal=work.resend, batch=size),
+        Healer(name="untold", find="untold_runs", heal=work.tell_of_endings, batch=size),
+        Healer(name="unsent", find="unsent_notices", heal=work.send_notices, batch=size),
+        *(
+            Healer(name=name, find=name, heal=work.pruning(query), batch=PRUNE_BATCH, horizon=old)
+            for name, query in (
+                ("old_runs", "prune_runs"),
+                ("old_alerts", "prune_alerts"),
+                ("old_slots", "prune_slots"),
+            )
+        ),
+    ]
+
+
+@dataclass(frozen=True)
+class _Work:
+    now: datetime
+    db: Database
+    settings: Settings
+    counts: Counter[str]
+
+    def account_for(self, job_types: list[str]) -> None:
+        for name in job_types:
+            self.counts.update(schedules.account_for_missed(name, now=self.now, db=self.db, settings=self.settings))
+
+    def tell_of_overdue(self, job_types: list[str]) -> None:
+        self.counts.update(silent=successes.tell_of_overdue(job_types, db=self.db))
+
+    def rehome(self, run_ids: list[str]) -> None:
+        self.counts.update(rehomed=len(self.db.query("rehome_runs", keys=run_ids)))
+
+    def expire_leases(self, run_ids: list[str]) -> None:
+        expired = self.db.query(
+            "expire_leases",
+            keys=run_ids,
+            lost_slices_limit=self.settings.lost_slices_limit,
+            lost_slices_ceiling=self.settings.lost_slices_ceiling,
+            resend_delay_s=self.settings.resend_delay_s,
+        )
+        for row in expired:
+            _tell_of_expired(row)
+        recovered = [row for row in expired if row["status"] == "running"]
+        ended = [str(row["id"]) for row in expired if row["status"] != "running"]
+        self.counts.update(recovered=len(recovered), ended=len(ended))
+        self._send_slices(recovered)
+        if ended:
+            outbox.dispatch(ended, db=self.db, settings=self.settings)
+
+    def end_overlong(self, run_ids: list[str]) -> None:
+        ended = self.db.query("end_overlong", keys=run_ids)
+        for row in ended:
+            logger.warning(
+                "Failed a run that took longer than its job type allows",
+                action="run_overlong",
+                run_id=str(row["id"]),
+                job_type=row["job_type"],
+            )
+            metrics.count_ending(row["status"], job_type=row["job_type"])
+        self.counts.update(ended=len(ended))
+        if ended:
+            outbox.dispatch([str(row["id"]) for row in ended], db=self.db, settings=self.settings)
+
+    def resend(self, run_ids: list[str]) -> None:
+        unclaimed = self.db.query(
+            "resend_due",
+            keys=run_ids,
+            resend_delay_s=self.settings.resend_delay_s,
+            resend_ceiling_s=self.settings.resend_ceiling_s,
+        )
+        self.counts.update(resent=len(unclaimed))
+        self._send_slices(unclaimed)
+
+    def tell_of_endings(self, run_ids: list[str]) -> None:
+        """Raises NotTold when one of them still cannot be told; what could be is kept."""
+        rows = self.db.query("tell_of_endings", keys=run_ids)
+        told = [row["key"] for row in rows if row["untold"] is None]
+        self.counts.update(told=len(told))
+        outbox.dispatch(told, db=self.db, settings=self.settings)
+        for row in rows:
+            if row["untold"] is not None:
+                raise NotTold(row["untold"])
+
+    def send_notices(self, outbox_ids: list[str]) -> None:
+        unsent = self.db.query(
+            "claim_unsent",
+            keys=outbox_ids,
+            resend_delay_s=self.settings.resend_delay_s,
+            resend_ceiling_s=self.settings.resend_ceiling_s,
+        )
+        self.counts.update(mails=len(unsent), refused=outbox.send_messages(unsent, settings=self.settings))
+
+    def pruning(self, query: str) -> Callable[[list[str]], None]:
+        def prune(keys: list[str]) -> None:
+            self.counts.update(pruned=len(self.db.query(query, keys=keys)))
+
+        return prune
+
+    def _send_slices(self, rows: list[Row]) -> None:
+        self.counts.update(refused=queue.send_all(Message.of(row) for row in rows))
+
+
+def _tell_of_expired(row: Row) -> None:
+    logger.warning(
+        "Took a run from a worker that stopped answering",
+        action="slice_expired",
+        run_id=str(row["id"]),
+        slice=row["slice"],
+        job_type=row["job_type"],
+        status=row["status"],
+    )
+    metrics.count("SlicesLost")
+    if row["status"] != "running":
+        metrics.count_ending(row["status"], job_type=row["job_type"])

@@ -1,0 +1,34 @@
+"""One run, whoever's it is: where it stands, what it did, and why a worker was lost."""
+
+from typing import Any
+from uuid import UUID
+
+from nightshift import runs
+from nightshift.database import Database
+from nightshift.ops.logs import last_words
+from nightshift.ops.runs import find_run, mail_as_json
+from nightshift.settings import Settings
+from nightshift.timeline import timeline
+
+SLICES_SHOWN = 200
+
+
+def view(*, run_id: UUID, db: Database, settings: Settings) -> dict[str, Any]:
+    """``{"job_run", "timeline", "slices", "mails"}`` of any run: the timeline says why it is not moving.
+
+    ``job_run`` has the names of ``team`` and ``project`` beside their ids. The timeline holds the newest slices, with
+    Lambda's words about those that were lost; ``slices`` is the number of all.
+    """
+    run = find_run(run_id, db=db)
+    told = timeline(run, db=db, settings=settings, at_most=SLICES_SHOWN)
+    if any(entry["outcome"] == "lost" for entry in told["timeline"]):
+        said = last_words(run, db=db, settings=settings)
+        for entry in told["timeline"]:
+            if entry["outcome"] == "lost" and entry["request_id"] in said:
+                entry["reason"] = f"{entry['reason']}. {said[entry['request_id']]}"
+    return {
+        "job_run": runs.as_json(run) | (db.one("whose_run", run_id=run["id"]) or {}),
+        "timeline": told,
+        "slices": told["slices_left_out"] + len(told["timeline"]),
+        "mails": [mail_as_json(mail) for mail in db.query("list_mails", run_id=run["id"])],
+    }

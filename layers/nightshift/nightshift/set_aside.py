@@ -1,0 +1,91 @@
+"""Rows that the sweep could not heal: passed over for a while, then tried again, and told to the operator once."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from datetime import datetime
+
+from nightshift import metrics, outbox
+from nightshift.database import Database
+from nightshift.errors import DatabaseBusy, DatabaseGone, sentence
+from nightshift.log import logger
+
+# Rows that one mail names.
+MAX_NAMED = 10
+
+# What a healer could not do, with the row's key.
+TROUBLES = {
+    "slots": "The schedule of {key} cannot be accounted for",
+    "silent": "The lack of a success of {key} cannot be told",
+    "expired": "Run {key} cannot be taken from the worker that it lost",
+    "moved": "Run {key} cannot go with its project to another team",
+    "unclaimed": "The message of run {key} cannot be sent again",
+    "untold": "The mails and the event of run {key} cannot be written",
+    "unsent": "The mail or event {key} cannot be sent",
+    "old_runs": "Run {key} is old and cannot be deleted",
+    "old_alerts": "The mail {key} is old and cannot be deleted",
+    "old_slots": "The slot {key} is old and cannot be deleted",
+}
+
+
+def trouble(healer: str, key: str) -> str:
+    return TROUBLES.get(healer, f"{healer}: {{key}}").format(key=key)
+
+
+class SetAside:
+    """The rows that one sweep passes over: those of earlier sweeps, once it was told to ``load`` them, and its own."""
+
+    def __init__(self, db: Database, counts: Counter[str]):
+        self._db = db
+        self._counts = counts
+        self._keys: defaultdict[str, set[str]] = defaultdict(set)
+        self._due: datetime | None = None
+
+    def load(self) -> None:
+        for row in self._db.query("list_set_aside"):
+            self._due = row["now"]
+            if not row["is_due"]:
+                self._keys[row["healer"]].add(row["key"])
+
+    def keys(self, healer: str) -> list[str]:
+        """The rows to pass over now."""
+        return sorted(self._keys[healer])
+
+    def add(self, healer: str, key: str, exc: Exception) -> None:
+        """Raises DatabaseGone; a row that cannot be noted is passed over by this sweep alone."""
+        self._keys[healer].add(key)
+        self._counts.update(set_aside=1)
+        metrics.count("RowsSetAside")
+        logger.error(f"{trouble(healer, key)}: {sentence(exc)}", action="row_set_aside", healer=healer, key=key)
+        passing = isinstance(exc, DatabaseGone | DatabaseBusy)
+        try:
+            self._db.query("set_aside", healer=healer, key=key, error=sentence(exc), passing=passing)
+        except DatabaseGone:
+            raise
+        except Exception:
+            logger.exception("Could not note a row that was set aside", action="set_aside_failed")
+
+    def forget_healed(self, healers: Iterable[str]) -> None:
+        """What was due, and was not set aside anew by these healers, which have done all that they found."""
+        if self._due:
+            self._db.query("forget_set_aside", healers=list(healers), due=self._due)
+
+    def tell(self) -> None:
+        """Mail the operator about rows that were set aside since the last such mail."""
+        if not any(self._keys.values()):
+            return
+        with self._db.transaction():
+            rows = self._db.query("claim_set_aside")
+            if rows:
+                outbox.alert(_alert([(row["healer"], row["key"], row["error"]) for row in rows]), db=self._db)
+
+
+def _alert(rows: list[tuple[str, str, str]]) -> outbox.Alert:
+    lines = [f"{trouble(healer, key)}: {error}" for healer, key, error in rows[:MAX_NAMED]]
+    if len(rows) > MAX_NAMED:
+        lines.append(f"And {len(rows) - MAX_NAMED:,} more.")
+    lines.append(
+        "The sweep heals everything else, and tries these again every few minutes. `nightshift system health` shows "
+        "those that are left; `nightshift system doctor` finds missing rights."
+    )
+    count = "a row" if len(rows) == 1 else f"{len(rows):,} rows"
+    return outbox.Alert(subject=f"The sweep could not heal {count}", lines=lines)

@@ -1,3 +1,0 @@
-SELECT pg_database_size(current_database()) AS size_bytes,
-       (SELECT sum(numbackends) FROM pg_stat_database) AS connections,
-       CAST(current_setting('max_connections') AS integer) AS max_connections;

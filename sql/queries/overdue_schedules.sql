@@ -1,0 +1,6 @@
+-- Schedules with slots that are over and not accounted for.
+SELECT job_type AS key FROM job_schedules
+WHERE next_slot <= CAST(:until AS timestamptz) AND job_type = ANY (CAST(:job_types AS text[]))
+  AND job_type <> ALL (CAST(:passed_over AS text[]))
+ORDER BY next_slot LIMIT CAST(:batch AS integer)
+FOR NO KEY UPDATE SKIP LOCKED;
