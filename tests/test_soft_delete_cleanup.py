@@ -19,6 +19,7 @@ from cleanup.pace import FIRST_BATCH, MAX_BATCH, next_batch
 from cleanup.state import REASON_LENGTH, SHOWN, State
 from jobs import soft_delete_cleanup as cleanup_job
 from nightshift.errors import DatabaseBusy
+from nightshift.migrations import create_first_partitions
 from nightshift.slices import MAX_RESULT_BYTES, Slice
 from tests.forest import DEFINITIONS, EVENTS, TABLES, Forest, Node, audited, stored
 from tests.job_run import assert_resumable
@@ -706,8 +707,7 @@ class TestBatch:
     def batch(self, owner, connect):
         """``batch(app_id, size)``: one step of a walk through its events; returns (deleted, reached)."""
         job = connect(user="nightshift_maintenance")
-        for month in (date(2026, 1, 1), date(2026, 2, 1), date(2026, 3, 1)):
-            owner.query("create_month_partition", parent="events", month=month)
+        create_first_partitions(owner, today=date(2026, 1, 1), months_ahead=2)
 
         def batch(app_id, size, *, first="2000-01-01", last="2100-01-01"):
             of = {"relation": "events", "parent_column": "app_id", "parent": app_id, "walk_column": "timestamp"}

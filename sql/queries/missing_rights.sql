@@ -9,6 +9,7 @@ WITH needed (role, "table", privileges) AS (
            ('nightshift_app', 'nightshift_migrations', 'SELECT'),
            ('nightshift_app', 'job_pauses', 'SELECT,INSERT,DELETE'),
            ('nightshift_app', 'job_successes', 'SELECT,UPDATE'),
+           ('nightshift_app', 'event_tables', 'SELECT'),
            ('nightshift_app', 'users', 'SELECT'),
            ('nightshift_app', 'teams', 'SELECT'),
            ('nightshift_app', 'team_members', 'SELECT'),

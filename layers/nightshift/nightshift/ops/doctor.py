@@ -12,6 +12,7 @@ from nightshift.database import Database, sql_directory
 from nightshift.errors import NotFound, Refused, sentence
 from nightshift.ops.checks import Check, green, red, report
 from nightshift.ops.mailing import examine_mail
+from nightshift.ops.partitions import check_partitions
 from nightshift.ops.runs import mail_as_json
 from nightshift.settings import Settings
 from nightshift.validation import is_mail_address, shown
@@ -26,7 +27,7 @@ def examine(*, db: Database, settings: Settings) -> dict[str, Any]:
     if checks[0]["ok"]:
         checks += [
             _checked(name, partial(look_at, db, settings), do="Deploy this release again.")
-            for name, look_at in (("migrations", _migrations), ("rights", _rights), ("partitions", _partitions))
+            for name, look_at in (("migrations", _migrations), ("rights", _rights), ("partitions", check_partitions))
         ]
     checks.append(_checked("way to RevenueCat", lambda: _provider(settings.revenuecat_url), do=NO_WAY_OUT))
     for name, url in (("run queue", settings.queue_url), ("mail queue", settings.notify_queue_url)):
@@ -106,13 +107,6 @@ def _rights(db: Database, settings: Settings) -> Check:
     if lacking:
         return red("rights", _listed(lacking), do="Invoke MigrateFunction. What stays, grant as the tables' owner.")
     return green("rights", "the functions' roles have what they need, and their limits")
-
-
-def _partitions(db: Database, settings: Settings) -> Check:
-    uncovered = [f"{row['table']} of {row['month']}" for row in db.query("uncovered_months")]
-    if uncovered:
-        return red("partitions", f"missing: {_listed(uncovered)}", do="nightshift system trigger partition_creation")
-    return green("partitions", "there for this month and the next")
 
 
 def _provider(url: str) -> Check:

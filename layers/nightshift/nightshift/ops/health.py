@@ -10,6 +10,7 @@ from nightshift.database import Database
 from nightshift.errors import DatabaseBusy, DatabaseGone, sentence
 from nightshift.ops.checks import Check, count_of, green, red, report
 from nightshift.ops.deadletters import queues_of, waiting_in
+from nightshift.ops.partitions import check_partitions
 from nightshift.pauses import list_pauses
 from nightshift.pauses import sentence as pause_sentence
 from nightshift.settings import Settings
@@ -39,6 +40,7 @@ def check_health(*, db: Database, settings: Settings) -> dict[str, Any]:
             _unsent("mail", db, do="`nightshift system doctor` looks at SES; the log of NotifyFunction says more.")
         )
         checks.append(_unsent("event", db, do="Look whether the bus is there: the log of NotifyFunction says more."))
+        checks.append(check_partitions(db, settings))
         [fullness] = db.query("database_fullness")
         checks.append(_size(fullness["size_bytes"] / GIB, limit_gib=settings.max_database_size_gb))
         checks.append(_connections(fullness["connections"], limit=fullness["max_connections"]))
