@@ -578,7 +578,7 @@ class TestLiveRuns:
         return run_id
 
     @pytest.mark.parametrize("level", ["team", "project"])
-    def test_one_that_nobody_holds_is_cancelled_by_the_system_before_anything_is_deleted(
+    def test_one_that_nobody_holds_is_cancelled_by_the_cleanup_before_anything_is_deleted(
         self, job_run, owner, forest, at_step, level
     ):
         live = self.live_run(owner, forest, **{level: LONG_AGO})
@@ -588,7 +588,7 @@ class TestLiveRuns:
         result = clean(job_run)
 
         (row, rows), *_ = seen
-        assert (row["status"], row["cancel_requested_by"], rows) == ("cancelled", "system", before)
+        assert (row["status"], row["cancel_requested_by"], rows) == ("cancelled", NAME, before)
         assert result["job_runs"] == 3
         assert result["projects"] == 1
 
@@ -601,7 +601,7 @@ class TestLiveRuns:
         for _ in range(2):
             assert run.work().row["waiting_for"] == f"run {live} of a deleted project to end"
         asked = run_row(owner, live)
-        assert (asked["status"], asked["cancel_requested_by"], stored(owner)) == ("running", "system", before)
+        assert (asked["status"], asked["cancel_requested_by"], stored(owner)) == ("running", NAME, before)
         if alive:
             db.query("end_run", run_id=live, slice=0, status="cancelled", result=None, error=None)
         else:
