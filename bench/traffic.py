@@ -12,6 +12,7 @@ from multiprocessing.synchronize import Event
 
 from nightshift.database import Database
 from nightshift.errors import DatabaseBusy
+from nightshift.migrations import create_first_partitions
 from nightshift.settings import Settings
 
 ROLE = "nightshift_maintenance"
@@ -59,8 +60,8 @@ class Figures:
 def fill_months(owner: Database, months: Sequence[date], *, rows: int) -> None:
     """A partition of each event table for each month, with ``rows`` rows of about 700 bytes."""
     for month in months:
+        create_first_partitions(owner, today=month, months_ahead=0)
         for table, columns in COLUMNS.items():
-            owner.query("create_month_partition", parent=table, month=month)
             values = ["repeat('x', 500)"] * len(columns)
             owner.run_script(
                 f'INSERT INTO {table} (app_id, {", ".join(columns)}, "timestamp")'

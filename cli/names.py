@@ -12,6 +12,8 @@ from nightshift.catalogue import CATALOGUE
 
 SHORT = 8
 
+OTHERS = {"system": "the owner", "soft_delete_cleanup": "the cleanup, as its project or team was deleted"}
+
 
 @dataclass(frozen=True)
 class Names:
@@ -25,10 +27,13 @@ class Names:
         return self.projects.get(project_id, project_id[:SHORT])
 
     def starter(self, run: Mapping[str, Any]) -> str:
+        return self.person(run.get("triggered_by"))
+
+    def person(self, by: object) -> str:
         """``manual:user:<id>`` and ``manual:api_key:<id>`` by name; ``system`` is the owner's command line."""
-        by = clean(run.get("triggered_by"))
-        if by == "system":
-            return "the owner"
+        by = clean(by)
+        if by in OTHERS:
+            return OTHERS[by]
         if by in self.people or not by.startswith("manual:"):
             return self.people.get(by, by)
         kind, _, id = by.removeprefix("manual:").partition(":")

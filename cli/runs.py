@@ -100,9 +100,10 @@ def facts_of(
         ("job_type", label_of(run.get("job_type"))),
         ("project_id", names.project(run)),
         ("triggered_by", names.starter(run)),
+        ("cancel_requested_by", names.person(shown.get("cancel_requested_by"))),
     ):
         # What has no name is called by the beginning of its id, which says nothing more.
-        shown[name] = raw if (raw := clean(run.get(name))).startswith(called) else f"{called} ({raw})"
+        shown[name] = raw if (raw := clean(shown.get(name))).startswith(called) else f"{called} ({raw})"
     fields = [*_ORDER, *(name for name in shown if name not in _ORDER)]
     return [(clean(name).replace("_", " "), shown[name]) for name in fields if shown.get(name) not in (None, "", [])]
 

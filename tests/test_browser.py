@@ -198,6 +198,24 @@ class TestARun:
         page.get_by_role("link", name="Runs").click()
         expect(rows(page).first).to_contain_text("Completed")
 
+    def test_that_the_cleanup_stopped_says_so(
+        self, admin: Open, here: dict[str, Any], stack_owner: Any, faults: Any
+    ) -> None:
+        faults(latency_s=0.2, path="customers")
+        run_id = triggered(here)["id"]
+        stack_owner.run(
+            "UPDATE job_runs SET cancel_requested_at = clock_timestamp(), cancel_requested_by = 'soft_delete_cleanup',"
+            " lease_expires_at = coalesce(lease_expires_at, clock_timestamp()), resend_at = NULL, status = 'running',"
+            " started_at = coalesce(started_at, clock_timestamp()) WHERE id = :id",
+            id=run_id,
+        )
+        page = admin(f"runs/{run_id}")
+        expect(page.locator(".timeline")).to_contain_text(
+            "Asked to stop by Soft-Delete Cleanup, as its project or team was deleted"
+        )
+        faults()
+        until(lambda: ended(here, run_id))
+
     def test_is_cancelled_and_run_again_from_where_it_stopped(
         self, admin: Open, faults: Any, here: dict[str, Any]
     ) -> None:

@@ -94,6 +94,7 @@ def test_names_that_cannot_be_asked_for_are_ids(api: Script, nightshift: Nightsh
     [
         ("schedule", "schedule"),
         ("system", "the owner"),
+        ("soft_delete_cleanup", "the cleanup, as its project or team was deleted"),
         ("manual:user:u1", "ada"),
         ("manual:api_key:k1", "key k1"),
         ("manual:user:unknown-to-us", "user unknown-"),
@@ -105,6 +106,21 @@ def test_names_that_cannot_be_asked_for_are_ids(api: Script, nightshift: Nightsh
 def test_who_started_it(triggered_by: Any, shown: str) -> None:
     names = Names(people={"manual:user:u1": "ada", "manual:api_key:k1": "key k1"})
     assert names.starter({"triggered_by": triggered_by}) == shown
+
+
+@pytest.mark.parametrize(
+    ("by", "shown"),
+    [
+        ("soft_delete_cleanup", "the cleanup, as its project or team was deleted (soft_delete_cleanup)"),
+        ("system", "the owner (system)"),
+        ("manual:user:u1", "ada (manual:user:u1)"),
+    ],
+)
+def test_who_asked_it_to_stop(by: str, shown: str) -> None:
+    timeline = {"cancel_requested_by": by, "cancel_requested_at": "2026-01-02T03:04:05.000Z"}
+    names = Names(people={"manual:user:u1": "ada"})
+    facts = dict(facts_of(run(), timeline=timeline, now=NOW, names=names))
+    assert facts["cancel requested by"] == shown
 
 
 def test_a_run_in_words(api: Script, nightshift: Nightshift) -> None:

@@ -11,6 +11,7 @@ from jobs import db_pruning as job
 from nightshift import settings as settings_module
 from nightshift import slices as slices_module
 from nightshift.errors import DatabaseGone
+from nightshift.migrations import create_first_partitions
 from nightshift.partitions import EVENT_TABLES, months
 
 THIS = date.today().replace(day=1)
@@ -28,9 +29,7 @@ SMALL_GB = 0.001
 @pytest.fixture
 def history(owner):
     """Three past months of each table, with rows; and some in the current month."""
-    for table, month in itertools.product(EVENT_TABLES, HISTORY):
-        made = owner.run_script(f"SELECT outcome FROM create_month_partition('{table}', '{month}')")
-        assert made == [["created"]]
+    assert len(create_first_partitions(owner, today=HISTORY[0], months_ahead=2)) == 9
     for table, month in itertools.product(EVENT_TABLES, [*HISTORY, THIS]):
         fill(owner, table, month)
     owner.run_script("ANALYZE")
@@ -147,17 +146,17 @@ def test_without_a_limit_it_says_so_and_does_nothing(run, owner, history, limit)
     assert names(owner) == history
 
 
-def test_only_the_current_month_left_is_a_warning_and_nothing_is_deleted(run, owner, limit):
+def test_only_the_current_month_left_fails_the_run_and_nothing_is_deleted(run, owner, limit):
     fill(owner, "events", THIS)
     before = names(owner)
     limit(free=1_000_000)
 
-    warning = run()["result"]["warning"]
+    error = run()["error"]
 
-    over, capped = (int(number.replace(",", "")) for number in warning.split(":")[0].split() if "," in number)
+    over, capped = (int(number.replace(",", "")) for number in error.split(":")[0].split() if "," in number)
     assert over >= 1_000_000
     assert capped == int(settings_module.settings().max_database_size_gb * job.GB)
-    assert "there is no past month of events that may be dropped" in warning
+    assert "there is no past partition of events that may be dropped" in error
     assert names(owner) == before
     assert owner.run_script("SELECT count(*) FROM events") == [[ROWS]]
 
@@ -165,14 +164,11 @@ def test_only_the_current_month_left_is_a_warning_and_nothing_is_deleted(run, ow
 def test_history_is_not_thrown_away_for_what_other_tables_take(run, owner, history, limit):
     limit(free=size_of(owner, *past(history)) + 1_000_000)
 
-    result = run()["result"]
-
-    assert result["dropped"] == []
-    assert "dropping all 9 past months of events would free" in result["warning"]
+    assert "dropping all 9 past partitions of events would free" in run()["error"]
     assert names(owner) == history
 
 
-def test_what_is_no_month_of_ours_is_never_dropped(run, owner, history, limit):
+def test_more_than_a_month_and_what_hangs_elsewhere_are_never_dropped(run, owner, history, limit):
     owner.run_script(
         "CREATE TABLE events_2001_01 (LIKE events);"  # attached to nothing
         "CREATE TABLE ledger (id int, t timestamptz) PARTITION BY RANGE (t);"
@@ -192,12 +188,16 @@ def test_what_is_no_month_of_ours_is_never_dropped(run, owner, history, limit):
     strange = "events; DROP TABLE events_2001_01; --'"
     limit(free=size_of(owner, *past(history)[:8]) + 500_000)
 
-    dropped = [gone["partition"] for gone in run()["result"]["dropped"]]
+    result = run()["result"]
 
-    # Bounds decide, not names: the strange one is exactly a month.
-    assert dropped[0] == strange
-    assert [name for name in dropped if name.startswith("events_2001")] == []
-    assert all(exists(owner, f"events_2001_0{number}") for number in (1, 2, 3, 4, 5, 6, 9))
+    # Bounds decide, not names: these three are a month or less, and over.
+    assert [gone["partition"] for gone in result["dropped"]][:3] == ["events_2001_03", "events_2001_05", strange]
+    assert all(exists(owner, f"events_2001_0{number}") for number in (1, 2, 4, 6, 9))
+    assert result["passed_over"] == [
+        "events_2001_04 spans more than a month, and a month is the most that goes at once. Drop it by hand.",
+        "events_2001_06 spans more than a month, and a month is the most that goes at once. Drop it by hand.",
+        "events_2001_09 is partitioned itself. Drop it by hand.",
+    ]
 
 
 def test_a_partition_of_another_owner_is_named_and_the_next_one_goes(run, owner, history, limit):
@@ -205,7 +205,121 @@ def test_a_partition_of_another_owner_is_named_and_the_next_one_goes(run, owner,
     limit(free=SOME)
     assert [gone["partition"] for gone in run()["result"]["dropped"]] == past(history)[1:2]
     limit(gb=SMALL_GB)
-    assert f"{OLDEST} belongs to postgres. Give it away: ALTER TABLE {OLDEST} OWNER TO" in run()["result"]["warning"]
+    assert f"{OLDEST} belongs to postgres. Give it away: ALTER TABLE {OLDEST} OWNER TO" in run()["error"]
+
+
+class TestPassedOver:
+    """What is older than what goes, and stays, is named; and so it is where nothing goes at all."""
+
+    OWN = {
+        "holds older events and reaches into this month": "FOR VALUES FROM ('{second}') TO ('{next}')",
+        "spans more than a month": "FOR VALUES FROM (MINVALUE) TO ('2001-02-01')",
+        "is partitioned itself": "FOR VALUES FROM ('2001-01-01') TO ('2001-02-01') PARTITION BY LIST (step_name)",
+        "is a foreign table": "FOR VALUES FROM ('2001-01-01') TO ('2001-02-01') SERVER far",
+        "belongs to postgres": "FOR VALUES FROM ('2001-01-01') TO ('2001-02-01')",
+    }
+
+    @pytest.fixture
+    def plant(self, owner):
+        def plant(bounds):
+            kind = "FOREIGN TABLE" if "SERVER" in bounds else "TABLE"
+            bounds = bounds.format(second=HISTORY[1], next=months(THIS, ahead=1)[1])
+            owner.run_script(
+                "CREATE FOREIGN DATA WRAPPER far; CREATE SERVER far FOREIGN DATA WRAPPER far;"
+                f"ALTER TABLE funnel_events DROP CONSTRAINT funnel_events_pkey; DROP TABLE funnel_events_{THIS:%Y_%m};"
+                f"CREATE {kind} own PARTITION OF funnel_events {bounds}"
+            )
+
+        return plant
+
+    @pytest.mark.parametrize("why", OWN)
+    def test_by_its_reason(self, run, owner, limit, plant, why):
+        create_first_partitions(owner, today=HISTORY[0], months_ahead=2)
+        for month in HISTORY[1:]:
+            owner.run_script(f"DROP TABLE funnel_events_{month:%Y_%m}")
+        plant(self.OWN[why])
+        fill(owner, "events", HISTORY[2] if "reaches" in why else HISTORY[0])
+        limit(free=SOME)
+
+        result = run()["result"]
+
+        expected = f"events_{HISTORY[2] if 'reaches' in why else HISTORY[0]:%Y_%m}"
+        assert expected in [gone["partition"] for gone in result["dropped"]]
+        assert [said for said in result["passed_over"] if said.startswith(f"own {why}")]
+        assert exists(owner, "own")
+        limit(gb=SMALL_GB)
+        assert f"own {why}" in run()["error"]
+
+    @pytest.mark.parametrize("hours", [-11, -1, 5.75, 10])
+    def test_months_at_local_midnight_go_and_the_current_one_is_not_worth_a_word(self, run, owner, limit, hours):
+        owner.run_script(";".join(f"DROP TABLE events_{month:%Y_%m}" for month in months(THIS, ahead=1)))
+        edges = [f"{month} 00:00+00".replace(" ", "T") for month in months(HISTORY[0], ahead=13)]
+        for number, (since, until) in enumerate(itertools.pairwise(edges)):
+            shifted = [f"timestamptz '{edge}' + interval '{hours} hours'" for edge in (since, until)]
+            owner.run_script(
+                f"DO $$ BEGIN EXECUTE format('CREATE TABLE own_{number:02} PARTITION OF events FOR VALUES FROM (%L)"
+                f" TO (%L)', {shifted[0]}, {shifted[1]}); END $$;"
+                f"ALTER TABLE own_{number:02} OWNER TO nightshift_events"
+            )
+        fill(owner, "events", HISTORY[0].replace(day=3))
+        limit(free=SOME)
+
+        result = run()["result"]
+
+        assert [gone["partition"] for gone in result["dropped"]] == ["own_00"]
+        assert "passed_over" not in result
+
+    def test_a_lock_on_one_table_costs_that_one_alone(self, run, owner, history, limit, connect):
+        holder = connect(user="postgres")
+        holder.run_script("BEGIN; LOCK TABLE events IN SHARE UPDATE EXCLUSIVE MODE")
+        limit(free=SOME)
+
+        result = run()["result"]
+
+        assert [gone["partition"] for gone in result["dropped"]] == past(history)[1:2]
+        assert result["passed_over"][0].startswith(f"{OLDEST} could not be taken out of events in 16 tries")
+
+    def test_one_that_postgres_does_not_drop_costs_that_one_alone(self, run, owner, history, limit):
+        owner.run_script(
+            "CREATE FUNCTION keep() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN"
+            " IF EXISTS (SELECT FROM pg_event_trigger_dropped_objects()"
+            f" WHERE object_name = '{OLDEST}') THEN RAISE 'not this one'; END IF; END $$;"
+            "CREATE EVENT TRIGGER keep ON sql_drop EXECUTE FUNCTION keep()"
+        )
+        limit(free=SOME)
+
+        result = run()["result"]
+
+        assert [gone["partition"] for gone in result["dropped"]] == past(history)[1:2]
+        assert result["passed_over"] == [f"{OLDEST} was put back into events: not this one."]
+        assert OLDEST in names(owner)
+
+    def test_one_that_postgres_does_not_detach_costs_that_one_alone(self, run, owner, history, limit):
+        owner.run_script(
+            "CREATE FUNCTION keep() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN"
+            " IF (SELECT query LIKE '%DETACH PARTITION "
+            f"{OLDEST}%' FROM pg_stat_activity WHERE pid = pg_backend_pid()) THEN RAISE 'not this one'; END IF; END $$;"
+            "CREATE EVENT TRIGGER keep ON ddl_command_start EXECUTE FUNCTION keep()"
+        )
+        limit(free=SOME)
+
+        result = run()["result"]
+
+        assert [gone["partition"] for gone in result["dropped"]] == past(history)[1:2]
+        assert result["passed_over"] == [f"{OLDEST} cannot be taken out of events: not this one."]
+
+    def test_its_columns_may_be_in_another_order(self, run, owner, limit):
+        """What is detached is known as ours by its CHECK on the key, which is another column here by number."""
+        owner.run_script(
+            f'CREATE TABLE {OLDEST} ("timestamp" timestamptz NOT NULL, message text NOT NULL, attributes jsonb,'
+            " level text NOT NULL DEFAULT 'info', session_id uuid, user_id text, app_id uuid NOT NULL,"
+            " id uuid NOT NULL DEFAULT gen_random_uuid());"
+            f"ALTER TABLE events ATTACH PARTITION {OLDEST} FOR VALUES FROM ('{HISTORY[0]} 00:00+00') TO"
+            f" ('{HISTORY[1]} 00:00+00'); ALTER TABLE {OLDEST} OWNER TO nightshift_events"
+        )
+        fill(owner, "events", HISTORY[0])
+        limit(free=SOME)
+        assert [gone["partition"] for gone in run()["result"]["dropped"]] == [OLDEST]
 
 
 def test_a_default_partition_is_named(run, owner, history, limit):
@@ -213,7 +327,7 @@ def test_a_default_partition_is_named(run, owner, history, limit):
     limit(free=SOME)
     assert [gone["partition"] for gone in run()["result"]["dropped"]] == past(history)[1:2]
     limit(gb=SMALL_GB)
-    assert "events has the default partition rest, beside which Postgres detaches nothing" in run()["result"]["warning"]
+    assert "events has the default partition rest, beside which Postgres detaches nothing" in run()["error"]
 
 
 class TestReaders:
@@ -372,9 +486,9 @@ class TestWhatNeedsThePartition:
         limit(free=SOME)
         assert [gone["partition"] for gone in run()["result"]["dropped"]] == past(history)[1:2]
         limit(gb=SMALL_GB)
-        warning = run()["result"]["warning"]
-        assert "needs" in warning
-        assert f" needs {OLDEST}. Drop or change it." in warning
+        error = run()["error"]
+        assert "needs" in error
+        assert f" needs {OLDEST}. Drop or change it." in error
         assert OLDEST in names(owner)
 
     def test_what_is_part_of_the_table_or_goes_with_it_is_in_nobodys_way(self, run, owner, history, limit):
@@ -394,7 +508,7 @@ class TestWhatNeedsThePartition:
         limit(free=SOME)
         assert [gone["partition"] for gone in run()["result"]["dropped"]] == past(history)[1:2]
         limit(gb=SMALL_GB)
-        assert "notes refers to events (notes_id_ts_fkey), so Postgres detaches" in run()["result"]["warning"]
+        assert "notes refers to events (notes_id_ts_fkey), so Postgres detaches" in run()["error"]
 
     def test_a_view_made_while_it_is_detached_brings_it_back(self, run, owner, history, limit, monkeypatch):
         real = slices_module.Slice.write
@@ -409,21 +523,21 @@ class TestWhatNeedsThePartition:
 
         ended = run(remaining_s=1)
 
-        assert (ended["result"]["dropped"], ended["cursor"]["current"]) == ([], None)
-        assert ended["result"]["warning"] == (
+        assert [gone["partition"] for gone in ended["result"]["dropped"]] == past(history)[1:2]
+        assert ended["result"]["passed_over"] == [
             f"{OLDEST} was put back into events: cannot drop table {OLDEST} because other objects depend on it: "
             f"view needs depends on table {OLDEST}."
-        )
-        assert names(owner) == history
+        ]
+        assert OLDEST in names(owner)
 
     def test_a_warning_of_very_many_fits_into_the_result(self, run, owner, history, limit, monkeypatch):
         monkeypatch.setattr(job, "MAX_BLOCKED", 2)
         for number, name in enumerate(past(history)):
             owner.run_script(f"CREATE VIEW needs_{number} AS SELECT * FROM {name}")
         limit(free=SOME)
-        warning = run()["result"]["warning"]
-        assert warning.count("Drop or change it.") == 2
-        assert warning.endswith("So it is with 7 more.")
+        error = run()["error"]
+        assert error.count("Drop or change it.") == 2
+        assert error.endswith("So it is with 7 more.")
         assert names(owner) == history
 
 
@@ -436,7 +550,7 @@ def test_a_limit_beyond_reason_is_named(run, owner, history, limit, gb):
 
 def test_a_limit_of_less_than_a_byte_is_a_limit(run, owner, history, limit):
     limit(gb=1e-12)
-    assert "over its limit of 1:" in run()["result"]["warning"]
+    assert "over its limit of 1:" in run()["error"]
 
 
 class TestIdentity:
@@ -524,9 +638,7 @@ class TestIdentity:
             f"ALTER TABLE events DETACH PARTITION {OLDEST} FINALIZE; UPDATE job_runs"
             " SET cursor = jsonb_set(cursor, '{current,marked_at}', to_jsonb(now() - interval '26 hours'))"
         )
-        ended = first.finish().row
-        assert ended["result"]["dropped"] == []
-        assert f"{OLDEST} was to be taken out of events more than a day ago" in ended["result"]["warning"]
+        assert f"{OLDEST} was to be taken out of events more than a day ago" in first.finish().row["error"]
         assert exists(owner, OLDEST)
         limit(free=SOME)
         assert [gone["partition"] for gone in run()["result"]["dropped"]] == past(history)[1:2]
@@ -538,10 +650,12 @@ class TestIdentity:
         reader.run_script("COMMIT")
         limit(gb=SMALL_GB)
 
-        warning = run()["result"]["warning"]
+        error = run()["error"]
 
-        said = f"Somebody else began to detach {OLDEST}. Finish it: ALTER TABLE events DETACH PARTITION {OLDEST} FINAL"
-        assert said in warning
+        said = (
+            f"Another session began to detach {OLDEST}. Finish it: ALTER TABLE events DETACH PARTITION {OLDEST} FINAL"
+        )
+        assert said in error
         limit(free=SOME)
         assert [gone["partition"] for gone in run()["result"]["dropped"]] == [past(history)[1]]
         assert exists(owner, OLDEST)

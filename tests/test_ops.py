@@ -284,8 +284,8 @@ class TestHealth:
         report = ask("health")
         assert report["ok"], report
         assert all(each["do"] is None for each in report["checks"])
-        assert len(report["checks"]) == 19
-        assert db.statements - before == 17
+        assert len(report["checks"]) == 20
+        assert db.statements - before == 19
 
     def test_a_queued_run_is_nothing_to_worry_about_at_first(self, ask, owner):
         run_id = system_run(ask)
@@ -738,7 +738,7 @@ class TestDoctor:
         ),
         ("ALTER TABLE events OWNER TO postgres", "rights", "events belongs to postgres, of which "),
         ("DROP TABLE job_schedule_slots", "rights", "there is no table job_schedule_slots"),
-        ("ALTER TABLE metric_events DETACH PARTITION {next_month}", "partitions", "missing: metric_events of "),
+        ("ALTER TABLE metric_events DETACH PARTITION {next_month}", "partitions", "missing: metric_events from "),
         ("REVOKE SELECT ON nightshift_migrations FROM nightshift_app", "migrations", "permission denied for table"),
         ("INSERT INTO nightshift_migrations VALUES ('jobs/9999_x', '')", "migrations", "applied by a newer release: "),
     ]

@@ -49,6 +49,11 @@ def attached(owner):
     return {row[0]: tuple(row[1:]) for row in owner.run_script(query)}
 
 
+def attached_to(owner, table):
+    query = f"SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = '{table}'::regclass ORDER BY 1"
+    return [partition for (partition,) in owner.run_script(query)]
+
+
 def event_at(table, timestamp):
     column = {"events": "message", "metric_events": "metric_slug, phase", "funnel_events": "step_name"}[table]
     values = ", ".join("'x'" for _ in column.split(","))
@@ -70,15 +75,19 @@ def test_what_is_missing_is_made_and_twice_changes_nothing(run, owner):
 
     assert first["status"] == "completed", first["error"]
     assert sorted(first["result"]["created"]) == sorted(missing)
-    assert first["result"]["existing"] == 10
-    assert first["progress"]["processed"] == first["progress"]["total"] == 12
+    assert first["progress"] == {"processed": 2, "total": 2, "message": "2 partitions created"}
     assert attached(owner) == before
     constraints = "SELECT count(*) FROM pg_constraint WHERE conname LIKE '%_bounds'"
     assert owner.run_script(constraints) == [[0]]
 
     again = run()
 
-    assert again["result"] == {"created": [], "existing": 12, "left_alone": [], "missing_tables": []}
+    assert again["result"] == {
+        "created": [],
+        "created_in_all": 0,
+        "covered_until": f"{months(THIS, ahead=4)[-1]}",
+        "missing_tables": [],
+    }
     assert attached(owner) == before
 
 
@@ -108,7 +117,7 @@ def test_each_partition_is_a_step(job_run, owner):
 
     run = job_run("partition_creation").work(remaining_s=1).work(remaining_s=1)
 
-    assert run.row["progress"] == {"processed": 2, "total": 12, "message": "2 partitions created, 0 were there"}
+    assert run.row["progress"] == {"processed": 2, "total": 2, "message": "2 partitions created"}
     assert {name("events", THIS), name("metric_events", THIS)} <= {*attached(owner)}
 
 
@@ -116,7 +125,7 @@ def test_killed_at_every_step_it_comes_to_the_same(job_run, owner, monkeypatch):
     monkeypatch.setenv("PARTITION_MONTHS_AHEAD", "1")
     settings_module.settings.cache_clear()
     before = attached(owner)
-    drop(owner, *(partition for partition in before if partition != name("events", THIS)))
+    drop(owner, *before)
     made = {name(table, month) for table in EVENT_TABLES for month in months(THIS, ahead=1)}
 
     def end(owner):
@@ -149,8 +158,9 @@ def test_rows_that_do_not_belong_are_named_and_nothing_is_attached_or_lost(run, 
 
     assert ended["status"] == "failed"
     assert ended["error"] == (
-        f"{half} holds 2 rows that are not of {THIS:%Y-%m} (UTC), from 2019-04-30 22:00:00 to 2020-01-31 23:59:59."
-        " Until this is put right, events of that month have no partition."
+        f"events has no partition from {THIS} 00:00:00 to {months(THIS, ahead=1)[1]} 00:00:00 (UTC): "
+        f"{half} holds 2 rows of another time, from 2019-04-30 22:00:00 to 2020-01-31 23:59:59."
+        " Until this is put right, events of that time have no partition."
     )
     assert half not in attached(owner)
     assert owner.run_script(f"SELECT count(*) FROM {half}") == [[3]]
@@ -162,20 +172,14 @@ def test_rows_that_do_not_belong_are_named_and_nothing_is_attached_or_lost(run, 
 @pytest.mark.parametrize(
     ("made", "said"),
     [
-        ("CREATE VIEW {half} AS SELECT 1", "{half} is not a table"),
         ("CREATE TABLE {half} (id int)", "{half} cannot be attached to events: column \"timestamp\" does not exist"),
         (
             "CREATE TABLE {half} (LIKE events); ALTER TABLE {half} ADD extra int",
             "{half} cannot be attached to events: table \"{half}\" contains column \"extra\" not found in parent",
         ),
         (
-            "CREATE TABLE other (id int) PARTITION BY RANGE (id);"
-            "CREATE TABLE {half} PARTITION OF other FOR VALUES FROM (1) TO (2)",
-            "{half} hangs below other FOR VALUES FROM (1) TO (2)",
-        ),
-        (
             "CREATE TABLE {half} (id uuid, \"timestamp\" bigint)",
-            "{half} cannot be attached to events: invalid input syntax for type bigint",
+            "{half} cannot be attached to events: cannot cast type bigint to timestamp",
         ),
         (
             "CREATE TABLE {half} (LIKE events INCLUDING ALL);"
@@ -185,10 +189,10 @@ def test_rows_that_do_not_belong_are_named_and_nothing_is_attached_or_lost(run, 
         ),
         (
             "CREATE UNLOGGED TABLE {half} (LIKE events INCLUDING ALL)",
-            "{half} is not logged: a crash would empty it. ALTER TABLE {half} SET LOGGED",
+            "{half} is not logged: a crash would empty it. ALTER TABLE public.{half} SET LOGGED",
         ),
     ],
-    ids=["view", "another table", "a column more", "partition of another", "numbers", "trigger", "unlogged"],
+    ids=["another table", "a column more", "numbers", "trigger", "unlogged"],
 )  # fmt: skip
 def test_what_cannot_be_attached_is_a_sentence_and_stays_as_it_is(run, owner, made, said):
     half = name("events", THIS)
@@ -200,7 +204,8 @@ def test_what_cannot_be_attached_is_a_sentence_and_stays_as_it_is(run, owner, ma
 
     error = run()["error"]
 
-    assert error.startswith(said.format(half=half)), error
+    time = f"events has no partition from {THIS} 00:00:00 to {months(THIS, ahead=1)[1]} 00:00:00 (UTC): "
+    assert error.startswith(time + said.format(half=half)), error
     assert half not in attached(owner)
     assert len(attached(owner)) == 11  # the others do not wait for it
     constraints = f"SELECT count(*) FROM pg_constraint WHERE conrelid = '{half}'::regclass AND conname LIKE '%bounds'"
@@ -211,39 +216,66 @@ def test_a_table_of_somebody_elses_is_a_sentence(run, owner):
     half = name("events", THIS)
     drop(owner, half)
     owner.run_script(f"CREATE TABLE {half} (LIKE events INCLUDING ALL)")
-    assert run()["error"].startswith(f"{half} belongs to postgres. Give it away: ALTER TABLE {half} OWNER TO")
+    assert f": {half} belongs to postgres. Give it away: ALTER TABLE public.{half} OWNER TO" in run()["error"]
 
 
-def test_the_platforms_own_partitions_are_left_alone_and_named(run, owner):
-    drop(owner, name("events", THIS), name("funnel_events", THIS))
-    following = months(THIS, ahead=1)[1]
-    middle = THIS + timedelta(days=14)
-    owner.run_script(
-        f"CREATE TABLE events_own PARTITION OF events FOR VALUES FROM ('{THIS}') TO ('{following}');"
-        f"CREATE TABLE funnel_half PARTITION OF funnel_events FOR VALUES FROM ('{THIS}') TO ('{middle}');"
-    )
-    before = attached(owner)
-
-    result = run()["result"]
-
-    assert (result["created"], result["existing"]) == ([], 10)
-    assert result["left_alone"] == [
-        f"{THIS:%Y-%m} of events is in events_own",
-        f'partition "{name("funnel_events", THIS)}" would overlap partition "funnel_half"',
-    ]
-    assert attached(owner) == before
-    assert owner.run_script(f"SELECT to_regclass('{name('funnel_events', THIS)}')") == [[None]]
+@pytest.mark.parametrize(
+    "taken",
+    [
+        "CREATE VIEW {name} AS SELECT 1",
+        "CREATE SEQUENCE {name}",
+        "CREATE TABLE other (id int) PARTITION BY RANGE (id); CREATE TABLE {name} PARTITION OF other DEFAULT",
+        "CREATE TABLE {name} PARTITION OF events FOR VALUES FROM ('2001-01-15') TO ('2001-01-22')",  # the third week
+    ],
+    ids=["view", "sequence", "partition of another", "partition of another time"],
+)
+def test_a_name_that_is_taken_is_not_in_the_way(run, owner, taken):
+    half = name("events", THIS)
+    drop(owner, half)
+    owner.run_script(taken.format(name=half))
+    assert run()["result"]["created"] == [f"{half}_from_01t000000"]
+    owner.run_script(event_at("events", THIS))
 
 
-def test_a_table_that_is_not_there_is_named_and_the_others_are_made(run, owner):
+def test_two_names_that_are_taken_are_named(run, owner):
+    half = name("events", THIS)
+    drop(owner, half)
+    owner.run_script(f"CREATE VIEW {half} AS SELECT 1; CREATE VIEW {half}_from_01t000000 AS SELECT 1")
+    assert f": the names {half} and {half}_from_01t000000 are taken" in run()["error"]
+
+
+def test_tables_that_are_not_there_are_named_and_the_others_are_made(run, owner):
     owner.run_script("DROP TABLE metric_events; DROP TABLE funnel_events; CREATE TABLE funnel_events (id int)")
     drop(owner, name("events", THIS))
-    assert run()["result"] == {
-        "created": [name("events", THIS)],
-        "existing": 3,
-        "left_alone": [],
-        "missing_tables": ["metric_events", "funnel_events"],
-    }
+    result = run()["result"]
+    assert (result["created"], result["missing_tables"]) == (
+        [name("events", THIS)],
+        ["metric_events", "funnel_events"],
+    )
+
+
+def test_where_no_table_can_have_partitions_the_run_fails(run, owner):
+    owner.run_script("DROP TABLE events, metric_events, funnel_events; CREATE TABLE events (id int)")
+    assert run()["error"] == (
+        "There is no partitioned table called events, metric_events or funnel_events. Where the platform keeps no "
+        "events, deploy with an empty PartitionCreationSchedule."
+    )
+
+
+@pytest.mark.parametrize(
+    "hide",
+    [
+        "CREATE SCHEMA elsewhere; ALTER TABLE events SET SCHEMA elsewhere",
+        "CREATE SCHEMA elsewhere; ALTER TABLE events SET SCHEMA elsewhere;"
+        "ALTER ROLE nightshift_maintenance IN DATABASE {database} SET search_path = elsewhere, public",
+    ],
+    ids=["not searched", "not open"],
+)
+def test_a_table_out_of_sight_is_named_and_the_others_get_theirs(run, owner, hide):
+    drop(owner, name("metric_events", THIS))
+    owner.run_script(hide.format(database=owner._config.database_name))
+    assert run()["error"].startswith("events is in the schema elsewhere, which is not in the search path of nightshift")
+    assert name("metric_events", THIS) in attached_to(owner, "metric_events")
 
 
 def test_who_reads_and_writes_the_table_is_in_nobodys_way(job_run, owner, connect):
@@ -265,9 +297,14 @@ def test_a_lock_that_others_hold_is_waited_for_outside_and_not_for_ever(job_run,
     assert run.slices == [[0, "waiting", "another session's lock on events"]]
     assert run.row["cursor"]["tries"] == 1
 
+    drop_other = connect(user="postgres")
+    drop_other.run_script(f"DROP TABLE {name('metric_events', THIS)}")
+
     run.finish()
 
-    assert run.row["error"].startswith("events was locked by another session at each of 8 tries")
+    assert run.row["error"].startswith("events was locked by another session at each of 8 tries (canceling statement")
+    # The others do not go without theirs for it.
+    assert name("metric_events", THIS) in attached(drop_other)
     holder.run_script("COMMIT")
 
 

@@ -247,6 +247,10 @@ class TestRegister:
         [
             ({"db_pruning": "rate(1 hour)"}, r"The schedule of db_pruning cannot be used: .*'rate\(1 hour\)'"),
             ({"db_pruning": "cron(0 3 30 2 ? *)"}, "no such day"),
+            (
+                {"db_pruning": "cron(0 3 ? * SAT-SUN *)"},
+                r"The schedule of db_pruning cannot be used: .*write cron\(0 3 \? \* SUN,SAT \*\)",
+            ),
             ({"revenuecat_sync": HOURLY}, "'revenuecat_sync', which is no system job"),
         ],
     )

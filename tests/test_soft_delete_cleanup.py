@@ -19,6 +19,7 @@ from cleanup.pace import FIRST_BATCH, MAX_BATCH, next_batch
 from cleanup.state import REASON_LENGTH, SHOWN, State
 from jobs import soft_delete_cleanup as cleanup_job
 from nightshift.errors import DatabaseBusy
+from nightshift.migrations import create_first_partitions
 from nightshift.slices import MAX_RESULT_BYTES, Slice
 from tests.forest import DEFINITIONS, EVENTS, TABLES, Forest, Node, audited, stored
 from tests.job_run import assert_resumable
@@ -577,7 +578,7 @@ class TestLiveRuns:
         return run_id
 
     @pytest.mark.parametrize("level", ["team", "project"])
-    def test_one_that_nobody_holds_is_cancelled_by_the_system_before_anything_is_deleted(
+    def test_one_that_nobody_holds_is_cancelled_by_the_cleanup_before_anything_is_deleted(
         self, job_run, owner, forest, at_step, level
     ):
         live = self.live_run(owner, forest, **{level: LONG_AGO})
@@ -587,7 +588,7 @@ class TestLiveRuns:
         result = clean(job_run)
 
         (row, rows), *_ = seen
-        assert (row["status"], row["cancel_requested_by"], rows) == ("cancelled", "system", before)
+        assert (row["status"], row["cancel_requested_by"], rows) == ("cancelled", NAME, before)
         assert result["job_runs"] == 3
         assert result["projects"] == 1
 
@@ -600,7 +601,7 @@ class TestLiveRuns:
         for _ in range(2):
             assert run.work().row["waiting_for"] == f"run {live} of a deleted project to end"
         asked = run_row(owner, live)
-        assert (asked["status"], asked["cancel_requested_by"], stored(owner)) == ("running", "system", before)
+        assert (asked["status"], asked["cancel_requested_by"], stored(owner)) == ("running", NAME, before)
         if alive:
             db.query("end_run", run_id=live, slice=0, status="cancelled", result=None, error=None)
         else:
@@ -706,8 +707,7 @@ class TestBatch:
     def batch(self, owner, connect):
         """``batch(app_id, size)``: one step of a walk through its events; returns (deleted, reached)."""
         job = connect(user="nightshift_maintenance")
-        for month in (date(2026, 1, 1), date(2026, 2, 1), date(2026, 3, 1)):
-            owner.query("create_month_partition", parent="events", month=month)
+        create_first_partitions(owner, today=date(2026, 1, 1), months_ahead=2)
 
         def batch(app_id, size, *, first="2000-01-01", last="2100-01-01"):
             of = {"relation": "events", "parent_column": "app_id", "parent": app_id, "walk_column": "timestamp"}

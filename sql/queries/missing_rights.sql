@@ -11,6 +11,7 @@ WITH needed (role, "table", privileges) AS (
            ('nightshift_app', 'job_successes', 'SELECT,UPDATE'),
            ('nightshift_app', 'job_set_aside', 'SELECT,INSERT,UPDATE,DELETE'),
            ('nightshift_app', 'job_sweep', 'SELECT,UPDATE'),
+           ('nightshift_app', 'event_tables', 'SELECT'),
            ('nightshift_app', 'users', 'SELECT'),
            ('nightshift_app', 'teams', 'SELECT'),
            ('nightshift_app', 'team_members', 'SELECT'),

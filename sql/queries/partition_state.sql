@@ -9,8 +9,11 @@
 SELECT CASE
            WHEN class.oid IS NULL OR inherits.inhparent <> recorded.parent THEN 'changed'
            WHEN inherits.inhparent IS NULL AND NOT EXISTS (
-                SELECT FROM pg_constraint bounds JOIN pg_partitioned_table parent ON parent.partrelid = recorded.parent
-                WHERE bounds.conrelid = class.oid AND bounds.contype = 'c' AND bounds.conkey @> ARRAY[parent.partattrs[0]]
+                -- By its name: the partition may have its columns in another order.
+                SELECT FROM pg_constraint bounds
+                JOIN pg_attribute key ON key.attrelid = class.oid AND key.attnum = ANY (bounds.conkey)
+                JOIN event_tables parent ON parent.relid = recorded.parent AND parent."column" = key.attname
+                WHERE bounds.conrelid = class.oid AND bounds.contype = 'c'
            ) THEN 'changed'
            WHEN NOT inherits.inhdetachpending THEN 'attached'
            WHEN recorded.marked_at < clock_timestamp() - interval '25 hours' THEN 'stale'
@@ -18,8 +21,10 @@ SELECT CASE
            ELSE 'detached'
        END AS state,
        CASE WHEN inherits.inhparent IS NULL
-            THEN format('ALTER TABLE %s ATTACH PARTITION %s FOR VALUES FROM (%L) TO (%L)',
-                        recorded.parent::regclass, recorded.partition::regclass, recorded.since, recorded.until)
+            THEN format('ALTER TABLE %1$s ATTACH PARTITION %2$s FOR VALUES FROM (%3$L%5$s) TO (%4$L%5$s)',
+                        recorded.parent::regclass, recorded.partition::regclass, recorded.since, recorded.until,
+                        (SELECT repeat(', MINVALUE', partnatts - 1) FROM pg_partitioned_table
+                         WHERE partrelid = recorded.parent))
             ELSE format('ALTER TABLE %s DETACH PARTITION %s %s', recorded.parent::regclass, recorded.partition::regclass,
                         CASE WHEN inherits.inhdetachpending THEN 'FINALIZE' ELSE 'CONCURRENTLY' END)
        END AS statement

@@ -1,4 +1,5 @@
--- Months that are over, oldest first; blocked says why one cannot be dropped.
+-- Partitions of the event tables that are over, oldest first: all of their time is before this month (UTC). blocked says
+-- why one cannot be dropped; so are those named that hold older events and are not over, or that have no time.
 -- Rows are what statistics have: counting would read everything once more. The collector's count of live rows is close
 -- and lost in a crash; the planner's is as old as the last (auto)vacuum and survives. Null: neither knows.
 SELECT span.event_table, span.parent, span.partition, span.name,
@@ -8,12 +9,23 @@ SELECT span.event_table, span.parent, span.partition, span.name,
            AS about_rows,
        CAST(clock_timestamp() AS text) AS marked_at,
        CASE
+           WHEN span.is_default
+           THEN format('The default partition %s of %s holds events of no month. Move them into partitions.',
+                       span.name, span.event_table)
+           WHEN span.since IS NULL
+           THEN format('%s of %s is bounded by no two points in time.', span.name, span.event_table)
+           WHEN span.until > month.first
+           THEN format('%s holds older events and reaches into this month.', span.name)
+           WHEN span.kind = 'f' THEN format('%s is a foreign table: it takes no room here.', span.name)
+           WHEN span.kind <> 'r' THEN format('%s is partitioned itself. Drop it by hand.', span.name)
+           WHEN span.since = '-infinity' OR span.until - span.since > interval '32 days'
+           THEN format('%s spans more than a month, and a month is the most that goes at once. Drop it by hand.', span.name)
            WHEN NOT pg_has_role(span.owner, 'USAGE')
            THEN format('%s belongs to %s. Give it away: ALTER TABLE %s OWNER TO %s.',
                        span.name, span.owner::regrole, span.partition::regclass, owner.name)
            -- One at a time: Postgres refuses a second pending detach of the same table.
            WHEN detaching.partition IS NOT NULL
-           THEN format('Somebody else began to detach %s. Finish it: ALTER TABLE %s DETACH PARTITION %s FINALIZE.',
+           THEN format('Another session began to detach %s. Finish it: ALTER TABLE %s DETACH PARTITION %s FINALIZE.',
                        detaching.partition, span.parent::regclass, detaching.partition)
            WHEN partitioned.partdefid <> 0
            THEN format('%s has the default partition %s, beside which Postgres detaches nothing concurrently.',
@@ -26,6 +38,7 @@ SELECT span.event_table, span.parent, span.partition, span.name,
            WHEN needing.what IS NOT NULL THEN format('%s needs %s. Drop or change it.', needing.what, span.name)
        END AS blocked
 FROM event_partitions span
+CROSS JOIN (SELECT date_trunc('month', clock_timestamp(), 'UTC') AS first) AS month
 JOIN pg_partitioned_table partitioned ON partitioned.partrelid = span.parent
 JOIN pg_class class ON class.oid = span.partition
 JOIN LATERAL (SELECT relowner::regrole AS name FROM pg_class WHERE oid = span.parent) AS owner ON true
@@ -47,8 +60,8 @@ LEFT JOIN LATERAL (
                       WHERE part.classid = need.classid AND part.objid = need.objid AND part.deptype IN ('a', 'i')
                         AND part.refclassid = CAST('pg_class' AS regclass) AND part.refobjid = class.oid)
 ) AS needing ON true
-WHERE span.kind = 'r'
-  AND span.since = date_trunc('month', span.since, 'UTC')
-  AND span.until = (span.since AT TIME ZONE 'UTC' + interval '1 month') AT TIME ZONE 'UTC'
-  AND span.until <= date_trunc('month', clock_timestamp(), 'UTC')
-ORDER BY span.since, span.position;
+WHERE span.until <= month.first
+   -- A month at local midnight begins a few hours early: that is not worth a word.
+   OR span.since < month.first - interval '1 day'
+   OR span.since IS NULL OR span.is_default
+ORDER BY span.since NULLS FIRST, span.position;

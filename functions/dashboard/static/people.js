@@ -1,6 +1,10 @@
-// Who did it: `manual:user:<id>`, `manual:api_key:<id>`, `schedule`, `system`.
+// Who did it: `manual:user:<id>`, `manual:api_key:<id>`, `schedule`, `system`, `soft_delete_cleanup`.
 
-const OTHERS = { schedule: "Schedule", system: "The server's owner" };
+const OTHERS = {
+  schedule: "Schedule",
+  system: "The server's owner",
+  soft_delete_cleanup: "Soft-Delete Cleanup, as its project or team was deleted",
+};
 
 /** `people` is the answer of GET /v1/teams/{id}/members, or what is there instead of it. */
 export function nameOf(by, { people, me }) {

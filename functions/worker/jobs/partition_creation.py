@@ -1,99 +1,147 @@
-"""Partition Creation: this month's partition of each event table and those of the months ahead, one a step."""
+"""Partition Creation: partitions of the event tables for all of this month and the months ahead that has none."""
 
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 from nightshift.errors import JobError
 from nightshift.job import JobDatabase, Progress, Run, Steps, Wait
-from nightshift.partitions import EVENT_TABLES, months
+from nightshift.partitions import EVENT_TABLES, Gap, describe, find_gaps, merge, months
 from nightshift.settings import settings
 
 # More would not fit into a run's result.
 MOST_MONTHS_AHEAD = 36
 # Tries in a row at one partition, after 2, 4, 8 … seconds: about four minutes.
 TRIES = 8
+# Names in a result and reasons in an error: both have to fit.
+SHOWN_CREATED, SHOWN_REFUSED = 120, 5
 
 
 def partition_creation(run: Run, db: JobDatabase) -> Steps:
-    """The function create_month_partition in sql/jobs decides about each; the database's clock says what month it is.
+    """Each step looks anew at what is uncovered, so a completed run has seen that nothing is.
 
-    Raises JobError, after all the others were made, where a month has no partition and cannot get one.
+    Raises JobError, after all the others were made, where a time has no partition and cannot get one.
     """
     plan = Plan(**deepcopy(run.cursor)) if run.cursor else _plan(db)
-    todo = plan.todo()
-    while plan.done < len(todo):
-        table, month = todo[plan.done]
-        found = db.write("create_month_partition", parent=table, month=month)[0]
+    while gap := plan.next(db):
+        found = db.write("create_event_partition", parent=gap["event_table"], since=gap["since"], until=gap["until"])[0]
         if found["outcome"] == "busy":
-            yield plan.wait(table)
+            yield plan.busy(gap, found["detail"])
         else:
-            plan.take(table, month, found)
+            plan.take(gap, found)
             yield plan.progress()
     if plan.refused:
-        raise JobError(f"{'; '.join(plan.refused)}. Until this is put right, events of that month have no partition.")
+        raise JobError(f"{plan.complaint()}. Until this is put right, events of that time have no partition.")
     return plan.result()
 
 
 def _plan(db: JobDatabase) -> "Plan":
+    """Raises JobError where no table is there to make partitions of, or where one is out of sight."""
     ahead = settings().partition_months_ahead
     if not 0 <= ahead <= MOST_MONTHS_AHEAD:
         raise JobError(f"PARTITION_MONTHS_AHEAD must be from 0 to {MOST_MONTHS_AHEAD}, got {ahead}")
-    return Plan(first=db.read("current_month")[0]["month"].isoformat(), ahead=ahead)
+    month = db.read("current_month")[0]["month"]
+    plan = Plan(first=month.isoformat(), last=months(month, ahead=ahead)[-1].isoformat())
+    tables = db.read("event_tables", names=list(EVENT_TABLES))
+    for table in tables:
+        if table["hidden_in"]:
+            plan.refuse(
+                {"event_table": table["table_name"]},
+                f"{table['table_name']} is in the schema {table['hidden_in']}, which is not in the search path of "
+                "nightshift_maintenance, or not open to it (GRANT USAGE ON SCHEMA)",
+            )
+        elif not table["is_partitioned"]:
+            plan.missing.append(table["table_name"])
+    if len(plan.missing) == len(EVENT_TABLES):
+        raise JobError(
+            f"There is no partitioned table called {', '.join(EVENT_TABLES[:-1])} or {EVENT_TABLES[-1]}. Where the "
+            "platform keeps no events, deploy with an empty PartitionCreationSchedule."
+        )
+    plan.total = len(plan.gaps(db))
+    return plan
 
 
 @dataclass
 class Plan:
-    """How far the job is: its fields are the run's cursor. A run that goes on after midnight keeps its months."""
+    """How far the job is: its fields are the run's cursor. A run that goes on after midnight keeps its months.
+
+    ``refused`` are gaps that stay, each with the reason ``why``.
+    """
 
     first: str
-    ahead: int
-    done: int = 0
+    last: str
+    total: int = 0
     tries: int = 0
-    existing: int = 0
     created: list[str] = field(default_factory=list)
-    left_alone: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
-    refused: list[str] = field(default_factory=list)
+    refused: list[dict[str, str]] = field(default_factory=list)
 
-    def todo(self) -> list[tuple[str, date]]:
-        """Table and month, the most urgent month first."""
-        first = date.fromisoformat(self.first)
-        return [(table, month) for month in months(first, ahead=self.ahead) for table in EVENT_TABLES]
+    def gaps(self, db: JobDatabase) -> list[Gap]:
+        return find_gaps(db.read, first=date.fromisoformat(self.first), last=date.fromisoformat(self.last))
 
-    def take(self, table: str, month: date, found: dict[str, Any]) -> None:
-        self.done, self.tries = self.done + 1, 0
+    def next(self, db: JobDatabase) -> Gap | None:
+        """The most urgent gap that was not refused."""
+        return next((gap for gap in self.gaps(db) if not self._is_refused(gap)), None)
+
+    def take(self, gap: Gap, found: dict[str, Any]) -> None:
+        self.tries = 0
         match found["outcome"]:
             case "created":
-                self.created.append(f"{table}_{month:%Y_%m}")
+                self.created.append(found["detail"])
             case "existing":
-                self.existing += 1
-            case "covered":
-                self.left_alone.append(found["detail"])
-            case "missing":
-                if table not in self.missing:
-                    self.missing.append(table)
+                pass  # Another session made it: the next look tells what is left.
             case _:
-                self.refused.append(found["detail"])
+                self.refuse(gap, found["detail"] or f"{gap['event_table']} is no longer there")
 
-    def wait(self, table: str) -> Wait:
-        """Raises JobError when it was one try too many."""
+    def refuse(self, gap: Gap, why: str) -> None:
+        times: dict[str, str] = {edge: gap[edge].isoformat() for edge in ("since", "until") if edge in gap}
+        self.refused.append({"event_table": gap["event_table"], "why": why, **times})
+
+    def busy(self, gap: Gap, why: str) -> Progress | Wait:
+        """A wait; after too many in a row, the table's turn is over and the others go on."""
+        table = gap["event_table"]
         self.tries += 1
-        if self.tries >= TRIES:
-            raise JobError(
-                f"{table} was locked by another session at each of {TRIES} tries: end its schema change, then run again"
-            )
-        return Wait(seconds=2**self.tries, why=f"another session's lock on {table}", cursor=asdict(self))
+        if self.tries < TRIES:
+            return Wait(seconds=2**self.tries, why=f"another session's lock on {table}", cursor=asdict(self))
+        self.tries = 0
+        self.refuse(
+            {"event_table": table},
+            f"{table} was locked by another session at each of {TRIES} tries ({why}): end its schema change, then run "
+            "again",
+        )
+        return self.progress()
 
     def progress(self) -> Progress:
-        message = f"{len(self.created)} partitions created, {self.existing} were there"
-        return Progress(processed=self.done, total=len(self.todo()), message=message, cursor=asdict(self))
+        done = len(self.created) + len(self.refused)
+        message = f"{len(self.created)} partitions created"
+        return Progress(processed=done, total=max(self.total, done), message=message, cursor=asdict(self))
+
+    def complaint(self) -> str:
+        """Each reason once, with all the time that it leaves uncovered."""
+        reasons: dict[tuple[str, str], list[Gap]] = {}
+        for each in self.refused:
+            edges: Gap = {edge: datetime.fromisoformat(each[edge]) for edge in ("since", "until") if edge in each}
+            reasons.setdefault((each["event_table"], each["why"]), []).extend([edges] if edges else [])
+        said = [
+            f"{table} has no partition {' and '.join(map(describe, merge(gaps)))}: {why}" if gaps else why
+            for (table, why), gaps in reasons.items()
+        ]
+        if len(said) > SHOWN_REFUSED:
+            said[SHOWN_REFUSED:] = [f"and {len(said) - SHOWN_REFUSED} more"]
+        return "; ".join(said)
 
     def result(self) -> dict[str, Any]:
+        """``covered_until`` is the end of the horizon."""
         return {
-            "created": self.created,
-            "existing": self.existing,
-            "left_alone": self.left_alone,
+            "created": self.created[:SHOWN_CREATED],
+            "created_in_all": len(self.created),
+            "covered_until": months(date.fromisoformat(self.last), ahead=1)[1].isoformat(),
             "missing_tables": self.missing,
         }
+
+    def _is_refused(self, gap: Gap) -> bool:
+        return any(
+            each["event_table"] == gap["event_table"] and each.get("since") in (None, gap["since"].isoformat())
+            for each in self.refused
+        )

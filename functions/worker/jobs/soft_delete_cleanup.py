@@ -10,6 +10,9 @@ from cleanup.state import COUNTED, EVENT_TABLES, State, Walk
 from nightshift.job import JobDatabase, Progress, Run, Wait
 from nightshift.log import logger
 
+# How the runs that it cancels say which job asked them to stop.
+JOB_TYPE = "soft_delete_cleanup"
+
 GRACE_DAYS = 7
 
 # What may be soft-deleted, parents first.
@@ -188,7 +191,7 @@ class _Cleanup:
             self._hold()
             leased = None
             for row in live:
-                cancelled = self.db.write("cancel_run", run_id=row["id"], requested_by="system")
+                cancelled = self.db.write("cancel_run", run_id=row["id"], requested_by=JOB_TYPE)
                 if cancelled and cancelled[0]["status"] != "cancelled":
                     leased = row["id"]
             if leased is None:

@@ -81,6 +81,7 @@ CATALOGUE = {
             description="Creates monthly partitions for the event tables",
             scope="system",
             schedule="0 4 * * *",
+            version=2,
         ),
     )
 }

@@ -1,8 +1,9 @@
-"""Cron expressions: five fields as everybody writes them, six as EventBridge takes them, and the slots of both.
+"""Cron expressions: five fields as people write them, six as EventBridge takes them, and the slots of both.
 
 Both are read into the sets of values that they mean and written from there, so that the two sides never read one text
-in two ways: weekdays count from 0 here and from 1 there, croniter takes the range ``1-1`` for ``*``, and cron joins its
-two day fields with "or" where EventBridge wants a ``?`` in one of them.
+in two ways: weekdays count from 0 here and from 1 there, croniter takes the range ``1-1`` for ``*``, cron joins its two
+day fields with "or" where EventBridge wants a ``?`` in one of them, and its documentation is silent about ``SAT-SUN``.
+What is surely a mistake is refused in a sentence.
 https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-cron-expressions.html
 """
 
@@ -19,6 +20,17 @@ if TYPE_CHECKING:
 
 MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 WEEKDAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
+
+
+ALIASES = {
+    "@hourly": "0 * * * *",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@weekly": "0 0 * * 0",
+    "@monthly": "0 0 1 * *",
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+}
 
 
 class BadCron(ConfigurationError):
@@ -53,7 +65,7 @@ class Cron:
         return self._iterator(moment.replace(second=0, microsecond=0) + timedelta(minutes=1)).get_prev(datetime)
 
     def slots_after(self, moment: datetime) -> Iterator[datetime]:
-        """The slots later than ``moment``, for ever."""
+        """The slots later than ``moment``, without end."""
         iterator = self._iterator(moment)
         while True:
             yield iterator.get_next(datetime)
@@ -86,53 +98,76 @@ class Cron:
 
 
 def from_five_fields(text: str) -> Cron:
-    """Raises BadCron naming the field and its value."""
-    fields = text.split()
-    if len(fields) != 5:
+    """Raises BadCron naming the field and its value. ``@daily`` and its like are taken, too."""
+    words = text.split()
+    if len(words) == 1 and words[0].startswith("@"):
+        if words[0].lower() not in ALIASES:
+            raise BadCron(f"{words[0]!r} is not a schedule; use one of {', '.join(ALIASES)}, or five fields")
+        words = ALIASES[words[0].lower()].split()
+    if len(words) != 5:
         raise BadCron(f"A cron expression has five fields, got {text!r}")
-    return _cron(text, fields, _WEEKDAY)
+    return _cron(text, words, _WEEKDAY)
 
 
 def from_eventbridge(text: str) -> Cron:
-    """Raises BadCron for what is not ``cron(…)`` with six fields, and for what five cannot say: L, W, # and years."""
-    fields = text.strip()[5:-1].split() if text.strip().startswith("cron(") and text.strip().endswith(")") else []
-    if len(fields) != 6:
+    """Raises BadCron for what is not ``cron(…)`` with six fields, and for what five cannot say: L, W, # and years.
+
+    EventBridge reads the same text by itself, so it must be one that its documentation gives a meaning.
+    """
+    words = text.strip()[5:-1].split() if text.strip().startswith("cron(") and text.strip().endswith(")") else []
+    if len(words) != 6:
         raise BadCron(f"A schedule looks like cron(0 3 * * ? *), with six fields, got {text!r}")
-    if fields[5] != "*":
-        raise BadCron(f"The year of a schedule must be *, got {fields[5]!r} in {text!r}")
-    if (fields[2] == "?") == (fields[4] == "?"):
+    if words[5] != "*":
+        raise BadCron(f"The year of a schedule must be *, got {words[5]!r} in {text!r}")
+    if (words[2] == "?") == (words[4] == "?"):
         raise BadCron(f"One of the day fields of a schedule must be ?, and only one, in {text!r}")
-    return _cron(text, ["*" if field == "?" else field for field in fields[:5]], _EVENTBRIDGE_WEEKDAY)
+    cron = _cron(text, ["*" if word == "?" else word for word in words[:5]], _EVENTBRIDGE_WEEKDAY)
+    if wrapped := _wrapped(words[:5]):
+        raise BadCron(
+            f"EventBridge does not say what it makes of {wrapped!r} in {text!r}, which ends before it begins; "
+            f"write {cron.eventbridge}"
+        )
+    return cron
 
 
 @dataclass(frozen=True)
 class _Field:
     name: str
     first: int
-    last: int
+    size: int
     names: Sequence[str] = ()
     """Names of the values from ``first`` on."""
+    alias: int | None = None
+    """Another number for the first value."""
+
+    @property
+    def last(self) -> int:
+        return self.first + self.size - 1
+
+    def __str__(self) -> str:
+        """The values that it takes."""
+        numbers = f"{self.first} to {self.last if self.alias is None else self.alias}"
+        return f"{numbers} or {self.names[0]} to {self.names[-1]}" if self.names else numbers
 
 
-_MINUTE = _Field("minute", 0, 59)
-_HOUR = _Field("hour", 0, 23)
+_MINUTE = _Field("minute", 0, 60)
+_HOUR = _Field("hour", 0, 24)
 _DAY = _Field("day", 1, 31)
 _MONTH = _Field("month", 1, 12, MONTHS)
-# Sunday is 0, and 7 too.
-_WEEKDAY = _Field("weekday", 0, 7, WEEKDAYS)
+_WEEKDAY = _Field("weekday", 0, 7, WEEKDAYS, alias=7)
 _EVENTBRIDGE_WEEKDAY = _Field("weekday", 1, 7, WEEKDAYS)
+_FIELDS = (_MINUTE, _HOUR, _DAY, _MONTH)
 
 # Any four years after one another have the same days, but for those around 2100.
 _FOUR_YEARS = date(2024, 1, 1)
 _LONGEST_MONTHS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 
 
-def _cron(text: str, fields: Sequence[str], weekday: _Field) -> Cron:
+def _cron(text: str, words: Sequence[str], weekday: _Field) -> Cron:
     minutes, hours, days, months, weekdays = (
-        frozenset(_values(written, field, text))
-        for written, field in zip(fields, (_MINUTE, _HOUR, _DAY, _MONTH, weekday), strict=True)
+        _values(word, field, text) for word, field in zip(words, (*_FIELDS, weekday), strict=True)
     )
-    weekdays = frozenset((value - weekday.first) % 7 for value in weekdays)
+    weekdays = frozenset(value - weekday.first for value in weekdays)
     if len(days) < 31 and len(weekdays) < 7:
         raise BadCron(f"A schedule cannot have both a day and a weekday, got {text!r}")
     if all(min(days) > _LONGEST_MONTHS[month - 1] for month in months):
@@ -140,38 +175,72 @@ def _cron(text: str, fields: Sequence[str], weekday: _Field) -> Cron:
     return Cron(minutes, hours, days, months, weekdays)
 
 
-def _values(written: str, field: _Field, text: str) -> Iterator[int]:
-    for part in written.split(","):
-        span, slash, step_text = part.partition("/")
-        step = int(step_text) if step_text.isascii() and step_text.isdigit() else 0
-        first, dash, last = span.partition("-")
-        try:
-            if slash and not step:
-                raise ValueError
-            if span == "*":
-                # With both 0 and 7 for Sunday a step would count it twice.
-                low, high = field.first, field.first + 6 if field.name == "weekday" else field.last
-            else:
-                low = _value(first, field)
-                high = _value(last, field) if dash else field.last if slash else low
-        except ValueError:
-            raise BadCron(f"The {field.name} {part!r} of {text!r} is not something to be used here") from None
-        if low > high:
-            raise BadCron(f"The {field.name} {part!r} of {text!r} ends before it begins")
-        yield from range(low, high + 1, step or 1)
+def _values(word: str, field: _Field, text: str) -> frozenset[int]:
+    """What a field means. Raises BadCron."""
+    if word == "*":
+        return frozenset(range(field.first, field.last + 1))
+    return frozenset(value for part in word.split(",") for value in _part(part, field, text))
 
 
-def _value(word: str, field: _Field) -> int:
-    if word.upper() in field.names:
-        return field.first + field.names.index(word.upper())
-    if not (word.isascii() and word.isdigit() and field.first <= int(word) <= field.last):
-        raise ValueError
-    return int(word)
+def _part(part: str, field: _Field, text: str) -> Iterator[int]:
+    """A value, a range or a step through either. A range that ends before it begins goes on from the first value."""
+
+    def bad(why: str) -> BadCron:
+        return BadCron(f"The {field.name} {part!r} of {text!r} {why}")
+
+    span, slash, step_text = part.partition("/")
+    first, dash, last = span.partition("-")
+    if span == "*" and not slash:
+        raise bad("cannot stand in a list: * is every value by itself")
+    low, high = (field.first, field.last) if span == "*" else (_value(first, field), _value(last or first, field))
+    if low is None or high is None or (dash and not last):
+        raise bad(_why_unreadable(part, field))
+    if span == "*" or dash:
+        # From 0 to 7 is a week, and not a Sunday.
+        count = field.size if high - low == field.size else (high - low) % field.size + 1
+    else:
+        low = field.first + (low - field.first) % field.size
+        count = field.last - low + 1 if slash else 1
+    step = int(step_text) if step_text.isascii() and step_text.isdigit() and len(step_text) < 5 else 0
+    if slash and not step:
+        raise bad("must have a step of 1 or more")
+    if slash and step >= count:
+        raise bad(f"has a step that is never taken: there are {count} values to go through")
+    for offset in range(0, count, step or 1):
+        yield field.first + (low - field.first + offset) % field.size
+
+
+def _value(end: str, field: _Field) -> int | None:
+    if end.upper() in field.names:
+        return field.first + field.names.index(end.upper())
+    if not (end.isascii() and end.isdigit() and len(end) < 5):
+        return None
+    return int(end) if field.first <= int(end) <= field.last or int(end) == field.alias else None
+
+
+def _why_unreadable(part: str, field: _Field) -> str:
+    if not part:
+        return "is empty: is there a comma too many?"
+    if part == "?":
+        return "must be *: ? is for schedules of six fields, in one of the day fields"
+    if "#" in part or part.upper().strip("0123456789") in ("L", "W", "LW"):
+        return "cannot be used: L, W and # mean different days in different months. Name the days"
+    return f"must be {field}, a range such as {field.first}-{field.first + 2}, a step such as */2, or a list of these"
+
+
+def _wrapped(words: Sequence[str]) -> str | None:
+    """The first range that ends before it begins, of a schedule for EventBridge that can be read."""
+    for word, field in zip(words, (*_FIELDS, _EVENTBRIDGE_WEEKDAY), strict=True):
+        for part in word.split(","):
+            first, dash, last = part.partition("/")[0].partition("-")
+            if dash and (_value(first, field) or 0) > (_value(last, field) or 0):
+                return part
+    return None
 
 
 def _written(values: frozenset[int], field: _Field) -> str:
     """``*``, or single values and ranges of three or more. Weekdays by name: their numbers differ on the two sides."""
-    if len(values) == (7 if field is _WEEKDAY else field.last - field.first + 1):
+    if len(values) == field.size:
         return "*"
     parts: list[str] = []
     ordered = sorted(values)

@@ -11,7 +11,7 @@ from pathlib import Path
 from nightshift.database import Database, sql_directory
 from nightshift.errors import DatabaseLocked, NightshiftError, sentence
 from nightshift.log import logger
-from nightshift.partitions import EVENT_TABLES, months
+from nightshift.partitions import find_gaps, months
 from nightshift.sessions import pin, pin_session
 
 # Any number will do, as long as nobody else in the database locks the same one.
@@ -66,19 +66,28 @@ def _pin(db: Database) -> None:
 
 
 def create_first_partitions(db: Database, *, today: date, months_ahead: int = 3) -> list[str]:
-    """The current month's partition of each event table and the next ``months_ahead``; returns the names made now.
+    """Cover the current month of each event table and the next ``months_ahead``; returns the names made now.
 
     Traffic may come at any time after this, the partition job only once a night; which names what could not be made.
     It is done as the tables' owner: what others left in their schema does not get to run with the caller's rights.
     """
     made = []
-    for table in EVENT_TABLES:
-        for month in months(today, ahead=months_ahead):
-            with db.transaction():
-                db.run_script("SET LOCAL ROLE nightshift_events")
-                if db.query("create_month_partition", parent=table, month=month)[0]["outcome"] == "created":
-                    made.append(f"{table}_{month:%Y_%m}")
+    with _as_owner_of_events(db):
+        gaps = find_gaps(db.query, first=today, last=months(today, ahead=months_ahead)[-1])
+    for gap in gaps:
+        with _as_owner_of_events(db):
+            since, until = gap["since"], gap["until"]
+            found = db.query("create_event_partition", parent=gap["event_table"], since=since, until=until)[0]
+        if found["outcome"] == "created":
+            made.append(found["detail"])
     return made
+
+
+@contextmanager
+def _as_owner_of_events(db: Database) -> Iterator[None]:
+    with db.transaction():
+        db.run_script("SET LOCAL ROLE nightshift_events")
+        yield
 
 
 def _apply(db: Database, path: Path, *, ends_at_s: float) -> str | None:

@@ -12,6 +12,7 @@ from nightshift.database import Database, sql_directory
 from nightshift.errors import DatabaseReadOnly, NotFound, Refused
 from nightshift.ops.checks import READ_ONLY, Check, Question, green, red, report, run, run_all
 from nightshift.ops.mailing import examine_mail
+from nightshift.ops.partitions import check_partitions
 from nightshift.ops.runs import mail_as_json
 from nightshift.sessions import unpinned
 from nightshift.settings import Settings
@@ -37,7 +38,7 @@ def examine(*, db: Database, settings: Settings) -> dict[str, Any]:
                     ("migrations", _migrations),
                     ("rights", _rights),
                     ("settings", _settings),
-                    ("partitions", _partitions),
+                    ("partitions", partial(check_partitions, settings=settings)),
                 )
             ]
         )
@@ -135,13 +136,6 @@ def _settings(db: Database) -> Check:
         for row in rows
     ]
     return red("settings", _listed(found), do=f"Invoke MigrateFunction, or as the operator: {rows[0]['statement']}")
-
-
-def _partitions(db: Database) -> Check:
-    uncovered = [f"{row['table']} of {row['month']}" for row in db.query("uncovered_months")]
-    if uncovered:
-        return red("partitions", f"missing: {_listed(uncovered)}", do="nightshift system trigger partition_creation")
-    return green("partitions", "there for this month and the next")
 
 
 def _provider(url: str) -> Check:

@@ -11,6 +11,7 @@ from nightshift.ops.deadletters import queues_of, waiting_in
 from nightshift.ops.health_of_runs import questions_about_runs
 from nightshift.ops.health_of_schedules import questions_about_schedules
 from nightshift.ops.health_of_sweep import GRACE_S, LONG_S, SWEEP, questions_about_sweep
+from nightshift.ops.partitions import check_partitions
 from nightshift.settings import Settings
 from nightshift.wording import short_duration
 
@@ -43,6 +44,7 @@ def _questions_for_the_database(db: Database, settings: Settings) -> dict[str, C
         **questions_about_schedules(db),
         "mails": partial(_unsent, "mail", db, do=ses),
         "events": partial(_unsent, "event", db, do=bus),
+        "partitions": partial(check_partitions, db, settings),
         "database size": partial(_size, db, limit_gib=settings.max_database_size_gb),
         "connections": partial(_connections, db),
     }
