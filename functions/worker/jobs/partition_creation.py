@@ -10,6 +10,8 @@ from nightshift.job import JobDatabase, Progress, Run, Steps, Wait
 from nightshift.partitions import EVENT_TABLES, Gap, describe, find_gaps, merge, months
 from nightshift.settings import settings
 
+# Version 1 counted months; this one counts what is uncovered.
+CURSOR_VERSION = 2
 # More would not fit into a run's result.
 MOST_MONTHS_AHEAD = 36
 # Tries in a row at one partition, after 2, 4, 8 … seconds: about four minutes.

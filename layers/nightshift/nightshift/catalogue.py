@@ -81,7 +81,6 @@ CATALOGUE = {
             description="Creates monthly partitions for the event tables",
             scope="system",
             schedule="0 4 * * *",
-            version=2,
         ),
     )
 }
