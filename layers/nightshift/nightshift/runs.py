@@ -11,7 +11,7 @@ from pg8000.exceptions import DatabaseError
 from nightshift import metrics, outbox, queue
 from nightshift.catalogue import JobType
 from nightshift.database import Database, Row
-from nightshift.errors import Conflict, NotFound, Refused, Unprocessable
+from nightshift.errors import Conflict, NotFound, Refused, TooManyRuns, Unprocessable
 from nightshift.log import logger
 from nightshift.pauses import refuse_paused
 from nightshift.queue import Message
@@ -41,8 +41,8 @@ class Trigger:
 def create(trigger: Trigger, *, db: Database, settings: Settings) -> Row:
     """Insert the run and send its first message; returns its row, or that of the run which the same key made before.
 
-    Raises NotFound (project), Refused where the type is paused, Conflict with ``existing_run_id``, Unprocessable for a
-    key that came with another body.
+    Raises NotFound (project), Refused where the type is paused, Conflict with ``existing_run_id``, TooManyRuns where the
+    team has made its share of this minute, Unprocessable for a key that came with another body.
     A message that cannot be sent is no error: the sweep sends it.
     """
     run_id = str(uuid.uuid4())
@@ -63,6 +63,7 @@ def create(trigger: Trigger, *, db: Database, settings: Settings) -> Row:
         "idempotency_key": key,
         "request_hash": request_hash,
         "resend_delay_s": settings.resend_delay_s,
+        "runs_per_minute": settings.runs_per_minute,
     }
     row = _insert(values, db=db)
     if row is None:
@@ -71,6 +72,8 @@ def create(trigger: Trigger, *, db: Database, settings: Settings) -> Row:
         row = _insert(values, db=db)
     if row is None:
         raise NotFound("Project not found")
+    if row["id"] is None:
+        raise TooManyRuns(settings.runs_per_minute, retry_after_s=row["retry_after_s"])
     if str(row["id"]) == run_id:
         _send_first(row)
         return row
