@@ -98,7 +98,7 @@ def test_every_filter_and_a_deep_page_read_a_handful_of_buffers_a_row(db, owner,
 
 
 def test_another_teams_project_costs_what_no_project_costs(db, owner):
-    """Its history is not read, whichever filters come with it: a foreign project cannot be told from none by the time."""
+    """Its history is not read, whichever filters come with it: the time does not tell it from one that is not there."""
     team, others = make_team(owner), make_team(owner, slug="others")
     for side in (team, others):
         owner.run_script(

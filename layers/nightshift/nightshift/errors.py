@@ -89,7 +89,8 @@ class TooManyRuns(Refused):
 
     def __init__(self, limit: int, *, retry_after_s: int):
         super().__init__(
-            f"This team has made {limit:,} runs within a minute, which is the limit. Try again in {retry_after_s} s.",
+            f"This team has made {limit:,} run{'s' if limit > 1 else ''} within a minute, which is the limit."
+            f" Try again in {retry_after_s} s.",
             retry_after_s=retry_after_s,
         )
 

@@ -13,6 +13,7 @@ from nightshift.catalogue import JobType
 from nightshift.database import Database, Row
 from nightshift.errors import Conflict, NotFound, Refused, TooManyRuns, Unprocessable
 from nightshift.log import logger
+from nightshift.pages import fitting
 from nightshift.pauses import refuse_paused
 from nightshift.queue import Message
 from nightshift.settings import Settings
@@ -41,8 +42,8 @@ class Trigger:
 def create(trigger: Trigger, *, db: Database, settings: Settings) -> Row:
     """Insert the run and send its first message; returns its row, or that of the run which the same key made before.
 
-    Raises NotFound (project), Refused where the type is paused, Conflict with ``existing_run_id``, TooManyRuns where the
-    team has made its share of this minute, Unprocessable for a key that came with another body.
+    Raises NotFound (project), Refused where the type is paused, Conflict with ``existing_run_id``, TooManyRuns where
+    the team has made its share of this minute, Unprocessable for a key that came with another body.
     A message that cannot be sent is no error: the sweep sends it.
     """
     run_id = str(uuid.uuid4())
@@ -118,7 +119,8 @@ class Page:
 
 
 def list_page(*, limit: int, db: Database, **filters: Any) -> Page:
-    """A team's runs, newest first; ``filters`` are the parameters of sql/queries/list_runs.sql.
+    """A team's runs, newest first, as many of ``limit`` as fit into one answer; ``filters`` are the parameters of
+    sql/queries/list_runs.sql.
 
     Raises NotFound for a project that is not this team's.
     """
@@ -127,7 +129,8 @@ def list_page(*, limit: int, db: Database, **filters: Any) -> Page:
         project = db.one("get_project", project_id=filters["project_id"])
         if project is None or str(project["team_id"]) != filters["team_id"]:
             raise NotFound("Project not found")
-    page, has_more = rows[:limit], len(rows) > limit
+    page = rows[: fitting(as_json(row) for row in rows[:limit])]
+    has_more = len(rows) > len(page)
     cursor = f"{timestamp(page[-1]['created_at'])}|{page[-1]['id']}" if has_more else None
     return Page(page, cursor, has_more)
 
