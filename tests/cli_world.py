@@ -69,6 +69,8 @@ class Script:
         self.answers: dict[str, list[tuple[int, bytes, str]]] = {}
         self.requests: list[tuple[str, str, dict[str, str], Any]] = []
         self.url = ""
+        self.retry_after = ""
+        """What a 429 says in its header, where it says when to come back."""
         self.on("GET /v1/auth/whoami", WHOAMI)
         self.on("GET /v1/projects", {"projects": [ACME]})
         self.on(f"GET /v1/teams/{TEAM}/members", {"members": [ADA], "api_keys": []})
@@ -107,6 +109,8 @@ def api(bare_environment: None) -> Iterator[Script]:
             self.send_header("Content-Length", str(len(data)))
             if status == 302:
                 self.send_header("Location", "/elsewhere")
+            if status == 429 and script.retry_after:
+                self.send_header("Retry-After", script.retry_after)
             self.end_headers()
             self.wfile.write(data)
 
