@@ -11,15 +11,15 @@ class Resolver(APIGatewayHttpResolver):
 
     def __init__(self) -> None:
         super().__init__()
-        self._methods: dict[str, set[str]] = {}
+        self.methods: dict[str, set[str]] = {}
 
     def route(self, rule: str, method: Any, *args: Any, **kwargs: Any) -> Any:
-        self._methods.setdefault(rule, set()).add(method)
+        self.methods.setdefault(rule, set()).add(method)
         return super().route(rule, method, *args, **kwargs)
 
     def methods_of(self, path: str) -> list[str]:
         """The methods that the path takes, in the order of ``Allow``; none where no route is of this path."""
-        for rule, methods in self._methods.items():
+        for rule, methods in self.methods.items():
             # A custom domain's base path may stand before it.
             if re.search(re.sub(r"<\w+>", "[^/]+", rule) + "$", path):
                 return sorted(methods | {"OPTIONS"} | ({"HEAD"} if "GET" in methods else set()))
