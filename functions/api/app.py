@@ -56,7 +56,7 @@ app = Resolver()
 @metrics.published
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     request = event["requestContext"]["http"]
-    method, headers = request["method"], {name.lower(): value for name, value in event["headers"].items()}
+    method, headers = request["method"], {name.lower(): value for name, value in (event.get("headers") or {}).items()}
     if method == "HEAD":
         # The answer to a GET without its body.
         event = event | {"requestContext": event["requestContext"] | {"http": request | {"method": "GET"}}}

@@ -17,6 +17,8 @@ from nightshift.runs import STATUSES
 from parsing import DEFAULT_LIMIT, MAX_IDEMPOTENCY_KEY, MAX_LIMIT, MAX_LISTED, MAX_SEARCH
 
 TEXT = {"type": "string"}
+# Postgres takes no NUL.
+SEARCHED = TEXT | {"pattern": r"^[^\u0000]*$"}
 UUID = TEXT | {"format": "uuid"}
 MOMENT = {"anyOf": [TEXT | {"format": "date-time"}, TEXT | {"pattern": "^[0-9]{1,5}[mhd]$"}]}
 WINDOW = "ISO 8601, or relative to now: 30m, 1h, 7d"
@@ -32,7 +34,7 @@ def limit(most: int, default: int) -> dict[str, Any]:
 def searched(what: str) -> tuple[tuple[str, str, dict[str, Any]], ...]:
     """The parameters of a list that is as long as the team is large."""
     return (
-        ("q", f"Only {what}", TEXT | {"maxLength": MAX_SEARCH}),
+        ("q", f"Only {what}", SEARCHED | {"maxLength": MAX_SEARCH}),
         (
             "limit",
             f"The most that are listed: 1 to {MAX_LISTED:,}, which is also the default",
@@ -67,7 +69,7 @@ OPERATIONS = (
         path="/v1/auth/whoami",
         summary="Who am I, and in which teams",
         answers=(schemas.ApiKeyIdentity, schemas.UserIdentity),
-        query=(*searched("teams whose name or slug contains it; of a user"), ("cursor", CURSOR, TEXT)),
+        query=(*searched("teams whose name or slug contains it; of a user"), ("cursor", CURSOR, SEARCHED)),
         errors=(400, 401),
     ),
     Operation(
@@ -108,7 +110,7 @@ OPERATIONS = (
             ("project_id", "Only this project", UUID),
             ("since", WINDOW, MOMENT),
             ("until", WINDOW, MOMENT),
-            ("cursor", CURSOR, TEXT),
+            ("cursor", CURSOR, SEARCHED),
             (
                 "limit",
                 f"The most runs to a page: 1 to {MAX_LIMIT}, or else {DEFAULT_LIMIT}; a page of large runs has fewer",
