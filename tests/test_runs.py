@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from nightshift import runs
+from nightshift import pauses, runs
 from nightshift.catalogue import CATALOGUE
-from nightshift.errors import Conflict, NotFound, TooManyRuns, Unprocessable
+from nightshift.errors import Conflict, NotFound, Refused, TooManyRuns, Unprocessable
 from tests.plans import explained
 from tests.world import make_team, run_row, system_run, trigger
 
@@ -129,6 +129,22 @@ class TestRefusedTriggers:
         assert impatient.query("insert_scheduled_run", id=str(uuid.uuid4()), **slot) == [{"outcome": "skipped"}]
         assert owner.run_script("SELECT run_id::text FROM job_schedule_slots") == [[live]]
 
+    def test_another_teams_live_run_is_not_told_of(self, cloud, db, team, owner):
+        others = make_team(owner, slug="others")
+        trigger(others, db=db, settings=cloud)
+        with pytest.raises(NotFound):
+            trigger(team, db=db, settings=cloud, project_id=others.project_id)
+
+    def test_a_pause_is_told_before_the_live_run(self, cloud, db, team, owner):
+        trigger(team, db=db, settings=cloud)
+        system_run(owner, "db_pruning")
+        for name in ("revenuecat_sync", "db_pruning"):
+            pauses.pause(CATALOGUE[name], what="type", by="ada", why="maintenance", db=db)
+        with pytest.raises(Refused, match="RevenueCat Sync is paused since"):
+            trigger(team, db=db, settings=cloud)
+        with pytest.raises(Refused, match="Database Pruning is paused since"):
+            runs.create_system(CATALOGUE["db_pruning"], params={}, triggered_by="system", db=db, settings=cloud)
+
     def test_no_refusal_writes_a_row(self, cloud, db, team, owner):
         """``ctid`` and ``xmin`` are another version's after any write, ``xmax`` holds a transaction's after a lock."""
         live = trigger(team, db=db, settings=cloud)
@@ -194,8 +210,12 @@ class TestRunsPerMinute:
         with pytest.raises(NotFound):
             trigger(team, db=db, settings=limited, project_id=str(uuid.uuid4()))
 
-    def test_it_reads_no_more_than_the_limits_rows(self, db, team, made, owner):
-        made(*[50] * 2000)
+    def test_it_reads_no_more_than_the_limits_rows(self, team, owner):
+        owner.run_script(
+            "INSERT INTO job_runs (id, job_type, team_id, project_id, triggered_by, status, completed_at, created_at)"
+            f" SELECT gen_random_uuid(), 'revenuecat_sync', '{team.id}', '{team.project_id}', 'x', 'cancelled',"
+            " clock_timestamp(), clock_timestamp() - interval '20 s' FROM generate_series(1, 5000)"
+        )
         owner.run_script("ANALYZE job_runs")
         values = {
             "id": str(uuid.uuid4()), "job_type": "revenuecat_sync", "team_id": team.id, "project_id": team.project_id,
@@ -203,3 +223,10 @@ class TestRunsPerMinute:
         }  # fmt: skip
         _, buffers = explained(owner, "insert_run", **values)
         assert buffers < 120 + 60
+        # A live run is found before anything is counted.
+        owner.run_script(
+            "INSERT INTO job_runs (id, job_type, team_id, project_id, triggered_by, resend_at)"
+            f" VALUES (gen_random_uuid(), 'revenuecat_sync', '{team.id}', '{team.project_id}', 'x', clock_timestamp())"
+        )
+        _, buffers = explained(owner, "insert_run", **values | {"id": str(uuid.uuid4())})
+        assert buffers < 30
