@@ -95,7 +95,10 @@ def _trigger(api: Any, owner: database.Database, *, key: str, team: str, project
         answer = api.handler(event, context)
         taken.append(time.perf_counter() - began)
         assert answer["statusCode"] == 201, answer
-        owner.query("cancel_run", run_id=json.loads(answer["body"])["job_run"]["id"], requested_by="bench")
+        run_id = json.loads(answer["body"])["job_run"]["id"]
+        owner.query("cancel_run", run_id=run_id, requested_by="bench")
+        # A team may make only so many runs within a minute.
+        owner.run_script(f"UPDATE job_runs SET created_at = created_at - interval '1 hour' WHERE id = '{run_id}'")
     return taken
 
 

@@ -1,6 +1,7 @@
 """The HTTP API as calls: what comes back is checked for shape, what goes wrong is a sentence."""
 
 import json
+import re
 import time
 from collections.abc import Callable
 from typing import Any
@@ -18,6 +19,8 @@ from cli.errors import Misconfigured, NotSignedIn, Refused, Throttled, Unreachab
 TIMEOUT = urllib3.Timeout(connect=5, read=31)
 ATTEMPTS = 3
 FIRST_DELAY_S = 0.5
+# As long as a person is kept waiting without a word. An answer that asks for more is shown instead.
+LONGEST_DELAY_S = 10
 
 
 class Api:
@@ -28,7 +31,7 @@ class Api:
     def __init__(self, config: Config, *, sleep: Callable[[float], None] = time.sleep):
         self.url = config.api_url
         self._sleep = sleep
-        self._headers = {"Accept": "application/json"}
+        self._headers = {"Accept": "application/json", "Accept-Encoding": "gzip"}
         if config.token:
             self._headers["Authorization"] = f"Bearer {config.token}"
         self._pool = _pool_to(self.url)
@@ -47,9 +50,16 @@ class Api:
         return self._call("GET", "/v1/openapi.json", openapi=str)
 
     def projects(self, team_id: str, *, attempts: int = ATTEMPTS) -> list[dict[str, Any]]:
-        path = "/v1/projects?" + urlencode({"team_id": team_id})
-        projects: list[dict[str, Any]] = self._call("GET", path, attempts=attempts, projects=list)["projects"]
-        return projects
+        """All of them, page by page."""
+        projects, query = list[dict[str, Any]](), {"team_id": team_id}
+        while True:
+            page = self._call("GET", f"/v1/projects?{urlencode(query)}", attempts=attempts, projects=list)
+            projects += page["projects"]
+            cursor = page.get("cursor")
+            # A cursor that stands still would have us ask for ever.
+            if not isinstance(cursor, str) or not cursor or cursor == query.get("cursor"):
+                return projects
+            query["cursor"] = cursor
 
     def project(self, project_id: str) -> dict[str, Any]:
         """With its ``apps``."""
@@ -108,15 +118,18 @@ class Api:
         attempt = 0
         while True:
             attempt += 1
+            delay_s = FIRST_DELAY_S * 2 ** (attempt - 1)
             try:
                 response = self._request(method, path, body, headers or {})
             except HTTPError as exc:
                 if attempt == attempts or isinstance(exc, NewConnectionError | SSLError):
                     raise Unreachable(self._trouble(exc)) from exc
             else:
-                if attempt == attempts or not (response.status == 429 or response.status >= 500):
+                delay_s = max(delay_s, _retry_after_s(response))
+                passes = response.status == 429 or response.status >= 500
+                if attempt == attempts or not passes or delay_s > LONGEST_DELAY_S:
                     return self._read(response, shape)
-            self._sleep(FIRST_DELAY_S * 2 ** (attempt - 1))
+            self._sleep(delay_s)
 
     def _request(
         self, method: str, path: str, body: dict[str, Any] | None, headers: dict[str, str]
@@ -186,6 +199,12 @@ def _pool_to(url: str) -> urllib3.PoolManager:
         # It may hold a password, so it is not repeated.
         variable = f"{target.scheme}_proxy".upper()
         raise Misconfigured(f"{variable} is not the http:// or https:// URL of a proxy. Correct it.") from None
+
+
+def _retry_after_s(response: urllib3.BaseHTTPResponse) -> int:
+    """The seconds for which the answer asks us to stay away; 0 where it does not."""
+    asked = response.headers.get("Retry-After", "")
+    return int(asked) if re.fullmatch(r"[0-9]{1,9}", asked) else 0
 
 
 def _part(text: str) -> str:

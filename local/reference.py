@@ -22,14 +22,20 @@ API = DOCS.parent / "functions/api"
 Json = dict[str, Any]
 
 # Which every request may be answered with: said once.
-ANYWHERE = ("429", "500", "503")
+ANYWHERE = ("413", "429", "500", "503")
 
 ABOUT_THE_API = """\
 Every request but those for `/v1/health` and `/v1/openapi.json` carries `Authorization: Bearer …`: an agent key
 (`owl_agent_…`) or a user's JWT. Every answer is JSON; an error is `{"error": "<sentence>"}`, with named fields of
 [Error](#error) where they say more. Where API Gateway answers in our place, with 429 or because a function did not
 answer it, the sentence is called `message`: it lets nobody change that. Clients poll a run every two seconds, and stop
-at any status but `pending` and `running`. Any request may be answered with 429, 500 or 503.
+at any status but `pending` and `running`. Any request may be answered with 413, 429, 500 or 503.
+
+A request body has at most 65,536 bytes and 32 levels of objects and lists. A path answers a method that it does not
+take with 405 and `Allow`; HEAD is taken where GET is. Answers are compressed for clients that send
+`Accept-Encoding: gzip`. A team may make as many runs within a minute as [`RunsPerMinute`](configuration.md) says; after
+that a trigger is answered with 429, and `Retry-After` says when to come back. Refusals and repeats under an
+`Idempotency-Key` are not counted.
 
 ```sh
 curl -H "Authorization: Bearer $key" "$api/v1/teams/$team/jobs?status=running&since=1h"
@@ -120,7 +126,11 @@ def _kind(schema: Json) -> str:
         return f"list of {_kind(schema['items'])}"
     if schema.get("format") == "uuid":
         return "UUID"
-    return "ISO 8601 in UTC, with milliseconds" if "pattern" in schema else str(schema.get("type", "any JSON"))
+    if schema.get("format") == "date-time":
+        return "ISO 8601"
+    if schema.get("pattern", "").startswith(r"^\d{4}-"):
+        return "ISO 8601 in UTC, with milliseconds"
+    return str(schema.get("type", "any JSON"))
 
 
 def _content(answer: Json) -> Json:

@@ -1,5 +1,6 @@
 """A small HTTP server that plays the API's part from a script, and the command line in front of it."""
 
+import gzip
 import json
 import os
 import pty
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from answers import takes_gzip
 from cli.main import main
 from cli.session import Session
 
@@ -69,6 +71,8 @@ class Script:
         self.answers: dict[str, list[tuple[int, bytes, str]]] = {}
         self.requests: list[tuple[str, str, dict[str, str], Any]] = []
         self.url = ""
+        self.retry_after = ""
+        """What a 429 says in its header, where it says when to come back."""
         self.on("GET /v1/auth/whoami", WHOAMI)
         self.on("GET /v1/projects", {"projects": [ACME]})
         self.on(f"GET /v1/teams/{TEAM}/members", {"members": [ADA], "api_keys": []})
@@ -104,9 +108,14 @@ def api(bare_environment: None) -> Iterator[Script]:
             status, data, kind = answers.pop(0) if len(answers) > 1 else answers[0]
             self.send_response(status)
             self.send_header("Content-Type", kind)
+            if takes_gzip(self.headers.get("Accept-Encoding", "")):  # as the API does with long answers
+                data = gzip.compress(data)
+                self.send_header("Content-Encoding", "gzip")
             self.send_header("Content-Length", str(len(data)))
             if status == 302:
                 self.send_header("Location", "/elsewhere")
+            if status == 429 and script.retry_after:
+                self.send_header("Retry-After", script.retry_after)
             self.end_headers()
             self.wfile.write(data)
 

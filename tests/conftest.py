@@ -16,6 +16,7 @@ from types import ModuleType, SimpleNamespace
 import pytest
 from moto import mock_aws
 
+import health
 from local.postgres import Postgres
 from nightshift import auth, aws, aws_http, database
 from nightshift import settings as settings_module
@@ -182,7 +183,14 @@ def _set_environment(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> Non
 def _forget_environment() -> None:
     if database.database.cache_info().currsize:
         database.database().close()
-    for cached in (settings_module.settings, database.database, aws.client, auth._secret, aws_http._connections):
+    for cached in (
+        settings_module.settings,
+        database.database,
+        aws.client,
+        auth._secret,
+        aws_http._connections,
+        health._trouble_at,
+    ):
         cached.cache_clear()
 
 

@@ -315,6 +315,50 @@ def test_answers_that_are_not_a_run(
     assert words in document.get("error", document.get("message"))
 
 
+TOO_MANY = {"error": "This team has made 120 runs within a minute, which is the limit. Try again in 7 s."}
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "slept"), [("", [0.5]), ("0", [0.5]), ("7", [7]), ("Wed, 21 Oct 2026 07:28:00 GMT", [0.5])]
+)
+def test_a_throttled_trigger_waits_as_long_as_it_is_asked_to(
+    api: Script, nightshift: Nightshift, retry_after: str, slept: list[float]
+) -> None:
+    api.retry_after, naps = retry_after, list[float]()
+    api.on(f"POST /v1/teams/{TEAM}/jobs/trigger", (429, TOO_MANY), (201, {"job_run": run("pending")}))
+    assert nightshift("jobs", "trigger", "revenuecat_sync", sleep=naps.append).exit_code == 0
+    assert naps == slept
+
+
+@pytest.mark.parametrize("retry_after", ["11", "999999999"])
+def test_a_throttled_trigger_that_would_wait_long_says_so_instead(
+    api: Script, nightshift: Nightshift, retry_after: str
+) -> None:
+    api.retry_after, naps = retry_after, list[float]()
+    api.on(f"POST /v1/teams/{TEAM}/jobs/trigger", TOO_MANY, status=429)
+    result = nightshift("jobs", "trigger", "revenuecat_sync", sleep=naps.append)
+    assert (result.exit_code, result.stderr) == (4, f"Error: {TOO_MANY['error']}\n")
+    assert naps == []
+
+
+def test_a_project_on_a_later_page_is_found(api: Script, nightshift: Nightshift) -> None:
+    first = {"projects": [ACME], "has_more": True, "cursor": ACME["id"]}
+    second = {"projects": [ACME | {"id": "0b6a5a0e-0000-4000-8000-000000000002", "slug": "zebra"}]}
+    api.on("GET /v1/projects", first, second)
+    api.on(f"POST /v1/teams/{TEAM}/jobs/trigger", {"job_run": run("pending")}, status=201)
+    assert nightshift("jobs", "trigger", "revenuecat_sync", "--project", "zebra").exit_code == 0
+    [(_, _, _, body)] = api.asked(f"POST /v1/teams/{TEAM}/jobs/trigger")
+    assert body["project_id"] == second["projects"][0]["id"]
+    asked = [query for _, query, _, _ in api.asked("GET /v1/projects")]
+    assert asked[1].endswith(f"&cursor={ACME['id']}")
+
+
+def test_pages_that_lead_nowhere_come_to_an_end(api: Script, nightshift: Nightshift) -> None:
+    api.on("GET /v1/projects", {"projects": [ACME], "has_more": True, "cursor": "the same"})
+    nightshift("jobs", "trigger", "revenuecat_sync", "--project", "zebra")
+    assert len(api.asked("GET /v1/projects")) == 2
+
+
 def test_a_token_that_is_not_taken_is_told_with_its_source(api: Script, nightshift: Nightshift) -> None:
     api.runs((401, {"error": "API key expired"}))
     assert nightshift("jobs", "view", RUN).stderr == "Error: API key expired\nThe token is from NIGHTSHIFT_TOKEN.\n"

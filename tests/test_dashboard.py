@@ -98,6 +98,16 @@ def test_header_names_come_in_any_case():
     assert get("/", **{"Accept-Encoding": "gzip"})["headers"]["content-encoding"] == "gzip"
 
 
+@pytest.mark.parametrize("accepted", ["gzip;q=0", "br, GZIP; q=0.00, deflate", "xgzip", "identity"])
+def test_clients_that_refuse_gzip_get_plain_text(accepted):
+    assert "content-encoding" not in get("/", accept_encoding=accepted)["headers"]
+
+
+@pytest.mark.parametrize("accepted", ["gzip;q=0.5", "br, GZIP; q=1.0, deflate", "deflate,gzip"])
+def test_clients_that_weigh_gzip_get_it(accepted):
+    assert get("/", accept_encoding=accepted)["headers"]["content-encoding"] == "gzip"
+
+
 @pytest.mark.parametrize(
     "path",
     [
@@ -114,6 +124,8 @@ def test_header_names_come_in_any_case():
 def test_nothing_else_is_served(path):
     answer = asset(path)
     assert answer["statusCode"] == 404
+    assert answer["headers"]["cache-control"] == "no-store"
+    assert answer["headers"]["x-content-type-options"] == "nosniff"
     assert "import" not in answer["body"]
     assert "content-security-policy" in answer["headers"]
 

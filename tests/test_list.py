@@ -1,15 +1,14 @@
 """The list: exact where runs share a millisecond, and as cheap on its last page as on its first."""
 
 import itertools
-import json
 import random
-import re
+import uuid
 from datetime import UTC, datetime
 
 import pytest
 
 from nightshift import runs
-from nightshift.database import query_text
+from tests.plans import explained
 from tests.world import make_team
 
 NO_FILTERS = {
@@ -93,17 +92,34 @@ def test_every_filter_and_a_deep_page_read_a_handful_of_buffers_a_row(db, owner,
         where = NO_FILTERS | dict(zip(choices, mix, strict=True))
         if where["before_created_at"]:
             where["before_id"] = "ffffffff-ffff-ffff-ffff-ffffffffffff"
-        rows, buffers = explained(db, team_id=team.id, limit=limit, **where)
+        rows, buffers = explained(db, "list_runs", team_id=team.id, limit=limit, **where)
         assert buffers <= 12 + 4 * rows, (where, rows, buffers)
     assert other.id != team.id
 
 
-def explained(db, **params):
-    """Rows returned and shared buffers touched, planned with the values as the API's statements are."""
-    statement = query_text("list_runs").rstrip().rstrip(";")
-    for name, value in params.items():
-        literal = "NULL" if value is None else str(value) if isinstance(value, int) else f"'{value}'"
-        statement = re.sub(rf":{name}\b", literal, statement)
-    (plan,) = db.run_script(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement}")[0]
-    top = (json.loads(plan) if isinstance(plan, str) else plan)[0]["Plan"]
-    return top["Actual Rows"], top["Shared Hit Blocks"] + top["Shared Read Blocks"]
+def test_another_teams_project_costs_what_no_project_costs(db, owner):
+    """Its history is not read, whichever filters come with it: the time does not tell it from one that is not there."""
+    team, others = make_team(owner), make_team(owner, slug="others")
+    for side in (team, others):
+        owner.run_script(
+            "INSERT INTO job_runs (id, job_type, team_id, project_id, triggered_by, status, completed_at, created_at)"
+            f" SELECT gen_random_uuid(), 'revenuecat_sync', '{side.id}', '{side.project_id}', 'x', 'completed',"
+            " clock_timestamp(), clock_timestamp() - n * interval '1 min' FROM generate_series(1, 20000) n"
+        )
+    owner.run_script("ANALYZE job_runs")
+    choices = {
+        "job_type": [None, "revenuecat_sync", "retired_type"],
+        "status": [None, "completed", "failed"],
+        "since": [None, datetime(2026, 1, 1, tzinfo=UTC)],
+        "before_created_at": [None, datetime(2050, 1, 1, tzinfo=UTC)],
+    }
+    for mix in itertools.product(*choices.values()):
+        where = {"team_id": team.id, "limit": 51} | dict(zip(choices, mix, strict=True))
+        if where["before_created_at"]:
+            where["before_id"] = str(uuid.uuid4())
+        unknown = explained(db, "list_runs", project_id=str(uuid.uuid4()), **where)
+        foreign = explained(db, "list_runs", project_id=others.project_id, **where)
+        assert unknown[0] == foreign[0] == 0
+        assert max(unknown[1], foreign[1]) <= 5, (where, unknown, foreign)
+    own = explained(db, "list_runs", team_id=team.id, project_id=team.project_id, limit=51)
+    assert own[0] == 51

@@ -384,7 +384,7 @@ class TestHealth:
         sweep(db=db, settings=desk)
         owner.run_script(f"REVOKE SELECT ON {table} FROM nightshift_app")
         report = ask("health")
-        assert len(report["checks"]) == 19
+        assert len(report["checks"]) == 20
         assert {each["name"] for each in report["checks"] if not each["ok"]} == red
         for name in red:
             assert check(report, name)["says"] == f"permission denied for table {table}"

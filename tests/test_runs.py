@@ -1,11 +1,17 @@
-"""Two triggers at the same moment, on connections of their own."""
+"""Triggers that are refused, and triggers at the same moment, on connections of their own."""
 
+import dataclasses
 import threading
+import uuid
+from datetime import UTC, datetime
 
 import pytest
 
-from nightshift.errors import Conflict, Unprocessable
-from tests.world import make_team, run_row, trigger
+from nightshift import pauses, runs
+from nightshift.catalogue import CATALOGUE
+from nightshift.errors import Conflict, NotFound, Refused, TooManyRuns, Unprocessable
+from tests.plans import explained
+from tests.world import make_team, run_row, system_run, trigger
 
 
 @pytest.fixture
@@ -67,11 +73,160 @@ def test_a_key_that_races_with_another_request_is_refused(cloud, connect, team, 
 
 
 def test_a_winner_that_ends_while_the_loser_waits_makes_room(cloud, connect, team, owner):
-    ended = trigger(team, db=connect(), settings=cloud)
     one, two = connect(), connect()
-    _, row = while_uncommitted(
-        owner,
-        (one, lambda: one.one("cancel_run", run_id=ended["id"], requested_by="me")),
-        lambda: trigger(team, db=two, settings=cloud),
-    )
+
+    def start_and_cancel():
+        return one.one("cancel_run", run_id=trigger(team, db=one, settings=cloud)["id"], requested_by="me")
+
+    _, row = while_uncommitted(owner, (one, start_and_cancel), lambda: trigger(team, db=two, settings=cloud))
     assert run_row(owner, row["id"])["status"] == "pending"
+
+
+class TestRefusedTriggers:
+    """A refusal reads the live run and touches nothing: its worker may have the row locked, and often has."""
+
+    @pytest.fixture
+    def impatient(self, connect):
+        """A connection on which any wait for a lock fails at once."""
+        return connect(options="-c lock_timeout=1ms")
+
+    @pytest.fixture
+    def locked(self, owner, connect):
+        """``locked(run_id)``: its row is locked until the test is over, as by the step of a worker."""
+        holder = connect(user="postgres")
+
+        def lock(run_id):
+            holder.begin()
+            holder.run_script(f"SELECT FROM job_runs WHERE id = '{run_id}' FOR UPDATE")
+
+        yield lock
+        holder.rollback()
+
+    def test_a_trigger_is_refused_while_the_live_runs_row_is_locked(self, cloud, db, impatient, team, locked):
+        live = trigger(team, db=db, settings=cloud)
+        locked(live["id"])
+        with pytest.raises(Conflict) as refused:
+            trigger(team, db=impatient, settings=cloud)
+        assert refused.value.extra == {"existing_run_id": str(live["id"])}
+
+    def test_a_key_finds_its_run_while_the_row_is_locked(self, cloud, db, impatient, team, locked):
+        live = trigger(team, db=db, settings=cloud, idempotency_key="k")
+        locked(live["id"])
+        assert trigger(team, db=impatient, settings=cloud, idempotency_key="k")["id"] == live["id"]
+
+    def test_a_system_run_is_refused_while_the_live_runs_row_is_locked(self, cloud, impatient, owner, locked):
+        live = system_run(owner, "db_pruning")
+        locked(live)
+        with pytest.raises(Conflict) as refused:
+            runs.create_system(CATALOGUE["db_pruning"], params={}, triggered_by="system", db=impatient, settings=cloud)
+        assert refused.value.extra == {"existing_run_id": live}
+
+    def test_a_slot_is_skipped_while_the_live_runs_row_is_locked(self, impatient, owner, locked):
+        live = system_run(owner, "db_pruning")
+        locked(live)
+        at = datetime(2026, 11, 1, tzinfo=UTC)
+        slot = {"job_type": "db_pruning", "slot": at, "outcome": "started", "resend_delay_s": 60}
+        assert impatient.query("insert_scheduled_run", id=str(uuid.uuid4()), **slot) == [{"outcome": "skipped"}]
+        assert owner.run_script("SELECT run_id::text FROM job_schedule_slots") == [[live]]
+
+    def test_another_teams_live_run_is_not_told_of(self, cloud, db, team, owner):
+        others = make_team(owner, slug="others")
+        trigger(others, db=db, settings=cloud)
+        with pytest.raises(NotFound):
+            trigger(team, db=db, settings=cloud, project_id=others.project_id)
+
+    def test_a_pause_is_told_before_the_live_run(self, cloud, db, team, owner):
+        trigger(team, db=db, settings=cloud)
+        system_run(owner, "db_pruning")
+        for name in ("revenuecat_sync", "db_pruning"):
+            pauses.pause(CATALOGUE[name], what="type", by="ada", why="maintenance", db=db)
+        with pytest.raises(Refused, match="RevenueCat Sync is paused since"):
+            trigger(team, db=db, settings=cloud)
+        with pytest.raises(Refused, match="Database Pruning is paused since"):
+            runs.create_system(CATALOGUE["db_pruning"], params={}, triggered_by="system", db=db, settings=cloud)
+
+    def test_no_refusal_writes_a_row(self, cloud, db, team, owner):
+        """``ctid`` and ``xmin`` are another version's after any write, ``xmax`` holds a transaction's after a lock."""
+        live = trigger(team, db=db, settings=cloud)
+        system = system_run(owner, "db_pruning")
+        version = f"SELECT ctid, xmin, xmax FROM job_runs WHERE id IN ('{live['id']}', '{system}') ORDER BY id"
+        before = owner.run_script(version)
+        refusals = (
+            lambda: trigger(team, db=db, settings=cloud),
+            lambda: runs.create_system(
+                CATALOGUE["db_pruning"], params={}, triggered_by="system", db=db, settings=cloud
+            ),
+        )
+        for refusal in refusals:
+            with pytest.raises(Conflict):
+                refusal()
+        assert owner.run_script(version) == before
+
+
+class TestRunsPerMinute:
+    @pytest.fixture
+    def limited(self, cloud):
+        return dataclasses.replace(cloud, runs_per_minute=3)
+
+    @pytest.fixture
+    def made(self, owner, team):
+        """``made(*seconds)``: this team's ended runs, made so many seconds ago."""
+
+        def make(*ages_s, team_id=team.id, project_id=team.project_id):
+            for age_s in ages_s:
+                owner.run_script(
+                    "INSERT INTO job_runs (id, job_type, team_id, project_id, triggered_by, status, completed_at,"
+                    f" created_at) VALUES (gen_random_uuid(), 'revenuecat_sync', '{team_id}', '{project_id}', 'x',"
+                    f" 'cancelled', clock_timestamp(), clock_timestamp() - interval '{age_s} s')"
+                )
+
+        return make
+
+    def test_the_run_that_would_be_one_too_many_is_refused(self, limited, db, team, made, owner):
+        made(10, 20, 30)
+        with pytest.raises(TooManyRuns) as refused:
+            trigger(team, db=db, settings=limited)
+        # The oldest of the three makes room thirty seconds from now.
+        assert 28 <= refused.value.extra["retry_after_s"] <= 30
+        assert str(refused.value).startswith("This team has made 3 runs within a minute, which is the limit.")
+        assert owner.run_script("SELECT count(*) FROM job_runs") == [[3]]
+
+    def test_what_is_older_than_a_minute_and_what_others_made_is_not_counted(self, limited, db, team, made, owner):
+        others = make_team(owner, slug="others")
+        made(10, 20, 61, 62, 63)
+        made(1, 2, 3, 4, team_id=others.id, project_id=others.project_id)
+        assert trigger(team, db=db, settings=limited)["status"] == "pending"
+
+    def test_the_limit_itself_may_be_reached(self, limited, db, team, made):
+        made(10, 20)
+        assert trigger(team, db=db, settings=limited)["status"] == "pending"
+
+    def test_repeats_overlaps_and_what_is_not_there_are_told_as_ever(self, limited, db, team, made):
+        live = trigger(team, db=db, settings=limited, idempotency_key="k")
+        made(1, 2, 3, 4)
+        assert trigger(team, db=db, settings=limited, idempotency_key="k")["id"] == live["id"]
+        with pytest.raises(Conflict):
+            trigger(team, db=db, settings=limited)
+        with pytest.raises(NotFound):
+            trigger(team, db=db, settings=limited, project_id=str(uuid.uuid4()))
+
+    def test_it_reads_no_more_than_the_limits_rows(self, team, owner):
+        owner.run_script(
+            "INSERT INTO job_runs (id, job_type, team_id, project_id, triggered_by, status, completed_at, created_at)"
+            f" SELECT gen_random_uuid(), 'revenuecat_sync', '{team.id}', '{team.project_id}', 'x', 'cancelled',"
+            " clock_timestamp(), clock_timestamp() - interval '20 s' FROM generate_series(1, 5000)"
+        )
+        owner.run_script("ANALYZE job_runs")
+        values = {
+            "id": str(uuid.uuid4()), "job_type": "revenuecat_sync", "team_id": team.id, "project_id": team.project_id,
+            "triggered_by": "x", "params": "{}", "notify": "false", "resend_delay_s": 60, "runs_per_minute": 120,
+        }  # fmt: skip
+        _, buffers = explained(owner, "insert_run", **values)
+        assert buffers < 120 + 60
+        # A live run is found before anything is counted.
+        owner.run_script(
+            "INSERT INTO job_runs (id, job_type, team_id, project_id, triggered_by, resend_at)"
+            f" VALUES (gen_random_uuid(), 'revenuecat_sync', '{team.id}', '{team.project_id}', 'x', clock_timestamp())"
+        )
+        _, buffers = explained(owner, "insert_run", **values | {"id": str(uuid.uuid4())})
+        assert buffers < 30

@@ -21,7 +21,7 @@ def test_the_agent_key_opens_the_team_and_its_owner_owns_it(owner: Database, db:
     assert (who.teams[made.team_id].slug, who.permissions) == ("acme-games", ("jobs:read", "jobs:write"))
     [row] = db.query("find_user", user_id=made.admin_id)
     assert (str(row["team_id"]), row["role"], row["email"]) == (made.team_id, "owner", "ada@example.com")
-    [project] = db.query("list_projects", team_ids=[made.team_id])
+    [project] = db.query("list_projects", team_ids=[made.team_id], q=None, after_name=None, after_id=None, limit=10)
     assert (str(project["id"]), project["slug"]) == (made.project_id, "space-rocks")
     assert made.agent_key not in repr(made)
 

@@ -1,6 +1,7 @@
 """The whole of Nightshift on this machine, started and stopped as ``make run`` does it."""
 
 import dataclasses
+import gzip
 import json
 import os
 import signal
@@ -141,3 +142,23 @@ def test_make_run_tells_its_story_and_goes_quietly(folders: Callable[[], Path], 
     assert run.returncode == 0
     assert left_behind(folder) == []
     assert not (folder / "stack.json").exists()
+
+
+def test_answers_pass_the_gateway_as_they_are(here: dict[str, Any]) -> None:
+    """Compressed where that is asked for, a HEAD without its body, a method that is not taken with those that are."""
+
+    def ask(method: str, path: str, **headers: str) -> tuple[int, Any, bytes]:
+        response = urllib3.request(method, here["api_url"] + path, headers=headers, decode_content=False, retries=False)
+        return response.status, response.headers, response.data
+
+    status, headers, packed = ask("GET", "/v1/openapi.json", **{"Accept-Encoding": "gzip"})
+    assert (status, headers["Content-Encoding"], headers["Cache-Control"]) == (200, "gzip", "no-store")
+    _, headers, plain = ask("GET", "/v1/openapi.json", **{"Accept-Encoding": "identity"})
+    assert "Content-Encoding" not in headers
+    assert gzip.decompress(packed) == plain
+    assert ask("HEAD", "/v1/health")[::2] == (200, b"")
+    status, headers, _ = ask("DELETE", "/v1/health")
+    assert (status, headers["Allow"]) == (405, "GET, HEAD, OPTIONS")
+    status, headers, _ = ask("GET", "/v1/projects")
+    assert (status, headers["WWW-Authenticate"]) == (401, 'Bearer realm="nightshift"')
+    assert ask("POST", "/v1/jobs/x/cancel", **{"Content-Type": "text/plain"})[0] == 401

@@ -1,18 +1,22 @@
 """The HTTP API: parses a request, calls one function, maps the result. Its document is served at /v1/openapi.json."""
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
+from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 from aws_lambda_powertools.logging import correlation_paths
 
+import health
+from answers import finished, headers_of
 from nightshift import __version__, metrics, projects, runs, teams
-from nightshift.auth import Principal, authenticate
+from nightshift.auth import Membership, Principal, authenticate
 from nightshift.catalogue import CATALOGUE, JobType, job_type
 from nightshift.database import Row, database
 from nightshift.errors import (
+    MAX_SENTENCE,
     DatabaseBusy,
     DatabaseGone,
     DatabaseReadOnly,
@@ -20,14 +24,18 @@ from nightshift.errors import (
     Refused,
     RowsHidden,
     SignInRefused,
+    TooLarge,
+    Unauthorized,
     Unavailable,
 )
 from nightshift.log import logger
 from nightshift.pauses import as_json, list_pauses
 from nightshift.settings import settings
 from nightshift.timeline import timeline
-from nightshift.validation import shown
+from nightshift.validation import clipped, shown
 from parsing import (
+    MAX_BODY_BYTES,
+    MAX_LISTED,
     body_of,
     cursor_of,
     idempotency_key_of,
@@ -35,43 +43,61 @@ from parsing import (
     moment_of,
     one_of,
     optional_uuid,
+    search_of,
+    size_of,
+    text_of,
     uuid_of,
     validated,
 )
+from routes import Resolver
+from signins import note_refused
 
-app = APIGatewayHttpResolver()
+app = Resolver()
 
 
 @logger.inject_lambda_context(clear_state=True, correlation_id_path=correlation_paths.API_GATEWAY_HTTP)
 @metrics.published
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    return app.resolve(event, context)
+    request = event["requestContext"]["http"]
+    method, headers = request["method"], {name.lower(): value for name, value in (event.get("headers") or {}).items()}
+    if method == "HEAD":
+        # The answer to a GET without its body.
+        event = event | {"requestContext": event["requestContext"] | {"http": request | {"method": "GET"}}}
+    return finished(app.resolve(event, context), method=method, asked=headers)
 
 
 @app.get("/v1/health")
 def get_health() -> dict[str, Any]:
-    database().require_writable()
+    health.check()
     return {"status": "ok", "version": __version__}
 
 
 @app.get("/v1/openapi.json")
-def get_openapi() -> dict[str, Any]:
-    from openapi import document
+def get_openapi() -> Response[str]:
+    from openapi import text
 
-    return document()
+    return Response(status_code=200, content_type="application/json", body=text())
 
 
 @app.get("/v1/auth/whoami")
 def whoami() -> dict[str, Any]:
     who = _caller()
-    teams = [{"id": team.team_id, "name": team.name, "slug": team.slug} for team in who.teams.values()]
     if who.kind == "api_key":
-        return {"type": "api_key", "key_type": who.key_type, "team": teams[0], "permissions": list(who.permissions)}
+        [team] = who.teams.values()
+        return {
+            "type": "api_key",
+            "key_type": who.key_type,
+            "team": _team(team),
+            "permissions": list(who.permissions),
+        }
+    page, cursor = teams.find(
+        who.teams.values(), q=search_of(_query("q")), after=_query("cursor"), limit=_many(_query("limit"))
+    )
     return {
         "type": "user",
         "email": who.email,
-        "teams": [team | {"role": who.teams[team["id"]].role} for team in teams],
-    }
+        "teams": [_team(team) | {"role": team.role} for team in page],
+    } | _more(cursor)
 
 
 @app.get("/v1/projects")
@@ -79,8 +105,14 @@ def list_projects() -> dict[str, Any]:
     who, team_id = _caller(), optional_uuid("team_id", _query("team_id"))
     if team_id:
         who.require(team_id, "jobs:read")
-    teams = [team_id] if team_id else who.managed_teams("jobs:read")
-    return {"projects": projects.list_projects(teams, db=database())}
+    page, cursor = projects.list_page(
+        [team_id] if team_id else who.managed_teams("jobs:read"),
+        q=search_of(_query("q")),
+        after=optional_uuid("cursor", _query("cursor")),
+        limit=_many(_query("limit")),
+        db=database(),
+    )
+    return {"projects": page} | _more(cursor)
 
 
 @app.get("/v1/projects/<project_id>")
@@ -98,7 +130,13 @@ def list_members(team_id: str) -> dict[str, Any]:
     who, team_id = _caller(), uuid_of("team_id", team_id)
     who.require(team_id, "jobs:read")
     # A key lies in pipelines and with agents, who need no list of people's addresses.
-    return teams.members(team_id, with_emails=who.kind == "user", db=database())
+    return teams.members(
+        team_id,
+        with_emails=who.kind == "user",
+        q=search_of(_query("q")),
+        limit=_many(_query("limit")),
+        db=database(),
+    )
 
 
 @app.get("/v1/job-types")
@@ -219,12 +257,19 @@ def rerun(run_id: str) -> Response[str]:
 
 @app.not_found
 def not_found(_: NotFoundError) -> Response[str]:
-    return _json(404, {"error": f"No such endpoint: {app.current_event.http_method} {app.current_event.path}"})
+    method, path = app.current_event.http_method, clipped(app.current_event.path)
+    methods = app.methods_of(app.current_event.path)
+    if method == "OPTIONS" and methods:
+        return _json(200, {"methods": methods}, {"Allow": ", ".join(methods)})
+    if methods and method not in methods:
+        said = f"{path} does not take {clipped(method)}. It takes {', '.join(methods)}"
+        return _json(405, {"error": said}, {"Allow": ", ".join(methods)})
+    return _json(404, {"error": f"No such endpoint: {clipped(method)} {path}"})
 
 
 @app.exception_handler(Refused)
 def refused(exc: Refused) -> Response[str]:
-    return _json(exc.status, {"error": str(exc)} | exc.extra)
+    return _json(exc.status, {"error": str(exc)[:MAX_SENTENCE]} | exc.extra, headers_of(exc))
 
 
 @app.exception_handler([DatabaseGone, DatabaseBusy, SignInRefused, RowsHidden])
@@ -249,7 +294,12 @@ def unexpected(exc: Exception) -> Response[str]:
 
 def _caller() -> Principal:
     headers = {name.lower(): value for name, value in app.current_event.headers.items()}
-    return authenticate(headers.get("authorization"), db=database(), settings=settings())
+    authorization = headers.get("authorization")
+    try:
+        return authenticate(authorization, db=database(), settings=settings())
+    except Unauthorized as exc:
+        note_refused(authorization, exc)
+        raise
 
 
 def _run(who: Principal, run_id: str, permission: str) -> Row:
@@ -286,8 +336,34 @@ def _body() -> dict[str, Any]:
 
 
 def _query(name: str) -> str | None:
-    return app.current_event.query_string_parameters.get(name)
+    return text_of(name, app.current_event.query_string_parameters.get(name))
 
 
-def _json(status: int, body: dict[str, Any]) -> Response[str]:
-    return Response(status_code=status, content_type="application/json", body=json.dumps(body))
+def _many(limit: str | None) -> int:
+    return limit_of(limit, default=MAX_LISTED, most=MAX_LISTED)
+
+
+def _more(cursor: str) -> dict[str, Any]:
+    """What a list of names says beside them, where one answer does not hold all."""
+    return {"has_more": True, "cursor": cursor} if cursor else {}
+
+
+def _team(team: Membership) -> dict[str, Any]:
+    return {"id": team.team_id, "name": team.name, "slug": team.slug}
+
+
+def _json(status: int, body: dict[str, Any], headers: dict[str, str] | None = None) -> Response[str]:
+    return Response(
+        status_code=status, content_type="application/json", body=json.dumps(body), headers=dict(headers or {})
+    )
+
+
+def _within_bounds(app: Resolver, next_middleware: Callable[[Resolver], Response[str]]) -> Response[str]:
+    """Before anything else is done for the request, and before the caller is known."""
+    size = size_of(app.current_event.body, base64_encoded=bool(app.current_event.is_base64_encoded))
+    if size > MAX_BODY_BYTES:
+        raise TooLarge(f"The request body has {size:,} bytes. The most that is taken is {MAX_BODY_BYTES:,}")
+    return next_middleware(app)
+
+
+app.use([_within_bounds])

@@ -1,7 +1,9 @@
 """The OpenAPI document: this table and the models in bodies.py and schemas.py, nothing written by hand beside them."""
 
+import json
 import re
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from pydantic import BaseModel
@@ -10,12 +12,35 @@ from pydantic.json_schema import models_json_schema
 import bodies
 import schemas
 from nightshift import __version__
+from nightshift.catalogue import CATALOGUE
 from nightshift.runs import STATUSES
+from parsing import DEFAULT_LIMIT, MAX_IDEMPOTENCY_KEY, MAX_LIMIT, MAX_LISTED, MAX_SEARCH
 
 TEXT = {"type": "string"}
+# Postgres takes no NUL.
+SEARCHED = TEXT | {"pattern": r"^[^\u0000]*$"}
 UUID = TEXT | {"format": "uuid"}
-CURSOR = ("cursor", "The cursor of the page before", TEXT)
+MOMENT = {"anyOf": [TEXT | {"format": "date-time"}, TEXT | {"pattern": "^[0-9]{1,5}[mhd]$"}]}
 WINDOW = "ISO 8601, or relative to now: 30m, 1h, 7d"
+CURSOR = "The cursor of the page before"
+# Without the spaces at either end that HTTP takes away.
+PRINTABLE = "^[!-~]([ -~]*[!-~])?$"
+
+
+def limit(most: int, default: int) -> dict[str, Any]:
+    return {"type": "integer", "minimum": 1, "maximum": most, "default": default}
+
+
+def searched(what: str) -> tuple[tuple[str, str, dict[str, Any]], ...]:
+    """The parameters of a list that is as long as the team is large."""
+    return (
+        ("q", f"Only {what}", SEARCHED | {"maxLength": MAX_SEARCH}),
+        (
+            "limit",
+            f"The most that are listed: 1 to {MAX_LISTED:,}, which is also the default",
+            limit(MAX_LISTED, MAX_LISTED),
+        ),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,10 +55,11 @@ class Operation:
     summary: str
     answers: tuple[type[BaseModel], ...]
     status: int = 200
-    body: type[BaseModel] | None = None
+    bodies: tuple[type[BaseModel], ...] = ()
+    """Any of these; an empty body is an empty object."""
     query: tuple[tuple[str, str, dict[str, Any]], ...] = ()
     errors: tuple[int, ...] = (400, 401, 403, 404)
-    idempotent: bool = False
+    makes_a_run: bool = False
 
 
 OPERATIONS = (
@@ -43,14 +69,19 @@ OPERATIONS = (
         path="/v1/auth/whoami",
         summary="Who am I, and in which teams",
         answers=(schemas.ApiKeyIdentity, schemas.UserIdentity),
-        errors=(401,),
+        query=(*searched("teams whose name or slug contains it; of a user"), ("cursor", CURSOR, SEARCHED)),
+        errors=(400, 401),
     ),
     Operation(
         method="get",
         path="/v1/projects",
         summary="Projects of the teams I manage",
         answers=(schemas.Projects,),
-        query=(("team_id", "Only this team's", UUID),),
+        query=(
+            ("team_id", "Only this team's", UUID),
+            *searched("projects whose name or slug contains it"),
+            ("cursor", CURSOR, UUID),
+        ),
         errors=(400, 401, 403),
     ),
     Operation(method="get", path="/v1/projects/{project_id}", summary="A project", answers=(schemas.ProjectWithApps,)),
@@ -59,6 +90,7 @@ OPERATIONS = (
         path="/v1/teams/{team_id}/members",
         summary="People and keys of a team",
         answers=(schemas.Members,),
+        query=searched("those with this id, or whose address or name contains it"),
     ),
     Operation(
         method="get",
@@ -73,16 +105,16 @@ OPERATIONS = (
         summary="A team's runs, newest first",
         answers=(schemas.RunPage,),
         query=(
-            ("job_type", "Only this type", TEXT),
+            ("job_type", "Only this type", TEXT | {"enum": list(CATALOGUE)}),
             ("status", "Only this status", TEXT | {"enum": list(STATUSES)}),
             ("project_id", "Only this project", UUID),
-            ("since", WINDOW, TEXT),
-            ("until", WINDOW, TEXT),
-            CURSOR,
+            ("since", WINDOW, MOMENT),
+            ("until", WINDOW, MOMENT),
+            ("cursor", CURSOR, SEARCHED),
             (
                 "limit",
-                "Runs to a page: 1 to 200, or else 50",
-                {"type": "integer", "minimum": 1, "maximum": 200, "default": 50},
+                f"The most runs to a page: 1 to {MAX_LIMIT}, or else {DEFAULT_LIMIT}; a page of large runs has fewer",
+                limit(MAX_LIMIT, DEFAULT_LIMIT),
             ),
         ),
     ),
@@ -92,9 +124,9 @@ OPERATIONS = (
         summary="Start a run",
         answers=(schemas.RunEnvelope,),
         status=201,
-        body=bodies.TriggerBody,
+        bodies=bodies.TRIGGERS,
         errors=(400, 401, 403, 404, 409, 422),
-        idempotent=True,
+        makes_a_run=True,
     ),
     Operation(method="get", path="/v1/jobs/{run_id}", summary="A run", answers=(schemas.RunEnvelope,)),
     Operation(
@@ -110,31 +142,48 @@ OPERATIONS = (
         summary="Run an ended run again",
         answers=(schemas.RunEnvelope,),
         status=201,
-        body=bodies.RerunBody,
+        bodies=(bodies.RerunBody,),
         errors=(400, 401, 403, 404, 409, 422),
-        idempotent=True,
+        makes_a_run=True,
     ),
 )
-ANYWHERE = (429, 500, 503)
+ANYWHERE = (413, 429, 500, 503)
 REASONS = {
     400: "A field is malformed; the sentence names it and its value",
     401: "No credentials, or none that are valid",
     403: "A permission or a role is missing",
     404: "Not there, or not yours",
     409: "A run of this type is live already",
+    413: "The request body has more than 65,536 bytes",
     422: "The Idempotency-Key was used with another request",
-    429: "Too many requests at once; try again later",
+    429: "Too many requests at once, or more runs within a minute than a team may make; try again later",
     500: "A fault of ours",
     503: "The database, or who vouches for tokens, cannot be reached",
 }
+# Beside a refusal's sentence.
+HEADERS = {
+    401: {"WWW-Authenticate": {"description": "How to sign in (RFC 6750)", "schema": TEXT}},
+    429: {
+        "Retry-After": {
+            "description": "Seconds after which the team may make a run again; not with API Gateway's own answer",
+            "schema": {"type": "integer"},
+        }
+    },
+}
+
+
+@cache
+def text() -> str:
+    """The document as it is served, built once."""
+    return json.dumps(document())
 
 
 def document() -> dict[str, Any]:
     """OpenAPI 3.1."""
     models = {model for operation in OPERATIONS for model in operation.answers}
-    bodies = {operation.body for operation in OPERATIONS if operation.body}
+    asked = {body for operation in OPERATIONS for body in operation.bodies}
     errors: set[type[BaseModel]] = {schemas.Error, schemas.Throttled}
-    ordered = sorted(models | bodies | errors, key=lambda model: model.__name__)
+    ordered = sorted(models | asked | errors, key=lambda model: model.__name__)
     _, definitions = models_json_schema(
         [(model, "validation") for model in ordered], ref_template="#/components/schemas/{model}"
     )
@@ -161,22 +210,19 @@ def _operation(operation: Operation) -> dict[str, Any]:
         {"name": name, "in": "query", "description": description, "schema": schema}
         for name, description, schema in operation.query
     ]
-    if operation.idempotent:
+    if operation.makes_a_run:
         parameters.append(
             {
                 "name": "Idempotency-Key",
                 "in": "header",
                 "description": "A repeat within 24 hours returns the first answer's run as it is now",
-                "schema": {"type": "string", "maxLength": 255},
+                "schema": TEXT | {"maxLength": MAX_IDEMPOTENCY_KEY, "pattern": PRINTABLE},
             }
         )
-    schema = [_ref(answer) for answer in operation.answers]
-    answer = {"description": operation.summary, "content": _json(schema[0] if len(schema) == 1 else {"anyOf": schema})}
+    answer = {"description": operation.summary, "content": _any_of(*operation.answers)}
     errors = {
-        str(status): {
-            "description": REASONS[status],
-            "content": _json(_ref(schemas.Throttled if status == 429 else schemas.Error)),
-        }
+        str(status): {"description": REASONS[status], "content": _any_of(*_errors(operation, status))}
+        | ({"headers": HEADERS[status]} if status in HEADERS else {})
         for status in (*operation.errors, *ANYWHERE)
     }
     described: dict[str, Any] = {
@@ -185,8 +231,9 @@ def _operation(operation: Operation) -> dict[str, Any]:
         "parameters": parameters,
         "responses": {str(operation.status): answer} | errors,
     }
-    if operation.body:
-        described["requestBody"] = {"content": _json(_ref(operation.body))}
+    if operation.bodies:
+        needed = all(any(field.is_required() for field in body.model_fields.values()) for body in operation.bodies)
+        described["requestBody"] = {"content": _any_of(*operation.bodies), "required": needed}
     if operation.path == "/v1/health":
         described["security"] = []
     return described
@@ -196,5 +243,13 @@ def _ref(model: type[BaseModel]) -> dict[str, str]:
     return {"$ref": f"#/components/schemas/{model.__name__}"}
 
 
-def _json(schema: dict[str, Any]) -> dict[str, Any]:
-    return {"application/json": {"schema": schema}}
+def _errors(operation: Operation, status: int) -> tuple[type[BaseModel], ...]:
+    """Where a function of ours answers 429, API Gateway may still answer before it."""
+    if status != 429:
+        return (schemas.Error,)
+    return (schemas.Error, schemas.Throttled) if operation.makes_a_run else (schemas.Throttled,)
+
+
+def _any_of(*models: type[BaseModel]) -> dict[str, Any]:
+    refs = [_ref(model) for model in models]
+    return {"application/json": {"schema": refs[0] if len(refs) == 1 else {"anyOf": refs}}}

@@ -1,6 +1,7 @@
 """Values out of a request, each with an error that names the field and what it got."""
 
 import json
+import math
 import re
 import uuid
 from collections.abc import Mapping
@@ -8,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from nightshift.errors import Refused
-from nightshift.validation import refusal, shown
+from nightshift.validation import clipped, refusal, shown
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -16,9 +17,15 @@ if TYPE_CHECKING:
 Model = TypeVar("Model", bound="BaseModel")
 
 DEFAULT_LIMIT, MAX_LIMIT = 50, 200
+# The most projects, teams or members that one answer names.
+MAX_LISTED = 1000
+MAX_SEARCH = 100
 MAX_IDEMPOTENCY_KEY = 255
-# An escaped NUL, which JSON may hold and Postgres may not; behind an even number of backslashes it is one.
-NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+MAX_BODY_BYTES = 65_536
+# Levels of objects and lists in a body: far more than any request has, and far fewer than Python or Postgres can take.
+MAX_DEPTH = 32
+# What JSON may hold and text in Postgres may not: NUL, and half of a surrogate pair.
+UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
 
@@ -42,12 +49,33 @@ def one_of(field: str, value: str | None, choices: tuple[str, ...]) -> str | Non
     raise Refused(f"{field} must be one of {', '.join(choices)}, got {shown(value)}")
 
 
-def limit_of(value: str | None) -> int:
+def limit_of(value: str | None, *, default: int = DEFAULT_LIMIT, most: int = MAX_LIMIT) -> int:
     if value is None:
-        return DEFAULT_LIMIT
-    if re.fullmatch(r"[0-9]{1,4}", value, re.ASCII) and 1 <= int(value) <= MAX_LIMIT:
+        return default
+    if re.fullmatch(r"[0-9]{1,4}", value, re.ASCII) and 1 <= int(value) <= most:
         return int(value)
-    raise Refused(f"limit must be a whole number from 1 to {MAX_LIMIT}, got {shown(value)}")
+    raise Refused(f"limit must be a whole number from 1 to {most}, got {shown(value)}")
+
+
+def text_of(field: str, value: str | None) -> str | None:
+    """The text, which Postgres can take."""
+    if value is not None and UNSTORABLE.search(value):
+        raise Refused(f"{field} must be text without NUL characters and broken surrogate pairs, got {shown(value)}")
+    return value
+
+
+def search_of(value: str | None) -> str | None:
+    """What a list is searched for; empty searches for nothing."""
+    if value is not None and len(value) > MAX_SEARCH:
+        raise Refused(f"q must have at most {MAX_SEARCH} characters, got {shown(value)}")
+    return value or None
+
+
+def size_of(body: str | None, *, base64_encoded: bool) -> int:
+    """In bytes, as the client sent it."""
+    if base64_encoded:
+        return len(body or "") * 3 // 4
+    return len((body or "").encode("utf-8", "surrogatepass"))
 
 
 def moment_of(field: str, value: str | None, *, now: datetime) -> datetime | None:
@@ -59,9 +87,18 @@ def moment_of(field: str, value: str | None, *, now: datetime) -> datetime | Non
             return now - timedelta(**{UNITS[relative[2]]: int(relative[1])})
         # A "+" of a zone that the client did not encode arrives as a space.
         moment = datetime.fromisoformat(re.sub(r" (?=\d\d:?\d\d$)", "+", value))
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+        return in_utc(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
     except (ValueError, OverflowError):
         raise Refused(f"{field} must be ISO 8601 or relative like 30m, 1h, 7d, got {shown(value)}") from None
+
+
+def in_utc(moment: datetime) -> datetime:
+    """The first and the last moment that there are stand for those beyond, which a zone can lead to."""
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        edge = datetime.min if moment.year == datetime.min.year else datetime.max
+        return edge.replace(tzinfo=UTC)
 
 
 def cursor_of(value: str | None) -> tuple[datetime, str] | tuple[None, None]:
@@ -83,13 +120,12 @@ def body_of(text: str | None) -> dict[str, Any]:
     if text is None or not text.strip():
         return {}
     try:
-        body = json.loads(text, parse_constant=_no_constant)
+        body = json.loads(text, parse_constant=_no_constant, parse_float=_finite, object_pairs_hook=_without_repeats)
     except (ValueError, RecursionError):
         raise Refused(f"The body must be JSON, got {shown(text)}") from None
     if not isinstance(body, dict):
         raise Refused(f"The body must be a JSON object, got {shown(body)}")
-    if NUL.search(text):
-        raise Refused("The body must not contain NUL characters (\\u0000)")
+    _require_storable(body)
     return body
 
 
@@ -112,3 +148,34 @@ def idempotency_key_of(headers: Mapping[str, str]) -> str | None:
 
 def _no_constant(name: str) -> None:
     raise ValueError(name)  # NaN and Infinity are Python's, not JSON's
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if math.isinf(number):
+        raise Refused(f"The body must not contain numbers as large as {clipped(digits)}")
+    return number
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Readers differ in which of two equal fields they take: neither is guessed at."""
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        seen = set[str]()
+        twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+        raise Refused(f"The body must name each field once, got {shown(twice)} twice")
+    return made
+
+
+def _require_storable(body: dict[str, Any]) -> None:
+    """Raises Refused for what JSON can hold and Postgres cannot, however deep, and for what is too deep."""
+    waiting: list[tuple[Any, int]] = [(body, 1)]
+    while waiting:
+        value, depth = waiting.pop()
+        if isinstance(value, str) and UNSTORABLE.search(value):
+            raise Refused(f"The body must not contain NUL characters or broken surrogate pairs, got {shown(value)}")
+        if isinstance(value, dict | list):
+            if depth > MAX_DEPTH:
+                raise Refused(f"The body must not be nested more than {MAX_DEPTH} levels deep")
+            inside = [*value, *value.values()] if isinstance(value, dict) else value
+            waiting += [(each, depth + 1) for each in inside]

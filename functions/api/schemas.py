@@ -20,6 +20,7 @@ class Error(BaseModel):
     existing_run_id: UUID | None = Field(default=None, description="With 409: the run that is in the way")
     request_id: str | None = Field(default=None, description="With 500: what its log lines carry")
     paused: "Pause | None" = Field(default=None, description="With 400: the pause of the job type that was triggered")
+    retry_after_s: int | None = Field(default=None, description="With 429: seconds until the team may make a run again")
 
 
 class Throttled(BaseModel):
@@ -73,7 +74,9 @@ class Timeline(Answer):
     cancel_requested_by: str | None
     rerun_of: UUID | None
     logs_url: str | None = Field(description="Where its log lines are read, by those who may")
-    slices_left_out: int = Field(ge=0, description="Older slices than those in timeline, which holds the newest 1,000")
+    slices_left_out: int = Field(
+        ge=0, description="Older slices than those in timeline, which holds at most the newest 1,000"
+    )
     timeline: list[Slice]
 
 
@@ -94,7 +97,15 @@ class ApiKeyIdentity(Answer):
     permissions: list[str]
 
 
-class UserIdentity(Answer):
+class Listed(Answer):
+    has_more: Literal[True] = Field(default=True, description="Only there where one answer does not hold all")
+
+
+class PagedByCursor(Listed):
+    cursor: str = Field(default="", description="Of the next page; only there where has_more is")
+
+
+class UserIdentity(PagedByCursor):
     type: Literal["user"]
     email: str
     teams: list[MemberTeam]
@@ -118,7 +129,7 @@ class Project(Answer):
     created_at: Timestamp
 
 
-class ProjectWithApps(Project):
+class ProjectWithApps(Project, Listed):
     apps: list[App]
 
 
@@ -133,7 +144,7 @@ class ApiKey(Answer):
     name: str = Field(description="Empty where it has none")
 
 
-class Members(Answer):
+class Members(Listed):
     """Whose the ids in ``triggered_by`` are."""
 
     members: list[Member]
@@ -168,5 +179,5 @@ RunPage = create_model(
     "RunPage", __base__=Answer, job_runs=(list[JobRun], ...), cursor=(str | None, ...), has_more=(bool, ...)
 )
 Cancelled = create_model("Cancelled", __base__=Answer, cancelled=(Literal[True], ...))
-Projects = create_model("Projects", __base__=Answer, projects=(list[Project], ...))
+Projects = create_model("Projects", __base__=PagedByCursor, projects=(list[Project], ...))
 JobTypes = create_model("JobTypes", __base__=Answer, job_types=(list[JobTypeInfo], ...))

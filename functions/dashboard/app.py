@@ -6,6 +6,7 @@ No database, no secret, no right to call anything: whoever is behind a request, 
 import base64
 import gzip
 import hashlib
+import re
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -49,6 +50,9 @@ HEADERS = {
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
 }
+# A weight of 0 refuses it.
+GZIP = re.compile(r"\bgzip\b(?!\s*;\s*q=0(\.0*)?\s*(,|$))", re.IGNORECASE)
+
 HSTS = {"strict-transport-security": "max-age=31536000"}
 
 
@@ -78,14 +82,15 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         of_version, _, name = event["pathParameters"]["path"].partition("/")
         file = assets().get(name)
         if file is None:
-            return {"statusCode": 404, "headers": common | {"content-type": "text/plain"}, "body": "Not found\n"}
+            told = {"content-type": "text/plain", "cache-control": "no-store"}
+            return {"statusCode": 404, "headers": common | told, "body": "Not found\n"}
         # A page of another release that is still loading gets today's file, and does not keep it.
         caching = FOR_EVER if of_version == version() else "no-store"
     common |= {"cache-control": caching, "etag": file.etag, "vary": "accept-encoding"}
     if _knows(headers.get("if-none-match", ""), file.etag):
         return {"statusCode": 304, "headers": common}
     common["content-type"] = file.content_type
-    if "gzip" not in headers.get("accept-encoding", ""):
+    if not GZIP.search(headers.get("accept-encoding", "")):
         return {"statusCode": 200, "headers": common, "body": file.content.decode()}
     return {
         "statusCode": 200,

@@ -1,6 +1,8 @@
--- The trigger. Returns one row: the new run (its id is :id), the run made earlier under the same idempotency key, or
--- the live run that stands in the way. No row: the project is not there or not this team's, or the type is paused.
--- The no-op DO UPDATE is what brings the winner of a race back: DO NOTHING plus a SELECT can return neither.
+-- The trigger. Returns one row: the new run (its id is :id), the run made earlier under the same idempotency key, the
+-- live run that stands in the way, or no run (id is null) and retry_after_s, where the team has made as many runs in the
+-- last minute as it may. No row: the project is not there or not this team's, or the type is paused.
+-- A live run is looked for before anything is inserted: ON CONFLICT would wait for the worker that has its row locked,
+-- and leave a dead row behind. Only a race comes that far, and the no-op DO UPDATE brings its winner back.
 WITH earlier AS (
     SELECT * FROM job_runs
     WHERE idempotency_key = CAST(:idempotency_key AS bytea)
@@ -8,24 +10,45 @@ WITH earlier AS (
       -- A live run goes with its project to another team, which is not the one that this key was used in.
       AND (completed_at IS NOT NULL OR EXISTS (
                SELECT FROM projects home WHERE home.id = job_runs.project_id AND home.team_id = CAST(:team_id AS uuid)))
-), inserted AS (
-    INSERT INTO job_runs AS run (id, job_type, team_id, project_id, triggered_by, params, notify,
-                                 cursor, cursor_version, progress, rerun_of, idempotency_key, request_hash, resend_at)
-    SELECT CAST(:id AS uuid), CAST(:job_type AS text), project.team_id, project.id, CAST(:triggered_by AS text),
-           CAST(:params AS jsonb), CAST(:notify AS boolean), CAST(:cursor AS jsonb), CAST(:cursor_version AS integer),
-           CAST(:progress AS jsonb), CAST(:rerun_of AS uuid),
-           CAST(:idempotency_key AS bytea), CAST(:request_hash AS bytea),
-           clock_timestamp() + make_interval(secs => CAST(:resend_delay_s AS float8))
+), wanted AS (
+    SELECT project.team_id, project.id
     FROM projects project JOIN teams team ON team.id = project.team_id
     WHERE project.id = CAST(:project_id AS uuid) AND project.team_id = CAST(:team_id AS uuid)
       AND project.deleted_at IS NULL AND team.deleted_at IS NULL
       AND NOT EXISTS (SELECT FROM earlier)
       AND NOT EXISTS (SELECT FROM job_pauses WHERE job_type = CAST(:job_type AS text) AND what = 'type')
+), live AS (
+    SELECT * FROM job_runs
+    WHERE job_type = CAST(:job_type AS text) AND project_id = CAST(:project_id AS uuid)
+      AND status IN ('pending', 'running') AND (SELECT true FROM wanted)
+), crowded AS (
+    -- The oldest of the last :runs_per_minute runs makes room when its minute is over.
+    SELECT greatest(1, CAST(ceil(extract(epoch FROM made.created_at + interval '1 minute' - statement_timestamp()))
+                            AS integer)) AS retry_after_s
+    FROM wanted, LATERAL (
+        SELECT created_at FROM job_runs
+        WHERE team_id = CAST(:team_id AS uuid) AND created_at > statement_timestamp() - interval '1 minute'
+        ORDER BY created_at DESC, id DESC
+        OFFSET CAST(:runs_per_minute AS integer) - 1 LIMIT 1
+    ) AS made
+    WHERE NOT EXISTS (SELECT FROM live)
+), inserted AS (
+    INSERT INTO job_runs AS run (id, job_type, team_id, project_id, triggered_by, params, notify,
+                                 cursor, cursor_version, progress, rerun_of, idempotency_key, request_hash, resend_at)
+    SELECT CAST(:id AS uuid), CAST(:job_type AS text), wanted.team_id, wanted.id, CAST(:triggered_by AS text),
+           CAST(:params AS jsonb), CAST(:notify AS boolean), CAST(:cursor AS jsonb), CAST(:cursor_version AS integer),
+           CAST(:progress AS jsonb), CAST(:rerun_of AS uuid),
+           CAST(:idempotency_key AS bytea), CAST(:request_hash AS bytea),
+           clock_timestamp() + make_interval(secs => CAST(:resend_delay_s AS float8))
+    FROM wanted
+    WHERE NOT EXISTS (SELECT FROM live) AND NOT EXISTS (SELECT FROM crowded)
     ON CONFLICT (job_type, project_id) WHERE status IN ('pending', 'running') DO UPDATE SET status = run.status
     RETURNING run.*
 )
 SELECT id, job_type, status, team_id, project_id, triggered_by, params, progress, result, error, notify, started_at,
        completed_at, created_at, slice, request_hash,
        -- A key is good for a day, also where its run is still live after that.
-       CASE WHEN created_at > clock_timestamp() - interval '24 hours' THEN idempotency_key END AS idempotency_key
-FROM (SELECT * FROM earlier UNION ALL SELECT * FROM inserted) AS run;
+       CASE WHEN created_at > clock_timestamp() - interval '24 hours' THEN idempotency_key END AS idempotency_key,
+       retry_after_s
+FROM (SELECT * FROM earlier UNION ALL SELECT * FROM live UNION ALL SELECT * FROM inserted) AS run
+FULL JOIN crowded ON true;

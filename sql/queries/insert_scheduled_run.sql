@@ -1,18 +1,23 @@
--- A slot's row and its run, both or neither. The no-op DO UPDATE brings the live run back that stands in the way; a slot
--- that was decided before breaks on the ledger's key, and the run goes with it. What is paused skips its slot.
+-- A slot's row and its run, both or neither. A slot that was decided before breaks on the ledger's key, and the run goes
+-- with it. What is paused skips its slot, and so does a type whose run is live: that one is looked for first, and the
+-- no-op DO UPDATE is for a race (insert_run.sql).
 WITH pause AS (
     SELECT NULL::uuid AS id, 'paused by ' || paused_by || ': ' || why AS reason FROM job_pauses
     WHERE job_type = CAST(:job_type AS text) ORDER BY what DESC LIMIT 1
-), run AS (
+), live AS (
+    SELECT id, NULL AS reason FROM job_runs
+    WHERE job_type = CAST(:job_type AS text) AND project_id IS NULL AND status IN ('pending', 'running')
+      AND NOT EXISTS (SELECT FROM pause)
+), inserted AS (
     INSERT INTO job_runs AS run (id, job_type, triggered_by, resend_at)
     SELECT CAST(:id AS uuid), CAST(:job_type AS text), 'schedule',
            clock_timestamp() + make_interval(secs => CAST(:resend_delay_s AS float8))
-    WHERE NOT EXISTS (SELECT FROM pause)
+    WHERE NOT EXISTS (SELECT FROM pause) AND NOT EXISTS (SELECT FROM live)
     ON CONFLICT (job_type, project_id) WHERE status IN ('pending', 'running') DO UPDATE SET status = run.status
     RETURNING run.id, NULL AS reason
 )
 INSERT INTO job_schedule_slots (job_type, slot, outcome, run_id, reason)
 SELECT CAST(:job_type AS text), CAST(:slot AS timestamptz),
        CASE WHEN run.id = CAST(:id AS uuid) THEN CAST(:outcome AS text) ELSE 'skipped' END, run.id, run.reason
-FROM (SELECT * FROM run UNION ALL SELECT * FROM pause) AS run
+FROM (SELECT * FROM pause UNION ALL SELECT * FROM live UNION ALL SELECT * FROM inserted) AS run
 RETURNING outcome;

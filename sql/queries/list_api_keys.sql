@@ -1,2 +1,7 @@
 -- Those that were deleted, too: their runs are still there.
-SELECT id, name FROM api_keys WHERE team_id = CAST(:team_id AS uuid) ORDER BY name, id;
+SELECT id, name FROM api_keys
+WHERE team_id = CAST(:team_id AS uuid)
+  AND (CAST(:q AS text) IS NULL OR CAST(id AS text) = lower(CAST(:q AS text))
+       OR strpos(lower(name), lower(CAST(:q AS text))) > 0)
+ORDER BY name, id
+LIMIT CAST(:limit AS integer);

@@ -1,3 +1,7 @@
 SELECT id, team_id, name, slug, color, created_at FROM projects
 WHERE team_id = ANY (CAST(:team_ids AS uuid[])) AND deleted_at IS NULL
-ORDER BY name, id;
+  AND (CAST(:q AS text) IS NULL OR strpos(lower(name), lower(CAST(:q AS text))) > 0
+                                OR strpos(lower(slug), lower(CAST(:q AS text))) > 0)
+  AND (CAST(:after_id AS uuid) IS NULL OR (name, id) > (CAST(:after_name AS text), CAST(:after_id AS uuid)))
+ORDER BY name, id
+LIMIT CAST(:limit AS integer);

@@ -1,6 +1,8 @@
 -- Planned with its values, so a filter that is not asked for folds away and each mix finds its own index; the row
--- comparison is an index condition, so a deep page costs what the first one costs. A live run whose project has moved to
--- another team is that team's (get_run.sql); the sweep gives it its team_id within a minute.
+-- comparison is an index condition, so a deep page costs what the first one costs. A project is looked up first: the
+-- indexes that begin with it hold the runs of every team that has had it, and another team's history is not read. A live
+-- run whose project has moved to another team is that team's (get_run.sql); the sweep gives it its team_id within a
+-- minute.
 SELECT id, job_type, status, team_id, project_id, triggered_by, params, progress, result, error, notify, started_at,
        completed_at, created_at
 FROM job_runs
@@ -9,7 +11,9 @@ WHERE team_id = CAST(:team_id AS uuid)
            SELECT FROM projects home WHERE home.id = job_runs.project_id AND home.team_id = CAST(:team_id AS uuid)))
   AND (CAST(:job_type AS text) IS NULL OR job_type = CAST(:job_type AS text))
   AND (CAST(:status AS text) IS NULL OR status = CAST(:status AS text))
-  AND (CAST(:project_id AS uuid) IS NULL OR project_id = CAST(:project_id AS uuid))
+  AND (CAST(:project_id AS uuid) IS NULL OR
+       (project_id = CAST(:project_id AS uuid) AND
+        (SELECT true FROM projects WHERE id = CAST(:project_id AS uuid) AND team_id = CAST(:team_id AS uuid))))
   AND (CAST(:since AS timestamptz) IS NULL OR created_at >= CAST(:since AS timestamptz))
   AND (CAST(:until AS timestamptz) IS NULL OR created_at <= CAST(:until AS timestamptz))
   AND (CAST(:before_created_at AS timestamptz) IS NULL OR

@@ -76,6 +76,25 @@ class Unprocessable(Refused):
     status = 422
 
 
+class TooLarge(Refused):
+    """The request body is too large"""
+
+    status = 413
+
+
+class TooManyRuns(Refused):
+    """The team has made too many runs. Try again later."""
+
+    status = 429
+
+    def __init__(self, limit: int, *, retry_after_s: int):
+        super().__init__(
+            f"This team has made {limit:,} run{'s' if limit > 1 else ''} within a minute, which is the limit."
+            f" Try again in {retry_after_s} s.",
+            retry_after_s=retry_after_s,
+        )
+
+
 class Unavailable(Refused):
     """The database cannot be reached. Try again in a moment."""
 

@@ -29,6 +29,8 @@ OF_A_JOB_TYPE = {
 OF_THE_STACK = {
     # Their worker died or froze: found by the sweep.
     "SlicesLost": "Count",
+    # With a key or a token that opens nothing; a request without credentials is not counted.
+    "SignInsRefused": "Count",
     # Never fired, whatever became of them: found by the sweep.
     "SlotsMissed": "Count",
     # Without a success for longer than expected, each time that the owner is told.

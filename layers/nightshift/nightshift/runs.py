@@ -11,8 +11,9 @@ from pg8000.exceptions import DatabaseError
 from nightshift import metrics, outbox, queue
 from nightshift.catalogue import JobType
 from nightshift.database import Database, Row
-from nightshift.errors import Conflict, NotFound, Refused, Unprocessable
+from nightshift.errors import Conflict, NotFound, Refused, TooManyRuns, Unprocessable
 from nightshift.log import logger
+from nightshift.pages import fitting
 from nightshift.pauses import refuse_paused
 from nightshift.queue import Message
 from nightshift.settings import Settings
@@ -41,8 +42,8 @@ class Trigger:
 def create(trigger: Trigger, *, db: Database, settings: Settings) -> Row:
     """Insert the run and send its first message; returns its row, or that of the run which the same key made before.
 
-    Raises NotFound (project), Refused where the type is paused, Conflict with ``existing_run_id``, Unprocessable for a
-    key that came with another body.
+    Raises NotFound (project), Refused where the type is paused, Conflict with ``existing_run_id``, TooManyRuns where
+    the team has made its share of this minute, Unprocessable for a key that came with another body.
     A message that cannot be sent is no error: the sweep sends it.
     """
     run_id = str(uuid.uuid4())
@@ -63,6 +64,7 @@ def create(trigger: Trigger, *, db: Database, settings: Settings) -> Row:
         "idempotency_key": key,
         "request_hash": request_hash,
         "resend_delay_s": settings.resend_delay_s,
+        "runs_per_minute": settings.runs_per_minute,
     }
     row = _insert(values, db=db)
     if row is None:
@@ -71,6 +73,8 @@ def create(trigger: Trigger, *, db: Database, settings: Settings) -> Row:
         row = _insert(values, db=db)
     if row is None:
         raise NotFound("Project not found")
+    if row["id"] is None:
+        raise TooManyRuns(settings.runs_per_minute, retry_after_s=row["retry_after_s"])
     if str(row["id"]) == run_id:
         _send_first(row)
         return row
@@ -115,7 +119,8 @@ class Page:
 
 
 def list_page(*, limit: int, db: Database, **filters: Any) -> Page:
-    """A team's runs, newest first; ``filters`` are the parameters of sql/queries/list_runs.sql.
+    """A team's runs, newest first, as many of ``limit`` as fit into one answer; ``filters`` are the parameters of
+    sql/queries/list_runs.sql.
 
     Raises NotFound for a project that is not this team's.
     """
@@ -124,7 +129,8 @@ def list_page(*, limit: int, db: Database, **filters: Any) -> Page:
         project = db.one("get_project", project_id=filters["project_id"])
         if project is None or str(project["team_id"]) != filters["team_id"]:
             raise NotFound("Project not found")
-    page, has_more = rows[:limit], len(rows) > limit
+    page = rows[: fitting(as_json(row) for row in rows[:limit])]
+    has_more = len(rows) > len(page)
     cursor = f"{timestamp(page[-1]['created_at'])}|{page[-1]['id']}" if has_more else None
     return Page(page, cursor, has_more)
 

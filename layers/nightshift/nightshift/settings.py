@@ -74,6 +74,8 @@ class Settings:
     # The most a slice may take, whatever Lambda would allow: hands the queue's turn to others.
     slice_budget_s: float = 90
     sweep_batch: int = 500
+    # The most runs that one team may make within a minute.
+    runs_per_minute: int = 120
     # Folders of sql/ to apply: "jobs" alone where the platform has tables of its own.
     migration_folders: str = "platform,jobs"
     # {"<job type>": "<EventBridge cron>", …} as JSON, for the migrate function; empty values are not scheduled.

@@ -1,16 +1,45 @@
-"""Who is in a team: the names behind a run's ``triggered_by``."""
+"""Teams and the people in them: where a caller may go, and the names behind a run's ``triggered_by``."""
 
+from collections.abc import Iterable
+from itertools import dropwhile
 from typing import Any
 
-from nightshift.database import Database
+from nightshift.auth import Membership
+from nightshift.database import Database, Row
+from nightshift.errors import Refused
+from nightshift.pages import MAX_BYTES, fitting
+from nightshift.validation import shown
 
 
-def members(team_id: str, *, with_emails: bool, db: Database) -> dict[str, Any]:
-    """``{"members": [{"id", "email", "role"}], "api_keys": [{"id", "name"}]}``; each email is None without them."""
-    listed = {
-        name: [row | {"id": str(row["id"])} for row in db.query(query, team_id=team_id)]
-        for name, query in (("members", "list_members"), ("api_keys", "list_api_keys"))
+def find(teams: Iterable[Membership], *, q: str | None, after: str | None, limit: int) -> tuple[list[Membership], str]:
+    """Of a caller's teams those with ``q`` in name or slug, in their order, and the cursor of the next page, or "".
+
+    ``after`` is a cursor: the slug of the page's last team. Raises Refused where no team has it.
+    """
+    known = list(teams)
+    if after is not None:
+        ahead = list(dropwhile(lambda team: team.slug != after, known))
+        if not ahead:
+            raise Refused(f"cursor must be one that a list returned, got {shown(after)}")
+        known = ahead[1:]
+    wanted = (q or "").lower()
+    found = [team for team in known if wanted in team.name.lower() or wanted in team.slug.lower()]
+    page = found[: fitting([team.team_id, team.name, team.slug, team.role] for team in found[:limit])]
+    return page, page[-1].slug if len(found) > len(page) else ""
+
+
+def members(team_id: str, *, with_emails: bool, q: str | None, limit: int, db: Database) -> dict[str, Any]:
+    """``{"members": [{"id", "email", "role"}], "api_keys": [{"id", "name"}]}``; each email is None without them.
+
+    At most ``limit`` of each, and ``has_more`` where that is not all. ``q`` is an id, or a part of an address or name.
+    """
+    listed: dict[str, list[Row]] = {
+        "members": db.query("list_members", team_id=team_id, with_emails=with_emails, q=q, limit=limit + 1),
+        "api_keys": db.query("list_api_keys", team_id=team_id, q=q, limit=limit + 1),
     }
-    if not with_emails:
-        listed["members"] = [row | {"email": None} for row in listed["members"]]
-    return listed
+    kept: dict[str, list[Row]] = {}
+    for name, rows in listed.items():
+        named = [row | {"id": str(row["id"])} for row in rows]
+        kept[name] = named[: fitting(named[:limit], most_bytes=MAX_BYTES // len(listed))]
+    more = any(len(kept[name]) < len(rows) for name, rows in listed.items())
+    return kept | ({"has_more": True} if more else {})

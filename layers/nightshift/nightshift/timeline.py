@@ -5,19 +5,21 @@ from typing import Any
 
 from nightshift.database import Database, Row
 from nightshift.logs import logs_url
+from nightshift.pages import fitting
 from nightshift.runs import LIVE
 from nightshift.settings import Settings
 from nightshift.wording import timestamp
 
-# Lambda answers with 6 MB at most, and a slice has a reason of up to 2,000 characters.
 MAX_SLICES = 1000
 
 
 def timeline(run: Row, *, db: Database, settings: Settings, at_most: int = MAX_SLICES) -> dict[str, Any]:
     """``{"state", "why", "since", "until", "cancel_requested_at", "cancel_requested_by", "rerun_of",
-    "logs_url", "slices_left_out", "timeline": [...]}`` with the newest ``at_most`` slices.
+    "logs_url", "slices_left_out", "timeline": [...]}`` with the newest slices: ``at_most`` of them, and no more than
+    fit into one answer.
     """
-    slices = db.query("list_slices", run_id=run["id"], at_most=at_most)
+    slices = [_as_json(row) for row in db.query("list_slices", run_id=run["id"], at_most=at_most)]
+    slices = slices[len(slices) - fitting(reversed(slices)) :]
     state, why, since, until = explain(run, lost_slices_limit=settings.lost_slices_limit)
     return {
         "state": state,
@@ -30,15 +32,13 @@ def timeline(run: Row, *, db: Database, settings: Settings, at_most: int = MAX_S
         "logs_url": logs_url(run, settings=settings),
         # Slices are numbered from 0, without a gap.
         "slices_left_out": slices[0]["slice"] if slices else 0,
-        "timeline": [
-            {
-                **entry,
-                "started_at": timestamp(entry["started_at"]),
-                "ended_at": timestamp(entry["ended_at"]),
-            }
-            for entry in slices
-        ],
+        "timeline": slices,
     }
+
+
+def _as_json(slice: Row) -> dict[str, Any]:
+    times = {"started_at": timestamp(slice["started_at"]), "ended_at": timestamp(slice["ended_at"])}
+    return slice | times
 
 
 def explain(run: Row, *, lost_slices_limit: int) -> tuple[str, str, datetime | None, datetime | None]:

@@ -31,7 +31,7 @@ MUST = {
 def refusal(exc: "ValidationError", *, prefix: str = "") -> str:
     """The first thing that is wrong; ``prefix`` stands before its field, as ``params`` does in ``params.x``."""
     first = exc.errors(include_url=False)[0]
-    field = ".".join(str(part) for part in (*filter(None, [prefix]), *first["loc"])) or "body"
+    field = clipped(".".join(str(part) for part in (*filter(None, [prefix]), *first["loc"])) or "body")
     kind, limits = first["type"], first.get("ctx", {})
     if kind == "missing":
         return f"{field} is required"
@@ -45,6 +45,11 @@ def shown(value: object) -> str:
         text = json.dumps(value, ensure_ascii=False, default=str)
     except RecursionError:
         return "something nested very deep"
+    return clipped(text)
+
+
+def clipped(text: str) -> str:
+    """Of a caller's text, as much as a sentence repeats."""
     return text if len(text) <= 80 else text[:77] + "…"
 
 

@@ -1,0 +1,136 @@
+"""Requests made from the OpenAPI document: those that it allows are taken, and none of any kind breaks the API.
+
+The function's handler answers, on real Postgres. Requests are the same in each run; SEED makes others.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import parse_qsl, unquote
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, seed, settings
+from hypothesis import strategies as st
+from schemathesis import GenerationMode
+from schemathesis.checks import load_all_checks, not_a_server_error
+from schemathesis.specs.openapi import checks
+
+from tests.api_world import DOCUMENT, Api
+from tests.conftest import JWT_SECRET
+from tests.world import make_team, token
+
+SEED = 20261127
+EXAMPLES = 40
+
+CONFORMANCE = (
+    not_a_server_error,
+    checks.status_code_conformance,
+    checks.content_type_conformance,
+    checks.response_headers_conformance,
+    checks.response_schema_conformance,
+)
+# Refusals of requests as the document allows them: by the state of what they name, which no schema can know.
+OF_THE_STATE = re.compile(r"Cannot (cancel|rerun) a job with status|cursor must be one that a list returned")
+ALLOWED = {200, 201, 403, 404, 409}
+
+OPERATIONS = [f"{method.upper()} {path}" for path, methods in DOCUMENT["paths"].items() for method in methods]
+
+
+def wsgi(environ: dict[str, Any], start_response: Any) -> Iterator[bytes]:
+    """The API as a WSGI application: what API Gateway makes of a request and of an answer."""
+    length = int(environ.get("CONTENT_LENGTH") or 0)
+    body = environ["wsgi.input"].read(length).decode("utf-8", "surrogateescape") if length else None
+    headers = {
+        name[5:].replace("_", "-").lower(): value.encode("latin-1").decode("utf-8", "replace")
+        for name, value in environ.items()
+        if name.startswith("HTTP_")
+    }
+    path = unquote(environ["PATH_INFO"].encode("latin-1").decode("utf-8", "replace"))
+    query = dict(parse_qsl(environ["QUERY_STRING"], keep_blank_values=True))
+    authorization = headers.pop("authorization", None)
+    answer = Api(authorization).send(environ["REQUEST_METHOD"], path, body, headers=headers, **query)
+    start_response(f"{answer['statusCode']} ", list(answer["headers"].items()))
+    yield answer["body"].encode()
+
+
+@pytest.fixture
+def team(owner):
+    return make_team(owner, projects=2)
+
+
+@pytest.fixture
+def ids(operation, team, owner):
+    """What is there, by the parameter's name. The run has ended, or is of another project where it is to be ended."""
+    live = operation.endswith("/cancel")
+    [[run_id]] = owner.run_script(
+        "INSERT INTO job_runs (id, job_type, team_id, project_id, triggered_by, status, completed_at, resend_at)"
+        f" SELECT gen_random_uuid(), 'revenuecat_sync', team_id, id, 'x', '{'pending' if live else 'cancelled'}',"
+        f" {'NULL, now()' if live else 'now(), NULL'} FROM projects"
+        f" WHERE team_id = '{team.id}' AND id {'<>' if live else '='} '{team.project_id}' RETURNING id"
+    )
+    return {"team_id": team.id, "project_id": team.project_id, "run_id": str(run_id)}
+
+
+@pytest.fixture
+def operations(cloud, monkeypatch):
+    """By method and path."""
+    monkeypatch.setenv("RUNS_PER_MINUTE", "1000000")
+    load_all_checks()
+    schema = schemathesis.openapi.from_wsgi("/v1/openapi.json", wsgi)
+    return {f"{each.ok().method.upper()} {each.ok().path}": each.ok() for each in schema.get_all_operations()}
+
+
+def send(case, ids, authorization, *, real):
+    """The response; where ``real``, what the request names is there."""
+    if real:
+        case.path_parameters = {name: ids[name] for name in case.path_parameters or {}}
+        for named in (case.query, case.body):
+            if isinstance(named, dict):
+                named.update({name: ids[name] for name in ("team_id", "project_id") if name in named})
+    return case.call(headers={"Authorization": authorization})
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_what_the_document_allows_is_taken(operation, operations, ids, team):
+    print(f"seed {SEED}")
+    taken = set()
+
+    @seed(SEED)
+    @settings(max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @given(
+        case=operations[operation].as_strategy(generation_mode=GenerationMode.POSITIVE),
+        authorization=st.sampled_from(_callers(team)),
+        real=st.booleans(),
+    )
+    def ask(case, authorization, real):
+        response = send(case, ids, authorization, real=real)
+        case.validate_response(response, checks=list(CONFORMANCE))
+        status, said = response.status_code, response.json()
+        taken.add(status)
+        assert status in ALLOWED or OF_THE_STATE.match(said["error"]), (case.as_curl_command(), status, said)
+
+    ask()
+    assert taken & {200, 201}, taken
+
+
+@pytest.mark.parametrize("operation", [each for each in OPERATIONS if each != "GET /v1/health"])
+def test_what_it_does_not_allow_is_refused_in_its_words(operation, operations, ids, team):
+    print(f"seed {SEED}")
+
+    @seed(SEED)
+    @settings(max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @given(
+        case=operations[operation].as_strategy(generation_mode=GenerationMode.NEGATIVE),
+        authorization=st.sampled_from(_callers(team)),
+        real=st.booleans(),
+    )
+    def ask(case, authorization, real):
+        response = case.call(headers={"Authorization": authorization})
+        case.validate_response(response, checks=list(CONFORMANCE))
+
+    ask()
+
+
+def _callers(team):
+    return [f"Bearer {team.agent_key}", f"Bearer {token(team.users['admin'], JWT_SECRET)}"]
