@@ -100,7 +100,7 @@ def validated(model: "type[Model]", value: object, *, prefix: str = "") -> "Mode
     try:
         return model.model_validate(value)
     except ValidationError as exc:
-        raise Refused(refusal(exc, prefix=prefix)) from None
+        raise Refused(refusal(exc, prefix=prefix, model=model)) from None
 
 
 def idempotency_key_of(headers: Mapping[str, str]) -> str | None:
