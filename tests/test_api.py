@@ -343,15 +343,19 @@ class TestBadInput:
     @pytest.mark.parametrize(
         ("query", "sentence"),
         [
-            ({"limit": "0"}, 'limit must be a whole number from 1 to 200, got "0"'),
-            ({"limit": "201"}, "limit must be a whole number from 1 to 200"),
+            ({"limit": "5.5"}, 'limit must be a whole number from 1 to 200, got "5.5"'),
+            ({"limit": "1e3"}, "limit must be a whole number from 1 to 200"),
+            ({"limit": "-"}, "limit must be a whole number from 1 to 200"),
             ({"limit": "ten"}, "limit must be a whole number from 1 to 200"),
             ({"limit": "\u0665"}, "limit must be a whole number from 1 to 200"),
             ({"status": "done"}, 'status must be one of pending, running, completed, failed, cancelled, got "done"'),
-            ({"job_type": "x"}, "Invalid job_type. Must be one of: "),
+            ({"job_type": "a\x00b"}, "job_type must be printable characters"),
             ({"project_id": "x"}, 'project_id must be a UUID, got "x"'),
             ({"since": "yesterday"}, 'since must be ISO 8601 or relative like 30m, 1h, 7d, got "yesterday"'),
             ({"since": "999999d"}, "since must be ISO 8601 or relative"),
+            ({"since": "999999999w"}, "since must be ISO 8601 or relative"),
+            ({"since": "5y"}, "since must be ISO 8601 or relative"),
+            ({"since": "-5m"}, "since must be ISO 8601 or relative"),
             ({"until": "2026-13-01"}, "until must be ISO 8601 or relative"),
             ({"cursor": "x"}, 'cursor must be one that a list returned, got "x"'),
             ({"cursor": "2026-01-01T00:00:00.000Z|"}, "cursor must be one that a list returned"),
@@ -380,6 +384,144 @@ class TestBadInput:
     def test_unknown_endpoints(self, api):
         assert api("GET", "/v1/nothing") == error(404, "No such endpoint: GET /v1/nothing")
         assert api("DELETE", "/v1/projects")[0] == 404
+
+
+class TestFiltersOfClientsThatExist:
+    @pytest.fixture
+    def many(self, team, owner):
+        owner.run_script(
+            "INSERT INTO job_runs (id, job_type, team_id, project_id, triggered_by, status, completed_at, created_at)"
+            f" SELECT gen_random_uuid(), 'retired_job', '{team.id}', '{team.project_id}', 'x', 'cancelled',"
+            " clock_timestamp(), clock_timestamp() - n * interval '1 h' FROM generate_series(0, 249) n"
+        )
+
+    @pytest.mark.parametrize(
+        ("limit", "runs"),
+        [
+            *[("0", 1), ("-1", 1), ("1", 1), ("7", 7), ("007", 7), ("+7", 7), (" 7 ", 7), ("200", 200), ("201", 200)],
+            *[("9" * 5000, 200), ("-" + "9" * 5000, 1), ("", 50), ("  ", 50)],
+        ],
+    )
+    def test_a_limit_out_of_bounds_is_the_nearest_one(self, api, team, many, limit, runs):
+        assert len(api("GET", f"/v1/teams/{team.id}/jobs", limit=limit)[1]["job_runs"]) == runs
+
+    @pytest.mark.parametrize(
+        ("age", "younger"),
+        [("30s", 1), ("90m", 2), ("3h", 3), ("2d", 48), ("1w", 168), ("604800s", 168), ("20w", 250)],
+    )
+    def test_ages_in_every_unit(self, api, team, many, age, younger):
+        for side, runs in (("since", younger), ("until", 250 - younger)):
+            page = api("GET", f"/v1/teams/{team.id}/jobs", limit="200", **{side: age})[1]
+            assert len(page["job_runs"]) == min(200, runs)
+
+    def test_empty_values_are_ignored(self, api, team, many):
+        nothing = dict.fromkeys(("job_type", "status", "project_id", "since", "until", "cursor", "limit"), "")
+        path = f"/v1/teams/{team.id}/jobs"
+        assert api("GET", path, **nothing) == api("GET", path)
+        assert api("GET", "/v1/projects", team_id="") == api("GET", "/v1/projects")
+
+    def test_an_unknown_type_has_no_runs_and_a_retired_one_has_its_own(self, api, team, many, owner):
+        owner.run_script(
+            "INSERT INTO job_runs (id, job_type, triggered_by, resend_at)"
+            " VALUES (gen_random_uuid(), 'db_pruning', 'schedule', clock_timestamp())"
+        )
+        path = f"/v1/teams/{team.id}/jobs"
+        empty = (200, {"job_runs": [], "cursor": None, "has_more": False})
+        for unknown in ("db_pruning", "soft_delete_cleanup", "moon_landing", "revenuecat_sync", "x" * 4000, "' OR 1=1"):
+            assert api("GET", path, job_type=unknown) == empty
+        assert len(api("GET", path, job_type="retired_job")[1]["job_runs"]) == 50
+        assert trigger(api, team, job_type="retired_job")[0] == 400
+
+
+class TestSyncRoute:
+    """The clients' other way to start a sync."""
+
+    @pytest.fixture
+    def sync(self, team, owner):
+        owner.run_script(
+            "INSERT INTO project_integrations (project_id, provider, secret_encrypted)"
+            f" VALUES ('{team.project_id}', 'revenuecat', 'x');"
+            "INSERT INTO app_users (project_id, user_id)"
+            f" SELECT '{team.project_id}', 'user-' || n FROM generate_series(1, 7) n"
+        )
+        return f"/v1/projects/{team.project_id}/integrations/revenuecat/sync"
+
+    @pytest.mark.parametrize("body", [{}, {"raw": ""}, {"body": {}}])
+    def test_it_starts_a_run_like_any_other(self, api, team, sync, cloud, body):
+        status, answer = api("POST", sync, **body)
+        assert status == 200
+        run_id = answer["job_run_id"]
+        assert answer == {"syncing": True, "total": 7, "job_run_id": run_id}
+        run = api("GET", f"/v1/jobs/{run_id}")[1]["job_run"]
+        assert (run["job_type"], run["status"], run["notify"]) == ("revenuecat_sync", "pending", False)
+        assert run["params"] == {"project_id": team.project_id, "include_sandbox": False}
+        assert received(cloud) == [{"run_id": run_id, "slice": 0, "group": team.id}]
+
+    def test_it_overlaps_like_any_other(self, api, team, sync):
+        run_id = trigger(api, team)[1]["job_run"]["id"]
+        said = "A job of this type is already running or pending"
+        assert api("POST", sync) == error(409, said, existing_run_id=run_id)
+
+    def test_a_repeat_under_a_key_is_the_same_run(self, api, sync):
+        key = {"Idempotency-Key": "monday"}
+        assert api("POST", sync, headers=key) == api("POST", sync, headers=key)
+        assert api("POST", sync)[0] == 409
+
+    def test_a_paused_type_refuses(self, api, sync, db):
+        pauses.pause(CATALOGUE["revenuecat_sync"], what="type", by="ada", why="maintenance", db=db)
+        status, body = api("POST", sync)
+        assert (status, body["paused"]["by"]) == (400, "ada")
+
+    def test_who_may_not(self, api, team, strangers, as_user, owner, sync):
+        foreign = f"/v1/projects/{strangers.project_id}/integrations/revenuecat/sync"
+        unknown = f"/v1/projects/{uuid.uuid4()}/integrations/revenuecat/sync"
+        for path in (foreign, unknown):
+            for caller in (api, as_user("owner")):
+                assert caller("POST", path) == error(404, "Project not found")
+        assert Api()("POST", sync) == error(401, "Missing authorization")
+        assert as_user("member")("POST", sync) == error(403, "Requires admin role or higher")
+        owner.run_script("UPDATE api_keys SET permissions = '{jobs:read}'")
+        assert api("POST", sync) == error(403, "Missing permission: jobs:write")
+        assert as_user("admin")("POST", sync)[0] == 200
+
+    def test_a_project_without_the_integration(self, api, sync, owner):
+        owner.run_script("UPDATE project_integrations SET deleted_at = clock_timestamp()")
+        assert api("POST", sync) == error(404, "RevenueCat integration not found")
+        owner.run_script("UPDATE projects SET deleted_at = clock_timestamp()")
+        assert api("POST", sync) == error(404, "Project not found")
+
+
+class TestProgressBeforeTheFirstStep:
+    def progress(self, api, run_id):
+        return api("GET", f"/v1/jobs/{run_id}")[1]["job_run"]["progress"]
+
+    def test_it_is_zero_of_the_total_from_the_start(self, api, team, owner, db):
+        owner.run_script(
+            "INSERT INTO app_users (project_id, user_id)"
+            f" SELECT '{team.project_id}', 'user-' || n FROM generate_series(1, 7) n"
+        )
+        run = trigger(api, team)[1]["job_run"]
+        waits = {"processed": 0, "total": 7, "message": "Waiting for a free worker"}
+        assert run["progress"] == waits
+        assert self.progress(api, run["id"]) == waits
+        assert api("GET", f"/v1/teams/{team.id}/jobs")[1]["job_runs"][0]["progress"] == waits
+        db.query("claim_slice", run_id=run["id"], slice=0, lease_s=60, request_id="w")
+        assert self.progress(api, run["id"]) == waits | {"message": ""}
+
+    def test_a_project_without_users(self, api, team):
+        assert trigger(api, team)[1]["job_run"]["progress"]["total"] == 0
+
+    def test_while_the_run_waits_its_message_says_what_for(self, api, team, owner):
+        run = trigger(api, team)[1]["job_run"]["id"]
+        owner.run_script(
+            "UPDATE job_runs SET status = 'running', started_at = clock_timestamp(), waiting_for = 'the rate limit',"
+            """ progress = '{"processed": 3, "total": 7, "message": "Synced 3 users"}'"""
+        )
+        assert self.progress(api, run)["message"] == "Synced 3 users; waiting for the rate limit"
+        [listed] = api("GET", f"/v1/teams/{team.id}/jobs")[1]["job_runs"]
+        assert listed["progress"]["message"] == "Synced 3 users; waiting for the rate limit"
+        api("POST", f"/v1/jobs/{run}/cancel")
+        assert self.progress(api, run)["message"] == "Synced 3 users"
 
 
 class TestIdempotency:
@@ -613,10 +755,28 @@ class TestBadDays:
 
 def test_projects(api, team, as_user):
     projects = api("GET", "/v1/projects", team_id=team.id)[1]["projects"]
-    assert [list(project) for project in projects] == [["id", "team_id", "name", "slug", "color", "created_at"]]
+    kept = [f"effective_retention_days_{kind}" for kind in ("events", "metrics", "funnels")]
+    assert [list(project) for project in projects] == [["id", "team_id", "name", "slug", "color", "created_at", *kept]]
+    assert [projects[0][name] for name in kept] == [120, 365, 365]
     assert api("GET", "/v1/projects")[1]["projects"] == projects
     assert as_user("member")("GET", "/v1/projects")[1]["projects"] == []
     assert api("GET", f"/v1/projects/{team.project_id}") == (200, projects[0] | {"apps": []})
+
+
+@pytest.mark.parametrize(
+    ("column", "stored", "shown"),
+    [
+        *[("integer", "90", 90), ("integer", "NULL", 120), ("integer", "0", 0), ("bigint", "400", 400)],
+        *[("text", "'45'", 45), ("text", "'for ever'", 120), ("numeric", "'NaN'", 120), ("jsonb", "'30'", 30)],
+    ],
+)
+def test_a_platform_may_keep_its_own_retention(api, team, owner, column, stored, shown):
+    path = f"/v1/projects/{team.project_id}"
+    assert api("GET", path)[1]["effective_retention_days_events"] == 120
+    owner.run_script(f"ALTER TABLE projects ADD retention_days_events {column} DEFAULT {stored}")
+    for project in (api("GET", path)[1], *api("GET", "/v1/projects")[1]["projects"]):
+        kinds = ("events", "metrics", "funnels")
+        assert [project[f"effective_retention_days_{kind}"] for kind in kinds] == [shown, 365, 365]
 
 
 def test_job_types_offer_their_params_as_json_schema(api):

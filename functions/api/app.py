@@ -8,7 +8,7 @@ from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 from aws_lambda_powertools.logging import correlation_paths
 
-from nightshift import __version__, metrics, projects, runs, teams
+from nightshift import __version__, integrations, metrics, projects, runs, teams
 from nightshift.auth import Principal, authenticate
 from nightshift.catalogue import CATALOGUE, JobType, job_type
 from nightshift.database import Row, database
@@ -26,6 +26,7 @@ from parsing import (
     moment_of,
     one_of,
     optional_uuid,
+    parse_name,
     uuid_of,
     validated,
 )
@@ -84,6 +85,30 @@ def get_project(project_id: str) -> dict[str, Any]:
     return projects.with_apps(project, db=database())
 
 
+@app.post("/v1/projects/<project_id>/integrations/revenuecat/sync")
+def sync_revenuecat(project_id: str) -> dict[str, Any]:
+    who, project_id = _caller(), uuid_of("project_id", project_id)
+    project = projects.get_project(project_id, db=database())
+    if project["team_id"] not in who.teams:
+        raise NotFound("Project not found")
+    who.require(project["team_id"], "jobs:write")
+    integrations.require_revenuecat(project_id, db=database())
+    wanted = CATALOGUE["revenuecat_sync"]
+    row = runs.create(
+        runs.Trigger(
+            job_type=wanted,
+            team_id=project["team_id"],
+            project_id=project_id,
+            triggered_by=who.triggered_by,
+            params=_params(wanted, {}, project_id=project_id),
+            idempotency_key=idempotency_key_of(app.current_event.headers),
+        ),
+        db=database(),
+        settings=settings(),
+    )
+    return {"syncing": True, "total": row["progress"]["total"], "job_run_id": str(row["id"])}
+
+
 @app.get("/v1/teams/<team_id>/members")
 def list_members(team_id: str) -> dict[str, Any]:
     who, team_id = _caller(), uuid_of("team_id", team_id)
@@ -116,10 +141,10 @@ def list_runs(team_id: str) -> dict[str, Any]:
     who, team_id, now = _caller(), uuid_of("team_id", team_id), datetime.now(UTC)
     who.require(team_id, "jobs:read")
     before_created_at, before_id = cursor_of(_query("cursor"))
-    wanted = _query("job_type")
     page = runs.list_page(
         team_id=team_id,
-        job_type=job_type(wanted).name if wanted is not None else None,
+        # A type that does not exist has no runs, and one that was retired may have some.
+        job_type=parse_name("job_type", _query("job_type")),
         status=one_of("status", _query("status"), runs.STATUSES),
         project_id=optional_uuid("project_id", _query("project_id")),
         since=moment_of("since", _query("since"), now=now),
@@ -271,7 +296,9 @@ def _body() -> dict[str, Any]:
 
 
 def _query(name: str) -> str | None:
-    return app.current_event.query_string_parameters.get(name)
+    """The value of a query parameter; an empty one counts as not given."""
+    value = app.current_event.query_string_parameters.get(name) or ""
+    return value if value.strip() else None
 
 
 def _json(status: int, body: dict[str, Any]) -> Response[str]:

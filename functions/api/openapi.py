@@ -15,7 +15,7 @@ from nightshift.runs import STATUSES
 TEXT = {"type": "string"}
 UUID = TEXT | {"format": "uuid"}
 CURSOR = ("cursor", "The cursor of the page before", TEXT)
-WINDOW = "ISO 8601, or relative to now: 30m, 1h, 7d"
+WINDOW = "ISO 8601, or relative to now: 30s, 30m, 1h, 7d, 2w"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +55,14 @@ OPERATIONS = (
     ),
     Operation(method="get", path="/v1/projects/{project_id}", summary="A project", answers=(schemas.ProjectWithApps,)),
     Operation(
+        method="post",
+        path="/v1/projects/{project_id}/integrations/revenuecat/sync",
+        summary="Start a RevenueCat sync",
+        answers=(schemas.Syncing,),
+        errors=(400, 401, 403, 404, 409, 422),
+        idempotent=True,
+    ),
+    Operation(
         method="get",
         path="/v1/teams/{team_id}/members",
         summary="People and keys of a team",
@@ -73,7 +81,7 @@ OPERATIONS = (
         summary="A team's runs, newest first",
         answers=(schemas.RunPage,),
         query=(
-            ("job_type", "Only this type", TEXT),
+            ("job_type", "Only this type; one that does not exist has no runs", TEXT),
             ("status", "Only this status", TEXT | {"enum": list(STATUSES)}),
             ("project_id", "Only this project", UUID),
             ("since", WINDOW, TEXT),
@@ -81,8 +89,8 @@ OPERATIONS = (
             CURSOR,
             (
                 "limit",
-                "Runs to a page: 1 to 200, or else 50",
-                {"type": "integer", "minimum": 1, "maximum": 200, "default": 50},
+                "Runs to a page, 50 unless given; what lies outside of 1 to 200 counts as the nearer of both",
+                {"type": "integer", "default": 50},
             ),
         ),
     ),

@@ -19,7 +19,7 @@ DEFAULT_LIMIT, MAX_LIMIT = 50, 200
 MAX_IDEMPOTENCY_KEY = 255
 # An escaped NUL, which JSON may hold and Postgres may not; behind an even number of backslashes it is one.
 NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
-UNITS = {"m": "minutes", "h": "hours", "d": "days"}
+UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 def uuid_of(field: str, value: object) -> str:
@@ -42,20 +42,30 @@ def one_of(field: str, value: str | None, choices: tuple[str, ...]) -> str | Non
     raise Refused(f"{field} must be one of {', '.join(choices)}, got {shown(value)}")
 
 
+def parse_name(field: str, value: str | None) -> str | None:
+    """Any name, also one that does not exist; without the characters that Postgres cannot hold."""
+    if value is None or value.isprintable():
+        return value
+    raise Refused(f"{field} must be printable characters, got {shown(value)}")
+
+
 def limit_of(value: str | None) -> int:
+    """The number of runs to a page: what lies outside of 1 to 200 counts as the nearer of both."""
     if value is None:
         return DEFAULT_LIMIT
-    if re.fullmatch(r"[0-9]{1,4}", value, re.ASCII) and 1 <= int(value) <= MAX_LIMIT:
-        return int(value)
+    # "+5" arrives as " 5" where the client did not encode it.
+    if re.fullmatch(r"[+-]?[0-9]+", value.strip(), re.ASCII):
+        # As a float: a number of any length is read, and is infinite at worst.
+        return int(min(MAX_LIMIT, max(1.0, float(value))))
     raise Refused(f"limit must be a whole number from 1 to {MAX_LIMIT}, got {shown(value)}")
 
 
 def moment_of(field: str, value: str | None, *, now: datetime) -> datetime | None:
-    """ISO 8601 (UTC where it names no zone), or relative to now: ``30m``, ``1h``, ``7d``."""
+    """ISO 8601 (UTC where it names no zone), or relative to now: ``30s``, ``30m``, ``1h``, ``7d``, ``2w``."""
     if value is None:
         return None
     try:
-        if relative := re.fullmatch(r"([0-9]{1,6})([mhd])", value, re.ASCII):
+        if relative := re.fullmatch(r"([0-9]{1,9})([smhdw])", value, re.ASCII):
             return now - timedelta(**{UNITS[relative[2]]: int(relative[1])})
         # A "+" of a zone that the client did not encode arrives as a space.
         moment = datetime.fromisoformat(re.sub(r" (?=\d\d:?\d\d$)", "+", value))

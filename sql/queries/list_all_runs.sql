@@ -14,7 +14,7 @@ WITH live AS (
     ORDER BY completed_at DESC LIMIT CAST(:limit AS integer)
 )
 SELECT id, job_type, status, team_id, project_id, triggered_by, params, progress, result, error, notify, started_at,
-       completed_at, created_at
+       completed_at, created_at, waiting_for
 FROM (SELECT * FROM live UNION ALL SELECT * FROM ended) AS run
 ORDER BY half, moment DESC
 LIMIT CAST(:limit AS integer);

@@ -1,3 +1,8 @@
-SELECT id, team_id, name, slug, color, created_at FROM projects
+-- The columns of retention are read as JSON: not every platform has them.
+SELECT id, team_id, name, slug, color, created_at,
+       to_jsonb(project)->>'retention_days_events' AS retention_days_events,
+       to_jsonb(project)->>'retention_days_metrics' AS retention_days_metrics,
+       to_jsonb(project)->>'retention_days_funnels' AS retention_days_funnels
+FROM projects project
 WHERE team_id = ANY (CAST(:team_ids AS uuid[])) AND deleted_at IS NULL
 ORDER BY name, id;

@@ -1,7 +1,7 @@
 -- Planned with its values, so a filter that is not asked for folds away and each mix finds its own index; the row
 -- comparison is an index condition, so a deep page costs what the first one costs.
 SELECT id, job_type, status, team_id, project_id, triggered_by, params, progress, result, error, notify, started_at,
-       completed_at, created_at
+       completed_at, created_at, waiting_for
 FROM job_runs
 WHERE team_id = CAST(:team_id AS uuid)
   AND (CAST(:job_type AS text) IS NULL OR job_type = CAST(:job_type AS text))

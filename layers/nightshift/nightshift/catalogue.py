@@ -24,6 +24,8 @@ class JobType:
     params: str = "NoParams"
     """The name of its model in nightshift.params."""
     retry: Retry = NO_RETRY
+    total: Literal["app_users"] | None = None
+    """The project's rows that its progress counts: the bar stands at 0 of them from the start. None: it cannot say."""
     counts_bytes: bool = False
     """Whether its progress counts bytes, for those who show it."""
     version: int = 1
@@ -55,6 +57,7 @@ CATALOGUE = {
             description="Syncs subscriber data from RevenueCat for all users in a project",
             scope="project",
             params="RevenueCatSyncParams",
+            total="app_users",
         ),
         JobType(
             name="db_pruning",
