@@ -16,7 +16,7 @@ import pytest
 from moto import mock_aws
 
 from local.postgres import Postgres
-from nightshift import auth, aws, aws_http, database
+from nightshift import aws, aws_http, database, jwks, tokens
 from nightshift import settings as settings_module
 from nightshift.database import Database
 from nightshift.migrations import create_first_partitions, migrate
@@ -146,7 +146,14 @@ def _set_environment(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> Non
 def _forget_environment() -> None:
     if database.database.cache_info().currsize:
         database.database().close()
-    for cached in (settings_module.settings, database.database, aws.client, auth._secret, aws_http._connections):
+    for cached in (
+        settings_module.settings,
+        database.database,
+        aws.client,
+        tokens._secret,
+        jwks.key_set,
+        aws_http._connections,
+    ):
         cached.cache_clear()
 
 

@@ -4,9 +4,6 @@ import base64
 import json
 import re
 import socket
-import socketserver
-import struct
-import threading
 import uuid
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,10 +12,9 @@ from urllib.parse import urlencode
 import jsonschema
 import jwt
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 import openapi
-from nightshift import auth, aws, pauses, queue
+from nightshift import aws, pauses, queue
 from nightshift.catalogue import CATALOGUE
 from nightshift.database import database, query_text
 from tests.conftest import JWT_SECRET, load_function
@@ -190,7 +186,7 @@ class TestAuthentication:
     def test_tokens_that_are_not_to_be_trusted(self, cloud, team):
         admin = team.users["admin"]
         for bad in [
-            token(admin, JWT_SECRET, expires_in_s=-1),
+            token(admin, JWT_SECRET, expires_in_s=-61),
             token(admin, "another secret of a decent length, really"),
             token("not-a-uuid", JWT_SECRET),
             token(str(uuid.uuid4()), JWT_SECRET),
@@ -198,19 +194,6 @@ class TestAuthentication:
             jwt.encode({"sub": admin, "exp": 9999999999}, "", algorithm="none"),
         ]:
             assert Api(f"Bearer {bad}")("GET", "/v1/auth/whoami") == error(401, "Invalid or expired token")
-
-    def test_a_jwks_url_replaces_the_secret(self, cloud, team, monkeypatch):
-        private = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-        signing = SimpleNamespace(get_signing_key_from_jwt=lambda _: SimpleNamespace(key=private.public_key()))
-        monkeypatch.setenv("JWKS_URL", "https://identity.example/jwks")
-        monkeypatch.setattr(auth, "_jwks", lambda url: signing)
-        load_function("api").settings.cache_clear()
-        claims = {"sub": team.users["admin"], "exp": 9999999999}
-
-        signed = Api(f"Bearer {jwt.encode(claims, private, algorithm='RS256')}")
-        assert signed("GET", "/v1/auth/whoami")[0] == 200
-        shared = Api(f"Bearer {token(team.users['admin'], JWT_SECRET)}")
-        assert shared("GET", "/v1/auth/whoami") == error(401, "Invalid or expired token")
 
     def test_whoami(self, api, team, as_user):
         named = {"id": team.id, "name": "The owls", "slug": "owls"}
@@ -680,54 +663,6 @@ class TestBadDays:
         answer = api("POST", f"/v1/teams/{team.id}/jobs/trigger", raw=body, base64_encoded=True)
         assert answer == error(400, "The body must be JSON in UTF-8")
 
-    @pytest.mark.parametrize(("alg", "kid"), [("RS256", "elliptic"), ("ES256", "rsa")])
-    def test_a_token_whose_algorithm_does_not_fit_its_key(self, cloud, monkeypatch, alg, kid):
-        elliptic, factored = ec.generate_private_key(ec.SECP256R1()), rsa.generate_private_key(65537, 2048)
-        keys = {
-            "elliptic": jwt.PyJWK(json.loads(jwt.algorithms.ECAlgorithm.to_jwk(elliptic.public_key()))),
-            "rsa": jwt.PyJWK(json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(factored.public_key()))),
-        }
-        header, claims = (
-            base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode()
-            for part in ({"alg": alg, "kid": kid}, {"sub": "x", "exp": 9999999999})
-        )
-        monkeypatch.setenv("JWKS_URL", "http://identity.example/jwks")
-        monkeypatch.setattr(
-            auth, "_jwks", lambda url: SimpleNamespace(get_signing_key_from_jwt=lambda token: keys[kid])
-        )
-        load_function("api").settings.cache_clear()
-        forged = Api(f"Bearer {header}.{claims}.eHg")
-        assert forged("GET", "/v1/auth/whoami") == error(401, "Invalid or expired token")
-
-    def test_an_identity_provider_that_is_down_is_not_the_callers_fault(self, cloud, team, monkeypatch):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        self.ask_with_keys_of(f"http://127.0.0.1:{port}/jwks", team, monkeypatch)
-
-    @pytest.mark.parametrize("answered", [b"HTTP/1.0 200 OK\r\n\r\n" + keys for keys in (b"<html>", b"{}")] + [b""])
-    def test_nor_one_that_answers_with_something_else(self, cloud, team, monkeypatch, answered):
-        class Provider(socketserver.BaseRequestHandler):
-            def handle(self):
-                self.request.recv(65536)
-                self.request.sendall(answered)
-                if not answered:  # close with a reset
-                    self.request.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                    self.request.close()
-
-        with socketserver.TCPServer(("127.0.0.1", 0), Provider) as provider:
-            thread = threading.Thread(target=provider.handle_request)
-            thread.start()
-            self.ask_with_keys_of(f"http://127.0.0.1:{provider.server_address[1]}/jwks", team, monkeypatch)
-            thread.join()
-
-    def ask_with_keys_of(self, url, team, monkeypatch):
-        monkeypatch.setenv("JWKS_URL", url)
-        load_function("api").settings.cache_clear()
-        signed = jwt.encode({"sub": team.users["admin"]}, "k" * 32, algorithm="HS256", headers={"kid": "r"})
-        status, answer = Api(f"Bearer {signed}")("GET", "/v1/auth/whoami")
-        assert (status, answer["error"][:21]) == (503, "The identity provider")
-
     def test_a_secret_that_cannot_be_read_is_not_the_callers_fault(self, cloud, as_user, monkeypatch):
         monkeypatch.setenv("JWT_SECRET_ID", "nowhere")
         load_function("api").settings.cache_clear()
@@ -738,19 +673,6 @@ class TestBadDays:
         monkeypatch.setenv("JWT_SECRET_ID", binary)
         load_function("api").settings.cache_clear()
         assert as_user("admin")("GET", "/v1/auth/whoami")[0] == 503
-
-    def test_issuer_and_audience_are_asked_for_where_they_are_set(self, cloud, team, monkeypatch):
-        monkeypatch.setenv("JWT_ISSUER", "https://identity.example")
-        monkeypatch.setenv("JWT_AUDIENCE", "nightshift")
-        load_function("api").settings.cache_clear()
-
-        def status(**claims):
-            return Api(f"Bearer {token(team.users['admin'], JWT_SECRET, **claims)}")("GET", "/v1/auth/whoami")[0]
-
-        assert status(iss="https://identity.example", aud="nightshift") == 200
-        assert status(iss="https://identity.example", aud="another") == 401
-        assert status(iss="https://another.example", aud="nightshift") == 401
-        assert status() == 401
 
 
 def test_projects(api, team, as_user):

@@ -56,9 +56,11 @@ class Settings:
     retention_days: float = 90
     jwt_secret_id: str = ""
     jwks_url: str = ""
-    # What a token from the JWKS's owner must name, where it issues tokens for others too. Empty: not asked.
+    # What a token must name: both are required with jwks_url, whose owner issues tokens for others, too.
     jwt_issuer: str = ""
     jwt_audience: str = ""
+    # The claim that holds a users.id; "email" matches users.email instead, where the issuer has verified it.
+    jwt_user_claim: str = "sub"
     integrations_key_id: str = ""
     revenuecat_url: str = "https://api.revenuecat.com/v2"
     # R, H and the limit of docs/protocol.md.

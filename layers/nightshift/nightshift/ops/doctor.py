@@ -13,6 +13,7 @@ from nightshift.errors import NotFound, Refused, sentence
 from nightshift.ops.checks import Check, green, red, report
 from nightshift.ops.mailing import examine_mail
 from nightshift.ops.runs import mail_as_json
+from nightshift.ops.signing import examine_tokens
 from nightshift.settings import Settings
 from nightshift.validation import is_mail_address, shown
 
@@ -32,6 +33,7 @@ def examine(*, db: Database, settings: Settings) -> dict[str, Any]:
     for name, url in (("run queue", settings.queue_url), ("mail queue", settings.notify_queue_url)):
         if url:
             checks.append(_checked(name, partial(_queue, name, url), do=NO_WAY_OUT))
+    checks.append(examine_tokens(settings))
     if settings.integrations_key_id:
         checks.append(_checked("providers' secrets", lambda: _key(settings.integrations_key_id), do=NO_KEY))
     return report(checks + examine_mail(settings.mail_from))
