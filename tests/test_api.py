@@ -66,7 +66,7 @@ def assert_documented(method, path, status, body):
     """Every answer of every test has the status and the shape that the OpenAPI document promises."""
     for operation in openapi.OPERATIONS:
         pattern = re.sub(r"{\w+}", "[^/]+", operation.path)
-        if operation.method == method.lower() and re.fullmatch(pattern, path):
+        if operation.method == method.lower() and re.fullmatch(f"(/.*)?{pattern}", path):
             break
     else:
         assert status in (200, 404)
@@ -322,6 +322,33 @@ class TestBadInput:
         status, answer = api("POST", f"/v1/teams/{team.id}/jobs/trigger", raw=raw)
         assert status == 400
         assert "body must" in answer["error"]
+
+    @pytest.mark.parametrize("base64_encoded", [False, True])
+    def test_a_byte_order_mark_before_a_body_is_no_part_of_it(self, api, team, base64_encoded):
+        wish = json.dumps({"job_type": "revenuecat_sync", "project_id": team.project_id})
+        raw = base64.b64encode(wish.encode("utf-8-sig")).decode() if base64_encoded else "\ufeff" + wish
+        path = f"/v1/teams/{team.id}/jobs/trigger"
+        run = api("POST", path, raw=raw, base64_encoded=base64_encoded)[1]["job_run"]
+        api("POST", f"/v1/jobs/{run['id']}/cancel")
+        assert api("POST", f"/v1/jobs/{run['id']}/rerun", raw="\ufeff")[0] == 201
+        assert "body must be JSON in UTF-8" in api("POST", path, raw="\ufeff\ufeff" + wish)[1]["error"]
+
+    @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "latin-1"])
+    def test_a_body_in_another_encoding_is_told_which_one_is_wanted(self, api, team, encoding):
+        wish = json.dumps({"job_type": "revenuecat_sync", "project_id": "é"}, ensure_ascii=False).encode(encoding)
+        path = f"/v1/teams/{team.id}/jobs/trigger"
+        answers = [
+            api("POST", path, raw=base64.b64encode(wish).decode(), base64_encoded=True),
+            # As API Gateway passes on what is JSON by its content type.
+            api("POST", path, raw=wish.decode("utf-8", "replace")),
+        ]
+        # What was one byte has become a question mark there, and is a value like any other.
+        said = [
+            "The body must be JSON in UTF-8",
+            "project_id" if encoding == "latin-1" else "The body must be JSON in UTF-8",
+        ]
+        for (status, answer), beginning in zip(answers, said, strict=True):
+            assert (status, answer["error"].startswith(beginning)) == (400, True), answer
 
     @pytest.mark.parametrize(
         ("query", "sentence"),
@@ -742,6 +769,23 @@ def test_every_route_is_documented_and_every_documented_route_is_there(api):
     documented = {(operation.method, operation.path) for operation in openapi.OPERATIONS}
     assert routes == documented | {("get", "/v1/openapi.json")}
     assert api("GET", "/v1/openapi.json", authorization=None) == (200, DOCUMENT)
+
+
+@pytest.mark.parametrize("base_path", ["/jobs", "/internal/jobs", "/v1", "/jobs/v1", "/~tools"])
+def test_everything_answers_below_the_base_path_of_a_custom_domain(api, team, base_path):
+    below = Api(f"Bearer {team.agent_key}")
+    assert below("GET", f"{base_path}/v1/health", authorization=None)[0] == 200
+    assert below("GET", f"{base_path}/v1/projects") == api("GET", "/v1/projects")
+    wish = {"job_type": "revenuecat_sync", "project_id": team.project_id}
+    run = below("POST", f"{base_path}/v1/teams/{team.id}/jobs/trigger", wish)[1]["job_run"]
+    assert below("GET", f"{base_path}/v1/jobs/{run['id']}") == api("GET", f"/v1/jobs/{run['id']}")
+    assert below("POST", f"{base_path}/v1/jobs/{run['id']}/cancel") == (200, {"cancelled": True})
+    assert below("GET", f"{base_path}/v1/nothing")[0] == 404
+    assert below("GET", base_path)[0] == 404
+    assert below("GET", f"{base_path}/v1/openapi.json", authorization=None) == (
+        200,
+        DOCUMENT | {"servers": [{"url": base_path}]},
+    )
 
 
 def test_health_and_a_database_that_is_gone(api, team, monkeypatch):

@@ -1,6 +1,7 @@
 """The HTTP API: parses a request, calls one function, maps the result. Its document is served at /v1/openapi.json."""
 
 import json
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -31,7 +32,8 @@ from parsing import (
     validated,
 )
 
-app = APIGatewayHttpResolver()
+# An HTTP API leaves the base path of a custom domain in the path: /jobs/v1/health is the route /v1/health.
+app = APIGatewayHttpResolver(strip_prefixes=[re.compile(r"^/.*(?=/v1/)")])
 
 
 @logger.inject_lambda_context(clear_state=True, correlation_id_path=correlation_paths.API_GATEWAY_HTTP)
@@ -50,7 +52,8 @@ def get_health() -> dict[str, Any]:
 def get_openapi() -> dict[str, Any]:
     from openapi import document
 
-    return document()
+    base_path = app.current_event.path.removesuffix("/v1/openapi.json")
+    return document() | ({"servers": [{"url": base_path}]} if base_path else {})
 
 
 @app.get("/v1/auth/whoami")

@@ -89,13 +89,14 @@ def cursor_of(value: str | None) -> tuple[datetime, str] | tuple[None, None]:
 
 
 def body_of(text: str | None) -> dict[str, Any]:
-    """The JSON object in the body; an empty body is an empty object."""
-    if text is None or not text.strip():
+    """The JSON object in the body; an empty body is an empty object. Editors and tools of Windows put a mark first."""
+    text = (text or "").removeprefix("\ufeff")
+    if not text.strip():
         return {}
     try:
         body = json.loads(text, parse_constant=_no_constant)
     except (ValueError, RecursionError):
-        raise Refused(f"The body must be JSON, got {shown(text)}") from None
+        raise Refused(f"The body must be JSON in UTF-8, got {shown(text)}") from None
     if not isinstance(body, dict):
         raise Refused(f"The body must be a JSON object, got {shown(body)}")
     if NUL.search(text):
