@@ -4,6 +4,8 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from nightshift.addresses import BadAddress, ascii_address
+
 if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError
 
@@ -57,8 +59,11 @@ def shown(value: object) -> str:
 
 
 def is_mail_address(text: str) -> bool:
-    """Whether it could be one; whether somebody reads there only a mail can tell."""
-    return "@" in text.strip("@") and " " not in text and text.isprintable()
+    """Whether it could be one; whether a person reads there only a mail can tell."""
+    try:
+        return bool(ascii_address(text))
+    except BadAddress:
+        return False
 
 
 def _known(model: "type[BaseModel]") -> str:

@@ -11,7 +11,7 @@ from nightshift.aws import client
 from nightshift.database import Database, sql_directory
 from nightshift.errors import NotFound, Refused, sentence
 from nightshift.ops.checks import Check, green, red, report
-from nightshift.ops.mailing import examine_mail
+from nightshift.ops.mailing import examine_mail, examine_recipients
 from nightshift.ops.runs import mail_as_json
 from nightshift.ops.signing import examine_tokens
 from nightshift.settings import Settings
@@ -36,6 +36,7 @@ def examine(*, db: Database, settings: Settings) -> dict[str, Any]:
     checks.append(examine_tokens(settings))
     if settings.integrations_key_id:
         checks.append(_checked("providers' secrets", lambda: _key(settings.integrations_key_id), do=NO_KEY))
+    checks += examine_recipients(settings.system_jobs_alert_email)
     return report(checks + examine_mail(settings.mail_from))
 
 
