@@ -26,7 +26,7 @@ from tests import moto_server
 # `make test` needs no browser, and a machine that has never run `make test-browser` has no Playwright.
 HAS_PLAYWRIGHT = importlib.util.find_spec("playwright") is not None
 collect_ignore_glob = [] if HAS_PLAYWRIGHT else ["test_browser*.py"]
-WORLDS = ["tests.stack_world", "tests.cli_world", "tests.owner_world", "tests.job_run"]
+WORLDS = ["tests.stack_world", "tests.cli_world", "tests.owner_world", "tests.job_run", "tests.mail_world"]
 pytest_plugins = [*WORLDS, *(["tests.browser_world"] if HAS_PLAYWRIGHT else [])]
 
 _serial = itertools.count()

@@ -10,33 +10,28 @@ import pytest
 from nightshift import outbox
 from nightshift import settings as settings_module
 from nightshift.ops import doctor
-from tests.test_notify import (  # noqa: F401
-    alert,
-    configure,
-    end,
-    function,
-    mail,
-    notified,
-    project_run,
-    ses,
-    system_run,
-    team,
-)
+from tests.mail_world import OWNER, SENDER, alert, end, mail, notified, project_run, system_run
 from tests.world import make_team, sweep, trigger
 
 SHARE = 3
 
 
 @pytest.fixture(autouse=True)
-def few(function, configure):  # noqa: F811
-    configure(MAILS_PER_TEAM_AND_HOUR=str(SHARE))
+def function(configure, ses):
+    address = {"MAIL_FROM": SENDER, "SYSTEM_JOBS_ALERT_EMAIL": OWNER, "AWS_ENDPOINT_URL_SESV2": ses.url}
+    configure(MAILS_PER_TEAM_AND_HOUR=str(SHARE), **address)
+
+
+@pytest.fixture
+def team(owner):
+    return make_team(owner)
 
 
 @pytest.fixture
 def ended(owner, db, cloud):
     """``ended(team)``: a run that was asked for with notify and has ended; the ids of its mails."""
 
-    def ended(team, role="admin", status="completed", **fields):  # noqa: F811
+    def ended(team, role="admin", status="completed", **fields):
         run_id = project_run(team, db=db, settings=cloud, by=f"user:{team.users[role]}")
         return end(owner, run_id, status, **fields)[0]
 
@@ -61,7 +56,7 @@ def text_of(sent):
 
 
 class TestDigest:
-    def test_eleven_runs_in_seconds_are_three_mails_and_a_digest(self, team, owner, db, cloud, ended, configure, ses):  # noqa: F811
+    def test_eleven_runs_in_seconds_are_three_mails_and_a_digest(self, team, owner, db, cloud, ended, configure, ses):
         configure(DASHBOARD_URL="https://dash.example/")
         rows = [ended(team, status="cancelled") for _ in range(11)]
         for row in rows:
@@ -89,7 +84,7 @@ class TestDigest:
         assert ">Open the list</a>" in ses.mails[-1]["Content"]["Simple"]["Body"]["Html"]["Data"]
         assert mail(owner, digest.id).status == "sent"
 
-    def test_what_failed_comes_first_and_what_is_too_much_is_counted(self, team, owner, ended, ses):  # noqa: F811
+    def test_what_failed_comes_first_and_what_is_too_much_is_counted(self, team, owner, ended, ses):
         rows = [ended(team, status="cancelled") for _ in range(SHARE + 12)]
         rows += [ended(team, status="failed", error="The key <was> refused.\nStore another.") for _ in range(4)]
         for row in rows:
@@ -106,7 +101,7 @@ class TestDigest:
         html = ses.mails[-1]["Content"]["Simple"]["Body"]["Html"]["Data"]
         assert "The key &lt;was&gt; refused." in html
 
-    def test_each_person_has_a_digest_of_their_own_runs(self, team, owner, ended, ses):  # noqa: F811
+    def test_each_person_has_a_digest_of_their_own_runs(self, team, owner, ended, ses):
         for _ in range(SHARE):
             notified(ended(team))
         for role, count in (("admin", 2), ("owner", 1), ("member", 3)):
@@ -122,7 +117,7 @@ class TestDigest:
             "member@owls.example": "3 runs ended: The owls",
         }
 
-    def test_digests_have_no_more_than_the_share_either(self, team, owner, ended, configure, ses):  # noqa: F811
+    def test_digests_have_no_more_than_the_share_either(self, team, owner, ended, configure, ses):
         configure(MAILS_PER_TEAM_AND_HOUR="1")
         for role in ("admin", "admin", "owner", "member"):
             notified(ended(team, role))
@@ -134,7 +129,7 @@ class TestDigest:
         assert len(set(ses.recipients[1:])) == 3
         assert {digest.attempts for digest in digests(owner)} == {1}
 
-    def test_new_mails_do_not_overtake_a_digest_that_waits(self, team, owner, ended, ses):  # noqa: F811
+    def test_new_mails_do_not_overtake_a_digest_that_waits(self, team, owner, ended, ses):
         for _ in range(SHARE + 1):
             notified(ended(team))
         let_pass(owner)
@@ -147,7 +142,7 @@ class TestDigest:
         notified(ended(team))
         assert ses.subjects[SHARE + 1 :] == ["RevenueCat Sync completed: Project 0"]
 
-    def test_one_that_has_begun_takes_no_more_and_loses_nothing(self, team, owner, ended, ses):  # noqa: F811
+    def test_one_that_has_begun_takes_no_more_and_loses_nothing(self, team, owner, ended, ses):
         for _ in range(SHARE + 2):
             notified(ended(team))
         let_pass(owner)
@@ -164,7 +159,7 @@ class TestDigest:
             notified(digest.id)
         assert ses.subjects[SHARE:] == ["2 runs ended: The owls", "1 run ended: The owls"]
 
-    def test_a_mail_that_is_tried_again_takes_one_share_only(self, team, owner, ended, ses):  # noqa: F811
+    def test_a_mail_that_is_tried_again_takes_one_share_only(self, team, owner, ended, ses):
         ses.refusal = (503, "ServiceUnavailable", "Come back later")
         row = ended(team)
         for _ in range(5):
@@ -177,33 +172,33 @@ class TestDigest:
             notified(ended(team))
         assert len(ses.mails) == SHARE
 
-    def test_a_team_is_not_charged_for_another(self, team, owner, ended, ses):  # noqa: F811
+    def test_a_team_is_not_charged_for_another(self, team, owner, ended, ses):
         others = make_team(owner, slug="others")
         for _ in range(SHARE + 1):
             notified(ended(team))
         notified(ended(others))
         assert ses.recipients[SHARE:] == ["admin@others.example"]
 
-    def test_operators_and_events_have_no_share(self, owner, ses):  # noqa: F811
+    def test_operators_and_events_have_no_share(self, owner, ses):
         for _ in range(SHARE + 2):
             notified(alert(owner))
             notified(*end(owner, system_run(owner), "failed"))
         assert len(ses.mails) == 2 * (SHARE + 2)
 
-    def test_without_a_limit_each_goes_by_itself(self, team, owner, ended, configure, ses):  # noqa: F811
+    def test_without_a_limit_each_goes_by_itself(self, team, owner, ended, configure, ses):
         configure(MAILS_PER_TEAM_AND_HOUR="0")
         for _ in range(SHARE + 2):
             notified(ended(team))
         assert len(ses.mails) == SHARE + 2
 
-    def test_a_limit_that_is_lowered_holds_at_once(self, team, owner, ended, configure, ses):  # noqa: F811
+    def test_a_limit_that_is_lowered_holds_at_once(self, team, owner, ended, configure, ses):
         for _ in range(SHARE):
             notified(ended(team))
         configure(MAILS_PER_TEAM_AND_HOUR="1")
         notified(ended(team))
         assert len(ses.mails) == SHARE
 
-    def test_two_at_once_do_not_take_the_same_share(self, team, owner, db, connect):  # noqa: F811
+    def test_two_at_once_do_not_take_the_same_share(self, team, owner, db, connect):
         """The second waits for the row of the first, and counts what that one took."""
         one, two = connect(), connect()
         share = {"team_id": team.id, "is_digest": False, "at_most": 1}
@@ -214,7 +209,7 @@ class TestDigest:
         one.commit()
         assert not two.query("take_mail_share", **share)[0]["is_taken"]
 
-    def test_a_mail_joins_the_digest_or_begins_another_whoever_is_first(self, team, owner, db, connect, ended):  # noqa: F811
+    def test_a_mail_joins_the_digest_or_begins_another_whoever_is_first(self, team, owner, db, connect, ended):
         """Its line is listed by the digest that it joined, though that one was claimed in the same moment."""
         for _ in range(SHARE + 1):
             notified(ended(team))
@@ -230,7 +225,7 @@ class TestDigest:
         db.query("close_digest", outbox_id=digest.id)
         assert len(db.query("list_digest", outbox_id=digest.id, at_most=9)) == 2
 
-    def test_a_run_shows_its_mail_as_far_as_the_digest_is(self, team, owner, db, ended, ses):  # noqa: F811
+    def test_a_run_shows_its_mail_as_far_as_the_digest_is(self, team, owner, db, ended, ses):
         for _ in range(SHARE + 1):
             row = ended(team)
             notified(row)
@@ -246,7 +241,7 @@ class TestDigest:
         notified(digests(owner)[0].id)
         assert shown() == ("failed", "MessageRejected: No", False)
 
-    def test_a_digest_that_waits_is_no_trouble_and_one_that_waits_too_long_is(self, team, owner, db, ended):  # noqa: F811
+    def test_a_digest_that_waits_is_no_trouble_and_one_that_waits_too_long_is(self, team, owner, db, ended):
         for _ in range(SHARE + 1):
             notified(ended(team))
         owner.run_script("UPDATE job_outbox SET created_at = created_at - interval '50 min'")
@@ -259,7 +254,7 @@ class TestDigest:
         assert trouble()["oldest_s"] > 1800
         assert trouble()["overdue"] == 1
 
-    def test_a_deleted_teams_share_goes_with_it(self, team, owner, ended):  # noqa: F811
+    def test_a_deleted_teams_share_goes_with_it(self, team, owner, ended):
         notified(ended(team))
         owner.run_script(
             f"DELETE FROM job_outbox; DELETE FROM job_runs; DELETE FROM api_keys; DELETE FROM projects;"
@@ -269,7 +264,7 @@ class TestDigest:
 
 
 class TestSeveralOperators:
-    def test_each_gets_a_mail_of_their_own(self, owner, db, cloud, configure, ses):  # noqa: F811
+    def test_each_gets_a_mail_of_their_own(self, owner, db, cloud, configure, ses):
         configure(SYSTEM_JOBS_ALERT_EMAIL="a@x.example; b@x.example,, Ops <c@bücher.example>, A@x.example ;")
         for leave in (lambda: alert(owner), lambda: end(owner, system_run(owner), "failed")[0]):
             ses.mails.clear()
@@ -282,7 +277,7 @@ class TestSeveralOperators:
             assert sorted(ses.recipients) == ["a@x.example", "b@x.example", "c@xn--bcher-kva.example"]
         assert owner.run_script("SELECT DISTINCT status, attempts FROM job_outbox") == [["sent", 1]]
 
-    def test_one_that_is_none_costs_that_one_mail(self, owner, db, cloud, configure, ses):  # noqa: F811
+    def test_one_that_is_none_costs_that_one_mail(self, owner, db, cloud, configure, ses):
         configure(SYSTEM_JOBS_ALERT_EMAIL="nobody, жанна@x.example, b@x.example")
         notified(alert(owner))
         for (other,) in owner.run_script("SELECT id FROM job_outbox WHERE status = 'unsent'"):
@@ -294,7 +289,7 @@ class TestSeveralOperators:
             ["failed", "'жанна@x.example' cannot get mail: SES takes ASCII characters alone before the @"],
         ]
 
-    def test_the_doctor_names_it_before_a_mail_is_lost(self, db, configure):  # noqa: F811
+    def test_the_doctor_names_it_before_a_mail_is_lost(self, db, configure):
         def told():
             report = doctor.examine(db=db, settings=settings_module.settings())
             return [check["says"] for check in report["checks"] if check["name"] == "alert addresses"]
@@ -304,13 +299,13 @@ class TestSeveralOperators:
         configure(SYSTEM_JOBS_ALERT_EMAIL="a@x.example, b@bücher.example")
         assert told() == []
 
-    def test_a_setting_of_separators_alone_names_nobody(self, owner, configure, ses):  # noqa: F811
+    def test_a_setting_of_separators_alone_names_nobody(self, owner, configure, ses):
         configure(SYSTEM_JOBS_ALERT_EMAIL=" , ;")
         row = alert(owner)
         notified(row)
         assert (mail(owner, row).status, ses.mails) == ("unwanted", [])
 
-    def test_a_sender_with_letters_of_its_own_is_written_as_ses_takes_it(self, owner, configure, ses):  # noqa: F811
+    def test_a_sender_with_letters_of_its_own_is_written_as_ses_takes_it(self, owner, configure, ses):
         configure(MAIL_FROM="jobs@bücher.example")
         notified(alert(owner))
         assert ses.mails[0]["FromEmailAddress"] == "Nightshift <jobs@xn--bcher-kva.example>"
@@ -329,7 +324,7 @@ class TestAddressesOfAPlatform:
             ("nobody", [], "failed"),
         ],
     )
-    def test_a_persons_address_is_sent_to_or_told_in_words(self, team, owner, ended, ses, kept, asked, status):  # noqa: F811
+    def test_a_persons_address_is_sent_to_or_told_in_words(self, team, owner, ended, ses, kept, asked, status):
         owner.run_script(f"UPDATE users SET email = $q${kept}$q$ WHERE id = '{team.users['admin']}'")
         row = ended(team)
         notified(row)
@@ -338,7 +333,7 @@ class TestAddressesOfAPlatform:
 
 
 class TestFairness:
-    def test_messages_carry_their_team(self, team, owner, db, cloud):  # noqa: F811
+    def test_messages_carry_their_team(self, team, owner, db, cloud):
         by = f"manual:user:{team.users['admin']}"
         run = trigger(team, db=db, settings=cloud, triggered_by=by, notify=True)
         end(owner, run["id"])

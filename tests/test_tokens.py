@@ -19,7 +19,7 @@ from nightshift.ops import doctor
 from nightshift.settings import Settings
 from nightshift.tokens import trouble_with
 from tests import identity
-from tests.conftest import JWT_SECRET, load_function
+from tests.conftest import JWT_SECRET
 from tests.identity import AUDIENCE, ISSUER
 from tests.test_api import Api, error
 from tests.world import make_team, token
@@ -35,18 +35,6 @@ def team(owner):
 @pytest.fixture
 def admin(team):
     return team.users["admin"]
-
-
-@pytest.fixture
-def configure(cloud, monkeypatch):
-    """``configure(NAME=value)``: the environment of the function."""
-
-    def configure(**variables):
-        for name, value in variables.items():
-            monkeypatch.setenv(name, value)
-        load_function("api").settings.cache_clear()
-
-    return configure
 
 
 @pytest.fixture
