@@ -80,30 +80,22 @@ def list_projects() -> dict[str, Any]:
 
 @app.get("/v1/projects/<project_id>")
 def get_project(project_id: str) -> dict[str, Any]:
-    who, project_id = _caller(), uuid_of("project_id", project_id)
-    project = projects.get_project(project_id, db=database())
-    if project["team_id"] not in who.teams:
-        raise NotFound("Project not found")
-    who.require(project["team_id"], "jobs:read")
-    return projects.with_apps(project, db=database())
+    return projects.with_apps(_project(_caller(), project_id, "jobs:read"), db=database())
 
 
 @app.post("/v1/projects/<project_id>/integrations/revenuecat/sync")
 def sync_revenuecat(project_id: str) -> dict[str, Any]:
-    who, project_id = _caller(), uuid_of("project_id", project_id)
-    project = projects.get_project(project_id, db=database())
-    if project["team_id"] not in who.teams:
-        raise NotFound("Project not found")
-    who.require(project["team_id"], "jobs:write")
-    integrations.require_revenuecat(project_id, db=database())
+    who = _caller()
+    project = _project(who, project_id, "jobs:write")
+    integrations.require_revenuecat(project["id"], db=database())
     wanted = CATALOGUE["revenuecat_sync"]
     row = runs.create(
         runs.Trigger(
             job_type=wanted,
             team_id=project["team_id"],
-            project_id=project_id,
+            project_id=project["id"],
             triggered_by=who.triggered_by,
-            params=_params(wanted, {}, project_id=project_id),
+            params=_params(wanted, {}, project_id=project["id"]),
             idempotency_key=idempotency_key_of(app.current_event.headers),
         ),
         db=database(),
@@ -272,6 +264,15 @@ def _run(who: Principal, run_id: str, permission: str) -> Row:
         raise NotFound
     who.require(str(row["team_id"]), permission)
     return row
+
+
+def _project(who: Principal, project_id: str, permission: str) -> dict[str, Any]:
+    """Return the project, if it is the caller's to see: another team's is not found, a member's own is forbidden."""
+    project = projects.get_project(uuid_of("project_id", project_id), db=database())
+    if project["team_id"] not in who.teams:
+        raise NotFound("Project not found")
+    who.require(project["team_id"], permission)
+    return project
 
 
 def _project_job_type(name: object) -> JobType:
