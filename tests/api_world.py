@@ -68,7 +68,7 @@ def assert_documented(method, path, status, body):
     """Every answer of every test has the status and the shape that the OpenAPI document promises."""
     for operation in openapi.OPERATIONS:
         pattern = re.sub(r"{\w+}", "[^/]+", operation.path)
-        if operation.method == method.lower() and re.fullmatch(pattern, path):
+        if operation.method == method.lower() and re.fullmatch(f"(/.*)?{pattern}", path):
             break
     else:
         assert status in (200, 404, 405)

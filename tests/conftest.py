@@ -18,7 +18,7 @@ from moto import mock_aws
 
 import health
 from local.postgres import Postgres
-from nightshift import auth, aws, aws_http, database
+from nightshift import aws, aws_http, database, jwks, tokens
 from nightshift import settings as settings_module
 from nightshift.database import Database
 from nightshift.migrations import create_first_partitions, migrate
@@ -29,7 +29,10 @@ from tests import hostile, moto_server
 # `make test` needs no browser, and a machine that has never run `make test-browser` has no Playwright.
 HAS_PLAYWRIGHT = importlib.util.find_spec("playwright") is not None
 collect_ignore_glob = [] if HAS_PLAYWRIGHT else ["test_browser*.py"]
-WORLDS = ["tests.stack_world", "tests.cli_world", "tests.owner_world", "tests.job_run", "tests.engine_world"]
+WORLDS = [
+    *("tests.stack_world", "tests.cli_world", "tests.owner_world", "tests.job_run", "tests.engine_world"),
+    "tests.mail_world",
+]
 pytest_plugins = [*WORLDS, *(["tests.browser_world"] if HAS_PLAYWRIGHT else [])]
 
 _serial = itertools.count()
@@ -187,7 +190,8 @@ def _forget_environment() -> None:
         settings_module.settings,
         database.database,
         aws.client,
-        auth._secret,
+        tokens._secret,
+        jwks.key_set,
         aws_http._connections,
         health._trouble_at,
     ):

@@ -250,3 +250,11 @@ def test_without_a_home_it_says_what_to_set(kept: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(Path, "home", homeless)
     with pytest.raises(Misconfigured, match="Set XDG_CONFIG_HOME"):
         config_of(environ={"XDG_CONFIG_HOME": "relative"})
+
+
+def test_an_api_below_a_base_path_is_asked_there(api, nightshift):
+    api.on("GET /jobs/v1/auth/whoami", answer := {"type": "user", "email": "ada@acme.example", "teams": []})
+    told = nightshift("whoami", "--format", "json", env={"NIGHTSHIFT_API_URL": f"{api.url}/jobs/"})
+    assert (told.exit_code, json.loads(told.stdout)["email"]) == (0, answer["email"])
+    link = nightshift("open", "--print", env={"NIGHTSHIFT_API_URL": f"{api.url}/jobs"})
+    assert link.stdout.strip() == f"{api.url}/jobs/"

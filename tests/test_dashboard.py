@@ -50,6 +50,22 @@ def test_a_page_finds_its_assets_wherever_the_stack_lies(route, root):
         assert get("/assets/{path+}", path=address.removeprefix(f"{root}assets/"))["statusCode"] == 200
 
 
+@pytest.mark.parametrize(
+    ("path", "query", "location"),
+    [
+        ("/jobs", "", "./jobs/"),
+        ("/internal/jobs", "team=1&x=%20", "./jobs/?team=1&x=%20"),
+        ("//evil.example", "", "./evil.example/"),
+        ('/"><script>', "", "./%22%3E%3Cscript%3E/"),
+    ],
+)
+def test_a_base_path_without_its_slash_leads_to_the_page_below_it(path, query, location):
+    event = {"routeKey": "GET /", "rawPath": path, "rawQueryString": query, "headers": {}}
+    answer = dashboard.handler(event, CONTEXT)
+    assert (answer["statusCode"], answer["headers"]["location"]) == (308, location)
+    assert dashboard.handler(event | {"rawPath": f"{path}/"}, CONTEXT)["statusCode"] == 200
+
+
 def test_every_module_is_served_and_imports_what_is_served():
     for script in SCRIPTS:
         answer = asset(script.relative_to(STATIC).as_posix())

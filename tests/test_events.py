@@ -11,14 +11,14 @@ from nightshift import events, notify
 from nightshift.aws_http import AwsRefused
 from nightshift.outbox import want_events
 from tests.conftest import CONTEXT, load_function
-from tests.test_notify import age, configure, end, mail, notified, project_run, system_run, waits_s  # noqa: F401
+from tests.mail_world import age, end, mail, notified, project_run, system_run, waits_s
 from tests.world import make_team, run_row, work
 
 BUS = "night-life"
 
 
 @pytest.fixture
-def bus(configure, cloud, monkeypatch):  # noqa: F811
+def bus(configure, cloud, monkeypatch):
     """``bus()``: the entries that a bus has taken since the last call."""
     configure(EVENT_BUS_NAME=BUS)
     boto3.client("events").create_event_bus(Name=BUS)
@@ -121,7 +121,7 @@ class TestWhoLeavesAnEvent:
 
 class TestOneEvent:
     @pytest.fixture
-    def event_id(self, owner, configure):  # noqa: F811
+    def event_id(self, owner, configure):
         configure(EVENT_BUS_NAME=BUS)
         run_id = system_run(owner)
         end(owner, run_id)
@@ -171,19 +171,19 @@ class TestOneEvent:
         assert mail(owner, event_id).error == "Gave up after 29 attempts: Slow"
         assert entries.taken == []
 
-    def test_a_bus_that_was_taken_away_since_is_nothing_wanted(self, event_id, owner, entries, configure):  # noqa: F811
+    def test_a_bus_that_was_taken_away_since_is_nothing_wanted(self, event_id, owner, entries, configure):
         configure(EVENT_BUS_NAME="")
         notified(event_id)
         assert mail(owner, event_id).status == "unwanted"
         assert entries.taken == []
 
-    def test_no_sender_of_mails_is_no_matter(self, event_id, owner, entries, configure):  # noqa: F811
+    def test_no_sender_of_mails_is_no_matter(self, event_id, owner, entries, configure):
         configure(MAIL_FROM="")
         notified(event_id)
         assert mail(owner, event_id).status == "sent"
         assert entries.taken[0]["EventBusName"] == BUS
 
-    def test_a_long_result_is_left_to_whoever_asks_for_it(self, owner, entries, configure):  # noqa: F811
+    def test_a_long_result_is_left_to_whoever_asks_for_it(self, owner, entries, configure):
         configure(EVENT_BUS_NAME=BUS)
         for letters in (8_000, 9_000):
             run_id = system_run(owner, f"job of {letters}")

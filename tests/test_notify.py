@@ -3,7 +3,6 @@
 import json
 import threading
 import uuid
-from types import SimpleNamespace
 
 import boto3
 import pytest
@@ -16,33 +15,21 @@ from nightshift import settings as settings_module
 from nightshift.errors import DatabaseGone
 from tests import ses as ses_server
 from tests.conftest import load_function
-from tests.test_functions import CONTEXT, event
-from tests.world import make_team, run_row, trigger, work
+from tests.mail_world import (
+    OWNER,
+    SENDER,
+    age,
+    alert,
+    end,
+    mail,
+    notified,
+    project_run,
+    system_run,
+    waits_s,
+)
+from tests.world import make_team, run_row, work
 
-SENDER = "nightshift@owls.example"
-OWNER = "owner@server.example"
 HOUR = 3600
-# The function's own time-out.
-AS_LONG_AS_IT_HAS = SimpleNamespace(**vars(CONTEXT) | {"get_remaining_time_in_millis": lambda: 30_000})
-
-
-@pytest.fixture
-def ses():
-    with ses_server.serve() as ses:
-        yield ses
-
-
-@pytest.fixture
-def configure(cloud, monkeypatch):
-    """``configure(NAME=value)``: the environment of the function."""
-
-    def configure(**variables):
-        for name, value in variables.items():
-            monkeypatch.setenv(name, value)
-        settings_module.settings.cache_clear()
-        aws.client.cache_clear()
-
-    return configure
 
 
 @pytest.fixture(autouse=True)
@@ -53,64 +40,6 @@ def function(configure, ses):
 @pytest.fixture
 def team(owner):
     return make_team(owner)
-
-
-def notified(outbox_id):
-    """One delivery of the message that names this row."""
-    message = event("notify")
-    message["Records"][0]["body"] = json.dumps({"outbox_id": str(outbox_id)})
-    load_function("notify").handler(message, AS_LONG_AS_IT_HAS)
-
-
-def end(owner, run_id, status="completed", *, result=None, error=None):
-    """As worker, sweep and cancel do it, in one UPDATE; returns the ids of the mails it left."""
-    result = f"'{json.dumps(result or {'synced': 7})}'" if status == "completed" else "NULL"
-    error = f"'{error or 'It broke'}'" if status == "failed" else "NULL"
-    owner.run_script(
-        f"UPDATE job_runs SET status = '{status}', result = {result}, error = {error}, resend_at = NULL,"
-        f" started_at = clock_timestamp(), completed_at = clock_timestamp() WHERE id = '{run_id}'"
-    )
-    return [row[0] for row in owner.run_script(f"SELECT id FROM job_outbox WHERE run_id = '{run_id}'")]
-
-
-def project_run(team, *, db, settings, by, notify=True):
-    return trigger(team, db=db, settings=settings, triggered_by=f"manual:{by}", notify=notify)["id"]
-
-
-def system_run(owner, job_type="db_pruning"):
-    run_id = uuid.uuid4()
-    owner.run_script(
-        "INSERT INTO job_runs (id, job_type, triggered_by, resend_at)"
-        f" VALUES ('{run_id}', '{job_type}', 'schedule', clock_timestamp())"
-    )
-    return run_id
-
-
-def alert(owner, subject="A slot was missed"):
-    content = json.dumps({"subject": subject, "lines": ["The schedule did not fire."]})
-    return owner.run_script(f"INSERT INTO job_outbox (content) VALUES ('{content}') RETURNING id")[0][0]
-
-
-def mail(owner, outbox_id):
-    return SimpleNamespace(
-        **owner.run_script(f"SELECT to_jsonb(job_outbox) FROM job_outbox WHERE id = '{outbox_id}'")[0][0]
-    )
-
-
-def age(owner, outbox_id, seconds):
-    owner.run_script(
-        f"UPDATE job_outbox SET send_at = send_at - interval '{seconds} s',"
-        f" retry_at = retry_at - interval '{seconds} s',"
-        f" claimed_until = claimed_until - interval '{seconds} s' WHERE id = '{outbox_id}'"
-    )
-
-
-def waits_s(owner, outbox_id):
-    """Until the sweep comes back, to the second."""
-    waits = (
-        f"SELECT round(extract(epoch FROM send_at - clock_timestamp()))::int FROM job_outbox WHERE id = '{outbox_id}'"
-    )
-    return owner.run_script(waits)[0][0]
 
 
 def key_id(owner, team):

@@ -713,7 +713,7 @@ class TestDoctor:
         assert report["ok"], report
         assert [each["name"] for each in report["checks"]] == [
             "database", "migrations", "rights", "settings", "partitions", "way to RevenueCat", "run queue",
-            "mail queue", "providers' secrets", "sender", "SES account",
+            "mail queue", "users' tokens", "providers' secrets", "sender", "SES account",
         ]  # fmt: skip
         assert check(report, "way to RevenueCat")["says"].endswith("answers with 404")
         assert check(report, "sender")["says"] == "jobs@acme.example, verified in SES as acme.example"

@@ -20,6 +20,7 @@ from nightshift.notify import RETRY_DELAY_S
 from nightshift.ops.commands import COMMANDS
 from nightshift.schedules import GRACE
 from nightshift.settings import Settings
+from nightshift.tokens import trouble_with
 
 TEMPLATE = yaml_parse(Path("template.yaml").read_text())
 FUNCTIONS = {
@@ -485,3 +486,49 @@ def test_the_console_asks_for_every_parameter_in_a_group():
     groups = TEMPLATE["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
     asked = [parameter for group in groups for parameter in group["Parameters"]]
     assert sorted(asked) == sorted(TEMPLATE["Parameters"])
+
+
+def evaluated(condition, parameters):
+    """A condition of CloudFormation's, with these values of the template's parameters."""
+    [(function, of)] = condition.items()
+    match function:
+        case "Ref":
+            return parameters[of]
+        case "Fn::Not":
+            return not evaluated(of[0], parameters)
+        case "Fn::Equals":
+            left, right = (evaluated(side, parameters) if isinstance(side, dict) else side for side in of)
+            return left == right
+    raise AssertionError(function)
+
+
+@pytest.mark.parametrize(
+    ("given", "refused"),
+    [
+        ({}, []),
+        ({"JwtIssuer": "i"}, []),
+        ({"JwksUrl": "https://i/k"}, ["JwksUrl needs JwtIssuer", "JwksUrl needs JwtAudience"]),
+        ({"JwksUrl": "https://i/k", "JwtIssuer": "i"}, ["JwksUrl needs JwtAudience"]),
+        ({"JwksUrl": "https://i/k", "JwtIssuer": "i", "JwtAudience": "a"}, []),
+        ({"JwtUserClaim": "email"}, ["JwtUserClaim=email needs JwtIssuer"]),
+        ({"JwtUserClaim": "email", "JwtIssuer": "i"}, []),
+    ],
+)
+def test_tokens_of_others_are_refused_by_the_rules_as_by_the_api(given, refused):
+    parameters = {name: parameter.get("Default") for name, parameter in TEMPLATE["Parameters"].items()} | given
+    said = [
+        assertion["AssertDescription"]
+        for rule in TEMPLATE["Rules"].values()
+        if evaluated(rule["RuleCondition"], parameters)
+        for assertion in rule["Assertions"]
+        if not evaluated(assertion["Assert"], parameters)
+    ]
+    assert [sentence.partition(",")[0] for sentence in said] == refused
+    settings = Settings(
+        database_host="",
+        jwks_url=parameters["JwksUrl"],
+        jwt_issuer=parameters["JwtIssuer"],
+        jwt_audience=parameters["JwtAudience"],
+        jwt_user_claim=parameters["JwtUserClaim"],
+    )
+    assert bool(trouble_with(settings)) == bool(refused)

@@ -11,7 +11,7 @@ from aws_lambda_powertools.logging import correlation_paths
 
 import health
 from answers import finished, headers_of
-from nightshift import __version__, metrics, projects, runs, teams
+from nightshift import __version__, integrations, metrics, projects, runs, teams
 from nightshift.auth import Membership, Principal, authenticate
 from nightshift.catalogue import CATALOGUE, JobType, job_type
 from nightshift.database import Row, database
@@ -43,6 +43,7 @@ from parsing import (
     moment_of,
     one_of,
     optional_uuid,
+    parse_name,
     search_of,
     size_of,
     text_of,
@@ -76,7 +77,8 @@ def get_health() -> dict[str, Any]:
 def get_openapi() -> Response[str]:
     from openapi import text
 
-    return Response(status_code=200, content_type="application/json", body=text())
+    base_path = app.current_event.path.removesuffix("/v1/openapi.json")
+    return Response(status_code=200, content_type="application/json", body=text(base_path))
 
 
 @app.get("/v1/auth/whoami")
@@ -117,12 +119,28 @@ def list_projects() -> dict[str, Any]:
 
 @app.get("/v1/projects/<project_id>")
 def get_project(project_id: str) -> dict[str, Any]:
-    who, project_id = _caller(), uuid_of("project_id", project_id)
-    project = projects.get_project(project_id, db=database())
-    if project["team_id"] not in who.teams:
-        raise NotFound("Project not found")
-    who.require(project["team_id"], "jobs:read")
-    return projects.with_apps(project, db=database())
+    return projects.with_apps(_project(_caller(), project_id, "jobs:read"), db=database())
+
+
+@app.post("/v1/projects/<project_id>/integrations/revenuecat/sync")
+def sync_revenuecat(project_id: str) -> dict[str, Any]:
+    who = _caller()
+    project = _project(who, project_id, "jobs:write")
+    integrations.require_revenuecat(project["id"], db=database())
+    wanted = CATALOGUE["revenuecat_sync"]
+    row = runs.create(
+        runs.Trigger(
+            job_type=wanted,
+            team_id=project["team_id"],
+            project_id=project["id"],
+            triggered_by=who.triggered_by,
+            params=_params(wanted, {}, project_id=project["id"]),
+            idempotency_key=idempotency_key_of(app.current_event.headers),
+        ),
+        db=database(),
+        settings=settings(),
+    )
+    return {"syncing": True, "total": row["progress"]["total"], "job_run_id": str(row["id"])}
 
 
 @app.get("/v1/teams/<team_id>/members")
@@ -163,10 +181,10 @@ def list_runs(team_id: str) -> dict[str, Any]:
     who, team_id, now = _caller(), uuid_of("team_id", team_id), datetime.now(UTC)
     who.require(team_id, "jobs:read")
     before_created_at, before_id = cursor_of(_query("cursor"))
-    wanted = _query("job_type")
     page = runs.list_page(
         team_id=team_id,
-        job_type=job_type(wanted).name if wanted is not None else None,
+        # A type that does not exist has no runs, and one that was retired may have some.
+        job_type=parse_name("job_type", _query("job_type")),
         status=one_of("status", _query("status"), runs.STATUSES),
         project_id=optional_uuid("project_id", _query("project_id")),
         since=moment_of("since", _query("since"), now=now),
@@ -311,6 +329,15 @@ def _run(who: Principal, run_id: str, permission: str) -> Row:
     return row
 
 
+def _project(who: Principal, project_id: str, permission: str) -> dict[str, Any]:
+    """Return the project, if it is the caller's to see: another team's is not found, a member's own is forbidden."""
+    project = projects.get_project(uuid_of("project_id", project_id), db=database())
+    if project["team_id"] not in who.teams:
+        raise NotFound("Project not found")
+    who.require(project["team_id"], permission)
+    return project
+
+
 def _project_job_type(name: object) -> JobType:
     wanted = job_type(name)
     if wanted.scope == "system":
@@ -336,7 +363,9 @@ def _body() -> dict[str, Any]:
 
 
 def _query(name: str) -> str | None:
-    return text_of(name, app.current_event.query_string_parameters.get(name))
+    """The value of a query parameter; an empty one counts as not given."""
+    value = app.current_event.query_string_parameters.get(name) or ""
+    return text_of(name, value) if value.strip() else None
 
 
 def _many(limit: str | None) -> int:

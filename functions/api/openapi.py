@@ -3,7 +3,7 @@
 import json
 import re
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 from pydantic import BaseModel
@@ -12,7 +12,6 @@ from pydantic.json_schema import models_json_schema
 import bodies
 import schemas
 from nightshift import __version__
-from nightshift.catalogue import CATALOGUE
 from nightshift.runs import STATUSES
 from parsing import DEFAULT_LIMIT, MAX_IDEMPOTENCY_KEY, MAX_LIMIT, MAX_LISTED, MAX_SEARCH
 
@@ -20,8 +19,8 @@ TEXT = {"type": "string"}
 # Postgres takes no NUL.
 SEARCHED = TEXT | {"pattern": r"^[^\u0000]*$"}
 UUID = TEXT | {"format": "uuid"}
-MOMENT = {"anyOf": [TEXT | {"format": "date-time"}, TEXT | {"pattern": "^[0-9]{1,5}[mhd]$"}]}
-WINDOW = "ISO 8601, or relative to now: 30m, 1h, 7d"
+MOMENT = {"anyOf": [TEXT | {"format": "date-time"}, TEXT | {"pattern": "^[0-9]{1,5}[smhdw]$"}]}
+WINDOW = "ISO 8601, or relative to now: 30s, 30m, 1h, 7d, 2w"
 CURSOR = "The cursor of the page before"
 # Without the spaces at either end that HTTP takes away.
 PRINTABLE = "^[!-~]([ -~]*[!-~])?$"
@@ -86,6 +85,14 @@ OPERATIONS = (
     ),
     Operation(method="get", path="/v1/projects/{project_id}", summary="A project", answers=(schemas.ProjectWithApps,)),
     Operation(
+        method="post",
+        path="/v1/projects/{project_id}/integrations/revenuecat/sync",
+        summary="Start a RevenueCat sync",
+        answers=(schemas.Syncing,),
+        errors=(400, 401, 403, 404, 409, 422),
+        idempotent=True,
+    ),
+    Operation(
         method="get",
         path="/v1/teams/{team_id}/members",
         summary="People and keys of a team",
@@ -105,7 +112,7 @@ OPERATIONS = (
         summary="A team's runs, newest first",
         answers=(schemas.RunPage,),
         query=(
-            ("job_type", "Only this type", TEXT | {"enum": list(CATALOGUE)}),
+            ("job_type", "Only this type; one that does not exist has no runs", SEARCHED),
             ("status", "Only this status", TEXT | {"enum": list(STATUSES)}),
             ("project_id", "Only this project", UUID),
             ("since", WINDOW, MOMENT),
@@ -113,8 +120,9 @@ OPERATIONS = (
             ("cursor", CURSOR, SEARCHED),
             (
                 "limit",
-                f"The most runs to a page: 1 to {MAX_LIMIT}, or else {DEFAULT_LIMIT}; a page of large runs has fewer",
-                limit(MAX_LIMIT, DEFAULT_LIMIT),
+                f"Runs to a page, {DEFAULT_LIMIT} unless given; what lies outside of 1 to {MAX_LIMIT} counts as the nearer of "
+                "both; a page of large runs has fewer",
+                {"type": "integer", "default": DEFAULT_LIMIT},
             ),
         ),
     ),
@@ -172,10 +180,10 @@ HEADERS = {
 }
 
 
-@cache
-def text() -> str:
-    """The document as it is served, built once."""
-    return json.dumps(document())
+@lru_cache(maxsize=8)
+def text(base_path: str = "") -> str:
+    """The document as it is served below the base path of a custom domain, built once."""
+    return json.dumps(document() | ({"servers": [{"url": base_path}]} if base_path else {}))
 
 
 def document() -> dict[str, Any]:

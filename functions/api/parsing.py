@@ -26,7 +26,7 @@ MAX_BODY_BYTES = 65_536
 MAX_DEPTH = 32
 # What JSON may hold and text in Postgres may not: NUL, and half of a surrogate pair.
 UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
-UNITS = {"m": "minutes", "h": "hours", "d": "days"}
+UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 def uuid_of(field: str, value: object) -> str:
@@ -49,11 +49,21 @@ def one_of(field: str, value: str | None, choices: tuple[str, ...]) -> str | Non
     raise Refused(f"{field} must be one of {', '.join(choices)}, got {shown(value)}")
 
 
+def parse_name(field: str, value: str | None) -> str | None:
+    """Any name, also one that does not exist; without the characters that Postgres cannot hold."""
+    if value is None or value.isprintable():
+        return value
+    raise Refused(f"{field} must be printable characters, got {shown(value)}")
+
+
 def limit_of(value: str | None, *, default: int = DEFAULT_LIMIT, most: int = MAX_LIMIT) -> int:
+    """The number of rows to a page: what lies outside of 1 to ``most`` counts as the nearer of both."""
     if value is None:
         return default
-    if re.fullmatch(r"[0-9]{1,4}", value, re.ASCII) and 1 <= int(value) <= most:
-        return int(value)
+    # "+5" arrives as " 5" where the client did not encode it.
+    if re.fullmatch(r"[+-]?[0-9]+", value.strip(), re.ASCII):
+        # As a float: a number of any length is read, and is infinite at worst.
+        return int(min(most, max(1.0, float(value))))
     raise Refused(f"limit must be a whole number from 1 to {most}, got {shown(value)}")
 
 
@@ -79,11 +89,11 @@ def size_of(body: str | None, *, base64_encoded: bool) -> int:
 
 
 def moment_of(field: str, value: str | None, *, now: datetime) -> datetime | None:
-    """ISO 8601 (UTC where it names no zone), or relative to now: ``30m``, ``1h``, ``7d``."""
+    """ISO 8601 (UTC where it names no zone), or relative to now: ``30s``, ``30m``, ``1h``, ``7d``, ``2w``."""
     if value is None:
         return None
     try:
-        if relative := re.fullmatch(r"([0-9]{1,6})([mhd])", value, re.ASCII):
+        if relative := re.fullmatch(r"([0-9]{1,9})([smhdw])", value, re.ASCII):
             return now - timedelta(**{UNITS[relative[2]]: int(relative[1])})
         # A "+" of a zone that the client did not encode arrives as a space.
         moment = datetime.fromisoformat(re.sub(r" (?=\d\d:?\d\d$)", "+", value))
@@ -116,13 +126,14 @@ def cursor_of(value: str | None) -> tuple[datetime, str] | tuple[None, None]:
 
 
 def body_of(text: str | None) -> dict[str, Any]:
-    """The JSON object in the body; an empty body is an empty object."""
-    if text is None or not text.strip():
+    """The JSON object in the body; an empty body is an empty object. Editors and tools of Windows put a mark first."""
+    text = (text or "").removeprefix("\ufeff")
+    if not text.strip():
         return {}
     try:
         body = json.loads(text, parse_constant=_no_constant, parse_float=_finite, object_pairs_hook=_without_repeats)
     except (ValueError, RecursionError):
-        raise Refused(f"The body must be JSON, got {shown(text)}") from None
+        raise Refused(f"The body must be JSON in UTF-8, got {shown(text)}") from None
     if not isinstance(body, dict):
         raise Refused(f"The body must be a JSON object, got {shown(body)}")
     _require_storable(body)
@@ -136,7 +147,7 @@ def validated(model: "type[Model]", value: object, *, prefix: str = "") -> "Mode
     try:
         return model.model_validate(value)
     except ValidationError as exc:
-        raise Refused(refusal(exc, prefix=prefix)) from None
+        raise Refused(refusal(exc, prefix=prefix, model=model)) from None
 
 
 def idempotency_key_of(headers: Mapping[str, str]) -> str | None:

@@ -10,7 +10,8 @@ class Resolver(APIGatewayHttpResolver):
     """Powertools' resolver takes another method of a path for a path that is not there."""
 
     def __init__(self) -> None:
-        super().__init__()
+        # An HTTP API leaves the base path of a custom domain in the path: /jobs/v1/health is the route /v1/health.
+        super().__init__(strip_prefixes=[re.compile(r"^/.*(?=/v1/)")])
         self.methods: dict[str, set[str]] = {}
 
     def route(self, rule: str, method: Any, *args: Any, **kwargs: Any) -> Any:

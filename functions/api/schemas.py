@@ -127,6 +127,9 @@ class Project(Answer):
     slug: str
     color: str
     created_at: Timestamp
+    effective_retention_days_events: int = Field(description="Days for which the platform keeps events")
+    effective_retention_days_metrics: int = Field(description="Days for which the platform keeps metric events")
+    effective_retention_days_funnels: int = Field(description="Days for which the platform keeps funnel events")
 
 
 class ProjectWithApps(Project, Listed):
@@ -177,6 +180,13 @@ class Health(Answer):
 RunEnvelope = create_model("RunEnvelope", __base__=Answer, job_run=(JobRun, ...))
 RunPage = create_model(
     "RunPage", __base__=Answer, job_runs=(list[JobRun], ...), cursor=(str | None, ...), has_more=(bool, ...)
+)
+Syncing = create_model(
+    "Syncing",
+    __base__=Answer,
+    syncing=(Literal[True], ...),
+    total=(int, Field(ge=0, description="Users of the project")),
+    job_run_id=(UUID, ...),
 )
 Cancelled = create_model("Cancelled", __base__=Answer, cancelled=(Literal[True], ...))
 Projects = create_model("Projects", __base__=PagedByCursor, projects=(list[Project], ...))

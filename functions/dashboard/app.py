@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 STATIC = Path(__file__).parent / "static"
 PAGE = "index.html"
@@ -75,6 +76,12 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     headers = {name.lower(): value for name, value in event["headers"].items()}
     encrypted = HSTS if headers.get("x-forwarded-proto") == "https" else {}
     common = HEADERS | encrypted
+    path = event.get("rawPath", "/")
+    if event["routeKey"] == "GET /" and not path.endswith("/"):
+        # A custom domain's base path alone, like /jobs: from there the page's relative addresses would lead beside it.
+        below = f"./{quote(path.rpartition('/')[2])}/"
+        query = f"?{event['rawQueryString']}" if event.get("rawQueryString") else ""
+        return {"statusCode": 308, "headers": common | {"location": below + query, "cache-control": ASK_AGAIN}}
     root = ROOTS.get(event["routeKey"])
     file = page(root) if root else None
     caching = ASK_AGAIN

@@ -13,12 +13,13 @@ WITH next AS MATERIALIZED (
     FROM next
     WHERE id = CAST(:outbox_id AS uuid) AND status = 'unsent' AND retry_at <= clock_timestamp()
       AND (claimed_until IS NULL OR claimed_until <= clock_timestamp())
-    RETURNING id, kind, run_id, recipient, content, attempts, error
+    RETURNING id, kind, run_id, team_id, recipient, content, attempts, error
 )
 SELECT notice.id, notice.kind, notice.recipient, notice.content, notice.attempts, notice.error AS last_error,
        run.id AS run_id, run.job_type, run.status, run.triggered_by, run.progress, run.result, run.error,
-       run.started_at, run.completed_at, run.team_id, run.project_id, project.name AS project, team.name AS team
+       run.started_at, run.completed_at, run.project_id, notice.team_id AS digest_of,
+       team.id AS team_id, project.name AS project, team.name AS team
 FROM claimed notice
     LEFT JOIN job_runs run ON run.id = notice.run_id
     LEFT JOIN projects project ON project.id = run.project_id
-    LEFT JOIN teams team ON team.id = run.team_id;
+    LEFT JOIN teams team ON team.id = coalesce(run.team_id, notice.team_id);

@@ -1,6 +1,7 @@
 -- The trigger. Returns one row: the new run (its id is :id), the run made earlier under the same idempotency key, the
 -- live run that stands in the way, or no run (id is null) and retry_after_s, where the team has made as many runs in the
 -- last minute as it may. No row: the project is not there or not this team's, or the type is paused.
+-- The bar stands at 0 of :total from the start, where the job type says what it counts.
 -- A live run is looked for before anything is inserted: ON CONFLICT would wait for the worker that has its row locked,
 -- and leave a dead row behind. Only a race comes that far, and the no-op DO UPDATE brings its winner back.
 WITH earlier AS (
@@ -37,7 +38,10 @@ WITH earlier AS (
                                  cursor, cursor_version, progress, rerun_of, idempotency_key, request_hash, resend_at)
     SELECT CAST(:id AS uuid), CAST(:job_type AS text), wanted.team_id, wanted.id, CAST(:triggered_by AS text),
            CAST(:params AS jsonb), CAST(:notify AS boolean), CAST(:cursor AS jsonb), CAST(:cursor_version AS integer),
-           CAST(:progress AS jsonb), CAST(:rerun_of AS uuid),
+           coalesce(CAST(:progress AS jsonb), CASE CAST(:total AS text) WHEN 'app_users' THEN jsonb_build_object(
+               'processed', 0, 'message', '',
+               'total', (SELECT count(*) FROM app_users WHERE project_id = wanted.id)) END),
+           CAST(:rerun_of AS uuid),
            CAST(:idempotency_key AS bytea), CAST(:request_hash AS bytea),
            clock_timestamp() + make_interval(secs => CAST(:resend_delay_s AS float8))
     FROM wanted
@@ -46,7 +50,7 @@ WITH earlier AS (
     RETURNING run.*
 )
 SELECT id, job_type, status, team_id, project_id, triggered_by, params, progress, result, error, notify, started_at,
-       completed_at, created_at, slice, request_hash,
+       completed_at, created_at, slice, request_hash, waiting_for,
        -- A key is good for a day, also where its run is still live after that.
        CASE WHEN created_at > clock_timestamp() - interval '24 hours' THEN idempotency_key END AS idempotency_key,
        retry_after_s

@@ -14,7 +14,7 @@ WITH live AS (
     ORDER BY completed_at DESC LIMIT CAST(:limit AS integer)
 )
 SELECT run.id, run.job_type, run.status, run.team_id, run.project_id, run.triggered_by, run.params, run.progress,
-       run.result, run.error, run.notify, run.started_at, run.completed_at, run.created_at,
+       run.result, run.error, run.notify, run.started_at, run.completed_at, run.created_at, run.waiting_for,
        team.name AS team, project.name AS project
 FROM (SELECT * FROM live UNION ALL SELECT * FROM ended) AS run
     LEFT JOIN teams team ON team.id = run.team_id

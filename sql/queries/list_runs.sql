@@ -4,7 +4,7 @@
 -- run whose project has moved to another team is that team's (get_run.sql); the sweep gives it its team_id within a
 -- minute.
 SELECT id, job_type, status, team_id, project_id, triggered_by, params, progress, result, error, notify, started_at,
-       completed_at, created_at
+       completed_at, created_at, waiting_for
 FROM job_runs
 WHERE team_id = CAST(:team_id AS uuid)
   AND (completed_at IS NOT NULL OR EXISTS (

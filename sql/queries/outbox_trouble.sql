@@ -1,9 +1,11 @@
--- One row. What of this kind the sweep has not sent on, what waits for long whatever the reason, and what was given up in
+-- One row. A digest that waits for its team's share is no trouble. What of this kind the sweep has not sent on, what waits for long whatever the reason, and what was given up in
 -- a day.
 SELECT unsent.overdue, unsent.waiting, unsent.oldest_s, unsent.error, failed.failed, failed.failed_error
 FROM (SELECT count(*) FILTER (
                  WHERE send_at < clock_timestamp() - make_interval(secs => CAST(:grace_s AS float8))) AS overdue,
-             count(*) AS waiting, coalesce(extract(epoch FROM clock_timestamp() - min(created_at)), 0) AS oldest_s,
+             count(*) AS waiting,
+             coalesce(extract(epoch FROM clock_timestamp() - min(created_at) FILTER (
+                 WHERE NOT (takes_more AND send_at > clock_timestamp()))), 0) AS oldest_s,
              (array_agg(error ORDER BY created_at) FILTER (WHERE error IS NOT NULL))[1] AS error
       FROM job_outbox WHERE send_at IS NOT NULL AND kind = CAST(:kind AS text)) AS unsent,
      (SELECT count(*) AS failed, (array_agg(error ORDER BY ended_at DESC))[1] AS failed_error

@@ -24,6 +24,8 @@ class JobType:
     params: str = "NoParams"
     """The name of its model in nightshift.params."""
     retry: Retry = NO_RETRY
+    total: Literal["app_users"] | None = None
+    """The project's rows that its progress counts: the bar stands at 0 of them from the start. None: it cannot say."""
     counts_bytes: bool = False
     """Whether its progress counts bytes, for those who show it."""
     max_duration_s: int = 86_400
@@ -57,6 +59,7 @@ CATALOGUE = {
             params="RevenueCatSyncParams",
             # 100,000 users take ten hours of RevenueCat's budget, and others may share it.
             max_duration_s=3 * 86_400,
+            total="app_users",
         ),
         JobType(
             name="db_pruning",

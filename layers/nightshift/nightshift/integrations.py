@@ -3,8 +3,15 @@
 from base64 import b64decode, b64encode
 
 from nightshift.aws import client
-from nightshift.errors import JobError, NightshiftError
+from nightshift.database import Database
+from nightshift.errors import JobError, NightshiftError, NotFound
 from nightshift.settings import settings
+
+
+def require_revenuecat(project_id: str, *, db: Database) -> None:
+    """Raises NotFound for a project without a RevenueCat integration."""
+    if not db.query("revenuecat_integration", project_id=project_id):
+        raise NotFound("RevenueCat integration not found")
 
 
 def encrypt_secret(secret: str, *, project_id: str) -> bytes:

@@ -57,6 +57,7 @@ class Letter:
     paragraphs: list[str]
     sections: list[Section]
     link: str = ""
+    link_text: str = "Open the run"
     reason: str
     """Why the reader gets it."""
 
@@ -80,7 +81,7 @@ def _alert(content: Mapping[str, Any]) -> Letter:
         title=subject,
         paragraphs=[wording.lines(str(line)) for line in content["lines"]],
         sections=[],
-        reason="You get this because the stack's parameter SystemJobsAlertEmail is your address.",
+        reason="You get this because the stack's parameter SystemJobsAlertEmail names your address.",
     )
 
 
@@ -130,8 +131,8 @@ def _reason(row: Row) -> str:
     if row["project_id"] is not None:
         return "You get this because you asked to be told when this run is over (notify)."
     return (
-        "You get this because the stack's parameter SystemJobsAlertEmail is your address. With SystemJobsAlerts set to "
-        '"failures", runs that complete without a warning send none.'
+        "You get this because the stack's parameter SystemJobsAlertEmail names your address. With SystemJobsAlerts set "
+        'to "failures", runs that complete without a warning send none.'
     )
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from textwrap import wrap
 
 from nightshift.database import Row
+from nightshift.digest import digest_of
 from nightshift.letter import Facts, Letter, Section, Table, letter_of
 from nightshift.mail_html import html_of
 
@@ -19,7 +20,7 @@ class Mail:
 
 def mail_of(row: Row, *, dashboard_url: str) -> Mail:
     """From a row of claim_outbox.sql. ``dashboard_url`` may be empty: then nothing links to it."""
-    letter = letter_of(row, dashboard_url=dashboard_url)
+    letter = (digest_of if row.get("digest_of") else letter_of)(row, dashboard_url=dashboard_url)
     return Mail(letter.subject, text_of(letter), html_of(letter))
 
 

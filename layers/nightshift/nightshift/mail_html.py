@@ -47,7 +47,7 @@ def html_of(letter: Letter) -> str:
         notice=_notice(letter),
         paragraphs=_joined(fill(PARAGRAPH, text=_broken(text)) for text in letter.paragraphs),
         sections=_joined(_section(section) for section in letter.sections),
-        button=fill(BUTTON, link=letter.link) if letter.link else Html(),
+        button=fill(BUTTON, link=letter.link, text=letter.link_text) if letter.link else Html(),
         reason=letter.reason,
     )
 
@@ -190,5 +190,5 @@ NOTE = """<p class="soft" style="margin:6px 0 0;font-size:13px;line-height:18px;
 
 BUTTON = """<p style="margin:26px 0 4px"><a class="button" href="{link}" style="display:inline-block;padding:10px 18px;\
 border-radius:8px;background:#14181f;color:#ffffff;font-size:15px;line-height:22px;font-weight:600;\
-text-decoration:none">Open the run</a></p>
+text-decoration:none">{text}</a></p>
 """

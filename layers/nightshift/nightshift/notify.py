@@ -4,7 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from email.utils import formataddr
 
-from nightshift import events, metrics
+from nightshift import events, mail_shares, metrics
+from nightshift.addresses import BadAddress, addresses_in, ascii_address
 from nightshift.aws_http import AwsRefused, endpoint_of, post, regional_host
 from nightshift.database import Database, Row
 from nightshift.errors import sentence
@@ -64,7 +65,9 @@ def deliver(outbox_id: str, *, db: Database, settings: Settings, remaining_s: Ca
         logger.info("Dropped a message about nothing that is to be sent", action="notice_dropped", outbox_id=outbox_id)
         return
     logger.append_keys(outbox_id=outbox_id, run_id=row["run_id"] and str(row["run_id"]), attempt=row["attempts"])
-    outcome = _attempt(row, settings)
+    outcome = _attempt(row, db=db, settings=settings)
+    if outcome is None:
+        return
     db.query(
         "end_outbox_attempt",
         again_if_gone=True,
@@ -77,7 +80,8 @@ def deliver(outbox_id: str, *, db: Database, settings: Settings, remaining_s: Ca
     _tell(row["kind"], outcome)
 
 
-def _attempt(row: Row, settings: Settings) -> Outcome:
+def _attempt(row: Row, *, db: Database, settings: Settings) -> Outcome | None:
+    """None where the mail waits: for its team's share."""
     is_event = row["kind"] == "event"
     if not _is_wanted(row, settings):
         return Outcome(status="unwanted")
@@ -90,9 +94,19 @@ def _attempt(row: Row, settings: Settings) -> Outcome:
     if row["attempts"] > MAX_ATTEMPTS:
         last = row["last_error"] or "the notify function died each time"
         return Outcome(status="failed", error=f"Gave up after {MAX_ATTEMPTS} attempts: {last}", reason="gave up")
+    if not is_event:
+        row = _addressed(row, db=db, settings=settings)
+        if not mail_shares.is_due(row, db=db, settings=settings):
+            return None
+        if row["digest_of"]:
+            row = row | {"runs": mail_shares.runs_of(row, db=db)}
+            if not row["runs"]:
+                return Outcome(status="unwanted")
     try:
         message_id = events.put_event(row, bus=settings.event_bus_name) if is_event else _send_mail(row, settings)
         return Outcome(status="sent", message_id=message_id)
+    except BadAddress as exc:
+        return Outcome(status="failed", error=str(exc), reason="BadAddress")
     except Exception as exc:
         code, error = _what_aws_says(exc)
         for_good = code in (events.REFUSED_FOR_GOOD if is_event else REFUSED_FOR_GOOD)
@@ -107,16 +121,26 @@ def _is_wanted(row: Row, settings: Settings) -> bool:
 
 def _owner_wants(row: Row, settings: Settings) -> bool:
     """Alerts and failures always, where there is an address; other runs unless only failures are asked for."""
-    if not settings.system_jobs_alert_email:
+    if not addresses_in(settings.system_jobs_alert_email):
         return False
     if row["content"] or row["status"] == "failed" or settings.system_jobs_alerts != "failures":
         return True
     return bool((row["result"] or {}).get("warning"))
 
 
+def _addressed(row: Row, *, db: Database, settings: Settings) -> Row:
+    """The mail with its recipient. One to several operators becomes one to each of them."""
+    if row["recipient"]:
+        return row
+    first, *others = addresses_in(settings.system_jobs_alert_email)
+    if others:
+        db.query("address_alert", outbox_id=row["id"], attempt=row["attempts"], first=first, others=others)
+    return row | {"recipient": first}
+
+
 def _send_mail(row: Row, settings: Settings) -> str:
-    mail = mail_of(row, dashboard_url=settings.dashboard_url)
-    return _send(mail, sender=settings.mail_from, recipient=row["recipient"] or settings.system_jobs_alert_email)
+    recipient, sender = ascii_address(row["recipient"]), ascii_address(settings.mail_from)
+    return _send(mail_of(row, dashboard_url=settings.dashboard_url), sender=sender, recipient=recipient)
 
 
 def _send(mail: Mail, *, sender: str, recipient: str) -> str:

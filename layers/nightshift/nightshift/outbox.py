@@ -38,6 +38,15 @@ def dispatch(run_ids: Sequence[str], *, db: Database, settings: Settings) -> Non
 
 
 def send_messages(rows: Sequence[Row], *, settings: Settings) -> int:
-    """A message for each outbox row (``id``); returns how many SQS refused."""
-    entries = [{"MessageBody": json.dumps({"outbox_id": str(row["id"])})} for row in rows]
+    """Send a message for each outbox row (``id``, ``team_id``); returns how many SQS refused.
+
+    The queue is fair between teams, as that of runs is: many mails of one do not keep the others waiting.
+    """
+    entries = [
+        {
+            "MessageBody": json.dumps({"outbox_id": str(row["id"])}),
+            "MessageGroupId": str(row.get("team_id") or "system"),
+        }
+        for row in rows
+    ]
     return send_batches(settings.notify_queue_url, entries)

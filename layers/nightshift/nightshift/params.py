@@ -1,12 +1,27 @@
 """What each job type can be told, as pydantic models: validated when a run is triggered, offered as JSON Schema."""
 
-from pydantic import BaseModel, ConfigDict, Field
+import math
+import re
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+
+WHOLE = re.compile(r"[+-]?[0-9]{1,300}", re.ASCII)
+NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)(e[+-]?[0-9]{1,3})?", re.ASCII | re.IGNORECASE)
 
 
 class NoParams(BaseModel):
     """This job type takes no parameters."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _read_text(cls, given: Any, info: ValidationInfo) -> Any:
+        """Read a switch or a number that came as text: clients that know no types send every value so."""
+        kinds = _kinds(cls.model_fields[str(info.field_name)].annotation)
+        return given if not isinstance(given, str) or str in kinds else _value_of(given.strip(), kinds, otherwise=given)
 
 
 class RevenueCatSyncParams(NoParams):
@@ -17,3 +32,25 @@ class RevenueCatSyncParams(NoParams):
         title="Include sandbox",
         description="Count sandbox subscriptions and purchases too. They carry revenue nobody paid.",
     )
+
+
+def _value_of(text: str, kinds: set[Any], *, otherwise: Any) -> Any:
+    if bool in kinds and text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    if int in kinds and WHOLE.fullmatch(text):
+        return int(text)
+    if float in kinds and NUMBER.fullmatch(text) and math.isfinite(number := float(text)):
+        return number
+    return otherwise
+
+
+def _kinds(annotation: Any) -> set[Any]:
+    """The plain types that a field takes: ``{int, NoneType}`` of ``Annotated[int, Ge(1)] | None``."""
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        return _kinds(get_args(annotation)[0])
+    if origin in (Union, UnionType):
+        return {kind for each in get_args(annotation) for kind in _kinds(each)}
+    if origin is Literal:
+        return {type(value) for value in get_args(annotation)}
+    return {annotation}

@@ -1,5 +1,6 @@
 """Projects and their apps, as the API shows them."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +11,8 @@ from nightshift.wording import timestamp
 
 # The most apps that a project is shown with.
 MAX_APPS = 1000
+# Days for which a platform keeps what an app reports, where its table of projects does not say.
+RETENTION_DAYS = {"events": 120, "metrics": 365, "funnels": 365}
 
 
 def list_page(
@@ -26,7 +29,7 @@ def list_page(
     rows = db.query(
         "list_projects", team_ids=teams, q=q, after_name=last and last["name"], after_id=after, limit=limit + 1
     )
-    listed = [_as_json(row) for row in rows]
+    listed = [_project_as_json(row) for row in rows]
     page = listed[: fitting(listed[:limit])]
     return page, page[-1]["id"] if len(listed) > len(page) else ""
 
@@ -36,7 +39,7 @@ def get_project(project_id: str, *, db: Database) -> dict[str, Any]:
     row = db.one("get_project", project_id=project_id)
     if row is None:
         raise NotFound("Project not found")
-    return _as_json(row)
+    return _project_as_json(row)
 
 
 def with_apps(project: dict[str, Any], *, db: Database) -> dict[str, Any]:
@@ -44,6 +47,19 @@ def with_apps(project: dict[str, Any], *, db: Database) -> dict[str, Any]:
     listed = [_as_json(row) for row in db.query("list_apps", project_id=project["id"], limit=MAX_APPS + 1)]
     apps = listed[: fitting(listed[:MAX_APPS])]
     return project | {"apps": apps} | ({"has_more": True} if len(listed) > len(apps) else {})
+
+
+def _project_as_json(row: Row) -> dict[str, Any]:
+    project = _as_json(row)
+    return project | {
+        f"effective_retention_days_{kind}": _days(project.pop(f"retention_days_{kind}"), otherwise=days)
+        for kind, days in RETENTION_DAYS.items()
+    }
+
+
+def _days(text: str | None, *, otherwise: int) -> int:
+    """The number in the platform's column, whatever its type: no column, no value and no number are all the default."""
+    return int(text) if text and re.fullmatch(r"[0-9]{1,9}", text, re.ASCII) else otherwise
 
 
 def _as_json(row: Row) -> dict[str, Any]:

@@ -60,6 +60,7 @@ def create(trigger: Trigger, *, db: Database, settings: Settings) -> Row:
         "cursor": old["cursor"] if old else None,
         "cursor_version": old["cursor_version"] if old else None,
         "progress": old["progress"] if old else None,
+        "total": trigger.job_type.total,
         "rerun_of": trigger.rerun_of["id"] if trigger.rerun_of else None,
         "idempotency_key": key,
         "request_hash": request_hash,
@@ -157,7 +158,7 @@ def as_json(row: Row) -> dict[str, Any]:
         "project_id": row["project_id"] and str(row["project_id"]),
         "triggered_by": row["triggered_by"],
         "params": row["params"],
-        "progress": row["progress"],
+        "progress": _progress(row),
         "result": row["result"],
         "error": row["error"],
         "notify": row["notify"],
@@ -165,6 +166,16 @@ def as_json(row: Row) -> dict[str, Any]:
         "completed_at": timestamp(row["completed_at"]),
         "created_at": timestamp(row["created_at"]),
     }
+
+
+def _progress(row: Row) -> dict[str, Any] | None:
+    """The bar; while the run waits, its message says what for."""
+    progress: dict[str, Any] | None = row["progress"]
+    waits_for = {"pending": "a free worker", "running": row.get("waiting_for")}.get(row["status"])
+    if not progress or not waits_for:
+        return progress
+    before = f"{progress['message']}; waiting" if progress["message"] else "Waiting"
+    return progress | {"message": f"{before} for {waits_for}"}
 
 
 def _insert(values: dict[str, Any], *, db: Database) -> Row | None:

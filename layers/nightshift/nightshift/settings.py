@@ -37,7 +37,9 @@ class Settings:
     schedule_dead_letters_url: str = ""
     # The sender, an identity that SES has verified. Empty: no mail can be sent, and the outbox says so.
     mail_from: str = ""
-    # Who hears of system runs and missed schedules; empty: nobody. "all" or "failures".
+    # Mails that a team may get in an hour, to all its people together; what is beyond comes in a digest. 0: no limit.
+    mails_per_team_and_hour: int = 10
+    # The addresses that hear of system runs and missed schedules, with commas or semicolons. "all" or "failures".
     system_jobs_alert_email: str = ""
     system_jobs_alerts: str = "all"
     # Where the events of endings go. Empty: there are none.
@@ -56,9 +58,11 @@ class Settings:
     retention_days: float = 90
     jwt_secret_id: str = ""
     jwks_url: str = ""
-    # What a token from the JWKS's owner must name, where it issues tokens for others too. Empty: not asked.
+    # What a token must name: both are required with jwks_url, whose owner issues tokens for others, too.
     jwt_issuer: str = ""
     jwt_audience: str = ""
+    # The claim that holds a users.id; "email" matches users.email instead, where the issuer has verified it.
+    jwt_user_claim: str = "sub"
     integrations_key_id: str = ""
     revenuecat_url: str = "https://api.revenuecat.com/v2"
     # R, H and the limit of docs/protocol.md.

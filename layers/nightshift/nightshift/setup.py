@@ -8,6 +8,7 @@ from nightshift.agent_keys import find_team, new_agent_key
 from nightshift.database import Database
 from nightshift.errors import SetupRefused
 from nightshift.integrations import encrypt_secret
+from nightshift.validation import is_mail_address
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +116,7 @@ def store_revenuecat_key(db: Database, *, project_id: str, key: str, revenuecat_
 
 
 def _address(field_name: str, text: str) -> str:
-    if not re.fullmatch(r"[^@\s]+@[^@\s]+", text.strip()):
+    if not is_mail_address(text):
         raise SetupRefused(f"{field_name} must be an address like ada@example.com, got {text!r}")
     return text.strip()
 

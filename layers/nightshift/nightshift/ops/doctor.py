@@ -11,9 +11,10 @@ from nightshift.aws import client
 from nightshift.database import Database, sql_directory
 from nightshift.errors import DatabaseReadOnly, NotFound, Refused
 from nightshift.ops.checks import READ_ONLY, Check, Question, green, red, report, run, run_all
-from nightshift.ops.mailing import examine_mail
+from nightshift.ops.mailing import examine_mail, examine_recipients
 from nightshift.ops.partitions import check_partitions
 from nightshift.ops.runs import mail_as_json
+from nightshift.ops.signing import examine_tokens
 from nightshift.sessions import unpinned
 from nightshift.settings import Settings
 from nightshift.validation import is_mail_address, shown
@@ -46,8 +47,10 @@ def examine(*, db: Database, settings: Settings) -> dict[str, Any]:
     for name, url in (("run queue", settings.queue_url), ("mail queue", settings.notify_queue_url)):
         if url:
             checks.append(run(name, partial(_queue, name, url), NO_WAY_OUT))
+    checks.append(examine_tokens(settings))
     if settings.integrations_key_id:
         checks.append(run("providers' secrets", partial(_key, settings.integrations_key_id), NO_KEY))
+    checks += examine_recipients(settings.system_jobs_alert_email)
     return report(checks + examine_mail(settings.mail_from))
 
 

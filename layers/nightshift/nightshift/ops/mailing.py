@@ -3,10 +3,21 @@
 from email.utils import parseaddr
 from functools import partial
 
+from nightshift.addresses import BadAddress, addresses_in, ascii_address
 from nightshift.aws import client
 from nightshift.ops.checks import Check, green, red, run
 
 ALLOW = "Give OpsFunction a way to SES and ses:GetAccount and ses:GetEmailIdentity."
+
+
+def examine_recipients(system_jobs_alert_email: str) -> list[Check]:
+    """A line for what is no address among the operators', and none where all are."""
+    try:
+        for address in addresses_in(system_jobs_alert_email):
+            ascii_address(address)
+    except BadAddress as exc:
+        return [red("alert addresses", str(exc), do="Correct the parameter SystemJobsAlertEmail and deploy again.")]
+    return []
 
 
 def examine_mail(mail_from: str) -> list[Check]:

@@ -42,10 +42,11 @@ def list_runs(
 def trigger(*, job_type: str, params: dict[str, Any] | None = None, db: Database, settings: Settings) -> dict[str, Any]:
     """``{"job_run"}``. Raises Refused for a job that is no system job, Conflict with ``existing_run_id``."""
     wanted = _system_job_type(job_type)
+    model = wanted.params_model()
     try:
-        values = wanted.params_model().model_validate(params or {}).model_dump(mode="json")
+        values = model.model_validate(params or {}).model_dump(mode="json")
     except ValidationError as exc:
-        raise Refused(refusal(exc, prefix="params")) from None
+        raise Refused(refusal(exc, prefix="params", model=model)) from None
     row = runs.create_system(wanted, params=values, triggered_by=OWNER, db=db, settings=settings)
     return {"job_run": runs.as_json(row)}
 

@@ -1,0 +1,44 @@
+"""The mail that tells a person of many runs at once, beyond the team's share of single ones."""
+
+from nightshift import wording
+from nightshift.catalogue import CATALOGUE
+from nightshift.database import Row
+from nightshift.letter import MAX_SUBJECT, Letter, Table
+
+REASON = (
+    "You get this because you asked to be told when these runs are over (notify). They come together because this team "
+    "has had as many single mails as the server sends in an hour."
+)
+
+
+def digest_of(row: Row, *, dashboard_url: str) -> Letter:
+    """From a row of claim_outbox.sql with its ``runs``, of list_digest.sql: one at least."""
+    runs = row["runs"]
+    counts = {status: runs[0][status] for status in ("completed", "failed", "cancelled")}
+    ended = sum(counts.values())
+    noun = "run" if ended == 1 else "runs"
+    subject = wording.one_line(f"{wording.number(ended)} {noun} ended: {row['team']}", longest=MAX_SUBJECT)
+    left_out = ended - len(runs)
+    note = f"The list in the dashboard has {wording.number(left_out)} more." if left_out else ""
+    return Letter(
+        tone="failed" if counts["failed"] else "completed",
+        subject=subject,
+        badge="Digest",
+        title=subject,
+        paragraphs=[", ".join(f"{wording.number(count)} {status}" for status, count in counts.items() if count)],
+        sections=[Table("Runs", ["Job", "Project", "Status", "Ended"], [_line(run) for run in runs], note)],
+        link=f"{dashboard_url.rstrip('/')}/?team={row['digest_of']}" if dashboard_url else "",
+        link_text="Open the list",
+        reason=REASON,
+    )
+
+
+def _line(run: Row) -> list[str]:
+    known = CATALOGUE.get(run["job_type"])
+    status = f"failed: {wording.one_line(run['error'], longest=80)}" if run["error"] else run["status"]
+    return [
+        wording.one_line(known.label if known else run["job_type"], longest=40),
+        wording.one_line(run["project"] or "", longest=40),
+        status,
+        wording.moment(run["completed_at"]),
+    ]

@@ -1,0 +1,13 @@
+-- A mail to several operators becomes one for each of them, so that an address that takes none costs nobody else theirs:
+-- this row is the first one's, the sweep sends the others. Fenced like the end of an attempt.
+WITH first AS (
+    UPDATE job_outbox SET recipient = CAST(:first AS text)
+    WHERE id = CAST(:outbox_id AS uuid) AND status = 'unsent' AND attempts = CAST(:attempt AS integer)
+      AND recipient IS NULL
+    RETURNING run_id, content
+), others AS (
+    INSERT INTO job_outbox (run_id, content, recipient, send_at)
+    SELECT first.run_id, first.content, other, clock_timestamp() FROM first, unnest(CAST(:others AS text[])) AS other
+    ON CONFLICT (run_id, kind, recipient) WHERE run_id IS NOT NULL DO NOTHING
+)
+SELECT true AS is_addressed FROM first;

@@ -1,0 +1,93 @@
+"""An identity provider over HTTP: it publishes keys and signs tokens with them."""
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+
+ISSUER, AUDIENCE = "https://identity.example/", "nightshift"
+
+MAKE = {
+    "RS256": lambda: rsa.generate_private_key(public_exponent=65537, key_size=2048),
+    "PS256": lambda: rsa.generate_private_key(public_exponent=65537, key_size=2048),
+    "ES256": lambda: ec.generate_private_key(ec.SECP256R1()),
+    "EdDSA": ed25519.Ed25519PrivateKey.generate,
+}
+
+
+class Provider:
+    """``keys`` is what it publishes; while ``answer`` is set (status, headers, body), it answers so instead.
+
+    ``asked`` counts the requests.
+    """
+
+    def __init__(self) -> None:
+        self.keys: list[Any] = []
+        self.private: dict[str, Any] = {}
+        self.answer: tuple[int, dict[str, str], bytes] | None = None
+        self.drips = False
+        self.asked = 0
+        self.url = ""
+
+    def add(self, kid: str, algorithm: str = "RS256", **changed: Any) -> None:
+        """Publish another key; ``changed`` are members of its JWK."""
+        private = self.private[kid] = MAKE[algorithm]()
+        maker = jwt.get_algorithm_by_name(algorithm)
+        self.keys.append(maker.to_jwk(private.public_key(), as_dict=True) | {"kid": kid, "use": "sig"} | changed)
+
+    def withdraw(self, kid: str) -> None:
+        self.keys = [key for key in self.keys if key["kid"] != kid]
+
+    def token(self, kid: str, algorithm: str = "RS256", **claims: Any) -> str:
+        known = {"iss": ISSUER, "aud": AUDIENCE, "exp": int(time.time()) + 3600} | claims
+        present = {name: value for name, value in known.items() if value is not None}
+        return jwt.encode(present, self.private[kid], algorithm=algorithm, headers={"kid": kid})
+
+
+@contextmanager
+def serve() -> Iterator[Provider]:
+    provider = Provider()
+    over = threading.Event()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            provider.asked += 1
+            if provider.drips:
+                self._drip()
+                return
+            status, headers, body = provider.answer or (200, {}, json.dumps({"keys": provider.keys}).encode())
+            self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def _drip(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            try:
+                while not over.wait(0.05):
+                    self.wfile.write(b" ")
+            except OSError:
+                pass
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    provider.url = f"http://127.0.0.1:{server.server_port}/jwks"
+    try:
+        yield provider
+    finally:
+        over.set()
+        server.shutdown()
+        thread.join()
+        server.server_close()
