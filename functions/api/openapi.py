@@ -89,8 +89,8 @@ OPERATIONS = (
         path="/v1/projects/{project_id}/integrations/revenuecat/sync",
         summary="Start a RevenueCat sync",
         answers=(schemas.Syncing,),
-        errors=(400, 401, 403, 404, 409, 422),
-        idempotent=True,
+        errors=(400, 401, 403, 404, 409, 422, 429),
+        makes_a_run=True,
     ),
     Operation(
         method="get",
@@ -120,8 +120,8 @@ OPERATIONS = (
             ("cursor", CURSOR, SEARCHED),
             (
                 "limit",
-                f"Runs to a page, {DEFAULT_LIMIT} unless given; what lies outside of 1 to {MAX_LIMIT} counts as the nearer of "
-                "both; a page of large runs has fewer",
+                f"Runs to a page, {DEFAULT_LIMIT} unless given; what lies outside of 1 to {MAX_LIMIT} counts as the nearer "
+                "of both; a page of large runs has fewer",
                 {"type": "integer", "default": DEFAULT_LIMIT},
             ),
         ),
