@@ -301,7 +301,7 @@ class TestBadInput:
             ({"limit": "ten"}, "limit must be a whole number from 1 to 200"),
             ({"limit": "\u0665"}, "limit must be a whole number from 1 to 200"),
             ({"status": "done"}, 'status must be one of pending, running, completed, failed, cancelled, got "done"'),
-            ({"job_type": "a\x00b"}, "job_type must be printable characters"),
+            ({"job_type": "a\x00b"}, "job_type must be text without NUL characters"),
             ({"project_id": "x"}, 'project_id must be a UUID, got "x"'),
             ({"since": "yesterday"}, 'since must be ISO 8601 or relative like 30m, 1h, 7d, got "yesterday"'),
             ({"since": "999999d"}, "since must be ISO 8601 or relative"),

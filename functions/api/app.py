@@ -43,7 +43,6 @@ from parsing import (
     moment_of,
     one_of,
     optional_uuid,
-    parse_name,
     search_of,
     size_of,
     text_of,
@@ -184,7 +183,7 @@ def list_runs(team_id: str) -> dict[str, Any]:
     page = runs.list_page(
         team_id=team_id,
         # A type that does not exist has no runs, and one that was retired may have some.
-        job_type=parse_name("job_type", _query("job_type")),
+        job_type=_query("job_type"),
         status=one_of("status", _query("status"), runs.STATUSES),
         project_id=optional_uuid("project_id", _query("project_id")),
         since=moment_of("since", _query("since"), now=now),

@@ -49,13 +49,6 @@ def one_of(field: str, value: str | None, choices: tuple[str, ...]) -> str | Non
     raise Refused(f"{field} must be one of {', '.join(choices)}, got {shown(value)}")
 
 
-def parse_name(field: str, value: str | None) -> str | None:
-    """Any name, also one that does not exist; without the characters that Postgres cannot hold."""
-    if value is None or value.isprintable():
-        return value
-    raise Refused(f"{field} must be printable characters, got {shown(value)}")
-
-
 def limit_of(value: str | None, *, default: int = DEFAULT_LIMIT, most: int = MAX_LIMIT) -> int:
     """The number of rows to a page: what lies outside of 1 to ``most`` counts as the nearer of both."""
     if value is None:
