@@ -9,6 +9,7 @@ import pytest
 from pg8000.exceptions import DatabaseError
 
 from nightshift import runs
+from nightshift.errors import DatabaseBusy
 from nightshift.healers import healers_of
 from nightshift.set_aside import MAX_NAMED, TROUBLES
 from tests.world import make_team, received, run_row, sweep, system_run, trigger, work
@@ -366,6 +367,43 @@ class TestBatches:
     def test_every_healer_that_takes_rows_is_tested_with_a_bad_one(self, cloud, db):
         names = {healer.name for healer in healers_of(now=datetime.now(UTC), counts={}, db=db, settings=cloud)}
         assert names == {*self.KINDS, "slots", "silent"} == TROUBLES.keys()
+
+    def test_a_row_that_takes_all_the_time_there_is_costs_itself_alone(self, cloud, connect, owner, monkeypatch):
+        """A batch with it ends at the server's time limit, and then no time is left for its rows one by one."""
+        ids = lost(owner, 5)
+        owner.run_script(
+            "CREATE FUNCTION sleep() RETURNS trigger LANGUAGE plpgsql AS"
+            f" $$ BEGIN IF OLD.id = '{ids[1]}' THEN PERFORM pg_sleep(60); END IF; RETURN NEW; END $$;"
+            "CREATE TRIGGER sleep BEFORE UPDATE ON job_runs FOR EACH ROW EXECUTE FUNCTION sleep()"
+        )
+        db = connect(statement_timeout="100ms")
+        for _ in range(3):
+            left, query = [50], db.query
+
+            def counting(name, query=query, left=left, **params):
+                try:
+                    return query(name, **params)
+                except DatabaseBusy:
+                    left[0] -= 30
+                    raise
+
+            with monkeypatch.context() as patch:
+                patch.setattr(db, "query", counting)
+                sweep(db=db, settings=cloud, remaining_s=lambda left=left: left[0])
+        assert [run_row(owner, run_id)["slice"] for run_id in ids] == [1, 0, 1, 1, 1]
+        assert owner.run_script("SELECT key FROM job_set_aside WHERE key <> ''") == [[ids[1]]]
+
+    def test_a_row_that_ends_the_session_costs_itself_alone(self, cloud, db, owner):
+        ids = lost(owner, 3)
+        owner.run_script(
+            "CREATE FUNCTION hang_up() RETURNS trigger LANGUAGE plpgsql AS"
+            f" $$ BEGIN IF OLD.id = '{ids[0]}' THEN PERFORM pg_terminate_backend(pg_backend_pid()); END IF;"
+            " RETURN NEW; END $$;"
+            "CREATE TRIGGER hang_up BEFORE UPDATE ON job_runs FOR EACH ROW EXECUTE FUNCTION hang_up()"
+        )
+        sweep(db=db, settings=cloud)
+        assert [run_row(owner, run_id)["slice"] for run_id in ids] == [0, 1, 1]
+        assert owner.run_script("SELECT key FROM job_set_aside") == [[ids[0]]]
 
     def test_one_bad_schedule_costs_itself_alone(self, cloud, db, owner):
         owner.run_script(

@@ -92,7 +92,7 @@ DROP FUNCTION note_success();
 -- stand in no other row's way.
 CREATE TABLE job_set_aside (
     healer    text NOT NULL,                      -- of nightshift/sweep.py
-    key       text NOT NULL,                      -- the row's, as the healer's query writes it
+    key       text NOT NULL,                      -- the row's, as the healer's query writes it; empty: of the healer
     error     text NOT NULL,
     attempts  integer NOT NULL,                   -- that failed; a first failure for a passing reason does not count
     since     timestamptz(3) NOT NULL DEFAULT clock_timestamp(),

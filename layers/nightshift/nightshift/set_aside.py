@@ -27,6 +27,11 @@ TROUBLES = {
 }
 
 
+# The key of an entry about a healer whose batch took all the time that there was, so that its rows did not get their
+# turn: the next sweep begins with them.
+SLOW = ""
+
+
 def trouble(healer: str, key: str) -> str:
     return TROUBLES.get(healer, f"{healer}: {{key}}").format(key=key)
 
@@ -38,17 +43,27 @@ class SetAside:
         self._db = db
         self._counts = counts
         self._keys: defaultdict[str, set[str]] = defaultdict(set)
+        self._slow: set[str] = set()
         self._due: datetime | None = None
 
     def load(self) -> None:
         for row in self._db.query("list_set_aside"):
             self._due = row["now"]
-            if not row["is_due"]:
+            if row["key"] == SLOW:
+                self._slow.add(row["healer"])
+            elif not row["is_due"]:
                 self._keys[row["healer"]].add(row["key"])
 
     def keys(self, healer: str) -> list[str]:
         """The rows to pass over now."""
         return sorted(self._keys[healer])
+
+    def is_slow(self, healer: str) -> bool:
+        return healer in self._slow
+
+    def add_slow(self, healer: str, exc: Exception) -> None:
+        """Raises DatabaseGone."""
+        self._note(healer, SLOW, exc)
 
     def add(self, healer: str, key: str, exc: Exception) -> None:
         """Raises DatabaseGone; a row that cannot be noted is passed over by this sweep alone."""
@@ -56,6 +71,9 @@ class SetAside:
         self._counts.update(set_aside=1)
         metrics.count("RowsSetAside")
         logger.error(f"{trouble(healer, key)}: {sentence(exc)}", action="row_set_aside", healer=healer, key=key)
+        self._note(healer, key, exc)
+
+    def _note(self, healer: str, key: str, exc: Exception) -> None:
         passing = isinstance(exc, DatabaseGone | DatabaseBusy)
         try:
             self._db.query("set_aside", healer=healer, key=key, error=sentence(exc), passing=passing)

@@ -86,25 +86,34 @@ class _Sweep:
 
     def _heal(self, healer: Healer, keys: list[str]) -> bool:
         """Whether there was time for all: where a batch fails, its rows are healed one by one."""
-        try:
-            healer.heal(keys)
-        except Exception as exc:
-            if len(keys) == 1:
-                self.aside.add(healer.name, keys[0], exc)
-                return True
-            logger.warning(
-                f"A batch failed, its rows follow one by one: {sentence(exc)}",
-                action="batch_failed",
-                healer=healer.name,
-                rows=len(keys),
-            )
-        else:
+        if len(keys) == 1:
+            self._heal_one(healer, keys[0])
             return True
+        if not self.aside.is_slow(healer.name):
+            try:
+                healer.heal(keys)
+            except Exception as exc:
+                logger.warning(
+                    f"A batch failed, its rows follow one by one: {sentence(exc)}",
+                    action="batch_failed",
+                    healer=healer.name,
+                    rows=len(keys),
+                )
+                if self.remaining_s() <= RESERVE_S:
+                    self.aside.add_slow(healer.name, exc)
+            else:
+                return True
         for key in keys:
             if self.remaining_s() <= RESERVE_S:
                 return False
-            self._heal(healer, [key])
+            self._heal_one(healer, key)
         return True
+
+    def _heal_one(self, healer: Healer, key: str) -> None:
+        try:
+            healer.heal([key])
+        except Exception as exc:
+            self.aside.add(healer.name, key, exc)
 
     @contextmanager
     def keeping_failures(self, part: str) -> Iterator[None]:
