@@ -141,6 +141,8 @@ class Run(Protocol):
     """As the job type's model in nightshift.params made them; a project's job finds ``project_id`` there, too."""
     cursor: Cursor
     """What the last committed yield said. None at the start, and where another ``version`` of the job wrote it."""
+    failures: int
+    """How often in a row the job has failed since its cursor moved last."""
     progress: dict[str, Any] | None
     """What the last yield reported: ``processed``, ``total``, ``message``."""
 
