@@ -279,34 +279,35 @@ class TestPassedOver:
         assert [gone["partition"] for gone in result["dropped"]] == past(history)[1:2]
         assert result["passed_over"][0].startswith(f"{OLDEST} could not be taken out of events in 16 tries")
 
-    def test_one_that_postgres_does_not_drop_costs_that_one_alone(self, run, owner, history, limit):
+    NOT_IT = {
+        "drop": ("sql_drop", "EXISTS (SELECT FROM pg_event_trigger_dropped_objects() WHERE object_name = '{it}')"),
+        "detach": (
+            "ddl_command_start",
+            "(SELECT query LIKE '%DETACH PARTITION {it}%' FROM pg_stat_activity WHERE pid = pg_backend_pid())",
+        ),
+    }
+
+    @pytest.mark.parametrize(
+        ("step", "why"),
+        [
+            ("drop", f"{OLDEST} was put back into events: not this one."),
+            ("detach", f"{OLDEST} cannot be taken out of events: not this one."),
+        ],
+    )
+    def test_one_that_postgres_refuses_costs_that_one_alone(self, run, owner, history, limit, step, why):
+        event, condition = self.NOT_IT[step]
         owner.run_script(
             "CREATE FUNCTION keep() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN"
-            " IF EXISTS (SELECT FROM pg_event_trigger_dropped_objects()"
-            f" WHERE object_name = '{OLDEST}') THEN RAISE 'not this one'; END IF; END $$;"
-            "CREATE EVENT TRIGGER keep ON sql_drop EXECUTE FUNCTION keep()"
+            f" IF {condition.format(it=OLDEST)} THEN RAISE 'not this one'; END IF; END $$;"
+            f"CREATE EVENT TRIGGER keep ON {event} EXECUTE FUNCTION keep()"
         )
         limit(free=SOME)
 
         result = run()["result"]
 
         assert [gone["partition"] for gone in result["dropped"]] == past(history)[1:2]
-        assert result["passed_over"] == [f"{OLDEST} was put back into events: not this one."]
+        assert result["passed_over"] == [why]
         assert OLDEST in names(owner)
-
-    def test_one_that_postgres_does_not_detach_costs_that_one_alone(self, run, owner, history, limit):
-        owner.run_script(
-            "CREATE FUNCTION keep() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN"
-            " IF (SELECT query LIKE '%DETACH PARTITION "
-            f"{OLDEST}%' FROM pg_stat_activity WHERE pid = pg_backend_pid()) THEN RAISE 'not this one'; END IF; END $$;"
-            "CREATE EVENT TRIGGER keep ON ddl_command_start EXECUTE FUNCTION keep()"
-        )
-        limit(free=SOME)
-
-        result = run()["result"]
-
-        assert [gone["partition"] for gone in result["dropped"]] == past(history)[1:2]
-        assert result["passed_over"] == [f"{OLDEST} cannot be taken out of events: not this one."]
 
     def test_its_columns_may_be_in_another_order(self, run, owner, limit):
         """What is detached is known as ours by its CHECK on the key, which is another column here by number."""

@@ -262,6 +262,22 @@ def test_where_no_table_can_have_partitions_the_run_fails(run, owner):
     )
 
 
+def test_a_missing_right_is_named(run, owner):
+    drop(owner, name("events", THIS))
+    owner.run_script("REVOKE CREATE ON SCHEMA public FROM nightshift_events, PUBLIC")
+    assert "cannot be attached to events: permission denied for schema public" in run()["error"]
+
+
+def test_rows_hidden_by_row_level_security_are_no_proof_that_there_are_none(run, owner):
+    half = name("events", THIS)
+    drop(owner, half)
+    make_half(owner, half)
+    owner.run_script(event_at("events", "2020-01-31").replace("INTO events", f"INTO {half}"))
+    owner.run_script(f"ALTER TABLE {half} ENABLE ROW LEVEL SECURITY; ALTER TABLE {half} FORCE ROW LEVEL SECURITY")
+    assert f": {half} cannot be attached to events: check constraint" in run()["error"]
+    assert half not in attached(owner)
+
+
 @pytest.mark.parametrize(
     "hide",
     [

@@ -375,6 +375,21 @@ def test_the_names_of_very_many_are_cut(run, bare, monkeypatch):
     assert (len(result["created"]), result["created_in_all"]) == (2, 4)
 
 
+def test_very_many_refusals_are_cut_and_the_other_tables_get_theirs(run, bare, monkeypatch):
+    monkeypatch.setattr(job, "MOST_REFUSED", 3)
+    bare.run_script("CREATE TABLE rest PARTITION OF events DEFAULT; ALTER TABLE rest OWNER TO nightshift_events")
+    attach(bare, [FIRST + timedelta(days=40), FIRST + timedelta(days=41)])
+    insert(bare, FIRST, *(months_later(count) + timedelta(days=27) for count in (1, 2, 3)))
+    insert(bare, months_later(1))
+    bare.run_script(f"DROP TABLE funnel_events_{months_later(3):%Y_%m}")
+
+    error = run()["error"]
+
+    assert error.count("the default partition rest holds rows") == 3
+    assert "; events has more gaps, which were not tried. Until" in error
+    assert f"funnel_events_{months_later(3):%Y_%m}" in attached(bare, "funnel_events")
+
+
 def test_all_tables_are_looked_at(owner):
     owner.run_script(";".join(f"DROP TABLE {table}_{THIS:%Y_%m}" for table in EVENT_TABLES))
     found = find_gaps(owner.query, first=THIS, last=THIS)

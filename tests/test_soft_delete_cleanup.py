@@ -436,7 +436,10 @@ class TestRefused:
             f"INSERT INTO notes SELECT id FROM {table} WHERE {column} = '{refused.id}' LIMIT 1"
         )
         assert self.why_kept(owner, job_run, refused) == f"notes refers to {what}"
-        assert not any(clean(job_run)[table] for table in TABLES)
+        # A run that could delete nothing of what is due has not done its work.
+        assert job_run(NAME).finish().row["error"] == (
+            f"Nothing was deleted. Kept are projects {refused.id}: notes refers to {what}"
+        )
 
     @pytest.mark.parametrize("table", ["app_users", "job_runs", "projects"])
     @pytest.mark.parametrize("code", ["P0001", "23001", "42501", "LH001"])
@@ -497,6 +500,9 @@ class TestRefused:
     def test_a_right_that_was_taken_away(self, job_run, owner, forest, table):
         tree(forest, team=LONG_AGO)
         tree(forest, project=LONG_AGO)
+        # Something that needs no right to any of them.
+        top, *_ = tree(forest)
+        forest.add("metric_definitions", forest.add("projects", top), LONG_AGO)
         forest.plant(owner)
         # What it has on events it has as a member of their owner.
         owner.run_script(f"REVOKE DELETE ON {table} FROM nightshift_maintenance, nightshift_events")
@@ -505,6 +511,101 @@ class TestRefused:
         assert result["teams"] == 0
         assert result[table] == 0
         assert result["projects"] == (table == "teams")
+
+    @pytest.mark.parametrize("table", ["teams", "projects", "api_keys", "metric_definitions"])
+    def test_a_missing_right_alone_is_no_success(self, job_run, owner, forest, table):
+        top = forest.add("teams", days=LONG_AGO if table == "teams" else None)
+        if table != "teams":
+            of = forest.add("projects", top) if table == "metric_definitions" else top
+            forest.add(table, of, LONG_AGO)
+        forest.plant(owner)
+        owner.run_script(f"REVOKE DELETE ON {table} FROM nightshift_maintenance")
+        before = stored(owner)
+        assert job_run(NAME).finish().row["error"] == (
+            f"Nothing was deleted. Rights to {table} are missing: GRANT SELECT, DELETE, UPDATE (deleted_at) to "
+            "nightshift_maintenance"
+        )
+        assert stored(owner) == before
+
+    @pytest.mark.parametrize("table", ["teams", "projects", "apps"])
+    @pytest.mark.parametrize(
+        "narrow",
+        [
+            "REVOKE SELECT ON {t} FROM nightshift_app, nightshift_maintenance",
+            "ALTER TABLE {t} ENABLE ROW LEVEL SECURITY",
+        ],
+    )
+    def test_rows_that_it_is_not_shown_are_no_success(self, job_run, owner, forest, table, narrow):
+        tree(forest, team=LONG_AGO)
+        forest.plant(owner)
+        owner.run_script(narrow.format(t=table))
+        before = stored(owner)
+        assert (
+            job_run(NAME)
+            .finish()
+            .row["error"]
+            .startswith(f"nightshift_maintenance is not shown all rows of {table}, so nothing was deleted")
+        )
+        assert stored(owner) == before
+
+    @pytest.mark.parametrize("table", ["app_users", "metric_definitions", "api_keys", "team_members", "events"])
+    def test_what_row_level_security_hides_is_kept_with_all_above_it(self, job_run, owner, forest, table):
+        """Also where a policy lets the job see a part of it: no step could tell an empty table from a hidden one."""
+        tree(forest, project=LONG_AGO)
+        tree(forest, team=LONG_AGO)
+        forest.plant(owner)
+        owner.run_script(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY; ALTER TABLE {table} FORCE ROW LEVEL SECURITY")
+        rows = stored(owner)[table]
+        row = job_run(NAME).finish().row
+        said = row["error"] or json.dumps(row["result"]["kept"])
+        assert f"row-level security may hide rows of {table}" in said
+        assert stored(owner)[table] == rows
+        assert how_many(owner, "teams", "deleted_at IS NOT NULL") == 1
+
+    HOSTILE = {
+        "a code of trouble that passes": "RAISE 'no' USING ERRCODE = '40001'",
+        "an internal error": "RAISE 'no' USING ERRCODE = 'XX000'",
+        "a state": "RAISE 'no' USING ERRCODE = '55000'",
+        "a full disk": "RAISE 'no' USING ERRCODE = '53100'",
+        "a time limit": "RAISE 'no' USING ERRCODE = '57014'",
+    }
+
+    @pytest.mark.parametrize("table", ["app_users", "projects"])
+    @pytest.mark.parametrize("how", HOSTILE)
+    def test_a_trigger_that_fails_as_if_it_were_passing_costs_one_resource(self, job_run, owner, refused, table, how):
+        column = "id" if table == "projects" else "project_id"
+        owner.run_script(
+            f"CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {self.HOSTILE[how]}; END $$;"
+            f"CREATE TRIGGER refuse BEFORE DELETE ON {table} FOR EACH ROW WHEN (OLD.{column} = '{refused.id}')"
+            " EXECUTE FUNCTION refuse()"
+        )
+        result = job_run(NAME).finish().result
+        assert [each["id"] for each in result["kept"]] == [refused.id]
+        assert result["kept"][0]["because"] == "it failed 3 times in a row; the run's timeline says why"
+        assert stored(owner)["projects"] == {refused.id}
+
+    def test_a_row_that_another_session_holds_costs_one_resource(self, job_run, owner, refused, connect, monkeypatch):
+        holder = connect(user="postgres")
+        holder.run_script(f"BEGIN; SELECT FROM projects WHERE id = '{refused.id}' FOR UPDATE")
+        owner.run_script(
+            f"ALTER ROLE nightshift_maintenance IN DATABASE {owner._config.database_name} SET lock_timeout = '50ms'"
+        )
+        result = job_run(NAME).finish().result
+        holder.run_script("COMMIT")
+        assert [each["id"] for each in result["kept"]] == [refused.id]
+        assert result["projects"] == 1
+
+    def test_trouble_with_everything_fails_the_run(self, job_run, owner, forest, monkeypatch):
+        monkeypatch.setattr(cleanup_job, "MOST_STUCK", 2)
+        for _ in range(4):
+            tree(forest, project=LONG_AGO, rows=0)
+        forest.plant(owner)
+        owner.run_script(
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS"
+            " $$ BEGIN RAISE 'no' USING ERRCODE = '53100'; END $$;"
+            "CREATE TRIGGER refuse BEFORE DELETE ON projects FOR EACH ROW EXECUTE FUNCTION refuse()"
+        )
+        assert job_run(NAME).finish().row["error"].startswith("3 resources failed 3 times in a row each")
 
 
 class TestKilled:
@@ -806,7 +907,10 @@ def test_where_a_row_takes_ten_milliseconds_a_step_takes_about_ten_rows(connect,
     forest.plant(owner)
     many_events(owner, app.id, 400)
     job = connect(user="nightshift_maintenance")
-    run, db = SimpleNamespace(id=str(uuid.uuid4()), cursor=None), SimpleNamespace(read=job.query, write=job.query)
+    run, db = (
+        SimpleNamespace(id=str(uuid.uuid4()), cursor=None, failures=0),
+        SimpleNamespace(read=job.query, write=job.query),
+    )
     rows = [0]
     for step in cleanup_job.soft_delete_cleanup(run, db, clock=lambda: rows[-1] * 0.01):
         rows.append(step.processed)

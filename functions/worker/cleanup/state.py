@@ -37,6 +37,10 @@ class State:
     total: int
     barred: list[str] = field(default_factory=list)
     """Tables that the job lacks a right to: what lies in them is kept, with all above it."""
+    filtered: list[str] = field(default_factory=list)
+    """Tables of which row-level security may hide rows from the job: likewise."""
+    stuck: int = 0
+    """Resources that failed again and again."""
     kind: int = 0
     after: str | None = None
     root: tuple[str, str] | None = None
@@ -63,6 +67,11 @@ class State:
         state.root = cursor["root"] and tuple(cursor["root"])
         state.walk = cursor["walk"] and Walk(**cursor["walk"])
         return state
+
+    @property
+    def closed(self) -> list[str]:
+        """Tables that are left alone."""
+        return [*self.barred, *(table for table in self.filtered if table not in self.barred)]
 
     def begin(self, resource: str, resource_id: str) -> None:
         self.root, self.gone, self.waits, self.walk = (resource, resource_id), {}, 0, None
@@ -115,5 +124,25 @@ class State:
             "moved_in_all": self.moved_in_all,
             "kept": self.kept,
             "kept_in_all": self.kept_in_all,
-            "barred": self.barred,
+            "barred": self.closed,
         }
+
+    def complaint(self) -> str:
+        """What an owner of the database can do, where nothing was deleted."""
+        kept = [f"{each['resource']} {each['id']}: {each['because']}" for each in self.kept]
+        if self.kept_in_all > len(kept):
+            kept.append(f"and {self.kept_in_all - len(kept)} more")
+        said = ["Nothing was deleted"]
+        if kept:
+            said.append(f"Kept are {'; '.join(kept)}")
+        if self.barred:
+            said.append(
+                f"Rights to {', '.join(self.barred)} are missing: GRANT SELECT, DELETE, UPDATE (deleted_at) to "
+                "nightshift_maintenance"
+            )
+        if self.filtered:
+            said.append(
+                f"Row-level security may hide rows of {', '.join(self.filtered)}: ALTER ROLE nightshift_maintenance "
+                "BYPASSRLS"
+            )
+        return ". ".join(said)

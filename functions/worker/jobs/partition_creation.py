@@ -18,6 +18,8 @@ MOST_MONTHS_AHEAD = 36
 TRIES = 8
 # Names in a result and reasons in an error: both have to fit.
 SHOWN_CREATED, SHOWN_REFUSED = 120, 5
+# Refusals of one table, after which the rest of its gaps is not tried: the cursor has to fit as well.
+MOST_REFUSED = 40
 
 
 def partition_creation(run: Run, db: JobDatabase) -> Steps:
@@ -68,13 +70,15 @@ def _plan(db: JobDatabase) -> "Plan":
 class Plan:
     """How far the job is: its fields are the run's cursor. A run that goes on after midnight keeps its months.
 
-    ``refused`` are gaps that stay, each with the reason ``why``.
+    ``created`` are the first names of the ``made`` partitions. ``refused`` are gaps that stay, each with the reason
+    ``why``; one without a time stands for its whole table.
     """
 
     first: str
     last: str
     total: int = 0
     tries: int = 0
+    made: int = 0
     created: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     refused: list[dict[str, str]] = field(default_factory=list)
@@ -90,11 +94,15 @@ class Plan:
         self.tries = 0
         match found["outcome"]:
             case "created":
-                self.created.append(found["detail"])
+                self.made += 1
+                self.created = [*self.created, found["detail"]][:SHOWN_CREATED]
             case "existing":
                 pass  # Another session made it: the next look tells what is left.
             case _:
-                self.refuse(gap, found["detail"] or f"{gap['event_table']} is no longer there")
+                table = gap["event_table"]
+                self.refuse(gap, found["detail"] or f"{table} is no longer there")
+                if sum(each["event_table"] == table for each in self.refused) >= MOST_REFUSED:
+                    self.refuse({"event_table": table}, f"{table} has more gaps, which were not tried")
 
     def refuse(self, gap: Gap, why: str) -> None:
         times: dict[str, str] = {edge: gap[edge].isoformat() for edge in ("since", "until") if edge in gap}
@@ -115,8 +123,8 @@ class Plan:
         return self.progress()
 
     def progress(self) -> Progress:
-        done = len(self.created) + len(self.refused)
-        message = f"{len(self.created)} partitions created"
+        done = self.made + len(self.refused)
+        message = f"{self.made} partitions created"
         return Progress(processed=done, total=max(self.total, done), message=message, cursor=asdict(self))
 
     def complaint(self) -> str:
@@ -136,8 +144,8 @@ class Plan:
     def result(self) -> dict[str, Any]:
         """``covered_until`` is the end of the horizon."""
         return {
-            "created": self.created[:SHOWN_CREATED],
-            "created_in_all": len(self.created),
+            "created": self.created,
+            "created_in_all": self.made,
             "covered_until": months(date.fromisoformat(self.last), ahead=1)[1].isoformat(),
             "missing_tables": self.missing,
         }

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from cleanup.pace import next_batch
 from cleanup.state import COUNTED, EVENT_TABLES, State, Walk
+from nightshift.errors import JobError
 from nightshift.job import JobDatabase, Progress, Run, Wait
 from nightshift.log import logger
 
@@ -20,6 +21,11 @@ RESOURCES = (
     "teams", "projects", "apps", "api_keys", "metric_definitions", "funnel_definitions", "project_integrations",
 )  # fmt: skip
 
+# The tables whose rows say what is due, with everything under it.
+DECIDING = ("teams", "projects", "apps")
+
+# Failures in a row after which a resource is kept, and how many of these a run puts up with.
+PATIENCE, MOST_STUCK = 3, 10
 # How often a resource is emptied again because rows came meanwhile.
 ROUNDS = 5
 # For a live run to end: its worker's next yield, or, if that is dead, the lease and the sweep. Ten minutes in all.
@@ -70,23 +76,19 @@ class InTheWay(Exception):
 def soft_delete_cleanup(
     run: Run, db: JobDatabase, *, clock: Callable[[], float] = time.monotonic
 ) -> Generator[Progress | Wait, None, dict[str, Any]]:
-    """Resource by resource, children first.
+    """Resource by resource, children first. Raises JobError where something is due and nothing could be deleted.
 
     Every step is a transaction that locks the resource and finds it due, and locks what is at hand under it and finds
     that there.
     """
-    if run.cursor:
-        state = State.of(deepcopy(run.cursor))
-    else:
-        start = db.read("cleanup_start", days=GRACE_DAYS, tables=list(COUNTED), locked=list(RESOURCES))[0]
-        state = State(cutoff=start["cutoff"], total=start["estimate"], barred=start["barred"])
+    state = State.of(deepcopy(run.cursor)) if run.cursor else _begin(db)
     cleanup = _Cleanup(run, db, state, clock)
     if state.root:
         yield from cleanup.root()
     while state.kind < len(RESOURCES):
         resource = RESOURCES[state.kind]
         due = []
-        if resource not in state.barred:
+        if resource not in state.closed:
             due = db.read(
                 "cleanup_due",
                 resource=resource,
@@ -100,12 +102,29 @@ def soft_delete_cleanup(
             yield from cleanup.root()
         if len(due) < PAGE:
             state.kind, state.after = state.kind + 1, None
+    if (state.kept_in_all or state.closed) and not any(state.counts.values()):
+        raise JobError(state.complaint())
     return state.result()
+
+
+def _begin(db: JobDatabase) -> State:
+    """Raises JobError where this role cannot see all of the rows that say what is due."""
+    start = db.read(
+        "cleanup_start", days=GRACE_DAYS, tables=list(COUNTED), locked=list(RESOURCES), deciding=list(DECIDING)
+    )[0]
+    if start["unseen"]:
+        raise JobError(
+            f"nightshift_maintenance is not shown all rows of {', '.join(start['unseen'])}, so nothing was deleted: "
+            "GRANT SELECT on it, and where it has row-level security, ALTER ROLE nightshift_maintenance BYPASSRLS"
+        )
+    return State(cutoff=start["cutoff"], total=start["estimate"], barred=start["barred"], filtered=start["filtered"])
 
 
 class _Cleanup:
     def __init__(self, run: Run, db: JobDatabase, state: State, clock: Callable[[], float]):
         self.run, self.db, self.state, self.clock = run, db, state, clock
+        self.is_stuck = run.failures >= PATIENCE
+        """The resource that comes first has failed again and again, for a reason that no step could tell."""
         self.path: list[tuple[str, str]] = []
         """From the root to the resource at hand, table and id."""
 
@@ -113,6 +132,7 @@ class _Cleanup:
         assert self.state.root
         resource, resource_id = self.state.root
         try:
+            self._refuse_if_stuck(resource, resource_id)
             yield from self._remove(resource, resource_id)
         except Astray:
             logger.warning(
@@ -268,9 +288,23 @@ class _Cleanup:
             deleted=deleted,
         )
 
+    def _refuse_if_stuck(self, resource: str, resource_id: str) -> None:
+        """Raises InTheWay, or JobError where that happened to so many that the trouble is not theirs."""
+        if not self.is_stuck:
+            return
+        self.is_stuck = False
+        self.state.stuck += 1
+        if self.state.stuck > MOST_STUCK:
+            raise JobError(f"{self.state.stuck} resources failed {PATIENCE} times in a row each: the timeline says why")
+        because = f"it failed {PATIENCE} times in a row; the run's timeline says why"
+        self.state.keep(resource, resource_id, because)
+        raise InTheWay(because)
+
     def _refuse_if_barred(self, relation: str) -> None:
         if relation in self.state.barred:
             raise InTheWay(f"a right to {relation} is missing")
+        if relation in self.state.filtered:
+            raise InTheWay(f"row-level security may hide rows of {relation}")
 
     def _hold(self) -> None:
         """Raises Astray. Until the step is committed, nobody can restore the root or move what is at hand."""

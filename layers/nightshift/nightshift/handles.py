@@ -27,6 +27,7 @@ class RunHandle:
         self.params: dict[str, Any] = copy.deepcopy(row["params"])
         self.progress: dict[str, Any] | None = copy.deepcopy(row["progress"])
         self.cursor: dict[str, Any] | None = copy.deepcopy(row["cursor"])
+        self.failures = sum(row["failed_attempts"].values())
         self._is_cancelled = is_cancelled
         self._remaining_s = remaining_s
 
@@ -37,8 +38,9 @@ class RunHandle:
     def is_cancelled(self) -> bool:
         return self._is_cancelled()
 
-    def follow(self, step: Progress) -> None:
+    def follow(self, step: Progress, *, failures: int) -> None:
         """Show what the step has just committed."""
+        self.failures = failures
         self.cursor = json.loads(step.cursor_text) if step.cursor_text else None
         self.progress = step.as_json()
 

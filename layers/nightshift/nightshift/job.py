@@ -185,6 +185,8 @@ class Run(Protocol):
     cursor: Cursor
     """A copy of what the last committed yield said. None at the start, and where the job's module had another
     ``CURSOR_VERSION`` when it wrote it."""
+    failures: int
+    """How often in a row this run was tried again since its cursor moved last."""
     progress: dict[str, Any] | None
     """A copy of what the last yield reported: ``processed``, ``total``, ``message``."""
 

@@ -126,7 +126,7 @@ class Slice:
         )
         self._commit_step()
         self.failed_attempts = row["failed_attempts"]
-        self.run.follow(step)
+        self.run.follow(step, failures=sum(self.failed_attempts.values()))
         if row["cancel_requested"]:
             raise CancelRequested
 
