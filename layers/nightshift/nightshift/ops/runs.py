@@ -9,6 +9,7 @@ from nightshift import runs
 from nightshift.catalogue import CATALOGUE, JobType
 from nightshift.database import Database, Row
 from nightshift.errors import NotFound, Refused
+from nightshift.pages import fitting
 from nightshift.settings import Settings
 from nightshift.timeline import timeline
 from nightshift.validation import refusal, shown
@@ -29,14 +30,16 @@ def list_runs(
 ) -> dict[str, Any]:
     """``{"job_runs": [...]}``: system runs, newest first; with ``every_team`` all that live, then what ended last.
 
-    A project's job type means every team's.
+    A project's job type means every team's. ``left_out`` counts those that one answer does not hold, where there are.
     """
     if job_type is not None and job_type not in CATALOGUE:
         raise Refused(f"job_type must be one of {', '.join(CATALOGUE)}, got {shown(job_type)}")
     is_a_projects = job_type is not None and CATALOGUE[job_type].scope == "project"
     query = "list_all_runs" if every_team or is_a_projects else "list_system_runs"
     rows = db.query(query, again_if_gone=True, job_type=job_type, status=status, limit=limit)
-    return {"job_runs": [runs.as_json(row) for row in rows]}
+    listed = [runs.as_json(row) for row in rows]
+    kept = listed[: fitting(listed)]
+    return {"job_runs": kept} | ({"left_out": len(listed) - len(kept)} if len(kept) < len(listed) else {})
 
 
 def view(*, run_id: UUID, db: Database, settings: Settings) -> dict[str, Any]:
