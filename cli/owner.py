@@ -52,6 +52,10 @@ def runs(session: Session, /, **filters: Any) -> None:
         now = datetime.now(UTC)
         names = _names_in(answer["job_runs"])
         session.output.table([row_of(run, now=now, names=names) for run in answer["job_runs"]], headers=HEADERS)
+        if left_out := answer.get("left_out"):
+            session.output.say(
+                f"{left_out:,} more did not fit into one answer. Narrow the list with --type or --status."
+            )
 
 
 @click.command()

@@ -76,6 +76,17 @@ class TestRuns:
         assert (over.exit_code, over.stderr) == (4, 'Error: Cannot cancel a job with status "cancelled"\n')
         assert run_row(owner, run_id)["status"] == "cancelled"
 
+    def test_runs_that_did_not_fit_are_counted(self, system: Cli, owner: Database) -> None:
+        owner.run_script(
+            "INSERT INTO job_runs (id, job_type, triggered_by, status, completed_at, params)"
+            " SELECT gen_random_uuid(), 'db_pruning', 'system', 'completed', clock_timestamp(),"
+            " jsonb_build_object('said', repeat('\"', 16000)) FROM generate_series(1, 200)"
+        )
+        said = system("runs", "--limit", "200").stdout
+        assert re.search(
+            r"\n\d+ more did not fit into one answer\. Narrow the list with --type or --status\.$", said.strip()
+        )
+
     def test_json_is_the_functions_answer(self, system: Cli, amazon: Aws) -> None:
         for command, key in (("runs", "job_runs"), ("schedules", "schedules"), ("deadletters", "queues")):
             assert key in json.loads(system(command, "--format", "json").stdout)

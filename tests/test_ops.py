@@ -212,6 +212,18 @@ class TestRuns:
         assert ids(every_team=True, limit=1) == [second]
         assert ids(job_type="revenuecat_sync") == [sync]
 
+    def test_a_list_fits_into_one_answer_whatever_its_runs_hold(self, ask, owner):
+        owner.run_script(
+            "INSERT INTO job_runs (id, job_type, triggered_by, status, completed_at, result, params)"
+            " SELECT gen_random_uuid(), 'db_pruning', 'system', 'completed', clock_timestamp(),"
+            " jsonb_build_object('said', repeat('\"', 8000)), jsonb_build_object('said', repeat('\"', 8000))"
+            " FROM generate_series(1, 200)"
+        )
+        listed = ask("runs", limit=200)
+        assert len(json.dumps(listed)) < 6 * 1024 * 1024
+        assert 0 < listed["left_out"] == 200 - len(listed["job_runs"])
+        assert ask("runs", limit=20).keys() == {"job_runs"}
+
     def test_of_many_slices_the_last_are_shown_and_all_are_counted(self, ask, owner):
         run_id = system_run(ask)
         assert ask("view", run_id=run_id)["slices"] == 0

@@ -9,6 +9,7 @@ from nightshift import runs
 from nightshift.catalogue import CATALOGUE, JobType
 from nightshift.database import Database, Row
 from nightshift.errors import NotFound, Refused
+from nightshift.pages import fitting
 from nightshift.settings import Settings
 from nightshift.validation import refusal, shown
 from nightshift.wording import timestamp
@@ -28,15 +29,19 @@ def list_runs(
     """``{"job_runs": [...]}``: system runs, newest first; with ``every_team`` all live ones, then the last that ended.
 
     A project's job type means every team's. Those runs have the names of ``team`` and ``project`` beside their ids.
+    ``left_out`` counts those that one answer does not hold, where there are.
     """
     if job_type is not None and job_type not in CATALOGUE:
         raise Refused(f"job_type must be one of {', '.join(CATALOGUE)}, got {shown(job_type)}")
     is_a_projects = job_type is not None and CATALOGUE[job_type].scope == "project"
     filters = {"job_type": job_type, "status": status, "limit": limit}
-    if not (every_team or is_a_projects):
-        return {"job_runs": [runs.as_json(row) for row in db.query("list_system_runs", again_if_gone=True, **filters)]}
-    rows = db.query("list_all_runs", again_if_gone=True, **filters)
-    return {"job_runs": [runs.as_json(row) | {"team": row["team"], "project": row["project"]} for row in rows]}
+    if every_team or is_a_projects:
+        rows = db.query("list_all_runs", again_if_gone=True, **filters)
+        listed = [runs.as_json(row) | {"team": row["team"], "project": row["project"]} for row in rows]
+    else:
+        listed = [runs.as_json(row) for row in db.query("list_system_runs", again_if_gone=True, **filters)]
+    kept = listed[: fitting(listed)]
+    return {"job_runs": kept} | ({"left_out": len(listed) - len(kept)} if len(kept) < len(listed) else {})
 
 
 def trigger(*, job_type: str, params: dict[str, Any] | None = None, db: Database, settings: Settings) -> dict[str, Any]:
