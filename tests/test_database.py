@@ -139,6 +139,13 @@ class TestSessionsOfNoUse:
         db.query("ping", again_if_gone=True)
         assert (db.in_transaction, written()) == (False, 1)
 
+    def test_a_script_that_meets_a_failed_transaction_of_another_ends_the_session(self, db):
+        with suppress(DatabaseError):
+            db.run_script("BEGIN; SELECT 1 / 0")
+        with pytest.raises(SessionUnfit, match="current transaction is aborted"):
+            db.run_script("SELECT 1")
+        assert db.run_script("SELECT 1") == [[1]]
+
     def test_nor_does_a_new_transaction_join_one(self, db, owner, written):
         db.run_script("BEGIN; INSERT INTO notes VALUES ('left behind')")
         with db.transaction():

@@ -3,7 +3,7 @@
 import pytest
 
 from nightshift.database import database
-from nightshift.ops import doctor, health
+from nightshift.ops import commands, doctor, health
 from tests.test_api import Api, error, trigger
 from tests.world import make_team, run_row, sweep, work
 
@@ -79,3 +79,9 @@ class TestADatabaseThatOnlyReads:
         assert not line()["ok"]
         assert "The database can only be read at the moment" in line()["says"]
         assert "failover" in line()["do"]
+
+    def test_an_operator_who_wants_a_run_is_told(self, cloud, db, standby):
+        standby()
+        answer = commands.answer({"command": "trigger", "job_type": "db_pruning"}, db=db, settings=cloud)
+        assert answer["error"].startswith("The database can only be read at the moment: cannot execute INSERT")
+        assert "After a failover, wait for its end." in answer["error"]

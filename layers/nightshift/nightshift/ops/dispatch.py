@@ -7,8 +7,18 @@ from typing import Any
 from pg8000.exceptions import DatabaseError
 
 from nightshift.database import Database
-from nightshift.errors import BadQuery, DatabaseBusy, DatabaseGone, NightshiftError, Refused, Unavailable, sentence
+from nightshift.errors import (
+    BadQuery,
+    DatabaseBusy,
+    DatabaseGone,
+    DatabaseReadOnly,
+    NightshiftError,
+    Refused,
+    Unavailable,
+    sentence,
+)
 from nightshift.log import logger
+from nightshift.ops.checks import READ_ONLY
 from nightshift.settings import Settings
 from nightshift.validation import refusal, shown
 
@@ -32,6 +42,9 @@ def answer(
     except DatabaseError as exc:
         logger.exception("The database refused", action="database_refused")
         return {"error": f"The database refused: {sentence(exc)}. What is missing: nightshift system doctor"}
+    except DatabaseReadOnly as exc:
+        logger.warning(f"No database: {exc}", action="database_unavailable")
+        return {"error": f"{sentence(exc)}. {READ_ONLY}"}
     except (DatabaseGone, DatabaseBusy) as exc:
         logger.warning(f"No database: {exc}", action="database_unavailable")
         return {"error": f"{Unavailable()} It said: {sentence(exc)}"}
