@@ -120,8 +120,8 @@ OPERATIONS = (
             ("cursor", CURSOR, SEARCHED),
             (
                 "limit",
-                f"Runs to a page, {DEFAULT_LIMIT} unless given; what lies outside of 1 to {MAX_LIMIT} counts as the nearer "
-                "of both; a page of large runs has fewer",
+                f"Runs to a page, {DEFAULT_LIMIT} unless given; what lies outside of 1 to {MAX_LIMIT} counts as the "
+                "nearer of both; a page of large runs has fewer",
                 {"type": "integer", "default": DEFAULT_LIMIT},
             ),
         ),
