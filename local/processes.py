@@ -20,6 +20,8 @@ def start(
     command: Sequence[str], *, folder: Path, log: Path, environment: Mapping[str, str], cwd: Path
 ) -> subprocess.Popen[bytes]:
     """Start a process whose output goes to ``log``, anew each time. It does not see the terminal's Ctrl-C."""
+    log.touch(mode=0o600)
+    log.chmod(0o600)
     with log.open("wb") as output:
         return subprocess.Popen(
             command,
@@ -29,6 +31,7 @@ def start(
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            umask=0o077,
         )
 
 

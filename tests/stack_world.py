@@ -98,7 +98,5 @@ def here(stack: Stack) -> dict[str, Any]:
 @pytest.fixture
 def stack_owner(stack: Stack) -> Iterator[pg8000.native.Connection]:
     """A connection to the stack's database, as the owner of its tables."""
-    with closing(
-        pg8000.native.Connection("postgres", host="127.0.0.1", port=stack.ports.postgres, database="nightshift")
-    ) as connection:
+    with closing(stack.connect()) as connection:
         yield connection

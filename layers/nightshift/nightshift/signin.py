@@ -23,7 +23,8 @@ def passwords_for(config: Settings) -> list[str | None]:
         case "iam":
             return [_token(config)]
         case "secret":
-            secret = client("secretsmanager").get_secret_value(SecretId=config.database_secret_id)["SecretString"]
+            name = config.database_secret_id or f"{config.database_role_secrets}{config.database_user}"
+            secret = client("secretsmanager").get_secret_value(SecretId=name)["SecretString"]
             return [json.loads(secret)["password"], _token(config)]
         case other:
             raise ConfigurationError(f"DATABASE_AUTH must be iam, secret or none, got {other!r}")
