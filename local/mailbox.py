@@ -4,8 +4,8 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from html import escape
 from hmac import compare_digest
+from html import escape
 from http.server import ThreadingHTTPServer
 from typing import Any
 

@@ -80,9 +80,7 @@ def test_sams_commands_find_the_file() -> None:
         assert Path(commands[command]["parameters"]["env_vars"]) == Path(".local/sam-env.json")
 
 
-def test_each_function_answers_its_sample_event(
-    stack: Stack, environments: dict[str, dict[str, str]]
-) -> None:
+def test_each_function_answers_its_sample_event(stack: Stack, environments: dict[str, dict[str, str]]) -> None:
     variables = [environments.get(function, {}) for function in FUNCTIONS]
     with ThreadPoolExecutor(2) as pool:
         done = dict(zip(FUNCTIONS, pool.map(partial(invoked, stack), FUNCTIONS, variables), strict=True))
