@@ -52,8 +52,9 @@ class Postgres:
         if self.is_running():
             raise RuntimeError(f"A server runs on {self.data} already. Stop it first.")
         self.data.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        close_to_others(self.data.parent)
         if os.geteuid() == 0:
-            _let_the_system_user_in(self.data.parent)
+            _let_the_system_user_pass(self.data.parent)
         self._make_data()
         # Anew with each start: folders that an earlier release has made trusted everyone.
         method = "scram-sha-256" if self.password else "trust"
@@ -66,7 +67,7 @@ class Postgres:
             *(part for name, value in settings.items() for part in ("-c", f"{name}={value}")),
         ]
         # Not by pg_ctl, which hands its paths to a shell.
-        with self._log.open("ab") as log:
+        with processes.private_log(self._log, mode="ab") as log:
             self._server = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, **self._as_whom()
             )
@@ -172,11 +173,18 @@ def _set_password(password: str) -> str:
     return f"ALTER ROLE postgres PASSWORD '{password}'\n"
 
 
-def _let_the_system_user_in(folder: Path) -> None:
-    """To the data and the programs, and nobody else to the data: ``folder`` is open to the user's group alone."""
+def close_to_others(folder: Path) -> None:
+    """To the machine's other users; run by root, the server is one of them and passes."""
+    if os.geteuid() != 0:
+        folder.chmod(0o700)
+        return
     ensure_user_exists(SYSTEM_USER)
     shutil.chown(folder, group=SYSTEM_USER)
     folder.chmod(0o710)
+
+
+def _let_the_system_user_pass(folder: Path) -> None:
+    """Up to ``folder``, and to its own programs."""
     programs = POSTGRES_VERSIONS[POSTGRES_VERSION].parent
     ensure_folder_permissions(programs, 0o555)
     for place in {*folder.parents, *programs.parents}:

@@ -23,7 +23,7 @@ from local.deploy import api_url, dashboard_url, deploy, function_name
 from local.files import write_private
 from local.packages import installed_dependencies
 from local.ports import complaint
-from local.postgres import Postgres
+from local.postgres import Postgres, close_to_others
 
 CHECKOUT = Path(__file__).parent.parent
 # The installed packages: the same for every stack of this checkout.
@@ -126,8 +126,8 @@ class Stack:
         """
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock()
-        # Closed to the machine's other users, where an earlier release or `make` has made it, too.
-        self.folder.chmod(0o700)
+        # Where an earlier release or `make` has made it, too.
+        close_to_others(self.folder)
         # Last of all, in case an interrupt came between a process's start and our taking note of it.
         self._cleanup.callback(processes.end_left_behind, self.folder)
         self._clear_up()
@@ -284,12 +284,15 @@ class Stack:
     def _variables(self, source: Path) -> dict[str, str]:
         """Where this engine's functions find what Lambda's find in their layers."""
         requirements = source / "layers/dependencies/requirements.txt"
-        packages = installed_dependencies(requirements, checkout=CHECKOUT, build=BUILD, say=self.say)
+        packages = installed_dependencies(
+            requirements, checkout=CHECKOUT, build=BUILD, folder=self.folder, say=self.say
+        )
         return {"PYTHONPATH": str(packages), "NIGHTSHIFT_SQL_DIRECTORY": str(source / "sql")}
 
     def _seed(self, outputs: Mapping[str, str]) -> dict[str, str]:
         environment = processes.clean_environment() | self.engine.environment
         environment |= {
+            processes.MARK: str(self.folder),
             "DATABASE_HOST": "127.0.0.1",
             "DATABASE_PORT": str(self.ports.postgres),
             "DATABASE_NAME": DATABASE,
