@@ -44,8 +44,15 @@ def pip(python: Path, *arguments: str) -> "list[str]":
     ]
 
 
-def make(folder: Path, requirements: Path, *, with_checkout: bool) -> None:
-    """Raises CalledProcessError. ``ready`` in the folder says that it is whole, and since when."""
+def make(folder: Path, requirements: Path, *, with_checkout: bool, lock: int) -> None:
+    """Raises CalledProcessError. ``ready`` in the folder says that it is whole, and since when.
+
+    ``lock`` is a descriptor that what it starts keeps open, too: what outlives a killed make is waited for.
+    """
+
+    def run(command: "list[str]") -> None:
+        subprocess.run(command, env=pip_environment(), check=True, pass_fds=(lock,))
+
     ready, python = folder / "ready", folder / "bin" / "python"
     asks = [requirements, *([Path("pyproject.toml")] if with_checkout else [])]
     if ready.exists() and all(ready.stat().st_mtime >= each.stat().st_mtime for each in asks):
@@ -53,15 +60,11 @@ def make(folder: Path, requirements: Path, *, with_checkout: bool) -> None:
     if not ready.exists():
         shutil.rmtree(folder, ignore_errors=True)
     ready.unlink(missing_ok=True)
-    _run([sys.executable, "-I", "-m", "venv", str(folder)])
-    _run(pip(python, "--no-deps", "--require-hashes", "-r", str(requirements)))
+    run([sys.executable, "-I", "-m", "venv", str(folder)])
+    run(pip(python, "--no-deps", "--require-hashes", "-r", str(requirements)))
     if with_checkout:
-        _run(pip(python, "--no-deps", "--no-build-isolation", "--editable", "."))
+        run(pip(python, "--no-deps", "--no-build-isolation", "--editable", "."))
     ready.touch()
-
-
-def _run(command: "list[str]") -> None:
-    subprocess.run(command, env=pip_environment(), check=True)
 
 
 def main() -> None:
@@ -76,7 +79,7 @@ def main() -> None:
     parser.add_argument("requirements", type=Path)
     parser.add_argument("--with-checkout", action="store_true", help="install this checkout, in place")
     options = parser.parse_args()
-    # On the checkout itself: the lock goes with the process, however it ends.
+    # On the checkout itself: the lock goes with the processes that hold it, however they end.
     checkout = os.open(".", os.O_RDONLY)
     try:
         fcntl.flock(checkout, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -84,7 +87,7 @@ def main() -> None:
         print("Another make sets up this checkout. Waiting until it is done …", flush=True)
         fcntl.flock(checkout, fcntl.LOCK_EX)
     try:
-        make(options.folder, options.requirements, with_checkout=options.with_checkout)
+        make(options.folder, options.requirements, with_checkout=options.with_checkout, lock=checkout)
     except (OSError, subprocess.CalledProcessError) as exc:
         sys.exit(f"{options.folder} could not be set up: {exc}")
 

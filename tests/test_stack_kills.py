@@ -2,6 +2,7 @@
 
 import json
 import random
+import signal
 import subprocess
 import time
 from collections.abc import Callable
@@ -19,24 +20,25 @@ from tests.stack_world import SHORT, ended, free_ports, triggered, until
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
 
 # A boundary is where the start makes something that another start may find: a process, a folder, a name of a file.
-# Before the one that is wanted it is killed, as by the kernel: no clean-up runs. Argument: folder, ports, boundary.
+# Before the first that is not among those it is told of, it is killed as by the kernel: no clean-up runs.
 START = """
-import itertools, json, os, signal, sys
+import json, os, signal, sys
 from pathlib import Path
 from local.stack import Ports, Stack, running
-folder, ports, wanted = sys.argv[1:]
-counted = itertools.count(1)
+folder, ports, known = sys.argv[1], *map(json.loads, sys.argv[2:])
 def watch(event, arguments):
-    if event in ("subprocess.Popen", "os.rename", "os.mkdir") and next(counted) == int(wanted):
-        print(event, str(arguments)[:150], flush=True)
-        os.kill(os.getpid(), signal.SIGKILL)
-stack = Stack(Path(folder), ports=Ports(**json.loads(ports)), say=lambda sentence: print(sentence, flush=True))
+    if event in ("subprocess.Popen", "os.rename", "os.mkdir"):
+        made = " ".join(map(str, arguments[1])) if event == "subprocess.Popen" else f"{event} {arguments[0]}"
+        if known is not None and made not in known:
+            print(made, flush=True)
+            os.kill(os.getpid(), signal.SIGKILL)
+stack = Stack(Path(folder), ports=Ports(**ports))
 sys.addaudithook(watch)
 with running(stack):
     print("up", flush=True)
 """
 
-Start = Callable[[int], "subprocess.Popen[str]"]
+Start = Callable[[list[str] | None], "subprocess.Popen[str]"]
 
 
 @pytest.fixture
@@ -51,8 +53,8 @@ def ports() -> Ports:
 
 @pytest.fixture
 def start(folder: Path, ports: Ports, started: Callable[..., subprocess.Popen[str]]) -> Start:
-    """``start(boundary)``: one that is killed there; 0 is none."""
-    return lambda boundary: started("-c", START, str(folder), json.dumps(asdict(ports)), str(boundary))
+    """``start(known)``: one that is killed before the first boundary that is not in ``known``; None is never."""
+    return lambda known: started("-c", START, str(folder), json.dumps(asdict(ports)), json.dumps(known))
 
 
 def works(here: dict[str, Any]) -> None:
@@ -64,24 +66,18 @@ def works(here: dict[str, Any]) -> None:
 
 
 def test_killed_before_everything_it_makes(folder: Path, ports: Ports, start: Start) -> None:
-    story, boundary = [], 0
-    while not story or story[-1].split("\n")[-2:] != ["up", ""]:
-        boundary += 1
-        process = start(boundary)
-        story.append(process.communicate()[0])
-        assert process.returncode in (-9, 0), story[-1]
-    # Each of these was about to be made when a start was killed, and is not made half since.
-    killed = "".join(story)
-    for part in (
-        "initdb",
-        "postgres.new",
-        "postgres', '--single",
-        "revenuecat",
-        "local.engine",
-        "local.seed",
-        "stack.new",
-    ):
-        assert part in killed, part
+    killed_before: list[str] = []
+    while True:
+        process = start(killed_before)
+        said = process.communicate()[0].splitlines()
+        if process.returncode == 0:
+            break
+        assert process.returncode == -signal.SIGKILL, said
+        killed_before.append(said[-1])
+    made = "\n".join(killed_before)
+    parts = ("initdb", "rename", "--single", "max_connections", "local.revenuecat", "local.engine", "local.seed")
+    for part in (*parts, "stack.new", "pg_ctl"):
+        assert part in made
     assert not (folder / "postgres.new").exists()
     assert left_behind(folder) == []
     with running(Stack(folder, ports=ports, parameters=SHORT)) as here:
@@ -94,7 +90,7 @@ def test_killed_at_any_moment(folder: Path, ports: Ports, start: Start, seed: in
     """What falls between two boundaries: inside initdb, the migrations, the seed."""
     moments = random.Random(seed)
     for _ in range(3):
-        process, delay = start(0), moments.uniform(0.3, 10)
+        process, delay = start(None), moments.uniform(0.3, 10)
         time.sleep(delay)
         process.kill()
         print(f"seed {seed}: killed after {delay:.2f} s, at {process.communicate()[0]!r}")
