@@ -73,6 +73,16 @@ def test_the_owners_password_comes_from_its_secret(cloud):
     assert token.startswith(f"127.0.0.1:{config.database_port}/?Action=connect")
 
 
+def test_each_role_signs_in_with_the_password_in_its_own_secret(cloud):
+    for role in ("nightshift_app", "nightshift_maintenance"):
+        content = f'{{"username": "{role}", "password": "{role} pass"}}'
+        boto3.client("secretsmanager").create_secret(Name=f"here/{role}", SecretString=content)
+    config = dataclasses.replace(cloud, database_auth="secret", database_role_secrets="here/")
+    assert signin.passwords_for(config)[0] == "nightshift_app pass"
+    other = Database(config).sibling(user="nightshift_maintenance")
+    assert signin.passwords_for(other._config)[0] == "nightshift_maintenance pass"
+
+
 def test_a_way_to_sign_in_that_is_none_is_named():
     with pytest.raises(ConfigurationError, match="DATABASE_AUTH must be iam, secret or none, got 'token'"):
         signin.passwords_for(Settings(database_host="db", database_auth="token"))

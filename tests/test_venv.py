@@ -59,7 +59,7 @@ def is_whole(checkout: Path) -> bool:
 
 def test_one_that_was_killed_is_made_anew(checkout: Path) -> None:
     moments = random.Random(3)
-    for _ in range(3):
+    for _ in range(2):
         with make(checkout) as process:
             time.sleep(delay := moments.uniform(0.2, 4))
             process.kill()
