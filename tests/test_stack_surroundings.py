@@ -109,7 +109,7 @@ def hostile(tmp_path: Path, elsewhere: tuple[str, list[bytes]]) -> dict[str, str
             "MINISTACK_ACCOUNT_ID": "123456789012",
             "GATEWAY_PORT": "1",
             "GIT_DIR": str(home),
-            "EDITOR": "false",
+            "EDITOR": "no-such-editor",
         }
     )
 
