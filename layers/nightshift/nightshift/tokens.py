@@ -126,15 +126,10 @@ def _subject(claims: Mapping[str, Any], claim: str) -> Subject:
 
 @cache
 def _secret(secret_id: str, _period: int) -> str:
-    from nightshift.aws_http import endpoint_of, post, regional_host
+    from nightshift.secret import secret_text
 
     try:
-        secret: str = post(
-            "secretsmanager",
-            {"SecretId": secret_id},
-            endpoint=endpoint_of("SECRETS_MANAGER", host=regional_host("secretsmanager")),
-            target="secretsmanager.GetSecretValue",
-        )["SecretString"]
+        secret = secret_text(secret_id)
     except (NightshiftError, KeyError) as exc:  # KeyError: a secret that is no text
         raise Unavailable(CANNOT_VERIFY) from exc
     if not secret.strip():
