@@ -7,10 +7,10 @@ import click
 
 from cli.follow import look_again
 from cli.jobs import params_option, run_id_argument, wait_option
-from cli.outcome import report_run, show_slices, watch_to_the_end
+from cli.outcome import report_run, show_runs, show_slices, watch_to_the_end
 from cli.output import clean
 from cli.pausing import pause_words
-from cli.runs import HEADERS, STATUSES, facts_of, minute, row_of
+from cli.runs import STATUSES, facts_of, minute
 from cli.session import Session, owner_options
 from cli.values import JobTypeName
 
@@ -47,8 +47,7 @@ def runs(session: Session, /, **filters: Any) -> None:
     elif not answer["job_runs"]:
         session.output.say("No runs.")
     else:
-        now = datetime.now(UTC)
-        session.output.table([row_of(run, now=now) for run in answer["job_runs"]], headers=HEADERS)
+        show_runs(answer["job_runs"], session=session)
 
 
 @click.command()

@@ -13,6 +13,7 @@ import click
 from cli.client import Api
 from cli.config import Config, find_config
 from cli.errors import Misconfigured
+from cli.ids import is_beginning, run_beginning
 from cli.ops import Ops, find_ops
 from cli.output import Output, clean
 from cli.values import Name
@@ -64,6 +65,10 @@ class Session:
         if wanted and _is_id(wanted):
             return wanted
         return chosen("team", wanted, teams_of(self.api.whoami()))
+
+    def run_id(self, wanted: str) -> str:
+        """The id that ``wanted`` is, or begins."""
+        return run_beginning(wanted, team_id=self.team_id, api=self.api) if is_beginning(wanted) else wanted
 
     def project_id(self, wanted: str | None) -> str:
         """The id behind an id or a slug; the only project there is when nothing is wanted."""

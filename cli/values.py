@@ -13,7 +13,7 @@ from nightshift.validation import is_mail_address
 
 
 class RunId(click.ParamType[str]):
-    """An id that can stand in a URL's path; whether there is such a run is for the API to say."""
+    """An id, or its beginning, that can stand in a URL's path; whether there is such a run is for the API to say."""
 
     name = "run_id"
 

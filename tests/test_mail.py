@@ -148,7 +148,7 @@ class TestResults:
             }
         )
         assert facts.rows == [
-            ("Freed", "41.2 GB"),
+            ("Freed", "41.2 GB (44,239,000,000 bytes)"),
             ("Took", "1 h 5 min"),
             ("Rows", "1,234,567"),
             ("Share", "0.5"),

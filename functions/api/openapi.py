@@ -84,6 +84,11 @@ OPERATIONS = (
                 "Runs to a page: 1 to 200, or else 50",
                 {"type": "integer", "minimum": 1, "maximum": 200, "default": 50},
             ),
+            (
+                "id_prefix",
+                "Only the first five whose id begins with these digits, by id; stands alone",
+                TEXT | {"pattern": "^[0-9A-Fa-f]{4,32}$"},
+            ),
         ),
     ),
     Operation(

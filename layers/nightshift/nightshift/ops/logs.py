@@ -5,7 +5,6 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Annotated, Any
-from uuid import UUID
 
 from pydantic import Field
 
@@ -34,7 +33,7 @@ DULL = {
 
 def run_logs(
     *,
-    run_id: UUID,
+    run_id: str,
     at_most: Annotated[int, Field(ge=1, le=1000)] = 200,
     db: Database,
     settings: Settings,
