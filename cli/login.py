@@ -35,7 +35,11 @@ def login(session: Session, token_stdin: bool) -> None:
     """
     api_url = _url(session)
     token = _token(session, from_stdin=token_stdin)
-    api = Api(Config(api_url=api_url, token=token, api_from="", token_from=""), sleep=session.sleep)
+    api = Api(
+        Config(api_url=api_url, token=token, api_from="", token_from=""),
+        sleep=session.sleep,
+        notice=session.output.notice,
+    )
     try:
         me = api.whoami()
     finally:

@@ -45,7 +45,7 @@ class Session:
 
     def api_at(self, config: Config) -> Api:
         """It is closed when the command is over."""
-        api = Api(config, sleep=self.sleep)
+        api = Api(config, sleep=self.sleep, notice=self.output.notice)
         click.get_current_context().find_root().call_on_close(api.close)
         return api
 
