@@ -3,7 +3,6 @@
 import contextlib
 import os
 import sys
-from pathlib import Path
 from typing import Any
 
 import click
@@ -13,7 +12,7 @@ from cli.client import Api
 from cli.config import Config, checked_token, checked_url, local_stack
 from cli.errors import Misconfigured
 from cli.output import clean
-from cli.session import Session, chosen, common_options, teams_of
+from cli.session import Session, chosen, common_options, here, teams_of
 
 
 @click.command()
@@ -123,7 +122,7 @@ def _what_comes_before(session: Session) -> list[str]:
     stack = None
     # A broken file there is told by the commands that need it.
     with contextlib.suppress(Misconfigured):
-        stack = local_stack(Path.cwd())
+        stack = local_stack(here())
     if stack and not os.environ.get("NIGHTSHIFT_PROFILE"):
         return ["In this folder the running local stack comes before it; --profile default asks this API."]
     return []

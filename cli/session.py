@@ -32,12 +32,12 @@ class Session:
 
     @cached_property
     def config(self) -> Config:
-        return find_config(flags=self.flags, environ=os.environ, folder=Path.cwd())
+        return find_config(flags=self.flags, environ=os.environ, folder=here())
 
     @cached_property
     def address(self) -> Config:
         """For what nobody needs to be signed in for: without a token."""
-        return find_config(flags=self.flags, environ=os.environ, folder=Path.cwd(), needs_token=False)
+        return find_config(flags=self.flags, environ=os.environ, folder=here(), needs_token=False)
 
     @cached_property
     def api(self) -> Api:
@@ -56,7 +56,7 @@ class Session:
 
     @cached_property
     def ops(self) -> Ops:
-        return find_ops(self.flags.get("stack") or os.environ.get("NIGHTSHIFT_STACK"), folder=Path.cwd())
+        return find_ops(self.flags.get("stack") or os.environ.get("NIGHTSHIFT_STACK"), folder=here())
 
     @cached_property
     def team_id(self) -> str:
@@ -74,6 +74,14 @@ class Session:
         """The id behind an id or a slug; the only project there is when nothing is wanted."""
         wanted = wanted or self.config.project_id
         return wanted if wanted and _is_id(wanted) else chosen("project", wanted, self.api.projects(self.team_id))
+
+
+def here() -> Path:
+    """The working folder; of one that is gone, the root is left of the folders above it."""
+    try:
+        return Path.cwd()
+    except OSError:
+        return Path("/")
 
 
 def _remember(context: click.Context, param: click.Parameter, value: str | None) -> None:

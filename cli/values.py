@@ -1,12 +1,12 @@
 """What people type as arguments, checked before anybody is asked."""
 
-import json
 import re
 from typing import Any
 
 import click
 import click.shell_completion
 
+from cli import exact
 from cli.config import is_header_value
 from nightshift.catalogue import CATALOGUE
 from nightshift.validation import is_mail_address
@@ -33,11 +33,9 @@ class Param(click.ParamType[tuple[str, Any]]):
         if not name or not equals:
             self.fail(f"{value!r} is not of the form name=value.", param, ctx)
         try:
-            parsed = json.loads(text)
-            json.dumps(parsed, allow_nan=False)
-        except (ValueError, RecursionError):
+            return name, exact.read(text)
+        except ValueError:
             return name, text
-        return name, parsed
 
 
 def by_name(context: click.Context, param: click.Parameter, pairs: tuple[tuple[str, Any], ...]) -> dict[str, Any]:

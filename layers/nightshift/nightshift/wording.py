@@ -56,6 +56,12 @@ def _before(line: str, end: int) -> int:
     return cut or end
 
 
+def with_full_stop(text: str) -> str:
+    """Add the full stop that is missing, so that another sentence can follow."""
+    text = text.rstrip()
+    return text if text.endswith((".", "!", "?", "…", "。")) else f"{text}."
+
+
 def lines(text: str) -> str:
     """As ``one_line``, but its lines stay lines."""
     return "\n".join(one_line(line, longest=len(line) or 1) for line in text.splitlines()).strip()
