@@ -7,7 +7,7 @@ from urllib.parse import quote, unquote, urlencode
 from urllib.request import getproxies, proxy_bypass
 
 import urllib3
-from urllib3.exceptions import HTTPError, NewConnectionError, SSLError
+from urllib3.exceptions import HTTPError, LocationValueError, NewConnectionError, SSLError
 from urllib3.util import make_headers, parse_url
 
 from cli import exact
@@ -22,6 +22,8 @@ ATTEMPTS = 3
 FIRST_DELAY_S = 0.5
 # No attempt begins after so long, so two that hang are all that a person waits for: a minute.
 LAST_ATTEMPT_S = 40
+# Another attempt would end as this one did.
+HOPELESS = (NewConnectionError, SSLError, LocationValueError, UnicodeError)
 # A Lambda answers with 6 MB at most.
 MOST_BYTES = 32 * 1024 * 1024
 
@@ -132,7 +134,7 @@ class Api:
             except (HTTPError, UnicodeError) as exc:
                 trouble = trouble_with(self.url, exc)
                 is_late = self._clock() - begun > LAST_ATTEMPT_S
-                if is_last or is_late or isinstance(exc, NewConnectionError | SSLError | UnicodeError):
+                if is_last or is_late or isinstance(exc, HOPELESS):
                     raise Unreachable(trouble) from exc
             else:
                 if is_last or not (status == 429 or status >= 500):

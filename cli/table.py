@@ -36,7 +36,7 @@ def laid_out(
         leasts[-1] = min(widths[-1], LEAST_WRAPPED)
     columns = list(range(len(headers)))
     if _total(widths, columns) > console.width:
-        columns = [i for i in columns if any(row[i].plain for row in rows)]
+        columns = [i for i in columns if any(row[i].plain for row in rows)] or columns[:1]
     for header in optional:
         if _total(leasts, columns) <= console.width:
             break

@@ -6,6 +6,7 @@ from http.client import HTTPException, IncompleteRead, RemoteDisconnected
 from urllib3.exceptions import (
     DecodeError,
     HTTPError,
+    LocationValueError,
     NameResolutionError,
     NewConnectionError,
     ProxyError,
@@ -29,7 +30,7 @@ def trouble_with(url: str, exc: Exception) -> str:
             return f"Cannot trust {url}: {reason_of(exc)}."
         case DecodeError():
             return f"{url} sent an answer that cannot be unpacked."
-        case UnicodeError():
+        case UnicodeError() | LocationValueError():
             return f"{url} names a host that cannot be: a part of it is empty or too long."
         case _:
             return f"The connection to {url} broke: {reason_of(exc)}."
