@@ -15,6 +15,7 @@ from cli.config import LOOPBACK, Config
 from cli.errors import Misconfigured, NotSignedIn, Refused, Throttled, Unreachable
 from cli.output import clean
 from cli.troubles import trouble_with
+from nightshift.wording import one_line
 
 # An HTTP API on AWS gives up on its function after 30 seconds.
 TIMEOUT = urllib3.Timeout(connect=5, read=31)
@@ -22,8 +23,12 @@ ATTEMPTS = 3
 FIRST_DELAY_S = 0.5
 # No attempt begins after so long, so two that hang are all that a person waits for: a minute.
 LAST_ATTEMPT_S = 40
+# A list of projects or members that goes on for longer is cut: its cursors lead nowhere.
+MOST_PAGES = 200
 # Another attempt would end as this one did.
 HOPELESS = (NewConnectionError, SSLError, LocationValueError, UnicodeError)
+# A sentence for people; what is longer is none.
+LONGEST = 2000
 # A Lambda answers with 6 MB at most.
 MOST_BYTES = 32 * 1024 * 1024
 
@@ -67,8 +72,11 @@ class Api:
         return self._call("GET", "/v1/openapi.json", openapi=str)
 
     def projects(self, team_id: str, *, attempts: int = ATTEMPTS) -> list[dict[str, Any]]:
-        path = "/v1/projects?" + urlencode({"team_id": team_id})
-        projects: list[dict[str, Any]] = self._call("GET", path, attempts=attempts, projects=list)["projects"]
+        def page(cursor: dict[str, str]) -> dict[str, Any]:
+            path = "/v1/projects?" + urlencode({"team_id": team_id} | cursor)
+            return self._call("GET", path, attempts=attempts, projects=list)
+
+        projects: list[dict[str, Any]] = _every(page, "projects")["projects"]
         return projects
 
     def project(self, project_id: str) -> dict[str, Any]:
@@ -77,8 +85,12 @@ class Api:
 
     def members(self, team_id: str, *, attempts: int = ATTEMPTS) -> dict[str, Any]:
         """``members`` and ``api_keys``."""
-        path = f"/v1/teams/{_part(team_id)}/members"
-        return self._call("GET", path, attempts=attempts, members=list, api_keys=list)
+
+        def page(cursor: dict[str, str]) -> dict[str, Any]:
+            path = f"/v1/teams/{_part(team_id)}/members" + (f"?{urlencode(cursor)}" if cursor else "")
+            return self._call("GET", path, attempts=attempts, members=list, api_keys=list)
+
+        return _every(page, "members", "api_keys")
 
     def job_types(self) -> list[dict[str, Any]]:
         job_types: list[dict[str, Any]] = self._call("GET", "/v1/job-types", job_types=list)["job_types"]
@@ -181,7 +193,7 @@ class Api:
         if not isinstance(answer, dict):
             raise Unreachable(f"{self.url} answered {status} with JSON that is not an object. Is the URL right?")
         # A gateway in front of the API says ``message`` where the API says ``error``.
-        said = clean(answer.get("error") or answer.get("message")) or "no reason given"
+        said = one_line(clean(answer.get("error") or answer.get("message")), longest=LONGEST) or "no reason given"
         if 400 <= status < 500:
             raise {401: NotSignedIn, 429: Throttled}.get(status, Refused)(said, body=answer)
         if status >= 300:
@@ -212,6 +224,21 @@ def _pool_to(url: str) -> urllib3.PoolManager:
         # It may hold a password, so it is not repeated.
         variable = f"{target.scheme}_proxy".upper()
         raise Misconfigured(f"{variable} is not the http:// or https:// URL of a proxy. Correct it.") from None
+
+
+def _every(page: Callable[[dict[str, str]], dict[str, Any]], *names: str) -> dict[str, Any]:
+    """The last page, with the lists called ``names`` of all of them. An API that knows no pages has one."""
+    found: dict[str, list[Any]] = {name: [] for name in names}
+    cursor: dict[str, str] = {}
+    for _ in range(MOST_PAGES):
+        answer = page(cursor)
+        for name in names:
+            found[name] += answer[name]
+        after = answer.get("cursor")
+        if not answer.get("has_more") or not isinstance(after, str) or after == cursor.get("cursor"):
+            break
+        cursor = {"cursor": after}
+    return answer | found
 
 
 def _part(text: str) -> str:

@@ -8,11 +8,12 @@ from typing import Any
 import click
 
 from cli import profiles
+from cli.choices import asked, chosen
 from cli.client import Api
 from cli.config import Config, checked_token, checked_url, local_stack
 from cli.errors import Misconfigured
 from cli.output import clean
-from cli.session import Session, chosen, common_options, here, teams_of
+from cli.session import Session, common_options, here, teams_of
 
 
 @click.command()
@@ -108,7 +109,7 @@ def _team(session: Session, me: dict[str, Any]) -> str:
     wanted = session.flags.get("team") or os.environ.get("NIGHTSHIFT_TEAM")
     teams = teams_of(me)
     if not wanted and len(teams) > 1 and sys.stdin.isatty():
-        wanted = click.prompt("Team", type=click.Choice([clean(team.get("slug")) for team in teams]), err=True)
+        wanted = asked("team", [clean(team.get("slug")) for team in teams])
     return chosen("team", wanted, teams)
 
 

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -10,12 +10,12 @@ from uuid import UUID
 
 import click
 
+from cli.choices import chosen
 from cli.client import Api
 from cli.config import Config, find_config
-from cli.errors import Misconfigured
 from cli.ids import is_beginning, run_beginning
 from cli.ops import Ops, find_ops
-from cli.output import Output, clean
+from cli.output import Output
 from cli.values import Name
 
 
@@ -130,20 +130,3 @@ def teams_of(me: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The teams in an answer of whoami."""
     teams = [me.get("team")] if me["type"] == "api_key" else me.get("teams")
     return [team for team in teams if isinstance(team, dict)] if isinstance(teams, list) else []
-
-
-def chosen(kind: str, wanted: str | None, candidates: Iterable[dict[str, Any]]) -> str:
-    """The id of the one with this slug (or id), or of the only one. Raises Misconfigured with those there are."""
-    known = {str(candidate.get("slug")): str(candidate.get("id")) for candidate in candidates}
-    slugs = clean(", ".join(known))
-    if wanted:
-        if wanted in known.values():
-            return wanted
-        if wanted not in known:
-            raise Misconfigured(f"There is no {kind} {wanted!r} here. There is: {slugs or 'none'}.")
-        return known[wanted]
-    if len(known) == 1:
-        return next(iter(known.values()))
-    if not known:
-        raise Misconfigured(f"There is no {kind} here that this token can see.")
-    raise Misconfigured(f"Choose one with --{kind}: {slugs}.")

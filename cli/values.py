@@ -1,5 +1,6 @@
 """What people type as arguments, checked before anybody is asked."""
 
+import json
 import re
 from typing import Any
 
@@ -33,8 +34,10 @@ class Param(click.ParamType[tuple[str, Any]]):
         if not name or not equals:
             self.fail(f"{value!r} is not of the form name=value.", param, ctx)
         try:
+            # What is beyond every double goes as text: others would read it as infinity.
+            json.dumps(json.loads(text), allow_nan=False)
             return name, exact.read(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             return name, text
 
 

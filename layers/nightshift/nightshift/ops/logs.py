@@ -17,6 +17,9 @@ from nightshift.wording import timestamp
 
 # CloudWatch reads a log group from its beginning, some megabytes a call (seconds; the function has a minute).
 BUDGET_S = 30
+# Lambda answers with 6 MB at most, and a line may have 256 KB.
+MOST_BYTES = 4_000_000
+LONGEST = 8_000
 # Beside message, level and time: what a line says in fields of its own.
 DULL = {
     "level",
@@ -40,8 +43,8 @@ def run_logs(
 ) -> dict[str, Any]:
     """``{"lines": [{"at", "level", "message", "fields"}], "complete", "url"}``: the last ``at_most``, oldest first.
 
-    Not ``complete`` where time ran out before every group was read to its end. CloudWatch takes some seconds to show a
-    line.
+    Not ``complete`` where time ran out before every group was read to its end, or where the lines are too much for one
+    answer. CloudWatch takes some seconds to show a line.
     """
     run = find_run(run_id, db=db)
     deadline = time.monotonic() + BUDGET_S
@@ -49,12 +52,13 @@ def run_logs(
     complete = True
     for group in log_groups(settings):
         for page in _pages(group, run):
-            events += page
+            events = sorted(events + page, key=lambda event: event["timestamp"])[-at_most:]
             if time.monotonic() > deadline:
                 complete = False
                 break
-    latest = sorted(events, key=lambda event: event["timestamp"])[-at_most:]
-    return {"lines": [_line(event) for event in latest], "complete": complete, "url": logs_url(run, settings=settings)}
+    lines = _newest([_line(event) for event in events])
+    complete = complete and len(lines) == len(events)
+    return {"lines": lines, "complete": complete, "url": logs_url(run, settings=settings)}
 
 
 def _pages(group: str, run: Row) -> Iterator[list[dict[str, Any]]]:
@@ -74,16 +78,33 @@ def _pages(group: str, run: Row) -> Iterator[list[dict[str, Any]]]:
         token = {"nextToken": answer["nextToken"]}
 
 
+def _newest(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """As many of the last ones as one answer holds."""
+    left = MOST_BYTES
+    for number, line in enumerate(reversed(lines)):
+        left -= len(json.dumps(line))
+        if left < 0:
+            return lines[len(lines) - number :]
+    return lines
+
+
+def _cut(value: Any) -> Any:
+    """A value that a person can read: what is longer is cut, as text, and says so."""
+    text = value if isinstance(value, str) else json.dumps(value)
+    return value if len(text) <= LONGEST else f"{text[:LONGEST]}… ({len(text) - LONGEST:,} more characters)"
+
+
 def _line(event: dict[str, Any]) -> dict[str, Any]:
     try:
         logged = json.loads(event["message"])
-    except ValueError:
+        json.dumps(logged)
+    except (ValueError, RecursionError):
         logged = None
     if not isinstance(logged, dict):
         logged = {"message": event["message"].strip()}
     return {
         "at": timestamp(datetime.fromtimestamp(event["timestamp"] / 1000, UTC)),
         "level": logged.get("level"),
-        "message": logged.get("message"),
-        "fields": {name: value for name, value in logged.items() if name not in DULL},
+        "message": _cut(logged.get("message")),
+        "fields": {name: _cut(value) for name, value in logged.items() if name not in DULL},
     }
