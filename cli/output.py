@@ -101,8 +101,9 @@ class Output:
 
     def facts(self, facts: Sequence[tuple[str, object]]) -> None:
         """Names and values under one another; long values and lists go on in their own column."""
-        width = max((cell_len(name) for name, _ in facts), default=0)
-        for name, value in facts:
+        cleaned = [(clean(name), value) for name, value in facts]
+        width = max((cell_len(name) for name, _ in cleaned), default=0)
+        for name, value in cleaned:
             for number, line in enumerate(value if isinstance(value, list) else [value]):
                 cells = [Text(name if number == 0 else "", "bold"), self._styled(line)]
                 for text in beside(cells, [width, 0], on=self.words):

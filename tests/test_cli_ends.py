@@ -96,6 +96,37 @@ def test_ctrl_c_while_python_imports(api: Script) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")
 
 
+# One more Ctrl-C when all is said, while Python ends.
+LATE = """
+import atexit, os, signal
+atexit.register(os.kill, os.getpid(), signal.SIGINT)
+from cli.__main__ import start
+start()
+"""
+FAULTY = """
+import cli.main
+cli.main.main = lambda **_: {}["no such key\\x1b[2J"]
+from cli.__main__ import start
+start()
+"""
+
+
+def test_ctrl_c_while_python_ends(api: Script) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LATE, "--version"], env=environment(api), capture_output=True, timeout=30
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_a_fault_of_ours_is_a_line(api: Script) -> None:
+    done = subprocess.run([sys.executable, "-c", FAULTY], env=environment(api), capture_output=True, timeout=30)
+    assert (done.returncode, done.stdout) == (70, b"")
+    assert done.stderr.startswith(
+        b"Error: A fault of nightshift's own: KeyError: 'no such key\\x1b[2J' (<string>, line 3)"
+    )
+    assert done.stderr.count(b"\n") == 1
+
+
 def test_ctrl_c_at_a_question(api: Script) -> None:
     ours, theirs = os.openpty()
     env = {name: value for name, value in environment(api).items() if not name.startswith("NIGHTSHIFT_")}

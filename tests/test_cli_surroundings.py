@@ -1,15 +1,17 @@
 """Every command, in surroundings that are not as usual: none ends in a traceback, and each end has its sentence."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import click
 import pytest
 
 from cli.reference import commands
-from tests.cli_world import PROJECT, ROOT, RUN, TEAM, TOKEN, Script, environment, run
+from tests.cli_world import ACME, ADA, PROJECT, ROOT, RUN, TEAM, TOKEN, WHOAMI, Script, environment, run
 from tests.owner_world import STACK, Aws, amazon  # noqa: F401
 
 SURROUNDINGS = (
@@ -52,6 +54,17 @@ ANSWER = {
     "cancelled": True,
     "user_id": RUN,
     "agent_key": "owl_agent_x",
+    "has_more": False,
+    "cursor": None,
+    "members": [ADA],
+    "api_keys": [],
+    "job_types": [],
+    "apps": [],
+    "projects": [ACME],
+    "openapi": "3.1.0",
+    "id": PROJECT,
+    "status": "ok",
+    **WHOAMI,
 }
 
 
@@ -69,25 +82,21 @@ def calls() -> Iterator[list[str]]:
         yield [*arguments, *({"login": ["--token", TOKEN]}.get(path[-1], []))]
 
 
-@pytest.mark.parametrize("surroundings", SURROUNDINGS)
-def test_no_command_ends_in_a_traceback(
-    api: Script,
-    amazon: Aws,  # noqa: F811
-    surroundings: str,
-) -> None:
-    every_call = [*calls(), ["jobs", "list", "--format", "json"], ["system", "doctor"], ["nothing-of-this-name"]]
-    page = {"job_runs": [run(error="日本アプリ")], "cursor": None, "has_more": False}
-    api.on(f"GET /v1/teams/{TEAM}/jobs", page)
-    api.runs(run("completed"))
-    for what in ("cancel", "rerun"):
-        api.on(f"POST /v1/jobs/{RUN}/{what}", {"cancelled": True, "job_run": run()})
-    api.on(f"POST /v1/teams/{TEAM}/jobs/trigger", {"job_run": run()}, status=201)
-    api.on(f"GET /v1/jobs/{RUN}/timeline", ANSWER["timeline"])
-    api.on(f"GET /v1/projects/{PROJECT}", {"id": PROJECT, "name": "日本", "apps": []})
-    api.on("GET /v1/job-types", {"job_types": []})
-    api.on("GET /v1/health", {"status": "ok"})
-    api.on("GET /v1/openapi.json", {"openapi": "3.1.0"})
-    amazon.answers["invoke"] = (200, {}, json.dumps(ANSWER).encode())
+def serve(api: Script, aws: Aws, answer: dict[str, Any], *, status: int = 200) -> None:
+    """Every route, and every function of the stack, gives the parts of ``answer``."""
+    for where in (
+        *(f"GET /v1/{path}" for path in ("job-types", "health", "openapi.json", "auth/whoami", "projects")),
+        *(f"GET /v1/{path}" for path in (f"jobs/{RUN}", f"projects/{PROJECT}")),
+        *(f"GET /v1/teams/{TEAM}/{path}" for path in ("jobs", "members")),
+        *(f"POST /v1/{path}" for path in (f"jobs/{RUN}/cancel", f"jobs/{RUN}/rerun", f"teams/{TEAM}/jobs/trigger")),
+    ):
+        api.on(where, answer, status=status)
+    timeline = answer["timeline"] if status == 200 else answer
+    api.on(f"GET /v1/jobs/{RUN}/timeline", timeline, status=status)
+    aws.answers["invoke"] = (200, {}, json.dumps(answer).encode())
+
+
+def ended(api: Script, aws: Aws, every_call: list[list[str]], surroundings: str) -> list[dict[str, Any]]:
     done = subprocess.run(
         [sys.executable, "-W", "error", "-m", "tests.cli_forks"],
         input=json.dumps([{"arguments": call, "surroundings": surroundings} for call in every_call]).encode(),
@@ -97,23 +106,110 @@ def test_no_command_ends_in_a_traceback(
             "AWS_ACCESS_KEY_ID": "testing",
             "AWS_SECRET_ACCESS_KEY": "testing",
             "AWS_DEFAULT_REGION": "us-east-1",
-            "AWS_ENDPOINT_URL": amazon.url,
+            "AWS_ENDPOINT_URL": aws.url,
         },
         cwd=ROOT,
         capture_output=True,
         timeout=300,
     )
     assert done.returncode == 0, done.stderr.decode()
-    for call, ended in zip(every_call, json.loads(done.stdout), strict=True):
-        told = (surroundings, call, ended)
-        assert "Traceback" not in ended["err"] + ended["out"], told
-        assert "Error: A fault of" not in ended["err"], told
-        assert ended["code"] in (0, 2, 4, 5, 6, 141), told
+    answers: list[dict[str, Any]] = json.loads(done.stdout)
+    for call, each in zip(every_call, answers, strict=True):
+        assert "Traceback" not in each["err"] + each["out"], (call, each)
+        assert "Error: A fault of" not in each["err"], (call, each)
+    return answers
+
+
+@pytest.mark.parametrize("surroundings", SURROUNDINGS)
+def test_no_command_ends_in_a_traceback(api: Script, amazon: Aws, surroundings: str) -> None:  # noqa: F811
+    every_call = [*calls(), ["jobs", "list", "--format", "json"], ["system", "doctor"], ["nothing-of-this-name"]]
+    serve(api, amazon, ANSWER)
+    for call, each in zip(every_call, ended(api, amazon, every_call, surroundings), strict=True):
+        told = (call, each)
+        assert each["code"] in (0, 2, 4, 5, 6, 141), told
         # A command that could not do what it was asked to says so.
-        assert ended["code"] in (0, 141) or ended["err"] or surroundings in ("full outputs", "closed streams"), told
+        assert each["code"] in (0, 141) or each["err"] or surroundings in ("full outputs", "closed streams"), told
         if surroundings == "an ASCII terminal":
-            assert (ended["out"] + ended["err"]).isascii(), told
-        if surroundings in ("a full output", "full outputs", "an output that is only read") and ended["code"] == 6:
-            assert ended["err"].startswith("Error: The output cannot be written: ") or surroundings == "full outputs", (
-                told
-            )
+            assert (each["out"] + each["err"]).isascii(), told
+        if each["code"] == 6 and surroundings != "full outputs":
+            assert each["err"].startswith("Error: The output cannot be written: "), told
+
+
+EVIL = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202e\u2066\u200b\ufeff\r\n\x00\U000e0041\u2028\x08"
+# What decides which way a command goes stays as it is.
+KEPT = {"id", "status", "team_id", "project_id", "type", "openapi", "existing_run_id", "state"}
+
+
+def hostile(value: Any, *, name: str = "") -> Any:
+    """Every text and every name of a field with what a terminal acts on."""
+    match value:
+        case dict():
+            return {key: hostile(of, name=key) for key, of in value.items()} | {f"new{EVIL}": EVIL}
+        case list():
+            return [hostile(of, name=name) for of in value]
+        case str() if name not in KEPT:
+            return f"{value}{EVIL}x"
+    return value
+
+
+EVERYTHING = ANSWER | {
+    "job_run": run("completed", result={"a": "b", "rows": [{"c": "d"}], "warning": "w"}, params={"e": "f"}, error="e"),
+    "job_types": [{"job_type": "x", "label": "X", "description": "d", "params": {"properties": {"p": {"type": "t"}}}}],
+    "timeline": {
+        "timeline": [{"slice": 0, "outcome": "lost", "started_at": "then", "reason": "because"}],
+        "state": "running", "why": "why", "since": "s", "until": "u", "logs_url": "l", "slices_left_out": 0,
+        "cancel_requested_by": "c", "rerun_of": "r",
+    },
+    "checks": [{"name": "n", "ok": False, "says": "s", "do": "d"}, {"name": "n", "ok": False, "says": "s", "do": None}],
+    "lines": [{"at": "a", "level": "l", "message": "m", "fields": {"f": "g", "exception": "one"}}],
+    "queues": [
+        {"queue": "q", "waiting": 1, "redrive": "r", "messages": [
+            {"about": "a", "id": "i", "status": "s", "body": "b", "error": "e"},
+            {"about": "a", "id": None, "status": None, "body": "b", "error": None},
+        ]},
+    ],
+    "redriven": [{"queue": "q", "moved": 1, "deleted": 0, "refused": 1, "more": False}],
+    "teams": [{"id": TEAM, "slug": "s", "name": "n", "role": "r", "projects": ["p"], "people": [{"email": "e"}]}],
+    "keys": [{"key_prefix": "k", "name": "n", "permissions": ["p"], "acts_for": "a", "created_at": "c"}],
+    "schedules": [
+        {"job_type": "j", "cron": "c", "active_since": "a", "last_success_at": "l", "next": ["n"],
+         "paused": [{"what": "type", "since": "s", "by": "b", "why": "w"}],
+         "last": [{"slot": "s", "outcome": "o", "status": "s", "run_id": "r", "reason": "x"}]},
+    ],
+    "resumed": [{"what": "type", "job_type": "j", "since": "s", "by": "b", "why": "w"}],
+    "mails": [{"recipient": "r", "status": "s", "attempts": 1, "error": "e"}],
+    "url": "u",
+    "team_id": "t",
+    "id": PROJECT,
+    "apps": [{"platform": "p", "id": "i", "bundle_id": "b", "name": "n"}],
+}  # fmt: skip
+REFUSAL = {"error": "no", "existing_run_id": f"{RUN}{EVIL}"}
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+@pytest.mark.parametrize("refused", [False, True])
+def test_nothing_that_a_server_sends_acts_on_a_terminal(
+    api: Script,
+    amazon: Aws,  # noqa: F811
+    form: str,
+    refused: bool,
+) -> None:
+    every_call = [*calls(), ["jobs", "view", RUN, "--follow"], ["jobs", "rerun", RUN, "--wait"], ["whoami"]]
+    every_call += [
+        ["system", "view", RUN, "--follow", "--stack", STACK],
+        ["jobs", "trigger", "x", "--project", "nosuch"],
+    ]
+    if form == "json":
+        with_format = {path[1:] for path, command in commands() if "format" in {param.name for param in command.params}}
+        every_call = [[*call, "--format", "json"] for call in every_call if tuple(call[:2]) in with_format]
+    serve(api, amazon, hostile(REFUSAL if refused else EVERYTHING), status=400 if refused else 200)
+    if not refused:
+        named = {"team": {"id": TEAM, "slug": f"s{EVIL}", "name": EVIL}, "key_type": EVIL, "permissions": [EVIL]}
+        api.on("GET /v1/auth/whoami", {"type": "api_key"} | named)
+        api.on("GET /v1/projects", {"projects": [{"id": PROJECT, "slug": f"p{EVIL}", "name": EVIL}]})
+        api.on(f"GET /v1/teams/{TEAM}/members", hostile({"members": [ADA], "api_keys": [{"id": "k", "name": "n"}]}))
+    answers = ended(api, amazon, every_call, "")
+    acting = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\u200b\ufeff\U000e0041]")
+    for call, each in zip(every_call, answers, strict=True):
+        assert not acting.search(each["out"] + each["err"]), (call, each)
+    assert sum("x" in each["out"] + each["err"] for each in answers) > len(answers) / 2
