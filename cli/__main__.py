@@ -1,7 +1,10 @@
-"""Where the command starts: a Ctrl-C while Python still imports the rest is no reason for a traceback."""
+"""Where the command starts: however it ends, no traceback reaches a person."""
 
 import os
+import signal
 import sys
+
+FAULT = 70  # EX_SOFTWARE of sysexits.h
 
 
 def start() -> None:
@@ -15,6 +18,14 @@ def start() -> None:
         main(prog_name="nightshift")
     except KeyboardInterrupt:
         sys.exit(130)
+    except Exception as exc:
+        from cli.ends import told_as_fault
+
+        told_as_fault(exc)
+        sys.exit(FAULT)
+    finally:
+        # Another Ctrl-C while Python ends would show one after all.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,11 @@
 """What a token opens: nightshift whoami, projects, members and job-types."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import click
 
+from cli.choices import MOST, all_option, matching, search_option
 from cli.output import clean
 from cli.pausing import pause_words
 from cli.schema import HEADERS as PARAMS
@@ -17,9 +19,10 @@ MEMBERS = ("KIND", "ROLE", "ID", "NAME")
 
 
 @click.command()
+@click.option("--search", metavar="TEXT", help="Only teams that hold TEXT in their name or slug.")
 @common_options
 @click.pass_obj
-def whoami(session: Session) -> None:
+def whoami(session: Session, search: str | None) -> None:
     """Show whose token this is, and where it and the URL come from.
 
     \b
@@ -33,9 +36,13 @@ def whoami(session: Session) -> None:
         return
     who = me.get("email") or f"{clean(me.get('key_type'))} key"
     facts: list[tuple[str, object]] = [("you are", who)]
-    for team in teams_of(me):
-        role = f", {clean(team['role'])}" if team.get("role") else ""
-        facts.append(("team", f"{clean(team.get('slug'))} ({clean(team.get('name'))}{role}) {clean(team.get('id'))}"))
+    teams = [_team(team) for team in teams_of(me)]
+    found = [team for team in teams if (search or "").casefold() in team.casefold()]
+    facts += [("team", team) for team in found[:MOST]]
+    if len(found) > MOST:
+        facts.append(("", f"and {len(found) - MOST:,} more; find them with --search TEXT"))
+    elif search and not found:
+        facts.append(("team", f"none of {len(teams):,} holds {search!r}"))
     if isinstance(me.get("permissions"), list):
         facts.append(("may", ", ".join(map(clean, me["permissions"]))))
     facts += [("api", f"{session.api.url}, from {session.config.api_from}"), ("token from", session.config.token_from)]
@@ -44,9 +51,11 @@ def whoami(session: Session) -> None:
 
 @click.command()
 @click.argument("project", required=False, type=Name())
+@search_option
+@all_option
 @common_options
 @click.pass_obj
-def projects(session: Session, project: str | None) -> None:
+def projects(session: Session, project: str | None, search: str | None, every_one: bool) -> None:
     """List the team's projects, or show one with its apps.
 
     PROJECT is an id or a slug.
@@ -55,6 +64,7 @@ def projects(session: Session, project: str | None) -> None:
     Examples:
       nightshift projects
       nightshift projects acme
+      nightshift projects --search ios
     """
     if project:
         _show_project(session, session.api.project(session.project_id(project)))
@@ -65,13 +75,16 @@ def projects(session: Session, project: str | None) -> None:
     elif not rows:
         session.output.say("No projects.")
     else:
-        session.output.table([[row.get(name) for name in ("slug", "id", "name")] for row in rows], headers=PROJECTS)
+        cells = [[row.get(name) for name in ("slug", "id", "name")] for row in rows]
+        _show_matching(session, cells, headers=PROJECTS, search=search, every_one=every_one)
 
 
 @click.command()
+@search_option
+@all_option
 @common_options
 @click.pass_obj
-def members(session: Session) -> None:
+def members(session: Session, search: str | None, every_one: bool) -> None:
     """List the team's people and API keys.
 
     They are those who can have started a run; keys that were deleted are among them.
@@ -79,6 +92,7 @@ def members(session: Session) -> None:
     \b
     Examples:
       nightshift members
+      nightshift members --search @example.com
       nightshift members --format json
     """
     answer = session.api.members(session.team_id)
@@ -88,7 +102,7 @@ def members(session: Session) -> None:
     people = [("user", row.get("role"), row.get("id"), row.get("email")) for row in answer["members"]]
     # Keys have no role, and most no name.
     keys = [("key", "", row.get("id"), row.get("name")) for row in answer["api_keys"]]
-    session.output.table([*people, *keys], headers=MEMBERS)
+    _show_matching(session, [*people, *keys], headers=MEMBERS, search=search, every_one=every_one)
 
 
 @click.command("job-types")
@@ -118,6 +132,27 @@ def job_types(session: Session) -> None:
             session.output.table(rows, headers=PARAMS, wrap=True)
     if not known:
         session.output.say("No job types.")
+
+
+def _team(team: dict[str, Any]) -> str:
+    role = f", {clean(team['role'])}" if team.get("role") else ""
+    return f"{clean(team.get('slug'))} ({clean(team.get('name'))}{role}) {clean(team.get('id'))}"
+
+
+def _show_matching(
+    session: Session,
+    rows: Sequence[Sequence[object]],
+    *,
+    headers: Sequence[str],
+    search: str | None,
+    every_one: bool,
+) -> None:
+    """A table of the rows that hold ``search``, and a line that says what is not in it."""
+    notes: list[str] = []
+    if found := matching(rows, search=search, every_one=every_one, say=notes.append):
+        session.output.table(found, headers=headers)
+    for note in notes:
+        session.output.say(note)
 
 
 def _show_project(session: Session, project: dict[str, Any]) -> None:

@@ -1,6 +1,5 @@
 """The HTTP API as calls: what comes back is checked for shape, what goes wrong is a sentence."""
 
-import json
 import re
 import time
 from collections.abc import Callable
@@ -9,12 +8,16 @@ from urllib.parse import quote, unquote, urlencode
 from urllib.request import getproxies, proxy_bypass
 
 import urllib3
-from urllib3.exceptions import HTTPError, NameResolutionError, NewConnectionError, ProxyError, SSLError, TimeoutError
+from urllib3.exceptions import HTTPError, LocationValueError, NewConnectionError, SSLError
 from urllib3.util import make_headers, parse_url
 
+from cli import exact
 from cli.config import Config
 from cli.errors import Misconfigured, NotSignedIn, Refused, Throttled, Unreachable
+from cli.output import clean
 from cli.stackfile import LOOPBACK
+from cli.troubles import trouble_with
+from nightshift.wording import one_line
 
 # An HTTP API on AWS gives up on its function after 30 seconds.
 TIMEOUT = urllib3.Timeout(connect=5, read=31)
@@ -22,16 +25,38 @@ ATTEMPTS = 3
 FIRST_DELAY_S = 0.5
 # As long as a person is kept waiting without a word. An answer that asks for more is shown instead.
 LONGEST_DELAY_S = 10
+# No attempt begins after so long, so two that hang are all that a person waits for: a minute.
+LAST_ATTEMPT_S = 40
+# A list of projects or members that goes on for longer is cut: its cursors lead nowhere.
+MOST_PAGES = 200
+# Another attempt would end as this one did.
+HOPELESS = (NewConnectionError, SSLError, LocationValueError, UnicodeError)
+# A sentence for people; what is longer is none.
+LONGEST = 2000
+# A Lambda answers with 6 MB at most.
+MOST_BYTES = 32 * 1024 * 1024
 
 
 class Api:
-    """``sleep`` takes the seconds between attempts; ``view`` is the command that shows a run."""
+    """``sleep`` takes the seconds between attempts, ``notice`` a sentence before each but the first.
+
+    ``view`` is the command that shows a run.
+    """
 
     view = ("jobs", "view")
 
-    def __init__(self, config: Config, *, sleep: Callable[[float], None] = time.sleep):
+    def __init__(
+        self,
+        config: Config,
+        *,
+        sleep: Callable[[float], None] = time.sleep,
+        notice: Callable[[str], None] = lambda sentence: None,
+        clock: Callable[[], float] = time.monotonic,
+    ):
         self.url = config.api_url
         self._sleep = sleep
+        self._notice = notice
+        self._clock = clock
         self._headers = {"Accept": "application/json", "Accept-Encoding": "gzip"}
         if config.token:
             self._headers["Authorization"] = f"Bearer {config.token}"
@@ -51,16 +76,12 @@ class Api:
         return self._call("GET", "/v1/openapi.json", openapi=str)
 
     def projects(self, team_id: str, *, attempts: int = ATTEMPTS) -> list[dict[str, Any]]:
-        """All of them, page by page."""
-        projects, query = list[dict[str, Any]](), {"team_id": team_id}
-        while True:
-            page = self._call("GET", f"/v1/projects?{urlencode(query)}", attempts=attempts, projects=list)
-            projects += page["projects"]
-            cursor = page.get("cursor")
-            # A cursor that stands still would have us ask for ever.
-            if not isinstance(cursor, str) or not cursor or cursor == query.get("cursor"):
-                return projects
-            query["cursor"] = cursor
+        def page(cursor: dict[str, str]) -> dict[str, Any]:
+            path = "/v1/projects?" + urlencode({"team_id": team_id} | cursor)
+            return self._call("GET", path, attempts=attempts, projects=list)
+
+        projects: list[dict[str, Any]] = _every(page, "projects")["projects"]
+        return projects
 
     def project(self, project_id: str) -> dict[str, Any]:
         """With its ``apps``."""
@@ -68,8 +89,12 @@ class Api:
 
     def members(self, team_id: str, *, attempts: int = ATTEMPTS) -> dict[str, Any]:
         """``members`` and ``api_keys``."""
-        path = f"/v1/teams/{_part(team_id)}/members"
-        return self._call("GET", path, attempts=attempts, members=list, api_keys=list)
+
+        def page(cursor: dict[str, str]) -> dict[str, Any]:
+            path = f"/v1/teams/{_part(team_id)}/members" + (f"?{urlencode(cursor)}" if cursor else "")
+            return self._call("GET", path, attempts=attempts, members=list, api_keys=list)
+
+        return _every(page, "members", "api_keys")
 
     def job_types(self) -> list[dict[str, Any]]:
         job_types: list[dict[str, Any]] = self._call("GET", "/v1/job-types", job_types=list)["job_types"]
@@ -116,71 +141,80 @@ class Api:
 
         Raises Refused, or Unreachable when ``attempts`` have brought nothing better.
         """
-        attempt = 0
+        attempt, begun = 0, self._clock()
         while True:
             attempt += 1
+            is_last = attempt == attempts
             delay_s = FIRST_DELAY_S * 2 ** (attempt - 1)
             try:
-                response = self._request(method, path, body, headers or {})
-            except HTTPError as exc:
-                if attempt == attempts or isinstance(exc, NewConnectionError | SSLError):
-                    raise Unreachable(self._trouble(exc)) from exc
+                status, content, data, asked_s = self._request(method, path, body, headers or {})
+            except (HTTPError, UnicodeError) as exc:
+                trouble = trouble_with(self.url, exc)
+                is_late = self._clock() - begun > LAST_ATTEMPT_S
+                if is_last or is_late or isinstance(exc, HOPELESS):
+                    raise Unreachable(trouble) from exc
             else:
-                delay_s = max(delay_s, _retry_after_s(response))
-                passes = response.status == 429 or response.status >= 500
-                if attempt == attempts or not passes or delay_s > LONGEST_DELAY_S:
-                    return self._read(response, shape)
+                delay_s = max(delay_s, asked_s)
+                if is_last or not (status == 429 or status >= 500) or delay_s > LONGEST_DELAY_S:
+                    return self._read(status, content, data, shape)
+                trouble = f"{self.url} answered {status}."
+            self._notice(f"{trouble} Trying again ({attempt + 1} of {attempts}).")
             self._sleep(delay_s)
 
     def _request(
         self, method: str, path: str, body: dict[str, Any] | None, headers: dict[str, str]
-    ) -> urllib3.BaseHTTPResponse:
-        data = None if body is None else json.dumps(body).encode()
+    ) -> tuple[int, str, bytes, int]:
+        """Status, content type, body, and the seconds that the answer asks callers to wait.
+
+        Raises Unreachable where the body never ends.
+        """
+        data = None if body is None else exact.write(body, ascii_only=True).encode()
         if data is not None:
             headers = headers | {"Content-Type": "application/json"}
-        return self._pool.request(method, self.url + path, body=data, headers=self._headers | headers)
-
-    def _read(self, response: urllib3.BaseHTTPResponse, shape: dict[str, type]) -> dict[str, Any]:
+        begun, read = self._clock(), bytearray()
+        response = self._pool.request(
+            method, self.url + path, body=data, headers=self._headers | headers, preload_content=False
+        )
         try:
-            answer = json.loads(response.data)
-        except (ValueError, RecursionError):
-            answer = None
+            # As it comes, not in full blocks: a server that sends a byte now and then would never be given up on.
+            while part := response.read1(65536):
+                read += part
+                if len(read) > MOST_BYTES:
+                    raise Unreachable(
+                        f"{self.url} answered with more than {MOST_BYTES // 1024**2} MB. Is the URL right?"
+                    )
+                if self._clock() - begun > LAST_ATTEMPT_S:
+                    raise Unreachable(f"{self.url} began an answer and did not end it in {LAST_ATTEMPT_S} seconds.")
+        except BaseException:
+            response.close()
+            raise
+        response.release_conn()
+        kind = response.headers.get("Content-Type", "nothing")
+        return response.status, kind, bytes(read), _retry_after_s(response)
+
+    def _read(self, status: int, content: str, data: bytes, shape: dict[str, type]) -> dict[str, Any]:
+        try:
+            answer = exact.read(data)
+        except ValueError as exc:
+            deep = f": {exc}" if data[:1] in (b"{", b"[") else ""
+            raise Unreachable(
+                f"{self.url} answered {status} with {content} instead of JSON{deep}. Is the URL right?"
+            ) from None
         if not isinstance(answer, dict):
-            content = response.headers.get("Content-Type", "nothing")
-            raise Unreachable(
-                f"{self.url} answered {response.status} with {content} instead of JSON. Is the URL right?"
-            )
+            raise Unreachable(f"{self.url} answered {status} with JSON that is not an object. Is the URL right?")
         # A gateway in front of the API says ``message`` where the API says ``error``.
-        sentence = answer.get("error") or answer.get("message") or "no reason given"
-        if 400 <= response.status < 500:
-            raise {401: NotSignedIn, 429: Throttled}.get(response.status, Refused)(str(sentence), body=answer)
-        if response.status >= 300:
-            request = f" (request {answer['request_id']})" if answer.get("request_id") else ""
-            raise Unreachable(
-                f"{self.url} answered {response.status}: {sentence}{request}", body={"status": response.status}
-            )
+        said = one_line(clean(answer.get("error") or answer.get("message")), longest=LONGEST) or "no reason given"
+        if 400 <= status < 500:
+            raise {401: NotSignedIn, 429: Throttled}.get(status, Refused)(said, body=answer)
+        if status >= 300:
+            request = f" (request {clean(answer['request_id'])})" if answer.get("request_id") else ""
+            raise Unreachable(f"{self.url} answered {status}: {said}{request}", body={"status": status})
         for key, kind in shape.items():
             value = answer.get(key)
             items = value if isinstance(value, list) else []
             if not isinstance(value, kind) or not all(isinstance(item, dict) for item in items):
                 raise Unreachable(f"{self.url} answered without a proper {key!r}. Is it a Nightshift API?")
         return answer
-
-    def _trouble(self, exc: HTTPError) -> str:
-        match exc:
-            case NameResolutionError():
-                return f"Cannot reach {self.url}: its name cannot be resolved."
-            case NewConnectionError():
-                reason = getattr(exc.__cause__, "strerror", None) or "no connection"
-                return f"Cannot reach {self.url}: {reason.lower()}."
-            case TimeoutError():
-                return f"{self.url} does not answer in time."
-            case ProxyError():
-                return f"The proxy that the environment names does not lead to {self.url}: {exc.original_error}"
-            case SSLError():
-                return f"Cannot trust {self.url}: {exc}"
-            case _:
-                return f"The connection to {self.url} broke: {exc}"
 
 
 def _pool_to(url: str) -> urllib3.PoolManager:
@@ -203,9 +237,24 @@ def _pool_to(url: str) -> urllib3.PoolManager:
 
 
 def _retry_after_s(response: urllib3.BaseHTTPResponse) -> int:
-    """The seconds for which the answer asks us to stay away; 0 where it does not."""
+    """The seconds for which the answer asks callers to stay away; 0 where it does not."""
     asked = response.headers.get("Retry-After", "")
     return int(asked) if re.fullmatch(r"[0-9]{1,9}", asked) else 0
+
+
+def _every(page: Callable[[dict[str, str]], dict[str, Any]], *names: str) -> dict[str, Any]:
+    """The last page, with the lists called ``names`` of all of them. An API that knows no pages has one."""
+    found: dict[str, list[Any]] = {name: [] for name in names}
+    cursor: dict[str, str] = {}
+    for _ in range(MOST_PAGES):
+        answer = page(cursor)
+        for name in names:
+            found[name] += answer[name]
+        after = answer.get("cursor")
+        if not answer.get("has_more") or not isinstance(after, str) or after == cursor.get("cursor"):
+            break
+        cursor = {"cursor": after}
+    return answer | found
 
 
 def _part(text: str) -> str:

@@ -11,9 +11,9 @@ from cli.errors import Failure, NotSignedIn, Refused, Unreachable
 from cli.follow import follow_command, look_again
 from cli.group import Group
 from cli.names import names_of
-from cli.outcome import report_run, show_slices, watch_to_the_end
+from cli.outcome import report_run, show_runs, show_slices, watch_to_the_end
 from cli.output import clean
-from cli.runs import HEADERS, STATUSES, facts_of, row_of
+from cli.runs import STATUSES, facts_of
 from cli.session import Session, common_options
 from cli.values import HeaderValue, Name, Param, RunId, by_name
 
@@ -85,9 +85,7 @@ def list_runs(
     elif not runs:
         session.output.say("No runs.")
     else:
-        now = datetime.now(UTC)
-        names = names_of(runs, team_id=session.team_id, api=session.api)
-        session.output.table([row_of(run, now=now, names=names) for run in runs], headers=HEADERS)
+        show_runs(runs, session=session, names=names_of(runs, team_id=session.team_id, api=session.api))
         if page["has_more"]:
             session.output.say(f"There are more: --all, or --cursor {shlex.quote(clean(page.get('cursor')))}")
 
@@ -105,7 +103,7 @@ def view(session: Session, run_id: str, watch: bool) -> None:
       nightshift jobs view RUN_ID
       nightshift jobs view RUN_ID --follow
     """
-    run = session.api.run(run_id)
+    run = session.api.run(session.run_id(run_id))
     if watch:
         watch_to_the_end(run, api=session.api, session=session)
     elif session.output.as_json:
@@ -175,7 +173,7 @@ def rerun(session: Session, run_id: str, start: str, wait: bool, idempotency_key
       nightshift jobs rerun RUN_ID --wait
       nightshift jobs rerun RUN_ID --from cursor
     """
-    run = session.api.rerun(run_id, start=start, idempotency_key=idempotency_key or str(uuid4()))
+    run = session.api.rerun(session.run_id(run_id), start=start, idempotency_key=idempotency_key or str(uuid4()))
     report_run(run, api=session.api, session=session, wait=wait)
 
 
@@ -190,6 +188,7 @@ def cancel(session: Session, run_id: str) -> None:
     Examples:
       nightshift jobs cancel RUN_ID
     """
+    run_id = session.run_id(run_id)
     answer = session.api.cancel(run_id)
     if session.output.as_json:
         session.output.document(answer)
@@ -208,7 +207,7 @@ def timeline(session: Session, run_id: str) -> None:
     Examples:
       nightshift jobs timeline RUN_ID
     """
-    answer = session.api.timeline(run_id)
+    answer = session.api.timeline(session.run_id(run_id))
     if session.output.as_json:
         session.output.document(answer)
         return

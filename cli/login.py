@@ -3,17 +3,17 @@
 import contextlib
 import os
 import sys
-from pathlib import Path
 from typing import Any
 
 import click
 
 from cli import profiles
+from cli.choices import asked, chosen
 from cli.client import Api
 from cli.config import Config, checked_token, checked_url
 from cli.errors import Misconfigured
 from cli.output import clean
-from cli.session import Session, chosen, common_options, teams_of
+from cli.session import Session, common_options, here, teams_of
 from cli.stackfile import find_stack
 
 
@@ -36,7 +36,11 @@ def login(session: Session, token_stdin: bool) -> None:
     """
     api_url = _url(session)
     token = _token(session, from_stdin=token_stdin)
-    api = Api(Config(api_url=api_url, token=token, api_from="", token_from=""), sleep=session.sleep)
+    api = Api(
+        Config(api_url=api_url, token=token, api_from="", token_from=""),
+        sleep=session.sleep,
+        notice=session.output.notice,
+    )
     try:
         me = api.whoami()
     finally:
@@ -106,7 +110,7 @@ def _team(session: Session, me: dict[str, Any]) -> str:
     wanted = session.flags.get("team") or os.environ.get("NIGHTSHIFT_TEAM")
     teams = teams_of(me)
     if not wanted and len(teams) > 1 and sys.stdin.isatty():
-        wanted = click.prompt("Team", type=click.Choice([clean(team.get("slug")) for team in teams]), err=True)
+        wanted = asked("team", [clean(team.get("slug")) for team in teams])
     return chosen("team", wanted, teams)
 
 
@@ -120,7 +124,7 @@ def _what_comes_before(session: Session) -> list[str]:
     stack = None
     # A broken file there is told by the commands that need it.
     with contextlib.suppress(Misconfigured):
-        stack = find_stack(Path.cwd(), note=session.output.note)
+        stack = find_stack(here(), note=session.output.note)
     if stack and not os.environ.get("NIGHTSHIFT_PROFILE"):
         return ["In this folder the running local stack comes before it; --profile default asks this API."]
     return []

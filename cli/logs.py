@@ -45,6 +45,6 @@ def logs(session: Session, run_id: str, limit: int) -> None:
     if not answer["lines"]:
         session.output.say("No lines.")
     if not answer["complete"]:
-        session.output.say("There is more to read than there was time for.")
+        session.output.say("There is more to read than could be fetched.")
     if answer["url"]:
         session.output.say(f"Read on: {clean(answer['url'])}")

@@ -6,7 +6,7 @@ import click
 
 from cli.account import job_types, members, projects, whoami
 from cli.completion import completion
-from cli.ends import refuse_bytes, written_out
+from cli.ends import cleaned, refuse_bytes, written_out
 from cli.errors import Failure, Interrupted, Refused
 from cli.group import Group
 from cli.jobs import jobs, refusal_hint
@@ -21,8 +21,13 @@ from nightshift import __version__
 class Nightshift(Group):
     """Turns every early end of a command into its words and its exit code, in one place."""
 
-    def make_context(self, info_name: str | None, args: list[str], *rest: Any, **extra: Any) -> click.Context:
+    def main(self, *args: Any, **extra: Any) -> Any:
+        # Errors of usage are told from here.
         with written_out():
+            return super().main(*args, **extra)
+
+    def make_context(self, info_name: str | None, args: list[str], *rest: Any, **extra: Any) -> click.Context:
+        with written_out(), cleaned():
             refuse_bytes(args)
             return super().make_context(info_name, args, *rest, **extra)
 
@@ -32,7 +37,8 @@ class Nightshift(Group):
 
     def _invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            with cleaned():
+                return super().invoke(ctx)
         except (KeyboardInterrupt, click.Abort):
             click.echo("Interrupted.", err=True)
             ctx.exit(Interrupted.exit_code)
@@ -78,7 +84,8 @@ def main(context: click.Context) -> None:
       5    the API or AWS cannot be reached, or what answers is not the API
       6    the output cannot be written
       130  Ctrl-C; a run that was being watched goes on
-      141  whoever read the output stopped reading
+      70   a fault of nightshift's own
+      141  the reader of the output stopped reading
 
     With --format json standard output holds one JSON document, and nothing else: the answer, the final run with --wait
     or --follow, or {"error": ...} with exit codes 4, 5 and 130. Words for people then go to standard error.

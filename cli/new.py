@@ -140,13 +140,18 @@ def _free(path: Path) -> Path:
 
 
 def _write(files: dict[Path, str]) -> None:
-    """All of them, or none."""
-    before = {path: path.read_bytes() if path.exists() else None for path in files}
+    """All of them, or none: a disk that is full must not take what is there already."""
+    half_done = {path: path.with_name(f".{path.name}.new") for path in files}
+    made = [path for path in files if not path.exists()]
     try:
         for path, text in files.items():
-            path.write_text(text)
+            half_done[path].write_text(text)
+        for path in files:
+            if path.exists():
+                half_done[path].chmod(path.stat().st_mode)
+            half_done[path].replace(path)
     except OSError as exc:
-        for path, content in before.items():
+        for path in (*half_done.values(), *made):
             with suppress(OSError):
-                path.unlink(missing_ok=True) if content is None else path.write_bytes(content)
-        raise Misconfigured(f"Nothing was made: {exc}") from exc
+                path.unlink(missing_ok=True)
+        raise Misconfigured(f"Nothing was made: {exc.filename}: {exc.strerror}.") from exc

@@ -1,7 +1,6 @@
 """The owner's commands as calls of the stack's functions, with the caller's AWS credentials: no API leads there."""
 
 import getpass
-import json
 import os
 from collections.abc import Mapping
 from contextlib import nullcontext
@@ -9,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from cli import exact
 from cli.errors import Misconfigured, Refused, Throttled, Unreachable
 from cli.loopback import without_account
 from cli.stackfile import Note, find_stack
@@ -52,8 +52,8 @@ class Ops:
 
         event = {"command": command} | {name: value for name, value in arguments.items() if value is not None}
         try:
-            answer = self._lambda.invoke(FunctionName=self._name_of(function), Payload=json.dumps(event))
-            payload = json.loads(answer["Payload"].read())
+            answer = self._lambda.invoke(FunctionName=self._name_of(function), Payload=exact.write(event))
+            payload = exact.read(answer["Payload"].read())
         except ClientError as exc:
             raise self._trouble(exc.response["Error"]) from exc
         except BotoCoreError as exc:

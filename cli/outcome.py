@@ -1,16 +1,17 @@
 """How a run that was just started, or watched to its end, is told of; and its slices."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import click
 
 from cli.follow import Source, follow, look_again
-from cli.names import label_of
+from cli.ids import short_ids
+from cli.names import NOBODY, Names, label_of
 from cli.output import clean
 from cli.results import result_lines
-from cli.runs import EXIT_CODES, SLICE_HEADERS, slice_row_of
+from cli.runs import EXIT_CODES, HEADERS, OPTIONAL, SLICE_HEADERS, row_of, slice_row_of
 from cli.session import Session
 
 
@@ -35,6 +36,15 @@ def watch_to_the_end(run: dict[str, Any], *, api: Source, session: Session) -> N
         for line in result_lines(run.get("result")):
             session.output.say(f"  {line}")
     click.get_current_context().exit(EXIT_CODES.get(run["status"], 1))
+
+
+def show_runs(runs: Sequence[Mapping[str, Any]], *, session: Session, names: Names = NOBODY) -> None:
+    """A line each. On a terminal ids are as short as they can be told from each other."""
+    now, output = datetime.now(UTC), session.output
+    ids = [clean(run.get("id")) for run in runs]
+    shown = short_ids(ids) if output.is_fitted else ids
+    rows = [row_of(run, now=now, names=names, id=id) for run, id in zip(runs, shown, strict=True)]
+    output.table(rows, headers=HEADERS, optional=OPTIONAL)
 
 
 def show_slices(timeline: Mapping[str, Any], *, session: Session) -> None:

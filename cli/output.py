@@ -3,8 +3,6 @@
 Whatever comes from the API is data: no markup is read from it and no control character of it reaches a terminal.
 """
 
-import json
-import re
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,12 +13,12 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from cli import exact
 from cli.table import beside, laid_out
+from nightshift.wording import escaped, visible
 
-# Controls, lone surrogates (no encoding takes them), line separators, and what turns the direction of text around.
-_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _GAP = 2
-_WIDE = 10_000
+_WIDE = 1_000_000
 _CHECK_MARK, _CHECK_NAME = 3, 23
 STYLES = {"completed": "green", "failed": "red", "cancelled": "yellow", "running": "cyan", "lost": "yellow"}
 
@@ -29,8 +27,7 @@ def clean(value: object) -> str:
     """``value`` as one line of text that is safe to print; JSON for what is not text, nothing for None."""
     if value is None:
         return ""
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return _UNSAFE.sub("", re.sub(r"[\t\r\n]+", " ", text))
+    return visible(value if isinstance(value, str) else exact.write(value))
 
 
 class Output:
@@ -48,6 +45,10 @@ class Output:
     def say(self, sentence: str) -> None:
         self.words.print(Text(clean(sentence)), soft_wrap=True)
 
+    def notice(self, sentence: str) -> None:
+        """Say on standard error what is no part of the answer."""
+        self._errors.print(Text(clean(sentence)), soft_wrap=True)
+
     def complain(self, sentence: str, *, hint: str = "") -> None:
         self._errors.print(Text.assemble(("Error: ", "red"), clean(sentence)), soft_wrap=True)
         if hint:
@@ -60,15 +61,28 @@ class Output:
     def document(self, value: Any) -> None:
         """The one JSON document. Characters that a terminal might act on are written as escapes."""
         ascii_only = not (sys.stdout.encoding or "").lower().startswith("utf")
-        text = json.dumps(value, indent=2, ensure_ascii=ascii_only)
-        # Inside strings only: json.dumps itself has escaped newlines there, and those between lines stay.
-        text = re.sub(_UNSAFE, lambda match: match[0] if match[0] == "\n" else f"\\u{ord(match[0]):04x}", text)
-        sys.stdout.write(text + "\n")
+        # The line breaks are those between values: inside a string they are escapes already.
+        lines = exact.write(value, indented=True, ascii_only=ascii_only).split("\n")
+        sys.stdout.write("".join(escaped(line) + "\n" for line in lines))
 
-    def table(self, rows: Sequence[Sequence[object]], *, headers: Sequence[str], wrap: bool = False) -> None:
-        """The most important columns first, prose last: that one is cut where it is too long, or wrapped."""
+    @property
+    def is_fitted(self) -> bool:
+        """Whether tables are fitted to a terminal. Into a pipe or a file every cell goes whole."""
+        return self.words.width < _WIDE
+
+    def table(
+        self,
+        rows: Sequence[Sequence[object]],
+        *,
+        headers: Sequence[str],
+        wrap: bool = False,
+        optional: Sequence[str] = (),
+    ) -> None:
+        """The most important columns first, prose last: that one may be wrapped. A narrow terminal may leave out those
+        of ``optional``, in this order.
+        """
         texts = [[self._styled(value) for value in row] for row in rows]
-        for line in laid_out(texts, headers=headers, console=self.words, wrap=wrap):
+        for line in laid_out(texts, headers=headers, console=self.words, wrap=wrap, optional=optional):
             self.words.print(line, soft_wrap=True)
 
     def checks(self, checks: Sequence[Mapping[str, Any]]) -> None:
@@ -91,8 +105,9 @@ class Output:
 
     def facts(self, facts: Sequence[tuple[str, object]]) -> None:
         """Names and values under one another; long values and lists go on in their own column."""
-        width = max((cell_len(name) for name, _ in facts), default=0)
-        for name, value in facts:
+        cleaned = [(clean(name), value) for name, value in facts]
+        width = max((cell_len(name) for name, _ in cleaned), default=0)
+        for name, value in cleaned:
             for number, line in enumerate(value if isinstance(value, list) else [value]):
                 cells = [Text(name if number == 0 else "", "bold"), self._styled(line)]
                 for text in beside(cells, [width, 0], on=self.words):

@@ -9,10 +9,10 @@ import click
 from cli.follow import look_again
 from cli.jobs import params_option, run_id_argument, wait_option
 from cli.names import Names
-from cli.outcome import report_run, show_slices, watch_to_the_end
+from cli.outcome import report_run, show_runs, show_slices, watch_to_the_end
 from cli.output import clean
 from cli.pausing import pause_words
-from cli.runs import HEADERS, STATUSES, facts_of, minute, row_of
+from cli.runs import STATUSES, facts_of, minute
 from cli.session import Session, owner_options
 from cli.values import JobTypeName
 
@@ -49,9 +49,7 @@ def runs(session: Session, /, **filters: Any) -> None:
     elif not answer["job_runs"]:
         session.output.say("No runs.")
     else:
-        now = datetime.now(UTC)
-        names = _names_in(answer["job_runs"])
-        session.output.table([row_of(run, now=now, names=names) for run in answer["job_runs"]], headers=HEADERS)
+        show_runs(answer["job_runs"], session=session, names=_names_in(answer["job_runs"]))
         if left_out := answer.get("left_out"):
             session.output.say(
                 f"{left_out:,} more did not fit into one answer. Narrow the list with --type or --status."

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from cli.errors import Misconfigured
+from cli.session import here
 from nightshift.cron import Cron
 
 TEMPLATE = Path("template.yaml")
@@ -75,4 +76,4 @@ def text_of(path: Path) -> str:
     try:
         return path.read_text()
     except OSError:
-        raise Misconfigured(f"{Path.cwd()} is no checkout of Nightshift: there is no {path} in it.") from None
+        raise Misconfigured(f"{here()} is no checkout of Nightshift: there is no {path} in it.") from None

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from cli.choices import some
 from cli.errors import Misconfigured
 
 DEFAULT = "default"
@@ -58,7 +59,7 @@ def read(profile: str, environ: Mapping[str, str]) -> dict[str, str]:
 def known(environ: Mapping[str, str]) -> str:
     """A sentence that names those with a sign-in, with a blank before it; nothing where there is none."""
     names = sorted(file.stem for file in file_of(DEFAULT, environ).parent.glob("*.json"))
-    return f" Profiles with a sign-in: {', '.join(names)}." if names else ""
+    return f" Profiles with a sign-in: {some(names)}." if names else ""
 
 
 def write(profile: str, content: Mapping[str, str], environ: Mapping[str, str]) -> Path:

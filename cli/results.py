@@ -1,8 +1,10 @@
 """What a job gave back, and what it was told, as lines of names and values."""
 
+import contextlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from cli import exact
 from cli.output import clean
 from nightshift.letter import Table, sections_of
 
@@ -16,7 +18,7 @@ def result_lines(result: object) -> list[str]:
 
 
 def _lines(result: Mapping[str, Any]) -> Iterator[str]:
-    for section in sections_of(result):
+    for section in sections_of(result, everything=True):
         if isinstance(section, Table):
             yield f"{section.heading}:"
             for row in section.rows:
@@ -34,4 +36,12 @@ def param_lines(run: Mapping[str, Any]) -> list[str]:
     if not isinstance(params, dict):
         return [clean(params)] if params is not None else []
     shown = {name: of for name, of in params.items() if (name, of) != ("project_id", run.get("project_id"))}
-    return [f"{clean(name)}={clean(of)}" for name, of in shown.items()]
+    return [f"{clean(name)}={_as_given(of)}" for name, of in shown.items()]
+
+
+def _as_given(of: object) -> str:
+    """Text that would be taken for another value, ``"true"`` say, in its quotation marks."""
+    text = clean(of)
+    with contextlib.suppress(ValueError):
+        return text if exact.read(text) == of else exact.write(of)
+    return text

@@ -15,6 +15,8 @@ STATUSES = (*LIVE, "completed", "failed", "cancelled")
 EXIT_CODES = {"completed": 0, "failed": 1, "cancelled": 3}
 
 HEADERS = ("RUN", "STATUS", "TYPE", "DONE", "AGE", "TOOK", "PROJECT", "BY", "MESSAGE")
+# What a line can do without, the least important first.
+OPTIONAL = ("BY", "TOOK", "MESSAGE", "PROJECT", "AGE", "DONE", "TYPE", "STATUS")
 SLICE_HEADERS = ("SLICE", "OUTCOME", "DONE", "STARTED", "TOOK", "WAIT", "REASON")
 _ORDER = (
     "id", "job_type", "status", "progress", "why", "since", "until", "cancel_requested_by",
@@ -49,12 +51,12 @@ def progress_of(run: Mapping[str, Any]) -> ProgressOf:
     return ProgressOf(processed, total, written, clean(progress.get("message")))
 
 
-def row_of(run: Mapping[str, Any], *, now: datetime, names: Names = NOBODY) -> Sequence[object]:
-    """In the order of HEADERS: the most important first."""
+def row_of(run: Mapping[str, Any], *, now: datetime, names: Names = NOBODY, id: str) -> Sequence[object]:
+    """In the order of HEADERS: the most important first, with the run's id as ``id``."""
     progress = progress_of(run)
     created = _time(run.get("created_at"))
     return (
-        run.get("id"),
+        id,
         run.get("status"),
         label_of(run.get("job_type")),
         progress.done,

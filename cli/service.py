@@ -63,7 +63,7 @@ def open_dashboard(session: Session, run_id: str | None, only_print: bool, sign_
       nightshift open RUN_ID --print
     """
     config = session.config if sign_in else session.address
-    link = f"{config.api_url}/" + (f"runs/{run_id}" if run_id else "")
+    link = f"{config.api_url}/" + (f"runs/{session.run_id(run_id)}" if run_id else "")
     signed_in = f"{link}#token={config.token}" if sign_in else link
     if session.output.as_json:
         session.output.document({"url": signed_in})

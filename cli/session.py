@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -10,11 +10,12 @@ from uuid import UUID
 
 import click
 
+from cli.choices import chosen
 from cli.client import Api
 from cli.config import Config, find_config
-from cli.errors import Misconfigured
+from cli.ids import is_beginning, run_beginning
 from cli.ops import Ops, find_ops
-from cli.output import Output, clean
+from cli.output import Output
 from cli.values import Name
 
 
@@ -31,13 +32,13 @@ class Session:
 
     @cached_property
     def config(self) -> Config:
-        return find_config(flags=self.flags, environ=os.environ, folder=Path.cwd(), note=self.output.note)
+        return find_config(flags=self.flags, environ=os.environ, folder=here(), note=self.output.note)
 
     @cached_property
     def address(self) -> Config:
         """For what nobody needs to be signed in for: without a token."""
         return find_config(
-            flags=self.flags, environ=os.environ, folder=Path.cwd(), needs_token=False, note=self.output.note
+            flags=self.flags, environ=os.environ, folder=here(), needs_token=False, note=self.output.note
         )
 
     @cached_property
@@ -46,7 +47,7 @@ class Session:
 
     def api_at(self, config: Config) -> Api:
         """It is closed when the command is over."""
-        api = Api(config, sleep=self.sleep)
+        api = Api(config, sleep=self.sleep, notice=self.output.notice)
         click.get_current_context().find_root().call_on_close(api.close)
         return api
 
@@ -58,7 +59,7 @@ class Session:
     @cached_property
     def ops(self) -> Ops:
         named = self.flags.get("stack") or os.environ.get("NIGHTSHIFT_STACK")
-        return find_ops(named, folder=Path.cwd(), note=self.output.note)
+        return find_ops(named, folder=here(), note=self.output.note)
 
     @cached_property
     def team_id(self) -> str:
@@ -68,10 +69,22 @@ class Session:
             return wanted
         return chosen("team", wanted, teams_of(self.api.whoami()))
 
+    def run_id(self, wanted: str) -> str:
+        """The id that ``wanted`` is, or begins."""
+        return run_beginning(wanted, team_id=self.team_id, api=self.api) if is_beginning(wanted) else wanted
+
     def project_id(self, wanted: str | None) -> str:
         """The id behind an id or a slug; the only project there is when nothing is wanted."""
         wanted = wanted or self.config.project_id
         return wanted if wanted and _is_id(wanted) else chosen("project", wanted, self.api.projects(self.team_id))
+
+
+def here() -> Path:
+    """The working folder; of one that is gone, the root is left of the folders above it."""
+    try:
+        return Path.cwd()
+    except OSError:
+        return Path("/")
 
 
 def _remember(context: click.Context, param: click.Parameter, value: str | None) -> None:
@@ -120,20 +133,3 @@ def teams_of(me: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The teams in an answer of whoami."""
     teams = [me.get("team")] if me["type"] == "api_key" else me.get("teams")
     return [team for team in teams if isinstance(team, dict)] if isinstance(teams, list) else []
-
-
-def chosen(kind: str, wanted: str | None, candidates: Iterable[dict[str, Any]]) -> str:
-    """The id of the one with this slug (or id), or of the only one. Raises Misconfigured with those there are."""
-    known = {str(candidate.get("slug")): str(candidate.get("id")) for candidate in candidates}
-    slugs = clean(", ".join(known))
-    if wanted:
-        if wanted in known.values():
-            return wanted
-        if wanted not in known:
-            raise Misconfigured(f"There is no {kind} {wanted!r} here. There is: {slugs or 'none'}.")
-        return known[wanted]
-    if len(known) == 1:
-        return next(iter(known.values()))
-    if not known:
-        raise Misconfigured(f"There is no {kind} here that this token can see.")
-    raise Misconfigured(f"Choose one with --{kind}: {slugs}.")

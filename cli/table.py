@@ -1,4 +1,4 @@
-"""Tables that fit any width: a column that does not fit beside the others goes on below them. None is left out."""
+"""Tables that fit any terminal, measured in its cells: a letter of CJK takes two, a combining mark none."""
 
 from collections.abc import Iterator, Sequence
 
@@ -9,46 +9,81 @@ from rich.text import Text
 GAP = 2
 # What goes on below is this much further in, so that the eye finds where a row begins.
 INDENT = 2
-# The last column may be shortened or wrapped; with less room than this it goes below.
-LEAST = 24
+# A cell that does not fit is cut, but never to less than this.
+LEAST = 10
+# A wrapped column with less room than this goes below.
+LEAST_WRAPPED = 24
+# People copy these, and a part of one opens nothing.
+NEVER_CUT = {"RUN", "ID", "BEGINS WITH", "LAST SLOTS", "STARTED"}
 
 
 def laid_out(
-    rows: Sequence[Sequence[Text]], *, headers: Sequence[str], console: Console, wrap: bool = False
+    rows: Sequence[Sequence[Text]],
+    *,
+    headers: Sequence[str],
+    console: Console,
+    wrap: bool = False,
+    optional: Sequence[str] = (),
 ) -> Iterator[Text]:
-    """The lines of the table. Its last column is for prose: cut where it does not fit, or wrapped with ``wrap``.
+    """The lines of the table. With ``wrap`` its last column is wrapped; every other cell that does not fit is cut.
 
-    No other is ever cut: a cut id cannot be copied. Where not all columns fit, those that are empty are left out.
+    Where the columns do not fit beside each other, empty ones are left out first, then those of ``optional`` in this
+    order; the rest goes on below, so that no other column is missing.
     """
     widths = [max(cell_len(header), *(row[i].cell_len for row in rows)) for i, header in enumerate(headers)]
+    leasts = [min(width, LEAST) if headers[i] not in NEVER_CUT else width for i, width in enumerate(widths)]
+    if wrap:
+        leasts[-1] = min(widths[-1], LEAST_WRAPPED)
     columns = list(range(len(headers)))
-    if len(_lines(columns, widths, room=console.width)) > 1:
-        columns = [i for i in columns if any(row[i].plain for row in rows)]
-    lines = _lines(columns, widths, room=console.width)
+    if _total(widths, columns) > console.width:
+        columns = [i for i in columns if any(row[i].plain for row in rows)] or columns[:1]
+    for header in optional:
+        if _total(leasts, columns) <= console.width:
+            break
+        columns = [i for i in columns if headers[i] != header]
+    lines = _lines(columns, leasts, room=console.width)
     for cells in ([Text(header, "bold") for header in headers], *rows):
         for number, line in enumerate(lines):
             indent = INDENT if number else 0
-            cut = not wrap and line[-1] == len(headers) - 1
-            yield from beside([cells[i] for i in line], [widths[i] for i in line], indent=indent, cut=cut, on=console)
+            fitted = _fitted(line, widths, leasts, room=console.width - indent)
+            shown = [cells[i] if wrap and i == len(headers) - 1 else _cut(cells[i], fitted[i]) for i in line]
+            yield from beside(shown, [fitted[i] for i in line], indent=indent, on=console)
 
 
-def _lines(columns: Sequence[int], widths: Sequence[int], *, room: int) -> list[list[int]]:
-    """Which columns stand beside each other: on every line as many as fit."""
+def _total(widths: Sequence[int], columns: Sequence[int]) -> int:
+    return sum(widths[i] for i in columns) + GAP * (len(columns) - 1)
+
+
+def _lines(columns: Sequence[int], leasts: Sequence[int], *, room: int) -> list[list[int]]:
+    """Which columns stand beside each other: on every line as many as fit when they are cut."""
     lines: list[list[int]] = [[]]
-    left = room
     for column in columns:
-        needed = min(widths[column], LEAST) if column == len(widths) - 1 else widths[column]
-        if lines[-1] and needed > left:
+        indent = INDENT if len(lines) > 1 else 0
+        if lines[-1] and _total(leasts, [*lines[-1], column]) > room - indent:
             lines.append([])
-            left = room - INDENT
         lines[-1].append(column)
-        left -= widths[column] + GAP
     return lines
 
 
-def beside(
-    cells: Sequence[Text], widths: Sequence[int], *, on: Console, indent: int = 0, cut: bool = False
-) -> Iterator[Text]:
+def _fitted(line: Sequence[int], widths: Sequence[int], leasts: Sequence[int], *, room: int) -> dict[int, int]:
+    """The width of each column of ``line``: the widest ones give way first."""
+    fitted = {i: widths[i] for i in line}
+    limit = min(room, max(fitted.values()))
+    while limit >= LEAST and sum(fitted.values()) + GAP * (len(line) - 1) > room:
+        fitted = {i: max(leasts[i], min(widths[i], limit)) for i in line}
+        limit -= 1
+    return fitted
+
+
+def _cut(cell: Text, width: int) -> Text:
+    if cell.cell_len <= width:
+        return cell
+    cell = cell.copy()
+    cell.truncate(width, overflow="ellipsis")
+    return cell
+
+
+def beside(cells: Sequence[Text], widths: Sequence[int], *, on: Console, indent: int = 0) -> Iterator[Text]:
     """One line, the cells padded to ``widths`` but for the last; more where that is wrapped under itself."""
     *padded, last = cells
     line = Text(" " * indent)
@@ -61,9 +96,6 @@ def beside(
         return
     offset = line.cell_len
     room = max(1, on.width - offset)
-    if cut:
-        last = last.copy()
-        last.truncate(room, overflow="ellipsis")
     parts = [last] if last.cell_len <= room else last.wrap(on, room, overflow="fold")
     for number, part in enumerate(parts):
         part.rstrip()

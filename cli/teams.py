@@ -9,7 +9,7 @@ from cli.errors import Misconfigured
 from cli.keys import show_key, team_argument
 from cli.output import clean
 from cli.session import Session, owner_options
-from cli.values import MailAddress
+from cli.values import MailAddress, Name
 
 TEAMS = ("TEAM", "NAME", "PROJECTS", "PEOPLE")
 
@@ -30,6 +30,8 @@ def key_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--team", metavar="NAME", required=True, help="The new team.")
 @click.option("--admin-email", metavar="EMAIL", required=True, help="Who will own it; made if there is no such user.")
 @click.option("--project", metavar="NAME", required=True, help="Its first project.")
+@click.option("--slug", metavar="SLUG", type=Name(), help="The team's slug, where its name makes no good one.")
+@click.option("--project-slug", metavar="SLUG", type=Name(), help="The project's slug, likewise.")
 @key_options
 @owner_options
 @click.pass_obj
@@ -38,6 +40,8 @@ def setup(
     team: str,
     admin_email: str,
     project: str,
+    slug: str | None,
+    project_slug: str | None,
     revenuecat_key_stdin: bool,
     revenuecat_project_id: str | None,
 ) -> None:
@@ -48,12 +52,15 @@ def setup(
     \b
     Examples:
       nightshift system setup --team Acme --admin-email ada@example.com --project "Acme iOS"
+      nightshift system setup --team 日本アプリ --slug nihon --admin-email ada@example.com --project iOS
     """
     made = session.ops.set_up(
         "setup",
         team=team,
         admin_email=admin_email,
         project=project,
+        team_slug=slug,
+        project_slug=project_slug,
         revenuecat_key=_revenuecat_key(from_stdin=revenuecat_key_stdin),
         revenuecat_project_id=revenuecat_project_id,
     )
@@ -92,11 +99,17 @@ def teams(session: Session) -> None:
 @click.command()
 @team_argument
 @click.argument("name", metavar="NAME")
+@click.option("--slug", metavar="SLUG", type=Name(), help="Its slug, where its name makes no good one.")
 @key_options
 @owner_options
 @click.pass_obj
 def project(
-    session: Session, team: str, name: str, revenuecat_key_stdin: bool, revenuecat_project_id: str | None
+    session: Session,
+    team: str,
+    name: str,
+    slug: str | None,
+    revenuecat_key_stdin: bool,
+    revenuecat_project_id: str | None,
 ) -> None:
     """Make another project of TEAM.
 
@@ -110,6 +123,7 @@ def project(
         "project",
         team=team,
         project=name,
+        project_slug=slug,
         revenuecat_key=_revenuecat_key(from_stdin=revenuecat_key_stdin),
         revenuecat_project_id=revenuecat_project_id,
     )

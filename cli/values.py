@@ -7,13 +7,14 @@ from typing import Any
 import click
 import click.shell_completion
 
+from cli import exact
 from cli.config import is_header_value
 from nightshift.catalogue import CATALOGUE
 from nightshift.validation import is_mail_address
 
 
 class RunId(click.ParamType[str]):
-    """An id that can stand in a URL's path; whether there is such a run is for the API to say."""
+    """An id, or its beginning, that can stand in a URL's path; whether there is such a run is for the API to say."""
 
     name = "run_id"
 
@@ -33,11 +34,11 @@ class Param(click.ParamType[tuple[str, Any]]):
         if not name or not equals:
             self.fail(f"{value!r} is not of the form name=value.", param, ctx)
         try:
-            parsed = json.loads(text)
-            json.dumps(parsed, allow_nan=False)
+            # What is beyond every double goes as text: others would read it as infinity.
+            json.dumps(json.loads(text), allow_nan=False)
+            return name, exact.read(text)
         except (ValueError, RecursionError):
             return name, text
-        return name, parsed
 
 
 def by_name(context: click.Context, param: click.Parameter, pairs: tuple[tuple[str, Any], ...]) -> dict[str, Any]:

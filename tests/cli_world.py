@@ -65,11 +65,15 @@ def at(processed: int, message: str = "", **fields: Any) -> dict[str, Any]:
 
 
 class Script:
-    """Answers per ``METHOD /path``: each in turn, the last one for ever. What was asked is in ``requests``."""
+    """Answers per ``METHOD /path``: each in turn, the last one for ever. What was asked is in ``requests``.
+
+    ``bodies`` are those of the requests, byte for byte.
+    """
 
     def __init__(self) -> None:
         self.answers: dict[str, list[tuple[int, bytes, str]]] = {}
         self.requests: list[tuple[str, str, dict[str, str], Any]] = []
+        self.bodies: list[bytes] = []
         self.url = ""
         self.retry_after = ""
         """What a 429 says in its header, where it says when to come back."""
@@ -103,6 +107,7 @@ def api(bare_environment: None) -> Iterator[Script]:
             path, _, query = self.path.partition("?")
             where = f"{self.command} {path}"
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            script.bodies.append(body)
             script.requests.append((where, query, dict(self.headers), json.loads(body) if body else None))
             answers = script.answers.get(where) or [(404, b'{"error": "Job run not found"}', "application/json")]
             status, data, kind = answers.pop(0) if len(answers) > 1 else answers[0]

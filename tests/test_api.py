@@ -746,6 +746,45 @@ def test_a_connection_that_died_while_the_environment_slept_is_replaced(api, tea
     assert api("GET", f"/v1/teams/{team.id}/jobs")[0] == 200
 
 
+class TestRunsByTheBeginningOfTheirId:
+    def begun(self, api, team, beginning, **more):
+        return api("GET", f"/v1/teams/{team.id}/jobs", query={"id_prefix": beginning} | more)
+
+    @pytest.fixture
+    def runs(self, owner, team, strangers):
+        """Ids that begin alike: six of the team's, and one of another's."""
+        ids = [f"1a2b3c4d-{number:04d}-4000-8000-000000000000" for number in range(6)]
+        for id in [*ids, "1a2b3c4d-0009-4000-8000-000000000000"]:
+            whose = team if id in ids else strangers
+            owner.run_script(
+                "INSERT INTO job_runs (id, job_type, team_id, project_id, triggered_by, params, status, completed_at)"
+                f" VALUES ('{id}', 'revenuecat_sync', '{whose.id}', '{whose.project_id}', 'schedule', '{{}}',"
+                " 'cancelled', now())"
+            )
+        return ids
+
+    def test_the_teams_own_are_found_by_id(self, api, team, runs):
+        for beginning in (runs[2], runs[2].upper(), runs[2][:13], runs[2][:13].replace("-", "")):
+            status, page = self.begun(api, team, beginning)
+            assert (status, [run["id"] for run in page["job_runs"]]) == (200, [runs[2]])
+            assert (page["cursor"], page["has_more"]) == (None, False)
+        page = self.begun(api, team, "1a2b")[1]
+        assert ([run["id"] for run in page["job_runs"]], page["has_more"]) == (runs[:5], True)
+
+    def test_another_teams_are_not_there(self, api, team, runs):
+        assert self.begun(api, team, "1a2b3c4d0009")[1]["job_runs"] == []
+        assert self.begun(api, team, "ffff")[1] == {"job_runs": [], "cursor": None, "has_more": False}
+
+    @pytest.mark.parametrize("beginning", ["1a2", "1a2g", "-" * 8, "1" * 33, "%", "1a2b\n", "1a2b'"])
+    def test_what_no_id_begins_with_is_refused(self, api, team, beginning):
+        sentence = f"id_prefix must be a UUID or at least its first 4 digits, got {json.dumps(beginning)}"
+        assert self.begun(api, team, beginning) == (400, {"error": sentence})
+
+    def test_it_stands_alone(self, api, team, runs):
+        status, body = self.begun(api, team, "1a2b", status="failed")
+        assert (status, body["error"]) == (400, "id_prefix stands alone, got status beside it")
+
+
 class TestTimeline:
     def test_it_tells_why_a_run_does_not_move(self, api, team, owner, db, cloud):
         run = trigger(api, team)[1]["job_run"]["id"]
@@ -758,7 +797,9 @@ class TestTimeline:
         claim(db, run, 0, lease_s=60, request_id="w")
         assert told()[0] == "running"
         owner.run_script("UPDATE job_runs SET lease_expires_at = clock_timestamp() - interval '1 s'")
-        assert told()[0] == "recovering"
+        assert told() == ("recovering", "Its worker stopped answering; the sweep, due every minute, hands it over")
+        owner.run_script("UPDATE job_runs SET lease_expires_at = clock_timestamp() - interval '121 s'")
+        assert told() == ("recovering", "Its worker stopped answering, and the sweep that hands it over is overdue")
         db.query("expire_leases", keys=[run], lost_slices_limit=5, lost_slices_ceiling=50, resend_delay_s=120)
         assert told() == ("recovering", "Its worker died (lost slice 1 of 5); it will go on from its last step")
         owner.run_script(

@@ -473,7 +473,7 @@ def test_a_user_of_several_teams_has_to_choose(api: Script, nightshift: Nightshi
     assert nightshift("--team", "dusk", "jobs", "list", "--team", "day").exit_code == 0
     result = nightshift("jobs", "list", "--team", "dusk")
     assert result.exit_code == 2
-    assert "There is no team 'dusk' here. There is: day, night." in result.stderr
+    assert "Unknown team 'dusk'. Available: day, night." in result.stderr
     assert "day (D, admin)" in nightshift("whoami").stdout
 
 

@@ -72,7 +72,7 @@ def test_a_project_with_its_apps(full: Script, nightshift: Nightshift) -> None:
     shown = nightshift("projects", "acme").stdout
     assert re.search(r"\nname +Acme *\n", shown)
     assert re.search(rf"\nios +{RUN} +com.acme +Acme for iOS\n", shown)
-    assert "There is no project 'nosuch' here. There is: acme." in nightshift("projects", "nosuch").stderr
+    assert "Unknown project 'nosuch'. Available: acme." in nightshift("projects", "nosuch").stderr
 
 
 def test_people_and_keys(full: Script, nightshift: Nightshift) -> None:

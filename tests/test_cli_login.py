@@ -106,7 +106,7 @@ def test_one_of_several_teams_is_chosen(api: Script, kept: Path) -> None:
     assert "as ada@example.com, team night." in login(api, "--team", "night").stdout
     assert json.loads((kept / "default.json").read_text())["team"] == RUN
     assert "team day." in login(api, NIGHTSHIFT_TEAM=TEAM).stdout
-    assert "There is no team 'dusk' here" in login(api, "--team", "dusk").stderr
+    assert "Unknown team 'dusk'" in login(api, "--team", "dusk").stderr
 
 
 @pytest.mark.parametrize(

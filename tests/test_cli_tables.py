@@ -9,36 +9,102 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
 from cli.names import Names
 from cli.runs import facts_of, row_of
 from cli.table import laid_out
-from tests.cli_world import ADA, PROJECT, RUN, TEAM, Nightshift, Script, at, plain, run
+from tests.cli_world import ACME, ADA, PROJECT, RUN, TEAM, Nightshift, Script, at, plain, run
 
 Terminal = Callable[..., tuple[int, str]]
 NOW = datetime(2026, 1, 2, 6, 4, 5, tzinfo=UTC)
 
 
-@pytest.mark.parametrize("columns", [40, 60, 80, 120, 200])
-def test_a_list_of_runs_fits_its_terminal_and_leaves_nothing_out(
-    api: Script, on_terminal: Terminal, columns: int
-) -> None:
+IDS = [f"{number:x}a2b3c4d-{number}00e-4f6a-8b9c-0123456789ab" for number in range(1, 5)]
+LONG_SLUG = "an-uncommonly-long-slug-of-a-project-that-has-sixty-cells-xx"
+
+
+@pytest.fixture
+def listed(api: Script) -> Script:
     created = (datetime.now(UTC) - timedelta(hours=3)).isoformat()
-    long = at(45, "Synced " + "very " * 40 + "many users", created_at=created)
-    done = at(200, status="completed", id=TEAM, job_type="db_pruning")
-    api.on(f"GET /v1/teams/{TEAM}/jobs", {"job_runs": [long, done], "cursor": None, "has_more": False})
+    runs = [
+        at(45, "Synced " + "very " * 40 + "many users", created_at=created, id=IDS[0]),
+        at(200, "日本アプリ" * 20, status="completed", id=IDS[1], job_type="partition_creation"),
+        run("failed", error="👨‍👩‍👧‍👦 हिन्दी " * 20, id=IDS[2], job_type="a_type_of_tomorrow_with_a_long_name"),
+    ]
+    api.on("GET /v1/projects", {"projects": [ACME | {"slug": LONG_SLUG}]})
+    api.on(f"GET /v1/teams/{TEAM}/jobs", {"job_runs": runs, "cursor": None, "has_more": False})
+    return api
+
+
+@pytest.mark.parametrize("columns", [20, 32, 40, 60, 80, 120, 200, 500])
+def test_a_run_is_a_line_on_every_terminal(listed: Script, on_terminal: Terminal, columns: int) -> None:
     _, sent = on_terminal("jobs", "list", columns=columns)
     lines = plain(sent).replace("\r", "").splitlines()
-    assert max(map(len, lines)) <= columns
-    starts = [number for number, line in enumerate(lines) if line[0] != " "]
-    assert [lines[number].split()[0] for number in starts] == ["RUN", RUN, TEAM]
-    first = " ".join(lines[starts[1] : starts[2]])
-    for shown in (RUN, "running", "RevenueCat Sync", "45/200 22%", "3 h", "acme", ADA["email"], "Synced very", "…"):
-        assert shown in first
-    assert "Database Pruning" in " ".join(lines[starts[2] :])
-    assert (len(lines) == 3) == (columns >= 200)
+    assert [line.split()[0] for line in lines] == ["RUN", *(id[:8] for id in IDS[:3])]
+    assert max(map(cell_len, lines)) <= columns
+    shown = {
+        32: ("RUN", "STATUS", "TYPE"),
+        80: ("RUN", "STATUS", "TYPE", "DONE", "AGE", "PROJECT", "MESSAGE"),
+        120: ("RUN", "STATUS", "TYPE", "DONE", "AGE", "PROJECT", "BY", "MESSAGE"),
+    }
+    assert lines[0].split() == [*shown.get(columns, lines[0].split())]
+    if columns == 500:
+        assert all(whole in sent for whole in (LONG_SLUG, ADA["email"], "many users", "RevenueCat Sync", "45/200 22%"))
+
+
+def test_into_a_pipe_every_cell_goes_whole(listed: Script, nightshift: Nightshift) -> None:
+    lines = nightshift("jobs", "list", env={"COLUMNS": "20"}).stdout.splitlines()
+    assert [line.split()[0] for line in lines] == ["RUN", *IDS[:3]]
+    for whole in (LONG_SLUG, ADA["email"], "many users", "日本アプリ" * 20, "a_type_of_tomorrow_with_a_long_name"):
+        assert whole in "".join(lines)
+
+
+def test_ids_are_as_long_as_they_have_to_be(api: Script, on_terminal: Terminal) -> None:
+    runs = [run(id="1a2b3c4d-1111-4000-8000-000000000000"), run(id="1a2b3c4d-1112-4000-8000-000000000000")]
+    api.on(f"GET /v1/teams/{TEAM}/jobs", {"job_runs": [*runs, runs[0]], "cursor": None, "has_more": False})
+    lines = plain(on_terminal("jobs", "list")[1]).splitlines()
+    assert [line.split()[0] for line in lines[1:]] == ["1a2b3c4d-1111", "1a2b3c4d-1112", "1a2b3c4d-1111"]
+
+
+@pytest.mark.parametrize("command", ["view", "cancel", "timeline", "rerun", "view --follow", "open"])
+def test_the_beginning_of_an_id_is_taken_everywhere(api: Script, nightshift: Nightshift, command: str) -> None:
+    whole = run("completed", id=IDS[0])
+    api.on(f"GET /v1/teams/{TEAM}/jobs", {"job_runs": [whole], "cursor": None, "has_more": False})
+    for path, answer in (("", {"job_run": whole}), ("/timeline", {"timeline": [], "why": "Over"})):
+        api.on(f"GET /v1/jobs/{IDS[0]}{path}", answer)
+    api.on(f"POST /v1/jobs/{IDS[0]}/cancel", {"cancelled": True})
+    api.on(f"POST /v1/jobs/{IDS[0]}/rerun", {"job_run": whole}, status=201)
+    name, *options = command.split()
+    done = nightshift(*(["open"] if name == "open" else ["jobs", name]), IDS[0][:8].upper(), *options)
+    assert done.exit_code == 0, done.output
+    assert [query for _, query, _, _ in api.asked(f"GET /v1/teams/{TEAM}/jobs")] == [f"id_prefix={IDS[0][:8].upper()}"]
+    assert any(IDS[0] in where for where, *_ in api.requests) or IDS[0] in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("page", "sentence"),
+    [
+        ([], "No run of this team begins with 1a2b3c4d. `nightshift jobs list` shows them."),
+        (
+            ["1a2b3c4d-1111-4000-8000-000000000000", "1a2b3c4d-1112-4000-8000-000000000000"],
+            "1a2b3c4d begins more than one run: 1a2b3c4d-1111-4000-8000-000000000000, "
+            "1a2b3c4d-1112-4000-8000-000000000000 and more. Give more of the id.",
+        ),
+        ([RUN], "does not find runs by the beginning of their ids. Give the whole id."),
+    ],
+)
+def test_a_beginning_of_no_run_or_of_several_is_a_sentence(
+    api: Script, nightshift: Nightshift, page: list[str], sentence: str
+) -> None:
+    answer = {"job_runs": [run(id=id) for id in page], "cursor": None, "has_more": len(page) > 1}
+    api.on(f"GET /v1/teams/{TEAM}/jobs", answer)
+    done = nightshift("jobs", "cancel", "1a2b3c4d")
+    assert done.exit_code == 2
+    assert sentence in done.stderr
+    assert all(where.startswith("GET ") for where, *_ in api.requests)
 
 
 @pytest.mark.parametrize("command", ["members", "projects", "projects acme", f"jobs timeline {RUN}", "whoami"])
@@ -62,7 +128,7 @@ def test_no_id_is_cut_on_a_narrow_terminal(api: Script, on_terminal: Terminal, c
 def test_of_a_narrow_table_empty_columns_go_first(api: Script, on_terminal: Terminal) -> None:
     api.on(f"GET /v1/teams/{TEAM}/jobs", {"job_runs": [run("pending")], "cursor": None, "has_more": False})
     _, sent = on_terminal("jobs", "list", columns=80)
-    assert plain(sent).split()[:5] == ["RUN", "STATUS", "TYPE", "AGE", "PROJECT"]
+    assert plain(sent).split()[:6] == ["RUN", "STATUS", "TYPE", "AGE", "PROJECT", "BY"]
 
 
 def test_names_cost_one_call_each_and_json_none(api: Script, nightshift: Nightshift) -> None:
@@ -162,7 +228,7 @@ def test_a_run_in_words(api: Script, nightshift: Nightshift) -> None:
 
 
 def test_bytes_are_counted_in_bytes() -> None:
-    [*_, _] = row = row_of(at(1024**3, job_type="db_pruning"), now=NOW)
+    [*_, _] = row = row_of(at(1024**3, job_type="db_pruning"), now=NOW, id=RUN)
     assert "1 GB of 200 bytes" in row
 
 
@@ -178,7 +244,7 @@ def test_bytes_are_counted_in_bytes() -> None:
     ],
 )
 def test_clocks_may_differ_and_times_be_odd(created_at: Any, age: str, ago: str | None) -> None:
-    assert row_of(run(created_at=created_at), now=NOW)[4] == age
+    assert row_of(run(created_at=created_at), now=NOW, id=RUN)[4] == age
     facts = dict(facts_of(run(created_at=created_at), timeline={}, now=NOW))
     assert (ago is None and "created at" not in facts) or facts["created at"].endswith(ago)
 
@@ -193,16 +259,16 @@ JSON = st.recursive(
 @given(st.dictionaries(st.sampled_from([*run(), "a field of tomorrow"]), JSON))
 def test_whatever_a_run_holds_it_is_shown(fields: dict[str, Any]) -> None:
     odd = run() | fields
-    assert len(row_of(odd, now=NOW)) == 9
+    assert len(row_of(odd, now=NOW, id=RUN)) == 9
     names = [name for name, _ in facts_of(odd, timeline={"state": "?", "since": 3}, now=NOW)]
     assert ("a field of tomorrow" in names) == (fields.get("a field of tomorrow") not in (None, "", []))
 
 
-CELLS = st.text(st.characters(exclude_categories=["C", "Z", "M"]), max_size=30)
+CELLS = st.text(st.characters(exclude_categories=["C", "Z", "M"]), max_size=30) | st.just("日本" * 30)
 
 
-@given(st.lists(st.tuples(CELLS, CELLS, CELLS, CELLS), min_size=1, max_size=4), st.integers(32, 130), st.booleans())
-def test_a_table_of_anything_fits_and_holds_every_cell(rows: list[tuple[str, ...]], width: int, wrap: bool) -> None:
+@given(st.lists(st.tuples(CELLS, CELLS, CELLS, CELLS), min_size=1, max_size=4), st.integers(12, 130), st.booleans())
+def test_a_table_of_anything_fits_and_shows_every_cell(rows: list[tuple[str, ...]], width: int, wrap: bool) -> None:
     console = Console(width=width)
     texts = [[Text(cell) for cell in row] for row in rows]
     lines = list(laid_out(texts, headers=["ONE", "TWO", "THREE", "LAST"], console=console, wrap=wrap))
@@ -210,7 +276,17 @@ def test_a_table_of_anything_fits_and_holds_every_cell(rows: list[tuple[str, ...
     assert all(line.cell_len <= width + 1 for line in lines)
     everything = "".join(line.plain for line in lines).replace(" ", "")
     for row in rows:
-        assert all(cell in everything for cell in row[:3])
+        # Its first four cells at least.
+        assert all(cell[:2] in everything for cell in row[:3])
+
+
+def test_an_id_is_never_cut() -> None:
+    for width, below in ((50, False), (40, True), (8, True)):
+        lines = laid_out([[Text(LONG_SLUG), Text(RUN)]], headers=["SLUG", "ID"], console=Console(width=width))
+        shown = "".join(line.plain.strip() + "\n" for line in lines)
+        assert RUN in shown.replace("\n", "")
+        assert (f"…\n{RUN}\n" in shown) == (below and width > len(RUN))
+        assert (f"…  {RUN}\n" in shown) == (not below)
 
 
 def test_a_reason_wraps_in_its_column(api: Script, on_terminal: Terminal) -> None:

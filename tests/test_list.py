@@ -123,3 +123,22 @@ def test_another_teams_project_costs_what_no_project_costs(db, owner):
         assert max(unknown[1], foreign[1]) <= 5, (where, unknown, foreign)
     own = explained(db, "list_runs", team_id=team.id, project_id=team.project_id, limit=51)
     assert own[0] == 51
+
+
+def test_a_run_is_found_by_the_beginning_of_its_id_among_any_number(db, owner):
+    """Half of 100,000 runs are the team's: neither its own nor the others' are read."""
+    team, other = make_team(owner), make_team(owner, slug="others")
+    owner.run_script(
+        "INSERT INTO job_runs (id, job_type, team_id, project_id, triggered_by, status, completed_at)"
+        " SELECT gen_random_uuid(), 'revenuecat_sync', project.team_id, project.id, 'x', 'completed', now()"
+        " FROM generate_series(1, 50000), projects project; ANALYZE job_runs"
+    )
+    [[whole]] = owner.run_script(f"SELECT id FROM job_runs WHERE team_id = '{team.id}' LIMIT 1")
+    for digits, team_id in ((8, team.id), (4, team.id), (4, None), (8, other.id)):
+        first = str(whole).replace("-", "")[:digits]
+        rows, buffers = explained(
+            db, "find_runs_by_prefix", first=first.ljust(32, "0"), last=first.ljust(32, "f"), team_id=team_id, limit=6
+        )
+        assert rows >= 1 or team_id == other.id
+        # A hundred thousand runs have one or two of any four digits.
+        assert buffers <= 20, (digits, rows, buffers)

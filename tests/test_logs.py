@@ -194,6 +194,27 @@ class TestCommand:
         [entry] = answer({"command": "view", "run_id": run_id}, db=db, settings=settings)["timeline"]["timeline"]
         assert entry["reason"] == "Its worker did not end it before the lease was over"
 
+    def test_a_line_is_cut_and_an_answer_has_a_bound(self, cloud, db, owner, logged, monkeypatch):
+        run_id = system_run(owner, "db_pruning")
+        for number in range(3):
+            text = str(number) * 9_000
+            logged("worker", datetime.now(UTC), {"message": text, "run_id": run_id, "deep": [text], "n": number})
+        settings = dataclasses.replace(cloud, log_groups="worker")
+        said = answer({"command": "logs", "run_id": run_id}, db=db, settings=settings)
+        assert (len(said["lines"]), said["complete"]) == (3, True)
+        assert said["lines"][2]["message"] == "2" * 8_000 + "… (1,000 more characters)"
+        assert said["lines"][2]["fields"]["deep"] == '["' + "2" * 7_998 + "… (1,004 more characters)"
+        monkeypatch.setattr("nightshift.ops.logs.MOST_BYTES", 40_000)
+        said = answer({"command": "logs", "run_id": run_id}, db=db, settings=settings)
+        assert ([line["fields"]["n"] for line in said["lines"]], said["complete"]) == ([1, 2], False)
+
+    def test_a_line_nested_without_end_is_text(self, cloud, db, owner, logged):
+        run_id = system_run(owner, "db_pruning")
+        logged("worker", datetime.now(UTC), f'{{"run_id": "{run_id}", "deep": {"[" * 20_000}{"]" * 20_000}}}')
+        settings = dataclasses.replace(cloud, log_groups="worker")
+        [line] = answer({"command": "logs", "run_id": run_id}, db=db, settings=settings)["lines"]
+        assert line["message"].startswith('{"run_id"')
+
     @pytest.mark.parametrize("line", ['["{}"]', '"{}"', "{} with words", 'null "{}"'])
     def test_a_line_that_is_no_object_is_shown_as_it_is(self, cloud, db, owner, logged, line):
         run_id = system_run(owner, "db_pruning")

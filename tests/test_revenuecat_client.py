@@ -323,8 +323,20 @@ def test_the_key_is_in_no_error_and_no_repr(clock):
         with pytest.raises(Denied) as error:
             revenuecat.customer("x")
 
-        assert str(error.value).startswith("RevenueCat answered 401: Bad key sk_…! Store another key: nightshift")
+        assert str(error.value) == (
+            "RevenueCat answered 401: Bad key sk_…! The project needs another RevenueCat key: ask the operator of this "
+            "server to store it."
+        )
         assert KEY not in repr(error.value) + repr(revenuecat)
+
+
+def test_a_sentence_without_its_full_stop_is_given_one(clock):
+    with (
+        scripted(answered(403, {"message": "Forbidden"})) as (url, _),
+        connect(url, clock) as revenuecat,
+        pytest.raises(Denied, match=r"^RevenueCat answered 403: Forbidden\. The project needs"),
+    ):
+        revenuecat.customer("x")
 
 
 # The governor alone: time is the clock's.

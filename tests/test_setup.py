@@ -1,5 +1,7 @@
 """The first things of a team: all of it or nothing, and the key of each works."""
 
+import re
+
 import pytest
 
 from nightshift.agent_keys import end_key, live_keys, make_key, new_agent_key
@@ -26,6 +28,47 @@ def test_the_agent_key_opens_the_team_and_its_owner_owns_it(owner: Database, db:
     assert made.agent_key not in repr(made)
 
 
+@pytest.mark.parametrize(
+    ("name", "slug"),
+    [
+        ("Ärzte & Söhne", "arzte-sohne"),
+        ("A\u0308rzte & So\u0308hne", "arzte-sohne"),
+        ("Łódź Straße Ørsted™", "lodz-strasse-orstedtm"),
+        ("\uff26\uff55\uff4c\uff4c \u2460", "full-1"),
+        ("日本アプリ", "team-66b80ef2"),
+        ("مشروع", "team-4a2b9a3f"),
+        ("हिन्दी", "team-9ddb12af"),
+        ("👨‍👩‍👧‍👦", "team-32b7d42d"),
+        ("日本 App", "app"),
+        ("x" * 200, "x" * 60),
+        ("x" * 59 + " y", "x" * 59),
+    ],
+)
+def test_a_name_of_any_script_has_a_slug(owner: Database, name: str, slug: str) -> None:
+    made = acme(owner, team_name=name)
+    assert made.team_slug == slug
+    assert owner.run_script("SELECT name FROM teams") == [[name]]
+    with pytest.raises(SetupRefused, match=f'There is a team "{slug}" already. Choose another name or slug'):
+        acme(owner, team_name=name)
+    assert acme(owner, team_name=name, team_slug="nihon-2", project_slug="p").team_slug == "nihon-2"
+    assert find_project(owner, team_slug="nihon-2", project_slug="p")
+    added = add_project(owner, team_slug="nihon-2", project_name="日本アプリ")
+    assert added["project_slug"] == "project-66b80ef2"
+    assert add_project(owner, team_slug="nihon-2", project_name="日本アプリ", project_slug="nihon")
+
+
+def test_a_name_keeps_what_can_be_seen_of_it(owner: Database) -> None:
+    acme(owner, team_name="می‌خواهم \u202eevil\x00\n👩‍💻")
+    assert owner.run_script("SELECT name FROM teams") == [["می‌خواهم evil 👩‍💻"]]
+
+
+@pytest.mark.parametrize("slug", ["Acme", "a--b", "-a", "a-", "ä", "", "a b", "x" * 61, "a\n"])
+def test_a_slug_can_be_typed_on_every_keyboard(owner: Database, slug: str) -> None:
+    for name in ("team_slug", "project_slug"):
+        with pytest.raises(SetupRefused, match=f"{name} must be a-z, 0-9 and single hyphens"):
+            acme(owner, **{name: slug})
+
+
 def test_a_person_may_own_two_teams(owner: Database) -> None:
     first, second = acme(owner), acme(owner, team_name="Other", admin_email="ADA@example.com")
     assert first.admin_id == second.admin_id
@@ -49,10 +92,18 @@ def test_what_fails_late_leaves_nothing(owner: Database) -> None:
 
 
 @pytest.mark.parametrize(
-    ("field", "value"), [("team_name", " - "), ("project_name", ""), ("admin_email", "ada"), ("admin_email", "a b@c")]
+    ("field", "value"),
+    [
+        ("team_name", " - "),
+        ("team_name", "\u200b"),
+        ("team_name", "…—+"),
+        ("project_name", ""),
+        ("admin_email", "ada"),
+        ("admin_email", "a b@c"),
+    ],
 )
 def test_a_field_that_will_not_do_is_named(owner: Database, field: str, value: str) -> None:
-    with pytest.raises(SetupRefused, match=f"{field} must .*, got '{value}'"):
+    with pytest.raises(SetupRefused, match=f"{field} must .*, got {re.escape(repr(value))}"):
         acme(owner, **{field: value})
 
 

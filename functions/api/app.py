@@ -30,6 +30,7 @@ from nightshift.errors import (
 )
 from nightshift.log import logger
 from nightshift.pauses import as_json, list_pauses
+from nightshift.run_ids import MOST, find_runs
 from nightshift.settings import settings
 from nightshift.timeline import timeline
 from nightshift.validation import clipped, shown
@@ -179,6 +180,8 @@ def list_job_types() -> dict[str, Any]:
 def list_runs(team_id: str) -> dict[str, Any]:
     who, team_id, now = _caller(), uuid_of("team_id", team_id), datetime.now(UTC)
     who.require(team_id, "jobs:read")
+    if beginning := _query("id_prefix"):
+        return _begin_so(beginning, team_id=team_id)
     before_created_at, before_id = cursor_of(_query("cursor"))
     page = runs.list_page(
         team_id=team_id,
@@ -194,6 +197,15 @@ def list_runs(team_id: str) -> dict[str, Any]:
         db=database(),
     )
     return {"job_runs": [runs.as_json(row) for row in page.rows], "cursor": page.cursor, "has_more": page.has_more}
+
+
+def _begin_so(beginning: str, *, team_id: str) -> dict[str, Any]:
+    """The page of the few runs whose id begins so. Raises Refused beside another filter."""
+    if others := sorted(set(app.current_event.query_string_parameters) - {"id_prefix"}):
+        raise Refused(f"id_prefix stands alone, got {others[0]} beside it")
+    found = find_runs("id_prefix", beginning, team_id=team_id, db=database())
+    shown_runs = [runs.as_json(row) for row in found[:MOST]]
+    return {"job_runs": shown_runs, "cursor": None, "has_more": len(found) > MOST}
 
 
 @app.post("/v1/teams/<team_id>/jobs/trigger")

@@ -124,6 +124,11 @@ OPERATIONS = (
                 "nearer of both; a page of large runs has fewer",
                 {"type": "integer", "default": DEFAULT_LIMIT},
             ),
+            (
+                "id_prefix",
+                "Only the first five whose id begins with these digits, by id; stands alone",
+                TEXT | {"pattern": "^[0-9A-Fa-f]{4,32}$"},
+            ),
         ),
     ),
     Operation(

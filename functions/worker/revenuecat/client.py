@@ -9,6 +9,7 @@ from urllib.parse import quote, urljoin, urlsplit
 import urllib3
 
 from nightshift.errors import JobError
+from nightshift.wording import with_full_stop
 from revenuecat.errors import Denied, Missing, OutOfTime, RateLimited, Rejected, Unavailable
 from revenuecat.governor import Governor
 from revenuecat.mapping import Catalogue, CustomerRecord, Product, storable
@@ -153,7 +154,9 @@ class RevenueCat:
             usage, limit = (_number(answer.headers.get(f"{RATE_LIMIT}-{what}")) for what in ("Usage", "Limit"))
             return self._body(answer, data)
         except urllib3.exceptions.HTTPError as exc:
-            raise Unavailable("RevenueCat could not be reached", type(exc).__name__, wait_s=BACKOFF_S) from exc
+            is_late = isinstance(exc, urllib3.exceptions.TimeoutError)
+            detail = "no answer in time" if is_late else "the connection failed"
+            raise Unavailable("RevenueCat could not be reached", detail, wait_s=BACKOFF_S) from exc
         finally:
             self._governor.finish(budget, ticket, usage=usage, limit=limit)
 
@@ -180,7 +183,10 @@ class RevenueCat:
         said = body.get("message") or answer.reason or "without a reason"
         detail = storable(str(said).replace(self._key, "sk_…"))[:500]
         if status in (401, 403):
-            raise Denied(f"{what}: {detail} Store another key: nightshift system revenuecat-key TEAM PROJECT")
+            said = with_full_stop(f"{what}: {detail}")
+            raise Denied(
+                f"{said} The project needs another RevenueCat key: ask the operator of this server to store it."
+            )
         if status == 404:
             raise Missing(f"{what}: {detail}")
         retry_after_s, backoff_ms = _number(answer.headers.get("Retry-After")), _number(str(body.get("backoff_ms")))

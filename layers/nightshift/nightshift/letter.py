@@ -136,14 +136,14 @@ def _reason(row: Row) -> str:
     )
 
 
-def sections_of(result: Mapping[str, Any]) -> list[Section]:
+def sections_of(result: Mapping[str, Any], *, everything: bool = False) -> list[Section]:
     """A job's result: its values, then a table for each list of things.
 
-    Empty lists say nothing and are left out; so are zeros where they would be most of it.
+    Unless it is ``everything``, what is empty is left out; so are zeros where they would be most of it.
     """
-    shown = {key: of for key, of in result.items() if key != "warning" and of not in ([], {}, None, "")}
+    shown = {key: of for key, of in result.items() if key != "warning" and (everything or of not in ([], {}, None, ""))}
     zeros = [key for key, of in shown.items() if type(of) is int and of == 0]
-    if len(zeros) > MAX_ZEROS:
+    if len(zeros) > MAX_ZEROS and not everything:
         shown = {key: of for key, of in shown.items() if key not in zeros} or {"outcome": "Nothing had to be done"}
     tables = {key: of for key, of in shown.items() if _is_table(of)}
     rows = [row for key, of in shown.items() if key not in tables for row in _rows(key, of)]
@@ -154,7 +154,7 @@ def sections_of(result: Mapping[str, Any]) -> list[Section]:
 
 def _rows(key: str, of: Any) -> Iterator[tuple[str, str]]:
     """One level of a nested object is flattened; what lies deeper is shown as JSON."""
-    if not isinstance(of, dict):
+    if not isinstance(of, dict) or not of:
         yield wording.label(key), _value(key, of)
         return
     for name, inner in of.items():
@@ -163,7 +163,7 @@ def _rows(key: str, of: Any) -> Iterator[tuple[str, str]]:
 
 def _value(key: str, of: Any) -> str:
     match of:
-        case list() if not any(isinstance(each, (list, dict)) for each in of):
+        case list() if of and not any(isinstance(each, (list, dict)) for each in of):
             listed = ", ".join(wording.value(key, each, longest=60) for each in of[:MAX_LISTED])
             return f"{listed} and {wording.number(len(of) - MAX_LISTED)} more" if len(of) > MAX_LISTED else listed
         case list() | dict():

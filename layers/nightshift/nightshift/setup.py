@@ -1,13 +1,14 @@
 """Teams, their projects and people: made by the owner of the server, who connects as the owner of the tables."""
 
-import re
 import uuid
 from dataclasses import dataclass, field
 
+from nightshift import wording
 from nightshift.agent_keys import find_team, new_agent_key
 from nightshift.database import Database
 from nightshift.errors import SetupRefused
 from nightshift.integrations import encrypt_secret
+from nightshift.slugs import checked_slug, slug_of
 from nightshift.validation import is_mail_address
 
 
@@ -29,26 +30,30 @@ def setup_team(
     team_name: str,
     admin_email: str,
     project_name: str,
+    team_slug: str | None = None,
+    project_slug: str | None = None,
     revenuecat_key: str | None = None,
     revenuecat_project_id: str | None = None,
 ) -> TeamSetup:
     """A team, its owner, an agent key and a project; all of it or nothing.
 
-    A user with this email is made the owner if there is one. ``revenuecat_project_id`` may be left out where the key
-    sees one project. Raises SetupRefused for a field that will not do and for a team that is there already.
+    A user with this email is made the owner if there is one. Slugs that are not given are made of the names.
+    ``revenuecat_project_id`` may be left out where the key sees one project.
+    Raises SetupRefused for a field that will not do and for a team that is there already.
     """
     email = _address("admin_email", admin_email)
-    team_slug, project_slug = slug_of("team_name", team_name), slug_of("project_name", project_name)
+    team_name, team_slug = _named("team_name", team_name, slug=team_slug, kind="team")
+    project_name, project_slug = _named("project_name", project_name, slug=project_slug, kind="project")
     project_id = str(uuid.uuid4())
     # KMS is asked before the transaction begins: nobody waits for the outside with locks in hand.
     secret = encrypt_secret(revenuecat_key, project_id=project_id) if revenuecat_key is not None else None
     with db.transaction():
-        team = db.one("insert_team", name=team_name.strip(), slug=team_slug)
+        team = db.one("insert_team", name=team_name, slug=team_slug)
         if team is None:
-            raise SetupRefused(f'There is a team "{team_slug}" already. Choose another name.')
+            raise SetupRefused(f'There is a team "{team_slug}" already. Choose another name or slug.')
         team_id, admin_id = str(team["id"]), str(db.query("find_or_insert_user", email=email)[0]["id"])
         db.query("set_team_role", team_id=team_id, user_id=admin_id, role="owner")
-        db.query("insert_project", id=project_id, team_id=team_id, name=project_name.strip(), slug=project_slug)
+        db.query("insert_project", id=project_id, team_id=team_id, name=project_name, slug=project_slug)
         if secret is not None:
             _store(db, project_id=project_id, secret=secret, revenuecat_project_id=revenuecat_project_id)
         return TeamSetup(
@@ -66,17 +71,21 @@ def add_project(
     *,
     team_slug: str,
     project_name: str,
+    project_slug: str | None = None,
     revenuecat_key: str | None = None,
     revenuecat_project_id: str | None = None,
 ) -> dict[str, str]:
     """``{"project_id", "project_slug"}``. Raises SetupRefused where there is no such team, or one like it."""
-    project_id, project_slug = str(uuid.uuid4()), slug_of("project", project_name)
+    project_id = str(uuid.uuid4())
+    project_name, project_slug = _named("project", project_name, slug=project_slug, kind="project")
     secret = encrypt_secret(revenuecat_key, project_id=project_id) if revenuecat_key is not None else None
     with db.transaction():
         team_id = find_team(db, team_slug=team_slug)
         if db.one("find_project", team_slug=team_slug, project_slug=project_slug):
-            raise SetupRefused(f'There is a project "{project_slug}" in the team "{team_slug}" already')
-        db.query("insert_project", id=project_id, team_id=team_id, name=project_name.strip(), slug=project_slug)
+            raise SetupRefused(
+                f'There is a project "{project_slug}" in the team "{team_slug}" already. Choose another name or slug.'
+            )
+        db.query("insert_project", id=project_id, team_id=team_id, name=project_name, slug=project_slug)
         if secret is not None:
             _store(db, project_id=project_id, secret=secret, revenuecat_project_id=revenuecat_project_id)
     return {"project_id": project_id, "project_slug": project_slug}
@@ -121,12 +130,10 @@ def _address(field_name: str, text: str) -> str:
     return text.strip()
 
 
-def slug_of(field_name: str, name: str) -> str:
-    """``Acme Games`` → ``acme-games``. Raises SetupRefused where nothing would be left."""
-    slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
-    if not slug:
-        raise SetupRefused(f"{field_name} must hold a letter or a digit, got {name!r}")
-    return slug
+def _named(field: str, name: str, *, slug: str | None, kind: str) -> tuple[str, str]:
+    """The name as it is shown, and its slug: the one that was asked for, or one made of the name."""
+    made = slug_of(field, name, kind=kind)
+    return wording.one_line(name, longest=len(name)), made if slug is None else checked_slug(f"{kind}_slug", slug)
 
 
 def _store(db: Database, *, project_id: str, secret: bytes, revenuecat_project_id: str | None) -> None:

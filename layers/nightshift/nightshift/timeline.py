@@ -1,6 +1,6 @@
 """Why is it not moving? What a run did slice by slice, and the one sentence that says what it is doing now."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from nightshift.database import Database, Row
@@ -11,6 +11,8 @@ from nightshift.settings import Settings
 from nightshift.wording import timestamp
 
 MAX_SLICES = 1000
+# The sweep comes every minute. Beyond two nothing is promised: it may be paused, or fail.
+OVERDUE = timedelta(minutes=2)
 
 
 def timeline(run: Row, *, db: Database, settings: Settings, at_most: int = MAX_SLICES) -> dict[str, Any]:
@@ -49,8 +51,10 @@ def explain(run: Row, *, lost_slices_limit: int) -> tuple[str, str, datetime | N
         return "ended", f"It is {run['status']}", run["completed_at"], None
     if lease and run["cancel_requested_at"]:
         return "cancelling", "It will stop at its next step", run["cancel_requested_at"], None
+    if lease and lease <= now - OVERDUE:
+        return "recovering", "Its worker stopped answering, and the sweep that hands it over is overdue", lease, None
     if lease and lease <= now:
-        return "recovering", "Its worker stopped answering; another one will take over within a minute", lease, None
+        return "recovering", "Its worker stopped answering; the sweep, due every minute, hands it over", lease, None
     if lease:
         return "running", "It is running since its last step", run["last_step_at"] or run["started_at"], None
     if due > now and run["waiting_for"]:

@@ -5,7 +5,6 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Annotated, Any
-from uuid import UUID
 
 from pydantic import Field
 
@@ -25,6 +24,9 @@ BUDGET_S, LAST_WORDS_BUDGET_S = 30, 5
 TERMS_AT_ONCE = 24
 # Invocations of a run that are looked for.
 MAX_REQUESTS = 4 * TERMS_AT_ONCE - 1
+# Lambda answers with 6 MB at most, and a line may have 256 KB.
+MOST_BYTES = 4_000_000
+LONGEST = 8_000
 # Beside message, level and time: what a line says in fields of its own.
 DULL = {
     "level",
@@ -41,7 +43,7 @@ DULL = {
 
 def run_logs(
     *,
-    run_id: UUID,
+    run_id: str,
     at_most: Annotated[int, Field(ge=1, le=1000)] = 200,
     db: Database,
     settings: Settings,
@@ -49,13 +51,16 @@ def run_logs(
     """``{"lines": [{"at", "level", "message", "fields"}], "complete", "url"}``: the last ``at_most``, oldest first.
 
     Also Lambda's own lines about the invocations that worked the run: they say why a worker was lost. Not ``complete``
-    where time ran out before every group was read to its end. CloudWatch takes some seconds to show a line.
+    where time ran out before every group was read to its end, or where the lines are too much for one
+    answer. CloudWatch takes some seconds to show a line.
     """
     run = find_run(run_id, db=db)
     requests = [row["request_id"] for row in db.query("request_ids_of_run", run_id=run["id"], at_most=MAX_REQUESTS)]
     events, complete = _events([str(run["id"]), *requests], run, settings=settings, budget_s=BUDGET_S)
     latest = sorted(events, key=lambda event: event["timestamp"])[-at_most:]
-    return {"lines": [_line(event) for event in latest], "complete": complete, "url": logs_url(run, settings=settings)}
+    lines = _newest([_line(event) for event in latest])
+    complete = complete and len(lines) == len(latest)
+    return {"lines": lines, "complete": complete, "url": logs_url(run, settings=settings)}
 
 
 def last_words(run: Row, *, db: Database, settings: Settings) -> dict[str, str]:
@@ -111,10 +116,27 @@ def _pages(group: str, run: Row, terms: list[str]) -> Iterator[list[dict[str, An
         token = {"nextToken": answer["nextToken"]}
 
 
+def _newest(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """As many of the last ones as one answer holds."""
+    left = MOST_BYTES
+    for number, line in enumerate(reversed(lines)):
+        left -= len(json.dumps(line))
+        if left < 0:
+            return lines[len(lines) - number :]
+    return lines
+
+
+def _cut(value: Any) -> Any:
+    """A value that a person can read: what is longer is cut, as text, and says so."""
+    text = value if isinstance(value, str) else json.dumps(value)
+    return value if len(text) <= LONGEST else f"{text[:LONGEST]}… ({len(text) - LONGEST:,} more characters)"
+
+
 def _line(event: dict[str, Any]) -> dict[str, Any]:
     text = event["message"].strip()
     try:
         logged = json.loads(text)
+        json.dumps(logged)
     except (ValueError, RecursionError):
         logged = None
     if not isinstance(logged, dict):
@@ -123,6 +145,6 @@ def _line(event: dict[str, Any]) -> dict[str, Any]:
     return {
         "at": timestamp(datetime.fromtimestamp(event["timestamp"] / 1000, UTC)),
         "level": logged.get("level"),
-        "message": logged.get("message"),
-        "fields": {name: value for name, value in logged.items() if name not in DULL},
+        "message": _cut(logged.get("message")),
+        "fields": {name: _cut(value) for name, value in logged.items() if name not in DULL},
     }

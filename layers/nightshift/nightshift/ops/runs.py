@@ -1,7 +1,6 @@
 """Any run, listed and cancelled; system jobs, started."""
 
 from typing import Annotated, Any, Literal
-from uuid import UUID
 
 from pydantic import Field, ValidationError
 
@@ -10,6 +9,7 @@ from nightshift.catalogue import CATALOGUE, JobType
 from nightshift.database import Database, Row
 from nightshift.errors import NotFound, Refused
 from nightshift.pages import fitting
+from nightshift.run_ids import whole_id
 from nightshift.settings import Settings
 from nightshift.validation import refusal, shown
 from nightshift.wording import timestamp
@@ -56,7 +56,7 @@ def trigger(*, job_type: str, params: dict[str, Any] | None = None, db: Database
     return {"job_run": runs.as_json(row)}
 
 
-def cancel(*, run_id: UUID, db: Database, settings: Settings) -> dict[str, Any]:
+def cancel(*, run_id: str, db: Database, settings: Settings) -> dict[str, Any]:
     """``{"cancelled": true}``: ended, or asked to end at its next step."""
     runs.cancel(find_run(run_id, db=db), requested_by=OWNER, db=db, settings=settings)
     return {"cancelled": True}
@@ -70,9 +70,9 @@ def mail_as_json(row: Row) -> dict[str, Any]:
     }
 
 
-def find_run(run_id: UUID, *, db: Database) -> Row:
-    """With the database's ``now``. Raises NotFound."""
-    run = db.one("get_any_run", again_if_gone=True, run_id=str(run_id))
+def find_run(run_id: str, *, db: Database) -> Row:
+    """With the database's ``now``, by its id or a beginning of it. Raises NotFound; Refused where several begin so."""
+    run = db.one("get_any_run", again_if_gone=True, run_id=whole_id("run_id", run_id, db=db))
     if run is None:
         raise NotFound(f"There is no run {run_id}")
     return run

@@ -21,6 +21,8 @@ def set_up(
     team: Word,
     admin_email: Word,
     project: Word,
+    team_slug: Word | None = None,
+    project_slug: Word | None = None,
     revenuecat_key: Word | None = None,
     revenuecat_project_id: Word | None = None,
     db: Database,
@@ -33,6 +35,8 @@ def set_up(
         team_name=team,
         admin_email=admin_email,
         project_name=project,
+        team_slug=team_slug,
+        project_slug=project_slug,
         revenuecat_key=revenuecat_key,
         revenuecat_project_id=revenuecat_project_id,
     )
@@ -61,6 +65,7 @@ def add_project(
     *,
     team: Word,
     project: Word,
+    project_slug: Word | None = None,
     revenuecat_key: Word | None = None,
     revenuecat_project_id: Word | None = None,
     db: Database,
@@ -72,6 +77,7 @@ def add_project(
         db,
         team_slug=team,
         project_name=project,
+        project_slug=project_slug,
         revenuecat_key=revenuecat_key,
         revenuecat_project_id=revenuecat_project_id,
     )

@@ -1,7 +1,6 @@
 """One run, whoever's it is: where it stands, what it did, and why a worker was lost."""
 
 from typing import Any
-from uuid import UUID
 
 from nightshift import runs
 from nightshift.database import Database
@@ -13,7 +12,7 @@ from nightshift.timeline import timeline
 SLICES_SHOWN = 200
 
 
-def view(*, run_id: UUID, db: Database, settings: Settings) -> dict[str, Any]:
+def view(*, run_id: str, db: Database, settings: Settings) -> dict[str, Any]:
     """``{"job_run", "timeline", "slices", "mails"}`` of any run: the timeline says why it is not moving.
 
     ``job_run`` has the names of ``team`` and ``project`` beside their ids. The timeline holds the newest slices, with

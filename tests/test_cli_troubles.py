@@ -1,0 +1,153 @@
+"""What a person reads when an API hangs up, hangs, talks nonsense or never stops: words, and not for ever."""
+
+import socket
+import struct
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+import urllib3
+
+from cli import client
+from cli.client import Api
+from cli.config import Config
+from cli.errors import Unreachable
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+Serve = Callable[[socket.socket], None]
+
+
+def hang_up(connection: socket.socket) -> None:
+    connection.close()
+
+
+def reset(connection: socket.socket) -> None:
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
+
+
+def say(data: bytes) -> Serve:
+    def serve(connection: socket.socket) -> None:
+        connection.sendall(data)
+        connection.close()
+
+    return serve
+
+
+@pytest.fixture
+def server() -> Iterator[Callable[[Serve], str]]:
+    """Serves every connection in the same way, after its request was read; gives the URL."""
+    with socket.create_server(("127.0.0.1", 0)) as listening, socket.socket() as _:
+        kept = []
+
+        def serve_all(serve: Serve) -> None:
+            while True:
+                try:
+                    connection, _ = listening.accept()
+                except OSError:
+                    return
+                kept.append(connection)
+                connection.recv(65536)
+                serve(connection)
+
+        def start(serve: Serve) -> str:
+            threading.Thread(target=serve_all, args=(serve,), daemon=True).start()
+            return f"http://127.0.0.1:{listening.getsockname()[1]}"
+
+        yield start
+        listening.shutdown(socket.SHUT_RDWR)
+        for connection in kept:
+            connection.close()
+
+
+def asked(url: str, **how: object) -> tuple[str, list[str]]:
+    """The sentence of a call that fails, and those before each attempt but the first."""
+    notices: list[str] = []
+    config = Config(api_url=url, token="x", api_from="", token_from="")
+    api = Api(config, sleep=lambda s: None, notice=notices.append, **how)  # type: ignore[arg-type]
+    with pytest.raises(Unreachable) as raised:
+        api.whoami()
+    api.close()
+    return raised.value.message.replace(url, "URL"), notices
+
+
+@pytest.mark.parametrize(
+    ("serve", "sentence"),
+    [
+        (hang_up, "The connection to URL broke: the server closed it without an answer."),
+        (reset, "The connection to URL broke: connection reset by peer."),
+        (say(b"SSH-2.0-OpenSSH_9.6\r\n\r\n"), "The connection to URL broke: the answer is not HTTP."),
+        (
+            say(OK + b"Content-Length: 100\r\n\r\n{"),
+            "The connection to URL broke: the answer ended before its end.",
+        ),
+        (
+            say(OK + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n"),
+            "The connection to URL broke: the answer ended before its end.",
+        ),
+        (
+            say(OK + b"Content-Encoding: gzip\r\nContent-Length: 4\r\n\r\n\x00\x01\x02\x03"),
+            "URL sent an answer that cannot be unpacked.",
+        ),
+        (
+            say(OK + b"Content-Length: 2\r\n\r\n[]"),
+            "URL answered 200 with JSON that is not an object. Is the URL right?",
+        ),
+    ],
+)
+def test_a_connection_that_breaks_is_told_in_words(server: Callable[[Serve], str], serve: Serve, sentence: str) -> None:
+    said, notices = asked(server(serve))
+    assert said == sentence
+    if "not an object" not in sentence:
+        assert [notice.rpartition("Trying")[2] for notice in notices] == [" again (2 of 3).", " again (3 of 3)."]
+
+
+def test_an_api_that_does_not_answer_is_told_of_at_the_first_retry_and_given_up_on(
+    server: Callable[[Serve], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "TIMEOUT", urllib3.Timeout(connect=5, read=0.05))
+    # 31 seconds by the clock for each attempt: the third one would end after a minute and a half.
+    ticks = iter(range(0, 10_000, 31))
+    said, notices = asked(server(lambda connection: None), clock=lambda: next(ticks))
+    assert said == "URL does not answer in time."
+    assert [notice.partition(". ")[2] for notice in notices] == ["Trying again (2 of 3)."] * len(notices)
+    assert len(notices) <= 1
+
+
+def test_an_answer_without_an_end_is_given_up_on(server: Callable[[Serve], str]) -> None:
+    def drip(connection: socket.socket) -> None:
+        try:
+            connection.sendall(OK + b"Content-Length: 1000000\r\n\r\n")
+            while True:
+                connection.sendall(b" ")
+        except OSError:
+            pass
+
+    ticks = iter(range(10_000))
+    said, _ = asked(server(drip), clock=lambda: next(ticks))
+    assert said == "URL began an answer and did not end it in 40 seconds."
+
+
+def test_an_answer_beyond_all_bounds_is_given_up_on(
+    server: Callable[[Serve], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "MOST_BYTES", 1024 * 1024)
+    said, _ = asked(server(say(OK + b"\r\n" + b" " * 1024 * 1024 * 2)), clock=lambda: 0)
+    assert said == "URL answered with more than 1 MB. Is the URL right?"
+
+
+@pytest.mark.parametrize("host", ["a..b", "x" * 64 + ".example"])
+def test_a_host_that_cannot_be_is_a_sentence(host: str) -> None:
+    said, _ = asked(f"https://{host}")
+    assert said == "URL names a host that cannot be: a part of it is empty or too long."
+
+
+def test_a_proxy_that_refuses_is_told_in_words(server: Callable[[Serve], str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("https_proxy", server(say(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n")))
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    said, _ = asked("https://api.example.com")
+    assert said == (
+        "The proxy that the environment names does not lead to URL: "
+        "Tunnel connection failed: 407 Proxy Authentication Required."
+    )
