@@ -36,6 +36,9 @@ FLAGS = [
 DESKTOP, PHONE = {"width": 1280, "height": 860}, {"width": 360, "height": 740}
 # A first call waits for a function to start, on a busy machine for long.
 PATIENCE_MS = 20_000
+# RevenueCat is out of order for the syncs, which wait for it.
+DOWN = {"status": 503, "path": "entitlements"}
+Open = Callable[..., Page]
 
 expect.set_options(timeout=PATIENCE_MS)
 
@@ -243,6 +246,30 @@ def keeps_somebody_out(page: Page) -> list[str]:
 def is_wider_than_the_window(page: Page) -> bool:
     width: bool = page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")
     return width
+
+
+def heading(page: Page, name: str | re.Pattern[str]) -> Any:
+    return page.get_by_role("heading", name=name, exact=isinstance(name, str))
+
+
+def rows(page: Page) -> Any:
+    return page.locator(".runs tbody tr:not(.skeleton)")
+
+
+def look_again(page: Page) -> None:
+    """Do as the browser does when a person comes back to the tab: the page asks the API at once."""
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+
+
+def changed(context: BrowserContext, path: str, change: Callable[[dict[str, Any]], None]) -> None:
+    """Let ``change(body)`` alter each answer of the API to ``path`` on its way to the page."""
+
+    def alter(route: Any) -> None:
+        body = route.fetch().json()
+        change(body)
+        route.fulfill(json=body)
+
+    context.route(path, alter)
 
 
 def run_id_of(page: Page) -> str:

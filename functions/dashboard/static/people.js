@@ -1,6 +1,11 @@
 // Who did it: `manual:user:<id>`, `manual:api_key:<id>`, `schedule`, `system`.
 
-const OTHERS = { schedule: "Schedule", system: "The server's owner" };
+const OTHERS = {
+  __proto__: null,
+  schedule: "Schedule",
+  system: "The operator",
+  soft_delete_cleanup: "The clean-up, because its project was deleted",
+};
 
 /** `people` is the answer of GET /v1/teams/{id}/members, or what is there instead of it. */
 export function nameOf(by, { people, me }) {
