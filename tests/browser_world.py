@@ -185,6 +185,16 @@ class People:
             )
         return jwt.encode({"sub": str(user_id), "exp": int(time.time()) + 3600}, self.secret, algorithm="HS256")
 
+    def join(self, token: str, team_id: str, role: str) -> None:
+        """Give the user of this token a role in the team, in the place of one they have."""
+        self.owner.run(
+            "INSERT INTO team_members (team_id, user_id, role) VALUES (:team_id, :user_id, :role)"
+            " ON CONFLICT (team_id, user_id) DO UPDATE SET role = excluded.role",
+            team_id=team_id,
+            user_id=jwt.decode(token, self.secret, algorithms=["HS256"])["sub"],
+            role=role,
+        )
+
     def key(self, team_id: str, *permissions: str) -> str:
         key = f"owl_agent_{uuid.uuid4().hex}"
         self.owner.run(

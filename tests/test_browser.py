@@ -31,6 +31,7 @@ LOOKS = {
     "phone": {"viewport": PHONE, "color_scheme": "dark", "has_touch": True},
 }
 
+
 class TestSigningIn:
     def test_with_a_token_that_is_typed_in(self, visitor: Callable[..., Visitor], here: dict[str, Any]) -> None:
         page = visitor().open()

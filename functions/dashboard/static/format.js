@@ -64,7 +64,7 @@ export const sentence = (text) => (/[.!?]$/.test(text) ? text : `${text}.`);
 
 /** `freed_bytes` → `Freed`: the unit is in the value then. */
 export function label(key) {
-  return capital(key.replace(/_s$/, "").split("_").filter((word) => word !== "bytes").join(" ") || "size");
+  return capital(key.replace(/_s$/, "").split("_").filter((word) => word && word !== "bytes").join(" ") || "size");
 }
 
 /** A scalar in the unit that its key names, `bytes` as one of its words or `_s` at its end; no digit is lost. */

@@ -33,7 +33,6 @@ function owning(child) {
 /** Renders `view` into `root`, and from then on puts back what others take out. */
 export function show(view, root) {
   render(view, root);
-  if (!globalThis.MutationObserver) return;
   const watch = (records) => {
     const restored = new Set();
     repair(root, root.__k, restored);
@@ -41,7 +40,11 @@ export function show(view, root) {
     for (const { removedNodes, addedNodes } of records)
       if ([...removedNodes].some((node) => restored.has(node))) addedNodes.forEach((node) => restored.has(node) || node.remove());
   };
-  new MutationObserver(watch).observe(root, { childList: true, characterData: true, subtree: true });
+  try {
+    new MutationObserver(watch).observe(root, { childList: true, characterData: true, subtree: true });
+  } catch {
+    // A browser that lets nothing be watched shows the page all the same.
+  }
 }
 
 /** Preact, whose file is pinned, keeps the children of an element or a component in `__k`, and their nodes in `__e`. */

@@ -119,10 +119,18 @@ export function Dialog({ title, onClose, busy = false, children }) {
   useEffect(() => {
     const shown = dialog.current;
     const before = document.activeElement;
-    // Not every browser has it, and then the dialog stands below the page.
-    shown.showModal ? shown.showModal() : shown.setAttribute("open", "");
+    try {
+      shown.showModal();
+    } catch {
+      // Where the browser has no dialogs, this one stands below the page.
+      shown.setAttribute("open", "");
+    }
     return () => {
-      shown.close?.();
+      try {
+        shown.close();
+      } catch {
+        // It goes with its element.
+      }
       if (before?.isConnected) before.focus();
     };
   }, []);

@@ -4,7 +4,7 @@ const OTHERS = {
   __proto__: null,
   schedule: "Schedule",
   system: "The operator",
-  soft_delete_cleanup: "The clean-up, because its project was deleted",
+  soft_delete_cleanup: "the clean-up, because its project was deleted",
 };
 
 /** `people` is the answer of GET /v1/teams/{id}/members, or what is there instead of it. */
