@@ -35,13 +35,15 @@ DISTURBANCES = {
     }}""",
     "texts removed": f"() => ({EACH_TEXT})((text) => text.remove())",
     "elements removed": f"() => ({EACH_ELEMENT})((element, index) => index % 3 || element.remove())",
-    "elements replaced": f"() => ({EACH_ELEMENT})((element, index) => index % 3 || element.replaceWith(element.cloneNode(true)))",
+    "elements replaced": f"""() => ({EACH_ELEMENT})((element, index) => {{
+        if (index % 3 === 0) element.replaceWith(element.cloneNode(true));
+    }})""",
     "everything removed": "() => document.getElementById('app').replaceChildren()",
     "siblings inserted": f"""() => ({EACH_ELEMENT})((element) => {{
         element.before(document.createElement("i"));
         element.after(document.createTextNode(" "));
     }})""",
-    "inputs wrapped": """() => [...document.querySelectorAll("#app input, #app select, #app button")].forEach((field) => {
+    "inputs wrapped": """() => [...document.querySelectorAll("input, select, button")].forEach((field) => {
         const wrapper = document.createElement("div");
         field.replaceWith(wrapper);
         wrapper.append(field, document.createElement("i"));

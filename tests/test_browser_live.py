@@ -93,7 +93,7 @@ class TestItIsAskedForAgain:
                 if run["id"] == str(oldest):
                     run["status"] = states[-1]
 
-        visit, page = clocked(before=lambda visit: changed(visit.context, "**/jobs?*", as_live))
+        _visit, page = clocked(before=lambda visit: changed(visit.context, "**/jobs?*", as_live))
         for count in (60, 90, 120, 150, 180, 210, 240, 243):
             page.get_by_role("button", name="Load more").click()
             expect(rows(page)).to_have_count(count)

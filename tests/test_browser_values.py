@@ -14,7 +14,9 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 
 @pytest.fixture
 def ended_run(visitor: Callable[..., Visitor], people: People, stack_owner: Any) -> Callable[..., Page]:
-    """``ended_run(sets)``: the page of a run that is over, after ``UPDATE job_runs SET sets``; ``body`` alters its text."""
+    """``ended_run(sets)``: the page of a run that is over, after ``UPDATE job_runs SET sets``; ``body`` alters the
+    API's answer on its way.
+    """
 
     def ended_run(sets: str, *, body: Callable[[str], str] = lambda text: text, **options: Any) -> Page:
         team = people.team(f"Values {people.owner.run('SELECT gen_random_uuid()')[0][0]}")
@@ -96,7 +98,8 @@ def test_units_take_no_digit_away(ended_run: Callable[..., Page]) -> None:
 
 def test_what_is_no_number_is_not_taken_for_another_value(ended_run: Callable[..., Page]) -> None:
     page = ended_run(
-        """result = '{"nothing": null, "empty": "", "digits": "9007199254740993", "yes": true, "at": "2026-11-26T23:47:07Z",
+        """result = '{"nothing": null, "empty": "", "digits": "9007199254740993", "yes": true,
+        "at": "2026-11-26T23:47:07Z",
         "__proto__": "own", "constructor": {"a": {"__proto__": 1}}, "list": ["a, b", "c"], "none": [{}],
         "rows": [{"constructor": 1}, {"toString": 2}]}'"""
     )
@@ -156,9 +159,13 @@ def test_a_result_is_copied_as_it_is(ended_run: Callable[..., Page]) -> None:
         ("progress = NULL", "Done", 1),
         ("progress = NULL, result = NULL, status = 'failed', error = 'It broke'", "No progress", 0),
         ("progress = NULL, result = NULL, status = 'cancelled'", "No progress", 0),
-        ("""progress = '{"processed": 3, "total": 4}', result = NULL, status = 'failed', error = 'It broke'""", "3 of 4", 0.75),
+        (
+            """progress = '{"processed": 3, "total": 4}', result = NULL, status = 'failed', error = 'It broke'""",
+            "3 of 4",
+            0.75,
+        ),
     ],
-)  # fmt: skip
+)
 def test_the_bar_and_the_words_say_the_same(ended_run: Callable[..., Page], sets: str, words: str, part: float) -> None:
     page = ended_run(sets)
     expect(page.get_by_role("region", name="Progress").locator("strong")).to_have_text(words)
