@@ -1,7 +1,7 @@
 // The frame: who is signed in, which team, and the view that the address names.
 
 import { html, show, useEffect, useErrorBoundary, useState } from "./html.js";
-import { api } from "./api.js";
+import { whole } from "./api.js";
 import { forget, usePoll } from "./live.js";
 import { Choice } from "./choice.js";
 import { Blank, Mark } from "./parts.js";
@@ -32,7 +32,7 @@ function App() {
 }
 
 function SignedIn({ route, offered }) {
-  const poll = usePoll("me", async (signal) => identity(await api("GET", "v1/auth/whoami", { signal })), () => IDENTITY_MS);
+  const poll = usePoll("me", async (signal) => identity(await whole("v1/auth/whoami", { signal })), () => IDENTITY_MS);
   const me = poll.data;
   const team = me?.teams.find(({ slug }) => slug === route.query.team) ?? me?.teams.find(manages) ?? me?.teams[0];
   const isList = route.view === "runs";
