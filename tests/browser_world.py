@@ -36,6 +36,9 @@ FLAGS = [
 DESKTOP, PHONE = {"width": 1280, "height": 860}, {"width": 360, "height": 740}
 # A first call waits for a function to start, on a busy machine for long.
 PATIENCE_MS = 20_000
+# RevenueCat is out of order for the syncs, which wait for it.
+DOWN = {"status": 503, "path": "entitlements"}
+Open = Callable[..., Page]
 
 expect.set_options(timeout=PATIENCE_MS)
 
@@ -182,6 +185,16 @@ class People:
             )
         return jwt.encode({"sub": str(user_id), "exp": int(time.time()) + 3600}, self.secret, algorithm="HS256")
 
+    def join(self, token: str, team_id: str, role: str) -> None:
+        """Give the user of this token a role in the team, in the place of one they have."""
+        self.owner.run(
+            "INSERT INTO team_members (team_id, user_id, role) VALUES (:team_id, :user_id, :role)"
+            " ON CONFLICT (team_id, user_id) DO UPDATE SET role = excluded.role",
+            team_id=team_id,
+            user_id=jwt.decode(token, self.secret, algorithms=["HS256"])["sub"],
+            role=role,
+        )
+
     def key(self, team_id: str, *permissions: str) -> str:
         key = f"owl_agent_{uuid.uuid4().hex}"
         self.owner.run(
@@ -243,6 +256,30 @@ def keeps_somebody_out(page: Page) -> list[str]:
 def is_wider_than_the_window(page: Page) -> bool:
     width: bool = page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")
     return width
+
+
+def heading(page: Page, name: str | re.Pattern[str]) -> Any:
+    return page.get_by_role("heading", name=name, exact=isinstance(name, str))
+
+
+def rows(page: Page) -> Any:
+    return page.locator(".runs tbody tr:not(.skeleton)")
+
+
+def look_again(page: Page) -> None:
+    """Do as the browser does when a person comes back to the tab: the page asks the API at once."""
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+
+
+def changed(context: BrowserContext, path: str, change: Callable[[dict[str, Any]], None]) -> None:
+    """Let ``change(body)`` alter each answer of the API to ``path`` on its way to the page."""
+
+    def alter(route: Any) -> None:
+        body = route.fetch().json()
+        change(body)
+        route.fulfill(json=body)
+
+    context.route(path, alter)
 
 
 def run_id_of(page: Page) -> str:

@@ -10,11 +10,15 @@ from playwright.sync_api import Page, expect
 from local.run import call
 from local.stack import Stack
 from tests.browser_world import (
+    DOWN,
     PHONE,
+    Open,
     People,
     Visitor,
+    heading,
     is_wider_than_the_window,
     keeps_somebody_out,
+    rows,
     run_id_of,
 )
 from tests.stack_world import ended, triggered, until
@@ -26,16 +30,6 @@ LOOKS = {
     "dark": {"color_scheme": "dark"},
     "phone": {"viewport": PHONE, "color_scheme": "dark", "has_touch": True},
 }
-Open = Callable[..., Page]
-DOWN = {"status": 503, "path": "entitlements"}
-
-
-def heading(page: Page, name: str | re.Pattern[str]) -> Any:
-    return page.get_by_role("heading", name=name, exact=isinstance(name, str))
-
-
-def rows(page: Page) -> Any:
-    return page.locator(".runs tbody tr:not(.skeleton)")
 
 
 class TestSigningIn:

@@ -212,3 +212,15 @@ def test_its_cold_start_imports_nothing_of_ours():
     )
     modules = {name.partition(".")[0] for name in json.loads(done.stdout)}
     assert not modules & {"nightshift", "boto3", "botocore", "aws_lambda_powertools", "pydantic", "http", "urllib3"}
+
+
+def test_comments_are_not_served_and_lines_keep_their_numbers():
+    for name in ("html.js", "exact.js", "style.css"):
+        source, served = (STATIC / name).read_text().split("\n"), asset(name)["body"].split("\n")
+        assert len(source) == len(served)
+        kept = [(line, of) for line, of in zip(source, served, strict=True) if of]
+        assert all(line == of for line, of in kept)
+        left_out = [line.strip() for line, of in zip(source, served, strict=True) if line.strip() and not of]
+        assert left_out
+        assert all(line.startswith(("//", "/*", "*")) or line.endswith("*/") for line in left_out)
+    assert asset("vendor/htm-preact.js")["body"] == (STATIC / "vendor" / "htm-preact.js").read_text()

@@ -22,6 +22,9 @@ TYPES = {
     ".svg": "image/svg+xml",
 }
 
+# A comment that has its lines for itself, in the style sheet and in our scripts.
+COMMENT = re.compile(rb"^ *(?://.*|/\*(?s:.*?)\*/)$", re.MULTILINE)
+
 # From the page to where the stack's paths begin. Relative, so that a custom domain's base path changes nothing.
 ROOTS = {"GET /": "./", "GET /runs/{run_id}": "../"}
 
@@ -117,10 +120,18 @@ def page(root: str) -> File:
 def assets() -> dict[str, File]:
     """By the path below static/: what is not in here is not served, whatever a request names."""
     return {
-        str(path.relative_to(STATIC)): File(path.read_bytes(), TYPES[path.suffix])
+        str(path.relative_to(STATIC)): File(without_comments(path), TYPES[path.suffix])
         for path in sorted(STATIC.rglob("*"))
         if path.suffix in TYPES and path.name != PAGE
     }
+
+
+def without_comments(path: Path) -> bytes:
+    """Keep the lines, so that an error names the line of the source. What others wrote keeps its notices."""
+    content = path.read_bytes()
+    if path.suffix not in (".js", ".css") or path.parent != STATIC:
+        return content
+    return COMMENT.sub(lambda comment: b"\n" * comment[0].count(b"\n"), content)
 
 
 @cache

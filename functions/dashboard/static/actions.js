@@ -1,20 +1,20 @@
 // What can be done about a run: ask a live one to stop, run an ended one again.
 
-import { html, useState } from "./vendor/htm-preact.js";
+import { html, useState } from "./html.js";
+import { useAlone } from "./alone.js";
 import { api } from "./api.js";
 import { Dialog, Problem } from "./parts.js";
 import { Refusal, useStart } from "./start.js";
 
 export function Cancel({ run, asked, onDone }) {
   const [open, setOpen] = useState(false);
-  const [sending, setSending] = useState(false);
+  const [sending, alone] = useAlone();
   const [problem, setProblem] = useState(null);
   const close = () => {
     setOpen(false);
     setProblem(null);
   };
-  const cancel = async () => {
-    setSending(true);
+  const cancel = () => alone(async () => {
     try {
       await api("POST", `v1/jobs/${run.id}/cancel`);
       close();
@@ -22,8 +22,7 @@ export function Cancel({ run, asked, onDone }) {
     } catch (error) {
       setProblem(error.message);
     }
-    setSending(false);
-  };
+  });
   return html`
     <button type="button" disabled=${asked} onClick=${() => setOpen(true)}>${asked ? "Asked to stop" : "Cancel"}</button>
     ${open &&
@@ -47,21 +46,21 @@ export function Rerun({ run }) {
 
 function RerunDialog({ run, onClose }) {
   const mayGoOn = run.status !== "completed" && run.progress?.processed > 0;
-  const [from, setFrom] = useState(mayGoOn ? "cursor" : "start");
   const { start, sending, refusal, clear } = useStart(`v1/jobs/${run.id}/rerun`);
   const submit = async (event) => {
     event.preventDefault();
-    if (await start({ from })) onClose();
+    // As it is shown: the browser may have set it without a word.
+    if (await start({ from: event.currentTarget.elements.from?.value ?? "start" })) onClose();
   };
   const choice = (value, title, hint) => html`
     <div class="field switch">
-      <input id="from-${value}" type="radio" name="from" checked=${from === value} autofocus=${from === value} aria-describedby="from-${value}-hint"
-        onChange=${() => { clear(); setFrom(value); }} />
+      <input id="from-${value}" type="radio" name="from" value=${value} defaultChecked=${value === "cursor"} autofocus=${value === "cursor"}
+        aria-describedby="from-${value}-hint" onChange=${clear} />
       <div><label for="from-${value}">${title}</label><p id="from-${value}-hint" class="hint">${hint}</p></div>
     </div>`;
   return html`
     <${Dialog} title="Run again" onClose=${onClose} busy=${sending}>
-      <form onSubmit=${submit}>
+      <form autocomplete="off" onSubmit=${submit}>
         <${Refusal} of=${refusal} />
         <p>A new run with the same project and parameters.</p>
         ${mayGoOn &&

@@ -1,8 +1,9 @@
 // The frame: who is signed in, which team, and the view that the address names.
 
-import { html, render, useEffect, useState } from "./vendor/htm-preact.js";
-import { api } from "./api.js";
-import { usePoll } from "./live.js";
+import { html, show, useEffect, useErrorBoundary, useState } from "./html.js";
+import { whole } from "./api.js";
+import { forget, usePoll } from "./live.js";
+import { Choice } from "./choice.js";
 import { Blank, Mark } from "./parts.js";
 import { go, Link, toList, useRoute } from "./router.js";
 import { Run } from "./run.js";
@@ -12,16 +13,26 @@ import { LinkAsks, SignIn } from "./signin.js";
 import { Connection, Unreachable } from "./states.js";
 
 const MANAGING = ["admin", "owner"];
+// Teams are joined and left, and roles change, while the page is open.
+const IDENTITY_MS = 60_000;
 
 function App() {
   const [{ token, reason, offered }, setSession] = useState(session);
   const route = useRoute();
   useEffect(() => onSessionChange(() => setSession(session())), []);
+  // What could not be drawn is drawn anew from what the API says, at the next address or at a click.
+  const [error, reset] = useErrorBoundary(console.error);
+  const again = () => {
+    forget();
+    reset();
+  };
+  useEffect(() => error && again(), [route]);
+  if (error) return html`<${Broken} onAgain=${again} />`;
   return token ? html`<${SignedIn} key=${token} route=${route} offered=${offered} />` : html`<${SignIn} reason=${reason} />`;
 }
 
 function SignedIn({ route, offered }) {
-  const poll = usePoll("me", async (signal) => identity(await api("GET", "v1/auth/whoami", { signal })), () => Infinity);
+  const poll = usePoll("me", async (signal) => identity(await whole("v1/auth/whoami", { signal })), () => IDENTITY_MS);
   const me = poll.data;
   const team = me?.teams.find(({ slug }) => slug === route.query.team) ?? me?.teams.find(manages) ?? me?.teams[0];
   const isList = route.view === "runs";
@@ -31,7 +42,7 @@ function SignedIn({ route, offered }) {
       <${Link} class="brand" href=${toList()}><${Mark} />Nightshift<//>
       ${team && isList && html`<${Teams} teams=${me.teams} team=${team} />`}
       <span class="gap"></span>
-      ${me && html`<span class="whoami" title=${me.name}>${me.name}</span>`}
+      ${me && html`<span class="whoami" translate=${false} title=${me.name}>${me.name}</span>`}
       <button class="plain" type="button" onClick=${() => signOut()}>Sign out</button>
     </header>
     <main id="main" tabindex="-1">
@@ -53,17 +64,22 @@ function identity(answer) {
 }
 
 function Teams({ teams, team }) {
-  if (teams.length < 2) return html`<span class="team">${team.name}</span>`;
-  return html`
-    <select class="team" aria-label="Team" value=${team.slug} onChange=${(event) => go(toList(event.target.value))}>
-      ${teams.map(({ slug, name }) => html`<option value=${slug} selected=${slug === team.slug}>${name}</option>`)}
-    </select>`;
+  if (teams.length < 2) return html`<span class="team" translate=${false}>${team.name}</span>`;
+  const choices = teams.map(({ slug, name }) => [slug, name]);
+  return html`<${Choice} class="team" aria-label="Team" what="teams" choices=${choices} value=${team.slug} onChange=${(slug) => go(toList(slug))} />`;
 }
 
 const NoTeam = () => html`
   <${Blank} title="You are in no team yet">
-    Runs belong to teams. Ask an admin of yours to add you; then load this page again.
+    Runs belong to teams. Ask an admin of yours to add you; this page goes on by itself then.
   <//>`;
+
+const Broken = ({ onAgain }) => html`
+  <main>
+    <${Blank} tone="warn" title="This page could not be drawn" actions=${html`<button type="button" onClick=${onAgain}>Draw it again</button>`}>
+      Runs are not touched by this. If it happens again, load the page anew.
+    <//>
+  </main>`;
 
 function toMain(event) {
   event.preventDefault();
@@ -74,4 +90,4 @@ function toMain(event) {
 for (const icon of document.querySelectorAll("link[rel=icon]")) icon.href = icon.href;
 takeTokenFromLink();
 addEventListener("hashchange", takeTokenFromLink);
-render(html`<${App} />`, document.getElementById("app"));
+show(html`<${App} />`, document.getElementById("app"));

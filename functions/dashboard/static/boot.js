@@ -4,12 +4,21 @@
 const AGAIN_MS = 2_000;
 const MOST_TRIES = 3;
 
-const keep = (tries) => history.replaceState({ tries }, "");
+/** Whether the browser keeps it. */
+function keep(tries) {
+  try {
+    history.replaceState({ tries }, "");
+    return true;
+  } catch {
+    return false;
+  }
+}
 
 function failed(error) {
   const tries = (history.state?.tries ?? 0) + 1;
-  const again = tries < MOST_TRIES && !(error instanceof SyntaxError);
-  keep(again ? tries : 0);
+  const mayHelp = tries < MOST_TRIES && !(error instanceof SyntaxError);
+  // Tries that are not counted would have no end.
+  const again = keep(mayHelp ? tries : 0) && mayHelp;
   document.getElementById("app").textContent = again ? "The dashboard did not load. Trying again …" : `The dashboard did not load: ${error.message}`;
   if (!again) throw error;
   setTimeout(() => location.reload(), AGAIN_MS);

@@ -1,6 +1,7 @@
 // A form for a job type's parameters, from its JSON Schema.
 
-import { html } from "./vendor/htm-preact.js";
+import { html } from "./html.js";
+import { parse, write } from "./exact.js";
 import { label } from "./format.js";
 
 /**
@@ -24,24 +25,23 @@ export function fieldsOf(schema) {
   });
 }
 
-/** What the API is sent for what was typed in; what was left empty is left out. Throws SyntaxError for what is no JSON. */
-export function paramsOf(fields, values) {
-  const params = {};
-  for (const field of fields) {
-    const value = values[field.name] ?? field.initial;
-    if (field.kind === "boolean") params[field.name] = value;
-    else if (field.kind === "text" ? value !== "" : value.trim() !== "") params[field.name] = parsed(field.kind, value);
-  }
-  return params;
+/**
+ * What the API is sent for what the form shows, as it was typed or as the browser has filled it in; what was left empty is
+ * left out. Throws an Error with a sentence for what is no JSON.
+ */
+export function paramsOf(fields, form) {
+  const filled = fields.flatMap(({ name, kind, title }) => {
+    const { checked, value } = form.elements[`param-${name}`];
+    if (kind === "boolean") return [[name, checked]];
+    return (kind === "text" ? value : value.trim()) === "" ? [] : [[name, parsed(kind, value, title)]];
+  });
+  return Object.fromEntries(filled);
 }
 
-export const Fields = ({ fields, values, onChange }) =>
-  fields.map((field) => {
-    const value = values[field.name] ?? field.initial;
-    return html`<${Field} key=${field.name} field=${field} value=${value} onChange=${(next) => onChange(field.name, next)} />`;
-  });
+/** Each begins anew when its schema changes: no value of before is sent for what is asked now. */
+export const Fields = ({ fields }) => fields.map((field) => html`<${Field} key=${JSON.stringify(field)} field=${field} />`);
 
-function Field({ field, value, onChange }) {
+function Field({ field }) {
   const id = `param-${field.name}`;
   const hint = field.description && `${id}-hint`;
   const described = field.description && html`<p id=${hint} class="hint">${field.description}</p>`;
@@ -49,39 +49,36 @@ function Field({ field, value, onChange }) {
   if (field.kind === "boolean")
     return html`
       <div class="field switch">
-        <input id=${id} type="checkbox" checked=${value} aria-describedby=${hint} onChange=${(event) => onChange(event.target.checked)} />
+        <input id=${id} type="checkbox" defaultChecked=${field.initial} aria-describedby=${hint} />
         <div>${title}${described}</div>
       </div>`;
-  return html`<div class="field">${title}${control(field, { id, value, hint, onChange })}${described}</div>`;
+  return html`<div class="field">${title}${control(field, { id, hint })}${described}</div>`;
 }
 
-function control({ kind, schema, required }, { id, value, hint, onChange }) {
-  const common = { id, required, "aria-describedby": hint, onInput: (event) => onChange(event.target.value) };
+function control({ kind, schema, required, initial }, { id, hint }) {
+  const common = { id, required, "aria-describedby": hint };
   switch (kind) {
     case "choice":
       return html`
         <select ...${common}>
-          ${(!required || value === "") && html`<option value="" selected=${value === ""}>—</option>`}
+          ${(!required || initial === "") && html`<option value="">—</option>`}
           ${choicesOf(schema).map((choice) => {
-            const text = JSON.stringify(choice);
-            return html`<option value=${text} selected=${text === value}>${String(choice)}</option>`;
+            const text = write(choice);
+            return html`<option value=${text} defaultSelected=${text === initial}>${String(choice)}</option>`;
           })}
         </select>`;
     case "integer":
     case "number": {
       const step = kind === "integer" ? (schema.multipleOf ?? 1) : (schema.multipleOf ?? "any");
       return html`<input type="number" inputmode=${kind === "integer" ? "numeric" : "decimal"} step=${step}
-        min=${schema.minimum} max=${schema.maximum} value=${value} ...${common} />`;
+        min=${schema.minimum} max=${schema.maximum} defaultValue=${initial} ...${common} />`;
     }
     case "text":
       return html`<input type="text" autocomplete="off" minlength=${schema.minLength} maxlength=${schema.maxLength}
-        pattern=${schema.pattern} value=${value} ...${common} />`;
+        pattern=${schema.pattern} defaultValue=${initial} ...${common} />`;
     default:
-      return html`<textarea rows="4" spellcheck="false" class="code" placeholder="JSON" value=${value} ...${common}
-        onInput=${(event) => {
-          event.target.setCustomValidity(isJson(event.target.value) ? "" : "This has to be JSON.");
-          onChange(event.target.value);
-        }}></textarea>`;
+      return html`<textarea rows="4" spellcheck="false" class="code" placeholder="JSON" defaultValue=${initial} ...${common}
+        onInput=${(event) => event.target.setCustomValidity(isJson(event.target.value) ? "" : "This has to be JSON.")}></textarea>`;
   }
 }
 
@@ -103,19 +100,21 @@ const choicesOf = (of) => of.enum ?? ("const" in of ? [of.const] : undefined);
 function textOf(kind, value) {
   if (kind === "boolean") return value ?? false;
   if (value === undefined || value === null) return "";
-  return kind === "text" ? value : JSON.stringify(value);
+  return kind === "text" ? value : write(value);
 }
 
-/** What a browser takes for a number is more than what JSON does: `.5`, `007`. */
-function parsed(kind, value) {
+/** What a browser takes for a number is more than what JSON does: `.5`, `007`. No digit of either is lost. */
+function parsed(kind, value, title) {
   if (kind === "text") return value;
-  return kind === "integer" || kind === "number" ? Number(value) : JSON.parse(value);
+  const text = kind === "json" || kind === "choice" ? value : value.replace(/^(-?)\+?0*(?=\d)/, "$1").replace(/^(-?)\./, "$10.");
+  if (!isJson(text)) throw new Error(`${title} has to be JSON.`);
+  return parse(text);
 }
 
 function isJson(text) {
   if (text.trim() === "") return true;
   try {
-    JSON.parse(text);
+    parse(text);
     return true;
   } catch {
     return false;

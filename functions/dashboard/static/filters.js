@@ -1,9 +1,11 @@
 // What the list is narrowed to. The address holds it, so that a reload, a bookmark and the back button keep it.
 
-import { html } from "./vendor/htm-preact.js";
+import { html } from "./html.js";
+import { Choice } from "./choice.js";
 import { capital } from "./format.js";
 import { STATUSES } from "./parts.js";
 import { address, go, toList } from "./router.js";
+import { projectChoices } from "./team.js";
 
 const SINCE = [["1h", "Last hour"], ["24h", "Last 24 hours"], ["7d", "Last 7 days"], ["30d", "Last 30 days"]];
 const NAMES = ["job_type", "status", "project_id", "since"];
@@ -14,26 +16,22 @@ export const filtersOf = (query) => Object.fromEntries(NAMES.filter((name) => qu
 export const clearFilters = () => go(toList());
 
 export function Filters({ query, team }) {
-  const choose = (name) => (event) => go(address("", { ...query, [name]: event.target.value }));
-  const filter = (name, text, choices) => html`
-    <${Filter} text=${text} value=${query[name] ?? ""} choices=${choices} onChange=${choose(name)} />`;
+  const filter = (name, text, what, choices) => html`
+    <${Filter} text=${text} what=${what} value=${query[name] ?? ""} choices=${choices}
+      onChange=${(value) => go(address("", { ...query, [name]: value }))} />`;
   return html`
     <div class="filters" role="group" aria-label="Filters">
-      ${filter("status", "Status", STATUSES.map((status) => [status, capital(status)]))}
-      ${filter("job_type", "Type", (team?.types ?? []).map((type) => [type.job_type, type.label]))}
-      ${filter("project_id", "Project", (team?.projects ?? []).map((project) => [project.id, project.name]))}
-      ${filter("since", "Time", SINCE)}
+      ${filter("status", "Status", "statuses", STATUSES.map((status) => [status, capital(status)]))}
+      ${filter("job_type", "Type", "types", (team?.types ?? []).map((type) => [type.job_type, type.label]))}
+      ${filter("project_id", "Project", "projects", projectChoices(team?.projects ?? []))}
+      ${filter("since", "Time", "times", SINCE)}
       ${Object.keys(filtersOf(query)).length > 0 &&
       html`<button class="plain" type="button" onClick=${clearFilters}>Clear</button>`}
     </div>`;
 }
 
-function Filter({ text, value, choices, onChange }) {
+function Filter({ text, what, value, choices, onChange }) {
   // What the address says may be none of the choices; it is shown all the same, because it is what was asked for.
   const all = value && !choices.some(([choice]) => choice === value) ? [...choices, [value, value]] : choices;
-  return html`
-    <select class=${value && "chosen"} aria-label=${text} onChange=${onChange}>
-      <option value="" selected=${!value}>${text}: any</option>
-      ${all.map(([choice, name]) => html`<option value=${choice} selected=${choice === value}>${name}</option>`)}
-    </select>`;
+  return html`<${Choice} class=${value && "chosen"} aria-label=${text} first="${text}: any" choices=${all} ...${{ what, value, onChange }} />`;
 }

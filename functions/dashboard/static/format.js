@@ -1,14 +1,15 @@
 // Values in words. Times are milliseconds.
 
-const UNITS = [["d", 86_400_000], ["h", 3_600_000], ["min", 60_000], ["s", 1_000]];
-const NUMBER = new Intl.NumberFormat("en", { maximumFractionDigits: 2 });
-const MOMENT = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "long" });
-const SHORT = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", second: "2-digit" });
-const CLOCK = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium" });
-const DAY_OF_YEAR = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
-const DAY = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", year: "numeric" });
+import { isNumber } from "./exact.js";
 
-export const number = (value) => NUMBER.format(value);
+const UNITS = [["d", 86_400_000], ["h", 3_600_000], ["min", 60_000], ["s", 1_000]];
+
+// Digits are grouped up to here; what is longer is no number to read.
+const LONGEST_GROUPED = 100;
+
+/** `1,234,567.25`, with every digit that there is. */
+export const number = (value) =>
+  String(value).replace(/^-?\d+/, (whole) => (whole.length > LONGEST_GROUPED ? whole : whole.replace(/\B(?=(\d{3})+$)/g, ",")));
 
 /** `4 s`, `3 min 12 s`, `2 h 5 min`: the two largest units. */
 export function duration(ms) {
@@ -24,21 +25,23 @@ export function duration(ms) {
 export function ago(at, now) {
   const past = now - at;
   if (past < 5_000) return "just now";
-  if (past > 30 * 86_400_000) return DAY.format(at);
+  if (past > 30 * 86_400_000) return day(at);
   const [unit, length] = UNITS.find(([, length]) => past >= length);
   return `${Math.floor(past / length)} ${unit} ago`;
 }
 
 /** With seconds and the time zone. */
-export const moment = (at) => MOMENT.format(at);
+export const moment = formatter({ dateStyle: "medium", timeStyle: "long" });
 
 /** `23 Nov, 23:07:25` */
-export const shortMoment = (at) => SHORT.format(at);
+export const shortMoment = formatter({ day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", second: "2-digit" });
 
-export const clock = (at) => CLOCK.format(at);
+export const clock = formatter({ timeStyle: "medium" });
 
 /** `23 Nov` */
-export const dayOf = (at) => DAY_OF_YEAR.format(at);
+export const dayOf = formatter({ day: "numeric", month: "short" });
+
+const day = formatter({ day: "numeric", month: "short", year: "numeric" });
 
 /** An estimate, as coarse as it deserves: `about 40 s`, `about 12 min`, `about 3 h`. */
 export function roughly(ms) {
@@ -61,19 +64,35 @@ export const sentence = (text) => (/[.!?]$/.test(text) ? text : `${text}.`);
 
 /** `freed_bytes` → `Freed`: the unit is in the value then. */
 export function label(key) {
-  return capital(key.replace(/_s$/, "").split("_").filter((word) => word !== "bytes").join(" ") || "size");
+  return capital(key.replace(/_s$/, "").split("_").filter((word) => word && word !== "bytes").join(" ") || "size");
 }
 
-/** A scalar in the unit that its key names: `bytes` as one of its words, or `_s` at its end. */
+/** A scalar in the unit that its key names, `bytes` as one of its words or `_s` at its end; no digit is lost. */
 export function scalar(key, value) {
-  if (value === null || value === "") return "—";
+  if (value === null) return "—";
+  if (value === "") return '""';
   if (typeof value === "boolean") return value ? "Yes" : "No";
-  if (typeof value !== "number") return String(value);
-  if (key.split("_").includes("bytes")) return size(value);
-  return key.endsWith("_s") ? duration(value * 1_000) : number(value);
+  if (!isNumber(value)) return String(value);
+  if (key.split("_").includes("bytes")) return inUnits(`${number(value)} bytes`, value, 1_024, size);
+  return key.endsWith("_s") ? inUnits(`${number(value)} s`, value, 60, (seconds) => duration(seconds * 1_000)) : number(value);
 }
+
+/** `3 min 12 s (192 s)`: from `least` on, in larger units first, which may leave digits out. */
+const inUnits = (exactly, value, least, words) => (value >= least && value < Infinity ? `${words(value)} (${exactly})` : exactly);
 
 function size(bytes) {
-  const step = Math.min(Math.floor(Math.log2(Math.max(Math.abs(bytes), 1)) / 10), 4);
-  return step ? `${number(Math.round((bytes / 1024 ** step) * 10) / 10)} ${["kB", "MB", "GB", "TB"][step - 1]}` : `${number(bytes)} bytes`;
+  const step = Math.min(Math.floor(Math.log2(bytes) / 10), 4);
+  return `${number(Math.round((bytes / 1024 ** step) * 10) / 10)} ${["kB", "MB", "GB", "TB"][step - 1]}`;
+}
+
+/** Where the browser lacks Intl, or the time is none, in the words of the language itself. */
+function formatter(options) {
+  let format;
+  return (at) => {
+    try {
+      return (format ??= new Intl.DateTimeFormat("en-GB", options).format)(at);
+    } catch {
+      return new Date(at).toUTCString();
+    }
+  };
 }

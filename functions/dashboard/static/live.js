@@ -1,8 +1,9 @@
 // What is shown stays true: asked for again while the page is looked at, faster while something moves.
 
-import { useEffect, useRef, useState } from "./vendor/htm-preact.js";
+import { useEffect, useRef, useState } from "./html.js";
 
 const FIRST_RETRY_MS = 2_000;
+// As seldom as this, what is refused is asked for again too: a role may be raised, and a team joined.
 const LAST_RETRY_MS = 60_000;
 
 // What was shown last under a key, so that going back shows it at once.
@@ -27,7 +28,7 @@ export function usePoll(key, load, every, { unseenMs = Infinity } = {}) {
   useEffect(() => {
     if (key === null) return;
     const memory = remembered;
-    let timer, request, failures = 0, nextMs = Infinity;
+    let timer, request, failures = 0, nextMs = Infinity, welcomeAt = 0;
 
     async function round() {
       clearTimeout(timer);
@@ -44,7 +45,9 @@ export function usePoll(key, load, every, { unseenMs = Infinity } = {}) {
         if (signal.aborted) return;
         if (error.passes === undefined) console.error(error);
         setState({ key, ...memory.get(key), error });
-        plan(error.passes ? Math.min(FIRST_RETRY_MS * 2 ** failures++, LAST_RETRY_MS) : Infinity);
+        const waitMs = error.waitMs ?? 0;
+        welcomeAt = Date.now() + waitMs;
+        plan(Math.max(waitMs, error.passes ? Math.min(FIRST_RETRY_MS * 2 ** failures++, LAST_RETRY_MS) : LAST_RETRY_MS));
       }
     }
 
@@ -55,17 +58,19 @@ export function usePoll(key, load, every, { unseenMs = Infinity } = {}) {
       if (dueMs < Infinity) timer = setTimeout(round, dueMs);
     }
 
-    const seen = () => (document.hidden ? plan(nextMs) : round());
+    // Nobody asked for this one: it comes no sooner than the server wants it.
+    const again = () => (Date.now() < welcomeAt ? plan(welcomeAt - Date.now()) : round());
+    const seen = () => (document.hidden ? plan(nextMs) : again());
     refresh.current = round;
     round();
     document.addEventListener("visibilitychange", seen);
-    addEventListener("online", round);
+    addEventListener("online", again);
     return () => {
       refresh.current = () => {};
       clearTimeout(timer);
       request?.abort();
       document.removeEventListener("visibilitychange", seen);
-      removeEventListener("online", round);
+      removeEventListener("online", again);
     };
   }, [key]);
 

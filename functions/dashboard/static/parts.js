@@ -1,6 +1,6 @@
 // The small things that several views show.
 
-import { html, useEffect, useRef, useState } from "./vendor/htm-preact.js";
+import { html, useEffect, useRef, useState } from "./html.js";
 import { now } from "./api.js";
 import { ago, capital, duration, moment, number } from "./format.js";
 import { useTick } from "./live.js";
@@ -17,11 +17,11 @@ export const Mark = () => html`
     <circle cx="21.2" cy="10.6" r="2" />
   </svg>`;
 
-export const Status = ({ of }) => html`<span class="status ${of}"><i aria-hidden="true"></i>${capital(of)}</span>`;
+export const Status = ({ of }) => html`<span class="status ${of}" translate=${false}><i aria-hidden="true"></i>${capital(of)}</span>`;
 
 export const Project = ({ of }) =>
   of
-    ? html`<span class="project"><i style=${{ backgroundColor: of.color }} aria-hidden="true"></i>${of.name}</span>`
+    ? html`<span class="project" translate=${false}><i style=${{ backgroundColor: of.color }} aria-hidden="true"></i>${of.name}</span>`
     : html`<span class="quiet">A deleted project</span>`;
 
 /** When it was, relative to now; the exact moment on hover and for machines. */
@@ -35,27 +35,35 @@ export function Ago({ at, prefix = "" }) {
 export function Took({ from, to }) {
   useTick(1_000, !to);
   if (!from) return html`<span class="quiet">—</span>`;
-  return html`<span class="figures">${duration((to ? Date.parse(to) : now()) - Date.parse(from))}</span>`;
+  return html`<span class="figures" translate=${false}>${duration((to ? Date.parse(to) : now()) - Date.parse(from))}</span>`;
 }
 
 /** The time until `at`. */
 export function Countdown({ at }) {
   useTick(1_000);
   const left = Date.parse(at) - now();
-  return left > 0 ? html`Goes on in <span class="figures">${duration(left)}</span>` : "Goes on any moment now";
+  return left > 0
+    ? html`Goes on in <span class="figures" translate=${false}>${duration(left)}</span>`
+    : html`Goes on any moment now`;
+}
+
+const WITHOUT_PROGRESS = { pending: "Not started", running: "No step yet", completed: "Done" };
+
+/** How far a run is: what the bar and the words beside it both say. `value` is null where there is none to tell. */
+export function progressOf({ status, progress }) {
+  const { processed = 0, total = 0 } = progress ?? {};
+  const words = progress ? `${number(processed)} of ${number(total)}` : (WITHOUT_PROGRESS[status] ?? "No progress");
+  if (total > 0) return { words, value: processed, max: total };
+  return { words, value: LIVE.includes(status) ? null : status === "completed" ? 1 : 0, max: 1 };
 }
 
 /** The bar of a run. `label` is what it measures, for those who do not see it. */
 export function Bar({ run, label }) {
-  const { processed = 0, total = 0 } = run.progress ?? {};
-  const known = total > 0;
-  if (!known && !isLive(run)) return html`<progress class=${run.status} value=${run.status === "completed" ? 1 : 0} max="1" aria-label=${label}></progress>`;
-  return known
-    ? html`<progress class=${run.status} value=${processed} max=${total} aria-label=${label}>${processed} of ${total}</progress>`
-    : html`<progress class=${run.status} aria-label=${label}></progress>`;
+  const { value, max } = progressOf(run);
+  return value === null
+    ? html`<progress key="unknown" class=${run.status} aria-label=${label}></progress>`
+    : html`<progress key="known" class=${run.status} value=${value} max=${max} aria-label=${label}>${value} of ${max}</progress>`;
 }
-
-export const counts = ({ processed, total }) => `${number(processed)} of ${number(total)}`;
 
 /** What went wrong, in the sentence that came with it. */
 export const Problem = ({ children }) => html`<div class="problem" role="alert">${children}</div>`;
@@ -74,22 +82,32 @@ export function Blank({ title, children, actions, tone = "" }) {
 /** Says `text` to screen readers whenever it changes. */
 export const Announce = ({ text }) => html`<div class="unseen" role="status" aria-live="polite">${text}</div>`;
 
+const select = (field) => field?.select();
+
+/** Copies what `text()` gives; where the browser refuses, it is shown, ready to be copied by hand. */
 export function Copy({ text, what }) {
-  const [copied, setCopied] = useState(false);
+  const [outcome, setOutcome] = useState("");
   const timer = useRef();
   useEffect(() => () => clearTimeout(timer.current), []);
   const copy = async () => {
-    await navigator.clipboard.writeText(text);
-    setCopied(true);
     clearTimeout(timer.current);
-    timer.current = setTimeout(() => setCopied(false), 2_000);
+    try {
+      await navigator.clipboard.writeText(text());
+      setOutcome("copied");
+      timer.current = setTimeout(() => setOutcome(""), 2_000);
+    } catch {
+      setOutcome("refused");
+    }
   };
   return html`
     <button class="plain copy" type="button" onClick=${copy} aria-label="Copy ${what}" title="Copy ${what}">
-      <code>${text}</code>
-      <span class="hint" aria-hidden="true">${copied ? "Copied" : "Copy"}</span>
+      ${outcome === "copied" ? "Copied" : "Copy"}
     </button>
-    <${Announce} text=${copied ? `Copied ${what}` : ""} />`;
+    <${Announce} text=${outcome === "copied" ? `Copied ${what}` : ""} />
+    ${outcome === "refused" &&
+    html`
+      <p class="hint" role="alert">The browser does not let this page copy. The text is selected: copy it yourself.</p>
+      <textarea class="code" readonly rows="3" aria-label="Text of the ${what}" ref=${select} defaultValue=${text()} translate=${false}></textarea>`}`;
 }
 
 /**
@@ -101,9 +119,18 @@ export function Dialog({ title, onClose, busy = false, children }) {
   useEffect(() => {
     const shown = dialog.current;
     const before = document.activeElement;
-    shown.showModal();
+    try {
+      shown.showModal();
+    } catch {
+      // Where the browser has no dialogs, this one stands below the page.
+      shown.setAttribute("open", "");
+    }
     return () => {
-      shown.close();
+      try {
+        shown.close();
+      } catch {
+        // It goes with its element.
+      }
       if (before?.isConnected) before.focus();
     };
   }, []);

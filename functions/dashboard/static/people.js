@@ -1,8 +1,9 @@
 // Who did it: `manual:user:<id>`, `manual:api_key:<id>`, `schedule`, `system`, `soft_delete_cleanup`.
 
 const OTHERS = {
+  __proto__: null,
   schedule: "Schedule",
-  system: "The server's owner",
+  system: "The operator",
   soft_delete_cleanup: "Soft-Delete Cleanup, as its project or team was deleted",
 };
 

@@ -1,6 +1,6 @@
 // Addresses: the list with its filters in the query, and a page per run.
 
-import { html, useEffect, useState } from "./vendor/htm-preact.js";
+import { html, useEffect, useState } from "./html.js";
 import { ROOT } from "./api.js";
 
 let moved = false;
@@ -36,8 +36,13 @@ export const toList = (team = teamInAddress()) => address("", { team });
 const teamInAddress = () => new URLSearchParams(location.search).get("team");
 
 export function go(href, { replace = false } = {}) {
-  if (href !== location.pathname + location.search) history[replace ? "replaceState" : "pushState"](null, "", href);
-  dispatchEvent(new PopStateEvent("popstate"));
+  try {
+    if (href !== location.pathname + location.search) history[replace ? "replaceState" : "pushState"](null, "", href);
+  } catch {
+    // Some browsers take only so many in a while.
+    return location.assign(href);
+  }
+  dispatchEvent(new Event("popstate"));
 }
 
 /** A link that does not load the page again; with a modifier key it is the browser's. */

@@ -1,18 +1,18 @@
 // One run: how far, why it does not move, what it did, and what can be done about it.
 
-import { html, useEffect, useRef } from "./vendor/htm-preact.js";
+import { html, useEffect, useRef } from "./html.js";
 import { Cancel, Rerun } from "./actions.js";
 import { api, now } from "./api.js";
 import { duration, moment, rate, roughly, shortMoment } from "./format.js";
 import { usePoll, useTick } from "./live.js";
-import { Ago, Announce, Bar, Copy, Countdown, counts, isLive, Project, Status, Took } from "./parts.js";
+import { Ago, Announce, Bar, Copy, Countdown, isLive, progressOf, Project, Status, Took } from "./parts.js";
 import { paceOf } from "./pace.js";
 import { nameOf } from "./people.js";
 import { Link, toList, toRun } from "./router.js";
 import { Timeline } from "./slices.js";
 import { Instead, isGone, Stale } from "./states.js";
 import { projectOf, typeOf, useTeam } from "./team.js";
-import { Values } from "./values.js";
+import { json, Values } from "./values.js";
 
 const LIVE_MS = 2_000;
 // Often enough for the tab's title to tell the end to who works in another one.
@@ -47,8 +47,8 @@ function Page({ run, timeline, known, me, onChange }) {
   const { label } = typeOf(run.job_type, known);
   const team = me.teams.find((each) => each.id === run.team_id);
   const title = useRef();
-  const { processed = 0, total = 0 } = run.progress ?? {};
-  const percent = run.status === "completed" ? 100 : total && Math.floor((100 * processed) / total);
+  const { value, max } = progressOf(run);
+  const percent = Math.floor((100 * value) / max);
   const asked = Boolean(timeline.cancel_requested_at);
   useEffect(() => title.current.focus({ preventScroll: true }), []);
   // The button that had the focus goes, or is of no use any more.
@@ -75,7 +75,12 @@ function Page({ run, timeline, known, me, onChange }) {
         <${Measure} run=${run} timeline=${timeline} percent=${percent} label=${label} />
         <${Why} run=${run} timeline=${timeline} />
         ${run.error && html`<section class="card bad"><h2>Error</h2><pre class="error">${run.error}</pre></section>`}
-        ${run.result && html`<section class="card"><h2>Result</h2><${Values} of=${run.result} /></section>`}
+        ${run.result != null &&
+        html`
+          <section class="card">
+            <h2>Result <${Copy} text=${() => json(run.result)} what="result" /></h2>
+            <${Values} of=${run.result} />
+          </section>`}
         <${Timeline} run=${run} timeline=${timeline} by=${(who) => nameOf(who, { people: known.people, me })} />
       </div>
       <aside>
@@ -88,11 +93,12 @@ function Page({ run, timeline, known, me, onChange }) {
 function Measure({ run, timeline, percent, label }) {
   const pace = usePace(run, timeline);
   const { message } = run.progress ?? {};
+  const { words, value } = progressOf(run);
   return html`
     <section class="card measure-card" aria-label="Progress">
       <div class="line">
-        <strong class="figures">${run.progress ? counts(run.progress) : isLive(run) ? "Not started" : "No progress"}</strong>
-        ${run.progress && html`<span class="figures quiet">${percent} %</span>`}
+        <strong class="figures" translate=${!run.progress}>${words}</strong>
+        ${value !== null && run.progress && html`<span class="figures quiet" translate=${false}>${percent} %</span>`}
         <span class="gap"></span>
         <span class="figures quiet">${pace}</span>
       </div>
@@ -119,7 +125,7 @@ function usePace(run, timeline) {
   return `${rate(pace)} · ${roughly(((total - processed) / pace) * 1_000)} left`;
 }
 
-const STATES = { queued: "Queued", waiting: "Waiting", recovering: "Recovering", cancelling: "Asked to stop", running: "No step for a while" };
+const STATES = { __proto__: null, queued: "Queued", waiting: "Waiting", recovering: "Recovering", cancelling: "Asked to stop", running: "No step for a while" };
 
 /** Why it is not moving; nothing while it is, or when it is over. */
 function Why({ run, timeline: { state, why, since, until } }) {
@@ -129,7 +135,7 @@ function Why({ run, timeline: { state, why, since, until } }) {
   return html`
     <section class="notice ${state}" aria-label="Why it is not moving">
       <p><strong>${STATES[state]}</strong> ${why}</p>
-      <p class="quiet">${until ? html`<${Countdown} at=${until} />` : html`For <span class="figures">${duration(silentMs)}</span>`}</p>
+      <p class="quiet">${until ? html`<${Countdown} at=${until} />` : html`For <span class="figures" translate=${false}>${duration(silentMs)}</span>`}</p>
     </section>`;
 }
 
@@ -147,8 +153,8 @@ function Facts({ run, timeline, known, me }) {
         ${fact(isLive(run) ? "Running for" : "Took", run.started_at && html`<${Took} from=${run.started_at} to=${run.completed_at} />`)}
         ${fact("Mail when done", run.notify ? "Yes" : "No")}
         ${fact("Rerun of", before && html`<${Link} href=${toRun(before)}>an earlier run<//>`)}
-        ${fact("Logs", logs && (/^https?:/.test(logs) ? html`<a href=${logs} target="_blank" rel="noopener noreferrer">Log lines</a>` : html`<code>${logs}</code>`))}
-        ${fact("Id", html`<${Copy} text=${run.id} what="run id" />`)}
+        ${fact("Logs", logs && (/^https?:/.test(logs) ? html`<a href=${logs} target="_blank" rel="noopener noreferrer">Log lines</a>` : html`<code translate=${false}>${logs}</code>`))}
+        ${fact("Id", html`<code translate=${false}>${run.id}</code> <${Copy} text=${() => run.id} what="run id" />`)}
       </dl>
     </section>`;
 }

@@ -1,11 +1,11 @@
 // The list: newest first, live, and narrowed by what the address says.
 
-import { html, useEffect, useRef, useState } from "./vendor/htm-preact.js";
+import { html, useEffect, useRef, useState } from "./html.js";
 import { api } from "./api.js";
 import { clearFilters, Filters, filtersOf } from "./filters.js";
 import { sentence } from "./format.js";
 import { usePoll } from "./live.js";
-import { Ago, Announce, Bar, Blank, counts, isLive, Project, Status, Took } from "./parts.js";
+import { Ago, Announce, Bar, Blank, isLive, progressOf, Project, Status, Took } from "./parts.js";
 import { nameOf } from "./people.js";
 import { hasMoved, Link, toRun } from "./router.js";
 import { Instead, isGone, Stale } from "./states.js";
@@ -29,7 +29,12 @@ export function Runs({ me, team, query }) {
     key,
     async (signal, shown) => {
       const limit = Math.min(MOST, Math.max(PAGE, shown()?.rows.length ?? 0));
-      const fresh = await page(team, { ...filters, limit }, signal);
+      let fresh = await page(team, { ...filters, limit }, signal);
+      // Further down than an answer reaches, a run that was live when it was loaded may be over.
+      while (fresh.has_more && shown()?.rows.some((run) => isLive(run) && isOlder(run, fresh.rows.at(-1)))) {
+        const next = await page(team, { ...filters, limit: MOST, cursor: fresh.cursor }, signal);
+        fresh = { ...next, rows: [...fresh.rows, ...next.rows] };
+      }
       return merged(shown(), fresh);
     },
     ({ rows }) => (rows.some(isLive) ? BUSY_MS : IDLE_MS),
@@ -110,7 +115,7 @@ function Row({ run, known, me }) {
       <td role="cell" class="state"><${Status} of=${run.status} /></td>
       <td role="cell" class="job"><${Link} href=${toRun(run.id)}>${label}<//></td>
       <td role="cell" class="of"><${Project} of=${projectOf(run.project_id, known)} /></td>
-      <td role="cell" class="by">${nameOf(run.triggered_by, { people: known.people, me })}</td>
+      <td role="cell" class="by" translate=${false}>${nameOf(run.triggered_by, { people: known.people, me })}</td>
       <td role="cell" class="progress"><${Progress} run=${run} label="Progress of ${label}" /></td>
       <td role="cell" class="took"><${Took} from=${run.started_at} to=${run.completed_at} /></td>
       <td role="cell" class="when"><${Ago} at=${run.created_at} /></td>
@@ -123,7 +128,7 @@ function Progress({ run, label }) {
   return html`
     <div class="measure">
       <${Bar} run=${run} label=${label} />
-      <span class="figures">${run.progress ? counts(run.progress) : ""}</span>
+      <span class="figures" translate=${false}>${run.progress ? progressOf(run).words : ""}</span>
     </div>
     <p class="said ${run.error ? "bad" : ""}" title=${said}>${said || "\u00a0"}</p>`;
 }
@@ -159,11 +164,13 @@ const page = async (team, query, signal) => {
   return { rows, cursor, has_more };
 };
 
+const isOlder = (run, than) => run.created_at < than.created_at || (run.created_at === than.created_at && run.id < than.id);
+
 /** The newest page over what is shown; what is older stays as it was loaded, where the two meet. */
 function merged(shown, fresh) {
   const last = fresh.rows.at(-1);
   if (!shown || !last || !fresh.has_more) return fresh;
-  const older = shown.rows.filter((run) => [run.created_at, run.id] < [last.created_at, last.id]);
+  const older = shown.rows.filter((run) => isOlder(run, last));
   return older.length > 0 && older.length < shown.rows.length ? { ...shown, rows: [...fresh.rows, ...older] } : fresh;
 }
 

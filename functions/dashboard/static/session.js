@@ -5,7 +5,7 @@ import { forget } from "./live.js";
 const KEY = "nightshift.token";
 const DAMAGED = "That link's token is damaged. Copy the whole link, or sign in with the token itself.";
 
-const storage = storageOfTab();
+let storage = storageOfTab();
 let shown = storage[KEY];
 let listener = () => {};
 let reason = null;
@@ -20,7 +20,7 @@ export const session = () => ({ token: storage[KEY] ?? null, reason, offered });
 export const isToken = (text) => typeof text === "string" && /^[\x21-\x7e]+$/.test(text);
 
 export function signIn(token) {
-  storage[KEY] = token;
+  keep(token);
   change(null);
 }
 
@@ -30,7 +30,7 @@ export function signIn(token) {
  */
 export function signOut(sentence = null) {
   if (sentence && offered) return signIn(offered);
-  delete storage[KEY];
+  keep(null);
   change(sentence);
 }
 
@@ -44,7 +44,11 @@ export function declineLink() {
 export function takeTokenFromLink() {
   const [, text] = /^#token=(.*)$/.exec(location.hash) ?? [];
   if (text === undefined) return;
-  history.replaceState(history.state, "", location.pathname + location.search);
+  try {
+    history.replaceState(history.state, "", location.pathname + location.search);
+  } catch {
+    location.hash = "";
+  }
   const token = decoded(text);
   if (!storage[KEY]) return token ? signIn(token) : signOut(DAMAGED);
   if (token === null || token === storage[KEY]) return;
@@ -73,10 +77,19 @@ function change(sentence) {
   listener();
 }
 
-/** Where the browser lets no page keep anything, the session is over with the page. */
+/** Where the browser lets no page keep anything, or no more, the session is over with the page. */
+function keep(token) {
+  try {
+    delete storage[KEY];
+    if (token) storage[KEY] = token;
+  } catch {
+    storage = token ? { [KEY]: token } : {};
+  }
+}
+
 function storageOfTab() {
   try {
-    return sessionStorage;
+    return sessionStorage ?? {};
   } catch {
     return {};
   }

@@ -1,6 +1,7 @@
 // The first thing a stranger sees, and what is asked of who is none.
 
-import { html, useEffect, useRef, useState } from "./vendor/htm-preact.js";
+import { html, useEffect, useRef, useState } from "./html.js";
+import { useAlone } from "./alone.js";
 import { api } from "./api.js";
 import { Dialog, Mark, Problem } from "./parts.js";
 import { declineLink, signIn } from "./session.js";
@@ -8,25 +9,26 @@ import { declineLink, signIn } from "./session.js";
 export function SignIn({ reason }) {
   const field = useRef();
   const [problem, setProblem] = useState(reason);
-  const [sending, setSending] = useState(false);
+  const [sending, alone] = useAlone();
   useEffect(() => {
     document.title = "Sign in · Nightshift";
     field.current.focus();
   }, []);
   useEffect(() => setProblem(reason), [reason]);
 
-  const submit = async (event) => {
-    event.preventDefault();
-    const token = field.current.value.trim();
-    setSending(true);
+  const send = async (token) => {
     try {
       await api("GET", "v1/auth/whoami", { token });
       signIn(token);
     } catch (error) {
       setProblem(error.message);
-      setSending(false);
-      field.current.focus();
+      field.current?.focus();
     }
+  };
+  const submit = (event) => {
+    event.preventDefault();
+    const token = event.currentTarget.elements.token.value.trim();
+    alone(() => send(token));
   };
 
   return html`

@@ -1,6 +1,6 @@
 // What a run did, newest first: its slices, the waits between them, and who asked it to stop.
 
-import { html, useRef, useState } from "./vendor/htm-preact.js";
+import { html, useRef, useState } from "./html.js";
 import { now } from "./api.js";
 import { capital, clock, dayOf, duration, moment, number } from "./format.js";
 import { isLive, Took } from "./parts.js";
@@ -8,6 +8,7 @@ import { isLive, Took } from "./parts.js";
 const FIRST_SHOWN = 12;
 
 const OUTCOMES = {
+  __proto__: null,
   continued: "handed over to the next",
   waiting: "left to wait",
   retrying: "failed, and is tried again",
@@ -41,11 +42,11 @@ export function Timeline({ run, timeline, by }) {
 function Event({ at, day, tone, title, detail, facts = [] }) {
   return html`
     <li class=${tone}>
-      <time class="figures quiet" datetime=${at} title=${moment(Date.parse(at))}>
+      <time class="figures quiet" translate=${false} datetime=${at} title=${moment(Date.parse(at))}>
         ${day && html`<span class="day">${day}</span>${" "}`}${clock(Date.parse(at))}
       </time>
       <div>
-        <p>${title}${facts.filter(Boolean).map((fact) => html`<span class="fact figures">${fact}</span>`)}</p>
+        <p>${title}${facts.filter(Boolean).map((fact) => html`<span class="fact figures" translate=${false}>${fact}</span>`)}</p>
         ${detail && html`<p class="quiet detail">${detail}</p>`}
       </div>
     </li>`;
@@ -85,7 +86,7 @@ function sliceEvent({ slice, started_at, ended_at, outcome, reason, wait_s, proc
     key: `slice-${slice}`,
     at: started_at,
     tone: outcome ?? "running",
-    title: html`<strong>Slice ${slice}</strong> ${OUTCOMES[outcome] ?? "at work"}`,
+    title: html`<strong>Slice ${slice}</strong> ${OUTCOMES[outcome] ?? outcome ?? "at work"}`,
     detail: outcome === "waiting" && reason ? `for ${reason}` : reason,
     facts: [
       html`<${Took} from=${started_at} to=${ended_at} />`,

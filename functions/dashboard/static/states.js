@@ -1,6 +1,6 @@
 // What stands in the place of a view, or over it, when it cannot be had.
 
-import { html } from "./vendor/htm-preact.js";
+import { html } from "./html.js";
 import { clock, sentence } from "./format.js";
 import { useOnline } from "./live.js";
 import { Blank } from "./parts.js";
@@ -42,7 +42,7 @@ export const Stale = ({ poll }) =>
   poll.data &&
   html`
     <div class="toast" role="status">
-      <p>${sentence(poll.error.message)} ${poll.at && html`This is how it was at <span class="figures">${clock(poll.at)}</span>.`}</p>
+      <p>${sentence(poll.error.message)} ${poll.at && html`This is how it was at <span class="figures" translate=${false}>${clock(poll.at)}</span>.`}</p>
       <button class="plain" type="button" onClick=${poll.refresh}>Try now</button>
     </div>`;
 

@@ -1,7 +1,7 @@
 // What every view needs of a team to put names to ids.
 
-import { html } from "./vendor/htm-preact.js";
-import { api } from "./api.js";
+import { html } from "./html.js";
+import { api, whole } from "./api.js";
 import { label } from "./format.js";
 import { usePoll } from "./live.js";
 import { Ago } from "./parts.js";
@@ -16,10 +16,10 @@ export const useTeam = (teamId) =>
 
 async function load(teamId, signal) {
   const [{ projects }, { job_types: types }, people] = await Promise.all([
-    api("GET", "v1/projects", { query: { team_id: teamId }, signal }),
+    whole("v1/projects", { query: { team_id: teamId }, signal }),
     api("GET", "v1/job-types", { signal }),
     // Names are worth having, not worth a page without runs.
-    api("GET", `v1/teams/${teamId}/members`, { signal }).catch((error) => {
+    whole(`v1/teams/${teamId}/members`, { signal }).catch((error) => {
       if (error.passes) throw error;
       return NOBODY;
     }),
@@ -30,6 +30,13 @@ async function load(teamId, signal) {
 export const typeOf = (name, team) => team?.types.find((type) => type.job_type === name) ?? { job_type: name, label: label(name) };
 
 export const projectOf = (id, team) => team?.projects.find((project) => project.id === id);
+
+/** `[id, name]` of each; with the slug where another one has the same name. */
+export function projectChoices(projects) {
+  const names = new Map();
+  for (const { name } of projects) names.set(name, (names.get(name) ?? 0) + 1);
+  return projects.map(({ id, name, slug }) => [id, names.get(name) > 1 ? `${name} (${slug})` : name]);
+}
 
 /** Who paused a type, since when and why. */
 export const Paused = ({ type, team, me }) => html`

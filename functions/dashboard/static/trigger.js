@@ -1,26 +1,33 @@
-// Run job: what, for which project, with which parameters.
+// Run job: what, for which project, with which parameters. What is shown is what is sent, whatever changes beneath.
 
-import { html, useMemo, useState } from "./vendor/htm-preact.js";
+import { html, useMemo, useState } from "./html.js";
+import { Choice } from "./choice.js";
 import { Fields, fieldsOf, paramsOf } from "./fields.js";
 import { Dialog } from "./parts.js";
 import { Refusal, useStart } from "./start.js";
-import { Paused } from "./team.js";
+import { Paused, projectChoices } from "./team.js";
 
 export function Trigger({ me, team, known, onClose }) {
   const { types, projects } = known.data;
   const [typeName, setTypeName] = useState((types.find((type) => !type.paused) ?? types[0])?.job_type);
-  const [projectId, setProjectId] = useState(projects[0].id);
-  const [values, setValues] = useState({});
-  const [notify, setNotify] = useState(false);
+  const [projectId, setProjectId] = useState(projects[0]?.id);
   const type = types.find((each) => each.job_type === typeName);
-  const fields = useMemo(() => fieldsOf(type.params), [typeName]);
-  const { start, sending, refusal, clear } = useStart(`v1/teams/${team.id}/jobs/trigger`);
+  const schema = JSON.stringify(type?.params);
+  const fields = useMemo(() => fieldsOf(type?.params ?? {}), [schema]);
+  const { start, sending, refusal, refuse, clear } = useStart(`v1/teams/${team.id}/jobs/trigger`);
 
   const submit = async (event) => {
     event.preventDefault();
-    const wish = { job_type: typeName, project_id: projectId, params: paramsOf(fields, values), notify };
-    if (await start(wish)) onClose();
-    else known.refresh();
+    const { type: shownType, project, notify } = event.currentTarget.elements;
+    // Set by the browser without a word: the fields that are shown are another type's.
+    if (shownType.value !== typeName) return setTypeName(shownType.value);
+    try {
+      const wish = { job_type: typeName, project_id: project.value, params: paramsOf(fields, event.currentTarget), notify: notify.checked };
+      if (await start(wish)) onClose();
+      else known.refresh();
+    } catch (error) {
+      refuse(error);
+    }
   };
   const change = (set) => (value) => {
     clear();
@@ -29,29 +36,24 @@ export function Trigger({ me, team, known, onClose }) {
 
   return html`
     <${Dialog} title="Run job" onClose=${onClose} busy=${sending}>
-      <form onSubmit=${submit}>
+      <form autocomplete="off" onSubmit=${submit} onInput=${clear}>
         <${Refusal} of=${refusal} />
-        ${type.paused && html`<${Paused} type=${type} team=${known.data} me=${me} />`}
+        ${type?.paused && html`<${Paused} type=${type} team=${known.data} me=${me} />`}
         <div class="field">
           <label for="type">Type</label>
-          <select id="type" autofocus aria-describedby="type-hint" onChange=${(event) => {
-            change(setTypeName)(event.target.value);
-            setValues({});
-          }}>
-            ${types.map((each) => html`
-              <option value=${each.job_type} selected=${each.job_type === typeName}>${each.label}${each.paused ? " (paused)" : ""}</option>`)}
-          </select>
-          <p id="type-hint" class="hint">${type.description}</p>
+          <${Choice} id="type" what="types" autofocus required aria-describedby="type-hint" value=${typeName} onChange=${change(setTypeName)}
+            first=${!type && "Choose another: this one is gone"}
+            choices=${types.map((each) => [each.job_type, `${each.label}${each.paused ? " (paused)" : ""}`])} />
+          <p id="type-hint" class="hint">${type?.description}</p>
         </div>
         <div class="field">
           <label for="project">Project</label>
-          <select id="project" onChange=${(event) => change(setProjectId)(event.target.value)}>
-            ${projects.map(({ id, name }) => html`<option value=${id} selected=${id === projectId}>${name}</option>`)}
-          </select>
+          <${Choice} id="project" what="projects" required value=${projectId} onChange=${change(setProjectId)}
+            first=${!projects.some(({ id }) => id === projectId) && "Choose another: this one is gone"} choices=${projectChoices(projects)} />
         </div>
-        <${Fields} key=${typeName} fields=${fields} values=${values} onChange=${(name, value) => change(setValues)({ ...values, [name]: value })} />
+        <${Fields} key=${typeName} fields=${fields} />
         <div class="field switch">
-          <input id="notify" type="checkbox" checked=${notify} aria-describedby="notify-hint" onChange=${(event) => change(setNotify)(event.target.checked)} />
+          <input id="notify" type="checkbox" aria-describedby="notify-hint" />
           <div>
             <label for="notify">Notify me when done</label>
             <p id="notify-hint" class="hint">A mail with the result, whichever way it ends.</p>
@@ -59,7 +61,7 @@ export function Trigger({ me, team, known, onClose }) {
         </div>
         <footer>
           <button type="button" disabled=${sending} onClick=${onClose}>Close</button>
-          <button class="primary" disabled=${sending || Boolean(type.paused)}>${sending ? "Starting …" : "Run"}</button>
+          <button class="primary" disabled=${sending || Boolean(type?.paused)}>${sending ? "Starting …" : "Run"}</button>
         </footer>
       </form>
     <//>`;

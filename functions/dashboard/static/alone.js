@@ -1,0 +1,21 @@
+// One at a time: a button is out of use only when the page has been drawn again, which is too late for a double click.
+
+import { useRef, useState } from "./html.js";
+
+/** `[busy, alone]`: `alone(fn)` awaits `fn()`, and while it does nothing else. */
+export function useAlone() {
+  const [busy, setBusy] = useState(false);
+  const running = useRef(false);
+  const alone = async (fn) => {
+    if (running.current) return undefined;
+    running.current = true;
+    setBusy(true);
+    try {
+      return await fn();
+    } finally {
+      running.current = false;
+      setBusy(false);
+    }
+  };
+  return [busy, alone];
+}
