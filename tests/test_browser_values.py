@@ -177,7 +177,7 @@ def test_the_clean_up_says_why_it_stopped_a_run(ended_run: Callable[..., Page]) 
         "status = 'cancelled', result = NULL, cancel_requested_at = completed_at,"
         " cancel_requested_by = 'soft_delete_cleanup'"
     )
-    expect(page.locator(".timeline")).to_contain_text("by the clean-up, because its project was deleted")
+    expect(page.locator(".timeline")).to_contain_text("by Soft-Delete Cleanup, as its project or team was deleted")
 
 
 def test_a_word_of_a_newer_release_is_shown_and_not_guessed(ended_run: Callable[..., Page]) -> None:
