@@ -80,7 +80,7 @@ def view(session: Session, run_id: str, watch: bool) -> None:
     show_slices(timeline, session=session)
     if answer["mails"]:
         mails = [
-            (mail.get("recipient") or "the owner", mail.get("status"), mail.get("attempts"), mail.get("error"))
+            (mail.get("recipient") or "the operator", mail.get("status"), mail.get("attempts"), mail.get("error"))
             for mail in answer["mails"]
         ]
         session.output.table(mails, headers=MAIL_HEADERS, wrap=True)

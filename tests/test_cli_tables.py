@@ -159,7 +159,7 @@ def test_names_that_cannot_be_asked_for_are_ids(api: Script, nightshift: Nightsh
     ("triggered_by", "shown"),
     [
         ("schedule", "schedule"),
-        ("system", "the owner"),
+        ("system", "the operator"),
         ("soft_delete_cleanup", "the cleanup, as its project or team was deleted"),
         ("manual:user:u1", "ada"),
         ("manual:api_key:k1", "key k1"),
@@ -178,7 +178,7 @@ def test_who_started_it(triggered_by: Any, shown: str) -> None:
     ("by", "shown"),
     [
         ("soft_delete_cleanup", "the cleanup, as its project or team was deleted (soft_delete_cleanup)"),
-        ("system", "the owner (system)"),
+        ("system", "the operator (system)"),
         ("manual:user:u1", "ada (manual:user:u1)"),
     ],
 )
