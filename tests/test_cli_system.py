@@ -96,7 +96,7 @@ class TestRuns:
     def test_a_refusal_names_what_was_typed(self, system: Cli) -> None:
         for arguments, sentence in (
             (("view", "nope"), 'run_id must be a UUID, got "nope"'),
-            (("trigger", "db_pruning", "--param", "x=1"), "params.x is not a known field, got 1"),
+            (("trigger", "db_pruning", "--param", "x=1"), "params.x is not a known field, got 1. It takes none."),
         ):
             refused = system(*arguments)
             assert (refused.exit_code, refused.stderr) == (4, f"Error: {sentence}\n")

@@ -1,10 +1,10 @@
 -- A team's share of the mails: what is beyond it is told in one digest to each recipient.
 
 CREATE TABLE job_mail_shares (
-    team_id  uuid PRIMARY KEY REFERENCES teams ON DELETE CASCADE,
-    sent_at  timestamptz[] NOT NULL               -- the mails of the last hour
+    team_id  uuid PRIMARY KEY,                    -- not a foreign key: the row outlives its team by a day
+    sent_at  timestamptz[] NOT NULL               -- the mails of the last hour, the newest first
 );
-GRANT SELECT, INSERT, UPDATE ON job_mail_shares TO nightshift_app;
+GRANT SELECT, INSERT, UPDATE, DELETE ON job_mail_shares TO nightshift_app;
 
 ALTER TABLE job_outbox
     ADD COLUMN team_id     uuid,                              -- of a digest: the team whose runs it tells of

@@ -5,7 +5,7 @@ WITH needed (role, "table", privileges) AS (
            ('nightshift_app', 'job_schedules', 'SELECT,UPDATE'),
            ('nightshift_app', 'job_schedule_slots', 'SELECT,INSERT,DELETE'),
            ('nightshift_app', 'job_outbox', 'SELECT,INSERT,UPDATE,DELETE'),
-           ('nightshift_app', 'job_mail_shares', 'SELECT,INSERT,UPDATE'),
+           ('nightshift_app', 'job_mail_shares', 'SELECT,INSERT,UPDATE,DELETE'),
            ('nightshift_app', 'job_deployment', 'SELECT'),
            ('nightshift_app', 'nightshift_migrations', 'SELECT'),
            ('nightshift_app', 'job_pauses', 'SELECT,INSERT,DELETE'),

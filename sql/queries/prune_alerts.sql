@@ -1,3 +1,8 @@
+-- Alerts and digests that have been kept long enough; and the shares of teams that have had no mail for a day.
+WITH unused AS (
+    DELETE FROM job_mail_shares
+    WHERE clock_timestamp() - interval '1 day' > (SELECT max(mail) FROM unnest(sent_at) AS mail)
+)
 DELETE FROM job_outbox WHERE id IN (
     SELECT id FROM job_outbox
     WHERE id = ANY (CAST(:keys AS uuid[])) AND ended_at IS NOT NULL AND run_id IS NULL
