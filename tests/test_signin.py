@@ -73,6 +73,41 @@ def test_the_owners_password_comes_from_its_secret(cloud):
     assert token.startswith(f"127.0.0.1:{config.database_port}/?Action=connect")
 
 
+def test_each_role_signs_in_with_the_password_in_its_own_secret(cloud):
+    for role in ("nightshift_app", "nightshift_maintenance"):
+        content = f'{{"username": "{role}", "password": "{role} pass"}}'
+        boto3.client("secretsmanager").create_secret(Name=f"here/{role}", SecretString=content)
+    config = dataclasses.replace(cloud, database_auth="secret", database_role_secrets="here/")
+    assert signin.passwords_for(config)[0] == "nightshift_app pass"
+    other = Database(config).sibling(user="nightshift_maintenance")
+    assert signin.passwords_for(other._config)[0] == "nightshift_maintenance pass"
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("hunter2", "must be JSON"),
+        ('{"pass": "hunter2"}', "must be JSON"),
+        ('["hunter2"]', "must be JSON"),
+        (None, "cannot be read from the secret here: .*ResourceNotFound"),
+    ],
+)
+def test_a_secret_without_a_password_is_named_and_not_shown(cloud, content, words):
+    if content:
+        boto3.client("secretsmanager").create_secret(Name="here", SecretString=content)
+    config = dataclasses.replace(cloud, database_auth="secret", database_secret_id="here")
+    with pytest.raises(ConfigurationError, match=words) as caught:
+        signin.passwords_for(config)
+    assert "hunter2" not in str(caught.value)
+    assert caught.value.__cause__ is None or content is None
+
+
+def test_without_secrets_manager_the_database_is_out_of_reach(cloud, monkeypatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    with pytest.raises(DatabaseGone, match="The password of nightshift_app cannot be read from the secret here: "):
+        signin.passwords_for(dataclasses.replace(cloud, database_auth="secret", database_secret_id="here"))
+
+
 def test_a_way_to_sign_in_that_is_none_is_named():
     with pytest.raises(ConfigurationError, match="DATABASE_AUTH must be iam, secret or none, got 'token'"):
         signin.passwords_for(Settings(database_host="db", database_auth="token"))

@@ -276,6 +276,20 @@ def test_who_connects_as_the_owner_of_the_tables_may_sign_in_as_that():
     assert "OwnerSignIn" in str(TEMPLATE["Resources"]["Migrations"]["Properties"]["After"])
 
 
+def test_functions_that_sign_in_with_a_password_read_that_of_their_role_alone():
+    """As with tokens: the same functions, the same roles."""
+    for name, role in {"SignIn": "nightshift_app", "MaintenanceSignIn": "nightshift_maintenance"}.items():
+        [choice] = TEMPLATE["Resources"][name]["Properties"]["PolicyDocument"]["Statement"]
+        condition, token, password = choice["Fn::If"]
+        assert (condition, token["Action"], password["Action"]) == (
+            "SignInWithIam",
+            "rds-db:connect",
+            "secretsmanager:GetSecretValue",
+        )
+        assert token["Resource"]["Fn::Sub"][0].endswith(f"dbuser:${{Id}}/{role}")
+        assert password["Resource"]["Fn::Sub"].endswith(f"secret:${{DatabaseRoleSecrets}}{role}-??????")
+
+
 def test_no_alias_stands_before_a_function():
     """Under one, a parameter's new value would reach nobody, and no deployment would say so.
 

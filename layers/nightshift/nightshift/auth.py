@@ -148,15 +148,9 @@ def _jwks(url: str) -> Any:
 
 @cache
 def _secret(secret_id: str, _period: int) -> str:
-    from nightshift.aws_http import endpoint_of, post, regional_host
+    from nightshift.secret import secret_text
 
     try:
-        secret: str = post(
-            "secretsmanager",
-            {"SecretId": secret_id},
-            endpoint=endpoint_of("SECRETS_MANAGER", host=regional_host("secretsmanager")),
-            target="secretsmanager.GetSecretValue",
-        )["SecretString"]
+        return secret_text(secret_id)
     except (NightshiftError, KeyError) as exc:  # KeyError: a secret that is no text
         raise Unavailable("Tokens cannot be verified at the moment. Try again, or use an API key.") from exc
-    return secret

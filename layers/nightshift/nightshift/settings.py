@@ -21,6 +21,8 @@ class Settings:
     # where the server asks for nothing.
     database_auth: str = "none"
     database_secret_id: str = ""
+    # Without an id the secret of the role that connects is read: its name begins with this and ends with the role's.
+    database_role_secrets: str = ""
     database_password: str = ""
     # Where system jobs connect, past a proxy; empty: where everybody does.
     database_direct_host: str = ""

@@ -2,8 +2,7 @@
 
 import json
 
-from nightshift.aws import client
-from nightshift.errors import ConfigurationError
+from nightshift.errors import ConfigurationError, DatabaseGone
 from nightshift.settings import Settings
 
 # https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/UsingWithRDS.IAMDBAuth.Connecting.Python.html
@@ -15,7 +14,8 @@ def passwords_for(config: Settings) -> list[str | None]:
 
     The owner has two. RDS takes tokens alone from whoever is a member of rds_iam, by way of another role too; and since
     Postgres 16 whoever makes a role is a member of it, so making ours may end the owner's password.
-    Raises ConfigurationError for a DATABASE_AUTH that is none, botocore's errors where the secret cannot be had.
+    Raises ConfigurationError for a DATABASE_AUTH that is none and for a secret without a password, DatabaseGone where
+    Secrets Manager does not answer.
     """
     match config.database_auth:
         case "none":
@@ -23,10 +23,24 @@ def passwords_for(config: Settings) -> list[str | None]:
         case "iam":
             return [_token(config)]
         case "secret":
-            secret = client("secretsmanager").get_secret_value(SecretId=config.database_secret_id)["SecretString"]
-            return [json.loads(secret)["password"], _token(config)]
+            return [_password(config), _token(config)]
         case other:
             raise ConfigurationError(f"DATABASE_AUTH must be iam, secret or none, got {other!r}")
+
+
+def _password(config: Settings) -> str:
+    from nightshift.aws_http import AwsRefused, AwsUnreachable
+    from nightshift.secret import secret_text
+
+    name = config.database_secret_id or f"{config.database_role_secrets}{config.database_user}"
+    try:
+        return str(json.loads(secret_text(name))["password"])
+    except (AwsRefused, AwsUnreachable) as exc:
+        kind = DatabaseGone if exc.passing else ConfigurationError
+        raise kind(f"The password of {config.database_user} cannot be read from the secret {name}: {exc}") from exc
+    except (KeyError, TypeError, ValueError):
+        # Without its cause, which would quote the secret.
+        raise ConfigurationError(f'The secret {name} must be JSON with a "password" in it') from None
 
 
 def _token(config: Settings) -> str:
