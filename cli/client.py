@@ -11,8 +11,9 @@ import urllib3
 from urllib3.exceptions import HTTPError, NameResolutionError, NewConnectionError, ProxyError, SSLError, TimeoutError
 from urllib3.util import make_headers, parse_url
 
-from cli.config import LOOPBACK, Config
+from cli.config import Config
 from cli.errors import Misconfigured, NotSignedIn, Refused, Throttled, Unreachable
+from cli.stackfile import LOOPBACK
 
 # An HTTP API on AWS gives up on its function after 30 seconds.
 TIMEOUT = urllib3.Timeout(connect=5, read=31)

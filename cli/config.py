@@ -1,20 +1,16 @@
 """Which API to talk to and as whom: options, the environment, the local stack's own file, what `login` has kept."""
 
-import json
 import string
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from urllib3.exceptions import LocationParseError
 from urllib3.util import Url, parse_url
 
 from cli import profiles
 from cli.errors import Misconfigured
-
-STACK_FILE = Path(".local", "stack.json")
-LOOPBACK = {"127.0.0.1", "localhost", "[::1]"}
+from cli.stackfile import LOOPBACK, Note, find_stack
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,12 +30,16 @@ class Config:
 
 
 def find_config(
-    *, flags: Mapping[str, str | None], environ: Mapping[str, str], folder: Path, needs_token: bool = True
+    flags: Mapping[str, str | None],
+    environ: Mapping[str, str],
+    folder: Path,
+    needs_token: bool = True,
+    note: Note = lambda sentence: None,
 ) -> Config:
     """``flags`` are api_url, token, team and profile where given; the search for the local stack starts in ``folder``.
 
-    Where no token is needed, there is none. Raises Misconfigured with a sentence that says what to set. No sentence
-    ever holds the token.
+    ``note`` is told of a stack file that is passed over. Where no token is needed, there is none. Raises Misconfigured
+    with a sentence that says what to set. No sentence ever holds the token.
     """
     # A profile that is named on the command line comes before the variables, like every other option.
     variables = {} if flags.get("profile") else environ
@@ -52,7 +52,7 @@ def find_config(
     place = None
     if not given.keys() >= {"api_url", "token"}:
         # The key and the ids that lie there mean something to that API alone, so they go nowhere else.
-        known = _places(flags, environ, folder)
+        known = _places(flags, environ, folder, note=note)
         place = next((place for place in known if api_url in (None, place.api_url)), None)
     api_url = api_url or (place.api_url if place else None)
     if not api_url:
@@ -67,6 +67,12 @@ def find_config(
             "an API key or a user's token."
         )
     its_own = place if "token" not in given else None
+    if place and not its_own and needs_token and place.profile is None and "api_url" not in given:
+        # A file that came with a folder must not decide where the caller's own token is sent.
+        raise Misconfigured(
+            f"{found_in['token']} is not for the local stack of {place.api_from}, which has a token of its own. Say "
+            "which API it is for, with NIGHTSHIFT_API_URL or --api-url."
+        )
     return Config(
         api_url=api_url,
         token=checked_token(token) if needs_token else "",
@@ -78,13 +84,15 @@ def find_config(
     )
 
 
-def _places(flags: Mapping[str, str | None], environ: Mapping[str, str], folder: Path) -> Iterator[Config]:
+def _places(
+    flags: Mapping[str, str | None], environ: Mapping[str, str], folder: Path, *, note: Note
+) -> Iterator[Config]:
     """Where an API and its token are kept together, the nearest first; the profile alone where one is named."""
     profile = flags.get("profile") or environ.get("NIGHTSHIFT_PROFILE")
-    if not profile and (stack := local_stack(folder)):
+    if not profile and (stack := find_stack(folder, note=note)):
         file = stack["file"]
         yield Config(
-            api_url=stack["api_url"],
+            api_url=checked_url(stack.get("api_url", "")),
             token=stack.get("agent_key", ""),
             team=stack.get("team_id"),
             project_id=stack.get("project_id"),
@@ -112,26 +120,6 @@ def _places(flags: Mapping[str, str | None], environ: Mapping[str, str], folder:
 def is_header_value(text: str) -> bool:
     """Whether ``text`` can stand in an HTTP header as one word: visible ASCII, at most 4096 characters."""
     return 0 < len(text) <= 4096 and set(text) <= set(string.ascii_letters + string.digits + string.punctuation)
-
-
-def local_stack(folder: Path) -> dict[str, Any]:
-    """The nearest stack file at or above ``folder``, its own path as ``file``; {} when there is none."""
-    for place in (folder, *folder.parents):
-        file = place / STACK_FILE
-        if file.is_file():
-            break
-    else:
-        return {}
-    try:
-        stack = json.loads(file.read_bytes())
-        stack = {name: value for name, value in stack.items() if isinstance(value, str)}
-        host = parse_url(stack.get("api_url", "")).host
-    except (OSError, ValueError, AttributeError, LocationParseError) as exc:
-        raise Misconfigured(f"{file} is not a stack file. Start the local stack again with `make run`.") from exc
-    # A file that came with somebody's folder must not decide where the caller's own token is sent.
-    if host not in LOOPBACK:
-        raise Misconfigured(f"{file} names an API that is not on this machine. Set NIGHTSHIFT_API_URL instead.")
-    return stack | {"api_url": checked_url(stack["api_url"]), "file": str(file)}
 
 
 def checked_url(text: str) -> str:

@@ -10,10 +10,11 @@ import click
 
 from cli import profiles
 from cli.client import Api
-from cli.config import Config, checked_token, checked_url, local_stack
+from cli.config import Config, checked_token, checked_url
 from cli.errors import Misconfigured
 from cli.output import clean
 from cli.session import Session, chosen, common_options, teams_of
+from cli.stackfile import find_stack
 
 
 @click.command()
@@ -119,7 +120,7 @@ def _what_comes_before(session: Session) -> list[str]:
     stack = None
     # A broken file there is told by the commands that need it.
     with contextlib.suppress(Misconfigured):
-        stack = local_stack(Path.cwd())
+        stack = find_stack(Path.cwd(), note=session.output.note)
     if stack and not os.environ.get("NIGHTSHIFT_PROFILE"):
         return ["In this folder the running local stack comes before it; --profile default asks this API."]
     return []

@@ -4,18 +4,20 @@ import getpass
 import json
 import os
 from collections.abc import Mapping
+from contextlib import nullcontext
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-from cli.config import LOOPBACK, local_stack
 from cli.errors import Misconfigured, Refused, Throttled, Unreachable
+from cli.loopback import without_account
+from cli.stackfile import Note, find_stack
 
 OPS, SETUP = "OpsFunction", "SetupFunction"
-# The name under which `make run` deploys, and what its engine takes for credentials.
+# The name under which `make run` deploys, where, and what its file keeps for boto3.
 LOCAL_STACK = "nightshift"
-LOCAL = {"region_name": "us-east-1", "aws_access_key_id": "test", "aws_secret_access_key": "test"}
+LOCAL_REGION = "us-east-1"
+LOCAL_KEYS = ("aws_access_key_id", "aws_secret_access_key")
 # The function has a minute.
 READ_TIMEOUT_S = 65
 
@@ -111,9 +113,10 @@ class Ops:
 
         # Asked once: a command that went through must not be repeated because its answer was lost.
         config = Config(connect_timeout=5, read_timeout=READ_TIMEOUT_S, retries={"total_max_attempts": 1})
-        # Every other tool of AWS reads AWS_REGION; boto3 knows AWS_DEFAULT_REGION alone.
-        session = boto3.Session(region_name=os.environ.get("AWS_REGION") or None)
-        return session.client(service, config=config, **self._options)
+        with without_account() if "endpoint_url" in self._options else nullcontext():
+            # Every other tool of AWS reads AWS_REGION; boto3 knows AWS_DEFAULT_REGION alone.
+            session = boto3.Session(region_name=os.environ.get("AWS_REGION") or None)
+            return session.client(service, config=config, **self._options)
 
     def _trouble(self, error: dict[str, str]) -> Exception:
         code, said = error.get("Code", ""), error.get("Message", "")
@@ -134,21 +137,21 @@ class Ops:
         return Unreachable(f"AWS answered {code}: {said}")
 
 
-def find_ops(stack: str | None, *, folder: Path) -> Ops:
+def find_ops(stack: str | None, *, folder: Path, note: Note) -> Ops:
     """The ops function of the deployed ``stack``, or of the local one at or above ``folder``."""
     if stack:
         return Ops(stack, view=("system", "--stack", stack, "view"), options={})
-    local = local_stack(folder)
+    local = find_stack(folder, note=note)
     if not local:
         raise Misconfigured(
             "No stack to ask. Give --stack NAME (or NIGHTSHIFT_STACK), or start the local one with `make run` and call "
             "nightshift from inside its folder."
         )
-    url = local.get("aws_endpoint_url", "")
-    # A file that came with somebody's folder must not decide where the owner's commands go.
-    if urlsplit(url).hostname not in LOOPBACK:
-        raise Misconfigured(".local/stack.json names an AWS that is not on this machine. Give --stack NAME instead.")
-    return Ops(LOCAL_STACK, view=("system", "view"), options=LOCAL | {"endpoint_url": url})
+    if not local.keys() >= {"aws_endpoint_url", *LOCAL_KEYS}:
+        raise Misconfigured(f"{local['file']} is of an earlier release. Start the local stack again with `make run`.")
+    options = {name: local[name] for name in LOCAL_KEYS}
+    options |= {"region_name": LOCAL_REGION, "endpoint_url": local["aws_endpoint_url"]}
+    return Ops(LOCAL_STACK, view=("system", "view"), options=options)
 
 
 def _no_connection(exc: Exception) -> Exception:

@@ -53,6 +53,10 @@ class Output:
         if hint:
             self._errors.print(Text(clean(hint)), soft_wrap=True)
 
+    def note(self, sentence: str) -> None:
+        """Beside what a command answers, and never in its place."""
+        self._errors.print(Text(clean(sentence)), soft_wrap=True)
+
     def document(self, value: Any) -> None:
         """The one JSON document. Characters that a terminal might act on are written as escapes."""
         ascii_only = not (sys.stdout.encoding or "").lower().startswith("utf")

@@ -31,12 +31,14 @@ class Session:
 
     @cached_property
     def config(self) -> Config:
-        return find_config(flags=self.flags, environ=os.environ, folder=Path.cwd())
+        return find_config(flags=self.flags, environ=os.environ, folder=Path.cwd(), note=self.output.note)
 
     @cached_property
     def address(self) -> Config:
         """For what nobody needs to be signed in for: without a token."""
-        return find_config(flags=self.flags, environ=os.environ, folder=Path.cwd(), needs_token=False)
+        return find_config(
+            flags=self.flags, environ=os.environ, folder=Path.cwd(), needs_token=False, note=self.output.note
+        )
 
     @cached_property
     def api(self) -> Api:
@@ -55,7 +57,8 @@ class Session:
 
     @cached_property
     def ops(self) -> Ops:
-        return find_ops(self.flags.get("stack") or os.environ.get("NIGHTSHIFT_STACK"), folder=Path.cwd())
+        named = self.flags.get("stack") or os.environ.get("NIGHTSHIFT_STACK")
+        return find_ops(named, folder=Path.cwd(), note=self.output.note)
 
     @cached_property
     def team_id(self) -> str:

@@ -556,21 +556,9 @@ def test_flags_come_before_the_environment_before_the_stack(tmp_path: Path) -> N
     assert config.project_id is None
 
 
-def test_with_a_token_of_ones_own_the_stack_is_only_an_address(tmp_path: Path) -> None:
-    config = find_config(flags={"token": "mine"}, environ=nobody(tmp_path), folder=stack(tmp_path))
-    assert (config.api_url, config.token) == ("http://127.0.0.1:4000", "mine")
-    assert (config.team, config.project_id) == (None, None)
-
-
 def test_the_local_key_goes_to_the_local_stack_only(tmp_path: Path) -> None:
     with pytest.raises(Misconfigured, match="No token for"):
         find_config(flags={"api_url": "https://api.example.com"}, environ=nobody(tmp_path), folder=stack(tmp_path))
-
-
-def test_a_stack_file_does_not_send_tokens_abroad(tmp_path: Path) -> None:
-    folder = stack(tmp_path, api_url="https://elsewhere.example.com")
-    with pytest.raises(Misconfigured, match="not on this machine"):
-        find_config(flags={"token": "mine"}, environ=nobody(tmp_path), folder=folder)
 
 
 @pytest.mark.parametrize(

@@ -361,6 +361,7 @@ class TestTrouble:
         Path(".local").mkdir()
         for url in (amazon.url, "http://elsewhere.example:4566"):
             here = {"api_url": "http://127.0.0.1:1", "aws_endpoint_url": url}
+            here |= {"aws_access_key_id": "key", "aws_secret_access_key": "secret"}
             Path(".local/stack.json").write_text(json.dumps(here))
             result = call("runs", stack=None)
             assert result.exit_code == 2
