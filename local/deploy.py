@@ -19,6 +19,7 @@ from typing import Any
 from botocore.exceptions import ClientError, WaiterError
 
 from local.aws import Engine
+from local.gate import API, API_PATH
 from local.packages import zipped
 from local.template import Template, load, translate
 
@@ -95,7 +96,7 @@ def remove(*, engine: Engine) -> None:
 
 def api_url(engine: Engine) -> str:
     """The engine serves an API below its id, and takes the id from a tag."""
-    return f"{engine.url}/_aws/execute-api/{STACK}"
+    return engine.url + API_PATH.rstrip("/")
 
 
 def dashboard_url(engine: Engine) -> str:
@@ -144,7 +145,7 @@ def _serve_api_bodies(resources: Template) -> None:
     for api_name, api in [item for item in resources.items() if item[1]["Type"] == "AWS::ApiGatewayV2::Api"]:
         body = api["Properties"].pop("Body")
         # A Body brings the name and the protocol with it; without one they have to be said.
-        api["Properties"] |= {"Name": STACK, "ProtocolType": "HTTP", "Tags": {"ms-custom-id": STACK}}
+        api["Properties"] |= {"Name": STACK, "ProtocolType": "HTTP", "Tags": {"ms-custom-id": API}}
         for number, (route_key, integration) in enumerate(_routes(body)):
             resources[f"{api_name}Integration{number}"] = {
                 "Type": "AWS::ApiGatewayV2::Integration",

@@ -4,14 +4,23 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from hmac import compare_digest
 from html import escape
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from typing import Any
 
 import urllib3
 
-# A mail runs no scripts and fetches nothing, whatever is in it.
-POLICY = "default-src 'none'; style-src 'unsafe-inline'"
+from local.gate import GatedHandler
+
+HEADERS = {
+    # A mail runs no scripts and fetches nothing, whatever is in it.
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    # The address holds the key.
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
 
 LIST = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta http-equiv="refresh" content="3">
@@ -26,8 +35,8 @@ ul {{ padding: 0 }} a {{ color: inherit; font-weight: 600 }} small {{ display: b
 <ul>{rows}</ul>
 </html>"""
 
-ROW = """<li><a href="/{id}">{subject}</a>
-<small>to {to} · {at:%H:%M:%S} · <a href="/{id}.txt">as text</a></small></li>"""
+ROW = """<li><a href="{here}/{id}">{subject}</a>
+<small>to {to} · {at:%H:%M:%S} · <a href="{here}/{id}.txt">as text</a></small></li>"""
 
 EMPTY = "<li>No mail yet. A run that was triggered with <code>notify</code> sends one when it is over.</li>"
 
@@ -36,17 +45,18 @@ LogsOf = Callable[[str], dict[str, Any]]
 
 
 @contextmanager
-def serve(source_url: str, *, port: int, logs_of: LogsOf) -> Iterator[str]:
+def serve(source_url: str, *, port: int, key: str, logs_of: LogsOf) -> Iterator[str]:
     """Serves the mails of ``source_url`` (ministack's ``/_ministack/ses/messages``) on 127.0.0.1; yields the URL.
 
-    ``/logs/<run id>`` is what ``logs_of`` answers: the owner's command ``logs``.
+    All of it lies below ``/<key>``: mails and logs are not for the machine's other users.
+    ``logs/<run id>`` is what ``logs_of`` answers: the operator's command ``logs``.
     """
     server = _Server(("127.0.0.1", port), _Handler)
-    server.source_url, server.logs_of = source_url, logs_of
+    server.source_url, server.key, server.logs_of = source_url, key, logs_of
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, name="mailbox")
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}"
+        yield f"http://127.0.0.1:{server.server_port}/{key}"
     finally:
         server.shutdown()
         thread.join()
@@ -55,19 +65,24 @@ def serve(source_url: str, *, port: int, logs_of: LogsOf) -> Iterator[str]:
 
 class _Server(ThreadingHTTPServer):
     source_url: str
+    key: str
     logs_of: LogsOf
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(GatedHandler):
+    is_page = True
     server: _Server
 
     def do_GET(self) -> None:
-        path = self.path.strip("/")
+        key, _, path = self.path.partition("?")[0].strip("/").partition("/")
+        if not compare_digest(key.encode(), self.server.key.encode()):
+            self._answer(404, "text/plain", "The address of the mailbox is mailbox_page_url in .local/stack.json.")
+            return
         try:
             if path.startswith("logs/"):
                 self._answer(200, "text/plain", _lines(self.server.logs_of(path.removeprefix("logs/"))))
             else:
-                self._answer(*_page(path, mails=_mails(self.server.source_url)))
+                self._answer(*_page(path, mails=_mails(self.server.source_url), here=f"/{key}"))
         except urllib3.exceptions.HTTPError as exc:
             self._answer(502, "text/plain", f"The AWS engine does not answer: {exc}")
 
@@ -76,7 +91,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Type", f"{kind}; charset=utf-8")
         self.send_header("Content-Length", str(len(body)))
-        self.send_header("Content-Security-Policy", POLICY)
+        for name, value in HEADERS.items():
+            self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body)
 
@@ -101,10 +117,11 @@ def _mails(source_url: str) -> list[dict[str, Any]]:
     return sorted((mail for mails in accounts.values() for mail in mails), key=lambda mail: -mail["Timestamp"])
 
 
-def _page(path: str, *, mails: list[dict[str, Any]]) -> tuple[int, str, str]:
-    """Status, content type and text of ``/``, ``/<message id>`` or ``/<message id>.txt``."""
+def _page(path: str, *, mails: list[dict[str, Any]], here: str) -> tuple[int, str, str]:
+    """Status, content type and text of ``<message id>``, ``<message id>.txt``, or of the list where it is empty."""
     if not path:
-        return 200, "text/html", LIST.format(rows="\n".join(map(_row, mails)) or EMPTY)
+        rows = [_row(mail, here=here) for mail in mails]
+        return 200, "text/html", LIST.format(rows="\n".join(rows) or EMPTY)
     wanted = path.removesuffix(".txt")
     for mail in mails:
         if _id(mail) == wanted:
@@ -112,9 +129,9 @@ def _page(path: str, *, mails: list[dict[str, Any]]) -> tuple[int, str, str]:
     return 404, "text/plain", f"No mail {path}: the engine forgets its mails when it is stopped"
 
 
-def _row(mail: dict[str, Any]) -> str:
-    at = datetime.fromtimestamp(mail["Timestamp"])
-    return ROW.format(id=_id(mail), subject=escape(mail["Subject"]), to=escape(", ".join(mail["To"])), at=at)
+def _row(mail: dict[str, Any], *, here: str) -> str:
+    at, to = datetime.fromtimestamp(mail["Timestamp"]), escape(", ".join(mail["To"]))
+    return ROW.format(here=here, id=_id(mail), subject=escape(mail["Subject"]), to=to, at=at)
 
 
 def _id(mail: dict[str, Any]) -> str:

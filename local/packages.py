@@ -1,15 +1,20 @@
 """What is deployed, as zips that depend on nothing but their content; and the third-party packages, installed once."""
 
 import contextlib
+import fcntl
 import hashlib
 import io
+import os
+import shutil
 import subprocess
 import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from local.aws import PYTHON
+from local.processes import MARK
+from local.venv import pip, pip_environment
 
 # Zip knows no earlier time.
 EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -27,38 +32,46 @@ def zipped(folder: Path, *, prefix: str = "") -> bytes:
     return archive.getvalue()
 
 
-def installed_dependencies(requirements: Path, *, checkout: Path, build: Path, say: Callable[[str], None]) -> Path:
+def installed_dependencies(
+    requirements: Path, *, checkout: Path, build: Path, folder: Path, say: Callable[[str], None]
+) -> Path:
     """The folder with the packages of ``requirements`` for the engine's interpreter; installed when they have changed.
 
+    ``build`` is shared by the stacks of a checkout; ``folder`` is the one that asks.
     Raises RuntimeError with pip's last words.
     """
     target = build / f"dependencies-{_digest(requirements)}"
     if target.exists():
         return target
-    say("Installing the functions' packages (only when they have changed) …")
-    build.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=build) as unfinished:
-        half_done = Path(unfinished, "packages")
-        command = [
-            str(checkout / PYTHON),
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--disable-pip-version-check",
-            "--no-deps",
-        ]
-        pip = subprocess.run(
-            [*command, "--require-hashes", "--requirement", str(requirements), "--target", str(half_done)],
-            capture_output=True,
-            text=True,
-        )
-        if pip.returncode != 0:
-            raise RuntimeError("Could not install the functions' packages: " + pip.stderr.strip().split("\n")[-1])
+    build.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with _alone_in(build):
+        if target.exists():
+            return target
+        say("Installing the functions' packages (only when they have changed) …")
+        for left in build.glob("unfinished-*"):
+            shutil.rmtree(left, ignore_errors=True)
+        half_done = Path(tempfile.mkdtemp(prefix="unfinished-", dir=build))
+        wish = ("--no-deps", "--require-hashes", "--requirement", str(requirements), "--target", str(half_done))
+        # Marked: one that outlives a killed start is ended by the next.
+        environment = pip_environment() | {MARK: str(folder)}
+        done = subprocess.run(pip(checkout / PYTHON, *wish), env=environment, capture_output=True, text=True)
+        if done.returncode != 0:
+            shutil.rmtree(half_done)
+            raise RuntimeError("Could not install the functions' packages: " + done.stderr.strip().split("\n")[-1])
         # Takes its name at the end, so that an interrupted installation is not taken for a whole one.
-        with contextlib.suppress(OSError):  # somebody else was faster, with the same
-            half_done.rename(target)
+        half_done.rename(target)
     return target
+
+
+@contextlib.contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Another start waits. The lock goes with the process, however it ends."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _digest(requirements: Path) -> str:

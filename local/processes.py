@@ -6,21 +6,23 @@ import signal
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import IO
 
 import psutil
 
 # Names the stack's folder in the environment of its processes and, inherited, of theirs.
 MARK = "NIGHTSHIFT_STACK_FOLDER"
 
-# What a process needs of its user's environment. The rest (AWS_PROFILE, PYTHONPATH …) would make it behave otherwise.
-INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "SYSTEMROOT")
+# What a process needs of its user's environment. The rest (AWS_PROFILE, PYTHONPATH, LANG …) would make it behave
+# otherwise.
+INHERITED = ("PATH", "HOME", "SYSTEMROOT")
 
 
 def start(
     command: Sequence[str], *, folder: Path, log: Path, environment: Mapping[str, str], cwd: Path
 ) -> subprocess.Popen[bytes]:
     """Start a process whose output goes to ``log``, anew each time. It does not see the terminal's Ctrl-C."""
-    with log.open("wb") as output:
+    with private_log(log, mode="wb") as output:
         return subprocess.Popen(
             command,
             cwd=cwd,
@@ -29,7 +31,15 @@ def start(
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            umask=0o077,
         )
+
+
+def private_log(log: Path, *, mode: str) -> IO[bytes]:
+    """Opened for writing, and closed to the machine's other users, where an earlier release has left it open, too."""
+    log.touch(mode=0o600)
+    log.chmod(0o600)
+    return log.open(mode)
 
 
 def end(process: subprocess.Popen[bytes], *, patience_s: float = 3) -> None:
@@ -65,7 +75,7 @@ def end_left_behind(folder: Path, *, patience_s: float = 5) -> int:
 
 
 def clean_environment() -> dict[str, str]:
-    return {name: os.environ[name] for name in INHERITED if name in os.environ}
+    return {name: os.environ[name] for name in INHERITED if name in os.environ} | {"PYTHONUTF8": "1"}
 
 
 @contextlib.contextmanager

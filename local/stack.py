@@ -17,20 +17,19 @@ from typing import Any
 import jwt
 import pg8000.native
 
-from local import mailbox, processes, sam, seed
+from local import mailbox, processes, roles, sam, seed
 from local.aws import Engine, last_lines
 from local.deploy import api_url, dashboard_url, deploy, function_name
 from local.files import write_private
 from local.packages import installed_dependencies
 from local.ports import complaint
-from local.postgres import Postgres
+from local.postgres import Postgres, close_to_others
 
 CHECKOUT = Path(__file__).parent.parent
 # The installed packages: the same for every stack of this checkout.
 BUILD = CHECKOUT / ".local" / "build"
 
 DATABASE = "nightshift"
-OWNER = "postgres"
 TOKEN_DAYS = 30
 MAIL_DOMAIN = seed.ADMIN_EMAIL.partition("@")[2]
 POSTGRES_PATIENCE_S = 15
@@ -41,7 +40,9 @@ PARAMETERS = {
     "DatabaseCaFile": "",
     "DatabaseHost": "127.0.0.1",
     "DatabaseName": DATABASE,
-    "DatabaseOwner": OWNER,
+    "DatabaseOwner": roles.OPERATOR,
+    "DatabaseOwnerSecret": f"{roles.SECRETS}{roles.OPERATOR}",
+    "DatabaseRoleSecrets": roles.SECRETS,
     "WorkerTimeout": "30",
     "SliceBudget": "20",
     "SliceReserve": "8",
@@ -115,32 +116,38 @@ class Stack:
         return f"http://127.0.0.1:{self.ports.revenuecat}/v2"
 
     @property
-    def _mails_url(self) -> str:
-        return f"{self.engine.url}/_ministack/ses/messages"
+    def _mailbox_url(self) -> str:
+        return f"http://127.0.0.1:{self.ports.mailbox}/{self.engine.mail_key}"
 
     def start(self) -> dict[str, Any]:
         """Returns what is then in stack.json. Whatever happens, ``stop`` has to follow.
 
         Raises CannotStart, and RuntimeError for a part that did not come up; both say why.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock()
+        # Where an earlier release or `make` has made it, too.
+        close_to_others(self.folder)
         # Last of all, in case an interrupt came between a process's start and our taking note of it.
         self._cleanup.callback(processes.end_left_behind, self.folder)
         self._clear_up()
         self._check_ports()
         self.say("Starting Postgres …")
+        passwords = roles.kept_passwords(self.folder / "database.json")
+        self.postgres.password = passwords[roles.OPERATOR]
         self._cleanup.callback(self.postgres.stop)
-        # An interrupted pg_ctl leaves a server that nobody knows of yet.
+        # An interrupted start leaves a server that is not known yet.
         with processes.uninterrupted():
             self.postgres.start()
-        self._create_database()
+        self._create_database(passwords)
         self._start_revenuecat()
         self.say("Starting AWS …")
         self._cleanup.callback(shutil.rmtree, self.folder / "tmp", ignore_errors=True)
         self._cleanup.callback(self.engine.stop)
         self.engine.start()
-        self._cleanup.enter_context(mailbox.serve(self._mails_url, port=self.ports.mailbox, logs_of=self._logs_of))
+        roles.store(passwords, engine=self.engine)
+        key, port = self.engine.mail_key, self.ports.mailbox
+        self._cleanup.enter_context(mailbox.serve(self.engine.mails_url, port=port, key=key, logs_of=self._logs_of))
         # As on AWS, SES refuses a sender whose identity it has not verified; this engine takes our word for it.
         self.engine.client("sesv2").create_email_identity(EmailIdentity=MAIL_DOMAIN)
         assert self.engine.process is not None
@@ -188,7 +195,7 @@ class Stack:
             parameters=PARAMETERS
             | {"DatabasePort": str(self.ports.postgres), "RevenueCatUrl": self._revenuecat_url}
             | {"DashboardUrl": dashboard_url(self.engine)}
-            | {"LogsUrl": f"http://127.0.0.1:{self.ports.mailbox}/logs/{{run_id}}"}
+            | {"LogsUrl": f"{self._mailbox_url}/logs/{{run_id}}"}
             | dict(self.parameters),
             variables=variables,
         )
@@ -225,25 +232,36 @@ class Stack:
 
     def _clear_up(self) -> None:
         """What a run that was killed left: nobody else can be using it, because we hold the lock."""
-        ended = processes.end_left_behind(self.folder)
+        ended = 0
         if self.postgres.is_running():
             self.postgres.stop()
-            ended += 1
+            ended = 1
+        ended += processes.end_left_behind(self.folder)
         if ended:
             self.say(f"An earlier run was killed: ended {ended} of its processes")
         shutil.rmtree(self.folder / "tmp", ignore_errors=True)
         self.file.unlink(missing_ok=True)
+        self.sam_file.unlink(missing_ok=True)
 
     def _check_ports(self) -> None:
         if sentence := complaint(asdict(self.ports), usual=asdict(Ports())):
             raise CannotStart(sentence)
 
-    def _create_database(self) -> None:
-        with contextlib.closing(
-            pg8000.native.Connection(OWNER, host="127.0.0.1", port=self.ports.postgres, database="postgres")
-        ) as connection:
+    def _create_database(self, passwords: Mapping[str, str]) -> None:
+        with contextlib.closing(self.connect("postgres")) as connection:
+            roles.let_functions_in(connection, passwords)
             if not connection.run("SELECT FROM pg_database WHERE datname = :name", name=DATABASE):
                 connection.run(f"CREATE DATABASE {DATABASE}")
+
+    def connect(self, database: str = DATABASE) -> pg8000.native.Connection:
+        """As the operator."""
+        return pg8000.native.Connection(
+            roles.OPERATOR,
+            host="127.0.0.1",
+            port=self.ports.postgres,
+            database=database,
+            password=self.postgres.password,
+        )
 
     def _start_revenuecat(self) -> None:
         budgets = {"budget": self.revenuecat_budget, "configuration-budget": self.revenuecat_budget // 8}
@@ -266,16 +284,20 @@ class Stack:
     def _variables(self, source: Path) -> dict[str, str]:
         """Where this engine's functions find what Lambda's find in their layers."""
         requirements = source / "layers/dependencies/requirements.txt"
-        packages = installed_dependencies(requirements, checkout=CHECKOUT, build=BUILD, say=self.say)
+        packages = installed_dependencies(
+            requirements, checkout=CHECKOUT, build=BUILD, folder=self.folder, say=self.say
+        )
         return {"PYTHONPATH": str(packages), "NIGHTSHIFT_SQL_DIRECTORY": str(source / "sql")}
 
     def _seed(self, outputs: Mapping[str, str]) -> dict[str, str]:
         environment = processes.clean_environment() | self.engine.environment
         environment |= {
+            processes.MARK: str(self.folder),
             "DATABASE_HOST": "127.0.0.1",
             "DATABASE_PORT": str(self.ports.postgres),
             "DATABASE_NAME": DATABASE,
-            "DATABASE_USER": OWNER,
+            "DATABASE_USER": roles.OPERATOR,
+            "DATABASE_PASSWORD": self.postgres.password,
             "INTEGRATIONS_KEY_ID": outputs["IntegrationsKeyId"],
             "PYTHONPATH": os.pathsep.join([str(CHECKOUT), str(CHECKOUT / "layers/nightshift")]),
         }
@@ -294,10 +316,12 @@ class Stack:
             "api_url": api_url(self.engine),
             "dashboard_url": dashboard_url(self.engine),
             "database_url": self.postgres.url(DATABASE),
-            "mailbox_url": self._mails_url,
-            "mailbox_page_url": f"http://127.0.0.1:{self.ports.mailbox}",
+            "mailbox_url": self.engine.mails_url,
+            "mailbox_page_url": self._mailbox_url,
             "revenuecat_url": self._revenuecat_url,
             "aws_endpoint_url": self.engine.url,
+            "aws_access_key_id": self.engine.access_key_id,
+            "aws_secret_access_key": self.engine.secret_access_key,
             "integrations_key_id": outputs["IntegrationsKeyId"],
             "team_id": demo["team_id"],
             "project_id": demo["project_id"],

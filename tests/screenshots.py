@@ -198,7 +198,7 @@ def _make_history(owner: pg8000.native.Connection, here: dict[str, Any]) -> None
 
 
 def _owner(stack: Stack) -> pg8000.native.Connection:
-    return pg8000.native.Connection("postgres", host="127.0.0.1", port=stack.ports.postgres, database="nightshift")
+    return stack.connect()
 
 
 def faults(here: dict[str, Any], **fields: Any) -> None:

@@ -67,14 +67,21 @@ def stack(folders: Callable[[], Path]) -> Iterator[Stack]:
 
 @pytest.fixture
 def started() -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """``started(*arguments)``: Python on a checkout as a process whose output is read, ended after the test."""
+    """``started(*arguments)``: Python on a checkout as a process whose output is read, ended after the test.
+
+    ``bare``: its environment is what is given, and nothing of this process's.
+    """
     processes: list[subprocess.Popen[str]] = []
 
-    def started(*arguments: str, checkout: Path = CHECKOUT, **environment: str) -> subprocess.Popen[str]:
+    def started(
+        *arguments: str, checkout: Path = CHECKOUT, bare: bool = False, **environment: str
+    ) -> subprocess.Popen[str]:
         processes.append(
             subprocess.Popen(
                 [sys.executable, *arguments],
-                env=os.environ | {"PYTHONPATH": os.pathsep.join([".", "layers/nightshift"])} | environment,
+                env=({} if bare else os.environ)
+                | {"PYTHONPATH": os.pathsep.join([".", "layers/nightshift"])}
+                | environment,
                 cwd=checkout,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -98,7 +105,5 @@ def here(stack: Stack) -> dict[str, Any]:
 @pytest.fixture
 def stack_owner(stack: Stack) -> Iterator[pg8000.native.Connection]:
     """A connection to the stack's database, as the owner of its tables."""
-    with closing(
-        pg8000.native.Connection("postgres", host="127.0.0.1", port=stack.ports.postgres, database="nightshift")
-    ) as connection:
+    with closing(stack.connect()) as connection:
         yield connection

@@ -11,7 +11,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import pg8000.native
 import pytest
 import urllib3
 
@@ -76,7 +75,9 @@ def test_a_second_start_keeps_the_data_and_a_stop_leaves_nothing(folders: Callab
             stack.check()
         assert left_behind(folder) == []
         assert not stack.postgres.is_running()
-        assert {path.name for path in folder.iterdir()} == {"demo.json", "postgres", "engine.log", "revenuecat.log"}
+        assert {path.name for path in folder.iterdir()} == {
+            *("demo.json", "database.json", "postgres", "engine.log", "revenuecat.log")
+        }
     (team, key, first), (same_team, same_key, second) = seen
     assert (same_team, same_key) == (team, key)
     assert (first, second) == (1, 2)
@@ -113,7 +114,7 @@ def test_what_a_killed_run_left_is_ended_and_its_run_goes_on(folders: Callable[[
         body = {"job_type": "revenuecat_sync", "project_id": here["project_id"]}
         status, answer = call(here, "POST", f"/v1/teams/{here['team_id']}/jobs/trigger", body)
         assert (status, answer["existing_run_id"]) == (409, run_id)
-        with closing(pg8000.native.Connection("postgres", port=ports.postgres, database="nightshift")) as owner:
+        with closing(stack.connect()) as owner:
             # It may have been at work, waiting for the rate limit, or between two slices.
             owner.run("UPDATE job_runs SET lease_expires_at = now() WHERE lease_expires_at IS NOT NULL")
             owner.run("UPDATE job_runs SET due_at = now(), resend_at = now() WHERE resend_at IS NOT NULL")

@@ -6,6 +6,7 @@ allowed. So here each function is driven through its paths, and what is allowed 
 
 import json
 import uuid
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -36,19 +37,36 @@ BY_THEIR_EFFECT = {
     ("OpsFunction", "ses:GetEmailIdentity", "*"),
     ("OpsFunction", "ses:GetAccount", "*"),
 }
+# The conditions of the template that hold on this machine, of those that policies depend on.
+MET_HERE = {"OwnerHasSecret"}
 SINGLE = {batch: single for single, (_, batch) in BATCHES.items()}
 Call = tuple[str, str, str]
+
+
+def statements(function: str) -> Iterator[dict[str, Any]]:
+    """Of its role's own policies, and of those that say how it signs in to the database."""
+    policies = RESOURCES[function]["Properties"].get("Policies", [])
+    yield from (each for policy in policies for each in policy.get("Fn::If", [None, policy])[1]["Statement"])
+    for resource in RESOURCES.values():
+        if (
+            resource["Type"] == "AWS::IAM::ManagedPolicy"
+            and {"Ref": f"{function}Role"} in resource["Properties"]["Roles"]
+        ):
+            for choice in resource["Properties"]["PolicyDocument"]["Statement"]:
+                condition, met, otherwise = choice["Fn::If"]
+                statement = met if condition in MET_HERE else otherwise
+                if statement != {"Ref": "AWS::NoValue"}:
+                    yield statement
 
 
 def allowed(function: str) -> set[Call]:
     """``(function, action, queue)`` of each statement of its role; ``*`` where the resource is no queue."""
     found = set()
-    for policy in RESOURCES[function]["Properties"].get("Policies", []):
-        for statement in policy.get("Fn::If", [None, policy])[1]["Statement"]:
-            resources = statement["Resource"] if isinstance(statement["Resource"], list) else [statement["Resource"]]
-            for resource in resources:
-                queue = resource["Fn::GetAtt"][0] if statement["Action"].startswith("sqs:") else "*"
-                found.add((function, statement["Action"], queue))
+    for statement in statements(function):
+        resources = statement["Resource"] if isinstance(statement["Resource"], list) else [statement["Resource"]]
+        for resource in resources:
+            queue = resource["Fn::GetAtt"][0] if statement["Action"].startswith("sqs:") else "*"
+            found.add((function, statement["Action"], queue))
     return found
 
 

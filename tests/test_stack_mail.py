@@ -1,6 +1,7 @@
 """A mail on the whole stack: from a trigger over HTTP to the mailbox."""
 
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import urllib3
@@ -37,7 +38,7 @@ def test_whoever_asked_gets_a_mail(stack: Stack, here: dict[str, Any], stack_own
     listed = page(here, "/")
     assert "RevenueCat Sync completed: Demo" in listed
     shown = f"/{mail['MessageId'].partition('@')[0]}"
-    assert f'href="{shown}"' in listed
+    assert f'href="{urlsplit(here["mailbox_page_url"]).path}{shown}"' in listed
     assert page(here, shown) == mail["BodyHtml"]
     assert page(here, f"{shown}.txt") == mail["BodyText"]
 

@@ -112,8 +112,6 @@ def test_a_run_goes_on_when_postgres_restarts_under_it(
     stack.postgres.stop("immediate")
     assert call(here, "GET", f"/v1/jobs/{run_id}")[0] == 503
     stack.postgres.start()
-    with closing(
-        pg8000.native.Connection("postgres", host="127.0.0.1", port=stack.ports.postgres, database="nightshift")
-    ) as owner:
+    with closing(stack.connect()) as owner:
         let_leases_end(stack, owner)
     assert until(lambda: ended(here, run_id))["status"] == "completed"

@@ -7,12 +7,12 @@ import subprocess
 import sys
 import tomllib
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
 from samtranslator.yaml_helper import yaml_parse
 
-from local.aws import CREDENTIALS
 from local.processes import clean_environment
 from local.sam import DOCKER_HOST
 from local.stack import CHECKOUT, Stack
@@ -44,7 +44,7 @@ def environments(stack: Stack) -> dict[str, dict[str, str]]:
     return json.loads(stack.sam_file.read_text())
 
 
-def invoked(function: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+def invoked(stack: Stack, function: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
     folder = CHECKOUT / FUNCTIONS[function]["CodeUri"]
     # The sample of a custom resource's request is answered at an address that only CloudFormation has.
     event = "{}" if function == "MigrateFunction" else (CHECKOUT / f"events/{folder.name}.json").read_text()
@@ -56,7 +56,7 @@ def invoked(function: str, environment: dict[str, str]) -> subprocess.CompletedP
     return subprocess.run(
         [sys.executable, "-c", INVOKE],
         input=event,
-        env=clean_environment() | CREDENTIALS | {"AWS_LAMBDA_FUNCTION_NAME": function} | here | layers,
+        env=clean_environment() | stack.engine.credentials | {"AWS_LAMBDA_FUNCTION_NAME": function} | here | layers,
         capture_output=True,
         text=True,
     )
@@ -80,10 +80,10 @@ def test_sams_commands_find_the_file() -> None:
         assert Path(commands[command]["parameters"]["env_vars"]) == Path(".local/sam-env.json")
 
 
-def test_each_function_answers_its_sample_event(environments: dict[str, dict[str, str]]) -> None:
+def test_each_function_answers_its_sample_event(stack: Stack, environments: dict[str, dict[str, str]]) -> None:
     variables = [environments.get(function, {}) for function in FUNCTIONS]
     with ThreadPoolExecutor(2) as pool:
-        done = dict(zip(FUNCTIONS, pool.map(invoked, FUNCTIONS, variables), strict=True))
+        done = dict(zip(FUNCTIONS, pool.map(partial(invoked, stack), FUNCTIONS, variables), strict=True))
     for function, process in done.items():
         assert process.returncode == 0, f"{function}: {process.stderr}"
     answers = {function: json.loads(process.stdout.split("\n")[-1]) for function, process in done.items()}

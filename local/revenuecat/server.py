@@ -6,9 +6,10 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from typing import Any
 
+from local.gate import GatedHandler
 from local.revenuecat.replies import Reply, error
 from local.revenuecat.sandbox import Sandbox
 
@@ -69,7 +70,7 @@ class _Server(ThreadingHTTPServer):
             super().handle_error(request, client_address)
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(GatedHandler):
     protocol_version = "HTTP/1.1"
     # Headers and body leave in one packet.
     wbufsize = -1

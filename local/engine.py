@@ -1,0 +1,146 @@
+"""``python -m local.engine``: ministack behind the gate, in the interpreter that it is installed in.
+
+ministack checks the signatures that it is sent, but takes an unsigned request for the account's root, and asks for none
+where it serves itself (``/_ministack/…``). Here every request needs the signature of a key that the stack has given
+out. Without one stay the HTTP API, which checks tokens itself, the addresses that hold a secret (CloudFormation's for
+the answer of a custom resource, ours for the mails), and nothing else.
+"""
+
+import hmac
+import json
+import os
+import secrets
+from typing import Any
+from urllib.parse import parse_qs, quote
+
+from ministack import app as ministack
+from ministack.core import lambda_runtime
+from ministack.core.iam_evaluator import ResolvedCredential, resolve_credential
+from ministack.core.responses import _account_from_sts_session, get_account_id
+from ministack.core.sigv4 import (
+    decode_header_value,
+    header_signature_failure,
+    parse_header_signature,
+    request_time_failure,
+)
+
+from local.gate import API_PATH, refusal
+
+# CloudFormation gives this address, with a random token at its end, to the function that it waits for.
+ANSWERS = "/_ministack/cfn-response/"
+MAILS = "/_ministack/ses/messages"
+
+UNSIGNED = "UnrecognizedClientException"
+ADVICE = (
+    "The request is not signed with a key of this stack. Sign it with aws_access_key_id and aws_secret_access_key of "
+    ".local/stack.json, which are new with every start."
+)
+
+
+class Gate:
+    """An ASGI application around ministack's. ``mail_key`` opens the mails, as ``/_ministack/KEY/ses/messages``."""
+
+    def __init__(self, app: Any, *, mail_key: str):
+        self._app = app
+        self._mails = f"/_ministack/{mail_key}/ses/messages"
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "websocket":
+            # The API has none, and a page's WebSocket is bound to no origin.
+            await receive()
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        if scope["type"] == "http":
+            headers = [(name.decode("latin-1"), decode_header_value(value)) for name, value in scope["headers"]]
+            method, path = scope["method"], scope["path"]
+            if sentence := refusal(method, headers, is_page=path.startswith(API_PATH)):
+                await _refuse(send, "AccessDeniedException", sentence, headers=dict(headers))
+                return
+            if method == "GET" and hmac.compare_digest(path.encode(), self._mails.encode()):
+                scope = {**scope, "path": MAILS, "raw_path": MAILS.encode()}
+            elif not (path.startswith(API_PATH) or (method == "PUT" and path.startswith(ANSWERS))):
+                messages = await _whole(receive)
+                if not _is_signed(scope, _joined(headers), body=b"".join(part.get("body", b"") for part in messages)):
+                    await _refuse(send, UNSIGNED, ADVICE, headers=dict(headers))
+                    return
+                receive = _again(messages, then=receive)
+        await self._app(scope, receive, send)
+
+
+async def _whole(receive: Any) -> list[Any]:
+    messages = [await receive()]
+    while messages[-1].get("more_body"):
+        messages.append(await receive())
+    return messages
+
+
+def _again(messages: list[Any], *, then: Any) -> Any:
+    left = iter(messages)
+
+    async def receive() -> Any:
+        return next(left, None) or await then()
+
+    return receive
+
+
+def _joined(headers: list[tuple[str, str]]) -> dict[str, str]:
+    """One value a name, as a signature is made over them: https://docs.aws.amazon.com/IAM/latest/UserGuide/create-signed-request.html"""
+    joined: dict[str, str] = {}
+    for name, value in headers:
+        joined[name.lower()] = f"{joined[name.lower()]},{value}" if name.lower() in joined else value
+    return joined
+
+
+def _is_signed(scope: Any, headers: dict[str, str], *, body: bytes) -> bool:
+    """In the Authorization header, now, by a key that is valid here."""
+    signature = parse_header_signature(headers)
+    if isinstance(signature, tuple) or request_time_failure(signature) is not None:
+        return False
+    key = signature.access_key_id
+    token = headers.get("x-amz-security-token", "")
+    credential = resolve_credential(key, _account_from_sts_session(key) or get_account_id(), token)
+    if not isinstance(credential, ResolvedCredential):
+        return False
+    path = (scope.get("raw_path") or quote(scope["path"]).encode()).decode("latin-1")
+    query = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+    failure = header_signature_failure(
+        signature, credential.secret_access_key, scope["method"], path, query, headers, body
+    )
+    return failure is None
+
+
+async def _refuse(send: Any, code: str, sentence: str, *, headers: dict[str, str]) -> None:
+    """As the caller's client reads errors: XML where the service speaks it, JSON elsewhere."""
+    kind = headers.get("content-type", "")
+    if kind.startswith("application/x-www-form-urlencoded") or "x-amz-content-sha256" in headers:
+        kind = "text/xml"
+        content = f"<ErrorResponse><Error><Code>{code}</Code><Message>{sentence}</Message></Error></ErrorResponse>"
+    else:
+        kind, content = "application/json", json.dumps({"__type": code, "message": sentence})
+    fields = {"content-type": kind, "content-length": str(len(content.encode())), "x-amzn-errortype": code}
+    pairs = [(name.encode(), value.encode()) for name, value in fields.items()]
+    await send({"type": "http.response.start", "status": 403, "headers": pairs})
+    await send({"type": "http.response.body", "body": content.encode()})
+
+
+def _draw_the_functions_keys_at_random() -> None:
+    """ministack derives them from the names of function and role, which follow from the template: not a secret."""
+    derived, drawn = lambda_runtime.execution_credentials, secrets.token_hex()
+
+    def execution_credentials(config: dict[str, Any]) -> dict[str, str]:
+        keys: dict[str, str] = derived({**config, "Role": f"{drawn}/{config.get('Role', '').rpartition('/')[2]}"})
+        return keys
+
+    lambda_runtime.execution_credentials = execution_credentials
+
+
+def main() -> None:
+    # For this interpreter alone: the functions inherit the environment.
+    del os.environ["PYTHONPATH"]
+    _draw_the_functions_keys_at_random()
+    ministack.app = Gate(ministack.app, mail_key=os.environ.pop("NIGHTSHIFT_MAIL_KEY"))
+    ministack.main()
+
+
+if __name__ == "__main__":
+    main()

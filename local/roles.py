@@ -1,0 +1,45 @@
+"""The roles that sign in to the stack's database, each with a password of its own.
+
+The passwords lie beside the data, and where the functions look for them: in a secret a role.
+"""
+
+import json
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+
+import pg8000.native
+
+from local.aws import Engine
+from local.files import write_private
+
+OPERATOR = "postgres"
+FUNCTIONS = ("nightshift_app", "nightshift_maintenance")
+
+# What the template calls DatabaseRoleSecrets: a secret's name without the role's.
+SECRETS = "nightshift/database/"
+
+
+def kept_passwords(file: Path) -> dict[str, str]:
+    """Of an earlier start, or new ones: each start tells the server which they are."""
+    try:
+        kept = json.loads(file.read_text())
+        return {role: str(kept[role]) for role in (OPERATOR, *FUNCTIONS)}
+    except (OSError, ValueError, KeyError, TypeError):
+        new = {role: secrets.token_hex(16) for role in (OPERATOR, *FUNCTIONS)}
+        write_private(file, new)
+        return new
+
+
+def let_functions_in(connection: pg8000.native.Connection, passwords: Mapping[str, str]) -> None:
+    """Before the first migration, too, which makes the roles where they are not there."""
+    for role in FUNCTIONS:
+        is_there = connection.run("SELECT FROM pg_roles WHERE rolname = :role", role=role)
+        connection.run(f"{'ALTER' if is_there else 'CREATE'} ROLE {role} LOGIN PASSWORD '{passwords[role]}'")
+
+
+def store(passwords: Mapping[str, str], *, engine: Engine) -> None:
+    client = engine.client("secretsmanager")
+    for role, password in passwords.items():
+        content = {"username": role, "password": password}
+        client.create_secret(Name=f"{SECRETS}{role}", SecretString=json.dumps(content))

@@ -1,0 +1,96 @@
+"""``python -I local/venv.py FOLDER REQUIREMENTS [--with-checkout]``: a virtual environment, whole or made anew.
+
+Before anything is installed, so with nothing but Python's own library, and readable for a Python that is too old.
+"""
+
+import argparse
+import fcntl
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+OLDEST = (3, 11)
+
+# Where packages come from is for the developer to say. Where they go (PIP_TARGET, PIP_USER) and what else is with them
+# (PIP_CONSTRAINT) is not: pip would refuse, or install elsewhere.
+FROM_WHERE = (
+    *("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_NO_INDEX", "PIP_FIND_LINKS", "PIP_TRUSTED_HOST", "PIP_CONFIG_FILE"),
+    *("PIP_CERT", "PIP_CLIENT_CERT", "PIP_PROXY", "PIP_RETRIES", "PIP_TIMEOUT", "PIP_CACHE_DIR", "PIP_NO_CACHE_DIR"),
+)
+
+
+def pip_environment() -> "dict[str, str]":
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name in FROM_WHERE or not name.startswith(("PIP_", "PYTHON", "VIRTUAL_ENV"))
+    }
+
+
+def pip(python: Path, *arguments: str) -> "list[str]":
+    """The command that installs what is in ``arguments`` for ``python``."""
+    return [
+        str(python),
+        "-I",
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--no-user",
+        *arguments,
+    ]
+
+
+def make(folder: Path, requirements: Path, *, with_checkout: bool, lock: int) -> None:
+    """Raises CalledProcessError. ``ready`` in the folder says that it is whole, and since when.
+
+    ``lock`` is a descriptor that what it starts keeps open, too: what outlives a killed make is waited for.
+    """
+
+    def run(command: "list[str]") -> None:
+        subprocess.run(command, env=pip_environment(), check=True, pass_fds=(lock,))
+
+    ready, python = folder / "ready", folder / "bin" / "python"
+    asks = [requirements, *([Path("pyproject.toml")] if with_checkout else [])]
+    if ready.exists() and all(ready.stat().st_mtime >= each.stat().st_mtime for each in asks):
+        return  # another make has made it while this one waited
+    if not ready.exists():
+        shutil.rmtree(folder, ignore_errors=True)
+    ready.unlink(missing_ok=True)
+    run([sys.executable, "-I", "-m", "venv", str(folder)])
+    run(pip(python, "--no-deps", "--require-hashes", "-r", str(requirements)))
+    if with_checkout:
+        run(pip(python, "--no-deps", "--no-build-isolation", "--editable", "."))
+    ready.touch()
+
+
+def main() -> None:
+    if sys.version_info < OLDEST:
+        sys.exit(
+            "Nightshift needs Python 3.11 or newer; this is {}.{}. Try: make PYTHON=python3.13".format(
+                *sys.version_info
+            )
+        )
+    parser = argparse.ArgumentParser(prog="local/venv.py", description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("requirements", type=Path)
+    parser.add_argument("--with-checkout", action="store_true", help="install this checkout, in place")
+    options = parser.parse_args()
+    # On the checkout itself: the lock goes with the processes that hold it, however they end.
+    checkout = os.open(".", os.O_RDONLY)
+    try:
+        fcntl.flock(checkout, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        print("Another make sets up this checkout. Waiting until it is done …", flush=True)
+        fcntl.flock(checkout, fcntl.LOCK_EX)
+    try:
+        make(options.folder, options.requirements, with_checkout=options.with_checkout, lock=checkout)
+    except (OSError, subprocess.CalledProcessError) as exc:
+        sys.exit(f"{options.folder} could not be set up: {exc}")
+
+
+if __name__ == "__main__":
+    main()
