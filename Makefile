@@ -15,6 +15,9 @@ PYTHON ?= python3
 VENV := .venv
 
 export SAM_CLI_TELEMETRY := 0
+# The developer's own account, database, Python modules and locale are none of ours.
+unexport $(filter-out PYTHON,$(filter AWS_% PG% PYTHON%,$(.VARIABLES)))
+export PYTHONUTF8 := 1
 
 .PHONY: run test test-browser screenshots check lint types template build docs prove bench lock clean
 .DELETE_ON_ERROR:
@@ -72,11 +75,7 @@ prove: $(VENV)/ready
 
 $(VENV)/ready: local/requirements/dev.txt pyproject.toml
 	@echo "Setting up $(VENV) (about a minute, only when requirements change) …"
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Nightshift needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Try: make PYTHON=python3.13")'
-	@$(PYTHON) -m venv $(VENV)
-	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r local/requirements/dev.txt
-	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-	@touch $@
+	@$(PYTHON) -I local/venv.py $(VENV) $< --with-checkout
 
 # Beside the tests, which import it.
 $(VENV)/browser/ready: local/requirements/browser.txt $(VENV)/ready
@@ -90,9 +89,7 @@ $(VENV)/sam/ready: TOOL := sam and cfn-lint (about a minute
 $(VENV)/checkov/ready: TOOL := checkov (about a minute
 $(VENV)/%/ready: local/requirements/%.txt | $(VENV)/ready
 	@echo "Setting up $(TOOL), only when its requirements change) …"
-	@$(PYTHON) -m venv $(VENV)/$*
-	@$(VENV)/$*/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $<
-	@touch $@
+	@$(PYTHON) -I local/venv.py $(VENV)/$* $<
 
 # Pin every requirement with its hashes. Needs uv; writes no addresses.
 lock:

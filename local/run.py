@@ -51,6 +51,11 @@ def main() -> None:
     except RuntimeError as exc:
         console.print(f"[red]{escape(str(exc))}[/red]")
         sys.exit(1)
+    except OSError as exc:
+        # A full disk, a folder that is read-only, no more processes: what Python says, without its traceback.
+        where = f"{exc.filename}: " if exc.filename else ""
+        console.print(f"[red]{escape(f'Nightshift cannot run in {folder}: {where}{exc.strerror or exc}.')}[/red]")
+        sys.exit(1)
 
 
 def show_a_sync(here: dict[str, Any], *, stack: Stack, console: Console) -> None:
