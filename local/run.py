@@ -53,7 +53,7 @@ def main() -> None:
         sys.exit(1)
     except OSError as exc:
         # A full disk, a folder that is read-only, no more processes: what Python says, without its traceback.
-        where = f"{exc.filename}: " if exc.filename else ""
+        where = f"{exc.filename}: " if exc.filename and str(exc.filename) != str(folder) else ""
         console.print(f"[red]{escape(f'Nightshift cannot run in {folder}: {where}{exc.strerror or exc}.')}[/red]")
         sys.exit(1)
 

@@ -14,7 +14,7 @@ from local.template import PATH, load, translate
 from nightshift import metrics
 from nightshift.catalogue import CATALOGUE
 from nightshift.cron import from_five_fields
-from nightshift.database import CONNECT_TIMEOUT_S
+from nightshift.connection import CONNECT_TIMEOUT_S
 from nightshift.migrations import LOCK_TIMEOUT_S, TIME_LIMIT_S
 from nightshift.notify import RETRY_DELAY_S
 from nightshift.ops.commands import COMMANDS
