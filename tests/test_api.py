@@ -748,7 +748,7 @@ def test_a_connection_that_died_while_the_environment_slept_is_replaced(api, tea
 
 class TestRunsByTheBeginningOfTheirId:
     def begun(self, api, team, beginning, **more):
-        return api("GET", f"/v1/teams/{team.id}/jobs", query={"id_prefix": beginning} | more)
+        return api("GET", f"/v1/teams/{team.id}/jobs", id_prefix=beginning, **more)
 
     @pytest.fixture
     def runs(self, owner, team, strangers):
