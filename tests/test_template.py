@@ -13,8 +13,8 @@ from samtranslator.yaml_helper import yaml_parse
 from local.template import PATH, load, translate
 from nightshift import metrics
 from nightshift.catalogue import CATALOGUE
-from nightshift.cron import from_five_fields
 from nightshift.connection import CONNECT_TIMEOUT_S
+from nightshift.cron import from_five_fields
 from nightshift.migrations import LOCK_TIMEOUT_S, TIME_LIMIT_S
 from nightshift.notify import RETRY_DELAY_S
 from nightshift.ops.commands import COMMANDS
