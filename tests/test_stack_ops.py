@@ -47,7 +47,7 @@ def checks(result: Result) -> dict[str, dict[str, Any]]:
 
 def test_health(system: System) -> None:
     found = checks(system("health", "--format", "json"))
-    for name in ("stuck runs", "waiting runs", "schedules", "database size", "connections", "dead letters: runs"):
+    for name in ("sweep", "stuck runs", "waiting runs", "schedules", "database size", "connections", "dead letters: runs"):
         assert found[name]["ok"], found[name]
 
 
