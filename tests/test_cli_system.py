@@ -164,7 +164,7 @@ class TestChecks:
             r"RED +dead letters: runs +about 1 message *\n +-> nightshift system --stack prod-jobs dead",
             ill.stdout,
         )
-        assert ill.stdout.splitlines()[-1] == "1 of 18 is red."
+        assert ill.stdout.splitlines()[-1] == "1 of 19 is red."
         report = system("health", "--format", "json")
         assert (report.exit_code, json.loads(report.stdout)["ok"]) == (1, False)
 
