@@ -66,7 +66,7 @@ def list_runs(
 ) -> None:
     """List the team's runs, newest first.
 
-    On a terminal a run takes one line: its id is short, and what does not fit is cut or left out. A pipe gets all of it.
+    On a terminal a run takes one line: its id is short, and what does not fit is cut or left out. A pipe gets it all.
 
     \b
     Examples:
