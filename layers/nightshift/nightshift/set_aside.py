@@ -18,6 +18,7 @@ TROUBLES = {
     "silent": "The lack of a success of {key} cannot be told",
     "expired": "Run {key} cannot be taken from the worker that it lost",
     "moved": "Run {key} cannot go with its project to another team",
+    "overlong": "Run {key} has taken longer than it may and cannot be failed",
     "unclaimed": "The message of run {key} cannot be sent again",
     "untold": "The mails and the event of run {key} cannot be written",
     "unsent": "The mail or event {key} cannot be sent",
