@@ -6,7 +6,6 @@ from typing import Any
 
 from aws_lambda_powertools import Logger
 
-
 # Characters of one field. CloudWatch splits a longer line, and takes 256 KiB for one event.
 # https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/cloudwatch_limits_cwl.html
 MAX_FIELD = 16_384
