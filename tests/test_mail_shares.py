@@ -259,7 +259,7 @@ class TestDigest:
         notified(ended(team))
         let_pass(owner, hours=25)
         notified(ended(others))
-        db.query("prune_alerts", batch=9, retention_s=86_400)
+        db.query("prune_alerts", keys=[])
         assert [str(row[0]) for row in owner.run_script("SELECT team_id FROM job_mail_shares")] == [others.id]
 
 

@@ -129,6 +129,17 @@ class TestWhoGetsAMail:
         assert "dash.example" not in texts[1]
 
 
+def test_a_right_that_is_missing_in_the_platforms_tables_keeps_no_mail_back(team, owner, db, cloud, ses):
+    """The operator's alert about that very right above all."""
+    of_a_run = end(owner, project_run(team, db=db, settings=cloud, by=f"user:{team.users['admin']}"))
+    owner.run_script("REVOKE SELECT ON teams, projects FROM nightshift_app")
+    notified(alert(owner))
+    notified(*end(owner, system_run(owner), "failed"))
+    notified(*of_a_run)
+    assert ses.recipients == [OWNER, OWNER, "admin@owls.example"]
+    assert ses.subjects[2] == "RevenueCat Sync completed"
+
+
 class TestOneMail:
     def test_from_the_ending_to_ses(self, team, owner, db, cloud, ses):
         """The worker ends the run; what it put on the queue is what the function is fed with."""

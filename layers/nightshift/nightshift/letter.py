@@ -91,14 +91,14 @@ def _run(row: Row, *, dashboard_url: str) -> Letter:
     is_system = row["project_id"] is None
     warning = wording.lines(str(result.get("warning") or ""))
     badge = f"{status} with a warning" if warning else status
-    subject = f"{job} {badge}" if is_system else f"{job} {badge}: {row['project']}"
+    subject = f"{job} {badge}: {row['project']}" if row["project"] else f"{job} {badge}"
     progress = row["progress"] or {}
     return Letter(
         tone="warning" if warning else status,
         subject=wording.one_line(subject, longest=MAX_SUBJECT),
         badge=badge.capitalize(),
         title=wording.one_line(job, longest=MAX_SUBJECT),
-        subtitle="" if is_system else wording.one_line(f"{row['project']} · {row['team']}", longest=MAX_SUBJECT),
+        subtitle=wording.one_line(" · ".join(filter(None, (row["project"], row["team"]))), longest=MAX_SUBJECT),
         notice=warning or wording.lines(row["error"] or ""),
         paragraphs=[wording.one_line(progress["message"], longest=300)] if progress.get("message") else [],
         sections=[Facts("Run", list(_facts(row))), *sections_of(result)],

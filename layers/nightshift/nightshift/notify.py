@@ -8,7 +8,7 @@ from nightshift import events, mail_shares, metrics
 from nightshift.addresses import BadAddress, addresses_in, ascii_address
 from nightshift.aws_http import AwsRefused, endpoint_of, post, regional_host
 from nightshift.database import Database, Row
-from nightshift.errors import sentence
+from nightshift.errors import DatabaseGone, sentence
 from nightshift.log import logger
 from nightshift.mail import Mail, mail_of
 from nightshift.settings import Settings
@@ -65,7 +65,7 @@ def deliver(outbox_id: str, *, db: Database, settings: Settings, remaining_s: Ca
         logger.info("Dropped a message about nothing that is to be sent", action="notice_dropped", outbox_id=outbox_id)
         return
     logger.append_keys(outbox_id=outbox_id, run_id=row["run_id"] and str(row["run_id"]), attempt=row["attempts"])
-    outcome = _attempt(row, db=db, settings=settings)
+    outcome = _attempt(row | _names_in(row, db=db), db=db, settings=settings)
     if outcome is None:
         return
     db.query(
@@ -78,6 +78,20 @@ def deliver(outbox_id: str, *, db: Database, settings: Settings, remaining_s: Ca
         message_id=outcome.message_id,
     )
     _tell(row["kind"], outcome)
+
+
+def _names_in(row: Row, *, db: Database) -> Row:
+    """Return ``{"project", "team"}`` by name; where the platform does not show them, the notice goes without them."""
+    nameless: Row = {"project": None, "team": None}
+    if row["team_id"] is None:
+        return nameless
+    try:
+        return db.one("names_in_notice", project_id=row["project_id"], team_id=row["team_id"]) or nameless
+    except DatabaseGone:
+        raise
+    except Exception as exc:
+        logger.warning(f"The names of team and project cannot be read: {sentence(exc)}", action="names_unread")
+        return nameless
 
 
 def _attempt(row: Row, *, db: Database, settings: Settings) -> Outcome | None:

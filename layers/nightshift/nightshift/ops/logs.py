@@ -23,7 +23,7 @@ BUDGET_S, LAST_WORDS_BUDGET_S = 30, 5
 # A filter pattern has 1,024 characters at most; a UUID takes 40 of them.
 TERMS_AT_ONCE = 24
 # Invocations of a run that are looked for.
-MAX_REQUESTS = 4 * TERMS_AT_ONCE - 1
+MAX_REQUESTS = 3 * TERMS_AT_ONCE
 # Lambda answers with 6 MB at most, and a line may have 256 KB.
 MOST_BYTES = 4_000_000
 LONGEST = 8_000
@@ -56,7 +56,9 @@ def run_logs(
     """
     run = find_run(run_id, db=db)
     requests = [row["request_id"] for row in db.query("request_ids_of_run", run_id=run["id"], at_most=MAX_REQUESTS)]
-    events, complete = _events([str(run["id"]), *requests], run, settings=settings, budget_s=BUDGET_S)
+    # The run's own lines first, in a search of their own: those of Lambda's are worth less.
+    searches = [[str(run["id"])], *(requests[at : at + TERMS_AT_ONCE] for at in range(0, len(requests), TERMS_AT_ONCE))]
+    events, complete = _events(searches, run, settings=settings, budget_s=BUDGET_S)
     latest = sorted(events, key=lambda event: event["timestamp"])[-at_most:]
     lines = _newest([_line(event) for event in latest])
     complete = complete and len(lines) == len(latest)
@@ -71,7 +73,7 @@ def last_words(run: Row, *, db: Database, settings: Settings) -> dict[str, str]:
     try:
         rows = db.query("request_ids_of_run", run_id=run["id"], at_most=TERMS_AT_ONCE)
         lost = [row["request_id"] for row in rows if row["is_lost"]]
-        events, _ = _events(lost, run, settings=settings, budget_s=LAST_WORDS_BUDGET_S) if lost else ([], True)
+        events, _ = _events([lost], run, settings=settings, budget_s=LAST_WORDS_BUDGET_S) if lost else ([], True)
     except Exception as exc:
         logger.warning(f"Lambda's lines cannot be read: {sentence(exc)}", action="last_words_failed")
         return {}
@@ -83,16 +85,19 @@ def last_words(run: Row, *, db: Database, settings: Settings) -> dict[str, str]:
     return said
 
 
-def _events(terms: list[str], run: Row, *, settings: Settings, budget_s: float) -> tuple[list[dict[str, Any]], bool]:
-    """The log events with any of these terms, each once, and whether these are all."""
+def _events(
+    searches: list[list[str]], run: Row, *, settings: Settings, budget_s: float
+) -> tuple[list[dict[str, Any]], bool]:
+    """The log events with any term of any search, each once, and whether these are all."""
     deadline = time.monotonic() + budget_s
-    found: dict[str, dict[str, Any]] = {}
-    for start in range(0, len(terms), TERMS_AT_ONCE):
-        some = terms[start : start + TERMS_AT_ONCE]
+    found: dict[tuple[object, ...], dict[str, Any]] = {}
+    for terms in searches:
         for group in log_groups(settings):
-            for page in _pages(group, run, some):
-                # Other engines read the pattern less strictly.
-                found |= {event["eventId"]: event for event in page if any(term in event["message"] for term in some)}
+            for page in _pages(group, run, terms):
+                for event in page:
+                    # Engines read a pattern more or less strictly.
+                    if any(term in event["message"] for term in terms):
+                        found[group, event.get("eventId"), event["timestamp"], event["message"]] = event
                 if time.monotonic() > deadline:
                     return list(found.values()), False
     return list(found.values()), True
@@ -104,8 +109,8 @@ def _pages(group: str, run: Row, terms: list[str]) -> Iterator[list[dict[str, An
         "logGroupName": group,
         "startTime": int(begin.timestamp() * 1000),
         "endTime": int(end.timestamp() * 1000),
-        # One of them; a request id is Lambda's, and a quote in it would end the term.
-        "filterPattern": " ".join(f'?"{term}"' for term in terms if '"' not in term),
+        # ``?`` is for one of several.
+        "filterPattern": f'"{terms[0]}"' if len(terms) == 1 else " ".join(f'?"{term}"' for term in terms),
     }
     token: dict[str, str] = {}
     while True:
