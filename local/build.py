@@ -16,7 +16,7 @@ SAM = Path(".venv/sam/bin/sam")
 BUILT = Path(".aws-sam/build")
 
 # All that the functions call; botocore brings the models of four hundred others.
-AWS_SERVICES = {"kms", "logs", "secretsmanager", "sesv2", "sqs"}
+AWS_SERVICES = {"kms", "logs", "sesv2", "sqs"}
 
 # KB (1024 bytes), unzipped. Lambda allows 250 MB for a function with its layers; what comes near one of these is
 # worth a look before the number is raised, since a cold start loads it.

@@ -42,6 +42,9 @@ POLICIES = {
     "GET /v1/job-types": Policy(),
     "GET /v1/projects": Policy(needs="jobs:read"),
     "GET /v1/projects/<project_id>": Policy(of="project", needs="jobs:read"),
+    "POST /v1/projects/<project_id>/integrations/revenuecat/sync": Policy(
+        of="project", needs="jobs:write", passes=(200, 409)
+    ),
     "GET /v1/teams/<team_id>/members": Policy(of="team", needs="jobs:read"),
     "GET /v1/teams/<team_id>/jobs": Policy(of="team", needs="jobs:read", takes_project=True),
     "POST /v1/teams/<team_id>/jobs/trigger": Policy(
@@ -106,6 +109,10 @@ def world(cloud, owner):
             f" VALUES ('{run_id}', 'revenuecat_sync', '{team.id}', '{team.project_id}', 'manual:user:x', 'failed',"
             f" 'The secret of {of}', clock_timestamp())"
         )
+    owner.run_script(
+        "INSERT INTO project_integrations (project_id, provider, secret_encrypted)"
+        " SELECT id, 'revenuecat', 'sealed' FROM projects"
+    )
     made.deleted_project = str(uuid.uuid4())
     owner.run_script(
         "INSERT INTO projects (id, team_id, name, slug, deleted_at)"

@@ -14,7 +14,7 @@ from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.config import Config
 from moto.core.botocore_stubber import MockRawResponse
 
-from nightshift import auth, aws_http, integrations, notify, queue, sigv4, sqs
+from nightshift import aws_http, integrations, notify, queue, secret, sigv4, sqs
 from nightshift.aws_http import AwsRefused, AwsUnreachable, endpoint_of, post, regional_host
 from nightshift.errors import ConfigurationError
 from nightshift.mail import Mail
@@ -120,7 +120,7 @@ SAME = {
         ),
     ),
     "secret": (
-        lambda: auth._secret.__wrapped__("jwt", 0),
+        lambda: secret.secret_text("jwt"),
         lambda: boto3.client("secretsmanager").get_secret_value(SecretId="jwt"),
     ),
     "decrypt": (

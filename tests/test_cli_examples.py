@@ -1,5 +1,6 @@
 """Every command that the help or a page shows is run, in front of the real functions and a real database."""
 
+import base64
 import contextlib
 import io
 import json
@@ -61,6 +62,8 @@ NOT_RUN_HERE |= {
 RED = {"doctor": 1}
 
 # Which command stands for an operation of the API, and for a command of the ops and setup functions.
+# How the platform's own client starts a sync; the command line triggers one like any other job.
+OF_OTHER_CLIENTS = {"POST /v1/projects/{project_id}/integrations/revenuecat/sync"}
 OPERATIONS = {
     "GET /v1/health": "nightshift ping",
     "GET /v1/auth/whoami": "nightshift whoami",
@@ -101,6 +104,9 @@ OWNERS = {
 }
 
 
+GZIP = b"\x1f\x8b"
+
+
 class Api:
     """The api function behind HTTP. ``asked`` holds ``METHOD /path`` of each request."""
 
@@ -125,7 +131,8 @@ class Api:
         # Elsewhere the function's metrics go to a log of its own, not between the command's lines.
         with contextlib.redirect_stdout(io.StringIO()):
             answer = load_function("api").handler(event, CONTEXT)
-        return answer["statusCode"], answer["body"].encode()
+        text = answer["body"]
+        return answer["statusCode"], base64.b64decode(text) if answer.get("isBase64Encoded") else text.encode()
 
 
 @pytest.fixture
@@ -139,6 +146,8 @@ def api(cloud: Settings) -> Iterator[Api]:
             status, data = api.answer(self.command, self.path, dict(self.headers), body)
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
+            if data.startswith(GZIP):
+                self.send_header("Content-Encoding", "gzip")
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()
             self.wfile.write(data)
@@ -270,7 +279,7 @@ def test_a_command_that_a_page_names_is_there(page: str, named: str) -> None:
 
 def test_every_operation_of_the_api_has_a_command(run: Run, api: Api) -> None:
     documented = {f"{operation.method.upper()} {operation.path}" for operation in openapi.OPERATIONS}
-    assert OPERATIONS.keys() == documented, "which command asks for it?"
+    assert OPERATIONS.keys() == documented - OF_OTHER_CLIENTS, "which command asks for it?"
     for operation, line in OPERATIONS.items():
         api.asked.clear()
         result = run(line)

@@ -202,7 +202,7 @@ class TestLogs:
         job(works)
         worker(run_id)
         written = lines()[before:]
-        assert [line["action"] for line in written] == ["job_line", "run_completed"]
+        assert [line["action"] for line in written] == ["slice_begun", "job_line", "run_completed"]
         for line in written:
             assert {name: line[name] for name in ("run_id", "slice", "job_type", "team_id", "function_request_id")} == {
                 "run_id": str(run_id),

@@ -89,7 +89,7 @@ def test_the_next_sweep_gives_it_to_the_new_team_also_where_it_waits_for_long(
 ):
     def waits(run, db):
         yield Progress(processed=1, total=2, message="half", cursor={"at": 1})
-        yield Wait(seconds=30 * 86_400, why="the next month", cursor={"at": 2})
+        yield Wait(seconds=2 * 86_400, why="the next month", cursor={"at": 2})
 
     job(waits)
     run_id = trigger(was, old, old.project_id, key="k")

@@ -300,6 +300,15 @@ class TestBatches:
         poison_runs(owner, ids[:5])
         return ids, f"SELECT count(*) FROM job_runs WHERE team_id = '{new.id}'"
 
+    def arrange_overlong(self, owner):
+        ids = lost(owner, 9)
+        owner.run_script(
+            "UPDATE job_runs SET resend_at = now() + interval '1 h', ends_by = lease_expires_at,"
+            " lease_expires_at = NULL"
+        )
+        poison_runs(owner, ids[:5])
+        return ids, "SELECT count(*) FROM job_runs WHERE status = 'failed' AND error LIKE 'It ran for longer than %'"
+
     def arrange_old_runs(self, owner):
         ids = lost(owner, 9)
         owner.run_script(
@@ -332,7 +341,7 @@ class TestBatches:
         keys = owner.run_script("SELECT job_type || ' ' || extract(epoch FROM slot) FROM job_schedule_slots ORDER BY 1")
         return [key for [key] in keys], "SELECT 9 - count(*) FROM job_schedule_slots"
 
-    KINDS = ("expired", "unclaimed", "unsent", "untold", "moved", "old_runs", "old_alerts", "old_slots")
+    KINDS = ("expired", "overlong", "unclaimed", "unsent", "untold", "moved", "old_runs", "old_alerts", "old_slots")
 
     @pytest.mark.parametrize("kind", KINDS)
     def test_a_row_costs_itself_alone(self, small, db, owner, kind, monkeypatch, caplog):

@@ -69,6 +69,10 @@ def ids(operation, team, owner):
         f" {'NULL, now()' if live else 'now(), NULL'} FROM projects"
         f" WHERE team_id = '{team.id}' AND id {'<>' if live else '='} '{team.project_id}' RETURNING id"
     )
+    owner.run_script(
+        "INSERT INTO project_integrations (project_id, provider, secret_encrypted)"
+        " SELECT id, 'revenuecat', 'sealed' FROM projects"
+    )
     return {"team_id": team.id, "project_id": team.project_id, "run_id": str(run_id)}
 
 

@@ -68,9 +68,13 @@ FUNCTIONS = (
     "cleanup_refusal",
     "cleanup_resource",
     "cleanup_runs",
+    "create_event_partition",
     "create_month_partition",
     "drop_detached_partition",
+    "event_gaps",
+    "event_tree",
     "note_success",
+    "tell_of_ending",
 )
 
 

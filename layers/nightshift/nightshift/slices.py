@@ -144,7 +144,7 @@ class Slice:
         left_s = self._run_left_s - (self._claimed_with_s - self._remaining_s())
         if wait.seconds > left_s:
             return JobError(
-                f"Wait.seconds is {wait.seconds:g}, but only {max(0, left_s):.0f} of the run's "
+                f"Wait.seconds is {wait.seconds:.0f}, but only {max(0, left_s):.0f} of the run's "
                 f"{self.job_type.max_duration_s} seconds are left. Wait for less, or raise max_duration_s of "
                 f"{self.job_type.name} in the catalogue"
             )
