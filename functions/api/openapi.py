@@ -126,7 +126,7 @@ OPERATIONS = (
             ),
             (
                 "id_prefix",
-                "Only the first five whose id begins with these digits, by id; other filters count for nothing beside it",
+                "Only the first five whose id begins with these digits, by id, whatever other filters say",
                 TEXT | {"pattern": "^[0-9A-Fa-f]{4,32}$"},
             ),
         ),
