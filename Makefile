@@ -26,7 +26,7 @@ run: $(VENV)/ready $(VENV)/engine/ready
 	@$(VENV)/bin/python -m local.run
 
 test: $(VENV)/ready $(VENV)/engine/ready
-	$(VENV)/bin/python -m pytest -m "not stack and not browser"
+	$(VENV)/bin/python -m pytest -n auto --maxprocesses 8 --dist loadfile -m "not stack and not browser"
 	$(VENV)/bin/python -m pytest -m stack
 
 test-browser: $(VENV)/ready $(VENV)/engine/ready $(VENV)/browser/ready
