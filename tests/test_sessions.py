@@ -30,7 +30,7 @@ def operator(root: Database) -> Iterator[Database]:
     hostile.spoil_database(root, "platform")
     db = Database(replace(root._config, database_name="platform"))
     db.run_script("SET default_transaction_read_only = off")
-    db.run_script(ACCESS_METHOD)
+    db.run_script(f"{ACCESS_METHOD}; {hostile.NOTHING_FOR_PUBLIC}")
     db.close()
     migrate(db)
     db.run_script(hostile.DOUBLES)
@@ -150,6 +150,18 @@ def test_no_function_of_ours_depends_on_who_calls_it(operator):
     assert operator.run_script(free) == []
 
 
+def test_our_roles_may_call_every_function_of_ours_also_where_public_may_call_none(operator):
+    pin_session(operator)
+    # Trigger functions are called by their trigger, whoever writes.
+    barred = """
+        SELECT proname::text FROM pg_proc
+        WHERE pronamespace = 'public'::regnamespace AND prorettype <> 'trigger'::regtype
+          AND NOT has_function_privilege('nightshift_maintenance', oid, 'EXECUTE')
+    """
+    assert operator.run_script(barred) == []
+    assert operator.run_script("SELECT has_function_privilege('nightshift_app', 'tell_of_ending(job_runs)', 'EXECUTE')") == [[True]]
+
+
 def test_a_person_with_another_path_ends_a_run_as_the_engine_does(operator, root):
     operator.run_script(
         "SET search_path = hostile; SET default_transaction_read_only = off; SET session_replication_role = origin"
@@ -176,9 +188,9 @@ def test_an_installation_that_the_session_does_not_find_is_not_made_anew(operato
 def test_the_doctor_names_what_is_not_pinned_and_how_it_is(operator, root):
     db = Database(replace(operator._config, database_user="nightshift_app"))
     try:
-        assert doctor._settings(db, db._config)["ok"]
+        assert doctor._settings(db)["ok"]
         root.run_script("ALTER ROLE nightshift_app IN DATABASE platform SET DateStyle = 'SQL, DMY'")
-        check = doctor._settings(db, db._config)
+        check = doctor._settings(db)
         assert not check["ok"]
         assert check["says"] == "nightshift_app: DateStyle is SQL, DMY, not ISO, MDY"
         assert "ALTER ROLE nightshift_app IN DATABASE platform SET DateStyle = 'ISO, MDY'" in check["do"]

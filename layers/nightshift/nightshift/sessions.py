@@ -68,9 +68,12 @@ FUNCTIONS = (
     "cleanup_refusal",
     "cleanup_resource",
     "cleanup_runs",
+    "create_event_partition",
     "create_month_partition",
     "drop_detached_partition",
-    "note_success",
+    "event_gaps",
+    "event_tree",
+    "tell_of_ending",
 )
 
 
