@@ -159,7 +159,9 @@ def test_our_roles_may_call_every_function_of_ours_also_where_public_may_call_no
           AND NOT has_function_privilege('nightshift_maintenance', oid, 'EXECUTE')
     """
     assert operator.run_script(barred) == []
-    assert operator.run_script("SELECT has_function_privilege('nightshift_app', 'tell_of_ending(job_runs)', 'EXECUTE')") == [[True]]
+    assert operator.run_script(
+        "SELECT has_function_privilege('nightshift_app', 'tell_of_ending(job_runs)', 'EXECUTE')"
+    ) == [[True]]
 
 
 def test_a_person_with_another_path_ends_a_run_as_the_engine_does(operator, root):
