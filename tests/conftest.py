@@ -94,6 +94,9 @@ def template(postgres: Postgres, superuser: Database) -> str:
         hostile.spoil_server(superuser)
         hostile.spoil_database(superuser, "nightshift_template")
     owner = Database(settings_for(postgres, "nightshift_template", user="postgres"))
+    if hostile.ASKED_FOR in os.environ:
+        pin_session(owner)
+        owner.run_script(hostile.NOTHING_FOR_PUBLIC)
     migrate(owner)
     create_first_partitions(owner, today=date.today())
     if hostile.ASKED_FOR in os.environ:

@@ -46,6 +46,9 @@ SETTINGS = {
 }
 
 
+# What is made from then on is its maker's alone to call, unless it is granted.
+NOTHING_FOR_PUBLIC = "ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC"
+
 # In the schema of that name each of our tables has an empty double.
 OTHERS = {"role": "hostile", "search_path": "hostile"}
 

@@ -117,7 +117,9 @@ def test_another_teams_project_costs_what_no_project_costs(db, owner):
         where = {"team_id": team.id, "limit": 51} | dict(zip(choices, mix, strict=True))
         if where["before_created_at"]:
             where["before_id"] = str(uuid.uuid4())
-        unknown = explained(db, "list_runs", project_id=str(uuid.uuid4()), **where)
+        nowhere = where | {"project_id": str(uuid.uuid4())}
+        explained(db, "list_runs", **nowhere)  # A plan's first run reads the catalogue for its operators.
+        unknown = explained(db, "list_runs", **nowhere)
         foreign = explained(db, "list_runs", project_id=others.project_id, **where)
         assert unknown[0] == foreign[0] == 0
         assert max(unknown[1], foreign[1]) <= 10, (where, unknown, foreign)

@@ -11,7 +11,7 @@ from nightshift import outbox
 from nightshift import settings as settings_module
 from nightshift.ops import doctor
 from tests.mail_world import OWNER, SENDER, alert, end, mail, notified, project_run, system_run
-from tests.world import make_team, sweep, trigger
+from tests.world import make_team, run_row, sweep, trigger
 
 SHARE = 3
 
@@ -276,6 +276,23 @@ class TestSeveralOperators:
                 notified(other)
             assert sorted(ses.recipients) == ["a@x.example", "b@x.example", "c@xn--bcher-kva.example"]
         assert owner.run_script("SELECT DISTINCT status, attempts FROM job_outbox") == [["sent", 1]]
+
+    def test_an_ending_that_is_told_again_mails_none_of_them_twice(self, owner, db, cloud, configure, ses):
+        configure(SYSTEM_JOBS_ALERT_EMAIL="ada@server.example, grace@server.example")
+        owner.run_script(
+            "UPDATE job_deployment SET wants_events = true;"
+            "CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';"
+            "CREATE TRIGGER nothing BEFORE INSERT ON job_outbox FOR EACH ROW WHEN (NEW.kind = 'event')"
+            " EXECUTE FUNCTION nothing()"
+        )
+        run_id = system_run(owner)
+        for outbox_id in end(owner, run_id, "failed"):
+            notified(outbox_id)
+        assert run_row(owner, run_id)["untold"].startswith("its event:")
+        sweep(db=db, settings=cloud)
+        for [outbox_id] in owner.run_script(f"SELECT id FROM job_outbox WHERE run_id = '{run_id}'"):
+            notified(outbox_id)
+        assert sorted(ses.recipients) == ["ada@server.example", "grace@server.example"]
 
     def test_one_that_is_none_costs_that_one_mail(self, owner, db, cloud, configure, ses):
         configure(SYSTEM_JOBS_ALERT_EMAIL="nobody, жанна@x.example, b@x.example")

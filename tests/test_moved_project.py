@@ -59,9 +59,11 @@ def trigger(api, team, project_id, *, status=201, key=None, **body):
 
 
 def sees(api, team, run_id):
-    """By its id, its timeline and in the list, as ``(status, status, whether)``."""
-    listed = [run["id"] for run in api("GET", f"/v1/teams/{team.id}/jobs")[1]["job_runs"]]
-    return api("GET", f"/v1/jobs/{run_id}")[0], api("GET", f"/v1/jobs/{run_id}/timeline")[0], run_id in listed
+    """By its id, its timeline and in the lists, as ``(status, status, whether)``."""
+    path = f"/v1/teams/{team.id}/jobs"
+    lists = [api("GET", path), api("GET", path, id_prefix=run_id[:8])]
+    [listed] = {run_id in [run["id"] for run in answer["job_runs"]] for _, answer in lists}
+    return api("GET", f"/v1/jobs/{run_id}")[0], api("GET", f"/v1/jobs/{run_id}/timeline")[0], listed
 
 
 def test_the_new_team_sees_and_stops_the_run_that_stands_in_its_way(was, now_is, old, new, move):
@@ -84,12 +86,24 @@ def test_the_old_team_sees_nothing_of_a_live_run_from_that_moment_on(was, old, m
     assert trigger(was, old, old.project_id, key="k", status=404) == {"error": "Project not found"}
 
 
+def test_the_old_teams_key_is_free_for_another_project_from_that_moment_on(was, old, move, owner):
+    run_id = trigger(was, old, old.project_id, key="k")
+    move()
+    [[other]] = owner.run_script(
+        f"INSERT INTO projects (team_id, name, slug) VALUES ('{old.id}', 'Other', 'other') RETURNING id"
+    )
+    again = trigger(was, old, str(other), key="k")
+    assert again != run_id
+    assert trigger(was, old, str(other), key="k") == again
+    assert run_row(owner, run_id)["status"] == "pending"
+
+
 def test_the_next_sweep_gives_it_to_the_new_team_also_where_it_waits_for_long(
     was, now_is, old, new, move, db, cloud, owner, job
 ):
     def waits(run, db):
         yield Progress(processed=1, total=2, message="half", cursor={"at": 1})
-        yield Wait(seconds=2 * 86_400, why="the next month", cursor={"at": 2})
+        yield Wait(seconds=2 * 86_400, why="the day after tomorrow", cursor={"at": 2})
 
     job(waits)
     run_id = trigger(was, old, old.project_id, key="k")
@@ -122,7 +136,7 @@ def test_a_run_that_ends_after_the_move_ends_with_the_new_team(was, now_is, old,
     assert owner.run_script("SELECT kind FROM job_outbox") == [["event"]]
     [[outbox_id]] = owner.run_script("SELECT id FROM job_outbox")
     claimed = db.one("claim_outbox", outbox_id=outbox_id, claim_s=60, retry_delay_s=60, retry_ceiling_s=3600)
-    assert (str(claimed["team_id"]), claimed["project"]) == (new.id, "Moved")
+    assert (str(claimed["team_id"]), str(claimed["project_id"])) == (new.id, old.project_id)
     assert trigger(was, old, old.project_id, key="k", status=404) == {"error": "Project not found"}
 
 

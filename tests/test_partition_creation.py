@@ -274,9 +274,8 @@ def test_rows_hidden_by_row_level_security_are_no_proof_that_there_are_none(run,
     make_half(owner, half)
     owner.run_script(event_at("events", "2020-01-31").replace("INTO events", f"INTO {half}"))
     owner.run_script(f"ALTER TABLE {half} ENABLE ROW LEVEL SECURITY; ALTER TABLE {half} FORCE ROW LEVEL SECURITY")
-    error = run()["error"]
-    assert f": {half} cannot be attached to events: " in error
-    assert "row-level security" in error
+    refused = f"{half} cannot be attached to events: query would be affected by row-level security policy"
+    assert refused in run()["error"]
     assert half not in attached(owner)
 
 

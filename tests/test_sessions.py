@@ -30,7 +30,7 @@ def operator(root: Database) -> Iterator[Database]:
     hostile.spoil_database(root, "platform")
     db = Database(replace(root._config, database_name="platform"))
     db.run_script("SET default_transaction_read_only = off")
-    db.run_script(ACCESS_METHOD)
+    db.run_script(f"{ACCESS_METHOD}; {hostile.NOTHING_FOR_PUBLIC}")
     db.close()
     migrate(db)
     db.run_script(hostile.DOUBLES)
@@ -148,6 +148,20 @@ def test_no_function_of_ours_depends_on_who_calls_it(operator):
     """
     # A function that a migration adds belongs into nightshift.sessions.FUNCTIONS.
     assert operator.run_script(free) == []
+
+
+def test_our_roles_may_call_every_function_of_ours_also_where_public_may_call_none(operator):
+    pin_session(operator)
+    # Trigger functions are called by their trigger, whoever writes.
+    barred = """
+        SELECT proname::text FROM pg_proc
+        WHERE pronamespace = 'public'::regnamespace AND prorettype <> 'trigger'::regtype
+          AND NOT has_function_privilege('nightshift_maintenance', oid, 'EXECUTE')
+    """
+    assert operator.run_script(barred) == []
+    assert operator.run_script(
+        "SELECT has_function_privilege('nightshift_app', 'tell_of_ending(job_runs)', 'EXECUTE')"
+    ) == [[True]]
 
 
 def test_a_person_with_another_path_ends_a_run_as_the_engine_does(operator, root):

@@ -1,7 +1,8 @@
 -- A mail to several operators becomes one for each of them, so that an address that takes none costs nobody else theirs:
--- this row is the first one's, the sweep sends the others. Fenced like the end of an attempt.
+-- this row is the first one's, the sweep sends the others. Fenced like the end of an attempt. Of a run, the row stays
+-- without a recipient: an ending that is told again knows its mail by that, and the others are not made twice.
 WITH first AS (
-    UPDATE job_outbox SET recipient = CAST(:first AS text)
+    UPDATE job_outbox SET recipient = CASE WHEN run_id IS NULL THEN CAST(:first AS text) END
     WHERE id = CAST(:outbox_id AS uuid) AND status = 'unsent' AND attempts = CAST(:attempt AS integer)
       AND recipient IS NULL
     RETURNING run_id, content

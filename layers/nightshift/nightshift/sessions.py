@@ -73,7 +73,6 @@ FUNCTIONS = (
     "drop_detached_partition",
     "event_gaps",
     "event_tree",
-    "note_success",
     "tell_of_ending",
 )
 
