@@ -10,9 +10,10 @@ from nightshift import params
 from nightshift.catalogue import CATALOGUE
 from nightshift.errors import ConfigurationError
 from nightshift.job import Progress
-from nightshift.params import NoParams
+from nightshift.params import NoParams, RevenueCatSyncParams
 from nightshift.schedules import GRACE, fire, register
-from tests.world import received, run_row, sweep
+from tests.api_world import Api
+from tests.world import make_team, received, run_row, sweep
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -80,3 +81,50 @@ class TestAnotherRelease:
         owner.run_script(f"UPDATE job_runs SET params = '{json.dumps(stored)}' WHERE id = '{run.id}'")
         assert run.finish().result == {}
         assert told == [seen]
+
+    @pytest.mark.parametrize("given", [{}, {"include_sandbox": True}, {"include_sandbox": "true"}])
+    def test_a_repeat_is_one_although_the_parameters_have_grown(self, cloud, owner, monkeypatch, given):
+        team = make_team(owner)
+        trigger = trigger_of(team)
+        status, first = trigger(given)
+        assert status == 201
+        grown(monkeypatch)
+        status, again = trigger(given)
+        assert (status, again["job_run"]["id"]) == (201, first["job_run"]["id"])
+
+    def test_a_repeated_rerun_is_one_too(self, cloud, owner, monkeypatch):
+        team = make_team(owner)
+        api = Api(f"Bearer {team.agent_key}")
+        old = trigger_of(team)({})[1]["job_run"]["id"]
+        api("POST", f"/v1/jobs/{old}/cancel")
+        rerun = ("POST", f"/v1/jobs/{old}/rerun", {"from": "start"})
+        _, first = api(*rerun, headers={"Idempotency-Key": "tuesday"})
+        grown(monkeypatch)
+        assert api(*rerun, headers={"Idempotency-Key": "tuesday"}) == (201, first)
+
+    def test_other_parameters_are_another_request(self, cloud, owner, monkeypatch):
+        trigger = trigger_of(make_team(owner))
+        trigger({})
+        grown(monkeypatch)
+        assert trigger({"limit": 5})[0] == 422
+        assert trigger({"include_sandbox": True})[0] == 422
+
+
+def trigger_of(team):
+    api = Api(f"Bearer {team.agent_key}")
+    wish = {"job_type": "revenuecat_sync", "project_id": team.project_id}
+
+    def trigger(given):
+        path = f"/v1/teams/{team.id}/jobs/trigger"
+        return api("POST", path, wish | {"params": given}, headers={"Idempotency-Key": "monday"})
+
+    return trigger
+
+
+def grown(monkeypatch):
+    """The next release: a parameter more."""
+
+    class GrownParams(RevenueCatSyncParams):
+        limit: int = 100
+
+    monkeypatch.setattr(params, "RevenueCatSyncParams", GrownParams)
