@@ -300,6 +300,18 @@ class TestBatches:
         poison_runs(owner, ids[:5])
         return ids, f"SELECT count(*) FROM job_runs WHERE team_id = '{new.id}'"
 
+    def arrange_deleted(self, owner):
+        team = make_team(owner, projects=9)
+        owner.run_script(
+            "INSERT INTO job_runs (id, job_type, team_id, project_id, triggered_by, resend_at, created_at)"
+            " SELECT gen_random_uuid(), 'revenuecat_sync', team_id, id, 'x', now() + interval '1 h',"
+            f" now() + interval '1 s' * row_number() OVER (ORDER BY id) FROM projects WHERE team_id = '{team.id}';"
+            "UPDATE projects SET deleted_at = now()"
+        )
+        ids = [str(id_) for [id_] in owner.run_script("SELECT id FROM job_runs ORDER BY created_at")]
+        poison_runs(owner, ids[:5])
+        return ids, "SELECT count(*) FROM job_runs WHERE status = 'cancelled'"
+
     def arrange_old_runs(self, owner):
         ids = lost(owner, 9)
         owner.run_script(
@@ -332,7 +344,18 @@ class TestBatches:
         keys = owner.run_script("SELECT job_type || ' ' || extract(epoch FROM slot) FROM job_schedule_slots ORDER BY 1")
         return [key for [key] in keys], "SELECT 9 - count(*) FROM job_schedule_slots"
 
-    KINDS = ("expired", "unclaimed", "unsent", "untold", "moved", "old_runs", "old_alerts", "old_slots")
+    KINDS = (
+        "expired",
+        "overlong",
+        "unclaimed",
+        "unsent",
+        "untold",
+        "moved",
+        "deleted",
+        "old_runs",
+        "old_alerts",
+        "old_slots",
+    )
 
     @pytest.mark.parametrize("kind", KINDS)
     def test_a_row_costs_itself_alone(self, small, db, owner, kind, monkeypatch, caplog):
