@@ -38,6 +38,8 @@ key_option = click.option(
 def jobs() -> None:
     """Trigger runs of jobs, watch them, cancel them.
 
+    Wherever a RUN_ID is asked for, the beginning of an id will do that no other run shares: four digits or more.
+
     \b
     Examples:
       nightshift jobs trigger revenuecat_sync --wait
@@ -63,6 +65,8 @@ def list_runs(
     session: Session, /, project: str | None, cursor: str | None, all_pages: bool, **filters: str | int | None
 ) -> None:
     """List the team's runs, newest first.
+
+    On a terminal a run takes one line: its id is short, and what does not fit is cut or left out. A pipe gets it all.
 
     \b
     Examples:

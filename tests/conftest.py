@@ -7,11 +7,12 @@ import os
 import socket
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import pytest
 from moto import mock_aws
@@ -36,6 +37,15 @@ WORLDS = [
 pytest_plugins = [*WORLDS, *(["tests.browser_world"] if HAS_PLAYWRIGHT else [])]
 
 _serial = itertools.count()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_report_to_serializable(report: pytest.TestReport) -> Generator[None, dict[str, Any] | None, Any]:
+    """Replace what UTF-8 cannot hold: pytest-xdist's workers send what a test printed to each other as UTF-8."""
+    data = yield
+    if data and "sections" in data:
+        data["sections"] = [(name, text.encode("utf-8", "replace").decode()) for name, text in data["sections"]]
+    return data
 
 
 def free_port() -> int:

@@ -158,7 +158,6 @@ def test_a_result_is_copied_as_it_is(ended_run: Callable[..., Page]) -> None:
     [
         ("progress = NULL", "Done", 1),
         ("progress = NULL, result = NULL, status = 'failed', error = 'It broke'", "No progress", 0),
-        ("progress = NULL, result = NULL, status = 'cancelled'", "No progress", 0),
         (
             """progress = '{"processed": 3, "total": 4}', result = NULL, status = 'failed', error = 'It broke'""",
             "3 of 4",

@@ -95,7 +95,7 @@ class TestRuns:
 
     def test_a_refusal_names_what_was_typed(self, system: Cli) -> None:
         for arguments, sentence in (
-            (("view", "nope"), 'run_id must be a UUID, got "nope"'),
+            (("view", "nope"), 'run_id must be a UUID or at least its first 4 digits, got "nope"'),
             (("trigger", "db_pruning", "--param", "x=1"), "params.x is not a known field, got 1. It takes none."),
         ):
             refused = system(*arguments)
@@ -164,7 +164,7 @@ class TestChecks:
             r"RED +dead letters: runs +about 1 message *\n +-> nightshift system --stack prod-jobs dead",
             ill.stdout,
         )
-        assert ill.stdout.splitlines()[-1] == "1 of 18 is red."
+        assert ill.stdout.splitlines()[-1] == "1 of 19 is red."
         report = system("health", "--format", "json")
         assert (report.exit_code, json.loads(report.stdout)["ok"]) == (1, False)
 
@@ -399,7 +399,7 @@ class TestSetup:
         assert amazon.asked == [{"command": "setup", "team": "Acme", "admin_email": "a@b.c", "project": "Rocks"}]
         again = system(*self.ARGUMENTS)
         assert (again.exit_code, again.stdout) == (4, "")
-        assert again.stderr == 'Error: There is a team "acme" already. Choose another name.\n'
+        assert again.stderr == 'Error: There is a team "acme" already. Choose another name or slug.\n'
 
     def test_an_agent_key_is_replaced(self, system: Cli) -> None:
         first = json.loads(system(*self.ARGUMENTS, "--format", "json").stdout)["agent_key"]

@@ -69,6 +69,21 @@ def end(owner: Database, run_id: str, status: str, **fields: str) -> None:
     )
 
 
+@pytest.mark.parametrize("command", ["view", "cancel", "logs"])
+def test_a_run_is_taken_by_the_beginning_of_its_id(ask: Ask, owner: Database, command: str) -> None:
+    run_id = system_run(ask)
+    owner.run_script(f"UPDATE job_runs SET id = '1a2b3c4d-1111-4000-8000-000000000000' WHERE id = '{run_id}'")
+    assert "error" not in ask(command, run_id="1a2b3c4d")
+    other = system_run(ask, "partition_creation")
+    owner.run_script(f"UPDATE job_runs SET id = '1a2b3c4d-1112-4000-8000-000000000000' WHERE id = '{other}'")
+    assert ask(command, run_id="1A2B3C4D")["error"] == (
+        "1A2B3C4D begins more than one run: 1a2b3c4d-1111-4000-8000-000000000000, "
+        "1a2b3c4d-1112-4000-8000-000000000000. Give more of the id"
+    )
+    assert "error" not in ask(command, run_id="1a2b3c4d-1112")
+    assert ask(command, run_id="ffff")["error"] == "There is no run ffff"
+
+
 class TestCommands:
     REFUSED = [
         ({}, "Unknown command null. There is: runs, view, "),
@@ -80,7 +95,7 @@ class TestCommands:
         ),
         ({"command": "health", "x": 1}, 'Unknown argument "x" of health. There is: none'),
         ({"command": "view"}, "run_id is required"),
-        ({"command": "view", "run_id": "7"}, 'run_id must be a UUID, got "7"'),
+        ({"command": "view", "run_id": "7"}, 'run_id must be a UUID or at least its first 4 digits, got "7"'),
         ({"command": "view", "run_id": str(uuid.UUID(int=7))}, f"There is no run {uuid.UUID(int=7)}"),
         ({"command": "runs", "limit": 0}, "limit must be 1 or more, got 0"),
         ({"command": "runs", "limit": 201}, "limit must be 200 or less, got 201"),

@@ -47,7 +47,8 @@ def checks(result: Result) -> dict[str, dict[str, Any]]:
 
 def test_health(system: System) -> None:
     found = checks(system("health", "--format", "json"))
-    for name in ("stuck runs", "waiting runs", "schedules", "database size", "connections", "dead letters: runs"):
+    needed = ("sweep", "stuck runs", "waiting runs", "schedules", "database size", "connections", "dead letters: runs")
+    for name in needed:
         assert found[name]["ok"], found[name]
 
 

@@ -19,6 +19,7 @@ TROUBLES = {
     "expired": "Run {key} cannot be taken from the worker that it lost",
     "deleted": "Run {key} cannot be cancelled, although its project or team was deleted",
     "moved": "Run {key} cannot go with its project to another team",
+    "overlong": "Run {key} has taken longer than it may and cannot be failed",
     "unclaimed": "The message of run {key} cannot be sent again",
     "untold": "The mails and the event of run {key} cannot be written",
     "unsent": "The mail or event {key} cannot be sent",
