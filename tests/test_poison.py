@@ -266,6 +266,15 @@ class TestBatches:
         poison_runs(owner, ids[:5])
         return ids, "SELECT count(*) FROM job_runs WHERE resends = 1"
 
+    def arrange_overlong(self, owner):
+        ids = lost(owner, 9)
+        owner.run_script(
+            "UPDATE job_runs SET ends_by = lease_expires_at, lease_expires_at = NULL,"
+            " resend_at = now() + interval '1 h'"
+        )
+        poison_runs(owner, ids[:5])
+        return ids, "SELECT count(*) FROM job_runs WHERE status = 'failed'"
+
     def arrange_unsent(self, owner):
         ids = [str(uuid.uuid4()) for _ in range(9)]
         for number, id_ in enumerate(ids):
