@@ -70,7 +70,7 @@ class TestRuns:
         assert re.search(r"\nwhy +It waits for a free worker *\nsince +20\S+Z \(\d+ (s|min) ago\)", viewed)
         assert system("cancel", run_id).stdout.startswith(f"Asked run {run_id} to stop. Look again: ")
         viewed = system("view", run_id).stdout
-        assert re.search(r"\ncancel requested by +the owner \(system\) *\ncancel requested at +20\S+Z", viewed)
+        assert re.search(r"\ncancel requested by +the operator \(system\) *\ncancel requested at +20\S+Z", viewed)
         assert "\nsince" not in viewed
         over = system("cancel", run_id)
         assert (over.exit_code, over.stderr) == (4, 'Error: Cannot cancel a job with status "cancelled"\n')
