@@ -38,7 +38,8 @@ MOST_BYTES = 32 * 1024 * 1024
 
 
 class Api:
-    """``sleep`` takes the seconds between attempts, ``notice`` a sentence before each but the first.
+    """``sleep`` takes the seconds between attempts, ``notice`` a sentence before each but the first, ``heard`` the
+    ``Date`` of each answer.
 
     ``view`` is the command that shows a run.
     """
@@ -52,11 +53,13 @@ class Api:
         sleep: Callable[[float], None] = time.sleep,
         notice: Callable[[str], None] = lambda sentence: None,
         clock: Callable[[], float] = time.monotonic,
+        heard: Callable[[str | None], None] = lambda date: None,
     ):
         self.url = config.api_url
         self._sleep = sleep
         self._notice = notice
         self._clock = clock
+        self._heard = heard
         self._headers = {"Accept": "application/json", "Accept-Encoding": "gzip"}
         if config.token:
             self._headers["Authorization"] = f"Bearer {config.token}"
@@ -189,6 +192,7 @@ class Api:
             response.close()
             raise
         response.release_conn()
+        self._heard(response.headers.get("Date"))
         kind = response.headers.get("Content-Type", "nothing")
         return response.status, kind, bytes(read), _retry_after_s(response)
 

@@ -1,7 +1,6 @@
 """nightshift jobs: list, view, trigger, cancel, rerun and timeline."""
 
 import shlex
-from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
@@ -115,7 +114,7 @@ def view(session: Session, run_id: str, watch: bool) -> None:
     else:
         timeline = timeline_of(session, run)
         names = names_of([run], team_id=clean(run.get("team_id")), api=session.api)
-        session.output.facts(facts_of(run, timeline=timeline, now=datetime.now(UTC), names=names))
+        session.output.facts(facts_of(run, timeline=timeline, now=session.clock.now(), names=names))
 
 
 @jobs.command()

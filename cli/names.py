@@ -12,7 +12,11 @@ from nightshift.catalogue import CATALOGUE
 
 SHORT = 8
 
-OTHERS = {"system": "the operator", "soft_delete_cleanup": "the cleanup, as its project or team was deleted"}
+OTHERS = {
+    "system": "the operator",
+    "soft_delete_cleanup": "the cleanup, as its project or team was deleted",
+    "sweep": "the sweep, as its project or team was deleted",
+}
 
 
 @dataclass(frozen=True)

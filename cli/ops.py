@@ -2,7 +2,7 @@
 
 import getpass
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +12,8 @@ from cli import exact
 from cli.errors import Misconfigured, Refused, Throttled, Unreachable
 from cli.loopback import without_account
 from cli.stackfile import Note, find_stack
+
+Heard = Callable[[str | None], None]
 
 OPS, SETUP = "OpsFunction", "SetupFunction"
 # The name under which `make run` deploys, where, and what its file keeps for boto3.
@@ -27,16 +29,17 @@ THROTTLED = ("Throttling", "ThrottlingException", "TooManyRequestsException", "E
 
 
 class Ops:
-    """``stack`` is a CloudFormation stack; ``options`` go to boto3's clients.
+    """``stack`` is a CloudFormation stack; ``options`` go to boto3's clients. ``heard`` takes the ``Date`` of answers.
 
     Every call raises Refused with the function's sentence, Throttled, or Unreachable; Misconfigured where the caller
     or the stack is not what it takes.
     """
 
-    def __init__(self, stack: str, *, view: tuple[str, ...], options: dict[str, str]):
+    def __init__(self, stack: str, *, view: tuple[str, ...], options: dict[str, str], heard: Heard):
         self.stack = stack
         self.view = view
         self._options = options
+        self._heard = heard
         self._names: dict[str, str] = {}
 
     def ask(self, command: str, **arguments: Any) -> dict[str, Any]:
@@ -60,6 +63,7 @@ class Ops:
             raise _no_connection(exc) from exc
         except ValueError as exc:
             raise Unreachable(f"{function} of {self.stack} answered something that is not JSON.") from exc
+        self._heard(answer["ResponseMetadata"]["HTTPHeaders"].get("date"))
         if answer.get("FunctionError"):
             said = payload.get("errorMessage") if isinstance(payload, dict) else payload
             raise Unreachable(f"{function} of {self.stack} failed: {said}. Its log says more.")
@@ -137,10 +141,10 @@ class Ops:
         return Unreachable(f"AWS answered {code}: {said}")
 
 
-def find_ops(stack: str | None, *, folder: Path, note: Note) -> Ops:
+def find_ops(stack: str | None, *, folder: Path, note: Note, heard: Heard = lambda date: None) -> Ops:
     """The ops function of the deployed ``stack``, or of the local one at or above ``folder``."""
     if stack:
-        return Ops(stack, view=("system", "--stack", stack, "view"), options={})
+        return Ops(stack, view=("system", "--stack", stack, "view"), options={}, heard=heard)
     local = find_stack(folder, note=note)
     if not local:
         raise Misconfigured(
@@ -151,7 +155,7 @@ def find_ops(stack: str | None, *, folder: Path, note: Note) -> Ops:
         raise Misconfigured(f"{local['file']} is of an earlier release. Start the local stack again with `make run`.")
     options = {name: local[name] for name in LOCAL_KEYS}
     options |= {"region_name": LOCAL_REGION, "endpoint_url": local["aws_endpoint_url"]}
-    return Ops(LOCAL_STACK, view=("system", "view"), options=options)
+    return Ops(LOCAL_STACK, view=("system", "view"), options=options, heard=heard)
 
 
 def _no_connection(exc: Exception) -> Exception:

@@ -1,7 +1,6 @@
 """How a run that was just started, or watched to its end, is told of; and its slices."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 import click
@@ -40,7 +39,7 @@ def watch_to_the_end(run: dict[str, Any], *, api: Source, session: Session) -> N
 
 def show_runs(runs: Sequence[Mapping[str, Any]], *, session: Session, names: Names = NOBODY) -> None:
     """A line each. On a terminal ids are as short as they can be told from each other."""
-    now, output = datetime.now(UTC), session.output
+    now, output = session.clock.now(), session.output
     ids = [clean(run.get("id")) for run in runs]
     shown = short_ids(ids) if output.is_fitted else ids
     rows = [row_of(run, now=now, names=names, id=id) for run, id in zip(runs, shown, strict=True)]
@@ -49,7 +48,7 @@ def show_runs(runs: Sequence[Mapping[str, Any]], *, session: Session, names: Nam
 
 def show_slices(timeline: Mapping[str, Any], *, session: Session) -> None:
     """Its slices as a table, and how many older ones are not in it."""
-    now = datetime.now(UTC)
+    now = session.clock.now()
     if left_out := timeline.get("slices_left_out"):
         session.output.say(f"The last {len(timeline['timeline'])} slices; {clean(left_out)} came before them.")
     if timeline["timeline"]:

@@ -1,7 +1,6 @@
 """nightshift system runs, view, trigger, cancel and schedules: any run, and the jobs of the system."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 import click
@@ -76,7 +75,7 @@ def view(session: Session, run_id: str, watch: bool) -> None:
         session.output.document(answer)
         return
     timeline = answer["timeline"]
-    session.output.facts(facts_of(answer["job_run"], timeline=timeline, now=datetime.now(UTC)))
+    session.output.facts(facts_of(answer["job_run"], timeline=timeline, now=session.clock.now()))
     show_slices(timeline, session=session)
     if answer["mails"]:
         mails = [

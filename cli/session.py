@@ -12,6 +12,7 @@ import click
 
 from cli.choices import chosen
 from cli.client import Api
+from cli.clock import Clock
 from cli.config import Config, find_config
 from cli.ids import is_beginning, run_beginning
 from cli.ops import Ops, find_ops
@@ -25,6 +26,7 @@ class Session:
     def __init__(self, *, sleep: Callable[[float], None] = time.sleep):
         self.flags: dict[str, str | None] = {}
         self.sleep = sleep
+        self.clock = Clock()
 
     @cached_property
     def output(self) -> Output:
@@ -47,7 +49,7 @@ class Session:
 
     def api_at(self, config: Config) -> Api:
         """It is closed when the command is over."""
-        api = Api(config, sleep=self.sleep, notice=self.output.notice)
+        api = Api(config, sleep=self.sleep, notice=self.output.notice, heard=self.clock.hear)
         click.get_current_context().find_root().call_on_close(api.close)
         return api
 
@@ -59,7 +61,7 @@ class Session:
     @cached_property
     def ops(self) -> Ops:
         named = self.flags.get("stack") or os.environ.get("NIGHTSHIFT_STACK")
-        return find_ops(named, folder=here(), note=self.output.note)
+        return find_ops(named, folder=here(), note=self.output.note, heard=self.clock.hear)
 
     @cached_property
     def team_id(self) -> str:

@@ -75,6 +75,8 @@ class Script:
         self.requests: list[tuple[str, str, dict[str, str], Any]] = []
         self.bodies: list[bytes] = []
         self.url = ""
+        self.date = ""
+        """The server's clock, where it is not this machine's."""
         self.retry_after = ""
         """What a 429 says in its header, where it says when to come back."""
         self.on("GET /v1/auth/whoami", WHOAMI)
@@ -125,6 +127,9 @@ def api(bare_environment: None) -> Iterator[Script]:
             self.wfile.write(data)
 
         do_GET = do_POST = do_CONNECT = answer
+
+        def date_time_string(self, timestamp: float | None = None) -> str:
+            return script.date or super().date_time_string(timestamp)
 
         def log_message(self, *_: object) -> None:
             pass

@@ -42,6 +42,8 @@ class Aws:
         self.asked: list[dict[str, Any]] = []
         self.signed: list[str] = []
         self.url = ""
+        self.date = ""
+        """Their clock, where it is not this machine's."""
 
     def describe(self, body: bytes) -> Answer:
         form = parse_qs(body.decode())
@@ -75,6 +77,9 @@ def amazon() -> Iterator[Aws]:
                 self.send_header(name, value)
             self.end_headers()
             self.wfile.write(answer)
+
+        def date_time_string(self, timestamp: float | None = None) -> str:
+            return aws.date or super().date_time_string(timestamp)
 
         def log_message(self, *_: object) -> None:
             pass

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import datetime
 import decimal
+import re
 import threading
 import uuid
 
@@ -434,6 +435,34 @@ class TestWhatItYields:
         said = run_of(waiting).work().row["waiting_for"]
         assert len(said) == 500
         assert said.startswith(("the moon x", "xxx"))
+
+    @pytest.mark.parametrize("value", [1e16, 1.2345678901234567e16, 1e23, -1e23, 1e300, 1.7976931348623157e308])
+    def test_a_large_float_comes_back_as_the_same_number(self, run_of, value):
+        seen = []
+
+        def keeps(run, db):
+            seen.append(run.cursor)
+            if run.cursor is None:
+                yield Wait(seconds=1, why="a slice", cursor={"at": [value, "1e+23"]})
+            yield Progress(processed=1, total=1, message="", cursor=run.cursor)
+            return {"at": value}
+
+        assert run_of(keeps).finish().result == {"at": value}
+        assert seen == [None, {"at": [value, "1e+23"]}]
+
+    def test_a_wait_for_the_same_large_float_moves_nothing(self, run_of):
+        def waits(run, db):
+            yield Wait(seconds=1, why="it", cursor={"at": 1e23})
+
+        error = run_of(waits).finish().row["error"]
+        assert error.startswith("Wait.cursor must differ from the cursor that the slice began with")
+
+    def test_a_large_float_weighs_what_is_stored_of_it(self, run_of):
+        def heavy(run, db):
+            yield Progress(processed=1, total=1, message="", cursor=None)
+            return {"all": [1e308] * 100}
+
+        assert re.match(r"The result has 31,\d\d\d bytes; at most 16,384", run_of(heavy).finish().row["error"])
 
     def test_a_result_too_large_for_a_page_of_runs_fails_the_run(self, run_of):
         def bad(run, db):

@@ -3,6 +3,8 @@
 import json
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +77,11 @@ class TestRuns:
         over = system("cancel", run_id)
         assert (over.exit_code, over.stderr) == (4, 'Error: Cannot cancel a job with status "cancelled"\n')
         assert run_row(owner, run_id)["status"] == "cancelled"
+
+    def test_ages_are_by_the_clock_of_the_stack(self, system: Cli, amazon: Aws) -> None:
+        system("trigger", "db_pruning")
+        amazon.date = format_datetime(datetime.now(UTC) + timedelta(minutes=90), usegmt=True)
+        assert re.search(r" pending +Database Pruning +1 h ", system("runs").stdout)
 
     def test_runs_that_did_not_fit_are_counted(self, system: Cli, owner: Database) -> None:
         owner.run_script(

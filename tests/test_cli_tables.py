@@ -178,6 +178,7 @@ def test_who_started_it(triggered_by: Any, shown: str) -> None:
     ("by", "shown"),
     [
         ("soft_delete_cleanup", "the cleanup, as its project or team was deleted (soft_delete_cleanup)"),
+        ("sweep", "the sweep, as its project or team was deleted (sweep)"),
         ("system", "the operator (system)"),
         ("manual:user:u1", "ada (manual:user:u1)"),
     ],

@@ -266,6 +266,15 @@ class TestBatches:
         poison_runs(owner, ids[:5])
         return ids, "SELECT count(*) FROM job_runs WHERE resends = 1"
 
+    def arrange_overlong(self, owner):
+        ids = lost(owner, 9)
+        owner.run_script(
+            "UPDATE job_runs SET ends_by = lease_expires_at, lease_expires_at = NULL,"
+            " resend_at = now() + interval '1 h'"
+        )
+        poison_runs(owner, ids[:5])
+        return ids, "SELECT count(*) FROM job_runs WHERE status = 'failed'"
+
     def arrange_unsent(self, owner):
         ids = [str(uuid.uuid4()) for _ in range(9)]
         for number, id_ in enumerate(ids):
@@ -300,14 +309,17 @@ class TestBatches:
         poison_runs(owner, ids[:5])
         return ids, f"SELECT count(*) FROM job_runs WHERE team_id = '{new.id}'"
 
-    def arrange_overlong(self, owner):
-        ids = lost(owner, 9)
+    def arrange_deleted(self, owner):
+        team = make_team(owner, projects=9)
         owner.run_script(
-            "UPDATE job_runs SET resend_at = now() + interval '1 h', ends_by = lease_expires_at,"
-            " lease_expires_at = NULL"
+            "INSERT INTO job_runs (id, job_type, team_id, project_id, triggered_by, resend_at, created_at)"
+            " SELECT gen_random_uuid(), 'revenuecat_sync', team_id, id, 'x', now() + interval '1 h',"
+            f" now() + interval '1 s' * row_number() OVER (ORDER BY id) FROM projects WHERE team_id = '{team.id}';"
+            "UPDATE projects SET deleted_at = now()"
         )
+        ids = [str(id_) for [id_] in owner.run_script("SELECT id FROM job_runs ORDER BY created_at")]
         poison_runs(owner, ids[:5])
-        return ids, "SELECT count(*) FROM job_runs WHERE status = 'failed' AND error LIKE 'It ran for longer than %'"
+        return ids, "SELECT count(*) FROM job_runs WHERE status = 'cancelled'"
 
     def arrange_old_runs(self, owner):
         ids = lost(owner, 9)
@@ -341,7 +353,18 @@ class TestBatches:
         keys = owner.run_script("SELECT job_type || ' ' || extract(epoch FROM slot) FROM job_schedule_slots ORDER BY 1")
         return [key for [key] in keys], "SELECT 9 - count(*) FROM job_schedule_slots"
 
-    KINDS = ("expired", "overlong", "unclaimed", "unsent", "untold", "moved", "old_runs", "old_alerts", "old_slots")
+    KINDS = (
+        "expired",
+        "overlong",
+        "unclaimed",
+        "unsent",
+        "untold",
+        "moved",
+        "deleted",
+        "old_runs",
+        "old_alerts",
+        "old_slots",
+    )
 
     @pytest.mark.parametrize("kind", KINDS)
     def test_a_row_costs_itself_alone(self, small, db, owner, kind, monkeypatch, caplog):

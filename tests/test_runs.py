@@ -125,7 +125,7 @@ class TestRefusedTriggers:
         live = system_run(owner, "db_pruning")
         locked(live)
         at = datetime(2026, 11, 1, tzinfo=UTC)
-        slot = {"job_type": "db_pruning", "slot": at, "outcome": "started", "resend_delay_s": 60}
+        slot = {"job_type": "db_pruning", "slot": at, "outcome": "started", "params": {}, "resend_delay_s": 60}
         assert impatient.query("insert_scheduled_run", id=str(uuid.uuid4()), **slot) == [{"outcome": "skipped"}]
         assert owner.run_script("SELECT run_id::text FROM job_schedule_slots") == [[live]]
 

@@ -72,6 +72,20 @@ def test_another_database_is_brought_up_to_date_too():
     ]
 
 
+def test_only_a_function_that_feeds_its_own_queue_may_go_round():
+    """Lambda stops a chain of 16 invocations elsewhere, and a run has as many slices as it needs."""
+    feeds_itself = {
+        name
+        for name, function in FUNCTIONS.items()
+        for event in function.get("Events", {}).values()
+        for policy in function.get("Policies", [])
+        for statement in policy["Statement"]
+        if statement["Action"] == "sqs:SendMessage" and statement["Resource"] == event["Properties"].get("Queue")
+    }
+    assert feeds_itself == {"WorkerFunction"}
+    assert {name for name, function in FUNCTIONS.items() if function.get("RecursiveLoop") == "Allow"} == feeds_itself
+
+
 def test_a_slice_at_work_is_not_delivered_again():
     queue = TEMPLATE["Resources"]["RunQueue"]["Properties"]
     assert queue["VisibilityTimeout"] >= 6 * default("WorkerTimeout")

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypedDict
 
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError
@@ -134,7 +134,7 @@ def sync_revenuecat(project_id: str) -> dict[str, Any]:
             team_id=project["team_id"],
             project_id=project["id"],
             triggered_by=who.triggered_by,
-            params=_params(wanted, {}, project_id=project["id"]),
+            **_params(wanted, {}, project_id=project["id"]),
             idempotency_key=idempotency_key_of(app.current_event.headers),
         ),
         db=database(),
@@ -217,13 +217,14 @@ def trigger(team_id: str) -> Response[str]:
     if body.get("project_id") is None:
         raise Refused("project_id is required for project-scoped jobs")
     request = validated(TriggerBody, body)
+    project_id = uuid_of("project_id", request.project_id)
     row = runs.create(
         runs.Trigger(
             job_type=wanted,
             team_id=team_id,
-            project_id=(project_id := uuid_of("project_id", request.project_id)),
+            project_id=project_id,
             triggered_by=who.triggered_by,
-            params=_params(wanted, request.params or {}, project_id=project_id),
+            **_params(wanted, request.params or {}, project_id=project_id),
             notify=bool(request.notify),
             idempotency_key=idempotency_key_of(app.current_event.headers),
         ),
@@ -270,7 +271,7 @@ def rerun(run_id: str) -> Response[str]:
             team_id=str(old["team_id"]),
             project_id=project_id,
             triggered_by=who.triggered_by,
-            params=_params(wanted, old["params"], project_id=project_id),
+            **_params(wanted, old["params"], project_id=project_id),
             notify=old["notify"],
             idempotency_key=idempotency_key_of(app.current_event.headers),
             rerun_of=old,
@@ -354,14 +355,24 @@ def _project_job_type(name: object) -> JobType:
     return wanted
 
 
-def _params(wanted: JobType, params: dict[str, Any], *, project_id: str) -> dict[str, Any]:
-    """The params the run is stored with. A project in them may only repeat the run's own: it must not reach further."""
+class Told(TypedDict):
+    """The params that a run is stored with, and those of them that the caller gave."""
+
+    params: dict[str, Any]
+    asked: dict[str, Any]
+
+
+def _params(wanted: JobType, params: dict[str, Any], *, project_id: str) -> Told:
+    """A project in the params may only repeat the run's own: it must not reach further."""
     params = dict(params)
     named = params.pop("project_id", project_id)
     if uuid_of("params.project_id", named) != project_id:
         raise Refused(f"params.project_id must be the run's own project {project_id}, got {shown(named)}")
     model = validated(wanted.params_model(), params, prefix="params")
-    return {"project_id": project_id} | model.model_dump(mode="json")
+    return {
+        "params": {"project_id": project_id} | model.model_dump(mode="json"),
+        "asked": model.model_dump(mode="json", exclude_unset=True),
+    }
 
 
 def _body() -> dict[str, Any]:

@@ -13,6 +13,10 @@ SELECT EXISTS (SELECT FROM job_runs WHERE status IN ('pending', 'running')
                AND lease_expires_at IS NULL AND resend_at <= clock_timestamp()) AS unclaimed,
        EXISTS (SELECT FROM job_runs run JOIN projects project ON project.id = run.project_id
                WHERE run.status IN ('pending', 'running') AND project.team_id <> run.team_id) AS moved,
+       EXISTS (SELECT FROM job_runs run JOIN projects project ON project.id = run.project_id
+                                        JOIN teams team ON team.id = project.team_id
+               WHERE run.status IN ('pending', 'running') AND run.cancel_requested_at IS NULL
+                 AND (project.deleted_at IS NOT NULL OR team.deleted_at IS NOT NULL)) AS deleted,
        EXISTS (SELECT FROM job_runs WHERE untold IS NOT NULL) AS untold,
        EXISTS (SELECT FROM job_outbox WHERE send_at <= statement_timestamp()) AS unsent,
        EXISTS (SELECT FROM job_schedules WHERE next_slot <= CAST(:schedules_until AS timestamptz)) AS slots,

@@ -9,8 +9,8 @@ WITH pause AS (
     WHERE job_type = CAST(:job_type AS text) AND project_id IS NULL AND status IN ('pending', 'running')
       AND NOT EXISTS (SELECT FROM pause)
 ), inserted AS (
-    INSERT INTO job_runs AS run (id, job_type, triggered_by, resend_at)
-    SELECT CAST(:id AS uuid), CAST(:job_type AS text), 'schedule',
+    INSERT INTO job_runs AS run (id, job_type, triggered_by, params, resend_at)
+    SELECT CAST(:id AS uuid), CAST(:job_type AS text), 'schedule', CAST(:params AS jsonb),
            clock_timestamp() + make_interval(secs => CAST(:resend_delay_s AS float8))
     WHERE NOT EXISTS (SELECT FROM pause) AND NOT EXISTS (SELECT FROM live)
     ON CONFLICT (job_type, project_id) WHERE status IN ('pending', 'running') DO UPDATE SET status = run.status

@@ -1,10 +1,11 @@
-// Who did it: `manual:user:<id>`, `manual:api_key:<id>`, `schedule`, `system`, `soft_delete_cleanup`.
+// Who did it: `manual:user:<id>`, `manual:api_key:<id>`, `schedule`, `system`, `soft_delete_cleanup`, `sweep`.
 
 const OTHERS = {
   __proto__: null,
   schedule: "Schedule",
   system: "The operator",
   soft_delete_cleanup: "Soft-Delete Cleanup, as its project or team was deleted",
+  sweep: "The sweep, as its project or team was deleted",
 };
 
 /** `people` is the answer of GET /v1/teams/{id}/members, or what is there instead of it. */

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from nightshift.errors import Refused, UnknownJob
 from nightshift.job import NO_RETRY, Job, Retry
@@ -35,6 +35,26 @@ class JobType:
         # Only a path that validates pays for importing pydantic.
         model: type[BaseModel] = getattr(import_module("nightshift.params"), self.params)
         return model
+
+    @property
+    def takes_params(self) -> bool:
+        return self.params != JobType.params
+
+    def with_defaults(self, params: dict[str, Any]) -> dict[str, Any]:
+        """Return ``params`` with the default of each parameter that they lack.
+
+        A schedule gives none, and a run may have been made by a release that did not know all of them.
+        """
+        if not self.takes_params:
+            return params
+        defaults = self.params_model().model_construct()
+        return defaults.model_dump(mode="json") | params
+
+    def required_params(self) -> list[str]:
+        """Name the parameters that have no default."""
+        if not self.takes_params:
+            return []
+        return [name for name, field in self.params_model().model_fields.items() if field.is_required()]
 
     def handler(self) -> Job:
         """The generator function; importable in the worker only. Raises UnknownJob where this release has none."""

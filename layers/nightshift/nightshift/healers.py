@@ -51,6 +51,7 @@ def healers_of(*, now: datetime, counts: Counter[str], db: Database, settings: S
         Healer(name="slots", find="overdue_schedules", heal=work.account_for, batch=size, horizon=due),
         Healer(name="silent", find="overdue_successes", heal=work.tell_of_overdue, batch=size),
         Healer(name="moved", find="moved_runs", heal=work.rehome, batch=size),
+        Healer(name="deleted", find="deleted_runs", heal=work.stop_deleted, batch=size),
         Healer(name="expired", find="expired_leases", heal=work.expire_leases, batch=size),
         Healer(name="overlong", find="overlong_runs", heal=work.end_overlong, batch=size),
         Healer(name="unclaimed", find="unclaimed_runs", heal=work.resend, batch=size),
@@ -84,6 +85,18 @@ class _Work:
     def rehome(self, run_ids: list[str]) -> None:
         self.counts.update(rehomed=len(self.db.query("rehome_runs", keys=run_ids)))
 
+    def stop_deleted(self, run_ids: list[str]) -> None:
+        stopped = self.db.query("stop_deleted", keys=run_ids)
+        for row in stopped:
+            logger.warning(
+                "Cancelled a run, as its project or team was deleted",
+                action="run_of_deleted",
+                run_id=str(row["id"]),
+                job_type=row["job_type"],
+            )
+        self.counts.update(stopped=len(stopped))
+        self._tell_of_ended([row for row in stopped if row["status"] == "cancelled"])
+
     def expire_leases(self, run_ids: list[str]) -> None:
         expired = self.db.query(
             "expire_leases",
@@ -110,10 +123,7 @@ class _Work:
                 run_id=str(row["id"]),
                 job_type=row["job_type"],
             )
-            metrics.count_ending(row["status"], job_type=row["job_type"])
-        self.counts.update(ended=len(ended))
-        if ended:
-            outbox.dispatch([str(row["id"]) for row in ended], db=self.db, settings=self.settings)
+        self._tell_of_ended(ended)
 
     def resend(self, run_ids: list[str]) -> None:
         unclaimed = self.db.query(
@@ -149,6 +159,13 @@ class _Work:
             self.counts.update(pruned=len(self.db.query(query, keys=keys)))
 
         return prune
+
+    def _tell_of_ended(self, rows: list[Row]) -> None:
+        for row in rows:
+            metrics.count_ending(row["status"], job_type=row["job_type"])
+        self.counts.update(ended=len(rows))
+        if rows:
+            outbox.dispatch([str(row["id"]) for row in rows], db=self.db, settings=self.settings)
 
     def _send_slices(self, rows: list[Row]) -> None:
         self.counts.update(refused=queue.send_all(Message.of(row) for row in rows))

@@ -181,7 +181,8 @@ class Run(Protocol):
     project_id: str | None
     """None for a system job."""
     params: dict[str, Any]
-    """As the job type's model in nightshift.params made them; a project's job finds ``project_id`` there, too."""
+    """As the job type's model in nightshift.params made them, and the default of each that the run was made without; a
+    project's job finds ``project_id`` there, too."""
     cursor: Cursor
     """A copy of what the last committed yield said. None at the start, and where the job's module had another
     ``CURSOR_VERSION`` when it wrote it."""

@@ -32,6 +32,9 @@ class Trigger:
     project_id: str
     triggered_by: str
     params: dict[str, Any]
+    asked: dict[str, Any] | None = None
+    """Those of ``params`` that the caller gave, by which a repeated request is known: another release may add defaults.
+    None: all of them."""
     notify: bool = False
     idempotency_key: str | None = None
     rerun_of: Row | None = None
@@ -203,7 +206,8 @@ def _idempotency(trigger: Trigger) -> tuple[bytes | None, bytes | None]:
     if trigger.idempotency_key is None:
         return None, None
     rerun = {"of": str(trigger.rerun_of["id"]), "from_cursor": trigger.from_cursor} if trigger.rerun_of else None
-    request = [trigger.job_type.name, trigger.project_id, trigger.params, trigger.notify, rerun]
+    params = trigger.params if trigger.asked is None else trigger.asked
+    request = [trigger.job_type.name, trigger.project_id, params, trigger.notify, rerun]
     scope = [trigger.triggered_by, trigger.team_id, trigger.idempotency_key]
     return _digest(scope), _digest(request)
 

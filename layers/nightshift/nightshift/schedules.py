@@ -163,6 +163,7 @@ def _start(name: str, *, slot: datetime, outcome: str, db: Database, settings: S
             job_type=name,
             slot=slot,
             outcome=outcome,
+            params=CATALOGUE[name].with_defaults({}),
             resend_delay_s=settings.resend_delay_s,
         )[0]
     except DatabaseError as exc:
@@ -176,6 +177,11 @@ def _cron_of(name: str, expression: str) -> Cron:
     known = CATALOGUE.get(name)
     if known is None or known.scope != "system":
         raise ConfigurationError(f"There is a schedule for {name!r}, which is no system job")
+    if required := known.required_params():
+        raise ConfigurationError(
+            f"The schedule of {name} cannot be used: a schedule gives no parameters, and {', '.join(required)} of "
+            f"{known.params} has no default. Give it one in nightshift/params.py"
+        )
     try:
         return from_eventbridge(expression)
     except BadCron as exc:

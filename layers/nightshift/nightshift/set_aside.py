@@ -17,6 +17,7 @@ TROUBLES = {
     "slots": "The schedule of {key} cannot be accounted for",
     "silent": "The lack of a success of {key} cannot be told",
     "expired": "Run {key} cannot be taken from the worker that it lost",
+    "deleted": "Run {key} cannot be cancelled, although its project or team was deleted",
     "moved": "Run {key} cannot go with its project to another team",
     "overlong": "Run {key} has taken longer than it may and cannot be failed",
     "unclaimed": "The message of run {key} cannot be sent again",

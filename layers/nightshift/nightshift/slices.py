@@ -79,6 +79,7 @@ class Slice:
         if self._refusal:
             raise self._refusal
         job: Job = self.job_type.handler()
+        self.run.params = self.job_type.with_defaults(self.run.params)
         self._version = cursor_version(job)
         if self._version != self._stored_version:
             self.run.cursor = self._began_with = None

@@ -11,6 +11,9 @@ MAX_DEPTH = 100
 # Bits of a whole number, about 900 digits: Python reads no more than 4,300 digits back from JSON.
 MAX_BITS = 3_000
 
+# From here on JSON writes a float with an exponent, which Postgres keeps as the whole number that its digits say.
+WITH_EXPONENT = 1e16
+
 # How an author turns what JSON has no form for into text, by the name of the type.
 AS_TEXT = {
     "date": "value.isoformat()",
@@ -32,6 +35,8 @@ def storable(name: str, value: object, *, max_bytes: int) -> str:
     """
     _check(name, value, depth=0)
     text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    if "e+" in text:
+        text = json.dumps(json.loads(text, parse_float=_kept), ensure_ascii=False)
     size = len(text.encode())
     if size > max_bytes:
         raise JobError(f"{name} has {size:,} bytes; at most {max_bytes:,} are stored. Keep less in it")
@@ -45,6 +50,12 @@ def shown(value: object) -> str:
     except Exception:
         return type(value).__name__
     return f"{type(value).__name__} {text[:100] + '…' if len(text) > 100 else text}"
+
+
+def _kept(digits: str) -> float:
+    """Read a float; a large one as the whole number that it is. 1e23 is 99999999999999991611392, and not 10**23."""
+    number = float(digits)
+    return number if abs(number) < WITH_EXPONENT else int(number)
 
 
 def _check(place: str, value: Any, *, depth: int) -> None:

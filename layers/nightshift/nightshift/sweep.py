@@ -19,7 +19,7 @@ from nightshift.settings import Settings
 RESERVE_S = 20
 
 COUNTS = (
-    *("recovered", "ended", "rehomed", "resent", "told", "mails"),
+    *("recovered", "ended", "rehomed", "stopped", "resent", "told", "mails"),
     *("caught_up", "missed", "silent", "pruned", "refused", "set_aside"),
 )
 

@@ -1,0 +1,16 @@
+-- Cancel these runs, where their project or its team is still deleted: as cancel_run does, end those that no worker holds,
+-- and leave a request for the worker that holds the run.
+WITH deleted AS (
+    SELECT run.id
+    FROM job_runs run JOIN projects project ON project.id = run.project_id JOIN teams team ON team.id = project.team_id
+    WHERE run.id = ANY (CAST(:keys AS uuid[])) AND run.status IN ('pending', 'running')
+      AND run.cancel_requested_at IS NULL AND (project.deleted_at IS NOT NULL OR team.deleted_at IS NOT NULL)
+    FOR UPDATE OF run SKIP LOCKED
+)
+UPDATE job_runs AS run
+SET cancel_requested_at = clock_timestamp(), cancel_requested_by = 'sweep',
+    status = CASE WHEN lease_expires_at IS NULL THEN 'cancelled' ELSE status END,
+    completed_at = CASE WHEN lease_expires_at IS NULL THEN clock_timestamp() END,
+    resend_at = NULL, waiting_for = NULL
+FROM deleted WHERE run.id = deleted.id
+RETURNING run.id, run.job_type, run.status;
