@@ -267,6 +267,14 @@ class TestBatches:
         poison_runs(owner, ids[:5])
         return ids, "SELECT count(*) FROM job_runs WHERE resends = 1"
 
+    def arrange_overlong(self, owner):
+        ids = lost(owner, 9)
+        owner.run_script(
+            "UPDATE job_runs SET resend_at = now() + interval '1 h', ends_by = lease_expires_at, lease_expires_at = NULL"
+        )
+        poison_runs(owner, ids[:5])
+        return ids, "SELECT count(*) FROM job_runs WHERE status = 'failed'"
+
     def arrange_unsent(self, owner):
         ids = [str(uuid.uuid4()) for _ in range(9)]
         for number, id_ in enumerate(ids):
@@ -333,7 +341,7 @@ class TestBatches:
         keys = owner.run_script("SELECT job_type || ' ' || extract(epoch FROM slot) FROM job_schedule_slots ORDER BY 1")
         return [key for [key] in keys], "SELECT 9 - count(*) FROM job_schedule_slots"
 
-    KINDS = ("expired", "unclaimed", "unsent", "untold", "moved", "old_runs", "old_alerts", "old_slots")
+    KINDS = ("expired", "overlong", "unclaimed", "unsent", "untold", "moved", "old_runs", "old_alerts", "old_slots")
 
     @pytest.mark.parametrize("kind", KINDS)
     def test_a_row_costs_itself_alone(self, small, db, owner, kind, monkeypatch, caplog):

@@ -56,7 +56,10 @@ def test_ten_thousand_lost_slices_heal_in_bounded_statements_with_one_message_ea
     assert {message["slice"] for message in raised} == {8}
     assert len(messages(sent, cloud.notify_queue_url)) == 1_000
     assert owner.run_script("SELECT DISTINCT error FROM job_runs WHERE status = 'failed'") == [
-        ["Server restarted during execution"]
+        [
+            "Server restarted during execution. Its worker was lost 5 times in a row at step 0. The last time: "
+            "Its worker did not end it before the lease was over"
+        ]
     ]
     assert not any(sweep(db=db, settings=cloud).values())  # and the messages are not sent again at once
 
