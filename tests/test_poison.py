@@ -270,7 +270,8 @@ class TestBatches:
     def arrange_overlong(self, owner):
         ids = lost(owner, 9)
         owner.run_script(
-            "UPDATE job_runs SET resend_at = now() + interval '1 h', ends_by = lease_expires_at, lease_expires_at = NULL"
+            "UPDATE job_runs SET ends_by = lease_expires_at, lease_expires_at = NULL,"
+            " resend_at = now() + interval '1 h'"
         )
         poison_runs(owner, ids[:5])
         return ids, "SELECT count(*) FROM job_runs WHERE status = 'failed'"
