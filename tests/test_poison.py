@@ -11,6 +11,7 @@ from pg8000.exceptions import DatabaseError
 from nightshift import runs
 from nightshift.errors import DatabaseBusy
 from nightshift.healers import healers_of
+from nightshift.ops.health_of_sweep import questions_about_sweep
 from nightshift.set_aside import MAX_NAMED, TROUBLES
 from tests.world import make_team, received, run_row, sweep, system_run, trigger, work
 
@@ -492,9 +493,11 @@ class TestBatches:
         )
         sweep(db=db, settings=cloud)
         assert owner.run_script("SELECT * FROM job_outbox") == []
+        assert questions_about_sweep(db)["set aside"]()["ok"]
         owner.run_script("UPDATE job_set_aside SET retry_at = clock_timestamp()")
         sweep(db=db, settings=cloud)
         assert len(owner.run_script("SELECT * FROM job_outbox")) == 1
+        assert not questions_about_sweep(db)["set aside"]()["ok"]
 
 
 ELSEWHERE = (

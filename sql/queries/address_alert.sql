@@ -1,4 +1,4 @@
--- A mail to several operators becomes one for each of them, so that an address that takes none costs nobody else theirs:
+-- A mail to several operators becomes one for each of them, so that an address that takes no mail costs the others nothing:
 -- this row is the first one's, the sweep sends the others. Fenced like the end of an attempt. Of a run, the row stays
 -- without a recipient: an ending that is told again knows its mail by that, and the others are not made twice.
 WITH first AS (

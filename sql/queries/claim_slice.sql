@@ -1,4 +1,4 @@
--- A number is claimed once, when it is due, while the run has time left and nobody holds it. An expired lease is not
+-- A number is claimed once, when it is due, while the run has time left and no worker holds it. An expired lease is not
 -- claimed over: only the sweep takes a run from the lease holder, and it raises the number first.
 -- The first claim sets how long the run may take, by its job type.
 -- Returns the claimed run or the run that is not due yet, or nothing. early_s are the seconds until it is due: for a

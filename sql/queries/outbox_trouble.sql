@@ -1,5 +1,5 @@
--- One row. A digest that waits for its team's share is no trouble. What of this kind the sweep has not sent on, what waits for long whatever the reason, and what was given up in
--- a day.
+-- One row: what of this kind the sweep has not sent on, what waits for long whatever the reason, and what was given up in
+-- a day. A digest that waits for its team's share is no trouble.
 SELECT unsent.overdue, unsent.waiting, unsent.oldest_s, unsent.error, failed.failed, failed.failed_error
 FROM (SELECT count(*) FILTER (
                  WHERE send_at < clock_timestamp() - make_interval(secs => CAST(:grace_s AS float8))) AS overdue,

@@ -1,4 +1,4 @@
-"""One run, whoever's it is: where it stands, what it did, and why a worker was lost."""
+"""One run of any team, or of the system: where it stands, what it did, and why a worker was lost."""
 
 from typing import Any
 
