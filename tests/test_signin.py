@@ -2,6 +2,7 @@
 
 import dataclasses
 import ipaddress
+import json
 import socket
 import ssl
 import threading
@@ -18,7 +19,7 @@ from cryptography.x509.oid import NameOID
 
 from nightshift import signin, sigv4
 from nightshift.database import Database
-from nightshift.errors import ConfigurationError, DatabaseGone
+from nightshift.errors import ConfigurationError, DatabaseGone, SignInRefused
 from nightshift.settings import Settings
 
 BUNDLE = Path(signin.__file__).parent / "rds.pem"
@@ -248,6 +249,29 @@ def test_an_owner_whose_password_has_ended_signs_in_with_a_token(
     db = Database(config)
     assert db.run_script("SELECT current_user::text") == [[token_user]]
     db.close()
+
+
+@pytest.mark.parametrize(
+    ("statement", "kept", "reasons"),
+    [
+        (
+            "NOLOGIN PASSWORD 'hunter2'",
+            "hunter2",
+            'role "token_user" is not permitted to log in; password authentication failed for user "token_user"',
+        ),
+        ("PASSWORD 'another'", "hunter2", 'password authentication failed for user "token_user"'),
+    ],
+)
+def test_of_two_passwords_both_are_told_why_they_were_refused(cloud, token_user, superuser, statement, kept, reasons):
+    boto3.client("secretsmanager").create_secret(Name="kept", SecretString=json.dumps({"password": kept}))
+    superuser.run_script(f"ALTER ROLE {token_user} {statement}")
+    config = dataclasses.replace(cloud, database_user=token_user, database_auth="secret", database_secret_id="kept")
+    with pytest.raises(SignInRefused) as refused:
+        Database(config).query("ping")
+    assert str(refused.value) == (
+        f"The database at 127.0.0.1:{config.database_port} does not let token_user sign in: {reasons}. "
+        "Check that the role exists, that it may log in, and that the secret holds its password."
+    )
 
 
 @pytest.mark.parametrize("trouble", ["another root", "another address"])

@@ -2,7 +2,7 @@
 
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, date, datetime
 from typing import Any
@@ -112,17 +112,16 @@ def connect(config: Settings, startup_params: dict[str, str]) -> Connection:
         raise ConfigurationError(
             f"DATABASE_CA_FILE is not set: the connection to {config.database_host} would not be verified"
         )
-    *others, last = passwords_for(config)
+    refused: list[DatabaseError] = []
     try:
-        for password in others:
+        for password in passwords_for(config):
             try:
                 return _open(config, startup_params, password)
             except DatabaseError as exc:
+                refused.append(exc)
                 if not fields_of(exc).get("C", "").startswith(SIGN_IN_REFUSED):
-                    raise
-        return _open(config, startup_params, last)
-    except DatabaseError as exc:
-        raise _refusal(exc, config) from exc
+                    break
+        raise _refusal(refused, config) from refused[-1]
     except (InterfaceError, OSError) as exc:
         raise DatabaseGone(f"Cannot connect to the database at {_place(config)}: {reason_of(exc)}") from exc
 
@@ -134,15 +133,20 @@ def reason_of(exc: Exception) -> str:
     return "the server closed it without a reason" if said == "network error" else said
 
 
-def _refusal(exc: DatabaseError, config: Settings) -> DatabaseGone | SignInRefused:
-    state, message = fields_of(exc).get("C", ""), fields_of(exc).get("M", str(exc))
+def _refusal(refused: Sequence[DatabaseError], config: Settings) -> DatabaseGone | SignInRefused:
+    """Our error for the last of the attempts, with the reasons of all where each was refused.
+
+    The second of two passwords may be refused for being none of the server's, and the first for the reason that counts.
+    """
+    state, message = fields_of(refused[-1]).get("C", ""), _message_of(refused[-1])
     if state.startswith(PASSING):
         return DatabaseGone(f"Cannot connect to the database at {_place(config)}: {message}")
     if state.startswith(SIGN_IN_REFUSED):
+        message = "; ".join(dict.fromkeys(map(_message_of, refused)))
         advice = {
             "iam": "Check that the role exists, is a member of rds_iam, and that the function's policy allows "
             "rds-db:connect for it.",
-            "secret": "Check that the secret holds this role's password.",
+            "secret": "Check that the role exists, that it may log in, and that the secret holds its password.",
         }.get(config.database_auth, "Check that the role exists, its password (DATABASE_PASSWORD) and pg_hba.conf.")
     elif state == "3D000":
         advice = "Create the database, or correct DATABASE_NAME."
@@ -153,6 +157,10 @@ def _refusal(exc: DatabaseError, config: Settings) -> DatabaseGone | SignInRefus
     return SignInRefused(
         f"The database at {_place(config)} does not let {config.database_user} sign in: {message}. {advice}"
     )
+
+
+def _message_of(exc: DatabaseError) -> str:
+    return fields_of(exc).get("M", str(exc))
 
 
 def _place(config: Settings) -> str:
