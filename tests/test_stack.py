@@ -103,7 +103,7 @@ def test_what_a_killed_run_left_is_ended_and_its_run_goes_on(folders: Callable[[
     assert killed.stdout.readline() == "up\n"
     here = json.loads((folder / "stack.json").read_text())
     run_id = triggered(here)["id"]
-    until(lambda: call(here, "GET", f"/v1/jobs/{run_id}")[1]["job_run"]["progress"])
+    until(lambda: call(here, "GET", f"/v1/jobs/{run_id}")[1]["job_run"]["progress"]["processed"])
     killed.kill()
     killed.wait()
     orphans = left_behind(folder)
