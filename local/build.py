@@ -22,9 +22,9 @@ AWS_SERVICES = {"kms", "logs", "sesv2", "sqs"}
 # worth a look before the number is raised, since a cold start loads it.
 BUDGETS_KB = {
     "DependenciesLayer": 50 * 1024,
-    "NightshiftLayer": 800,
+    "NightshiftLayer": 1100,
     "SqlLayer": 400,
-    "ApiFunction": 120,
+    "ApiFunction": 150,
     "DashboardFunction": 160,
     "MigrateFunction": 20,
     "NotifyFunction": 20,
