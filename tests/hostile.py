@@ -46,8 +46,10 @@ SETTINGS = {
 }
 
 
-# What is made from then on is its maker's alone to call, unless it is granted.
-NOTHING_FOR_PUBLIC = "ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC"
+# Only who was granted it may look into the schema, and call what is made in it from then on.
+NOTHING_FOR_PUBLIC = (
+    "REVOKE ALL ON SCHEMA public FROM PUBLIC; ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC"
+)
 
 # In the schema of that name each of our tables has an empty double.
 OTHERS = {"role": "hostile", "search_path": "hostile"}

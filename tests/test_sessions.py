@@ -111,6 +111,7 @@ def test_each_database_of_a_server_has_pins_of_its_own(operator, root):
                 "search_path": "app, pg_temp",
                 "DateStyle": "ISO, MDY",
             }
+            assert db.run_script("SELECT count(*) FROM job_runs, projects") == [[0]]
             db.close()
     finally:
         another.close()
