@@ -133,7 +133,8 @@ class TestAmongMany:
         visit = visitor()
 
         def paged(route: Any, *names: str) -> None:
-            body = route.fetch().json()
+            # The pages are made here, of the whole answer: the API's own hold a thousand.
+            body = route.fetch(url=re.sub(r"&cursor=\d+", "", route.request.url)).json()
             [(_, place)] = re.findall(r"(cursor=)(\d+)", route.request.url) or [("", "0")]
             more = any(len(body[name]) > int(place) + 1 for name in names)
             lists = {name: body[name][int(place) : int(place) + 1] for name in names}
