@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -22,8 +23,9 @@ TOO_LONG = "killed or Killed or topmost or after_any_step"
 
 
 @pytest.mark.parametrize("tests", TESTS.values(), ids=TESTS)
-def test_it_works_in_a_database_whose_every_setting_is_another_one(tests: list[str]) -> None:
+def test_it_works_in_a_database_whose_every_setting_is_another_one(tests: list[str], tmp_path: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
+    environment["PYTEST_DEBUG_TEMPROOT"] = str(tmp_path)  # it closes that folder to other users
     done = subprocess.run(
         [
             sys.executable,

@@ -70,6 +70,7 @@ RELEASES = {"this release, on tables that have grown": this_release} | (
 def test_a_release_works_on_its_successors_schema(release: Callable[[Path], None], tmp_path: Path) -> None:
     release(tmp_path)
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "PYTHONPATH"))}
+    environment["PYTEST_DEBUG_TEMPROOT"] = str(tmp_path)  # it closes that folder to other users
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *TESTS],
         cwd=tmp_path,

@@ -32,6 +32,8 @@ def checkout(tmp_path):
 def run(command, *, folder):
     environ = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "NIGHTSHIFT_"))}
     # Before the checkout that the environment was made for.
+    # A run of pytest closes its root folder to other users, and the server of the run around it starts below that root.
+    environ["PYTEST_DEBUG_TEMPROOT"] = str(folder.parent)
     environ["PYTHONPATH"] = os.pathsep.join([str(folder), str(folder / "layers/nightshift")])
     done = subprocess.run(shlex.split(command), cwd=folder, env=environ, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
