@@ -11,6 +11,7 @@ from jobs import db_pruning as job
 from nightshift import settings as settings_module
 from nightshift import slices as slices_module
 from nightshift.errors import DatabaseGone
+from nightshift.handles import StepDatabase
 from nightshift.migrations import create_first_partitions
 from nightshift.partitions import EVENT_TABLES, months
 
@@ -449,7 +450,7 @@ class TestReaders:
         self, pruning, owner, history, limit, connect, monkeypatch
     ):
         holder = connect(user="postgres")
-        real = slices_module.Slice.write
+        real = StepDatabase.write
 
         def write(self, query, /, **params):
             if query == "drop_detached_partition" and not holder.in_transaction:
@@ -460,7 +461,7 @@ class TestReaders:
         limit(free=SOME)
         first = pruning()
         with monkeypatch.context() as patch:
-            patch.setattr(slices_module.Slice, "write", write)
+            patch.setattr(StepDatabase, "write", write)
             first.work()
         assert first.row["waiting_for"] == f"transactions that hold {OLDEST} of events open"
         assert (OLDEST in names(owner), exists(owner, OLDEST)) == (False, True)
@@ -512,14 +513,14 @@ class TestWhatNeedsThePartition:
         assert "notes refers to events (notes_id_ts_fkey), so Postgres detaches" in run()["error"]
 
     def test_a_view_made_while_it_is_detached_brings_it_back(self, run, owner, history, limit, monkeypatch):
-        real = slices_module.Slice.write
+        real = StepDatabase.write
 
         def write(self, query, /, **params):
             if query == "drop_detached_partition":
                 owner.run_script(f"CREATE OR REPLACE VIEW needs AS SELECT * FROM {OLDEST}")
             return real(self, query, **params)
 
-        monkeypatch.setattr(slices_module.Slice, "write", write)
+        monkeypatch.setattr(StepDatabase, "write", write)
         limit(free=SOME)
 
         ended = run(remaining_s=1)
@@ -677,7 +678,8 @@ class TestDeath:
         self, pruning, owner, history, limit, monkeypatch, boundary
     ):
         method, moment = self.BOUNDARIES[boundary]
-        real = getattr(slices_module.Slice, method)
+        struck = StepDatabase if method == "write" else slices_module.Slice
+        real = getattr(struck, method)
         calls = itertools.count()
 
         def dying(self, *args, **params):
@@ -689,7 +691,7 @@ class TestDeath:
                 raise DatabaseGone("killed")
             return result
 
-        monkeypatch.setattr(slices_module.Slice, method, dying)
+        monkeypatch.setattr(struck, method, dying)
         expected = past(history)[:4]
         sizes = [size_of(owner, name) for name in expected]
         limit(free=sum(sizes) - sizes[-1] // 2)
@@ -739,7 +741,7 @@ class TestDeath:
             raise DatabaseGone("killed")
 
         with monkeypatch.context() as patch:
-            patch.setattr(slices_module.Slice, "write", dying)
+            patch.setattr(StepDatabase, "write", dying)
             first.work()
         assert (OLDEST in names(owner), exists(owner, OLDEST)) == (False, True)
         if ending == "cancelled":
