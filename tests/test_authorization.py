@@ -42,6 +42,9 @@ POLICIES = {
     "GET /v1/job-types": Policy(),
     "GET /v1/projects": Policy(needs="jobs:read"),
     "GET /v1/projects/<project_id>": Policy(of="project", needs="jobs:read"),
+    "POST /v1/projects/<project_id>/integrations/revenuecat/sync": Policy(
+        of="project", needs="jobs:write", passes=(200, 409)
+    ),
     "GET /v1/teams/<team_id>/members": Policy(of="team", needs="jobs:read"),
     "GET /v1/teams/<team_id>/jobs": Policy(of="team", needs="jobs:read", takes_project=True),
     "POST /v1/teams/<team_id>/jobs/trigger": Policy(
@@ -110,6 +113,8 @@ def world(cloud, owner):
     owner.run_script(
         "INSERT INTO projects (id, team_id, name, slug, deleted_at)"
         f" VALUES ('{made.deleted_project}', '{made.team.id}', 'Old', 'old', clock_timestamp());"
+        "INSERT INTO project_integrations (project_id, provider, config, secret_encrypted)"
+        " SELECT id, 'revenuecat', '{}', '' FROM projects;"
         f"UPDATE teams SET deleted_at = clock_timestamp() WHERE id = '{made.gone.id}'"
     )
     return made

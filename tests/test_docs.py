@@ -17,7 +17,7 @@ def test_the_protocols_page_names_tests_and_statements_that_are_there():
     tests = "\n".join(path.read_text() for path in Path("tests").glob("test_*.py"))
     for file, name in re.findall(r"`(test_\w+)::(…?\w+…?)`", page):
         source = Path(f"tests/{file}.py").read_text()
-        assert re.search(rf"def \w*{name.strip('…')}", source), f"{file}::{name}"
+        assert re.search(rf"(def|class) \w*{name.strip('…')}", source), f"{file}::{name}"
     for name in re.findall(r"`…(\w+)`", page):
         assert re.search(rf"def \w*{name}", tests), name
     for query in re.findall(r"\| `(\w+_\w+)` \|", page):

@@ -2,6 +2,7 @@
 
 import pytest
 
+import health as api_health
 from nightshift.database import database
 from nightshift.ops import commands, doctor, health
 from tests.test_api import Api, error, trigger
@@ -45,6 +46,7 @@ class TestASessionThatOnlyReads:
         assert trigger(api, team)[0] == 201
 
     def test_health_finds_another(self, api, team):
+        api_health._trouble_at.cache_clear()  # It asks once a second.
         assert api("GET", "/v1/health")[0] == 200
         assert database().run_script("SHOW default_transaction_read_only") == [["off"]]
 
@@ -83,5 +85,5 @@ class TestADatabaseThatOnlyReads:
     def test_an_operator_who_wants_a_run_is_told(self, cloud, db, standby):
         standby()
         answer = commands.answer({"command": "trigger", "job_type": "db_pruning"}, db=db, settings=cloud)
-        assert answer["error"].startswith("The database can only be read at the moment: cannot execute INSERT")
+        assert answer["error"].startswith("The database can only be read at the moment: cannot execute ")
         assert "After a failover, wait for its end." in answer["error"]
