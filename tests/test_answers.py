@@ -201,7 +201,7 @@ class TestOpenToEverybody:
 
         class Gone:
             def require_writable(self):
-                tried.append("health")
+                tried.append(self)
                 raise DatabaseGone
 
         clock = itertools.count(1000, 0.25)
@@ -209,7 +209,7 @@ class TestOpenToEverybody:
         monkeypatch.setattr(health, "database", Gone)
         for _ in range(8):
             assert api("GET", "/v1/health", authorization=None)[0] == 503
-        assert tried == ["health", "health"]
+        assert len(tried) == 2
 
     def test_the_document_is_built_once(self, api, monkeypatch):
         built = []

@@ -117,6 +117,8 @@ def world(cloud, owner):
     owner.run_script(
         "INSERT INTO projects (id, team_id, name, slug, deleted_at)"
         f" VALUES ('{made.deleted_project}', '{made.team.id}', 'Old', 'old', clock_timestamp());"
+        "INSERT INTO project_integrations (project_id, provider, config, secret_encrypted)"
+        " SELECT id, 'revenuecat', '{}', '' FROM projects;"
         f"UPDATE teams SET deleted_at = clock_timestamp() WHERE id = '{made.gone.id}'"
     )
     return made

@@ -678,8 +678,8 @@ class TestDeath:
         self, pruning, owner, history, limit, monkeypatch, boundary
     ):
         method, moment = self.BOUNDARIES[boundary]
-        of = StepDatabase if method == "write" else slices_module.Slice
-        real = getattr(of, method)
+        struck = StepDatabase if method == "write" else slices_module.Slice
+        real = getattr(struck, method)
         calls = itertools.count()
 
         def dying(self, *args, **params):
@@ -691,7 +691,7 @@ class TestDeath:
                 raise DatabaseGone("killed")
             return result
 
-        monkeypatch.setattr(of, method, dying)
+        monkeypatch.setattr(struck, method, dying)
         expected = past(history)[:4]
         sizes = [size_of(owner, name) for name in expected]
         limit(free=sum(sizes) - sizes[-1] // 2)

@@ -46,7 +46,7 @@ class TestASessionThatOnlyReads:
         assert trigger(api, team)[0] == 201
 
     def test_health_finds_another(self, api, team):
-        api_health._trouble_at.cache_clear()  # as a second later
+        api_health._trouble_at.cache_clear()  # It asks once a second.
         assert api("GET", "/v1/health")[0] == 200
         assert database().run_script("SHOW default_transaction_read_only") == [["off"]]
 

@@ -28,6 +28,12 @@ def test_the_agent_key_opens_the_team_and_its_owner_owns_it(owner: Database, db:
     assert made.agent_key not in repr(made)
 
 
+def test_a_person_is_known_by_the_address_without_the_name_beside_it(owner: Database) -> None:
+    made = acme(owner, admin_email="Ada L. <ada@example.com>")
+    assert owner.run_script("SELECT email FROM users") == [["ada@example.com"]]
+    assert set_member(owner, team_slug=made.team_slug, email="Ada <ADA@example.com> ", role="owner") == made.admin_id
+
+
 @pytest.mark.parametrize(
     ("name", "slug"),
     [

@@ -133,6 +133,22 @@ class TestDoctor:
         owner.run_script("ALTER TABLE events FORCE ROW LEVEL SECURITY")
         assert len(owner.query("missing_rights")) == 1
 
+    @pytest.mark.parametrize(
+        "change",
+        [
+            "CREATE SCHEMA elsewhere; ALTER TABLE apps SET SCHEMA elsewhere",
+            "CREATE SCHEMA elsewhere; ALTER TABLE apps SET SCHEMA elsewhere;"
+            "ALTER ROLE nightshift_app IN DATABASE {database} SET search_path = elsewhere, public",
+        ],
+        ids=["not searched", "not open"],
+    )
+    def test_a_table_out_of_sight_is_not_said_to_be_gone(self, connect, owner, change):
+        owner.run_script(change.format(database=owner._config.database_name))
+        assert (
+            "apps is in the schema elsewhere, which is not in the search path of nightshift_app, or not open"
+            in (doctor._rights(connect())["says"])
+        )
+
     def test_a_rule_that_keeps_what_is_written_is_named(self, db, cloud, owner):
         owner.run_script("CREATE RULE keep AS ON UPDATE TO app_users DO INSTEAD NOTHING")
         check = doctor._rights(db)

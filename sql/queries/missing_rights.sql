@@ -40,8 +40,15 @@ WITH needed (role, "table", privileges) AS (
 )
 SELECT format('there is no role %s', role) AS lacking FROM roles WHERE NOT is_there
 UNION ALL
-SELECT format('there is no table %s', missing."table")
-FROM (SELECT DISTINCT "table" FROM needed) AS missing WHERE to_regclass(missing."table") IS NULL
+SELECT coalesce(hidden.says, format('there is no table %s', missing."table"))
+FROM (SELECT DISTINCT "table" FROM needed) AS missing
+LEFT JOIN LATERAL (
+    SELECT format('%s is in the schema %s, which is not in the search path of %s, or not open to it (GRANT USAGE ON SCHEMA)',
+                  class.relname, class.relnamespace::regnamespace, current_user) AS says
+    FROM pg_class class WHERE class.relname = missing."table" AND class.relkind IN ('r', 'p', 'v', 'm', 'f')
+    ORDER BY class.relnamespace LIMIT 1
+) AS hidden ON true
+WHERE to_regclass(missing."table") IS NULL
 UNION ALL
 SELECT format('%s may not %s %s', needed.role, privilege, needed."table")
 FROM needed JOIN roles ON roles.role = needed.role AND roles.is_there,

@@ -24,14 +24,14 @@ def addresses_in(text: str) -> list[str]:
     """Each address of a list with commas or semicolons, once; what is none stays in it, to be told where it is used."""
     found: dict[str, str] = {}
     for part in BETWEEN.split(text):
-        if address := _without_name(part):
+        if address := without_name(part):
             found.setdefault(address.lower(), address)
     return list(found.values())
 
 
 def ascii_address(text: str) -> str:
     """Return the address with its domain in punycode. Raises BadAddress with a sentence that says what is wrong."""
-    address = _without_name(text)
+    address = without_name(text)
     local, at, domain = address.rpartition("@")
     if not at or "@" in local or not text.strip().isprintable():
         raise BadAddress(f"{text!r} is not a mail address like ada@example.com")
@@ -48,7 +48,7 @@ def ascii_address(text: str) -> str:
     return f"{local}@{'.'.join(labels)}"
 
 
-def _without_name(text: str) -> str:
+def without_name(text: str) -> str:
     """``Ada <ada@example.com>`` is ``ada@example.com``."""
     named = NAMED.fullmatch(text.strip())
     return (named[1] if named else text).strip()

@@ -4,6 +4,7 @@ import uuid
 from dataclasses import dataclass, field
 
 from nightshift import wording
+from nightshift.addresses import without_name
 from nightshift.agent_keys import find_team, new_agent_key
 from nightshift.database import Database
 from nightshift.errors import SetupRefused
@@ -127,7 +128,7 @@ def store_revenuecat_key(db: Database, *, project_id: str, key: str, revenuecat_
 def _address(field_name: str, text: str) -> str:
     if not is_mail_address(text):
         raise SetupRefused(f"{field_name} must be an address like ada@example.com, got {text!r}")
-    return text.strip()
+    return without_name(text)
 
 
 def _named(field: str, name: str, *, slug: str | None, kind: str) -> tuple[str, str]:

@@ -15,6 +15,7 @@ from nightshift.log import logger
 from nightshift.logs import log_groups, logs_url, window
 from nightshift.ops.lambda_lines import level_of, told
 from nightshift.ops.runs import find_run
+from nightshift.pages import fitting
 from nightshift.settings import Settings
 from nightshift.wording import timestamp
 
@@ -60,7 +61,8 @@ def run_logs(
     searches = [[str(run["id"])], *(requests[at : at + TERMS_AT_ONCE] for at in range(0, len(requests), TERMS_AT_ONCE))]
     events, complete = _events(searches, run, settings=settings, budget_s=BUDGET_S)
     latest = sorted(events, key=lambda event: event["timestamp"])[-at_most:]
-    lines = _newest([_line(event) for event in latest])
+    lines = [_line(event) for event in latest]
+    lines = lines[len(lines) - fitting(reversed(lines), most_bytes=MOST_BYTES) :]
     complete = complete and len(lines) == len(latest)
     return {"lines": lines, "complete": complete, "url": logs_url(run, settings=settings)}
 
@@ -119,16 +121,6 @@ def _pages(group: str, run: Row, terms: list[str]) -> Iterator[list[dict[str, An
         if "nextToken" not in answer:
             return
         token = {"nextToken": answer["nextToken"]}
-
-
-def _newest(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """As many of the last ones as one answer holds."""
-    left = MOST_BYTES
-    for number, line in enumerate(reversed(lines)):
-        left -= len(json.dumps(line))
-        if left < 0:
-            return lines[len(lines) - number :]
-    return lines
 
 
 def _cut(value: Any) -> Any:
