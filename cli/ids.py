@@ -8,6 +8,8 @@ from cli.errors import Misconfigured
 from cli.output import clean
 
 SHORTEST_SHOWN = 8
+# As the API takes them.
+SHORTEST_TAKEN = 4
 WHOLE = 36
 
 
@@ -20,7 +22,10 @@ def short_ids(ids: Sequence[str]) -> list[str]:
 
 
 def run_beginning(beginning: str, *, team_id: str, api: Api) -> str:
-    """The id of the team's only run that begins so. Raises Misconfigured, naming some where there are several."""
+    """The id of the team's only run that begins so. Raises Misconfigured for one that is too short, and
+    for one that several runs share, some of which it names."""
+    if len(digits_of(beginning)) < SHORTEST_TAKEN:
+        raise Misconfigured(f"{beginning} is too short for a run's id. Give {SHORTEST_TAKEN} digits or more.")
     page = api.runs(team_id, id_prefix=beginning)
     ids = [clean(run.get("id")) for run in page["job_runs"]]
     if not all(digits_of(id).startswith(digits_of(beginning)) for id in ids):

@@ -291,6 +291,49 @@ class TestErrorsItSwallows:
         assert run_of(bad).work().row["error"] == 'invalid input syntax for type integer: "many"'
 
 
+class TestCommandsOfTheEngine:
+    """A query file that commits, undoes or rearranges what only the engine may."""
+
+    @pytest.mark.parametrize(
+        "query",
+        [
+            *("COMMIT", "rollback;", "END", "ABORT AND CHAIN", "BEGIN", "SAVEPOINT here", "ROLLBACK TO SAVEPOINT here"),
+            *("-- as a comment says\n  /* and another */ Commit", "PREPARE TRANSACTION 'x'", "DISCARD ALL"),
+            *("SET search_path = elsewhere", "set /* */ timezone = 'Asia/Kathmandu'", "RESET ALL"),
+        ],
+    )
+    @pytest.mark.parametrize("swallows", [False, True], ids=["goes up", "is swallowed"])
+    def test_it_is_not_sent_and_nothing_of_the_step_is_lost_or_kept(self, run_of, owner, own_queries, query, swallows):
+        own_queries["meddle"] = query
+
+        def meddling(run, db):
+            yield Progress(processed=1, total=2, message="", cursor={"done": 1})
+            db.write("record_step", run_id=run.id, step=2)
+            with contextlib.suppress(Exception) if swallows else contextlib.nullcontext():
+                db.write("meddle")
+            yield Progress(processed=2, total=2, message="", cursor={"done": 2})
+            return {}
+
+        run = run_of(meddling).work()
+        assert (run.row["status"], run.row["cursor"], steps_of(owner, run.id)) == ("running", {"done": 1}, [])
+        run.finish()
+        assert run.row["status"] == "failed"
+        assert run.row["error"].startswith("Query meddle cannot be used: sql/queries/meddle.sql, it begins with ")
+
+    @pytest.mark.parametrize("query", ["SET LOCAL lock_timeout = '1s'", "SET CONSTRAINTS ALL DEFERRED"])
+    def test_what_ends_with_the_transaction_is_the_jobs_own(self, run_of, owner, own_queries, query):
+        own_queries["for_this_step"] = query
+
+        def careful(run, db):
+            db.write("for_this_step")
+            db.write("record_step", run_id=run.id, step=1)
+            yield Progress(processed=1, total=1, message="", cursor={"done": 1})
+            return {}
+
+        run = run_of(careful).finish()
+        assert (run.row["status"], steps_of(owner, run.id)) == ("completed", [1])
+
+
 def step(**changes):
     return Progress(**({"processed": 1, "total": 2, "message": "", "cursor": None} | changes))
 

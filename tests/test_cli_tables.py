@@ -107,6 +107,16 @@ def test_a_beginning_of_no_run_or_of_several_is_a_sentence(
     assert all(where.startswith("GET ") for where, *_ in api.requests)
 
 
+@pytest.mark.parametrize("beginning", ["1", "1A2", "1-a2"])
+def test_a_beginning_that_is_too_short_is_refused_in_words_of_the_command_line(
+    api: Script, nightshift: Nightshift, beginning: str
+) -> None:
+    done = nightshift("jobs", "cancel", beginning)
+    assert done.exit_code == 2
+    assert f"{beginning} is too short for a run's id. Give 4 digits or more." in done.stderr
+    assert not api.asked(f"GET /v1/teams/{TEAM}/jobs")
+
+
 @pytest.mark.parametrize("command", ["members", "projects", "projects acme", f"jobs timeline {RUN}", "whoami"])
 def test_no_id_is_cut_on_a_narrow_terminal(api: Script, on_terminal: Terminal, command: str) -> None:
     app = {"platform": "android", "id": TEAM, "bundle_id": "com.acme.of.a.long.name", "name": "Acme"}

@@ -516,7 +516,7 @@ def test_an_answer_that_the_driver_cannot_read_does_not_become_the_next_statemen
         ("pong", {}, "There is no query pong: sql/queries/pong.sql is not there"),
         ("ping", {"id": 1}, "Query ping does not go with its parameters; unknown: id"),
         ("find_user", {"id": 1}, "Query find_user does not go with its parameters; missing: user_id; unknown: id"),
-        ("numbered", {"id": 1}, "Query numbered cannot be read: sql/queries/numbered.sql, line 1 has .1; give the"),
+        ("numbered", {"id": 1}, "Query numbered cannot be used: sql/queries/numbered.sql, line 1 has .1; give the"),
     ],
 )
 def test_a_query_that_is_called_wrongly_says_so_and_costs_neither_statement_nor_connection(

@@ -749,6 +749,11 @@ class TestDoctor:
     DAMAGE = [
         ("DELETE FROM nightshift_migrations WHERE name LIKE '%outbox'", "migrations", "not applied: jobs/0005_outbox"),
         ("REVOKE UPDATE ON job_runs FROM nightshift_app", "rights", "nightshift_app may not UPDATE job_runs"),
+        (
+            "REVOKE UPDATE ON job_runs FROM nightshift_app; REVOKE DELETE ON apps FROM nightshift_maintenance",
+            "rights",
+            "nightshift_app may not UPDATE job_runs; nightshift_maintenance may not DELETE apps",
+        ),
         ("REVOKE DELETE ON apps FROM nightshift_maintenance", "rights", "nightshift_maintenance may not DELETE apps"),
         (
             "REVOKE UPDATE (deleted_at) ON teams FROM nightshift_maintenance",

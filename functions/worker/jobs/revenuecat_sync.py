@@ -112,8 +112,8 @@ def _integration(run: Run, db: JobDatabase) -> dict[str, Any]:
     rows = db.read("revenuecat_integration", project_id=run.project_id)
     if not rows:
         raise JobError(
-            "This project has no RevenueCat integration. Store a v2 secret key for it "
-            "(nightshift system revenuecat-key), then start the sync again."
+            "This project has no RevenueCat integration. Ask the operator of this server to store a v2 secret key "
+            "for it (nightshift system revenuecat-key), then start the sync again."
         )
     return rows[0]
 

@@ -29,7 +29,7 @@ from nightshift.errors import (
     SessionUnfit,
 )
 from nightshift.settings import Settings, settings
-from nightshift.statements import NumberedParameter, Statement, parse
+from nightshift.statements import EngineCommand, NumberedParameter, Statement, parse
 
 Row = dict[str, Any]
 
@@ -331,8 +331,8 @@ def _is(fields: dict[str, str], kind: tuple[str, str, str]) -> bool:
 def _checked(name: str, params: dict[str, Any]) -> Statement:
     try:
         statement = _parsed(query_text(name))
-    except NumberedParameter as exc:
-        raise BadQuery(f"Query {name} cannot be read: sql/queries/{name}.sql, {exc}") from exc
+    except (EngineCommand, NumberedParameter) as exc:
+        raise BadQuery(f"Query {name} cannot be used: sql/queries/{name}.sql, {exc}") from exc
     wanted = frozenset(statement.names)
     if params.keys() != wanted:
         wrong = {"missing": wanted - params.keys(), "unknown": params.keys() - wanted}

@@ -40,7 +40,10 @@ def decrypt_secret(ciphertext: bytes, *, project_id: str) -> str:
     except AwsRefused as exc:
         if exc.code != "InvalidCiphertextException":
             raise
-        raise JobError("The stored RevenueCat key cannot be decrypted for this project. Store it again.") from exc
+        raise JobError(
+            "The stored RevenueCat key cannot be decrypted for this project. "
+            "Ask the operator of this server to store it again."
+        ) from exc
     return b64decode(answer["Plaintext"]).decode()
 
 

@@ -24,6 +24,20 @@ TOKENS = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 
+# The step's transaction is the engine's to begin and to commit, and later runs use the same session. Postgres prepares
+# one command at a time, so the first word of a query tells.
+ENGINE_COMMANDS = (
+    *("ABORT", "BEGIN", "COMMIT", "DEALLOCATE", "DISCARD", "END", "PREPARE"),
+    *("RELEASE", "RESET", "ROLLBACK", "SAVEPOINT", "SET", "START"),
+)
+FIRST_WORD = re.compile(
+    r"(?: \s | /\*.*?\*/ )* (?! set \s+ (?:local|constraints) \b ) (\w+)", re.VERBOSE | re.DOTALL | re.IGNORECASE
+)
+
+
+class EngineCommand(ValueError):
+    """A query begins with a command that only the engine may send"""
+
 
 class NumberedParameter(ValueError):
     """A query numbers a parameter, where ours have names"""
@@ -38,7 +52,9 @@ class Statement:
 
 
 def parse(query: str) -> Statement:
-    """Raises NumberedParameter with the line of the first ``$1``: its number could be one of ours."""
+    """Raises NumberedParameter with the line of the first ``$1``: its number could be one of ours; EngineCommand with
+    the command that would end the step's transaction or change the session.
+    """
     numbers: dict[str, int] = {}
 
     def replaced(token: re.Match[str]) -> str:
@@ -52,4 +68,7 @@ def parse(query: str) -> Statement:
         return "" if token["comment"] else token[0]
 
     text = TOKENS.sub(replaced, query)
+    first = FIRST_WORD.match(text)
+    if first and (word := first[1].upper()) in ENGINE_COMMANDS:
+        raise EngineCommand(f"it begins with {word}: the step's transaction and the session are the engine's")
     return Statement(text, tuple(numbers))

@@ -162,4 +162,4 @@ def _key(key_id: str) -> Check:
 
 def _listed(names: Sequence[str], *, at_most: int = 3) -> str:
     more = len(names) - at_most
-    return ", ".join(names[:at_most]) + (f" and {more} more" if more > 0 else "")
+    return "; ".join(names[:at_most]) + (f" and {more} more" if more > 0 else "")
