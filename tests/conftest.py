@@ -14,6 +14,7 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import hypothesis
 import pytest
 from moto import mock_aws
 
@@ -26,6 +27,10 @@ from nightshift.migrations import create_first_partitions, migrate
 from nightshift.sessions import pin, pin_session
 from nightshift.settings import Settings
 from tests import hostile, moto_server
+
+# A busy machine takes its time: no example fails because it was slow.
+hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("patient")
 
 # `make test` needs no browser, and a machine that has never run `make test-browser` has no Playwright.
 HAS_PLAYWRIGHT = importlib.util.find_spec("playwright") is not None
