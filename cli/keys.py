@@ -59,16 +59,17 @@ def end_key(session: Session, team: str, prefix: str) -> None:
 
 @click.command()
 @team_argument
+@click.option("--search", metavar="TEXT", help="Only keys that hold TEXT in prefix or name.")
 @owner_options
 @click.pass_obj
-def keys(session: Session, team: str) -> None:
+def keys(session: Session, team: str, search: str | None) -> None:
     """List the agent keys of TEAM that open something: how each begins, what it may, whom it acts for.
 
     \b
     Examples:
       nightshift system keys acme
     """
-    answer = session.ops.set_up("keys", team=team)
+    answer = session.ops.set_up("keys", team=team, search=search)
     if session.output.as_json:
         session.output.document(answer)
         return
@@ -87,6 +88,8 @@ def keys(session: Session, team: str) -> None:
         session.output.table(rows, headers=KEYS)
     else:
         session.output.say("No agent keys.")
+    if answer.get("has_more"):
+        session.output.say("There are more keys. Narrow the list with --search.")
 
 
 def show_key(session: Session, made: dict[str, str]) -> None:

@@ -1,7 +1,7 @@
 """nightshift system setup, teams, project, member and revenuecat-key: teams, through the stack's setup function."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import click
 
@@ -68,16 +68,18 @@ def setup(
 
 
 @click.command()
+@click.option("--search", metavar="TEXT", help="Only teams that hold TEXT in slug or name.")
 @owner_options
 @click.pass_obj
-def teams(session: Session) -> None:
+def teams(session: Session, search: str | None) -> None:
     """List the teams, their projects and their people.
 
     \b
     Examples:
       nightshift system teams
+      nightshift system teams --search acme
     """
-    answer = session.ops.set_up("teams")
+    answer = session.ops.set_up("teams", search=search)
     if session.output.as_json:
         session.output.document(answer)
         return
@@ -85,8 +87,11 @@ def teams(session: Session) -> None:
         (
             team.get("slug"),
             team.get("name"),
-            ", ".join(team.get("projects") or []),
-            ", ".join(f"{clean(person.get('email'))} ({clean(person.get('role'))})" for person in team["people"]),
+            _named(team.get("projects") or [], in_all=team.get("projects_in_all")),
+            _named(
+                [f"{clean(person.get('email'))} ({clean(person.get('role'))})" for person in team["people"]],
+                in_all=team.get("people_in_all"),
+            ),
         )
         for team in answer["teams"]
     ]
@@ -94,6 +99,14 @@ def teams(session: Session) -> None:
         session.output.table(rows, headers=TEAMS)
     else:
         session.output.say("No teams.")
+    if answer.get("has_more"):
+        session.output.say("There are more teams. Narrow the list with --search.")
+
+
+def _named(names: Sequence[str], *, in_all: object) -> str:
+    """Return the names, and how many more there are."""
+    more = in_all - len(names) if isinstance(in_all, int) else 0
+    return ", ".join(names) + (f" and {more:,} more" if more > 0 else "")
 
 
 @click.command()

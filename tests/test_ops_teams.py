@@ -89,3 +89,43 @@ def test_keys_are_in_no_log(ask, caplog, capsys):
     logged = caplog.text + capsys.readouterr().out
     assert logged.count("Owner's command") == 2
     assert not any(key in logged for key in ("sk_secret", made["agent_key"], other["agent_key"]))
+
+
+class TestCrowds:
+    """A hundred times what the demo has: each list has a bound, says that there is more, and can be searched."""
+
+    def test_of_teams_with_their_projects_and_people(self, ask, owner):
+        owner.run_script(
+            "INSERT INTO teams (name, slug) SELECT 'Team ' || n, 'team-' || lpad(n::text, 4, '0')"
+            " FROM generate_series(1, 600) n;"
+            "INSERT INTO projects (team_id, name, slug) SELECT id, 'P', 'p-' || lpad(n::text, 4, '0')"
+            " FROM teams, generate_series(1, 2000) n WHERE slug = 'team-0007';"
+            "INSERT INTO users (email) SELECT 'person-' || lpad(n::text, 4, '0') || '@x.example'"
+            " FROM generate_series(1, 500) n;"
+            "INSERT INTO team_members (team_id, user_id, role) SELECT teams.id, users.id, 'member' FROM teams, users"
+            " WHERE slug = 'team-0007'"
+        )
+        listed = ask("teams")
+        assert (len(listed["teams"]), listed["has_more"]) == (500, True)
+        assert [team["slug"] for team in listed["teams"]] == [f"team-{n:04}" for n in range(1, 501)]
+
+        found = ask("teams", search="TEAM-0007")
+        [team] = found["teams"]
+        assert "has_more" not in found
+        assert (len(team["projects"]), team["projects_in_all"]) == (20, 2000)
+        assert (len(team["people"]), team["people_in_all"]) == (20, 500)
+        assert team["projects"][:2] == ["p-0001", "p-0002"]
+        assert team["people"][0] == {"email": "person-0001@x.example", "role": "member"}
+        assert ask("teams", search="nothing like it") == {"teams": []}
+
+    def test_of_a_teams_keys(self, ask, owner):
+        made = ask("setup", **ACME)
+        owner.run_script(
+            "INSERT INTO api_keys (team_id, key_type, key_hash, key_prefix, name, permissions, created_at)"
+            f" SELECT '{made['team_id']}', 'agent', sha256(n::text::bytea), 'owl_agent_' || lpad(n::text, 4, '0'),"
+            " 'Pipeline ' || n, '{jobs:read}', now() + n * interval '1 s' FROM generate_series(1, 700) n"
+        )
+        listed = ask("keys", team="acme")
+        assert (len(listed["keys"]), listed["has_more"]) == (500, True)
+        for search in ("pipeline 699", "owl_agent_0699"):
+            assert [key["name"] for key in ask("keys", team="acme", search=search)["keys"]] == ["Pipeline 699"]

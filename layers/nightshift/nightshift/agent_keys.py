@@ -49,9 +49,13 @@ def end_key(db: Database, *, team_slug: str, prefix: str) -> None:
         _end(db, team_id=find_team(db, team_slug=team_slug), team_slug=team_slug, prefix=prefix)
 
 
-def live_keys(db: Database, *, team_slug: str) -> list[Row]:
-    """``key_prefix``, ``name``, ``permissions``, ``acts_for``, ``created_at``, ``expires_at``, the oldest first."""
-    return db.query("list_live_agent_keys", team_id=find_team(db, team_slug=team_slug))
+def live_keys(db: Database, *, team_slug: str, search: str | None = None, limit: int = 1000) -> list[Row]:
+    """``key_prefix``, ``name``, ``permissions``, ``acts_for``, ``created_at``, ``expires_at``, the oldest first.
+
+    Those that hold ``search`` in prefix or name, and ``limit`` of them at most.
+    """
+    team_id = find_team(db, team_slug=team_slug)
+    return db.query("list_live_agent_keys", team_id=team_id, q=search, limit=limit)
 
 
 def find_team(db: Database, *, team_slug: str) -> str:

@@ -9,9 +9,13 @@ from pydantic import Field, StringConstraints
 from nightshift import agent_keys, setup
 from nightshift.database import Database
 from nightshift.ops.dispatch import Command
+from nightshift.pages import fitting
 from nightshift.sessions import pin_session
 from nightshift.settings import Settings
 from nightshift.wording import timestamp
+
+# The most rows of a list, and the most projects or people that a row names.
+MAX_LISTED, NAMED = 500, 20
 
 Word = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
 
@@ -114,20 +118,27 @@ def end_agent_key(*, team: Word, prefix: Word, db: Database, settings: Settings)
     return {"ended": True}
 
 
-def list_keys(*, team: Word, db: Database, settings: Settings) -> dict[str, Any]:
-    """``{"keys": […]}``, each as live_keys has it, with its times as text."""
+def list_keys(*, team: Word, search: Word | None = None, db: Database, settings: Settings) -> dict[str, Any]:
+    """``{"keys": […]}``, each as live_keys has it, with its times as text; ``has_more`` where these are not all."""
     pin_session(db)
-    return {
-        "keys": [
-            row | {name: timestamp(row[name]) for name in ("created_at", "expires_at")}
-            for row in agent_keys.live_keys(db, team_slug=team)
-        ]
-    }
+    rows = agent_keys.live_keys(db, team_slug=team, search=search, limit=MAX_LISTED + 1)
+    told = [row | {name: timestamp(row[name]) for name in ("created_at", "expires_at")} for row in rows]
+    return _listed("keys", told)
 
 
-def list_teams(*, db: Database, settings: Settings) -> dict[str, Any]:
-    """``{"teams": [{"slug", "name", "projects": [slug], "people": [{"email", "role"}]}]}``, by their slugs."""
-    return {"teams": db.query("list_teams", again_if_gone=True)}
+def list_teams(*, search: Word | None = None, db: Database, settings: Settings) -> dict[str, Any]:
+    """``{"teams": [{"slug", "name", "projects": [slug], "people": [{"email", "role"}]}]}``, by their slugs.
+
+    Of projects and people the first few; ``projects_in_all`` and ``people_in_all`` count them. ``has_more`` where these
+    are not all the teams.
+    """
+    rows = db.query("list_teams", again_if_gone=True, q=search, named=NAMED, limit=MAX_LISTED + 1)
+    return _listed("teams", rows)
+
+
+def _listed(name: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    kept = rows[: fitting(rows[:MAX_LISTED])]
+    return {name: kept} | ({"has_more": True} if len(rows) > len(kept) else {})
 
 
 COMMANDS: Mapping[str, Command] = {
