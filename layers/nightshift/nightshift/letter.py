@@ -19,7 +19,7 @@ MAX_FACTS = 40
 MAX_COLUMNS = 4
 MAX_ZEROS = 5
 
-STARTED_BY = {"user": "You", "api_key": "Your API key", "schedule": "Schedule", "system": "Command of the owner"}
+STARTED_BY = {"user": "You", "api_key": "Your API key", "schedule": "Schedule", "system": "The operator"}
 
 
 @dataclass(frozen=True)
