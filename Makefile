@@ -13,8 +13,8 @@
 # To deploy: make build && sam deploy --guided. (After a bare `sam build` it works as well, with slower cold starts.)
 PYTHON ?= python3
 VENV := .venv
-# A process of tests for each core, each with a Postgres and a stack of its own; the tests of a file share what is slow to make.
-AT_ONCE := -n auto --maxprocesses 4 --dist loadfile
+# A process of tests for each core, each with a Postgres and a stack of its own.
+AT_ONCE := -n auto --maxprocesses 4 --dist
 
 export SAM_CLI_TELEMETRY := 0
 # The developer's own account, database, Python modules and locale are none of ours.
@@ -28,11 +28,11 @@ run: $(VENV)/ready $(VENV)/engine/ready
 	@$(VENV)/bin/python -m local.run
 
 test: $(VENV)/ready $(VENV)/engine/ready
-	$(VENV)/bin/python -m pytest $(AT_ONCE) -m "not stack and not browser"
-	$(VENV)/bin/python -m pytest $(AT_ONCE) -m stack
+	$(VENV)/bin/python -m pytest $(AT_ONCE) worksteal -m "not stack and not browser"
+	$(VENV)/bin/python -m pytest $(AT_ONCE) loadfile -m stack
 
 test-browser: $(VENV)/ready $(VENV)/engine/ready $(VENV)/browser/ready
-	$(VENV)/bin/python -m pytest $(AT_ONCE) -m browser
+	$(VENV)/bin/python -m pytest -m browser
 
 screenshots: $(VENV)/ready $(VENV)/engine/ready $(VENV)/browser/ready
 	@$(VENV)/bin/python -m tests.screenshots

@@ -109,10 +109,6 @@ def world(cloud, owner):
             f" VALUES ('{run_id}', 'revenuecat_sync', '{team.id}', '{team.project_id}', 'manual:user:x', 'failed',"
             f" 'The secret of {of}', clock_timestamp())"
         )
-    owner.run_script(
-        "INSERT INTO project_integrations (project_id, provider, secret_encrypted)"
-        " SELECT id, 'revenuecat', 'sealed' FROM projects"
-    )
     made.deleted_project = str(uuid.uuid4())
     owner.run_script(
         "INSERT INTO projects (id, team_id, name, slug, deleted_at)"
