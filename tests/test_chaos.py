@@ -133,7 +133,7 @@ def test_killed_and_frozen_at_every_boundary_and_at_random_moments(settings, are
 
     chaos = Chaos(settings, fate=fate)
     chaos.messages = [(0, run, 0) for run in runs]
-    chaos.until_ended(connect(user="postgres"), deadline_s=240)
+    chaos.until_ended(connect(user="postgres"), deadline_s=600)
 
     with capsys.disabled():
         print(chaos.happened, end=" ")

@@ -16,7 +16,7 @@ from tests import hostile
 
 TESTS = {
     "API, engine, schedules": ["test_api", "test_engine", "test_runs", "test_schedules"],
-    "partitions and cleanup": ["test_partition_creation", "test_db_pruning", "test_soft_delete_cleanup"],
+    "partitions and cleanup": ["test_partition_creation", "test_soft_delete_cleanup"],
 }
 # What is done anew at every step or for many examples takes minutes, and needs no other settings than the rest.
 TOO_LONG = "killed or Killed or topmost or after_any_step"

@@ -20,7 +20,7 @@ from tests.stack_world import ended, triggered, until
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
 
 AT_ONCE = 50
-ROUNDS = 10
+ROUNDS = 6
 
 
 def forget_what_was_synced(owner: pg8000.native.Connection) -> None:
