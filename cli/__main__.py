@@ -1,4 +1,4 @@
-"""Where the command starts: however it ends, no traceback reaches a person."""
+"""Start the command, and let no traceback reach a person however it ends."""
 
 import os
 import signal

@@ -14,7 +14,7 @@ class Clock:
         self._ahead = timedelta()
 
     def hear(self, date: str | None) -> None:
-        """Follow the ``Date`` of an answer; one that tells none, or what is no date, changes nothing."""
+        """Follow the ``Date`` of an answer. A missing or unreadable one changes nothing."""
         try:
             told = parsedate_to_datetime(date or "")
         except ValueError:

@@ -32,7 +32,7 @@ def written_out() -> Iterator[None]:
             sys.stdout.flush()
             sys.stderr.flush()
     except BrokenPipeError:
-        # The reader has seen enough, which is no mistake.
+        # The reader closed the pipe because it has seen enough: this is not an error.
         _give_up()
         sys.exit(BROKEN_PIPE)
     except OSError as exc:

@@ -46,7 +46,7 @@ class Output:
         self.words.print(Text(clean(sentence)), soft_wrap=True)
 
     def notice(self, sentence: str) -> None:
-        """Say on standard error what is no part of the answer."""
+        """Write a remark that does not belong to the answer to standard error."""
         self._errors.print(Text(clean(sentence)), soft_wrap=True)
 
     def complain(self, sentence: str, *, hint: str = "") -> None:

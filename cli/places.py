@@ -76,4 +76,4 @@ def text_of(path: Path) -> str:
     try:
         return path.read_text()
     except OSError:
-        raise Misconfigured(f"{here()} is no checkout of Nightshift: there is no {path} in it.") from None
+        raise Misconfigured(f"{here()} is not a checkout of Nightshift: {path} is missing.") from None

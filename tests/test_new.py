@@ -171,4 +171,4 @@ def test_another_folder_is_no_checkout(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     said = new_job("report")
     assert said.exit_code == 2
-    assert f"{tmp_path} is no checkout of Nightshift: there is no {CATALOGUE} in it." in said.stderr
+    assert f"{tmp_path} is not a checkout of Nightshift: {CATALOGUE} is missing." in said.stderr
