@@ -8,7 +8,8 @@
 #               make template  template.yaml as SAM and, translated, as CloudFormation: sam validate, cfn-lint, checkov
 #               make build     what `sam deploy` ships, compiled for Lambda's Python and weighed against its budgets
 # make docs   the reference pages, made anew from what they describe
-# make prove  the long proofs: the protocol's model, the benchmarks
+# make simulate   the product's functions on Postgres, step by step, as a seed says: STEPS=20000 SEED=7
+# make prove  the long proofs: the protocol's model, a million simulated steps, the benchmarks
 #
 # To deploy: make build && sam deploy --guided. (After a bare `sam build` it works as well, with slower cold starts.)
 PYTHON ?= python3
@@ -21,7 +22,7 @@ export SAM_CLI_TELEMETRY := 0
 unexport $(filter-out PYTHON,$(filter AWS_% PG% PYTHON%,$(.VARIABLES)))
 export PYTHONUTF8 := 1
 
-.PHONY: run test test-browser screenshots check lint types template build docs prove bench lock clean
+.PHONY: run test test-browser screenshots check lint types template build simulate docs prove bench lock clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/ready $(VENV)/engine/ready
@@ -69,7 +70,15 @@ BENCH ?= sync_memory
 bench: $(VENV)/ready
 	@PYTHONPATH=functions/api:functions/worker $(VENV)/bin/python -m bench.$(BENCH) | grep -v '^{"level"'
 
+# On the oldest and the newest Postgres that RDS offers: NIGHTSHIFT_POSTGRES_VERSION=18.
+STEPS ?= 20000
+SEED ?=
+simulate: $(VENV)/ready
+	@PYTHONPATH=functions/api:functions/worker $(VENV)/bin/python -m tests.simulation --steps $(STEPS) $(if $(SEED),--seed $(SEED))
+
 prove: $(VENV)/ready
+	NIGHTSHIFT_POSTGRES_VERSION=16 $(MAKE) simulate STEPS=500000
+	NIGHTSHIFT_POSTGRES_VERSION=18 $(MAKE) simulate STEPS=500000
 	for bench in $$(grep -l '^"""Claim' bench/*.py); do $(MAKE) bench BENCH=$$(basename $$bench .py) || exit 1; done
 	$(VENV)/bin/python docs/protocol_model.py bfs
 	$(VENV)/bin/python docs/protocol_model.py bfs --set W=5

@@ -1,0 +1,54 @@
+"""Play for long: python -m tests.simulation --steps 1000000 [--seed 7] [--moves 400]
+
+Plays one after another on a Postgres of its own (NIGHTSHIFT_POSTGRES_VERSION says of which major version) until so many
+moves were made by chance, and prints what befell the actors. Where a promise is broken, it ends with 1, and prints the
+shortest play that breaks it as a test.
+"""
+
+import argparse
+import secrets
+import sys
+from collections import Counter
+
+from local.postgres import POSTGRES_VERSION
+from nightshift.database import Database
+from tests.conftest import settings_for, throwaway_postgres
+from tests.simulation.play import Play
+from tests.simulation.promises import Broken
+from tests.simulation.shrink import explained
+from tests.simulation.world import World
+
+
+def main() -> int:
+    asked = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    asked.add_argument("--steps", type=int, default=20_000, help="moves made by chance, in all plays together")
+    asked.add_argument("--seed", default=secrets.token_hex(4), help="without one, a new one each time")
+    asked.add_argument("--moves", type=int, default=400, help="moves in one play")
+    given = asked.parse_args()
+    print(
+        f"Postgres {POSTGRES_VERSION}, seed {given.seed}, {given.steps:,} steps in plays of {given.moves}", flush=True
+    )
+    faults: Counter[str] = Counter()
+    plays = steps = 0
+    with throwaway_postgres() as server:
+        world = World(settings_for(server, "simulation"), Database(settings_for(server, "postgres", user="postgres")))
+        while steps < given.steps:
+            play = Play(world, f"{given.seed}-{plays}")
+            try:
+                play.go(given.moves)
+            except Broken as broken:
+                print(f"{broken}\nSeed {play.seed!r}, after {len(play.made)} moves. Making it shorter …", flush=True)
+                print(explained(play))
+                return 1
+            plays, steps = plays + 1, steps + given.moves
+            faults.update(world.faults)
+            if plays % 50 == 0:
+                print(f"{steps:,} steps", flush=True)
+    print(f"{steps:,} steps in {plays:,} plays, and no promise was broken. What befell the actors:")
+    for name, times in faults.most_common():
+        print(f"{times:>9,}  {name}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,13 @@
+"""The same jobs in the release after: what one release wrote into a cursor, the other does not read."""
+
+from nightshift.job import JobDatabase, Run
+from tests.simulation import jobs
+
+CURSOR_VERSION = 2
+
+
+def walk(run: Run, db: JobDatabase) -> jobs.Steps:
+    return (yield from jobs.walk(run, db))
+
+
+JOBS = jobs.JOBS | {"walk": walk, "hike": walk, "tally": walk}

@@ -1,0 +1,51 @@
+"""Where the simulator takes the place of the network, of chance, and of the job types."""
+
+import logging
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from random import Random
+from typing import Any
+from unittest import mock
+
+from nightshift import aws_http, connection, database, metrics, queue, schedules
+from nightshift.catalogue import CATALOGUE, JobType
+from nightshift.database import Database
+from tests.simulation import actors, jobs, later_jobs
+from tests.simulation.world import World
+
+
+@contextmanager
+def in_place(world: World, ids: Random) -> Iterator[None]:
+    with ExitStack() as stack:
+        for target, name, value in (
+            (database, "connect", actors.connect),
+            (database, "query_text", _with_queries_of_jobs(database.query_text)),
+            (Database, "_run_prepared", actors.named(Database._run_prepared)),
+            (connection, "Connection", actors.SimulatedConnection),
+            (aws_http, "_answer", lambda *request: world.outside.answer(*request)),
+            (aws_http, "PAUSE_S", 0),
+            (schedules, "SLOTS_AT_ONCE", 20),
+            (uuid, "uuid4", lambda: uuid.UUID(int=ids.getrandbits(128), version=4)),
+            (queue, "settings", lambda: world.config),
+            (JobType, "handler", _handler),
+        ):
+            stack.enter_context(mock.patch.object(target, name, value))
+        stack.enter_context(mock.patch.dict(CATALOGUE, jobs.TYPES, clear=True))
+        stack.enter_context(mock.patch.dict("os.environ", {"AWS_REGION": "eu-central-1"}))
+        logging.disable(logging.CRITICAL)
+        try:
+            yield
+        finally:
+            logging.disable(logging.NOTSET)
+            metrics._counted.clear()
+
+
+def _handler(job_type: JobType) -> Any:
+    """The code of the release that the actor's environment has."""
+    actor = actors.current()
+    return (later_jobs if actor and actor.environment.release == 2 else jobs).JOBS[job_type.name]
+
+
+def _with_queries_of_jobs(real: Callable[[str], str]) -> Callable[[str], str]:
+    return lambda name: jobs.QUERIES.get(name) or real(name)

@@ -1,0 +1,76 @@
+"""The shortest play that still breaks a promise, and the test that plays it."""
+
+import re
+from collections.abc import Callable, Sequence
+from itertools import groupby
+
+from tests.simulation.play import Made, Play
+from tests.simulation.promises import Broken
+from tests.simulation.world import World
+
+Breaks = Callable[[Sequence[Made]], bool]
+
+
+def shortened(made: Sequence[Made], breaks: Breaks) -> list[Made]:
+    """Leave out whole actors, then ever smaller parts, as long as what is left still breaks something.
+
+    Delta debugging: Zeller, Yesterday, my program worked. Today, it does not. Why?, 1999.
+    """
+    kept = list(made)
+    actors = [list(moves) for _, moves in groupby(sorted(kept, key=_actor_of), key=_actor_of)]
+    for moves in reversed(actors):
+        without = [each for each in kept if each not in moves]
+        if breaks(without):
+            kept = without
+    size = max(1, len(kept) // 4)
+    while True:
+        at, is_shorter = 0, False
+        while at < len(kept):
+            without = kept[:at] + kept[at + size :]
+            if breaks(without):
+                kept, is_shorter = without, True
+            else:
+                at += size
+        if size == 1 and not is_shorter:
+            return kept
+        size = max(1, size // 2)
+
+
+def explained(play: Play) -> str:
+    """The promise that the play broke last, as a test of a few lines, for tests/simulation/test_simulation.py."""
+    world, seed, to_rest = play.world, play.seed, play.is_at_rest
+
+    def breaks(made: Sequence[Made]) -> bool:
+        return outcome(world, seed, made, to_rest=to_rest) is not None
+
+    if not breaks(play.made):
+        return f"Seed {seed!r} does not break it again: something is not in the simulator's hands."
+    made = shortened(play.made, breaks)
+    lines = "\n".join(f"        {each!r}," for each in made)
+    said = outcome(world, seed, made, to_rest=to_rest)
+    test = TEST.format(seed=seed, lines=lines)
+    return f"{said}\nSeed {seed!r}, {len(made)} of {len(play.made)} moves. As a test:\n\n{test}"
+
+
+def outcome(world: World, seed: str, made: Sequence[Made], *, to_rest: bool = True) -> str | None:
+    """What the play breaks, or None."""
+    try:
+        Play(world, seed).again(made, to_rest=to_rest)
+    except Broken as broken:
+        return str(broken)
+    return None
+
+
+def _actor_of(made: Made) -> int:
+    """The number of the move that has started the actor: names end with it."""
+    number, name, *arguments = made
+    named = re.fullmatch(r"[a-z]+(\d+)", str(arguments[0])) if arguments else None
+    return int(named[1]) if named and name != "rerun" else number
+
+
+TEST = """def test_found(world):
+    made = [
+{lines}
+    ]
+    Play(world, {seed!r}).again(made)
+"""

@@ -1,0 +1,103 @@
+"""The database of the simulator: the product's own migrations, on a clock that the simulator sets, with records."""
+
+import dataclasses
+
+from nightshift.database import Database
+from nightshift.migrations import migrate
+from nightshift.sessions import pin, pin_session
+from nightshift.settings import Settings
+
+# Functions that stand before those of Postgres: whatever names a time without a schema gets the simulator's. Each
+# reading of the clock is a microsecond later than the one before. now() would be the real time of a transaction.
+CLOCK = """
+CREATE SCHEMA simulated;
+CREATE SEQUENCE simulated.clock;
+CREATE SEQUENCE simulated.ids;
+CREATE FUNCTION simulated.clock_timestamp() RETURNS timestamptz LANGUAGE sql VOLATILE AS
+    $$ SELECT timestamptz 'epoch' + nextval('simulated.clock') * interval '1 microsecond' $$;
+CREATE FUNCTION simulated.statement_timestamp() RETURNS timestamptz LANGUAGE sql STABLE AS
+    $$ SELECT timestamptz 'epoch' + last_value * interval '1 microsecond' FROM simulated.clock $$;
+CREATE FUNCTION simulated.now() RETURNS timestamptz LANGUAGE plpgsql STABLE AS
+    $$ BEGIN RAISE EXCEPTION 'now() is the start of the transaction: use clock_timestamp()'; END $$;
+CREATE FUNCTION simulated.gen_random_uuid() RETURNS uuid LANGUAGE sql VOLATILE AS
+    $$ SELECT CAST(md5('simulated' || nextval('simulated.ids')) AS uuid) $$;
+GRANT USAGE ON SCHEMA simulated TO PUBLIC;
+GRANT USAGE, SELECT, UPDATE ON ALL SEQUENCES IN SCHEMA simulated TO PUBLIC;
+"""
+SEARCH_PATH = "public, simulated, pg_catalog, pg_temp"
+
+# What the server would end by the real clock is ended by the simulator's (Play.tick). A deadlock is looked for at once.
+LIMITS = {
+    "statement_timeout": "0",
+    "lock_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+    "client_connection_check_interval": "0",
+    "deadlock_timeout": "20ms",
+}
+
+# What happened, as it was committed. The trigger's name is the first of all: what other triggers do comes after.
+RECORDS = """
+CREATE UNLOGGED TABLE simulated.records (
+    number bigserial,
+    at timestamptz NOT NULL DEFAULT simulated.statement_timestamp(),
+    pid integer DEFAULT pg_backend_pid(),
+    what text NOT NULL,
+    before jsonb,
+    after jsonb
+);
+CREATE FUNCTION simulated.record() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = simulated, pg_catalog AS $$
+BEGIN
+    INSERT INTO simulated.records (what, before, after) VALUES (TG_TABLE_NAME, to_jsonb(OLD), to_jsonb(NEW));
+    RETURN NULL;
+END $$;
+CREATE TABLE steps (run_id text NOT NULL, place integer);
+CREATE TABLE lone_steps (run_id text NOT NULL, lease_expires_at timestamptz, slice integer, status text);
+GRANT ALL ON steps, lone_steps TO nightshift_app, nightshift_maintenance;
+GRANT SELECT ON job_runs TO nightshift_maintenance;
+"""
+RECORDED = ("job_runs", "job_outbox", "job_schedule_slots", "job_pauses", "steps", "lone_steps")
+RECORDER = (
+    "CREATE TRIGGER a_record AFTER INSERT OR UPDATE OR DELETE ON {0} FOR EACH ROW EXECUTE FUNCTION simulated.record()"
+)
+
+# What the platform takes from the functions for a while.
+RIGHT_IN_TROUBLE = "SELECT ON users"
+
+# Emptied between two plays; what migrations have put into the others stays.
+KEPT = ("nightshift_migrations", "job_deployment", "job_sweep")
+
+
+def migrated(config: Settings, superuser: Database) -> Database:
+    superuser.run_script(f"DROP DATABASE IF EXISTS {config.database_name} WITH (FORCE)")
+    superuser.run_script(f"CREATE DATABASE {config.database_name}")
+    owner = Database(dataclasses.replace(config, database_user="postgres"))
+    owner.run_script(CLOCK)
+    for role in ("nightshift_app", "nightshift_maintenance"):
+        if not owner.run_script(f"SELECT FROM pg_roles WHERE rolname = '{role}'"):
+            owner.run_script(f"CREATE ROLE {role} LOGIN")
+        owner.run_script(f"ALTER ROLE {role} IN DATABASE {config.database_name} SET search_path = {SEARCH_PATH}")
+    pin_session(owner)
+    migrate(owner)
+    pin(owner)
+    for role in ("nightshift_app", "nightshift_maintenance"):
+        for name, value in LIMITS.items():
+            owner.run_script(f"ALTER ROLE {role} IN DATABASE {config.database_name} SET {name} = '{value}'")
+    # These wait by the real clock; a statement that is given up by the simulator's does the same.
+    for function in ("tell_of_ending(job_runs)", "cleanup_resource(text, uuid)"):
+        owner.run_script(f"ALTER FUNCTION {function} RESET lock_timeout")
+    owner.run_script(RECORDS)
+    for table in RECORDED:
+        owner.run_script(RECORDER.format(table))
+    return owner
+
+
+def emptied(owner: Database) -> str:
+    tables = [
+        name
+        for (name,) in owner.run_script(
+            "SELECT relname FROM pg_class WHERE relkind IN ('r', 'p')"
+            " AND relnamespace = 'public'::regnamespace AND NOT relispartition"
+        )
+    ]
+    return f"TRUNCATE {', '.join(name for name in tables if name not in KEPT)} CASCADE"
