@@ -45,7 +45,7 @@ lint: $(VENV)/ready
 
 # Every function's module is called app, so each is looked at alone.
 types: $(VENV)/ready
-	$(VENV)/bin/mypy -p nightshift -p cli -p local
+	$(VENV)/bin/mypy -p nightshift -p cli -p local -p docs.model
 	@for function in functions/*/; do echo "mypy $$function"; MYPYPATH=$$function $(VENV)/bin/mypy $$function || exit 1; done
 
 TRANSLATED := .local/translated.json
@@ -71,12 +71,9 @@ bench: $(VENV)/ready
 
 prove: $(VENV)/ready
 	for bench in $$(grep -l '^"""Claim' bench/*.py); do $(MAKE) bench BENCH=$$(basename $$bench .py) || exit 1; done
-	$(VENV)/bin/python docs/protocol_model.py bfs
-	$(VENV)/bin/python docs/protocol_model.py bfs --set W=5
-	$(VENV)/bin/python docs/protocol_model.py bfs --set D=5 --bud 2,1,2,1,1,0
-	$(VENV)/bin/python docs/protocol_model.py bfs --set D=5 --job ll --W 1 --bud 2,1,2,1,1,0
-	$(VENV)/bin/python docs/protocol_model.py bfs --job kk --set poison=1 --set CEIL=3
-	$(VENV)/bin/python docs/protocol_model.py walk --seconds 60
+	$(VENV)/bin/python -m docs.model search --proofs
+	$(VENV)/bin/python -m docs.model matrix
+	$(VENV)/bin/python -m docs.model walk
 
 $(VENV)/ready: local/requirements/dev.txt pyproject.toml
 	@echo "Setting up $(VENV) (about a minute, only when requirements change) …"
