@@ -1,1 +1,9 @@
-"""The model of docs/protocol.md: a few small machines, and a checker that follows every schedule of each."""
+"""The model of docs/protocol.md: seven small machines, and a checker that follows every schedule of each.
+
+A machine is a module: the rules, each of which can be left out; the state, in named tuples; the actions, a function each,
+whose docstring names the statement that it says; and the cases, with what holds and what breaks. Read ``starts`` or
+``system`` first, they are the shortest, and ``checker`` for how a promise is found to be broken. ``run`` is the largest.
+
+Not only what the tables hold is in a state: some fields say what is really so (how many mails SES took, how far the steps
+are committed), and a promise is broken where a step contradicts them.
+"""

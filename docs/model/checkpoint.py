@@ -51,11 +51,11 @@ class Row(NamedTuple):
     version: int = 0
     failed: tuple[int, ...] = NONE_YET
     writer: int = 0
-    """The release whose code wrote the cursor, whatever ``version`` says."""
+    """The release whose code wrote the cursor; ``version`` ought to say the same."""
     committed: int = 0
-    """How far the steps behind the cursor were committed, whatever ``cursor`` says."""
+    """How far the steps behind the cursor were committed; ``cursor`` ought to say the same."""
     tried: tuple[int, ...] = NONE_YET
-    """The attempts since the cursor moved, whatever ``failed`` says."""
+    """The attempts since the cursor moved; ``failed`` ought to say the same."""
 
 
 class Slice(NamedTuple):

@@ -145,7 +145,7 @@ class SystemMachine:
             yield Step("DDL begins", state._replace(session=state.session._replace(runs=True)), "worker")
 
     def finish_ddl(self, state: State) -> Step[State]:
-        """On the server, whatever has become of the worker that sent it."""
+        """On the server, also where the worker that sent it is dead or frozen."""
         broken = "DDL under the successor: it takes effect after the number was raised" if state.is_raised else ""
         at = WORKS if state.at == ASKED and not state.is_frozen else state.at
         return Step("DDL takes effect", state._replace(session=None, at=at), "server", broken)

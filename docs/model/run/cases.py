@@ -7,8 +7,7 @@ from docs.model.run.state import Faults, Rules, Sizes, State
 
 OF_EACH = RunMachine()
 BUSY = RunMachine(faults=Faults(crashes=1, exceptions=1, cleanups=1))
-TWO_CRASHES = RunMachine(faults=Faults(crashes=2))
-TWO_CRASHES_AND_A_CANCEL = RunMachine(faults=Faults(crashes=2, cancels=1))
+TWO_CRASHES = RunMachine(sizes=Sizes("ss"), faults=Faults(crashes=2, cancels=1))
 LONG_WAIT = RunMachine(sizes=Sizes(wait=5))
 LONG_LEASE = RunMachine(sizes=Sizes(lease=3), faults=Faults(crashes=1, cancels=1))
 TIME_OVER = RunMachine(sizes=Sizes(duration=3), faults=Faults(crashes=1, cancels=1))
@@ -40,7 +39,7 @@ CASES = Cases(
     holds={
         "of each fault one": OF_EACH,
         "busy, exceptions, cleanup": BUSY,
-        "two crashes": TWO_CRASHES,
+        "two crashes and a cancel": TWO_CRASHES,
         "a long wait": LONG_WAIT,
         "a long lease": LONG_LEASE,
         "a longest duration": TIME_OVER,
@@ -49,7 +48,7 @@ CASES = Cases(
         "a job that kills its worker and goes to and fro": POISON_TO_AND_FRO,
     },
     proofs={
-        "two crashes and a cancel": TWO_CRASHES_AND_A_CANCEL,
+        "two crashes and a cancel": RunMachine(faults=Faults(crashes=2, cancels=1)),
         "two of each fault": RunMachine(faults=Faults(2, 2, 2, 1, 1)),
         "two of each fault, a long wait": RunMachine(sizes=Sizes(wait=5), faults=Faults(2, 2, 2, 1, 1)),
         "exceptions and cleanup with all others": RunMachine(faults=Faults(1, 1, 1, 1, 1, 1, 1)),
@@ -78,7 +77,7 @@ CASES = Cases(
         Knockout(("end_slice_no_cancel",), "forgotten cancel", 8, OF_EACH),
         Knockout(("cancel_in_one",), "forgotten cancel", 9, OF_EACH),
         Knockout(("end_run_no_cancel",), "cancel not honoured", 17, OF_EACH),
-        Knockout(("expiry_cancel_first",), "cancel not honoured", 14, TWO_CRASHES_AND_A_CANCEL),
+        Knockout(("expiry_cancel_first",), "cancel not honoured", 14, TWO_CRASHES),
         Knockout(("unknown_commit_abandons",), "step twice or skipped", 7, OF_EACH),
         Knockout(("moved_cursor_alone",), "stuck", 6, POISON),
         Knockout(("lost_ceiling",), "stuck", 19, POISON_TO_AND_FRO),

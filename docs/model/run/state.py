@@ -113,7 +113,7 @@ class Row(NamedTuple):
     cursor: int = 0
     ends_by: int | None = None
     real_wait: int = 0
-    """What is left of the wait that the job asked for, whatever ``due`` says."""
+    """What is left of the wait that the job asked for; ``due`` ought to say the same."""
 
 
 class Message(NamedTuple):
