@@ -24,6 +24,8 @@ class Rules:
     """The server ends the session of a worker that froze before it sent the DDL."""
     alone_kept_back: bool = True
     """From the lease is kept back the time for which the session may be idle."""
+    alone_at_least: bool = True
+    """Where too little of the lease is left, the DDL does not begin."""
     alone_cancel: bool = True
     """A cancel that was asked for keeps the DDL from beginning."""
 
@@ -43,6 +45,7 @@ class Session(NamedTuple):
 
 class State(NamedTuple):
     lease: int
+    """Of this worker, or, once the number was raised, of the next one."""
     at: str = WORKS
     session: Session | None = None
     is_frozen: bool = False
@@ -92,7 +95,8 @@ class SystemMachine:
 
     def pass_time(self, state: State) -> Iterator[Step[State]]:
         """A tick. A worker that is awake is done before its lease is over; the server counts for itself."""
-        if state.lease == 0 or (state.lease == 1 and state.at != ENDED and not state.is_frozen):
+        is_awake = state.at != ENDED and not state.is_frozen and not state.is_raised
+        if state.lease == 0 or (state.lease == 1 and is_awake):
             return
         session = state.session
         if session and session.runs and self.rules.alone_timeout:
@@ -102,13 +106,13 @@ class SystemMachine:
         yield Step("tick", state._replace(lease=state.lease - 1, session=session), "tick")
 
     def raise_number(self, state: State) -> Iterator[Step[State]]:
-        """``expire_leases.sql``: the next worker may go on, from the cursor."""
+        """``expire_leases.sql``, and the claim of the next worker, which goes on from the cursor."""
         if state.lease or state.is_raised:
             return
         broken = ""
         if state.written != state.cursor:
             broken = "step twice: its writes are committed without its cursor"
-        yield Step("sweep: next number", state._replace(is_raised=True), "sweep", broken)
+        yield Step("sweep: next number", state._replace(is_raised=True, lease=self.lease), "sweep", broken)
 
     def step(self, state: State) -> Iterator[Step[State]]:
         """The step's writes, ``save_progress.sql`` and the commit, over a connection of ``nightshift_maintenance``."""
@@ -133,7 +137,7 @@ class SystemMachine:
                 yield Step("run_alone: no row, slice lost", state._replace(at=ENDED), "worker")
                 return
             limit = state.lease - RESERVE - (IDLE if self.rules.alone_kept_back else 0)
-            if limit < 1 and self.rules.alone_fenced:
+            if limit < 1 and self.rules.alone_at_least:
                 yield Step("run_alone: too little is left", state._replace(did_ddl=True))
                 return
             asked = state._replace(at=ASKED, session=Session(IDLE, max(limit, 1)), did_ddl=True)
@@ -163,6 +167,7 @@ CASES = Cases(
         Knockout(("alone_timeout",), "DDL under the successor", 12, OF_EACH),
         Knockout(("alone_idle",), "DDL under the successor", 12, OF_EACH),
         Knockout(("alone_kept_back",), "DDL under the successor", 12, OF_EACH),
+        Knockout(("alone_at_least",), "DDL under the successor", 13, OF_EACH),
         Knockout(("alone_cancel",), "cancel not honoured", 3, OF_EACH),
     ),
 )
