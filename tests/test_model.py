@@ -161,6 +161,10 @@ class TestCompared:
         assert len(named) >= 30
         assert {f"sql/queries/{name}.sql" for name in named} <= compared.present(schema).keys()
 
+    def test_what_is_left_out_for_a_reason_is_what_no_action_names(self, schema):
+        unnamed = {name for name, row in compared.present(schema).items() if row.actions == compared.NO_ACTION}
+        assert {f"sql/queries/{name}" for name in compared.LEFT_OUT} == {name for name in unnamed if ".sql" in name}
+
     def test_every_statement_that_an_action_names_is_there(self, schema):
         there = {path.name for path in Path("sql/queries").glob("*.sql")}
         assert {word for word in compared.actions() if word.endswith(".sql")} <= there
