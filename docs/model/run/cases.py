@@ -6,7 +6,7 @@ from docs.model.run import RunMachine
 from docs.model.run.state import Faults, Rules, Sizes, State
 
 OF_EACH = RunMachine()
-BUSY = RunMachine(faults=Faults(crashes=1, exceptions=1, cleanups=1))
+BUSY = RunMachine(sizes=Sizes("sw"), faults=Faults(crashes=1, exceptions=1, cleanups=1))
 TWO_CRASHES = RunMachine(sizes=Sizes("ss"), faults=Faults(crashes=2, cancels=1))
 LONG_WAIT = RunMachine(sizes=Sizes(wait=5))
 LONG_LEASE = RunMachine(sizes=Sizes(lease=3), faults=Faults(crashes=1, cancels=1))
