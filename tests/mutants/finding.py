@@ -18,7 +18,18 @@ from tests.mutants.warm import Trial, Warm
 TEST_FILES = [
     f"tests/test_{name}.py"
     for name in (
-        *("guarded_statements", "guarded_schema", "fence", "engine", "bounds", "careless_jobs", "passing_trouble"),
+        *(
+            "guarded_statements",
+            "guarded_sweep",
+            "guarded_outbox",
+            "guarded_inserts",
+            "guarded_schema",
+            "fence",
+            "engine",
+            "bounds",
+            "careless_jobs",
+            "passing_trouble",
+        ),
         *("sweep", "poison", "runs", "api", "answers", "deleted_project", "moved_project", "platform_rows", "pauses"),
         *("notify", "mail_shares", "mail", "events", "successes", "schedules", "functions", "visibility", "metrics"),
         *("list", "costs", "log_lines", "job_run", "soft_delete_cleanup", "gate", "db_pruning", "ops", "params"),
@@ -75,8 +86,8 @@ def _trials(mutants: dict[str, list[Mutant]], reached: dict[str, Any]) -> Iterat
                 yield trial_of(subject, mutant, _tests_for(subject, mutant, reached))
 
 
-def _tests_for(subject: str, mutant: Mutant, reached: dict[str, Any]) -> list[str]:
-    """The tests that reach it; first those that reach little else, which say the most about it."""
+def _tests_for(subject: str, mutant: Mutant, reached: dict[str, Any]) -> list[list[str]]:
+    """The tests that reach it; first those that are about statements, and those that reach little else."""
     if kind_of(subject) == "module":
         function = mutant.name.split(": ")[0]
         wanted = {f"{subject.removesuffix('.py')}.{function}"} if ": " in mutant.name else set()
@@ -84,11 +95,13 @@ def _tests_for(subject: str, mutant: Mutant, reached: dict[str, Any]) -> list[st
         wanted = BY_WAY_OF.get(subject, {subject})
     tests, seconds = [], 0.0
     for test, (took, touched) in sorted(reached.items(), key=lambda item: (len(item[1][1]), item[1][0])):
-        is_close = "guarded_" in test or not wanted or any(_is_reached(name, wanted) for name in touched)
+        is_close = not wanted or any(_is_reached(name, wanted) for name in touched)
         if is_close and took <= SLOW_S and len(tests) < MOST_TESTS and seconds < MOST_SECONDS:
             tests.append(test)
             seconds += took
-    return tests
+    direct = [test for test in tests if "/test_guarded_" in test]
+    others = [test for test in tests if test not in direct]
+    return [batch for batch in (direct, others) if batch]
 
 
 def _is_reached(name: str, wanted: set[str]) -> bool:
@@ -101,7 +114,7 @@ def _reached(warm: Warm) -> dict[str, tuple[float, list[str]]]:
     known: dict[str, Any] = json.loads(REACHED.read_text()) if REACHED.exists() else {}
     marks = {file: hashlib.sha256(Path(file).read_bytes()).hexdigest() for file in TEST_FILES}
     missing = [file for file in TEST_FILES if known.get(file, {}).get("mark") != marks[file]]
-    trials = [Trial(name=file, tests=[file], prepare=lambda folder, given: None, trace=True) for file in missing]
+    trials = [Trial(name=file, tests=[[file]], prepare=lambda folder, given: None, trace=True) for file in missing]
     for trial, verdict in warm.run(trials):
         print(f"{trial.name}: {len(verdict.ran)} tests in {verdict.seconds:.0f} s {verdict.error}", flush=True)
         tests = {test: (verdict.ran[test], verdict.touched[test]) for test in verdict.ran if test != verdict.failed}

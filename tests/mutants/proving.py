@@ -29,7 +29,7 @@ def prove(subjects: list[str], warm: Warm) -> dict[str, Counter[str]]:
         outcome = "fault" if verdict.is_fault else "killed" if verdict.failed else "survived"
         counts[subject][outcome] += 1
         if outcome != "killed":
-            print(f"{outcome}: {subject}: {mutant.name}\n    {trial.tests[0]}\n    {verdict.error}", flush=True)
+            print(f"{outcome}: {subject}: {mutant.name}\n    {trial.tests[0][0]}\n    {verdict.error}", flush=True)
     return counts
 
 
@@ -38,10 +38,10 @@ def green(tests: list[str], warm: Warm) -> dict[str, Verdict]:
     files: defaultdict[str, list[str]] = defaultdict(list)
     for test in tests:
         files[test.split("::")[0]].append(test)
-    trials = [Trial(name=file, tests=tests, prepare=_nothing) for file, tests in files.items()]
+    trials = [Trial(name=file, tests=[tests], prepare=_nothing) for file, tests in files.items()]
     verdicts = {}
     for trial, verdict in warm.run(trials):
-        verdicts |= dict.fromkeys(trial.tests, verdict)
+        verdicts |= dict.fromkeys(trial.tests[0], verdict)
     return verdicts
 
 
@@ -60,7 +60,7 @@ def mutants_by_subject(subjects: list[str], warm: Warm) -> dict[str, list[Mutant
     return answer
 
 
-def trial_of(subject: str, mutant: Mutant, tests: list[str]) -> Trial:
+def trial_of(subject: str, mutant: Mutant, tests: list[list[str]]) -> Trial:
     def prepare(folder: Path, given: dict[str, Any]) -> None:
         match kind_of(subject):
             case "query":
@@ -84,7 +84,7 @@ def _trials(subjects: list[str], warm: Warm, counts: dict[str, Counter[str]]) ->
             elif entry.same_because:
                 counts[subject]["same"] += 1
             else:
-                yield trial_of(subject, mutant, [entry.killed_by])
+                yield trial_of(subject, mutant, [[entry.killed_by]])
 
 
 def _nothing(folder: Path, given: dict[str, Any]) -> None:

@@ -20,10 +20,13 @@ PATHS = ("functions/api", "functions/worker")
 
 @dataclass(frozen=True)
 class Trial:
-    """``prepare`` puts the mutant in its place, in the fork. It is given a folder, and the fixtures, to change them."""
+    """``prepare`` puts the mutant in its place, in the fork. It is given a folder, and the fixtures, to change them.
+
+    ``tests`` are run batch by batch, until one fails.
+    """
 
     name: Any
-    tests: list[str]
+    tests: list[list[str]]
     prepare: Callable[[Path, dict[str, Any]], None]
     trace: bool = False
 
@@ -48,7 +51,12 @@ class Warm:
             def attempt(folder: Path) -> Verdict:
                 given = dict(self.given)
                 trial.prepare(folder, given)
-                return run_tests(trial.tests, given=given, trace=trial.trace)
+                verdict = Verdict()
+                for batch in trial.tests:
+                    verdict = run_tests(batch, given=given, trace=trial.trace)
+                    if verdict.failed or verdict.is_fault:
+                        break
+                return verdict
 
             return attempt
 
