@@ -38,6 +38,7 @@ def noon(owner, connect):
 PENDING = {"status": "pending", "due_at": at(-60), "resend_at": at(60)}
 WAITING = {**PENDING, "status": "running", "started_at": at(-600), "ends_by": at(6000), "slice": 2}
 LEASED = {**WAITING, "lease_expires_at": at(60), "resend_at": None}
+SENT = {"status": "sent", "send_at": None, "ended_at": at(-1)}
 ENDED = {**WAITING, "status": "cancelled", "completed_at": at(-10), "resend_at": None}
 
 
@@ -67,6 +68,15 @@ def rows(owner, table, key="id"):
 def _value(name, value):
     is_time = value and name.endswith(("_at", "_by", "_until", "slot", "since")) and isinstance(value, str)
     return datetime.fromisoformat(value).isoformat() if is_time and value[:2] == "20" else value
+
+
+def notice(owner, **columns):
+    """The id of a row of the outbox: an alert, where it is of no run."""
+    content = {} if "run_id" in columns else {"content": {"subject": "s", "lines": []}}
+    before = rows(owner, "job_outbox")
+    insert(owner, "job_outbox", **{**content, **columns})
+    [outbox_id] = rows(owner, "job_outbox").keys() - before.keys()
+    return outbox_id
 
 
 class Changes:

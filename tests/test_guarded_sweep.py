@@ -1,7 +1,7 @@
 """Each kind of trouble that the sweep heals: which rows are in it, and which are just outside of it.
 
-One table for three statements: the search for work, the query that finds the rows, and the statement that heals them and
-looks again. Each kind makes the rows that are to be found, in the order in which they are, and those that are not.
+One table for three statements: the search for work, the query that finds the rows, and the statement that heals them
+and looks again. Each kind makes the rows that are to be found, in their order, and those that are not.
 """
 
 from dataclasses import dataclass, field
@@ -9,7 +9,21 @@ from datetime import timedelta
 
 import pytest
 
-from tests.guarded_world import ENDED, LEASED, NOON, PENDING, WAITING, Changes, at, days, insert, rows, run
+from tests.guarded_world import (
+    ENDED,
+    LEASED,
+    NOON,
+    PENDING,
+    SENT,
+    WAITING,
+    Changes,
+    at,
+    days,
+    insert,
+    notice,
+    rows,
+    run,
+)
 from tests.world import make_team
 
 R, H = 120, 3600
@@ -90,17 +104,6 @@ def old_runs(owner):
         insert(owner, "job_outbox", run_id=run_id, status="sent", ended_at=at(-1), send_at=None)
         insert(owner, "job_slices", run_id=run_id, slice=0, request_id="r")
     return late[::-1], left
-
-
-SENT = {"status": "sent", "send_at": None, "ended_at": at(-1)}
-
-
-def notice(owner, **columns):
-    content = {} if "run_id" in columns else {"content": {"subject": "s", "lines": []}}
-    before = rows(owner, "job_outbox")
-    insert(owner, "job_outbox", **content, **columns)
-    [outbox_id] = rows(owner, "job_outbox").keys() - before.keys()
-    return outbox_id
 
 
 def unsent(owner):
@@ -196,7 +199,7 @@ def lock(owner, kind, key):
 
 @each_kind
 def test_the_rows_are_found_in_their_order_and_no_others(owner, noon, kind):
-    late, left = kind.make(owner)
+    late, _ = kind.make(owner)
     assert find(noon, kind) == late
     assert find(noon, kind, batch=1) == late[:1]
     assert find(noon, kind, passed_over=late[:1]) == late[1:]
@@ -204,7 +207,7 @@ def test_the_rows_are_found_in_their_order_and_no_others(owner, noon, kind):
 
 @pytest.mark.parametrize("kind", LOCKED, ids=lambda kind: kind.name)
 def test_a_row_that_another_session_holds_is_neither_found_nor_waited_for(owner, noon, kind):
-    late, left = kind.make(owner)
+    late, _ = kind.make(owner)
     lock(owner, kind, late[0])
     assert find(noon, kind) == late[1:]
     if kind.healer:
