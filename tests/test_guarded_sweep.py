@@ -301,7 +301,7 @@ class TestExpiry:
         progress = {"progress": {"total": 9, "message": "", "processed": 4}}
         run_id = run(owner, LEASED, lease_expires_at=at(-1), **progress)
         other = run(owner, LEASED)
-        insert(owner, "job_slices", run_id=run_id, slice=1, request_id="r1")
+        insert(owner, "job_slices", run_id=run_id, slice=1, request_id="r1", reason="the one before")
         insert(owner, "job_slices", run_id=run_id, slice=2, request_id="r2", reason=reason)
         insert(owner, "job_slices", run_id=other, slice=2, request_id="other", reason="another")
         timeline = Changes(owner, "job_slices", "request_id")
