@@ -5,9 +5,10 @@ import importlib.machinery
 import importlib.util
 import os
 import sys
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import CodeType, FrameType
@@ -16,9 +17,7 @@ from typing import Any
 import pytest
 
 # Not the product's refusals: a mutant that ends in one of these was never tried.
-FAULTS = ("SyntaxError", "IndentationError", "ImportError", "ModuleNotFoundError", "fixture", "UsageError")
-# SQLSTATEs of a statement that Postgres cannot run.
-CANNOT_RUN = "42"
+FAULTS = ("SyntaxError", "ImportError", "ModuleNotFoundError", "FixtureLookupError", "SignInRefused")
 
 # The parent process has imported packages that pytest would rewrite.
 LOADED_BEFORE = ("-W", "ignore::pytest.PytestAssertRewriteWarning")
@@ -61,7 +60,7 @@ class Watch:
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: Any) -> Iterator[None]:
         began, reached = time.monotonic(), set()
-        with reaching(reached) if self._trace else _nothing():
+        with reaching(reached) if self._trace else nullcontext():
             result = yield
         self._verdict.ran[item.nodeid] = round(time.monotonic() - began, 2)
         if self._trace:
@@ -80,15 +79,8 @@ class Watch:
 
 
 @contextmanager
-def _nothing() -> Iterator[None]:
-    yield
-
-
-@contextmanager
 def reaching(reached: set[str]) -> Iterator[None]:
     """Note the functions of the product that are called meanwhile, and the queries, in all threads."""
-    import threading
-
     def note(frame: FrameType, event: str, argument: Any) -> None:
         if event == "call" and "/nightshift/nightshift/" in frame.f_code.co_filename:
             reached.add(f"{Path(frame.f_code.co_filename).stem}.{frame.f_code.co_qualname}")
