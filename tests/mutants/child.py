@@ -81,6 +81,7 @@ class Watch:
 @contextmanager
 def reaching(reached: set[str]) -> Iterator[None]:
     """Note the functions of the product that are called meanwhile, and the queries, in all threads."""
+
     def note(frame: FrameType, event: str, argument: Any) -> None:
         if event == "call" and "/nightshift/nightshift/" in frame.f_code.co_filename:
             reached.add(f"{Path(frame.f_code.co_filename).stem}.{frame.f_code.co_qualname}")
