@@ -14,27 +14,18 @@ from tests.mutants.site import Mutant
 from tests.mutants.table import Entry
 from tests.mutants.warm import Trial, Warm
 
-# Files whose tests take a second at most.
+# Tests of the statements themselves, which are tried first.
+DIRECT = "tests/guarded"
+# And files whose tests take a second at most.
+NAMES = (
+    *("fence", "engine", "bounds", "careless_jobs", "passing_trouble", "sweep", "poison", "runs", "api", "answers"),
+    *("deleted_project", "moved_project", "platform_rows", "pauses", "notify", "mail_shares", "mail", "events"),
+    *("successes", "schedules", "functions", "visibility", "metrics", "list", "costs", "log_lines", "job_run"),
+    *("soft_delete_cleanup", "gate", "db_pruning", "ops", "params"),
+)
 TEST_FILES = [
-    f"tests/test_{name}.py"
-    for name in (
-        *(
-            "guarded_statements",
-            "guarded_sweep",
-            "guarded_outbox",
-            "guarded_inserts",
-            "guarded_schema",
-            "fence",
-            "engine",
-            "bounds",
-            "careless_jobs",
-            "passing_trouble",
-        ),
-        *("sweep", "poison", "runs", "api", "answers", "deleted_project", "moved_project", "platform_rows", "pauses"),
-        *("notify", "mail_shares", "mail", "events", "successes", "schedules", "functions", "visibility", "metrics"),
-        *("list", "costs", "log_lines", "job_run", "soft_delete_cleanup", "gate", "db_pruning", "ops", "params"),
-    )
-    if Path(f"tests/test_{name}.py").exists()
+    *sorted(str(path) for path in Path(DIRECT).glob("test_*.py")),
+    *(f"tests/test_{name}.py" for name in NAMES),
 ]
 REACHED = Path(".local/mutants/reached.json")
 
@@ -98,13 +89,13 @@ def _tests_for(subject: str, mutant: Mutant, reached: dict[str, Any]) -> list[li
     for test, (took, touched) in sorted(reached.items(), key=lambda item: (len(item[1][1]), item[1][0])):
         is_close = (
             not wanted
-            or (is_table and "/test_guarded_schema" in test)
+            or (is_table and test.startswith(f"{DIRECT}/test_guarded_schema"))
             or any(_is_reached(name, wanted) for name in touched)
         )
         if is_close and took <= SLOW_S and len(tests) < MOST_TESTS and seconds < MOST_SECONDS:
             tests.append(test)
             seconds += took
-    direct = [test for test in tests if "/test_guarded_" in test]
+    direct = [test for test in tests if test.startswith(DIRECT)]
     others = [test for test in tests if test not in direct]
     return [batch for batch in (direct, others) if batch]
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.guarded_world import ENDED, PENDING, SENT, Changes, at, insert, notice, rows, run
+from tests.guarded.world_at_noon import ENDED, PENDING, SENT, Changes, at, insert, notice, rows, run
 from tests.world import make_team
 
 DELAY, CEILING = 60, 3600

@@ -6,7 +6,7 @@ import uuid
 import pytest
 from pg8000.exceptions import DatabaseError
 
-from tests.guarded_world import ENDED, LEASED, PENDING, Changes, at, days, insert, rows, run
+from tests.guarded.world_at_noon import ENDED, LEASED, PENDING, Changes, at, days, insert, rows, run
 from tests.world import make_team
 
 KEY, HASH = b"key", b"hash"

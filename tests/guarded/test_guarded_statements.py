@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.guarded_world import ENDED, LEASED, PENDING, WAITING, Changes, at, insert, run
+from tests.guarded.world_at_noon import ENDED, LEASED, PENDING, WAITING, Changes, at, insert, run
 
 DAY = 86_400
 MOVED = {"done": 2}

@@ -1,22 +1,13 @@
-"""Rows as a statement finds them and as it leaves them, exactly: on a connection whose clock stands at noon."""
+"""Rows as a statement finds them and as it leaves them, exactly, where the clock stands at noon."""
 
 import itertools
 import json
 import uuid
 from datetime import UTC, datetime, timedelta
 
-import pytest
-
 NOON = datetime(2031, 3, 1, 12, tzinfo=UTC)
 
 _serial = itertools.count()
-
-STOPPED_CLOCK = """
-CREATE SCHEMA stopped;
-GRANT USAGE ON SCHEMA stopped TO PUBLIC;
-CREATE FUNCTION stopped.clock_timestamp() RETURNS timestamptz LANGUAGE sql AS $$ SELECT timestamptz '{noon}' $$;
-CREATE FUNCTION stopped.statement_timestamp() RETURNS timestamptz LANGUAGE sql AS $$ SELECT timestamptz '{noon}' $$;
-"""
 
 
 def at(seconds: float) -> str:
@@ -26,13 +17,6 @@ def at(seconds: float) -> str:
 
 def days(number: float) -> float:
     return number * 86_400
-
-
-@pytest.fixture
-def noon(owner, connect):
-    """The functions' connection, for which it is always noon, and which waits for no lock."""
-    owner.run_script(STOPPED_CLOCK.format(noon=NOON.isoformat()))
-    return connect(search_path="stopped, pg_catalog, public", lock_timeout="1ms")
 
 
 PENDING = {"status": "pending", "due_at": at(-60), "resend_at": at(60)}

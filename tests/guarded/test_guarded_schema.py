@@ -5,7 +5,7 @@ import uuid
 import pytest
 from pg8000.exceptions import DatabaseError
 
-from tests.guarded_world import ENDED, LEASED, PENDING, SENT, WAITING, at, days, insert, notice, run
+from tests.guarded.world_at_noon import ENDED, LEASED, PENDING, SENT, WAITING, at, days, insert, notice, run
 from tests.world import make_team
 
 COMPLETED = {**ENDED, "status": "completed"}

@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.guarded_world import (
+from tests.guarded.world_at_noon import (
     ENDED,
     LEASED,
     NOON,
@@ -228,11 +228,10 @@ def test_the_statement_that_heals_looks_at_its_condition_again(owner, noon, kind
 
 
 @each_kind
-def test_the_search_for_work_sees_each_of_them_by_itself(owner, noon, connect, kind):
+def test_the_search_for_work_sees_each_of_them_by_itself(owner, owner_at_noon, kind):
     late, left = kind.make(owner)
     others = [key for number, key in enumerate(left) if number not in kind.counted]
-    trying = connect(user="postgres")
-    trying.run_script("SET search_path = stopped, pg_catalog, public")
+    trying = owner_at_noon
     for kept, is_found in (([late[0], *others], True), ([late[1], *others], True), (others, False)):
         trying.begin()
         trying.run_script(
