@@ -90,9 +90,12 @@ class TestTrigger:
         run(owner, ENDED, **of(team), job_type="sync")
         run(owner, PENDING, **of(team), job_type="another")
         run(owner, PENDING, **of(other), job_type="sync")
-        live = run(owner, state, **of(team), job_type="sync")
+        live = run(owner, state, **of(team), job_type="sync", created_at=at(-1))
         changes = Changes(owner, "job_runs")
+        owner.begin()
+        owner.run_script(f"SELECT FROM job_runs WHERE id = '{live}' FOR UPDATE")  # as its worker does
         [row] = trigger(noon, team, runs_per_minute=1)
+        owner.rollback()
         assert (str(row["id"]), row["retry_after_s"]) == (live, None)
         assert changes() == {}
 
@@ -122,7 +125,7 @@ class TestTrigger:
     def test_the_rate_counts_the_newest_runs(self, owner, noon, team):
         for age in (50, 40, 30):
             run(owner, ENDED, **of(team), created_at=at(-age))
-        assert trigger(noon, team)[0]["retry_after_s"] == 20
+        assert [row["retry_after_s"] for row in trigger(noon, team)] == [20]
 
 
 class TestKey:
@@ -136,7 +139,7 @@ class TestKey:
 
     @pytest.mark.parametrize("state", [PENDING, ENDED], ids=["live", "ended"])
     def test_the_run_of_the_key_is_answered(self, owner, noon, team, state):
-        earlier = self.keyed(owner, team, state, job_type="sync", created_at=at(-days(1) + 0.001))
+        earlier = self.keyed(owner, team, state, job_type="another", created_at=at(-days(1) + 0.001))
         run(owner, ENDED, **of(team), idempotency_key="\\x00", request_hash="\\x00")
         [row] = self.ask(noon, team)
         assert (str(row["id"]), bytes(row["idempotency_key"]), bytes(row["request_hash"])) == (earlier, KEY, HASH)
@@ -147,6 +150,18 @@ class TestKey:
         earlier = self.keyed(owner, team, job_type="sync", created_at=at(-age))
         [row] = self.ask(noon, team)
         assert (str(row["id"]), row["idempotency_key"]) == (earlier, None)  # it is the live one, not that of the key
+
+    @pytest.mark.parametrize("age", [days(1), days(1) + 1, days(2) - 1])
+    def test_after_a_day_it_names_no_ended_run(self, owner, noon, team, age):
+        """It stands in the way nevertheless, until it is forgotten: runs.py tries again then."""
+        self.keyed(owner, team, ENDED, created_at=at(-age))
+        with pytest.raises(DatabaseError, match="job_runs_idempotency"):
+            self.ask(noon, team)
+
+    def test_an_ended_run_is_that_of_the_key_also_where_its_project_moved(self, owner, noon, team, other):
+        earlier = self.keyed(owner, team, ENDED)
+        owner.run_script(f"UPDATE projects SET team_id = '{other.id}', slug = 'moved' WHERE id = '{team.project_id}'")
+        assert [str(row["id"]) for row in self.ask(noon, team)] == [earlier]
 
     def test_a_live_run_that_moved_is_not_that_of_the_key(self, owner, noon, team, other):
         """The key stands in the way nevertheless, until it is forgotten: runs.py tries again then."""
@@ -212,7 +227,10 @@ class TestSystemRun:
             run(owner, PENDING, **columns)
         run(owner, ENDED, job_type="prune")
         changes = Changes(owner, "job_runs")
+        owner.begin()
+        owner.run_script(f"SELECT FROM job_runs WHERE id = '{live}' FOR UPDATE")
         assert [str(row["id"]) for row in start(noon)] == [live]
+        owner.rollback()
         assert changes() == {}
         pause(owner, "prune", "type")
         assert start(noon) == []
@@ -249,7 +267,10 @@ class TestSlot:
     def test_a_live_run_skips_it(self, owner, noon, state):
         live = run(owner, state, job_type="prune")
         changes = Changes(owner, "job_runs")
+        owner.begin()
+        owner.run_script(f"SELECT FROM job_runs WHERE id = '{live}' FOR UPDATE")
         assert fire(noon) == [{"outcome": "skipped"}]
+        owner.rollback()
         assert self.slot(owner) == ("prune", at(-60), "skipped", live, None)
         assert changes() == {}
 

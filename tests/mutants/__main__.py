@@ -20,7 +20,7 @@ def main() -> int:
     parser.add_argument("subjects", nargs="*", help="queries, tables, functions and modules; all, where none is named")
     parser.add_argument("--find", action="store_true", help="look for the tests that kill mutants without an entry")
     asked = parser.parse_args()
-    subjects = [name for name in SUBJECTS if not asked.subjects or any(part in name for part in asked.subjects)]
+    subjects = [name for name in SUBJECTS if not asked.subjects or any(_is_of(name, part) for part in asked.subjects)]
     if not subjects:
         parser.error(f"No subject has {' or '.join(asked.subjects)} in its name. Subjects: {', '.join(SUBJECTS)}")
     began = time.monotonic()
@@ -30,6 +30,10 @@ def main() -> int:
     _print_table(counts)
     print(f"{time.monotonic() - began:.0f} s")
     return 1 if any(counts[subject]["survived"] or counts[subject]["fault"] for subject in counts) else 0
+
+
+def _is_of(subject: str, part: str) -> bool:
+    return subject == part if part in SUBJECTS else part in subject
 
 
 def _print_table(counts: dict[str, Counter[str]]) -> None:
