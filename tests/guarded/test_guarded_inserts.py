@@ -58,7 +58,7 @@ class TestTrigger:
         }
         assert {name: made[name] for name in expected} == expected
 
-    @pytest.mark.parametrize(("total", "counted"), [("app_users", 2), (None, None)])
+    @pytest.mark.parametrize(("total", "counted"), [("app_users", 2), ("others", None), (None, None)])
     def test_the_bar_stands_at_the_start(self, owner, noon, team, other, total, counted):
         for project, name in ((team, "a"), (team, "b"), (other, "c")):
             insert(owner, "app_users", project_id=project.project_id, user_id=name)
