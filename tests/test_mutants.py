@@ -1,6 +1,9 @@
 """The tables of mutants against the code, both ways, and the rules by which mutants are made."""
 
 import ast
+import json
+import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -10,6 +13,7 @@ from pglast import parse_sql
 
 from nightshift.statements import parse
 from tests.mutants import guarded, table
+from tests.mutants.child import Verdict
 from tests.mutants.code import mutants_of_module
 from tests.mutants.found import QUERIES_FOLDER, mutants_of_subject
 from tests.mutants.statements import mutants_of, mutants_of_condition, written
@@ -125,6 +129,47 @@ def test_python_can_run_each_mutant():
     for subject in guarded.MODULES:
         for mutant in mutants_of_subject(subject):
             compile(mutant.text, subject, "exec")
+
+
+def test_a_mutant_takes_the_place_of_its_original(tmp_path):
+    """In a process of its own: what it has imported before stays as it is."""
+    script = (
+        "from pathlib import Path; from tests.mutants import child\n"
+        f"child.put_query('ping', 'SELECT 2', Path({str(tmp_path)!r}) / 'sql')\n"
+        "child.put_module('nightshift.wording', 'ALTERED = 3')\n"
+        "from nightshift import database, wording\n"
+        "print(database.query_text('ping'), wording.ALTERED, 'UPDATE' in database.query_text('cancel_run'))"
+    )
+    assert printed_by(script) == "SELECT 2 3 True"
+    assert "SELECT 2" not in (QUERIES_FOLDER / "ping.sql").read_text()
+
+
+def test_each_task_of_a_fork_answers_or_fails_by_itself(tmp_path):
+    script = (
+        "import json, os, time; from pathlib import Path; from tests.mutants import fork\n"
+        "tasks = {'answer': lambda folder: 7, 'raise': lambda folder: 1 / 0, 'die': lambda folder: os._exit(3),"
+        " 'hang': lambda folder: time.sleep(60)}\n"
+        f"done = dict(fork.each(tasks.items(), folder=Path({str(tmp_path)!r}), patience_s=1))\n"
+        "print(json.dumps({name: str(answer) for name, answer in done.items()}))"
+    )
+    assert json.loads(printed_by(script)) == {
+        "answer": "7",
+        "raise": "ZeroDivisionError: division by zero",
+        "die": "Its process ended without an answer",
+        "hang": "It took more than 1 s",
+    }
+
+
+def test_a_mutant_is_killed_by_a_test_and_by_nothing_else():
+    assert Verdict().outcome == "survived"
+    assert Verdict(failed="a test").outcome == "killed"
+    assert Verdict(failed="a test", is_fault=True).outcome == "fault"
+
+
+def printed_by(script):
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
 
 
 @pytest.mark.parametrize(

@@ -190,6 +190,7 @@ class TestKey:
     ):
         run_id = self.keyed(owner, team, state, created_at=created_at)
         run(owner, ENDED, **of(team), idempotency_key="\\x00", request_hash="\\x00", created_at=at(-days(9)))
+        insert(owner, "projects", id=str(uuid.uuid4()), team_id=team.id, name="Second", slug="second")
         if moves:
             owner.run_script(
                 f"UPDATE projects SET team_id = '{other.id}', slug = 'moved' WHERE id = '{team.project_id}'"

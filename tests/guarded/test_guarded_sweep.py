@@ -303,6 +303,7 @@ class TestExpiry:
         other = run(owner, LEASED)
         insert(owner, "job_slices", run_id=run_id, slice=1, request_id="r1", reason="the one before")
         insert(owner, "job_slices", run_id=run_id, slice=2, request_id="r2", reason=reason)
+        insert(owner, "job_slices", run_id=run_id, slice=3, request_id="r3", reason="none of this run's yet")
         insert(owner, "job_slices", run_id=other, slice=2, request_id="other", reason="another")
         timeline = Changes(owner, "job_slices", "request_id")
         self.expire(noon, run_id)

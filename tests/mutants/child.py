@@ -34,6 +34,13 @@ class Verdict:
     seconds: float = 0
     touched: dict[str, list[str]] = field(default_factory=dict)
 
+    @property
+    def outcome(self) -> str:
+        """``killed`` by a test, ``survived`` them all, or ``fault``: it was never tried."""
+        if self.is_fault:
+            return "fault"
+        return "killed" if self.failed else "survived"
+
 
 class Given:
     """Fixtures that the parent process has made: one server of Postgres and one template for all."""

@@ -55,7 +55,7 @@ def find(subjects: list[str], warm: Warm) -> dict[str, Counter[str]]:
     found: dict[str, dict[str, Entry]] = {subject: {} for subject in subjects}
     for trial, verdict in warm.run(_trials(mutants, reached)):
         subject, mutant = trial.name
-        outcome = "fault" if verdict.is_fault else "killed" if verdict.failed else "survived"
+        outcome = verdict.outcome
         counts[subject][outcome] += 1
         print(f"{outcome}: {subject}: {mutant.name}\n    {verdict.failed} {verdict.error}", flush=True)
         if outcome == "killed":

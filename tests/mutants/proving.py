@@ -26,7 +26,7 @@ def prove(subjects: list[str], warm: Warm) -> dict[str, Counter[str]]:
             raise SystemExit(f"{test} does not pass without a mutant: {verdict.error or 'there is no such test'}")
     for trial, verdict in warm.run(_trials(subjects, warm, counts)):
         subject, mutant = trial.name
-        outcome = "fault" if verdict.is_fault else "killed" if verdict.failed else "survived"
+        outcome = verdict.outcome
         counts[subject][outcome] += 1
         if outcome != "killed":
             print(f"{outcome}: {subject}: {mutant.name}\n    {trial.tests[0][0]}\n    {verdict.error}", flush=True)
