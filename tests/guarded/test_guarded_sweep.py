@@ -62,11 +62,9 @@ def of(team, **columns):
 
 def moved(owner):
     here, there = make_team(owner, slug="here"), make_team(owner, slug="there")
-    left = [
-        run(owner, PENDING, **of(here)),
-        run(owner),
-        run(owner, ENDED, team_id=there.id, project_id=here.project_id),
-    ]
+    key = {"idempotency_key": "\\x00", "request_hash": "\\x00"}
+    left = [run(owner, PENDING, **of(here), **key), run(owner)]
+    left.append(run(owner, ENDED, team_id=there.id, project_id=here.project_id))
     gone = [
         run(owner, state, team_id=there.id, project_id=here.project_id, created_at=at(seconds))
         for state, seconds in ((PENDING, -1), (LEASED, -60))

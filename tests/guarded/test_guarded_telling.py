@@ -162,6 +162,11 @@ class TestEvent:
         assert owed(owner, run_id) == [EVENT, ("mail", "admin@owls.example")]
         assert changes() == {run_id: {"untold": None}}
 
+    def test_what_owes_nothing_is_told_nothing(self, owner, noon):
+        owner.run_script("UPDATE job_deployment SET wants_events = true")
+        assert noon.query("tell_of_endings", keys=[run(owner), run(owner, ENDED)]) == []
+        assert rows(owner, "job_outbox") == {}
+
 
 class TestSuccess:
     @pytest.mark.parametrize(
