@@ -49,8 +49,9 @@ def connections(postgres, superuser, template):
     owner.run_script(STOPPED_CLOCK.format(noon=NOON.isoformat()))
     owner_at_noon.run_script(f"SET search_path = {AT_NOON}")
     noon = Database(settings, search_path=AT_NOON, lock_timeout="1ms")
-    yield SimpleNamespace(owner=owner, owner_at_noon=owner_at_noon, noon=noon)
-    for db in (owner, owner_at_noon, noon):
+    patient = Database(settings)
+    yield SimpleNamespace(owner=owner, owner_at_noon=owner_at_noon, noon=noon, patient=patient)
+    for db in (owner, owner_at_noon, noon, patient):
         db.close()
     superuser.run_script(f"DROP DATABASE {name} WITH (FORCE)")
 
@@ -68,6 +69,12 @@ def owner(connections):
 def owner_at_noon(connections, owner):
     """As the owner of the tables, for whom it is noon."""
     return connections.owner_at_noon
+
+
+@pytest.fixture
+def patient(connections, owner):
+    """The functions' connection as it is: it waits for locks."""
+    return connections.patient
 
 
 @pytest.fixture

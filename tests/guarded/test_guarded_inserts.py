@@ -1,6 +1,7 @@
 """How a run begins and how a slot is decided: which row stands in the way, and what the new one says."""
 
 import json
+import threading
 import uuid
 
 import pytest
@@ -314,6 +315,27 @@ class TestSlot:
             insert(owner, "job_schedule_slots", job_type=name, slot=at(seconds), outcome="missed")
         found = noon.query("decided_slots", job_type="prune", since=at(-60))
         assert sorted(row["slot"].isoformat() for row in found) == [at(-60), at(0)]
+
+
+@pytest.mark.parametrize("begins", ["trigger", "start", "fire"])
+def test_who_comes_second_in_a_race_is_answered_with_the_winner(owner, owner_at_noon, patient, team, begins):
+    """The winner has not committed when the second looks for a live run, so that only the index can tell."""
+    begin = {"trigger": lambda: trigger(patient, team), "start": lambda: start(patient), "fire": lambda: fire(patient)}
+    answers = []
+    owner.begin()
+    winner = run(owner, PENDING, **(of(team, job_type="sync") if begins == "trigger" else {"job_type": "prune"}))
+    second = threading.Thread(target=lambda: answers.extend(begin[begins]()))
+    second.start()
+    waiting = "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    while not owner_at_noon.run_script(waiting):
+        assert second.is_alive(), "it waits for nothing"
+    owner.commit()
+    second.join(10)
+    if begins == "fire":
+        assert answers == [{"outcome": "skipped"}]
+        assert rows(owner, "job_schedule_slots", "run_id").keys() == {winner}
+    else:
+        assert [str(row["id"]) for row in answers] == [winner]
 
 
 class TestSchedule:
