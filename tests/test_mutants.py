@@ -24,13 +24,13 @@ WRITTEN_TO = {"job_runs", "job_slices", "job_outbox", "job_schedule_slots"}
 SLOW = ("test_chaos", "test_stack", "test_browser", "simulation")
 
 
-@pytest.mark.parametrize("subject", [name for name in guarded.QUERIES if table.read(name)])
+@pytest.mark.parametrize("subject", guarded.QUERIES)
 def test_each_condition_of_a_query_has_its_mutant_and_each_mutant_its_condition(subject):
     assert list(table.read(subject)) == names_of(subject)
 
 
 def test_each_condition_of_the_schema_has_its_mutant_and_each_mutant_its_condition(owner):
-    for subject in filter(table.read, (*guarded.TABLES, *guarded.FUNCTIONS)):
+    for subject in (*guarded.TABLES, *guarded.FUNCTIONS):
         assert list(table.read(subject)) == names_of(subject, owner=owner)
 
 

@@ -10,6 +10,7 @@ from nightshift.database import Database
 from nightshift.sessions import pin, pin_session
 from tests.conftest import settings_for
 from tests.guarded.world_at_noon import NOON
+from tests.world import make_team
 
 STOPPED_CLOCK = """
 CREATE SCHEMA stopped;
@@ -83,3 +84,13 @@ def noon(connections, owner):
     yield connections.noon
     connections.noon.rollback()
     connections.noon.run_script("RESET statement_timeout")
+
+
+@pytest.fixture
+def team(owner):
+    return make_team(owner)
+
+
+@pytest.fixture
+def other(owner):
+    return make_team(owner, slug="other")

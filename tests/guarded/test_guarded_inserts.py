@@ -8,19 +8,8 @@ import pytest
 from pg8000.exceptions import DatabaseError
 
 from tests.guarded.world_at_noon import ENDED, LEASED, PENDING, Changes, at, days, insert, rows, run
-from tests.world import make_team
 
 KEY, HASH = b"key", b"hash"
-
-
-@pytest.fixture
-def team(owner):
-    return make_team(owner)
-
-
-@pytest.fixture
-def other(owner):
-    return make_team(owner, slug="other")
 
 
 def of(team, **columns):

@@ -3,20 +3,9 @@
 import pytest
 
 from tests.guarded.world_at_noon import ENDED, PENDING, SENT, Changes, at, insert, notice, rows, run
-from tests.world import make_team
 
 DELAY, CEILING = 60, 3600
 MAIL = {"recipient": "ada@x.example"}
-
-
-@pytest.fixture
-def team(owner):
-    return make_team(owner)
-
-
-@pytest.fixture
-def other(owner):
-    return make_team(owner, slug="other")
 
 
 def claim(db, outbox_id):

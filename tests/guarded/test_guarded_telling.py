@@ -10,11 +10,6 @@ from tests.world import make_team
 EVENT = ("event", None)
 
 
-@pytest.fixture
-def team(owner):
-    return make_team(owner)
-
-
 def asked_by(team, role="admin", kind="user"):
     return {
         **{"team_id": team.id, "project_id": team.project_id, "notify": True},
