@@ -191,3 +191,65 @@ class TestSuccess:
         changes = Changes(owner, "job_successes", "job_type")
         end(noon, run_id)
         assert changes() == {}
+
+
+SAYS_NO = """
+CREATE FUNCTION pg_temp.no() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no'; END $$;
+CREATE FUNCTION pg_temp.nothing() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
+"""
+SWALLOWED = "a rule or a trigger on job_outbox swallows it"
+
+
+class TestTrouble:
+    """In a transaction of the owner, which takes what breaks the telling with it."""
+
+    @pytest.fixture
+    def broken(self, owner):
+        """``broken("job_outbox", "no")``: each insert into the table, and each update, fails from now on."""
+        owner.begin()
+        owner.run_script(SAYS_NO + "UPDATE job_deployment SET wants_events = true")
+
+        def broken(table, by, event="INSERT OR UPDATE"):
+            owner.run_script(
+                f"CREATE TRIGGER no BEFORE {event} ON {table} FOR EACH ROW EXECUTE FUNCTION pg_temp.{by}()"
+            )
+
+        yield broken
+        owner.rollback()
+
+    def untold(self, owner, run_id):
+        end(owner, run_id)
+        row = rows(owner, "job_runs")[run_id]
+        assert row["status"] == "completed"
+        return row["untold"]
+
+    def test_each_part_that_fails_is_named(self, owner, broken):
+        insert(owner, "job_successes", job_type="prune", expected_within="1 hour", overdue_at=at(9), since=at(-9e9))
+        run_id = run(owner, LEASED, job_type="prune")
+        for table in ("job_outbox", "job_successes"):
+            broken(table, "no")
+        assert self.untold(owner, run_id) == "its event: no; its success: no; its mail: no"
+
+    def test_a_team_that_cannot_be_noted_keeps_no_mail_back(self, owner, broken, team):
+        there = make_team(owner, slug="there")
+        owner.run_script(f"UPDATE projects SET team_id = '{there.id}', slug = 'moved' WHERE id = '{team.project_id}'")
+        insert(owner, "team_members", team_id=there.id, user_id=team.users["admin"], role="member")
+        run_id = run(owner, LEASED, **asked_by(team))
+        broken("job_runs", "no", "UPDATE OF team_id")
+        assert self.untold(owner, run_id) == "its team: no"
+        assert owed(owner, run_id) == [EVENT, ("mail", "admin@owls.example")]
+
+    @pytest.mark.parametrize(
+        ("there", "says"),
+        [
+            (None, f"its event: {SWALLOWED}; its mail: {SWALLOWED}"),
+            ("event", f"its mail: {SWALLOWED}"),
+            ("mail", f"its event: {SWALLOWED}"),
+        ],
+    )
+    def test_what_is_swallowed_is_said_unless_it_is_there(self, owner, broken, there, says):
+        run_id, other = run(owner, LEASED), run(owner, ENDED)
+        for each, kind in ((other, "event"), (other, "mail"), *([(run_id, there)] if there else [])):
+            insert(owner, "job_outbox", run_id=each, kind=kind)
+        broken("job_outbox", "nothing")
+        assert self.untold(owner, run_id) == says
