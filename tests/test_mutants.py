@@ -34,9 +34,9 @@ def test_each_condition_of_the_schema_has_its_mutant_and_each_mutant_its_conditi
         assert list(table.read(subject)) == names_of(subject, owner=owner)
 
 
-@pytest.mark.parametrize("subject", [name for name in guarded.MODULES if table.read(name)])
-def test_each_decision_of_a_module_has_its_mutant_and_each_mutant_its_decision(subject):
-    assert list(table.read(subject)) == names_of(subject)
+def test_each_decision_of_a_module_has_its_mutant_and_each_mutant_its_decision():
+    for subject in filter(table.read, guarded.MODULES):
+        assert list(table.read(subject)) == names_of(subject)
 
 
 def names_of(subject, owner=None):
