@@ -37,7 +37,7 @@ HAS_PLAYWRIGHT = importlib.util.find_spec("playwright") is not None
 collect_ignore_glob = [] if HAS_PLAYWRIGHT else ["test_browser*.py"]
 WORLDS = [
     *("tests.stack_world", "tests.cli_world", "tests.owner_world", "tests.job_run", "tests.engine_world"),
-    "tests.mail_world",
+    *("tests.mail_world", "tests.two_sessions"),
 ]
 pytest_plugins = [*WORLDS, *(["tests.browser_world"] if HAS_PLAYWRIGHT else [])]
 
