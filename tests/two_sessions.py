@@ -132,6 +132,8 @@ def meet(config: Settings, owner: Database) -> Callable[..., Met]:
             follower.may_run.set()
             waited = _waits(running[1 - first], pid, owner)
             leader.may_end.set()
+            while dies and owner.run_script(f"SELECT FROM pg_stat_activity WHERE pid = {pid}"):
+                pass  # the server has yet to see that its client is gone
             wait([running[1 - first]])
             leader.may_go_on.set()
             return Met(_outcome(running[0]), _outcome(running[1]), waited)
