@@ -10,8 +10,8 @@ from tests.test_db_pruning import HISTORY, fill
 from tests.world import make_team
 
 CROWD = 4_000
-# The way down the indexes that a statement reads or writes, and the pages of a row or two. A table of the crowd has more
-# pages than that, and so has an index of it that is read from end to end with its rows.
+# The way down the indexes that a statement reads or writes, and the pages of a row or two. A table of the crowd has
+# more pages, and so has an index of it that is read from end to end with its rows.
 FEW_BUFFERS = 50
 
 R = {"resend_delay_s": 120, "resend_ceiling_s": 3600}
