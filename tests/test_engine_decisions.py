@@ -1,0 +1,201 @@
+"""What the engine decides around a job, by exact values: times, numbers of tries, and what it leaves behind."""
+
+import dataclasses
+
+import pytest
+
+from nightshift import engine, runs, sqs
+from nightshift.errors import JobError, UnknownJob
+from nightshift.job import Progress, Retry, Wait
+from tests.engine_world import counting_to, steps_of
+from tests.world import work
+
+
+@pytest.fixture
+def sent(run_of, monkeypatch):
+    """The delay of each message that a worker sends."""
+    delays = []
+    monkeypatch.setattr(sqs, "send_message", lambda url, entry: delays.append(entry["DelaySeconds"]))
+    return delays
+
+
+@pytest.mark.parametrize(("seconds", "delays"), [(0, [0]), (0.2, [1]), (900, [900]), (900.5, []), (3600, [])])
+def test_a_wait_that_sqs_can_hold_is_sent_and_a_longer_one_is_the_sweeps(run_of, sent, seconds, delays):
+    def waiting(run, db):
+        yield Wait(seconds=seconds, why="the tide", cursor={"at": 1})
+
+    run = run_of(waiting)
+    sent.clear()
+    run.work()
+    assert sent == delays
+    assert (run.row["resend_at"] == run.row["due_at"]) == (delays == [])
+
+
+@pytest.mark.parametrize("how", ["continued", "waiting", "completed", "failed", "cancelled", "lost"])
+def test_nothing_that_a_job_writes_in_its_last_words_outlives_its_slice(run_of, owner, how):
+    """The next run in this environment would commit it with its own first step."""
+
+    def lingering(run, db):
+        try:
+            db.write("record_step", run_id=run.id, step=1)
+            yield Progress(processed=1, total=2, message="", cursor={"done": 1})
+            if how == "cancelled":
+                runs.cancel(this.row, requested_by="me", db=owner, settings=this.settings)
+            if how == "lost":
+                owner.run_script("UPDATE job_runs SET slice = slice + 1")
+            yield {
+                "waiting": Wait(seconds=1, why="", cursor={"done": 2}),
+                "failed": "no step",
+            }.get(how) or Progress(processed=2, total=2, message="", cursor={"done": 2})
+        finally:
+            db.write("record_step", run_id=run.id, step=99)
+
+    this = run_of(lingering)
+    work(this.id, 0, db=this.db, settings=this.settings, remaining_s=1 if how == "continued" else 60)
+    assert not this.db.in_transaction
+    assert owner.run_script("SELECT FROM pg_stat_activity WHERE state LIKE 'idle in transaction%'") == []
+    this.db.query("ping")
+    assert 99 not in steps_of(owner, this.id) or how == "completed"
+
+
+def test_a_lease_outlives_its_invocation_by_the_margin(run_of, owner):
+    leases = []
+
+    def looking(run, db):
+        leases.extend(owner.run_script("SELECT round(extract(epoch FROM lease_expires_at - started_at)) FROM job_runs"))
+        yield Progress(processed=1, total=1, message="", cursor=None)
+
+    run = run_of(looking)
+    margin = dataclasses.replace(run.settings, lease_margin_s=7)
+    work(run.id, 0, db=run.db, settings=margin, remaining_s=40)
+    assert leases == [[47]]
+
+
+@pytest.mark.parametrize(
+    ("has", "left", "steps"),
+    [
+        (900, 811, 3),
+        (900, 810, 1),  # the budget of 90 s is spent
+        (60, 31, 3),
+        (60, 30, 1),  # what is left is the reserve
+    ],
+)
+def test_a_slice_takes_steps_within_its_budget_and_outside_the_reserve(run_of, has, left, steps):
+    """After the first step there are ``left`` seconds of the ``has`` that the invocation began with."""
+    clock = [has]
+
+    def spending(run, db):
+        for step in (1, 2, 3):
+            clock[0] = left
+            yield Progress(processed=step, total=3, message="", cursor={"done": step})
+
+    run = run_of(spending)
+    settings = dataclasses.replace(run.settings, slice_budget_s=90, slice_reserve_s=30)
+    engine.work(run.id, 0, db=run.db, settings=settings, remaining_s=lambda: clock[0], request_id="r")
+    assert run.row["progress"]["processed"] == steps
+
+
+DEADLOCK = "DO $$ BEGIN RAISE EXCEPTION 'deadlock' USING ERRCODE = '40P01'; END $$"
+DISK_FULL = "DO $$ BEGIN RAISE EXCEPTION 'disk full' USING ERRCODE = '53100'; END $$"
+
+
+@pytest.mark.parametrize(
+    ("trouble", "waits"),
+    [
+        (DEADLOCK, [2, 4, 8, 16, 32]),
+        (DISK_FULL, [30, 60, 120, 240, 480, 960, 1920, 3600]),
+        (UnknownJob("no code"), [30, 60]),
+        (KeyError("x"), [30, 60, 7, 14]),
+        (ValueError("x"), [7, 14]),
+        (JobError("x"), []),
+    ],
+    ids=["busy", "exhausted", "unknown", "misfit", "its own", "final"],
+)
+def test_each_kind_of_trouble_is_tried_again_so_often_and_so_late(run_of, owner, own_queries, trouble, waits):
+    own_queries["trouble"] = trouble if isinstance(trouble, str) else "SELECT 1"
+
+    def failing(run, db):
+        db.read("trouble")
+        if isinstance(trouble, Exception):
+            raise trouble
+        yield
+
+    run = run_of(failing, retry=Retry(attempts=2, delay_s=7)).finish()
+    assert run.row["status"] == "failed"
+    assert [wait for (wait,) in owner.run_script("SELECT wait_s FROM job_slices ORDER BY slice")] == [*waits, None]
+
+
+@pytest.mark.parametrize(
+    ("change", "cancelled"),
+    [
+        ("lost_slices = 1", False),
+        ("lease_expires_at = clock_timestamp()", False),  # its holder is still the holder
+        ("cancel_requested_at = clock_timestamp()", True),
+        ("slice = slice + 1", True),
+        ("status = 'failed', error = 'e', completed_at = clock_timestamp(), lease_expires_at = NULL", True),
+        (None, True),
+    ],
+    ids=["live", "expired", "requested", "taken", "ended", "gone"],
+)
+def test_a_job_can_ask_whether_it_still_has_its_run(run_of, owner, change, cancelled):
+    answers = []
+
+    def asking(run, db):
+        answers.append(run.is_cancelled())
+        if change:
+            owner.run_script(f"UPDATE job_runs SET {change}")
+        else:
+            owner.run_script("DELETE FROM job_slices; DELETE FROM job_runs")
+        answers.append(run.is_cancelled())
+        yield Progress(processed=1, total=1, message="", cursor=None)
+
+    run_of(asking).work()
+    assert answers == [False, cancelled]
+
+
+def test_a_run_started_when_its_first_slice_was_claimed(run_of):
+    run = run_of(counting_to(3)).work(remaining_s=1)
+    started = run.row["started_at"]
+    assert started == run.owner.run_script("SELECT to_jsonb(started_at) FROM job_slices")[0][0]
+    assert run.finish(remaining_s=1).row["started_at"] == started
+
+
+def test_every_checkpoint_is_of_the_version_that_wrote_it(run_of, written_by):
+    def versions(run, db):
+        yield Progress(processed=1, total=2, message="", cursor={"at": 1})
+        kept.append(this.row["cursor_version"])
+        yield Wait(seconds=0, why="", cursor={"at": 2})
+
+    kept = []
+    this = run_of(versions)
+    written_by(3)
+    versions.__module__ = counting_to.__module__
+    this.work()
+    assert [*kept, this.row["cursor_version"]] == [3, 3]
+
+
+def test_the_first_caller_that_cancels_is_the_one_that_is_named(run_of, owner):
+    def cancelled_twice(run, db):
+        for caller in ("manual:user:ada", "soft_delete_cleanup"):
+            runs.cancel(this.row, requested_by=caller, db=owner, settings=this.settings)
+            asked.append((this.row["cancel_requested_at"], this.row["cancel_requested_by"]))
+        yield Progress(processed=1, total=2, message="", cursor=None)
+
+    asked = []
+    this = run_of(cancelled_twice)
+    this.work()
+    assert asked[0] == asked[1] == (this.row["cancel_requested_at"], "manual:user:ada")
+    assert this.row["status"] == "cancelled"
+
+
+def test_the_bar_of_an_ended_run_says_what_was_done(run_of):
+    def half(run, db):
+        yield Progress(processed=1, total=4, message="One", cursor={"at": 1})
+        if failing:
+            raise ValueError
+        return {}
+
+    failing = True
+    assert run_of(half).work().row["progress"] == {"processed": 1, "total": 4, "message": "One"}
+    failing = False
+    assert run_of(half).work().row["progress"] == {"processed": 4, "total": 4, "message": "One"}
