@@ -101,6 +101,20 @@ class TestMails:
             owner.run_script("UPDATE job_outbox SET send_at = send_at - interval '60 s'")
         assert len(messages(sent, cloud.notify_queue_url)) == 5 * 200
 
+    def test_each_message_of_a_mail_comes_later_until_the_mail_is_claimed(self, cloud, db, owner, sent):
+        owner.run_script("INSERT INTO job_outbox (content) VALUES ('{}')")
+
+        def next_in_s():
+            owner.run_script("UPDATE job_outbox SET send_at = clock_timestamp()")
+            sweep(db=db, settings=cloud)
+            [[seconds]] = owner.run_script("SELECT extract(epoch FROM send_at - clock_timestamp()) FROM job_outbox")
+            return round(seconds, -1)
+
+        assert [next_in_s() for _ in range(7)] == [120, 240, 480, 960, 1920, 3600, 3600]
+        [[outbox_id]] = owner.run_script("SELECT id FROM job_outbox")
+        db.query("claim_outbox", outbox_id=outbox_id, claim_s=30, retry_delay_s=60, retry_ceiling_s=3600)
+        assert [next_in_s() for _ in range(2)] == [120, 240]
+
     def test_two_sweeps_at_once_send_each_once(self, cloud, connect, owner, sent):
         owner.run_script(
             "INSERT INTO job_outbox (content, send_at)"
