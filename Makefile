@@ -7,6 +7,8 @@
 #               make types     mypy, strict, over all that is not a test or a benchmark
 #               make template  template.yaml as SAM and, translated, as CloudFormation: sam validate, cfn-lint, checkov
 #               make build     what `sam deploy` ships, compiled for Lambda's Python and weighed against its budgets
+# make mutants   each condition altered in turn, and the test that must fail then: ONLY=claim_slice for some;
+#                FIND=claim_slice looks for the tests that kill the mutants without an entry in tests/mutants/table
 # make docs   the reference pages, made anew from what they describe
 # make prove  the long proofs: the protocol's model, the benchmarks
 #
@@ -21,7 +23,7 @@ export SAM_CLI_TELEMETRY := 0
 unexport $(filter-out PYTHON,$(filter AWS_% PG% PYTHON%,$(.VARIABLES)))
 export PYTHONUTF8 := 1
 
-.PHONY: run test test-browser screenshots check lint types template build docs prove bench lock clean
+.PHONY: run test test-browser screenshots check lint types template build mutants docs prove bench lock clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/ready $(VENV)/engine/ready
@@ -58,6 +60,9 @@ template: $(VENV)/ready $(VENV)/sam/ready $(VENV)/checkov/ready
 
 build: $(VENV)/ready $(VENV)/sam/ready
 	@$(VENV)/bin/python -m local.build
+
+mutants: $(VENV)/ready
+	@$(VENV)/bin/python -m tests.mutants $(if $(FIND),--find $(FIND),$(ONLY))
 
 # The pages that follow from code.
 docs: $(VENV)/ready

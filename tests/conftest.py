@@ -94,6 +94,11 @@ def superuser(postgres: Postgres) -> Iterator[Database]:
 
 @pytest.fixture(scope="session")
 def template(postgres: Postgres, superuser: Database) -> str:
+    return make_template(postgres, superuser)
+
+
+def make_template(postgres: Postgres, superuser: Database) -> str:
+    """The name of a migrated database, of which each test gets a copy."""
     superuser.run_script("CREATE DATABASE nightshift_template")
     if hostile.ASKED_FOR in os.environ:
         hostile.spoil_server(superuser)
