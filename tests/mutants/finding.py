@@ -21,6 +21,7 @@ TEST_FILES = [
         *("guarded_statements", "guarded_schema", "fence", "engine", "bounds", "careless_jobs", "passing_trouble"),
         *("sweep", "poison", "runs", "api", "answers", "deleted_project", "moved_project", "platform_rows", "pauses"),
         *("notify", "mail_shares", "mail", "events", "successes", "schedules", "functions", "visibility", "metrics"),
+        *("engine_decisions", "pairs_of_a_run", "pairs_of_sweeps", "pairs_of_triggers", "pairs_of_mails"),
         *("list", "costs", "log_lines", "job_run", "soft_delete_cleanup", "gate", "db_pruning", "ops", "params"),
     )
     if Path(f"tests/test_{name}.py").exists()
