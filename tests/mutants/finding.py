@@ -28,8 +28,26 @@ TEST_FILES = [
 ]
 REACHED = Path(".local/mutants/reached.json")
 
+# The files whose tests are about a module: theirs come first.
+ABOUT = {
+    "engine.py": ("engine_decisions", "engine", "bounds", "passing_trouble", "careless_jobs"),
+    "slices.py": ("engine_decisions", "fence", "bounds", "engine", "careless_jobs"),
+    "handles.py": ("engine_decisions", "careless_jobs", "bounds"),
+    "job.py": ("engine_decisions", "careless_jobs", "bounds"),
+    "queue.py": ("engine_decisions", "engine", "poison", "functions"),
+    "sweep.py": ("sweep", "poison", "pairs_of_sweeps"),
+    "healers.py": ("pairs_of_sweeps", "sweep", "poison"),
+    "set_aside.py": ("poison",),
+    "schedules.py": ("schedules", "pairs_of_sweeps", "pauses"),
+    "notify.py": ("notify", "mail_shares", "events", "pairs_of_mails"),
+    "mail_shares.py": ("mail_shares", "pairs_of_mails"),
+    "runs.py": ("runs", "pairs_of_triggers", "api"),
+    "storable.py": ("careless_jobs",),
+    "watchdog.py": ("passing_trouble",),
+}
+
 # A mutant is not tried with more than these, the shortest first.
-MOST_TESTS, MOST_SECONDS = 100, 20
+MOST_TESTS, MOST_SECONDS = 120, 45
 SLOW_S = 1.5
 
 # Through which queries the tests reach what is in the database itself.
@@ -84,7 +102,10 @@ def _tests_for(subject: str, mutant: Mutant, reached: dict[str, Any]) -> list[st
     else:
         wanted = BY_WAY_OF.get(subject, {subject})
     tests, seconds = [], 0.0
-    for test, (took, touched) in sorted(reached.items(), key=lambda item: (len(item[1][1]), item[1][0])):
+    about = tuple(f"tests/test_{name}.py" for name in ABOUT.get(subject, ()))
+    for test, (took, touched) in sorted(
+        reached.items(), key=lambda item: (not item[0].startswith(about), len(item[1][1]), item[1][0])
+    ):
         is_close = "guarded_" in test or not wanted or any(_is_reached(name, wanted) for name in touched)
         if is_close and took <= SLOW_S and len(tests) < MOST_TESTS and seconds < MOST_SECONDS:
             tests.append(test)
