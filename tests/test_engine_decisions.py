@@ -1,12 +1,15 @@
 """What the engine decides around a job, by exact values: times, numbers of tries, and what it leaves behind."""
 
 import dataclasses
+import io
+import json
 
 import pytest
 
-from nightshift import engine, runs, sqs
+from nightshift import database, engine, runs, sqs
 from nightshift.errors import JobError, UnknownJob
 from nightshift.job import Progress, Retry, Wait
+from nightshift.log import logger
 from tests.engine_world import counting_to, steps_of
 from tests.world import work
 
@@ -198,3 +201,64 @@ def test_the_bar_of_an_ended_run_says_what_was_done(run_of):
     assert run_of(half).work().row["progress"] == {"processed": 1, "total": 4, "message": "One"}
     failing = False
     assert run_of(half).work().row["progress"] == {"processed": 4, "total": 4, "message": "One"}
+
+
+@pytest.mark.parametrize(("scope", "role"), [("project", "nightshift_app"), ("system", "nightshift_maintenance")])
+def test_a_job_works_in_the_role_of_its_scope_and_no_other_connection_is_kept(
+    job, job_run, team, own_queries, scope, role
+):
+    own_queries["whoami"] = "SELECT CAST(current_user AS text) AS role"
+    held = []
+
+    def asking(run, db):
+        held.append((db.read("whoami")[0]["role"], db._db))
+        yield Progress(processed=1, total=1, message="", cursor=None)
+
+    job(asking, scope=scope)
+    run = job_run("counting", team=team if scope == "project" else None).work()
+    [(worked_as, connection)] = held
+    assert (run.row["status"], worked_as) == ("completed", role)
+    assert (connection is run.db) == (scope == "project")
+    assert (connection._connection is None) == (scope == "system")
+    assert run.db._connection
+
+
+def test_a_message_that_comes_at_the_very_moment_is_worked(run_of, own_queries):
+    text = database.query_text("claim_slice")
+    assert "CAST(-extract(epoch FROM lag) AS float8)" in text
+    own_queries["claim_slice"] = text.replace("CAST(-extract(epoch FROM lag) AS float8)", "CAST(0 AS float8)")
+    assert run_of(counting_to(1)).work().row["status"] == "completed"
+
+
+def test_a_lock_that_the_engine_itself_cannot_get_abandons_the_slice(run_of, connect, team):
+    """Neither the step nor the retry can be written: the sweep goes on from the last step that was."""
+    holder = connect(user="postgres")
+
+    def locked_out(run, db):
+        if not holder.in_transaction and run.cursor is None:
+            holder.begin()
+            holder.run_script("SELECT FROM job_runs FOR UPDATE")
+        db.write("record_step", run_id=run.id, step=1)
+        yield Progress(processed=1, total=1, message="", cursor={"done": 1})
+
+    run = run_of(locked_out)
+    impatient = connect(lock_timeout="1ms")
+    work(run.id, 0, db=impatient, settings=run.settings)
+    holder.rollback()
+    assert (run.row["status"], run.row["slice"], run.row["cursor"]) == ("running", 0, None)
+    assert run.owner.run_script("SELECT outcome, reason FROM job_slices") == [
+        [None, "The database was busy: canceling statement due to lock timeout"]
+    ]
+    assert not impatient.in_transaction
+    assert impatient.query("ping")
+    run.owner.run_script("SELECT 1")
+    assert steps_of(run.owner, run.id) == []
+
+
+def test_the_lines_of_a_system_jobs_slice_name_no_team(job, job_run, team, monkeypatch):
+    job(counting_to(1), scope="system")
+    run, written = job_run("counting"), io.StringIO()
+    monkeypatch.setattr(logger.registered_handler, "stream", written)
+    run.work()
+    line = json.loads(written.getvalue().splitlines()[0])
+    assert (line["action"], line["run_id"], line["team_id"]) == ("slice_begun", run.id, None)

@@ -1,6 +1,7 @@
 """What a job yields, waits for and stores, and the messages about it, at the bounds of what is taken."""
 
 import json
+import sys
 import threading
 
 import pytest
@@ -286,9 +287,11 @@ class TestWatching:
         thread = threading.Thread(target=blocked_here)
         thread.start()
         is_in.wait()
-        while "in blocked_here" not in (said := blocked_at(thread.ident)):
-            assert "in test_it_names" not in said  # it has yet to come to its wait
+        while not sys._current_frames()[thread.ident].f_code.co_filename.endswith("threading.py"):
+            pass  # it has yet to come to its wait
+        said = blocked_at(thread.ident)
         may_go.set()
         thread.join()
         assert "tests/test_job_values.py:" in said
+        assert "in blocked_here." in said
         assert "an unknown line" in blocked_at(thread.ident)
