@@ -215,12 +215,30 @@ def test_a_job_works_in_the_role_of_its_scope_and_no_other_connection_is_kept(
         yield Progress(processed=1, total=1, message="", cursor=None)
 
     job(asking, scope=scope)
-    run = job_run("counting", team=team if scope == "project" else None).work()
+    run = job_run("counting", team=team if scope == "project" else None).work(remaining_s=1)
     [(worked_as, connection)] = held
-    assert (run.row["status"], worked_as) == ("completed", role)
+    assert (run.slices[0][1], worked_as) == ("continued", role)
     assert (connection is run.db) == (scope == "project")
     assert (connection._connection is None) == (scope == "system")
     assert run.db._connection
+
+
+def test_a_system_job_that_finds_no_connection_abandons_its_slice(job, job_run, superuser):
+    job(counting_to(1), scope="system")
+    run = job_run("counting")
+    superuser.run_script("ALTER ROLE nightshift_maintenance CONNECTION LIMIT 0")
+    try:
+        run.work()
+    finally:
+        superuser.run_script("ALTER ROLE nightshift_maintenance CONNECTION LIMIT -1")
+    [[outcome, reason]] = run.owner.run_script("SELECT outcome, reason FROM job_slices")
+    assert (run.row["status"], outcome) == ("running", None)
+    assert "too many connections for role" in reason
+
+
+def test_a_run_that_is_over_has_no_message_to_send(run_of, caplog):
+    run_of(counting_to(1)).work()
+    assert "send_failed" not in {getattr(record, "action", "") for record in caplog.records}
 
 
 def test_a_message_that_comes_at_the_very_moment_is_worked(run_of, own_queries):
