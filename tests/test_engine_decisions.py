@@ -241,6 +241,46 @@ def test_a_run_that_is_over_has_no_message_to_send(run_of, caplog):
     assert "send_failed" not in {getattr(record, "action", "") for record in caplog.records}
 
 
+def test_a_slice_that_hands_over_asks_the_database_nothing_more(run_of, monkeypatch):
+    run, asked = run_of(counting_to(2)), []
+    real = run.db.query
+    monkeypatch.setattr(run.db, "query", lambda name, /, **params: asked.append(name) or real(name, **params))
+    run.work(remaining_s=1)
+    assert asked == ["claim_slice", "record_step", "save_progress", "end_slice"]
+
+
+def test_a_cancel_that_is_met_in_the_midst_of_a_step_keeps_nothing_of_it(job, job_run, team):
+    def interrupted(run, db):
+        db.write("record_step", run_id=run.id, step=1)
+        runs.cancel(this.row, requested_by="me", db=this.owner, settings=this.settings)
+        db.run_alone("CREATE TABLE made (id int)", patience_ms=50)
+        yield Progress(processed=1, total=1, message="", cursor=None)
+
+    job(interrupted, scope="system")
+    this = job_run("counting")
+    this.owner.run_script("GRANT ALL ON steps TO nightshift_maintenance")
+    this.work()
+    assert (this.row["status"], steps_of(this.owner, this.id)) == ("cancelled", [])
+    assert this.owner.run_script("SELECT to_regclass('made')") == [[None]]
+
+
+@pytest.mark.parametrize(("how", "told"), [("lost", "slice_lost"), ("cancelled", "run_cancelled")])
+def test_a_slice_that_is_taken_from_its_job_is_no_failure_of_the_job(run_of, owner, caplog, how, told):
+    def working(run, db):
+        if how == "lost":
+            owner.run_script("UPDATE job_runs SET slice = slice + 1")
+        else:
+            runs.cancel(this.row, requested_by="me", db=owner, settings=this.settings)
+        yield Progress(processed=1, total=2, message="", cursor={"at": 1})
+
+    this = run_of(working, retry=Retry(attempts=1))
+    caplog.clear()
+    this.work()
+    actions = [getattr(record, "action", "") for record in caplog.records]
+    assert told in actions
+    assert not {"run_failed", "slice_retried"} & set(actions)
+
+
 def test_a_message_that_comes_at_the_very_moment_is_worked(run_of, own_queries):
     text = database.query_text("claim_slice")
     assert "CAST(-extract(epoch FROM lag) AS float8)" in text
