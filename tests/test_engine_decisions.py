@@ -264,16 +264,20 @@ def test_a_cancel_that_is_met_in_the_midst_of_a_step_keeps_nothing_of_it(job, jo
     assert this.owner.run_script("SELECT to_regclass('made')") == [[None]]
 
 
+@pytest.mark.parametrize("where", ["at its yield", "alone"])
 @pytest.mark.parametrize(("how", "told"), [("lost", "slice_lost"), ("cancelled", "run_cancelled")])
-def test_a_slice_that_is_taken_from_its_job_is_no_failure_of_the_job(run_of, owner, caplog, how, told):
+def test_a_slice_that_is_taken_from_its_job_is_no_failure_of_the_job(job, job_run, owner, caplog, how, told, where):
     def working(run, db):
         if how == "lost":
             owner.run_script("UPDATE job_runs SET slice = slice + 1")
         else:
             runs.cancel(this.row, requested_by="me", db=owner, settings=this.settings)
+        if where == "alone":
+            db.run_alone("SELECT 1", patience_ms=50)
         yield Progress(processed=1, total=2, message="", cursor={"at": 1})
 
-    this = run_of(working, retry=Retry(attempts=1))
+    job(working, scope="system", retry=Retry(attempts=1))
+    this = job_run("counting")
     caplog.clear()
     this.work()
     actions = [getattr(record, "action", "") for record in caplog.records]
