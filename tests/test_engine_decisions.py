@@ -7,7 +7,7 @@ import json
 import pytest
 
 from nightshift import database, engine, runs, sqs
-from nightshift.errors import JobError, UnknownJob
+from nightshift.errors import DatabaseGone, JobError, UnknownJob
 from nightshift.job import Progress, Retry, Wait
 from nightshift.log import logger
 from tests.engine_world import counting_to, steps_of
@@ -283,6 +283,40 @@ def test_a_slice_that_is_taken_from_its_job_is_no_failure_of_the_job(job, job_ru
     actions = [getattr(record, "action", "") for record in caplog.records]
     assert told in actions
     assert not {"run_failed", "slice_retried"} & set(actions)
+
+
+@pytest.mark.parametrize("how", ["goes up", "becomes another error"])
+def test_a_connection_that_the_job_finds_lost_is_not_its_failure(run_of, owner, how):
+    def cut(run, db):
+        owner.run_script(
+            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
+            " WHERE usename = 'nightshift_app' AND datname = current_database()"
+        )
+        try:
+            db.read("ping")
+        except DatabaseGone:
+            if how == "goes up":
+                raise
+            raise ValueError("It broke") from None
+        yield
+
+    run = run_of(cut, retry=Retry(attempts=1)).work()
+    assert (run.row["status"], run.row["slice"], run.row["failed_attempts"]) == ("running", 0, {})
+    [[outcome, reason]] = owner.run_script("SELECT outcome, reason FROM job_slices")
+    assert outcome is None
+    assert reason.startswith("Lost the database connection: ")
+
+
+@pytest.mark.parametrize("how", ["returns", "raises"])
+def test_a_refused_step_fails_the_run_whatever_the_job_does_about_it(run_of, how):
+    def stubborn(run, db):
+        try:
+            yield "no step"
+        except JobError:
+            if how == "raises":
+                raise ValueError("another") from None
+
+    assert run_of(stubborn).work().row["error"] == "A job yields Progress or Wait, got str 'no step'"
 
 
 def test_a_message_that_comes_at_the_very_moment_is_worked(run_of, own_queries):
