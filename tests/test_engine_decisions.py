@@ -307,6 +307,33 @@ def test_a_connection_that_the_job_finds_lost_is_not_its_failure(run_of, owner, 
     assert reason.startswith("Lost the database connection: ")
 
 
+@pytest.mark.parametrize(("remaining_s", "notes"), [(5.9, False), (6, True)])
+def test_a_note_is_written_while_there_is_time_for_a_connection(run_of, owner, remaining_s, notes):
+    def cut(run, db):
+        owner.run_script(
+            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
+            " WHERE usename = 'nightshift_app' AND datname = current_database()"
+        )
+        db.read("ping")
+        yield
+
+    run = run_of(cut).work(remaining_s=remaining_s)
+    assert owner.run_script("SELECT reason IS NOT NULL FROM job_slices") == [[notes]]
+    assert run.row["status"] == "running"
+
+
+def test_a_job_finds_the_default_of_what_its_run_was_made_without(run_of, owner):
+    def looking(run, db):
+        found.append(run.params)
+        yield Progress(processed=1, total=1, message="", cursor=None)
+
+    found = []
+    run = run_of(looking, params="RevenueCatSyncParams")
+    owner.run_script('UPDATE job_runs SET params = \'{"project_id": "p"}\'')
+    run.work()
+    assert found == [{"project_id": "p", "include_sandbox": False}]
+
+
 @pytest.mark.parametrize("how", ["returns", "raises"])
 def test_a_refused_step_fails_the_run_whatever_the_job_does_about_it(run_of, how):
     def stubborn(run, db):
