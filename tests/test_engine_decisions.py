@@ -334,6 +334,55 @@ def test_a_job_finds_the_default_of_what_its_run_was_made_without(run_of, owner)
     assert found == [{"project_id": "p", "include_sandbox": False}]
 
 
+def test_a_step_is_committed_and_shown_at_its_yield(run_of, owner):
+    def looking(run, db):
+        shown.append((run.cursor, run.progress, run.failures))
+        db.write("record_step", run_id=run.id, step=1)
+        yield Progress(processed=1, total=2, message="One", cursor={"at": 1})
+        shown.append((run.cursor, run.progress, run.failures))
+        assert steps_of(owner, run.id) == [1]
+        return {}
+
+    shown = []
+    run = run_of(looking)
+    owner.run_script('UPDATE job_runs SET failed_attempts = \'{"busy": 2, "job": 1}\'')
+    assert run.work().row["status"] == "completed"
+    assert shown == [(None, None, 3), ({"at": 1}, {"processed": 1, "total": 2, "message": "One"}, 0)]
+
+
+def test_a_step_that_moved_the_cursor_gives_all_tries_back_within_its_slice(run_of, owner):
+    def unlucky(run, db):
+        yield Progress(processed=1, total=2, message="", cursor={"at": 1})
+        raise ValueError("It broke")
+
+    run = run_of(unlucky, retry=Retry(attempts=1))
+    owner.run_script("UPDATE job_runs SET failed_attempts = '{\"job\": 1}'")
+    run.work()
+    assert (run.row["status"], run.row["failed_attempts"]) == ("running", {"job": 1})
+
+
+@pytest.mark.parametrize(
+    ("left", "seconds", "refused"),
+    [
+        (900, 90, None),
+        (850, 70, "Wait.seconds is 70, but only 50 of the run's 100 seconds are left"),
+        (600, 1, "Wait.seconds is 1, but only 0 of the run's 100 seconds are left"),
+    ],
+)
+def test_a_wait_has_what_the_slice_itself_has_left_of_the_run(run_of, left, seconds, refused):
+    """Of the 900 seconds of its invocation, ``left`` are left when the job waits."""
+    clock = [900]
+
+    def spending(run, db):
+        clock[0] = left
+        yield Wait(seconds=seconds, why="", cursor={"at": 1})
+
+    run = run_of(spending, max_duration_s=100)
+    engine.work(run.id, 0, db=run.db, settings=run.settings, remaining_s=lambda: clock[0], request_id="r")
+    assert (run.row["error"] or "").startswith(refused or "")
+    assert run.row["status"] == ("failed" if refused else "running")
+
+
 @pytest.mark.parametrize("how", ["returns", "raises"])
 def test_a_refused_step_fails_the_run_whatever_the_job_does_about_it(run_of, how):
     def stubborn(run, db):
