@@ -57,7 +57,8 @@ def test_nothing_that_a_job_writes_in_its_last_words_outlives_its_slice(run_of, 
     work(this.id, 0, db=this.db, settings=this.settings, remaining_s=1 if how == "continued" else 60)
     assert not this.db.in_transaction
     assert not this.db._connection.is_in_transaction
-    assert 99 not in steps_of(owner, this.id) or how == "completed"
+    assert this.row["status"] == (how if how in ("completed", "failed", "cancelled") else "running")
+    assert (99 in steps_of(owner, this.id)) == (how == "completed")  # there it comes before the end
 
 
 def test_a_lease_outlives_its_invocation_by_the_margin(run_of, owner):
@@ -234,6 +235,13 @@ def test_a_system_job_that_finds_no_connection_abandons_its_slice(job, job_run, 
     [[outcome, reason]] = run.owner.run_script("SELECT outcome, reason FROM job_slices")
     assert (run.row["status"], outcome) == ("running", None)
     assert "too many connections for role" in reason
+
+
+def test_a_job_that_returns_nothing_has_an_empty_result(run_of):
+    def silent(run, db):
+        yield Progress(processed=1, total=1, message="", cursor=None)
+
+    assert run_of(silent).work().result == {}
 
 
 def test_a_run_that_is_over_has_no_message_to_send(run_of, caplog):
@@ -433,4 +441,4 @@ def test_the_lines_of_a_system_jobs_slice_name_no_team(job, job_run, team, monke
     monkeypatch.setattr(logger.registered_handler, "stream", written)
     run.work()
     line = json.loads(written.getvalue().splitlines()[0])
-    assert (line["action"], line["run_id"], line["team_id"]) == ("slice_begun", run.id, None)
+    assert (line["action"], line["run_id"], line.get("team_id")) == ("slice_begun", run.id, None)
