@@ -212,13 +212,14 @@ def test_a_job_works_in_the_role_of_its_scope_and_no_other_connection_is_kept(
     held = []
 
     def asking(run, db):
-        held.append((db.read("whoami")[0]["role"], db._db))
+        held.append((db.read("whoami")[0]["role"], run.project_id, db._db))
         yield Progress(processed=1, total=1, message="", cursor=None)
 
     job(asking, scope=scope)
     run = job_run("counting", team=team if scope == "project" else None).work(remaining_s=1)
-    [(worked_as, connection)] = held
+    [(worked_as, project_id, connection)] = held
     assert (run.slices[0][1], worked_as) == ("continued", role)
+    assert project_id == (team.project_id if scope == "project" else None)
     assert (connection is run.db) == (scope == "project")
     assert (connection._connection is None) == (scope == "system")
     assert run.db._connection
@@ -253,8 +254,35 @@ def test_a_slice_that_hands_over_asks_the_database_nothing_more(run_of, monkeypa
     run, asked = run_of(counting_to(2)), []
     real = run.db.query
     monkeypatch.setattr(run.db, "query", lambda name, /, **params: asked.append(name) or real(name, **params))
+    before = run.db.statements
     run.work(remaining_s=1)
     assert asked == ["claim_slice", "record_step", "save_progress", "end_slice"]
+    assert run.db.statements - before == len([*asked, "BEGIN", "COMMIT"])
+
+
+@pytest.mark.parametrize("how", ["lost", "cancelled"])
+def test_a_step_that_is_not_kept_lets_go_of_its_locks_before_the_jobs_last_words(run_of, owner, own_queries, how):
+    own_queries["touch"] = "UPDATE steps SET step = step + 1"
+
+    def ending(run, db):
+        yield Progress(processed=1, total=2, message="", cursor={"at": 1})
+        if how == "lost":
+            owner.run_script("UPDATE job_runs SET slice = slice + 1")
+        else:
+            runs.cancel(this.row, requested_by="me", db=owner, settings=this.settings)
+        try:
+            db.write("touch")
+            yield Wait(seconds=1, why="", cursor={"at": 2})
+        finally:
+            owner.run_script("SELECT FROM steps FOR UPDATE NOWAIT")
+            let_go.append(True)
+
+    let_go = []
+    owner.run_script("INSERT INTO steps VALUES ('x', 1)")
+    this = run_of(ending)
+    this.work()
+    assert let_go == [True]
+    assert owner.run_script("SELECT step FROM steps") == [[1]]
 
 
 def test_a_cancel_that_is_met_in_the_midst_of_a_step_keeps_nothing_of_it(job, job_run, team):
