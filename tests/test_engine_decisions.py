@@ -386,6 +386,23 @@ def test_a_step_is_committed_and_shown_at_its_yield(run_of, owner):
     assert shown == [(None, None, 3), ({"at": 1}, {"processed": 1, "total": 2, "message": "One"}, 0)]
 
 
+def test_a_step_begins_one_transaction_and_may_go_back_to_the_start(run_of):
+    def returning(run, db):
+        yield Progress(processed=1, total=2, message="", cursor={"at": 1})
+        before = this.db.statements
+        for step in (1, 2):
+            db.write("record_step", run_id=run.id, step=step)
+        asked.append(this.db.statements - before)
+        yield Progress(processed=2, total=2, message="", cursor=None)
+        asked.append(run.cursor)
+
+    asked = []
+    this = run_of(returning)
+    this.work()
+    assert this.row["status"] == "completed"
+    assert asked == [len(["BEGIN", "record_step", "record_step"]), None]
+
+
 def test_a_step_that_moved_the_cursor_gives_all_tries_back_within_its_slice(run_of, owner):
     def unlucky(run, db):
         yield Progress(processed=1, total=2, message="", cursor={"at": 1})
