@@ -1,13 +1,15 @@
 """What the engine decides around a job, by exact values: times, numbers of tries, and what it leaves behind."""
 
+import contextlib
 import dataclasses
 import io
 import json
 
 import pytest
+from pg8000.exceptions import DatabaseError
 
 from nightshift import database, engine, runs, sqs
-from nightshift.errors import DatabaseGone, JobError, UnknownJob
+from nightshift.errors import DatabaseGone, JobError, UnknownJob, sentence
 from nightshift.job import Progress, Retry, Wait
 from nightshift.log import logger
 from tests.engine_world import counting_to, steps_of
@@ -401,6 +403,52 @@ def test_a_step_begins_one_transaction_and_may_go_back_to_the_start(run_of):
     this.work()
     assert this.row["status"] == "completed"
     assert asked == [len(["BEGIN", "record_step", "record_step"]), None]
+
+
+CUT = "SELECT pg_terminate_backend(pg_backend_pid())"
+
+
+@pytest.mark.parametrize(
+    ("asks", "says", "ends"),
+    [
+        # Outside of a transaction the next query is asked; the step is refused at its yield, by its first error.
+        (["no_number", "ping"], "fine", "division by zero"),
+        (["no_number", "no_table"], 'relation "nowhere" does not exist', "division by zero"),
+        # In a transaction Postgres takes nothing more, and a new session knows nothing of the lost one's half.
+        (["record_nothing", "ping"], "division by zero", "division by zero"),
+        (["cut", "ping"], "Lost the database connection", None),
+    ],
+    ids=["a read", "two reads", "a write", "a lost connection"],
+)
+def test_a_steps_first_error_stands_though_the_job_swallows_it(run_of, own_queries, asks, says, ends):
+    own_queries |= {"no_number": "SELECT 1 / 0", "no_table": "SELECT FROM nowhere", "cut": CUT}
+    own_queries["record_nothing"] = "INSERT INTO steps VALUES ('x', 1 / 0)"
+    said = []
+
+    def shrugging(run, db):
+        for query in asks:
+            try:
+                (db.write if query.startswith("record") else db.read)(query)
+                said.append("fine")
+            except Exception as exc:
+                said.append(sentence(exc))
+        yield Progress(processed=1, total=1, message="", cursor=None)
+
+    run = run_of(shrugging).work()
+    assert said[1].startswith(says)
+    assert (run.row["status"], run.row["error"]) == (("failed", ends) if ends else ("running", None))
+
+
+def test_a_job_that_swallows_an_error_fails_by_its_own(run_of, own_queries):
+    own_queries["no_number"] = "SELECT 1 / 0"
+
+    def shrugging(run, db):
+        with contextlib.suppress(DatabaseError):
+            db.read("no_number")
+        raise ValueError("It broke")
+        yield
+
+    assert run_of(shrugging).work().row["error"] == "ValueError: It broke"
 
 
 def test_a_step_that_moved_the_cursor_gives_all_tries_back_within_its_slice(run_of, owner):
