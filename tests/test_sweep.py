@@ -2,11 +2,12 @@
 
 import dataclasses
 import json
+import uuid
 
 import pytest
 from pg8000.exceptions import DatabaseError
 
-from nightshift import sqs
+from nightshift import outbox, sqs
 from nightshift.database import query_text
 from nightshift.healers import PRUNE_BATCH
 from nightshift.sweep import RESERVE_S
@@ -64,6 +65,13 @@ def test_ten_thousand_lost_slices_heal_in_bounded_statements_with_one_message_ea
     assert not any(sweep(db=db, settings=cloud).values())  # and the messages are not sent again at once
 
 
+def test_a_sweep_that_ends_no_run_looks_for_no_mails(cloud, db, owner, sent):
+    owner.run_script(LOST.format(count=1))
+    before = db.statements
+    assert sweep(db=db, settings=cloud)["recovered"] == 1
+    assert db.statements - before == len(["find_work", "expired_leases", "expire_leases"])
+
+
 def test_a_sweep_that_runs_short_of_time_leaves_the_rest_to_the_next(cloud, db, owner, sent):
     owner.run_script(LOST.format(count=50))
     small = dataclasses.replace(cloud, sweep_batch=10)
@@ -114,6 +122,11 @@ class TestMails:
         [[outbox_id]] = owner.run_script("SELECT id FROM job_outbox")
         db.query("claim_outbox", outbox_id=outbox_id, claim_s=30, retry_delay_s=60, retry_ceiling_s=3600)
         assert [next_in_s() for _ in range(2)] == [120, 240]
+
+    def test_what_an_ending_cannot_send_itself_is_left_to_the_sweep(self, cloud, db, owner, sent, caplog):
+        owner.run_script("REVOKE SELECT ON job_outbox FROM nightshift_app")
+        outbox.dispatch([str(uuid.uuid4())], db=db, settings=cloud)
+        assert [record.action for record in caplog.records] == ["dispatch_failed"]
 
     def test_two_sweeps_at_once_send_each_once(self, cloud, connect, owner, sent):
         owner.run_script(
