@@ -22,6 +22,7 @@ def delete(owner, table, id_):
 
 def swept(db, cloud):
     counts = sweep(db=db, settings=cloud)
+    assert counts["set_aside"] == 0
     return counts["stopped"], counts["ended"]
 
 
@@ -56,14 +57,14 @@ def test_a_worker_stops_at_its_next_step_and_is_asked_once(team, run, db, connec
             steps.append(step)
             if step == 2:
                 delete(owner, "projects", team.project_id)
-                asked.extend([swept(other, cloud), swept(other, cloud)])
+                asked.extend(sweep(db=other, settings=cloud) for _ in range(2))
             yield Progress(processed=step, total=3, message="", cursor={"at": step})
         return {}
 
     monkeypatch.setattr("nightshift.catalogue.JobType.handler", lambda self: counts)
     work(run["id"], 0, db=db, settings=cloud)
     row = run_row(owner, run["id"])
-    assert asked == [(1, 0), (0, 0)]
+    assert [{name: count for name, count in counts.items() if count} for counts in asked] == [{"stopped": 1}, {}]
     assert (steps, row["status"], row["cursor"]) == ([1, 2], "cancelled", {"at": 2})
 
 
