@@ -197,16 +197,19 @@ class TestMissed:
 
     def test_the_rest_of_an_outage_is_awaited_before_a_run_catches_up(self, hourly, cloud, db, owner, monkeypatch):
         """Also where that rest is one slot, whose grace is over this very moment."""
-        monkeypatch.setattr(schedules, "SLOTS_AT_ONCE", 3)
-        assert sweep(db=db, settings=cloud, now=START + 3 * HOUR + GRACE)["missed"] == 3
-        assert outcomes(owner, "db_pruning") == ["missed"] * 3
+        monkeypatch.setattr(schedules, "SLOTS_AT_ONCE", 2)
+        assert schedules.account_for_missed("db_pruning", now=START + 3 * HOUR + GRACE, db=db, settings=cloud) == {
+            "caught_up": 0,
+            "missed": 2,
+        }
+        assert outcomes(owner, "db_pruning") == ["missed"] * 2
         assert sweep(db=db, settings=cloud, now=START + 3 * HOUR + GRACE)["caught_up"] == 1
 
     def test_one_missed_slot_is_told_by_its_time_and_more_by_their_number(self, hourly, cloud, db, owner):
-        sweep(db=db, settings=cloud, now=START + GRACE)
-        sweep(db=db, settings=cloud, now=START + 2 * HOUR + GRACE)
+        sweep(db=db, settings=cloud, now=START + HOUR + GRACE)
+        sweep(db=db, settings=cloud, now=START + 3 * HOUR + GRACE)
         told = [alert["lines"][0].partition(": ")[2] for alert in alerts(owner)]
-        assert told == ["2026-11-01 00:00 UTC.", "2 slots from 2026-11-01 01:00 UTC to 2026-11-01 02:00 UTC."]
+        assert told == ["2026-11-01 01:00 UTC.", "2 slots from 2026-11-01 02:00 UTC to 2026-11-01 03:00 UTC."]
 
     def test_two_sweeps_at_once_account_once(self, hourly, cloud, connect, owner):
         barrier = threading.Barrier(3)
