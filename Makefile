@@ -7,6 +7,8 @@
 #               make types     mypy, strict, over all that is not a test or a benchmark
 #               make template  template.yaml as SAM and, translated, as CloudFormation: sam validate, cfn-lint, checkov
 #               make build     what `sam deploy` ships, compiled for Lambda's Python and weighed against its budgets
+# make mutants   each condition altered in turn, and the test that must fail then: ONLY=claim_slice for some;
+#                FIND=claim_slice looks for the tests that kill the mutants without an entry in tests/mutants/table
 # make docs   the reference pages, made anew from what they describe
 # make simulate   the product's functions on Postgres, step by step, as a seed says: STEPS=20000 SEED=7
 # make prove  the long proofs: the protocol's model, a million simulated steps, the benchmarks
@@ -22,7 +24,7 @@ export SAM_CLI_TELEMETRY := 0
 unexport $(filter-out PYTHON,$(filter AWS_% PG% PYTHON%,$(.VARIABLES)))
 export PYTHONUTF8 := 1
 
-.PHONY: run test test-browser screenshots check lint types template build simulate docs prove bench lock clean
+.PHONY: run test test-browser screenshots check lint types template build mutants simulate docs prove bench lock clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/ready $(VENV)/engine/ready
@@ -46,7 +48,7 @@ lint: $(VENV)/ready
 
 # Every function's module is called app, so each is looked at alone.
 types: $(VENV)/ready
-	$(VENV)/bin/mypy -p nightshift -p cli -p local
+	$(VENV)/bin/mypy -p nightshift -p cli -p local -p docs.model
 	@for function in functions/*/; do echo "mypy $$function"; MYPYPATH=$$function $(VENV)/bin/mypy $$function || exit 1; done
 
 TRANSLATED := .local/translated.json
@@ -59,6 +61,9 @@ template: $(VENV)/ready $(VENV)/sam/ready $(VENV)/checkov/ready
 
 build: $(VENV)/ready $(VENV)/sam/ready
 	@$(VENV)/bin/python -m local.build
+
+mutants: $(VENV)/ready
+	@$(VENV)/bin/python -m tests.mutants $(if $(FIND),--find $(FIND),$(ONLY))
 
 # The pages that follow from code.
 docs: $(VENV)/ready
@@ -80,12 +85,9 @@ prove: $(VENV)/ready
 	NIGHTSHIFT_POSTGRES_VERSION=16 $(MAKE) simulate STEPS=500000
 	NIGHTSHIFT_POSTGRES_VERSION=18 $(MAKE) simulate STEPS=500000
 	for bench in $$(grep -l '^"""Claim' bench/*.py); do $(MAKE) bench BENCH=$$(basename $$bench .py) || exit 1; done
-	$(VENV)/bin/python docs/protocol_model.py bfs
-	$(VENV)/bin/python docs/protocol_model.py bfs --set W=5
-	$(VENV)/bin/python docs/protocol_model.py bfs --set D=5 --bud 2,1,2,1,1,0
-	$(VENV)/bin/python docs/protocol_model.py bfs --set D=5 --job ll --W 1 --bud 2,1,2,1,1,0
-	$(VENV)/bin/python docs/protocol_model.py bfs --job kk --set poison=1 --set CEIL=3
-	$(VENV)/bin/python docs/protocol_model.py walk --seconds 60
+	$(VENV)/bin/python -m docs.model search --proofs
+	$(VENV)/bin/python -m docs.model matrix
+	$(VENV)/bin/python -m docs.model walk
 
 $(VENV)/ready: local/requirements/dev.txt pyproject.toml
 	@echo "Setting up $(VENV) (about a minute, only when requirements change) …"

@@ -37,7 +37,7 @@ HAS_PLAYWRIGHT = importlib.util.find_spec("playwright") is not None
 collect_ignore_glob = [] if HAS_PLAYWRIGHT else ["test_browser*.py"]
 WORLDS = [
     *("tests.stack_world", "tests.cli_world", "tests.owner_world", "tests.job_run", "tests.engine_world"),
-    "tests.mail_world",
+    *("tests.mail_world", "tests.two_sessions"),
 ]
 pytest_plugins = [*WORLDS, *(["tests.browser_world"] if HAS_PLAYWRIGHT else [])]
 
@@ -94,6 +94,11 @@ def superuser(postgres: Postgres) -> Iterator[Database]:
 
 @pytest.fixture(scope="session")
 def template(postgres: Postgres, superuser: Database) -> str:
+    return make_template(postgres, superuser)
+
+
+def make_template(postgres: Postgres, superuser: Database) -> str:
+    """The name of a migrated database, of which each test gets a copy."""
     superuser.run_script("CREATE DATABASE nightshift_template")
     if hostile.ASKED_FOR in os.environ:
         hostile.spoil_server(superuser)

@@ -36,11 +36,12 @@ def own_queries(monkeypatch):
 @pytest.fixture
 def job(monkeypatch, own_queries):
     """Register a generator function as the job type ``counting``."""
+    real = JobType.handler
 
     def register(function, **changes):
         job_type = dataclasses.replace(COUNTING, **changes)
         monkeypatch.setitem(CATALOGUE, "counting", job_type)
-        monkeypatch.setattr(JobType, "handler", lambda self: function)
+        monkeypatch.setattr(JobType, "handler", lambda self: function if self.name == "counting" else real(self))
         return job_type
 
     return register

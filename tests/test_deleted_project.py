@@ -22,6 +22,7 @@ def delete(owner, table, id_):
 
 def swept(db, cloud):
     counts = sweep(db=db, settings=cloud)
+    assert counts["set_aside"] == 0
     return counts["stopped"], counts["ended"]
 
 
@@ -49,20 +50,21 @@ def test_a_run_that_waits_for_long_does_not_wake_up(team, run, db, cloud, owner,
 
 
 def test_a_worker_stops_at_its_next_step_and_is_asked_once(team, run, db, connect, cloud, owner, monkeypatch):
-    steps, other = [], connect()
+    steps, asked, other = [], [], connect()
 
     def counts(run, db):
         for step in (1, 2, 3):
             steps.append(step)
             if step == 2:
                 delete(owner, "projects", team.project_id)
-                assert [swept(other, cloud), swept(other, cloud)] == [(1, 0), (0, 0)]
+                asked.extend(sweep(db=other, settings=cloud) for _ in range(2))
             yield Progress(processed=step, total=3, message="", cursor={"at": step})
         return {}
 
     monkeypatch.setattr("nightshift.catalogue.JobType.handler", lambda self: counts)
     work(run["id"], 0, db=db, settings=cloud)
     row = run_row(owner, run["id"])
+    assert [{name: count for name, count in counts.items() if count} for counts in asked] == [{"stopped": 1}, {}]
     assert (steps, row["status"], row["cursor"]) == ([1, 2], "cancelled", {"at": 2})
 
 

@@ -244,12 +244,20 @@ class TestAlone:
         ("change", "raised"),
         [
             ("slice = slice + 1, lease_expires_at = NULL, resend_at = now()", SliceLost),
+            ("slice = slice + 1", SliceLost),
             ("status = 'cancelled', completed_at = now(), lease_expires_at = NULL", SliceLost),
             ("cancel_requested_at = now()", CancelRequested),
             ("lease_expires_at = clock_timestamp() + interval '3.5 s'", DatabaseBusy),
             ("lease_expires_at = clock_timestamp() - interval '1 s'", DatabaseBusy),
         ],
-        ids=["the number was raised", "it has ended", "a cancel was asked for", "too little is left", "it is over"],
+        ids=[
+            "the number was raised",
+            "another worker claimed the next",
+            "it has ended",
+            "a cancel was asked for",
+            "too little is left",
+            "it is over",
+        ],
     )
     def test_nobody_else_does(self, owner, leased, change, raised):
         current = leased()

@@ -1,7 +1,7 @@
 """So many mails a team in an hour, then a digest; several operators, each with a mail of their own; fair queues."""
 
 import json
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
 import boto3
@@ -158,6 +158,25 @@ class TestDigest:
         for digest in digests(owner):
             notified(digest.id)
         assert ses.subjects[SHARE:] == ["2 runs ended: The owls", "1 run ended: The owls"]
+
+    def test_one_without_lines_is_not_sent(self, team, owner, db, ended, ses):
+        """A function that lost its mail to another one makes the digest, and no line of it."""
+        row, lost = ended(team), {"attempt": 9, "team_id": team.id, "recipient": "admin@owls.example"}
+        db.query("digest_mail", outbox_id=row, **lost, opens_at=datetime.now(UTC))
+        [digest] = digests(owner)
+        notified(digest.id)
+        assert (mail(owner, row).status, mail(owner, digest.id).status) == ("unsent", "unwanted")
+        assert ses.mails == []
+
+    def test_a_run_stays_until_the_digest_that_tells_of_it_is_sent(self, team, owner, db, cloud, ended, ses):
+        for _ in range(SHARE + 1):
+            notified(ended(team))
+        owner.run_script("UPDATE job_runs SET completed_at = completed_at - interval '91 days'")
+        assert sweep(db=db, settings=cloud)["pruned"] == SHARE
+        let_pass(owner)
+        notified(digests(owner)[0].id)
+        assert ses.subjects[SHARE:] == ["1 run ended: The owls"]
+        assert sweep(db=db, settings=cloud)["pruned"] == 1
 
     def test_a_mail_that_is_tried_again_takes_one_share_only(self, team, owner, ended, ses):
         ses.refusal = (503, "ServiceUnavailable", "Come back later")

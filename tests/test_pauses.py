@@ -4,7 +4,7 @@ import pytest
 
 from nightshift import pauses, runs, schedules
 from nightshift.catalogue import CATALOGUE
-from nightshift.errors import NotFound, Refused
+from nightshift.errors import Conflict, NotFound, Refused
 from nightshift.ops.commands import answer
 from tests.test_schedules import HOUR, HOURLY, MINUTE, START, alerts, ledger, outcomes
 from tests.world import claim, make_team, received, run_row, sweep, trigger
@@ -74,6 +74,19 @@ class TestType:
         pause(SYNC, db=db)
         monkeypatch.setattr(runs, "refuse_paused", resumed_before)
         assert trigger(team, db=db, settings=cloud)["status"] == "pending"
+
+    def test_resumed_and_paused_again_meanwhile_it_is_not_said_that_the_project_is_not_there(
+        self, cloud, db, team, monkeypatch
+    ):
+        def resumed_for_a_moment(job_type, *, db):
+            pauses.resume(job_type, db=db)
+            pauses.refuse_paused(job_type, db=db)
+            pause(job_type, db=db)
+
+        pause(SYNC, db=db)
+        monkeypatch.setattr(runs, "refuse_paused", resumed_for_a_moment)
+        with pytest.raises(Conflict, match="It was paused until a moment ago"):
+            trigger(team, db=db, settings=cloud)
 
     def test_a_trigger_stays_one_statement(self, cloud, db, team):
         db.query("ping")

@@ -122,6 +122,23 @@ def test_a_clock_that_is_a_little_behind_eventbridges_changes_nothing(hourly):
     assert hourly(START + HOUR, now=START + HOUR - MINUTE) == "started"
 
 
+def test_the_bounds_of_a_delivery(hourly, owner):
+    """The first slot of a schedule, and the last moment at which a slot that is late or early is still taken."""
+    second = timedelta(seconds=1)
+    assert hourly(START) == "started"
+    for number, (now, outcome) in enumerate(
+        [(GRACE, "skipped"), (GRACE + second, "late"), (-GRACE, "skipped"), (-GRACE - second, "early")], start=1
+    ):
+        assert hourly(START + number * HOUR, now=START + number * HOUR + now) == outcome
+    assert hourly(START - HOUR, now=START) == "inactive"
+
+
+def test_the_first_statement_of_a_delivery_survives_a_dead_connection(hourly, owner):
+    hourly(START)
+    owner.run_script("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'nightshift_app'")
+    assert hourly(START) == "duplicate"
+
+
 def test_what_is_not_scheduled_starts_nothing(hourly, cloud, db, owner):
     assert fire("soft_delete_cleanup", time=START + HOUR, now=START + HOUR, db=db, settings=cloud) == "inactive"
     assert hourly(START, now=START) == "started"
@@ -177,6 +194,22 @@ class TestMissed:
         now = START + 2 * HOUR + GRACE
         counts = [sweep(db=db, settings=cloud, now=now) for _ in range(4)]
         assert [(c["missed"], c["caught_up"]) for c in counts] == [(50, 0), (50, 0), (19, 1), (0, 0)]
+
+    def test_the_rest_of_an_outage_is_awaited_before_a_run_catches_up(self, hourly, cloud, db, owner, monkeypatch):
+        """Also where that rest is one slot, whose grace is over this very moment."""
+        monkeypatch.setattr(schedules, "SLOTS_AT_ONCE", 2)
+        assert schedules.account_for_missed("db_pruning", now=START + 3 * HOUR + GRACE, db=db, settings=cloud) == {
+            "caught_up": 0,
+            "missed": 2,
+        }
+        assert outcomes(owner, "db_pruning") == ["missed"] * 2
+        assert sweep(db=db, settings=cloud, now=START + 3 * HOUR + GRACE)["caught_up"] == 1
+
+    def test_one_missed_slot_is_told_by_its_time_and_more_by_their_number(self, hourly, cloud, db, owner):
+        sweep(db=db, settings=cloud, now=START + HOUR + GRACE)
+        sweep(db=db, settings=cloud, now=START + 3 * HOUR + GRACE)
+        told = [alert["lines"][0].partition(": ")[2] for alert in alerts(owner)]
+        assert told == ["2026-11-01 01:00 UTC.", "2 slots from 2026-11-01 02:00 UTC to 2026-11-01 03:00 UTC."]
 
     def test_two_sweeps_at_once_account_once(self, hourly, cloud, connect, owner):
         barrier = threading.Barrier(3)

@@ -2,11 +2,12 @@
 
 import dataclasses
 import json
+import uuid
 
 import pytest
 from pg8000.exceptions import DatabaseError
 
-from nightshift import sqs
+from nightshift import outbox, sqs
 from nightshift.database import query_text
 from nightshift.healers import PRUNE_BATCH
 from nightshift.sweep import RESERVE_S
@@ -64,6 +65,13 @@ def test_ten_thousand_lost_slices_heal_in_bounded_statements_with_one_message_ea
     assert not any(sweep(db=db, settings=cloud).values())  # and the messages are not sent again at once
 
 
+def test_a_sweep_that_ends_no_run_looks_for_no_mails(cloud, db, owner, sent):
+    owner.run_script(LOST.format(count=1))
+    before = db.statements
+    assert sweep(db=db, settings=cloud)["recovered"] == 1
+    assert db.statements - before == len(["find_work", "expired_leases", "expire_leases"])
+
+
 def test_a_sweep_that_runs_short_of_time_leaves_the_rest_to_the_next(cloud, db, owner, sent):
     owner.run_script(LOST.format(count=50))
     small = dataclasses.replace(cloud, sweep_batch=10)
@@ -100,6 +108,25 @@ class TestMails:
             sweep(db=db, settings=cloud)
             owner.run_script("UPDATE job_outbox SET send_at = send_at - interval '60 s'")
         assert len(messages(sent, cloud.notify_queue_url)) == 5 * 200
+
+    def test_each_message_of_a_mail_comes_later_until_the_mail_is_claimed(self, cloud, db, owner, sent):
+        owner.run_script("INSERT INTO job_outbox (content) VALUES ('{}')")
+
+        def next_in_s():
+            owner.run_script("UPDATE job_outbox SET send_at = clock_timestamp()")
+            sweep(db=db, settings=cloud)
+            [[seconds]] = owner.run_script("SELECT extract(epoch FROM send_at - clock_timestamp()) FROM job_outbox")
+            return round(seconds, -1)
+
+        assert [next_in_s() for _ in range(7)] == [120, 240, 480, 960, 1920, 3600, 3600]
+        [[outbox_id]] = owner.run_script("SELECT id FROM job_outbox")
+        db.query("claim_outbox", outbox_id=outbox_id, claim_s=30, retry_delay_s=60, retry_ceiling_s=3600)
+        assert [next_in_s() for _ in range(2)] == [120, 240]
+
+    def test_what_an_ending_cannot_send_itself_is_left_to_the_sweep(self, cloud, db, owner, sent, caplog):
+        owner.run_script("REVOKE SELECT ON job_outbox FROM nightshift_app")
+        outbox.dispatch([str(uuid.uuid4())], db=db, settings=cloud)
+        assert [record.action for record in caplog.records] == ["dispatch_failed"]
 
     def test_two_sweeps_at_once_send_each_once(self, cloud, connect, owner, sent):
         owner.run_script(

@@ -1,6 +1,10 @@
--- Ended runs that have been kept long enough. One with something still to be told or sent stays.
+-- Ended runs that have been kept long enough. One with something still to be told or sent stays, also where a digest
+-- tells of it.
 SELECT CAST(id AS text) AS key FROM job_runs AS run
-WHERE NOT EXISTS (SELECT FROM job_outbox WHERE run_id = run.id AND send_at IS NOT NULL) AND untold IS NULL
+WHERE untold IS NULL
+  AND NOT EXISTS (
+      SELECT FROM job_outbox mail LEFT JOIN job_outbox digest ON digest.id = mail.digest_id
+      WHERE mail.run_id = run.id AND (mail.send_at IS NOT NULL OR digest.send_at IS NOT NULL))
   AND completed_at <= statement_timestamp() - make_interval(secs => CAST(:retention_s AS float8))
   AND id <> ALL (CAST(:passed_over AS uuid[]))
 ORDER BY completed_at LIMIT CAST(:batch AS integer)

@@ -1,8 +1,11 @@
--- Delete these ended runs with their slices and what the outbox holds of them.
+-- Delete these ended runs with their slices and what the outbox holds of them, if nothing of it is still to be sent, by
+-- itself or in a digest.
 WITH old AS (
     SELECT id FROM job_runs AS run
     WHERE id = ANY (CAST(:keys AS uuid[])) AND completed_at IS NOT NULL AND untold IS NULL
-      AND NOT EXISTS (SELECT FROM job_outbox WHERE run_id = run.id AND send_at IS NOT NULL)
+      AND NOT EXISTS (
+          SELECT FROM job_outbox mail LEFT JOIN job_outbox digest ON digest.id = mail.digest_id
+          WHERE mail.run_id = run.id AND (mail.send_at IS NOT NULL OR digest.send_at IS NOT NULL))
     FOR UPDATE SKIP LOCKED
 ), slices AS (
     DELETE FROM job_slices USING old WHERE run_id = old.id

@@ -119,7 +119,6 @@ def work(
         logger.warning("Lost the slice to another worker", action="slice_lost")
         return
     except (DatabaseGone, DatabaseBusy) as exc:
-        own.close()
         logger.warning(f"Abandoned the slice: {exc}", action="slice_abandoned")
         note(sentence(exc))
         return

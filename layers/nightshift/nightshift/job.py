@@ -10,7 +10,6 @@ docs/write-a-job.md leads through one, with its tests.
 """
 
 import json
-import math
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -115,8 +114,7 @@ class Retry:
     def __post_init__(self) -> None:
         if not (type(self.attempts) is int and 0 <= self.attempts <= 100):
             raise ConfigurationError(f"Retry.attempts must be a whole number from 0 to 100, got {self.attempts!r}")
-        number = isinstance(self.delay_s, int | float) and math.isfinite(self.delay_s)
-        if not (number and 0 <= self.delay_s <= MAX_RETRY_DELAY_S):
+        if not (isinstance(self.delay_s, int | float) and 0 <= self.delay_s <= MAX_RETRY_DELAY_S):
             raise ConfigurationError(
                 f"Retry.delay_s must be a number from 0 to {MAX_RETRY_DELAY_S}, got {self.delay_s!r}"
             )

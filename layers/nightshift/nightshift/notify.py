@@ -45,11 +45,11 @@ class Outcome:
 
 
 def deliver(outbox_id: str, *, db: Database, settings: Settings, remaining_s: Callable[[], float]) -> None:
-    """Send the mail or the event of this outbox row, if it is still to be sent and nobody else is at it.
+    """Send the mail or the event of this outbox row, if it is still to be sent and no other function is at it.
 
-    One per row however often its message comes, with one exception: SES and EventBridge know no client token, so when
-    their answer is lost (a timeout after the request, the function's death, a database that is gone before the answer
-    is stored) it is sent again later.
+    One per row however often its message comes, with one exception: SES and EventBridge know no client token. It is
+    sent again later where their answer is lost (a timeout after the request, the function's death, a database that is
+    gone before the answer is stored), and where the function freezes past its claim.
     Their troubles end in the row, never in an exception. Raises DatabaseGone and DatabaseBusy: the queue delivers the
     message again, and if that finds the row claimed, the sweep sends another.
     """

@@ -22,6 +22,9 @@ from nightshift.wording import timestamp
 STATUSES = ("pending", "running", "completed", "failed", "cancelled")
 LIVE = ("pending", "running")
 
+# Of a type that was resumed, and paused again, while the trigger asked why it was refused.
+JUST_RESUMED = "It was paused until a moment ago. Try again."
+
 
 @dataclass(frozen=True, kw_only=True)
 class Trigger:
@@ -45,8 +48,9 @@ class Trigger:
 def create(trigger: Trigger, *, db: Database, settings: Settings) -> Row:
     """Insert the run and send its first message; returns its row, or that of the run which the same key made before.
 
-    Raises NotFound (project), Refused where the type is paused, Conflict with ``existing_run_id``, TooManyRuns where
-    the team has made its share of this minute, Unprocessable for a key that came with another body.
+    Raises NotFound (project), Refused where the type is paused, Conflict with ``existing_run_id``, or without it where
+    the type was resumed just now, TooManyRuns where the team has made its share of this minute, Unprocessable for a key
+    that came with another body.
     A message that cannot be sent is no error: the sweep sends it.
     """
     run_id = str(uuid.uuid4())
@@ -76,6 +80,9 @@ def create(trigger: Trigger, *, db: Database, settings: Settings) -> Row:
         # It was paused until a moment ago, or the project is not there.
         row = _insert(values, db=db)
     if row is None:
+        project = db.one("get_project", project_id=trigger.project_id)
+        if project and str(project["team_id"]) == str(trigger.team_id):
+            raise Conflict(JUST_RESUMED)
         raise NotFound("Project not found")
     if row["id"] is None:
         raise TooManyRuns(settings.runs_per_minute, retry_after_s=row["retry_after_s"])
@@ -108,7 +115,7 @@ def create_system(
     )
     if row is None:
         refuse_paused(job_type, db=db)
-        raise Conflict("It was paused until a moment ago. Try again.")
+        raise Conflict(JUST_RESUMED)
     if str(row["id"]) != run_id:
         raise Conflict(existing_run_id=str(row["id"]))
     _send_first(row)

@@ -234,7 +234,6 @@ class Slice:
     def _commit_step(self) -> None:
         if self._db.in_transaction:
             self._db.commit()
-        self.step.error = None
 
 
 def cursor_version(job: Job) -> int:

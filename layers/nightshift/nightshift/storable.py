@@ -34,7 +34,7 @@ def storable(name: str, value: object, *, max_bytes: int) -> str:
     hold, or the size of what is longer than ``max_bytes`` of UTF-8.
     """
     _check(name, value, depth=0)
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    text = json.dumps(value, ensure_ascii=False)
     if "e+" in text:
         text = json.dumps(json.loads(text, parse_float=_kept), ensure_ascii=False)
     size = len(text.encode())

@@ -1,0 +1,96 @@
+"""One database for the tests of guarded statements, emptied after each, and connections for which it is always noon."""
+
+import itertools
+import os
+from types import SimpleNamespace
+
+import pytest
+
+from nightshift.database import Database
+from nightshift.sessions import pin, pin_session
+from tests.conftest import settings_for
+from tests.guarded.world_at_noon import NOON
+from tests.world import make_team
+
+STOPPED_CLOCK = """
+CREATE SCHEMA stopped;
+GRANT USAGE ON SCHEMA stopped TO PUBLIC;
+CREATE FUNCTION stopped.clock_timestamp() RETURNS timestamptz LANGUAGE sql AS $$ SELECT timestamptz '{noon}' $$;
+CREATE FUNCTION stopped.statement_timestamp() RETURNS timestamptz LANGUAGE sql AS $$ SELECT timestamptz '{noon}' $$;
+"""
+
+AT_NOON = "stopped, pg_catalog, public"
+
+# Before the rows that they refer to.
+EMPTIED = (
+    *("job_slices", "job_outbox", "job_runs", "job_schedule_slots", "job_schedules", "job_successes", "job_pauses"),
+    *("job_set_aside", "job_mail_shares", "app_users", "api_keys", "projects", "team_members", "teams", "users"),
+)
+EMPTY = ";".join(
+    [
+        *(f"DELETE FROM {table}" for table in EMPTIED),
+        "UPDATE job_deployment SET wants_events = false",
+        "UPDATE job_sweep SET came_at = '2000-01-01'",
+    ]
+)
+
+_serial = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def connections(postgres, superuser, template):
+    """Connections to a database that the tests leave as they found it, but for its rows."""
+    name = f"guarded_{os.getpid()}_{next(_serial)}"
+    superuser.run_script(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
+    settings, operators = settings_for(postgres, name), settings_for(postgres, name, user="postgres")
+    owner, owner_at_noon = Database(operators), Database(operators)
+    for db in (owner, owner_at_noon):
+        pin_session(db)
+    pin(owner)
+    owner.run_script(STOPPED_CLOCK.format(noon=NOON.isoformat()))
+    owner_at_noon.run_script(f"SET search_path = {AT_NOON}")
+    noon = Database(settings, search_path=AT_NOON, lock_timeout="1ms")
+    patient = Database(settings)
+    yield SimpleNamespace(owner=owner, owner_at_noon=owner_at_noon, noon=noon, patient=patient)
+    for db in (owner, owner_at_noon, noon, patient):
+        db.close()
+    superuser.run_script(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def owner(connections):
+    """As the owner of the tables, to arrange and to look."""
+    yield connections.owner
+    for db in (connections.noon, connections.owner_at_noon, connections.owner):
+        db.rollback()
+    connections.owner.run_script(EMPTY)
+
+
+@pytest.fixture
+def owner_at_noon(connections, owner):
+    """As the owner of the tables, for whom it is noon."""
+    return connections.owner_at_noon
+
+
+@pytest.fixture
+def patient(connections, owner):
+    """The functions' connection as it is: it waits for locks."""
+    return connections.patient
+
+
+@pytest.fixture
+def noon(connections, owner):
+    """The functions' connection, for which it is always noon, and which waits for no lock."""
+    yield connections.noon
+    connections.noon.rollback()
+    connections.noon.run_script("RESET statement_timeout")
+
+
+@pytest.fixture
+def team(owner):
+    return make_team(owner)
+
+
+@pytest.fixture
+def other(owner):
+    return make_team(owner, slug="other")

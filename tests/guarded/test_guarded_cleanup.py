@@ -1,0 +1,85 @@
+"""Which runs the cleanup of a project or team deletes, and what it says of those that it cannot."""
+
+import pytest
+
+from nightshift.errors import DatabaseBusy
+from tests.guarded.world_at_noon import ENDED, LEASED, PENDING, at, insert, notice, rows, run
+from tests.world import make_team
+
+SPAN = {"first": at(-100), "last": at(-1)}
+
+
+@pytest.fixture
+def here(owner):
+    return make_team(owner, slug="here")
+
+
+@pytest.fixture
+def there(owner):
+    return make_team(owner, slug="there")
+
+
+def ended(owner, team_id, project_id, seconds):
+    run_id = run(owner, ENDED, team_id=team_id, project_id=project_id, created_at=at(seconds))
+    insert(owner, "job_slices", run_id=run_id, slice=0, request_id="r")
+    notice(owner, run_id=run_id)
+    return run_id
+
+
+def clean(owner, team=None, project=None, batch=9):
+    return owner.query("cleanup_runs", team_id=team, project_id=project, batch=batch, **SPAN)[0]
+
+
+@pytest.mark.parametrize("by", ["team", "project"])
+def test_its_ended_runs_go_with_all_that_is_of_them(owner, here, there, by):
+    oldest, newest = (ended(owner, here.id, here.project_id, seconds) for seconds in (-100, -1))
+    teams_alone = ended(owner, here.id, there.project_id, -50)
+    projects_alone = ended(owner, there.id, here.project_id, -49)
+    kept = {
+        ended(owner, there.id, there.project_id, -50),
+        ended(owner, here.id, here.project_id, -101),
+        ended(owner, here.id, here.project_id, 0),
+        run(owner, PENDING, team_id=here.id, project_id=here.project_id, created_at=at(-50)),
+        run(owner, LEASED, team_id=here.id, project_id=here.project_id, created_at=at(-50)),
+    }
+    mine = {oldest, newest, teams_alone if by == "team" else projects_alone}
+    every = rows(owner, "job_runs").keys()
+    scope = {"team": here.id} if by == "team" else {"project": here.project_id}
+
+    first = clean(owner, **scope, batch=1)
+    assert (first["deleted"], first["in_the_way"]) == (1, None)
+    assert rows(owner, "job_runs").keys() == every - {oldest}
+    second = clean(owner, **scope)
+    assert (second["deleted"], second["reached"][:22]) == (2, at(-1)[:19].replace("T", " ") + "+00")
+    left = every - mine
+    assert rows(owner, "job_runs").keys() == left
+    assert rows(owner, "job_slices", "run_id").keys() | {None} >= left - kept
+    assert rows(owner, "job_slices", "run_id").keys() == rows(owner, "job_outbox", "run_id").keys()
+    assert not mine & rows(owner, "job_slices", "run_id").keys()
+    assert kept <= left
+
+
+REFERRING = "CREATE TABLE referring (run_id uuid REFERENCES job_runs); INSERT INTO referring VALUES ('{}')"
+
+
+def test_a_row_of_the_platform_in_the_way_is_named_and_nothing_goes(owner, here):
+    run_id = ended(owner, here.id, here.project_id, -50)
+    owner.begin()
+    owner.run_script(REFERRING.format(run_id))
+    answer = clean(owner, team=here.id)
+    assert answer["deleted"] == 0
+    assert "referring" in answer["in_the_way"]
+    assert rows(owner, "job_slices", "run_id").keys() == {run_id}
+    owner.rollback()
+
+
+def test_another_trouble_is_raised(owner, here):
+    ended(owner, here.id, here.project_id, -50)
+    owner.begin()
+    owner.run_script(
+        "CREATE FUNCTION pg_temp.fail() RETURNS trigger LANGUAGE plpgsql AS $$"
+        " BEGIN RAISE EXCEPTION 'a deadlock' USING ERRCODE = '40P01'; END $$;"
+        "CREATE TRIGGER fail BEFORE DELETE ON job_runs FOR EACH ROW EXECUTE FUNCTION pg_temp.fail()"
+    )
+    with pytest.raises(DatabaseBusy, match="a deadlock"):
+        clean(owner, team=here.id)

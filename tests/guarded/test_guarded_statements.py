@@ -1,0 +1,326 @@
+"""What each statement of a run's protocol changes, to the column and to the moment, and what it leaves alone."""
+
+import json
+
+import pytest
+
+from tests.guarded.world_at_noon import ENDED, LEASED, PENDING, WAITING, Changes, at, insert, run
+
+DAY = 86_400
+MOVED = {"done": 2}
+PROGRESS = {"total": 9, "message": "", "processed": 4}
+
+
+def claim(db, run_id, number, lease_s=30, longest=None):
+    return db.query(
+        "claim_slice", run_id=run_id, slice=number, lease_s=lease_s, request_id="r",
+        max_durations=json.dumps(longest or {}), max_duration_s=DAY,
+    )  # fmt: skip
+
+
+class TestClaim:
+    FIRST = {
+        **{"status": "running", "started_at": at(0), "lease_expires_at": at(30), "resend_at": None},
+        **{"resends": 0, "waiting_for": None},
+    }
+
+    @pytest.mark.parametrize(("longest", "ends_by"), [({"own": 3600}, at(3600)), ({"another": 3600}, at(DAY))])
+    def test_the_first_one_starts_the_run_and_its_time(self, owner, noon, longest, ends_by):
+        run_id = run(owner, job_type="own", resends=3, waiting_for="a reason", due_at=at(-5))
+        run(owner, resends=3)
+        changes = Changes(owner, "job_runs")
+        [row] = claim(noon, run_id, 0, longest=longest)
+        assert changes() == {run_id: {**self.FIRST, "ends_by": ends_by}}
+        assert (row["early_s"], row["left_s"]) == (-5, 3600 if ends_by == at(3600) else DAY)
+
+    def test_a_later_one_keeps_the_start_and_the_time(self, owner, noon):
+        run_id = run(owner, WAITING, due_at=at(0))
+        run(owner, WAITING)
+        changes, timeline = Changes(owner, "job_runs"), Changes(owner, "job_slices", "run_id")
+        [row] = claim(noon, run_id, 2)
+        assert changes() == {run_id: {"lease_expires_at": at(30), "resend_at": None}}
+        assert (row["early_s"], row["left_s"]) == (0, 6000)
+        [opened] = timeline().values()
+        assert (opened["run_id"], opened["slice"], opened["request_id"]) == (run_id, 2, "r")
+
+    @pytest.mark.parametrize("state", [PENDING, WAITING], ids=["pending", "running"])
+    def test_before_its_time_it_says_how_early_it_is(self, owner, noon, state):
+        number = state.get("slice", 0)
+        run_id = run(owner, state, due_at=at(30.5))
+        run(owner, state, due_at=at(30.5))
+        changes = Changes(owner, "job_runs")
+        [row] = claim(noon, run_id, number)
+        assert (str(row["id"]), row["early_s"], row["left_s"]) == (run_id, 30.5, None)
+        assert changes() == {}
+
+    @pytest.mark.parametrize("due_at", [at(-60), at(0), at(60)], ids=["over", "due", "early"])
+    @pytest.mark.parametrize(
+        ("state", "number"),
+        [
+            ({**WAITING}, 1),
+            ({**WAITING}, 3),
+            ({**LEASED}, 2),
+            ({**LEASED, "lease_expires_at": at(-1)}, 2),
+            ({**ENDED}, 2),
+        ],
+        ids=["old number", "number to come", "leased", "lease over", "ended"],
+    )
+    def test_it_finds_nothing(self, owner, noon, state, number, due_at):
+        run_id = run(owner, state, due_at=due_at)
+        changes, timeline = Changes(owner, "job_runs"), Changes(owner, "job_slices", "run_id")
+        assert claim(noon, run_id, number) == []
+        assert (changes(), timeline()) == ({}, {})
+
+    @pytest.mark.parametrize("ends_by", [at(0), at(-1)])
+    def test_it_finds_no_run_whose_time_is_over(self, owner, noon, ends_by):
+        run_id = run(owner, WAITING, ends_by=ends_by)
+        assert claim(noon, run_id, 2) == []
+
+
+def save(db, run_id, number, cursor):
+    return db.query(
+        "save_progress", run_id=run_id, slice=number, cursor=json.dumps(cursor), cursor_version=5,
+        progress=json.dumps(PROGRESS),
+    )  # fmt: skip
+
+
+class TestYield:
+    STEP = {"cursor_version": 5, "progress": PROGRESS, "last_step_at": at(0)}
+    COUNTS = {"lost_slices": 2, "failed_attempts": {"job": 1}, "cursor": {"done": 1}}
+
+    def test_a_cursor_that_moved_sets_the_counts_back(self, owner, noon):
+        run_id = run(owner, LEASED, **self.COUNTS, lost_in_total=4)
+        run(owner, LEASED, **self.COUNTS)
+        changes = Changes(owner, "job_runs")
+        assert save(noon, run_id, 2, MOVED) == [{"cancel_requested": False, "failed_attempts": {}}]
+        assert changes() == {run_id: {**self.STEP, "cursor": MOVED, "lost_slices": 0, "failed_attempts": {}}}
+
+    def test_a_cursor_that_stayed_leaves_the_counts(self, owner, noon):
+        run_id = run(owner, LEASED, **self.COUNTS, cancel_requested_at=at(-1))
+        changes = Changes(owner, "job_runs")
+        assert save(noon, run_id, 2, {"done": 1}) == [{"cancel_requested": True, "failed_attempts": {"job": 1}}]
+        assert changes() == {run_id: self.STEP}
+
+    @pytest.mark.parametrize(("state", "number"), [(LEASED, 1), (LEASED, 3), (ENDED, 2)])
+    def test_it_is_fenced(self, owner, noon, state, number):
+        run_id = run(owner, state)
+        changes = Changes(owner, "job_runs")
+        assert save(noon, run_id, number, MOVED) == []
+        assert changes() == {}
+
+
+def end_slice(db, run_id, number, **given):
+    without = {
+        **{"has_checkpoint": False, "cursor": None, "cursor_version": 5, "progress": None, "wait_s": 40.5},
+        **{"outcome": "waiting", "reason": "a quota", "waiting_for": "the quota", "failed_as": None},
+    }
+    return db.query(
+        "end_slice", run_id=run_id, slice=number, max_delay_s=900, resend_delay_s=120, **(without | given)
+    )  # fmt: skip
+
+
+class TestSliceEnd:
+    OVER = {
+        **{"slice": 3, "lease_expires_at": None, "resends": 0, "waiting_for": "the quota"},
+        **{"due_at": at(40.5), "resend_at": at(160.5)},
+    }
+    STORED = {
+        **{"lost_slices": 2, "failed_attempts": {"job": 1, "busy": 2}, "cursor": {"done": 1}, "cursor_version": 4},
+        **{"progress": {"total": 9, "message": "", "processed": 1}, "resends": 3},
+    }
+
+    @pytest.fixture
+    def run_id(self, owner):
+        run(owner, LEASED, **self.STORED)
+        return run(owner, LEASED, **self.STORED)
+
+    @pytest.mark.parametrize("cursor", [None, {"done": 1}, MOVED])
+    def test_without_a_checkpoint_nothing_moves(self, owner, noon, run_id, cursor):
+        changes = Changes(owner, "job_runs")
+        cursor, progress = cursor and json.dumps(cursor), json.dumps(PROGRESS)
+        [row] = end_slice(noon, run_id, 2, cursor=cursor, progress=progress)
+        assert changes() == {run_id: self.OVER}
+        assert (str(row["id"]), row["slice"], row["team_id"]) == (run_id, 3, None)
+
+    def test_a_checkpoint_that_moved_sets_the_counts_back(self, owner, noon, run_id):
+        changes = Changes(owner, "job_runs")
+        end_slice(noon, run_id, 2, has_checkpoint=True, cursor=json.dumps(MOVED), progress=json.dumps(PROGRESS))
+        checkpoint = {"cursor": MOVED, "cursor_version": 5, "progress": PROGRESS}
+        assert changes() == {run_id: {**self.OVER, **checkpoint, "lost_slices": 0, "failed_attempts": {}}}
+
+    def test_a_checkpoint_that_stayed_leaves_counts_and_progress(self, owner, noon, run_id):
+        changes = Changes(owner, "job_runs")
+        end_slice(noon, run_id, 2, has_checkpoint=True, cursor=json.dumps({"done": 1}))
+        assert changes() == {run_id: {**self.OVER, "cursor_version": 5}}
+
+    @pytest.mark.parametrize(("policy", "counted"), [("busy", {"job": 1, "busy": 3}), ("misfit", {"misfit": 1})])
+    def test_a_failure_is_counted_by_its_policy(self, owner, noon, run_id, policy, counted):
+        changes = Changes(owner, "job_runs")
+        moved = {"has_checkpoint": True, "cursor": json.dumps(MOVED), "cursor_version": 4}
+        end_slice(noon, run_id, 2, failed_as=policy, **(moved if policy == "busy" else {}))
+        assert changes()[run_id]["failed_attempts"] == {**self.STORED["failed_attempts"], **counted}
+
+    @pytest.mark.parametrize(("wait_s", "resend_at"), [(900, at(1020)), (900.001, at(900.001)), (0, at(120))])
+    def test_the_sweep_sends_what_sqs_cannot_delay(self, owner, noon, run_id, wait_s, resend_at):
+        changes = Changes(owner, "job_runs")
+        end_slice(noon, run_id, 2, wait_s=wait_s)
+        assert changes()[run_id]["resend_at"] == resend_at
+
+    @pytest.mark.parametrize("changed", [{}, {"status": "pending", "started_at": None, "lease_expires_at": None}])
+    def test_it_closes_its_own_row_of_the_timeline(self, owner, noon, run_id, changed):
+        for number in (1, 2):
+            insert(owner, "job_slices", run_id=run_id, slice=number, request_id=f"r{number}")
+        other = run(owner, LEASED)
+        insert(owner, "job_slices", run_id=other, slice=2, request_id="other")
+        timeline = Changes(owner, "job_slices", "request_id")
+        end_slice(noon, run_id, 2)
+        closed = {"ended_at": at(0), "outcome": "waiting", "reason": "a quota", "wait_s": 41, "processed": 1}
+        assert timeline() == {"r2": closed}
+
+    @pytest.mark.parametrize(
+        ("state", "number"),
+        [(LEASED, 1), (LEASED, 3), (ENDED, 2), ({**LEASED, "cancel_requested_at": at(-1)}, 2)],
+        ids=["old number", "number to come", "ended", "cancel asked for"],
+    )
+    def test_it_is_fenced(self, owner, noon, state, number):
+        run_id = run(owner, state)
+        insert(owner, "job_slices", run_id=run_id, slice=number, request_id="r")
+        changes, timeline = Changes(owner, "job_runs"), Changes(owner, "job_slices", "run_id")
+        for failed_as in (None, "job"):
+            assert end_slice(noon, run_id, number, failed_as=failed_as) == []
+        assert (changes(), timeline()) == ({}, {})
+
+
+def end_run(db, run_id, number, status, result=None, error=None):
+    return db.query("end_run", run_id=run_id, slice=number, status=status, result=result, error=error)
+
+
+class TestEnding:
+    OVER = {"completed_at": at(0), "lease_expires_at": None, "waiting_for": None}
+    STORED = {"progress": {"total": 9, "message": "", "processed": 1}, "waiting_for": "a quota"}
+
+    @pytest.mark.parametrize(
+        ("status", "result", "error", "progress"),
+        [
+            ("completed", {"made": 1}, None, {"progress": {"total": 9, "message": "", "processed": 9}}),
+            ("failed", None, "a reason", {}),
+            ("cancelled", None, None, {}),
+        ],
+    )
+    def test_it_writes_the_outcome_and_leaves_no_claim(self, owner, noon, status, result, error, progress):
+        run_id = run(owner, LEASED, **self.STORED)
+        run(owner, LEASED, **self.STORED)
+        for number in (1, 2):
+            insert(owner, "job_slices", run_id=run_id, slice=number, request_id=f"r{number}")
+        insert(owner, "job_slices", run_id=run(owner, LEASED), slice=2, request_id="other")
+        changes, timeline = Changes(owner, "job_runs"), Changes(owner, "job_slices", "request_id")
+        [row] = end_run(noon, run_id, 2, status, result and json.dumps(result), error)
+        assert str(row["id"]) == run_id
+        given = {name: value for name, value in (("result", result), ("error", error)) if value}
+        assert changes() == {run_id: {**self.OVER, **progress, **given, "status": status}}
+        processed = 9 if status == "completed" else 1
+        closed = {"ended_at": at(0), "outcome": status, "reason": error, "processed": processed}
+        assert timeline() == {"r2": {name: value for name, value in closed.items() if value is not None}}
+
+    def test_a_message_that_waits_goes_with_it(self, owner, noon):
+        run_id = run(owner, WAITING)
+        end_run(noon, run_id, 2, "cancelled")
+        assert owner.run_script("SELECT resend_at FROM job_runs") == [[None]]
+
+    @pytest.mark.parametrize(("status", "ends"), [("completed", 0), ("failed", 0), ("cancelled", 1)])
+    def test_a_cancel_that_was_asked_for_lets_it_end_in_no_other_way(self, owner, noon, status, ends):
+        run_id = run(owner, LEASED, cancel_requested_at=at(-1))
+        assert len(end_run(noon, run_id, 2, status, error="e" if status == "failed" else None)) == ends
+
+    @pytest.mark.parametrize(("state", "number"), [(LEASED, 1), (LEASED, 3), (ENDED, 2)])
+    def test_it_is_fenced(self, owner, noon, state, number):
+        run_id = run(owner, state)
+        changes = Changes(owner, "job_runs")
+        assert end_run(noon, run_id, number, "cancelled") == []
+        assert changes() == {}
+
+
+class TestCancel:
+    @pytest.mark.parametrize("state", [PENDING, WAITING], ids=["pending", "waiting"])
+    def test_it_ends_a_run_that_no_worker_holds(self, owner, noon, state):
+        run_id = run(owner, state, waiting_for="a quota")
+        run(owner, state)
+        changes = Changes(owner, "job_runs")
+        assert noon.query("cancel_run", run_id=run_id, requested_by="ada") == [{"status": "cancelled"}]
+        asked = {"cancel_requested_at": at(0), "cancel_requested_by": "ada"}
+        ended = {"status": "cancelled", "completed_at": at(0), "resend_at": None, "waiting_for": None}
+        assert changes() == {run_id: {**asked, **ended}}
+
+    @pytest.mark.parametrize("lease_expires_at", [at(60), at(-60)], ids=["held", "lease over"])
+    def test_it_leaves_a_request_for_the_lease_holder(self, owner, noon, lease_expires_at):
+        run_id = run(owner, LEASED, lease_expires_at=lease_expires_at)
+        changes = Changes(owner, "job_runs")
+        assert noon.query("cancel_run", run_id=run_id, requested_by="ada") == [{"status": "running"}]
+        assert changes() == {run_id: {"cancel_requested_at": at(0), "cancel_requested_by": "ada"}}
+
+    def test_the_first_request_stands(self, owner, noon):
+        run_id = run(owner, LEASED, cancel_requested_at=at(-9), cancel_requested_by="bob")
+        changes = Changes(owner, "job_runs")
+        assert noon.query("cancel_run", run_id=run_id, requested_by="ada") == [{"status": "running"}]
+        assert changes() == {}
+
+    def test_an_ended_run_stays_as_it_is(self, owner, noon):
+        run_id = run(owner, ENDED)
+        changes = Changes(owner, "job_runs")
+        assert noon.query("cancel_run", run_id=run_id, requested_by="ada") == []
+        assert changes() == {}
+
+
+class TestQuestionsOfALeaseHolder:
+    @pytest.mark.parametrize(
+        ("state", "number", "cancelled"),
+        [
+            (LEASED, 2, False),
+            ({**LEASED, "cancel_requested_at": at(-1)}, 2, True),
+            (LEASED, 1, True),
+            (ENDED, 2, True),
+            (PENDING, 0, False),
+        ],
+        ids=["its own", "cancel asked for", "lost", "ended", "pending"],
+    )
+    def test_whether_to_stop(self, owner, noon, state, number, cancelled):
+        run_id = run(owner, state)
+        run(owner, LEASED, cancel_requested_at=at(-1))
+        run(owner, LEASED)
+        assert noon.query("is_cancelled", run_id=run_id, slice=number) == [{"cancelled": cancelled}]
+
+    def test_a_note_goes_to_its_own_slice_while_that_is_open(self, owner, noon):
+        run_id, other = run(owner, LEASED), run(owner, LEASED)
+        insert(owner, "job_slices", run_id=run_id, slice=1, request_id="r1")
+        insert(owner, "job_slices", run_id=run_id, slice=2, request_id="r2")
+        insert(owner, "job_slices", run_id=other, slice=2, request_id="other")
+        insert(owner, "job_slices", run_id=run_id, slice=0, request_id="r0", ended_at=at(-9), outcome="lost")
+        timeline = Changes(owner, "job_slices", "request_id")
+        for number in (2, 0):
+            noon.query("note_slice", run_id=run_id, slice=number, reason="no connection")
+        assert timeline() == {"r2": {"reason": "no connection"}}
+
+    @pytest.mark.parametrize(
+        ("lease_s", "limit_s", "timeout"), [(60, 20, "20s"), (10, 7, "7s"), (3.0625, 0.0625, "62ms"), (2, -1, "1ms")]
+    )
+    def test_how_long_a_statement_of_its_own_may_take(self, owner, noon, lease_s, limit_s, timeout):
+        run_id = run(owner, LEASED, lease_expires_at=at(lease_s))
+        run(owner, LEASED)
+        [held] = noon.query("stay_within_lease", run_id=run_id, slice=2, kept_back_s=3, longest_s=20)
+        assert (held["cancel_requested"], held["limit_s"]) == (False, limit_s)
+        assert noon.run_script("SHOW statement_timeout") == [[timeout]]
+
+    @pytest.mark.parametrize(
+        ("state", "number", "found"),
+        [
+            ({**LEASED, "cancel_requested_at": at(-1)}, 2, [True]),
+            (LEASED, 1, []),
+            (WAITING, 2, []),
+            (PENDING, 0, []),
+            (ENDED, 2, []),
+        ],
+    )
+    def test_a_statement_of_its_own_is_fenced(self, owner, noon, state, number, found):
+        run_id = run(owner, state)
+        held = noon.query("stay_within_lease", run_id=run_id, slice=number, kept_back_s=3, longest_s=20)
+        assert [row["cancel_requested"] for row in held] == found

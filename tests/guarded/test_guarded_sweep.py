@@ -1,0 +1,422 @@
+"""Each kind of trouble that the sweep heals: which rows are in it, and which are just outside of it.
+
+One table for three statements: the search for work, the query that finds the rows, and the statement that heals them
+and looks again. Each kind makes the rows that are to be found, in their order, and those that are not.
+"""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import pytest
+
+from tests.guarded.world_at_noon import (
+    ENDED,
+    LEASED,
+    NOON,
+    PENDING,
+    SENT,
+    WAITING,
+    Changes,
+    at,
+    days,
+    insert,
+    notice,
+    rows,
+    run,
+)
+from tests.world import make_team
+
+R, H = 120, 3600
+OLD = days(90)
+
+
+def expired(owner):
+    left = [run(owner, LEASED, lease_expires_at=at(0.001)), run(owner, WAITING), run(owner), run(owner, ENDED)]
+    late = [run(owner, LEASED, lease_expires_at=at(seconds)) for seconds in (0, -60)]
+    return late[::-1], left
+
+
+def overlong(owner):
+    outside = [{"ends_by": at(0.001)}, {"ends_by": None}]
+    left = [*(run(owner, WAITING, **columns) for columns in outside)]
+    left += [run(owner, state, ends_by=at(-60)) for state in (LEASED, ENDED)]
+    late = [run(owner, WAITING, ends_by=at(0)), run(owner, PENDING, ends_by=at(-60))]
+    return late[::-1], left
+
+
+def unclaimed(owner):
+    left = [run(owner, WAITING, resend_at=at(0.001)), run(owner, LEASED), run(owner, ENDED)]
+    late = [run(owner, WAITING, resend_at=at(0)), run(owner, PENDING, resend_at=at(-60))]
+    return late[::-1], left
+
+
+def untold(owner):
+    left = [run(owner, ENDED), run(owner)]
+    late = [run(owner, ENDED, untold="its mail", completed_at=at(seconds)) for seconds in (-1, -60)]
+    return late[::-1], left
+
+
+def of(team, **columns):
+    return {"team_id": team.id, "project_id": team.project_id, **columns}
+
+
+def moved(owner):
+    here, there = make_team(owner, slug="here"), make_team(owner, slug="there")
+    key = {"idempotency_key": "\\x00", "request_hash": "\\x00"}
+    left = [run(owner, PENDING, **of(here), **key), run(owner)]
+    left.append(run(owner, ENDED, team_id=there.id, project_id=here.project_id))
+    gone = [
+        run(owner, state, team_id=there.id, project_id=here.project_id, created_at=at(seconds))
+        for state, seconds in ((PENDING, -1), (LEASED, -60))
+    ]
+    return gone[::-1], left
+
+
+def deleted(owner):
+    teams = {name: make_team(owner, slug=name) for name in ("here", "project_gone", "team_gone")}
+    owner.run_script(
+        f"UPDATE projects SET deleted_at = now() WHERE id = '{teams['project_gone'].project_id}';"
+        f"UPDATE teams SET deleted_at = now() WHERE id = '{teams['team_gone'].id}'"
+    )
+    gone = of(teams["project_gone"])
+    left = [run(owner, PENDING, **of(teams["here"])), run(owner), run(owner, ENDED, **gone)]
+    left.append(run(owner, LEASED, **gone, cancel_requested_at=at(-1)))
+    late = [
+        run(owner, PENDING, **gone, created_at=at(-1)),
+        run(owner, LEASED, **of(teams["team_gone"]), created_at=at(-60)),
+    ]
+    return late[::-1], left
+
+
+def old_runs(owner):
+    long_ago = {"completed_at": at(-OLD), "started_at": at(-OLD - 60)}
+    left = [
+        run(owner, ENDED, completed_at=at(-OLD + 0.001)),
+        run(owner, ENDED, **long_ago, untold="its mail"),
+        run(owner, ENDED, **long_ago),
+        run(owner, WAITING, started_at=at(-OLD - 60)),
+    ]
+    insert(owner, "job_outbox", run_id=left[2])
+    late = [run(owner, ENDED, **(long_ago | {"completed_at": at(-OLD - seconds)})) for seconds in (0, 60)]
+    for run_id in late:
+        insert(owner, "job_outbox", run_id=run_id, status="sent", ended_at=at(-1), send_at=None)
+        insert(owner, "job_slices", run_id=run_id, slice=0, request_id="r")
+    return late[::-1], left
+
+
+def unsent(owner):
+    left = [notice(owner, send_at=at(0.001)), notice(owner, **SENT)]
+    late = [notice(owner, send_at=at(seconds)) for seconds in (0, -60)]
+    return late[::-1], left
+
+
+def old_alerts(owner):
+    long_ago = {**SENT, "ended_at": at(-OLD - 1)}
+    left = [notice(owner, **long_ago, run_id=run(owner, ENDED)), notice(owner, **SENT), notice(owner)]
+    left.append(notice(owner, **(SENT | {"ended_at": at(-OLD + 0.001)})))
+    late = [notice(owner, **(SENT | {"ended_at": at(-OLD - seconds)})) for seconds in (0, 60)]
+    return late[::-1], left
+
+
+def slot(owner, name, seconds, decided_s):
+    insert(owner, "job_schedule_slots", job_type=name, slot=at(seconds), outcome="missed", decided_at=at(decided_s))
+    return f"{name} {(NOON + timedelta(seconds=seconds)).timestamp():.6f}"
+
+
+def old_slots(owner):
+    left = [slot(owner, "one", 0, -OLD + 0.001), slot(owner, "two", 60, -1)]
+    late = [slot(owner, "one", 60, -OLD), slot(owner, "two", 0, -OLD - 60)]
+    return late[::-1], left
+
+
+def slots(owner):
+    owner.run_script("DELETE FROM job_schedules")
+    for name, seconds in (("one", 0.001), ("unknown", -60), ("late", 0), ("later", -60)):
+        insert(owner, "job_schedules", job_type=name, cron="* * * * *", active_since=at(-999), next_slot=at(seconds))
+    return ["later", "late"], ["one", "unknown"]
+
+
+def silent(owner):
+    for name, seconds in (("well", 0.001), ("late", 0), ("later", -60)):
+        insert(owner, "job_successes", job_type=name, expected_within="1 hour", overdue_at=at(seconds), since=at(-9999))
+    return ["later", "late"], ["well"]
+
+
+@dataclass(frozen=True)
+class Kind:
+    name: str
+    make: object
+    finder: str
+    healer: str = ""
+    horizon: dict = field(default_factory=dict)
+    given: dict = field(default_factory=dict)
+    table: str = "job_runs"
+    key: str = "id"
+    # By their place among those that are not to be found: what the search counts, and what the healer does not look at.
+    counted: tuple = ()
+    unheeded: tuple = ()
+
+
+AGE = {"retention_s": OLD}
+RESEND = {"resend_delay_s": R, "resend_ceiling_s": H}
+LOST = {"lost_slices_limit": 5, "lost_slices_ceiling": 20, "resend_delay_s": R}
+KINDS = [
+    Kind("expired", expired, "expired_leases", "expire_leases", given=LOST),
+    Kind("overlong", overlong, "overlong_runs", "end_overlong"),
+    Kind("unclaimed", unclaimed, "unclaimed_runs", "resend_due", given=RESEND),
+    Kind("untold", untold, "untold_runs", "tell_of_endings"),
+    Kind("moved", moved, "moved_runs", "rehome_runs"),
+    Kind("deleted", deleted, "deleted_runs", "stop_deleted"),
+    Kind("old_runs", old_runs, "old_runs", "prune_runs", AGE, counted=(1, 2), unheeded=(0,)),
+    Kind("unsent", unsent, "unsent_notices", "claim_unsent", given=RESEND, table="job_outbox"),
+    Kind("old_alerts", old_alerts, "old_alerts", "prune_alerts", AGE, table="job_outbox", unheeded=(1, 3)),
+    Kind(
+        *("old_slots", old_slots, "old_slots", "", AGE),
+        table="job_schedule_slots", key="job_type || ' ' || CAST(extract(epoch FROM slot) AS text)",
+    ),
+    Kind(
+        *("slots", slots, "overdue_schedules", ""),
+        {"until": at(0), "job_types": ["late", "later", "one"]}, table="job_schedules", key="job_type", counted=(1,),
+    ),
+    Kind("silent", silent, "overdue_successes", "claim_overdue_successes", table="job_successes", key="job_type"),
+]  # fmt: skip
+each_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+each_healed_kind = pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.healer], ids=lambda kind: kind.name)
+LOCKED = [kind for kind in KINDS if kind.name != "old_slots"]
+
+
+def find(noon, kind, *, batch=100, passed_over=()):
+    found = noon.query(kind.finder, batch=batch, passed_over=list(passed_over), **kind.horizon)
+    return [row["key"] for row in found]
+
+
+def lock(owner, kind, key):
+    owner.begin()
+    owner.run_script(f"SELECT FROM {kind.table} WHERE {kind.key} = '{key}' FOR UPDATE")
+
+
+@each_kind
+def test_the_rows_are_found_in_their_order_and_no_others(owner, noon, kind):
+    late, _ = kind.make(owner)
+    assert find(noon, kind) == late
+    assert find(noon, kind, batch=1) == late[:1]
+    assert find(noon, kind, passed_over=late[:1]) == late[1:]
+
+
+@pytest.mark.parametrize("kind", LOCKED, ids=lambda kind: kind.name)
+def test_a_row_that_another_session_holds_is_neither_found_nor_waited_for(owner, noon, kind):
+    late, _ = kind.make(owner)
+    lock(owner, kind, late[0])
+    assert find(noon, kind) == late[1:]
+    if kind.healer:
+        changes = Changes(owner, kind.table, kind.key)
+        noon.query(kind.healer, keys=late[:1], **kind.given)
+        owner.rollback()
+        assert changes() == {}
+
+
+@each_healed_kind
+def test_the_statement_that_heals_looks_at_its_condition_again(owner, noon, kind):
+    late, left = kind.make(owner)
+    looked_at = [key for number, key in enumerate(left) if number not in kind.unheeded]
+    for key in reversed(late):
+        before = rows(owner, kind.table, kind.key)
+        noon.query(kind.healer, keys=[key, *looked_at], **kind.given)
+        after = rows(owner, kind.table, kind.key)
+        assert [other for other in before if after.get(other) != before[other]] == [key]
+
+
+@each_kind
+def test_the_search_for_work_sees_each_of_them_by_itself(owner, owner_at_noon, kind):
+    late, left = kind.make(owner)
+    others = [key for number, key in enumerate(left) if number not in kind.counted]
+    trying = owner_at_noon
+    for kept, is_found in (([late[0], *others], True), ([late[1], *others], True), (others, False)):
+        trying.begin()
+        trying.run_script(
+            "DELETE FROM job_slices;"
+            f"DELETE FROM job_outbox WHERE run_id IS NOT NULL AND '{kind.table}' = 'job_runs';"
+            f"DELETE FROM {kind.table} WHERE NOT CAST({kind.key} AS text) = ANY ('{{{','.join(map(quoted, kept))}}}')"
+        )
+        assert trying.query("find_work", schedules_until=at(0), retention_s=OLD)[0][kind.name] is is_found
+        trying.rollback()
+
+
+def quoted(key):
+    return f'"{key}"'
+
+
+class TestSearchForWork:
+    @pytest.mark.parametrize(
+        ("columns", "failing"),
+        [
+            ({"completed_at": at(-3599)}, True),
+            ({"completed_at": at(-3600)}, False),
+            ({"completed_at": at(-3601)}, False),
+            ({"completed_at": at(-3599), "status": "cancelled", "error": None}, False),
+        ],
+    )
+    def test_the_teams_runs_that_failed_in_the_last_hour_are_counted(self, owner, noon, columns, failing):
+        run(owner, ENDED, status="failed", error="e", completed_at=at(-1))
+        team = make_team(owner)
+        run(owner, {**ENDED, "status": "failed", "error": "e", **columns}, **of(team))
+        found = noon.query("find_work", schedules_until=at(0), retention_s=OLD)[0]
+        assert found["failing"] is failing
+
+    def test_it_notes_that_the_sweep_came_and_waits_for_no_other(self, owner, noon):
+        changes = Changes(owner, "job_sweep", "only_row")
+        owner.begin()
+        owner.run_script("SELECT FROM job_sweep FOR UPDATE")
+        noon.query("find_work", schedules_until=at(0), retention_s=OLD)
+        owner.rollback()
+        assert changes() == {}
+        noon.query("find_work", schedules_until=at(0), retention_s=OLD)
+        assert changes() == {"True": {"came_at": at(0)}}
+
+
+class TestExpiry:
+    RAISED = {
+        **{"slice": 3, "lost_slices": 1, "lost_in_total": 1, "lease_expires_at": None},
+        **{"resends": 0, "due_at": at(0), "resend_at": at(R)},
+    }
+    OVER = {
+        **{"completed_at": at(0), "lease_expires_at": None, "due_at": at(0), "lost_slices": 1, "lost_in_total": 1},
+    }
+    REASON = "Its worker did not end it before the lease was over"
+
+    def expire(self, noon, run_id):
+        return noon.query("expire_leases", keys=[run_id], **LOST)
+
+    def test_the_next_number_may_start_now(self, owner, noon):
+        run_id = run(owner, LEASED, lease_expires_at=at(0), resends=3)
+        changes = Changes(owner, "job_runs")
+        [row] = self.expire(noon, run_id)
+        assert changes() == {run_id: self.RAISED}
+        assert (str(row["id"]), row["slice"], row["status"], row["team_id"]) == (run_id, 3, "running", None)
+
+    @pytest.mark.parametrize("reason", [None, "no connection"])
+    def test_it_closes_the_slice_that_was_lost(self, owner, noon, reason):
+        progress = {"progress": {"total": 9, "message": "", "processed": 4}}
+        run_id = run(owner, LEASED, lease_expires_at=at(-1), **progress)
+        other = run(owner, LEASED)
+        insert(owner, "job_slices", run_id=run_id, slice=1, request_id="r1", reason="the one before")
+        insert(owner, "job_slices", run_id=run_id, slice=2, request_id="r2", reason=reason)
+        insert(owner, "job_slices", run_id=run_id, slice=3, request_id="r3", reason="none of this run's yet")
+        insert(owner, "job_slices", run_id=other, slice=2, request_id="other", reason="another")
+        timeline = Changes(owner, "job_slices", "request_id")
+        self.expire(noon, run_id)
+        closed = {"ended_at": at(0), "outcome": "lost", "processed": 4}
+        assert timeline() == {"r2": closed if reason else {**closed, "reason": self.REASON}}
+
+    @pytest.mark.parametrize(
+        ("columns", "times"),
+        [
+            ({"lost_slices": 4, "lost_in_total": 7}, "5 times in a row"),
+            ({"lost_slices": 5, "lost_in_total": 7}, "6 times in a row"),
+            ({"lost_slices": 0, "lost_in_total": 19}, "20 times"),
+            ({"lost_slices": 3, "lost_in_total": 20}, "21 times"),
+        ],
+    )
+    @pytest.mark.parametrize("progress", [None, {"total": 9, "message": "", "processed": 4}])
+    def test_one_too_many_fails_the_run_with_a_sentence(self, owner, noon, columns, times, progress):
+        run_id = run(owner, LEASED, lease_expires_at=at(-1), **columns, progress=progress)
+        changes = Changes(owner, "job_runs")
+        [row] = self.expire(noon, run_id)
+        step = "4 of 9" if progress else "0"
+        lost = {name: count + 1 for name, count in columns.items()}
+        said = f"Server restarted during execution. Its worker was lost {times} at step {step}. The last time: "
+        failed = {"status": "failed", "error": f"{said}{self.REASON}"}
+        assert changes() == {run_id: {**self.OVER, **lost, **failed}}
+        assert (row["slice"], row["status"]) == (2, "failed")
+
+    @pytest.mark.parametrize("columns", [{"lost_slices": 3}, {"lost_in_total": 18}])
+    def test_one_less_goes_on(self, owner, noon, columns):
+        run_id = run(owner, LEASED, lease_expires_at=at(-1), **columns)
+        [row] = self.expire(noon, run_id)
+        assert (row["slice"], row["status"]) == (3, "running")
+
+    @pytest.mark.parametrize("lost_slices", [0, 4])
+    def test_a_cancel_that_was_asked_for_comes_first(self, owner, noon, lost_slices):
+        run_id = run(owner, LEASED, lease_expires_at=at(-1), cancel_requested_at=at(-2), lost_slices=lost_slices)
+        changes = Changes(owner, "job_runs")
+        self.expire(noon, run_id)
+        lost = {"lost_slices": lost_slices + 1, "lost_in_total": 1}
+        assert changes() == {run_id: {**self.OVER, "status": "cancelled", **lost}}
+
+
+class TestHealing:
+    @pytest.mark.parametrize(("resends", "after_s"), [(0, 2 * R), (1, 4 * R), (3, 16 * R), (4, H), (29, H), (5000, H)])
+    def test_a_message_is_sent_again_ever_later(self, owner, noon, resends, after_s):
+        run_id = run(owner, WAITING, resend_at=at(-1), resends=resends)
+        changes = Changes(owner, "job_runs")
+        [row] = noon.query("resend_due", keys=[run_id], **RESEND)
+        assert changes() == {run_id: {"resends": resends + 1, "resend_at": at(after_s)}}
+        assert (str(row["id"]), row["slice"], row["team_id"]) == (run_id, 2, None)
+
+    @pytest.mark.parametrize(("reason", "said"), [(None, ""), ("a quota", ". It was waiting for a quota")])
+    def test_a_run_that_took_too_long_is_failed_with_a_sentence(self, owner, noon, reason, said):
+        run_id = run(owner, WAITING, started_at=at(-days(1)), ends_by=at(-3600 * 1.5), waiting_for=reason)
+        changes = Changes(owner, "job_runs")
+        [row] = noon.query("end_overlong", keys=[run_id])
+        error = f"It ran for longer than 22.5 hours, the most that its job type allows{said}"
+        ended = {"status": "failed", "error": error, "completed_at": at(0), "resend_at": None}
+        assert changes() == {run_id: {**ended, **({"waiting_for": None} if reason else {})}}
+        assert row["status"] == "failed"
+
+    def test_a_run_of_a_deleted_project_ends_or_is_asked_to(self, owner, noon):
+        waiting, held = deleted(owner)[0][::-1]
+        owner.run_script("UPDATE job_runs SET waiting_for = 'a quota' WHERE lease_expires_at IS NULL")
+        changes = Changes(owner, "job_runs")
+        noon.query("stop_deleted", keys=[waiting, held])
+        asked = {"cancel_requested_at": at(0), "cancel_requested_by": "sweep"}
+        ended = {"status": "cancelled", "completed_at": at(0), "resend_at": None, "waiting_for": None}
+        assert changes() == {waiting: {**asked, **ended}, held: asked}
+
+    def test_a_run_goes_with_its_project_and_without_its_key(self, owner, noon):
+        run_id = moved(owner)[0][0]
+        owner.run_script(f"UPDATE job_runs SET idempotency_key = 'k', request_hash = 'h' WHERE id = '{run_id}'")
+        changes = Changes(owner, "job_runs")
+        noon.query("rehome_runs", keys=[run_id])
+        [[home]] = owner.run_script("SELECT CAST(id AS text) FROM teams WHERE slug = 'here'")
+        assert changes() == {run_id: {"team_id": home, "idempotency_key": None, "request_hash": None}}
+
+    def test_an_old_run_goes_with_its_slices_and_what_was_sent(self, owner, noon):
+        late, left = old_runs(owner)
+        insert(owner, "job_slices", run_id=left[0], slice=0, request_id="r")
+        assert len(noon.query("prune_runs", keys=late[:1])) == 1
+        for table, key, kept in (
+            ("job_runs", "id", {late[1], *left}),
+            ("job_slices", "run_id", {late[1], left[0]}),
+            ("job_outbox", "run_id", {late[1], left[2]}),
+        ):
+            assert rows(owner, table, key).keys() == kept
+
+    def test_an_old_slot_goes_by_itself(self, owner, noon):
+        late, left = old_slots(owner)
+        noon.query("prune_slots", keys=late[:1])
+        assert len(owner.run_script("SELECT FROM job_schedule_slots")) == len(late[1:] + left)
+        assert find(noon, KINDS[9]) == late[1:]
+
+    @pytest.mark.parametrize(("newest_s", "is_kept"), [(-days(1) - 1, False), (-days(1), True), (-days(1) + 1, True)])
+    def test_a_share_of_mails_goes_a_day_after_its_last(self, owner, noon, newest_s, is_kept):
+        team = make_team(owner)
+        insert(owner, "job_mail_shares", team_id=team.id, sent_at=[at(newest_s), at(-days(3))])
+        noon.query("prune_alerts", keys=[])
+        assert (rows(owner, "job_mail_shares", "team_id").keys() == {team.id}) is is_kept
+
+    def test_the_runs_of_a_cleaned_up_project_or_team_are_stopped_in_pages(self, owner, noon):
+        here, there = make_team(owner, slug="here"), make_team(owner, slug="there")
+        live = sorted(
+            run(owner, state, **columns)
+            for state, columns in (
+                (PENDING, of(here)),
+                (LEASED, of(here)),
+                (PENDING, {"team_id": there.id, "project_id": here.project_id}),
+                (PENDING, {"team_id": here.id, "project_id": there.project_id}),
+            )
+        )
+        run(owner, ENDED, **of(here))
+        run(owner, PENDING, **of(there))
+        page = {"team_id": here.id, "project_id": here.project_id}
+        assert [row["id"] for row in noon.query("cleanup_live_runs", page=9, **page)] == live
+        assert [row["id"] for row in noon.query("cleanup_live_runs", page=2, **page)] == live[:2]

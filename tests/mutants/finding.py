@@ -1,0 +1,142 @@
+"""Which test kills a mutant: those that reach it, tried until one fails."""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tests.mutants import table
+from tests.mutants.guarded import kind_of
+from tests.mutants.proving import mutants_by_subject, trial_of
+from tests.mutants.site import Mutant
+from tests.mutants.table import Entry
+from tests.mutants.warm import Trial, Warm
+
+# Tests of the statements themselves, which are tried first.
+DIRECT = "tests/guarded"
+# And files whose tests take a second at most.
+NAMES = (
+    *("fence", "engine", "bounds", "careless_jobs", "passing_trouble", "sweep", "poison", "runs", "api", "answers"),
+    *("deleted_project", "moved_project", "platform_rows", "pauses", "notify", "mail_shares", "mail", "events"),
+    *("successes", "schedules", "functions", "visibility", "metrics", "list", "costs", "log_lines", "job_run"),
+    *("soft_delete_cleanup", "gate", "db_pruning", "ops", "params"),
+    *("engine_decisions", "pairs_of_a_run", "pairs_of_sweeps", "pairs_of_triggers", "pairs_of_mails"),
+)
+TEST_FILES = [
+    *sorted(str(path) for path in Path(DIRECT).glob("test_*.py")),
+    *(f"tests/test_{name}.py" for name in NAMES),
+]
+REACHED = Path(".local/mutants/reached.json")
+
+# The files whose tests are about a module: theirs come first.
+ABOUT = {
+    "engine.py": ("engine_decisions", "engine", "bounds", "passing_trouble", "careless_jobs"),
+    "slices.py": ("engine_decisions", "fence", "bounds", "engine", "careless_jobs"),
+    "handles.py": ("engine_decisions", "careless_jobs", "bounds"),
+    "job.py": ("engine_decisions", "careless_jobs", "bounds"),
+    "queue.py": ("engine_decisions", "engine", "poison", "functions"),
+    "sweep.py": ("sweep", "poison", "pairs_of_sweeps"),
+    "healers.py": ("pairs_of_sweeps", "sweep", "poison"),
+    "set_aside.py": ("poison",),
+    "schedules.py": ("schedules", "pairs_of_sweeps", "pauses"),
+    "notify.py": ("notify", "mail_shares", "events", "pairs_of_mails"),
+    "mail_shares.py": ("mail_shares", "pairs_of_mails"),
+    "runs.py": ("runs", "pairs_of_triggers", "api"),
+    "storable.py": ("careless_jobs",),
+    "watchdog.py": ("passing_trouble",),
+}
+
+# A mutant is not tried with more than these, the shortest first.
+MOST_TESTS, MOST_SECONDS = 120, 45
+SLOW_S = 1.5
+
+# Through which queries the tests reach what is in the database itself.
+BY_WAY_OF = {
+    "tell_of_ending": {"end_run", "cancel_run", "expire_leases", "end_overlong", "stop_deleted", "tell_of_endings"},
+    "cleanup_runs": {"cleanup_runs"},
+    "job_runs": {"insert_run", "insert_system_run", "insert_scheduled_run", "list_runs", "list_all_runs"},
+    "job_slices": {"claim_slice"},
+    "job_outbox": {"end_run", "cancel_run", "claim_outbox", "insert_alert"},
+    "job_schedule_slots": {"insert_scheduled_run", "insert_slots"},
+    "job_pauses": {"insert_pause"},
+    "job_set_aside": {"set_aside"},
+    "job_mail_shares": {"take_mail_share"},
+}
+
+
+def find(subjects: list[str], warm: Warm) -> dict[str, Counter[str]]:
+    """Write the table's entries for the mutants that a test kills; print the others."""
+    reached = _reached(warm)
+    mutants = mutants_by_subject(subjects, warm)
+    counts: dict[str, Counter[str]] = {subject: Counter() for subject in subjects}
+    found: dict[str, dict[str, Entry]] = {subject: {} for subject in subjects}
+    for trial, verdict in warm.run(_trials(mutants, reached)):
+        subject, mutant = trial.name
+        outcome = verdict.outcome
+        counts[subject][outcome] += 1
+        print(f"{outcome}: {subject}: {mutant.name}\n    {verdict.failed} {verdict.error}", flush=True)
+        if outcome == "killed":
+            found[subject][mutant.name] = Entry(killed_by=verdict.failed)
+            _write(subject, mutants[subject], found[subject])
+    return counts
+
+
+def _write(subject: str, mutants: list[Mutant], found: dict[str, Entry]) -> None:
+    entries = table.read(subject) | found
+    table.write(subject, {mutant.name: entries[mutant.name] for mutant in mutants if mutant.name in entries})
+
+
+def _trials(mutants: dict[str, list[Mutant]], reached: dict[str, Any]) -> Iterator[Trial]:
+    for subject, candidates in mutants.items():
+        known = table.read(subject)
+        for mutant in candidates:
+            if mutant.name not in known:
+                yield trial_of(subject, mutant, _tests_for(subject, mutant, reached))
+
+
+def _tests_for(subject: str, mutant: Mutant, reached: dict[str, Any]) -> list[list[str]]:
+    """The tests that reach it; first those that are about statements, and those that reach little else."""
+    if kind_of(subject) == "module":
+        function = mutant.name.split(": ")[0]
+        wanted = {f"{subject.removesuffix('.py')}.{function}"} if ": " in mutant.name else set()
+    else:
+        wanted = BY_WAY_OF.get(subject, {subject})
+    is_table = kind_of(subject) == "table"
+    tests, seconds = [], 0.0
+    about = tuple(f"tests/test_{name}.py" for name in ABOUT.get(subject, ()))
+    for test, (took, touched) in sorted(
+        reached.items(), key=lambda item: (not item[0].startswith(about), len(item[1][1]), item[1][0])
+    ):
+        is_close = (
+            not wanted
+            or (is_table and test.startswith(f"{DIRECT}/test_guarded_schema"))
+            or any(_is_reached(name, wanted) for name in touched)
+        )
+        if is_close and took <= SLOW_S and len(tests) < MOST_TESTS and seconds < MOST_SECONDS:
+            tests.append(test)
+            seconds += took
+    direct = [test for test in tests if test.startswith(DIRECT)]
+    others = [test for test in tests if test not in direct]
+    return [batch for batch in (direct, others) if batch]
+
+
+def _is_reached(name: str, wanted: set[str]) -> bool:
+    """Functions inside a function are reached by way of it."""
+    return name in wanted or any(other.startswith(f"{name}.") for other in wanted)
+
+
+def _reached(warm: Warm) -> dict[str, tuple[float, list[str]]]:
+    """By test: how long it takes, and what of the product it reaches. Kept until the test's file changes."""
+    known: dict[str, Any] = json.loads(REACHED.read_text()) if REACHED.exists() else {}
+    marks = {file: hashlib.sha256(Path(file).read_bytes()).hexdigest() for file in TEST_FILES}
+    missing = [file for file in TEST_FILES if known.get(file, {}).get("mark") != marks[file]]
+    trials = [Trial(name=file, tests=[[file]], prepare=lambda folder, given: None, trace=True) for file in missing]
+    for trial, verdict in warm.run(trials):
+        print(f"{trial.name}: {len(verdict.ran)} tests in {verdict.seconds:.0f} s {verdict.error}", flush=True)
+        tests = {test: (verdict.ran[test], verdict.touched[test]) for test in verdict.ran if test != verdict.failed}
+        known[trial.name] = {"mark": marks[trial.name], "tests": tests}
+        REACHED.parent.mkdir(parents=True, exist_ok=True)
+        REACHED.write_text(json.dumps(known))
+    return {test: tuple(facts) for file in TEST_FILES for test, facts in known[file]["tests"].items()}

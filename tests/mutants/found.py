@@ -1,0 +1,26 @@
+"""The mutants of a subject, as the checkout and the migrated database are now."""
+
+from pathlib import Path
+
+from nightshift.database import Database
+from tests.mutants.code import mutants_of_module
+from tests.mutants.guarded import kind_of
+from tests.mutants.schema import mutants_of_function, mutants_of_table
+from tests.mutants.site import Mutant
+from tests.mutants.statements import mutants_of
+
+QUERIES_FOLDER = Path("sql/queries")
+MODULES_FOLDER = Path("layers/nightshift/nightshift")
+
+
+def mutants_of_subject(subject: str, *, owner: Database | None = None) -> list[Mutant]:
+    """The mutants of a query, module, table or function; for the latter two, ``owner`` reads the catalogue."""
+    match kind_of(subject):
+        case "query":
+            return mutants_of((QUERIES_FOLDER / f"{subject}.sql").read_text())
+        case "table":
+            return mutants_of_table(subject, owner=owner)
+        case "function":
+            return mutants_of_function(subject, owner=owner)
+        case _:
+            return mutants_of_module((MODULES_FOLDER / subject).read_text())

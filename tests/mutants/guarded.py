@@ -1,0 +1,43 @@
+"""What is guarded: each query, table, function and module here has its table of mutants."""
+
+# The statements of docs/protocol.md, and all others that write runs, slices, the outbox or the slots; and what finds
+# their rows.
+QUERIES = (
+    *("insert_run", "insert_system_run", "insert_scheduled_run", "forget_idempotency_key"),
+    *("claim_slice", "save_progress", "end_slice", "end_run", "cancel_run", "is_cancelled", "note_slice"),
+    *("stay_within_lease", "cleanup_live_runs"),
+    *("find_work", "expire_leases", "expired_leases", "resend_due", "unclaimed_runs", "end_overlong", "overlong_runs"),
+    *("stop_deleted", "deleted_runs", "rehome_runs", "moved_runs", "tell_of_endings", "untold_runs"),
+    *("prune_runs", "old_runs", "prune_alerts", "old_alerts", "prune_slots", "old_slots"),
+    *("claim_outbox", "end_outbox_attempt", "claim_unsent", "unsent_notices", "unsent_of_runs", "address_alert"),
+    *("take_mail_share", "digest_mail", "postpone_digest", "close_digest", "insert_alert", "insert_test_mail"),
+    *("overdue_schedules", "lock_overdue_schedule", "insert_slots", "move_schedule", "decided_slots", "get_schedule"),
+    *("insert_pause", "delete_pauses", "get_pause", "list_pauses", "claim_overdue_successes", "overdue_successes"),
+    *("set_aside", "list_set_aside", "claim_set_aside", "forget_set_aside"),
+)
+
+TABLES = (
+    "job_runs",
+    "job_slices",
+    "job_outbox",
+    "job_schedule_slots",
+    "job_pauses",
+    "job_set_aside",
+    "job_mail_shares",
+)
+FUNCTIONS = ("tell_of_ending", "cleanup_runs")
+
+MODULES = (
+    *("engine.py", "slices.py", "handles.py", "job.py", "queue.py", "outbox.py", "sweep.py", "healers.py"),
+    *("set_aside.py", "schedules.py", "notify.py", "mail_shares.py", "pauses.py", "runs.py", "successes.py"),
+    *("storable.py", "watchdog.py"),
+)
+
+SUBJECTS = (*QUERIES, *TABLES, *FUNCTIONS, *MODULES)
+
+
+def kind_of(subject: str) -> str:
+    for kind, names in (("query", QUERIES), ("table", TABLES), ("function", FUNCTIONS), ("module", MODULES)):
+        if subject in names:
+            return kind
+    raise LookupError(f"{subject} is not guarded: name it in tests/mutants/guarded.py")

@@ -1,0 +1,22 @@
+"""What a mutant is: a name that says what was altered, stable from one release to the next, and the altered text."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+
+@dataclass(frozen=True)
+class Mutant:
+    name: str
+    text: str
+
+
+def numbered(mutants: Iterable[Mutant]) -> list[Mutant]:
+    """Give the second of a name the number 2, and so on: one name in a table is one mutant."""
+    seen: Counter[str] = Counter()
+    found = []
+    for mutant in mutants:
+        seen[mutant.name] += 1
+        number = seen[mutant.name]
+        found.append(mutant if number == 1 else replace(mutant, name=f"{mutant.name} ({number})"))
+    return found

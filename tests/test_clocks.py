@@ -1,0 +1,91 @@
+"""Which clock a statement of ours reads: the moment itself, never the beginning of the transaction.
+
+A step's transaction may have waited for a lock, and so may a statement in it. By ``now()`` and its synonyms, a lease, a
+wait or a cut-off would then begin too early.
+"""
+
+import re
+from collections.abc import Iterator
+from itertools import zip_longest
+from pathlib import Path
+
+import pytest
+
+TOKEN = re.compile(
+    r"""
+    (?P<space>  \s+ | --[^\n]* | /\*.*?\*/ )
+  | (?P<dollar> (?P<tag>\$(?:[^\W\d]\w*)?\$) (?P<body>.*?) (?P=tag) )
+  | (?P<text>   [eE]'(?:[^'\\]|\\.|'')*' | '(?:[^']|'')*' )
+  | (?P<quoted> "(?:[^"]|"")*" )
+  | (?P<word>   [^\W\d][\w$]* )
+  | (?P<other>  . )
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+FUNCTIONS = {"now", "transaction_timestamp", "statement_timestamp"}
+KEYWORDS = {"current_timestamp", "current_date", "current_time", "localtimestamp", "localtime"}
+# What Postgres reads as a time of the transaction, where a text becomes one.
+WORDS_FOR_TIMES = {"now", "today", "tomorrow", "yesterday"}
+
+# Queries that read statement_timestamp(): an index serves a comparison with it, and none with clock_timestamp(), which
+# may differ from row to row. It stands still while the statement waits; here the next sweep or request looks again.
+BY_STATEMENT = {
+    *("claim_overdue_successes", "claim_unsent", "delete_pauses", "find_work", "insert_run", "list_successes"),
+    *("old_alerts", "old_runs", "old_slots", "overdue_successes", "team_failures", "unsent_notices"),
+}
+
+
+def frozen_clocks(sql: str) -> Iterator[str]:
+    """Each reading of a clock that stands still, in statements, in bodies of functions and in texts to be executed."""
+    tokens = [token for token in TOKEN.finditer(sql) if not token["space"]]
+    for token, following in zip_longest(tokens, tokens[1:]):
+        word = (token["word"] or (token["quoted"] or "")[1:-1]).lower()
+        is_called = following is not None and following[0] == "("
+        if (word in FUNCTIONS and is_called) or (word in KEYWORDS and token["word"]):
+            yield word
+        elif token["dollar"]:
+            yield from frozen_clocks(token["body"])
+        elif token["text"]:
+            text = token["text"].lstrip("eE")[1:-1]
+            if text.strip().lower() in WORDS_FOR_TIMES:
+                yield f"'{text}'"
+            yield from frozen_clocks(text.replace("''", "'"))
+
+
+@pytest.mark.parametrize(
+    ("sql", "found"),
+    [
+        ("SELECT now()", ["now"]),
+        ("SELECT NOW ( )", ["now"]),
+        ("SELECT pg_catalog.now()", ["now"]),
+        ('SELECT "now" /* at once */ ()', ["now"]),
+        ("SELECT CURRENT_TIMESTAMP(3), localtimestamp", ["current_timestamp", "localtimestamp"]),
+        ("SELECT transaction_timestamp()", ["transaction_timestamp"]),
+        ("SELECT 'now'::timestamptz, CAST(E' Today ' AS date)", ["'now'", "' Today '"]),
+        ("DO $a$ BEGIN PERFORM $b$ x $b$; EXECUTE 'SELECT now()'; END $a$", ["now"]),
+        ("SELECT statement_timestamp()", ["statement_timestamp"]),
+        ("SELECT clock_timestamp() AS now, x.now FROM x", []),
+        ("SELECT 1 -- now()\n/* current_date */", []),
+        ("SELECT 'It is over by now.', \"current_date\"", []),
+    ],
+)
+def test_a_clock_is_found_where_it_is_read_and_nowhere_else(sql, found):
+    assert list(frozen_clocks(sql)) == found
+
+
+@pytest.mark.parametrize("folder", ["queries", "jobs"])
+def test_no_statement_reads_a_clock_that_stands_still(folder):
+    for path in sorted(Path("sql", folder).glob("*.sql")):
+        found = set(frozen_clocks(path.read_text()))
+        if path.stem in BY_STATEMENT:
+            found -= {"statement_timestamp"}
+        assert not found, (
+            f"{path} reads {', '.join(sorted(found))}, which stands still while a transaction or a statement waits for "
+            "a lock. Use clock_timestamp(); or statement_timestamp() and BY_STATEMENT in this test, where an index has "
+            "to serve the comparison and the next statement looks again"
+        )
+
+
+def test_every_exception_is_still_one():
+    for name in BY_STATEMENT:
+        assert "statement_timestamp" in frozen_clocks(Path("sql", "queries", f"{name}.sql").read_text()), name

@@ -1,0 +1,215 @@
+"""The model of docs/protocol.md: it holds, each rule left out breaks a promise, and it says what the code does."""
+
+import re
+from dataclasses import fields, replace
+from pathlib import Path
+
+import pytest
+
+from docs.model import compared
+from docs.model.checker import STUCK, Step, search, walk
+from docs.model.machines import MACHINES
+from docs.model.run import RunMachine
+from docs.model.run.cases import LARGE, likely
+from docs.model.run.state import Faults, Rules, Sizes
+
+HOLDS = [(f"{name}: {case}", machine) for name, cases in MACHINES.items() for case, machine in cases.holds.items()]
+KNOCKOUTS = [(name, knockout) for name, cases in MACHINES.items() for knockout in cases.knockouts]
+
+
+@pytest.mark.parametrize("machine", [pytest.param(machine, id=name) for name, machine in HOLDS])
+def test_all_holds_under_the_rules(machine):
+    found = search(machine)
+    assert found.broken is None, f"\n{found.broken}"
+    assert found.is_complete
+
+
+@pytest.mark.parametrize(
+    "knockout",
+    [
+        pytest.param(knockout, id=f"{name}: {', '.join(knockout.rules)}, {knockout.breaks}")
+        for name, knockout in KNOCKOUTS
+    ],
+)
+def test_a_rule_that_is_left_out_breaks_its_promise(knockout):
+    broken = search(knockout.without).broken
+    assert broken is not None
+    assert (broken.promise, broken.steps) == (knockout.breaks, knockout.steps), f"\n{broken}"
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_every_rule_is_left_out_once(name):
+    cases = MACHINES[name]
+    left_out = {rule for knockout in cases.knockouts for rule in knockout.rules}
+    assert left_out == {field.name for field in fields(cases.rules)}
+
+
+def test_the_protocols_page_names_every_rule_and_its_steps():
+    page = Path("docs/protocol.md").read_text()
+    named = {
+        (frozenset(re.findall(r"`(\w+)`", rules)), int(steps))
+        for rules, steps in re.findall(r"((?:`\w+`(?: and )?)+) \((\d+)\)", page)
+    }
+    # A rule that a CHECK stands behind too is left out twice; the page tells what happens without the CHECK.
+    assert named <= {(frozenset(knockout.rules), knockout.steps) for _, knockout in KNOCKOUTS}
+    assert {rules for rules, _ in named} == {frozenset(knockout.rules) for _, knockout in KNOCKOUTS}
+    rules = [field.name for cases in MACHINES.values() for field in fields(cases.rules)]
+    assert len(rules) == len(set(rules)) > 70
+
+
+def test_a_backlog_of_a_day_makes_28_messages_of_a_run():
+    """With the real times in minutes: the queue delivers nothing, and the sweep comes each minute."""
+    sizes = Sizes(resend=2, resend_most=60, reduced=False, copies=1_000, workers=0)
+    machine = RunMachine(sizes=sizes, faults=Faults())
+    state = machine.starts()[0].state
+    counts = []
+    for minute in range(1, 24 * 60 + 1):
+        for fair in ("tick", "sweep resend"):
+            state = next((step.state for step in machine.steps(state) if step.fair == fair), state)
+        if minute in (60, 24 * 60):
+            counts.append(len(state.queue))
+    assert counts == [5, 28]
+
+
+def test_random_schedules_of_a_large_machine_hold_and_find_what_is_left_out():
+    assert walk(LARGE, seed=11, steps=20_000, weight=likely) is None
+    unfenced = replace(LARGE, rules=Rules(fence_slice=False))
+    assert walk(unfenced, seed=11, steps=200_000, weight=likely).promise in ("stale write", "step twice or skipped")
+
+
+class Lights:
+    """A machine of the test's: two lights that follow each other, and a lamp that may burn out."""
+
+    def __init__(self, following: dict[str, list[Step[str]]], over: str = ""):
+        self.following, self.over = following, over
+
+    def starts(self):
+        return [Step("on", "red")]
+
+    def steps(self, state, *, faults=True):
+        yield from (step for step in self.following.get(state, []) if faults or step.fair)
+
+    def owes(self, state):
+        return state != self.over
+
+    def calm(self, state):
+        return state
+
+
+class TestChecker:
+    def test_the_shortest_schedule_to_a_broken_promise_is_told(self):
+        lights = Lights({
+            "red": [Step("slowly", "amber", "go"), Step("at once", "green", "go")],
+            "amber": [Step("go", "green", "go")],
+            "green": [Step("crash", "red", broken="no crash: two cars")],
+        })  # fmt: skip
+        broken = search(lights).broken
+        assert (broken.promise, broken.how, broken.schedule) == ("no crash", "two cars", ["on", "at once", "crash"])
+
+    def test_a_state_that_nothing_leaves_is_stuck(self):
+        broken = search(Lights({"red": [Step("go", "green", "go")]})).broken
+        assert (broken.promise, broken.schedule) == (STUCK, ["on", "go"])
+
+    def test_a_step_that_may_never_happen_ends_nothing(self):
+        assert search(Lights({"red": [Step("perhaps", "off")]}, over="off")).broken.promise == STUCK
+
+    def test_a_fair_cycle_without_an_end_is_stuck(self):
+        lights = {"red": [Step("go", "green", "go")], "green": [Step("stop", "red", "stop")]}
+        assert search(Lights(lights, over="off")).broken.promise == STUCK
+
+    def test_a_step_that_stays_possible_is_taken_in_the_end(self):
+        off = Step("turn off", "off", "off")
+        lights = {"red": [Step("go", "green", "go"), off], "green": [Step("stop", "red", "stop"), off]}
+        found = search(Lights(lights, over="off"))
+        assert (found.broken, found.is_complete, found.states, found.edges, found.depth) == (None, True, 3, 4, 2)
+
+    def test_a_step_that_is_possible_now_and_then_may_be_missed(self):
+        lights = {
+            "red": [Step("go", "green", "go"), Step("turn off", "off", "off")],
+            "green": [Step("stop", "red", "stop")],
+        }
+        assert search(Lights(lights, over="off")).broken.promise == STUCK
+
+    def test_a_search_that_sees_too_many_states_says_so(self):
+        lights = {"red": [Step("go", "green", "go")], "green": [Step("go on", "off", "go")]}
+        assert not search(Lights(lights, over="off"), most=1).is_complete
+
+    def test_a_random_walk_finds_what_is_broken_and_says_how(self):
+        lights = {"red": [Step("go", "green", "go")], "green": [Step("crash", "red", "go", "no crash: two cars")]}
+        broken = walk(Lights(lights), seed=1, steps=100, weight=lambda step: 1)
+        assert str(broken) == "no crash: two cars [3 steps]\n    on / go / crash"
+
+    def test_a_random_walk_that_does_not_end_is_stuck(self):
+        lights = {"red": [Step("go", "red", "go")]}
+        broken = walk(Lights(lights, over="off"), seed=1, steps=1_000, weight=lambda step: 1, longest=100)
+        assert broken.promise == STUCK
+
+
+@pytest.fixture
+def schema(owner):
+    return dict(owner.run_script(Path("docs/model/schema.sql").read_text()))
+
+
+class TestCompared:
+    def test_the_model_was_compared_with_every_statement_as_it_is(self, schema):
+        assert list(compared.complaints(schema)) == []
+
+    def test_every_statement_of_the_protocols_tables_is_compared(self, schema):
+        page = Path("docs/protocol.md").read_text()
+        queries = {path.stem for path in Path("sql/queries").glob("*.sql")}
+        named = {word for word in re.findall(r"`(\w+)`", page) if word in queries}
+        assert len(named) >= 30
+        assert {f"sql/queries/{name}.sql" for name in named} <= compared.present(schema).keys()
+
+    def test_what_is_left_out_for_a_reason_is_what_no_action_names(self, schema):
+        unnamed = {name for name, row in compared.present(schema).items() if row.actions == compared.NO_ACTION}
+        assert {f"sql/queries/{name}" for name in compared.LEFT_OUT} == {name for name in unnamed if ".sql" in name}
+
+    def test_every_statement_that_an_action_names_is_there(self, schema):
+        there = {path.name for path in Path("sql/queries").glob("*.sql")}
+        assert {word for word in compared.actions() if word.endswith(".sql")} <= there
+
+    def test_a_statement_that_changes_is_told_with_its_action(self, schema, monkeypatch, tmp_path):
+        for path in Path("sql/queries").glob("*.sql"):
+            (tmp_path / path.name).write_text(path.read_text())
+        claim = tmp_path / "claim_outbox.sql"
+        claim.write_text(claim.read_text().replace("retry_at <= clock_timestamp()", "true"))
+        (tmp_path / "wipe_runs.sql").write_text("DELETE FROM job_runs;")
+        (tmp_path / "end_run.sql").unlink()
+        monkeypatch.setattr(compared, "QUERIES", tmp_path)
+        changed, gone, new, unsaid = compared.complaints(schema)
+        assert changed == (
+            "sql/queries/claim_outbox.sql has changed since docs/model was compared with it. Change the action `claim` "
+            "of the outbox machine and the action `claim` of the digest machine, or leave it where it says the same; "
+            'then: python -m docs.model renew "sql/queries/claim_outbox.sql"'
+        )
+        assert gone.startswith("sql/queries/end_run.sql is in docs/model/compared.txt and is not there now.")
+        assert new.startswith("sql/queries/wipe_runs.sql is new")
+        assert unsaid.startswith("sql/queries/wipe_runs.sql writes, and no action names it.")
+
+    @pytest.mark.parametrize(
+        ("change", "name"),
+        [
+            ("DROP INDEX job_runs_idempotency", "index job_runs_idempotency"),
+            (
+                "ALTER TABLE job_runs DROP CONSTRAINT live_is_leased_or_resent",
+                "constraint job_runs.live_is_leased_or_resent",
+            ),
+            ("DROP TRIGGER announce_ending ON job_runs", "trigger announce_ending"),
+            ("CREATE UNIQUE INDEX late ON job_outbox (id)", "index late"),
+            (
+                "CREATE OR REPLACE FUNCTION tell_of_ending(ended job_runs) RETURNS text LANGUAGE sql AS 'SELECT NULL'",
+                "function tell_of_ending",
+            ),
+            ("ALTER TABLE job_outbox ADD CONSTRAINT odd CHECK (attempts < 9)", "constraint job_outbox.odd"),
+        ],
+    )
+    def test_a_part_of_the_schema_that_changes_is_told(self, owner, change, name):
+        owner.run_script(change)
+        schema = dict(owner.run_script(Path("docs/model/schema.sql").read_text()))
+        assert any(complaint.startswith(f"{name} ") for complaint in compared.complaints(schema))
+
+    def test_comments_and_white_space_are_no_change(self):
+        plain = compared.digest_of("SELECT 1 FROM job_runs WHERE error = '--';")
+        assert compared.digest_of("-- Why.\nSELECT 1\n  FROM job_runs  -- all\nWHERE error = '--';\n") == plain
+        assert compared.digest_of("SELECT 1 FROM job_runs WHERE error = '-';") != plain
