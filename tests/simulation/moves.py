@@ -30,7 +30,8 @@ class Move:
     name: str
     weight: float
     propose: Callable[["Play", Random], Arguments | None]
-    make: Callable[..., None]
+    make: Callable[..., Arguments | None]
+    """Returns the arguments where they have to be told otherwise."""
 
     @property
     def is_steady(self) -> bool:
@@ -43,8 +44,8 @@ MOVES: dict[str, Move] = {}
 
 def move(
     weight: float, propose: Callable[["Play", Random], Arguments | None]
-) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    def register(make: Callable[..., None]) -> Callable[..., None]:
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    def register(make: Callable[..., Any]) -> Callable[..., Any]:
         name = make.__name__.replace("_", " ")
         MOVES[name] = Move(name, weight, propose, make)
         return make
@@ -81,12 +82,14 @@ def _go_on(play: "Play", rnd: Random) -> Arguments | None:
 
 
 @move(30, _go_on)
-def go_on(play: "Play", name: str, operation: str, fate: str) -> None:
-    """``operation`` is for the reader of a play."""
+def go_on(play: "Play", name: str, operation: str, fate: str) -> Arguments:
+    """``operation`` is for the reader of a play: what the actor was about to do."""
     actor = play.actor(name)
     if actor.is_blocked or actor.frozen or (fate and fate not in fates_of(actor.operation)):
         raise Impossible
+    arguments = name, actor.operation.name, fate
     play.let_on(actor, fate)
+    return arguments
 
 
 def _to_freeze(play: "Play", rnd: Random) -> Arguments | None:

@@ -160,7 +160,7 @@ class Play:
     def _make(self, number: int, name: str, arguments: Made) -> None:
         self.number = number
         try:
-            MOVES[name].make(self, *arguments)
+            arguments = MOVES[name].make(self, *arguments) or arguments
         except Impossible:
             return
         self.made.append((number, name, *arguments))

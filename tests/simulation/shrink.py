@@ -41,24 +41,24 @@ def explained(play: Play) -> str:
     world, seed, to_rest = play.world, play.seed, play.is_at_rest
 
     def breaks(made: Sequence[Made]) -> bool:
-        return outcome(world, seed, made, to_rest=to_rest) is not None
+        return played(world, seed, made, to_rest=to_rest)[1] is not None
 
     if not breaks(play.made):
         return f"Seed {seed!r} does not break it again: something is not in the simulator's hands."
-    made = shortened(play.made, breaks)
-    lines = "\n".join(f"        {each!r}," for each in made)
-    said = outcome(world, seed, made, to_rest=to_rest)
+    last, said = played(world, seed, shortened(play.made, breaks), to_rest=to_rest)
+    lines = "\n".join(f"        {each!r}," for each in last.made)
     test = TEST.format(seed=seed, lines=lines)
-    return f"{said}\nSeed {seed!r}, {len(made)} of {len(play.made)} moves. As a test:\n\n{test}"
+    return f"{said}\nSeed {seed!r}, {len(last.made)} of {len(play.made)} moves. As a test:\n\n{test}"
 
 
-def outcome(world: World, seed: str, made: Sequence[Made], *, to_rest: bool = True) -> str | None:
-    """What the play breaks, or None."""
+def played(world: World, seed: str, made: Sequence[Made], *, to_rest: bool = True) -> tuple[Play, str | None]:
+    """The play, and what it breaks, or None."""
+    play = Play(world, seed)
     try:
-        Play(world, seed).again(made, to_rest=to_rest)
+        play.again(made, to_rest=to_rest)
     except Broken as broken:
-        return str(broken)
-    return None
+        return play, str(broken)
+    return play, None
 
 
 def _actor_of(made: Made) -> int:

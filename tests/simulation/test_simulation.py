@@ -4,12 +4,14 @@ import os
 import secrets
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from nightshift import database
 from tests.conftest import settings_for
 from tests.simulation.play import Play
 from tests.simulation.promises import Broken
-from tests.simulation.shrink import explained, outcome
+from tests.simulation.shrink import explained, played, shortened
 from tests.simulation.world import World
 
 # Together 20,000 moves by chance; in parts, so that each core has its share.
@@ -45,22 +47,35 @@ def test_a_seed_gives_the_same_play_again(world):
     assert len(plays[0][0]) == 200
 
 
-def test_a_hole_in_the_fence_is_found_and_printed_as_a_test(world, monkeypatch):
+@pytest.fixture
+def hole(monkeypatch):
+    """A claim that gives the run its whole time anew."""
     real = database.query_text
     whole = real("claim_slice")
     holed = whole.replace("coalesce(ends_by, at.time", "coalesce(NULL, at.time", 1)
     assert holed != whole
     monkeypatch.setattr(database, "query_text", lambda name: holed if name == "claim_slice" else real(name))
-    for number in range(40):
-        play = Play(world, f"holed-{number}")
-        try:
-            play.go(MOVES)
-        except Broken:
-            said = explained(play)
-            break
-    assert "may take until" in said
+
+
+def test_a_hole_in_the_fence_is_found_and_printed_as_a_short_test(world, hole, monkeypatch):
+    play = Play(world, "printed")
+    with pytest.raises(Broken, match="may take until"):
+        play.again(
+            [
+                (1, "trigger", "walk", 0, "oWo", ""),
+                (2, "sweep"),
+                *((number, "go on", "caller1", "", "") for number in (3, 4, 5)),
+                (6, "go on", "sweep2", "", "killed before"),
+                (7, "deliver", "caller1.1", False, 1, 120),
+                *((number, "go on", "worker7", "", "") for number in range(8, 12)),
+                (12, "pass time", 1100),
+            ]
+        )
+    assert (4, "go on", "caller1", "insert_run", "") in play.made
+    said = explained(play)
+    assert "1 of 12 moves" in said
     printed = said[said.index("def test_found") :]
-    assert printed.count("\n        (") < 25, said
+    assert "(1, 'trigger', 'walk', 0, 'oWo', '')" in printed
     tests = {"Play": Play}
     exec(printed, tests)
     with pytest.raises(Broken, match="may take until"):
@@ -69,9 +84,18 @@ def test_a_hole_in_the_fence_is_found_and_printed_as_a_test(world, monkeypatch):
     tests["test_found"](world)
 
 
+@given(st.lists(st.integers(0, 9), unique=True, min_size=1), st.randoms(use_true_random=False))
+def test_what_is_shortened_is_what_is_needed(numbers, rnd):
+    made = [(number, rnd.choice(("sweep", "go on")), f"sweep{rnd.choice(numbers)}") for number in numbers]
+    needed = {each[0] for each in made if rnd.random() < 0.3}
+    kept = shortened(made, lambda moves: needed <= {each[0] for each in moves})
+    assert {each[0] for each in kept} == needed
+    assert kept == [each for each in made if each in kept]
+
+
 def test_moves_that_are_impossible_are_left_out(world):
     made = [(1, "go on", "worker1", "connect", ""), (2, "sweep"), (3, "thaw", "sweep2"), (4, "cancel", "caller1")]
     play = Play(world, "impossible")
     play.again(made)
     assert play.made == [(2, "sweep"), (3, "thaw", "sweep2")]
-    assert outcome(world, "impossible", made) is None
+    assert played(world, "impossible", made)[1] is None
