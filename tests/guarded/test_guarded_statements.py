@@ -79,7 +79,7 @@ class TestClaim:
 
 def save(db, run_id, number, cursor):
     return db.query(
-        "save_progress", run_id=run_id, slice=number, cursor=json.dumps(cursor), cursor_version=5,
+        "save_progress", run_id=run_id, slice=number, cursor=cursor and json.dumps(cursor), cursor_version=5,
         progress=json.dumps(PROGRESS),
     )  # fmt: skip
 
@@ -94,6 +94,13 @@ class TestYield:
         changes = Changes(owner, "job_runs")
         assert save(noon, run_id, 2, MOVED) == [{"cancel_requested": False, "failed_attempts": {}}]
         assert changes() == {run_id: {**self.STEP, "cursor": MOVED, "lost_slices": 0, "failed_attempts": {}}}
+
+    @pytest.mark.parametrize(("before", "after"), [(None, MOVED), (MOVED, None)])
+    def test_a_first_cursor_and_none_again_have_moved(self, owner, noon, before, after):
+        run_id = run(owner, LEASED, **self.COUNTS | {"cursor": before})
+        changes = Changes(owner, "job_runs")
+        save(noon, run_id, 2, after)
+        assert changes() == {run_id: {**self.STEP, "cursor": after, "lost_slices": 0, "failed_attempts": {}}}
 
     def test_a_cursor_that_stayed_leaves_the_counts(self, owner, noon):
         run_id = run(owner, LEASED, **self.COUNTS, cancel_requested_at=at(-1))
@@ -141,6 +148,13 @@ class TestSliceEnd:
         [row] = end_slice(noon, run_id, 2, cursor=cursor, progress=progress)
         assert changes() == {run_id: self.OVER}
         assert (str(row["id"]), row["slice"], row["team_id"]) == (run_id, 3, None)
+
+    @pytest.mark.parametrize(("before", "after"), [(None, MOVED), (MOVED, None)])
+    def test_a_first_checkpoint_and_none_again_have_moved(self, owner, noon, before, after):
+        run_id = run(owner, LEASED, **self.STORED | {"cursor": before, "cursor_version": 5})
+        changes = Changes(owner, "job_runs")
+        end_slice(noon, run_id, 2, has_checkpoint=True, cursor=after and json.dumps(after))
+        assert changes() == {run_id: {**self.OVER, "cursor": after, "lost_slices": 0, "failed_attempts": {}}}
 
     def test_a_checkpoint_that_moved_sets_the_counts_back(self, owner, noon, run_id):
         changes = Changes(owner, "job_runs")

@@ -13,6 +13,7 @@ from tests.mutants.site import Mutant, numbered
 
 FLIPPED = {"<": "<=", "<=": "<", ">": ">=", ">=": ">"}
 ARITHMETIC = {"+", "-", "*", "/"}
+BLIND_TO_NULL = {enums.A_Expr_Kind.AEXPR_DISTINCT: "<>", enums.A_Expr_Kind.AEXPR_NOT_DISTINCT: "="}
 
 Alteration = tuple[str, Any]
 """What a mutant is called, and the node that takes the other's place; None takes it away."""
@@ -176,6 +177,9 @@ def _of_operator(node: ast.A_Expr) -> Iterator[Alteration]:
     if node.kind == enums.A_Expr_Kind.AEXPR_IN and len(node.rexpr) > 1:
         for rest, item in without_each(node.rexpr):
             yield f"{written(node.lexpr)} IN without {written(item)}", changed(node, rexpr=rest)
+    if node.kind in BLIND_TO_NULL:
+        other = changed(node, kind=enums.A_Expr_Kind.AEXPR_OP, name=(ast.String(sval=BLIND_TO_NULL[node.kind]),))
+        yield f"{written(other)}, which is blind to NULL", other
     if node.kind != enums.A_Expr_Kind.AEXPR_OP:
         return
     if operator in FLIPPED:
