@@ -255,3 +255,28 @@ class TestDigest:
         changes = Changes(owner, "job_outbox")
         noon.query("close_digest", outbox_id=mine)
         assert changes() == {mine: {"takes_more": False}}
+
+    def test_it_tells_of_its_own_runs_the_failed_ones_first(self, owner, noon, team):
+        mine, others = (notice(owner, team_id=team.id, recipient=name) for name in ("ada@x", "bob@x"))
+
+        def told_in(digest_id, job_type, status="completed", after_s=0, **columns):
+            error = "It broke" if status == "failed" else None
+            run_id = run(
+                owner, ENDED, job_type=job_type, status=status, error=error, completed_at=at(after_s - 60), **columns
+            )
+            mail = {**SENT, "status": "digested", "digest_id": digest_id, "recipient": "ada@x"}
+            insert(owner, "job_outbox", run_id=columns.get("id", run_id), **mail)
+
+        told_in(mine, "last", after_s=9, team_id=team.id, project_id=team.project_id)
+        told_in(mine, "cancelled", "cancelled", after_s=3)
+        told_in(mine, "failed late", "failed", after_s=5)
+        same = [f"{digit}0000000-0000-4000-8000-000000000000" for digit in "21"]
+        for number, run_id in enumerate(same):
+            told_in(mine, f"failed {number}", "failed", after_s=1, id=run_id)
+        told_in(others, "another's", "failed")
+        found = noon.query("list_digest", outbox_id=mine, at_most=4)
+        assert [(row["job_type"], row["project"]) for row in found] == [
+            *(("failed 1", None), ("failed 0", None), ("failed late", None), ("cancelled", None)),
+        ]
+        assert {(row["completed"], row["failed"], row["cancelled"]) for row in found} == {(1, 3, 1)}
+        assert noon.query("list_digest", outbox_id=mine, at_most=9)[-1]["project"] == "Project 0"

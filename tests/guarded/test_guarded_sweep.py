@@ -4,6 +4,7 @@ One table for three statements: the search for work, the query that finds the ro
 and looks again. Each kind makes the rows that are to be found, in their order, and those that are not.
 """
 
+import uuid
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -98,6 +99,11 @@ def old_runs(owner):
     ]
     insert(owner, "job_outbox", run_id=left[2])
     late = [run(owner, ENDED, **(long_ago | {"completed_at": at(-OLD - seconds)})) for seconds in (0, 60)]
+    left.append(run(owner, ENDED, **long_ago))
+    for run_id, state in ((left[-1], {}), (late[0], SENT)):
+        digest_id = notice(owner, team_id=str(uuid.uuid4()), recipient="a@x", **state)
+        mail = {**SENT, "status": "digested", "digest_id": digest_id}
+        insert(owner, "job_outbox", run_id=run_id, recipient="a@x", **mail)
     for run_id in late:
         insert(owner, "job_outbox", run_id=run_id, status="sent", ended_at=at(-1), send_at=None)
         insert(owner, "job_slices", run_id=run_id, slice=0, request_id="r")
@@ -167,7 +173,7 @@ KINDS = [
     Kind("untold", untold, "untold_runs", "tell_of_endings"),
     Kind("moved", moved, "moved_runs", "rehome_runs"),
     Kind("deleted", deleted, "deleted_runs", "stop_deleted"),
-    Kind("old_runs", old_runs, "old_runs", "prune_runs", AGE, counted=(1, 2), unheeded=(0,)),
+    Kind("old_runs", old_runs, "old_runs", "prune_runs", AGE, counted=(1, 2, 4), unheeded=(0,)),
     Kind("unsent", unsent, "unsent_notices", "claim_unsent", given=RESEND, table="job_outbox"),
     Kind("old_alerts", old_alerts, "old_alerts", "prune_alerts", AGE, table="job_outbox", unheeded=(1, 3)),
     Kind(
@@ -387,7 +393,7 @@ class TestHealing:
         for table, key, kept in (
             ("job_runs", "id", {late[1], *left}),
             ("job_slices", "run_id", {late[1], left[0]}),
-            ("job_outbox", "run_id", {late[1], left[2]}),
+            ("job_outbox", "run_id", {late[1], left[2], left[4], "None"}),
         ):
             assert rows(owner, table, key).keys() == kept
 
