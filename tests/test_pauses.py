@@ -4,7 +4,7 @@ import pytest
 
 from nightshift import pauses, runs, schedules
 from nightshift.catalogue import CATALOGUE
-from nightshift.errors import Conflict, NotFound, Refused
+from nightshift.errors import Conflict, DatabaseGone, NotFound, Refused
 from nightshift.ops.commands import answer
 from tests.test_schedules import HOUR, HOURLY, MINUTE, START, alerts, ledger, outcomes
 from tests.world import claim, make_team, received, run_row, sweep, trigger
@@ -44,6 +44,24 @@ class TestType:
     def test_a_project_that_is_not_there_is_still_not_found(self, cloud, db, team):
         with pytest.raises(NotFound):
             trigger(team, db=db, settings=cloud, project_id="00000000-0000-0000-0000-000000000001")
+
+    def test_a_pause_of_another_type_or_of_a_schedule_refuses_no_run(self, ask, db):
+        pause(SYNC, db=db)
+        pause(PRUNING, what="schedule", db=db)
+        pauses.refuse_paused(PRUNING, db=db)
+        with pytest.raises(Refused):
+            pauses.refuse_paused(SYNC, db=db)
+
+    def test_only_a_first_statement_is_repeated_on_a_new_connection(self, db, owner):
+        def lose_it():
+            db.query("ping")
+            owner.run_script("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'nightshift_app'")
+
+        lose_it()
+        with pytest.raises(DatabaseGone):
+            pauses.refuse_paused(SYNC, db=db)
+        lose_it()
+        assert pauses.list_pauses(db, again_if_gone=True) == []
 
     def test_a_repeat_under_its_key_still_answers_with_its_run(self, cloud, db, team):
         first = trigger(team, db=db, settings=cloud, idempotency_key="k")
@@ -167,6 +185,21 @@ class TestCommands:
     def test_bad_input_is_a_sentence_and_pauses_nothing(self, ask, owner, arguments, sentence):
         assert ask("pause", **arguments)["error"].startswith(sentence)
         assert owner.run_script("SELECT count(*) FROM job_pauses") == [[0]]
+
+    def test_a_pause_that_is_there_is_found_at_the_first_look(self, ask, owner, monkeypatch):
+        ask("pause", job_type="db_pruning", why="of another", by="ada", schedule_only=True)
+        ask("pause", job_type="db_pruning", why="disk work", by="ada")
+        looks, list_pauses = [], pauses.list_pauses
+
+        def resumed_after_a_look(db):
+            if looks:
+                owner.run_script("DELETE FROM job_pauses")
+            looks.append(list_pauses(db))
+            return looks[-1]
+
+        monkeypatch.setattr(pauses, "list_pauses", resumed_after_a_look)
+        assert ask("pause", job_type="db_pruning", why="other", by="bob")["error"].endswith(" by ada: disk work")
+        assert len(looks) == 1
 
     def test_where_somebody_resumes_in_between_the_second_is_the_one(self, ask, owner, monkeypatch):
         ask("pause", job_type="db_pruning", why="disk work", by="ada")

@@ -5,12 +5,15 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pg8000.exceptions import DatabaseError
 
-from nightshift import pauses
+from nightshift import metrics, pauses
 from nightshift.catalogue import CATALOGUE
 from nightshift.cron import BadCron, from_five_fields
 from nightshift.ops.health import check_health
 from nightshift.schedules import register
+from nightshift.successes import tell_of_overdue
+from nightshift.wording import moment
 from tests.test_schedules import DAILY, HOURLY, alerts, end
 from tests.world import run_row, sweep, system_run
 
@@ -66,6 +69,40 @@ def test_a_failure_is_no_success_and_is_named(cloud, db, owner):
     [alert] = alerts(owner)
     assert alert["lines"][0].startswith("It has not succeeded since ")
     assert alert["lines"][1] == "The last that went wrong: No room"
+
+
+def test_the_mail_says_since_when_and_where_to_look(cloud, db, owner):
+    system_run(owner, "db_pruning")
+    end(owner, "db_pruning")
+    age(owner, hours=3)
+    pauses.pause(CATALOGUE["db_pruning"], what="schedule", by="ada", why="disk work", db=db)
+    pauses.resume(CATALOGUE["db_pruning"], db=db)
+    age(owner, hours=5)
+    owner.run_script(
+        "INSERT INTO job_successes (job_type, expected_within, overdue_at, since)"
+        " VALUES ('retired', '1 h', '2026-01-01Z', '2026-01-01 03:00Z')"
+    )
+    metrics._counted.clear()
+    look(owner, db, cloud)
+    known, unknown = sorted(alerts(owner), key=lambda alert: alert["subject"])
+    where = "What its schedule did: `nightshift system schedules`. What ran: `nightshift system runs --type {}`."
+    [[last]] = owner.run_script("SELECT last_success_at FROM job_successes WHERE last_success_at IS NOT NULL")
+    assert known["subject"] == "Database Pruning has not succeeded for 5 h"
+    assert known["lines"] == [f"Its last success was on {moment(last)}.", where.format("db_pruning")]
+    assert unknown["subject"].startswith("retired has not succeeded for ")
+    begun = moment(datetime(2026, 1, 1, 3, tzinfo=UTC))
+    assert unknown["lines"] == [f"It has not succeeded since {begun}.", where.format("retired")]
+    assert metrics._counted == {None: {"JobsOverdue": [1, 1]}}
+
+
+def test_a_mail_that_cannot_be_written_is_written_later(cloud, db, owner):
+    age(owner, hours=3.1)
+    owner.run_script("REVOKE INSERT ON job_outbox FROM nightshift_app")
+    with pytest.raises(DatabaseError):
+        tell_of_overdue(["db_pruning"], db=db)
+    owner.run_script("GRANT INSERT ON job_outbox TO nightshift_app")
+    assert tell_of_overdue(["db_pruning"], db=db) == 1
+    assert len(alerts(owner)) == 1
 
 
 def test_nobody_expects_anything_of_what_is_paused(cloud, db, owner):

@@ -21,7 +21,7 @@ NAMES = (
     *("fence", "engine", "bounds", "careless_jobs", "passing_trouble", "sweep", "poison", "runs", "api", "answers"),
     *("deleted_project", "moved_project", "platform_rows", "pauses", "notify", "mail_shares", "mail", "events"),
     *("successes", "schedules", "functions", "visibility", "metrics", "list", "costs", "log_lines", "job_run"),
-    *("soft_delete_cleanup", "gate", "db_pruning", "ops", "params"),
+    *("soft_delete_cleanup", "gate", "db_pruning", "ops", "params", "sweep_decisions"),
     *("engine_decisions", "pairs_of_a_run", "pairs_of_sweeps", "pairs_of_triggers", "pairs_of_mails"),
 )
 TEST_FILES = [
@@ -37,9 +37,11 @@ ABOUT = {
     "handles.py": ("engine_decisions", "careless_jobs", "bounds"),
     "job.py": ("engine_decisions", "careless_jobs", "bounds"),
     "queue.py": ("engine_decisions", "engine", "poison", "functions"),
-    "sweep.py": ("sweep", "poison", "pairs_of_sweeps"),
-    "healers.py": ("pairs_of_sweeps", "sweep", "poison"),
-    "set_aside.py": ("poison",),
+    "sweep.py": ("sweep_decisions", "sweep", "poison", "pairs_of_sweeps"),
+    "healers.py": ("sweep_decisions", "pairs_of_sweeps", "sweep", "poison"),
+    "set_aside.py": ("sweep_decisions", "poison"),
+    "successes.py": ("successes",),
+    "pauses.py": ("pauses",),
     "schedules.py": ("schedules", "pairs_of_sweeps", "pauses"),
     "notify.py": ("notify", "mail_shares", "events", "pairs_of_mails"),
     "mail_shares.py": ("mail_shares", "pairs_of_mails"),
