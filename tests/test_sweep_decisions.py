@@ -1,4 +1,4 @@
-"""What the sweep asks the database, when it stops, and what it keeps of the rows that it could not heal."""
+"""The sweep's decisions: its questions to the database, its bounds of time, and the rows that it could not heal."""
 
 import dataclasses
 from datetime import UTC, datetime, timedelta
@@ -23,7 +23,7 @@ HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
 
 @pytest.fixture
 def asked(db, monkeypatch):
-    """The queries that ran on ``db``, by name."""
+    """Note the queries that run on ``db``, by name."""
     names, query = [], db.query
 
     def noting(name, /, **params):
@@ -36,7 +36,7 @@ def asked(db, monkeypatch):
 
 @pytest.fixture(autouse=True)
 def counted():
-    """The metrics that were counted, by job type."""
+    """Begin without metrics; the test reads here those that are counted, by job type."""
     metrics._counted.clear()
     return metrics._counted
 
@@ -62,8 +62,8 @@ def mend(owner):
     owner.run_script("DROP FUNCTION refuse_job_runs CASCADE; UPDATE job_set_aside SET retry_at = clock_timestamp()")
 
 
-class TestWhatItAsks:
-    def test_what_is_not_due_yet_costs_no_statement_and_no_line(self, cloud, db, owner, asked, caplog):
+class TestItsQuestions:
+    def test_rows_that_are_not_due_yet_cost_no_statement_and_no_line(self, cloud, db, owner, asked, caplog):
         scheduled(owner, "db_pruning", START + HOUR)
         owner.run_script(ENDED.format(count=1, days=89))
         owner.run_script("UPDATE job_outbox SET status = 'sent', send_at = NULL, ended_at = clock_timestamp()")
@@ -83,7 +83,7 @@ class TestWhatItAsks:
         assert sweep(db=db, settings=cloud, remaining_s=lambda: left.pop())["recovered"] == 1
         assert asked == ["find_work", "expired_leases", "expire_leases"]
 
-    def test_a_row_that_is_alone_is_tried_once_and_then_passed_over(self, cloud, db, owner, asked):
+    def test_a_single_row_is_tried_once_and_then_passed_over(self, cloud, db, owner, asked):
         poison_runs(owner, lost(owner, 1))
         sweep(db=db, settings=cloud)
         tells = ["claim_set_aside", "insert_alert"]
@@ -104,7 +104,7 @@ class TestWhatItAsks:
         assert not counted
 
 
-class TestWhatItEnds:
+class TestItsEndings:
     def test_of_two_lost_workers_one_is_replaced_and_one_ends_its_run(self, cloud, db, owner, counted):
         again, ended = lost(owner, 2)
         owner.run_script(f"UPDATE job_runs SET lost_slices = 4, job_type = 'db_pruning' WHERE id = '{ended}'")
@@ -138,8 +138,8 @@ class TestWhatItEnds:
         assert [[str(id_) for id_ in row] for row in written] == [[message["outbox_id"], other]]
 
 
-class TestWhatItKeeps:
-    def test_a_row_is_forgotten_that_was_healed_and_no_other_of_its_batch(self, cloud, db, owner):
+class TestRowsSetAside:
+    def test_a_healed_row_is_forgotten_and_no_other_of_its_batch(self, cloud, db, owner):
         ids = lost(owner, 2)
         poison_runs(owner, ids)
         sweep(db=db, settings=cloud)
@@ -151,7 +151,7 @@ class TestWhatItKeeps:
         sweep(db=db, settings=cloud)
         assert aside(owner) == []
 
-    def test_what_there_was_no_time_for_stays_set_aside(self, cloud, db, owner):
+    def test_rows_that_the_time_did_not_reach_stay_set_aside(self, cloud, db, owner):
         ids = lost(owner, 3)
         poison_runs(owner, ids)
         sweep(db=db, settings=cloud)
@@ -195,8 +195,8 @@ class TestWhatItKeeps:
         assert counted == {None: {"RowsSetAside": [1]}}
 
 
-class TestWhatFails:
-    def test_the_search_alone_and_everything_is_healed_before_it_is_raised(self, cloud, db, owner):
+class TestItsFailures:
+    def test_a_search_that_fails_is_raised_when_everything_is_healed(self, cloud, db, owner):
         [run_id] = lost(owner, 1)
         owner.run_script("REVOKE UPDATE ON job_sweep FROM nightshift_app")
         with pytest.raises(DatabaseError, match="permission denied for table job_sweep"):
