@@ -62,6 +62,16 @@ def mend(owner):
     owner.run_script("DROP FUNCTION refuse_job_runs CASCADE; UPDATE job_set_aside SET retry_at = clock_timestamp()")
 
 
+def mended_but_for_the_first(owner, *, count, db, settings):
+    """Let a sweep set lost runs aside, and make them due again; returns their ids."""
+    ids = lost(owner, count)
+    poison_runs(owner, ids)
+    sweep(db=db, settings=settings)
+    mend(owner)
+    poison_runs(owner, ids[:1])
+    return ids
+
+
 class TestItsQuestions:
     def test_rows_that_are_not_due_yet_cost_no_statement_and_no_line(self, cloud, db, owner, asked, caplog):
         scheduled(owner, "db_pruning", START + HOUR)
@@ -140,11 +150,7 @@ class TestItsEndings:
 
 class TestRowsSetAside:
     def test_a_healed_row_is_forgotten_and_no_other_of_its_batch(self, cloud, db, owner):
-        ids = lost(owner, 2)
-        poison_runs(owner, ids)
-        sweep(db=db, settings=cloud)
-        mend(owner)
-        poison_runs(owner, ids[:1])
+        ids = mended_but_for_the_first(owner, count=2, db=db, settings=cloud)
         assert sweep(db=db, settings=cloud)["set_aside"] == 1
         assert aside(owner) == ids[:1]
         mend(owner)
@@ -152,11 +158,7 @@ class TestRowsSetAside:
         assert aside(owner) == []
 
     def test_rows_that_the_time_did_not_reach_stay_set_aside(self, cloud, db, owner):
-        ids = lost(owner, 3)
-        poison_runs(owner, ids)
-        sweep(db=db, settings=cloud)
-        mend(owner)
-        poison_runs(owner, ids[:1])
+        ids = mended_but_for_the_first(owner, count=3, db=db, settings=cloud)
         # Before the batch, when it failed, before its first row, and before its second.
         left = [RESERVE_S + 1, RESERVE_S + 1, RESERVE_S + 1, RESERVE_S]
         assert sweep(db=db, settings=cloud, remaining_s=lambda: left.pop(0))["set_aside"] == 1
