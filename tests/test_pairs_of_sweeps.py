@@ -112,6 +112,15 @@ def slots(owner):
     return owner.run_script("SELECT outcome, run_id IS NOT NULL FROM job_schedule_slots ORDER BY slot")
 
 
+def told(owner):
+    """Of which slots the operator is told."""
+    contents = owner.run_script("SELECT content FROM job_outbox WHERE run_id IS NULL")
+    return [content["lines"][0].partition("did not start when it was ")[2] for (content,) in contents]
+
+
+BOTH = "2 slots from 2026-11-01 01:00 UTC to 2026-11-01 02:00 UTC"
+
+
 @pytest.fixture
 def hourly(owner):
     register({"db_pruning": "cron(0 * * * ? *)"}, now=START, db=owner)
@@ -153,7 +162,17 @@ class TestASlot:
         assert met.waited
         sweeps(db)
         assert [outcome for outcome, _ in slots(owner)] == decided
+        assert told(owner) == [f"due: {'2026-11-01 02:00 UTC' if decided[0] == 'started' else BOTH}."]
+        if (first, dies) == ("fire", False):
+            assert met.other == (0, 0)
         assert len(owner.run_script("SELECT FROM job_runs")) == len(received(cloud)) == 1
+
+    def test_fires_while_a_sweep_finds_it_missed_behind_a_later_one(self, meet, cloud, owner):
+        """The sweep has decided nothing, and has nothing to tell."""
+        fire("db_pruning", time=START + 2 * HOUR, now=START + 2 * HOUR, db=owner, settings=cloud)
+        met = meet(Act(fires(cloud), "insert_scheduled_run"), Act(accounts(cloud), "insert_slots"))
+        assert (met.one, met.other, met.waited) == ("skipped", (0, 0), True)
+        assert told(owner) == []
 
     @pytest.mark.parametrize("dies", [False, True])
     def test_is_delivered_twice_at_once(self, meet, cloud, owner, dies):

@@ -30,6 +30,8 @@ class Rules:
     """One sweep at a time accounts for a schedule."""
     moved_with_slots: bool = True
     """The schedule moves on in the transaction that decides the slots."""
+    told_as_inserted: bool = True
+    """The operator is told of those missed slots alone that the sweep itself inserted."""
     latest_alone: bool = True
     """Nothing is caught up where a later slot has been decided."""
     schedule_pause: bool = True
@@ -210,10 +212,14 @@ class SlotsMachine:
         for slot in sweep.open:
             if not done.slots[slot] and slot != sweep.catches_up:
                 done = done._replace(slots=_decide(done, slot, IDLE))
+        if self.rules.told_as_inserted:
+            missed = {slot for slot in missed if not state.slots[slot]}
         told = missed | {slot for slot in sweep.open if slot == sweep.catches_up}
         broken = ""
         if told & set(state.told):
             broken = "told twice: two sweeps at once account for a slot"
+        elif any(state.slots[slot] for slot in missed):
+            broken = "false alarm: the operator is told of a slot that was decided meanwhile"
         elif any(slot in state.deliveries and state.now - slot < self.grace for slot in told):
             broken = "false alarm: the operator is told of a slot that is on its way"
         if not self.rules.schedule_locked:
@@ -262,6 +268,7 @@ def _spent(state: State, fault: str, **then: Any) -> State:
 THREE_SLOTS = SlotsMachine()
 FAULTS = SlotsMachine(faults=Faults(lost=1, doubled=1, crashes=1), slots=2)
 PAUSED = SlotsMachine(faults=Faults(lost=1, pauses=1), slots=2)
+NO_FIRE = SlotsMachine(faults=Faults(pauses=1), slots=2, functions=0)
 
 CASES = Cases(
     rules=Rules,
@@ -277,8 +284,9 @@ CASES = Cases(
         Knockout(("live_once",), "two live runs", 9, FAULTS),
         Knockout(("fire_grace",), "late start", 7, THREE_SLOTS),
         Knockout(("sweep_grace",), "false alarm", 5, THREE_SLOTS),
-        Knockout(("schedule_locked",), "told twice", 10, PAUSED),
+        Knockout(("schedule_locked", "told_as_inserted"), "told twice", 10, NO_FIRE),
         Knockout(("moved_with_slots",), "stuck", 9, FAULTS),
+        Knockout(("told_as_inserted",), "false alarm", 10, THREE_SLOTS),
         Knockout(("latest_alone",), "out of order", 10, FAULTS),
         Knockout(("schedule_pause",), "started while paused", 6, PAUSED),
     ),

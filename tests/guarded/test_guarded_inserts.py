@@ -293,7 +293,8 @@ class TestSlot:
     def test_those_that_start_nothing_leave_a_decided_one_alone(self, owner, noon, reason, outcome):
         insert(owner, "job_schedule_slots", job_type="prune", slot=at(-60), outcome="missed")
         changes = Changes(owner, "job_schedule_slots", "slot")
-        noon.query("insert_slots", job_type="prune", reason=reason, slots=[at(-120), at(-60)])
+        inserted = noon.query("insert_slots", job_type="prune", reason=reason, slots=[at(-120), at(-60)])
+        assert [row["slot"].isoformat() for row in inserted] == [at(-120)]
         [(slot, made)] = changes().items()
         assert (slot[:16], made["job_type"], made["outcome"], made.get("reason")) == (
             at(-120)[:16], "prune", outcome, reason,

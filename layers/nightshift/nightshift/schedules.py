@@ -116,16 +116,19 @@ def _account_for(
     # Only where these are all there are: the rest of a long outage comes with the next sweep.
     may_catch_up = not pause and following > now - GRACE and all(slot < undecided[-1] for slot in decided)
     missed = undecided[:-1] if may_catch_up else undecided
-    if missed:
-        db.query("insert_slots", job_type=name, slots=missed, reason=None)
+    inserted = {row["slot"] for row in db.query("insert_slots", job_type=name, slots=missed, reason=None)}
+    told = [slot for slot in missed if slot in inserted]
+    counts["missed"] += len(told)
     outcome, message = "missed", None
     if may_catch_up:
         outcome, message = _start(name, slot=undecided[-1], outcome="caught_up", db=db, settings=settings)
-    counts["missed"] += len(missed)
-    counts["caught_up"] += outcome == "caught_up"
-    outbox.alert(_missed_alert(name, undecided, outcome), db=db)
-    metrics.count("SlotsMissed", len(undecided))
-    logger.warning("Found slots that never fired", action="slots_missed", job_type=name, slots=len(undecided))
+        counts["caught_up"] += outcome == "caught_up"
+        told.append(undecided[-1])
+    if not told:
+        return None
+    outbox.alert(_missed_alert(name, told, outcome), db=db)
+    metrics.count("SlotsMissed", len(told))
+    logger.warning("Found slots that never fired", action="slots_missed", job_type=name, slots=len(told))
     return message
 
 
