@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 import pytest
 
 from nightshift import runs
+from nightshift.errors import NotFound
 from tests.plans import explained
-from tests.world import make_team
+from tests.world import make_team, trigger
 
 NO_FILTERS = {
     "job_type": None,
@@ -52,6 +53,18 @@ def test_pages_of_any_size_return_each_of_200_runs_of_one_millisecond_once(db, o
     ]
     for size in (1, 3, 7, 49, 50, 51, 100, 199, 200):
         assert walk(db, team.id, size) == expected
+
+
+def test_a_project_is_looked_up_only_where_it_has_no_runs(cloud, db, owner):
+    team, others = make_team(owner), make_team(owner, slug="others")
+    assert walk(db, team.id, 10) == walk(db, team.id, 10, project_id=team.project_id) == []
+    for project_id in (others.project_id, str(uuid.uuid4())):
+        with pytest.raises(NotFound):
+            walk(db, team.id, 10, project_id=project_id)
+    run = trigger(team, db=db, settings=cloud)
+    before = db.statements
+    assert walk(db, team.id, 10, project_id=team.project_id) == [str(run["id"])]
+    assert db.statements - before == 1
 
 
 @pytest.fixture(scope="module")

@@ -106,6 +106,12 @@ class TestType:
         with pytest.raises(Conflict, match="It was paused until a moment ago"):
             trigger(team, db=db, settings=cloud)
 
+    def test_a_system_job_that_is_resumed_meanwhile_is_to_be_tried_again(self, cloud, db, monkeypatch):
+        pause(PRUNING, db=db)
+        monkeypatch.setattr(runs, "refuse_paused", pauses.resume)
+        with pytest.raises(Conflict, match="It was paused until a moment ago"):
+            runs.create_system(PRUNING, params={}, triggered_by="system", db=db, settings=cloud)
+
     def test_a_trigger_stays_one_statement(self, cloud, db, team):
         db.query("ping")
         before = db.statements

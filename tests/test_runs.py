@@ -6,12 +6,13 @@ import uuid
 from datetime import UTC, datetime
 
 import pytest
+from pg8000.exceptions import DatabaseError
 
 from nightshift import pauses, runs
 from nightshift.catalogue import CATALOGUE
 from nightshift.errors import Conflict, NotFound, Refused, TooManyRuns, Unprocessable
 from tests.plans import explained
-from tests.world import make_team, run_row, system_run, trigger
+from tests.world import claim, make_team, run_row, system_run, trigger
 
 
 @pytest.fixture
@@ -80,6 +81,138 @@ def test_a_winner_that_ends_while_the_loser_waits_makes_room(cloud, connect, tea
 
     _, row = while_uncommitted(owner, (one, start_and_cancel), lambda: trigger(team, db=two, settings=cloud))
     assert run_row(owner, row["id"])["status"] == "pending"
+
+
+def end(owner):
+    owner.run_script("UPDATE job_runs SET status = 'cancelled', completed_at = clock_timestamp(), resend_at = NULL")
+
+
+class TestKeys:
+    def test_a_key_is_good_for_a_day_also_where_its_run_is_live_after_that(self, cloud, db, team, owner):
+        """The run stands in the way of its own project alone; of another one the key makes a new run."""
+        live = trigger(team, db=db, settings=cloud, idempotency_key="k")
+        owner.run_script("UPDATE job_runs SET created_at = created_at - interval '25 hours'")
+        with pytest.raises(Conflict) as refused:
+            trigger(team, db=db, settings=cloud, idempotency_key="k")
+        assert refused.value.extra == {"existing_run_id": str(live["id"])}
+        assert run_row(owner, live["id"])["idempotency_key"] is not None
+        other = str(owner.run_script(f"SELECT id FROM projects WHERE id <> '{team.project_id}'")[0][0])
+        new = trigger(team, db=db, settings=cloud, idempotency_key="k", project_id=other)
+        assert new["id"] != live["id"]
+        assert run_row(owner, live["id"])["idempotency_key"] is None
+        assert run_row(owner, live["id"])["status"] == "pending"
+        assert trigger(team, db=db, settings=cloud, idempotency_key="k", project_id=other)["id"] == new["id"]
+
+    def test_a_request_is_known_by_what_was_asked_in_any_order(self, cloud, db, team):
+        def again(**wish):
+            return trigger(team, db=db, settings=cloud, idempotency_key="k", **{"asked": asked} | wish)["id"]
+
+        asked = {"project_id": team.project_id, "include_sandbox": True}
+        first = again(params=asked | {"added": 1})
+        assert again(params=asked, asked=dict(reversed(asked.items()))) == first
+        assert again(params=asked, asked=None) == first
+        for other in (
+            {"asked": {}},
+            {"asked": None, "params": {}},
+            {"notify": True},
+            {"rerun_of": {"id": first}},
+        ):
+            with pytest.raises(Unprocessable, match="Idempotency-Key 'k' was used before with another request"):
+                again(**{"params": asked} | other)
+
+    def test_reruns_of_two_runs_or_from_two_places_are_two_requests(self, cloud, db, team):
+        def again(old, **wish):
+            return trigger(team, db=db, settings=cloud, idempotency_key="k", rerun_of=old, **wish)["id"]
+
+        old = dict.fromkeys(("cursor", "cursor_version", "progress")) | {"id": str(uuid.uuid4())}
+        first = again(old)
+        assert again(old) == first
+        for other in ({"old": old, "from_cursor": True}, {"old": old | {"id": str(uuid.uuid4())}}):
+            with pytest.raises(Unprocessable):
+                again(**other)
+
+    def test_what_cannot_be_inserted_is_raised_at_once_and_a_key_that_is_not_freed_the_third_time(
+        self, cloud, db, team, owner, monkeypatch
+    ):
+        asked, real = [], db.query
+
+        def query(name, /, **params):
+            asked.append(name)
+            return [] if name == "forget_idempotency_key" else real(name, **params)
+
+        trigger(team, db=db, settings=cloud, idempotency_key="k")
+        end(owner)
+        owner.run_script("UPDATE job_runs SET created_at = created_at - interval '25 hours'")
+        monkeypatch.setattr(db, "query", query)
+        with pytest.raises(DatabaseError, match="job_runs_idempotency"):
+            trigger(team, db=db, settings=cloud, idempotency_key="k")
+        assert asked == ["insert_run", "forget_idempotency_key"] * 2 + ["insert_run"]
+        asked.clear()
+        with pytest.raises(DatabaseError, match="invalid input syntax for type uuid"):
+            trigger(team, db=db, settings=cloud, project_id="none")
+        assert asked == ["insert_run"]
+
+
+def test_a_rerun_takes_the_old_runs_checkpoint_where_it_is_asked_to(cloud, db, owner, team):
+    checkpoint = {"cursor": {"at": 7}, "cursor_version": 3, "progress": {"processed": 7, "total": 9, "message": "x"}}
+    old = trigger(team, db=db, settings=cloud) | checkpoint
+    end(owner)
+    from_start = run_row(owner, trigger(team, db=db, settings=cloud, rerun_of=old)["id"])
+    assert (from_start["cursor"], from_start["cursor_version"], from_start["rerun_of"]) == (None, None, str(old["id"]))
+    assert from_start["progress"]["processed"] == 0
+    assert from_start["notify"] is False
+    end(owner)
+    from_cursor = run_row(owner, trigger(team, db=db, settings=cloud, rerun_of=old, from_cursor=True)["id"])
+    assert {name: from_cursor[name] for name in checkpoint} == checkpoint
+    end(owner)
+    assert run_row(owner, trigger(team, db=db, settings=cloud)["id"])["rerun_of"] is None
+
+
+class TestCancel:
+    def test_one_that_is_over_or_gone_says_so(self, cloud, db, team, owner):
+        run = trigger(team, db=db, settings=cloud)
+        runs.cancel(run, requested_by="me", db=db, settings=cloud)
+        with pytest.raises(Refused, match='Cannot cancel a job with status "cancelled"'):
+            runs.cancel(run, requested_by="me", db=db, settings=cloud)
+        owner.run_script("DELETE FROM job_runs")
+        with pytest.raises(Refused, match='Cannot cancel a job with status "deleted"'):
+            runs.cancel(run, requested_by="me", db=db, settings=cloud)
+
+    def test_an_ending_is_counted_and_sent_on_where_the_cancel_ends_the_run(self, cloud, db, team, monkeypatch):
+        told = []
+        monkeypatch.setattr(runs.outbox, "dispatch", lambda run_ids, **_: told.append(run_ids))
+        monkeypatch.setattr(runs.metrics, "count_ending", lambda *ending, **of: told.append((ending, of)))
+        run = trigger(team, db=db, settings=cloud)
+        claim(db, run["id"], 0, request_id="r", lease_s=60)
+        runs.cancel(run, requested_by="me", db=db, settings=cloud)
+        assert told == []
+        db.run_script("UPDATE job_runs SET status = 'cancelled', completed_at = now(), lease_expires_at = NULL")
+        run = trigger(team, db=db, settings=cloud)
+        runs.cancel(run, requested_by="me", db=db, settings=cloud)
+        assert told == [(("cancelled",), {"job_type": "revenuecat_sync"}), [str(run["id"])]]
+
+
+class TestAsJson:
+    def test_ids_are_text_or_null(self, cloud, db, owner, team):
+        of_a_team = runs.as_json(trigger(team, db=db, settings=cloud))
+        assert (of_a_team["team_id"], of_a_team["project_id"]) == (team.id, team.project_id)
+        of_the_system = runs.as_json(db.one("get_any_run", run_id=system_run(owner, "db_pruning")))
+        assert (of_the_system["team_id"], of_the_system["project_id"]) == (None, None)
+
+    @pytest.mark.parametrize(
+        ("status", "waiting_for", "before", "after"),
+        [
+            ("pending", None, "", "Waiting for a free worker"),
+            ("pending", None, "7 of 9", "7 of 9; waiting for a free worker"),
+            ("running", "Google", "7 of 9", "7 of 9; waiting for Google"),
+            ("running", None, "7 of 9", "7 of 9"),
+            ("completed", "Google", "7 of 9", "7 of 9"),
+        ],
+    )
+    def test_the_bar_says_what_the_run_waits_for(self, cloud, db, team, status, waiting_for, before, after):
+        row = trigger(team, db=db, settings=cloud) | {"status": status, "waiting_for": waiting_for}
+        assert runs.as_json(row | {"progress": {"message": before}})["progress"] == {"message": after}
+        assert runs.as_json(row | {"progress": None})["progress"] is None
 
 
 class TestRefusedTriggers:
