@@ -149,6 +149,16 @@ class TestSchedule:
         assert (counts["missed"], counts["caught_up"]) == (1, 0)
         assert len(alerts(owner)) == 1
 
+    def test_a_slot_is_skipped_from_the_very_moment_of_the_pause_and_missed_before_it(self, hourly, cloud, db, owner):
+        pause(PRUNING, what="schedule", db=db)
+        owner.run_script(f"UPDATE job_pauses SET paused_at = '{START + 2 * HOUR}'")
+        assert sweep(db=db, settings=cloud, now=START + HOUR + 20 * MINUTE)["missed"] == 1
+        counts = sweep(db=db, settings=cloud, now=START + 2 * HOUR + 20 * MINUTE)
+        assert (counts["missed"], counts["caught_up"]) == (0, 0)
+        assert outcomes(owner, "db_pruning") == ["missed", "skipped"]
+        [told] = alerts(owner)
+        assert told["lines"][1].endswith("a later slot has run since, or it was paused.")
+
     def test_after_resume_the_next_slot_starts(self, hourly, cloud, db, owner):
         pause(PRUNING, what="schedule", db=db)
         self.fire(START + HOUR, db=db, settings=cloud)

@@ -1,11 +1,13 @@
 """Schedules with the time passed in: each slot is decided once, whatever EventBridge delivers and whoever is away."""
 
+import dataclasses
 import random
 import threading
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from pg8000.exceptions import DatabaseError
 
 from nightshift import outbox, schedules
 from nightshift.errors import ConfigurationError, Refused
@@ -147,7 +149,41 @@ def test_what_is_not_scheduled_starts_nothing(hourly, cloud, db, owner):
         fire("nonsense", time=START, now=START, db=db, settings=cloud)
 
 
+def test_a_failure_of_the_database_is_no_slot_that_was_decided(hourly, cloud, db, owner):
+    endless = dataclasses.replace(cloud, resend_delay_s=float("inf"))
+    with pytest.raises(DatabaseError, match="interval out of range"):
+        fire("db_pruning", time=START, now=START, db=db, settings=endless)
+    assert ledger(owner, "db_pruning") == []
+
+
 class TestMissed:
+    def test_a_slot_within_its_grace_and_what_is_not_scheduled_are_left_alone(self, hourly, cloud, db, owner):
+        """Also where the sweep that found them was wrong: the grace is looked at again under the lock."""
+        for name, now in (("db_pruning", START + HOUR), ("soft_delete_cleanup", START + DAY)):
+            counts = schedules.account_for_missed(name, now=now, db=db, settings=cloud)
+            assert counts == {"caught_up": 0, "missed": 0}
+        assert ledger(owner, "db_pruning") == []
+
+    def test_the_slot_after_it_may_be_within_its_grace(self, hourly, cloud, db, owner):
+        assert sweep(db=db, settings=cloud, now=START + 2 * HOUR + MINUTE)["caught_up"] == 1
+        assert [slot for slot, _, _ in ledger(owner, "db_pruning")] == [START + HOUR]
+
+    def test_a_late_delivery_of_the_last_slot_takes_back_what_the_sweep_did(
+        self, hourly, cloud, db, owner, connect, monkeypatch
+    ):
+        real, at = db.query, START + 2 * HOUR
+
+        def query(name, /, **params):
+            if name == "insert_scheduled_run":
+                fire("db_pruning", time=at, now=at + GRACE, db=connect(), settings=cloud)
+            return real(name, **params)
+
+        monkeypatch.setattr(db, "query", query)
+        assert schedules.account_for_missed("db_pruning", now=at + GRACE, db=db, settings=cloud) == {}
+        assert [slot for slot, _, _ in ledger(owner, "db_pruning")] == [at]
+        monkeypatch.undo()
+        assert sweep(db=db, settings=cloud, now=at + GRACE)["missed"] == 1
+
     def test_a_slot_that_never_fired_is_caught_up_after_the_grace_and_the_owner_told(self, hourly, cloud, db, owner):
         at = START + HOUR + GRACE
         assert sweep(db=db, settings=cloud, now=at - MINUTE)["caught_up"] == 0
@@ -285,12 +321,25 @@ class TestRegister:
                 r"The schedule of db_pruning cannot be used: .*write cron\(0 3 \? \* SUN,SAT \*\)",
             ),
             ({"revenuecat_sync": HOURLY}, "'revenuecat_sync', which is no system job"),
+            ({"nonsense": HOURLY}, "'nonsense', which is no system job"),
         ],
     )
     def test_what_cannot_be_scheduled_is_named_and_nothing_changes(self, owner, wanted, complaint):
         register({"soft_delete_cleanup": DAILY}, now=START, db=owner)
         with pytest.raises(ConfigurationError, match=complaint):
             register(wanted, now=START, db=owner)
+        assert list(self.schedules(owner)) == ["soft_delete_cleanup"]
+
+    def test_a_success_is_expected_within_two_slots_and_an_hour(self, owner):
+        register({"db_pruning": HOURLY, "soft_delete_cleanup": DAILY}, now=START, db=owner)
+        expected = owner.run_script("SELECT job_type, expected_within FROM job_successes ORDER BY job_type")
+        assert expected == [["db_pruning", 3 * HOUR], ["soft_delete_cleanup", 49 * HOUR]]
+
+    def test_all_schedules_are_stored_or_none(self, owner):
+        register({"soft_delete_cleanup": DAILY}, now=START, db=owner)
+        owner.run_script("ALTER TABLE job_successes RENAME TO away")
+        with pytest.raises(DatabaseError):
+            register({"db_pruning": HOURLY}, now=START, db=owner)
         assert list(self.schedules(owner)) == ["soft_delete_cleanup"]
 
 

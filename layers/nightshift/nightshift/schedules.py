@@ -108,7 +108,6 @@ def _account_for(
     if pause := db.one("get_pause", job_type=name):
         skipped = [slot for slot in undecided if slot >= pause["paused_at"]]
         db.query("insert_slots", job_type=name, slots=skipped, reason=pause["reason"])
-        undecided = [slot for slot in undecided if slot < pause["paused_at"]]
     following = next(cron.slots_after(slots[-1]))
     db.query("move_schedule", job_type=name, next_slot=following)
     if not undecided:
@@ -116,6 +115,7 @@ def _account_for(
     # Only where these are all there are: the rest of a long outage comes with the next sweep.
     may_catch_up = not pause and following > now - GRACE and all(slot < undecided[-1] for slot in decided)
     missed = undecided[:-1] if may_catch_up else undecided
+    # Of those that are skipped, or that a delivery has decided meanwhile, nothing is inserted and nothing told.
     inserted = {row["slot"] for row in db.query("insert_slots", job_type=name, slots=missed, reason=None)}
     told = [slot for slot in missed if slot in inserted]
     counts["missed"] += len(told)
