@@ -37,6 +37,7 @@ def walk(db, team_id, size, **filters):
         if not page.has_more:
             assert page.cursor is None
             return seen
+        assert page.cursor
         cursor = page.cursor
 
 

@@ -3,6 +3,7 @@
 import json
 import threading
 import uuid
+from datetime import timedelta
 
 import boto3
 import pytest
@@ -342,6 +343,84 @@ class TestSesInTrouble:
         [logged] = [vars(record) for record in caplog.records if record.name == "nightshift"]
         assert (logged["action"], logged["message"]) == ("mail_failed", "Mail failed: MessageRejected")
         assert OWNER not in str(logged)
+
+
+class TestALostConnection:
+    """The server ends the function's session while it is at a mail."""
+
+    @pytest.fixture
+    def lost(self, owner, db, monkeypatch):
+        """``lost(name)``: the session ends just before the function runs this query."""
+
+        def lost(at):
+            real = db.query
+
+            def query(name, /, **params):
+                if name == at:
+                    monkeypatch.setattr(db, "query", real)
+                    owner.run_script(
+                        "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
+                        " WHERE usename = 'nightshift_app' AND datname = current_database()"
+                    )
+                return real(name, **params)
+
+            monkeypatch.setattr(db, "query", query)
+
+        return lost
+
+    @pytest.mark.parametrize("at", ["claim_outbox", "end_outbox_attempt"])
+    def test_before_the_claim_or_the_outcome_it_connects_again(self, lost, owner, db, ses, at):
+        config = settings_module.settings()
+        outbox_id = alert(owner)
+        lost(at)
+        notify.deliver(str(outbox_id), db=db, settings=config, remaining_s=lambda: 30)
+        row = mail(owner, outbox_id)
+        assert (row.status, row.message_id, row.attempts, len(ses.mails)) == ("sent", "message-1", 1, 1)
+
+    def test_in_between_it_leaves_the_mail_to_the_queue(self, lost, team, owner, db, cloud, ses):
+        config = settings_module.settings()
+        [outbox_id] = end(owner, project_run(team, db=db, settings=cloud, by=f"user:{team.users['admin']}"))
+        lost("names_in_notice")
+        with pytest.raises(DatabaseGone):
+            notify.deliver(str(outbox_id), db=db, settings=config, remaining_s=lambda: 30)
+        assert (mail(owner, outbox_id).status, ses.mails) == ("unsent", [])
+
+
+def test_a_claim_outlives_its_function_by_the_margin(owner, db, ses):
+    config, outbox_id = settings_module.settings(), alert(owner)
+    [[before]] = owner.run_script("SELECT clock_timestamp()")
+    notify.deliver(str(outbox_id), db=db, settings=config, remaining_s=lambda: 1000)
+    [[until, after]] = owner.run_script("SELECT claimed_until, clock_timestamp() FROM job_outbox")
+    held = timedelta(seconds=1000 + config.lease_margin_s)
+    assert before + held <= until <= after + held
+
+
+class TestBounds:
+    def test_a_mail_that_was_never_answered_for_is_given_up_in_words(self, owner, ses):
+        outbox_id = alert(owner)
+        owner.run_script(f"UPDATE job_outbox SET attempts = {notify.MAX_ATTEMPTS}")
+        notified(outbox_id)
+        row = mail(owner, outbox_id)
+        assert (row.status, row.error) == ("failed", "Gave up after 29 attempts: the notify function died each time")
+        assert ses.mails == []
+
+    def test_the_last_attempt_is_made(self, owner, ses):
+        outbox_id = alert(owner)
+        owner.run_script(f"UPDATE job_outbox SET attempts = {notify.MAX_ATTEMPTS - 1}")
+        notified(outbox_id)
+        assert mail(owner, outbox_id).status == "sent"
+
+    def test_the_row_of_a_single_operator_keeps_no_address(self, owner):
+        outbox_id = alert(owner)
+        notified(outbox_id)
+        assert (mail(owner, outbox_id).status, mail(owner, outbox_id).recipient) == ("sent", None)
+
+    def test_a_result_of_nothing_is_no_warning(self, owner, configure):
+        configure(SYSTEM_JOBS_ALERTS="failures")
+        [outbox_id] = end(owner, system_run(owner))
+        owner.run_script("UPDATE job_runs SET result = NULL")
+        notified(outbox_id)
+        assert mail(owner, outbox_id).status == "unwanted"
 
 
 class TestAgainstMoto:

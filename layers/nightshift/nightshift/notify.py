@@ -86,7 +86,7 @@ def _names_in(row: Row, *, db: Database) -> Row:
     if row["team_id"] is None:
         return nameless
     try:
-        return db.one("names_in_notice", project_id=row["project_id"], team_id=row["team_id"]) or nameless
+        return db.query("names_in_notice", project_id=row["project_id"], team_id=row["team_id"])[0]
     except DatabaseGone:
         raise
     except Exception as exc:
