@@ -267,7 +267,7 @@ class Play:
         self._stay_quiet()
 
     def _stay_quiet(self) -> None:
-        """Without schedules nothing happens any more, however much time passes."""
+        """Without schedules nothing happens, however much time passes."""
         with mock.patch.dict(CATALOGUE, jobs.TYPES, clear=True):
             schedules.register({}, now=self.world.now, db=self.world.owner)
         sends = self.world.outside.sends
@@ -294,7 +294,7 @@ class Play:
                 self.let_on(standing[0])
                 self._look()
                 continue
-            assert not self.world.actors, f"waiting for no one: {self.world.actors}"
+            assert not self.world.actors, f"these wait for locks that no actor holds: {self.world.actors}"
             message = next((n for n in self.world.outside.messages if self.world.outside.may_be_received(n)), None)
             if message is None:
                 return

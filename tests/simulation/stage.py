@@ -7,7 +7,7 @@ from nightshift.migrations import migrate
 from nightshift.sessions import pin, pin_session
 from nightshift.settings import Settings
 
-# Functions that stand before those of Postgres: whatever names a time without a schema gets the simulator's. Each
+# Functions that stand before those of Postgres: a statement that names none of their schemas gets the simulator's. Each
 # reading of the clock is a microsecond later than the one before. now() would be the real time of a transaction.
 CLOCK = """
 CREATE SCHEMA simulated;
