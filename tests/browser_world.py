@@ -239,7 +239,8 @@ def jwt_secret(stack: Stack) -> str:
 
 
 def keeps_somebody_out(page: Page) -> list[str]:
-    """What axe-core finds of serious or critical impact, once what moves in has arrived."""
+    """What axe-core finds of serious or critical impact, once the rows and what moves in have arrived."""
+    expect(page.locator(".runs.busy")).to_have_count(0)
     page.evaluate(
         "Promise.allSettled(document.getAnimations()"
         ".filter(each => each.effect.getComputedTiming().endTime < Infinity).map(each => each.finished))"
