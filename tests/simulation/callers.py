@@ -50,8 +50,8 @@ def _create(actor: Actor, wish: runs.Trigger) -> None:
     try:
         row = runs.create(wish, db=actor.environment.db, settings=world.config)
     except Conflict as exc:
-        blocking = exc.extra.get("existing_run_id")
-        actor.then = lambda: _was_live(actor, blocking)
+        if blocking := exc.extra.get("existing_run_id"):  # without one, the type was resumed just now
+            actor.then = lambda: _was_live(actor, str(blocking))
         return
     except (Refused, NotFound, TooManyRuns):
         return

@@ -322,4 +322,5 @@ class Play:
 LEFT = """
 SELECT EXISTS (SELECT FROM job_runs WHERE status IN ('pending', 'running') OR untold IS NOT NULL)
     OR EXISTS (SELECT FROM job_outbox WHERE status = 'unsent') OR EXISTS (SELECT FROM job_set_aside)
+    OR EXISTS (SELECT FROM job_schedules WHERE next_slot <= statement_timestamp() - interval '20 minutes')
 """
