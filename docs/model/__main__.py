@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if asked.command == "walk":
         return _walk(asked.seed, asked.steps)
     if unknown := [name for name in asked.names if name not in MACHINES]:
-        parser.error(f"there is no machine {', '.join(unknown)}; there are {', '.join(MACHINES)}")
+        parser.error(f"unknown machine: {', '.join(unknown)}. The machines are {', '.join(MACHINES)}")
     machines = asked.names or list(MACHINES)
     lines = _search(machines, proofs=asked.proofs) if asked.command == "search" else _matrix(machines)
     broken = 0

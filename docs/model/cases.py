@@ -1,4 +1,4 @@
-"""What is asked of a machine: that all holds under the rules, and that each rule that is left out breaks a promise."""
+"""The cases of a machine: its promises hold under all rules, and each rule that is left out breaks one."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace

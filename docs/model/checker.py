@@ -68,7 +68,7 @@ class Search:
 def search(machine: Machine[S], *, most: int = 3_000_000) -> Search:
     """Follow all schedules, shortest first, until a promise is broken or ``most`` states have been seen.
 
-    Where none is broken and all were followed, look for the fair ones that never end.
+    If no schedule breaks a promise, look for fair schedules that never end.
     """
     states: list[S] = []
     depth: list[int] = []

@@ -1,4 +1,4 @@
-"""What the model was compared with last: the digest of each statement and of each part of the schema that it says.
+"""The digest of each statement and part of the schema, as it was when the model was last compared with it.
 
 An action's docstring names what it models, as in ``claim_slice.sql`` or ``job_runs_one_live``. A statement that changes
 afterwards has another digest, and a test says so.

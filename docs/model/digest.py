@@ -39,7 +39,7 @@ class Digest(NamedTuple):
     """For the hour in which the team has a share again."""
 
 
-# Where a function stands: how many shares are left it asks in the statement that takes one.
+# Where a function stands. The statement that takes a share also asks how many are left.
 ASKS, TAKES, HAS_SHARE, HAS_NONE, ADDS, SENDS = "asks", "takes", "has a share", "has none", "adds a line", "sends"
 
 

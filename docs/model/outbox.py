@@ -16,7 +16,7 @@ class Rules:
     written_with_ending: bool = True
     """The trigger announce_ending writes the mail in the ending's transaction."""
     untold_kept: bool = True
-    """What cannot be written then is stored in ``untold``, and tell_of_ending is called again."""
+    """Store the reason in ``untold`` where a mail cannot be written; the sweep calls tell_of_ending again."""
     one_per_run: bool = True
     """The unique index job_outbox_once."""
     claim_unsent: bool = True

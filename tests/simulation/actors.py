@@ -38,10 +38,6 @@ class Operation:
     lose: Callable[[], Any]
     connection: "SimulatedConnection | None" = None
 
-    @property
-    def is_in_transaction(self) -> bool:
-        return bool(self.connection and self.connection.is_in_transaction)
-
 
 @dataclass
 class Environment:

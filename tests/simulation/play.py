@@ -49,7 +49,6 @@ class Play:
         self.made: list[Made] = []
         self.number = 0
         self.is_at_rest = False
-        self.steps = 0
         with self._in_place():
             world.begin()
         self.promises = Promises(world)
@@ -167,7 +166,6 @@ class Play:
         self._look()
 
     def _look(self) -> None:
-        self.steps += 1
         self._settle_others()
         self.promises.keep_watch()
         for actor in [each for each in self.world.actors if each.is_over]:

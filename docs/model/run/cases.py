@@ -17,7 +17,7 @@ POISON_TO_AND_FRO = RunMachine(sizes=Sizes(job="kk", lost_ceiling=3), faults=Fau
 
 UNCHECKED = RunMachine(sizes=Sizes(checked=False), faults=Faults(lost=1, crashes=1, cancels=1))
 
-# What a random schedule meets: more of everything, and messages that no claim can take.
+# Random schedules have more messages, workers and faults, and messages that no claim can take.
 LARGE = RunMachine(
     sizes=Sizes(
         "sswswss", lease=4, resend=3, resend_most=12, wait=11, longest_delay=4, lost_limit=9, workers=4, copies=1_000,

@@ -110,7 +110,7 @@ class Scene:
     def ended(self, status: str, **columns: Any) -> Row:
         """The row after its ending."""
         resend = None if self.rules.end_clears_resend else self.row.resend
-        # What an ended row no longer needs is forgotten, so that equal states are one.
+        # Fields that an ended row does not need are set back, so that equal states count once.
         end = self.row.ends_by if not self.rules.overlong_live else None
         return self.row._replace(status=status, lease=None, resend=resend, due=0, real_wait=0, ends_by=end, **columns)
 
