@@ -102,28 +102,25 @@ def _account_for(
     name, cron = schedule["job_type"], from_five_fields(schedule["cron"])
     ahead = cron.slots_after(schedule["next_slot"] - timedelta(seconds=1))
     slots = list(islice(takewhile(lambda slot: slot <= now - GRACE, ahead), SLOTS_AT_ONCE))
-    rows = db.query("decided_slots", job_type=name, since=slots[0])
-    decided = {row["slot"] for row in rows}
-    undecided = [slot for slot in slots if slot not in decided]
-    if pause := db.one("get_pause", job_type=name):
-        skipped = [slot for slot in undecided if slot >= pause["paused_at"]]
-        db.query("insert_slots", job_type=name, slots=skipped, reason=pause["reason"])
     following = next(cron.slots_after(slots[-1]))
     db.query("move_schedule", job_type=name, next_slot=following)
-    if not undecided:
-        return None
-    # Only where these are all there are: the rest of a long outage comes with the next sweep.
-    may_catch_up = not pause and following > now - GRACE and all(slot < undecided[-1] for slot in decided)
-    missed = undecided[:-1] if may_catch_up else undecided
-    # Of those that are skipped, or that a delivery has decided meanwhile, nothing is inserted and nothing told.
-    inserted = {row["slot"] for row in db.query("insert_slots", job_type=name, slots=missed, reason=None)}
-    told = [slot for slot in missed if slot in inserted]
+    if pause := db.one("get_pause", job_type=name):
+        skipped = [slot for slot in slots if slot >= pause["paused_at"]]
+        db.query("insert_slots", job_type=name, slots=skipped, reason=pause["reason"])
+    # Only where these are all there are (the rest of a long outage comes with the next sweep), and nothing from the
+    # last one on has fired.
+    may_catch_up = (
+        not pause and following > now - GRACE and not db.query("decided_slots", job_type=name, since=slots[-1])
+    )
+    missed = slots[:-1] if may_catch_up else slots
+    # Nothing is inserted, and nothing told, of those that are skipped or that a delivery has decided.
+    told = sorted(row["slot"] for row in db.query("insert_slots", job_type=name, slots=missed, reason=None))
     counts["missed"] += len(told)
     outcome, message = "missed", None
     if may_catch_up:
-        outcome, message = _start(name, slot=undecided[-1], outcome="caught_up", db=db, settings=settings)
+        outcome, message = _start(name, slot=slots[-1], outcome="caught_up", db=db, settings=settings)
         counts["caught_up"] += outcome == "caught_up"
-        told.append(undecided[-1])
+        told.append(slots[-1])
     if not told:
         return None
     outbox.alert(_missed_alert(name, told, outcome), db=db)
