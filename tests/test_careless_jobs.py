@@ -11,7 +11,7 @@ import uuid
 import pytest
 
 from nightshift.catalogue import CATALOGUE
-from nightshift.errors import ConfigurationError, JobError
+from nightshift.errors import ConfigurationError, DatabaseGone, JobError, SignInRefused
 from nightshift.job import MAX_COUNT, Progress, Retry, Wait
 from tests.engine_world import COUNTING, steps_of
 from tests.job_run import DEADLOCK, assert_resumable
@@ -186,6 +186,20 @@ class TestWhatItRaises:
         assert run.finish().row["error"] == "This release has no code for jobs of type counting"
 
 
+@contextlib.contextmanager
+def away(owner):
+    """End the product's connections, and refuse it new ones."""
+    owner.run_script(
+        "ALTER ROLE nightshift_app NOLOGIN;"
+        "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
+        " WHERE usename = 'nightshift_app' AND datname = current_database()"
+    )
+    try:
+        yield
+    finally:
+        owner.run_script("ALTER ROLE nightshift_app LOGIN")
+
+
 class TestErrorsItSwallows:
     """``try: db.write(…) except Exception: log``: the step's first error is raised at its yield."""
 
@@ -282,6 +296,21 @@ class TestErrorsItSwallows:
         row = trigger(team, job_type=job(careless), db=db, settings=cloud)
         work(row["id"], 0, db=db, settings=cloud)
         assert (run_row(owner, row["id"])["cursor"], steps_of(owner, row["id"])) == (None, [])
+
+    def test_one_that_shrugs_off_a_transaction_that_cannot_begin_commits_nothing(self, cloud, db, owner, team, job):
+        """The database is away for the first write of a step alone, and back at its yield."""
+
+        def careless(run, steps_db):
+            if run.cursor is None:
+                yield Progress(processed=1, total=2, message="", cursor={"done": 1})
+                with away(owner), contextlib.suppress(DatabaseGone, SignInRefused):
+                    steps_db.write("record_step", run_id=run.id, step=2)
+            yield Progress(processed=2, total=2, message="", cursor={"done": 2})
+            return {}
+
+        row = trigger(team, job_type=job(careless), db=db, settings=cloud)
+        work(row["id"], 0, db=db, settings=cloud)
+        assert run_row(owner, row["id"])["cursor"] == {"done": 1}
 
     def test_an_error_of_the_database_is_a_sentence(self, run_of):
         def bad(run, db):
@@ -576,5 +605,6 @@ def test_a_thread_that_outlives_its_slice_does_not_write_into_the_next_ones_step
     threads[0].join(30)
     age(owner, run.id, 60)
     assert told == ["The slice that this database belongs to is over. Let a job's threads end before its yield"]
+    assert not run.db.in_transaction
     assert run.finish().row["status"] == "completed"
     assert owner.run_script("SELECT count(*) FROM steps") == [[0]]

@@ -103,6 +103,12 @@ class TestItsQuestions:
         kept = ["list_set_aside", "expired_leases", "forget_set_aside", "claim_set_aside"]
         assert asked[:5] == ["find_work", *kept]
 
+    def test_a_row_that_a_batch_has_set_aside_is_not_in_the_next_one(self, cloud, db, owner):
+        poison_runs(owner, lost(owner, 3)[:2])
+        left = iter(range(RESERVE_S + 20, 0, -1))
+        counts = sweep(db=db, settings=dataclasses.replace(cloud, sweep_batch=1), remaining_s=lambda: next(left))
+        assert (counts["set_aside"], counts["recovered"]) == (2, 1)
+
     def test_a_run_that_a_worker_holds_is_only_asked_to_stop(self, cloud, db, owner, asked, counted):
         team = make_team(owner)
         claim(db, trigger(team, db=db, settings=cloud)["id"], 0)
