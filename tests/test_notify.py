@@ -11,7 +11,7 @@ from moto import mock_aws
 from moto.core import DEFAULT_ACCOUNT_ID
 from moto.sesv2.models import sesv2_backends
 
-from nightshift import aws, notify
+from nightshift import aws, metrics, notify
 from nightshift import settings as settings_module
 from nightshift.errors import DatabaseGone
 from tests import ses as ses_server
@@ -64,6 +64,12 @@ class TestWhoGetsAMail:
         assert str(run_id) in simple["Body"]["Html"]["Data"]
         row = mail(owner, outbox_id)
         assert (row.status, row.message_id, row.send_at, row.error) == ("sent", "message-1", None, None)
+
+    def test_the_user_who_asked_though_there_is_no_operators_address(self, team, owner, db, cloud, configure, ses):
+        configure(SYSTEM_JOBS_ALERT_EMAIL="")
+        [outbox_id] = end(owner, project_run(team, db=db, settings=cloud, by=f"user:{team.users['admin']}"))
+        notified(outbox_id)
+        assert mail(owner, outbox_id).status == "sent"
 
     def test_the_user_who_made_the_key(self, team, owner, db, cloud, ses):
         run_id = project_run(team, db=db, settings=cloud, by=f"api_key:{key_id(owner, team)}")
@@ -345,6 +351,34 @@ class TestSesInTrouble:
         assert OWNER not in str(logged)
 
 
+class TestWhatItSays:
+    """One line with an action, and one count, for each outcome."""
+
+    @pytest.mark.parametrize(
+        ("refusal", "action", "counted"),
+        [
+            (None, "mail_sent", {"MailsSent": [1]}),
+            ((400, "MessageRejected", "no"), "mail_failed", {"MailsFailed": [1]}),
+            ((429, "TooManyRequestsException", "slow"), "mail_retried", {"MailsRetried": [1]}),
+        ],
+    )
+    def test_of_a_mail_that_is_wanted(self, owner, db, ses, caplog, refusal, action, counted):
+        ses.refusal = refusal
+        self.assert_said(owner, db, caplog, action, counted)
+
+    def test_of_a_mail_that_is_not_wanted(self, owner, db, configure, caplog):
+        configure(SYSTEM_JOBS_ALERT_EMAIL="")
+        self.assert_said(owner, db, caplog, "mail_unwanted", {})
+
+    @staticmethod
+    def assert_said(owner, db, caplog, action, counted):
+        metrics._counted.clear()
+        outbox_id = str(alert(owner))
+        notify.deliver(outbox_id, db=db, settings=settings_module.settings(), remaining_s=lambda: 30)
+        assert [record.action for record in caplog.records if record.name == "nightshift"] == [action]
+        assert metrics._counted.pop(None, {}) == counted
+
+
 class TestALostConnection:
     """The server ends the function's session while it is at a mail."""
 
@@ -353,6 +387,7 @@ class TestALostConnection:
         """``lost(name)``: the session ends just before the function runs this query."""
 
         def lost(at):
+            db.connect()
             real = db.query
 
             def query(name, /, **params):

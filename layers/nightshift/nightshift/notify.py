@@ -64,7 +64,7 @@ def deliver(outbox_id: str, *, db: Database, settings: Settings, remaining_s: Ca
     if row is None:
         logger.info("Dropped a message about nothing that is to be sent", action="notice_dropped", outbox_id=outbox_id)
         return
-    logger.append_keys(outbox_id=outbox_id, run_id=row["run_id"] and str(row["run_id"]), attempt=row["attempts"])
+    logger.append_keys(outbox_id=outbox_id, run_id=row["run_id"], attempt=row["attempts"])
     outcome = _attempt(row | _names_in(row, db=db), db=db, settings=settings)
     if outcome is None:
         return
@@ -82,16 +82,13 @@ def deliver(outbox_id: str, *, db: Database, settings: Settings, remaining_s: Ca
 
 def _names_in(row: Row, *, db: Database) -> Row:
     """Return ``{"project", "team"}`` by name; where the platform does not show them, the notice goes without them."""
-    nameless: Row = {"project": None, "team": None}
-    if row["team_id"] is None:
-        return nameless
     try:
         return db.query("names_in_notice", project_id=row["project_id"], team_id=row["team_id"])[0]
     except DatabaseGone:
         raise
     except Exception as exc:
         logger.warning(f"The names of team and project cannot be read: {sentence(exc)}", action="names_unread")
-        return nameless
+        return {"project": None, "team": None}
 
 
 def _attempt(row: Row, *, db: Database, settings: Settings) -> Outcome | None:
