@@ -17,7 +17,7 @@ from nightshift.catalogue import CATALOGUE
 from nightshift.database import database, query_text
 from tests.api_world import DOCUMENT, Api
 from tests.conftest import JWT_SECRET, load_function
-from tests.world import claim, make_team, received, run_row, token
+from tests.world import claim, cut_sessions, make_team, received, run_row, token
 
 
 @pytest.fixture
@@ -742,7 +742,7 @@ def test_a_query_that_is_not_there_is_our_mistake_and_no_lost_database(api, monk
 
 def test_a_connection_that_died_while_the_environment_slept_is_replaced(api, team, owner):
     trigger(api, team)
-    owner.run_script("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'nightshift_app'")
+    cut_sessions(owner)
     assert api("GET", f"/v1/teams/{team.id}/jobs")[0] == 200
 
 

@@ -15,7 +15,7 @@ from nightshift.errors import ConfigurationError, DatabaseGone, JobError, SignIn
 from nightshift.job import MAX_COUNT, Progress, Retry, Wait
 from tests.engine_world import COUNTING, steps_of
 from tests.job_run import DEADLOCK, assert_resumable
-from tests.world import age, received, run_row, trigger, work
+from tests.world import age, cut_sessions, received, run_row, trigger, work
 
 
 class TestChangesInPlace:
@@ -189,15 +189,13 @@ class TestWhatItRaises:
 @contextlib.contextmanager
 def away(owner):
     """End the product's connections, and refuse it new ones."""
-    owner.run_script(
-        "ALTER ROLE nightshift_app NOLOGIN;"
-        "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
-        " WHERE usename = 'nightshift_app' AND datname = current_database()"
-    )
+    [[name]] = owner.run_script("SELECT current_database()")
+    owner.run_script(f"ALTER DATABASE {name} CONNECTION LIMIT 0")
+    cut_sessions(owner)
     try:
         yield
     finally:
-        owner.run_script("ALTER ROLE nightshift_app LOGIN")
+        owner.run_script(f"ALTER DATABASE {name} CONNECTION LIMIT -1")
 
 
 class TestErrorsItSwallows:
@@ -283,10 +281,7 @@ class TestErrorsItSwallows:
     def test_one_that_shrugs_off_a_lost_connection_cannot_commit_half_a_step(self, cloud, db, owner, team, job):
         def careless(run, steps_db):
             steps_db.write("record_step", run_id=run.id, step=1)
-            owner.run_script(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                " WHERE usename = 'nightshift_app' AND datname = current_database()"
-            )
+            cut_sessions(owner)
             for step in (3, 4):
                 with contextlib.suppress(Exception):  # "one bad row must not stop the others"
                     steps_db.write("record_step", run_id=run.id, step=step)

@@ -10,7 +10,7 @@ from nightshift.engine import MISFIT_RETRY
 from nightshift.errors import BadQuery, DatabaseGone, JobError
 from nightshift.job import Progress, Retry, Wait
 from tests.engine_world import counting_to, steps_of
-from tests.world import age, claim, make_team, received, run_row, slices, sweep, trigger, work
+from tests.world import age, claim, cut_sessions, make_team, received, run_row, slices, sweep, trigger, work
 
 
 def test_a_run_that_fits_one_slice(cloud, db, owner, team, job):
@@ -496,10 +496,9 @@ def test_an_unknown_failure_of_the_send_does_not_fail_the_slice(cloud, db, owner
 
 def test_the_first_statement_of_a_sweep_and_of_a_slice_survives_a_dead_connection(cloud, db, owner, team, job):
     row = trigger(team, job_type=job(counting_to(1)), db=db, settings=cloud)
-    terminate = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'nightshift_app'"
-    owner.run_script(terminate)
+    cut_sessions(owner)
     assert sweep(db=db, settings=cloud)["resent"] == 0
-    owner.run_script(terminate)
+    cut_sessions(owner)
     work(row["id"], 0, db=db, settings=cloud)
     assert run_row(owner, row["id"])["status"] == "completed"
 

@@ -14,7 +14,7 @@ from nightshift.errors import DatabaseGone, JobError, UnknownJob, sentence
 from nightshift.job import Progress, Retry, Wait
 from nightshift.log import logger
 from tests.engine_world import counting_to, steps_of
-from tests.world import work
+from tests.world import cut_sessions, work
 
 
 @pytest.fixture
@@ -328,10 +328,7 @@ def test_a_slice_that_is_taken_from_its_job_is_no_failure_of_the_job(job, job_ru
 @pytest.mark.parametrize("how", ["goes up", "becomes another error"])
 def test_a_connection_that_the_job_finds_lost_is_not_its_failure(run_of, owner, how):
     def cut(run, db):
-        owner.run_script(
-            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
-            " WHERE usename = 'nightshift_app' AND datname = current_database()"
-        )
+        cut_sessions(owner)
         try:
             db.read("ping")
         except DatabaseGone:
@@ -350,10 +347,7 @@ def test_a_connection_that_the_job_finds_lost_is_not_its_failure(run_of, owner, 
 @pytest.mark.parametrize(("remaining_s", "notes"), [(5.9, False), (6, True)])
 def test_a_note_is_written_while_there_is_time_for_a_connection(run_of, owner, remaining_s, notes):
     def cut(run, db):
-        owner.run_script(
-            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
-            " WHERE usename = 'nightshift_app' AND datname = current_database()"
-        )
+        cut_sessions(owner)
         db.read("ping")
         yield
 

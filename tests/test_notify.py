@@ -28,7 +28,7 @@ from tests.mail_world import (
     system_run,
     waits_s,
 )
-from tests.world import make_team, run_row, work
+from tests.world import cut_sessions, make_team, run_row, work
 
 HOUR = 3600
 
@@ -393,10 +393,7 @@ class TestALostConnection:
             def query(name, /, **params):
                 if name == at:
                     monkeypatch.setattr(db, "query", real)
-                    owner.run_script(
-                        "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
-                        " WHERE usename = 'nightshift_app' AND datname = current_database()"
-                    )
+                    cut_sessions(owner)
                 return real(name, **params)
 
             monkeypatch.setattr(db, "query", query)

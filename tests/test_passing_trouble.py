@@ -10,7 +10,7 @@ from nightshift.job import Progress
 from nightshift.watchdog import NOTE_RESERVE_S, blocked_at, watching
 from tests.engine_world import counting_to, steps_of
 from tests.stack_world import until
-from tests.world import age, received, run_row, slices, sweep, system_run, trigger, work
+from tests.world import age, cut_sessions, received, run_row, slices, sweep, system_run, trigger, work
 
 PASSING = {
     "40001": "could not serialize access",
@@ -139,10 +139,7 @@ class TestWhyAWorkerWasLost:
     def test_a_lost_connection_is_noted_on_the_slice_and_told_in_the_end(self, cloud, db, owner, team, job):
         def cut(run, steps_db):
             steps_db.write("record_step", run_id=run.id, step=1)
-            owner.run_script(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                " WHERE usename = 'nightshift_app' AND datname = current_database()"
-            )
+            cut_sessions(owner)
             yield Progress(processed=1, total=1, message="", cursor={"done": 1})
 
         row = trigger(team, job_type=job(cut), db=db, settings=cloud)

@@ -7,7 +7,7 @@ from nightshift.catalogue import CATALOGUE
 from nightshift.errors import Conflict, DatabaseGone, NotFound, Refused
 from nightshift.ops.commands import answer
 from tests.test_schedules import HOUR, HOURLY, MINUTE, START, alerts, ledger, outcomes
-from tests.world import claim, make_team, received, run_row, sweep, trigger
+from tests.world import claim, cut_sessions, make_team, received, run_row, sweep, trigger
 
 SYNC, PRUNING = CATALOGUE["revenuecat_sync"], CATALOGUE["db_pruning"]
 
@@ -55,7 +55,7 @@ class TestType:
     def test_only_a_first_statement_is_repeated_on_a_new_connection(self, db, owner):
         def lose_it():
             db.query("ping")
-            owner.run_script("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'nightshift_app'")
+            cut_sessions(owner)
 
         lose_it()
         with pytest.raises(DatabaseGone):

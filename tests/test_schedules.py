@@ -12,7 +12,7 @@ from pg8000.exceptions import DatabaseError
 from nightshift import outbox, schedules
 from nightshift.errors import ConfigurationError, Refused
 from nightshift.schedules import GRACE, fire, register
-from tests.world import make_team, received, run_row, sweep, trigger
+from tests.world import cut_sessions, make_team, received, run_row, sweep, trigger
 
 NAMES = ("db_pruning", "soft_delete_cleanup", "partition_creation")
 HOURLY, DAILY = "cron(0 * * * ? *)", "cron(0 3 * * ? *)"
@@ -137,7 +137,7 @@ def test_the_bounds_of_a_delivery(hourly, owner):
 
 def test_the_first_statement_of_a_delivery_survives_a_dead_connection(hourly, owner):
     hourly(START)
-    owner.run_script("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'nightshift_app'")
+    cut_sessions(owner)
     assert hourly(START) == "duplicate"
 
 

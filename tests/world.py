@@ -148,6 +148,17 @@ def sweep(
     return healer.sweep(now=now or datetime.now(UTC), db=db, settings=settings, remaining_s=remaining_s)
 
 
+def cut_sessions(owner: Database) -> None:
+    """End the sessions of the product's role in this test's database, and return when they are gone.
+
+    Tests of another process may have a database of their own on the same server.
+    """
+    owner.run_script(
+        "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
+        " WHERE usename = 'nightshift_app' AND datname = current_database()"
+    )
+
+
 def message_of(row: Row) -> queue.Message:
     return queue.Message.of(row)
 
