@@ -4,6 +4,7 @@ import dataclasses
 import importlib.util
 import itertools
 import os
+import signal
 import socket
 import sys
 import tempfile
@@ -42,6 +43,15 @@ WORLDS = [
 pytest_plugins = [*WORLDS, *(["tests.browser_world"] if HAS_PLAYWRIGHT else [])]
 
 _serial = itertools.count()
+
+
+def pytest_configure() -> None:
+    """Heed SIGINT where a script started pytest in the background, which ignores it: tests send it to what they start.
+
+    An ignored signal stays ignored in each process that is started from here.
+    """
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -37,6 +37,7 @@ from tests.cli_world import (
     plain,
     run,
 )
+from tests.processes import started
 
 
 def test_list_is_a_table_and_asks_for_what_was_asked(api: Script, nightshift: Nightshift) -> None:
@@ -558,7 +559,7 @@ def test_a_letter_the_terminal_lacks_ends_nothing(api: Script) -> None:
 
 def test_ctrl_c_for_real(api: Script) -> None:
     api.runs(at(45))
-    with subprocess.Popen(
+    with started(
         command("jobs", "view", RUN, "--follow"),
         env=environment(api),
         stdout=subprocess.PIPE,

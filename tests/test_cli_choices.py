@@ -1,7 +1,6 @@
 """A hundred times the demo's projects, teams and members: every choice has a bound, and a way to search."""
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import pytest
 from cli.choices import asked, chosen, some
 from cli.errors import Misconfigured
 from tests.cli_world import ADA, TEAM, TOKEN, Nightshift, Script, environment, run
+from tests.processes import started
 
 PROJECTS = [
     {"id": f"{number:08x}-0000-4000-8000-000000000000", "slug": f"project-{number}", "name": f"アプリ {number}"}
@@ -105,7 +105,7 @@ def test_login_asks_among_many_teams(api: Script, tmp_path: Path) -> None:
     api.on("GET /v1/auth/whoami", {"type": "user", "email": "ada@example.com", "teams": TEAMS})
     env = {name: value for name, value in environment(api).items() if not name.startswith("NIGHTSHIFT_")}
     ours, theirs = os.openpty()
-    with subprocess.Popen(
+    with started(
         [sys.executable, "-m", "cli", "login", "--api-url", api.url, "--token", TOKEN],
         stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
         env=env | {"XDG_CONFIG_HOME": str(tmp_path)},

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli_world import RUN, TEAM, TOKEN, Nightshift, Script, environment, run
+from tests.processes import started
 
 START = [sys.executable, "-W", "error", "-m", "cli"]
 ASCII = {"LC_ALL": "POSIX", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
@@ -130,7 +131,7 @@ def test_a_fault_of_ours_is_a_line(api: Script) -> None:
 def test_ctrl_c_at_a_question(api: Script) -> None:
     ours, theirs = os.openpty()
     env = {name: value for name, value in environment(api).items() if not name.startswith("NIGHTSHIFT_")}
-    with subprocess.Popen(
+    with started(
         [*START, "login"], stdin=theirs, stdout=theirs, stderr=theirs, env=env, start_new_session=True
     ) as process:
         os.close(theirs)
@@ -172,7 +173,7 @@ def test_open_signs_in_only_when_it_is_asked_to(api: Script, tmp_path: Path) -> 
     browser.chmod(0o700)
     for extra, opened in (((), ""), (("--sign-in",), f"#token={TOKEN}")):
         ours, theirs = os.openpty()
-        with subprocess.Popen(
+        with started(
             [*START, "open", RUN, *extra], stdout=theirs, env=environment(api) | {"BROWSER": str(browser)}
         ) as process:
             os.close(theirs)

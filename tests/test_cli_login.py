@@ -4,7 +4,6 @@ import json
 import os
 import pty
 import stat
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from cli.errors import Misconfigured
 from cli.main import main
 from cli.session import Session
 from tests.cli_world import RUN, TEAM, TOKEN, WHOAMI, Script, command, environment
+from tests.processes import started
 
 TEAMS = [{"id": TEAM, "slug": "day", "name": "D", "role": "admin"}, {"id": RUN, "slug": "night", "name": "N"}]
 ADA = {"type": "user", "email": "ada@example.com", "teams": TEAMS}
@@ -132,7 +132,7 @@ def test_a_person_is_asked_and_the_token_is_not_shown(api: Script, kept: Path) -
     api.on("GET /v1/auth/whoami", ADA)
     ours, theirs = pty.openpty()
     variables = {name: value for name, value in environment(api).items() if not name.startswith("NIGHTSHIFT_")}
-    with subprocess.Popen(
+    with started(
         command("login"), stdin=theirs, stdout=theirs, stderr=theirs, env=variables, start_new_session=True
     ) as process:
         os.close(theirs)

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from local.revenuecat.catalogue import LENGTH_DAYS, PRODUCTS, Customer, Purchase, Subscription, product
 from local.revenuecat.server import Sandbox, serve
 from local.revenuecat.traffic import ROUNDING_S, WINDOW_S, Budget, Call, busiest_window, impolite_calls
+from tests.processes import started
 
 PROJECT = "/projects/proj1a2b3c4d"
 USERS = [f"user_{n}" for n in range(1, 3001)]
@@ -690,7 +691,7 @@ def test_as_a_process_it_prints_its_address_and_ends_cleanly(tmp_path: Path, num
         "3",
     ]
     root = Path(__file__).parents[1]
-    with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with started(command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
             url = process.stdout.readline().split()[-1]
             client = Client(url)
