@@ -1,7 +1,11 @@
 # make run    the whole of Nightshift on this machine
-# make test   every test, from nothing
-# make test-browser   the dashboard, in the Chromium of this machine
-# make screenshots    the README's pictures of it
+# make test   everything: all that follows up to screenshots; it fetches a Python and a Chromium where they are missing,
+#             and ends with 3 where it could not and left a part out
+#               make check          as below
+#               make test-code      all tests but these two kinds
+#               make test-stack     the tests of the whole stack
+#               make test-browser   those of the dashboard, in Chromium
+# make screenshots    the README's pictures of the dashboard
 # make check  what can be said without running anything:
 #               make lint      ruff, over everything
 #               make types     mypy, strict, over all that is not a test or a benchmark
@@ -24,18 +28,23 @@ export SAM_CLI_TELEMETRY := 0
 unexport $(filter-out PYTHON,$(filter AWS_% PG% PYTHON%,$(.VARIABLES)))
 export PYTHONUTF8 := 1
 
-.PHONY: run test test-browser screenshots check lint types template build mutants simulate docs prove bench lock clean
+.PHONY: run test test-code test-stack test-browser screenshots check lint types template build mutants simulate docs prove bench lock clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/ready $(VENV)/engine/ready
 	@$(VENV)/bin/python -m local.run
 
-test: $(VENV)/ready $(VENV)/engine/ready
+test: $(VENV)/ready
+	@$(VENV)/bin/python -m local.everything
+
+test-code: $(VENV)/ready $(VENV)/engine/ready
 	$(VENV)/bin/python -m pytest $(AT_ONCE) worksteal -m "not stack and not browser"
+
+test-stack: $(VENV)/ready $(VENV)/engine/ready
 	$(VENV)/bin/python -m pytest $(AT_ONCE) loadfile -m stack
 
 test-browser: $(VENV)/ready $(VENV)/engine/ready $(VENV)/browser/ready
-	$(VENV)/bin/python -m pytest -m browser
+	$(VENV)/bin/python -m pytest $(AT_ONCE) loadfile -m browser
 
 screenshots: $(VENV)/ready $(VENV)/engine/ready $(VENV)/browser/ready
 	@$(VENV)/bin/python -m tests.screenshots
@@ -103,6 +112,7 @@ $(VENV)/browser/ready: local/requirements/browser.txt $(VENV)/ready
 $(VENV)/engine/ready: TOOL := the local AWS engine (half a minute
 $(VENV)/sam/ready: TOOL := sam and cfn-lint (about a minute
 $(VENV)/checkov/ready: TOOL := checkov (about a minute
+$(VENV)/uv/ready: TOOL := uv (some seconds
 $(VENV)/%/ready: local/requirements/%.txt | $(VENV)/ready
 	@echo "Setting up $(TOOL), only when its requirements change) …"
 	@$(PYTHON) -I local/venv.py $(VENV)/$* $<

@@ -14,6 +14,8 @@ from local.template import PATH, code_of, load
 
 SAM = Path(".venv/sam/bin/sam")
 BUILT = Path(".aws-sam/build")
+# The checkout's own, where the machine has none.
+UV = Path(".venv/uv/bin/uv")
 
 # All that the functions call; botocore brings the models of four hundred others.
 AWS_SERVICES = {"kms", "logs", "sesv2", "sqs"}
@@ -42,8 +44,7 @@ class BuildFailed(RuntimeError):
 
 def build() -> dict[str, int]:
     """The size in bytes of each function and layer, now in .aws-sam/build. Raises BuildFailed."""
-    template = load(PATH)
-    python = interpreter(template["Globals"]["Function"]["Runtime"].removeprefix("python"))
+    python = interpreter(runtime())
     sam = subprocess.run(
         [SAM.absolute(), "build", "--cached", "--parallel", "--template", PATH, "--build-dir", BUILT],
         # sam looks for the interpreter there.
@@ -62,6 +63,12 @@ def build() -> dict[str, int]:
             compile_all(folder, python=python, mounted_at="/opt" if name == "ContentUri" else "/var/task")
         sizes[logical_id] = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     return sizes
+
+
+def runtime() -> str:
+    """Return the version of Python that the functions run on, as in ``3.13``."""
+    version: str = load(PATH)["Globals"]["Function"]["Runtime"].removeprefix("python")
+    return version
 
 
 def interpreter(version: str) -> Path:
@@ -91,7 +98,7 @@ def _candidates(version: str) -> Iterator[list[str]]:
         yield [on_path]
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
     yield from ([str(path)] for path in sorted(pyenv.glob(f"versions/{version}.*/bin/{name}")))
-    if uv := shutil.which("uv"):
+    if uv := shutil.which("uv") or (str(UV) if UV.exists() else None):
         yield [uv, "run", "--no-project", "--no-python-downloads", "--python", version, "python"]
 
 

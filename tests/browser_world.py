@@ -1,8 +1,6 @@
 """A real Chromium in front of the whole local stack, and what every visit of the dashboard must keep to."""
 
-import os
 import re
-import shutil
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -16,13 +14,13 @@ import urllib3
 from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
+from local import chromium
 from local.deploy import STACK
 from local.run import call
 from local.stack import Stack
 from nightshift.auth import key_hash
 from tests.stack_world import ended, until
 
-COMMANDS = ("chromium", "chromium-browser", "google-chrome")
 # Without these it looks for its maker's servers at every start; a container has neither a sandbox nor a GPU for it.
 FLAGS = [
     "--no-sandbox",
@@ -35,7 +33,7 @@ FLAGS = [
 ]
 DESKTOP, PHONE = {"width": 1280, "height": 860}, {"width": 360, "height": 740}
 # A first call waits for a function to start, on a busy machine for long.
-PATIENCE_MS = 20_000
+PATIENCE_MS = 60_000
 # RevenueCat is out of order for the syncs, which wait for it.
 DOWN = {"status": 503, "path": "entitlements"}
 Open = Callable[..., Page]
@@ -43,14 +41,13 @@ Open = Callable[..., Page]
 expect.set_options(timeout=PATIENCE_MS)
 
 
-def chromium() -> str:
-    """Its path: NIGHTSHIFT_CHROMIUM, or what PATH has."""
-    named = os.environ.get("NIGHTSHIFT_CHROMIUM")
-    found = named or next(filter(None, map(shutil.which, COMMANDS)), None)
+def executable() -> str:
+    """Return the path of a Chromium, or end the tests with a sentence."""
+    found = chromium.find()
     if found is None:
         pytest.exit(
-            f"There is no Chromium on PATH ({', '.join(COMMANDS)}). Install it, with `apt-get install chromium` on "
-            "Debian, or set NIGHTSHIFT_CHROMIUM to its path.",
+            f"Chromium is not on PATH ({', '.join(chromium.COMMANDS)}). Install it (`apt-get install chromium` on "
+            "Debian), or set NIGHTSHIFT_CHROMIUM to its path.",
             returncode=1,
         )
     return found
@@ -92,7 +89,7 @@ class Visitor:
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
+        opened = playwright.chromium.launch(executable_path=executable(), args=FLAGS)
         yield opened
         opened.close()
 

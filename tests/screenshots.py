@@ -18,7 +18,7 @@ from playwright.sync_api import Page, sync_playwright
 
 from local.run import call
 from local.stack import Stack, running
-from tests.browser_world import FLAGS, PATIENCE_MS, PHONE, People, chromium, jwt_secret
+from tests.browser_world import FLAGS, PATIENCE_MS, PHONE, People, executable, jwt_secret
 from tests.stack_world import SHORT, ended, free_ports, triggered, until
 
 IMAGES = Path("docs/images")
@@ -66,7 +66,7 @@ def main(states: Path | None) -> None:
         stack = Stack(Path(folder) / "local", ports=free_ports(), parameters=SHORT | {"SliceBudget": "6"})
         with running(stack), closing(_owner(stack)) as owner:
             here = json.loads(stack.file.read_text())
-            browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
+            browser = playwright.chromium.launch(executable_path=executable(), args=FLAGS)
             camera = Camera(browser, here)
             _make_history(owner, here)
             _readme(camera, here)

@@ -1,0 +1,121 @@
+"""``make test``: every part of the proof, one after the other.
+
+Some parts need a program that the machine may lack. It is fetched first; where that fails, the part is left out, which
+is said before anything runs and shows in the exit code.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from local import chromium
+from local.build import UV, BuildFailed, interpreter, runtime
+
+LEFT_OUT = 3
+"""Exit code where all that ran passed, and a part was left out."""
+
+DOWNLOAD_S = 600
+ENVIRONMENT = {"DEBIAN_FRONTEND": "noninteractive", "PLAYWRIGHT_BROWSERS_PATH": str(chromium.FOLDER.absolute())}
+Command = Sequence[str | Path]
+
+
+@dataclass(frozen=True)
+class Need:
+    """A program, and the commands that fetch it."""
+
+    name: str
+    is_here: Callable[[], bool]
+    commands: Callable[[], list[Command]]
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    name: str
+    command: Command
+    need: Need | None = None
+
+
+def has_python() -> bool:
+    try:
+        interpreter(runtime())
+    except BuildFailed:
+        return False
+    return True
+
+
+def python_commands() -> list[Command]:
+    return [["make", "--no-print-directory", ".venv/uv/ready"], [UV, "python", "install", runtime()]]
+
+
+def chromium_commands() -> list[Command]:
+    """As root on Debian its package, which brings the libraries that it needs; elsewhere the build of Playwright."""
+    if os.geteuid() == 0 and shutil.which("apt-get"):
+        quiet = ["--quiet=2", "--no-install-recommends"]
+        return [["apt-get", "update", "--quiet=2"], ["apt-get", "install", "--yes", *quiet, "chromium"]]
+    return [["make", "--no-print-directory", ".venv/browser/ready"], [".venv/bin/playwright", "install", "chromium"]]
+
+
+PYTHON_OF_LAMBDA = Need("Lambda's Python", has_python, python_commands)
+CHROMIUM = Need("Chromium", lambda: chromium.find() is not None, chromium_commands)
+PARTS = (
+    Part("lint, types and template", ["make", "--no-print-directory", "lint", "types", "template"]),
+    Part("the build", ["make", "--no-print-directory", "build"], PYTHON_OF_LAMBDA),
+    Part("the tests", ["make", "--no-print-directory", "test-code"]),
+    Part("the tests of the whole stack", ["make", "--no-print-directory", "test-stack"]),
+    Part("the tests in a browser", ["make", "--no-print-directory", "test-browser"], CHROMIUM),
+)
+
+
+def main() -> int:
+    return run(PARTS)
+
+
+def run(parts: Sequence[Part]) -> int:
+    """Return 0, LEFT_OUT, or the exit code of the first part that failed; the parts after it do not run."""
+    left_out = dict(_unavailable(parts))
+    for part, reason in left_out.items():
+        print(f"{part.need and part.need.name} is not here and cannot be fetched, so {part.name} is left out: {reason}")
+    sys.stdout.flush()
+    for part in parts:
+        if part not in left_out:
+            code = subprocess.run(part.command, check=False).returncode
+            if code:
+                print(f"Failed: {part.name} ({' '.join(map(str, part.command))})", file=sys.stderr)
+                return code
+    if left_out:
+        print(f"Passed, without {' and '.join(part.name for part in left_out)} (exit code {LEFT_OUT})", file=sys.stderr)
+        return LEFT_OUT
+    return 0
+
+
+def _unavailable(parts: Sequence[Part]) -> Iterator[tuple[Part, str]]:
+    for part in parts:
+        if part.need and not part.need.is_here():
+            print(f"Fetching {part.need.name} for {part.name} …", flush=True)
+            reason = _fetch(part.need)
+            if not part.need.is_here():
+                yield part, reason or "what was fetched cannot be found"
+
+
+def _fetch(need: Need) -> str:
+    """Return why a command failed; nothing where all succeeded."""
+    for command in need.commands():
+        try:
+            environment = os.environ | ENVIRONMENT
+            done = subprocess.run(
+                command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=DOWNLOAD_S
+            )
+        except (OSError, subprocess.TimeoutExpired) as exc:
+            return str(exc)
+        if done.returncode:
+            last = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]
+            return f"{' '.join(map(str, command))} said {last[-1].strip() if last else 'nothing'!r}"
+    return ""
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,94 @@
+"""``make test`` says first what it could not get, and its exit code says so, too."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from local import chromium, everything
+from local.everything import CHROMIUM, LEFT_OUT, PARTS, PYTHON_OF_LAMBDA, Need, Part, run
+
+MISSING = Need("A program", lambda: False, lambda: [[sys.executable, "-c", "import sys; sys.exit('no network')"]])
+PYTHON = [sys.executable, "-c"]
+
+
+@pytest.fixture
+def bare(monkeypatch, tmp_path):
+    """A machine with Python and make alone, in an empty folder."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    (folder / "make").symlink_to("/usr/bin/make")
+    monkeypatch.setenv("PATH", str(folder))
+    monkeypatch.setenv("PYENV_ROOT", str(tmp_path))
+    monkeypatch.delenv("NIGHTSHIFT_CHROMIUM", raising=False)
+    monkeypatch.setattr("local.build.UV", tmp_path / "uv")
+    monkeypatch.setattr(chromium, "FOLDER", tmp_path / "browser")
+    return tmp_path
+
+
+def noted(path, code=0):
+    return [*PYTHON, f"import sys; open({str(path)!r}, 'a').write('ran '); sys.exit({code})"]
+
+
+def test_a_part_that_cannot_run_is_left_out_and_told_first(tmp_path, capfd):
+    note = tmp_path / "note"
+    parts = [Part("the build", noted(note), MISSING), Part("the tests", [*PYTHON, "print('tests run')"])]
+    assert run(parts) == LEFT_OUT
+    out, err = capfd.readouterr()
+    said, ran = out.index("A program is not here and cannot be fetched, so the build is left out: "), out.index("tests")
+    assert said < ran
+    assert "said 'no network'" in out
+    assert err.endswith(f"Passed, without the build (exit code {LEFT_OUT})\n")
+    assert not note.exists()
+
+
+def test_a_part_that_fails_ends_it_with_its_own_code(tmp_path, capfd):
+    note = tmp_path / "note"
+    parts = [Part("the tests", noted(note, code=7)), Part("the stack", noted(note))]
+    assert run([Part("the build", noted(note), MISSING), *parts]) == 7
+    assert note.read_text() == "ran "
+    assert "Failed: the tests (" in capfd.readouterr().err
+
+
+def test_a_program_that_was_fetched_leaves_nothing_out(tmp_path, capfd):
+    there = tmp_path / "program"
+    need = Need("A program", there.exists, lambda: [[*PYTHON, f"open({str(there)!r}, 'w')"]])
+    assert run([Part("the build", noted(tmp_path / "note"), need)]) == 0
+    assert (tmp_path / "note").read_text() == "ran "
+    assert capfd.readouterr() == ("Fetching A program for the build …\n", "")
+
+
+@pytest.mark.parametrize("need", [PYTHON_OF_LAMBDA, CHROMIUM], ids=lambda need: need.name)
+def test_a_bare_machine_lacks_both(bare, need, monkeypatch, capfd):
+    """And cannot fetch them where make finds no Makefile."""
+    monkeypatch.chdir(bare)
+    monkeypatch.setattr(everything, "runtime", lambda: "3.13")
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    note = bare / "note"
+    assert run([Part("its part", noted(note), need)]) == LEFT_OUT
+    assert f"{need.name} is not here and cannot be fetched, so its part is left out: make " in capfd.readouterr().out
+
+
+def test_root_on_debian_gets_the_package(bare, monkeypatch):
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    assert CHROMIUM.commands()[-1][0] == ".venv/bin/playwright"
+    (bare / "bin" / "apt-get").symlink_to("/usr/bin/true")
+    assert [command[0] for command in CHROMIUM.commands()] == ["apt-get", "apt-get"]
+
+
+def test_a_build_of_playwright_is_found_and_one_that_is_named_comes_first(bare, monkeypatch):
+    assert chromium.find() is None
+    built = bare / "browser" / "chromium-1200" / "chrome-linux64" / "chrome"
+    built.parent.mkdir(parents=True)
+    built.touch()
+    assert chromium.find() == str(built)
+    monkeypatch.setenv("NIGHTSHIFT_CHROMIUM", "/opt/chrome")
+    assert chromium.find() == "/opt/chrome"
+
+
+def test_each_part_is_a_target_of_make():
+    makefile = Path("Makefile").read_text()
+    targets = [target for part in PARTS for target in part.command[2:]]
+    assert targets == ["lint", "types", "template", "build", "test-code", "test-stack", "test-browser"]
+    for target in targets:
+        assert f"\n{target}:" in makefile
