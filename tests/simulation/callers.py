@@ -63,7 +63,12 @@ def _create(actor: Actor, wish: runs.Trigger) -> None:
             return
         used = (wish.idempotency_key, wish.team_id)
         before = world.runs.get(world.keys.get(used, run_id))
-        is_good = before and world.now - datetime.fromisoformat(before.row["created_at"]) < timedelta(hours=23)
+        # The cleanup deletes a deleted project with its runs, and their keys.
+        is_good = (
+            before
+            and not before.is_deleted
+            and world.now - datetime.fromisoformat(before.row["created_at"]) < timedelta(hours=23)
+        )
         promise(not is_good or world.keys.get(used, run_id) == run_id, f"{actor.name}: the same key made another run")
         world.keys[used] = run_id
 

@@ -46,6 +46,7 @@ class RunPromises:
             promise(
                 change.before["status"] not in LIVE, f"{run.name} was deleted while it was {change.before['status']}"
             )
+            run.is_deleted = True
             return
         run.row = change.after
         if change.before["status"] in LIVE:

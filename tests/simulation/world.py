@@ -33,6 +33,7 @@ class Known:
     tried_again: Counter[str] = field(default_factory=Counter)
     claimed: set[int] = field(default_factory=set)
     cancel_accepted: bool = False
+    is_deleted: bool = False
     status: str = "pending"
     ended_at_record: int | None = None
     row: dict[str, Any] = field(default_factory=dict)
