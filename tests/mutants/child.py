@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -135,7 +136,7 @@ def altered_template(given: dict[str, Any], script: str) -> str:
     from nightshift.database import Database
     from tests.conftest import settings_for
 
-    name = f"mutant_{os.getpid()}"
+    name = f"mutant_{uuid.uuid4().hex}"
     superuser = Database(settings_for(given["postgres"], "postgres", user="postgres"))
     superuser.run_script(f"CREATE DATABASE {name} TEMPLATE {given['template']} STRATEGY FILE_COPY")
     superuser.close()
