@@ -89,7 +89,7 @@ def work(
         _send(Message.of(row, row["early_s"]))
         return
     name = row["job_type"]
-    logger.append_keys(job_type=name, team_id=row["team_id"] and str(row["team_id"]))
+    logger.append_keys(job_type=name, team_id=row["team_id"])
     logger.info("The slice begins", action="slice_begun", request_id=request_id)
     metrics.count("Slices", job_type=name)
     metrics.count("Lag", -row["early_s"], job_type=name)
