@@ -9,7 +9,15 @@ from samtranslator.yaml_helper import yaml_parse
 
 from local import reference
 
-PAGES = [Path("README.md"), *Path("docs").glob("*.md")]
+PAGES = [*Path().glob("*.md"), *Path("docs").rglob("*.md")]
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors that GitHub makes of the headings of ``page``."""
+    text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+    titles = [re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in re.findall(r"^#+ (.+)$", text, re.M)]
+    assert len(set(titles)) == len(titles), f"{page} has two headings with one anchor"
+    return set(titles)
 
 
 def test_the_protocols_page_names_tests_and_statements_that_are_there():
@@ -26,8 +34,13 @@ def test_the_protocols_page_names_tests_and_statements_that_are_there():
 
 @pytest.mark.parametrize("page", PAGES, ids=str)
 def test_links_between_pages_lead_somewhere(page):
-    for target in re.findall(r"\]\(([^)#]+)", page.read_text()):
-        assert (page.parent / target).exists(), f"{page} links to {target}"
+    for target in re.findall(r"\]\(([^)]+)\)", page.read_text()):
+        if target.startswith("https://"):
+            continue
+        path, _, anchor = target.partition("#")
+        linked = page.parent / path if path else page
+        assert linked.exists(), f"{page} links to {target}"
+        assert not anchor or anchor in anchors(linked), f"{page} links to {target}"
 
 
 def test_every_query_is_run_by_somebody():
