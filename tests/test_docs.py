@@ -15,7 +15,9 @@ PAGES = [*Path().glob("*.md"), *Path("docs").rglob("*.md")]
 def anchors(page: Path) -> set[str]:
     """Return the anchors that GitHub makes of the headings of ``page``."""
     text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
-    titles = [re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in re.findall(r"^#+ (.+)$", text, re.M)]
+    titles = [
+        re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in re.findall(r"^#+ (.+)$", text, re.M)
+    ]
     assert len(set(titles)) == len(titles), f"{page} has two headings with one anchor"
     return set(titles)
 
@@ -122,3 +124,17 @@ def test_the_way_out_of_a_vpc_leads_to_all_that_a_function_in_it_calls():
 @pytest.mark.parametrize("name", ["api.md", "configuration.md"])
 def test_pages_that_follow_from_code_were_made_anew(name):
     assert Path("docs", name).read_text() == reference.pages()[name], "make docs"
+
+
+def test_each_decision_has_its_headings_and_its_line_in_the_index():
+    index = Path("docs/decisions/README.md").read_text()
+    decisions = sorted(Path("docs/decisions").glob("[0-9]*.md"))
+    for number, path in enumerate(decisions, 1):
+        text = path.read_text()
+        title, date = re.match(rf"# ({number:04}\. .+)\n\nDate: (\d{{4}}-\d\d-\d\d)\n", text).groups()
+        headings = re.findall(r"^## (.+)$", text, re.M)
+        assert headings[:3] == ["Context", "Decision", "Consequences"], path
+        assert headings[3:] in ([], ["Alternatives"]), path
+        assert f"| [{title}]({path.name}) | {date} |\n" in index
+        assert path.name.startswith(f"{number:04}-")
+    assert index.count("\n| [") == len(decisions)
