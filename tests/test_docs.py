@@ -138,3 +138,32 @@ def test_each_decision_has_its_headings_and_its_line_in_the_index():
         assert f"| [{title}]({path.name}) | {date} |\n" in index
         assert path.name.startswith(f"{number:04}-")
     assert index.count("\n| [") == len(decisions)
+
+
+def test_the_index_leads_to_every_page():
+    index = Path("docs/README.md")
+    linked = {(index.parent / target).resolve() for target in re.findall(r"\]\(([^)#]+)", index.read_text())}
+    pages = {page.resolve() for page in PAGES} - {index.resolve(), Path("README.md").resolve()}
+    # A folder has an index of its own.
+    assert {page for page in pages if page.parent.name != "decisions" or page.name == "README.md"} == linked - {
+        Path("README.md").resolve()
+    }
+
+
+# A file of the example that docs/write-a-job.md makes.
+OF_THE_EXAMPLE = {
+    "tests/test_quiet_users.py",
+    "functions/worker/jobs/quiet_users.py",
+    "sql/queries/mark_quiet_users.sql",
+}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_paths_and_targets_of_make_are_there(page):
+    text = page.read_text()
+    paths = re.findall(r"`((?:bench|cli|docs|events|functions|layers|local|sql|tests)/[\w./-]+)`", text)
+    assert [path for path in paths if not Path(path).exists() and path not in OF_THE_EXAMPLE] == []
+    makefile = Path("Makefile").read_text()
+    targets = re.findall(r"(?:`|^)make ([a-z -]+)", text, re.M)
+    for target in " ".join(targets).split():
+        assert re.search(rf"^{target}:", makefile, re.M), f"make {target}"
