@@ -2,12 +2,16 @@
 
 import re
 import tomllib
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 from samtranslator.yaml_helper import yaml_parse
 
+import parsing
 from local import reference
+from nightshift.catalogue import CATALOGUE, JobType
+from nightshift.settings import Settings
 
 PAGES = [*Path().glob("*.md"), *Path("docs").rglob("*.md")]
 
@@ -167,3 +171,43 @@ def test_paths_and_targets_of_make_are_there(page):
     targets = re.findall(r"(?:`|^)make ([a-z -]+)", text, re.M)
     for target in " ".join(targets).split():
         assert re.search(rf"^{target}:", makefile, re.M), f"make {target}"
+
+
+def test_the_upgrade_page_names_what_a_removed_stack_leaves():
+    resources = yaml_parse(Path("template.yaml").read_text())["Resources"]
+    kept = {name for name, resource in resources.items() if resource.get("DeletionPolicy", "Delete") != "Delete"}
+    [table] = re.findall(r"^\| left behind .*?\n\n", Path("docs/upgrade.md").read_text(), re.M | re.S)
+    assert set(re.findall(r"\(`(\w+)`\)", table)) == kept
+
+
+@pytest.mark.parametrize("name", ["platform.md", "security.md"])
+def test_a_page_about_rights_names_every_function(name):
+    functions = {path.parent.name for path in Path("functions").glob("*/app.py")}
+    rows = re.findall(r"^\| (\w+)(?:, \w+ job)? \|", Path("docs", name).read_text(), re.M)
+    assert functions <= set(rows)
+
+
+def test_numbers_on_pages_are_those_of_the_settings():
+    defaults = {field.name: field.default for field in fields(Settings)}
+    parameters = yaml_parse(Path("template.yaml").read_text())["Parameters"]
+    longest = {job.name: job.max_duration_s // 86_400 for job in CATALOGUE.values()}
+    words = {1: "a day", 2: "two", 3: "three", 5: "five"}
+    day, sync = words[JobType.max_duration_s // 86_400], words[longest["revenuecat_sync"]]
+    said = {
+        "concepts.md": [
+            f"After about {defaults['slice_budget_s']:.0f} seconds",
+            f"after {words[defaults['resend_delay_s'] // 60]} minutes, then at growing intervals up to an hour",
+            f"After {words[defaults['lost_slices_limit']]} lost slices in a row",
+            f"By default it may last {day}, the sync {sync}",
+        ],
+        "security.md": [
+            f"at most {parsing.MAX_BODY_BYTES // 1024} KiB",
+            f"`RunsPerMinute` runs within a minute ({parameters['RunsPerMinute']['Default']} by default)",
+            f"`LogRetentionDays` ({parameters['LogRetentionDays']['Default']} by default)",
+            f"`RetentionDays` ({parameters['RetentionDays']['Default']} by default)",
+        ],
+        "operate.md": [f"`MailsPerTeamAndHour` mails an hour ({defaults['mails_per_team_and_hour']} by default)"],
+    }
+    for name, sentences in said.items():
+        page = " ".join(Path("docs", name).read_text().split())
+        assert [sentence for sentence in sentences if sentence not in page] == [], name
