@@ -52,6 +52,19 @@ def test_the_schema_owner_of_the_page_may_do_what_it_has_to(platform):
     assert superuser.run_script("SELECT pg_has_role('platform_owner', 'rds_iam', 'MEMBER')") == [[False]]
 
 
+def test_the_platforms_tables_may_be_in_a_schema_of_their_own(platform):
+    superuser, schema_owner = platform
+    superuser.run_script("CREATE SCHEMA app AUTHORIZATION platform_owner")
+    for table in COLUMNS:
+        superuser.run_script(f"ALTER TABLE {table} SET SCHEMA app")
+    [statement] = re.findall(r"`(ALTER ROLE nightshift_owner [^`]+)`", Path("docs/deploy.md").read_text())
+    superuser.run_script(statement)
+    schema_owner.close()  # a role's settings count from the next session on
+    assert migrate(schema_owner, folders=["jobs"])
+    assert schema_owner.query("missing_rights") == []
+    assert superuser.run_script("SELECT to_regclass('app.job_runs') IS NOT NULL") == [[True]]
+
+
 def test_what_the_page_removes_leaves_the_platform_as_it_was(platform):
     superuser, schema_owner = platform
     before = sorted(superuser.run_script(OBJECTS))
