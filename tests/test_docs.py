@@ -2,14 +2,28 @@
 
 import re
 import tomllib
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 from samtranslator.yaml_helper import yaml_parse
 
+import parsing
 from local import reference
+from nightshift.catalogue import CATALOGUE, JobType
+from nightshift.settings import Settings
 
-PAGES = [Path("README.md"), *Path("docs").glob("*.md")]
+PAGES = [*Path().glob("*.md"), *Path("docs").rglob("*.md")]
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors that GitHub makes of the headings of ``page``."""
+    text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+    titles = [
+        re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in re.findall(r"^#+ (.+)$", text, re.M)
+    ]
+    assert len(set(titles)) == len(titles), f"{page} has two headings with one anchor"
+    return set(titles)
 
 
 def test_the_protocols_page_names_tests_and_statements_that_are_there():
@@ -26,8 +40,13 @@ def test_the_protocols_page_names_tests_and_statements_that_are_there():
 
 @pytest.mark.parametrize("page", PAGES, ids=str)
 def test_links_between_pages_lead_somewhere(page):
-    for target in re.findall(r"\]\(([^)#]+)", page.read_text()):
-        assert (page.parent / target).exists(), f"{page} links to {target}"
+    for target in re.findall(r"\]\(([^)]+)\)", page.read_text()):
+        if target.startswith("https://"):
+            continue
+        path, _, anchor = target.partition("#")
+        linked = page.parent / path if path else page
+        assert linked.exists(), f"{page} links to {target}"
+        assert not anchor or anchor in anchors(linked), f"{page} links to {target}"
 
 
 def test_every_query_is_run_by_somebody():
@@ -41,7 +60,7 @@ def test_every_query_is_run_by_somebody():
 def test_commands_name_outputs_and_parameters_of_the_template():
     template = yaml_parse(Path("template.yaml").read_text())
     pages = "\n".join(page.read_text() for page in PAGES)
-    outputs = set(re.findall(r"\$\(output (\w+)\)", pages)) | set(re.findall(r"outputs? `(\w+)`", pages))
+    outputs = set(re.findall(r"\$\(output (\w+)\)", pages)) | set(re.findall(r"outputs?\s+`(\w+)`", pages))
     assert outputs >= {"DatabaseId", "VpcId"}
     assert outputs <= template["Outputs"].keys()
     parameters = set(re.findall(r"\b([A-Z][a-z]+[A-Za-z]*)=", pages))
@@ -55,7 +74,7 @@ def test_the_scale_page_counts_the_indexes_of_a_run():
     indexes = re.findall(r"INDEX (\w+) ON job_runs ", migrations)
     assert {"job_runs_one_live", "job_runs_completed"} < set(indexes)
     assert 1 + len(indexes) == 14  # with the primary key
-    assert "Of the fourteen indexes a run is in eleven" in Path("docs/scale.md").read_text()
+    assert "Of the fourteen indexes, a run is in eleven at most" in Path("docs/scale.md").read_text()
 
 
 def test_a_class_takes_as_many_connections_on_a_page_as_in_the_template():
@@ -109,3 +128,85 @@ def test_the_way_out_of_a_vpc_leads_to_all_that_a_function_in_it_calls():
 @pytest.mark.parametrize("name", ["api.md", "configuration.md"])
 def test_pages_that_follow_from_code_were_made_anew(name):
     assert Path("docs", name).read_text() == reference.pages()[name], "make docs"
+
+
+def test_each_decision_has_its_headings_and_its_line_in_the_index():
+    index = Path("docs/decisions/README.md").read_text()
+    decisions = sorted(Path("docs/decisions").glob("[0-9]*.md"))
+    for number, path in enumerate(decisions, 1):
+        text = path.read_text()
+        title, date = re.match(rf"# ({number:04}\. .+)\n\nDate: (\d{{4}}-\d\d-\d\d)\n", text).groups()
+        headings = re.findall(r"^## (.+)$", text, re.M)
+        assert headings[:3] == ["Context", "Decision", "Consequences"], path
+        assert headings[3:] in ([], ["Alternatives"]), path
+        assert f"| [{title}]({path.name}) | {date} |\n" in index
+        assert path.name.startswith(f"{number:04}-")
+    assert index.count("\n| [") == len(decisions)
+
+
+def test_the_index_leads_to_every_page():
+    index = Path("docs/README.md")
+    linked = {(index.parent / target).resolve() for target in re.findall(r"\]\(([^)#]+)", index.read_text())}
+    pages = {page.resolve() for page in PAGES} - {index.resolve(), Path("README.md").resolve()}
+    # A folder has an index of its own.
+    wanted = {page for page in pages if page.parent in (index.parent.resolve(), Path.cwd()) or page.name == "README.md"}
+    assert wanted == linked - {Path("README.md").resolve()}
+
+
+# A file of the example that docs/write-a-job.md makes.
+OF_THE_EXAMPLE = {
+    "tests/test_quiet_users.py",
+    "functions/worker/jobs/quiet_users.py",
+    "sql/queries/mark_quiet_users.sql",
+}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_paths_and_targets_of_make_are_there(page):
+    text = page.read_text()
+    paths = re.findall(r"`((?:bench|cli|docs|events|functions|layers|local|sql|tests)/[\w./-]+)`", text)
+    assert [path for path in paths if not Path(path).exists() and path not in OF_THE_EXAMPLE] == []
+    makefile = Path("Makefile").read_text()
+    targets = re.findall(r"(?:`|^)make ([a-z -]+)", text, re.M)
+    for target in " ".join(targets).split():
+        assert re.search(rf"^{target}:", makefile, re.M), f"make {target}"
+
+
+def test_the_upgrade_page_names_what_a_removed_stack_leaves():
+    resources = yaml_parse(Path("template.yaml").read_text())["Resources"]
+    kept = {name for name, resource in resources.items() if resource.get("DeletionPolicy", "Delete") != "Delete"}
+    [table] = re.findall(r"^\| left behind .*?\n\n", Path("docs/upgrade.md").read_text(), re.M | re.S)
+    assert set(re.findall(r"\(`(\w+)`\)", table)) == kept
+
+
+@pytest.mark.parametrize("name", ["platform.md", "security.md"])
+def test_a_page_about_rights_names_every_function(name):
+    functions = {path.parent.name for path in Path("functions").glob("*/app.py")}
+    rows = re.findall(r"^\| (\w+)(?:, \w+ job)? \|", Path("docs", name).read_text(), re.M)
+    assert functions <= set(rows)
+
+
+def test_numbers_on_pages_are_those_of_the_settings():
+    defaults = {field.name: field.default for field in fields(Settings)}
+    parameters = yaml_parse(Path("template.yaml").read_text())["Parameters"]
+    longest = {job.name: job.max_duration_s // 86_400 for job in CATALOGUE.values()}
+    words = {1: "a day", 2: "two", 3: "three", 5: "five"}
+    day, sync = words[JobType.max_duration_s // 86_400], words[longest["revenuecat_sync"]]
+    said = {
+        "concepts.md": [
+            f"After about {defaults['slice_budget_s']:.0f} seconds",
+            f"after {words[defaults['resend_delay_s'] // 60]} minutes, then at growing intervals up to an hour",
+            f"After {words[defaults['lost_slices_limit']]} lost slices in a row",
+            f"By default it may last {day}, the sync {sync}",
+        ],
+        "security.md": [
+            f"at most {parsing.MAX_BODY_BYTES // 1024} KiB",
+            f"`RunsPerMinute` runs within a minute ({parameters['RunsPerMinute']['Default']} by default)",
+            f"`LogRetentionDays` ({parameters['LogRetentionDays']['Default']} by default)",
+            f"`RetentionDays` ({parameters['RetentionDays']['Default']} by default)",
+        ],
+        "operate.md": [f"`MailsPerTeamAndHour` mails an hour ({defaults['mails_per_team_and_hour']} by default)"],
+    }
+    for name, sentences in said.items():
+        page = " ".join(Path("docs", name).read_text().split())
+        assert [sentence for sentence in sentences if sentence not in page] == [], name

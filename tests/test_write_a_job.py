@@ -87,5 +87,5 @@ def test_the_job_has_twenty_lines():
 def test_the_page_names_what_the_helpers_have():
     from tests.job_run import JobRun
 
-    for name in re.findall(r"`run\.(\w+)", PAGE.read_text().split("## What the tests")[1]):
+    for name in re.findall(r"`run\.(\w+)", PAGE.read_text().split("## The test kit")[1]):
         assert hasattr(JobRun, name) or name in JobRun.__dataclass_fields__, name
