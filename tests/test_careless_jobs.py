@@ -11,11 +11,11 @@ import uuid
 import pytest
 
 from nightshift.catalogue import CATALOGUE
-from nightshift.errors import ConfigurationError, DatabaseGone, JobError, SignInRefused
+from nightshift.errors import ConfigurationError, DatabaseBusy, DatabaseGone, JobError
 from nightshift.job import MAX_COUNT, Progress, Retry, Wait
 from tests.engine_world import COUNTING, steps_of
 from tests.job_run import DEADLOCK, assert_resumable
-from tests.world import age, cut_sessions, received, run_row, trigger, work
+from tests.world import age, closed_to_new_sessions, cut_sessions, received, run_row, trigger, work
 
 
 class TestChangesInPlace:
@@ -186,18 +186,6 @@ class TestWhatItRaises:
         assert run.finish().row["error"] == "This release has no code for jobs of type counting"
 
 
-@contextlib.contextmanager
-def away(owner):
-    """End the product's connections, and refuse it new ones."""
-    [[name]] = owner.run_script("SELECT current_database()")
-    owner.run_script(f"ALTER DATABASE {name} CONNECTION LIMIT 0")
-    cut_sessions(owner)
-    try:
-        yield
-    finally:
-        owner.run_script(f"ALTER DATABASE {name} CONNECTION LIMIT -1")
-
-
 class TestErrorsItSwallows:
     """``try: db.write(…) except Exception: log``: the step's first error is raised at its yield."""
 
@@ -298,7 +286,8 @@ class TestErrorsItSwallows:
         def careless(run, steps_db):
             if run.cursor is None:
                 yield Progress(processed=1, total=2, message="", cursor={"done": 1})
-                with away(owner), contextlib.suppress(DatabaseGone, SignInRefused):
+                with closed_to_new_sessions(owner), contextlib.suppress(DatabaseGone, DatabaseBusy):
+                    cut_sessions(owner)
                     steps_db.write("record_step", run_id=run.id, step=2)
             yield Progress(processed=2, total=2, message="", cursor={"done": 2})
             return {}

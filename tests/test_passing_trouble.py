@@ -11,7 +11,18 @@ from nightshift.job import Progress
 from nightshift.watchdog import NOTE_RESERVE_S, blocked_at, watching
 from tests.engine_world import counting_to, steps_of
 from tests.stack_world import until
-from tests.world import age, cut_sessions, received, run_row, slices, sweep, system_run, trigger, work
+from tests.world import (
+    age,
+    closed_to_new_sessions,
+    cut_sessions,
+    received,
+    run_row,
+    slices,
+    sweep,
+    system_run,
+    trigger,
+    work,
+)
 
 PASSING = {
     "40001": "could not serialize access",
@@ -160,15 +171,12 @@ class TestWhyAWorkerWasLost:
         from nightshift.errors import DatabaseGone
 
         def cut(run, steps_db):
-            owner.run_script("ALTER ROLE nightshift_app NOLOGIN")
             raise DatabaseGone
             yield
 
         row = trigger(team, job_type=job(cut), db=db, settings=cloud)
-        try:
+        with closed_to_new_sessions(owner):
             work(row["id"], 0, db=db, settings=cloud)
-        finally:
-            owner.run_script("ALTER ROLE nightshift_app LOGIN")
         assert slices(owner, row["id"]) == [[0, None, None]]
 
     def test_the_line_at_which_a_job_blocks_is_noted_before_lambda_ends_it(self, cloud, db, owner, team, job):

@@ -4,7 +4,8 @@ import hashlib
 import json
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -157,6 +158,17 @@ def cut_sessions(owner: Database) -> None:
         "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
         " WHERE usename = 'nightshift_app' AND datname = current_database()"
     )
+
+
+@contextmanager
+def closed_to_new_sessions(owner: Database) -> Iterator[None]:
+    """Let the server refuse new sessions in this test's database, but for superusers."""
+    [[name]] = owner.run_script("SELECT current_database()")
+    owner.run_script(f"ALTER DATABASE {name} CONNECTION LIMIT 0")
+    try:
+        yield
+    finally:
+        owner.run_script(f"ALTER DATABASE {name} CONNECTION LIMIT -1")
 
 
 def message_of(row: Row) -> queue.Message:
