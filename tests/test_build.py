@@ -132,5 +132,5 @@ def test_everything_that_ships_has_a_budget():
 
 def test_what_is_over_its_budget_is_named_with_it():
     [sentence] = over_budget({"SweepFunction": 21 * 1024, "ApiFunction": 1})
-    assert sentence.startswith("SweepFunction has 21 KB, its budget is 20 KB")
+    assert sentence.startswith("SweepFunction is 21 KB, over its budget of 20 KB")
     assert over_budget({"NewFunction": 1}) != []

@@ -82,7 +82,7 @@ def test_what_is_half_made_is_not_built_upon(checkout: Path) -> None:
     with make(checkout) as process:
         said, _ = process.communicate()
     assert process.returncode == 1
-    assert "venv could not be set up" in said
+    assert "Could not set up venv" in said
     assert (checkout / "venv" / "engine").exists()
     assert not (checkout / "venv" / "ready").exists()
 
@@ -92,7 +92,7 @@ def test_two_at_once_make_it_once(checkout: Path) -> None:
         while not (checkout / "venv").exists():
             assert first.poll() is None
         with make(checkout) as second:
-            assert "Another make sets up this checkout" in second.stdout.readline()
+            assert "Another make is setting up this checkout" in second.stdout.readline()
             assert first.wait() == 0
             made = (checkout / "venv" / "ready").stat().st_mtime_ns
             second.communicate()
