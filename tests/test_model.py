@@ -180,12 +180,12 @@ class TestCompared:
         changed, gone, new, unsaid = compared.complaints(schema)
         assert changed == (
             "sql/queries/claim_outbox.sql has changed since docs/model was compared with it. Change the action `claim` "
-            "of the outbox machine and the action `claim` of the digest machine, or leave it where it says the same; "
-            'then: python -m docs.model renew "sql/queries/claim_outbox.sql"'
+            "of the outbox machine and the action `claim` of the digest machine if it no longer matches, "
+            'then run: python -m docs.model renew "sql/queries/claim_outbox.sql"'
         )
-        assert gone.startswith("sql/queries/end_run.sql is in docs/model/compared.txt and is not there now.")
+        assert gone.startswith("sql/queries/end_run.sql is in docs/model/compared.txt but no longer exists.")
         assert new.startswith("sql/queries/wipe_runs.sql is new")
-        assert unsaid.startswith("sql/queries/wipe_runs.sql writes, and no action names it.")
+        assert unsaid.startswith("sql/queries/wipe_runs.sql writes, but no action names it.")
 
     @pytest.mark.parametrize(
         ("change", "name"),
