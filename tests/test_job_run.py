@@ -150,7 +150,7 @@ class TestResumable:
             return {"counted": counted}
 
         job(forgetful)
-        with pytest.raises(AssertionError, match="counting ends otherwise when it is killed after step 1"):
+        with pytest.raises(AssertionError, match="counting ends differently when it is killed after step 1"):
             assert_resumable(job_run, "counting", team=team, end=steps)
 
     def test_one_whose_cursor_is_a_step_behind(self, job_run, job, team):
@@ -182,7 +182,7 @@ class TestResumable:
             return seen
 
         job(calling)
-        with pytest.raises(AssertionError, match="counting ends otherwise after a kill before each commit"):
+        with pytest.raises(AssertionError, match="counting ends differently after a kill before each commit"):
             assert_resumable(job_run, "counting", team=team, end=end)
         assert_resumable(job_run, "counting", team=team, end=lambda owner: set(end(owner)))
 
