@@ -234,7 +234,7 @@ class JobRuns:
     somebody: Team | None = None
 
     def __call__(self, name: str, *, team: Team | None = None, params: dict[str, Any] | None = None) -> JobRun:
-        """``team`` owns the project (its ``project_id``) of a project's job; by default it is a new team."""
+        """``team`` owns the project (its ``project_id``) of a project's job; by default a team named "somebody"."""
         job_type = CATALOGUE[name]
         valid = job_type.params_model().model_validate(params or {}).model_dump(mode="json")
         of = {"team_id": None, "project_id": None, "params": valid}

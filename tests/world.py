@@ -28,7 +28,7 @@ class Team:
 
 
 def make_team(owner: Database, *, slug: str = "owls", projects: int = 1) -> Team:
-    """A team with an owner, an admin and a member, an agent key, and ``projects`` projects (the first is returned)."""
+    """Create a team with owner, admin, member, agent key and projects. Return it with its first project."""
     team_id, key = str(uuid.uuid4()), f"owl_agent_{uuid.uuid4().hex}"
     project_ids = [str(uuid.uuid4()) for _ in range(projects)]
     users = {role: str(uuid.uuid4()) for role in ("owner", "admin", "member")}
