@@ -14,7 +14,7 @@ import urllib3
 from local.gate import GatedHandler
 
 HEADERS = {
-    # A mail cannot run scripts or load resources, whatever its content.
+    # No mail can run scripts or load resources.
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
     # The URL holds the key.

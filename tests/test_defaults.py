@@ -1,4 +1,4 @@
-"""Parameters that a run was made without: by its schedule, which gives none, or by a release that did not know them."""
+"""Parameters that a run was created without, by its schedule or by a release that did not know them."""
 
 import dataclasses
 import json
@@ -122,7 +122,7 @@ def trigger_of(team):
 
 
 def grown(monkeypatch):
-    """The next release: a parameter more."""
+    """The next release, with one more parameter."""
 
     class GrownParams(RevenueCatSyncParams):
         limit: int = 100

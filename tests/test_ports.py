@@ -1,4 +1,4 @@
-"""What ``make run`` says of ports that it cannot have."""
+"""The error of ``make run`` for unavailable ports."""
 
 import re
 import socket

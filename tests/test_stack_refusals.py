@@ -1,4 +1,4 @@
-"""What a start of the stack says when it cannot use the folder that it is given; nothing is started."""
+"""Errors of a start of the stack that cannot use its folder; nothing is started."""
 
 import subprocess
 import sys

@@ -1,7 +1,7 @@
-"""What can happen next in a play. A move proposes its arguments, by chance, and is made; both are a few lines.
+"""The possible next moves of a play. A move proposes random arguments and is then made; both are a few lines.
 
-Arguments are text and numbers, so that a play can be printed and played again. A move that is not possible as
-things stand raises Impossible, and is left out.
+Arguments are text and numbers, so that a play can be printed and repeated. A move that is not possible in the current
+state raises Impossible and is left out.
 """
 
 from collections.abc import Callable
