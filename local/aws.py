@@ -56,12 +56,12 @@ class Engine:
 
     @property
     def mails_url(self) -> str:
-        """The URL of the mails that SES has accepted. Requests need no signature, because the URL holds the key."""
+        """Return the URL of the mails that SES has accepted. Requests need no signature: the URL holds the key."""
         return f"{self.url}/_ministack/{self.mail_key}/ses/messages"
 
     @property
     def credentials(self) -> dict[str, str]:
-        """The account as environment variables. They also keep boto3 from reading files in the home directory."""
+        """Return the account as environment variables. They also keep boto3 from reading files in the home folder."""
         return {
             "AWS_ACCESS_KEY_ID": self.access_key_id,
             "AWS_SECRET_ACCESS_KEY": self.secret_access_key,
@@ -72,7 +72,7 @@ class Engine:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The variables that direct boto3 in another process to local AWS."""
+        """Return the variables that direct boto3 in another process to local AWS."""
         return self.credentials | {"AWS_ENDPOINT_URL": self.url}
 
     def start(self) -> None:

@@ -47,7 +47,7 @@ def installed_dependencies(
     with _alone_in(build):
         if target.exists():
             return target
-        say("Installing the functions' packages (only when they have changed) …")
+        say("Installing the functions' packages (only when requirements change) …")
         for left in build.glob("unfinished-*"):
             shutil.rmtree(left, ignore_errors=True)
         half_done = Path(tempfile.mkdtemp(prefix="unfinished-", dir=build))

@@ -109,7 +109,7 @@ class Stack:
 
     @property
     def sam_file(self) -> Path:
-        """The file for ``sam local --env-vars``; samconfig.toml names it."""
+        """Return the path of the file for ``sam local --env-vars``; samconfig.toml names it."""
         return self.folder / "sam-env.json"
 
     @property

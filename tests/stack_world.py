@@ -30,7 +30,7 @@ EVERY_MINUTE = {"PartitionCreationSchedule": "cron(* * * * ? *)"}
 def until(condition: Callable[[], Any], *, patience_s: float = PATIENCE_S) -> Any:
     deadline = time.monotonic() + patience_s
     while not (met := condition()):
-        assert time.monotonic() < deadline, f"gave up after {patience_s} s"
+        assert time.monotonic() < deadline, f"not reached within {patience_s} s"
         time.sleep(0.1)
     return met
 

@@ -46,7 +46,7 @@ def runs_of(team, owner, count, *, params="{}", result="{}", error=None):
 
 class TestHeaders:
     def answers(self, api, team, monkeypatch):
-        """One answer of each kind: 200, 201, 400, 401, 404, 405, 409, 413, 500, 503."""
+        """Yield one answer of each kind: 200, 201, 400, 401, 404, 405, 409, 413, 500, 503."""
         path = f"/v1/teams/{team.id}/jobs"
         wish = json.dumps({"job_type": "revenuecat_sync", "project_id": team.project_id})
         yield api.send("GET", path)

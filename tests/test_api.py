@@ -752,7 +752,7 @@ class TestRunsByTheBeginningOfTheirId:
 
     @pytest.fixture
     def runs(self, owner, team, strangers):
-        """Ids with the same beginning: six of the team's, and one of another team."""
+        """Insert runs whose ids begin alike: six of the team's, and one of another team. Return the ids."""
         ids = [f"1a2b3c4d-{number:04d}-4000-8000-000000000000" for number in range(6)]
         for id in [*ids, "1a2b3c4d-0009-4000-8000-000000000000"]:
             whose = team if id in ids else strangers

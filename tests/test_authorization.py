@@ -92,7 +92,7 @@ class World:
     deleted_project: str = ""
 
     def secrets(self) -> set[str]:
-        """Values that no answer to this team's callers may contain unless they sent them."""
+        """Return values that no answer to this team's callers may contain unless they sent them."""
         others = [self.strangers, self.gone]
         ids = {each for other in others for each in (other.id, other.project_id, other.users["member"])}
         runs = {run_id for of, run_id in self.runs.items() if of != "own"}
@@ -123,7 +123,7 @@ def world(cloud, owner):
 
 @pytest.fixture
 def callers(world, owner):
-    """Callers by kind. Each user's token is valid unless its name says otherwise."""
+    """Return callers by kind. Each user's token is valid unless its name says otherwise."""
 
     def key(permissions, *, team=world.team, expires="NULL", deleted="NULL"):
         text = f"owl_agent_{uuid.uuid4().hex}"

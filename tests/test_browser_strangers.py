@@ -45,7 +45,7 @@ TRY = """async ([url, body, kind]) => {
 # localhost makes the page another site; 127.0.0.1 makes it another origin on the same site.
 @pytest.fixture(params=["localhost", "127.0.0.1"])
 def stranger(browser: Browser, here: dict[str, Any], request: pytest.FixtureRequest) -> Iterator[Page]:
-    """A page from another server."""
+    """Open a page from another server."""
     faults = here["revenuecat_url"].removesuffix("/v2") + "/_sandbox/faults"
     content = FORM.format(url=faults, link=here["dashboard_url"]).encode()
 

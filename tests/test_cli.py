@@ -580,7 +580,7 @@ def stack(folder: Path, **changes: str) -> Path:
 
 
 def nobody(folder: Path) -> dict[str, str]:
-    """An environment without a sign-in."""
+    """Return an environment without a sign-in."""
     return {"XDG_CONFIG_HOME": str(folder / "config")}
 
 

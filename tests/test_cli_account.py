@@ -18,7 +18,7 @@ PAUSE = {"job_type": "x", "what": "type", "since": "2026-11-23T03:00:00.000Z", "
 
 @pytest.fixture
 def full(api: Script) -> Script:
-    """Every answer has more fields than this release knows."""
+    """Add unknown fields to every answer, as a later release of the API could."""
     more = {"of_tomorrow": {"x": [1]}}
     api.on("GET /v1/auth/whoami", WHOAMI | more)
     api.on("GET /v1/projects", {"projects": [ACME | more]} | more)

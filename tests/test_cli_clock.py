@@ -14,7 +14,7 @@ DATE = "Fri, 02 Jan 2026 03:16:10 GMT"
 
 @pytest.fixture
 def slow(api: Script) -> Script:
-    """A server whose clock differs much from this machine's, with a running run."""
+    """Set a server clock that differs much from this machine's, with a running run."""
     api.date = DATE
     at_work = run(status="running", started_at="2026-01-02T03:06:10.000Z", completed_at=None)
     api.runs(at_work)

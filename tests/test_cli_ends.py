@@ -24,7 +24,7 @@ def ended(command: str, *, env: dict[str, str]) -> subprocess.CompletedProcess[b
 
 @pytest.fixture
 def many(api: Script) -> Script:
-    """More output than a pipe holds."""
+    """Script more output than a pipe holds."""
     page = {"job_runs": [run(id=f"r{number}") for number in range(2000)], "cursor": None, "has_more": False}
     api.on(f"GET /v1/teams/{TEAM}/jobs", page)
     return api

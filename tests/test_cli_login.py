@@ -24,7 +24,7 @@ API = "https://jobs.example.com"
 
 @pytest.fixture
 def kept(bare_environment: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder that login writes into. The current folder has no local stack."""
+    """Return the folder that login writes into. The current folder has no local stack."""
     (here := tmp_path / "here").mkdir()
     monkeypatch.chdir(here)
     return tmp_path / "config" / "nightshift"

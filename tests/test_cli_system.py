@@ -394,7 +394,7 @@ class TestSetup:
 
     @pytest.fixture
     def system(self, system: Cli, amazon: Aws, monkeypatch: pytest.MonkeyPatch) -> Cli:
-        """The setup function connects as the schema owner."""
+        """Connect the setup function as the schema owner."""
         monkeypatch.setenv("DATABASE_USER", "postgres")
         settings_module.settings.cache_clear()
         return system

@@ -28,7 +28,7 @@ from tests.world import claim, system_run
 
 @pytest.fixture
 def queries(monkeypatch):
-    """The test's own query files, by name."""
+    """Add the test's own query files, by name."""
     own, real = {}, database.query_text
     monkeypatch.setattr(database, "query_text", lambda name: own[name] if name in own else real(name))
     return own

@@ -29,7 +29,7 @@ SMALL_GB = 0.001
 
 @pytest.fixture
 def history(owner):
-    """Three past months of each table with rows, and some rows in the current month."""
+    """Add three past months with rows to each table, and some rows to the current month."""
     assert len(create_first_partitions(owner, today=HISTORY[0], months_ahead=2)) == 9
     for table, month in itertools.product(EVENT_TABLES, [*HISTORY, THIS]):
         fill(owner, table, month)
@@ -100,7 +100,7 @@ def run(pruning):
 
 @pytest.fixture
 def reader(connect):
-    """A transaction that has read through the parent and stays open."""
+    """Open a transaction that has read through the parent and stays open."""
     reader = connect(user="postgres")
     reader.run_script("BEGIN; SELECT count(*) FROM events")
     return reader
@@ -560,7 +560,7 @@ class TestIdentity:
         owner.run_script(f"ALTER TABLE {table} DETACH PARTITION {name}")
 
     def recorded(self, pruning, owner, limit):
-        """A run that recorded the oldest partition and then ran out of time."""
+        """Return a run that recorded the oldest partition and then ran out of time."""
         limit(free=SOME)
         first = pruning().work(remaining_s=1)
         assert first.row["cursor"]["current"]["name"] == OLDEST

@@ -19,7 +19,7 @@ from tests.world import work
 
 @pytest.fixture
 def sent(run_of, monkeypatch):
-    """The delay of each message that a worker sends."""
+    """Collect the delay of each message that a worker sends."""
     delays = []
     monkeypatch.setattr(sqs, "send_message", lambda url, entry: delays.append(entry["DelaySeconds"]))
     return delays

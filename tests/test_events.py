@@ -50,7 +50,7 @@ def team(owner):
 
 @pytest.fixture
 def entries(monkeypatch):
-    """Requests to EventBridge; ``entries.answer`` is its answer to each entry, ``entries.error`` the raised error."""
+    """Record requests to EventBridge. ``entries.answer`` is its answer to each entry, ``entries.error`` the error."""
     asked = SimpleNamespace(taken=[], answer={"EventId": "event-1"}, error=None)
 
     def post(service, body, **_):

@@ -29,7 +29,7 @@ def team(owner):
 
 @pytest.fixture
 def run(cloud, db, team):
-    """A run whose slice 0 is claimed."""
+    """Return a run whose slice 0 is claimed."""
     row = trigger(team, db=db, settings=cloud)
     received(cloud)
     assert claim(db, row["id"], 0, lease_s=60, request_id="first")

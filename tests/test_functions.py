@@ -22,7 +22,7 @@ def event(name):
 
 @pytest.fixture
 def cloudformation():
-    """CloudFormation's URL for a custom resource's answer. Yields the URL and the answers."""
+    """Serve CloudFormation's URL for a custom resource's answer. Yield the URL and the answers."""
     answers = []
 
     class Bucket(BaseHTTPRequestHandler):

@@ -128,7 +128,7 @@ MAIL = {
 
 @pytest.fixture
 def mails(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The mailbox, with one mail and without local AWS."""
+    """Serve the mailbox, with one mail and without local AWS."""
     monkeypatch.setattr(mailbox, "_mails", lambda source_url: [MAIL])
 
     def logs_of(run_id: str) -> dict[str, Any]:

@@ -112,7 +112,7 @@ def test_every_filter_and_a_deep_page_read_a_handful_of_buffers_a_row(db, owner,
 
 
 def test_another_teams_project_costs_what_no_project_costs(db, owner):
-    """With no filter is its history read, so the time does not reveal that the project exists."""
+    """Its history is not read, with or without filters, so the time does not reveal that the project exists."""
     team, others = make_team(owner), make_team(owner, slug="others")
     for side in (team, others):
         owner.run_script(

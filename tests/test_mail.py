@@ -15,7 +15,7 @@ RUN_ID = "4b0c1f9e-6f0a-4f5e-9a55-3f2b1c0d9e77"
 
 
 def row(**fields):
-    """A completed run, as claim_outbox.sql returns it."""
+    """Return a completed run, as claim_outbox.sql returns it."""
     return {
         "run_id": RUN_ID,
         "content": None,

@@ -33,7 +33,10 @@ def printed(capsys):
 
 
 def _read(document):
-    """As CloudWatch does. https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html"""
+    """Read metrics as CloudWatch does.
+
+    https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
+    """
     [directive] = document["_aws"]["CloudWatchMetrics"]
     assert directive["Namespace"] == "Nightshift"
     assert abs(document["_aws"]["Timestamp"] / 1000 - time.time()) < 60

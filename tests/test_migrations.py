@@ -12,7 +12,7 @@ from tests.stack_world import until
 
 @pytest.fixture
 def empty(superuser: Database, connect, config) -> Database:
-    """A database without tables, and the test's own migrations in a folder."""
+    """Yield a database without tables, and the test's own migrations in a folder."""
     superuser.run_script(f"CREATE DATABASE {config.database_name}_empty")
     db = Database(dataclasses.replace(config, database_name=f"{config.database_name}_empty", database_user="postgres"))
     yield db
@@ -116,7 +116,7 @@ def test_a_migration_that_takes_too_long_is_ended_by_the_server(empty, tmp_path,
 
 @pytest.fixture
 def reader(empty, tmp_path, monkeypatch) -> Database:
-    """A transaction that holds ``events``. The next migration needs it exclusively and waits only briefly."""
+    """Hold ``events`` in a transaction. The next migration needs it exclusively and waits only briefly."""
     _migrations(tmp_path, monkeypatch, {"0001_a.sql": "CREATE TABLE events (id int);"})
     migrate(empty)
     _migrations(tmp_path, monkeypatch, {"0002_b.sql": "ALTER TABLE events ADD COLUMN b int;"})

@@ -23,13 +23,13 @@ def new(owner):
 
 @pytest.fixture
 def was(cloud, old):
-    """The API for an admin of the project's former team."""
+    """Return the API for an admin of the project's former team."""
     return Api(f"Bearer {token(old.users['admin'], JWT_SECRET)}")
 
 
 @pytest.fixture
 def now_is(cloud, new):
-    """The API for an admin of the project's current team."""
+    """Return the API for an admin of the project's current team."""
     return Api(f"Bearer {token(new.users['admin'], JWT_SECRET)}")
 
 

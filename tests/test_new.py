@@ -32,7 +32,7 @@ def make(folder):
 
 @pytest.fixture
 def checkout(tmp_path, monkeypatch):
-    """The folder that the command reads, as the current folder."""
+    """Create the folder that the command reads, as the current folder."""
     make(tmp_path)
     monkeypatch.chdir(tmp_path)
     return tmp_path

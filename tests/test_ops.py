@@ -721,7 +721,7 @@ class TestDoctor:
 
     @pytest.fixture
     def fresh(self, desk: Settings, provider: str, owner: Database) -> Iterator[Settings]:
-        """An installation without problems. moto has no SES account, so its answer follows the reference.
+        """Create an installation without problems. moto has no SES account, so its answer follows the reference.
 
         https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_GetAccount.html
         """

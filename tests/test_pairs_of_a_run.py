@@ -14,7 +14,7 @@ from tests.world import age, claim, make_team, sweep, work
 
 
 def counting(run, db):
-    """Step 1, a wait, step 2, and the end."""
+    """Take step 1, wait, take step 2, and end."""
     done = (run.cursor or {"done": 0})["done"]
     while done < 2:
         done += 1
@@ -82,7 +82,7 @@ def cancel(run):
 
 
 def sweeping(run, at, counted):
-    """A sweep an hour later, and the number that it reports in ``counted``."""
+    """Sweep an hour later, and return the number in ``counted``."""
 
     def do(db):
         age(run.owner, run.id, 3600)

@@ -21,7 +21,7 @@ FINDS = {"passed_over": "{}", "batch": 500}
 
 @pytest.fixture
 def ids(owner):
-    """A crowd of ended runs with slices and mails, of alerts and of slots. Returns the ids of the few active rows."""
+    """Insert a crowd of ended runs with slices and mails, alerts and slots. Return the ids of the few active rows."""
     team = make_team(owner)
     of = f"'revenuecat_sync', '{team.id}', '{team.project_id}', 'x'"
     ids = {name: str(uuid.uuid4()) for name in ("unclaimed", "leased", "old", "mail")}

@@ -54,7 +54,7 @@ class TestASystemJobsStep:
 
     @pytest.fixture
     def other(self, db, team, cloud):
-        """A run that the step cancels."""
+        """Return a run that the step cancels."""
         return trigger(team, db=db, settings=cloud)["id"]
 
     @pytest.fixture

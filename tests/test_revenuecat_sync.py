@@ -166,7 +166,7 @@ class Stage:
 
 @pytest.fixture(scope="module")
 def kms(moto_endpoint):
-    """The id of an encryption key. Creating one takes longer than a test."""
+    """Yield the id of an encryption key. Creating one takes longer than a test."""
     with pytest.MonkeyPatch.context() as environment, mock_aws():
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
             environment.setenv(name, "testing")

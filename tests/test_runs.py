@@ -37,7 +37,7 @@ def while_uncommitted(owner, first, second):
     waiting.start()
     blocked = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
     while owner.run_script(blocked) == [[0]]:
-        assert waiting.is_alive(), "nobody waits for anybody"
+        assert waiting.is_alive(), "the second does not wait for the first"
     connection.commit()
     waiting.join(10)
     return row, raised[0]
@@ -220,7 +220,7 @@ class TestRefusedTriggers:
 
     @pytest.fixture
     def impatient(self, connect):
-        """A connection on which any wait for a lock fails at once."""
+        """Open a connection on which any wait for a lock fails at once."""
         return connect(options="-c lock_timeout=1ms")
 
     @pytest.fixture

@@ -47,7 +47,7 @@ def alerts(owner):
 
 @pytest.fixture
 def hourly(cloud, db, owner):
-    """db_pruning every hour since START; ``hourly(time, now=…)`` is EventBridge."""
+    """Schedule db_pruning every hour since START; ``hourly(time, now=…)`` is EventBridge."""
     register({"db_pruning": HOURLY}, now=START, db=owner)
 
     def deliver(time, *, now=None):

@@ -38,7 +38,7 @@ OPERATIONS = [f"{method.upper()} {path}" for path, methods in DOCUMENT["paths"].
 
 
 def wsgi(environ: dict[str, Any], start_response: Any) -> Iterator[bytes]:
-    """The API as a WSGI application. It converts requests and answers as API Gateway does."""
+    """Serve the API as a WSGI application. Convert requests and answers as API Gateway does."""
     length = int(environ.get("CONTENT_LENGTH") or 0)
     body = environ["wsgi.input"].read(length).decode("utf-8", "surrogateescape") if length else None
     headers = {

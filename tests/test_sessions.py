@@ -25,7 +25,7 @@ def root() -> Iterator[Database]:
 
 @pytest.fixture
 def operator(root: Database) -> Iterator[Database]:
-    """A hostile database in which Nightshift was installed."""
+    """Connect to a hostile database in which Nightshift was installed."""
     root.run_script("CREATE DATABASE platform")
     hostile.spoil_database(root, "platform")
     db = Database(replace(root._config, database_name="platform"))

@@ -27,7 +27,7 @@ BUNDLE = Path(signin.__file__).parent / "rds.pem"
 
 @pytest.fixture
 def keys(monkeypatch):
-    """Credentials as Lambda gives them to a function."""
+    """Set credentials as Lambda gives them to a function."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     monkeypatch.setenv("AWS_SESSION_TOKEN", "session")
@@ -37,7 +37,7 @@ def keys(monkeypatch):
 
 @pytest.fixture
 def stopped_clock(monkeypatch):
-    """A token is signed for the second in which it is created."""
+    """Stop the clock, because a token is signed for the second in which it is created."""
     monkeypatch.setattr("botocore.auth.get_current_datetime", lambda: datetime(2026, 11, 23, 3, tzinfo=UTC))
 
 
@@ -215,7 +215,7 @@ def _pump(source, target):
 
 @pytest.fixture
 def token_user(superuser, postgres):
-    """A role that must send the real server a password, as RDS requires for a token."""
+    """Create a role that must send the real server a password, as RDS requires for a token."""
     rules = postgres.data / "pg_hba.conf"
     before = rules.read_text()
     rules.write_text("host all token_user 127.0.0.1/32 password\n" + before)

@@ -37,7 +37,7 @@ def clean(job_run):
 
 
 def tree(forest, *, team=None, project=None, app=None, rows=2):
-    """A team, a project and an app with ``rows`` rows of everything. Others give the days since the deletion."""
+    """Plant a team, a project and an app with ``rows`` rows of everything; each takes the days since its deletion."""
     top = forest.add("teams", days=team)
     for table in ("api_keys", "team_members"):
         for _ in range(rows):
@@ -413,7 +413,7 @@ class TestRefused:
 
     @pytest.fixture
     def refused(self, owner, forest):
-        """The first of two doomed projects."""
+        """Return the first of two doomed projects."""
         _, project, _ = tree(forest, project=LONG_AGO)
         tree(forest, project=LONG_AGO)
         forest.plant(owner)
@@ -611,7 +611,7 @@ class TestRefused:
 class TestKilled:
     @pytest.fixture(autouse=True)
     def same_steps_each_time(self, monkeypatch):
-        """The same, however long each step took."""
+        """Give all batches the same size, however long each step took."""
         monkeypatch.setattr(cleanup_job, "next_batch", lambda batch, **_: batch)
 
     def forest(self):

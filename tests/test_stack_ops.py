@@ -145,7 +145,7 @@ def test_a_stack_is_found_by_its_name(system: System, stack: Stack, monkeypatch:
 
 
 def completed(here: dict[str, Any]) -> str:
-    """The id of a run that was triggered and is completed."""
+    """Return the id of a run that was triggered and is completed."""
     run_id: str = triggered(here)["id"]
     assert until(lambda: ended(here, run_id))["status"] == "completed"
     return run_id

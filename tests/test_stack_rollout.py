@@ -28,7 +28,7 @@ PARAMETERS = SHORT | {"WorkerTimeout": "15", "SliceBudget": "8"}
 
 @pytest.fixture(scope="module")
 def stack(folders: Callable[[], Path]) -> Iterator[Stack]:
-    """This module's own stack. It is updated and finally removed."""
+    """Start this module's own stack. It is updated and finally removed."""
     stack = Stack(folders(), ports=free_ports(), parameters=PARAMETERS)
     with running(stack):
         yield stack

@@ -25,7 +25,7 @@ NAMES = {"PATH", "LD_LIBRARY_PATH"}
 
 @pytest.fixture
 def elsewhere() -> Iterator[tuple[str, list[bytes]]]:
-    """A URL that all of the settings use, and the requests that it received."""
+    """Serve a URL that all of the settings use, and collect the requests that it receives."""
     heard: list[bytes] = []
 
     class Handler(socketserver.BaseRequestHandler):
@@ -40,7 +40,7 @@ def elsewhere() -> Iterator[tuple[str, list[bytes]]]:
 
 @pytest.fixture
 def hostile(tmp_path: Path, elsewhere: tuple[str, list[bytes]]) -> dict[str, str]:
-    """A developer's environment with an AWS account, a proxy and a database, none of which the stack may use."""
+    """Return a developer's environment with an AWS account, a proxy and a database that the stack must not use."""
     address, _ = elsewhere
     home = tmp_path / "home of a developer's"
     (home / ".aws" / "models").mkdir(parents=True)

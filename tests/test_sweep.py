@@ -30,7 +30,7 @@ ENDED = """
 
 @pytest.fixture
 def sent(monkeypatch):
-    """The batches that SQS received: too many for a simulated SQS."""
+    """Collect the batches that SQS received: too many for a simulated SQS."""
     batches = []
 
     def send_message_batch(queue_url, entries):

@@ -34,7 +34,7 @@ def wheel(folder: Path, name: str, *, size: int = 0) -> str:
 
 @pytest.fixture
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with requirements that pip can find. Other pip variables are set to break an installation."""
+    """Create a folder with requirements that pip can find. Other pip variables would break an installation."""
     folder = tmp_path / "a checkout"
     folder.mkdir()
     (folder / "requirements.txt").write_text(wheel(tmp_path, "first") + wheel(tmp_path, "second", size=1000))

@@ -22,7 +22,7 @@ LEFT_OUT = (".git", ".venv", ".local", ".aws-sam", ".*_cache", "__pycache__", ".
 
 @pytest.fixture
 def checkout(tmp_path):
-    """A copy of this checkout, with the same environment."""
+    """Copy this checkout, with the same environment."""
     copy = tmp_path / "checkout"
     shutil.copytree(Path.cwd(), copy, ignore=shutil.ignore_patterns(*LEFT_OUT))
     (copy / ".venv").symlink_to(sys.prefix)

@@ -318,7 +318,7 @@ def test_who_comes_second_in_a_race_is_answered_with_the_winner(owner, owner_at_
     second.start()
     waiting = "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
     while not owner_at_noon.run_script(waiting):
-        assert second.is_alive(), "it waits for nothing"
+        assert second.is_alive(), "the second does not wait"
     owner.commit()
     second.join(10)
     if begins == "fire":

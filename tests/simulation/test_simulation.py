@@ -49,7 +49,7 @@ def test_a_seed_gives_the_same_play_again(world):
 
 @pytest.fixture
 def hole(monkeypatch):
-    """A claim that restarts the run's whole duration."""
+    """Make the claim restart the run's whole duration."""
     real = database.query_text
     whole = real("claim_slice")
     holed = whole.replace("coalesce(ends_by, at.time", "coalesce(NULL, at.time", 1)
