@@ -57,7 +57,7 @@ def test_a_second_run_is_refused(stack: Stack, here: dict[str, Any], started: An
 
 def test_a_taken_port_is_named(stack: Stack, folders: Callable[[], Path]) -> None:
     other = Stack(folders(), ports=dataclasses.replace(free_ports(), postgres=stack.ports.postgres))
-    sentence = f"Port {stack.ports.postgres} is taken .* NIGHTSHIFT_POSTGRES_PORT="
+    sentence = f"Port {stack.ports.postgres} is already in use .* NIGHTSHIFT_POSTGRES_PORT="
     with pytest.raises(CannotStart, match=sentence), running(other):
         pass
     assert left_behind(other.folder) == []
