@@ -243,7 +243,7 @@ class JobRuns:
             project = {"project_id": team.project_id}
             of = {"team_id": team.id, **project, "params": valid | project}
         else:
-            assert team is None, f"{name} is a system job: it runs for no team"
+            assert team is None, f"{name} is a system job and has no team"
         made = _trigger(name, db=self.db, settings=self.settings, **of)
         return JobRun(made, self.db, self.owner, self.settings)
 

@@ -23,7 +23,7 @@ def prove(subjects: list[str], warm: Warm) -> dict[str, Counter[str]]:
     named = sorted({entry.killed_by for subject in subjects for entry in table.read(subject).values()} - {""})
     for test, verdict in green(named, warm).items():
         if verdict.failed or verdict.is_fault or test not in verdict.ran:
-            raise SystemExit(f"{test} does not pass without a mutant: {verdict.error or 'there is no such test'}")
+            raise SystemExit(f"{test} does not pass without a mutant: {verdict.error or 'unknown test'}")
     for trial, verdict in warm.run(_trials(subjects, warm, counts)):
         subject, mutant = trial.name
         outcome = verdict.outcome

@@ -29,7 +29,7 @@ class Killed(BaseException):
 
 @dataclass
 class Operation:
-    """An actor's next operation. ``perform`` runs it; ``lose`` runs it but loses its answer."""
+    """An actor's next operation. ``perform`` runs it; ``lose`` raises the error of a lost answer."""
 
     name: str
     kind: str

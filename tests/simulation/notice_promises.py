@@ -49,7 +49,7 @@ class NoticePromises:
     def _of_attempt(self, name: str, change: Change, before: Row, after: Row) -> None:
         promise_over(before["retry_at"], change.at, f"{name} was tried again too early")
         if before["claimed_until"]:
-            promise_over(before["claimed_until"], change.at, f"{name} was tried by two at once")
+            promise_over(before["claimed_until"], change.at, f"two functions tried {name} at the same time")
         pause_s = min(RETRY_DELAY_S * 2 ** before["attempts"], RETRY_CEILING_S)
         promise_time(after["retry_at"], change.at + timedelta(seconds=pause_s), f"{name} is tried again")
 

@@ -31,7 +31,7 @@ def promise_time(found: str | None, expected: datetime, said: str) -> None:
 
 
 def promise_over(found: str | None, at: datetime, said: str) -> None:
-    promise(found and moment(found) <= at + NEARLY, f"{said}: it is {at}, and that is {found}")
+    promise(found and moment(found) <= at + NEARLY, f"{said}: at {at}, before {found}")
 
 
 def moment(text: str) -> datetime:

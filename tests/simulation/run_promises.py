@@ -221,7 +221,7 @@ class RunPromises:
             promise_over(after["ends_by"], change.at, f"{run.name} failed as overlong")
         elif error.startswith("Wait.seconds"):
             last = change.at + timedelta(seconds=max(jobs.WAITS.values()))
-            promise_over(after["ends_by"], last, f"{run.name} failed, as it would wait too long")
+            promise_over(after["ends_by"], last, f"{run.name} failed because its wait was too long, but it had time")
         elif error.startswith("Nothing was deleted"):
             promise(
                 after["job_type"] == "soft_delete_cleanup",
