@@ -1,30 +1,30 @@
-# make run    the whole of Nightshift on this machine
-# make test   everything: all that follows up to screenshots; it fetches a Python and a Chromium where they are missing,
-#             and ends with 3 where it could not and left a part out
-#               make check          as below
-#               make test-code      all tests but these two kinds
-#               make test-stack     the tests of the whole stack
-#               make test-browser   those of the dashboard, in Chromium
-# make screenshots    the README's pictures of the dashboard
-# make check  what can be said without running anything:
-#               make lint      ruff, over everything
-#               make types     mypy, strict, over all that is not a test or a benchmark
-#               make template  template.yaml as SAM and, translated, as CloudFormation: sam validate, cfn-lint, checkov
-#               make build     what `sam deploy` ships, compiled for Lambda's Python and weighed against its budgets
-# make mutants   each condition altered in turn, and the test that must fail then: ONLY=claim_slice for some;
-#                FIND=claim_slice looks for the tests that kill the mutants without an entry in tests/mutants/table
-# make docs   the reference pages, made anew from what they describe
-# make simulate   the product's functions on Postgres, step by step, as a seed says: STEPS=20000 SEED=7
-# make prove  the long proofs: the protocol's model, a million simulated steps, the benchmarks
+# make run    start Nightshift on this machine
+# make test   run everything in this list up to `make build`; fetch a Python and a Chromium if the machine lacks them. The
+#             exit code is 3 if one cannot be fetched and a part was left out
+#               make check          lint, types, template and build, as below
+#               make test-code      the tests that need neither the local stack nor a browser
+#               make test-stack     the tests of the whole local stack
+#               make test-browser   the tests of the dashboard, in Chromium
+# make check  check everything that needs no running system:
+#               make lint      ruff on all files
+#               make types     mypy in strict mode, except on tests and benchmarks
+#               make template  template.yaml as SAM and as translated CloudFormation: sam validate, cfn-lint, checkov
+#               make build     build the code that `sam deploy` ships, compiled for Lambda's Python, and check its size
+# make screenshots    create the README's pictures of the dashboard
+# make mutants   change each condition in turn and run the test that must then fail: ONLY=claim_slice for some;
+#                FIND=claim_slice finds tests for mutants that have no entry in tests/mutants/table
+# make docs   generate the reference pages
+# make simulate   run the product's functions on Postgres, step by step, as a seed decides: STEPS=20000 SEED=7
+# make prove  run the long proofs: the protocol's model, a million simulated steps, the benchmarks
 #
-# To deploy: make build && sam deploy --guided. (After a bare `sam build` it works as well, with slower cold starts.)
+# To deploy: make build && sam deploy --guided. (It also works after a plain `sam build`, but with slower cold starts.)
 PYTHON ?= python3
 VENV := .venv
-# A process of tests for each core, each with a Postgres and a stack of its own.
+# One test process for each core. Each has its own Postgres and stack.
 AT_ONCE := -n auto --maxprocesses 4 --dist
 
 export SAM_CLI_TELEMETRY := 0
-# The developer's own account, database, Python modules and locale are none of ours.
+# Ignore the developer's own AWS account, database, Python settings and locale.
 unexport $(filter-out PYTHON,$(filter AWS_% PG% PYTHON%,$(.VARIABLES)))
 export PYTHONUTF8 := 1
 
@@ -55,7 +55,7 @@ lint: $(VENV)/ready
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 
-# Every function's module is called app, so each is looked at alone.
+# Every function's module is called app, so mypy checks each function separately.
 types: $(VENV)/ready
 	$(VENV)/bin/mypy -p nightshift -p cli -p local -p docs.model
 	@for function in functions/*/; do echo "mypy $$function"; MYPYPATH=$$function $(VENV)/bin/mypy $$function || exit 1; done
@@ -74,17 +74,17 @@ build: $(VENV)/ready $(VENV)/sam/ready
 mutants: $(VENV)/ready
 	@$(VENV)/bin/python -m tests.mutants $(if $(FIND),--find $(FIND),$(ONLY))
 
-# The pages that follow from code.
+# Pages generated from code.
 docs: $(VENV)/ready
 	$(VENV)/bin/python -m local.reference
 	$(VENV)/bin/python -m cli.reference
 
-# One claim: make bench BENCH=sync_memory
+# Measure one claim: make bench BENCH=sync_memory
 BENCH ?= sync_memory
 bench: $(VENV)/ready
 	@PYTHONPATH=functions/api:functions/worker $(VENV)/bin/python -m bench.$(BENCH) | grep -v '^{"level"'
 
-# On the oldest and the newest Postgres that RDS offers: NIGHTSHIFT_POSTGRES_VERSION=18.
+# NIGHTSHIFT_POSTGRES_VERSION=18 selects Postgres's version. `make prove` uses the oldest and the newest of RDS.
 STEPS ?= 20000
 SEED ?=
 simulate: $(VENV)/ready
@@ -99,25 +99,25 @@ prove: $(VENV)/ready
 	$(VENV)/bin/python -m docs.model walk
 
 $(VENV)/ready: local/requirements/dev.txt pyproject.toml
-	@echo "Setting up $(VENV) (about a minute, only when requirements change) …"
+	@echo "Setting up $(VENV) (takes about a minute, only when requirements change) …"
 	@$(PYTHON) -I local/venv.py $(VENV) $< --with-checkout
 
-# Beside the tests, which import it.
+# In the tests' own environment, because the tests import Playwright.
 $(VENV)/browser/ready: local/requirements/browser.txt $(VENV)/ready
-	@echo "Setting up Playwright (a few seconds, only when its requirements change) …"
+	@echo "Setting up Playwright (takes a few seconds, only when its requirements change) …"
 	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@mkdir -p $(@D) && touch $@
 
-# Each pins a botocore of its own, so each gets an environment of its own.
-$(VENV)/engine/ready: TOOL := the local AWS engine (half a minute
-$(VENV)/sam/ready: TOOL := sam and cfn-lint (about a minute
-$(VENV)/checkov/ready: TOOL := checkov (about a minute
-$(VENV)/uv/ready: TOOL := uv (some seconds
+# Each tool pins its own botocore, so each has its own environment.
+$(VENV)/engine/ready: TOOL := local AWS (takes half a minute
+$(VENV)/sam/ready: TOOL := sam and cfn-lint (takes about a minute
+$(VENV)/checkov/ready: TOOL := checkov (takes about a minute
+$(VENV)/uv/ready: TOOL := uv (takes some seconds
 $(VENV)/%/ready: local/requirements/%.txt | $(VENV)/ready
 	@echo "Setting up $(TOOL), only when its requirements change) …"
 	@$(PYTHON) -I local/venv.py $(VENV)/$* $<
 
-# Pin every requirement with its hashes. Needs uv; writes no addresses.
+# Pin every requirement with its hashes. Needs uv. The files contain no index URLs.
 lock:
 	for file in layers/dependencies/requirements.in local/requirements/*.in; do \
 	  uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet $$file -o $${file%.in}.txt; \

@@ -1,12 +1,13 @@
-"""Claim: a million events go in steps of at most 250 ms each, and whoever writes beside them hardly notices.
+"""Claim: a million events are deleted in steps of at most 250 ms each, with little effect on concurrent writers.
 
     make bench BENCH=cleanup
 
-Two copies of one database: a million events in three tables and six months under the apps of a project soft-deleted
-eight days ago, and 300,000 under live apps. One side deletes them the plain way, a DELETE with a subselect for each
-table in one transaction; the other is the job, slice after slice through the engine. Beside both, one process inserts
-events and another reads them, as they do for a while with nothing beside them. Prints for each side how long it took,
-its longest transaction, its WAL (less the inserts'), and of inserts and reads the longest and the 99th percentile.
+Two copies of one database hold a million events in three tables and six months, under the apps of a project that was
+soft-deleted eight days ago, and 300,000 events under live apps. One side deletes them the plain way: one DELETE with a
+subselect for each table, in one transaction. The other side is the job, slice by slice through the executor. During
+both, one process inserts events and another reads them; both first run alone for comparison. The output shows for each
+side its duration, longest transaction and WAL (without the inserts' WAL), and for inserts and reads the longest time
+and the 99th percentile.
 """
 
 import statistics
@@ -27,7 +28,7 @@ from nightshift.settings import Settings
 
 SLICE_S = 1.0
 MONTHS = ("2026-01", "2026-02", "2026-03", "2026-04", "2026-05", "2026-06")
-# Of a million.
+# A million rows in total.
 ROWS = {"events": 600_000, "metric_events": 250_000, "funnel_events": 150_000}
 LIVE_SHARE = 0.3
 APPS = 4
@@ -103,7 +104,7 @@ def _job(settings: Settings) -> tuple[float, str]:
 
 @contextmanager
 def _transactions() -> Iterator[list[float]]:
-    """Seconds from BEGIN to COMMIT of each, in this process: a watcher's look is too coarse for steps so short."""
+    """Yield the seconds from BEGIN to COMMIT of each transaction. Polling from outside misses such short steps."""
     took_s: list[float] = []
     real_begin, real_commit, begun = Database.begin, Database.commit, [0.0]
 
@@ -123,7 +124,7 @@ def _transactions() -> Iterator[list[float]]:
 
 
 def _check(db: Database) -> None:
-    """What was due is gone, and nothing else."""
+    """Assert that exactly the due rows were deleted."""
     assert db.run_script("SELECT count(*) FROM apps") == [[APPS]]
     for table, count in ROWS.items():
         ((left,),) = db.run_script(f"SELECT count(*) FROM {table} WHERE timestamp < '2026-07-01'")
@@ -150,7 +151,7 @@ def _seed(server: Postgres) -> None:
     for table, count in ROWS.items():
         values = ", ".join("'something that happened'" for _ in COLUMNS[table])
         for slug, rows in (("due", count), ("live", int(count * LIVE_SHARE))):
-            # As they come in: in the order of time, the apps mixed.
+            # As in production: ordered by time, with mixed apps.
             db.run_script(
                 f"INSERT INTO {table} (app_id, timestamp, attributes, {', '.join(COLUMNS[table])})"
                 f" SELECT apps[1 + n % {APPS}], '2026-01-01'::timestamptz + n * interval '180 days' / {rows},"
@@ -163,7 +164,7 @@ def _seed(server: Postgres) -> None:
 
 
 def _traffic(db: Database) -> tuple[str, str]:
-    """An insert and a read of an app that stays."""
+    """Return an insert and a read for an app that is not deleted."""
     app_id = db.run_script("SELECT app.id FROM apps app JOIN projects p ON p.id = project_id WHERE slug = 'live'")[0][0]
     return (
         f"INSERT INTO events (app_id, timestamp, message) VALUES ('{app_id}', now(), 'x')",

@@ -1,12 +1,13 @@
-"""Claim: a cold start pays for what its path needs: at most a quarter of the usual way for a trigger, half elsewhere.
+"""Claim: a cold start takes at most a quarter of the usual time for a trigger, and at most half for other functions.
 
     make bench BENCH=coldstart
 
-From the start of a bare interpreter to the end of the handler's first call, each sample in a process of its own, with
-Postgres and AWS's answers on this machine. Ours is the code as it is shipped: with .pyc that are never checked against
-their sources. The usual way (bench/eager.py) is the same code as `sam build` ships it, without .pyc, with every module
-and client that the function could need made at import; the standard library is compiled on both sides. Neither sees
-other packages than layers/dependencies. The interpreter is this one, or BENCH_PYTHON: one with those packages.
+Our functions load only the modules that a call's path needs. Each sample is a separate process, measured from the start
+of a bare interpreter to the end of the handler's first call, with Postgres and a fake AWS on this machine. "Ours" is
+the code as it is shipped, with .pyc files that are never checked against their sources. "Usual" (bench/eager.py) is the
+same code as `sam build` ships it, without .pyc files, and with every module and client that the function could need
+loaded at import. The standard library is compiled on both sides. Both sides only see the packages of
+layers/dependencies. The interpreter is this one, or BENCH_PYTHON, which must have those packages.
 """
 
 import os
@@ -37,7 +38,7 @@ LIMITS = {
     "migrate": 0.5,
 }
 
-# Copies the files of the packages that requirements.txt (argument 1) names to the folder in argument 2.
+# A script that copies the files of the packages in requirements.txt (argument 1) to a folder (argument 2).
 COPY_PACKAGES = """
 import importlib.metadata, pathlib, shutil, sys
 for line in open(sys.argv[1]):
@@ -66,7 +67,7 @@ def main() -> None:
 
 
 def _shipped(target: Path) -> Path:
-    """Functions and layers as `sam build` lays them out, without .pyc."""
+    """Create functions and layers in the layout of `sam build`, without .pyc files."""
     copytree("functions", target / "functions", ignore=ignore_patterns("__pycache__"))
     copytree("layers/nightshift", target / "layers", ignore=ignore_patterns("__pycache__"))
     requirements = Path("layers/dependencies/requirements.txt")
@@ -99,11 +100,11 @@ def _compare(server: Postgres, *, ours: Path, baseline: Path) -> None:
                         event,
                         path=[tree / "functions" / function, tree / "layers"],
                         environment=variables | own,
-                        # No site-packages; and what is not compiled stays so.
+                        # -S: no site-packages. -B: write no .pyc files.
                         command=[PYTHON, "-S", "-B"],
                         eager=function if tree is baseline else None,
                     )
-                    if sample:  # the first reads from the disk what the others find in memory
+                    if sample:  # skip the first sample, which reads from disk; the others read from memory
                         taken[tree].append(answered)
             mine, usual = (statistics.median(answer.ms for answer in taken[tree]) for tree in (ours, baseline))
             cpu = [statistics.median(answer.cpu_ms for answer in taken[tree]) for tree in (ours, baseline)]

@@ -1,4 +1,4 @@
-"""The usual way, as bench/coldstart.py's baseline: what a function could need is imported, and its clients are made."""
+"""The baseline of bench/coldstart.py: import every module and create every client that a function could need."""
 
 from importlib import import_module
 from typing import NamedTuple
@@ -9,8 +9,8 @@ class Eager(NamedTuple):
     modules: tuple[str, ...] = ()
 
 
-# Of each function: the services that its code can call, and what its code imports only where a path needs it. Sending
-# is in everybody's imports, by way of nightshift.queue, but in those of notify.
+# For each function: the services that its code can call, and the modules that its code imports lazily. Every function
+# except notify imports nightshift.queue, and so the code that sends messages.
 LAZY = {
     "api": Eager(("sqs", "secretsmanager"), ("jwt", "nightshift.params", "schemas", "openapi")),
     "worker": Eager(

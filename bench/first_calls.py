@@ -1,4 +1,4 @@
-"""One invocation of each function in a process of its own, with a database and an AWS that answer it."""
+"""Call each function once in a separate process, with a database and a fake AWS."""
 
 import json
 import os
@@ -24,7 +24,7 @@ EMPTY = """
     TRUNCATE teams, users, projects, api_keys, team_members CASCADE
 """
 
-# Reads its event from stdin; what the function logs goes to stdout too, the answer comes last.
+# Reads the event from stdin. The function logs to stdout as well; the answer is the last line.
 CALL = """
 import json, sys, time
 began, event, before = json.loads(sys.stdin.read())
@@ -43,7 +43,7 @@ print(json.dumps(took | {"answer": answer, "modules": sorted(sys.modules)}))
 
 class Answer(NamedTuple):
     ms: float
-    """From before the interpreter was started to the end of the call."""
+    """The time from before the interpreter's start to the end of the call."""
     cpu_ms: float
     answer: Any
     modules: list[str]
@@ -57,7 +57,7 @@ def call(
     command: Sequence[str] = (sys.executable,),
     eager: str | None = None,
 ) -> Answer:
-    """The function whose app.py is first on ``path``. Raises RuntimeError with its traceback when it fails."""
+    """Call the function whose app.py is first on ``path``. Raise RuntimeError with its traceback if it fails."""
     variables = {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(map(str, path)), **environment}
     done = subprocess.run(
         [*command, "-c", CALL],
@@ -72,13 +72,13 @@ def call(
 
 
 class Events:
-    """An event of each kind, and the rows that it is about; every other row of a run or a mail is removed."""
+    """Events of each kind, with the rows that they need. All other runs and mails are deleted first."""
 
     def __init__(self, owner: Database):
         self._owner = owner
 
     def of(self, name: str) -> dict[str, Any]:
-        """``name`` is that of a function, and where it has several ways, of a way: ``api_trigger``."""
+        """Return an event for a function, or for one path of a function, such as ``api_trigger``."""
         self._owner.run_script(EMPTY)
         event: dict[str, Any] = getattr(self, f"_{name}")()
         return event
@@ -166,7 +166,7 @@ class Events:
 
 
 def environment(*, port: int, database: str, aws_url: str) -> dict[str, str]:
-    """What a function finds on AWS, leading to a Postgres on this machine and to ``serve_aws``."""
+    """Return a function's environment variables, for a Postgres on this machine and the fake AWS of ``serve_aws``."""
     queues = ("QUEUE", "NOTIFY_QUEUE", "RUN_DEAD_LETTERS", "NOTIFY_DEAD_LETTERS", "SCHEDULE_DEAD_LETTERS")
     return {
         "AWS_ACCESS_KEY_ID": "test",
@@ -191,7 +191,7 @@ def environment(*, port: int, database: str, aws_url: str) -> dict[str, str]:
 
 @contextmanager
 def serve_aws() -> Iterator[tuple[str, list[str]]]:
-    """Yields a URL where every call of ours succeeds, and the list of what was asked: target or path."""
+    """Serve a fake AWS where every call succeeds. Yield its URL and the list of calls, as target or path."""
     content = {
         "MessageId": "message",
         "Successful": [],

@@ -1,12 +1,13 @@
-"""Claim: partition_creation makes partitions beside the traffic, where a plain CREATE waits and all wait behind it.
+"""Claim: partition_creation creates partitions without blocking traffic. A plain CREATE waits and blocks all others.
 
     make bench BENCH=partitions
 
-24 months of three event tables in two copies of one database. A year ahead is to be made, while one process inserts
-into the current month, one selects through the parent, and a reader spends ten seconds in one query on the table. One
-side makes as the peer does: CREATE TABLE … PARTITION OF, month after month. The other is our job through the engine,
-each Wait waited out. Prints of both: what was made and how long it took, the longest insert and select meanwhile, the
-longest transaction of the role that makes them, and WAL without that of the inserts (whose table is unlogged).
+Two copies of one database hold 24 months of three event tables. Each side creates the partitions of the next year,
+while one process inserts into the current month, one selects through the parent, and a reader spends ten seconds in one
+query on the table. One side works like the peer: CREATE TABLE … PARTITION OF, month by month. The other side is our job
+through the executor, including every Wait. The output shows for both sides the created partitions and the duration, the
+longest concurrent insert and select, the longest transaction of the role that creates partitions, and the WAL without
+that of the inserts (whose table is unlogged).
 """
 
 import dataclasses
@@ -44,7 +45,7 @@ def main() -> None:
     print(
         f"{ours.stalls_beside(plain)}; duration {ours.duration_s / plain.duration_s:.2f}, longest transaction"
         f" {ours.longest_transaction_s / plain.longest_transaction_s:.3f}, WAL {ours.wal_bytes / plain.wal_bytes:.2f}"
-        " of the plain way's"
+        " of the plain side's"
     )
 
 
@@ -55,11 +56,11 @@ def _seed(server: Postgres) -> None:
     today = date.today()
     fill_months(owner, months(date(today.year - MONTHS // 12, today.month, 1), ahead=MONTHS)[1:], rows=ROWS)
     owner.close()
-    print(f"{MONTHS} months of {len(EVENT_TABLES)} tables; {AHEAD} months ahead are to be made")
+    print(f"{MONTHS} months of {len(EVENT_TABLES)} tables; creating {AHEAD} months ahead")
 
 
 def _measure(server: Postgres, name: str, create: Callable[[Settings], None]) -> tuple[Figures, list[object]]:
-    """What was seen, and the partitions that there are now."""
+    """Return the measured figures and all partitions."""
     with copy_of(server, "seeded", name) as settings:
         owner = Database(settings)
         before = owner.run_script(PARTITIONS)

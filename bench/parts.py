@@ -1,4 +1,4 @@
-"""What benchmarks share: databases, the chain of a run's slices, and the sandbox as a process of its own."""
+"""Shared parts of the benchmarks: databases, the chain of a run's slices, and the sandbox as a separate process."""
 
 import os
 import signal
@@ -39,7 +39,7 @@ def create_database(server: Postgres, name: str, *, template: str = "template1")
 
 @contextmanager
 def copy_of(server: Postgres, template: str, name: str) -> Iterator[Settings]:
-    """A database while the block runs; yields settings of its owner."""
+    """Create a database for the duration of the block and yield settings for the superuser."""
     create_database(server, name, template=template)
     yield settings_of(server, name, "postgres")
     admin = Database(settings_of(server, "postgres", "postgres"))
@@ -53,9 +53,9 @@ def countdown(seconds: float) -> Callable[[], float]:
 
 
 def work_slices(run_id: str, *, db: Database, settings: Settings, number: int = 0) -> tuple[int, int]:
-    """Works the run from slice ``number`` to its end, as the queue would bring the slices, delays waited out.
+    """Work the run from slice ``number`` to its end, as the queue would deliver the slices, including delays.
 
-    Returns how many slices there were, and before how many of them it waited.
+    Return the number of slices, and the number of slices with a delay.
     """
     sent, slices, waits = [queue.Message(run_id, number, "bench")], 0, 0
     queue.send = sent.append
@@ -70,7 +70,7 @@ def work_slices(run_id: str, *, db: Database, settings: Settings, number: int = 
 
 
 def work_system_run(job_type: str, settings: Settings, **environment: str) -> tuple[dict[str, Any], int, int]:
-    """Works a run to its end; returns its result, its slices and its waits. ``environment`` is for its settings."""
+    """Work a new run to its end and return result, slices and waits. ``environment`` sets the job's settings."""
     os.environ |= {"DATABASE_HOST": settings.database_host, **environment}
     settings_module.settings.cache_clear()
     owner, run_id = Database(settings), str(uuid.uuid4())
@@ -89,7 +89,7 @@ def work_system_run(job_type: str, settings: Settings, **environment: str) -> tu
 
 @contextmanager
 def sandbox_process(*, customers: int, budget: int = PLENTY, latency_ms: int = 0) -> Iterator[str]:
-    """The RevenueCat sandbox with customers user_000001 …; yields its base URL."""
+    """Start the RevenueCat sandbox with customers user_000001 … and yield its base URL."""
     command = [sys.executable, "-m", "local.revenuecat", "--port", str(free_port()), "--customers", str(customers)]
     command += ["--budget", str(budget), "--configuration-budget", str(budget), "--latency-ms", str(latency_ms)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)

@@ -1,12 +1,13 @@
-"""Claim: db_pruning keeps nobody waiting, where a plain DROP stops writers and readers for as long as one query runs.
+"""Claim: db_pruning does not block traffic. A plain DROP stops writers and readers for as long as one query runs.
 
     make bench BENCH=pruning
 
-24 months of three event tables in two copies of one database. Half of it has to go, while one process inserts into the
-current month, one selects through the parent, and a reader spends ten seconds in one query on the table. One side drops
-as the peer does: the oldest partition by a plain DROP until the limit is met. The other is our job through the engine,
-each Wait waited out. Prints of both: what went and how long it took, the longest insert and select meanwhile, the
-longest transaction of the pruning role, and WAL without that of the inserts (whose table is unlogged).
+Two copies of one database hold 24 months of three event tables. Each side drops half of the data, while one process
+inserts into the current month, one selects through the parent, and a reader spends ten seconds in one query on the
+table. One side works like the peer: it drops the oldest partition with a plain DROP until the limit is met. The other
+side is our job through the executor, including every Wait. The output shows for both sides the dropped partitions and
+the duration, the longest concurrent insert and select, the longest transaction of the pruning role, and the WAL without
+that of the inserts (whose table is unlogged).
 """
 
 import dataclasses
@@ -46,7 +47,7 @@ def main() -> None:
 
 
 def _seed(server: Postgres) -> int:
-    """Returns the database's size in bytes."""
+    """Fill the database and return its size in bytes."""
     create_database(server, "seeded")
     owner = Database(settings_of(server, "seeded", "postgres"))
     migrate(owner)
@@ -55,7 +56,7 @@ def _seed(server: Postgres) -> int:
     fill_months(owner, months(date(today.year - MONTHS // 12, today.month, 1), ahead=MONTHS - 1), rows=ROWS)
     size: int = owner.query("database_size")[0]["bytes"]
     owner.close()
-    print(f"{MONTHS} months of {len(EVENT_TABLES)} tables, {size / 1024**2:.0f} MiB; half of it has to go")
+    print(f"{MONTHS} months of {len(EVENT_TABLES)} tables, {size / 1024**2:.0f} MiB; dropping half of it")
     return size
 
 

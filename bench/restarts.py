@@ -1,12 +1,13 @@
-"""Claim: a restart costs the step it interrupts, not the work of the run.
+"""Claim: a restart repeats only the interrupted step, not the run's earlier work.
 
     make bench BENCH=restarts
 
-A sync of 3,000 users is disturbed half way: its worker killed (SIGKILL), asked to end (SIGTERM, a deploy), its
-Postgres restarted, and a second instance started beside it. The plain way fails the run at a restart, and starts over
-from user 1 when somebody triggers again; ours is taken over by the sweep and goes on from its cursor. Both against the
-same sandbox; what is compared is calls to the provider, each of which costs the budget. Our worker's lease is aged by
-hand: in production the sweep notices after the rest of the invocation, a margin of ten seconds and at most a minute.
+A sync of 3,000 users is disturbed half-way: its worker is killed (SIGKILL) or terminated (SIGTERM, a deployment), its
+Postgres restarts, or a second instance starts beside it. The plain side fails the run at a restart, and starts again
+from user 1 at the next trigger. On our side the sweep takes over the run, which continues from its cursor. Both use the
+same sandbox. The benchmark compares calls to the provider, because each call uses up its budget. It expires our
+worker's lease directly; in production the sweep notices after the rest of the invocation, a margin of ten seconds and
+at most a minute.
 """
 
 import dataclasses
@@ -68,13 +69,13 @@ def _terminate(worker: BaseProcess, server: Postgres) -> None:
 def _restart_postgres(worker: BaseProcess, server: Postgres) -> None:
     server.stop("immediate")
     server.start(fsync="off")
-    worker.join(10)  # its slice is abandoned, and no message is left for it
+    worker.join(10)  # it abandons its slice and gets no further message
     worker.kill()
     worker.join()
 
 
 def _second_instance(worker: BaseProcess, server: Postgres) -> None:
-    """Nothing dies here: a second worker gets the same message, and a second sweep runs."""
+    """Kill nothing: a second worker gets the same message, and a second sweep runs."""
 
 
 DISTURBANCES: dict[str, Disturb] = {
@@ -86,7 +87,7 @@ DISTURBANCES: dict[str, Disturb] = {
 
 
 def _sync(server: Postgres, name: str, *, disturb: Disturb | None, plain: bool) -> tuple[int, str]:
-    """Calls that the provider got until all users were synced, and how the run ended."""
+    """Return the number of calls to the provider until all users were synced, and the run's end."""
     owner = database_with_users(server, name, users=USERS)
     [[run_id]] = owner.run_script(INSERT_RUN)
     with sandbox_process(customers=USERS) as url:
@@ -96,7 +97,7 @@ def _sync(server: Postgres, name: str, *, disturb: Disturb | None, plain: bool) 
             _wait(owner, run_id, lambda run: run["processed"] * 2 >= USERS)
             disturb(worker, server)
             if plain:
-                # The peer: every live run is marked failed at a start; somebody triggers again.
+                # The peer marks every live run as failed when it starts; then a user triggers again.
                 _again(
                     owner,
                     "UPDATE job_runs SET status = 'failed', error = 'Server restarted during execution',"
@@ -140,7 +141,7 @@ def _wait(owner: Database, run_id: str, reached: Callable[[dict[str, Any]], bool
 
 
 def _again(owner: Database, script: str) -> list[Any]:
-    """The connection may have died with the server."""
+    """Run the script. Repeat it once, because the connection may have died with the server."""
     try:
         return owner.run_script(script)
     except DatabaseGone:

@@ -2,8 +2,8 @@
 
     make bench BENCH=sync_memory
 
-Each size is worked by a process of its own against real Postgres and the sandbox (another process, no latency, no
-budget). Prints slices, statements a user, peak memory, and the ratio of the two peaks.
+A separate process works each size, with real Postgres and the sandbox (another process, without latency or budget). The
+output shows slices, statements per user, peak memory and the ratio of the two peaks.
 """
 
 import argparse
@@ -29,11 +29,11 @@ def main() -> None:
             peaks = [_measure(server, count) for count in (1_000, users)]
         finally:
             server.stop("immediate")
-    print(f"peak memory, {users:,} users against 1,000: {peaks[1] / peaks[0]:.2f} times")
+    print(f"peak memory with {users:,} users: {peaks[1] / peaks[0]:.2f} times that with 1,000")
 
 
 def _measure(server: Postgres, users: int) -> float:
-    """Peak resident memory of the worker in MiB."""
+    """Return the worker's peak resident memory in MiB."""
     name = f"users_{users}"
     owner = database_with_users(server, name, users=users)
     [[run_id]] = owner.run_script(INSERT_RUN)
@@ -49,7 +49,7 @@ def _measure(server: Postgres, users: int) -> float:
     (status, result) = owner.run_script("SELECT status, result FROM job_runs")[0]
     owner.close()
     print(
-        f"{users:>9,} users: {status}, {slices} slices, {seconds:.0f} s, {statements / users:.3f} statements a user, "
+        f"{users:>9,} users: {status}, {slices} slices, {seconds:.0f} s, {statements / users:.3f} statements per user, "
         f"peak {peak:.1f} MiB, synced {result['synced']:,}"
     )
     return peak

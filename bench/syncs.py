@@ -1,4 +1,4 @@
-"""What benchmarks of the sync share: a database with users and a run, and a worker process that takes its slices."""
+"""Shared parts of the sync's benchmarks: a database with users and a run, and a worker process for its slices."""
 
 import multiprocessing
 import os
@@ -22,7 +22,7 @@ INSERT_RUN = (
 
 
 def database_with_users(server: Postgres, name: str, *, users: int) -> Database:
-    """A new database with one project of ``users`` users that the sandbox knows; a connection as its owner."""
+    """Create a database with a project of ``users`` users that the sandbox knows. Return a superuser's connection."""
     create_database(server, name)
     owner = Database(settings_of(server, name, "postgres"))
     migrate(owner)
@@ -41,9 +41,9 @@ def database_with_users(server: Postgres, name: str, *, users: int) -> Database:
 
 
 def start_worker(settings: Settings, run_id: str, *, number: int = 0) -> tuple[BaseProcess, Connection]:
-    """A process that works the chain of slices from ``number`` on, as the queue would bring them.
+    """Start a process that works the chain of slices from ``number`` on, as the queue would deliver them.
 
-    When it gets to the end it sends (slices, statements, seconds) and waits to be let go.
+    At the end it sends (slices, statements, seconds) and waits for a message before it exits.
     """
     here, there = multiprocessing.Pipe()
     process = multiprocessing.get_context("spawn").Process(target=_work, args=(there, settings, run_id, number))

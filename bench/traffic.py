@@ -1,4 +1,4 @@
-"""What benchmarks of the event tables share: months of rows, traffic beside the work, and what was seen meanwhile."""
+"""Shared parts of the event tables' benchmarks: months of rows, concurrent traffic, and measurements."""
 
 import multiprocessing
 import threading
@@ -16,26 +16,26 @@ from nightshift.migrations import create_first_partitions
 from nightshift.settings import Settings
 
 ROLE = "nightshift_maintenance"
-# Of each event table, the columns that want a text.
+# The required text columns of each event table.
 COLUMNS = {"events": ("message",), "metric_events": ("metric_slug", "phase"), "funnel_events": ("step_name",)}
 INSERT = (
     'INSERT INTO events (app_id, message, "timestamp")'
     " VALUES (gen_random_uuid(), repeat('x', 500), clock_timestamp())"
 )
-# now() is known only when the query runs: its plan, and its locks, have every partition.
+# now() is evaluated at execution, so the plan contains, and the query locks, every partition.
 SELECT = "SELECT count(*) FROM events WHERE \"timestamp\" > now() - interval '1 second'"
 READER_S = 10
 QUIET_S = 2
 PAUSE_S = 0.002
 
 PROCESSES = multiprocessing.get_context("spawn")
-# Autovacuum and full pages write WAL when they please.
+# Autovacuum and full-page writes would add WAL at arbitrary times.
 QUIET_SERVER = {"fsync": "off", "full_page_writes": "off", "autovacuum": "off", "checkpoint_timeout": "1h"}
 
 
 @dataclass(frozen=True)
 class Figures:
-    """``wal_bytes`` is without that of the inserts."""
+    """The measured figures. ``wal_bytes`` excludes the WAL of the inserts."""
 
     duration_s: float
     longest_insert_s: float
@@ -58,7 +58,7 @@ class Figures:
 
 
 def fill_months(owner: Database, months: Sequence[date], *, rows: int) -> None:
-    """A partition of each event table for each month, with ``rows`` rows of about 700 bytes."""
+    """Create a partition of each event table for each month, with ``rows`` rows of about 700 bytes."""
     for month in months:
         create_first_partitions(owner, today=month, months_ahead=0)
         for table, columns in COLUMNS.items():
@@ -72,9 +72,9 @@ def fill_months(owner: Database, months: Sequence[date], *, rows: int) -> None:
 
 
 def measure(work: Callable[[], None], settings: Settings) -> Figures:
-    """``work`` beside inserts into the current month, selects, and one query that is on events for ten seconds."""
+    """Measure ``work`` during inserts into the current month, selects, and one query on events for ten seconds."""
     db = Database(settings)
-    # Or the WAL of the inserts would drown that of the work.
+    # Otherwise the WAL of the inserts would exceed that of the work by far.
     db.run_script(f"ALTER TABLE events_{date.today():%Y_%m} SET UNLOGGED")
     began_wal = wal_bytes(db)
     for _ in range(500):
@@ -94,7 +94,7 @@ def measure(work: Callable[[], None], settings: Settings) -> Figures:
 
 @contextmanager
 def repeated(settings: Settings, *statements: str) -> Iterator[list[list[float]]]:
-    """Each statement again and again in a process of its own; behind the block, the seconds that each time took."""
+    """Repeat each statement in a separate process. After the block, the lists hold the seconds of each execution."""
     stop, taken, load = PROCESSES.Event(), [], []
     for statement in statements:
         here, there = PROCESSES.Pipe()
@@ -147,7 +147,7 @@ def _long_query(db: Database, settings: Settings) -> Iterator[None]:
 
 @contextmanager
 def _longest_transaction(settings: Settings) -> Iterator[list[float]]:
-    """Ages in seconds of the oldest transaction of ROLE, looked at every ten milliseconds."""
+    """Yield the age in seconds of ROLE's oldest transaction, sampled every ten milliseconds."""
     db, over, ages_s = Database(settings), threading.Event(), [0.0]
 
     def watch() -> None:
@@ -169,5 +169,5 @@ def _longest_transaction(settings: Settings) -> Iterator[list[float]]:
 
 
 def wal_bytes(db: Database) -> int:
-    """All that was ever written."""
+    """Return all WAL bytes that the server has ever written."""
     return int(db.run_script("SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint")[0][0])

@@ -1,10 +1,11 @@
-"""Claim: a trigger is two statements, and prepared once per connection each is one round trip instead of three.
+"""Claim: a trigger needs two statements. When prepared once per connection, each is one round trip instead of three.
 
     make bench BENCH=trigger
 
-Both sides do the same work in process, through the API's handler: authenticate, validate, insert, send (the send itself
-is left out on both sides). One side prepares its statements once per connection, as the functions do; the other sends
-each one anew. Prints p50 of each and their ratio; every run is cancelled right away, so that the next may be made.
+Both sides do the same work in this process, through the API's handler: authenticate, validate, insert, send (without
+the actual send). One side prepares its statements once per connection, as the functions do; the other side sends each
+statement unprepared. The output shows p50 of both and their ratio. Every run is cancelled at once, so that the next
+trigger is accepted.
 """
 
 import dataclasses
@@ -28,7 +29,7 @@ TRIGGERS = 500
 
 
 class Unprepared(database.Database):
-    """The driver's ``run``: parse, describe and bind, each waited for, every time."""
+    """A database that uses the driver's ``run``, which waits for parse, describe and bind at every call."""
 
     def _run_prepared(self, name: str, values: dict[str, Any]) -> list[database.Row]:
         connection = self._connected()
@@ -97,7 +98,7 @@ def _trigger(api: Any, owner: database.Database, *, key: str, team: str, project
         assert answer["statusCode"] == 201, answer
         run_id = json.loads(answer["body"])["job_run"]["id"]
         owner.query("cancel_run", run_id=run_id, requested_by="bench")
-        # A team may make only so many runs within a minute.
+        # The number of a team's runs within a minute is limited.
         owner.run_script(f"UPDATE job_runs SET created_at = created_at - interval '1 hour' WHERE id = '{run_id}'")
     return taken
 

@@ -1,4 +1,4 @@
-"""AWS on this machine: ministack, from an environment of its own, as a process that keeps everything in memory."""
+"""Local AWS: ministack in its own process and virtual environment. It keeps everything in memory."""
 
 import os
 import secrets
@@ -19,22 +19,23 @@ from local import processes
 
 REGION = "us-east-1"
 
-# Engine and dependencies share an interpreter: the one that runs the functions here.
+# The interpreter of ministack, which also runs the functions.
 PYTHON = Path(".venv/engine/bin/python")
 
 START_TIMEOUT_S = 60
 
 
 def _access_key_id() -> str:
-    # As AWS makes them.
+    # In AWS's format.
     return "AKIA" + "".join(secrets.choice(string.ascii_uppercase + "234567") for _ in range(16))
 
 
 @dataclass
 class Engine:
-    """``folder`` takes its log and what it unpacks; ``checkout`` holds the environment it runs from.
+    """Local AWS. ``folder`` holds its log and unpacked files; ``checkout`` holds its virtual environment.
 
-    ``access_key_id`` and ``secret_access_key`` are its account's, ``mail_key`` opens the mails: new with every start.
+    Each instance has new credentials: ``access_key_id`` and ``secret_access_key`` are the account's, and ``mail_key``
+    gives access to the mails.
     """
 
     folder: Path
@@ -55,12 +56,12 @@ class Engine:
 
     @property
     def mails_url(self) -> str:
-        """Where the mails that SES has taken are read, without a signature: the address holds the key."""
+        """Return the URL of the mails that SES has accepted. Requests need no signature: the URL holds the key."""
         return f"{self.url}/_ministack/{self.mail_key}/ses/messages"
 
     @property
     def credentials(self) -> dict[str, str]:
-        """Its account as variables, and no other: boto3 would read the files of the home for the rest."""
+        """Return the account as environment variables. They also keep boto3 from reading files in the home folder."""
         return {
             "AWS_ACCESS_KEY_ID": self.access_key_id,
             "AWS_SECRET_ACCESS_KEY": self.secret_access_key,
@@ -71,11 +72,11 @@ class Engine:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What makes boto3 in another process talk to this engine."""
+        """Return the variables that direct boto3 in another process to local AWS."""
         return self.credentials | {"AWS_ENDPOINT_URL": self.url}
 
     def start(self) -> None:
-        """Returns when it answers. Raises RuntimeError with the end of its log when it does not."""
+        """Start the process and wait until it answers. Raise RuntimeError with the end of its log if it does not."""
         unpacked = self.folder / "tmp"
         unpacked.mkdir(mode=0o700, exist_ok=True)
         self.process = processes.start(
@@ -89,14 +90,14 @@ class Engine:
                 "NIGHTSHIFT_MAIL_KEY": self.mail_key,
                 "GATEWAY_PORT": str(self.port),
                 "BIND_HOST": "127.0.0.1",
-                # Where it says its own address is: a name may lead to ::1, where nobody listens.
+                # The host in its own URLs. A name could resolve to ::1, where no server listens.
                 "MINISTACK_HOST": "127.0.0.1",
                 "IOT_MTLS_ENABLED": "0",
-                # The template's policies hold here, too: a function may call what its role allows, and nothing else.
+                # Enforce the template's policies: a function may call only what its role allows.
                 "AUTH": "true",
-                # Who called what, for the test that compares the calls with the policies.
+                # Record callers and calls, for the test that compares them with the policies.
                 "CLOUDTRAIL_RECORDING": "1",
-                # It would look for containers that an earlier ministack has left, and end them: not ours.
+                # Keep ministack from ending containers of other ministack processes.
                 "DOCKER_HOST": f"unix://{unpacked}/no-docker",
                 "TMPDIR": str(unpacked),
             },
@@ -104,7 +105,7 @@ class Engine:
         deadline, sts = time.monotonic() + START_TIMEOUT_S, self.client("sts")
         while not _answers(sts):
             if self.process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"The AWS engine did not start: {last_lines(self.log)} (all of it is in {self.log})")
+                raise RuntimeError(f"Local AWS did not start: {last_lines(self.log)} (full log: {self.log})")
             time.sleep(0.05)
 
     def stop(self) -> None:
@@ -130,7 +131,7 @@ class Engine:
 
 
 def _answers(sts: Any) -> bool:
-    """With its own key: no other program that has taken its port does."""
+    """Return whether the server accepts the key. Another program on the same port would not."""
     try:
         sts.get_caller_identity()
     except (BotoCoreError, ClientError):
@@ -140,4 +141,4 @@ def _answers(sts: Any) -> bool:
 
 def last_lines(log: Path, count: int = 3) -> str:
     lines = log.read_text(errors="replace").split("\n") if log.exists() else []
-    return " / ".join([line.strip() for line in lines if line.strip()][-count:]) or "it said nothing"
+    return " / ".join([line.strip() for line in lines if line.strip()][-count:]) or "its log is empty"

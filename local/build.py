@@ -1,6 +1,7 @@
-"""What `sam deploy` ships: built by sam, then pruned, compiled and weighed.
+"""Build the code that `sam deploy` ships: run `sam build`, prune packages, compile and check sizes.
 
-sam ships no .pyc, and a function cannot write where it is mounted: every cold start would compile all that it imports.
+sam ships no .pyc files, and a function cannot write to its mounted folder. Without .pyc files, every cold start would
+compile every module that it imports.
 """
 
 import os
@@ -14,14 +15,14 @@ from local.template import PATH, code_of, load
 
 SAM = Path(".venv/sam/bin/sam")
 BUILT = Path(".aws-sam/build")
-# The checkout's own, where the machine has none.
+# The uv of this checkout, for machines without one.
 UV = Path(".venv/uv/bin/uv")
 
-# All that the functions call; botocore brings the models of four hundred others.
+# The AWS services that the functions call. botocore contains models of four hundred others.
 AWS_SERVICES = {"kms", "logs", "sesv2", "sqs"}
 
-# KB (1024 bytes), unzipped. Lambda allows 250 MB for a function with its layers; what comes near one of these is
-# worth a look before the number is raised, since a cold start loads it.
+# Budgets in KB (1024 bytes), unzipped. Lambda allows 250 MB for a function with its layers. Before raising a budget,
+# check why the size grew: a cold start loads the code.
 BUDGETS_KB = {
     "DependenciesLayer": 50 * 1024,
     "NightshiftLayer": 1100,
@@ -39,15 +40,15 @@ BUDGETS_KB = {
 
 
 class BuildFailed(RuntimeError):
-    """The functions could not be built"""
+    """The build of the functions failed"""
 
 
 def build() -> dict[str, int]:
-    """The size in bytes of each function and layer, now in .aws-sam/build. Raises BuildFailed."""
+    """Build into .aws-sam/build. Return the size in bytes of each function and layer, or raise BuildFailed."""
     python = interpreter(runtime())
     sam = subprocess.run(
         [SAM.absolute(), "build", "--cached", "--parallel", "--template", PATH, "--build-dir", BUILT],
-        # sam looks for the interpreter there.
+        # sam looks for the interpreter on PATH.
         env=os.environ | {"PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}"},
         capture_output=True,
         text=True,
@@ -58,7 +59,7 @@ def build() -> dict[str, int]:
     sizes = {}
     for logical_id, properties, name in code_of(load(BUILT / PATH)):
         folder = BUILT / properties[name]
-        # What sam leaves where it is holds no Python.
+        # sam leaves layers without Python in their source folder.
         if folder.is_relative_to(BUILT):
             compile_all(folder, python=python, mounted_at="/opt" if name == "ContentUri" else "/var/task")
         sizes[logical_id] = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
@@ -72,12 +73,12 @@ def runtime() -> str:
 
 
 def interpreter(version: str) -> Path:
-    """A Python of Lambda's own minor version, as ``3.13``: .pyc of another one would be passed over.
+    """Return a Python of Lambda's minor version, for example ``3.13``. Lambda ignores .pyc files of other versions.
 
-    Raises BuildFailed when PATH, pyenv and uv have none.
+    Raise BuildFailed if PATH, pyenv and uv have none.
     """
     for command in _candidates(version):
-        # The name alone proves nothing: pyenv puts one on PATH for every version that somebody has installed.
+        # The name alone proves nothing: pyenv puts a name on PATH for every installed version, also for inactive ones.
         answer = subprocess.run(
             [*command, "-c", "import sys; print('%d.%d' % sys.version_info[:2], sys.executable)"],
             capture_output=True,
@@ -87,8 +88,8 @@ def interpreter(version: str) -> Path:
         if answer.returncode == 0 and found == version:
             return Path(executable)
     raise BuildFailed(
-        f"The functions run on Python {version}, and it is not on this machine: neither on PATH nor in pyenv or uv. "
-        f"Install it, with `uv python install {version}` or `pyenv install {version}`, and try again."
+        f"The build needs Python {version}, the functions' runtime, but found it neither on PATH nor in pyenv or uv. "
+        f"Install it with `uv python install {version}` or `pyenv install {version}`, and try again."
     )
 
 
@@ -103,29 +104,30 @@ def _candidates(version: str) -> Iterator[list[str]]:
 
 
 def prune(packages: Path) -> None:
-    """Leave out the AWS services that nobody here calls: half of all that would be shipped."""
+    """Remove the models of AWS services that Nightshift does not call: half of the size."""
     for service in (packages / "botocore" / "data").iterdir():
         if service.is_dir() and service.name not in AWS_SERVICES:
             shutil.rmtree(service)
 
 
 def compile_all(folder: Path, *, python: Path, mounted_at: str) -> None:
-    """Unchecked: in a zip every file is of 1980, so that a .pyc that compares times would be taken for stale.
+    """Compile ``folder`` with unchecked .pyc files. In a zip every file is from 1980, so time checks would fail.
 
-    The paths in tracebacks are those of the function, and the bytes the same from every checkout.
+    Tracebacks show the function's paths, and every checkout produces the same bytes.
     """
     for stale in folder.rglob("__pycache__"):
         shutil.rmtree(stale)
     how = ["-q", "-j", "0", "--invalidation-mode", "unchecked-hash", "-s", str(folder), "-p", mounted_at]
     compiled = subprocess.run([python, "-m", "compileall", *how, folder], capture_output=True, text=True)
     if compiled.returncode != 0:
-        raise BuildFailed(f"{folder} could not be compiled:\n{compiled.stdout.strip()}")
+        raise BuildFailed(f"Could not compile {folder}:\n{compiled.stdout.strip()}")
 
 
 def over_budget(sizes: dict[str, int]) -> list[str]:
-    """A sentence for each that is larger than its budget, or has none."""
+    """Return an error for each function or layer that exceeds its budget or has none."""
     return [
-        f"{name} has {size / 1024:,.0f} KB, its budget is {BUDGETS_KB.get(name, 0):,} KB (BUDGETS_KB in local/build.py)"
+        f"{name} is {size / 1024:,.0f} KB, over its budget of {BUDGETS_KB.get(name, 0):,} KB "
+        "(BUDGETS_KB in local/build.py)"
         for name, size in sizes.items()
         if size > BUDGETS_KB.get(name, 0) * 1024
     ]

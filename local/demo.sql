@@ -1,5 +1,5 @@
--- What the demo has beside its team and project: a member who may not manage, two apps, and people who use them.
--- Every start runs it: it adds what is missing.
+-- The demo's data besides its team and project: a member without a manager's rights, two apps, and their users.
+-- Every start runs this script; it only adds missing rows.
 
 INSERT INTO users (email, name) VALUES ('member@demo.test', 'Milo Member')
 ON CONFLICT (lower(email)) WHERE deleted_at IS NULL DO NOTHING;
@@ -17,8 +17,8 @@ FROM projects project JOIN teams team ON team.id = project.team_id,
 WHERE team.slug = 'demo' AND team.deleted_at IS NULL AND project.slug = 'demo' AND project.deleted_at IS NULL
   AND NOT EXISTS (SELECT FROM apps there WHERE there.project_id = project.id AND there.bundle_id = app.bundle_id);
 
--- A thousand people, seen within the last sixty days; every twentieth has never signed in, and RevenueCat is not asked
--- about those.
+-- A thousand app users, seen within the last sixty days. Every twentieth has never signed in; the sync does not ask
+-- RevenueCat about those.
 INSERT INTO app_users (project_id, user_id, is_anonymous, last_seen_at)
 SELECT project.id, to_char(n, CASE WHEN n % 20 = 0 THEN '"anon_"FM000000' ELSE '"user_"FM000000' END), n % 20 = 0,
        now() - make_interval(days => n % 60)

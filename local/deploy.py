@@ -1,12 +1,12 @@
-"""template.yaml onto the local engine: translated from SAM to CloudFormation, packaged, deployed as a stack.
+"""Deploy template.yaml to local AWS: translate it from SAM to CloudFormation, package the code, deploy a stack.
 
-The engine differs from AWS in four ways that matter here, and this module makes up for them:
-- It passes over an HTTP API's OpenAPI ``Body``, so that becomes Route and Integration resources.
-- It does not merge layers into /opt, and unpacks every layer for every Lambda process. So the functions find sql/ by
-  NIGHTSHIFT_SQL_DIRECTORY, and their packages (75 MB) by PYTHONPATH, as ``variables`` say.
-- It keeps a parameter's text where a property is a number, and then compares it with one.
-- It checks the functions' calls against their policies, but knows some by other names: a batch of SQS's is an action of
-  its own to it, and SES's SendEmail has neither resource nor sender.
+Local AWS differs from AWS in four ways, for which this module compensates:
+- It ignores the OpenAPI ``Body`` of an HTTP API, so the body becomes Route and Integration resources.
+- It does not merge layers into /opt, and it unpacks every layer for every Lambda process. So ``variables`` tell the
+  functions where to find sql/ (NIGHTSHIFT_SQL_DIRECTORY) and their packages of 75 MB (PYTHONPATH).
+- It keeps a parameter as text when the property is a number, and then compares it with a number.
+- It checks the functions' calls against their policies, but names some actions differently: an SQS batch is an action
+  of its own, and SES's SendEmail has neither a resource nor a sender.
 """
 
 import hashlib
@@ -26,19 +26,19 @@ from local.template import Template, load, translate
 STACK = "nightshift"
 BUCKET = "nightshift-artifacts"
 
-# The properties that our template sets from parameters and the engine calculates with.
+# The properties that the template sets from parameters and that local AWS uses as numbers.
 NUMBERS = ("Timeout", "MaximumConcurrency")
 
-# IAM knows these by the action of a single message.
+# In IAM, the action for a single message covers its batch as well.
 BATCHES = {
     f"sqs:{action}": [f"sqs:{action}", f"sqs:{action}Batch"]
     for action in ("SendMessage", "DeleteMessage", "ChangeMessageVisibility")
 }
 
-# What decides whether ``deploy`` creates or updates.
+# CloudFormation's error for an unknown stack. ``deploy`` then creates the stack instead of updating it.
 NO_STACK = "does not exist"
 
-# An update whose every resource is as before is refused by CloudFormation; nothing has gone wrong then.
+# CloudFormation refuses an update that changes no resource. ``deploy`` does not treat that as a failure.
 NO_CHANGE = "No updates are to be performed"
 
 
@@ -49,10 +49,10 @@ class DeployFailed(RuntimeError):
 def deploy(
     template: Path, *, engine: Engine, parameters: Mapping[str, str], variables: Mapping[str, str]
 ) -> dict[str, str]:
-    """Create the stack, or update it where it is there, and return its outputs. As ``sam deploy`` does.
+    """Create or update the stack, as ``sam deploy`` does, and return its outputs.
 
-    ``variables`` are set in every function's environment. Raises DeployFailed with the reasons of the resources that
-    failed; by then all of it has been rolled back.
+    ``variables`` are set in every function's environment. Raise DeployFailed with the reason of each resource that
+    failed, after CloudFormation has rolled everything back.
     """
     cloudformation = engine.client("cloudformation")
     body = _translated(template, engine=engine, variables=variables)
@@ -79,13 +79,13 @@ def deploy(
 
 
 def remove(*, engine: Engine) -> None:
-    """Delete the stack, as ``sam delete`` does; what the template says to retain stays.
+    """Delete the stack, as ``sam delete`` does. Resources that the template retains stay.
 
-    Raises DeployFailed with the reasons of the resources that could not be deleted.
+    Raise DeployFailed with the reason of each resource that could not be deleted.
     """
     cloudformation = engine.client("cloudformation")
     token = str(uuid.uuid4())
-    # By its id: a stack that is gone has no name.
+    # Wait by id, because a deleted stack has no name.
     [stack] = cloudformation.describe_stacks(StackName=STACK)["Stacks"]
     try:
         cloudformation.delete_stack(StackName=STACK, ClientRequestToken=token)
@@ -95,17 +95,17 @@ def remove(*, engine: Engine) -> None:
 
 
 def api_url(engine: Engine) -> str:
-    """The engine serves an API below its id, and takes the id from a tag."""
+    """Return the API's URL. Local AWS serves an API below its id, and takes the id from a tag."""
     return engine.url + API_PATH.rstrip("/")
 
 
 def dashboard_url(engine: Engine) -> str:
-    """With the slash at its end, without which the engine takes it for no API's."""
+    """Return the dashboard's URL, with the trailing slash that local AWS needs to recognise the API's path."""
     return f"{api_url(engine)}/"
 
 
 def function_name(logical_id: str, *, engine: Engine) -> str:
-    """The name the engine gave to a function of the template."""
+    """Return the name that local AWS gave to a function of the template."""
     answer = engine.client("cloudformation").describe_stack_resource(StackName=STACK, LogicalResourceId=logical_id)
     name: str = answer["StackResourceDetail"]["PhysicalResourceId"]
     return name
@@ -117,7 +117,7 @@ def _translated(path: Path, *, engine: Engine, variables: Mapping[str, str]) -> 
     engine.client("s3").create_bucket(Bucket=BUCKET)
 
     def package(logical_id: str, folder: str) -> dict[str, str]:
-        # A layer that sam builds for Python gets its files below python/.
+        # sam puts the files of a Python layer that it builds below python/.
         method = template["Resources"][logical_id].get("Metadata", {}).get("BuildMethod", "")
         content = zipped(path.parent / folder, prefix="python/" if method.startswith("python") else "")
         _upload(content, suffix="zip", engine=engine)
@@ -144,7 +144,7 @@ def _key(content: bytes, suffix: str) -> str:
 def _serve_api_bodies(resources: Template) -> None:
     for api_name, api in [item for item in resources.items() if item[1]["Type"] == "AWS::ApiGatewayV2::Api"]:
         body = api["Properties"].pop("Body")
-        # A Body brings the name and the protocol with it; without one they have to be said.
+        # A Body contains the name and the protocol; without a Body they are required properties.
         api["Properties"] |= {"Name": STACK, "ProtocolType": "HTTP", "Tags": {"ms-custom-id": API}}
         for number, (route_key, integration) in enumerate(_routes(body)):
             resources[f"{api_name}Integration{number}"] = {
@@ -167,7 +167,7 @@ def _serve_api_bodies(resources: Template) -> None:
 
 
 def _name_actions_as_the_engine_does(node: Any) -> None:
-    """In the policies' statements, which may stand below an ``Fn::If``."""
+    """Rename actions in policy statements, which may be nested in an ``Fn::If``."""
     if isinstance(node, list):
         for item in node:
             _name_actions_as_the_engine_does(item)
@@ -211,7 +211,7 @@ def _wait(cloudformation: Any, until: str, *, stack: str = STACK) -> None:
 
 
 def _reasons(cloudformation: Any, token: str) -> list[str]:
-    """Why resources failed in the operation that was asked for with ``token``."""
+    """Return why resources failed in the operation that was started with ``token``."""
     events = cloudformation.describe_stack_events(StackName=STACK)["StackEvents"]
     return [
         f"{event['LogicalResourceId']}: {event['ResourceStatusReason']}"

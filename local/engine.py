@@ -1,9 +1,9 @@
-"""``python -m local.engine``: ministack behind the gate, in the interpreter that it is installed in.
+"""``python -m local.engine``: run ministack behind a gate, in the interpreter that ministack is installed in.
 
-ministack checks the signatures that it is sent, but takes an unsigned request for the account's root, and asks for none
-where it serves itself (``/_ministack/…``). Here every request needs the signature of a key that the stack has given
-out. Without one stay the HTTP API, which checks tokens itself, the addresses that hold a secret (CloudFormation's for
-the answer of a custom resource, ours for the mails), and nothing else.
+ministack checks signatures, but treats an unsigned request as one of the account's root, and needs no signature for
+its own pages (``/_ministack/…``). The gate requires a signature by a key of this stack on every request, with two
+exceptions: the HTTP API, which checks tokens itself, and URLs that contain a secret (CloudFormation's URL for the
+answer of a custom resource, and the URL of the mails).
 """
 
 import hmac
@@ -26,19 +26,19 @@ from ministack.core.sigv4 import (
 
 from local.gate import API_PATH, refusal
 
-# CloudFormation gives this address, with a random token at its end, to the function that it waits for.
+# CloudFormation passes this URL, with a random token at its end, to the function that it waits for.
 ANSWERS = "/_ministack/cfn-response/"
 MAILS = "/_ministack/ses/messages"
 
 UNSIGNED = "UnrecognizedClientException"
 ADVICE = (
-    "The request is not signed with a key of this stack. Sign it with aws_access_key_id and aws_secret_access_key of "
-    ".local/stack.json, which are new with every start."
+    "The request is not signed with a key of this stack. Sign it with aws_access_key_id and aws_secret_access_key from "
+    ".local/stack.json; they change with every start."
 )
 
 
 class Gate:
-    """An ASGI application around ministack's. ``mail_key`` opens the mails, as ``/_ministack/KEY/ses/messages``."""
+    """An ASGI application around ministack's. The mails are at ``/_ministack/<mail_key>/ses/messages``."""
 
     def __init__(self, app: Any, *, mail_key: str):
         self._app = app
@@ -46,7 +46,7 @@ class Gate:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "websocket":
-            # The API has none, and a page's WebSocket is bound to no origin.
+            # The API uses no WebSockets, and browsers do not restrict a page's WebSocket to its origin.
             await receive()
             await send({"type": "websocket.close", "code": 1008})
             return
@@ -84,7 +84,10 @@ def _again(messages: list[Any], *, then: Any) -> Any:
 
 
 def _joined(headers: list[tuple[str, str]]) -> dict[str, str]:
-    """One value a name, as a signature is made over them: https://docs.aws.amazon.com/IAM/latest/UserGuide/create-signed-request.html"""
+    """Join repeated headers into one value for each name, as signatures require.
+
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/create-signed-request.html
+    """
     joined: dict[str, str] = {}
     for name, value in headers:
         joined[name.lower()] = f"{joined[name.lower()]},{value}" if name.lower() in joined else value
@@ -92,7 +95,7 @@ def _joined(headers: list[tuple[str, str]]) -> dict[str, str]:
 
 
 def _is_signed(scope: Any, headers: dict[str, str], *, body: bytes) -> bool:
-    """In the Authorization header, now, by a key that is valid here."""
+    """Return whether the Authorization header has a current signature by a valid key of this stack."""
     signature = parse_header_signature(headers)
     if isinstance(signature, tuple) or request_time_failure(signature) is not None:
         return False
@@ -110,7 +113,7 @@ def _is_signed(scope: Any, headers: dict[str, str], *, body: bytes) -> bool:
 
 
 async def _refuse(send: Any, code: str, sentence: str, *, headers: dict[str, str]) -> None:
-    """As the caller's client reads errors: XML where the service speaks it, JSON elsewhere."""
+    """Send an error that the caller's client can parse: XML for the query protocol and S3, JSON otherwise."""
     kind = headers.get("content-type", "")
     if kind.startswith("application/x-www-form-urlencoded") or "x-amz-content-sha256" in headers:
         kind = "text/xml"
@@ -124,7 +127,7 @@ async def _refuse(send: Any, code: str, sentence: str, *, headers: dict[str, str
 
 
 def _draw_the_functions_keys_at_random() -> None:
-    """ministack derives them from the names of function and role, which follow from the template: not a secret."""
+    """Replace the functions' keys. ministack derives them from names in the template, so they are not secret."""
     derived, drawn = lambda_runtime.execution_credentials, secrets.token_hex()
 
     def execution_credentials(config: dict[str, Any]) -> dict[str, str]:
@@ -135,7 +138,7 @@ def _draw_the_functions_keys_at_random() -> None:
 
 
 def main() -> None:
-    # For this interpreter alone: the functions inherit the environment.
+    # Only this interpreter needs it, and the functions inherit the environment.
     del os.environ["PYTHONPATH"]
     _draw_the_functions_keys_at_random()
     ministack.app = Gate(ministack.app, mail_key=os.environ.pop("NIGHTSHIFT_MAIL_KEY"))

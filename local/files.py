@@ -1,4 +1,4 @@
-"""Small files that hold secrets: readable by their owner alone, from the first byte, and never seen half written."""
+"""Write small files that hold secrets. Only the user can read them, and readers never see a half-written file."""
 
 import json
 import os
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def write_private(path: Path, content: Mapping[str, object]) -> None:
-    """Whole or not at all, after a power cut, too."""
+    """Replace the file atomically, so that it is complete even after a power failure."""
     half_done = path.with_suffix(".new")
     half_done.unlink(missing_ok=True)
     with os.fdopen(os.open(half_done, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:

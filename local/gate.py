@@ -1,44 +1,43 @@
-"""Which requests the servers of the local stack take: those of programs on this machine and of the stack's own pages.
+"""Decide which requests the local servers accept: those of programs on this machine and of the stack's own pages.
 
-Any page in the world can make its reader's browser call 127.0.0.1. Three headers tell such a request from others, and
-no page can forge them: Host (a name that its owner lets lead to 127.0.0.1 is not ours), Origin and Sec-Fetch-Site.
+Any web page can make a browser call 127.0.0.1. Three headers identify such requests, and pages cannot forge them: Host
+(it differs when a foreign name resolves to 127.0.0.1), Origin and Sec-Fetch-Site.
 """
 
 from collections.abc import Iterable
 from http.server import BaseHTTPRequestHandler
 
-# The last is how a container calls this machine. No other site can own any of them.
+# Containers reach this machine by the last name. No other site can own any of these names.
 NAMES = ("127.0.0.1", "localhost", "host.docker.internal")
 
-# The id of the stack's HTTP API, and the path below which anyone on this machine reaches it: it checks tokens itself.
+# The id of the stack's HTTP API, and its path. It needs no signature, because the API checks tokens itself.
 API = "nightshift"
 API_PATH = f"/_aws/execute-api/{API}/"
 
 
 def refusal(method: str, headers: Iterable[tuple[str, str]], *, is_page: bool) -> str | None:
-    """The sentence that refuses the request; None lets it in.
+    """Return the error that refuses the request, or None to accept it.
 
-    ``is_page``: a link on another site, or in a mail, may lead here. Such a request carries no token and changes
-    nothing.
+    ``is_page`` allows links from other sites and from mails. Such a request carries no token and changes nothing.
     """
     found: dict[str, list[str]] = {}
     for name, value in headers:
         found.setdefault(name.lower(), []).append(value.strip().lower())
     hosts, origins, sites = (found.get(name, []) for name in ("host", "origin", "sec-fetch-site"))
     if len(hosts) != 1 or hosts[0].partition(":")[0] not in NAMES:
-        return f"This server answers to {', '.join(NAMES)}, and the request names {', '.join(hosts) or 'no host'}."
+        return f"Invalid Host header: {', '.join(hosts) or 'none'}. This server accepts {', '.join(NAMES)}."
     if any(origin != f"http://{hosts[0]}" for origin in origins):
-        return f"Pages of {', '.join(origins)} may not call this server."
+        return f"Pages from {', '.join(origins)} may not call this server."
     if all(site in ("same-origin", "none") for site in sites):
         return None
     is_visit = found.get("sec-fetch-mode") == ["navigate"] and found.get("sec-fetch-dest") == ["document"]
     if is_page and is_visit and method in ("GET", "HEAD"):
         return None
-    return "Pages of other sites may not call this server."
+    return "Pages from other sites may not call this server."
 
 
 class GatedHandler(BaseHTTPRequestHandler):
-    """Refuses with 403 before any method is looked at."""
+    """A handler that refuses foreign requests with 403 before it dispatches on the method."""
 
     is_page = False
 

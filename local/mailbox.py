@@ -1,4 +1,4 @@
-"""The mails that SES has taken and the log lines of a run, as pages: the engine keeps them where nobody looks."""
+"""Serve the mails that SES accepted and the log lines of a run as pages; local AWS only has them as JSON."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -14,10 +14,10 @@ import urllib3
 from local.gate import GatedHandler
 
 HEADERS = {
-    # A mail runs no scripts and fetches nothing, whatever is in it.
+    # No mail can run scripts or load resources.
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
-    # The address holds the key.
+    # The URL holds the key.
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
@@ -38,7 +38,7 @@ ul {{ padding: 0 }} a {{ color: inherit; font-weight: 600 }} small {{ display: b
 ROW = """<li><a href="{here}/{id}">{subject}</a>
 <small>to {to} · {at:%H:%M:%S} · <a href="{here}/{id}.txt">as text</a></small></li>"""
 
-EMPTY = "<li>No mail yet. A run that was triggered with <code>notify</code> sends one when it is over.</li>"
+EMPTY = "<li>No mail yet. A run that was triggered with <code>notify</code> sends one when it ends.</li>"
 
 
 LogsOf = Callable[[str], dict[str, Any]]
@@ -46,10 +46,10 @@ LogsOf = Callable[[str], dict[str, Any]]
 
 @contextmanager
 def serve(source_url: str, *, port: int, key: str, logs_of: LogsOf) -> Iterator[str]:
-    """Serves the mails of ``source_url`` (ministack's ``/_ministack/ses/messages``) on 127.0.0.1; yields the URL.
+    """Serve the mails of ``source_url`` (ministack's ``/_ministack/ses/messages``) on 127.0.0.1 and yield the URL.
 
-    All of it lies below ``/<key>``: mails and logs are not for the machine's other users.
-    ``logs/<run id>`` is what ``logs_of`` answers: the operator's command ``logs``.
+    Every page is below ``/<key>``, to hide mails and logs from the machine's other users. ``logs/<run id>`` shows the
+    result of ``logs_of``, which calls the operator's command ``logs``.
     """
     server = _Server(("127.0.0.1", port), _Handler)
     server.source_url, server.key, server.logs_of = source_url, key, logs_of
@@ -76,7 +76,7 @@ class _Handler(GatedHandler):
     def do_GET(self) -> None:
         key, _, path = self.path.partition("?")[0].strip("/").partition("/")
         if not compare_digest(key.encode(), self.server.key.encode()):
-            self._answer(404, "text/plain", "The address of the mailbox is mailbox_page_url in .local/stack.json.")
+            self._answer(404, "text/plain", "The mailbox's URL is mailbox_page_url in .local/stack.json.")
             return
         try:
             if path.startswith("logs/"):
@@ -84,7 +84,7 @@ class _Handler(GatedHandler):
             else:
                 self._answer(*_page(path, mails=_mails(self.server.source_url), here=f"/{key}"))
         except urllib3.exceptions.HTTPError as exc:
-            self._answer(502, "text/plain", f"The AWS engine does not answer: {exc}")
+            self._answer(502, "text/plain", f"Local AWS does not answer: {exc}")
 
     def _answer(self, status: int, kind: str, text: str) -> None:
         body = text.encode()
@@ -112,13 +112,13 @@ def _lines(answer: dict[str, Any]) -> str:
 
 
 def _mails(source_url: str) -> list[dict[str, Any]]:
-    """Newest first."""
+    """Return the mails, newest first."""
     accounts = urllib3.request("GET", source_url, timeout=10, retries=False).json()["messages"]
     return sorted((mail for mails in accounts.values() for mail in mails), key=lambda mail: -mail["Timestamp"])
 
 
 def _page(path: str, *, mails: list[dict[str, Any]], here: str) -> tuple[int, str, str]:
-    """Status, content type and text of ``<message id>``, ``<message id>.txt``, or of the list where it is empty."""
+    """Return status, content type and text of ``<message id>`` or ``<message id>.txt``; of the list for no path."""
     if not path:
         rows = [_row(mail, here=here) for mail in mails]
         return 200, "text/html", LIST.format(rows="\n".join(rows) or EMPTY)
@@ -126,7 +126,7 @@ def _page(path: str, *, mails: list[dict[str, Any]], here: str) -> tuple[int, st
     for mail in mails:
         if _id(mail) == wanted:
             return (200, "text/plain", mail["BodyText"]) if wanted != path else (200, "text/html", mail["BodyHtml"])
-    return 404, "text/plain", f"No mail {path}: the engine forgets its mails when it is stopped"
+    return 404, "text/plain", f"Unknown mail {path}. Local AWS deletes its mails when it stops."
 
 
 def _row(mail: dict[str, Any], *, here: str) -> str:

@@ -1,4 +1,4 @@
-"""What is deployed, as zips that depend on nothing but their content; and the third-party packages, installed once."""
+"""Make reproducible zips for the deployment, and install the third-party packages once."""
 
 import contextlib
 import fcntl
@@ -16,12 +16,12 @@ from local.aws import PYTHON
 from local.processes import MARK
 from local.venv import pip, pip_environment
 
-# Zip knows no earlier time.
+# The earliest time that a zip can store.
 EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 def zipped(folder: Path, *, prefix: str = "") -> bytes:
-    """The files of ``folder``, below ``prefix``, in an archive that only changes when they do."""
+    """Return a zip of the files of ``folder``, below ``prefix``. Equal files give equal bytes."""
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as target:
         for path in sorted(folder.rglob("*")):
@@ -35,10 +35,10 @@ def zipped(folder: Path, *, prefix: str = "") -> bytes:
 def installed_dependencies(
     requirements: Path, *, checkout: Path, build: Path, folder: Path, say: Callable[[str], None]
 ) -> Path:
-    """The folder with the packages of ``requirements`` for the engine's interpreter; installed when they have changed.
+    """Return the folder with the packages of ``requirements``. Install them first if ``requirements`` has changed.
 
-    ``build`` is shared by the stacks of a checkout; ``folder`` is the one that asks.
-    Raises RuntimeError with pip's last words.
+    The packages are for local AWS's interpreter. The stacks of a checkout share ``build``; ``folder`` is the calling
+    stack's. Raise RuntimeError with the last line of pip's output.
     """
     target = build / f"dependencies-{_digest(requirements)}"
     if target.exists():
@@ -47,25 +47,25 @@ def installed_dependencies(
     with _alone_in(build):
         if target.exists():
             return target
-        say("Installing the functions' packages (only when they have changed) …")
+        say("Installing the functions' packages (only when requirements change) …")
         for left in build.glob("unfinished-*"):
             shutil.rmtree(left, ignore_errors=True)
         half_done = Path(tempfile.mkdtemp(prefix="unfinished-", dir=build))
         wish = ("--no-deps", "--require-hashes", "--requirement", str(requirements), "--target", str(half_done))
-        # Marked: one that outlives a killed start is ended by the next.
+        # The mark lets the next start end a pip that outlives a killed start.
         environment = pip_environment() | {MARK: str(folder)}
         done = subprocess.run(pip(checkout / PYTHON, *wish), env=environment, capture_output=True, text=True)
         if done.returncode != 0:
             shutil.rmtree(half_done)
             raise RuntimeError("Could not install the functions' packages: " + done.stderr.strip().split("\n")[-1])
-        # Takes its name at the end, so that an interrupted installation is not taken for a whole one.
+        # Renamed at the end, so that an interrupted installation does not look complete.
         half_done.rename(target)
     return target
 
 
 @contextlib.contextmanager
 def _alone_in(folder: Path) -> Iterator[None]:
-    """Another start waits. The lock goes with the process, however it ends."""
+    """Lock ``folder``; another start waits. The lock ends with the process in every case."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)

@@ -1,4 +1,4 @@
-"""Whether the ports that are wanted can be had, and where not, a command line with others that can."""
+"""Check the stack's ports. When some are taken, suggest a command line with free ones."""
 
 import socket
 from collections import Counter
@@ -6,9 +6,10 @@ from collections.abc import Mapping
 
 
 def complaint(wanted: Mapping[str, int], *, usual: Mapping[str, int]) -> str | None:
-    """A sentence that names every port that cannot be had and ends with one command that avoids them all; else None.
+    """Return an error that names every unavailable port and ends with a command that avoids them all.
 
-    Both are from names to ports; in the command stands whatever differs from ``usual``.
+    Return None when all ports are available. ``wanted`` and ``usual`` map names to ports; the command sets only the
+    ports that differ from ``usual``.
     """
     counts = Counter(wanted.values())
     taken = [port for port in counts if not is_free(port)]
@@ -23,18 +24,18 @@ def complaint(wanted: Mapping[str, int], *, usual: Mapping[str, int]) -> str | N
     sentences = []
     if taken:
         sentences.append(
-            f"Ports {_listed(taken)} are taken by other programs."
+            f"Ports {_listed(taken)} are already in use by other programs."
             if len(taken) > 1
-            else f"Port {taken[0]} is taken by another program."
+            else f"Port {taken[0]} is already in use by another program."
         )
-    sentences += [f"Port {port} is wanted twice." for port in twice]
-    return f"{' '.join(sentences)} Free what is taken, or choose others: {' '.join(variables)} make run"
+    sentences += [f"Port {port} is assigned to more than one service." for port in twice]
+    return f"{' '.join(sentences)} Free the ports in use, or choose others: {' '.join(variables)} make run"
 
 
 def is_free(port: int) -> bool:
-    """On this machine, for a server."""
+    """Return whether a server on this machine can listen on the port."""
     with socket.socket() as probe:
-        # As the servers do: a port that is only cooling down is free.
+        # The servers set SO_REUSEADDR as well, so a port in TIME_WAIT counts as free.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
@@ -44,7 +45,7 @@ def is_free(port: int) -> bool:
 
 
 def _other(port: int, *, besides: set[int]) -> int:
-    """A free one, a hundred higher where that can be."""
+    """Return a free port, preferably a hundred higher."""
     candidates = [*range(port + 100, 65536), *range(1024, port)]
     return next((other for other in candidates if other not in besides and is_free(other)), port)
 

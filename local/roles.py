@@ -1,6 +1,6 @@
-"""The roles that sign in to the stack's database, each with a password of its own.
+"""The roles that sign in to the stack's database, each with its own password.
 
-The passwords lie beside the data, and where the functions look for them: in a secret a role.
+The passwords are stored in a file beside the data, and for the functions in one secret for each role.
 """
 
 import json
@@ -16,12 +16,12 @@ from local.files import write_private
 OPERATOR = "postgres"
 FUNCTIONS = ("nightshift_app", "nightshift_maintenance")
 
-# What the template calls DatabaseRoleSecrets: a secret's name without the role's.
+# The template's parameter DatabaseRoleSecrets: a secret's name is this prefix and the role's name.
 SECRETS = "nightshift/database/"
 
 
 def kept_passwords(file: Path) -> dict[str, str]:
-    """Of an earlier start, or new ones: each start tells the server which they are."""
+    """Return the passwords of an earlier start, or new ones. Each start sets them in the server."""
     try:
         kept = json.loads(file.read_text())
         return {role: str(kept[role]) for role in (OPERATOR, *FUNCTIONS)}
@@ -32,7 +32,7 @@ def kept_passwords(file: Path) -> dict[str, str]:
 
 
 def let_functions_in(connection: pg8000.native.Connection, passwords: Mapping[str, str]) -> None:
-    """Before the first migration, too, which makes the roles where they are not there."""
+    """Set the functions' passwords. Create missing roles, because no migration has run at the first start."""
     for role in FUNCTIONS:
         is_there = connection.run("SELECT FROM pg_roles WHERE rolname = :role", role=role)
         connection.run(f"{'ALTER' if is_there else 'CREATE'} ROLE {role} LOGIN PASSWORD '{passwords[role]}'")

@@ -1,4 +1,4 @@
-"""``make run``: starts the stack, shows a sync from trigger to completion, and stays until Ctrl-C."""
+"""``make run``: start the local stack, run one demo sync from trigger to completion, and stay up until Ctrl-C."""
 
 import argparse
 import signal
@@ -24,12 +24,12 @@ CHECK_S = 1
 
 
 class DemoFailed(RuntimeError):
-    """The demo did not get to its end"""
+    """The demo sync did not complete"""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="make run", description=__doc__)
-    parser.add_argument("--folder", type=Path, default=Path(".local"), help="where it keeps its data (.local)")
+    parser.add_argument("--folder", type=Path, default=Path(".local"), help="the stack's folder (default: .local)")
     folder: Path = parser.parse_args().folder
     console = Console(highlight=False, soft_wrap=True)
     try:
@@ -40,29 +40,29 @@ def main() -> None:
                     try:
                         show_a_sync(here, stack=stack, console=console)
                     except DemoFailed as exc:
-                        # The stack stays up, for whoever wants to find out why.
+                        # The stack stays up, so that the developer can find out why.
                         console.print(f"[red]{escape(str(exc))}[/red]")
                     console.print(welcome(here, folder=folder))
                     while True:
                         time.sleep(CHECK_S)
                         stack.check()
             except KeyboardInterrupt:
-                console.print(f"\nStopped: no process is left. The data stay in {folder} for the next start.")
+                console.print(f"\nStopped all processes. The data stay in {folder} for the next start.")
     except RuntimeError as exc:
         console.print(f"[red]{escape(str(exc))}[/red]")
         sys.exit(1)
     except OSError as exc:
-        # A full disk, a folder that is read-only, no more processes: what Python says, without its traceback.
+        # A full disk, a read-only folder or too many processes: print the system's error without a traceback.
         where = f"{exc.filename}: " if exc.filename and str(exc.filename) != str(folder) else ""
         console.print(f"[red]{escape(f'Nightshift cannot run in {folder}: {where}{exc.strerror or exc}.')}[/red]")
         sys.exit(1)
 
 
 def show_a_sync(here: dict[str, Any], *, stack: Stack, console: Console) -> None:
-    """Raises DemoFailed where it does not complete, with the run's own error."""
+    """Trigger a demo sync and follow it. Raise DemoFailed with the run's error when it does not complete."""
     console.print(
         f"Triggering a RevenueCat Sync of 1,000 users (the sandbox allows {stack.revenuecat_budget:,} calls a minute; "
-        "RevenueCat itself allows 480, which would take about six minutes)"
+        "RevenueCat itself allows 480, so the same sync would take about six minutes)"
     )
     path = f"/v1/teams/{here['team_id']}/jobs/trigger"
     wish = {"job_type": "revenuecat_sync", "project_id": here["project_id"], "notify": True}
@@ -71,30 +71,30 @@ def show_a_sync(here: dict[str, Any], *, stack: Stack, console: Console) -> None
     if status == 409:
         run_id = body["existing_run_id"]
         console.print(
-            f"The stack was stopped during run {run_id}, so that one goes on from its checkpoint, as soon as its lost "
-            "worker or message is noticed: within a minute"
+            f"The stack was stopped during run {run_id}. The sweep notices its lost worker or message within a minute; "
+            "then the run continues from its checkpoint."
         )
-        # EventBridge would do it once a minute: nobody should have to watch that.
+        # EventBridge invokes the sweep once a minute; the demo does not wait for that.
         nudge = partial(stack.invoke, "SweepFunction", {})
     elif status == 201:
         run_id = body["job_run"]["id"]
     else:
-        raise DemoFailed(f"The API refused the trigger with {status}: {body.get('error')}")
+        raise DemoFailed(f"The API refused the trigger with status {status}: {body.get('error')}")
     polls = poll(here, run_id, nudge=nudge)
     run = (follow_with_bar if console.is_terminal else follow_in_lines)(polls, console=console)
     if run["status"] != "completed":
-        raise DemoFailed(f"Run {run_id} {run['status']}: {run['error']}")
+        raise DemoFailed(f"Run {run_id} ended as {run['status']}: {run['error']}")
     console.print(f"Run {run_id} completed: {run['progress']['message']}")
 
 
 def poll(here: dict[str, Any], run_id: str, *, nudge: Callable[[], object] | None) -> Iterator[dict[str, Any]]:
-    """The run as it is now, again and again, until it is over, with a ``nudge`` every few polls."""
+    """Yield the run's current state until the run ends. Call ``nudge`` at every tenth poll."""
     for number in count():
         if nudge and number % 10 == 0:
             nudge()
         status, body = call(here, "GET", f"/v1/jobs/{run_id}")
         if status != 200:
-            raise DemoFailed(f"The API answered {status}: {body.get('error')}")
+            raise DemoFailed(f"The API answered with status {status}: {body.get('error')}")
         yield body["job_run"]
         if body["job_run"]["status"] not in LIVE:
             return
@@ -133,11 +133,11 @@ def welcome(here: dict[str, Any], *, folder: Path) -> str:
   Dashboard   {here["dashboard_url"]}#token={here["admin_token"]}
   API         {here["api_url"]}
   RevenueCat  {here["revenuecat_url"]} (a sandbox)
-  Mailbox     {here["mailbox_page_url"]} (what SES would have sent; the sync's mail is there)
+  Mailbox     {here["mailbox_page_url"]} (all mails that SES would have sent, including the sync's)
   Keys        {folder}/stack.json
   Logs        {folder}/engine.log
 
-Try in another terminal, in this folder:
+Try these commands in another terminal, in this folder:
   .venv/bin/nightshift jobs list
   .venv/bin/nightshift jobs trigger revenuecat_sync --wait
   .venv/bin/nightshift system health
@@ -145,9 +145,9 @@ Try in another terminal, in this folder:
 
 
 def call(here: dict[str, Any], method: str, path: str, body: dict[str, Any] | None = None) -> tuple[int, Any]:
-    """Status and JSON body. Raises DemoFailed where there is no such answer."""
+    """Return the answer's status and JSON body. Raise DemoFailed without an answer in JSON."""
     headers = {"Authorization": f"Bearer {here['agent_key']}"}
-    # A first call waits for a function to start, on a busy machine for long.
+    # The first call waits until its function has started, which can take long on a busy machine.
     timeout = urllib3.Timeout(total=60)
     url = here["api_url"] + path
     try:

@@ -1,4 +1,4 @@
-"""The environment of the functions when `sam local` runs them in Docker, against a stack of this machine."""
+"""The environment of the functions when `sam local` runs them in Docker against a local stack."""
 
 from collections.abc import Collection
 from typing import Any
@@ -6,15 +6,15 @@ from typing import Any
 from local.aws import Engine
 from local.deploy import STACK
 
-# How a container calls this machine.
+# The name by which a container reaches this machine.
 DOCKER_HOST = "host.docker.internal"
 
 
 def environments(engine: Engine, *, besides: Collection[str]) -> dict[str, dict[str, str]]:
-    """``{logical id of a function: {variable: value}}``, for ``sam local --env-vars``.
+    """Return ``{logical id of a function: {variable: value}}``, for ``sam local --env-vars``.
 
-    Without those of ``besides``: this engine needs them to find what Docker has in layers. sam passes on only what the
-    template declares for a function; one that declares nothing is left out.
+    The variables in ``besides`` are left out: local AWS needs them to find the files that Docker has in layers. sam
+    passes on only variables that the template declares, so functions that declare none are left out.
     """
     resources = engine.client("cloudformation").describe_stack_resources(StackName=STACK)["StackResources"]
     functions = {

@@ -1,7 +1,7 @@
-"""``python -m local.seed FOLDER``: the demo team, for the database and the KMS key that the environment names.
+"""``python -m local.seed FOLDER``: add the demo team, with the database and the KMS key that the environment names.
 
-A process of its own, because a function's settings and AWS clients come from the environment and are read once.
-Prints what it made as JSON, the agent key among it.
+It is a separate process, because settings and AWS clients come from the environment and are read once. It prints the
+ids and the agent key as JSON.
 """
 
 import json
@@ -18,15 +18,15 @@ from nightshift.setup import setup_team, store_revenuecat_key
 
 DEMO = "demo"
 ADMIN_EMAIL = "owner@demo.test"
-# What the sandbox accepts.
+# The credentials that the sandbox accepts.
 REVENUECAT_KEY = "sk_sandbox"
 REVENUECAT_PROJECT_ID = "proj1a2b3c4d"
-# The people of demo.sql that RevenueCat can know.
+# The app users of demo.sql, as the sandbox's customers.
 USERS = 1000
 
 
 def seed(db: Database, *, kept: Path) -> dict[str, str]:
-    """Add what is missing; returns team_id, project_id, admin_id and agent_key. ``kept`` is where the key survives."""
+    """Add missing rows. Return team_id, project_id, admin_id and agent_key; the file ``kept`` keeps the agent key."""
     pin_session(db)
     found = db.one("find_setup", team_slug=DEMO, project_slug=DEMO)
     if found is None:
@@ -38,7 +38,7 @@ def seed(db: Database, *, kept: Path) -> dict[str, str]:
             db, team_id=ids["team_id"], created_by=ids["admin_id"]
         )
     write_private(kept, {"agent_key": key})
-    # Each start of the engine has a KMS key of its own.
+    # Each start of local AWS creates a new KMS key.
     store_revenuecat_key(
         db, project_id=ids["project_id"], key=REVENUECAT_KEY, revenuecat_project_id=REVENUECAT_PROJECT_ID
     )
@@ -47,7 +47,7 @@ def seed(db: Database, *, kept: Path) -> dict[str, str]:
 
 
 def _kept_key(db: Database, kept: Path, *, team_id: str) -> str | None:
-    """The key of an earlier start, if it opens this database."""
+    """Return the agent key of an earlier start if this database accepts it."""
     try:
         key: str = json.loads(kept.read_text())["agent_key"]
     except (OSError, ValueError, KeyError):

@@ -1,4 +1,4 @@
-"""The whole of Nightshift on this machine: Postgres, AWS with template.yaml on it, RevenueCat, a demo team."""
+"""The local stack: Postgres, local AWS with template.yaml deployed on it, a RevenueCat sandbox and a demo team."""
 
 import contextlib
 import fcntl
@@ -26,7 +26,7 @@ from local.ports import complaint
 from local.postgres import Postgres, close_to_others
 
 CHECKOUT = Path(__file__).parent.parent
-# The installed packages: the same for every stack of this checkout.
+# Installed packages, shared by every stack of this checkout.
 BUILD = CHECKOUT / ".local" / "build"
 
 DATABASE = "nightshift"
@@ -34,7 +34,7 @@ TOKEN_DAYS = 30
 MAIL_DOMAIN = seed.ADMIN_EMAIL.partition("@")[2]
 POSTGRES_PATIENCE_S = 15
 
-# Locally somebody may want to see a crash healed: it is noticed within 35 seconds and a sweep.
+# Short time-outs, so that developers can watch recovery: a crash is noticed within 35 seconds and one sweep.
 PARAMETERS = {
     "Shape": "existing",
     "DatabaseCaFile": "",
@@ -59,7 +59,7 @@ class CannotStart(RuntimeError):
 
 @dataclass(frozen=True, kw_only=True)
 class Ports:
-    """Each can be set by NIGHTSHIFT_<NAME>_PORT, like NIGHTSHIFT_AWS_PORT."""
+    """The stack's ports. NIGHTSHIFT_<NAME>_PORT sets one, for example NIGHTSHIFT_AWS_PORT."""
 
     aws: int = 4566
     postgres: int = 5466
@@ -68,7 +68,7 @@ class Ports:
 
     @classmethod
     def from_environment(cls) -> "Ports":
-        """Raises CannotStart for a value that is no port."""
+        """Read the ports from the environment. Raise CannotStart for an invalid value."""
         chosen = {}
         for name in asdict(cls()):
             text = os.environ.get(variable := f"NIGHTSHIFT_{name.upper()}_PORT")
@@ -82,10 +82,11 @@ class Ports:
 
 @dataclass
 class Stack:
-    """``folder`` holds all it writes; ``parameters`` are the template's; ``say`` is told what takes long.
+    """The local stack. ``folder`` holds every file that it writes; ``parameters`` override the template's parameters.
 
-    ``revenuecat_budget`` is the sandbox's calls a minute, an eighth of it for a project's configuration. RevenueCat's
-    own is 480, with which the demo's sync would take six minutes.
+    ``say`` receives a line before each slow step. ``revenuecat_budget`` is the number of calls a minute that the
+    sandbox allows, and an eighth of that for a project's configuration. RevenueCat itself allows 480, with which the
+    demo's sync would take six minutes.
     """
 
     folder: Path
@@ -108,7 +109,7 @@ class Stack:
 
     @property
     def sam_file(self) -> Path:
-        """For ``sam local --env-vars``; samconfig.toml names it."""
+        """Return the path of the file for ``sam local --env-vars``; samconfig.toml names it."""
         return self.folder / "sam-env.json"
 
     @property
@@ -120,15 +121,15 @@ class Stack:
         return f"http://127.0.0.1:{self.ports.mailbox}/{self.engine.mail_key}"
 
     def start(self) -> dict[str, Any]:
-        """Returns what is then in stack.json. Whatever happens, ``stop`` has to follow.
+        """Start the stack and return the content of stack.json. Callers must call ``stop`` afterwards, also on errors.
 
-        Raises CannotStart, and RuntimeError for a part that did not come up; both say why.
+        Raise CannotStart, or RuntimeError when a part of the stack does not start. Both give the reason.
         """
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock()
-        # Where an earlier release or `make` has made it, too.
+        # An earlier release or `make` may have created the folder with wider permissions.
         close_to_others(self.folder)
-        # Last of all, in case an interrupt came between a process's start and our taking note of it.
+        # Runs last, for a process that was started but not yet recorded when an interrupt came.
         self._cleanup.callback(processes.end_left_behind, self.folder)
         self._clear_up()
         self._check_ports()
@@ -136,7 +137,7 @@ class Stack:
         passwords = roles.kept_passwords(self.folder / "database.json")
         self.postgres.password = passwords[roles.OPERATOR]
         self._cleanup.callback(self.postgres.stop)
-        # An interrupted start leaves a server that is not known yet.
+        # An interrupted start would leave a running server that this process does not know.
         with processes.uninterrupted():
             self.postgres.start()
         self._create_database(passwords)
@@ -148,10 +149,10 @@ class Stack:
         roles.store(passwords, engine=self.engine)
         key, port = self.engine.mail_key, self.ports.mailbox
         self._cleanup.enter_context(mailbox.serve(self.engine.mails_url, port=port, key=key, logs_of=self._logs_of))
-        # As on AWS, SES refuses a sender whose identity it has not verified; this engine takes our word for it.
+        # SES refuses a sender whose identity is not verified. Local AWS marks an identity as verified at once.
         self.engine.client("sesv2").create_email_identity(EmailIdentity=MAIL_DOMAIN)
         assert self.engine.process is not None
-        self._watched["The AWS engine"] = (self.engine.process, self.engine.log)
+        self._watched["Local AWS"] = (self.engine.process, self.engine.log)
         outputs = self.deploy()
         self.say("Adding the demo team …")
         content = self._describe(outputs, self._seed(outputs))
@@ -162,30 +163,31 @@ class Stack:
         return content
 
     def stop(self) -> None:
-        """Ends every process and takes away every trace but the data, the logs and the installed packages."""
+        """End every process and remove every file except data, logs and installed packages."""
         self._cleanup.close()
 
     def check(self) -> None:
-        """To be called every now and then. Postgres may be restarted under the stack: runs go on after that.
+        """Check the stack's processes; to be called repeatedly. Raise RuntimeError when one has ended by itself.
 
-        Starts it again when nobody else does. Raises RuntimeError when another of its processes has ended by itself.
+        Postgres is the exception. A developer may restart it under the stack, and runs continue afterwards. If it
+        stays down, start it again.
         """
         for name, (process, log) in self._watched.items():
             if process.poll() is not None:
-                raise RuntimeError(f"{name} has ended: {last_lines(log)} (all of it is in {log})")
+                raise RuntimeError(f"{name} has ended unexpectedly: {last_lines(log)} (full log: {log})")
         if self.postgres.is_running():
             self._postgres_missed_at = None
         elif self._postgres_missed_at is None:
             self._postgres_missed_at = time.monotonic()
-            self.say(f"Postgres has ended. If nobody starts it within {POSTGRES_PATIENCE_S} seconds, this does.")
+            self.say(f"Postgres has stopped. Restart it within {POSTGRES_PATIENCE_S} seconds, or this process does.")
         elif time.monotonic() - self._postgres_missed_at > POSTGRES_PATIENCE_S:
             self.say("Starting Postgres again …")
             self.postgres.start()
 
     def deploy(self, source: Path = CHECKOUT) -> dict[str, str]:
-        """Create or update the stack from the template, the code and the migrations in ``source``; returns its outputs.
+        """Create or update the stack from the template, code and migrations in ``source``. Return its outputs.
 
-        Raises DeployFailed, an update being rolled back by then.
+        Raise DeployFailed after a failed update was rolled back.
         """
         variables = self._variables(source)
         self.say("Deploying template.yaml …")
@@ -201,7 +203,7 @@ class Stack:
         )
 
     def invoke(self, logical_id: str, event: Mapping[str, object]) -> Any:
-        """The result of one of the template's functions, called like EventBridge would, but waited for."""
+        """Invoke a function of the template as EventBridge does, wait for it and return its result."""
         answer = self.engine.client("lambda").invoke(
             FunctionName=function_name(logical_id, engine=self.engine), Payload=json.dumps(dict(event))
         )
@@ -212,7 +214,7 @@ class Stack:
         return answer
 
     def _lock(self) -> None:
-        # On the folder itself: the lock goes with the process, however it ends, and leaves nothing to remove.
+        # Lock the folder itself: the lock ends with the process in every case and leaves no lock file behind.
         folder = os.open(self.folder, os.O_RDONLY)
         self._cleanup.callback(os.close, folder)
         try:
@@ -224,21 +226,21 @@ class Stack:
         try:
             running = json.loads(self.file.read_text())
             return (
-                f"Nightshift is running here already: process {running['pid']}, {running['api_url']}\n"
-                "Ctrl-C stops it where it was started; the next start takes up what has changed."
+                f"Nightshift is already running here: process {running['pid']}, {running['api_url']}\n"
+                "Press Ctrl-C in its terminal to stop it. The next start applies your changes."
             )
         except (OSError, ValueError, KeyError):
-            return f"Another run is starting or stopping in {self.folder}. Try again when it is done."
+            return f"Another stack is starting or stopping in {self.folder}. Try again when it is done."
 
     def _clear_up(self) -> None:
-        """What a run that was killed left: nobody else can be using it, because we hold the lock."""
+        """Remove the processes and files of a killed stack. The lock ensures that they are not in use."""
         ended = 0
         if self.postgres.is_running():
             self.postgres.stop()
             ended = 1
         ended += processes.end_left_behind(self.folder)
         if ended:
-            self.say(f"An earlier run was killed: ended {ended} of its processes")
+            self.say(f"Cleaned up after an earlier run that was killed (processes ended: {ended})")
         shutil.rmtree(self.folder / "tmp", ignore_errors=True)
         self.file.unlink(missing_ok=True)
         self.sam_file.unlink(missing_ok=True)
@@ -254,7 +256,7 @@ class Stack:
                 connection.run(f"CREATE DATABASE {DATABASE}")
 
     def connect(self, database: str = DATABASE) -> pg8000.native.Connection:
-        """As the operator."""
+        """Connect as the operator."""
         return pg8000.native.Connection(
             roles.OPERATOR,
             host="127.0.0.1",
@@ -282,7 +284,7 @@ class Stack:
         self._watched["The RevenueCat sandbox"] = (process, log)
 
     def _variables(self, source: Path) -> dict[str, str]:
-        """Where this engine's functions find what Lambda's find in their layers."""
+        """Return the variables that show the functions on local AWS the packages and SQL that Lambda has in layers."""
         requirements = source / "layers/dependencies/requirements.txt"
         packages = installed_dependencies(
             requirements, checkout=CHECKOUT, build=BUILD, folder=self.folder, say=self.say
@@ -332,7 +334,7 @@ class Stack:
 
 @contextlib.contextmanager
 def running(stack: Stack) -> Iterator[dict[str, Any]]:
-    """Started inside, stopped afterwards, whatever happens in between."""
+    """Start the stack, and stop it at the end of the block in every case."""
     try:
         yield stack.start()
     finally:

@@ -1,4 +1,4 @@
-"""template.yaml from SAM to CloudFormation, as AWS translates it at a deployment. As a command, for the checks."""
+"""Translate template.yaml from SAM to CloudFormation, as AWS does at a deployment. `make template` runs this module."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -16,13 +16,13 @@ PATH = Path("template.yaml")
 
 
 def load(path: Path) -> Template:
-    """The template with its short forms (``!Ref``) written out."""
+    """Return the template with its short forms (``!Ref``) expanded."""
     template: Template = yaml_parse(path.read_text())
     return template
 
 
 def code_of(template: Template) -> Iterator[tuple[str, Template, str]]:
-    """What ships code: its logical id, its properties, and the one of them that says which folder."""
+    """Yield each resource with code: logical id, properties, and the name of the property that holds the folder."""
     for logical_id, resource in template["Resources"].items():
         properties = resource.get("Properties", {})
         for name in ("CodeUri", "ContentUri"):
@@ -31,7 +31,7 @@ def code_of(template: Template) -> Iterator[tuple[str, Template, str]]:
 
 
 def translate(template: Template, *, package: Callable[[str, str], dict[str, str]], session: boto3.Session) -> Template:
-    """``package`` gets a logical id and its folder, and returns where that lies in S3: Bucket and Key."""
+    """Translate the template. ``package`` takes a logical id and its folder and returns Bucket and Key in S3."""
     for logical_id, properties, name in code_of(template):
         properties[name] = package(logical_id, properties[name])
     translated: Template = Translator({}, Parser(), boto_session=session).translate(template, {})

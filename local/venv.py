@@ -1,6 +1,6 @@
-"""``python -I local/venv.py FOLDER REQUIREMENTS [--with-checkout]``: a virtual environment, whole or made anew.
+"""``python -I local/venv.py FOLDER REQUIREMENTS [--with-checkout]``: create a virtual environment, or replace it.
 
-Before anything is installed, so with nothing but Python's own library, and readable for a Python that is too old.
+It runs before anything is installed, so it uses only the standard library, and even an outdated Python must parse it.
 """
 
 import argparse
@@ -13,8 +13,8 @@ from pathlib import Path
 
 OLDEST = (3, 11)
 
-# Where packages come from is for the developer to say. Where they go (PIP_TARGET, PIP_USER) and what else is with them
-# (PIP_CONSTRAINT) is not: pip would refuse, or install elsewhere.
+# The developer's settings for package sources are kept. Settings for targets (PIP_TARGET, PIP_USER) and constraints
+# (PIP_CONSTRAINT) are removed: with them pip would fail or install elsewhere.
 FROM_WHERE = (
     *("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_NO_INDEX", "PIP_FIND_LINKS", "PIP_TRUSTED_HOST", "PIP_CONFIG_FILE"),
     *("PIP_CERT", "PIP_CLIENT_CERT", "PIP_PROXY", "PIP_RETRIES", "PIP_TIMEOUT", "PIP_CACHE_DIR", "PIP_NO_CACHE_DIR"),
@@ -30,7 +30,7 @@ def pip_environment() -> "dict[str, str]":
 
 
 def pip(python: Path, *arguments: str) -> "list[str]":
-    """The command that installs what is in ``arguments`` for ``python``."""
+    """Return the command that installs ``arguments`` for ``python``."""
     return [
         str(python),
         "-I",
@@ -45,9 +45,9 @@ def pip(python: Path, *arguments: str) -> "list[str]":
 
 
 def make(folder: Path, requirements: Path, *, with_checkout: bool, lock: int) -> None:
-    """Raises CalledProcessError. ``ready`` in the folder says that it is whole, and since when.
+    """Create the environment, or raise CalledProcessError. The file ``ready`` marks a complete one and its time.
 
-    ``lock`` is a descriptor that what it starts keeps open, too: what outlives a killed make is waited for.
+    Child processes inherit the descriptor ``lock``, so the next make also waits for those that outlive a killed make.
     """
 
     def run(command: "list[str]") -> None:
@@ -56,7 +56,7 @@ def make(folder: Path, requirements: Path, *, with_checkout: bool, lock: int) ->
     ready, python = folder / "ready", folder / "bin" / "python"
     asks = [requirements, *([Path("pyproject.toml")] if with_checkout else [])]
     if ready.exists() and all(ready.stat().st_mtime >= each.stat().st_mtime for each in asks):
-        return  # another make has made it while this one waited
+        return  # another make created it while this one waited
     if not ready.exists():
         shutil.rmtree(folder, ignore_errors=True)
     ready.unlink(missing_ok=True)
@@ -70,26 +70,24 @@ def make(folder: Path, requirements: Path, *, with_checkout: bool, lock: int) ->
 def main() -> None:
     if sys.version_info < OLDEST:
         sys.exit(
-            "Nightshift needs Python 3.11 or newer; this is {}.{}. Try: make PYTHON=python3.13".format(
-                *sys.version_info
-            )
+            "Nightshift needs Python 3.11 or newer, got {}.{}. Try: make PYTHON=python3.13".format(*sys.version_info)
         )
     parser = argparse.ArgumentParser(prog="local/venv.py", description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("requirements", type=Path)
-    parser.add_argument("--with-checkout", action="store_true", help="install this checkout, in place")
+    parser.add_argument("--with-checkout", action="store_true", help="install this checkout in editable mode")
     options = parser.parse_args()
-    # On the checkout itself: the lock goes with the processes that hold it, however they end.
+    # Lock the checkout itself: the lock ends with the processes that hold it in every case.
     checkout = os.open(".", os.O_RDONLY)
     try:
         fcntl.flock(checkout, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        print("Another make sets up this checkout. Waiting until it is done …", flush=True)
+        print("Another make is setting up this checkout. Waiting for it …", flush=True)
         fcntl.flock(checkout, fcntl.LOCK_EX)
     try:
         make(options.folder, options.requirements, with_checkout=options.with_checkout, lock=checkout)
     except (OSError, subprocess.CalledProcessError) as exc:
-        sys.exit(f"{options.folder} could not be set up: {exc}")
+        sys.exit(f"Could not set up {options.folder}: {exc}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The HTTP API through its function's handler, and what its document says of every answer."""
+"""The HTTP API through its function's handler. Every answer is compared with the OpenAPI document."""
 
 import json
 import re
@@ -14,7 +14,7 @@ DOCUMENT = openapi.document()
 
 
 class Api:
-    """Sends HTTP API events (payload 2.0) to the handler and returns ``(status, body)``."""
+    """A client that sends HTTP API events (payload 2.0) to the handler and returns ``(status, body)``."""
 
     def __init__(self, authorization=None):
         self.authorization = authorization
@@ -39,7 +39,7 @@ class Api:
         return status, body
 
     def send(self, method, path, text=None, *, headers=(), authorization=..., base64_encoded=False, **query):
-        """The answer as API Gateway gets it."""
+        """Return the answer as API Gateway receives it."""
         authorization = self.authorization if authorization is ... else authorization
         headers = dict(headers) | ({"authorization": authorization} if authorization is not None else {})
         event = {
@@ -65,7 +65,7 @@ class Api:
 
 
 def assert_documented(method, path, status, body):
-    """Every answer of every test has the status and the shape that the OpenAPI document promises."""
+    """Assert that the OpenAPI document describes the answer's status and shape."""
     for operation in openapi.OPERATIONS:
         pattern = re.sub(r"{\w+}", "[^/]+", operation.path)
         if operation.method == method.lower() and re.fullmatch(f"(/.*)?{pattern}", path):

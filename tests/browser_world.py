@@ -1,4 +1,4 @@
-"""A real Chromium in front of the whole local stack, and what every visit of the dashboard must keep to."""
+"""A real Chromium with the whole local stack, and rules that every visit of the dashboard must keep."""
 
 import re
 import time
@@ -21,7 +21,8 @@ from local.stack import Stack
 from nightshift.auth import key_hash
 from tests.stack_world import ended, until
 
-# Without these it looks for its maker's servers at every start; a container has neither a sandbox nor a GPU for it.
+# Without these flags, Chromium contacts its vendor's servers at every start; a container has no sandbox and no GPU for
+# it.
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -32,9 +33,9 @@ FLAGS = [
     "--disable-sync",
 ]
 DESKTOP, PHONE = {"width": 1280, "height": 860}, {"width": 360, "height": 740}
-# A first call waits for a function to start, on a busy machine for long.
+# A first call waits until its function has started, which can take long on a busy machine.
 PATIENCE_MS = 60_000
-# RevenueCat is out of order for the syncs, which wait for it.
+# A fault that makes RevenueCat unavailable, so that syncs wait.
 DOWN = {"status": 503, "path": "entitlements"}
 Open = Callable[..., Page]
 
@@ -46,8 +47,8 @@ def executable() -> str:
     found = chromium.find()
     if found is None:
         pytest.exit(
-            f"Chromium is not on PATH ({', '.join(chromium.COMMANDS)}). Install it (`apt-get install chromium` on "
-            "Debian), or set NIGHTSHIFT_CHROMIUM to its path.",
+            f"No Chromium found on PATH ({', '.join(chromium.COMMANDS)}). Install it (on Debian: `apt-get install "
+            "chromium`) or set NIGHTSHIFT_CHROMIUM to its path.",
             returncode=1,
         )
     return found
@@ -55,7 +56,7 @@ def executable() -> str:
 
 @dataclass
 class Visitor:
-    """One browser profile. ``problems`` is what no visit may have: errors, refused content, other hosts."""
+    """One browser profile. ``problems`` collects forbidden events: errors, refused content, requests to other hosts."""
 
     context: BrowserContext
     url: str
@@ -67,7 +68,7 @@ class Visitor:
         self.context.on("request", self._see)
 
     def open(self, path: str = "", *, token: str = "") -> Page:
-        """``path`` below the dashboard's address; with a ``token``, by a link that signs in."""
+        """Open ``path`` below the dashboard's URL; with a ``token``, use a link that signs in."""
         page = self.context.new_page()
         page.goto(self.url + path + (f"#token={token}" if token else ""))
         return page
@@ -77,7 +78,7 @@ class Visitor:
         page.on("console", self._hear)
 
     def _hear(self, message: Any) -> None:
-        # That the API refused something, or was out of reach, is what some tests are about.
+        # Refusals by the API and connection failures are the subject of some tests.
         if message.type in ("error", "warning") and "/v1/" not in message.location["url"]:
             self.problems.append(f"console: {message.text} ({message.location['url']})")
 
@@ -96,7 +97,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def visitor(browser: Browser, here: dict[str, Any]) -> Iterator[Callable[..., Visitor]]:
-    """``visitor(**options of a context)``: somebody at a browser of their own, who had no trouble in the end."""
+    """``visitor(**options of a context)``: create a browser profile and assert at the end that it had no problems."""
     visitors: list[Visitor] = []
 
     def visitor(**options: Any) -> Visitor:
@@ -117,13 +118,13 @@ def visitor(browser: Browser, here: dict[str, Any]) -> Iterator[Callable[..., Vi
 
 @pytest.fixture
 def admin(visitor: Callable[..., Visitor], here: dict[str, Any]) -> Callable[..., Page]:
-    """``admin(path, **options)``: the page of the demo team's owner, signed in by a link."""
+    """``admin(path, **options)``: open a page as the demo team's owner, signed in by a link."""
     return lambda path="", **options: visitor(**options).open(path, token=here["admin_token"])
 
 
 @pytest.fixture
 def faults(here: dict[str, Any]) -> Iterator[Callable[..., None]]:
-    """``faults(**fields)``: what RevenueCat does to the calls to come; ``faults()``: it is well, as after the test."""
+    """``faults(**fields)``: inject a fault into RevenueCat's next calls. ``faults()`` and the test's end clear it."""
     url = here["revenuecat_url"].removesuffix("/v2") + "/_sandbox/faults"
 
     def faults(**fields: Any) -> None:
@@ -137,7 +138,7 @@ def faults(here: dict[str, Any]) -> Iterator[Callable[..., None]]:
 
 @pytest.fixture
 def quiet(here: dict[str, Any], faults: Any) -> Iterator[None]:
-    """No run of the demo's project is live, before the test and after it."""
+    """Ensure that the demo's project has no live run before and after the test."""
     _stop_all(here)
     yield
     _stop_all(here)
@@ -152,13 +153,13 @@ def _stop_all(here: dict[str, Any]) -> None:
 
 @dataclass
 class People:
-    """Makes teams and whoever may sign in, beside the demo's."""
+    """Create teams and users beside the demo's."""
 
     owner: pg8000.native.Connection
     secret: str
 
     def team(self, name: str) -> str:
-        """Its id; the slug is the name in small letters."""
+        """Create a team and return its id. The slug is the lower-case name."""
         return str(
             self.owner.run(
                 "INSERT INTO teams (name, slug) VALUES (:name, :slug) RETURNING id", name=name, slug=name.lower()
@@ -170,7 +171,7 @@ class People:
         return str(self.owner.run(sql, team_id=team_id, name=name, slug=name.lower())[0][0])
 
     def user(self, *roles: tuple[str, str]) -> str:
-        """The token of a new user with these ``(team_id, role)``."""
+        """Create a user with these ``(team_id, role)`` and return their token."""
         email = f"{uuid.uuid4().hex[:12]}@demo.test"
         [[user_id]] = self.owner.run("INSERT INTO users (email) VALUES (:email) RETURNING id", email=email)
         for team_id, role in roles:
@@ -183,7 +184,7 @@ class People:
         return jwt.encode({"sub": str(user_id), "exp": int(time.time()) + 3600}, self.secret, algorithm="HS256")
 
     def join(self, token: str, team_id: str, role: str) -> None:
-        """Give the user of this token a role in the team, in the place of one they have."""
+        """Set the role of the token's user in the team."""
         self.owner.run(
             "INSERT INTO team_members (team_id, user_id, role) VALUES (:team_id, :user_id, :role)"
             " ON CONFLICT (team_id, user_id) DO UPDATE SET role = excluded.role",
@@ -207,7 +208,7 @@ class People:
         self.owner.run("UPDATE api_keys SET deleted_at = clock_timestamp() WHERE key_hash = :h", h=key_hash(key))
 
     def runs(self, team_id: str, project_id: str, count: int) -> None:
-        """Runs that completed, a minute apart; the newest an hour ago."""
+        """Insert completed runs, a minute apart; the newest is an hour old."""
         self.owner.run(
             "INSERT INTO job_runs (id, job_type, status, team_id, project_id, triggered_by, created_at, started_at,"
             " completed_at, progress, result) SELECT gen_random_uuid(), 'revenuecat_sync', 'completed',"
@@ -236,7 +237,7 @@ def jwt_secret(stack: Stack) -> str:
 
 
 def keeps_somebody_out(page: Page) -> list[str]:
-    """What axe-core finds of serious or critical impact, once the rows and what moves in have arrived."""
+    """Return axe-core's findings of serious or critical impact, after rows and animations have arrived."""
     expect(page.locator(".runs.busy")).to_have_count(0)
     page.evaluate(
         "Promise.allSettled(document.getAnimations()"
@@ -265,7 +266,7 @@ def rows(page: Page) -> Any:
 
 
 def look_again(page: Page) -> None:
-    """Do as the browser does when a person comes back to the tab: the page asks the API at once."""
+    """Trigger the events of a return to the tab: the page asks the API at once."""
     page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
 
 
@@ -281,6 +282,6 @@ def changed(context: BrowserContext, path: str, change: Callable[[dict[str, Any]
 
 
 def run_id_of(page: Page) -> str:
-    """Once the page is one of a run."""
+    """Wait until the page shows a run and return its id."""
     page.wait_for_url(re.compile(r"/runs/[0-9a-f-]{36}(\?|$)"))
     return page.url.rsplit("/", 1)[1].partition("?")[0]

@@ -1,7 +1,7 @@
-"""Workers that die or freeze at a chosen moment, and a queue that loses, doubles and delays.
+"""Workers that die or freeze at a chosen moment, and a queue that loses, duplicates and delays messages.
 
-Each message is worked by a process of its own (forked from a warm server, like a Lambda environment that was just
-made), against real Postgres. The queue lives in this process, so that it can misbehave on purpose.
+A separate process works each message (forked from a warm server, like a new Lambda environment), with real Postgres.
+The queue is in this process, so that it can misbehave on purpose.
 """
 
 import multiprocessing
@@ -27,33 +27,33 @@ from tests.world import sweep
 FORKS = multiprocessing.get_context("forkserver")
 
 LEASE_S = 1.0
-# What every worker believes to have left; its lease is shorter all the same (settings.lease_margin_s).
+# The remaining time that every worker sees; its lease is shorter nevertheless (settings.lease_margin_s).
 REMAINING_S = 60.0
 AT_ONCE = 4
 
 
 def start_forks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Start the server whose children are the workers, with everything they need already imported."""
+    """Start the server that forks the workers, with all modules imported."""
     FORKS.set_forkserver_preload(["tests.chaos_worker"])
-    # The server ignores our sys.path until Python 3.13, and then preloads nothing without a word.
+    # Until Python 3.13 the server ignores sys.path, and then silently preloads nothing.
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
     forkserver.ensure_running()
 
 
 @dataclass(frozen=True)
 class Fate:
-    """What happens to one invocation: ``action`` at its ``boundary``-th commit or send, or after ``seconds``."""
+    """The fate of one invocation: ``action`` at its ``boundary``-th commit or send, or after ``seconds``."""
 
-    action: str = ""  # "kill", "freeze" or nothing
+    action: str = ""  # "kill", "freeze" or none
     boundary: int | None = None
     seconds: float | None = None
     one_step: bool = True
-    """Whether the slice has time for one step only, or for all of them."""
+    """Whether the slice has time for only one step, or for all steps."""
 
 
 @dataclass(frozen=True)
 class Delivery:
-    """How the queue treats one message."""
+    """The queue's treatment of one message."""
 
     lost: bool = False
     copies: int = 1
@@ -71,7 +71,7 @@ class Worker:
 
 @dataclass
 class Chaos:
-    """Runs messages until every run has ended. ``fate`` and ``delivery`` decide, given (run id, slice, nth time)."""
+    """Work messages until every run has ended. ``fate`` and ``delivery`` decide, given (run id, slice, nth time)."""
 
     settings: Settings
     fate: Callable[[str, int, int], Fate] = lambda *_: Fate()
@@ -82,7 +82,7 @@ class Chaos:
     sent: dict[tuple[str, int], int] = field(default_factory=dict)
     happened: dict[str, int] = field(default_factory=dict)
     struck: set[tuple[str, bool, int]] = field(default_factory=set)
-    """Every (action, one_step, boundary) that really came about."""
+    """Every (action, one_step, boundary) that happened."""
 
     def send(self, message: Message) -> None:
         key = (message.run_id, message.slice)
@@ -100,7 +100,7 @@ class Chaos:
     def until_ended(
         self, db: database.Database, *, deadline_s: float, between: Callable[[], None] = lambda: None
     ) -> None:
-        """Raises TimeoutError with the runs that are still live."""
+        """Work until every run has ended. Raise TimeoutError with the runs that are still live."""
         deadline, swept = time.monotonic() + deadline_s, 0.0
         try:
             while True:
@@ -149,7 +149,7 @@ class Chaos:
             self.workers.append(Worker(process, here, fate, now))
 
     def _watch(self) -> None:
-        """Wait for news of a worker, for a moment at most; act on those whose time has come."""
+        """Wait briefly for news of a worker, then apply fates whose time has come."""
         select.select([w.pipe for w in self.workers], [], [], 0.02)
         now = time.monotonic()
         for worker in list(self.workers):

@@ -1,4 +1,4 @@
-"""The process that works one message, and dies or freezes where its fate says."""
+"""The process that works one message, and dies or freezes at the moment of its fate."""
 
 import dataclasses
 import os
@@ -12,7 +12,7 @@ from nightshift import settings as settings_module
 from nightshift.settings import Settings
 from tests.chaos import REMAINING_S, Fate
 
-# What ends in a commit of its own when no transaction is open.
+# Queries that commit on their own when no transaction is open.
 COMMITTING = {"claim_slice", "save_progress", "end_slice", "end_run"}
 
 
@@ -30,7 +30,7 @@ def invoke(pipe: Connection, settings: Settings, run_id: str, number: int, fate:
 
 
 class Boundary:
-    """Counts commits and sends; before and after each is a moment to die."""
+    """Count commits and sends. The worker can die before or after each."""
 
     def __init__(self, pipe: Connection, fate: Fate):
         self._pipe, self._fate, self._passed = pipe, fate, 0
@@ -52,7 +52,7 @@ class Boundary:
 
 
 class FatefulDatabase(database.Database):
-    """Its idle transactions are rolled back after half a second, as the role's are after ten."""
+    """A database that rolls back idle transactions after half a second, as the role's does after ten."""
 
     def __init__(self, settings: Settings, boundary: Boundary):
         super().__init__(settings, idle_in_transaction_session_timeout="500")

@@ -1,6 +1,7 @@
-"""Runs many calls of the command line, each in a process of its own that starts with everything imported.
+"""Run many calls of the command line, each in a separate process with all modules imported.
 
-Reads a JSON list of ``{"arguments", "surroundings"}`` from standard input; writes a list of ``{"code", "out", "err"}``.
+It reads a JSON list of ``{"arguments", "surroundings"}`` from standard input and writes a list of ``{"code", "out",
+"err"}``.
 """
 
 import difflib  # noqa: F401  what is imported late must not be looked for as another user
@@ -24,7 +25,7 @@ _read: dict[str, Any] = {}
 
 
 def load_once(loader: Any, path: str) -> Any:
-    """What botocore knows of AWS's services, read for all the calls."""
+    """Cache botocore's data about AWS's services for all calls."""
     if path not in _read:
         _read[path] = _load(loader, path)
     return _read[path]
@@ -34,7 +35,7 @@ botocore.loaders.JSONFileLoader.load_file = load_once
 
 
 def surround(name: str, folder: Path) -> None:
-    """Change what is around the command: its folder, home, streams, terminal. No name is what people usually have."""
+    """Change the command's surroundings: folder, home, streams, terminal. Without a name, keep the usual ones."""
     out, err = sys.stdout.fileno(), sys.stderr.fileno()
     match name:
         case "":
@@ -59,7 +60,7 @@ def surround(name: str, folder: Path) -> None:
             os.environ |= {"HOME": str(folder / "home"), "XDG_CONFIG_HOME": str(folder / "home")}
             os.setuid(NOBODY)
         case "a full disk":
-            # As quotas and full disks do, it lets files be made and refuses their bytes.
+            # As with quotas and full disks: files can be created, but writing bytes fails.
             os.environ |= {"XDG_CONFIG_HOME": str(folder / "config")}
             resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
         case "a full output":
@@ -88,7 +89,7 @@ def surround(name: str, folder: Path) -> None:
 def run(call: dict[str, Any]) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o777)
-        # Pipes hold 64 KiB, and no output here is as long; a file would not let a full disk speak.
+        # Pipes hold 64 KiB, more than any output here. With a file, a full disk could not report its error.
         pipes = [os.pipe(), os.pipe()]
         child = os.fork()
         if not child:
@@ -124,7 +125,7 @@ def run(call: dict[str, Any]) -> dict[str, Any]:
 
 
 def _flushed() -> bool:
-    """As Python does at its end, which it tells with 120."""
+    """Flush as Python does at exit; it reports a failure with exit code 120."""
     try:
         for stream in (sys.stdout, sys.stderr):
             if stream is not None:

@@ -1,4 +1,4 @@
-"""A small HTTP server that plays the API's part from a script, and the command line in front of it."""
+"""A small HTTP server that plays the API's part from a script, and the command line that calls it."""
 
 import gzip
 import json
@@ -35,7 +35,7 @@ WHOAMI = {
 
 @pytest.fixture
 def bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Nothing of the developer's own settings decides whom we ask or how it looks."""
+    """Remove the developer's own settings, which would decide the API's URL and the output's look."""
     for name in ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE", *VARIABLES):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
@@ -65,9 +65,9 @@ def at(processed: int, message: str = "", **fields: Any) -> dict[str, Any]:
 
 
 class Script:
-    """Answers per ``METHOD /path``: each in turn, the last one for ever. What was asked is in ``requests``.
+    """Answers for each ``METHOD /path``, in order; the last one repeats. ``requests`` holds the received requests.
 
-    ``bodies`` are those of the requests, byte for byte.
+    ``bodies`` holds the bodies of the requests as bytes.
     """
 
     def __init__(self) -> None:
@@ -76,15 +76,15 @@ class Script:
         self.bodies: list[bytes] = []
         self.url = ""
         self.date = ""
-        """The server's clock, where it is not this machine's."""
+        """The server's date, if it differs from this machine's."""
         self.retry_after = ""
-        """What a 429 says in its header, where it says when to come back."""
+        """The value of a 429's Retry-After header, if it has one."""
         self.on("GET /v1/auth/whoami", WHOAMI)
         self.on("GET /v1/projects", {"projects": [ACME]})
         self.on(f"GET /v1/teams/{TEAM}/members", {"members": [ADA], "api_keys": []})
 
     def on(self, where: str, *answers: Any, status: int = 200) -> None:
-        """Script the answers: dicts as JSON under ``status``, or (status, body) pairs; text is HTML."""
+        """Script the answers: dicts are sent as JSON with ``status``; (status, body) pairs as given; text as HTML."""
         self.answers[where] = []
         for answer in answers:
             code, body = answer if isinstance(answer, tuple) else (status, answer)
@@ -93,7 +93,7 @@ class Script:
             self.answers[where].append((code, data, "text/html" if is_html else "application/json"))
 
     def runs(self, *runs: dict[str, Any] | tuple[int, Any]) -> None:
-        """What each poll of the run brings."""
+        """Script the run that each poll returns."""
         self.on(f"GET /v1/jobs/{RUN}", *(r if isinstance(r, tuple) else {"job_run": r} for r in runs))
 
     def asked(self, where: str) -> list[tuple[str, str, dict[str, str], Any]]:
@@ -115,7 +115,7 @@ def api(bare_environment: None) -> Iterator[Script]:
             status, data, kind = answers.pop(0) if len(answers) > 1 else answers[0]
             self.send_response(status)
             self.send_header("Content-Type", kind)
-            if takes_gzip(self.headers.get("Accept-Encoding", "")):  # as the API does with long answers
+            if takes_gzip(self.headers.get("Accept-Encoding", "")):  # as the API does for long answers
                 data = gzip.compress(data)
                 self.send_header("Content-Encoding", "gzip")
             self.send_header("Content-Length", str(len(data)))
@@ -149,7 +149,7 @@ Nightshift = Callable[..., Result]
 
 @pytest.fixture
 def nightshift(api: Script) -> Nightshift:
-    """``nightshift("jobs", "list")`` in process; ``sleep`` is called instead of waiting. No output shows the token."""
+    """``nightshift("jobs", "list")``: run a command in this process, without real waits. No output shows the token."""
 
     def call(
         *arguments: str, sleep: Callable[[float], None] = lambda s: None, env: dict[str, str | None] | None = None
@@ -165,7 +165,7 @@ def nightshift(api: Script) -> Nightshift:
 
 @pytest.fixture
 def on_terminal(api: Script, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., tuple[int, str]]]:
-    """Run a command with a terminal of ``columns`` as standard output: exit code and what the terminal was sent."""
+    """Run a command on a terminal of ``columns`` columns. Return its exit code and the terminal's content."""
     ours, theirs = pty.openpty()
     for name, value in {"NIGHTSHIFT_API_URL": api.url, "NIGHTSHIFT_TOKEN": TOKEN, "TERM": "xterm"}.items():
         monkeypatch.setenv(name, value)
@@ -173,7 +173,7 @@ def on_terminal(api: Script, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callab
     seen = bytearray()
 
     def read() -> None:
-        # A terminal that is closed reads as an error on Linux.
+        # On Linux, reading from a closed terminal raises an error.
         try:
             while data := os.read(ours, 4096):
                 seen.extend(data)

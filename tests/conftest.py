@@ -29,11 +29,11 @@ from nightshift.sessions import pin, pin_session
 from nightshift.settings import Settings
 from tests import hostile, moto_server
 
-# A busy machine takes its time: no example fails because it was slow.
+# On a busy machine examples are slow, so none may fail because of its duration.
 hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("patient")
 
-# `make test` needs no browser, and a machine that has never run `make test-browser` has no Playwright.
+# `make test` needs no browser, and Playwright is missing where `make test-browser` has never run.
 HAS_PLAYWRIGHT = importlib.util.find_spec("playwright") is not None
 collect_ignore_glob = [] if HAS_PLAYWRIGHT else ["test_browser*.py"]
 WORLDS = [
@@ -56,7 +56,7 @@ def pytest_configure() -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_report_to_serializable(report: pytest.TestReport) -> Generator[None, dict[str, Any] | None, Any]:
-    """Replace what UTF-8 cannot hold: pytest-xdist's workers send what a test printed to each other as UTF-8."""
+    """Replace characters that UTF-8 cannot encode: pytest-xdist's workers exchange captured output as UTF-8."""
     data = yield
     if data and "sections" in data:
         data["sections"] = [(name, text.encode("utf-8", "replace").decode()) for name, text in data["sections"]]
@@ -82,7 +82,7 @@ def throwaway_postgres() -> Iterator[Postgres]:
 
 @contextmanager
 def superuser_of_a_new_server() -> Iterator[Database]:
-    """A server of the test's own: roles, their settings and tablespaces belong to no single database."""
+    """Start a server for one test. Roles, their settings and tablespaces belong to the whole server."""
     with throwaway_postgres() as server:
         db = Database(settings_for(server, "postgres", user="postgres"))
         yield db
@@ -108,7 +108,7 @@ def template(postgres: Postgres, superuser: Database) -> str:
 
 
 def make_template(postgres: Postgres, superuser: Database) -> str:
-    """The name of a migrated database, of which each test gets a copy."""
+    """Create a migrated database and return its name. Each test gets a copy of it."""
     superuser.run_script("CREATE DATABASE nightshift_template")
     if hostile.ASKED_FOR in os.environ:
         hostile.spoil_server(superuser)
@@ -127,13 +127,13 @@ def make_template(postgres: Postgres, superuser: Database) -> str:
 
 @pytest.fixture
 def config(postgres: Postgres, superuser: Database, template: str) -> Iterator[Settings]:
-    """Settings of a database of this test's own."""
+    """Return settings of a new database for this test."""
     name = f"test_{os.getpid()}_{next(_serial)}"
-    # Copying files is twenty times faster than logging them, and this server may lose everything at a crash.
+    # Copying files is twenty times faster than logging them, and this server need not survive a crash.
     superuser.run_script(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
     if hostile.ASKED_FOR in os.environ:
         hostile.spoil_database(superuser, name)
-    # Settings of a role in a database are not copied with it.
+    # A copy does not include a role's settings for the database.
     owner = Database(settings_for(postgres, name, user="postgres"))
     pin_session(owner)
     pin(owner)
@@ -146,7 +146,7 @@ def config(postgres: Postgres, superuser: Database, template: str) -> Iterator[S
 
 @pytest.fixture
 def connect(config: Settings) -> Iterator[Callable[..., Database]]:
-    """``connect(user=…, **startup_params)``: another connection to this test's database."""
+    """``connect(user=…, **startup_params)``: open another connection to this test's database."""
     opened = []
 
     def connect(user: str = "nightshift_app", **startup_params: str) -> Database:
@@ -163,13 +163,13 @@ def connect(config: Settings) -> Iterator[Callable[..., Database]]:
 
 @pytest.fixture
 def db(connect: Callable[..., Database]) -> Database:
-    """As the functions connect."""
+    """Connect as the functions do."""
     return connect()
 
 
 @pytest.fixture
 def owner(connect: Callable[..., Database]) -> Database:
-    """As the owner of the tables, to arrange and to look."""
+    """Connect as the schema owner, to arrange and inspect rows."""
     return connect(user="postgres")
 
 
@@ -181,7 +181,7 @@ def moto_endpoint() -> Iterator[str]:
 
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch, config: Settings) -> Iterator[Settings]:
-    """The environment of a function that finds this test's Postgres there, and no AWS."""
+    """Set a function's environment variables for this test's Postgres, without AWS."""
     _forget_environment()
     _set_environment(monkeypatch, config)
     yield config
@@ -190,7 +190,7 @@ def environment(monkeypatch: pytest.MonkeyPatch, config: Settings) -> Iterator[S
 
 @pytest.fixture
 def cloud(monkeypatch: pytest.MonkeyPatch, environment: Settings, moto_endpoint: str) -> Iterator[Settings]:
-    """A queue, a signing secret and a key (moto), and an environment in which the functions find them and Postgres."""
+    """Create a queue, a signing secret and a key (moto), and a function's environment for them and for Postgres."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
         monkeypatch.setenv(name, "testing")
     for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
@@ -234,7 +234,7 @@ def _forget_environment() -> None:
 JWT_SECRET = "a secret of a length that HS256 is happy with"
 
 
-# What Lambda hands to a function beside its event.
+# The context that Lambda passes to a function together with its event.
 CONTEXT = SimpleNamespace(
     function_name="function",
     memory_limit_in_mb=512,
@@ -245,7 +245,7 @@ CONTEXT = SimpleNamespace(
 
 
 def load_function(name: str) -> ModuleType:
-    """functions/<name>/app.py under a name of its own: in Lambda each is called ``app``."""
+    """Load functions/<name>/app.py under a separate module name: in Lambda each is called ``app``."""
     module_name = f"{name}_app"
     if module_name not in sys.modules:
         spec = importlib.util.spec_from_file_location(module_name, f"functions/{name}/app.py")

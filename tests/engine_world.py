@@ -1,4 +1,4 @@
-"""Job types of a test's own, worked by the real engine on a real Postgres: what the tests of the engine share."""
+"""Shared fixtures for tests of the executor: job types of a test, worked by the real executor on a real Postgres."""
 
 import dataclasses
 import sys
@@ -14,14 +14,14 @@ COUNTING = JobType(name="counting", label="Counting", description="Counts", scop
 
 @pytest.fixture
 def team(owner):
-    """A team, and a table for the rows that a job of the test writes."""
+    """Create a team, and a table for the rows that a test's job writes."""
     owner.run_script("CREATE TABLE steps (run_id text, step int); GRANT ALL ON steps TO nightshift_app")
     return make_team(owner)
 
 
 @pytest.fixture
 def own_queries(monkeypatch):
-    """Queries of the tests' own, by name; a test may add more."""
+    """Add the tests' own queries, by name. A test may add more."""
     from nightshift import database
 
     real = database.query_text
@@ -49,7 +49,7 @@ def job(monkeypatch, own_queries):
 
 @pytest.fixture
 def written_by(monkeypatch):
-    """``written_by(2)``: from now on the module of ``counting_to`` is of that cursor version."""
+    """``written_by(2)``: from now on the module of ``counting_to`` has that cursor version."""
 
     def written_by(version):
         monkeypatch.setattr(sys.modules[__name__], "CURSOR_VERSION", version, raising=False)
@@ -59,7 +59,7 @@ def written_by(monkeypatch):
 
 @pytest.fixture
 def run_of(job, team, job_run):
-    """``run_of(function)``: a run of it that no worker has taken yet."""
+    """``run_of(function)``: create a run of it that no worker has claimed yet."""
 
     def run_of(function, **changes):
         job(function, **changes)

@@ -1,4 +1,4 @@
-"""Teams with everything that lies under them, soft-deleted here and there; and what ought to be left of them."""
+"""Teams with all rows below them, some of them soft-deleted, and the rows that should remain after a cleanup."""
 
 import uuid
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ TABLES = ("teams", "projects", "apps", "api_keys", *DEFINITIONS, "project_integr
 
 @dataclass(frozen=True)
 class Node:
-    """A row; ``days`` since it was soft-deleted, None where it was not."""
+    """A row; ``days`` since it was soft-deleted, or None."""
 
     table: str
     id: str
@@ -24,7 +24,7 @@ class Node:
     days: float | None = None
 
     def is_left(self) -> bool:
-        """The topmost soft-deleted row of its line decides: it protects what is under it, or takes it along."""
+        """Return whether the row remains. Its topmost soft-deleted ancestor protects it or is deleted with it."""
         line, node = [], self
         while node:
             line.append(node)
@@ -51,14 +51,14 @@ class Forest:
         return {table: sum(n.table == table and not n.is_left() for n in self.nodes) for table in TABLES}
 
     def plant(self, owner: Database) -> None:
-        """In place of whatever is there."""
+        """Replace all existing rows by this forest."""
         emptied = ("job_outbox", "job_slices", *reversed(TABLES), "event_deletions", "users")
         statements = [f"DELETE FROM {table}" for table in emptied]
         owner.run_script(";".join(statements + [statement for node in self.nodes for statement in _inserts(node)]))
 
 
 def stored(owner: Database) -> dict[str, set[str]]:
-    """The ids of the rows of each table (people, for memberships)."""
+    """Return the ids of each table's rows (for memberships, of the users)."""
     columns = {table: "user_id" if table == "team_members" else "id" for table in TABLES}
     conditions = {"job_runs": "WHERE project_id IS NOT NULL"}
     selects = (f"SELECT '{t}', {c}::text FROM {t} {conditions.get(t, '')}" for t, c in columns.items())
@@ -69,7 +69,7 @@ def stored(owner: Database) -> dict[str, set[str]]:
 
 
 def audited(owner: Database) -> dict[tuple[str, str, str], int]:
-    """(project id, table, reason) → events deleted."""
+    """Return deleted events by (project id, table, reason)."""
     rows = owner.run_script("SELECT project_id::text, event_table, reason, deleted FROM event_deletions")
     return {(project, table, reason): deleted for project, table, reason, deleted in rows}
 

@@ -1,8 +1,8 @@
-"""A platform's database in which every setting that a session of ours could depend on is another one than ours."""
+"""A platform's database in which every setting that our sessions could depend on has an unusual value."""
 
 from nightshift.database import Database
 
-# Set by tests/test_hostile_settings.py for a run of its own.
+# tests/test_hostile_settings.py sets it for a separate run.
 ASKED_FOR = "NIGHTSHIFT_HOSTILE_SETTINGS"
 
 SETTINGS = {
@@ -46,12 +46,12 @@ SETTINGS = {
 }
 
 
-# Only who was granted it may look into the schema, and call what is made in it from then on.
+# Only granted roles may use the schema, and call functions that are created in it later.
 NOTHING_FOR_PUBLIC = (
     "REVOKE ALL ON SCHEMA public FROM PUBLIC; ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC"
 )
 
-# In the schema of that name each of our tables has an empty double.
+# The schema with this name has an empty copy of each of our tables.
 OTHERS = {"role": "hostile", "search_path": "hostile"}
 
 DOUBLES = """
@@ -72,19 +72,19 @@ END $$;
 
 
 def spoil_server(superuser: Database) -> None:
-    """Make what the settings name: a role, and a tablespace in which only its owner may put anything."""
+    """Create the roles of the settings, and a tablespace in which only its owner may create objects."""
     superuser.run_script("CREATE ROLE hostile")
     superuser.run_script("SET allow_in_place_tablespaces = on")
     superuser.run_script("CREATE TABLESPACE hostile LOCATION ''")
 
 
 def spoil_database(superuser: Database, name: str) -> None:
-    """Whatever a platform may set for its database before Nightshift is set up in it."""
+    """Set everything that a platform may set for its database before Nightshift is installed."""
     superuser.run_script("; ".join(f"ALTER DATABASE {name} SET {each}" for each in _assignments(superuser, SETTINGS)))
 
 
 def spoil_roles(superuser: Database, name: str) -> None:
-    """And afterwards: for its roles, too, and where they look for tables."""
+    """Set more after the installation: for roles, and for the search path."""
     superuser.run_script(f"ALTER DATABASE {name} SET search_path = 'hostile'")
     for role in ("nightshift_app", "nightshift_maintenance"):
         superuser.run_script(f"GRANT hostile TO {role}")
@@ -93,7 +93,7 @@ def spoil_roles(superuser: Database, name: str) -> None:
 
 
 def _assignments(superuser: Database, settings: dict[str, str]) -> list[str]:
-    """``name = 'value'`` of those settings that this version of Postgres has."""
+    """Yield ``name = 'value'`` for the settings that this version of Postgres has."""
     superuser.run_script("DO $$ BEGIN END $$")
     return [
         f"{name} = '{value}'"

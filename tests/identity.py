@@ -1,4 +1,4 @@
-"""An identity provider over HTTP: it publishes keys and signs tokens with them."""
+"""An identity provider over HTTP. It publishes keys and signs tokens with them."""
 
 import json
 import threading
@@ -22,7 +22,7 @@ MAKE = {
 
 
 class Provider:
-    """``keys`` is what it publishes; while ``answer`` is set (status, headers, body), it answers so instead.
+    """``keys`` are the published keys. While ``answer`` is set (status, headers, body), every request gets it.
 
     ``asked`` counts the requests.
     """
@@ -36,7 +36,7 @@ class Provider:
         self.url = ""
 
     def add(self, kid: str, algorithm: str = "RS256", **changed: Any) -> None:
-        """Publish another key; ``changed`` are members of its JWK."""
+        """Publish another key. ``changed`` overrides members of its JWK."""
         private = self.private[kid] = MAKE[algorithm]()
         maker = jwt.get_algorithm_by_name(algorithm)
         self.keys.append(maker.to_jwk(private.public_key(), as_dict=True) | {"kid": kid, "use": "sig"} | changed)

@@ -1,8 +1,8 @@
-"""For whoever writes a job: run it at once, kill it, freeze it, replay it, look at its checkpoints.
+"""The test kit for authors of jobs: run a job at once, kill it, freeze it, replay it, look at its checkpoints.
 
-``job_run("quiet_users")`` triggers a run. What is asked of it then goes through the engine that works runs on AWS
-(claim, slices, fence, sweep), against this test's real Postgres. Only the queue is left out: each slice is begun by its
-number. Nothing sleeps: what a run waits for is over at once.
+``job_run("quiet_users")`` triggers a run. Its methods use the executor that works runs on AWS (claim, slices, fence,
+sweep) and this test's real Postgres. Only the queue is left out: each slice is started by its number. Nothing sleeps:
+every wait of a run ends at once.
 
     def test_whoever_was_quiet_is_marked(job_run, owner):
         run = job_run("quiet_users").finish()
@@ -33,41 +33,41 @@ from nightshift.settings import Settings
 from nightshift.slices import CancelRequested, Slice
 from tests.world import Team, age, make_team, run_row, slices, sweep, work
 
-# More than the job of a test takes: one that comes to no end is to fail its test, not to hang it.
+# A test's job needs fewer. An endless job must fail its test instead of hanging it.
 SLICES_AT_MOST = 500
 
 
-# As Postgres raises it: the transaction is aborted, and the error says that it passes.
+# Raised as Postgres does it: the transaction is aborted, and the error is transient.
 DEADLOCK = "DO $$ BEGIN RAISE EXCEPTION 'deadlock detected' USING ERRCODE = 'deadlock_detected'; END $$"
 
 
 class Killed(BaseException):
-    """The worker is gone: no ``except Exception`` of the job or the engine sees it, and only the sweep goes on."""
+    """The worker is gone: no ``except Exception`` of the job or the executor catches this; only the sweep continues."""
 
 
 @dataclass
 class JobRun:
-    """One run. What works it returns it, so that it stands in one line with what comes next."""
+    """One run. Its methods return the run, so that calls can be chained."""
 
     id: str
     db: Database
     owner: Database
     settings: Settings
     checkpoints: list[Progress | Wait] = field(default_factory=list)
-    """Every step and every wait that was committed, as the job yielded it, in order."""
+    """Every committed step and wait, in order, as the job yielded it."""
     fate: "Fate | None" = None
 
     def work(self, *, remaining_s: float = 60) -> "JobRun":
-        """One slice, by a worker who has ``remaining_s`` left all the while: 1 is time for one step.
+        """Work one slice with ``remaining_s`` left all the time: 1 is enough for one step.
 
-        What the run waits for is over. If the worker before this one died, the sweep takes the run from it first.
+        A pending wait of the run ends at once. If the previous worker died, the sweep takes over the run first.
         """
         self._let_time_pass()
         self._deliver(self.row["slice"], remaining_s=remaining_s)
         return self
 
     def finish(self, *, remaining_s: float = 60) -> "JobRun":
-        """Slice after slice to the run's end, whichever it is. Raises AssertionError where there is none."""
+        """Work slices until the run ends, with any status. Raise AssertionError if it does not end."""
         for _ in range(SLICES_AT_MOST):
             if self.row["completed_at"]:
                 return self
@@ -75,40 +75,40 @@ class JobRun:
         raise AssertionError(f"Still {self.row['status']} after {SLICES_AT_MOST} slices: {self.row}")
 
     def kill(self, *, after: int | None = None, before: int | None = None) -> "JobRun":
-        """The worker dies right after, or right before, its n-th commit from now. The next one goes on from there.
+        """Let the worker die right after, or right before, its n-th commit from now. The next worker takes over.
 
-        Each step is a commit, each wait, and the run's ending. Raises AssertionError if there are fewer.
+        Each step, each wait and the ending is a commit. Raise AssertionError if there are fewer commits.
         """
         assert (after is None) != (before is None), "kill(after=…) or kill(before=…)"
         return self._meet(Fate("killed", after=after, before=before))
 
     def fail(self, *, before: int) -> "JobRun":
-        """The database rolls the step of the worker's n-th commit from now back: a deadlock. The step is tried again.
+        """Let a deadlock roll back the step of the n-th commit from now. The step is then tried again.
 
-        Raises AssertionError if there are fewer commits.
+        Raise AssertionError if there are fewer commits.
         """
         return self._meet(Fate("rolled back", before=before))
 
     def freeze(self, *, before: int) -> "JobRun":
-        """The worker freezes right before its n-th commit from now, the sweep takes the run, and the worker thaws.
+        """Let the worker freeze right before its n-th commit from now, the sweep take the run, and the worker thaw.
 
-        Raises AssertionError if that stale worker can still change the run, or if there are fewer commits.
+        Raise AssertionError if that stale worker can still change the run, or if there are fewer commits.
         """
         return self._meet(Fate("frozen", before=before))
 
     def replay(self) -> "JobRun":
-        """Every message that this run has had comes once more. Raises AssertionError if that changes the run."""
+        """Repeat every message of this run. Raise AssertionError if that changes the run."""
         row, seen = self.row, len(self.checkpoints)
         for number in range(row["slice"] + bool(row["completed_at"])):
             self._deliver(number)
-        assert self.row == row, "A message that came twice changed the run"
-        assert len(self.checkpoints) == seen, "A message that came twice was worked"
+        assert self.row == row, "A repeated message changed the run"
+        assert len(self.checkpoints) == seen, "A repeated message was worked"
         return self
 
     def again(self, *, from_cursor: bool = False) -> "JobRun":
-        """A new run with this one's parameters, from the start or, of a project's job, from this one's cursor."""
+        """Create a run with the same parameters, from the start or, for a project's job, from this run's cursor."""
         old = self.row
-        assert old["project_id"] or not from_cursor, "A run of a system job is not run again from its cursor"
+        assert old["project_id"] or not from_cursor, "A system job's run cannot be rerun from its cursor"
         of = {name: old[name] for name in ("team_id", "project_id", "params")}
         of |= {"rerun_of": old, "from_cursor": from_cursor}
         made = _trigger(old["job_type"], db=self.db, settings=self.settings, **of)
@@ -116,19 +116,19 @@ class JobRun:
 
     @property
     def row(self) -> dict[str, Any]:
-        """The whole row of job_runs, as JSON."""
+        """Return the whole row of job_runs, as JSON."""
         return run_row(self.owner, self.id)
 
     @property
     def result(self) -> dict[str, Any]:
-        """What the job returned. Raises AssertionError, with the run's own error, where it is not completed."""
+        """Return the job's result. Raise AssertionError with the run's error if it is not completed."""
         row = self.row
         assert row["status"] == "completed", f"The run is {row['status']}: {row['error']}"
         return row["result"]
 
     @property
     def slices(self) -> list[list[Any]]:
-        """``[slice, outcome, reason]`` of each that is over, in order."""
+        """Return ``[slice, outcome, reason]`` of each ended slice, in order."""
         return slices(self.owner, self.id)
 
     def _deliver(self, number: int, *, remaining_s: float = 60) -> None:
@@ -140,7 +140,7 @@ class JobRun:
     def _let_time_pass(self) -> None:
         age(self.owner, self.id, MAX_WAIT_S)
         if self.row["lease_expires_at"]:
-            # On a connection of its own: a frozen worker's is in the midst of a step.
+            # Use a separate connection, because a frozen worker's is in the middle of a step.
             with closing(self.db.sibling()) as db:
                 sweep(db=db, settings=self.settings)
 
@@ -154,12 +154,12 @@ class JobRun:
         return self
 
     def strike(self, fate: "Fate", worker: Slice) -> None:
-        """Raises Killed or DatabaseBusy, or comes back to a worker that was frozen and has lost the run meanwhile."""
+        """Raise Killed or DatabaseBusy; or return to a frozen worker, which has lost the run."""
         fate.is_met = True
         if fate.how == "rolled back":
             worker._db.run_script(DEADLOCK)
         if fate.how == "killed":
-            worker._db.close()  # a connection dies with its process, and nobody rolls back by hand
+            worker._db.close()  # a connection dies with its process; the client does not roll back
             raise Killed
         self._let_time_pass()
         fate.row = self.row
@@ -167,7 +167,7 @@ class JobRun:
 
 @dataclass
 class Fate:
-    """What happens to a worker or to its step, ``before`` or ``after`` which of its commits from now on."""
+    """A worker's or a step's fate, ``before`` or ``after`` one of its next commits."""
 
     how: str
     after: int | None = None
@@ -175,11 +175,11 @@ class Fate:
     commits: int = 0
     is_met: bool = False
     row: dict[str, Any] | None = None
-    """The run as the sweep left it to others while its worker was frozen."""
+    """The run after the sweep took it over while its worker was frozen."""
 
 
 class _Watched(Slice):
-    """The slice of a worker to whom something may happen around each of its commits."""
+    """A worker's slice whose fate can strike around each of its commits."""
 
     def __init__(self, run: JobRun, row: dict[str, Any], **parts: Any):
         super().__init__(row, **parts)
@@ -211,7 +211,7 @@ class _Watched(Slice):
         try:
             yield
         except CancelRequested:
-            # A step is committed before its worker hears of the cancel; nothing else is.
+            # Only a step is committed before its worker learns of the cancel.
             if isinstance(checkpoint, Progress):
                 self.watched.checkpoints.append(copy.deepcopy(checkpoint))
             raise
@@ -225,7 +225,7 @@ class _Watched(Slice):
 
 @dataclass
 class JobRuns:
-    """``job_run(name, team=…, params=…)``: a pending run of that job type. Nothing of it has been worked yet."""
+    """``job_run(name, team=…, params=…)``: create a pending run of that job type. No part of it is worked yet."""
 
     db: Database
     owner: Database
@@ -234,7 +234,7 @@ class JobRuns:
     somebody: Team | None = None
 
     def __call__(self, name: str, *, team: Team | None = None, params: dict[str, Any] | None = None) -> JobRun:
-        """``team`` is the one whose project (its ``project_id``) a project's job works for; or somebody's."""
+        """``team`` owns the project (its ``project_id``) of a project's job; by default a team named "somebody"."""
         job_type = CATALOGUE[name]
         valid = job_type.params_model().model_validate(params or {}).model_dump(mode="json")
         of = {"team_id": None, "project_id": None, "params": valid}
@@ -243,7 +243,7 @@ class JobRuns:
             project = {"project_id": team.project_id}
             of = {"team_id": team.id, **project, "params": valid | project}
         else:
-            assert team is None, f"{name} is a system job: it runs for no team"
+            assert team is None, f"{name} is a system job and has no team"
         made = _trigger(name, db=self.db, settings=self.settings, **of)
         return JobRun(made, self.db, self.owner, self.settings)
 
@@ -253,7 +253,7 @@ class JobRuns:
 
     @contextmanager
     def in_a_copy(self) -> Iterator["JobRuns"]:
-        """The same on a copy of the database as it is now. Ends whatever sessions are open on the original."""
+        """Yield the same factory for a copy of the current database. This ends all open sessions on the original."""
         source = self.settings.database_name
         self.db.close()
         self.owner.close()
@@ -264,7 +264,7 @@ class JobRuns:
         self.superuser.run_script(f"CREATE DATABASE {copied.database_name} TEMPLATE {source} STRATEGY FILE_COPY")
         db, owner = Database(copied), Database(replace(copied, database_user=self.owner._config.database_user))
         pin_session(owner)
-        pin(owner)  # the settings of a role in a database are not copied with it
+        pin(owner)  # a copy does not include a role's settings for the database
         try:
             yield JobRuns(db, owner, copied, self.superuser)
         finally:
@@ -288,7 +288,7 @@ def _trigger(name: str, *, db: Database, settings: Settings, **of: Any) -> str:
 def job_run(
     environment: Settings, db: Database, owner: Database, superuser: Database, monkeypatch: pytest.MonkeyPatch
 ) -> JobRuns:
-    """Makes runs of the job types in the catalogue; no queue is told of them."""
+    """Create runs of registered job types. No message is sent to a queue."""
     monkeypatch.setattr(sqs, "send_message", lambda url, entry: None)
     monkeypatch.setattr(sqs, "send_message_batch", lambda url, entries: [])
     return JobRuns(db, owner, environment, superuser)
@@ -302,14 +302,14 @@ def assert_resumable(
     team: Team | None = None,
     params: dict[str, Any] | None = None,
 ) -> list[Progress | Wait]:
-    """Whatever happens to its workers, the run comes to the end of an undisturbed one. Returns that one's checkpoints.
+    """Assert that disturbed runs end like an undisturbed run. Return the undisturbed run's checkpoints.
 
-    Each of these begins in a copy of the database as the test has arranged it: killed after the first step, after the
-    second, and so on; the first step rolled back by a deadlock and tried again, then the second, and so on to the
-    ending; killed, frozen, and rolled back before every commit; and the messages of each come again in the end. They
-    are to end with the same status, result and error, and the same of what ``end`` reads from the copy, as the owner of
-    the tables. So the job has to take the same steps each time, and had better take few: a copy takes a tenth of a
-    second or more.
+    Each run starts in a copy of the database that the test has arranged. One run is killed after the first step, one
+    after the second, and so on. In one run a deadlock rolls back the first step, which is tried again; in the next run
+    the second step, and so on to the ending. Three runs are killed, frozen or rolled back before every commit. At the
+    end, all messages of each run are repeated. All runs must end with the same status, result and error, and ``end``,
+    which reads the copy as the schema owner, must return the same value. So the job must take the same steps each time.
+    It should take few: a copy takes a tenth of a second or more.
     """
 
     def outcome(disturb: Callable[[JobRun], object]) -> tuple[JobRun, Any]:
@@ -321,20 +321,20 @@ def assert_resumable(
 
     undisturbed, expected = outcome(lambda run: None)
     steps = len(undisturbed.checkpoints)
-    assert steps, f"{name} yields nothing: there is no checkpoint to go on from"
+    assert steps, f"{name} yields nothing: it has no checkpoint to continue from"
 
     def all_along(strike: Callable[..., JobRun]) -> None:
         strike(before=1)
         for _ in range(steps):
-            strike(before=2)  # the step that was lost, and death in the next
+            strike(before=2)  # the lost step is repeated, then the worker dies in the next one
 
     for number in range(1, steps + 1):
         _, found = outcome(lambda run, number=number: run.kill(after=number))
-        assert found == expected, f"{name} ends otherwise when it is killed after step {number}"
+        assert found == expected, f"{name} ends differently when it is killed after step {number}"
     for how in ("kill", "freeze", "fail"):
         _, found = outcome(lambda run, how=how: all_along(getattr(run, how)))
-        assert found == expected, f"{name} ends otherwise after a {how} before each commit"
+        assert found == expected, f"{name} ends differently after a {how} before each commit"
     for number in range(1, steps + 2):
         _, found = outcome(lambda run, number=number: run.fail(before=number))
-        assert found == expected, f"{name} ends otherwise when step {number} is rolled back and tried again"
+        assert found == expected, f"{name} ends differently when step {number} is rolled back and tried again"
     return undisturbed.checkpoints

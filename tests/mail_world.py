@@ -1,4 +1,4 @@
-"""Mails in the outbox, the notify function that sends them, and an SES that takes or refuses them."""
+"""Mails in the outbox, the notify function that sends them, and an SES that accepts or refuses them."""
 
 import json
 import uuid
@@ -27,7 +27,7 @@ def ses():
 
 @pytest.fixture
 def configure(cloud, monkeypatch):
-    """``configure(NAME=value)``: the environment of the function."""
+    """``configure(NAME=value)``: set environment variables of the function."""
 
     def configure(**variables):
         for name, value in variables.items():
@@ -39,14 +39,14 @@ def configure(cloud, monkeypatch):
 
 
 def notified(outbox_id):
-    """One delivery of the message that names this row."""
+    """Deliver the message for this row once."""
     message = json.loads(Path("events/notify.json").read_text())
     message["Records"][0]["body"] = json.dumps({"outbox_id": str(outbox_id)})
     load_function("notify").handler(message, AS_LONG_AS_IT_HAS)
 
 
 def end(owner, run_id, status="completed", *, result=None, error=None):
-    """As worker, sweep and cancel do it, in one UPDATE; returns the ids of the mails it left."""
+    """End the run in one UPDATE, as worker, sweep and cancel do. Return the ids of its mails."""
     result = f"'{json.dumps(result or {'synced': 7})}'" if status == "completed" else "NULL"
     error = f"'{error or 'It broke'}'" if status == "failed" else "NULL"
     owner.run_script(
@@ -89,7 +89,7 @@ def age(owner, outbox_id, seconds):
 
 
 def waits_s(owner, outbox_id):
-    """Until the sweep comes back, to the second."""
+    """Return the seconds until the sweep sends again."""
     waits = (
         f"SELECT round(extract(epoch FROM send_at - clock_timestamp()))::int FROM job_outbox WHERE id = '{outbox_id}'"
     )

@@ -1,4 +1,4 @@
-"""moto over HTTP. It listens inside botocore's clients, where a request that was signed without one does not pass."""
+"""moto over HTTP. It listens inside botocore's clients, which refuse requests without a signature."""
 
 import threading
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from moto.core.models import botocore_stubber
 
 @contextmanager
 def serve() -> Iterator[str]:
-    """Yields the endpoint of every service. Its state is that of the mock_aws around each request."""
+    """Yield the endpoint of every service. Its state belongs to the mock_aws around each request."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"

@@ -1,4 +1,4 @@
-"""Lambda's and CloudFormation's part for the owner's commands: what they are asked, and the ops function behind."""
+"""Lambda and CloudFormation for the operator's commands: they record requests and call the ops function."""
 
 import contextlib
 import io
@@ -34,7 +34,7 @@ Answer = tuple[int, dict[str, str], bytes]
 
 
 class Aws:
-    """Answers DescribeStackResource and Invoke; the function is ours, unless ``answers`` says otherwise."""
+    """Answers to DescribeStackResource and Invoke. The function is ours, unless ``answers`` overrides it."""
 
     def __init__(self) -> None:
         self.stacks = {STACK}
@@ -43,7 +43,7 @@ class Aws:
         self.signed: list[str] = []
         self.url = ""
         self.date = ""
-        """Their clock, where it is not this machine's."""
+        """AWS's date, if it differs from this machine's."""
 
     def describe(self, body: bytes) -> Answer:
         form = parse_qs(body.decode())
@@ -54,7 +54,7 @@ class Aws:
 
     def invoke(self, body: bytes, *, function: str = "ops") -> Answer:
         self.asked.append(json.loads(body))
-        # Elsewhere the function's metrics go to a log of its own, not between the command's lines.
+        # On AWS the function's metrics go to its own log, not into the command's output.
         with contextlib.redirect_stdout(io.StringIO()):
             answer = load_function(function).handler(self.asked[-1], CONTEXT)
         return 200, {}, json.dumps(answer).encode()
@@ -98,9 +98,9 @@ def amazon() -> Iterator[Aws]:
 def bare(
     bare_environment: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, amazon: Aws, moto_endpoint: str
 ) -> None:
-    """Credentials and endpoints of this test's own, whatever the developer has."""
+    """Set this test's credentials and endpoints, independent of the developer's."""
     for function in FUNCTIONS.values():
-        load_function(function)  # by a path that is relative to the repository
+        load_function(function)  # loads a path that is relative to the repository
     monkeypatch.chdir(tmp_path)
     for name in ("AWS_PROFILE", "AWS_REGION", "AWS_SESSION_TOKEN"):
         monkeypatch.delenv(name, raising=False)
@@ -111,7 +111,7 @@ def bare(
         "AWS_CONFIG_FILE": str(tmp_path / "config"),
         "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "credentials"),
         "AWS_EC2_METADATA_DISABLED": "true",
-        # Of these two alone: the function, in the same process, has moto for its queues.
+        # Only these two services: the function in the same process uses moto for its queues.
         "AWS_ENDPOINT_URL": moto_endpoint,
         "AWS_ENDPOINT_URL_LAMBDA": amazon.url,
         "AWS_ENDPOINT_URL_CLOUDFORMATION": amazon.url,
@@ -121,7 +121,7 @@ def bare(
 
 @pytest.fixture
 def dead_letters(cloud: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The queues of dead letters, which nobody waits for."""
+    """Create the dead-letter queues, empty."""
     monkeypatch.setattr(deadletters, "RECEIVE_WAIT_S", 0)
     for name in ("run", "schedule"):
         url = boto3.client("sqs").create_queue(QueueName=f"{name}-dead")["QueueUrl"]

@@ -1,4 +1,4 @@
-"""What a statement costs: its plan, run with values as the functions' connections plan it."""
+"""The cost of a statement: its plan, executed with values as on the functions' connections."""
 
 import json
 import re
@@ -8,7 +8,7 @@ from nightshift.database import Database, query_text
 
 
 def explained(db: Database, query: str, **params: Any) -> tuple[int, int]:
-    """Rows returned and shared buffers touched by sql/queries/<query>.sql. What is not given is null."""
+    """Return the returned rows and touched shared buffers of sql/queries/<query>.sql. Missing parameters are null."""
     statement = query_text(query).rstrip().rstrip(";")
     for name in set(re.findall(r"(?<!:):(\w+)", statement)):
         value = params.get(name)

@@ -1,6 +1,6 @@
-"""``make screenshots``: the README's pictures of the dashboard, from a stack of its own.
+"""``make screenshots``: create the README's pictures of the dashboard, with a separate stack.
 
-``python -m tests.screenshots FOLDER`` also takes every state there is, in each look, to be looked at.
+``python -m tests.screenshots FOLDER`` also takes pictures of every state in each look, for review.
 """
 
 import json
@@ -32,7 +32,7 @@ WINDOW = {"width": 1120, "height": 600}
 DOWN = {"status": 503, "path": "entitlements"}
 SLOW = {"latency_s": 0.06, "path": "customers"}
 
-# A history for the picture: what a team's week looks like.
+# History for the picture: a typical week of a team.
 HISTORY = """
 WITH projects_made AS (
     INSERT INTO projects (team_id, name, slug, color) VALUES
@@ -106,7 +106,7 @@ def _readme(camera: Camera, here: dict[str, Any]) -> None:
 
 
 def _states(camera: Camera, here: dict[str, Any], people: People, stack: Stack, *, folder: Path) -> None:
-    """A picture is taken when its page has been still for a while: this is for eyes, not a test."""
+    """Take a picture when its page has been still for a while. People review these pictures; this is not a test."""
     folder.mkdir(parents=True, exist_ok=True)
     empty, ghost = people.team("Empty"), people.user()
     failing = people.project(here["team_id"], "No integration")

@@ -1,4 +1,4 @@
-"""SES v2's SendEmail over HTTP, as botocore sees it: takes mails, or answers with SES's errors."""
+"""SES v2's SendEmail over HTTP, as botocore uses it. It accepts mails or answers with SES's errors."""
 
 import json
 import threading
@@ -9,9 +9,10 @@ from typing import Any
 
 
 class Ses:
-    """``mails`` are the requests it took. While ``refusal`` is set (status, code, message), it takes none.
+    """``mails`` are the accepted requests. While ``refusal`` is set (status, code, message), none is accepted.
 
-    ``asked`` counts all requests. While ``hangs_up`` is set, it takes mails and cuts the connection without an answer.
+    ``asked`` counts all requests. While ``hangs_up`` is set, mails are accepted and the connection is cut without an
+    answer.
     """
 
     def __init__(self) -> None:
@@ -35,7 +36,7 @@ class Ses:
         return 200, "", {"MessageId": f"message-{number}"}
 
     def hold(self, number: int) -> threading.Event:
-        """The answer to this mail (1 is the first) waits until the event is set."""
+        """Delay the answer to this mail (1 is the first) until the event is set."""
         self.held[number] = threading.Event()
         return self.held[number]
 
@@ -60,7 +61,7 @@ def serve() -> Iterator[Ses]:
                 return
             body = json.dumps(content).encode()
             self.send_response(status)
-            if code:  # where the protocol rest-json has an error's name
+            if code:  # the protocol rest-json sends an error's name here
                 self.send_header("x-amzn-ErrorType", code)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()

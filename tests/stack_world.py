@@ -1,4 +1,4 @@
-"""One whole stack for all tests marked ``stack``, and what they do with it."""
+"""One whole stack for all tests marked ``stack``, and their shared helpers."""
 
 import json
 import os
@@ -19,18 +19,18 @@ from local.stack import CHECKOUT, Ports, Stack, running
 from tests.conftest import free_port
 
 PATIENCE_S = 60
-# Short, and long enough that a page of users fits into a slice.
+# Short times, but long enough for a page of users in a slice.
 SHORT = {"WorkerTimeout": "20", "SliceBudget": "12", "SliceReserve": "4", "LeaseMargin": "1", "ResendDelay": "2"}
 
 
-# A rule fires once a minute at most.
+# The shortest schedule of a rule is once a minute.
 EVERY_MINUTE = {"PartitionCreationSchedule": "cron(* * * * ? *)"}
 
 
 def until(condition: Callable[[], Any], *, patience_s: float = PATIENCE_S) -> Any:
     deadline = time.monotonic() + patience_s
     while not (met := condition()):
-        assert time.monotonic() < deadline, f"gave up after {patience_s} s"
+        assert time.monotonic() < deadline, f"not reached within {patience_s} s"
         time.sleep(0.1)
     return met
 
@@ -53,7 +53,7 @@ def ended(here: dict[str, Any], run_id: str) -> dict[str, Any] | None:
 
 @pytest.fixture(scope="session")
 def folders() -> Iterator[Callable[[], Path]]:
-    """``folders()``: a folder for a stack of its own."""
+    """``folders()``: return a folder for a separate stack."""
     with tempfile.TemporaryDirectory(prefix="nightshift-stack-") as parent:
         yield lambda: Path(tempfile.mkdtemp(dir=parent)) / "local"
 
@@ -67,9 +67,9 @@ def stack(folders: Callable[[], Path]) -> Iterator[Stack]:
 
 @pytest.fixture
 def started() -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """``started(*arguments)``: Python on a checkout as a process whose output is read, ended after the test.
+    """``started(*arguments)``: start Python on a checkout, with its output captured, and end it after the test.
 
-    ``bare``: its environment is what is given, and nothing of this process's.
+    ``bare``: its environment contains only the given variables, none of this process.
     """
     processes: list[subprocess.Popen[str]] = []
 
@@ -104,6 +104,6 @@ def here(stack: Stack) -> dict[str, Any]:
 
 @pytest.fixture
 def stack_owner(stack: Stack) -> Iterator[pg8000.native.Connection]:
-    """A connection to the stack's database, as the owner of its tables."""
+    """Connect to the stack's database as the schema owner."""
     with closing(stack.connect()) as connection:
         yield connection

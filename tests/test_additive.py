@@ -1,11 +1,11 @@
-"""Migrations only add: the release before has to work on the new schema, and no rollback brings the old one back."""
+"""Migrations only add: the previous release must work on the new schema, and a rollback does not undo migrations."""
 
 import re
 from pathlib import Path
 
 import pytest
 
-# Above the statement, with the reason: how it can be that no release that is still running misses what goes.
+# A comment above the statement with the reason why no running release misses the removed part.
 EXCUSE = "-- not additive: "
 
 TAKES_AWAY = {
@@ -26,8 +26,8 @@ CHANGES = r"\s*(?:ALTER\s+TABLE|DROP\s+FUNCTION|DROP\s+VIEW)\s+(?:IF\s+EXISTS\s+
 
 
 def taken_away(script: str) -> list[str]:
-    """What the script takes from tables that were there before it, without an excuse."""
-    # What a function will do when it is called is not what the migration does.
+    """Return the parts of existing tables that the script removes without an excuse."""
+    # The bodies of functions are not part of the migration's own changes.
     script = re.sub(r"(\$\w*\$).*?\1", "''", script, flags=re.DOTALL)
     made_here = {name.lower() for name in re.findall(MAKES, script, re.I)}
     found = []
@@ -35,7 +35,7 @@ def taken_away(script: str) -> list[str]:
         if EXCUSE in statement:
             continue
         code = re.sub(r"--[^\n]*", "", statement)
-        # A table of this script's own, or a function that it replaces.
+        # A table that this script creates, or a function that it replaces.
         changed = re.match(CHANGES, code, re.I)
         if changed and changed[1].lower() in made_here:
             continue

@@ -1,4 +1,4 @@
-"""Mail addresses: several in a setting, with names, with domains in every script, and what is none."""
+"""Mail addresses: several in one setting, with names, with domains in every script, and invalid ones."""
 
 import re
 
@@ -19,9 +19,9 @@ from tests.test_template import TEMPLATE
         (" Ada.Lovelace+jobs@Example.COM ", "Ada.Lovelace+jobs@example.com"),
         ("ada@bücher.example", "ada@xn--bcher-kva.example"),
         ("ada@BÜCHER.example", "ada@xn--bcher-kva.example"),
-        # Combining marks, as some keyboards write them.
+        # Combining characters, which some keyboards produce.
         ("ada@bu\u0308cher.example", "ada@xn--bcher-kva.example"),
-        # Not the domain strasse.example, which may be somebody else's.
+        # Not the domain strasse.example, which may belong to others.
         ("ada@straße.example", "ada@xn--strae-oqa.example"),
         ("ada@例え。テスト", "ada@xn--r8jz45g.xn--zckzah"),
         ("ada@مثال.إختبار", "ada@xn--mgbh0fb.xn--kgbechtv"),
@@ -29,7 +29,7 @@ from tests.test_template import TEMPLATE
         ("Ada Lovelace <ada@example.com>", "ada@example.com"),
         ('"Lovelace, Ada" <ada@bücher.example>', "ada@xn--bcher-kva.example"),
         ("o'brien_!#$%&*/=?^`{|}~-@example.com", "o'brien_!#$%&*/=?^`{|}~-@example.com"),
-        # Not by the book, and yet mail is delivered there.
+        # Against the standard, but mail is delivered there.
         ("ada..lovelace.@example.com", "ada..lovelace.@example.com"),
     ],
 )

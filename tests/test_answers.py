@@ -1,4 +1,4 @@
-"""What every answer carries, whatever it says: headers, compression, methods, bounds."""
+"""Properties of every answer: headers, compression, methods, limits."""
 
 import base64
 import gzip
@@ -34,7 +34,7 @@ def as_admin(cloud, team):
 
 
 def runs_of(team, owner, count, *, params="{}", result="{}", error=None):
-    """Ended runs of this team, each with these columns (JSON text)."""
+    """Insert ended runs of this team, each with these columns (JSON text)."""
     status = "completed" if error is None else "failed"
     owner.run_script(
         "INSERT INTO job_runs (id, job_type, team_id, project_id, triggered_by, status, completed_at, params, result,"
@@ -46,7 +46,7 @@ def runs_of(team, owner, count, *, params="{}", result="{}", error=None):
 
 class TestHeaders:
     def answers(self, api, team, monkeypatch):
-        """One of each kind: 200, 201, 400, 401, 404, 405, 409, 413, 500, 503."""
+        """Yield one answer of each kind: 200, 201, 400, 401, 404, 405, 409, 413, 500, 503."""
         path = f"/v1/teams/{team.id}/jobs"
         wish = json.dumps({"job_type": "revenuecat_sync", "project_id": team.project_id})
         yield api.send("GET", path)
@@ -78,7 +78,7 @@ class TestHeaders:
             assert headers["Cache-Control"] == "no-store"
             assert headers["X-Content-Type-Options"] == "nosniff"
             assert headers["Vary"] == "Accept-Encoding"
-            assert "Strict-Transport-Security" not in headers  # on this machine, in plain text
+            assert "Strict-Transport-Security" not in headers  # on this machine, which uses plain HTTP
         assert statuses == [200, 201, 400, 401, 404, 405, 409, 413, 500, 503]
 
     def test_behind_tls_clients_are_told_to_stay_there(self, api):
@@ -225,7 +225,7 @@ class TestRefusedSignIns:
 
     @pytest.fixture
     def refused(self, api, caplog, capsys):
-        """``refused(authorization)``: the lines about it, how many were counted, and all that was written."""
+        """``refused(authorization)``: return the log lines about it, the counted refusals and the whole output."""
 
         def send(authorization):
             api("GET", "/v1/auth/whoami", authorization=authorization)
@@ -332,7 +332,7 @@ class TestBounds:
 
 
 class TestSixMegabytes:
-    """Lambda's answer holds the body as text within JSON: quotation marks and backslashes weigh twice there."""
+    """Lambda's answer holds the body as JSON text, where quotation marks and backslashes count twice."""
 
     def answered(self, api, path, **query):
         answer = api.send("GET", path, **query)
@@ -381,7 +381,7 @@ class TestSixMegabytes:
 
 
 class TestCrowds:
-    """A hundred times what the demo has, and more: each list has a bound, a next page or a way to search."""
+    """With a hundred times the demo's data or more, each list has a limit, a next page or a search."""
 
     def test_projects(self, api, team, owner):
         owner.run_script(
@@ -434,7 +434,7 @@ class TestCrowds:
         [key] = as_admin("GET", path, q="key 1499")[1]["api_keys"]
         by_id = as_admin("GET", path, q=key["id"])[1]
         assert (by_id["api_keys"], by_id["members"]) == ([key], [])
-        # A search by address would tell a key the addresses that it is not shown.
+        # A search by address would reveal addresses that the key is not shown.
         assert api("GET", path, q="p1499@")[1]["members"] == []
         member = found["members"][0]
         assert api("GET", path, q=member["id"])[1]["members"] == [member | {"email": None}]

@@ -69,7 +69,7 @@ def test_a_trigger_returns_the_run_and_sends_its_first_message(api, team, cloud,
 
 
 def test_a_trigger_takes_two_statements(api, team):
-    trigger(api, team)  # the connection is warm now
+    trigger(api, team)  # warms up the connection
     before = database().statements
     assert trigger(api, team)[0] == 409
     assert database().statements - before == 2
@@ -281,10 +281,10 @@ class TestBadInput:
         path = f"/v1/teams/{team.id}/jobs/trigger"
         answers = [
             api("POST", path, raw=base64.b64encode(wish).decode(), base64_encoded=True),
-            # As API Gateway passes on what is JSON by its content type.
+            # API Gateway passes on the body of a JSON content type in this form.
             api("POST", path, raw=wish.decode("utf-8", "replace")),
         ]
-        # What was one byte has become a question mark there, and is a value like any other.
+        # The invalid byte has become a question mark, which is an ordinary value.
         said = [
             "The body must be JSON in UTF-8",
             "project_id" if encoding == "latin-1" else "The body must be JSON in UTF-8",
@@ -380,7 +380,7 @@ class TestFiltersOfClientsThatExist:
 
 
 class TestSyncRoute:
-    """The clients' other way to start a sync."""
+    """The other way in which clients start a sync."""
 
     @pytest.fixture
     def sync(self, team, owner):
@@ -727,7 +727,7 @@ def test_health_and_a_database_that_is_gone(api, team, monkeypatch):
     database().close()
     monkeypatch.setenv("DATABASE_PORT", "1")
     for cached in (load_function("api").settings, load_function("api").database, health._trouble_at):
-        cached.cache_clear()  # the last: a second later
+        cached.cache_clear()  # the last answer is a second old
     sentence = "The database cannot be reached. Try again in a moment."
     assert api("GET", "/v1/health", authorization=None) == error(503, sentence)
     assert trigger(api, team) == error(503, sentence)
@@ -752,7 +752,7 @@ class TestRunsByTheBeginningOfTheirId:
 
     @pytest.fixture
     def runs(self, owner, team, strangers):
-        """Ids that begin alike: six of the team's, and one of another's."""
+        """Insert runs whose ids begin alike: six of the team's, and one of another team. Return the ids."""
         ids = [f"1a2b3c4d-{number:04d}-4000-8000-000000000000" for number in range(6)]
         for id in [*ids, "1a2b3c4d-0009-4000-8000-000000000000"]:
             whose = team if id in ids else strangers

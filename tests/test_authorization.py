@@ -1,6 +1,6 @@
-"""Who may ask for what: every route, by every kind of caller, of what is theirs, another team's, or not there.
+"""Authorization of every route, for every kind of caller, on the caller's own, another team's and missing resources.
 
-What is expected follows from POLICIES, a line per route. A route without a line fails.
+The expectations follow from POLICIES, with one line for each route. A route without a line fails.
 """
 
 import hashlib
@@ -24,8 +24,9 @@ MALFORMED = ("x", "1' OR '1'='1", NOT_THERE[:-1], NOT_THERE.replace("-", ""), "{
 
 @dataclass(frozen=True)
 class Policy:
-    """``of`` is what the path names, ``needs`` a key's permission; a user needs to manage the team. ``passes`` are the
-    statuses of an answer to a caller who may: the first one, and those that the first one leads to.
+    """A route's policy. ``of`` is the named resource, ``needs`` a key's permission; users must manage the team.
+
+    ``passes`` are the statuses for a permitted caller: the first one, and those of the requests that follow from it.
     """
 
     of: str | None = None
@@ -60,24 +61,24 @@ NOT_FOUND = {"run": "Job run not found", "project": "Project not found"}
 
 @dataclass(frozen=True)
 class Caller:
-    """``refused`` is the sentence of the 401 that a caller gets who is not known."""
+    """A caller. ``refused`` is the sentence of the 401 for unknown callers."""
 
     authorization: str | None
     refused: str | None = None
     teams: frozenset[str] = frozenset()
     permissions: tuple[str, ...] | None = None
-    """Of a key; None is a user."""
+    """A key's permissions; None for a user."""
     role: str = ""
 
 
 @dataclass(frozen=True)
 class Target:
-    """What a request names: ``team`` is whose it is, None where it is deleted, the system's or not there."""
+    """The resource of a request. ``team`` owns it; None for a deleted, a system's or a missing one."""
 
     id: str = ""
     team: str | None = None
     project_id: str = ""
-    """Of the trigger's body and the list's filter, where it is not ``team``'s own."""
+    """The project in a trigger's body or a list's filter, if it is not ``team``'s own."""
     is_malformed: bool = False
 
 
@@ -87,11 +88,11 @@ class World:
     strangers: Team
     gone: Team
     runs: dict[str, str] = field(default_factory=dict)
-    """own, strangers, gone and system to run id."""
+    """Run ids by kind: own, strangers, gone and system."""
     deleted_project: str = ""
 
     def secrets(self) -> set[str]:
-        """What no answer to this team's callers may hold, unless they sent it."""
+        """Return values that no answer to this team's callers may contain unless they sent them."""
         others = [self.strangers, self.gone]
         ids = {each for other in others for each in (other.id, other.project_id, other.users["member"])}
         runs = {run_id for of, run_id in self.runs.items() if of != "own"}
@@ -122,7 +123,7 @@ def world(cloud, owner):
 
 @pytest.fixture
 def callers(world, owner):
-    """By kind. Each user's token is good unless its name says otherwise."""
+    """Return callers by kind. Each user's token is valid unless its name says otherwise."""
 
     def key(permissions, *, team=world.team, expires="NULL", deleted="NULL"):
         text = f"owl_agent_{uuid.uuid4().hex}"
@@ -198,7 +199,7 @@ def targets(policy, world):
 
 
 def expected(policy: Policy, caller: Caller, target: Target) -> tuple[tuple[int, ...], str | None]:
-    """The statuses, and the sentence where it is a refusal."""
+    """Return the expected statuses, and the sentence of a refusal."""
     is_theirs = target.team in caller.teams
     if policy.public:
         return (200,), None
@@ -250,12 +251,12 @@ def test_who_may_ask(route, world, callers, owner):
 
 
 def test_who_may_ask_for_the_projects_of_a_team(world, callers):
-    """The team is a filter here."""
+    """The team is only a filter here."""
     ask_everything("GET /v1/projects", Policy(of="team", needs="jobs:read"), world, callers)
 
 
 def ask_everything(route, policy, world, callers):
-    """Every answer, each looked at."""
+    """Send every request and check every answer."""
     answers = []
     for name, caller in callers.items():
         hidden = defaultdict(set)
@@ -272,6 +273,6 @@ def ask_everything(route, policy, world, callers):
             if not target.is_malformed and (target.team not in caller.teams or target.project_id):
                 hidden[bool(target.project_id)].add(json.dumps(answer, sort_keys=True))
             answers.append(answer)
-        # To a caller who may not see it, what is another's, deleted, the system's or not there is one and the same.
+        # A caller without access gets the same answer for another team's, a deleted, a system's and a missing resource.
         assert all(len(told) == 1 for told in hidden.values()), (name, hidden)
     return answers

@@ -1,4 +1,4 @@
-"""Calls to AWS without a client: what goes over the wire is what a client of botocore sends."""
+"""Calls to AWS without a client send the same bytes as a botocore client."""
 
 import json
 import threading
@@ -32,17 +32,17 @@ OK = (200, '{"MessageId": "m", "SecretString": "s", "Plaintext": "c2VjcmV0"}')
 
 @dataclass
 class Wire:
-    """What came, and what is answered: the last answer again and again."""
+    """A fake server: received requests, and the answers, of which the last one repeats."""
 
     url: str = ""
     answers: list[tuple[int, str]] = field(default_factory=lambda: [OK])
     asked: list[tuple[str, dict[str, str], Any]] = field(default_factory=list)
-    """Path, headers in lower case, body."""
+    """Path, headers in lower case, and body."""
 
 
 @pytest.fixture(autouse=True)
 def own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """As on Lambda, whatever the developer has."""
+    """Set Lambda's environment variables, independent of the developer's."""
     for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_USE_DUALSTACK_ENDPOINT", "AWS_CA_BUNDLE"):
         monkeypatch.delenv(name, raising=False)
     for name, value in {
@@ -171,7 +171,7 @@ def test_the_endpoint_is_the_one_a_client_finds(
         called.append(request.url)
         return AWSResponse(request.url, 200, {}, MockRawResponse(b"{}"))
 
-    # The endpoint_url that a client tells is only what it starts from.
+    # The client changes the endpoint_url that it reports before it sends.
     theirs.meta.events.register("before-send", answer)
     {
         "sqs": lambda: theirs.send_message(QueueUrl=QUEUE, MessageBody="x"),

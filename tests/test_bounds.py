@@ -1,4 +1,4 @@
-"""A run that would go round for ever is ended: its waits, its lost slices and its duration have bounds."""
+"""Endless runs are ended: waits, lost slices and duration have limits."""
 
 import dataclasses
 
@@ -95,7 +95,7 @@ class TestDuration:
 
     @pytest.fixture
     def over_time(self, owner):
-        """Let the run's longest duration be over."""
+        """Let the run's longest duration pass."""
 
         def over_time(run):
             gone = "ends_by - clock_timestamp() + interval '1 s'"
@@ -128,7 +128,7 @@ class TestDuration:
         assert not any(sweep(db=db, settings=cloud).values())
         over_time(run)
         run_before = run.row
-        work(run.id, 1, db=db, settings=cloud)  # a claim finds no time left
+        work(run.id, 1, db=db, settings=cloud)  # the claim finds no time left
         assert run.row == run_before
         assert sweep(db=db, settings=cloud)["ended"] == 1
         ended = run.row
@@ -220,7 +220,7 @@ class TestDuration:
 
 
 class TestCountsApart:
-    """Busy database, half a deployment and the job's own policy each count their own attempts."""
+    """Attempts after a busy database, a partial deployment and the job's own errors are counted separately."""
 
     def test_each_kind_of_trouble_has_its_whole_number(self, run_of, own_queries):
         own_queries["deadlock"] = DEADLOCK
@@ -259,7 +259,7 @@ class TestCountsApart:
 
 
 class TestHandingOver:
-    """Where a slice has committed nothing, the stored checkpoint stays: cursor, version, progress, lost count."""
+    """A slice without a commit keeps the stored checkpoint: cursor, version, progress and lost count."""
 
     @pytest.mark.parametrize("trouble", [ImportError("half a release"), OSError("reset"), KeyError("price")], ids=str)
     def test_an_exception_before_the_first_yield_moves_nothing(self, run_of, owner, job, written_by, trouble):
@@ -272,7 +272,7 @@ class TestHandingOver:
             raise trouble
             yield
 
-        job(broken, retry=Retry(attempts=1))  # of another version, too
+        job(broken, retry=Retry(attempts=1))  # with another version, too
         run.work()
         stored = ("cursor", "cursor_version", "progress", "lost_slices")
         assert {name: run.row[name] for name in stored} == {name: before[name] for name in stored}

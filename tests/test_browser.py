@@ -1,4 +1,4 @@
-"""The dashboard as people use it: Chromium, the real API, real runs."""
+"""The dashboard as people use it: Chromium, the real API and real runs."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -68,7 +68,7 @@ class TestSigningIn:
         for nothing_to_ask in ("", "%zz", here["admin_token"]):
             follow(nothing_to_ask)
         follow(here["agent_key"])
-        # Had one of the links before asked, there were two.
+        # If one of the earlier links had asked, there would be two dialogs.
         expect(page.get_by_role("dialog")).to_contain_text("You are signed in as owner@demo.test")
         assert keeps_somebody_out(page) == []
         page.get_by_role("button", name="Stay signed in").click()
@@ -148,7 +148,7 @@ class TestSigningIn:
         page = admin()
         expect(heading(page, "Runs")).to_be_visible()
         page.context.set_offline(True)
-        # Another page of this tab signed out, and the browser brings this one back as it was left.
+        # Another page in this tab signed out, and the browser restores this page as it was.
         page.evaluate("sessionStorage.clear()")
         page.evaluate("dispatchEvent(new PageTransitionEvent('pageshow', {persisted: true}))")
         expect(page.get_by_label("Token or agent key")).to_be_visible()
@@ -178,7 +178,7 @@ class TestARun:
         page.get_by_role("button", name="Run", exact=True).click()
         run_id = run_id_of(page)
         bar = page.get_by_role("progressbar", name="Progress of RevenueCat Sync")
-        # It is seen on its way, not just at its end.
+        # The progress is visible before the end.
         until(lambda: 0 < (bar.evaluate("bar => bar.value") or 0) < 1000)
         faults()
         expect(page.locator(".heading .status")).to_have_text("Completed")
@@ -283,7 +283,7 @@ class TestARun:
         page.route("**/jobs/trigger", lambda route: held.append(route), times=1)
         page.get_by_role("button", name="Run", exact=True).click()
         until(lambda: held or page.wait_for_timeout(10))
-        # Chromium lets a page refuse the first one only.
+        # Chromium lets a page refuse only the first one.
         page.keyboard.press("Escape")
         page.keyboard.press("Escape")
         page.mouse.click(5, 5)
@@ -432,7 +432,7 @@ class TestARun:
         expect(heading(page, "Runs")).to_be_visible()
         expect(page).to_have_title("Runs · Demo · Nightshift")
         run_id = triggered(here)["id"]
-        # As when somebody comes back to the tab.
+        # The same event as when a person returns to the tab.
         page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
         expect(page.locator(f'a[href$="runs/{run_id}"]')).to_be_visible()
 
@@ -676,7 +676,7 @@ class TestWhoIsSignedIn:
 def test_nobody_is_kept_out(
     look: dict[str, Any], visitor: Callable[..., Visitor], people: People, faults: Any, here: dict[str, Any]
 ) -> None:
-    """Every page and state in one visit, with axe and without anything wider than the window."""
+    """Every page and state in one visit: axe finds nothing, and nothing is wider than the window."""
 
     def check(page: Page) -> None:
         assert keeps_somebody_out(page) == []
@@ -728,7 +728,7 @@ def test_nobody_is_kept_out(
 
 
 def test_the_parameters_form_is_made_from_any_schema(visitor: Callable[..., Visitor], here: dict[str, Any]) -> None:
-    """No job type of today has more than a switch: the schema is put into the API's answer on its way."""
+    """Today's job types have at most a switch, so the test inserts the schema into the API's answer."""
     params = {
         "type": "object",
         "required": ["size", "mode"],
@@ -760,7 +760,7 @@ def test_the_parameters_form_is_made_from_any_schema(visitor: Callable[..., Visi
     run = page.get_by_role("button", name="Run", exact=True)
     expect(page.get_by_label("Dry run")).to_be_checked()
     expect(page.get_by_label("Rate")).to_have_value("0.5")
-    run.click()  # the browser asks for what is required
+    run.click()  # the browser requires a value
     expect(page.get_by_label("Batch size")).to_be_focused()
     page.get_by_label("Batch size").fill("3")
     page.get_by_label("Mode").select_option(label="careful")
@@ -773,7 +773,7 @@ def test_the_parameters_form_is_made_from_any_schema(visitor: Callable[..., Visi
     run.click()
     expect(page.get_by_role("alert")).to_have_text("params.size must be 9 or less, got 12")
     assert sent[0]["params"] == {"size": 3, "mode": "careful", "label": "x", "extra": [1, 2], "dry_run": True}
-    # What a browser takes for a number and JSON does not, and what looks empty.
+    # Numbers that a browser accepts and JSON does not, and values that look empty.
     page.get_by_label("Batch size").fill("007")
     page.get_by_label("Rate").fill("-.5")
     page.get_by_label("Extra").fill("  ")
@@ -792,7 +792,7 @@ def test_the_parameters_form_is_made_from_any_schema(visitor: Callable[..., Visi
 def test_what_is_written_to_harm_is_shown_as_it_is(
     look: dict[str, Any], visitor: Callable[..., Visitor], people: People, stack_owner: Any
 ) -> None:
-    """Nothing of it runs, is fetched, is wider than the window or turns the words beside it around."""
+    """Hostile text does not run, load anything, exceed the window or reverse the direction of nearby words."""
     evil = "<img src=x onerror=alert(1)>\u202e\u2067" + "W" * 200
     team = people.team(f"{evil} {len(look)}")
     project = people.project(team, evil)
@@ -836,7 +836,7 @@ def test_what_is_written_to_harm_is_shown_as_it_is(
 
 @pytest.fixture
 def pause(stack: Stack) -> Iterator[Callable[[], Any]]:
-    """``pause()`` stops the syncs; after the test they may be started again."""
+    """``pause()`` pauses the syncs until the test ends."""
     sync = {"job_type": "revenuecat_sync"}
     yield lambda: stack.invoke("OpsFunction", sync | {"command": "pause", "by": "ada", "why": "Provider is moving"})
     stack.invoke("OpsFunction", sync | {"command": "resume"})
@@ -846,7 +846,7 @@ def test_a_paused_type_says_so_and_is_not_run(admin: Open, pause: Callable[[], A
     page = admin()
     page.get_by_role("button", name="Run job").click()
     pause()
-    # The dialog does not know it yet; the API does.
+    # The API knows of the pause; the dialog does not yet.
     page.get_by_role("button", name="Run", exact=True).click()
     expect(page.get_by_role("alert")).to_contain_text("RevenueCat Sync is paused since")
     expect(page.get_by_role("dialog").locator(".notice")).to_contain_text("by ada")

@@ -1,4 +1,4 @@
-"""The page where others change its DOM, as translators, password managers and extensions do."""
+"""The page while other software changes its DOM, as translators, password managers and extensions do."""
 
 import re
 from collections.abc import Callable
@@ -19,7 +19,7 @@ EACH_TEXT = """(change) => {
     texts.filter((text) => text.data.trim() && !text.parentElement.closest("font")).forEach(change);
 }"""
 EACH_ELEMENT = """(change) => [...document.querySelectorAll("#app *")].forEach(change)"""
-# As Google Translate does: the text is in two elements of its own, and the text node is gone.
+# Google Translate replaces a text node with two nested elements.
 TRANSLATE = """(text) => {
     const outer = document.createElement("font"), inner = document.createElement("font");
     inner.textContent = text.data;
@@ -56,7 +56,7 @@ DISTURBANCES = {
 
 
 def shown(page: Page) -> str:
-    """The words of the page, without the spaces, and without how long ago something was: that depends on the moment."""
+    """Return the page's words without spaces and relative times, which depend on the moment."""
     text = page.locator("#app").inner_text()
     return re.sub(r"just now|<?\d+ (ms|s|min)( \d+ s)?( ago)?|\s", "", text)
 
@@ -140,7 +140,7 @@ def test_a_form_sends_what_it_shows(
 
 
 def test_an_extension_that_insists_does_not_stop_the_page(admin: Open) -> None:
-    """One that takes an element out whenever it comes is let have it, and the rest goes on."""
+    """An extension that removes an element whenever it appears wins, and the rest of the page works."""
     page = admin()
     expect(rows(page).first).to_be_visible()
     page.evaluate("""() => {

@@ -1,4 +1,4 @@
-"""The page in browsers that lack something or refuse it: a sentence, and never an error that is not caught."""
+"""The page in browsers that lack or refuse a feature: it shows a sentence and raises no uncaught error."""
 
 import re
 from collections.abc import Callable
@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 
 REFUSE = "throw new DOMException('Refused', 'SecurityError')"
 GETTER = "Object.defineProperty({0}, '{1}', {{ configurable: true, get() {{ {2} }} }});"
-# Where each is found, and its name.
+# The place of each feature, and its name.
 FEATURES = [
     ("window", "sessionStorage"),
     ("window", "crypto"),
@@ -40,7 +40,7 @@ FEATURES = [
     ("HTMLElement.prototype", "translate"),
     ("JSON", "rawJSON"),
 ]
-# Playwright itself asks for these on each page.
+# Playwright itself needs these on each page.
 NEEDED_TO_TEST = ("Intl", "performance", "requestIdleCallback")
 MISSING = {name: GETTER.format(owner, name, "return undefined") for owner, name in FEATURES}
 REFUSED = {name: GETTER.format(owner, name, REFUSE) for owner, name in FEATURES if name not in NEEDED_TO_TEST}
@@ -66,7 +66,7 @@ BROKEN = {
 
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_visit_without_it(name: str, visitor: Callable[..., Visitor], here: dict[str, Any]) -> None:
-    """Sign in, look at the list, filter it, open the dialog and send it, look at a run and copy its id."""
+    """Sign in, read and filter the list, send the dialog, open a run and copy its id."""
     visit, keys = visitor(), []
     visit.context.add_init_script(
         f"""(() => {{ {BROKEN[name]} }})();
@@ -93,7 +93,7 @@ def test_a_visit_without_it(name: str, visitor: Callable[..., Visitor], here: di
     field = page.get_by_label("Token or agent key")
     expect(field.or_(heading(page, "Timeline"))).to_be_visible()
     if field.is_visible():
-        # Without an address that can be changed, and without a place to keep the token, each page is a new visit.
+        # Without a changeable URL and without storage for the token, each page is a new visit.
         field.fill(here["agent_key"])
         page.keyboard.press("Enter")
     expect(heading(page, "Timeline")).to_be_visible()
@@ -106,7 +106,7 @@ def test_a_visit_without_it(name: str, visitor: Callable[..., Visitor], here: di
         expect(page.get_by_text("The browser does not let this page copy.")).to_be_visible()
         selected = by_hand.evaluate("field => field.value.slice(field.selectionStart, field.selectionEnd)")
         assert selected == run_id
-        # Axe itself needs some of what is refused elsewhere.
+        # Axe itself needs some of the features that other cases refuse.
         assert name != "clipboard denied" or keeps_somebody_out(page) == []
     page.get_by_role("button", name="Sign out").click()
     expect(page.get_by_label("Token or agent key")).to_be_visible()
@@ -114,7 +114,7 @@ def test_a_visit_without_it(name: str, visitor: Callable[..., Visitor], here: di
 
 
 def test_a_module_that_did_not_come_is_told_where_tries_cannot_be_counted(visitor: Callable[..., Visitor]) -> None:
-    """Without a count of them, tries have no end."""
+    """Without a stored count, the page would try for ever."""
     visit, asked = visitor(), []
     visit.context.add_init_script(BROKEN["addresses refused"])
     visit.context.route("**/parts.js", lambda route: (asked.append(route), route.fulfill(status=503)))

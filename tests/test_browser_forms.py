@@ -1,4 +1,4 @@
-"""Choices among many, and forms that stay open while what they offer changes: what is shown is what is sent."""
+"""Choices among many, and forms that stay open while their choices change: the sent values are the shown ones."""
 
 import re
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from tests.stack_world import triggered, until
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 
-# A hundred times as many as the demo has, and more.
+# A hundred times the demo's numbers and more.
 MANY_PROJECTS, MANY_TEAMS = 2_000, 500
 
 
@@ -23,7 +23,7 @@ def team(people: People) -> str:
 
 @pytest.fixture
 def opened(visitor: Callable[..., Visitor], people: People, team: str) -> Callable[..., tuple[Page, list[Any]]]:
-    """``opened()``: the dialog of a team with the projects First and Second, and the requests that it has sent."""
+    """``opened()``: the dialog of a team with the projects First and Second, and the requests that it sent."""
     for name in ("First", "Second"):
         people.project(team, name)
 
@@ -51,7 +51,7 @@ def run(page: Page) -> None:
 
 
 def with_params(params: list[dict[str, Any]]) -> Callable[[Visitor], None]:
-    """The first job type takes the last of ``params``."""
+    """Use the last of ``params`` as the first job type's parameters."""
 
     def change(body: dict[str, Any]) -> None:
         body["job_types"][0]["params"] = {"type": "object", "properties": params[-1]}
@@ -97,7 +97,7 @@ class TestAmongMany:
         assert sent == []
         expect(dialog.get_by_label("Project", exact=True).locator("option:checked")).to_have_text("Ärzte")
         assert keeps_somebody_out(page) == []
-        # What is chosen stays, whatever is searched for after it.
+        # The selection stays during later searches.
         dialog.get_by_label("Search projects").fill("nothing like it")
         run(page)
         expect(dialog.get_by_role("alert")).to_have_text("No")
@@ -127,13 +127,13 @@ class TestAmongMany:
     def test_an_answer_that_has_more_is_followed(
         self, visitor: Callable[..., Visitor], people: People, team: str
     ) -> None:
-        """As the API answers where a team has more projects and members than fit into one."""
+        """The API answers like this for a team with more projects and members than one page holds."""
         for name in ("First", "Second", "Third"):
             people.project(team, name)
         visit = visitor()
 
         def paged(route: Any, *names: str) -> None:
-            # The pages are made here, of the whole answer: the API's own hold a thousand.
+            # The test splits the whole answer into pages, because the API's own pages hold a thousand.
             body = route.fetch(url=re.sub(r"&cursor=\d+", "", route.request.url)).json()
             [(_, place)] = re.findall(r"(cursor=)(\d+)", route.request.url) or [("", "0")]
             more = any(len(body[name]) > int(place) + 1 for name in names)
@@ -324,7 +324,7 @@ def test_filters_are_those_of_the_address_whichever_way_it_changes(
     expect(status).to_have_value("failed")
     page.reload()
     expect(status).to_have_value("failed")
-    # Set without a word, as a browser does that brings a form back: what is shown is what the address says.
+    # A browser that restores a form sets the field without an event. The shown value is that of the URL.
     status.evaluate("field => { field.value = 'running' }")
     with page.expect_response("**/jobs?**"):
         look_again(page)

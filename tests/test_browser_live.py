@@ -1,4 +1,4 @@
-"""What the page shows as live is asked for again until it is not, and no sooner than the server wants it."""
+"""The page requests live data again until it is no longer live, and not earlier than the server asks."""
 
 import re
 from collections.abc import Callable
@@ -23,7 +23,7 @@ def team(people: People) -> str:
 
 @pytest.fixture
 def clocked(visitor: Callable[..., Visitor], people: People, team: str) -> Callable[..., tuple[Visitor, Page]]:
-    """``clocked(path)``: a visit of the team's admin whose time passes when the test says so."""
+    """``clocked(path)``: a visit by the team's admin whose clock the test controls."""
 
     def clocked(path: str = "", *, before: Callable[[Visitor], None] = lambda visit: None) -> tuple[Visitor, Page]:
         visit = visitor()
@@ -35,7 +35,7 @@ def clocked(visitor: Callable[..., Visitor], people: People, team: str) -> Calla
 
 
 def asked_for(visit: Visitor, part: str) -> list[str]:
-    """The requests to come."""
+    """Collect later requests."""
     asked: list[str] = []
     visit.context.on("request", lambda request: asked.append(request.url) if part in request.url else None)
     return asked
@@ -66,7 +66,7 @@ class TestItIsAskedForAgain:
         expect(rows(page)).to_have_count(3)
 
     def test_what_the_page_could_not_read(self, clocked: Any, team: str) -> None:
-        """An answer of another shape is a fault, and the next one may be none."""
+        """An answer in another shape is an error, but the next answer may be valid."""
         visit, page = clocked()
         expect(rows(page)).to_have_count(3)
         page.route("**/jobs?*", lambda route: route.fulfill(json={"job_runs": None}), times=1)

@@ -1,4 +1,4 @@
-"""A page of another site in the developer's browser, while the stack runs: a real Chromium tries what it can."""
+"""A page of another site in the developer's browser attacks the running stack: a real Chromium tries all it can."""
 
 import json
 import threading
@@ -20,7 +20,7 @@ FORM = """<form method="post" enctype="text/plain" action="{url}">
 <input name='{{"status": 500, "times": null, "path": "' value='"}}'>
 <button>Win a prize</button></form><a href="{link}">Look</a>"""
 
-# Resolves to what the page could find out; what the server did with it is for the test to see.
+# Resolves to what the page could read. The test itself checks the effects on the server.
 TRY = """async ([url, body, kind]) => {
   const wish = body ? {method: "POST", body, headers: {"Content-Type": "text/plain"}} : {};
   if (kind === "socket") return new Promise((done) => {
@@ -42,10 +42,10 @@ TRY = """async ([url, body, kind]) => {
 }"""
 
 
-# By another name of this machine the page is of another site; by this one, of another origin on the same.
+# localhost makes the page another site; 127.0.0.1 makes it another origin on the same site.
 @pytest.fixture(params=["localhost", "127.0.0.1"])
 def stranger(browser: Browser, here: dict[str, Any], request: pytest.FixtureRequest) -> Iterator[Page]:
-    """A page that somebody else serves."""
+    """Open a page from another server."""
     faults = here["revenuecat_url"].removesuffix("/v2") + "/_sandbox/faults"
     content = FORM.format(url=faults, link=here["dashboard_url"]).encode()
 
@@ -72,7 +72,7 @@ def stranger(browser: Browser, here: dict[str, Any], request: pytest.FixtureRequ
 
 @pytest.fixture
 def as_before(here: dict[str, Any]) -> Iterator[None]:
-    """Afterwards the stack is there, with its API, its functions and a sandbox without faults."""
+    """Check afterwards that the stack works: its API, its functions, and a sandbox without faults."""
     yield
     assert call(here, "GET", "/v1/auth/whoami")[0] == 200
     customer = f"{here['revenuecat_url']}/projects/proj1a2b3c4d/customers/user_000001"
@@ -99,7 +99,7 @@ def test_it_calls_nothing(
 ) -> None:
     url = here[place] + path
     assert stranger.evaluate(TRY, [url, body, "cors"]) == "error"
-    # Sent and not shown to the page, which is as much as a form can do.
+    # The request is sent, but the page cannot read the answer; a form can do the same.
     assert stranger.evaluate(TRY, [url, body, "no-cors"]) == "opaque"
     assert stranger.evaluate(TRY, [url, "", "image"]) == "error"
     assert stranger.evaluate(TRY, [url, "", "socket"]) == "error"

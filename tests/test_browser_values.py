@@ -1,4 +1,4 @@
-"""What a job gave back and was told, as it is: no value of it may look like another one."""
+"""A job's results and parameters are shown exactly: no value may look like another."""
 
 import re
 from collections.abc import Callable
@@ -14,8 +14,9 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 
 @pytest.fixture
 def ended_run(visitor: Callable[..., Visitor], people: People, stack_owner: Any) -> Callable[..., Page]:
-    """``ended_run(sets)``: the page of a run that is over, after ``UPDATE job_runs SET sets``; ``body`` alters the
-    API's answer on its way.
+    """``ended_run(sets)``: the page of an ended run, after ``UPDATE job_runs SET sets``.
+
+    ``body`` alters the API's answer on its way.
     """
 
     def ended_run(sets: str, *, body: Callable[[str], str] = lambda text: text, **options: Any) -> Page:
@@ -35,7 +36,7 @@ def ended_run(visitor: Callable[..., Visitor], people: People, stack_owner: Any)
 
 
 def facts(page: Page, card: str) -> dict[str, str]:
-    """The names and values of a card."""
+    """Return the names and values of a card."""
     found = page.locator("section.card").filter(has=page.get_by_role("heading", name=card)).locator("dl.facts > div")
     return dict(found.evaluate_all("all => all.map((each) => [...each.children].map((part) => part.innerText))"))
 
@@ -76,7 +77,7 @@ def test_numbers_are_shown_as_they_are_written(ended_run: Callable[..., Page]) -
     shown = facts(page, "Result")
     assert [shown[f"N{place}"] for place in range(len(NUMBERS))] == list(NUMBERS.values())
     assert page.locator("table.values td").all_inner_texts() == list(NUMBERS.values())
-    # Those that have commas are not told apart by commas.
+    # Values that contain commas are not separated by commas.
     assert shown["All"].split(", ") == list(NUMBERS.values())
     assert [line.strip(" ,") for line in shown["Deep"].splitlines()[2:-2]] == list(NUMBERS)
 

@@ -1,4 +1,4 @@
-"""What `make build` makes of what sam built: pruned, compiled for Lambda, weighed."""
+"""`make build` after sam has built: prune, compile for Lambda, check sizes."""
 
 import importlib.util
 import marshal
@@ -24,7 +24,7 @@ from local.build import (
 from local.template import PATH, code_of, load
 
 THIS_VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
-FLAGS = slice(4, 8)  # PEP 552: 0b01 = by hash, and 0b10 is not set = do not compare it with the source
+FLAGS = slice(4, 8)  # PEP 552: 0b01 = by hash; 0b10 not set = do not compare it with the source
 
 
 def compiled_file(source):
@@ -43,7 +43,7 @@ def test_what_is_compiled_is_taken_whatever_the_time_of_its_source(folder):
     compile_all(folder, python=Path(sys.executable), mounted_at="/var/task")
     for source in (folder / "app.py", folder / "jobs" / "one.py"):
         assert int.from_bytes(compiled_file(source).read_bytes()[FLAGS], "little") == 0b01
-    # As in the zip, and with another source, so that it shows which of the two is run.
+    # As in the zip, but with another source, which shows whether the source or the .pyc runs.
     (folder / "app.py").write_text("ANSWER = 0\n")
     os.utime(folder / "app.py", (315_532_800, 315_532_800))
     spec = importlib.util.spec_from_file_location("compiled_app", folder / "app.py")
@@ -75,7 +75,7 @@ def test_a_file_that_does_not_compile_fails_the_build(folder):
 
 def test_the_interpreter_is_one_of_the_version_asked_for(monkeypatch, tmp_path):
     monkeypatch.setenv("PYENV_ROOT", str(tmp_path))
-    # A command of that name which is another version is passed over.
+    # A command with that name but another version is ignored.
     impostor = tmp_path / "bin" / "python3.99"
     impostor.parent.mkdir()
     impostor.symlink_to(sys.executable)
@@ -132,5 +132,5 @@ def test_everything_that_ships_has_a_budget():
 
 def test_what_is_over_its_budget_is_named_with_it():
     [sentence] = over_budget({"SweepFunction": 21 * 1024, "ApiFunction": 1})
-    assert sentence.startswith("SweepFunction has 21 KB, its budget is 20 KB")
+    assert sentence.startswith("SweepFunction is 21 KB, over its budget of 20 KB")
     assert over_budget({"NewFunction": 1}) != []

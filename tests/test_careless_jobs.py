@@ -1,4 +1,4 @@
-"""Jobs as people write them: what they change in place, swallow, raise and yield, and what the engine makes of it."""
+"""The executor copes with careless jobs, which change values in place, swallow errors, raise and yield odd values."""
 
 import asyncio
 import contextlib
@@ -19,11 +19,11 @@ from tests.world import age, closed_to_new_sessions, cut_sessions, received, run
 
 
 class TestChangesInPlace:
-    """The engine writes what was committed, not what the job holds in memory."""
+    """The executor writes the committed values, not the job's later changes in memory."""
 
     @staticmethod
     def one_dict(run, db):
-        """Keeps its place in one dict, changes it in place, and yields that same dict each time."""
+        """Keep the place in one dict, change it in place, and yield that same dict each time."""
         place = run.cursor or {"done": 0, "seen": []}
         while place["done"] < 4:
             place["done"] += 1
@@ -34,7 +34,7 @@ class TestChangesInPlace:
 
     @staticmethod
     def the_runs_own(run, db):
-        """The same with ``run.cursor`` itself."""
+        """Do the same with ``run.cursor`` itself."""
         if run.cursor is None:
             yield Progress(processed=0, total=4, message="", cursor={"done": 0})
         while run.cursor["done"] < 4:
@@ -105,7 +105,7 @@ class TestChangesInPlace:
 
 
 class OfALibrary(BaseException):
-    """Some libraries raise such."""
+    """Some libraries raise such exceptions."""
 
 
 class Unprintable(Exception):
@@ -281,7 +281,7 @@ class TestErrorsItSwallows:
         assert (run_row(owner, row["id"])["cursor"], steps_of(owner, row["id"])) == (None, [])
 
     def test_one_that_shrugs_off_a_transaction_that_cannot_begin_commits_nothing(self, cloud, db, owner, team, job):
-        """The database is away for the first write of a step alone, and back at its yield."""
+        """The database is unreachable only for the step's first write, and reachable again at its yield."""
 
         def careless(run, steps_db):
             if run.cursor is None:
@@ -305,7 +305,7 @@ class TestErrorsItSwallows:
 
 
 class TestCommandsOfTheEngine:
-    """A query file that commits, undoes or rearranges what only the engine may."""
+    """A query file with a COMMIT, ROLLBACK or other command that only the executor may send."""
 
     @pytest.mark.parametrize(
         "query",
@@ -563,7 +563,7 @@ def test_a_retry_never_waits_longer_than_an_hour():
 
 
 def test_a_thread_that_outlives_its_slice_does_not_write_into_the_next_ones_step(run_of, owner):
-    """It is told to write when the slice is over and its connection belongs to the next."""
+    """The thread tries to write when the slice has ended and its connection belongs to the next one."""
     is_over, told = threading.Event(), []
 
     def leaving(run, db):

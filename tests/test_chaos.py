@@ -1,4 +1,4 @@
-"""Promises 1 to 4 under fire: 200 syncs whose workers die and freeze and whose messages get lost, doubled and late."""
+"""Promises 1 to 4 under faults: 200 syncs with dying and freezing workers, and lost, doubled and late messages."""
 
 import dataclasses
 import random
@@ -16,7 +16,7 @@ from tests.conftest import free_port, settings_for
 from tests.world import make_team
 
 USERS = 14
-CREDIBLE = 50  # a lost-slices limit that this test's own violence cannot reach
+CREDIBLE = 50  # a limit of lost slices that this test's faults cannot reach
 
 BOUNDARIES = [(True, n) for n in range(8)] + [(False, n) for n in range(12)]
 
@@ -45,7 +45,7 @@ def arena(owner):
 
 
 def record_changes(owner):
-    """Every update of a user and every change of a run's status or cursor, recorded by triggers."""
+    """Record every update of a user and every change of a run's status or cursor, with triggers."""
     owner.run_script(
         """
         CREATE TABLE user_updates (user_pk uuid);
@@ -63,7 +63,7 @@ def record_changes(owner):
 
 
 def begin(owner, *, runs):
-    """``runs`` projects with the same users, each with a pending sync."""
+    """Create ``runs`` projects with the same users, each with a pending sync."""
     make_team(owner, projects=runs)
     owner.run_script(
         f"""
@@ -80,7 +80,7 @@ def begin(owner, *, runs):
 
 
 def assert_every_user_written_once_and_equal(owner, *, of="true"):
-    """One update per user that the provider knows, and every project's rows equal the others'."""
+    """Assert one update for each user that the provider knows, and equal rows in every project."""
     differing = owner.run_script(
         "SELECT user_id, count(DISTINCT (properties, total_revenue_usd_cents)) FROM app_users"
         f" JOIN job_runs run USING (project_id) WHERE {of} GROUP BY user_id HAVING"
@@ -96,7 +96,7 @@ def assert_every_user_written_once_and_equal(owner, *, of="true"):
 
 
 def assert_steps_went_forward(owner):
-    """Cursors in the order they were committed: the walk is by primary key, so each must lie beyond the last."""
+    """Assert that committed cursors only increase: the sync walks by primary key."""
     last: dict[str, str] = {}
     for run_id, after in owner.run_script("SELECT run_id, after FROM run_changes WHERE after IS NOT NULL ORDER BY n"):
         assert after >= last.get(run_id, ""), f"run {run_id} stepped back"
@@ -105,7 +105,7 @@ def assert_steps_went_forward(owner):
 
 
 def endings(owner):
-    """How often each run entered an ended state."""
+    """Count how often each run entered an ended state."""
     rows = owner.run_script(
         "SELECT run_id, count(*) FROM run_changes WHERE status NOT IN ('pending', 'running')"
         " AND status IS DISTINCT FROM (SELECT c.status FROM run_changes c WHERE c.run_id = run_changes.run_id"
@@ -125,7 +125,7 @@ def test_killed_and_frozen_at_every_boundary_and_at_random_moments(settings, are
     def fate(run_id, number, nth):
         n = order[run_id]
         action, one_step = "kill" if n % 2 else "freeze", n % 4 < 2
-        if n < 144 and number == n // 48 and nth == 1:  # every boundary of the first, the second and the third slice
+        if n < 144 and number == n // 48 and nth == 1:  # every boundary of the first three slices
             return Fate(action=action, boundary=n // 4 % 12, one_step=one_step)
         if n >= 144 and number < 3:
             return Fate(seconds=rnd.uniform(0, 0.2), one_step=one_step)
@@ -174,7 +174,7 @@ def test_a_queue_that_misbehaves(settings, arena, connect, trouble):
 
 
 def test_postgres_restarted_in_the_middle_twice(settings, tmp_path_factory, request):
-    """A crash and a fast shutdown of a server of this test's own, while 24 syncs are at work on it."""
+    """The test's own server crashes and is stopped quickly while 24 syncs use it."""
     folder = tmp_path_factory.mktemp("restarted")
     server = Postgres(folder / "postgres", free_port())
     server.start(fsync="off")

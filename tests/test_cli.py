@@ -1,4 +1,4 @@
-"""The command line in front of an API that is played from a script."""
+"""The command line with an API that plays a script."""
 
 import json
 import re
@@ -205,7 +205,7 @@ def test_wait_prints_one_line_per_change_and_exits_with_the_run(
     ]
     assert lines[-1] == f"Run {RUN} {words}"
     assert len(naps) == 5
-    assert naps == sorted(naps)  # a run of seconds is seen moving, one of hours is asked every two seconds
+    assert naps == sorted(naps)  # short runs are polled often, long ones every two seconds
     assert (naps[0], POLL_S) == (0.25, 2)
 
 
@@ -387,7 +387,7 @@ def test_a_name_that_is_not_known(nightshift: Nightshift, monkeypatch: pytest.Mo
 
 
 def test_a_connection_that_breaks(nightshift: Nightshift) -> None:
-    """Whoever listens hangs up on every request: three attempts, then a sentence."""
+    """The server closes the connection on every request: three attempts, then an error."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def hang_up() -> None:
@@ -581,7 +581,7 @@ def stack(folder: Path, **changes: str) -> Path:
 
 
 def nobody(folder: Path) -> dict[str, str]:
-    """An environment in which nobody has signed in."""
+    """Return an environment without a sign-in."""
     return {"XDG_CONFIG_HOME": str(folder / "config")}
 
 

@@ -1,4 +1,4 @@
-"""What a token opens, and the API itself: whoami, projects, members, job-types, ping, openapi."""
+"""The commands about a token's access and the API: whoami, projects, members, job-types, ping, openapi."""
 
 import json
 import re
@@ -18,7 +18,7 @@ PAUSE = {"job_type": "x", "what": "type", "since": "2026-11-23T03:00:00.000Z", "
 
 @pytest.fixture
 def full(api: Script) -> Script:
-    """Every answer holds more than this release knows of."""
+    """Add unknown fields to every answer, as a later release of the API could."""
     more = {"of_tomorrow": {"x": [1]}}
     api.on("GET /v1/auth/whoami", WHOAMI | more)
     api.on("GET /v1/projects", {"projects": [ACME | more]} | more)
@@ -36,7 +36,7 @@ def full(api: Script) -> Script:
     return api
 
 
-# The document, and where in the API's answer it comes from.
+# Each printed document and its source in the API's answer.
 DOCUMENTS: dict[str, Callable[[Any], Any]] = {
     "whoami": lambda answer: answer,
     "projects": lambda answer: {"projects": answer["projects"]},

@@ -1,4 +1,4 @@
-"""A hundred times the demo's projects, teams and members: every choice has a bound, and a way to search."""
+"""With a hundred times the demo's projects, teams and members, every choice has a limit and a search."""
 
 import os
 import sys
@@ -26,7 +26,7 @@ PAGES = [PROJECTS[n : n + 300] for n in range(0, 2000, 300)]
 
 @pytest.fixture
 def crowded(api: Script) -> Script:
-    """Projects come in pages, as an API with many sends them."""
+    """Serve projects in pages, as an API with many projects does."""
     pages = [
         {"projects": page, "cursor": f"after {n}" if n < 6 else None, "has_more": n < 6} for n, page in enumerate(PAGES)
     ]

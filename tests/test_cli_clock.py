@@ -1,4 +1,4 @@
-"""How long ago something was, by the server's clock: that of a laptop may be minutes off, or years."""
+"""Relative times use the server's clock, because a laptop's clock may be wrong by minutes or years."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -14,7 +14,7 @@ DATE = "Fri, 02 Jan 2026 03:16:10 GMT"
 
 @pytest.fixture
 def slow(api: Script) -> Script:
-    """A server whose clock is far from this machine's, with a run at work."""
+    """Set a server clock that differs much from this machine's, with a running run."""
     api.date = DATE
     at_work = run(status="running", started_at="2026-01-02T03:06:10.000Z", completed_at=None)
     api.runs(at_work)

@@ -1,4 +1,4 @@
-"""How the command ends when something around it is not as usual: its output, its terminal, its first second."""
+"""The command's end when its output, its terminal or its first second is unusual."""
 
 import contextlib
 import json
@@ -18,14 +18,14 @@ ASCII = {"LC_ALL": "POSIX", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
 
 
 def ended(command: str, *, env: dict[str, str]) -> subprocess.CompletedProcess[bytes]:
-    """What bash makes of it, where ``nightshift`` is this command."""
+    """Return bash's result, with this command as ``nightshift``."""
     shell = f'nightshift() {{ {" ".join(START)} "$@"; }}; {command}'
     return subprocess.run(["bash", "-c", shell], env=env, capture_output=True, timeout=60)
 
 
 @pytest.fixture
 def many(api: Script) -> Script:
-    """More than a pipe holds."""
+    """Script more output than a pipe holds."""
     page = {"job_runs": [run(id=f"r{number}") for number in range(2000)], "cursor": None, "has_more": False}
     api.on(f"GET /v1/teams/{TEAM}/jobs", page)
     return api
@@ -77,7 +77,7 @@ def test_bytes_that_are_no_text_are_a_usage_error(api: Script) -> None:
     assert api.requests == []
 
 
-# Sends a Ctrl-C when the first of our other modules is looked for.
+# Send Ctrl-C at the first import of one of our other modules.
 INTERRUPTED = """
 import os, signal, sys
 class Finder:
@@ -97,7 +97,7 @@ def test_ctrl_c_while_python_imports(api: Script) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")
 
 
-# One more Ctrl-C when all is said, while Python ends.
+# Send another Ctrl-C after the output, while Python exits.
 LATE = """
 import atexit, os, signal
 atexit.register(os.kill, os.getpid(), signal.SIGINT)
@@ -138,13 +138,13 @@ def test_ctrl_c_at_a_question(api: Script) -> None:
         seen = b""
         while b"API URL:" not in seen:
             seen += os.read(ours, 1024)
-        # A signal that comes just before Python waits for a key is only seen with the next one, as people find, too.
+        # Python notices a signal just before it waits for a key only with the next one; users see the same.
         while process.poll() is None:
             process.send_signal(signal.SIGINT)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(timeout=5)
         assert process.returncode == 130
-    # A terminal that nobody has open any more reads as an error on Linux, after all that was sent to it.
+    # On Linux, reading from a closed terminal raises an error after the remaining output.
     with contextlib.suppress(OSError):
         while sent := os.read(ours, 1024):
             seen += sent
@@ -161,7 +161,7 @@ def test_open_prints_the_link_where_there_is_no_terminal(
         assert nightshift("open", *arguments, *extra).stdout == f"{api.url}{link}\n"
     assert json.loads(nightshift("open", *arguments, "--format", "json").stdout) == {"url": api.url + link}
     assert api.requests == []
-    # A fixture of this name sees to it that the token is in no output.
+    # The fixture with this name asserts that no output contains the token.
     assert "--sign-in --print" in nightshift("open", *arguments, "--sign-in").stdout
 
 

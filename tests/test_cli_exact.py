@@ -1,4 +1,4 @@
-"""JSON goes through the command line with every digit, and what is nested without end is a sentence."""
+"""JSON passes through the command line with every digit. Too deeply nested JSON gives a readable error."""
 
 import json
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""Every command that the help or a page shows is run, in front of the real functions and a real database."""
+"""Every command in the help or on a page is run with the real functions and a real database."""
 
 import base64
 import contextlib
@@ -35,12 +35,12 @@ IN_HELP = [(" ".join(path), line) for path, command in commands() for line in ex
 IN_PAGES = [
     (str(page), line.removeprefix(".venv/bin/"))
     for page in (Path("README.md"), *sorted(Path("docs").glob("*.md")))
-    if page != PAGE  # which is made of the help
+    if page != PAGE  # which is generated from the help
     for block in re.findall(r"^```sh\n(.*?)^```", page.read_text(), re.S | re.M)
     for line in block.splitlines()
     if re.match(r"(\.venv/bin/)?nightshift ", line)
 ]
-# Those within a sentence or a table are not run, but there is such a command, with such options.
+# Commands inside a sentence or table are not run; the test checks that they and their options exist.
 NAMED = sorted(
     {
         (str(page), named)
@@ -53,16 +53,16 @@ EXAMPLES = list(dict.fromkeys(line for _, line in IN_HELP + IN_PAGES))
 
 ASKS = "asks a person on a terminal: test_cli_login.py::test_a_person_is_asked_and_the_token_is_not_shown"
 NOT_RUN_HERE = {line: ASKS for line in EXAMPLES if line.startswith("nightshift login") and "--token-stdin" not in line}
-# They change a checkout; in one of their own they are run by test_new.py and test_write_a_job.py.
+# These commands change a checkout. test_new.py and test_write_a_job.py run them in their own.
 NOT_RUN_HERE |= {line: "changes the checkout" for line in EXAMPLES if line.startswith("nightshift new ")}
 NOT_RUN_HERE |= {
     line: "of the page's own job: run by test_write_a_job.py" for line in EXAMPLES if "quiet_users" in line
 }
-# There is neither SES nor a way to the provider here, so doctor has something to say. test_stack_ops.py has both.
+# SES and the provider are not reachable here, so doctor reports problems. test_stack_ops.py has both.
 RED = {"doctor": 1}
 
-# Which command stands for an operation of the API, and for a command of the ops and setup functions.
-# How the platform's own client starts a sync; the command line triggers one like any other job.
+# The command for each operation of the API, and for each command of the ops and setup functions. The platform's own
+# client starts a sync in this way; the command line triggers it like any other job.
 OF_OTHER_CLIENTS = {"POST /v1/projects/{project_id}/integrations/revenuecat/sync"}
 OPERATIONS = {
     "GET /v1/health": "nightshift ping",
@@ -128,7 +128,7 @@ class Api:
             "isBase64Encoded": False,
             "body": body.decode(),
         }
-        # Elsewhere the function's metrics go to a log of its own, not between the command's lines.
+        # On AWS the function's metrics go to its own log, not into the command's output.
         with contextlib.redirect_stdout(io.StringIO()):
             answer = load_function("api").handler(event, CONTEXT)
         text = answer["body"]
@@ -137,7 +137,7 @@ class Api:
 
 @pytest.fixture
 def api(cloud: Settings) -> Iterator[Api]:
-    load_function("api")  # by a path that is relative to the repository
+    load_function("api")  # loads a path that is relative to the repository
     api = Api()
 
     class Handler(BaseHTTPRequestHandler):
@@ -181,7 +181,7 @@ def run(
     bare: None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Run:
-    """``run("nightshift jobs view RUN_ID")`` in the folder of a running local stack, with what the line supposes."""
+    """``run("nightshift jobs view RUN_ID")``: run the line in a local stack's folder, after its preparations."""
     amazon.stacks = {"nightshift"}
     (here := Path.cwd() / "here" / ".local").mkdir(parents=True)
     monkeypatch.chdir(here.parent)
@@ -194,7 +194,7 @@ def run(
         if not teams:
             teams.append(Team("", "") if "setup" in words else acme(owner))
         [team] = teams
-        # What an earlier line started is not in the way of this one.
+        # End the runs that an earlier line started.
         end_all(owner)(0)
         owner.run_script("UPDATE job_sweep SET came_at = clock_timestamp()")
         stack = {"api_url": api.url, "aws_endpoint_url": amazon.url, "agent_key": team.agent_key, "team_id": team.id}
@@ -215,7 +215,7 @@ def run(
         if "resume" in words:
             call(f"system pause {words[-1]} --why disk", owner=owner)
         if {"setup", "teams", "project", "member", "revenuecat-key", "agent-key", "end-key", "keys"} & set(words[1:]):
-            # Their function connects as the owner of the tables.
+            # The setup function connects as the schema owner.
             monkeypatch.setenv("DATABASE_USER", "postgres")
             settings_module.settings.cache_clear()
             database().close()

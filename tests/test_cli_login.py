@@ -1,4 +1,4 @@
-"""Signing in and out: what is kept, where, who can read it, and what comes before it."""
+"""Signing in and out: the stored values, their place, their permissions, and other sources of a token."""
 
 import json
 import os
@@ -24,14 +24,14 @@ API = "https://jobs.example.com"
 
 @pytest.fixture
 def kept(bare_environment: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder that login writes into; the current one has no local stack."""
+    """Return the folder that login writes into. The current folder has no local stack."""
     (here := tmp_path / "here").mkdir()
     monkeypatch.chdir(here)
     return tmp_path / "config" / "nightshift"
 
 
 def signed_in(*arguments: str, token: str | None = TOKEN, **env: str) -> Result:
-    """``nightshift`` with the token on standard input. No output ever shows it."""
+    """``nightshift`` with the token on standard input. No output shows it."""
     result = CliRunner().invoke(main, arguments, obj=Session(), input=f"{token}\n" if token else "", env=env)
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
     assert TOKEN not in result.output
@@ -238,7 +238,7 @@ def test_a_token_that_is_kept_goes_to_its_own_api_only(kept: Path) -> None:
     assert (found.token, found.api_from) == ("default", "--api-url")
     found = config_of(flags={"token": "mine"})
     assert (found.api_url, found.token, found.team) == (API, "mine", None)
-    # The address of the API is at hand in the folder of the local stack as well.
+    # The folder of the local stack would provide the API's URL as well.
     local_stack()
     assert config_of(flags={"api_url": API}).token == "default"
 

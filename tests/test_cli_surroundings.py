@@ -1,4 +1,4 @@
-"""Every command, in surroundings that are not as usual: none ends in a traceback, and each end has its sentence."""
+"""Every command in unusual surroundings: no traceback, and a sentence for each failure."""
 
 import json
 import re
@@ -69,7 +69,7 @@ ANSWER = {
 
 
 def calls() -> Iterator[list[str]]:
-    """Each command with what it requires."""
+    """Return each command with its required arguments."""
     for path, command in commands():
         arguments = list(path[1:])
         for param in command.params:
@@ -83,7 +83,7 @@ def calls() -> Iterator[list[str]]:
 
 
 def serve(api: Script, aws: Aws, answer: dict[str, Any], *, status: int = 200) -> None:
-    """Every route, and every function of the stack, gives the parts of ``answer``."""
+    """Make every route, and every function of the stack, answer with the parts of ``answer``."""
     for where in (
         *(f"GET /v1/{path}" for path in ("job-types", "health", "openapi.json", "auth/whoami", "projects")),
         *(f"GET /v1/{path}" for path in (f"jobs/{RUN}", f"projects/{PROJECT}")),
@@ -127,7 +127,7 @@ def test_no_command_ends_in_a_traceback(api: Script, amazon: Aws, surroundings: 
     for call, each in zip(every_call, ended(api, amazon, every_call, surroundings), strict=True):
         told = (call, each)
         assert each["code"] in (0, 2, 4, 5, 6, 141), told
-        # A command that could not do what it was asked to says so.
+        # A command that failed must print the reason.
         assert each["code"] in (0, 141) or each["err"] or surroundings in ("full outputs", "closed streams"), told
         if surroundings == "an ASCII terminal":
             assert (each["out"] + each["err"]).isascii(), told
@@ -136,12 +136,12 @@ def test_no_command_ends_in_a_traceback(api: Script, amazon: Aws, surroundings: 
 
 
 EVIL = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202e\u2066\u200b\ufeff\r\n\x00\U000e0041\u2028\x08"
-# What decides which way a command goes stays as it is.
+# Values that decide a command's path stay unchanged.
 KEPT = {"id", "status", "team_id", "project_id", "type", "openapi", "existing_run_id", "state"}
 
 
 def hostile(value: Any, *, name: str = "") -> Any:
-    """Every text and every name of a field with what a terminal acts on."""
+    """Replace every text and field name with control characters for terminals."""
     match value:
         case dict():
             return {key: hostile(of, name=key) for key, of in value.items()} | {f"new{EVIL}": EVIL}

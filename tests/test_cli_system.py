@@ -1,4 +1,4 @@
-"""The owner's commands from the command line to the database, with Lambda's and CloudFormation's part played here."""
+"""The operator's commands from the command line to the database, with a fake Lambda and CloudFormation."""
 
 import json
 import re
@@ -27,7 +27,7 @@ Cli = Callable[..., Result]
 
 @pytest.fixture
 def call(bare: None) -> Cli:
-    """``call("health")``: `nightshift system health --stack prod-jobs` in process; ``sleep`` instead of waiting."""
+    """``call("health")``: run `nightshift system health --stack prod-jobs` in this process, without real waits."""
 
     def call(
         *arguments: str,
@@ -45,7 +45,7 @@ def call(bare: None) -> Cli:
 
 @pytest.fixture
 def system(dead_letters: None, call: Cli) -> Cli:
-    """``call`` on a database and queues that are there; commands of the repository's own folder."""
+    """``call`` with existing queues and a database; for commands of the repository's own folder."""
     return call
 
 
@@ -233,7 +233,7 @@ class TestChecks:
         told = system("doctor", "--mail-to", "me@acme.example", sleep=sleep)
         assert re.search(r"ok +smoke run +run \S+ completed in <1 s *\n", told.stdout)
         assert re.search(r"ok +test mail +sent to me@acme.example", told.stdout)
-        # No sender, no way to the provider: there is neither here.
+        # No sender is configured, and the provider is not reachable.
         assert re.search(r"RED +sender +MAIL_FROM is not set", told.stdout)
         assert told.exit_code == 1
 
@@ -271,7 +271,7 @@ def test_a_logged_traceback_keeps_its_lines(system: Cli, amazon: Aws) -> None:
 
 
 class TestTrouble:
-    """Each ends with a sentence, and with 2 for the owner's own settings, 4 for a refusal, 5 for no answer."""
+    """Each failure prints a sentence. Exit code 2: the operator's own settings; 4: a refusal; 5: no answer."""
 
     @pytest.mark.parametrize(
         ("action", "answer", "code", "sentence"),
@@ -384,7 +384,7 @@ class TestTrouble:
             Path(".local/stack.json").write_text(json.dumps(here))
             result = call("runs", stack=None)
             assert result.exit_code == 2
-            # Ours is asked, and knows no stack of the local one's name.
+            # Our fake answers, but has no stack with the local one's name.
             expected = "no stack 'nightshift'" if url == amazon.url else "names an AWS that is not on this machine"
             assert expected in result.stderr
 
@@ -394,7 +394,7 @@ class TestSetup:
 
     @pytest.fixture
     def system(self, system: Cli, amazon: Aws, monkeypatch: pytest.MonkeyPatch) -> Cli:
-        """Its function connects as the owner of the tables."""
+        """Connect the setup function as the schema owner."""
         monkeypatch.setenv("DATABASE_USER", "postgres")
         settings_module.settings.cache_clear()
         return system

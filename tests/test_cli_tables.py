@@ -1,4 +1,4 @@
-"""What people see: tables on terminals of any width, names in the place of ids, results in words."""
+"""The output for people: tables on terminals of any width, names instead of ids, results in words."""
 
 import json
 import re
@@ -283,11 +283,11 @@ def test_a_table_of_anything_fits_and_shows_every_cell(rows: list[tuple[str, ...
     console = Console(width=width)
     texts = [[Text(cell) for cell in row] for row in rows]
     lines = list(laid_out(texts, headers=["ONE", "TWO", "THREE", "LAST"], console=console, wrap=wrap))
-    # A letter of two cells may stand over the edge of a column of one.
+    # A character that is two cells wide may exceed a column of one cell.
     assert all(line.cell_len <= width + 1 for line in lines)
     everything = "".join(line.plain for line in lines).replace(" ", "")
     for row in rows:
-        # Its first four cells at least.
+        # At least the first four cells.
         assert all(cell[:2] in everything for cell in row[:3])
 
 

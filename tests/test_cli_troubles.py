@@ -1,4 +1,4 @@
-"""What a person reads when an API hangs up, hangs, talks nonsense or never stops: words, and not for ever."""
+"""The errors of an API that disconnects, hangs, sends nonsense or never stops: readable, and within limited time."""
 
 import socket
 import struct
@@ -36,7 +36,7 @@ def say(data: bytes) -> Serve:
 
 @pytest.fixture
 def server() -> Iterator[Callable[[Serve], str]]:
-    """Serves every connection in the same way, after its request was read; gives the URL."""
+    """Serve every connection in the same way after reading its request. Yield the URL."""
     with socket.create_server(("127.0.0.1", 0)) as listening, socket.socket() as _:
         kept = []
 
@@ -61,7 +61,7 @@ def server() -> Iterator[Callable[[Serve], str]]:
 
 
 def asked(url: str, **how: object) -> tuple[str, list[str]]:
-    """The sentence of a call that fails, and those before each attempt but the first."""
+    """Return the sentence of a failed call, and the sentences before each retry."""
     notices: list[str] = []
     config = Config(api_url=url, token="x", api_from="", token_from="")
     api = Api(config, sleep=lambda s: None, notice=notices.append, **how)  # type: ignore[arg-type]
@@ -106,7 +106,7 @@ def test_an_api_that_does_not_answer_is_told_of_at_the_first_retry_and_given_up_
     server: Callable[[Serve], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(client, "TIMEOUT", urllib3.Timeout(connect=5, read=0.05))
-    # 31 seconds by the clock for each attempt: the third one would end after a minute and a half.
+    # The clock adds 31 seconds for each attempt, so the third one would end after a minute and a half.
     ticks = iter(range(0, 10_000, 31))
     said, notices = asked(server(lambda connection: None), clock=lambda: next(ticks))
     assert said == "URL does not answer in time."

@@ -1,7 +1,7 @@
-"""Which clock a statement of ours reads: the moment itself, never the beginning of the transaction.
+"""Our statements read the current time, never the beginning of the transaction.
 
-A step's transaction may have waited for a lock, and so may a statement in it. By ``now()`` and its synonyms, a lease, a
-wait or a cut-off would then begin too early.
+A step's transaction, or a statement in it, may have waited for a lock. With ``now()`` and its synonyms, a lease, a wait
+or a cut-off would then begin too early.
 """
 
 import re
@@ -24,11 +24,11 @@ TOKEN = re.compile(
 )
 FUNCTIONS = {"now", "transaction_timestamp", "statement_timestamp"}
 KEYWORDS = {"current_timestamp", "current_date", "current_time", "localtimestamp", "localtime"}
-# What Postgres reads as a time of the transaction, where a text becomes one.
+# Words that Postgres converts to a time of the transaction when a text becomes a time.
 WORDS_FOR_TIMES = {"now", "today", "tomorrow", "yesterday"}
 
-# Queries that read statement_timestamp(): an index serves a comparison with it, and none with clock_timestamp(), which
-# may differ from row to row. It stands still while the statement waits; here the next sweep or request looks again.
+# Queries that read statement_timestamp(). An index supports a comparison with it, but not with clock_timestamp(), which
+# can differ between rows. It stands still while the statement waits; the next sweep or request then checks again.
 BY_STATEMENT = {
     *("claim_overdue_successes", "claim_unsent", "delete_pauses", "find_work", "insert_run", "list_successes"),
     *("old_alerts", "old_runs", "old_slots", "overdue_successes", "team_failures", "unsent_notices"),
@@ -36,7 +36,7 @@ BY_STATEMENT = {
 
 
 def frozen_clocks(sql: str) -> Iterator[str]:
-    """Each reading of a clock that stands still, in statements, in bodies of functions and in texts to be executed."""
+    """Return each use of a frozen clock in statements, bodies of functions and dynamic SQL."""
     tokens = [token for token in TOKEN.finditer(sql) if not token["space"]]
     for token, following in zip_longest(tokens, tokens[1:]):
         word = (token["word"] or (token["quoted"] or "")[1:-1]).lower()

@@ -1,4 +1,4 @@
-"""What a function's first call imports: nothing that its path does not use. What that saves: bench/coldstart.py."""
+"""A function's first call imports only the modules that its path uses. bench/coldstart.py measures the saved time."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +10,7 @@ from bench.first_calls import Answer, Events, call, environment, serve_aws
 from nightshift.database import Database
 from nightshift.settings import Settings
 
-# What costs too much to be imported for nothing, and the one reason to import it.
+# Modules that are slow to import, and the only reason to import each.
 HEAVY = {
     "boto3": "a client, for what only an owner asks",
     "botocore.session": "a client, or credentials that are not in the environment",
@@ -30,7 +30,7 @@ HEAVY = {
 SIGNED = {"botocore.auth", "urllib3"}
 API = {"aws_lambda_powertools.event_handler"}
 
-# Each way: the heavy modules that it may import, and the calls to AWS that prove it went all the way.
+# Each path: the slow modules that it may import, and the calls to AWS that prove that it ran completely.
 WAYS = {
     "api_health": (API, []),
     "api_list": (API, []),
@@ -82,5 +82,5 @@ def went_well(way: str, answered: Answer) -> bool:
 def test_every_function_has_its_way() -> None:
     functions = {path.parent.name for path in Path("functions").glob("*/app.py")}
     assert {way.split("_")[0] for way in WAYS} == functions
-    # The dashboard imports nothing that could be compared.
+    # The dashboard imports nothing to compare.
     assert {way.split("_")[0] for way in coldstart.LIMITS} == functions - {"dashboard"} == eager.LAZY.keys()

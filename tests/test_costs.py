@@ -1,4 +1,4 @@
-"""No query of the API costs more for what other teams have: no caller learns of it by the time, or is slowed by it."""
+"""No query of the API costs more because of other teams' data, which could reveal the data or slow the caller down."""
 
 import uuid
 
@@ -8,13 +8,13 @@ from tests.plans import explained
 from tests.world import make_team
 
 CROWD = 20_000
-# An index's way down and a few rows; a crowd's own pages are hundreds.
+# Reading an index and a few rows; the pages of a crowd are hundreds.
 FEW_BUFFERS = 14
 
 
 @pytest.fixture
 def crowded(owner):
-    """A team of its own, and others with a crowd of everything; returns both."""
+    """Insert a team, and others with a large amount of everything. Return both."""
     team, others = make_team(owner), make_team(owner, slug="others")
     owner.run_script(
         f"""
@@ -47,7 +47,7 @@ def test_what_others_have_costs_nothing(db, owner, crowded):
         "id": absent, "job_type": "revenuecat_sync", "triggered_by": "x", "params": "{}", "notify": "false",
         "resend_delay_s": 60, "runs_per_minute": 120, "team_id": team.id,
     }  # fmt: skip
-    # Each as it is asked for a team that has next to nothing, and for what is not there.
+    # Each query as for a team with almost no data, and for missing resources.
     asked = [
         ("list_runs", {"team_id": team.id, "limit": 51}),
         ("list_runs", {"team_id": team.id, "limit": 51, "status": "failed"}),
@@ -77,7 +77,7 @@ def test_what_others_have_costs_nothing(db, owner, crowded):
 
 
 def test_what_is_another_teams_costs_what_is_not_there_costs(db, owner, crowded):
-    """A row's own page apart: it is read to see whose it is."""
+    """The row's own page is excepted: the query reads it to find the owning team."""
     team, others = crowded
     [[theirs]] = owner.run_script("SELECT run_id FROM job_slices LIMIT 1")
     [[key]] = owner.run_script("SELECT idempotency_key FROM job_runs WHERE idempotency_key IS NOT NULL LIMIT 1")

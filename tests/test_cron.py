@@ -1,4 +1,4 @@
-"""Five fields and six mean the same slots, and croniter reads what we write."""
+"""Expressions of five and six fields mean the same slots, and croniter accepts our expressions."""
 
 import re
 from datetime import UTC, date, datetime, timedelta
@@ -14,17 +14,17 @@ from nightshift.cron import MONTHS, WEEKDAYS, BadCron, from_eventbridge, from_fi
 MOMENTS = st.datetimes(datetime(2024, 1, 1), datetime(2031, 1, 1)).map(lambda moment: moment.replace(tzinfo=UTC))
 
 
-# The first value of each field, how many there are, and their names. Of five fields and of EventBridge's six.
+# The first value of each field, their number, and their names; for five fields and for EventBridge's six.
 MINUTE, HOUR, DAY, MONTH = (0, 60, ()), (0, 24, ()), (1, 31, ()), (1, 12, MONTHS)
 WEEKDAY, EVENTBRIDGE_WEEKDAY = (0, 7, WEEKDAYS), (1, 7, WEEKDAYS)
 LONGEST = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
-# Four of them in leap years, and around the year 2100, which is none.
+# Four of them in leap years, and some around 2100, which is not a leap year.
 SOME_YEARS = [date(2024, 1, 1) + timedelta(days=count) for count in range(9 * 366)]
 SOME_YEARS += [date(2099, 1, 1) + timedelta(days=count) for count in range(2 * 366)]
 
 
 def walk(part, kind, *, step=1):
-    """The values of one part of a field, one after the other: read apart from what is tested."""
+    """Yield the values of one part of a field, in order; independent of the tested code."""
     low, size, names = kind
     part = f"{low}-{low + size - 1}" if part == "*" else part
     ends = [low + names.index(end.upper()) if end.upper() in names else int(end) for end in part.split("-")]
@@ -39,7 +39,7 @@ def walk(part, kind, *, step=1):
 
 
 def meaning(word, kind):
-    """The values of a field."""
+    """Return the values of a field."""
     values = set()
     for part in word.split(","):
         span, slash, step = part.partition("/")
@@ -50,7 +50,7 @@ def meaning(word, kind):
 
 
 def due(text):
-    """On which of SOME_YEARS' days a schedule is due, and at which minutes of a day."""
+    """Return the days of SOME_YEARS and the minutes of a day on which a schedule is due."""
     is_eventbridge = text.startswith("cron(")
     kinds = (MINUTE, HOUR, DAY, MONTH, EVENTBRIDGE_WEEKDAY if is_eventbridge else WEEKDAY)
     words = text.removeprefix("cron(").replace("?", "*").split()
@@ -75,9 +75,9 @@ def slots_after(text, moment):
 
 
 def fields(kind, *, wraps=True):
-    """A field as people write it: values, names in any case, ranges that may wrap around, steps, lists."""
+    """Draw a field as people write it: values, names in any case, ranges that may wrap around, steps, lists."""
     low, size, names = kind
-    value = st.integers(low, low + size - (kind != WEEKDAY))  # 0 and 7 are Sunday
+    value = st.integers(low, low + size - (kind != WEEKDAY))  # 0 and 7 are both Sunday
 
     def words(number):
         name = names[(number - low) % size] if names else ""
@@ -99,7 +99,7 @@ def fields(kind, *, wraps=True):
 
 
 def schedules(weekday, *, any_day, wraps):
-    """Texts of five fields with a day, or with a weekday, that are due at all."""
+    """Draw five-field expressions with a day or a weekday that are due at all."""
     minute, hour, day, month = (fields(kind, wraps=wraps) for kind in (MINUTE, HOUR, DAY, MONTH))
     of_the_month = st.tuples(minute, hour, day, month, st.just(any_day))
     of_the_week = st.tuples(minute, hour, st.just(any_day), month, fields(weekday, wraps=wraps))
@@ -244,7 +244,7 @@ def test_what_cannot_be_used_is_named(text, complaint):
         ("cron(0 3 ? * 8 *)", "weekday '8'"),
         ("cron(*/100 * * * ? *)", "a step that is never taken"),
         ("cron(0 3 31 2 ? *)", "no such day"),
-        # Its documentation is silent, and the local AWS never fires: what is written out means the same to all.
+        # Its documentation does not say, and local AWS never fires; an explicit list means the same to all.
         (
             "cron(0 3 ? * SAT-SUN *)",
             "'SAT-SUN' in 'cron(0 3 ? * SAT-SUN *)', which ends before it begins; write cron(0 3 ? * SUN,SAT *)",

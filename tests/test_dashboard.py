@@ -1,4 +1,4 @@
-"""The dashboard's function: what it serves, to whom it says what about it, and what it does not serve."""
+"""The dashboard's function: the files that it serves, their headers, and the requests that it refuses."""
 
 import base64
 import gzip
@@ -21,7 +21,7 @@ dashboard = load_function("dashboard")
 CONTEXT = SimpleNamespace()
 TEMPLATE = yaml_parse(Path("template.yaml").read_text())["Resources"]["DashboardFunction"]["Properties"]
 
-# What the first visit loads, compressed.
+# The compressed size of the first visit.
 MOST_BYTES = 45_000
 
 
@@ -196,7 +196,7 @@ def test_the_first_visit_is_small():
 
 
 def test_it_may_call_nothing_and_knows_nothing():
-    """Neither a role's policy nor a variable, network or layer of the other functions."""
+    """It has no role policy, variables, network or layers of the other functions."""
     assert "Policies" not in TEMPLATE
     for shared in ("VpcConfig", "Layers", "Environment"):
         assert TEMPLATE[shared] == {"Ref": "AWS::NoValue"}

@@ -1,4 +1,4 @@
-"""The connection: sessions that are of no use, who may sign in, threads, and what is read and sent."""
+"""The connection: unusable sessions, permission to sign in, threads, values read and sent."""
 
 import dataclasses
 import threading
@@ -28,7 +28,7 @@ from tests.world import claim, system_run
 
 @pytest.fixture
 def queries(monkeypatch):
-    """Query files of the test's own, by name."""
+    """Add the test's own query files, by name."""
     own, real = {}, database.query_text
     monkeypatch.setattr(database, "query_text", lambda name: own[name] if name in own else real(name))
     return own
@@ -39,7 +39,7 @@ def session_of(db):
 
 
 class TestSessionsOfNoUse:
-    # What makes a kept session unfit, and what it answers to the next statement.
+    # Ways to make a kept session unusable, and its answer to the next statement.
     SPOILED = {
         "it only reads": "SET default_transaction_read_only = on",
         "a pooler discarded it": "DISCARD ALL",
@@ -52,7 +52,7 @@ class TestSessionsOfNoUse:
 
     @pytest.fixture
     def written(self, db, owner, queries):
-        """Write a row, and count the rows that are there."""
+        """Write a row, and return the number of rows."""
         owner.run_script("CREATE TABLE notes (note text); GRANT ALL ON notes TO nightshift_app, pg_monitor")
         owner.run_script("GRANT pg_monitor TO nightshift_app; REVOKE ALL ON notes FROM pg_monitor")
         queries["write_note"] = "INSERT INTO notes VALUES (:note)"
@@ -86,7 +86,7 @@ class TestSessionsOfNoUse:
         db.run_script(spoil)
         with pytest.raises(error):
             db.query("write_note", note="lost")
-        # A caller that shrugs it off must not commit the rest by itself.
+        # A caller that ignores the error must not commit the rest by itself.
         with pytest.raises(DatabaseGone, match="in the middle of a transaction"):
             db.query("write_note", note="half")
         with pytest.raises(DatabaseGone):
@@ -196,7 +196,7 @@ class TestTheServersLastWords:
 class TestSigningIn:
     @pytest.fixture
     def other(self, superuser, config):
-        """``other(statements, **changes)``: a connection in a role and to a database of the test's own."""
+        """``other(statements, **changes)``: open another connection with the test's own role and database."""
         role, name = f"other_{config.database_name}", f"{config.database_name}_other"
         opened = []
 

@@ -1,4 +1,4 @@
-"""The job db_pruning through the engine, as its own role, on real tables of real size."""
+"""The job db_pruning through the executor, with its own role, on real tables of realistic size."""
 
 import itertools
 import threading
@@ -19,17 +19,17 @@ THIS = date.today().replace(day=1)
 HISTORY = months(date(THIS.year - 1, THIS.month, 1), ahead=2)
 OLDEST = f"events_{HISTORY[0]:%Y_%m}"
 COLUMNS = {"events": "message", "metric_events": "metric_slug, phase", "funnel_events": "step_name"}
-# About a megabyte a month: a database's own files come and go by some 100 kB (catalogues, pg_internal.init).
+# About a megabyte a month. A database's own files (catalogues, pg_internal.init) vary by some 100 kB.
 ROWS = 500
-# More than those files, less than a month.
+# More than those files, but less than a month.
 SOME = 500_000
-# Less than Postgres' own catalogues have.
+# Less than Postgres's own catalogues.
 SMALL_GB = 0.001
 
 
 @pytest.fixture
 def history(owner):
-    """Three past months of each table, with rows; and some in the current month."""
+    """Add three past months with rows to each table, and some rows to the current month."""
     assert len(create_first_partitions(owner, today=HISTORY[0], months_ahead=2)) == 9
     for table, month in itertools.product(EVENT_TABLES, [*HISTORY, THIS]):
         fill(owner, table, month)
@@ -48,7 +48,7 @@ def fill(owner, table, month, rows=ROWS):
 
 
 def names(owner):
-    """What is attached, and everything else that is called like a partition of ours."""
+    """Return attached partitions, and all other tables with a partition's name."""
     attached = (
         "SELECT inhrelid::regclass::text FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid"
         " WHERE relkind = 'r' AND NOT inhdetachpending ORDER BY 1"
@@ -74,7 +74,7 @@ def past(partitions):
 
 @pytest.fixture
 def limit(monkeypatch, environment, owner):
-    """``limit(free=bytes)``: set the size limit so that this much has to go; ``limit(gb=…)``: set it."""
+    """``limit(free=bytes)``: set the limit so that this much must be freed; ``limit(gb=…)``: set the limit itself."""
 
     def limit(*, free=None, gb=None):
         if free is not None:
@@ -88,7 +88,7 @@ def limit(monkeypatch, environment, owner):
 
 @pytest.fixture
 def pruning(job_run):
-    """A new run of the job."""
+    """Create a run of the job."""
     return lambda: job_run("db_pruning")
 
 
@@ -100,7 +100,7 @@ def run(pruning):
 
 @pytest.fixture
 def reader(connect):
-    """A transaction that has read through the parent and stays open."""
+    """Open a transaction that has read through the parent and stays open."""
     reader = connect(user="postgres")
     reader.run_script("BEGIN; SELECT count(*) FROM events")
     return reader
@@ -171,7 +171,7 @@ def test_history_is_not_thrown_away_for_what_other_tables_take(run, owner, histo
 
 def test_more_than_a_month_and_what_hangs_elsewhere_are_never_dropped(run, owner, history, limit):
     owner.run_script(
-        "CREATE TABLE events_2001_01 (LIKE events);"  # attached to nothing
+        "CREATE TABLE events_2001_01 (LIKE events);"  # not attached
         "CREATE TABLE ledger (id int, t timestamptz) PARTITION BY RANGE (t);"
         "CREATE TABLE events_2001_02 PARTITION OF ledger FOR VALUES FROM ('2001-02-01+00') TO ('2001-03-01+00');"
         "CREATE TABLE events_2001_03 PARTITION OF events FOR VALUES FROM ('2001-03-01+00') TO ('2001-03-15+00');"
@@ -191,7 +191,7 @@ def test_more_than_a_month_and_what_hangs_elsewhere_are_never_dropped(run, owner
 
     result = run()["result"]
 
-    # Bounds decide, not names: these three are a month or less, and over.
+    # Bounds decide, not names: these three cover at most a month, and are over.
     assert [gone["partition"] for gone in result["dropped"]][:3] == ["events_2001_03", "events_2001_05", strange]
     assert all(exists(owner, f"events_2001_0{number}") for number in (1, 2, 4, 6, 9))
     assert result["passed_over"] == [
@@ -210,7 +210,7 @@ def test_a_partition_of_another_owner_is_named_and_the_next_one_goes(run, owner,
 
 
 class TestPassedOver:
-    """What is older than what goes, and stays, is named; and so it is where nothing goes at all."""
+    """The result names tables that are older than dropped ones but stay, also if nothing is dropped."""
 
     OWN = {
         "holds older events and reaches into this month": "FOR VALUES FROM ('{second}') TO ('{next}')",
@@ -311,7 +311,7 @@ class TestPassedOver:
         assert OLDEST in names(owner)
 
     def test_its_columns_may_be_in_another_order(self, run, owner, limit):
-        """What is detached is known as ours by its CHECK on the key, which is another column here by number."""
+        """A detached table is recognised by its CHECK on the key, whose column number differs here."""
         owner.run_script(
             f'CREATE TABLE {OLDEST} ("timestamp" timestamptz NOT NULL, message text NOT NULL, attributes jsonb,'
             " level text NOT NULL DEFAULT 'info', session_id uuid, user_id text, app_id uuid NOT NULL,"
@@ -342,7 +342,7 @@ class TestReaders:
         assert first.slices == [[0, "waiting", f"transactions that hold {OLDEST} of events open"]]
         assert waiting["cursor"]["current"]["name"] == OLDEST
         assert exists(owner, OLDEST)
-        # Whoever comes now plans without it and waits for nothing.
+        # A new query plans without the partition and does not wait.
         (count,) = owner.run_script("SET lock_timeout = '10ms'; SELECT count(*) FROM events; RESET lock_timeout")[0]
         assert count == 3 * ROWS
         fill(owner, "events", THIS, rows=1)
@@ -406,7 +406,7 @@ class TestReaders:
         assert first.slices[0][1] == "waiting"
         assert OLDEST in names(owner)
         holder.run_script("COMMIT")
-        # Meanwhile somebody detaches it by hand, to keep it, and that makes no room.
+        # In the meantime a person detaches it to keep it, which frees no space.
         owner.run_script(f"ALTER TABLE events DETACH PARTITION {OLDEST}")
 
         ended = first.finish().row
@@ -471,7 +471,7 @@ class TestReaders:
 
 
 class TestWhatNeedsThePartition:
-    """It could be detached and not dropped: month after month would vanish from its table, and nothing be freed."""
+    """Such a partition could be detached but not dropped, so its table would lose months without freeing space."""
 
     NEEDS = {
         "view": "CREATE VIEW needs AS SELECT * FROM {it}",
@@ -560,7 +560,7 @@ class TestIdentity:
         owner.run_script(f"ALTER TABLE {table} DETACH PARTITION {name}")
 
     def recorded(self, pruning, owner, limit):
-        """A run that has recorded the oldest partition and stopped there, for want of time."""
+        """Return a run that recorded the oldest partition and then ran out of time."""
         limit(free=SOME)
         first = pruning().work(remaining_s=1)
         assert first.row["cursor"]["current"]["name"] == OLDEST
@@ -595,7 +595,7 @@ class TestIdentity:
     def test_what_an_earlier_run_only_meant_to_detach_is_not_the_next_runs(self, run, pruning, owner, history, limit):
         first = self.recorded(pruning, owner, limit)
         owner.query("cancel_run", run_id=first.id, requested_by="the owner")
-        self.detach(owner)  # by hand, to keep it
+        self.detach(owner)  # by a person, to keep it
         limit(free=SOME)
         assert [gone["partition"] for gone in run()["result"]["dropped"]] == past(history)[1:2]
         assert exists(owner, OLDEST)
@@ -613,7 +613,7 @@ class TestIdentity:
         owner.query("cancel_run", run_id=first.id, requested_by="the owner")
         limit(gb=1000)
         assert run()["result"] == {"dropped": [], "bytes_freed": 0}
-        owner.run_script(f"ALTER TABLE events DETACH PARTITION {OLDEST} CONCURRENTLY")  # by hand, to keep it
+        owner.run_script(f"ALTER TABLE events DETACH PARTITION {OLDEST} CONCURRENTLY")  # by a person, to keep it
         limit(free=SOME)
         assert [gone["partition"] for gone in run()["result"]["dropped"]] == past(history)[1:2]
         assert exists(owner, OLDEST)
@@ -752,7 +752,7 @@ class TestDeath:
                 "UPDATE job_runs SET status = 'failed', error = 'e', completed_at = now(), started_at = now(),"
                 " resend_at = NULL, lease_expires_at = NULL"
             )
-        # Nor does it matter that another one fails before it comes to anything.
+        # Nor does it matter that another run fails before it starts to work.
         limit(gb=-1)
         assert run()["status"] == "failed"
         limit(free=None if gb else SOME, gb=gb)
@@ -765,7 +765,7 @@ class TestDeath:
     def test_a_worker_that_froze_before_the_detach_detaches_nothing(
         self, pruning, owner, history, limit, connect, monkeypatch
     ):
-        """Promise 4: meanwhile the run was given to another worker, and that one found that there is room again."""
+        """Promise 4: another worker took over the run and found that there is enough space again."""
         limit(free=SOME)
         first, real = pruning(), slices_module.Slice.run_alone
 

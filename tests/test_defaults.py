@@ -1,4 +1,4 @@
-"""Parameters that a run was made without: by its schedule, which gives none, or by a release that did not know them."""
+"""Parameters that a run was created without, by its schedule or by a release that did not know them."""
 
 import dataclasses
 import json
@@ -29,7 +29,7 @@ class DemandingParams(PruningParams):
 
 
 def scheduled(monkeypatch, model):
-    """db_pruning with these parameters, every hour."""
+    """Schedule db_pruning with these parameters, every hour."""
     monkeypatch.setattr(params, model.__name__, model, raising=False)
     pruning = dataclasses.replace(CATALOGUE["db_pruning"], params=model.__name__)
     monkeypatch.setitem(CATALOGUE, "db_pruning", pruning)
@@ -122,7 +122,7 @@ def trigger_of(team):
 
 
 def grown(monkeypatch):
-    """The next release: a parameter more."""
+    """Make the next release's parameters available: one more than today."""
 
     class GrownParams(RevenueCatSyncParams):
         limit: int = 100

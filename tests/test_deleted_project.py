@@ -1,4 +1,4 @@
-"""A project or its team is soft-deleted: its live runs stop within a minute, and what it was asked for is not done."""
+"""A project or its team is soft-deleted: its live runs stop within a minute, and their remaining work is not done."""
 
 import pytest
 

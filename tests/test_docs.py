@@ -1,4 +1,4 @@
-"""What the pages name exists."""
+"""Everything that the pages name exists."""
 
 import re
 import tomllib
@@ -64,7 +64,7 @@ def test_commands_name_outputs_and_parameters_of_the_template():
     assert outputs >= {"DatabaseId", "VpcId"}
     assert outputs <= template["Outputs"].keys()
     parameters = set(re.findall(r"\b([A-Z][a-z]+[A-Za-z]*)=", pages))
-    parameters -= {"OutputKey", "AttributeKey", "AttributeValue"}  # the AWS command line's own
+    parameters -= {"OutputKey", "AttributeKey", "AttributeValue"}  # parameters of the AWS command line itself
     assert parameters >= {"Shape", "Egress"}
     assert parameters <= template["Parameters"].keys()
 
@@ -73,7 +73,7 @@ def test_the_scale_page_counts_the_indexes_of_a_run():
     migrations = "\n".join(path.read_text() for path in Path("sql/jobs").glob("*.sql"))
     indexes = re.findall(r"INDEX (\w+) ON job_runs ", migrations)
     assert {"job_runs_one_live", "job_runs_completed"} < set(indexes)
-    assert 1 + len(indexes) == 14  # with the primary key
+    assert 1 + len(indexes) == 14  # including the primary key
     assert "Of the fourteen indexes, a run is in eleven at most" in Path("docs/scale.md").read_text()
 
 
@@ -91,7 +91,7 @@ def test_a_class_takes_as_many_connections_on_a_page_as_in_the_template():
 
 @pytest.mark.parametrize("page", PAGES, ids=str)
 def test_the_commands_of_one_block_mean_one_stack_and_tell_it_something_new(page):
-    """Without --config-env and --stack-name sam means [default]'s, whatever the other lines say."""
+    """Without --config-env and --stack-name, sam uses the stack of [default], even if other lines name another."""
     config = tomllib.loads(Path("samconfig.toml").read_text())
     for block in re.findall(r"```sh\n(.*?)```", page.read_text(), re.DOTALL):
         meant = set(re.findall(r"--stack(?:-name)? (\S+)", block))
@@ -120,7 +120,7 @@ def test_the_way_out_of_a_vpc_leads_to_all_that_a_function_in_it_calls():
     [way_out] = re.findall(r"^- The subnets need a way out.*?(?=^- )", Path("docs/deploy.md").read_text(), re.M | re.S)
     said = " ".join(way_out.split())
     assert services == words.keys()
-    # CloudFormation's answer, the providers, and who signs the tokens ask for no policy.
+    # Answers to CloudFormation, and calls to providers and token issuers, need no policy.
     for name in [*words.values(), "S3", "RevenueCat", "`JwksUrl`"]:
         assert name in said, name
 

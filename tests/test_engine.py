@@ -1,4 +1,4 @@
-"""The way of one run, slice by slice: every ending of a slice, and all that comes too late, too early or twice."""
+"""A run, slice by slice: every end of a slice, and late, early and repeated messages."""
 
 import dataclasses
 
@@ -34,7 +34,7 @@ def test_a_run_is_a_chain_of_slices_that_look_like_one(cloud, db, owner, team, j
     received(cloud)
 
     for number in range(3):
-        work(row["id"], number, db=db, settings=cloud, remaining_s=1)  # each slice has time for one step
+        work(row["id"], number, db=db, settings=cloud, remaining_s=1)  # each slice has time for only one step
         between = run_row(owner, row["id"])
         assert (between["status"], between["slice"]) == ("running", number + 1)
         assert [m["slice"] for m in received(cloud)] == [number + 1]
@@ -47,7 +47,7 @@ def test_a_run_is_a_chain_of_slices_that_look_like_one(cloud, db, owner, team, j
 
 def test_messages_twice_old_and_early_change_nothing(cloud, db, owner, team, job):
     row = trigger(team, job_type=job(counting_to(2)), db=db, settings=cloud)
-    work(row["id"], 1, db=db, settings=cloud)  # a number to come
+    work(row["id"], 1, db=db, settings=cloud)  # a future number
     assert run_row(owner, row["id"])["status"] == "pending"
 
     work(row["id"], 0, db=db, settings=cloud, remaining_s=1)
@@ -79,7 +79,7 @@ def test_a_message_before_its_time_is_sent_on_with_what_remains(cloud, db, owner
         patch.setattr(queue, "send", sent.append)
         work(row["id"], 1, db=db, settings=cloud)
     assert 0 < sent[0].delay_s <= 2.2
-    assert sent[0].entry()["DelaySeconds"] == 3  # rounded up, or it would come early again and again
+    assert sent[0].entry()["DelaySeconds"] == 3  # rounded up, so that the message does not arrive early again and again
     early = run_row(owner, row["id"])
     assert (early["status"], early["slice"], early["lease_expires_at"]) == ("running", 1, None)
 
@@ -147,7 +147,7 @@ def test_rows_written_after_the_last_yield_go_with_the_exception(run_of, owner):
 
     run = run_of(failing, retry=Retry(attempts=3)).work()
 
-    assert run.row["error"] == "The provider says no"  # JobError is final, whatever the policy
+    assert run.row["error"] == "The provider says no"  # JobError is final under every retry policy
     assert steps_of(owner, run.id) == [1]
 
 
@@ -208,7 +208,7 @@ def test_a_cursor_is_read_by_the_version_that_wrote_it(run_of, owner, written_by
 
 
 class TestCodeAheadOfItsLayers:
-    """Or behind: while CloudFormation has updated one of the two."""
+    """Code that is newer or older than its layers, while CloudFormation has updated only one of them."""
 
     def missing_module(run, db):
         import of_the_next_release  # noqa: F401
@@ -361,7 +361,7 @@ class TestLostSlices:
         received(cloud)
         work(row["id"], 0, db=db, settings=cloud)
         assert run_row(owner, row["id"])["status"] == "running"
-        assert sweep(db=connect(), settings=cloud)["recovered"] == 0  # the lease still stands
+        assert sweep(db=connect(), settings=cloud)["recovered"] == 0  # the lease is still valid
         age(owner, row["id"], 3600)
 
         assert sweep(db=connect(), settings=cloud)["recovered"] == 1
@@ -373,7 +373,7 @@ class TestLostSlices:
         assert [outcome for _, outcome, _ in slices(owner, row["id"])] == ["lost", "completed"]
 
     def test_a_stale_worker_changes_nothing(self, cloud, db, connect, owner, team, job):
-        """It freezes before a yield, the sweep takes the run, another worker finishes it, and it thaws."""
+        """It freezes before a yield, the sweep takes over the run, another worker finishes it, and it thaws."""
         other = connect()
 
         def meanwhile(done):
@@ -414,7 +414,7 @@ class TestLostSlices:
             work(row["id"], number, db=db, settings=cloud)
             age(owner, row["id"], 3600)
             sweep(db=db, settings=cloud)
-        # The first slice moved it from nothing; the five after it did not.
+        # Only the first slice moved the cursor; the next five did not.
         assert run_row(owner, row["id"])["error"].startswith(
             "Server restarted during execution. Its worker was lost 5 "
         )

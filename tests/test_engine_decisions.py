@@ -1,4 +1,4 @@
-"""What the engine decides around a job, by exact values: times, numbers of tries, and what it leaves behind."""
+"""The executor's decisions around a job, with exact values: times, numbers of attempts, and state left behind."""
 
 import contextlib
 import dataclasses
@@ -19,7 +19,7 @@ from tests.world import cut_sessions, work
 
 @pytest.fixture
 def sent(run_of, monkeypatch):
-    """The delay of each message that a worker sends."""
+    """Collect the delay of each message that a worker sends."""
     delays = []
     monkeypatch.setattr(sqs, "send_message", lambda url, entry: delays.append(entry["DelaySeconds"]))
     return delays
@@ -39,7 +39,7 @@ def test_a_wait_that_sqs_can_hold_is_sent_and_a_longer_one_is_the_sweeps(run_of,
 
 @pytest.mark.parametrize("how", ["continued", "waiting", "completed", "failed", "cancelled", "lost"])
 def test_nothing_that_a_job_writes_in_its_last_words_outlives_its_slice(run_of, owner, how):
-    """The next run in this environment would commit it with its own first step."""
+    """Otherwise the next run in this environment would commit it with its own first step."""
 
     def lingering(run, db):
         try:
@@ -61,7 +61,7 @@ def test_nothing_that_a_job_writes_in_its_last_words_outlives_its_slice(run_of, 
     assert not this.db.in_transaction
     assert not this.db._connection.is_in_transaction
     assert this.row["status"] == (how if how in ("completed", "failed", "cancelled") else "running")
-    assert (99 in steps_of(owner, this.id)) == (how == "completed")  # there it comes before the end
+    assert (99 in steps_of(owner, this.id)) == (how == "completed")  # in this case it comes before the end
 
 
 def test_a_lease_outlives_its_invocation_by_the_margin(run_of, owner):
@@ -81,13 +81,13 @@ def test_a_lease_outlives_its_invocation_by_the_margin(run_of, owner):
     ("has", "left", "steps"),
     [
         (900, 811, 3),
-        (900, 810, 1),  # the budget of 90 s is spent
+        (900, 810, 1),  # the budget of 90 s is used up
         (60, 31, 3),
-        (60, 30, 1),  # what is left is the reserve
+        (60, 30, 1),  # only the reserve is left
     ],
 )
 def test_a_slice_takes_steps_within_its_budget_and_outside_the_reserve(run_of, has, left, steps):
-    """After the first step there are ``left`` seconds of the ``has`` that the invocation began with."""
+    """Of the ``has`` seconds at the invocation's start, ``left`` remain after the first step."""
     clock = [has]
 
     def spending(run, db):
@@ -135,7 +135,7 @@ def test_each_kind_of_trouble_is_tried_again_so_often_and_so_late(run_of, owner,
     ("change", "cancelled"),
     [
         ("lost_slices = 1", False),
-        ("lease_expires_at = clock_timestamp()", False),  # its holder is still the holder
+        ("lease_expires_at = clock_timestamp()", False),  # the lease holder stays the same
         ("cancel_requested_at = clock_timestamp()", True),
         ("slice = slice + 1", True),
         ("status = 'failed', error = 'e', completed_at = clock_timestamp(), lease_expires_at = NULL", True),
@@ -407,10 +407,10 @@ CUT = "SELECT pg_terminate_backend(pg_backend_pid())"
 @pytest.mark.parametrize(
     ("asks", "says", "ends"),
     [
-        # Outside of a transaction the next query is asked; the step is refused at its yield, by its first error.
+        # Outside a transaction the next query runs; the step is refused at its yield, with its first error.
         (["no_number", "ping"], "fine", "division by zero"),
         (["no_number", "no_table"], 'relation "nowhere" does not exist', "division by zero"),
-        # In a transaction Postgres takes nothing more, and a new session knows nothing of the lost one's half.
+        # In a transaction Postgres accepts no further statement, and a new session lacks the lost one's writes.
         (["record_nothing", "ping"], "division by zero", "division by zero"),
         (["cut", "ping"], "Lost the database connection", None),
     ],
@@ -467,7 +467,7 @@ def test_a_step_that_moved_the_cursor_gives_all_tries_back_within_its_slice(run_
     ],
 )
 def test_a_wait_has_what_the_slice_itself_has_left_of_the_run(run_of, left, seconds, refused):
-    """Of the 900 seconds of its invocation, ``left`` are left when the job waits."""
+    """Of the 900 seconds of its invocation, ``left`` remain when the job waits."""
     clock = [900]
 
     def spending(run, db):
@@ -500,7 +500,7 @@ def test_a_message_that_comes_at_the_very_moment_is_worked(run_of, own_queries):
 
 
 def test_a_lock_that_the_engine_itself_cannot_get_abandons_the_slice(run_of, connect, team):
-    """Neither the step nor the retry can be written: the sweep goes on from the last step that was."""
+    """Neither the step nor the retry can be written, so the sweep continues from the last committed step."""
     holder = connect(user="postgres")
 
     def locked_out(run, db):

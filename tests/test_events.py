@@ -1,4 +1,4 @@
-"""What the endings of runs leave for others to react to, on an EventBridge bus (moto)."""
+"""The events that runs' endings put on an EventBridge bus (moto)."""
 
 import json
 import uuid
@@ -19,7 +19,7 @@ BUS = "night-life"
 
 @pytest.fixture
 def bus(configure, cloud, monkeypatch):
-    """``bus()``: the entries that a bus has taken since the last call."""
+    """``bus()``: return the entries that the bus has accepted since the last call."""
     configure(EVENT_BUS_NAME=BUS)
     boto3.client("events").create_event_bus(Name=BUS)
     taken = []
@@ -50,7 +50,7 @@ def team(owner):
 
 @pytest.fixture
 def entries(monkeypatch):
-    """What EventBridge is asked; ``entries.answer`` is what it says to each entry, ``entries.error`` what it raises."""
+    """Record requests to EventBridge. ``entries.answer`` is its answer to each entry, ``entries.error`` the error."""
     asked = SimpleNamespace(taken=[], answer={"EventId": "event-1"}, error=None)
 
     def post(service, body, **_):
@@ -128,18 +128,18 @@ class TestOneEvent:
         return rows(owner, run_id)[0]
 
     def test_from_the_ending_to_the_bus(self, team, owner, db, cloud, bus):
-        """The worker ends the run; what it put on the queue is what the function is fed with."""
+        """The worker ends the run, and the function gets the worker's own message."""
         run_id = project_run(team, db=db, settings=cloud, by="user:somebody", notify=False)
         work(run_id, 0, db=db, settings=cloud)
         [message] = boto3.client("sqs").receive_message(QueueUrl=cloud.notify_queue_url)["Messages"]
-        for _ in range(2):  # though the message comes twice
+        for _ in range(2):  # although the message arrives twice
             notified(json.loads(message["Body"])["outbox_id"])
         [heard] = bus()
         assert heard["DetailType"] == "run failed"
         assert heard["Detail"]["error"].startswith("This project has no RevenueCat integration")
 
     def test_an_entry_that_was_refused_for_now_is_tried_again(self, event_id, owner, entries):
-        """The call answers 200."""
+        """The call itself answers 200."""
         entries.answer = {"ErrorCode": "ThrottlingException", "ErrorMessage": "Slow down"}
         notified(event_id)
         row = mail(owner, event_id)

@@ -1,4 +1,4 @@
-"""The conditions in the statements of docs/protocol.md, one by one, where test_engine does not already hold them."""
+"""The conditions in the statements of docs/protocol.md, one by one, unless test_engine already tests them."""
 
 import json
 import threading
@@ -29,7 +29,7 @@ def team(owner):
 
 @pytest.fixture
 def run(cloud, db, team):
-    """A run whose slice 0 is claimed."""
+    """Return a run whose slice 0 is claimed."""
     row = trigger(team, db=db, settings=cloud)
     received(cloud)
     assert claim(db, row["id"], 0, lease_s=60, request_id="first")
@@ -59,7 +59,7 @@ def end_run(db, run, number, status):
 
 
 def writes(db, run, number):
-    """Every statement a worker may issue, and whether it found a row."""
+    """Run every statement of a worker and return whether it found a row."""
     return [
         bool(save(db, run, number)),
         bool(end_slice(db, run, number)),
@@ -114,13 +114,13 @@ def test_a_number_is_claimed_once_also_when_two_ask_at_once(connect, db, owner, 
 
 
 def test_a_commit_whose_answer_is_lost_is_not_tried_again(cloud, db, owner, team, monkeypatch):
-    """The step committed, the worker cannot know: it abandons the slice, and the next one goes on behind the step."""
+    """The worker cannot know of the commit. It abandons the slice, and the next slice continues after the step."""
     seen = []
 
     def counting(current, steps_db):
         seen.append(current.cursor)
         if current.cursor is None:
-            steps_db.write("is_cancelled", run_id=current.id, slice=0)  # anything that opens the transaction
+            steps_db.write("is_cancelled", run_id=current.id, slice=0)  # any statement that opens the transaction
             yield Progress(processed=1, total=1, message="", cursor=CURSOR)
         return {}
 
@@ -160,7 +160,7 @@ def test_the_sweep_leaves_a_locked_row_to_whoever_holds_it(cloud, connect, db, o
 
 
 def test_a_frozen_transaction_is_rolled_back_by_the_database(cloud, connect, db, owner, run):
-    """The role's limit, set low here: the sweep gets past a worker that froze between its yield and its commit."""
+    """With a low limit of the role, the sweep gets past a worker that froze between its yield and its commit."""
     limits = owner.run_script("SELECT unnest(rolconfig) FROM pg_roles WHERE rolname = 'nightshift_app'")
     assert ["idle_in_transaction_session_timeout=10s"] in limits
     frozen = connect()
@@ -168,7 +168,7 @@ def test_a_frozen_transaction_is_rolled_back_by_the_database(cloud, connect, db,
     save(frozen, run, 0)
     frozen.run_script("SET LOCAL idle_in_transaction_session_timeout = '1ms'")
     age_when_free = connect(user="postgres", lock_timeout="10000")
-    age(age_when_free, run, 3600)  # waits for the row's lock: the database has to end the frozen transaction first
+    age(age_when_free, run, 3600)  # waits for the row's lock until the database ends the frozen transaction
 
     assert sweep(db=db, settings=cloud)["recovered"] == 1
     with pytest.raises(DatabaseGone):
@@ -177,7 +177,7 @@ def test_a_frozen_transaction_is_rolled_back_by_the_database(cloud, connect, db,
 
 
 def test_what_its_client_has_given_up_on_is_ended_by_the_database(config, owner):
-    """The roles' limit, set low here: the driver of most functions gives up long before statement_timeout does."""
+    """The roles' limit is set low here; most functions' driver gives up long before statement_timeout."""
     for role in ("nightshift_app", "nightshift_maintenance"):
         limits = owner.run_script(f"SELECT unnest(rolconfig) FROM pg_roles WHERE rolname = '{role}'")
         assert ["client_connection_check_interval=2s"] in limits
@@ -191,7 +191,7 @@ def test_what_its_client_has_given_up_on_is_ended_by_the_database(config, owner)
 def test_a_wait_is_counted_from_its_end_and_not_from_the_transactions_start(db, owner, run):
     db.begin()
     save(db, run, 0)
-    owner.run_script("SELECT pg_sleep(0.2)")  # the step takes a while
+    owner.run_script("SELECT pg_sleep(0.2)")  # a slow step
     end_slice(db, run, 0, wait_s=1)
     (left,) = db.run_script("SELECT extract(epoch FROM due_at - now()) FROM job_runs")[0]
     db.commit()
@@ -203,7 +203,7 @@ def test_a_wait_is_counted_from_its_end_and_not_from_the_transactions_start(db, 
     [
         "lease_expires_at = NULL",  # live with neither
         "resend_at = now()",  # live with both
-        "cancel_requested_at = now(), lease_expires_at = NULL, resend_at = now()",  # a cancel that nobody will see
+        "cancel_requested_at = now(), lease_expires_at = NULL, resend_at = now()",  # a cancel that no worker will see
         "status = 'completed', completed_at = now()",  # ended and leased
         "status = 'completed', lease_expires_at = NULL",  # ended without a time
         "status = 'failed', completed_at = now(), lease_expires_at = NULL",  # failed without a reason
@@ -220,11 +220,11 @@ def test_impossible_rows_are_refused_by_the_database(owner, run, change):
 
 
 class TestAlone:
-    """``run_alone``: DDL that no condition on the slice can guard."""
+    """``run_alone``: DDL, which no condition on the slice can guard."""
 
     @pytest.fixture
     def leased(self, cloud, owner, db, connect):
-        """``leased(lease_s=…)``: slice 0 of a run of a system job, claimed for so long."""
+        """``leased(lease_s=…)``: slice 0 of a system job's run, claimed for this time."""
 
         def leased(*, lease_s=60):
             run_id = system_run(owner, "db_pruning")

@@ -1,4 +1,4 @@
-"""Each function, fed with its sample event."""
+"""Each function, called with its sample event."""
 
 import json
 import threading
@@ -22,7 +22,7 @@ def event(name):
 
 @pytest.fixture
 def cloudformation():
-    """Where CloudFormation waits for a custom resource's answer; yields its URL and the answers."""
+    """Serve CloudFormation's URL for a custom resource's answer. Yield the URL and the answers."""
     answers = []
 
     class Bucket(BaseHTTPRequestHandler):
@@ -94,7 +94,7 @@ def test_dashboard():
 def test_worker(cloud, db, owner):
     message = event("worker")
     run = trigger(make_team(owner), db=db, settings=cloud)
-    load_function("worker").handler(message, CONTEXT)  # of a run that nobody knows: dropped
+    load_function("worker").handler(message, CONTEXT)  # of an unknown run: dropped
     assert run_row(owner, run["id"])["status"] == "pending"
 
     message["Records"][0]["body"] = json.dumps({"run_id": str(run["id"]), "slice": 0})
@@ -130,12 +130,12 @@ def test_sweep(cloud, db):
 
 
 def test_schedule(cloud, db):
-    """The sample is of a slot that is long over, of a type that is not scheduled in this database."""
+    """The sample's slot is long over, and its type is not scheduled in this database."""
     assert load_function("schedule").handler(event("schedule"), CONTEXT) == {"outcome": "inactive"}
 
 
 def test_notify(cloud, owner):
-    """The sample names a mail that is not in this outbox: its message is dropped, and SES not asked."""
+    """The sample names a mail that is not in this outbox: the message is dropped, and SES is not called."""
     load_function("notify").handler(event("notify"), CONTEXT)
     assert owner.run_script("SELECT count(*) FROM job_outbox") == [[0]]
 
@@ -159,7 +159,7 @@ class TestMigrate:
 
     @pytest.fixture
     def failing(self, monkeypatch, tmp_path):
-        """``failing(script)``: the one migration there is."""
+        """``failing(script)``: make it the only migration."""
         (tmp_path / "jobs").mkdir()
         (tmp_path / "queries").symlink_to(database.sql_directory() / "queries")
         monkeypatch.setattr(migrations, "sql_directory", lambda: tmp_path)
@@ -182,7 +182,7 @@ class TestMigrate:
         assert cloudformation.answers[0]["Reason"].startswith("Migration jobs/0009_bad failed: éé")
 
     def test_what_succeeded_is_never_reported_as_failed(self, cloudformation):
-        """Lambda invokes again what raises, and then there is nothing left to apply."""
+        """Lambda invokes a function again after an exception; then no migration is left to apply."""
         cloudformation.bucket.refusals = 1
         request = event("migrate") | {"ResponseURL": cloudformation.url}
         with pytest.raises(OSError, match="503"):
@@ -196,4 +196,4 @@ class TestMigrate:
     def test_partitions_are_made_for_as_many_months_as_the_settings_say(self, cloud, monkeypatch):
         monkeypatch.setenv("PARTITION_MONTHS_AHEAD", "5")
         made = load_function("migrate").handler({}, CONTEXT)["partitions"]
-        assert len(made) == 2 * len(EVENT_TABLES)  # the database of a test has three months ahead
+        assert len(made) == 2 * len(EVENT_TABLES)  # a test's database has three months ahead

@@ -1,4 +1,4 @@
-"""Which requests the servers of the local stack take, without the stack: over real connections to two of them."""
+"""Which requests the local servers accept, tested without the stack over real connections to two of them."""
 
 import json
 import socket
@@ -44,7 +44,7 @@ def test_a_program_on_this_machine_is_let_in(host: str) -> None:
 def test_a_name_that_leads_here_and_is_not_ours_is_refused(host: str) -> None:
     for method in ("GET", "POST"):
         assert not is_let_in(method, Host=host)
-        # Not as a page either: with a name of its own the page would be of the same origin as the answer.
+        # Not as a page either: with its own name the page would have the same origin as the answer.
         assert not is_let_in(method, is_page=True, **VISIT | {"Host": host})
 
 
@@ -65,11 +65,11 @@ def test_pages_of_other_origins_are_refused(origin: str) -> None:
 def test_our_own_pages_are_let_in() -> None:
     for method in ("GET", "POST"):
         assert is_let_in(method, Origin=f"http://{HOST}", Sec_Fetch_Site="same-origin", Sec_Fetch_Mode="cors")
-    # An address that was typed, or opened by a terminal.
+    # A URL that was typed or opened from a terminal.
     assert is_let_in(Sec_Fetch_Site="none", Sec_Fetch_Mode="navigate", Sec_Fetch_Dest="document")
 
 
-# A dev server on another port is of the same site.
+# A dev server on another port is the same site.
 @pytest.mark.parametrize("site", ["cross-site", "same-site", "anything"])
 def test_a_link_leads_to_a_page_and_nothing_else_does(site: str) -> None:
     visit = VISIT | {"Sec-Fetch-Site": site}
@@ -128,7 +128,7 @@ MAIL = {
 
 @pytest.fixture
 def mails(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The mailbox, with one mail in it: the engine that has it is not part of this."""
+    """Serve the mailbox, with one mail and without local AWS."""
     monkeypatch.setattr(mailbox, "_mails", lambda source_url: [MAIL])
 
     def logs_of(run_id: str) -> dict[str, Any]:

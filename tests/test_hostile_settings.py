@@ -1,7 +1,7 @@
-"""A platform's settings for its database and for our roles change nothing of what Nightshift does.
+"""A platform's settings for its database and our roles do not change Nightshift's behaviour.
 
-The main path is run where every setting that a session depends on is another one than ours (tests/hostile.py). Roles
-belong to a whole server, so the run has one of its own.
+The main path runs with an unusual value for every setting that a session depends on (tests/hostile.py). Roles belong to
+a whole server, so the run has its own.
 """
 
 import os
@@ -18,14 +18,14 @@ TESTS = {
     "API, engine, schedules": ["test_api", "test_engine", "test_runs", "test_schedules"],
     "partitions and cleanup": ["test_partition_creation", "test_soft_delete_cleanup"],
 }
-# What is done anew at every step or for many examples takes minutes, and needs no other settings than the rest.
+# Tests that repeat their work for every step or for many examples take minutes, and depend on no other settings.
 TOO_LONG = "killed or Killed or topmost or after_any_step"
 
 
 @pytest.mark.parametrize("tests", TESTS.values(), ids=TESTS)
 def test_it_works_in_a_database_whose_every_setting_is_another_one(tests: list[str], tmp_path: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
-    environment["PYTEST_DEBUG_TEMPROOT"] = str(tmp_path)  # it closes that folder to other users
+    environment["PYTEST_DEBUG_TEMPROOT"] = str(tmp_path)  # pytest closes that folder to other users
     done = subprocess.run(
         [
             sys.executable,

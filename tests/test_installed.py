@@ -1,4 +1,4 @@
-"""`pipx install` of the checkout: the command line with nothing beside it but what it declares."""
+"""`pipx install` of the checkout: the command line with only its declared dependencies."""
 
 import ast
 import json
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-# The files of the command line, and those of the shared package that it imports.
+# The files of the command line, and those that it imports from the shared package.
 LOADED = """
 import importlib, json, pkgutil, sys
 import cli
@@ -42,7 +42,7 @@ def test_all_that_it_imports_is_declared():
     declared = set(tomllib.loads(Path("pyproject.toml").read_text())["project"]["dependencies"])
     loaded = json.loads(subprocess.run([sys.executable, "-c", LOADED], check=True, capture_output=True).stdout)
     imported = {name.partition(".")[0] for file in loaded for name in _imports(Path(file))}
-    # botocore comes with boto3, and pydantic is for types alone. What else is not declared is ours or Python's.
+    # botocore comes with boto3, and pydantic is only for types. Other undeclared modules are ours or Python's.
     assert imported - {"cli", "nightshift", "botocore", "pydantic"} - sys.stdlib_module_names == declared
 
 

@@ -1,4 +1,4 @@
-"""The helpers of tests/job_run.py: what they say of good jobs, and that they find the mistakes they are there for."""
+"""The test kit of tests/job_run.py accepts good jobs and finds the mistakes of bad ones."""
 
 import dataclasses
 from datetime import timedelta
@@ -10,7 +10,7 @@ from nightshift.job import Progress, Wait
 from tests.job_run import assert_resumable
 from tests.world import make_team
 
-# Its Wait of a month is longer than the day that is the default.
+# Its Wait of a month is longer than the default duration of a day.
 COUNTING = JobType(name="counting", label="Counting", description="Counts", scope="project", max_duration_s=60 * 86_400)
 TOTAL = 3
 
@@ -82,7 +82,7 @@ def test_killed_after_a_step_it_keeps_that_step_and_before_it_loses_it(job_run, 
     assert steps(owner) == [1, 2, 3][:number]
     assert run.finish().result == {"counted": 3}
     assert [step.cursor["done"] for step in run.checkpoints] == steps(owner) == [1, 2, 3]
-    # Dead after the wait there was nothing to lose.
+    # A worker that died after the wait lost nothing.
     assert [outcome for _, outcome, _ in run.slices].count("lost") == (1 if number == 2 else 2)
 
 
@@ -150,7 +150,7 @@ class TestResumable:
             return {"counted": counted}
 
         job(forgetful)
-        with pytest.raises(AssertionError, match="counting ends otherwise when it is killed after step 1"):
+        with pytest.raises(AssertionError, match="counting ends differently when it is killed after step 1"):
             assert_resumable(job_run, "counting", team=team, end=steps)
 
     def test_one_whose_cursor_is_a_step_behind(self, job_run, job, team):
@@ -167,7 +167,7 @@ class TestResumable:
             assert_resumable(job_run, "counting", team=team, end=steps)
 
     def test_one_that_leaves_something_outside_behind(self, job_run, job, team):
-        """What it did before the commit is done again: here it is counted, where it should only be set."""
+        """The work before the commit is repeated: here it is counted, although it should only be set."""
         outside = []
 
         def calling(run, db):
@@ -182,7 +182,7 @@ class TestResumable:
             return seen
 
         job(calling)
-        with pytest.raises(AssertionError, match="counting ends otherwise after a kill before each commit"):
+        with pytest.raises(AssertionError, match="counting ends differently after a kill before each commit"):
             assert_resumable(job_run, "counting", team=team, end=end)
         assert_resumable(job_run, "counting", team=team, end=lambda owner: set(end(owner)))
 

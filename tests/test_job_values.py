@@ -1,4 +1,4 @@
-"""What a job yields, waits for and stores, and the messages about it, at the bounds of what is taken."""
+"""The values that a job yields, waits for and stores, and its messages, at the limits of valid values."""
 
 import json
 import sys
@@ -199,7 +199,7 @@ class TestMessages:
 class TestBatches:
     @pytest.fixture
     def sends(self, monkeypatch):
-        """``sends(answer)``: what SQS does with the n-th batch (from 0); the bodies of each batch it was sent."""
+        """``sends(answer)``: set SQS's answer to the n-th batch (from 0); return the bodies of each sent batch."""
 
         def sends(answer):
             batches = []
@@ -259,7 +259,7 @@ class TestBatches:
 
 class TestWatching:
     def timers(self):
-        """Those that will still do something: a cancelled one takes a moment to go."""
+        """Return pending timers. A cancelled timer needs a moment to end."""
         threads = [thread for thread in threading.enumerate() if isinstance(thread, threading.Timer)]
         return [timer for timer in threads if not timer.finished.is_set()]
 
@@ -290,7 +290,7 @@ class TestWatching:
         thread.start()
         is_in.wait()
         while not sys._current_frames()[thread.ident].f_code.co_filename.endswith("threading.py"):
-            pass  # it has yet to come to its wait
+            pass  # until it has come to its wait
         said = blocked_at(thread.ident)
         may_go.set()
         thread.join()

@@ -1,4 +1,4 @@
-"""The list: exact where runs share a millisecond, and as cheap on its last page as on its first."""
+"""The list is exact even if runs share a millisecond, and its last page costs as much as its first."""
 
 import itertools
 import random
@@ -24,7 +24,7 @@ NO_FILTERS = {
 
 
 def walk(db, team_id, size, **filters):
-    """Every id, page by page, as a client of the API would walk them."""
+    """Return every id, page by page, as a client of the API requests them."""
     from parsing import cursor_of
 
     seen, cursor = [], None
@@ -76,7 +76,7 @@ def seed():
 
 
 def test_every_filter_and_a_deep_page_read_a_handful_of_buffers_a_row(db, owner, seed):
-    """200,000 runs of two teams; the worst mixes are those whose rows are few and far apart."""
+    """200,000 runs of two teams. The worst cases are mixes whose rows are few and far apart."""
     team, other = make_team(owner, projects=20), make_team(owner, slug="others", projects=5)
     owner.run_script(
         f"SELECT setseed({seed / 10**6});"
@@ -112,7 +112,7 @@ def test_every_filter_and_a_deep_page_read_a_handful_of_buffers_a_row(db, owner,
 
 
 def test_another_teams_project_costs_what_no_project_costs(db, owner):
-    """Its history is not read, whichever filters come with it: the time does not tell it from one that is not there."""
+    """Its history is not read, with or without filters, so the time does not reveal that the project exists."""
     team, others = make_team(owner), make_team(owner, slug="others")
     for side in (team, others):
         owner.run_script(
@@ -132,7 +132,7 @@ def test_another_teams_project_costs_what_no_project_costs(db, owner):
         if where["before_created_at"]:
             where["before_id"] = str(uuid.uuid4())
         nowhere = where | {"project_id": str(uuid.uuid4())}
-        explained(db, "list_runs", **nowhere)  # A plan's first run reads the catalogue for its operators.
+        explained(db, "list_runs", **nowhere)  # The first run of a plan reads the catalogue for its operators.
         unknown = explained(db, "list_runs", **nowhere)
         foreign = explained(db, "list_runs", project_id=others.project_id, **where)
         assert unknown[0] == foreign[0] == 0
@@ -142,7 +142,7 @@ def test_another_teams_project_costs_what_no_project_costs(db, owner):
 
 
 def test_a_run_is_found_by_the_beginning_of_its_id_among_any_number(db, owner):
-    """Half of 100,000 runs are the team's: neither its own nor the others' are read."""
+    """Half of 100,000 runs are the team's; neither the team's own nor the others' are read."""
     team, other = make_team(owner), make_team(owner, slug="others")
     owner.run_script(
         "INSERT INTO job_runs (id, job_type, team_id, project_id, triggered_by, status, completed_at)"
@@ -156,5 +156,5 @@ def test_a_run_is_found_by_the_beginning_of_its_id_among_any_number(db, owner):
             db, "find_runs_by_prefix", first=first.ljust(32, "0"), last=first.ljust(32, "f"), team_id=team_id, limit=6
         )
         assert rows >= 1 or team_id == other.id
-        # A hundred thousand runs have one or two of any four digits.
+        # Of a hundred thousand runs, one or two begin with any given four digits.
         assert buffers <= 20, (digits, rows, buffers)

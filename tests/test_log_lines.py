@@ -1,4 +1,4 @@
-"""A line of the log, as the functions write it."""
+"""A log line as the functions write it."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""From a run to its log lines: the link, and the owner's command."""
+"""The way from a run to its log lines: the link and the operator's command."""
 
 import dataclasses
 import json
@@ -23,7 +23,7 @@ RUN = {
 
 
 def jsurl(text):
-    """What the console reads: https://github.com/Sage/jsurl."""
+    """Return the JSURL text that the console reads: https://github.com/Sage/jsurl."""
 
     def parse(at):
         if text.startswith("~'", at):
@@ -70,7 +70,7 @@ class TestLink:
 class TestCommand:
     @pytest.fixture
     def logged(self, cloud):
-        """``logged(group, at, line)`` in two log groups."""
+        """``logged(group, at, line)``: write a line into one of two log groups."""
         logs = aws.client("logs")
         for group in ("worker", "api"):
             logs.create_log_group(logGroupName=group)
@@ -110,7 +110,7 @@ class TestCommand:
             f" ('{run_id}', {number}, '{request_id}', now(), '{outcome}', '{reason}')"
         )
 
-    # As Lambda writes them: JSON where the function's LogFormat is JSON, text elsewhere.
+    # In Lambda's formats: JSON if the function's LogFormat is JSON, otherwise text.
     # https://docs.aws.amazon.com/lambda/latest/dg/telemetry-schema-reference.html#platform-report
     LAST_WORDS = [
         (

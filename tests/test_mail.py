@@ -1,4 +1,4 @@
-"""What mails say, and that nothing in them can be more than text."""
+"""The content of mails, in which no value can be more than text."""
 
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
@@ -15,7 +15,7 @@ RUN_ID = "4b0c1f9e-6f0a-4f5e-9a55-3f2b1c0d9e77"
 
 
 def row(**fields):
-    """A completed run, as claim_outbox.sql returns it."""
+    """Return a completed run, as claim_outbox.sql returns it."""
     return {
         "run_id": RUN_ID,
         "content": None,
@@ -85,7 +85,7 @@ class TestWhatItSays:
         assert made.subject == "RevenueCat Sync failed: Space Rocks"
         assert made.text.index("The key was refused.") < made.text.index("Duration")
         assert "The key was refused.<br>Store another." in made.html
-        # Hidden at the beginning: a mailbox shows it beside the subject.
+        # Hidden at the beginning, where a mailbox shows it beside the subject.
         assert made.html.index("The key was refused. Store another.") < made.html.index("<h1")
 
     def test_a_cancelled_run_that_never_started(self):
@@ -191,7 +191,7 @@ class TestResults:
         assert "388 more rows" in mail(result={"partitions": [{key: 1 for key in "abcdef"} for _ in range(400)]}).text
 
     def test_the_largest_result_fits_into_what_gmail_shows(self):
-        """It cuts a message at 102 kB."""
+        """Gmail cuts a message at 102 kB."""
         for result in ({f"k{i}": "<" * 9 for i in range(900)}, {"list": [{"a": "<" * 99} for _ in range(150)]}):
             assert len(mail(result=result).html.encode()) < 102_000
 
@@ -265,7 +265,7 @@ class TestNothingIsMoreThanText:
             )
 
         hostile, harmless = made(f"x{name}", f"x{error}x", f"x{value}"), made("x", "x", "x")
-        # An error's own lines are the one thing that may add a tag.
+        # Only an error's own line breaks may add a tag.
         tags = [tag for tag in Seen(hostile.html).tags if tag[0] != "br"]
         assert tags == Seen(harmless.html).tags
 

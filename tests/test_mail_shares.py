@@ -1,4 +1,4 @@
-"""So many mails a team in an hour, then a digest; several operators, each with a mail of their own; fair queues."""
+"""A limited number of mails an hour for each team, then a digest; one mail for each operator; fair queues."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -29,7 +29,7 @@ def team(owner):
 
 @pytest.fixture
 def ended(owner, db, cloud):
-    """``ended(team)``: a run that was asked for with notify and has ended; the ids of its mails."""
+    """``ended(team)``: end a run that was triggered with notify, and return the ids of its mails."""
 
     def ended(team, role="admin", status="completed", **fields):
         run_id = project_run(team, db=db, settings=cloud, by=f"user:{team.users[role]}")
@@ -64,7 +64,7 @@ class TestDigest:
         assert ses.subjects == ["RevenueCat Sync cancelled: Project 0"] * SHARE
         [digest] = digests(owner)
         assert [mail(owner, row).status for row in rows] == ["sent"] * SHARE + ["digested"] * 8
-        # Due when the first of the three is an hour old; the sweep sends it then, and not before.
+        # Due when the first of the three is an hour old. The sweep sends it then, and not earlier.
         first = owner.run_script("SELECT min(at) FROM job_mail_shares, unnest(sent_at) AS at")[0][0]
         assert datetime.fromisoformat(digest.send_at) == first + timedelta(hours=1)
         assert sweep(db=db, settings=cloud)["mails"] == 0
@@ -160,7 +160,7 @@ class TestDigest:
         assert ses.subjects[SHARE:] == ["2 runs ended: The owls", "1 run ended: The owls"]
 
     def test_one_without_lines_is_not_sent(self, team, owner, db, ended, ses):
-        """A function that lost its mail to another one makes the digest, and no line of it."""
+        """A function that lost its mail to another one creates the digest, but no line of it."""
         row, lost = ended(team), {"attempt": 9, "team_id": team.id, "recipient": "admin@owls.example"}
         db.query("digest_mail", outbox_id=row, **lost, opens_at=datetime.now(UTC))
         [digest] = digests(owner)
@@ -218,7 +218,7 @@ class TestDigest:
         assert len(ses.mails) == SHARE
 
     def test_two_at_once_do_not_take_the_same_share(self, team, owner, db, connect):
-        """The second waits for the row of the first, and counts what that one took."""
+        """The second waits for the first one's row lock, and counts the share that the first took."""
         one, two = connect(), connect()
         share = {"team_id": team.id, "is_digest": False, "at_most": 1}
         one.begin()
@@ -229,7 +229,7 @@ class TestDigest:
         assert not two.query("take_mail_share", **share)[0]["is_taken"]
 
     def test_a_mail_joins_the_digest_or_begins_another_whoever_is_first(self, team, owner, db, connect, ended):
-        """Its line is listed by the digest that it joined, though that one was claimed in the same moment."""
+        """The digest that the mail joined lists it as a line, even if that digest was claimed at the same moment."""
         for _ in range(SHARE + 1):
             notified(ended(team))
         [digest] = digests(owner)

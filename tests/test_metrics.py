@@ -1,4 +1,4 @@
-"""What the functions print for CloudWatch: the metrics in its embedded format, and lines that lead to a run."""
+"""The functions' output for CloudWatch: metrics in its embedded format, and lines that lead to a run."""
 
 import io
 import json
@@ -23,7 +23,7 @@ def nothing_counted_before():
 
 @pytest.fixture
 def printed(capsys):
-    """``printed()``: the documents since the last call, as (dimensions, {metric: (unit, values)})."""
+    """``printed()``: return the documents since the last call, as (dimensions, {metric: (unit, values)})."""
 
     def printed():
         documents = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith('{"_aws"')]
@@ -33,7 +33,10 @@ def printed(capsys):
 
 
 def _read(document):
-    """As CloudWatch does. https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html"""
+    """Read metrics as CloudWatch does.
+
+    https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
+    """
     [directive] = document["_aws"]["CloudWatchMetrics"]
     assert directive["Namespace"] == "Nightshift"
     assert abs(document["_aws"]["Timestamp"] / 1000 - time.time()) < 60
@@ -44,7 +47,7 @@ def _read(document):
 
 @pytest.fixture
 def job(monkeypatch):
-    """``job(body)``: the catalogue's project job does this."""
+    """``job(body)``: run this body as the registry's project job."""
 
     def job(body):
         made = JobType(name="revenuecat_sync", label="Sync", description="", scope="project")
@@ -144,7 +147,7 @@ class TestMetrics:
         assert dimensions == {"service": "nightshift"}
         unit, [missed] = counted["SlotsMissed"]
         assert unit == "Count"
-        assert missed in (5, 6)  # today's is not missed before a quarter past midnight
+        assert missed in (5, 6)  # today's slot counts as missed only from a quarter past midnight
 
     def test_the_stacks_name_tells_its_metrics_apart(self, run_id, job, printed, monkeypatch):
         monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "nightshift-staging")
@@ -190,7 +193,7 @@ def run_row_of_new_system_run(db):
 class TestLogs:
     @pytest.fixture
     def lines(self, monkeypatch):
-        """``lines()``: what the functions have logged."""
+        """``lines()``: return the functions' log lines."""
         written = io.StringIO()
         monkeypatch.setattr(logger.registered_handler, "stream", written)
         return lambda: [json.loads(line) for line in written.getvalue().splitlines()]
@@ -222,7 +225,7 @@ class TestLogs:
         assert "job_type" not in dropped
 
     def test_lambda_can_read_level_and_time(self, cloud, db, lines):
-        """It takes a line whose time is not RFC 3339 for one of level INFO."""
+        """Lambda treats a line whose time is not RFC 3339 as one of level INFO."""
         worker(uuid.uuid4())
         [line] = lines()
         assert line["level"] == "INFO"

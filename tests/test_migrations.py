@@ -12,7 +12,7 @@ from tests.stack_world import until
 
 @pytest.fixture
 def empty(superuser: Database, connect, config) -> Database:
-    """A database without tables, and migrations of its own in a folder that the test writes."""
+    """Yield a database without tables, and the test's own migrations in a folder."""
     superuser.run_script(f"CREATE DATABASE {config.database_name}_empty")
     db = Database(dataclasses.replace(config, database_name=f"{config.database_name}_empty", database_user="postgres"))
     yield db
@@ -56,7 +56,7 @@ def test_what_the_jobs_role_left_in_the_schema_does_not_run_with_the_owners_righ
     migrate(empty)
     name = f"{config.database_name}_empty"
     jobs = Database(dataclasses.replace(config, database_name=name, database_user="nightshift_maintenance"))
-    # A better match for its arguments than the one in pg_catalog, which is otherwise searched first.
+    # It matches its arguments better than the function in pg_catalog, which is otherwise searched first.
     jobs.run_script(
         "CREATE TABLE ran_as (role name); GRANT INSERT ON ran_as TO PUBLIC;"
         "CREATE FUNCTION format(text, text, text) RETURNS text LANGUAGE plpgsql AS $$ BEGIN"
@@ -116,7 +116,7 @@ def test_a_migration_that_takes_too_long_is_ended_by_the_server(empty, tmp_path,
 
 @pytest.fixture
 def reader(empty, tmp_path, monkeypatch) -> Database:
-    """Holds ``events`` in a transaction; the next migration wants it for itself, and not for long."""
+    """Hold ``events`` in a transaction. The next migration needs it exclusively and waits only briefly."""
     _migrations(tmp_path, monkeypatch, {"0001_a.sql": "CREATE TABLE events (id int);"})
     migrate(empty)
     _migrations(tmp_path, monkeypatch, {"0002_b.sql": "ALTER TABLE events ADD COLUMN b int;"})

@@ -1,4 +1,4 @@
-"""The migrations on a server as RDS hands it over: its master user makes roles and grants, and is no superuser."""
+"""The migrations on a server as RDS provides it: its master user creates roles and grants, but is not a superuser."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -22,7 +22,7 @@ RDS = """
 
 @pytest.fixture
 def rds() -> Iterator[Database]:
-    """As the server's superuser, whom RDS gives to nobody. A server of its own: roles belong to no database."""
+    """Connect as the server's superuser, which RDS gives to no one. Roles belong to a server, so it is a new one."""
     with superuser_of_a_new_server() as superuser:
         superuser.run_script(RDS)
         yield superuser
@@ -40,7 +40,7 @@ def test_the_master_user_can_migrate_and_is_left_with_tokens_alone(rds: Database
     assert migrate(master) == []
     assert master.query("missing_rights") == []
     master.close()
-    # What nightshift.signin says, and docs/deploy.md: made by it, ours are roles that it is a member of.
+    # As nightshift.signin and docs/deploy.md state, the master user is a member of the roles that it created.
     members = "SELECT member::regrole::text FROM pg_auth_members WHERE roleid = 'nightshift_app'::regrole"
     assert ["master"] in rds.run_script(members)
     assert rds.run_script("SELECT pg_has_role('nightshift_app', 'rds_iam', 'MEMBER')") == [[True]]

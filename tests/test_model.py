@@ -1,4 +1,4 @@
-"""The model of docs/protocol.md: it holds, each rule left out breaks a promise, and it says what the code does."""
+"""The model of docs/protocol.md: it holds, leaving out any rule breaks a promise, and it matches the code."""
 
 import re
 from dataclasses import fields, replace
@@ -50,7 +50,7 @@ def test_the_protocols_page_names_every_rule_and_its_steps():
         (frozenset(re.findall(r"`(\w+)`", rules)), int(steps))
         for rules, steps in re.findall(r"((?:`\w+`(?: and )?)+) \((\d+)\)", page)
     }
-    # A rule that a CHECK stands behind too is left out twice; the page tells what happens without the CHECK.
+    # A rule that a CHECK enforces as well is left out twice; the page shows the schedule without the CHECK.
     assert named <= {(frozenset(knockout.rules), knockout.steps) for _, knockout in KNOCKOUTS}
     assert {rules for rules, _ in named} == {frozenset(knockout.rules) for _, knockout in KNOCKOUTS}
     rules = [field.name for cases in MACHINES.values() for field in fields(cases.rules)]
@@ -58,7 +58,7 @@ def test_the_protocols_page_names_every_rule_and_its_steps():
 
 
 def test_a_backlog_of_a_day_makes_28_messages_of_a_run():
-    """With the real times in minutes: the queue delivers nothing, and the sweep comes each minute."""
+    """With the real times in minutes: the queue delivers nothing, and the sweep runs each minute."""
     sizes = Sizes(resend=2, resend_most=60, reduced=False, copies=1_000, workers=0)
     machine = RunMachine(sizes=sizes, faults=Faults())
     state = machine.starts()[0].state
@@ -78,7 +78,7 @@ def test_random_schedules_of_a_large_machine_hold_and_find_what_is_left_out():
 
 
 class Lights:
-    """A machine of the test's: two lights that follow each other, and a lamp that may burn out."""
+    """The test's own machine: two lights that follow each other, and a lamp that may burn out."""
 
     def __init__(self, following: dict[str, list[Step[str]]], over: str = ""):
         self.following, self.over = following, over
@@ -180,12 +180,12 @@ class TestCompared:
         changed, gone, new, unsaid = compared.complaints(schema)
         assert changed == (
             "sql/queries/claim_outbox.sql has changed since docs/model was compared with it. Change the action `claim` "
-            "of the outbox machine and the action `claim` of the digest machine, or leave it where it says the same; "
-            'then: python -m docs.model renew "sql/queries/claim_outbox.sql"'
+            "of the outbox machine and the action `claim` of the digest machine if it no longer matches, "
+            'then run: python -m docs.model renew "sql/queries/claim_outbox.sql"'
         )
-        assert gone.startswith("sql/queries/end_run.sql is in docs/model/compared.txt and is not there now.")
+        assert gone.startswith("sql/queries/end_run.sql is in docs/model/compared.txt but no longer exists.")
         assert new.startswith("sql/queries/wipe_runs.sql is new")
-        assert unsaid.startswith("sql/queries/wipe_runs.sql writes, and no action names it.")
+        assert unsaid.startswith("sql/queries/wipe_runs.sql writes, but no action names it.")
 
     @pytest.mark.parametrize(
         ("change", "name"),

@@ -1,4 +1,4 @@
-"""A project moves to another team: its new data is that team's alone, and no run that it cannot see is in its way."""
+"""A project moves to another team: its new data belong only to that team, and invisible runs do not block it."""
 
 import pytest
 
@@ -23,13 +23,13 @@ def new(owner):
 
 @pytest.fixture
 def was(cloud, old):
-    """The API for an admin of the team that the project comes from."""
+    """Return the API for an admin of the project's former team."""
     return Api(f"Bearer {token(old.users['admin'], JWT_SECRET)}")
 
 
 @pytest.fixture
 def now_is(cloud, new):
-    """The API for an admin of the team that has the project now."""
+    """Return the API for an admin of the project's current team."""
     return Api(f"Bearer {token(new.users['admin'], JWT_SECRET)}")
 
 
@@ -59,7 +59,7 @@ def trigger(api, team, project_id, *, status=201, key=None, **body):
 
 
 def sees(api, team, run_id):
-    """By its id, its timeline and in the lists, as ``(status, status, whether)``."""
+    """Return the results by id, by timeline and in the lists, as ``(status, status, whether)``."""
     path = f"/v1/teams/{team.id}/jobs"
     lists = [api("GET", path), api("GET", path, id_prefix=run_id[:8])]
     [listed] = {run_id in [run["id"] for run in answer["job_runs"]] for _, answer in lists}
@@ -132,7 +132,7 @@ def test_a_run_that_ends_after_the_move_ends_with_the_new_team(was, now_is, old,
     assert run_row(owner, run_id)["status"] == "completed"
     assert sees(was, old, run_id) == (404, 404, False)
     assert sees(now_is, new, run_id) == (200, 200, True)
-    # The event says whose it is; no mail leads the person who asked for it to another team's run.
+    # The event names the owning team. No mail leads the requesting user to another team's run.
     assert owner.run_script("SELECT kind FROM job_outbox") == [["event"]]
     [[outbox_id]] = owner.run_script("SELECT id FROM job_outbox")
     claimed = db.one("claim_outbox", outbox_id=outbox_id, claim_s=60, retry_delay_s=60, retry_ceiling_s=3600)

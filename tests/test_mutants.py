@@ -1,4 +1,4 @@
-"""The tables of mutants against the code, both ways, and the rules by which mutants are made."""
+"""The tables of mutants match the code in both directions, and mutants follow their rules."""
 
 import ast
 import json
@@ -20,7 +20,7 @@ from tests.mutants.statements import mutants_of, mutants_of_condition, written
 
 WRITTEN_TO = {"job_runs", "job_slices", "job_outbox", "job_schedule_slots"}
 
-# Too slow to be run for a mutant.
+# Too slow to run for a mutant.
 SLOW = ("test_chaos", "test_stack", "test_browser", "simulation")
 
 
@@ -109,7 +109,7 @@ def names_in(file):
 
 
 def test_postgres_can_run_each_mutant(owner):
-    """A mutant that is no statement would be killed by its mistake."""
+    """An invalid statement would be killed by its error."""
     for subject in guarded.QUERIES:
         for mutant in mutants_of_subject(subject, owner=owner):
             owner.run_script(f"PREPARE mutant AS {parse(mutant.text).text}; DEALLOCATE mutant")
@@ -132,7 +132,7 @@ def test_python_can_run_each_mutant():
 
 
 def test_a_mutant_takes_the_place_of_its_original(tmp_path):
-    """In a process of its own: what it has imported before stays as it is."""
+    """In a separate process: modules that it imported earlier stay as they are."""
     script = (
         "from pathlib import Path; from tests.mutants import child\n"
         f"child.put_query('ping', 'SELECT 2', Path({str(tmp_path)!r}) / 'sql')\n"

@@ -1,4 +1,4 @@
-"""nightshift new job: what it makes, and that a refusal leaves the checkout as it was."""
+"""nightshift new job: its files, and a refusal that leaves the checkout unchanged."""
 
 import json
 import shutil
@@ -32,7 +32,7 @@ def make(folder):
 
 @pytest.fixture
 def checkout(tmp_path, monkeypatch):
-    """What the command looks at, and the current folder."""
+    """Create the folder that the command reads, as the current folder."""
     make(tmp_path)
     monkeypatch.chdir(tmp_path)
     return tmp_path

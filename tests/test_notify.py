@@ -1,4 +1,4 @@
-"""The notify function, fed with its sample event: who gets which mail, and what becomes of those that SES refuses."""
+"""The notify function with its sample event: the recipients of mails, and mails that SES refuses."""
 
 import json
 import threading
@@ -73,7 +73,7 @@ class TestWhoGetsAMail:
 
     def test_the_user_who_made_the_key(self, team, owner, db, cloud, ses):
         run_id = project_run(team, db=db, settings=cloud, by=f"api_key:{key_id(owner, team)}")
-        owner.run_script("UPDATE api_keys SET deleted_at = now()")  # the key has gone since, its maker has not
+        owner.run_script("UPDATE api_keys SET deleted_at = now()")  # the key was deleted, but its creator was not
         notified(*end(owner, run_id))
         assert ses.recipients == ["admin@owls.example"]
 
@@ -137,7 +137,7 @@ class TestWhoGetsAMail:
 
 
 def test_a_right_that_is_missing_in_the_platforms_tables_keeps_no_mail_back(team, owner, db, cloud, ses):
-    """The operator's alert about that very right above all."""
+    """This includes the operator's alert about that very right."""
     of_a_run = end(owner, project_run(team, db=db, settings=cloud, by=f"user:{team.users['admin']}"))
     owner.run_script("REVOKE SELECT ON teams, projects FROM nightshift_app")
     notified(alert(owner))
@@ -149,7 +149,7 @@ def test_a_right_that_is_missing_in_the_platforms_tables_keeps_no_mail_back(team
 
 class TestOneMail:
     def test_from_the_ending_to_ses(self, team, owner, db, cloud, ses):
-        """The worker ends the run; what it put on the queue is what the function is fed with."""
+        """The worker ends the run, and the function gets the worker's own message."""
         run_id = project_run(team, db=db, settings=cloud, by=f"user:{team.users['admin']}")
         work(run_id, 0, db=db, settings=cloud)
         [message] = boto3.client("sqs").receive_message(QueueUrl=cloud.notify_queue_url)["Messages"]
@@ -184,7 +184,7 @@ class TestOneMail:
         assert mail(owner, outbox_id).attempts == 1
 
     def test_whoever_was_frozen_past_its_claim_decides_nothing(self, owner, connect, ses):
-        """The second mail is the price of an answer that was lost; the row is the second one's."""
+        """The second mail is the price of the lost answer; the row shows the second one's outcome."""
         outbox_id, answers = alert(owner), [ses.hold(1), ses.hold(2)]
         frozen = self._deliver_aside(outbox_id, db=connect())
         self._wait_for_mails(1, ses, thread=frozen)
@@ -323,7 +323,7 @@ class TestSesInTrouble:
         assert ses.mails == []
 
     def test_a_function_that_died_is_followed_by_another(self, owner, db, ses):
-        """It had claimed the row, and nothing more is known of it."""
+        """It had claimed the row and stored no outcome."""
         outbox_id = alert(owner)
         claim = {"claim_s": 40, "retry_delay_s": notify.RETRY_DELAY_S, "retry_ceiling_s": notify.RETRY_CEILING_S}
         db.query("claim_outbox", outbox_id=str(outbox_id), **claim)
@@ -352,7 +352,7 @@ class TestSesInTrouble:
 
 
 class TestWhatItSays:
-    """One line with an action, and one count, for each outcome."""
+    """One log line with an action, and one count, for each outcome."""
 
     @pytest.mark.parametrize(
         ("refusal", "action", "counted"),
@@ -380,11 +380,11 @@ class TestWhatItSays:
 
 
 class TestALostConnection:
-    """The server ends the function's session while it is at a mail."""
+    """The server ends the function's session during its work on a mail."""
 
     @pytest.fixture
     def lost(self, owner, db, monkeypatch):
-        """``lost(name)``: the session ends just before the function runs this query."""
+        """``lost(name)``: end the session just before the function runs this query."""
 
         def lost(at):
             db.connect()
@@ -456,7 +456,7 @@ class TestBounds:
 
 
 class TestAgainstMoto:
-    """Another's idea of SES: it knows which identities are verified."""
+    """An independent SES, which knows which identities are verified."""
 
     @pytest.fixture(autouse=True)
     def moto(self, monkeypatch):

@@ -1,4 +1,4 @@
-"""The ops function: each of the owner's commands on a real database, with SQS from moto."""
+"""The ops function: each of the operator's commands on a real database, with SQS from moto."""
 
 import dataclasses
 import io
@@ -32,7 +32,7 @@ Ask = Callable[..., dict[str, Any]]
 
 @pytest.fixture
 def desk(cloud: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """``cloud`` with a dead-letter queue of each kind, where there is nothing to wait for."""
+    """``cloud`` with a dead-letter queue of each kind, without waits."""
     monkeypatch.setattr(deadletters, "RECEIVE_WAIT_S", 0)
     urls = {
         f"{name}_dead_letters_url": boto3.client("sqs").create_queue(QueueName=f"{name}-dead")["QueueUrl"]
@@ -43,7 +43,7 @@ def desk(cloud: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
 
 @pytest.fixture
 def ask(db: Database, desk: Settings) -> Ask:
-    """``ask("view", run_id=…)``: the function's answer, as Lambda would send it."""
+    """``ask("view", run_id=…)``: return the function's answer, as Lambda would send it."""
 
     def ask(command: str, settings: Settings = desk, **arguments: Any) -> dict[str, Any]:
         event = json.loads(json.dumps({"command": command} | arguments))
@@ -377,7 +377,7 @@ class TestHealth:
         assert since["ok"]
         owner.run_script("UPDATE job_schedules SET next_slot = date_trunc('minute', now()) - interval '10 minutes'")
         late = check(ask("health"), "schedules")
-        # From 10 minutes ago up to the grace of two and a half: eight of them, or nine.
+        # From 10 minutes ago to the grace period of two and a half: eight or nine slots.
         assert late["says"].startswith(("8 slots did not", "9 slots did not"))
         owner.run_script(
             "INSERT INTO job_schedule_slots (job_type, slot, outcome) SELECT 'db_pruning', slot, 'missed'"
@@ -677,7 +677,7 @@ class TestDeadLetters:
         assert [(letter["id"], letter["status"]) for letter in runs["messages"]] == [(str(uuid.UUID(int=7)), "unknown")]
 
     def test_a_message_that_sqs_refuses_holds_up_no_other(self, ask, dead, desk, monkeypatch):
-        """SQS refuses a whole batch where the sum is too long, or one group is no group of its."""
+        """SQS refuses the whole batch if it is too long, or if a group is invalid."""
         sqs = aws.client("sqs")
         send = sqs.send_message_batch
 
@@ -721,7 +721,7 @@ class TestDoctor:
 
     @pytest.fixture
     def fresh(self, desk: Settings, provider: str, owner: Database) -> Iterator[Settings]:
-        """An installation where all is well. moto knows no account of SES: its answer is as the reference gives it.
+        """Create an installation without problems. moto has no SES account, so its answer follows the reference.
 
         https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_GetAccount.html
         """
@@ -780,7 +780,7 @@ class TestDoctor:
     def test_what_is_missing_in_the_database_is_named(self, db, owner, fresh):
         [[month]] = owner.run_script("SELECT to_char(now() + interval '1 month', '\"metric_events_\"YYYY_MM')")
         for damage, name, says in self.DAMAGE:
-            # Undone afterwards; the check sees it, being made in the same transaction.
+            # Rolled back afterwards. The check sees the change, because it runs in the same transaction.
             owner.begin()
             owner.run_script(damage.format(next_month=month))
             owner.run_script("SET LOCAL ROLE nightshift_app; SET LOCAL timezone = 'UTC'")

@@ -1,4 +1,4 @@
-"""The setup function's commands: teams and keys, as the owner of the tables."""
+"""The setup function's commands: teams and keys, as the schema owner."""
 
 import json
 from typing import Any
@@ -92,7 +92,7 @@ def test_keys_are_in_no_log(ask, caplog, capsys):
 
 
 class TestCrowds:
-    """A hundred times what the demo has: each list has a bound, says that there is more, and can be searched."""
+    """With a hundred times the demo's data, each list has a limit, says that there is more, and can be searched."""
 
     def test_of_teams_with_their_projects_and_people(self, ask, owner):
         owner.run_script(

@@ -1,6 +1,6 @@
-"""A worker and another session meet at one run: who comes second finds the run as the first has left it.
+"""A worker and another session meet at one run: the second session finds the run as the first has left it.
 
-Each pair in both orders, and with either session dying before it commits. The run is then worked to its end.
+Each pair meets in both orders, and with either session dying before it commits. Then the run is worked to its end.
 """
 
 import pytest
@@ -14,7 +14,7 @@ from tests.world import age, claim, make_team, sweep, work
 
 
 def counting(run, db):
-    """Step 1, a wait, step 2, and the end."""
+    """Take step 1, wait, take step 2, and end."""
     done = (run.cursor or {"done": 0})["done"]
     while done < 2:
         done += 1
@@ -40,7 +40,8 @@ def failing(run, db):
     raise ValueError("It broke")
 
 
-# Where a worker of slice 0 is met: its job, its statement, and how the run ends where no other session is there.
+# The place where a worker of slice 0 meets the other session: its job, its statement, and the run's end without the
+# other session.
 WORKERS = {
     "claim": (counting, "claim_slice", "completed", [1, 2]),
     "yield": (counting, "save_progress", "completed", [1, 2]),
@@ -52,7 +53,7 @@ WORKERS = {
 
 @pytest.fixture
 def run_of(run_of, owner, team):
-    """As ``run_of`` of the tests of the engine: the run of an admin who wants a mail; each ending of it is kept."""
+    """Create a run as the executor's ``run_of`` does, of an admin who wants a mail. Each of its endings is recorded."""
     owner.run_script(
         "CREATE TABLE endings (run_id uuid, status text);"
         "CREATE FUNCTION keep_ending() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN"
@@ -81,7 +82,7 @@ def cancel(run):
 
 
 def sweeping(run, at, counted):
-    """A sweep an hour later, and how many it says that it ``counted``."""
+    """Sweep an hour later, and return the number in ``counted``."""
 
     def do(db):
         age(run.owner, run.id, 3600)
@@ -91,7 +92,7 @@ def sweeping(run, at, counted):
 
 
 def assert_kept(run, status, steps):
-    """One ending, one mail, each step once, though every message comes again."""
+    """Assert one ending, one mail and each step once, even after every message is repeated."""
     assert run.finish().replay().row["status"] == status
     assert steps_of(run.owner, run.id) == steps
     assert run.owner.run_script("SELECT CAST(run_id AS text), status FROM endings") == [[run.id, status]]
@@ -103,11 +104,11 @@ def assert_kept(run, status, steps):
     [
         ("claim", "worker", "cancelled", [1]),  # its next yield honours the request
         ("yield", "worker", "cancelled", [1]),
-        ("slice end", "worker", "cancelled", [1]),  # no worker holds it then
+        ("slice end", "worker", "cancelled", [1]),  # no worker holds the run at that time
         ("finish", "worker", "completed", [1, 2]),
         ("fail", "worker", "failed", [1]),
         ("claim", "cancel", "cancelled", []),
-        ("yield", "cancel", "cancelled", [1]),  # what the step wrote is kept
+        ("yield", "cancel", "cancelled", [1]),  # the step's writes are kept
         ("slice end", "cancel", "cancelled", [1]),
         ("finish", "cancel", "cancelled", [1]),
         ("fail", "cancel", "cancelled", [1]),
@@ -150,7 +151,7 @@ def test_a_cancel_outlives_the_worker_that_dies_before_it(meet, run_of, at):
 @pytest.mark.parametrize(("first", "dies"), ORDERS)
 @pytest.mark.parametrize("at", ["yield", "slice end", "finish", "fail"])
 def test_the_sweep_takes_no_run_from_a_worker_that_is_at_it(meet, run_of, at, first, dies):
-    """It passes over the row that the worker holds; the worker that finds it taken writes nothing of its step."""
+    """It skips the row that the worker holds. The worker that lost the run writes nothing of its step."""
     job, statement, status, steps = WORKERS[at]
     run = run_of(job)
     met = meet(worker(run, statement), sweeping(run, "expire_leases", "recovered"), first=first, dies=dies)
@@ -188,7 +189,7 @@ def test_a_message_that_is_sent_again_while_it_is_claimed_is_worked_once(meet, r
 
 @pytest.mark.parametrize("first", [0, 1])
 def test_a_claim_with_time_left_keeps_its_run_from_the_sweep_that_fails_it(meet, run_of, first):
-    """The claim finds a run that has time left, or does not; neither of the two waits."""
+    """The claim finds a run with time left, or none; neither session waits."""
     run = run_of(counting).work()
     age(run.owner, run.id, 60)
     left = "interval '1 hour'" if first == 0 else "interval '-1 hour'"
@@ -243,7 +244,7 @@ def test_a_run_ends_with_the_team_that_its_project_has_moved_to(meet, run_of, te
 @pytest.mark.parametrize(("first", "dies"), ORDERS)
 @pytest.mark.parametrize("at", ["claim", "slice end", "finish"])
 def test_the_cleanup_cancels_in_its_own_transaction_as_any_caller_does(meet, run_of, job_run, team, at, first, dies):
-    """The cleanup that dies asked for nothing, and deleted nothing; the next one asks again."""
+    """A cleanup that dies has requested and deleted nothing; the next one requests it again."""
     job, statement, status, _ = WORKERS[at]
     run = run_of(job)
     run.owner.run_script("UPDATE projects SET deleted_at = clock_timestamp() - interval '8 days'")
@@ -258,7 +259,7 @@ def test_the_cleanup_cancels_in_its_own_transaction_as_any_caller_does(meet, run
     while not run.owner.run_script(f"SELECT FROM endings WHERE run_id = '{run.id}'"):
         run.work()
     assert cleanup.finish().result["projects"] == 1
-    stands = at in ("finish", "fail") and first == 0 and not dies  # it ended before it was asked
+    stands = at in ("finish", "fail") and first == 0 and not dies  # the run ended before the request
     never_asked = first == 1 and dies
     expected = status if stands or never_asked else "cancelled"
     assert run.owner.run_script(f"SELECT status FROM endings WHERE run_id = '{run.id}'") == [[expected]]

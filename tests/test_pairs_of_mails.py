@@ -23,7 +23,7 @@ def team(owner):
 
 @pytest.fixture
 def ended(team, owner, db, cloud):
-    """``ended()``: the mail of a run that was asked for with notify and has ended."""
+    """``ended()``: return the mail of an ended run that was triggered with notify."""
 
     def ended():
         run_id = project_run(team, db=db, settings=cloud, by=f"user:{team.users['admin']}")
@@ -68,7 +68,7 @@ def test_a_message_that_is_sent_again_while_its_mail_is_claimed_sends_one(meet, 
 
 @pytest.mark.parametrize("dies", [False, True])
 def test_the_last_mail_of_the_hour_is_taken_once(meet, owner, ended, ses, dies):
-    """The second waits for the team's row, and counts what the first took; a mail that died comes again."""
+    """The second waits for the team's row and counts the first one's share. A mail whose function died comes again."""
     one, other = ended(), ended()
     met = meet(delivers(one, at="take_mail_share"), delivers(other, at="take_mail_share"), dies=dies)
     assert met.waited
@@ -82,9 +82,9 @@ ALONE, OF_ONE, OF_TWO = "RevenueCat Sync completed: Project 0", "1 run ended: Th
 @pytest.mark.parametrize(
     ("first", "dies", "told"),
     [
-        ("mail", False, [OF_TWO]),  # it joins the digest, which waits for it
+        ("mail", False, [OF_TWO]),  # it joins the digest, which waits for its transaction
         ("mail", True, [OF_ONE, ALONE]),
-        ("digest", False, [OF_ONE, OF_ONE]),  # it is too late for this one, and begins another
+        ("digest", False, [OF_ONE, OF_ONE]),  # it is too late for this digest, and starts another one
         ("digest", True, [OF_TWO]),
     ],
 )

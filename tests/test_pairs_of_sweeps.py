@@ -1,4 +1,4 @@
-"""Two sweeps, or a sweep and what else starts, sends or repeats: who comes second passes over, or finds it done."""
+"""A sweep that meets another sweep, a start, a send or a repetition: the second one skips the row or finds it done."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -21,7 +21,7 @@ RUN = """
 AN_HOUR_AGO = "clock_timestamp() - interval '1 hour'"
 LONG_AGO = "clock_timestamp() - interval '100 days'"
 
-# One row for each healer that touches rows of ours, and the statement in which it heals.
+# For each healer of our rows, a row and the statement that heals it.
 ROWS = {
     "expired": (
         "expire_leases", "recovered",
@@ -77,7 +77,7 @@ ROWS = {
 
 @pytest.mark.parametrize("healer", ROWS)
 def test_two_sweeps_that_found_the_same_row_heal_it_once(meet, cloud, db, owner, healer):
-    """The second passes over the row that the first holds. A slot is deleted without a lock in advance: it waits."""
+    """The second sweep skips the row that the first one holds. A slot is deleted without a prior lock: it waits."""
     statement, counted, row = ROWS[healer]
     make_team(owner)
     owner.run_script(row)
@@ -94,12 +94,12 @@ def test_two_sweeps_that_found_the_same_row_heal_it_once(meet, cloud, db, owner,
 
 
 def fires(cloud, *, now=LATE):
-    """EventBridge delivers the slot of ``START + HOUR`` at the last moment."""
+    """Let EventBridge deliver the slot of ``START + HOUR`` at the last moment."""
     return lambda db: fire("db_pruning", time=START + HOUR, now=now, db=db, settings=cloud)
 
 
 def accounts(cloud, *, now=LATE):
-    """How many slots a sweep caught up and missed."""
+    """Sweep, and return the numbers of caught-up and missed slots."""
 
     def do(db):
         counts = sweep(db=db, settings=cloud, now=now)
@@ -113,7 +113,7 @@ def slots(owner):
 
 
 def told(owner):
-    """Of which slots the operator is told."""
+    """Return the slots that the operator is told of."""
     contents = owner.run_script("SELECT content FROM job_outbox WHERE run_id IS NULL")
     return [content["lines"][0].partition("did not start when it was ")[2] for (content,) in contents]
 
@@ -155,7 +155,7 @@ class TestASlot:
         ],
     )
     def test_fires_or_is_missed(self, meet, cloud, db, owner, first, dies, decided):
-        """The sweep accounts for this slot and for the next; the delivery is of a clock that is an hour slow."""
+        """The sweep decides this slot and the next; the delivery comes from a clock that is an hour slow."""
         at, sweeps = "insert_scheduled_run", accounts(cloud, now=LATE + HOUR)
         meets_it_at = "insert_slots" if first == "fire" else at
         met = meet(Act(fires(cloud), at), Act(sweeps, meets_it_at), first=["fire", "sweep"].index(first), dies=dies)
@@ -168,7 +168,7 @@ class TestASlot:
         assert len(owner.run_script("SELECT FROM job_runs")) == len(received(cloud)) == 1
 
     def test_fires_while_a_sweep_finds_it_missed_behind_a_later_one(self, meet, cloud, owner):
-        """The sweep has decided nothing, and has nothing to tell."""
+        """The sweep has decided no slot, so it reports nothing."""
         fire("db_pruning", time=START + 2 * HOUR, now=START + 2 * HOUR, db=owner, settings=cloud)
         met = meet(Act(fires(cloud), "insert_scheduled_run"), Act(accounts(cloud), "insert_slots"))
         assert (met.one, met.other, met.waited) == ("skipped", (0, 0), True)

@@ -20,7 +20,7 @@ def team(owner):
 
 @pytest.fixture
 def triggers(cloud, team):
-    """``triggers(key=…)``: an act that makes a run; the run's id is what comes of it."""
+    """``triggers(key=…)``: an act that creates a run and returns the run's id."""
 
     def triggers(*, at="insert_run", **wish):
         return Act(lambda db: str(trigger(team, db=db, settings=cloud, **wish)["id"]), at)
@@ -33,7 +33,7 @@ def made(owner):
 
 
 def winner(met, owner):
-    """The only run: it is the first one's, or the other's where the first has died."""
+    """Return the only run: the first one's, or the other's if the first has died."""
     assert met.waited
     [run_id] = made(owner)
     assert run_id == (met.other if isinstance(met.one, Died) else met.one)
@@ -64,7 +64,7 @@ class TestTwoTriggers:
 
     @pytest.mark.parametrize("at", ["insert_run", "forget_idempotency_key"])
     def test_with_a_key_of_yesterday_make_one_run(self, meet, triggers, db, owner, cloud, team, at, dies):
-        """Both find the old run under the key; either may free it for both."""
+        """Both find the old run under the key; either may release the key for both."""
         old = str(trigger(team, db=db, settings=cloud, idempotency_key="k")["id"])
         owner.run_script(
             "UPDATE job_runs SET created_at = created_at - interval '25 hours', status = 'cancelled',"
@@ -82,7 +82,7 @@ class TestTwoTriggers:
 
 
 class TestAPause:
-    """No session waits for another: what was begun before the pause was committed is a live run, and goes on."""
+    """No session waits for another. A run that started before the pause was committed is live and continues."""
 
     @pytest.fixture
     def pausing(self):
@@ -118,7 +118,7 @@ class TestAPause:
 
 @pytest.mark.parametrize(("first", "dies"), ORDERS)
 def test_a_run_is_run_again_while_it_is_thrown_away(meet, triggers, db, owner, cloud, first, dies):
-    """The new run carries what it needs of the old one, so neither waits."""
+    """The new run copies the values that it needs from the old one, so neither session waits."""
     triggers().do(db)
     owner.run_script(
         """UPDATE job_runs SET status = 'failed', error = 'e', resend_at = NULL, cursor = '{"at": 7}',"""

@@ -31,11 +31,11 @@ class Every(NoParams):
         ({"share": "2."}, 2.0),
         ({"level": "2"}, 2),
         ({"bounded": "10"}, 10),
-        # Text stays text where a field takes it.
+        # Text stays text if a field accepts text.
         ({"name": "true"}, "true"),
         ({"name": "5"}, "5"),
         ({"either": "5"}, "5"),
-        # What came with its type is as it was.
+        # Typed values stay unchanged.
         ({"switch": True}, True),
         ({"count": None}, None),
         ({"share": 1.5}, 1.5),

@@ -1,4 +1,4 @@
-"""The job partition_creation through the engine, as its own role, on real tables."""
+"""The job partition_creation through the executor, with its own role, on real tables."""
 
 import itertools
 from datetime import date, timedelta
@@ -40,7 +40,7 @@ def drop(owner, *names):
 
 
 def attached(owner):
-    """name → (owner, bounds)"""
+    """Return partitions by name, as (owner, bounds)."""
     query = (
         "SELECT class.relname, class.relowner::regrole::text, pg_get_expr(class.relpartbound, class.oid)"
         " FROM pg_inherits JOIN pg_class class ON class.oid = inhrelid WHERE inhparent IN"
@@ -164,7 +164,7 @@ def test_rows_that_do_not_belong_are_named_and_nothing_is_attached_or_lost(run, 
     )
     assert half not in attached(owner)
     assert owner.run_script(f"SELECT count(*) FROM {half}") == [[3]]
-    assert other in attached(owner)  # the others do not wait for it
+    assert other in attached(owner)  # the other tables do not wait for it
     owner.run_script(f"DELETE FROM {half} WHERE \"timestamp\" < '{THIS}'")
     assert run()["result"]["created"] == [half]
 
@@ -207,7 +207,7 @@ def test_what_cannot_be_attached_is_a_sentence_and_stays_as_it_is(run, owner, ma
     time = f"events has no partition from {THIS} 00:00:00 to {months(THIS, ahead=1)[1]} 00:00:00 (UTC): "
     assert error.startswith(time + said.format(half=half)), error
     assert half not in attached(owner)
-    assert len(attached(owner)) == 11  # the others do not wait for it
+    assert len(attached(owner)) == 11  # the other tables do not wait for it
     constraints = f"SELECT count(*) FROM pg_constraint WHERE conrelid = '{half}'::regclass AND conname LIKE '%bounds'"
     assert owner.run_script(constraints) == [[0]]
 
@@ -320,7 +320,7 @@ def test_a_lock_that_others_hold_is_waited_for_outside_and_not_for_ever(job_run,
     run.finish()
 
     assert run.row["error"].startswith("events was locked by another session at each of 8 tries (canceling statement")
-    # The others do not go without theirs for it.
+    # The other tables get their partitions nevertheless.
     assert name("metric_events", THIS) in attached(drop_other)
     holder.run_script("COMMIT")
 

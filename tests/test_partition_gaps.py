@@ -1,4 +1,4 @@
-"""Which time the event tables' partitions cover, however they were made, and what partition_creation adds."""
+"""The time that the event tables' partitions of any origin cover, and the partitions that the job adds."""
 
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -18,12 +18,12 @@ from tests.job_run import assert_resumable
 
 THIS = date.today().replace(day=1)
 FIRST, *_, LAST = (datetime(month.year, month.month, 1, tzinfo=UTC) for month in months(THIS, ahead=4))
-"""The horizon of the job: this month and the three after it."""
+"""The job's horizon: this month and the three after it."""
 
 
 @pytest.fixture
 def bare(owner):
-    """``events`` without a partition; the other two keep theirs."""
+    """``events`` without partitions; the other two tables keep theirs."""
     owner.run_script(";".join(f"DROP TABLE {name}" for name in attached(owner)))
     return owner
 
@@ -35,7 +35,7 @@ def run(job_run):
 
 
 def attached(owner, table="events"):
-    """name → bounds"""
+    """Return the partitions' bounds by name."""
     return dict(
         owner.run_script(
             "SELECT inhrelid::regclass::text, pg_get_expr(relpartbound, oid) FROM pg_inherits"
@@ -45,7 +45,7 @@ def attached(owner, table="events"):
 
 
 def attach(owner, edges, *, table="events", prefix="own"):
-    """A partition between each two of these moments."""
+    """Attach a partition between each two of these times."""
     owner.run_script(
         ";".join(
             f"CREATE TABLE {prefix}_{number} PARTITION OF {table} FOR VALUES FROM ('{since}') TO ('{until}')"
@@ -60,13 +60,13 @@ def gaps(owner, first=FIRST, last=LAST):
 
 
 def insert(owner, *moments):
-    """An event of each of these moments."""
+    """Insert an event at each of these times."""
     rows = ", ".join(f"(gen_random_uuid(), 'm', '{moment}')" for moment in moments)
     owner.run_script(f"INSERT INTO events (app_id, message, timestamp) VALUES {rows}")
 
 
 def everywhere(first=FIRST, last=LAST):
-    """Moments all over the horizon: its edges, and every 7 hours."""
+    """Return times from the whole horizon: its edges, and every 7 hours."""
     moments = [first, last - timedelta(microseconds=1)]
     while moments[-1] > moments[0]:
         yield moments[0]
@@ -75,7 +75,7 @@ def everywhere(first=FIRST, last=LAST):
 
 
 def midnights(zone, *, step):
-    """Local midnights: of each first of a month, or of each ``step`` days, around the horizon."""
+    """Return local midnights around the horizon: of each first of a month, or of every ``step`` days."""
     here = ZoneInfo(zone)
     day = (THIS - timedelta(days=40)).replace(day=1)
     while day < LAST.date() + timedelta(days=40):
@@ -106,7 +106,7 @@ class TestArithmetic:
                 covered = any(since <= moment < until for since, until in kept)
                 assert covered != any(since <= moment < until for since, until in found), moment
         assert all(first <= since < until <= last for since, until in found)
-        # None touches the next: they are as few as can be.
+        # None is adjacent to the next: their number is minimal.
         assert all(until < following for (_, until), (following, _) in pairwise(found))
 
     SPANS = st.tuples(*2 * [st.datetimes(datetime(1999, 1, 1), datetime(2051, 1, 1), timezones=st.just(UTC))])
@@ -170,7 +170,7 @@ def test_what_the_platforms_own_partitions_leave_uncovered_is_made_and_nothing_e
     assert sorted(ended["result"]["created"]) == sorted({*after} - {*before})
     assert len(ended["result"]["created"]) == sum(1 for gap in uncovered for _ in by_month(dict(zip(("since", "until"), gap, strict=True))))  # noqa: E501  # fmt: skip
     insert(bare, *everywhere())
-    # Nothing was made beyond the horizon.
+    # No partition was created beyond the horizon.
     made = [name for name in after if name not in before]
     assert all(name[7:14] < f"{LAST:%Y_%m}" for name in made)
     assert run()["result"]["created"] == []
@@ -191,7 +191,7 @@ def test_holes_of_hours_and_of_a_microsecond_are_filled_and_named_by_where_they_
 
 
 def test_a_month_that_ends_early_at_local_midnight_is_made_whole(run, bare):
-    """22:00 UTC is midnight in Berlin's summer: the last two hours of the month had no partition."""
+    """22:00 UTC is midnight in Berlin's summer, so the last two hours of the month had no partition."""
     attach(bare, [FIRST - timedelta(hours=2), months_later(1) - timedelta(hours=2)])
     with pytest.raises(DatabaseError):
         insert(bare, months_later(1) - timedelta(hours=1))
@@ -255,7 +255,7 @@ class TestBounds:
         error = run()["error"]
         assert f"events has no partition from {FIRST:%Y-%m-%d} 00:00:00 to {months_later(1):%Y-%m-%d} 00:00:00" in error
         assert "would overlap partition" in error
-        assert len(attached(owner)) == 4  # the months behind it
+        assert len(attached(owner)) == 4  # the past months
 
     @pytest.mark.parametrize(
         "by", ["LIST (app_id)", "HASH (app_id)", "RANGE (message)", "RANGE (date_trunc('day', timestamp, 'UTC'))"]
@@ -274,7 +274,7 @@ class TestBounds:
 
 class TestTrees:
     def test_partitions_of_partitions_count_by_what_they_hold(self, run, bare):
-        """A year that is partitioned by month itself, with one month of it missing, covers the others alone."""
+        """A year that is itself partitioned by month, with one month missing, covers only the others."""
         bare.run_script(
             f"CREATE TABLE years PARTITION OF events FOR VALUES FROM ('{FIRST}') TO ('{LAST}')"
             " PARTITION BY RANGE (timestamp)"
@@ -293,7 +293,7 @@ class TestTrees:
             "ALTER TABLE events DROP CONSTRAINT events_pkey;"
             f"CREATE TABLE own PARTITION OF events FOR VALUES FROM ('{FIRST}') TO ('{LAST}') PARTITION BY {by}"
         )
-        assert gaps(bare) == [(FIRST, LAST)]  # it has none yet
+        assert gaps(bare) == [(FIRST, LAST)]  # it has no partition yet
         bounds = {"HASH (app_id)": "FOR VALUES WITH (MODULUS 1, REMAINDER 0)"}.get(by, "DEFAULT")
         bare.run_script(f"CREATE TABLE part PARTITION OF own {bounds}")
         assert gaps(bare) == []
@@ -344,7 +344,7 @@ class TestDefault:
             f" events_{months_later(1):%Y_%m}: it is attached then"
         )
         assert len(attached(bare)) == 4
-        # What it says is what helps.
+        # The suggested statement works.
         half = f"events_{months_later(1):%Y_%m}"
         bare.run_script(
             f"CREATE TABLE {half} (LIKE events INCLUDING ALL); ALTER TABLE {half} OWNER TO nightshift_events;"
@@ -398,7 +398,7 @@ def test_all_tables_are_looked_at(owner):
 
 
 class TestChecks:
-    """What doctor and health say, in the role that they have."""
+    """The checks of doctor and health, with their own role."""
 
     @pytest.fixture
     def said(self, db, cloud):

@@ -1,4 +1,4 @@
-"""Trouble of the database that passes, and what is kept of why a worker was lost."""
+"""Temporary database errors, and the stored reasons for lost workers."""
 
 import contextlib
 import threading
@@ -190,7 +190,7 @@ class TestWhyAWorkerWasLost:
         row = trigger(team, job_type=job(blocking), db=db, settings=cloud)
         work(row["id"], 0, db=db, settings=cloud, remaining_s=NOTE_RESERVE_S + 0.05)
         assert noted[0].startswith("The job did not come back before Lambda's time limit: it was at tests/")
-        # It came back after all: what it came to is what counts.
+        # It came back after all, and its own result counts.
         assert slices(owner, row["id"])[0] == [0, "continued", None]
 
     def test_the_place_is_the_innermost_line_that_is_no_librarys(self):

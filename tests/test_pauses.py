@@ -1,4 +1,4 @@
-"""A pause stops beginnings: every way to start a run refuses with who, why and since when, and nothing else changes."""
+"""A pause prevents starts: every way to start a run is refused with who, why and since when. Nothing else changes."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What the engine's statements read: the rows that they are about, however many others lie beside them."""
+"""The executor's statements read only the rows that they need, however many others the tables have."""
 
 import uuid
 
@@ -10,8 +10,8 @@ from tests.test_db_pruning import HISTORY, fill
 from tests.world import make_team
 
 CROWD = 4_000
-# The way down the indexes that a statement reads or writes, and the pages of a row or two. A table of the crowd has
-# more pages, and so has an index of it that is read from end to end with its rows.
+# The pages of the indexes that a statement reads or writes, and of a row or two. A crowded table has more pages, and so
+# does a whole scan of one of its indexes.
 FEW_BUFFERS = 50
 
 R = {"resend_delay_s": 120, "resend_ceiling_s": 3600}
@@ -21,7 +21,7 @@ FINDS = {"passed_over": "{}", "batch": 500}
 
 @pytest.fixture
 def ids(owner):
-    """A crowd of ended runs with slices and mails, of alerts and of slots; the ids of the few rows that are at work."""
+    """Insert a crowd of ended runs with slices and mails, alerts and slots. Return the ids of the few active rows."""
     team = make_team(owner)
     of = f"'revenuecat_sync', '{team.id}', '{team.project_id}', 'x'"
     ids = {name: str(uuid.uuid4()) for name in ("unclaimed", "leased", "old", "mail")}
@@ -98,7 +98,7 @@ def test_the_engine_reads_what_it_is_about_and_no_crowd(db, ids):
     }  # fmt: skip
     read = {}
     for query, values in asked.items():
-        for _ in range(2):  # a plan's first run reads the catalogue for its operators
+        for _ in range(2):  # the first run of a plan reads the catalogue for its operators
             db.begin()
             _, read[query] = explained(db, query, **values)
             db.rollback()

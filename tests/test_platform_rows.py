@@ -1,4 +1,4 @@
-"""Rows of the platform with moments that Python has no date for: ``infinity``, the year 294276, years before Christ."""
+"""Platform rows with times that Python cannot represent: ``infinity``, the year 294276, years BC."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from tests.conftest import JWT_SECRET
 from tests.test_api import Api, trigger
 from tests.world import make_furnished_team, run_row, system_run, token, work
 
-# As the API shows them: the nearest that ISO 8601 has, in the order of time.
+# As the API shows them: the nearest times of ISO 8601, in the same order.
 EXTREMES = {
     "infinity": "9999-12-31T23:59:59.999Z",
     "294276-12-31 23:59:59.999Z": "9999-12-31T23:59:59.999Z",

@@ -1,4 +1,4 @@
-"""One row that cannot be healed costs itself alone, and no ending depends on the mails that it owes."""
+"""A row that cannot be healed does not affect other rows, and no ending depends on the mails that it owes."""
 
 import dataclasses
 import uuid
@@ -62,7 +62,7 @@ def by_the_sweep(run_id, *, db, cloud, owner):
         "UPDATE job_runs SET status = 'running', started_at = now(), resend_at = NULL, lost_slices = 4,"
         f" lease_expires_at = now() - interval '1 s' WHERE id = '{run_id}'"
     )
-    with suppress(DatabaseError):  # another right may be missing, and is told when all is done
+    with suppress(DatabaseError):  # another right may be missing, which is reported at the end
         sweep(db=db, settings=cloud)
 
 
@@ -77,7 +77,7 @@ def by_a_person(run_id, *, db, cloud, owner):
 
 ENDINGS = [by_the_worker, by_a_cancel, by_the_sweep, by_a_person]
 
-# What breaks the telling, what mends it, and what the run says of it meanwhile.
+# Ways to break an ending's mails, the repair of each, and the reason that the run shows.
 UNTELLABLE = {
     "no right to read people": (
         "REVOKE SELECT ON users FROM nightshift_app",
@@ -224,7 +224,7 @@ def test_a_success_that_cannot_be_noted_is_noted_later(cloud, db, owner, job):
 
 
 def test_an_ordinary_ending_writes_its_run_once(cloud, db, owner, run_id):
-    """What it owes costs no second version of the row where all is well."""
+    """Without errors, the ending's mails cause no second version of the row."""
     before = owner.run_script("SELECT n_tup_upd FROM pg_stat_user_tables WHERE relname = 'job_runs'")
     by_a_cancel(run_id, db=db, cloud=cloud, owner=owner)
     db.run_script("SELECT pg_stat_force_next_flush()")
@@ -234,7 +234,7 @@ def test_an_ordinary_ending_writes_its_run_once(cloud, db, owner, run_id):
 
 
 def lost(owner, count, **columns):
-    """Runs whose leases are over, the first longest ago; returns their ids."""
+    """Create runs with expired leases, the oldest first, and return their ids."""
     ids = [str(uuid.uuid4()) for _ in range(count)]
     for number, run_id in enumerate(ids):
         owner.run_script(
@@ -250,7 +250,7 @@ def poison_runs(owner, ids, event="UPDATE"):
 
 
 class TestBatches:
-    """Rows that cannot be healed come first, and fill whole batches."""
+    """Rows that cannot be healed come first and fill whole batches."""
 
     @pytest.fixture
     def small(self, cloud):
@@ -381,7 +381,7 @@ class TestBatches:
         for key in keys[:5]:
             assert any(key in line and aside[0][3] in line for line in alert["lines"])
             assert any(key in record.message for record in caplog.records)
-        # A minute later nothing is tried, told or said again.
+        # A minute later no row is tried, reported or logged again.
         assert sweep(db=db, settings=small)["set_aside"] == 0
         assert owner.run_script("SELECT count(*) FROM job_outbox WHERE content ? 'subject'") == [[1]]
 
@@ -402,7 +402,7 @@ class TestBatches:
         assert names == {*self.KINDS, "slots", "silent"} == TROUBLES.keys()
 
     def test_a_row_that_takes_all_the_time_there_is_costs_itself_alone(self, cloud, connect, owner, monkeypatch):
-        """A batch with it ends at the server's time limit, and then no time is left for its rows one by one."""
+        """A batch with it reaches the server's time limit, and then no time is left for its rows one by one."""
         ids = lost(owner, 5)
         owner.run_script(
             "CREATE FUNCTION sleep() RETURNS trigger LANGUAGE plpgsql AS"

@@ -1,4 +1,4 @@
-"""What ``make run`` says of ports that it cannot have."""
+"""The error of ``make run`` for unavailable ports."""
 
 import re
 import socket
@@ -32,9 +32,9 @@ def test_all_that_are_taken_are_told_at_once_with_a_command_that_works(taken: li
     mine = free_port()
     sentence = complaint(usual | {"mailbox": mine}, usual=usual)
     assert sentence is not None
-    assert sentence.startswith(f"Ports {taken[0]} and {taken[1]} are taken by other programs.")
+    assert sentence.startswith(f"Ports {taken[0]} and {taken[1]} are already in use by other programs.")
     assert sentence.endswith(" make run")
-    # What was chosen before stays chosen; what is as usual need not be said.
+    # A port chosen before stays chosen; default ports are not listed.
     assert suggested(sentence).keys() == {"aws", "revenuecat", "mailbox"}
     assert suggested(sentence)["mailbox"] == mine
     assert complaint(usual | suggested(sentence), usual=usual) is None
@@ -43,7 +43,7 @@ def test_all_that_are_taken_are_told_at_once_with_a_command_that_works(taken: li
 def test_one_is_told_alone(taken: list[int]) -> None:
     sentence = complaint({"aws": taken[0]}, usual={"aws": taken[0]})
     assert sentence is not None
-    assert sentence.startswith(f"Port {taken[0]} is taken by another program.")
+    assert sentence.startswith(f"Port {taken[0]} is already in use by another program.")
     assert is_free(suggested(sentence)["aws"])
 
 
@@ -52,6 +52,6 @@ def test_one_that_is_wanted_twice_is_told() -> None:
     wanted = {"aws": port, "mailbox": port}
     sentence = complaint(wanted, usual={"mailbox": port})
     assert sentence is not None
-    assert sentence.startswith(f"Port {port} is wanted twice.")
+    assert sentence.startswith(f"Port {port} is assigned to more than one service.")
     assert suggested(sentence)["aws"] == port
     assert complaint(wanted | suggested(sentence), usual={}) is None

@@ -1,7 +1,7 @@
-"""A deploy migrates first: until it is through, and when it rolls back, a release works on its successor's schema.
+"""A deployment migrates first, so the previous release works on the new schema until it ends or is rolled back.
 
-So migrations only add, and code does not mind what was added. The release before this one, by its tag, is run on the
-schema of this one; and this one on a schema in which every table has grown, which needs no tag and no history.
+So migrations only add, and code ignores additions. The release before this one, found by its tag, runs on this one's
+schema. This release runs on a schema with additional columns in every table, without a tag or history.
 """
 
 import os
@@ -34,7 +34,7 @@ END $$;
 
 
 def previous_release() -> str | None:
-    """The last tag before this commit; None where there is none, or no history to look into."""
+    """Return the last tag before this commit, or None without a tag or history."""
     describe = ["git", "describe", "--tags", "--abbrev=0", "--match=v[0-9]*", "HEAD^"]
     found = subprocess.run(describe, cwd=CHECKOUT, capture_output=True, text=True)
     return found.stdout.strip() or None if found.returncode == 0 else None
@@ -70,7 +70,7 @@ RELEASES = {"this release, on tables that have grown": this_release} | (
 def test_a_release_works_on_its_successors_schema(release: Callable[[Path], None], tmp_path: Path) -> None:
     release(tmp_path)
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "PYTHONPATH"))}
-    environment["PYTEST_DEBUG_TEMPROOT"] = str(tmp_path)  # it closes that folder to other users
+    environment["PYTEST_DEBUG_TEMPROOT"] = str(tmp_path)  # pytest closes that folder to other users
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *TESTS],
         cwd=tmp_path,

@@ -1,4 +1,4 @@
-"""Conditions of docs/protocol.md, in the statements and in the engine, that no test of their own place holds."""
+"""Conditions of docs/protocol.md, in the statements and in the executor, without a test elsewhere."""
 
 import pytest
 
@@ -50,11 +50,11 @@ def test_a_rerun_from_the_cursor_keeps_the_version_of_its_code(db, owner, team, 
 
 
 class TestASystemJobsStep:
-    """Its writes, and a cancel among them, go over one connection with the fence of the slice."""
+    """Its writes, including a cancel, use one connection together with the slice's fence."""
 
     @pytest.fixture
     def other(self, db, team, cloud):
-        """A run that the step cancels."""
+        """Return a run that the step cancels."""
         return trigger(team, db=db, settings=cloud)["id"]
 
     @pytest.fixture

@@ -1,4 +1,4 @@
-"""A platform may publish all of its tables for logical replication: each table then needs a key for its rows."""
+"""A platform may publish all of its tables for logical replication, so each table needs a key for its rows."""
 
 from tests.engine_world import counting_to
 

@@ -1,4 +1,4 @@
-"""A database that answers and takes no writes, as a standby does, or a server after a failover."""
+"""A database that answers but refuses writes, like a standby or a server after a failover."""
 
 import pytest
 
@@ -24,7 +24,7 @@ def api(cloud, team):
 
 @pytest.fixture
 def standby(owner, db, config):
-    """Turns the whole database into one that only reads, for our roles and for good."""
+    """Make the whole database read-only for our roles, permanently."""
 
     def standby():
         for role in ("nightshift_app", "nightshift_maintenance"):
@@ -54,7 +54,7 @@ class TestASessionThatOnlyReads:
         run_id = trigger(api, team)[1]["job_run"]["id"]
         db.run_script(ONLY_READS)
         work(run_id, 0, db=db, settings=cloud)
-        assert run_row(owner, run_id)["status"] == "failed"  # by its own doing: it has no integration
+        assert run_row(owner, run_id)["status"] == "failed"  # for its own reason: it has no integration
 
     def test_and_the_sweep(self, api, team, db, cloud, owner):
         trigger(api, team)

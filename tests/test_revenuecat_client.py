@@ -1,4 +1,4 @@
-"""The client over HTTP: every page once, every id, every way to fail, and never faster than allowed."""
+"""The client over HTTP: every page once, every id, every kind of failure, and never faster than allowed."""
 
 import itertools
 import json
@@ -27,7 +27,7 @@ CUSTOMERS = "customer information"
 
 
 class Clock:
-    """Time that passes only by sleeping."""
+    """A clock that advances only by sleeping."""
 
     def __init__(self):
         self.now, self.sleeps = 0.0, []
@@ -60,9 +60,9 @@ def connect(url, clock, *, project_id="proj1a2b3c4d", environment="production", 
 
 @contextmanager
 def scripted(answers, *, headers=()):
-    """A server that answers each path (query included) with the next of its answers: (status, body, headers).
+    """Serve each path (query included) with the next of its answers: (status, body, headers). Yield URL and requests.
 
-    The last one is repeated; ORIGIN in a body becomes the server's own. Yields its base URL and what was asked.
+    The last answer repeats. ORIGIN in a body becomes the server's own URL.
     """
     asked = []
 
@@ -339,7 +339,7 @@ def test_a_sentence_without_its_full_stop_is_given_one(clock):
         revenuecat.customer("x")
 
 
-# The governor alone: time is the clock's.
+# Only the governor: the clock controls the time.
 
 
 @pytest.fixture
@@ -421,14 +421,14 @@ def test_alone_or_beside_steady_company_no_window_is_overdrawn(limit, others, pa
             continue
         in_window = [at for at in ours if at + 60 > clock.now]
         allowed = len(in_window) + others < limit
-        # A look when nothing was heard for a window is a risk nobody can avoid.
+        # The first call after a silent window is a risk that cannot be avoided.
         assert allowed or not ours or ours[-1] + 60 <= clock.now
         ours.append(clock.now)
         governor.finish(CUSTOMERS, ticket, usage=len(in_window) + 1 + others if allowed else limit, limit=limit)
 
 
 def test_an_answer_that_drips_does_not_outlive_the_slice():
-    """Each packet comes within the read timeout; the clock of this test jumps with each."""
+    """Each packet comes within the read timeout; the test's clock jumps at each."""
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
         server.listen()

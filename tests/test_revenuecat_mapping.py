@@ -1,4 +1,4 @@
-"""Every rule by which RevenueCat's rows become what a user carries."""
+"""Every rule that maps RevenueCat's rows to a user's properties."""
 
 from decimal import Decimal
 from fractions import Fraction
@@ -77,7 +77,7 @@ def mapped(**lists):
 
 
 def short(subscriber):
-    """subscriber, status, will_renew, entitlements, product, period_type, billing_period"""
+    """Return subscriber, status, will_renew, entitlements, product, period_type, billing_period."""
     names = ("subscriber", "status", "will_renew", "entitlements", "product", "period_type", "billing_period")
     return [subscriber.properties[f"rc_{name}"] for name in names]
 
@@ -85,7 +85,7 @@ def short(subscriber):
 NO, YES = "false", "true"
 MONTHLY = ["com.app.monthly", "normal", "monthly"]
 
-# name: (entitlements, subscriptions, purchases, what short() says then)
+# name: (entitlements, subscriptions, purchases, the expected result of short())
 CASES = {
     "never bought anything": ([], [], [], [NO, "", NO, "", "", "", ""]),
     "renewing": ([live()], [subscription()], [], [YES, "active", YES, "pro", *MONTHLY]),

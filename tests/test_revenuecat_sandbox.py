@@ -1,4 +1,4 @@
-"""The RevenueCat sandbox over real HTTP: what the sync relies on, held against the facts of API v2."""
+"""The RevenueCat sandbox over real HTTP: the behaviour that the sync relies on, compared with the facts of API v2."""
 
 import json
 import signal
@@ -55,7 +55,7 @@ class Client:
         return self.get(next_page.removeprefix(self.url))
 
     def every(self, path: str) -> list[dict]:
-        """The items of every page."""
+        """Return the items of every page."""
         body = self.get(path).json
         items = body["items"]
         while body["next_page"]:
@@ -91,7 +91,7 @@ def crowd_client(crowd: Sandbox) -> Iterator[Client]:
 
 
 class Clock:
-    """Seconds that pass when a test says so."""
+    """A clock that the test advances."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -282,7 +282,7 @@ def test_exact_records_come_back_with_their_money(sandbox, client):
     assert (row["revenue_in_usd"]["gross"], row["status"], row["quantity"]) == (149.99, "owned", 1)
 
 
-# The drawn crowd
+# The generated customers
 
 
 def test_a_customer_is_a_function_of_seed_and_id(crowd):

@@ -1,4 +1,4 @@
-"""The job revenuecat_sync against a RevenueCat over HTTP and a real database, a slice at a time."""
+"""The job revenuecat_sync with a RevenueCat over HTTP and a real database, one slice at a time."""
 
 import dataclasses
 import json
@@ -29,7 +29,7 @@ SLICE_S = 60
 
 
 class Clock:
-    """Time that passes only by sleeping, for the client and for the sandbox's budgets alike."""
+    """A clock that advances only by sleeping, for the client and for the sandbox's budgets."""
 
     def __init__(self):
         self._now, self._lock = 1000.0, threading.Lock()
@@ -45,7 +45,7 @@ class Clock:
 
 @dataclass
 class Slice:
-    """A run as one invocation of ``SLICE_S`` seconds sees it."""
+    """A run within one invocation of ``SLICE_S`` seconds."""
 
     project_id: str
     clock: Clock
@@ -66,7 +66,7 @@ class Slice:
 
 
 class StepDatabase:
-    """Reads autocommit, the first write opens the transaction that ``commit`` ends."""
+    """Reads autocommit; the first write opens the transaction that ``commit`` ends."""
 
     def __init__(self, db):
         self._db = db
@@ -129,7 +129,7 @@ class Stage:
         )
 
     def stored(self, project_id=None):
-        """user_id → (properties, cents, whether it was ever synced)"""
+        """Return each user's (properties, cents, whether it was ever synced) by user_id."""
         query = (
             "SELECT user_id, properties, total_revenue_usd_cents, revenue_synced_at IS NOT NULL"
             " FROM app_users WHERE project_id = :id"
@@ -143,7 +143,7 @@ class Stage:
         return Slice(project_id=self.project_id, clock=self.clock, cursor=cursor, params=params)
 
     def sync(self, **params):
-        """Run to the end; returns the result and the yields."""
+        """Run to the end; return the result and the yields."""
         yields, cursor = [], None
         while True:
             run = self.slice(json.loads(json.dumps(cursor)), **params)
@@ -166,7 +166,7 @@ class Stage:
 
 @pytest.fixture(scope="module")
 def kms(moto_endpoint):
-    """The id of a key to encrypt with; making it takes longer than a test."""
+    """Yield the id of an encryption key. Creating one takes longer than a test."""
     with pytest.MonkeyPatch.context() as environment, mock_aws():
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
             environment.setenv(name, "testing")
@@ -183,7 +183,7 @@ def kms(moto_endpoint):
 
 @pytest.fixture
 def stage(db, owner, kms, monkeypatch):
-    """``stage(**sandbox_options)``: a project connected to a sandbox of its own that is served."""
+    """``stage(**sandbox_options)``: a project that is connected to its own sandbox."""
     clock = Clock()
     with ExitStack() as servers:
 
@@ -424,7 +424,7 @@ def test_a_revenuecat_that_stays_down_fails_the_run_with_its_sentence(stage, pat
 
 
 def test_an_outage_that_is_over_costs_nobody_their_sync(stage):
-    """Whoever was next when it began is asked before they are taken for the one who stops the others."""
+    """The users that were next at its beginning are retried before they are blamed for stopping the others."""
     it = stage(customer_ids=names(5))
     it.users(*names(5))
     it.sandbox.add_fault(status=503, times=15, path="entitlements")
@@ -605,7 +605,7 @@ def test_one_customer_whom_revenuecat_cannot_answer_for_does_not_stop_the_others
     it.users(*names(20))
     for name in names(20):
         it.sandbox.customers[name] = PAYING
-    for position in (5, 19):  # in the middle, and with nobody behind
+    for position in (5, 19):  # in the middle, and at the end
         [[poison]] = it.owner.run_script(f"SELECT user_id FROM app_users ORDER BY id OFFSET {position} LIMIT 1")
         it.sandbox.add_fault(status=500, times=None, path=f"/{poison}/purchases")
     result, _ = it.sync()

@@ -1,4 +1,4 @@
-"""Triggers that are refused, and triggers at the same moment, on connections of their own."""
+"""Refused triggers, and concurrent triggers on separate connections."""
 
 import dataclasses
 import threading
@@ -21,7 +21,7 @@ def team(owner):
 
 
 def while_uncommitted(owner, first, second):
-    """Leave the transaction of ``first`` open until ``second``, in a thread, waits for it; returns what each gave."""
+    """Keep the transaction of ``first`` open until ``second``, in a thread, waits for it. Return both results."""
     connection, call = first
     connection.begin()
     row = call()
@@ -37,7 +37,7 @@ def while_uncommitted(owner, first, second):
     waiting.start()
     blocked = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
     while owner.run_script(blocked) == [[0]]:
-        assert waiting.is_alive(), "nobody waits for anybody"
+        assert waiting.is_alive(), "the second does not wait for the first"
     connection.commit()
     waiting.join(10)
     return row, raised[0]
@@ -89,7 +89,7 @@ def end(owner):
 
 class TestKeys:
     def test_a_key_is_good_for_a_day_also_where_its_run_is_live_after_that(self, cloud, db, team, owner):
-        """The run stands in the way of its own project alone; of another one the key makes a new run."""
+        """The run blocks only its own project; in another project the key creates a new run."""
         live = trigger(team, db=db, settings=cloud, idempotency_key="k")
         owner.run_script("UPDATE job_runs SET created_at = created_at - interval '25 hours'")
         with pytest.raises(Conflict) as refused:
@@ -216,16 +216,16 @@ class TestAsJson:
 
 
 class TestRefusedTriggers:
-    """A refusal reads the live run and touches nothing: its worker may have the row locked, and often has."""
+    """A refusal reads the live run without locking it: its worker may have the row locked, and often has."""
 
     @pytest.fixture
     def impatient(self, connect):
-        """A connection on which any wait for a lock fails at once."""
+        """Open a connection on which any wait for a lock fails at once."""
         return connect(options="-c lock_timeout=1ms")
 
     @pytest.fixture
     def locked(self, owner, connect):
-        """``locked(run_id)``: its row is locked until the test is over, as by the step of a worker."""
+        """``locked(run_id)``: lock its row until the test ends, as a worker's step does."""
         holder = connect(user="postgres")
 
         def lock(run_id):
@@ -279,7 +279,7 @@ class TestRefusedTriggers:
             runs.create_system(CATALOGUE["db_pruning"], params={}, triggered_by="system", db=db, settings=cloud)
 
     def test_no_refusal_writes_a_row(self, cloud, db, team, owner):
-        """``ctid`` and ``xmin`` are another version's after any write, ``xmax`` holds a transaction's after a lock."""
+        """A write changes ``ctid`` and ``xmin``; a lock sets ``xmax`` to its transaction."""
         live = trigger(team, db=db, settings=cloud)
         system = system_run(owner, "db_pruning")
         version = f"SELECT ctid, xmin, xmax FROM job_runs WHERE id IN ('{live['id']}', '{system}') ORDER BY id"
@@ -303,7 +303,7 @@ class TestRunsPerMinute:
 
     @pytest.fixture
     def made(self, owner, team):
-        """``made(*seconds)``: this team's ended runs, made so many seconds ago."""
+        """``made(*seconds)``: insert this team's ended runs, created so many seconds ago."""
 
         def make(*ages_s, team_id=team.id, project_id=team.project_id):
             for age_s in ages_s:
@@ -319,7 +319,7 @@ class TestRunsPerMinute:
         made(10, 20, 30)
         with pytest.raises(TooManyRuns) as refused:
             trigger(team, db=db, settings=limited)
-        # The oldest of the three makes room thirty seconds from now.
+        # The oldest of the three frees a place thirty seconds from now.
         assert 28 <= refused.value.extra["retry_after_s"] <= 30
         assert str(refused.value).startswith("This team has made 3 runs within a minute, which is the limit.")
         assert owner.run_script("SELECT count(*) FROM job_runs") == [[3]]

@@ -1,4 +1,4 @@
-"""samconfig.toml against template.yaml: what a deploy is told exists, and may have that value."""
+"""samconfig.toml matches template.yaml: each parameter of a deployment exists and may have that value."""
 
 import re
 import tomllib

@@ -1,4 +1,4 @@
-"""Schedules with the time passed in: each slot is decided once, whatever EventBridge delivers and whoever is away."""
+"""Schedules with the time passed in: each slot is decided once, for any deliveries by EventBridge and any outage."""
 
 import dataclasses
 import random
@@ -32,7 +32,7 @@ def outcomes(owner, name):
 
 
 def end(owner, name):
-    """Whatever run of the type is live completes."""
+    """End the type's live run as completed."""
     owner.run_script(
         "UPDATE job_runs SET status = 'completed', started_at = clock_timestamp(), completed_at = clock_timestamp(),"
         f" lease_expires_at = NULL, resend_at = NULL WHERE job_type = '{name}' AND completed_at IS NULL"
@@ -47,7 +47,7 @@ def alerts(owner):
 
 @pytest.fixture
 def hourly(cloud, db, owner):
-    """db_pruning every hour since START; ``hourly(time, now=…)`` is EventBridge."""
+    """Schedule db_pruning every hour since START; ``hourly(time, now=…)`` is EventBridge."""
     register({"db_pruning": HOURLY}, now=START, db=owner)
 
     def deliver(time, *, now=None):
@@ -108,13 +108,13 @@ def test_a_slot_is_skipped_while_the_last_run_is_live_and_says_for_which(hourly,
 
 
 def test_an_old_delivery_is_left_to_the_sweep(hourly, owner):
-    """Or an outage would end with all its slots started one after another."""
+    """Otherwise an outage would end with all its slots started one after another."""
     assert hourly(START + HOUR, now=START + HOUR + GRACE + MINUTE) == "late"
     assert ledger(owner, "db_pruning") == []
 
 
 def test_a_slot_to_come_is_not_used_up(hourly, owner):
-    """By an event with a wrong time, invoked by hand say: its own delivery would find it decided."""
+    """An event with a wrong time, for example invoked by hand, must not decide it before its own delivery."""
     assert hourly(START + DAY, now=START + HOUR) == "early"
     assert ledger(owner, "db_pruning") == []
     assert hourly(START + DAY) == "started"
@@ -125,7 +125,7 @@ def test_a_clock_that_is_a_little_behind_eventbridges_changes_nothing(hourly):
 
 
 def test_the_bounds_of_a_delivery(hourly, owner):
-    """The first slot of a schedule, and the last moment at which a slot that is late or early is still taken."""
+    """The first slot of a schedule, and the last time at which a late or early slot is still accepted."""
     second = timedelta(seconds=1)
     assert hourly(START) == "started"
     for number, (now, outcome) in enumerate(
@@ -144,7 +144,7 @@ def test_the_first_statement_of_a_delivery_survives_a_dead_connection(hourly, ow
 def test_what_is_not_scheduled_starts_nothing(hourly, cloud, db, owner):
     assert fire("soft_delete_cleanup", time=START + HOUR, now=START + HOUR, db=db, settings=cloud) == "inactive"
     assert hourly(START, now=START) == "started"
-    assert hourly(START - MINUTE, now=START) == "inactive"  # of a rule that was there before this schedule
+    assert hourly(START - MINUTE, now=START) == "inactive"  # of a rule that existed before this schedule
     with pytest.raises(Refused, match="Invalid job_type"):
         fire("nonsense", time=START, now=START, db=db, settings=cloud)
 
@@ -158,7 +158,7 @@ def test_a_failure_of_the_database_is_no_slot_that_was_decided(hourly, cloud, db
 
 class TestMissed:
     def test_a_slot_within_its_grace_and_what_is_not_scheduled_are_left_alone(self, hourly, cloud, db, owner):
-        """Also where the sweep that found them was wrong: the grace is looked at again under the lock."""
+        """This holds even if the sweep found them by mistake: it checks the grace period again under the lock."""
         for name, now in (("db_pruning", START + HOUR), ("soft_delete_cleanup", START + DAY)):
             counts = schedules.account_for_missed(name, now=now, db=db, settings=cloud)
             assert counts == {"caught_up": 0, "missed": 0}
@@ -232,7 +232,7 @@ class TestMissed:
         assert [(c["missed"], c["caught_up"]) for c in counts] == [(50, 0), (50, 0), (19, 1), (0, 0)]
 
     def test_the_rest_of_an_outage_is_awaited_before_a_run_catches_up(self, hourly, cloud, db, owner, monkeypatch):
-        """Also where that rest is one slot, whose grace is over this very moment."""
+        """This holds even if the rest is a single slot whose grace period ends now."""
         monkeypatch.setattr(schedules, "SLOTS_AT_ONCE", 2)
         assert schedules.account_for_missed("db_pruning", now=START + 3 * HOUR + GRACE, db=db, settings=cloud) == {
             "caught_up": 0,
@@ -344,7 +344,7 @@ class TestRegister:
 
 
 def test_a_month(cloud, db, owner, monkeypatch):
-    """Every minute of November: rules that fire late or twice, runs that take their time, six hours of nothing."""
+    """Every minute of November: rules that fire late or twice, long runs, and six hours without any answer."""
     seed = random.randrange(10**6)
     print("seed", seed)
     dice = random.Random(seed)
@@ -353,8 +353,8 @@ def test_a_month(cloud, db, owner, monkeypatch):
     register(crons, now=START, db=owner)
     monkeypatch.setattr(schedules.queue, "send_all", lambda messages: 0)
     monkeypatch.setattr(outbox, "send_messages", lambda rows, **_: 0)
-    outage = (START + 10 * DAY + HOUR / 2, START + 10 * DAY + 6.5 * HOUR)  # from 00:30 to 06:30 nothing answers
-    long_run = START + 20 * DAY + 5 * HOUR  # the pruning of that hour takes two and a half hours
+    outage = (START + 10 * DAY + HOUR / 2, START + 10 * DAY + 6.5 * HOUR)  # from 00:30 to 06:30 no component answers
+    long_run = START + 20 * DAY + 5 * HOUR  # that hour's pruning takes two and a half hours
     busy_until = {}
     expected = {name: [] for name in NAMES}
     sweeps = 0
@@ -379,7 +379,7 @@ def test_a_month(cloud, db, owner, monkeypatch):
                 busy_until[name] = now + (2.5 * HOUR if now == long_run else dice.random() * 50 * MINUTE)
             if dice.random() < 0.3:
                 assert fire(name, time=now, now=now + MINUTE, db=db, settings=cloud) == "duplicate"
-        # The sweep is cheap where nothing is due: the minutes in which it cannot find a slot are left out.
+        # To save time, sweep only in the minutes in which a sweep can find a slot.
         if not away and now.minute in (15, 31):
             sweeps += 1
             sweep(db=db, settings=cloud, now=now)

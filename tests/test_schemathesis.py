@@ -1,6 +1,6 @@
-"""Requests made from the OpenAPI document: those that it allows are taken, and none of any kind breaks the API.
+"""Requests generated from the OpenAPI document: valid ones are accepted, and no request breaks the API.
 
-The function's handler answers, on real Postgres. Requests are the same in each run; SEED makes others.
+The function's handler answers, with real Postgres. Requests are the same in each run; SEED creates others.
 """
 
 import re
@@ -30,7 +30,7 @@ CONFORMANCE = (
     checks.response_headers_conformance,
     checks.response_schema_conformance,
 )
-# Refusals of requests as the document allows them: by the state of what they name, which no schema can know.
+# Refusals of valid requests because of a resource's state, which no schema can describe.
 OF_THE_STATE = re.compile(r"Cannot (cancel|rerun) a job with status|cursor must be one that a list returned")
 ALLOWED = {200, 201, 403, 404, 409}
 
@@ -38,7 +38,7 @@ OPERATIONS = [f"{method.upper()} {path}" for path, methods in DOCUMENT["paths"].
 
 
 def wsgi(environ: dict[str, Any], start_response: Any) -> Iterator[bytes]:
-    """The API as a WSGI application: what API Gateway makes of a request and of an answer."""
+    """Serve the API as a WSGI application. Convert requests and answers as API Gateway does."""
     length = int(environ.get("CONTENT_LENGTH") or 0)
     body = environ["wsgi.input"].read(length).decode("utf-8", "surrogateescape") if length else None
     headers = {
@@ -61,7 +61,7 @@ def team(owner):
 
 @pytest.fixture
 def ids(operation, team, owner):
-    """What is there, by the parameter's name. The run has ended, or is of another project where it is to be ended."""
+    """Return existing ids by parameter name. The run has ended, or is another project's for operations that end it."""
     live = operation.endswith("/cancel")
     [[run_id]] = owner.run_script(
         "INSERT INTO job_runs (id, job_type, team_id, project_id, triggered_by, status, completed_at, resend_at)"
@@ -78,7 +78,7 @@ def ids(operation, team, owner):
 
 @pytest.fixture
 def operations(cloud, monkeypatch):
-    """By method and path."""
+    """Return the operations by method and path."""
     monkeypatch.setenv("RUNS_PER_MINUTE", "1000000")
     load_all_checks()
     schema = schemathesis.openapi.from_wsgi("/v1/openapi.json", wsgi)
@@ -86,7 +86,7 @@ def operations(cloud, monkeypatch):
 
 
 def ask(operation, mode, look, *, ids, team):
-    """Send EXAMPLES of requests, half of them about what is there; each answer is as documented, and looked at."""
+    """Send EXAMPLES of requests, half of them about existing resources, and check each answer."""
     print(f"seed {SEED}")
     callers = [f"Bearer {team.agent_key}", f"Bearer {token(team.users['admin'], JWT_SECRET)}"]
 
@@ -102,7 +102,7 @@ def ask(operation, mode, look, *, ids, team):
 
 
 def send(case, ids, caller):
-    """The response to a request about ``ids``, where it names their like."""
+    """Return the response to a request, with ``ids`` in place of parameters with these names."""
     if ids:
         case.path_parameters = {name: ids[name] for name in case.path_parameters or {}}
         for named in (case.query, case.body):

@@ -1,4 +1,4 @@
-"""What is pinned for the sessions of our roles, on a server of its own: a role has its settings on all of one."""
+"""The pinned settings of our roles' sessions, on a separate server: a role has its settings in all its databases."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -25,7 +25,7 @@ def root() -> Iterator[Database]:
 
 @pytest.fixture
 def operator(root: Database) -> Iterator[Database]:
-    """A hostile database in which Nightshift was set up."""
+    """Connect to a hostile database in which Nightshift was installed."""
     root.run_script("CREATE DATABASE platform")
     hostile.spoil_database(root, "platform")
     db = Database(replace(root._config, database_name="platform"))
@@ -44,11 +44,11 @@ def operator(root: Database) -> Iterator[Database]:
 
 
 def settings_of(db: Database, names) -> dict[str, str]:
-    """Those that this version of Postgres has, as a new session finds them."""
+    """Return the settings that this version of Postgres has, as a new session finds them."""
     db.close()
     db.run_script("DO $$ BEGIN END $$")
     found = {name: db.run_script(f"SELECT current_setting('{name}', true)")[0][0] for name in names}
-    # An empty list is shown as a list of one empty name.
+    # An empty list is shown as a list with one empty name.
     return {name: value.replace('""', "") for name, value in found.items() if value is not None}
 
 
@@ -65,11 +65,11 @@ def test_every_setting_is_ours_and_without_the_pins_none_is(operator, root, role
     assert pinned == {name: wanted[name] for name in pinned}
     assert (
         len(pinned) >= len(wanted) - 2
-    )  # transaction_timeout came with 17, restrict_nonsystem_relation_kind with 16.4
+    )  # transaction_timeout exists since 17, restrict_nonsystem_relation_kind since 16.4
 
     reset(root, role)
     db.close()
-    # What makes the session read-only, idle or blind must not keep us from looking at it.
+    # Settings that make the session read-only, idle or blind must not affect the test's own queries.
     spoiled = {}
     for name in pinned:
         db.close()
@@ -132,7 +132,7 @@ def test_a_deployment_pins_again_what_was_changed(operator, change, subject):
     assert unpinned(operator) == []
     operator.run_script(change)
     changed = unpinned(operator)
-    if subject is None:  # The path of nightshift_app is the operator's to choose; all others follow it.
+    if subject is None:  # The operator chooses the search path of nightshift_app; all others follow it.
         assert {row["wanted"] for row in changed} == {"public"}
         assert "nightshift_app" not in {row["subject"] for row in changed}
     else:
@@ -147,13 +147,13 @@ def test_no_function_of_ours_depends_on_who_calls_it(operator):
         SELECT proname::text FROM pg_proc WHERE pronamespace = 'public'::regnamespace
           AND NOT coalesce(proconfig, '{}') @> ARRAY['search_path=public, pg_temp']
     """
-    # A function that a migration adds belongs into nightshift.sessions.FUNCTIONS.
+    # A function that a migration adds must be listed in nightshift.sessions.FUNCTIONS.
     assert operator.run_script(free) == []
 
 
 def test_our_roles_may_call_every_function_of_ours_also_where_public_may_call_none(operator):
     pin_session(operator)
-    # Trigger functions are called by their trigger, whoever writes.
+    # Trigger functions are called by their trigger, for every writing role.
     barred = """
         SELECT proname::text FROM pg_proc
         WHERE pronamespace = 'public'::regnamespace AND prorettype <> 'trigger'::regtype

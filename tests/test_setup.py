@@ -1,4 +1,4 @@
-"""The first things of a team: all of it or nothing, and the key of each works."""
+"""The first rows of a team: all of them or none, and each key works."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Signing in to the database: a token of the function's role, over a connection that is verified."""
+"""Signing in to the database: a token of the function's role, over a verified connection."""
 
 import dataclasses
 import ipaddress
@@ -27,7 +27,7 @@ BUNDLE = Path(signin.__file__).parent / "rds.pem"
 
 @pytest.fixture
 def keys(monkeypatch):
-    """Credentials as Lambda gives them to a function."""
+    """Set credentials as Lambda gives them to a function."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     monkeypatch.setenv("AWS_SESSION_TOKEN", "session")
@@ -37,7 +37,7 @@ def keys(monkeypatch):
 
 @pytest.fixture
 def stopped_clock(monkeypatch):
-    """A token is signed for the second it is made in."""
+    """Stop the clock, because a token is signed for the second in which it is created."""
     monkeypatch.setattr("botocore.auth.get_current_datetime", lambda: datetime(2026, 11, 23, 3, tzinfo=UTC))
 
 
@@ -115,7 +115,7 @@ def test_a_way_to_sign_in_that_is_none_is_named():
 
 
 class Certificate:
-    """A root of our own making, and a server's certificate that it has signed."""
+    """The test's own root certificate, and a server certificate that it has signed."""
 
     def __init__(self, folder: Path, *, address: str):
         root_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
@@ -164,7 +164,7 @@ def _key_usage(*, is_root):
 def tls_server(config, tmp_path):
     """``tls_server(address)``: TLS in front of the real Postgres, whose own build has none.
 
-    Returns the port and the file of the root that signed for ``address``.
+    Returns the port and the file with the root certificate that signed for ``address``.
     """
     listeners, threads = [], []
 
@@ -215,7 +215,7 @@ def _pump(source, target):
 
 @pytest.fixture
 def token_user(superuser, postgres):
-    """A role that the real server asks for its password, as RDS does for a token."""
+    """Create a role that must send the real server a password, as RDS requires for a token."""
     rules = postgres.data / "pg_hba.conf"
     before = rules.read_text()
     rules.write_text("host all token_user 127.0.0.1/32 password\n" + before)

@@ -1,4 +1,4 @@
-"""The job soft_delete_cleanup through the engine, as the role of the system jobs, against real rows."""
+"""The job soft_delete_cleanup through the executor, with the system jobs' role, on real rows."""
 
 import json
 import random
@@ -32,12 +32,12 @@ NAME = "soft_delete_cleanup"
 
 
 def clean(job_run):
-    """A run from its beginning to its end in one slice; returns its result."""
+    """Run the job from start to end in one slice and return its result."""
     return job_run(NAME).work().result
 
 
 def tree(forest, *, team=None, project=None, app=None, rows=2):
-    """A team, a project and an app with ``rows`` rows of everything; days since each was soft-deleted."""
+    """Plant a team, a project and an app with ``rows`` rows of everything; each takes the days since its deletion."""
     top = forest.add("teams", days=team)
     for table in ("api_keys", "team_members"):
         for _ in range(rows):
@@ -64,7 +64,7 @@ def forest():
 
 @pytest.fixture
 def at_step(monkeypatch):
-    """``at_step(act)``: call ``act(n)`` behind the n-th commit of a step, from 1."""
+    """``at_step(act)``: call ``act(n)`` after a step's n-th commit, from 1."""
 
     def at_step(act):
         real, taken = Slice.save, []
@@ -81,7 +81,7 @@ def at_step(monkeypatch):
 
 
 def hold(job, cutoff, root, project=None, app=None):
-    """The id of what could not be held."""
+    """Run cleanup_hold and return the id of a row that it could not hold."""
     below = {"project": project and project.id, "app": app and app.id}
     return job.one("cleanup_hold", resource=root.table, id=root.id, cutoff=cutoff, **below)["astray"]
 
@@ -190,12 +190,12 @@ def test_a_slice_at_a_time_is_the_same_and_the_bar_only_grows(job_run, owner, fo
     assert counts(run.result) == forest.gone() | {"events": 1004}
     assert len(run.slices) > 10
     assert bar == sorted(bar)
-    # Rows that nobody adds to meanwhile are counted exactly, but for an app's keys: the team has them, too.
+    # Without concurrent inserts the count is exact, except for an app's keys, which the team has, too.
     assert {total for _, total in bar} == {sum(counts(run.result).values()) + 4}
 
 
 def test_a_walk_goes_on_in_the_next_slice_where_it_stopped(job_run, owner, forest):
-    """What is dead behind it may lie there for hours; and the tables before it come by again, and are empty."""
+    """Dead rows behind it may stay for hours; the next walk reads the earlier tables again and finds them empty."""
     _, project, _ = tree(forest, project=LONG_AGO)
     forest.plant(owner)
     behind = str(uuid.UUID(int=0))
@@ -255,7 +255,7 @@ class TestRestored:
     def test_later_nothing_more_is_deleted_and_the_result_and_the_audit_say_what_is_gone(
         self, job_run, owner, forest, at_step, step
     ):
-        # The project is over due by itself, too: who restores the team has not come to it yet.
+        # The project itself is overdue as well: the person who restores the team has not restored it yet.
         team, project, app = tree(forest, team=LONG_AGO, project=LONG_AGO)
         forest.plant(owner)
         many_events(owner, app.id, 700)
@@ -275,7 +275,7 @@ class TestRestored:
         assert restored["deleted"] == {table: count for table, count in counts(result).items() if count}
         events = {table: count for table, count in restored["deleted"].items() if table in EVENTS}
         assert audited(owner) == {(project.id, t, "team soft-deleted"): count for t, count in events.items()}
-        # The next night finds the project, which nobody restored.
+        # The next night's run finds the project, which was not restored.
         assert clean(job_run)["projects"] == 1
 
     def test_between_two_slices(self, job_run, owner, forest):
@@ -325,7 +325,7 @@ class TestRestored:
 
 class TestMoved:
     def forest(self, level):
-        """With something under a doomed team or project that is going to move, the last in turn; and where to."""
+        """Plant rows under a doomed team or project, the last of which will move; return also its destination."""
         forest = Forest()
         team, project, _ = tree(forest, rows=1, **{level: LONG_AGO})
         if level == "team":
@@ -369,7 +369,7 @@ class TestMoved:
                 assert under() == left[last], last
                 assert result["moved"] == [{"resource": moving.table, "id": moving.id}]
                 assert (result[f"{level}s"], result["kept"]) == (1, [])
-        # Among them steps in the midst of its events and behind them.
+        # They include steps in the middle of its events and after them.
         assert {FIRST_BATCH + 1, 1, 0} <= {rows["events"] for rows in left.values()}
         assert how_many(owner, moving.table, f"id = '{moving.id}'") == 0
 
@@ -409,11 +409,11 @@ class TestMoved:
 
 
 class TestRefused:
-    """By the platform's own constraints, triggers and rights: that costs one resource its turn, and no other."""
+    """A refusal by the platform's constraints, triggers or rights affects one resource and no other."""
 
     @pytest.fixture
     def refused(self, owner, forest):
-        """The first of two doomed projects."""
+        """Return the first of two doomed projects."""
         _, project, _ = tree(forest, project=LONG_AGO)
         tree(forest, project=LONG_AGO)
         forest.plant(owner)
@@ -436,7 +436,7 @@ class TestRefused:
             f"INSERT INTO notes SELECT id FROM {table} WHERE {column} = '{refused.id}' LIMIT 1"
         )
         assert self.why_kept(owner, job_run, refused) == f"notes refers to {what}"
-        # A run that could delete nothing of what is due has not done its work.
+        # A run that could not delete any of the due resources has failed.
         assert job_run(NAME).finish().row["error"] == (
             f"Nothing was deleted. Kept are projects {refused.id}: notes refers to {what}"
         )
@@ -478,7 +478,7 @@ class TestRefused:
         other.commit()
 
     def test_tables_younger_than_the_grants(self, job_run, owner, forest):
-        """The job says which they are, keeps what they may refer to, and goes on."""
+        """The job names them, keeps rows that they may refer to, and continues."""
         _, project, _ = tree(forest, project=LONG_AGO)
         _, _, app = tree(forest, app=LONG_AGO)
         forest.plant(owner)
@@ -500,11 +500,11 @@ class TestRefused:
     def test_a_right_that_was_taken_away(self, job_run, owner, forest, table):
         tree(forest, team=LONG_AGO)
         tree(forest, project=LONG_AGO)
-        # Something that needs no right to any of them.
+        # A resource that needs no right to any of them.
         top, *_ = tree(forest)
         forest.add("metric_definitions", forest.add("projects", top), LONG_AGO)
         forest.plant(owner)
-        # What it has on events it has as a member of their owner.
+        # Its rights to events come from its membership in the table owner's role.
         owner.run_script(f"REVOKE DELETE ON {table} FROM nightshift_maintenance, nightshift_events")
         result = clean(job_run)
         assert result["barred"] == [table]
@@ -550,7 +550,7 @@ class TestRefused:
 
     @pytest.mark.parametrize("table", ["app_users", "metric_definitions", "api_keys", "team_members", "events"])
     def test_what_row_level_security_hides_is_kept_with_all_above_it(self, job_run, owner, forest, table):
-        """Also where a policy lets the job see a part of it: no step could tell an empty table from a hidden one."""
+        """This holds even if a policy shows a part: no step could tell an empty table from a hidden one."""
         tree(forest, project=LONG_AGO)
         tree(forest, team=LONG_AGO)
         forest.plant(owner)
@@ -611,7 +611,7 @@ class TestRefused:
 class TestKilled:
     @pytest.fixture(autouse=True)
     def same_steps_each_time(self, monkeypatch):
-        """However long each took."""
+        """Give all batches the same size, however long each step took."""
         monkeypatch.setattr(cleanup_job, "next_batch", lambda batch, **_: batch)
 
     def forest(self):
@@ -635,7 +635,7 @@ class TestKilled:
         assert len(assert_resumable(job_run, NAME, end=self.end)) > 20
 
     def test_whoever_thaws_behind_the_sweep_keeps_nothing_of_its_step(self, job_run, owner):
-        """Frozen with every statement of the step done but the commit; and the next worker takes the same step."""
+        """Frozen after every statement of the step except the commit; the next worker takes the same step."""
         self.plant(owner)
         run = job_run(NAME)
         while not run.row["completed_at"]:
@@ -749,7 +749,7 @@ class TestMeanwhile:
                 " FROM apps app JOIN projects p ON p.id = project_id"
             )
             for (app_id,) in owner.run_script("SELECT id::text FROM apps"):
-                # Behind the walk and before it.
+                # One after the walk's position, and one before it.
                 many_events(owner, app_id, 2, timestamp=f"clock_timestamp() - (n - 1) * interval '10 min' * {n}")
 
         at_step(add)
@@ -806,7 +806,7 @@ class TestMeanwhile:
 class TestBatch:
     @pytest.fixture
     def batch(self, owner, connect):
-        """``batch(app_id, size)``: one step of a walk through its events; returns (deleted, reached)."""
+        """``batch(app_id, size)``: take one step of a walk through its events; return (deleted, reached)."""
         job = connect(user="nightshift_maintenance")
         create_first_partitions(owner, today=date(2026, 1, 1), months_ahead=2)
 
@@ -839,7 +839,7 @@ class TestBatch:
         assert batch(app, 50) == (0, None)
 
     def test_a_step_opens_no_partition_but_its_own(self, owner, batch):
-        """Its bounds are known when it is planned: of three months the DELETE locks one."""
+        """Its bounds are known at planning, so the DELETE locks one of three months."""
         many_events(owner, app := str(uuid.uuid4()), 10, timestamp="'2026-02-02'")
         owner.begin()
         owner.run_script(
@@ -855,7 +855,7 @@ class TestBatch:
 
 
 def test_every_foreign_key_has_an_index_that_begins_with_it(owner):
-    """Or each row that is deleted would read a whole table."""
+    """Otherwise each deleted row would cost a scan of a whole table."""
     unindexed = owner.run_script(
         """
         SELECT conrelid::regclass::text, conname FROM pg_constraint

@@ -1,4 +1,4 @@
-"""The whole of Nightshift on this machine, started and stopped as ``make run`` does it."""
+"""The whole stack on this machine, started and stopped as ``make run`` does it."""
 
 import dataclasses
 import gzip
@@ -57,7 +57,7 @@ def test_a_second_run_is_refused(stack: Stack, here: dict[str, Any], started: An
 
 def test_a_taken_port_is_named(stack: Stack, folders: Callable[[], Path]) -> None:
     other = Stack(folders(), ports=dataclasses.replace(free_ports(), postgres=stack.ports.postgres))
-    sentence = f"Port {stack.ports.postgres} is taken .* NIGHTSHIFT_POSTGRES_PORT="
+    sentence = f"Port {stack.ports.postgres} is already in use .* NIGHTSHIFT_POSTGRES_PORT="
     with pytest.raises(CannotStart, match=sentence), running(other):
         pass
     assert left_behind(other.folder) == []
@@ -84,7 +84,7 @@ def test_a_second_start_keeps_the_data_and_a_stop_leaves_nothing(folders: Callab
     assert (first, second) == (1, 2)
 
 
-# Starts a stack that syncs at RevenueCat's own pace, so that whatever comes next meets the run half done.
+# Starts a stack that syncs at RevenueCat's own pace, so that later steps find the run half done.
 SLOW = """
 import sys, time
 from pathlib import Path
@@ -107,7 +107,7 @@ def test_what_a_killed_run_left_is_ended_and_its_run_goes_on(folders: Callable[[
     killed.kill()
     killed.wait()
     orphans = left_behind(folder)
-    assert len(orphans) >= 4  # engine, sandbox, and a process each for the API and the worker
+    assert len(orphans) >= 4  # local AWS, the sandbox, and one process each for the API and the worker
 
     stack = Stack(folder, ports=ports, parameters=SHORT)
     with running(stack) as here:
@@ -116,7 +116,7 @@ def test_what_a_killed_run_left_is_ended_and_its_run_goes_on(folders: Callable[[
         status, answer = call(here, "POST", f"/v1/teams/{here['team_id']}/jobs/trigger", body)
         assert (status, answer["existing_run_id"]) == (409, run_id)
         with closing(stack.connect()) as owner:
-            # It may have been at work, waiting for the rate limit, or between two slices.
+            # The worker may have been working, waiting for the rate limit, or between two slices.
             owner.run("UPDATE job_runs SET lease_expires_at = now() WHERE lease_expires_at IS NOT NULL")
             owner.run("UPDATE job_runs SET due_at = now(), resend_at = now() WHERE resend_at IS NOT NULL")
         stack.invoke("SweepFunction", {})
@@ -146,7 +146,7 @@ def test_make_run_tells_its_story_and_goes_quietly(folders: Callable[[], Path], 
 
 
 def test_answers_pass_the_gateway_as_they_are(here: dict[str, Any]) -> None:
-    """Compressed where that is asked for, a HEAD without its body, a method that is not taken with those that are."""
+    """Compressed answers on request, HEAD without a body, and the allowed methods of an unsupported one."""
 
     def ask(method: str, path: str, **headers: str) -> tuple[int, Any, bytes]:
         response = urllib3.request(method, here["api_url"] + path, headers=headers, decode_content=False, retries=False)

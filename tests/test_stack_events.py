@@ -1,4 +1,4 @@
-"""The end of a run on the whole stack: from a trigger over HTTP to whoever listens on the bus."""
+"""A run's end on the whole stack: from a trigger over HTTP to a listener on the bus."""
 
 import json
 from typing import Any
@@ -39,7 +39,7 @@ def test_whoever_listens_hears_of_the_end_once(stack: Stack, here: dict[str, Any
     stored = "SELECT id, status FROM job_outbox WHERE run_id = CAST(:run_id AS uuid) AND kind = 'event'"
     [[outbox_id, _]] = stack_owner.run(stored, run_id=run_id)
     until(lambda: stack_owner.run(stored, run_id=run_id) == [[outbox_id, "sent"]])
-    # Its message comes again; what follows it through the same queue shows that it was taken.
+    # Its message is repeated. A later message in the same queue shows that it was processed.
     notify_queue = sqs.list_queues(QueueNamePrefix="nightshift-NotifyQueue")["QueueUrls"][0]
     sqs.send_message(QueueUrl=notify_queue, MessageBody=json.dumps({"outbox_id": str(outbox_id)}))
     second_id = triggered(here)["id"]

@@ -1,4 +1,4 @@
-"""Which stack files the command line believes, and which tokens go where they say."""
+"""Which stack files the command line trusts, and which tokens it sends to their URLs."""
 
 import json
 import os
@@ -28,7 +28,7 @@ def stack(folder: Path, **changes: str) -> Path:
 
 
 def nowhere(folder: Path) -> dict[str, str]:
-    """An environment without a sign-in."""
+    """Return an environment without a sign-in."""
     return {"XDG_CONFIG_HOME": str(folder / "config")}
 
 
@@ -41,7 +41,7 @@ def test_the_address_in_a_stack_file_gets_no_token_from_elsewhere(tmp_path: Path
         with pytest.raises(Misconfigured, match=f"^{found_in} is not for the local stack of .*stack.json") as caught:
             find_config(folder=folder, flags=flags, environ=environ)
         assert "mine" not in str(caught.value)
-    # Nothing is sent with it where no token is needed, and callers who name the API mean it.
+    # Without a token nothing is at risk, and callers who name the API chose it.
     assert find_config(flags={}, environ=variables, folder=folder, needs_token=False).token == ""
     named = find_config(flags={"api_url": URL}, environ=variables, folder=folder)
     assert (named.token, named.team, named.project_id) == ("mine", None, None)
@@ -106,7 +106,7 @@ def test_a_file_that_others_could_have_written_is_passed_over(
     spoil(real)
     notes: list[str] = []
     config = find_config(flags={}, environ=nowhere(tmp_path), folder=below, note=notes.append)
-    # As if it were not there: the next one above is taken.
+    # The file is ignored: the next one above is used.
     assert (config.api_url, config.token) == (URL, "key")
     [note] = notes
     assert note.startswith(f"Ignored {file}: {words}")
@@ -124,7 +124,7 @@ def test_a_link_in_a_folder_that_others_may_write_is_passed_over(tmp_path: Path)
 
 
 def test_a_file_of_another_user_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The caller becomes another one: only root can give files away."""
+    """The caller becomes another user, because only root can change a file's owner."""
     here = stack(tmp_path)
     monkeypatch.setattr(os, "geteuid", lambda: tmp_path.stat().st_uid + 1)
     notes: list[str] = []

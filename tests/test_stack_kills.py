@@ -1,4 +1,4 @@
-"""A start of the stack that is killed, wherever it is: the next one finishes it, or does it anew."""
+"""A start of the stack is killed at any moment: the next start completes it or starts again."""
 
 import json
 import random
@@ -19,8 +19,8 @@ from tests.stack_world import SHORT, ended, free_ports, triggered, until
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
 
-# A boundary is where the start makes something that another start may find: a process, a folder, a name of a file.
-# Before the first that is not among those it is told of, it is killed as by the kernel: no clean-up runs.
+# A boundary is a moment when the start creates something that another start may find: a process, a folder, a file name.
+# It is killed with SIGKILL before the first boundary that is not in the given list: no clean-up runs.
 START = """
 import json, os, signal, sys
 from pathlib import Path
@@ -53,7 +53,7 @@ def ports() -> Ports:
 
 @pytest.fixture
 def start(folder: Path, ports: Ports, started: Callable[..., subprocess.Popen[str]]) -> Start:
-    """``start(known)``: one that is killed before the first boundary that is not in ``known``; None is never."""
+    """``start(known)``: a start that is killed before the first boundary that is not in ``known``; never for None."""
     return lambda known: started("-c", START, str(folder), json.dumps(asdict(ports)), json.dumps(known))
 
 
@@ -86,7 +86,7 @@ def test_killed_before_everything_it_makes(folder: Path, ports: Ports, start: St
 
 
 def test_killed_at_any_moment(folder: Path, ports: Ports, start: Start) -> None:
-    """What falls between two boundaries: inside initdb, the migrations, the seed."""
+    """Moments between two boundaries: inside initdb, the migrations, the seed."""
     moments = random.Random(seed := 1)
     for _ in range(3):
         process, delay = start(None), moments.uniform(0.3, 10)

@@ -1,7 +1,7 @@
-"""Each function's role against the calls that its code makes, both ways, as the local engine's CloudTrail has them.
+"""Each function's role matches the calls that its code makes, in both directions, according to local AWS's CloudTrail.
 
-The engine holds the policies against every call of every test of the stack, resources and all, and refuses what is not
-allowed. So here each function is driven through its paths, and what is allowed and was never called is too much.
+Local AWS checks every call of every stack test against the policies, including resources, and refuses calls that are
+not allowed. So this test drives each function through its paths; a permission that was never used is too much.
 """
 
 import json
@@ -25,26 +25,26 @@ pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
 
 RESOURCES = yaml_parse((CHECKOUT / "template.yaml").read_text())["Resources"]
 
-# What a role may do beside the calls of its code.
+# Permissions for calls that the function's code does not make itself.
 ELSEWHERE = {
-    # Lambda itself sends what the function failed at, in the function's role.
+    # Lambda itself sends events that the function failed at, with the function's role.
     ("ScheduleFunction", "sqs:SendMessage", "ScheduleDeadLetters"),
 }
-# The engine's CloudTrail leaves SES out. These were made when the outbox has its mails for sent, and the doctor knows
-# sender and account.
+# Local AWS's CloudTrail omits SES. These calls were made if the outbox has sent mails, and the doctor knows sender and
+# account.
 BY_THEIR_EFFECT = {
     ("NotifyFunction", "ses:SendEmail", "*"),
     ("OpsFunction", "ses:GetEmailIdentity", "*"),
     ("OpsFunction", "ses:GetAccount", "*"),
 }
-# The conditions of the template that hold on this machine, of those that policies depend on.
+# The template's conditions that are true on this machine and affect policies.
 MET_HERE = {"OwnerHasSecret"}
 SINGLE = {batch: single for single, (_, batch) in BATCHES.items()}
 Call = tuple[str, str, str]
 
 
 def statements(function: str) -> Iterator[dict[str, Any]]:
-    """Of its role's own policies, and of those that say how it signs in to the database."""
+    """Return the statements of its role's own policies, and of those for the database sign-in."""
     policies = RESOURCES[function]["Properties"].get("Policies", [])
     yield from (each for policy in policies for each in policy.get("Fn::If", [None, policy])[1]["Statement"])
     for resource in RESOURCES.values():
@@ -60,7 +60,7 @@ def statements(function: str) -> Iterator[dict[str, Any]]:
 
 
 def allowed(function: str) -> set[Call]:
-    """``(function, action, queue)`` of each statement of its role; ``*`` where the resource is no queue."""
+    """Return ``(function, action, queue)`` of each statement of its role; ``*`` if the resource is not a queue."""
     found = set()
     for statement in statements(function):
         resources = statement["Resource"] if isinstance(statement["Resource"], list) else [statement["Resource"]]
@@ -71,7 +71,7 @@ def allowed(function: str) -> set[Call]:
 
 
 def called(stack: Stack, function: str) -> set[Call]:
-    """The same of each call in CloudTrail that was made with the credentials of this function's processes."""
+    """Return the same for each CloudTrail call with the credentials of this function's processes."""
     resources = stack.engine.client("cloudformation").describe_stack_resources(StackName=STACK)["StackResources"]
     names = {resource["PhysicalResourceId"]: resource["LogicalResourceId"] for resource in resources}
     keys = {
@@ -92,7 +92,7 @@ def called(stack: Stack, function: str) -> set[Call]:
 
 
 def fires(stack: Stack, owner: pg8000.native.Connection) -> bool:
-    """Whether the schedule function started a run; not while its rule's own run is live."""
+    """Return whether the schedule function started a run; not while its rule's own run is live."""
     slot = datetime.now(UTC).replace(second=0, microsecond=0)
     owner.run("DELETE FROM job_schedule_slots WHERE slot = :slot", slot=slot)
     fired = {"job_type": "partition_creation", "time": slot.strftime("%Y-%m-%dT%H:%M:%SZ")}
@@ -101,11 +101,11 @@ def fires(stack: Stack, owner: pg8000.native.Connection) -> bool:
 
 @pytest.fixture
 def driven(stack: Stack, here: dict[str, Any], stack_owner: pg8000.native.Connection) -> None:
-    """Every function through every path that calls AWS."""
+    """Drive every function through every path that calls AWS."""
     faults = here["revenuecat_url"].removesuffix("/v2") + "/_sandbox/faults"
 
     def lost(job_type: str) -> str:
-        """A run whose message never came."""
+        """Insert a run whose message was never sent."""
         return str(
             stack_owner.run(
                 "INSERT INTO job_runs (id, job_type, triggered_by, resend_at)"
@@ -117,7 +117,7 @@ def driven(stack: Stack, here: dict[str, Any], stack_owner: pg8000.native.Connec
     def is_over(run_id: str) -> bool:
         return stack_owner.run("SELECT completed_at FROM job_runs WHERE id = CAST(:id AS uuid)", id=run_id) != [[None]]
 
-    # API: a user's token, a run that waits for RevenueCat and is cancelled then, with a mail to whoever asked.
+    # API: a user's token; a run that waits for RevenueCat and is then cancelled, with a mail to the triggering user.
     assert call(here | {"agent_key": here["admin_token"]}, "GET", "/v1/auth/whoami")[0] == 200
     urllib3.request("POST", faults, json={"status": 503, "path": "entitlements", "times": None})
     waiting = triggered(here, notify=True)["id"]
@@ -128,7 +128,7 @@ def driven(stack: Stack, here: dict[str, Any], stack_owner: pg8000.native.Connec
     # Worker: a sync to its end, with its mail.
     synced = triggered(here, notify=True)["id"]
     assert until(lambda: ended(here, synced))["status"] == "completed"
-    # Sweep: a run and a mail that nobody sent.
+    # Sweep: a run and a mail without messages.
     run_id = lost("db_pruning")
     stack_owner.run(
         "INSERT INTO job_outbox (content, send_at) VALUES (CAST(:content AS jsonb), clock_timestamp())",
@@ -138,7 +138,7 @@ def driven(stack: Stack, here: dict[str, Any], stack_owner: pg8000.native.Connec
     # Schedule: this minute's slot, whether or not its rule has fired.
     stack_owner.run("UPDATE job_schedules SET active_since = active_since - interval '1 hour'")
     until(lambda: fires(stack, stack_owner))
-    # The owner's commands.
+    # The operator's commands.
     letters = stack.engine.client("cloudformation").describe_stack_resource
     for queue in ("RunDeadLetters", "NotifyDeadLetters", "ScheduleDeadLetters"):
         url = letters(StackName=STACK, LogicalResourceId=queue)["StackResourceDetail"]["PhysicalResourceId"]

@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
 
 
 def mails(here: dict[str, Any]) -> list[dict[str, Any]]:
-    """What SES has taken."""
+    """Return the mails that SES accepted."""
     accounts = urllib3.request("GET", here["mailbox_url"], retries=False).json()["messages"]
     return [mail for mails in accounts.values() for mail in mails]
 

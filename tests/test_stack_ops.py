@@ -1,4 +1,4 @@
-"""The owner's commands on the whole stack: command line, Lambda, database, queues."""
+"""The operator's commands on the whole stack: command line, Lambda, database, queues."""
 
 import json
 from collections.abc import Callable
@@ -24,7 +24,7 @@ System = Callable[..., Result]
 
 @pytest.fixture
 def system(stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> System:
-    """``system("health")`` from inside the local stack's folder."""
+    """``system("health")``: run the command in the local stack's folder."""
     for name in ("NIGHTSHIFT_STACK", "AWS_PROFILE", "AWS_ENDPOINT_URL"):
         monkeypatch.delenv(name, raising=False)
     (tmp_path / ".local").mkdir()
@@ -127,7 +127,7 @@ def test_a_dead_letter_is_shown_and_taken_back(system: System, stack: Stack, her
     [runs] = [each for each in _queues(system) if each["queue"] == "runs"]
     assert [(letter["id"], letter["status"]) for letter in runs["messages"]] == [(run_id, "completed")]
     assert "runs: 1 sent again" in system("deadletters", "redrive", "runs").stdout
-    # The worker drops it, and it does not come back.
+    # The worker drops it, and it does not return.
     assert [each["waiting"] for each in _queues(system) if each["queue"] == "runs"] == [0]
     assert ended(here, run_id)["status"] == "completed"
 
@@ -145,7 +145,7 @@ def test_a_stack_is_found_by_its_name(system: System, stack: Stack, monkeypatch:
 
 
 def completed(here: dict[str, Any]) -> str:
-    """The id of a run that was triggered and is completed."""
+    """Return the id of a run that was triggered and is completed."""
     run_id: str = triggered(here)["id"]
     assert until(lambda: ended(here, run_id))["status"] == "completed"
     return run_id

@@ -1,4 +1,4 @@
-"""The promises, kept by the whole stack: over HTTP, through the engine's SQS and Lambdas, with processes that die."""
+"""The promises on the whole stack: over HTTP, through local AWS's SQS and Lambdas, with processes that die."""
 
 import signal
 import threading
@@ -32,7 +32,7 @@ def synced(owner: pg8000.native.Connection) -> list[Any]:
 
 
 def workers(stack: Stack) -> list[psutil.Process]:
-    """The engine's processes that run our worker function."""
+    """Return local AWS's processes that run our worker function."""
     return [
         process
         for process in left_behind(stack.folder)
@@ -46,7 +46,7 @@ def let_leases_end(stack: Stack, owner: pg8000.native.Connection) -> None:
 
 
 def begun(here: dict[str, Any], run_id: str) -> dict[str, Any] | None:
-    """The run's progress, once a step of it has been committed."""
+    """Wait until a step of the run is committed, and return its progress."""
     progress: dict[str, Any] = call(here, "GET", f"/v1/jobs/{run_id}")[1]["job_run"]["progress"]
     return progress if progress["processed"] else None
 
@@ -59,7 +59,7 @@ def test_fifty_identical_triggers_at_once_make_one_run(stack: Stack, here: dict[
     path = f"/v1/teams/{here['team_id']}/jobs/trigger"
     body = {"job_type": "revenuecat_sync", "project_id": here["project_id"]}
     sandbox = here["revenuecat_url"].removesuffix("/v2") + "/_sandbox/faults"
-    # The run must still be there when the last of the fifty arrives: it finds RevenueCat down, and waits.
+    # The run must still be live at the last of the fifty triggers, so RevenueCat is down and the run waits.
     urllib3.request("POST", sandbox, json={"status": 503, "path": "entitlements", "times": None})
     for _ in range(ROUNDS):
         start = threading.Barrier(AT_ONCE)
@@ -89,7 +89,7 @@ def test_workers_killed_and_frozen_in_five_runs(
     undisturbed = synced(stack_owner)
     for round_number in range(5):
         forget_what_was_synced(stack_owner)
-        # So that the one that works is the one there is: a message given to an idle frozen one would only wait.
+        # Keep only the working process: a message for an idle frozen process would only wait.
         for idle in workers(stack):
             idle.kill()
         run_id = triggered(here)["id"]
@@ -99,7 +99,7 @@ def test_workers_killed_and_frozen_in_five_runs(
         struck.send_signal(signal.SIGKILL if round_number % 2 == 0 else signal.SIGSTOP)
         let_leases_end(stack, stack_owner)
         if round_number % 2:
-            # Thawed while another worker is at it already.
+            # Thawed while another worker already works on the run.
             until(lambda run_id=run_id: len(slices_of(here, run_id)) > 1)
             struck.send_signal(signal.SIGCONT)
         run = until(lambda run_id=run_id: ended(here, run_id))

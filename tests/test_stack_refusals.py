@@ -1,4 +1,4 @@
-"""What a start of the stack says when it cannot use the folder that it is given; nothing is started."""
+"""Errors of a start of the stack that cannot use its folder; nothing is started."""
 
 import subprocess
 import sys
@@ -14,7 +14,7 @@ def test_data_of_another_version_of_postgres_are_not_touched(tmp_path: Path) -> 
     data = tmp_path / "made" / "postgres"
     data.mkdir(parents=True)
     (data / "PG_VERSION").write_text("15\n")
-    with pytest.raises(RuntimeError, match=f"are of Postgres 15, and this start uses {POSTGRES_VERSION}"):
+    with pytest.raises(RuntimeError, match=f"are from Postgres 15, but this start uses {POSTGRES_VERSION}"):
         Postgres(data, free_port(), password="secret").start()
     assert [path.name for path in data.iterdir()] == ["PG_VERSION"]
 
@@ -23,7 +23,7 @@ def test_a_folder_that_holds_something_else_is_not_touched(tmp_path: Path) -> No
     data = tmp_path / "made" / "postgres"
     data.mkdir(parents=True)
     (data / "holiday.jpg").touch()
-    with pytest.raises(RuntimeError, match=r"holds no data of Postgres\. Move it away"):
+    with pytest.raises(RuntimeError, match=r"is not empty and holds no Postgres data\. Move it away"):
         Postgres(data, free_port(), password="secret").start()
     assert [path.name for path in data.iterdir()] == ["holiday.jpg"]
 
@@ -34,7 +34,7 @@ def test_what_another_start_has_left_half_made_is_made_anew(tmp_path: Path) -> N
     server.start()
     try:
         assert server.is_running()
-        with pytest.raises(RuntimeError, match=r"runs on .* already"):
+        with pytest.raises(RuntimeError, match=r"is already running on "):
             Postgres(server.data, server.port).start()
     finally:
         server.stop()

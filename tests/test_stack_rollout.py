@@ -1,4 +1,4 @@
-"""Releases of a stack: updated under runs in flight, rolled back from a failing migration, removed."""
+"""Releases of a stack: updated during runs, rolled back after a failing migration, removed."""
 
 import json
 import re
@@ -22,13 +22,13 @@ pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
 
 SYNCS = 3
 USERS = 500
-# The least there is: the engine ends the processes of a function that it updates, and their leases have to run out.
+# The smallest values: local AWS ends the processes of an updated function, and their leases have to expire.
 PARAMETERS = SHORT | {"WorkerTimeout": "15", "SliceBudget": "8"}
 
 
 @pytest.fixture(scope="module")
 def stack(folders: Callable[[], Path]) -> Iterator[Stack]:
-    """A stack of this module's own: it is updated and, in the end, removed."""
+    """Start this module's own stack. It is updated and finally removed."""
     stack = Stack(folders(), ports=free_ports(), parameters=PARAMETERS)
     with running(stack):
         yield stack
@@ -59,7 +59,7 @@ def version(here: dict[str, Any]) -> str:
 
 
 def add_project(stack: Stack, here: dict[str, Any], owner: pg8000.native.Connection) -> str:
-    """Another project of the demo team, with people and a RevenueCat key."""
+    """Add another project to the demo team, with users and a RevenueCat key."""
     project_id = str(uuid.uuid4())
     encrypted = stack.engine.client("kms").encrypt(
         KeyId=here["integrations_key_id"],
@@ -89,7 +89,7 @@ def add_project(stack: Stack, here: dict[str, Any], owner: pg8000.native.Connect
 
 
 def count_writes(owner: pg8000.native.Connection) -> None:
-    """From now on ``app_user_writes`` has a row for each time that a user's row is written."""
+    """Write a row to ``app_user_writes`` for each later write of a user's row."""
     owner.run("CREATE TABLE app_user_writes (user_row uuid NOT NULL)")
     owner.run(
         "CREATE FUNCTION count_app_user_write() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS"
@@ -110,7 +110,7 @@ def test_runs_in_flight_survive_an_update_with_a_migration(
     runs = [triggered(here, project_id=project)["id"] for project in projects]
 
     def in_flight() -> list[dict[str, Any]]:
-        """Those that have committed a page, and not the last."""
+        """Return the runs that have committed a page, but not the last one."""
         found = [call(here, "GET", f"/v1/jobs/{run_id}")[1]["job_run"] for run_id in runs]
         return [run for run in found if run["status"] == "running" and run["progress"]]
 
@@ -155,7 +155,7 @@ def test_a_failing_migration_rolls_the_release_back(
 
 
 def mixed(release: Callable[..., Path], name: str) -> Path:
-    """The moment in which CloudFormation has updated a function's code and not its layers, made to last."""
+    """Create the state in which CloudFormation has updated a function's code but not its layers, permanently."""
     folder = release("9.0.0")
     code = folder / "functions/worker" / name
     code.write_text(code.read_text() + "\nfrom nightshift.job import OfTheNextRelease\n")
@@ -188,7 +188,7 @@ def test_a_worker_that_cannot_start_on_the_layers_of_another_release_loses_no_ru
     assert "OfTheNextRelease" in stack.invoke("WorkerFunction", {"Records": []})["errorMessage"]
     before = on_their_way()
     run_id = triggered(here)["id"]
-    # Delivered, and not taken.
+    # Delivered, but not yet processed.
     until(lambda: on_their_way() > before)
 
     stack.deploy(release("9.0.1"))

@@ -1,4 +1,4 @@
-"""What `sam local` would run in Docker: the functions in the environments that the stack wrote, fed with events/."""
+"""Functions as `sam local` would run them in Docker: in the environments that the stack wrote, with events/."""
 
 import json
 import os
@@ -27,7 +27,7 @@ FUNCTIONS = {
     if resource["Type"] == "AWS::Serverless::Function"
 }
 
-# Lambda's side of an invocation, as the runtime in sam's container has it.
+# Lambda's part of an invocation, as the runtime in sam's container does it.
 INVOKE = """
 import json, sys, types
 import app
@@ -46,7 +46,7 @@ def environments(stack: Stack) -> dict[str, dict[str, str]]:
 
 def invoked(stack: Stack, function: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
     folder = CHECKOUT / FUNCTIONS[function]["CodeUri"]
-    # The sample of a custom resource's request is answered at an address that only CloudFormation has.
+    # The URL in the sample of a custom resource's request exists only in CloudFormation.
     event = "{}" if function == "MigrateFunction" else (CHECKOUT / f"events/{folder.name}.json").read_text()
     here = {name: value.replace(DOCKER_HOST, "127.0.0.1") for name, value in environment.items()}
     layers = {
@@ -63,11 +63,11 @@ def invoked(stack: Stack, function: str, environment: dict[str, str]) -> subproc
 
 
 def test_sam_passes_every_variable_on(stack: Stack, environments: dict[str, dict[str, str]]) -> None:
-    """It drops what the template does not declare."""
+    """sam drops variables that the template does not declare."""
     assert FUNCTIONS.keys() - environments.keys() == {"DashboardFunction"}
     for function, variables in environments.items():
         declared = {*SHARED, *FUNCTIONS[function]["Environment"]["Variables"]}
-        # /opt, as the template says: in Docker the layers are there.
+        # /opt, as in the template: Docker has the layers there.
         assert variables.keys() == declared - {"NIGHTSHIFT_SQL_DIRECTORY"}, function
         assert not [name for name, value in variables.items() if "127.0.0.1" in value], function
         assert variables["AWS_ENDPOINT_URL"] == f"http://{DOCKER_HOST}:{stack.ports.aws}"

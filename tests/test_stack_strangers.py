@@ -1,4 +1,4 @@
-"""What the machine's other users, and pages in its browsers, get from a running stack: nothing."""
+"""The machine's other users, and pages in its browsers, get nothing from a running stack."""
 
 import hashlib
 import json
@@ -45,7 +45,7 @@ def answered(method: str, url: str, **given: Any) -> int:
         ("GET", "/2015-03-31/functions", {}, ""),
         ("POST", "/2015-03-31/functions", {}, "{}"),
         ("OPTIONS", "/", {"Access-Control-Request-Method": "POST"}, ""),
-        # Beside the API: what ministack does not take for its path goes to the service that the headers name.
+        # Besides the API: ministack sends paths that are not the API's to the service that the headers name.
         ("POST", "/_aws/execute-api/nightshift", {"X-Amz-Target": "AmazonSQS.ListQueues"}, "{}"),
         ("POST", "/_aws/execute-api/another/v1", {"X-Amz-Target": "AmazonSQS.ListQueues"}, "{}"),
         ("GET", "/", {"Authorization": "AWS test:signature"}, ""),
@@ -65,7 +65,7 @@ CALLS = {
 
 
 def call_all(here: dict[str, Any], **keys: str) -> dict[str, str]:
-    """The error code of each of ``CALLS``, which each service's own client has to understand; empty for none."""
+    """Return the error code of each of ``CALLS``, as the service's own client parses it; empty without an error."""
     codes = {}
     for service, operation in CALLS.items():
         config = Config(retries={"total_max_attempts": 1})
@@ -92,7 +92,7 @@ def test_only_the_keys_in_its_file_open_the_local_aws(here: dict[str, Any]) -> N
 
 
 def test_a_functions_keys_do_not_follow_from_its_name(stack: Stack, here: dict[str, Any]) -> None:
-    """ministack's own do, and the names follow from the template."""
+    """ministack's own keys do, and the names follow from the template."""
     for function in stack.engine.client("lambda").list_functions()["Functions"]:
         name = f"{function['FunctionArn']}:{function['Role']}"
         drawn = hashlib.sha256(name.encode()).hexdigest()
@@ -105,7 +105,7 @@ def test_a_functions_keys_do_not_follow_from_its_name(stack: Stack, here: dict[s
 
 
 def test_an_old_signature_is_refused(stack: Stack, here: dict[str, Any]) -> None:
-    """One that somebody has kept."""
+    """A signature that an attacker has kept."""
     sent: list[Any] = []
     client = stack.engine.client("sqs")
     client.meta.events.register("before-send.sqs", lambda request, **_: sent.append(request))
@@ -118,7 +118,7 @@ def test_an_old_signature_is_refused(stack: Stack, here: dict[str, Any]) -> None
     }
     again = {"headers": headers, "body": request.body}
     assert answered(request.method, request.url, **again) == 200
-    # Of the signature, everything counts: what is asked, of whom, by whom.
+    # The signature covers every part: the request, the service and the caller.
     assert answered(request.method, request.url, headers=headers, body=b'{"MaxResults": 1}') == 403
     assert answered("PUT", request.url, **again) == 403
     assert answered(request.method, f"{request.url}?a=b", **again) == 403
@@ -192,14 +192,14 @@ def test_its_files_are_closed_to_others(stack: Stack) -> None:
         try:
             state = path.lstat()
         except FileNotFoundError:
-            continue  # a server's, gone in between
-        # Run by root, Postgres is another user, who has to pass through the folder.
+            continue  # a server's file that was deleted in between
+        # Run by root, Postgres is another user and has to pass through the folder.
         passes = 0o010 if path == stack.folder and os.geteuid() == 0 else 0
         assert stat.S_ISLNK(state.st_mode) or state.st_mode & 0o077 & ~passes == 0, f"{path}: {state.st_mode:o}"
 
 
 def test_no_secret_is_on_a_command_line(stack: Stack, here: dict[str, Any]) -> None:
-    """Every user reads those."""
+    """Every user can read command lines."""
     secrets = [here[name] for name in ("aws_secret_access_key", "agent_key", "admin_token")]
     secrets += [stack.engine.mail_key, *json.loads((stack.folder / "database.json").read_text()).values()]
     processes = until(lambda: left_behind(stack.folder))

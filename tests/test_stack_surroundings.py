@@ -1,4 +1,4 @@
-"""A whole stack among settings that are meant for other programs: it takes nothing from them, sends nothing there."""
+"""A stack among settings for other programs ignores them and sends nothing to their addresses."""
 
 import json
 import os
@@ -19,13 +19,13 @@ from tests.stack_world import free_ports
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
 
-# The checkout's own, and the developer's for everything else.
+# The variables that the stack may inherit from the developer.
 NAMES = {"PATH", "LD_LIBRARY_PATH"}
 
 
 @pytest.fixture
 def elsewhere() -> Iterator[tuple[str, list[bytes]]]:
-    """An address that all of the settings lead to, and what came there."""
+    """Serve a URL that all of the settings use, and collect the requests that it receives."""
     heard: list[bytes] = []
 
     class Handler(socketserver.BaseRequestHandler):
@@ -40,7 +40,7 @@ def elsewhere() -> Iterator[tuple[str, list[bytes]]]:
 
 @pytest.fixture
 def hostile(tmp_path: Path, elsewhere: tuple[str, list[bytes]]) -> dict[str, str]:
-    """The environment of a developer who has an account, a proxy and a database, and none of it as we would want it."""
+    """Return a developer's environment with an AWS account, a proxy and a database that the stack must not use."""
     address, _ = elsewhere
     home = tmp_path / "home of a developer's"
     (home / ".aws" / "models").mkdir(parents=True)
@@ -121,7 +121,7 @@ def test_it_starts_and_is_asked_among_settings_that_are_not_for_it(
     elsewhere: tuple[str, list[bytes]],
     tmp_path: Path,
 ) -> None:
-    # A name that a shell, a URL or a socket would stumble over.
+    # A name that is difficult for shells, URLs and sockets.
     folder = folders().parent / ('a folder\'s "$HOME" 日本語 ' + "x" * 120) / ".local"
     variables = {f"NIGHTSHIFT_{name.upper()}_PORT": str(port) for name, port in asdict(free_ports()).items()}
     run = started("-u", "-m", "local.run", "--folder", str(folder), bare=True, **(hostile | variables))
@@ -139,7 +139,7 @@ def test_it_starts_and_is_asked_among_settings_that_are_not_for_it(
         )
         assert (asked.returncode, asked.stderr) == (0, ""), (arguments, asked.stdout)
         assert json.loads(asked.stdout)
-    # The functions came up among their own settings, too: nothing of all that is in their environments.
+    # The functions started with their own settings, and their environments contain none of these.
     shared = {"1", "true", "127.0.0.1", hostile["HOME"]}
     foreign = {value for name, value in hostile.items() if name not in NAMES} - shared
     found = [process for process in left_behind(folder) if "AWS_LAMBDA_FUNCTION_NAME" in process.environ()]
@@ -156,7 +156,7 @@ def test_it_starts_and_is_asked_among_settings_that_are_not_for_it(
 
 
 def test_make_hides_the_developers_account_from_what_it_runs(tmp_path: Path, hostile: dict[str, Any]) -> None:
-    """`make run` itself, on an environment whose Python tells what it was given."""
+    """`make run` itself, with a Python that prints its environment."""
     for folder in ("bin", "engine"):
         (tmp_path / "venv" / folder).mkdir(parents=True)
     for ready in ("ready", "engine/ready"):

@@ -1,4 +1,4 @@
-"""What should have succeeded by now: told of once in its time, and never while it is paused or succeeds."""
+"""Job types without a success in time: reported once, and never while they are paused or succeed."""
 
 from datetime import UTC, datetime, timedelta
 

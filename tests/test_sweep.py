@@ -1,4 +1,4 @@
-"""What the sweep does when there is much to do, and what it throws away."""
+"""The sweep with much work, and the rows that it deletes."""
 
 import dataclasses
 import json
@@ -30,7 +30,7 @@ ENDED = """
 
 @pytest.fixture
 def sent(monkeypatch):
-    """Batches that SQS got: too many here for a simulated one."""
+    """Collect the batches that SQS received: too many for a simulated SQS."""
     batches = []
 
     def send_message_batch(queue_url, entries):
@@ -50,7 +50,7 @@ def test_ten_thousand_lost_slices_heal_in_bounded_statements_with_one_message_ea
     before = db.statements
     counts = sweep(db=db, settings=cloud)
     assert (counts["recovered"], counts["ended"]) == (9_000, 1_000)
-    # 20 full batches, each found, healed, and with the mails of what it ended; and the search that finds no more.
+    # 20 full batches, each found, healed and followed by its mails; and a final search that finds no more.
     assert db.statements - before == 1 + 20 * 3 + 1
     raised = messages(sent, cloud.queue_url)
     assert len({message["run_id"] for message in raised}) == len(raised) == 9_000
@@ -99,7 +99,7 @@ def test_what_fails_keeps_no_run_from_being_healed(cloud, db, owner, sent, caplo
 
 class TestMails:
     def test_a_backlog_of_mails_does_not_become_a_storm(self, cloud, db, owner, sent):
-        """The notify function does not get to them for an hour."""
+        """The notify function does not reach them for an hour."""
         owner.run_script(
             "INSERT INTO job_outbox (content, send_at)"
             " SELECT '{}', clock_timestamp() - interval '1 s' FROM generate_series(1, 200)"

@@ -1,4 +1,4 @@
-"""The sweep's decisions: its questions to the database, its bounds of time, and the rows that it could not heal."""
+"""The sweep's decisions: its queries, its time limits, and the rows that it could not heal."""
 
 import dataclasses
 from datetime import UTC, datetime, timedelta
@@ -23,7 +23,7 @@ HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
 
 @pytest.fixture
 def asked(db, monkeypatch):
-    """Note the queries that run on ``db``, by name."""
+    """Record the names of the queries that run on ``db``."""
     names, query = [], db.query
 
     def noting(name, /, **params):
@@ -36,7 +36,7 @@ def asked(db, monkeypatch):
 
 @pytest.fixture(autouse=True)
 def counted():
-    """Begin without metrics; the test reads here those that are counted, by job type."""
+    """Start without metrics; return the counted ones, by job type."""
     metrics._counted.clear()
     return metrics._counted
 
@@ -63,7 +63,7 @@ def mend(owner):
 
 
 def mended_but_for_the_first(owner, *, count, db, settings):
-    """Let a sweep set lost runs aside, and make them due again; returns their ids."""
+    """Let a sweep set lost runs aside, then make them due again. Return their ids."""
     ids = lost(owner, count)
     poison_runs(owner, ids)
     sweep(db=db, settings=settings)
@@ -165,7 +165,7 @@ class TestRowsSetAside:
 
     def test_rows_that_the_time_did_not_reach_stay_set_aside(self, cloud, db, owner):
         ids = mended_but_for_the_first(owner, count=3, db=db, settings=cloud)
-        # Before the batch, when it failed, before its first row, and before its second.
+        # Before the batch, after its failure, before its first row, and before its second.
         left = [RESERVE_S + 1, RESERVE_S + 1, RESERVE_S + 1, RESERVE_S]
         assert sweep(db=db, settings=cloud, remaining_s=lambda: left.pop(0))["set_aside"] == 1
         assert [run_row(owner, run_id)["slice"] for run_id in ids] == [0, 0, 0]

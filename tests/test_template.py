@@ -1,4 +1,4 @@
-"""template.yaml against the catalogue, the settings and the code it ships."""
+"""template.yaml matches the registry, the settings and the shipped code."""
 
 import json
 import re
@@ -30,7 +30,7 @@ FUNCTIONS = {
 }
 
 
-# Actions that know no resource; each only reads.
+# Actions without resource-level permissions; each only reads.
 # https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonsimpleemailservicev2.html
 WITHOUT_RESOURCE = {"ses:GetAccount"}
 
@@ -61,7 +61,7 @@ def test_traffic_waits_for_the_migrations():
 
 
 def test_another_database_is_brought_up_to_date_too():
-    """One that was restored from before the last migrations, say."""
+    """For example, a database that was restored from a time before the last migrations."""
     own = FUNCTIONS["MigrateFunction"]["Environment"]["Variables"]
     shared = TEMPLATE["Globals"]["Function"]["Environment"]["Variables"]
     assert TEMPLATE["Resources"]["Migrations"]["Properties"]["Database"] == [
@@ -73,7 +73,7 @@ def test_another_database_is_brought_up_to_date_too():
 
 
 def test_only_a_function_that_feeds_its_own_queue_may_go_round():
-    """Lambda stops a chain of 16 invocations elsewhere, and a run has as many slices as it needs."""
+    """Lambda stops other chains after 16 invocations, and a run has as many slices as it needs."""
     feeds_itself = {
         name
         for name, function in FUNCTIONS.items()
@@ -99,7 +99,7 @@ def test_a_mail_on_its_way_is_not_attempted_again():
     assert queue["VisibilityTimeout"] >= 6 * function["Timeout"]
     assert queue["RedrivePolicy"]["maxReceiveCount"] >= 5
     assert function["Events"]["Mails"]["Properties"]["BatchSize"] == 1
-    # A claim is over when the sweep comes back.
+    # A claim has expired when the sweep sends again.
     assert function["Timeout"] + Settings(database_host="").lease_margin_s < RETRY_DELAY_S
 
 
@@ -120,7 +120,7 @@ def test_events_go_to_the_bus_of_the_parameter_alone():
     assert statement["Resource"]["Fn::Sub"].endswith(":${AWS::AccountId}:event-bus/${EventBusName}")
     for name in ("NotifyFunction", "MigrateFunction"):
         assert FUNCTIONS[name]["Environment"]["Variables"]["EVENT_BUS_NAME"] == {"Ref": "EventBusName"}
-    # Endings begin or cease to leave events when it changes.
+    # A change makes endings start or stop to leave events.
     assert TEMPLATE["Resources"]["Migrations"]["Properties"]["Events"] == {"Ref": "EventBusName"}
 
 
@@ -141,7 +141,7 @@ def test_the_times_of_a_slice_fit_into_each_other():
 def test_a_silent_database_is_given_up_before_lambda_gives_up(function):
     properties = FUNCTIONS[function]
     timeout_s = default("WorkerTimeout") if function == "WorkerFunction" else properties["Timeout"]
-    tries = 1 if function == "MigrateFunction" else 2  # a kept connection that died unseen, and the one after it
+    tries = 1 if function == "MigrateFunction" else 2  # a kept connection that died unnoticed, and the one after it
     assert tries * driver_timeout_s(function) + CONNECT_TIMEOUT_S < timeout_s
 
 
@@ -162,22 +162,22 @@ def test_a_migration_is_ended_by_the_server_before_the_function_is():
 
 
 def test_all_functions_together_leave_the_database_connections_for_others():
-    """Each environment keeps one connection, and a system job has three while it runs; of each type one can run."""
+    """Each environment keeps one connection. A running system job has three, and only one run of each type is live."""
     maintenance = 2 * len(SYSTEM_JOBS)
     mails = FUNCTIONS["NotifyFunction"]["Events"]["Mails"]["Properties"]["ScalingConfig"]["MaximumConcurrency"]
-    others = 3 + 2 + 2 + 1 + 1  # schedules at the same minute, two sweeps, an owner and a doctor, a migration, a setup
+    others = 3 + 2 + 2 + 1 + 1  # schedules at the same minute, two sweeps, an operator and doctor, a migration, a setup
     together = default("WorkerConcurrency") + maintenance + mails + others + default("ApiConcurrency")
     for name, connections in CONNECTIONS.items():
         assert together <= connections["Many"], name
-        # Postgres and RDS keep some for themselves; a person with psql wants one, too.
+        # Postgres and RDS reserve some, and a person with psql needs one, too.
         assert connections["Most"] - connections["Many"] >= 10, name
 
 
 CONNECTIONS = TEMPLATE["Mappings"]["Connections"]
 
-# GiB of a class, and what RDS gave one such server by itself: memory / 9531392, of a memory that is less than the
-# class's by what RDS keeps; seen on db.t4g.micro, db.t4g.small and db.m7g.large. It keeps less of a larger one.
-# https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/CHAP_Limits.html
+# A class's memory in GiB, and max_connections as RDS set it: memory / 9531392. That memory is less than the class's,
+# because RDS reserves some; seen on db.t4g.micro, db.t4g.small and db.m7g.large. RDS reserves a smaller share of a
+# larger class. https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/CHAP_Limits.html
 SEEN = {1: 79, 2: 181, 8: 832}
 MEMORY_GIB = {
     "db.t4g.micro": 1, "db.t4g.small": 2, "db.t4g.medium": 4, "db.t4g.large": 8, "db.m8g.large": 8,
@@ -221,10 +221,10 @@ def test_what_the_data_depend_on_outlives_the_stack():
 
 
 def test_no_resource_has_a_name_of_its_own():
-    """So that two stacks live side by side, and a resource can be replaced."""
+    """Two stacks can then exist side by side, and a resource can be replaced."""
     for name, resource in TEMPLATE["Resources"].items():
         if resource["Type"] == "AWS::Lambda::Permission":
-            continue  # the function it is for
+            continue  # the function that it belongs to
         named = {
             "FunctionName",
             "QueueName",
@@ -287,7 +287,7 @@ def test_who_connects_as_the_owner_of_the_tables_may_sign_in_as_that():
         assert (f"{name}Role" in roles) == ("DATABASE_USER" in own), name
         for variable in ("DATABASE_USER", "DATABASE_HOST", "DATABASE_AUTH", "DATABASE_SECRET_ID"):
             assert f"{name}Role" not in roles or own[variable] == owner[variable], name
-    # Before the migrations, which CloudFormation would else begin when the function is there.
+    # Before the migrations, which CloudFormation would otherwise start as soon as the function exists.
     assert "OwnerSignIn" in str(TEMPLATE["Resources"]["Migrations"]["Properties"]["After"])
 
 
@@ -306,10 +306,10 @@ def test_functions_that_sign_in_with_a_password_read_that_of_their_role_alone():
 
 
 def test_no_alias_stands_before_a_function():
-    """Under one, a parameter's new value would reach nobody, and no deployment would say so.
+    """With an alias, a parameter's new value would not reach callers, and no deployment would report that.
 
-    SAM publishes a version when the text of the template changes. Once it looks at values, too, an alias can take the
-    moment away in which CloudFormation has updated a function's code and not its layers.
+    SAM publishes a version when the text of the template changes. If SAM compares values one day, an alias could remove
+    the moment in which CloudFormation has updated a function's code but not its layers.
     https://github.com/aws/serverless-application-model/issues/3820
     """
     assert versions_with_an_alias(SliceBudget=90) == versions_with_an_alias(SliceBudget=60)
@@ -318,7 +318,7 @@ def test_no_alias_stands_before_a_function():
 
 
 def versions_with_an_alias(**defaults):
-    """The logical ids of the versions that SAM would publish. A new one is a new version."""
+    """Return the logical ids of the versions that SAM would publish. A new id is a new version."""
     template = load(PATH)
     template["Globals"]["Function"] |= {"AutoPublishAlias": "live", "AutoPublishAliasAllProperties": True}
     for parameter, value in defaults.items():
@@ -336,7 +336,7 @@ def versions_with_an_alias(**defaults):
 
 
 def test_variables_are_text():
-    """AWS makes text of a number; the local engine, and whoever reads the template, should not have to."""
+    """AWS converts numbers to text; local AWS and readers of the template should not need to."""
     for name, function in FUNCTIONS.items():
         for variable, value in function["Environment"].get("Variables", {}).items():
             assert not isinstance(value, int), f"{name}: {variable}"
@@ -390,7 +390,7 @@ def test_each_function_writes_to_a_log_of_its_own(function):
 
 
 def test_every_log_forgets_when_the_parameter_says():
-    """The API's access log above all: it holds the callers' addresses."""
+    """This matters most for the API's access log, which holds the callers' addresses."""
     groups = {
         name: resource["Properties"]
         for name, resource in TEMPLATE["Resources"].items()
@@ -425,7 +425,7 @@ def test_an_alarm_reaches_somebody_and_tells_what_to_do(alarm):
     for command in commands:
         ours = re.match(r"nightshift system (\w+)", command)
         assert ours[1] in COMMANDS if ours else command.startswith("aws "), command
-        # The mail of one stack reads like that of another, and without a name the command asks the local one.
+        # The mails of all stacks look alike, and without a name the command calls the local stack.
         assert not ours or command.endswith(" --stack ${AWS::StackName}"), command
     assert len(words_of(alarm)) < 1024
 
@@ -473,7 +473,7 @@ def test_a_sweep_that_does_not_run_is_no_silence():
 
 def test_the_dashboard_shows_every_alarm():
     [alarms] = [widget["properties"]["alarms"] for widget in WIDGETS if widget["type"] == "alarm"]
-    # Fn::Sub knows no conditions: what is there only with a database of our own is left to the mail it sends.
+    # Fn::Sub has no conditions, so the dashboard omits conditional alarms; they only send mails.
     always = [alarm for alarm in ALARMS if "Condition" not in TEMPLATE["Resources"][alarm]]
     assert sorted(alarms) == sorted(f"${{{alarm}.Arn}}" for alarm in always)
 
@@ -486,7 +486,7 @@ def test_the_dashboard_shows_what_the_code_counts():
     assert all("{Nightshift,job_type,service}" in expression for expression in searched)
     assert of_the_stack <= metrics.OF_THE_STACK.keys()
     assert of_a_job_type <= metrics.OF_A_JOB_TYPE.keys()
-    # These have alarms, and starts can be told from lags.
+    # The others have alarms, and RunsStarted equals the number of lags.
     counted = metrics.OF_A_JOB_TYPE.keys() | metrics.OF_THE_STACK.keys()
     assert counted - of_a_job_type - of_the_stack == {
         *("JobsOverdue", "SlotsMissed", "RowsSetAside", "TeamsFailing", "SystemFailures", "RunsStarted")
@@ -503,7 +503,7 @@ def test_every_dead_letter_queue_raises_an_alarm():
 
 
 def test_a_subnet_waits_for_the_block_that_it_reads():
-    """The VPC has no IPv6 block yet when it is made: `Fn::Select cannot select nonexistent value at index 0`."""
+    """A new VPC has no IPv6 block yet: `Fn::Select cannot select nonexistent value at index 0`."""
     for name, resource in TEMPLATE["Resources"].items():
         if "Ipv6CidrBlock" in resource.get("Properties", {}) and resource["Type"] == "AWS::EC2::Subnet":
             tags = json.dumps(resource["Properties"]["Tags"])
@@ -517,7 +517,7 @@ def test_the_console_asks_for_every_parameter_in_a_group():
 
 
 def evaluated(condition, parameters):
-    """A condition of CloudFormation's, with these values of the template's parameters."""
+    """Evaluate a condition of CloudFormation with these values of the template's parameters."""
     [(function, of)] = condition.items()
     match function:
         case "Ref":

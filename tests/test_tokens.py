@@ -1,4 +1,4 @@
-"""Users' tokens: of the stack's own secret and of an identity provider, with the clocks and the keys of real ones."""
+"""Users' tokens, signed with the stack's own secret or by an identity provider, with realistic clocks and keys."""
 
 import base64
 import hashlib
@@ -64,7 +64,7 @@ class TestClocks:
 
     @pytest.mark.parametrize("kind", ["own", "published"])
     def test_odd_claims_are_refused_and_no_fault_of_ours(self, request, cloud, admin, kind):
-        """Signed as they should be: that is the issuer's word, and it may say anything."""
+        """They are correctly signed, and a trusted issuer may send any claims."""
         provider = request.getfixturevalue("provider") if kind == "published" else None
         for odd in [
             *[{"sub": value} for value in (5, None, "", "x", [], {}, True, "\ud800", "a" * 36, "0" * 32)],
@@ -82,7 +82,7 @@ class TestClocks:
 
 
 def _by_hand(claims, header=None, secret=JWT_SECRET):
-    """PyJWT makes no tokens like these."""
+    """Sign by hand, because PyJWT does not create such tokens."""
     parts = [header or {"alg": "HS256", "typ": "JWT"}, claims]
     text = b".".join(base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=") for part in parts)
     signature = hmac.new(secret.encode(), text, hashlib.sha256).digest()
@@ -208,7 +208,7 @@ class TestWhoItIsAbout:
     def test_another_claim_may_hold_the_id(self, provider, configure, admin):
         configure(JWT_USER_CLAIM="https://acme.example/user_id")
         mine = {"https://acme.example/user_id": admin}
-        # A provider's own sub is rarely an id of ours, and need not even be text.
+        # A provider's own sub is rarely one of our ids, and may not even be text.
         for sub in ("auth0|5f7c", str(uuid.uuid4()), 5, None):
             status, answer = asked_with(provider.token("first", **mine, sub=sub) if sub != 5 else _odd(provider, mine))
             assert (status, answer["email"]) == (200, "admin@owls.example")
@@ -229,7 +229,7 @@ class TestWhoItIsAbout:
                 ({"email_verified": True, "email": email}, 401)
                 for email in ("nobody@owls.example", "", None, 5, ["admin@owls.example"], "admin@owls.example\x00")
             ],
-            # A Kelvin sign is no k for a mail server, though its small letter is one.
+            # For a mail server, a Kelvin sign is not a k, although its lower case is one.
             ({"email_verified": True, "email": "\u212aim@owls.example"}, 401),
         ]:
             claims = {"sub": "auth0|5f7c", "email": "admin@owls.example"} | claims
@@ -251,7 +251,7 @@ def _odd(provider, claims):
 
 
 class TestPublishedKeys:
-    """The set by its own clock."""
+    """The key set, with its own clock."""
 
     @pytest.fixture
     def clock(self):
@@ -271,7 +271,7 @@ class TestPublishedKeys:
         assert keys.find("first", "RS256")
         provider.withdraw("first")
         provider.add("second")
-        # Used all the time: that must not keep it.
+        # Constant use must not extend its lifetime.
         for _ in range(9):
             clock.now += jwks.REFRESH_S / 10
             assert keys.find("first", "RS256")

@@ -1,4 +1,4 @@
-"""The environments of a checkout: whole, or made anew; from a package index of this test's own."""
+"""A checkout's virtual environments: complete or created anew; with the test's own package index."""
 
 import hashlib
 import os
@@ -17,7 +17,7 @@ SCRIPT = Path("local/venv.py").absolute()
 
 
 def wheel(folder: Path, name: str, *, size: int = 0) -> str:
-    """Made in ``folder``; returns its line for a file of requirements."""
+    """Create a wheel in ``folder`` and return its line for a requirements file."""
     info = f"{name}-1.dist-info"
     files = {
         f"{name}.py": f"NAME = {name!r}\n" + "# padding\n" * size,
@@ -34,7 +34,7 @@ def wheel(folder: Path, name: str, *, size: int = 0) -> str:
 
 @pytest.fixture
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with requirements, where pip finds them; what else stands in pip's variables would break it."""
+    """Create a folder with requirements that pip can find. Other pip variables would break an installation."""
     folder = tmp_path / "a checkout"
     folder.mkdir()
     (folder / "requirements.txt").write_text(wheel(tmp_path, "first") + wheel(tmp_path, "second", size=1000))
@@ -76,13 +76,13 @@ def test_what_is_half_made_is_not_built_upon(checkout: Path) -> None:
     with make(checkout) as process:
         said, _ = process.communicate()
     assert (process.returncode, is_whole(checkout)) == (0, True), said
-    # One that is whole is kept, and while it is changed it is not said to be whole.
+    # A complete environment is kept, and during a change it is not marked as ready.
     (checkout / "venv" / "engine").mkdir()
     (checkout / "requirements.txt").write_text("nosuch==1 --hash=sha256:" + "0" * 64 + "\n")
     with make(checkout) as process:
         said, _ = process.communicate()
     assert process.returncode == 1
-    assert "venv could not be set up" in said
+    assert "Could not set up venv" in said
     assert (checkout / "venv" / "engine").exists()
     assert not (checkout / "venv" / "ready").exists()
 
@@ -92,7 +92,7 @@ def test_two_at_once_make_it_once(checkout: Path) -> None:
         while not (checkout / "venv").exists():
             assert first.poll() is None
         with make(checkout) as second:
-            assert "Another make sets up this checkout" in second.stdout.readline()
+            assert "Another make is setting up this checkout" in second.stdout.readline()
             assert first.wait() == 0
             made = (checkout / "venv" / "ready").stat().st_mtime_ns
             second.communicate()
@@ -107,7 +107,7 @@ def test_the_functions_packages_take_their_name_when_they_are_whole(checkout: Pa
     build, requirements = tmp_path / "build", checkout / "requirements.txt"
     said: list[str] = []
     wish = {"checkout": checkout, "build": build, "folder": tmp_path, "say": said.append}
-    # What a start that was killed has left.
+    # Left by a start that was killed.
     (build / "unfinished-x" / "packages").mkdir(parents=True)
     for _ in range(2):
         found = installed_dependencies(requirements, **wish)

@@ -1,7 +1,7 @@
-"""What our roles may read and what they are shown are two things: a row that is kept back never passes for none.
+"""Our roles' rights and their visible rows differ, and a hidden row must never count as a missing one.
 
-Row-level security filters in silence. Each table of the platform is put under a policy that shows our roles nothing:
-every reader of that table has to say so.
+Row-level security filters silently. Each table of the platform gets a policy that shows our roles nothing, and every
+reader of that table has to report it.
 """
 
 import uuid
@@ -84,7 +84,7 @@ class TestJobs:
         run_id = system_run(owner, "soft_delete_cleanup")
         work(run_id, 0, db=db, settings=cloud)
         run = run_row(owner, run_id)
-        if table in ("metric_definitions", "funnel_definitions", "app_users"):  # Others could be deleted.
+        if table in ("metric_definitions", "funnel_definitions", "app_users"):  # Rows of other tables could be deleted.
             assert run["result"]["barred"] == [table]
             assert run["result"]["kept_in_all"]
         else:

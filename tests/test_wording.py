@@ -1,4 +1,4 @@
-"""What is shown of text and numbers: every letter that can be seen, every digit, and nothing that hides."""
+"""Text and numbers as shown: every visible letter, every digit, and no invisible character."""
 
 import json
 import unicodedata

@@ -14,7 +14,7 @@ import pytest
 from tests.stack_world import free_ports
 
 PAGE = Path("docs/write-a-job.md")
-# A fenced block, its language, and the path that the line before it ends with, if that names one.
+# A fenced block, its language, and the path at the end of the line before it, if there is one.
 BLOCK = re.compile(r"(?:`([\w/]+\.\w+)`:\n\n)?^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 TO_WRITE, TO_RUN = PAGE.read_text().split("## 5. Let it run")
 LEFT_OUT = (".git", ".venv", ".local", ".aws-sam", ".*_cache", "__pycache__", ".hypothesis")
@@ -22,7 +22,7 @@ LEFT_OUT = (".git", ".venv", ".local", ".aws-sam", ".*_cache", "__pycache__", ".
 
 @pytest.fixture
 def checkout(tmp_path):
-    """A copy of this one, with the same environment."""
+    """Copy this checkout, with the same environment."""
     copy = tmp_path / "checkout"
     shutil.copytree(Path.cwd(), copy, ignore=shutil.ignore_patterns(*LEFT_OUT))
     (copy / ".venv").symlink_to(sys.prefix)
@@ -31,8 +31,8 @@ def checkout(tmp_path):
 
 def run(command, *, folder):
     environ = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "NIGHTSHIFT_"))}
-    # Before the checkout that the environment was made for.
-    # A run of pytest closes its root folder to other users, and the server of the run around it starts below that root.
+    # This path comes before the checkout that the environment was made for. pytest closes its root folder to other
+    # users, and the outer run's server starts below that root.
     environ["PYTEST_DEBUG_TEMPROOT"] = str(folder.parent)
     environ["PYTHONPATH"] = os.pathsep.join([str(folder), str(folder / "layers/nightshift")])
     done = subprocess.run(shlex.split(command), cwd=folder, env=environ, capture_output=True, text=True, timeout=300)
@@ -41,7 +41,7 @@ def run(command, *, folder):
 
 
 def follow(steps, *, folder):
-    """What the commands of these ``steps`` of the page say."""
+    """Return the output of the commands of these ``steps`` of the page."""
     said = []
     for path, language, text in BLOCK.findall(steps):
         if language == "sh":
@@ -55,7 +55,7 @@ def follow(steps, *, folder):
 def test_the_page_leads_to_a_job_that_is_done(checkout):
     made, tested = follow(TO_WRITE, folder=checkout)
     assert "tests/test_quiet_users.py" in made
-    # The job's own, and those that hold the template against the catalogue.
+    # The job's own tests, and those that compare the template with the registry.
     assert re.search(r"^\.+ .*%\]$", tested, re.MULTILINE)
     assert int(re.search(r"(\d+) passed", tested)[1]) > 50
     assert "test_each_system_job_has_its_rule[quiet_users]" in run(

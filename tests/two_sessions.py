@@ -1,14 +1,14 @@
-"""Two sessions of the database meet: one holds what its statement has locked while the other comes to its own.
+"""Make two sessions of the database meet: one holds the locks of its statement while the other runs its own.
 
-``meet`` first brings both to where they are about to run their statement, so that whatever a function reads before it
-is read already. Then the one that goes ``first`` runs it in a transaction and keeps that open, and the other runs its
-own, until it waits for the first or has returned. Only then the first commits, or dies.
+``meet`` first stops both sessions before their statements, so that each function has done its earlier reads. Then the
+``first`` session runs its statement in a transaction and keeps the transaction open. The other runs its statement until
+it waits for the first session or has returned. Only then does the first session commit, or die.
 
     def test_a_cancel_waits_for_an_ending(meet, run):
         met = meet(Act(finishes, at="end_run"), Act(cancels, at="cancel_run"), first=0)
         assert met.waited and isinstance(met.other, Refused)
 
-Nothing sleeps, and no time decides: the database tells which session waits for which.
+Nothing sleeps, and the result does not depend on timing: the database tells which session waits for which.
 """
 
 from collections.abc import Callable
@@ -24,17 +24,17 @@ from nightshift.database import Database, Row
 from nightshift.errors import NightshiftError
 from nightshift.settings import Settings
 
-# None is reached by a test that passes; a test that hangs is to fail.
+# No passing test reaches these limits. A hanging test must fail.
 NO_LIMITS = {"lock_timeout": "60s", "statement_timeout": "60s", "idle_in_transaction_session_timeout": "60s"}
 
 
 class Died(BaseException):
-    """The process is gone: no ``except Exception`` sees it, and what it had not committed is lost."""
+    """The process is gone: ``except Exception`` does not catch this, and uncommitted changes are lost."""
 
 
 @dataclass(frozen=True)
 class Act:
-    """``do`` is called with a session; ``at`` is the query in which it meets the other."""
+    """``do`` is called with a session. At the query ``at`` it meets the other session."""
 
     do: Callable[[Database], Any]
     at: str
@@ -42,7 +42,7 @@ class Act:
 
 @dataclass(frozen=True)
 class Met:
-    """What each of the two returned or raised (errors of ours alone), and whether the second waited for the first."""
+    """The values that both returned or raised (only our errors), and whether the second waited for the first."""
 
     one: Any
     other: Any
@@ -51,7 +51,7 @@ class Met:
 
 @dataclass
 class _Side:
-    """How far one of the two has come, and how far it may go."""
+    """A session's progress, and how far it may continue."""
 
     at: str
     is_first: bool
@@ -59,11 +59,11 @@ class _Side:
     arrived: "Future[None]" = field(default_factory=Future)
     """It is about to run its statement."""
     holds: "Future[int]" = field(default_factory=Future)
-    """It ran its statement and has not committed; the process id of its session."""
+    """It ran its statement and has not committed. The result is its session's process id."""
     may_run: Event = field(default_factory=Event)
     may_end: Event = field(default_factory=Event)
     may_go_on: Event = field(default_factory=Event)
-    """The other has done all that it does."""
+    """The other session has finished all its work."""
     is_dead: bool = False
 
     def let_go(self) -> None:
@@ -72,7 +72,7 @@ class _Side:
 
 
 class _Session(Database):
-    """A connection, with those that are made from it, of one of the two."""
+    """A connection of one of the two sessions, with the connections that are created from it."""
 
     def __init__(self, config: Settings, side: _Side, **startup_params: str):
         super().__init__(config, **NO_LIMITS | startup_params)
@@ -114,7 +114,7 @@ class _Session(Database):
 
 @pytest.fixture
 def meet(config: Settings, owner: Database) -> Callable[..., Met]:
-    """``meet(one, other, first=0, dies=False)``: ``other`` starts once ``one`` has come to its statement."""
+    """``meet(one, other, first=0, dies=False)``: start ``other`` when ``one`` has come to its statement."""
 
     def meet(one: Act, other: Act, *, first: int = 0, dies: bool = False) -> Met:
         acts = (one, other)
@@ -133,7 +133,7 @@ def meet(config: Settings, owner: Database) -> Callable[..., Met]:
             waited = _waits(running[1 - first], pid, owner)
             leader.may_end.set()
             while dies and owner.run_script(f"SELECT FROM pg_stat_activity WHERE pid = {pid}"):
-                pass  # the server has yet to see that its client is gone
+                pass  # until the server notices that its client is gone
             wait([running[1 - first]])
             leader.may_go_on.set()
             return Met(_outcome(running[0]), _outcome(running[1]), waited)
@@ -149,7 +149,7 @@ def _until(reached: "Future[Any]", running: "Future[Any]", complaint: str) -> An
 
 
 def _waits(second: "Future[Any]", pid: int, owner: Database) -> bool:
-    """Whether the second comes to wait for the session ``pid``; False as soon as it has returned."""
+    """Return whether the second session comes to wait for session ``pid``; False as soon as it has returned."""
     waits = f"SELECT FROM pg_stat_activity WHERE datname = current_database() AND {pid} = ANY (pg_blocking_pids(pid))"
     while not second.done():
         if owner.run_script(waits):
@@ -170,4 +170,4 @@ ORDERS = [
     for first, who in enumerate(("one", "other"))
     for dies in (False, True)
 ]
-"""Values of ``first`` and ``dies``: each of the two comes first, and each dies before it commits."""
+"""Values of ``first`` and ``dies``: each session comes first, and each dies before it commits."""

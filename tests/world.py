@@ -1,4 +1,4 @@
-"""A team with a project, people and keys, as tests need them; and the rows and messages of runs."""
+"""Test data: a team with a project, people and keys; and helpers for rows and messages of runs."""
 
 import hashlib
 import json
@@ -24,12 +24,12 @@ class Team:
     id: str
     project_id: str
     users: dict[str, str] = field(default_factory=dict)
-    """Role to user id."""
+    """User ids by role."""
     agent_key: str = ""
 
 
 def make_team(owner: Database, *, slug: str = "owls", projects: int = 1) -> Team:
-    """A team with an owner, an admin and a member, an agent key, and ``projects`` projects (the first is returned)."""
+    """Create a team with owner, admin, member, agent key and projects. Return it with its first project."""
     team_id, key = str(uuid.uuid4()), f"owl_agent_{uuid.uuid4().hex}"
     project_ids = [str(uuid.uuid4()) for _ in range(projects)]
     users = {role: str(uuid.uuid4()) for role in ("owner", "admin", "member")}
@@ -54,7 +54,7 @@ def make_team(owner: Database, *, slug: str = "owls", projects: int = 1) -> Team
 
 
 def make_furnished_team(owner: Database) -> Team:
-    """As ``make_team``; its project has an app, a user and a RevenueCat integration whose key nobody can read."""
+    """Create a team whose project has an app, a user, and a RevenueCat integration with an undecryptable key."""
     team = make_team(owner)
     owner.run_script(
         f"INSERT INTO apps (project_id, name) VALUES ('{team.project_id}', 'App');"
@@ -81,17 +81,17 @@ def trigger(team: Team, *, db: Database, settings: Settings, **overrides: Any) -
 
 
 def run_row(owner: Database, run_id: object) -> dict[str, Any]:
-    """The whole row, as JSON."""
+    """Return the whole row, as JSON."""
     return owner.run_script(f"SELECT to_jsonb(job_runs) FROM job_runs WHERE id = '{run_id}'")[0][0]
 
 
 def slices(owner: Database, run_id: object) -> list[list[Any]]:
-    """``[slice, outcome, reason]`` of each, in order."""
+    """Return ``[slice, outcome, reason]`` of each slice, in order."""
     return owner.run_script(f"SELECT slice, outcome, reason FROM job_slices WHERE run_id = '{run_id}' ORDER BY slice")
 
 
 def age(owner: Database, run_id: object, seconds: float) -> None:
-    """Let what this run waits for be over ``seconds`` earlier. Its longest duration stays as it is."""
+    """Let the run's times be over ``seconds`` earlier, except its longest duration."""
     owner.run_script(
         f"UPDATE job_runs SET due_at = due_at - interval '{seconds} s', resend_at = resend_at - interval '{seconds} s',"
         f" lease_expires_at = lease_expires_at - interval '{seconds} s' WHERE id = '{run_id}'"
@@ -99,7 +99,7 @@ def age(owner: Database, run_id: object, seconds: float) -> None:
 
 
 def received(settings: Settings) -> list[dict[str, Any]]:
-    """Take every message that may be had now off the queue: ``{"run_id", "slice", "group"}``."""
+    """Receive all available messages from the queue, as ``{"run_id", "slice", "group"}``."""
     from nightshift.aws import client
 
     taken = []
@@ -123,7 +123,7 @@ def claim(
     request_id: str = "worker",
     longest_s: float = 86400,
 ) -> list[Row]:
-    """Claim a slice as a worker does whose job types all have the default duration, ``longest_s``."""
+    """Claim a slice as a worker does if all job types have the default duration, ``longest_s``."""
     return db.query(
         "claim_slice",
         run_id=run_id,
@@ -136,7 +136,7 @@ def claim(
 
 
 def work(run_id: object, number: int, *, db: Database, settings: Settings, remaining_s: float = 60) -> None:
-    """One invocation of the worker with a clock that stands still."""
+    """Invoke the worker once, with a constant remaining time."""
     engine.work(
         str(run_id), number, db=db, settings=settings, remaining_s=lambda: remaining_s, request_id="test-request"
     )
@@ -145,7 +145,7 @@ def work(run_id: object, number: int, *, db: Database, settings: Settings, remai
 def sweep(
     *, db: Database, settings: Settings, now: datetime | None = None, remaining_s: Callable[[], float] = lambda: 50
 ) -> dict[str, int]:
-    """One sweep with a clock that stands still."""
+    """Sweep once, with a constant clock."""
     return healer.sweep(now=now or datetime.now(UTC), db=db, settings=settings, remaining_s=remaining_s)
 
 
@@ -176,7 +176,7 @@ def message_of(row: Row) -> queue.Message:
 
 
 def system_run(owner: Database, job_type: str) -> str:
-    """A pending run of a system job, as the owner's schedule makes it; returns its id."""
+    """Insert a pending run of a system job, as its schedule does, and return its id."""
     run_id = str(uuid.uuid4())
     owner.run_script(
         "INSERT INTO job_runs (id, job_type, triggered_by, resend_at)"

@@ -1,9 +1,9 @@
 """The model of docs/protocol.md: seven small machines, and a checker that follows every schedule of each.
 
-A machine is a module: the rules, each of which can be left out; the state, in named tuples; the actions, a function
-each, whose docstring names the statement that it says; and the cases, with what holds and what breaks. Begin with
-``system`` or ``starts``, which are short, and with ``checker``, which finds what is broken. ``run`` is the largest.
+A machine is a module. It has rules, each of which can be left out; a state, in named tuples; actions, one function
+each, whose docstring names the modelled statement; and cases, which list what holds and what breaks. Read ``system`` or
+``starts`` first, which are short, and ``checker``, which searches for broken promises. ``run`` is the largest machine.
 
-A state holds more than the tables do: some fields say what is really so (how many mails SES took, how far the steps are
-committed), and a promise is broken where a step contradicts them.
+A state holds more than the tables. Some fields record the truth (how many mails SES took, how many steps are
+committed), and a step that contradicts them breaks a promise.
 """

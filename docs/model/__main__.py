@@ -1,9 +1,9 @@
-"""python -m docs.model: search the machines of docs/protocol.md, and renew what they were compared with.
+"""python -m docs.model: search the machines of docs/protocol.md, and renew the digests that they were compared with.
 
-search [MACHINE …]   what holds, with all states of each case; --proofs: the large cases, which take minutes
-matrix [MACHINE …]   each rule left out, and the shortest schedule that then breaks a promise
-walk                 random schedules of the run machine, larger and with nothing left out
-renew NAME …         after a look at the action: the digests of these statements, or parts of the schema
+search [MACHINE …]   check all states of each case; --proofs: check the large cases, which takes minutes
+matrix [MACHINE …]   leave out each rule, and show the shortest schedule that then breaks a promise
+walk                 follow random schedules of a larger run machine, with all rules
+renew NAME …         store the digests of these statements or schema parts, after comparing them with their actions
 """
 
 import argparse
@@ -80,7 +80,7 @@ def _renew(names: Sequence[str]) -> int:
     schema = _schema()
     table, now = compared.read_table(), compared.present(schema)
     if unknown := [name for name in names if name not in table and name not in now]:
-        print(f"There is nothing called {', '.join(unknown)} to compare the model with.", file=sys.stderr)
+        print(f"Unknown statement or part of the schema: {', '.join(unknown)}.", file=sys.stderr)
         return len(unknown)
     for name in names:
         table.pop(name, None)
@@ -88,12 +88,12 @@ def _renew(names: Sequence[str]) -> int:
             table[name] = now[name]
     compared.write_table(table)
     complaints = list(compared.complaints(schema))
-    print("\n".join(complaints) or "The model was compared with all of it.")
+    print("\n".join(complaints) or "The model was compared with every statement and part of the schema.")
     return len(complaints)
 
 
 def _schema() -> dict[str, str]:
-    """Return the parts of the schema as a server has them that all migrations were applied to."""
+    """Return the parts of the schema from a server to which all migrations were applied."""
     from local.postgres import Postgres
     from nightshift.database import Database
     from nightshift.migrations import migrate

@@ -1,4 +1,4 @@
-"""The cases of a machine: its promises hold under all rules, and each rule that is left out breaks one."""
+"""The cases of a machine: its promises hold under all rules, and leaving out any rule breaks one."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -9,7 +9,7 @@ from docs.model.checker import Machine
 
 @dataclass(frozen=True)
 class Knockout:
-    """``rules`` that are left out together, the promise that this breaks, and the steps of the shortest schedule."""
+    """``rules`` that are left out together, the promise that then breaks, and the steps of the shortest schedule."""
 
     rules: tuple[str, ...]
     breaks: str
@@ -25,7 +25,7 @@ class Knockout:
 
 @dataclass(frozen=True)
 class Cases:
-    """``holds`` are searched by each test run, ``proofs`` by `make prove`."""
+    """A machine's cases. Each test run searches ``holds``; `make prove` searches ``proofs``."""
 
     rules: type
     holds: Mapping[str, Machine[Any]]

@@ -1,8 +1,8 @@
-"""Follow every schedule of a small machine: the shortest one that breaks a promise, and the fair ones that never end.
+"""Follow every schedule of a small machine. Find the shortest one that breaks a promise, and fair ones that never end.
 
-A machine is a set of steps from state to state. Some are faults (a crash, a lost message); a state holds how many are
-left. With no fault left, all that is owed has to happen. A cycle is fair where each step that stays possible in it is
-taken in it; a fair cycle in which something is still owed is a run that is stuck.
+A machine is a set of steps from state to state. Some steps are faults (a crash, a lost message); a state holds how many
+faults are left. When no fault is left, everything owed must happen. A cycle is fair if it takes each step that stays
+possible in it. A fair cycle in which something is still owed means that a run is stuck.
 """
 
 import random
@@ -17,9 +17,10 @@ STUCK = "stuck"
 
 
 class Step(NamedTuple, Generic[S]):
-    """``fair``: steps under one such name do not wait for ever; without a name, the step may never happen.
+    """A step to ``state``.
 
-    ``broken``: the promise that the step breaks, a colon, and how. The schedule is not followed further.
+    ``fair``: a possible step under this name is taken eventually; without a name, the step may never happen.
+    ``broken``: the promise that the step breaks, a colon, and how. The search does not continue after it.
     """
 
     label: str
@@ -34,7 +35,7 @@ class Machine(Protocol[S]):
     def steps(self, state: S, *, faults: bool = True) -> Iterator[Step[S]]: ...
 
     def owes(self, state: S) -> bool:
-        """Whether something still has to happen in this state."""
+        """Return whether something still has to happen in this state."""
 
     def calm(self, state: S) -> S:
         """Return the state with no fault left."""
@@ -115,7 +116,7 @@ def search(machine: Machine[S], *, most: int = 3_000_000) -> Search:
 
 
 def _stuck_states(machine: Machine[S], states: list[S]) -> list[int]:
-    """The states from which, with no further fault, a fair schedule may never do what is owed."""
+    """Return the states from which a fair schedule without further faults may never do what is owed."""
     number: dict[S, int] = {}
     first: list[int] = []
     for index, state in enumerate(states):
@@ -178,9 +179,9 @@ def _components(following: list[list[int]]) -> Iterator[list[int]]:
 def walk(
     machine: Machine[S], *, seed: int, steps: int, weight: Callable[[Step[S]], float], longest: int = 5_000
 ) -> Broken | None:
-    """Follow schedules at random, each with faults for a while and then without, until ``steps`` were taken.
+    """Follow random schedules, each first with faults and then without, until ``steps`` steps were taken.
 
-    ``weight`` says how likely a step is beside the others that are possible. Returns the first promise that is broken.
+    ``weight`` returns a step's relative probability. Return the first broken promise.
     """
     chance = random.Random(seed)
     while steps > 0:
@@ -207,7 +208,7 @@ def _broken(step: Step[S], before: list[str]) -> Broken:
 
 
 def _short(schedule: list[str]) -> Iterator[str]:
-    """Yield the labels, a row of equal ones as one."""
+    """Yield the labels, with consecutive equal labels joined into one."""
     count = 0
     for label, following in zip(schedule, [*schedule[1:], None], strict=True):
         count += 1

@@ -1,7 +1,7 @@
 """The checkpoint machine: one run's cursor with the version of its code, its retries by policy, and a rerun.
 
-That one worker at a time has the run is the run machine's to show. Here releases change under the run, code and layer
-apart, and slices end in every way there is.
+The run machine proves that only one worker at a time holds the run. Here, releases change during the run, code and
+layer separately, and slices end in every possible way.
 """
 
 from collections.abc import Iterator
@@ -15,32 +15,32 @@ LIVE, COMPLETED, FAILED = "live", "completed", "failed"
 
 BUSY, JOB, MISFIT = 0, 1, 2
 ATTEMPTS = (2, 1, 1)
-"""How often each policy tries again since the cursor moved."""
+"""The number of retries of each policy since the cursor moved."""
 KINDS = {"busy database": (BUSY,), "exception": (JOB,), "missing code": (MISFIT, JOB)}
-"""The policies of each failure, in turn."""
+"""The policies of each failure, in order."""
 NONE_YET = (0, 0, 0)
 
 
 @dataclass(frozen=True)
 class Rules:
     version_compared: bool = True
-    """A slice whose code has another version than the cursor starts anew."""
+    """A slice whose code has another version than the cursor starts from the beginning."""
     version_of_code: bool = True
-    """The version stands in the job's module, not in the layer, which is deployed apart."""
+    """The version is defined in the job's module, not in the layer, which is deployed separately."""
     retry_keeps_version: bool = True
-    """A slice end without a checkpoint leaves the version as it is stored."""
+    """A slice end without a checkpoint does not change the stored version."""
     retry_keeps_cursor: bool = True
-    """A slice end without a checkpoint leaves the cursor as it is stored: the job's memory may be ahead of it."""
+    """A slice end without a checkpoint does not change the stored cursor; the job's memory may be ahead of it."""
     failures_apart: bool = True
-    """Each policy counts its attempts apart."""
+    """Each policy counts its attempts separately."""
     failures_counted: bool = True
     """The slice end counts the attempt."""
     failures_forgotten: bool = True
-    """A cursor that moved sets the counts back."""
+    """A moved cursor resets the counts."""
     failures_moved_alone: bool = True
-    """A yield that did not move the cursor leaves the counts."""
+    """A yield that did not move the cursor keeps the counts."""
     rerun_with_version: bool = True
-    """A rerun from the cursor takes its version along."""
+    """A rerun from the cursor copies the cursor's version."""
     wait_moves: bool = True
     """A Wait with the cursor that its slice began with is refused."""
 
@@ -51,11 +51,11 @@ class Row(NamedTuple):
     version: int = 0
     failed: tuple[int, ...] = NONE_YET
     writer: int = 0
-    """The release whose code wrote the cursor; ``version`` ought to say the same."""
+    """The release whose code wrote the cursor; ``version`` should be equal."""
     committed: int = 0
-    """How far the steps behind the cursor were committed; ``cursor`` ought to say the same."""
+    """The number of committed steps; ``cursor`` should be equal."""
     tried: tuple[int, ...] = NONE_YET
-    """The attempts since the cursor moved; ``failed`` ought to say the same."""
+    """The attempts since the cursor moved; ``failed`` should be equal."""
 
 
 class Slice(NamedTuple):
@@ -64,9 +64,9 @@ class Slice(NamedTuple):
     began_with: int
     cursor: int
     held: int
-    """The cursor in the job's memory: ahead of what was committed while a step is under way."""
+    """The cursor in the job's memory. During a step it is ahead of the committed cursor."""
     stepped: bool = False
-    """It has committed a step: only then its time may be short."""
+    """It has committed a step; only then can it run out of time."""
 
 
 class State(NamedTuple):
@@ -80,7 +80,7 @@ class State(NamedTuple):
 
 @dataclass(frozen=True)
 class CheckpointMachine:
-    """``job``, one letter a step: s a yield, w a Wait with the next cursor, v a Wait with the same one."""
+    """``job`` has one letter for each step: s is a yield, w a Wait with the next cursor, v a Wait with the same one."""
 
     rules: Rules = Rules()
     job: str = "sws"
@@ -113,14 +113,14 @@ class CheckpointMachine:
         return state._replace(deployments=0, reruns=0)
 
     def deploy(self, state: State) -> Iterator[Step[State]]:
-        """A release comes or is taken back: code and layer one after the other, in either order."""
+        """Deploy a release or roll it back: code and layer one after the other, in either order."""
         if state.deployments:
             left = state.deployments - 1
             yield Step(f"code {3 - state.code}", state._replace(code=3 - state.code, deployments=left))
             yield Step(f"layer {3 - state.layer}", state._replace(layer=3 - state.layer, deployments=left))
 
     def claim(self, state: State) -> Step[State]:
-        """``claim_slice.sql`` and ``Slice.start``: from the cursor, or anew where another version wrote it."""
+        """``claim_slice.sql`` and ``Slice.start``: start from the cursor, or anew if another version wrote it."""
         row = state.row
         version = state.code if self.rules.version_of_code else state.layer
         goes_on = row.version == version or not self.rules.version_compared
@@ -134,7 +134,7 @@ class CheckpointMachine:
         return Step(f"claim by release {state.code}", state._replace(slice=begun), "claim", broken)
 
     def work(self, state: State, current: Slice) -> Iterator[Step[State]]:
-        """The job's next line: a step in its memory, then the yield that commits it, a Wait, or its return."""
+        """Run the job's next line: a step in memory, then the yield that commits it; a Wait; or its return."""
         letter = self.job[current.held] if current.held < len(self.job) else "."
         if current.held > current.cursor:
             yield self.save(state, current, current.held)
@@ -150,20 +150,20 @@ class CheckpointMachine:
             yield Step("out of time", state._replace(slice=None, row=self._handed_over(state.row, current)))
 
     def save(self, state: State, current: Slice, cursor: int) -> Step[State]:
-        """``save_progress.sql``: cursor, version and the step in one transaction."""
+        """``save_progress.sql``: commit cursor, version and the step in one transaction."""
         moved = cursor != current.cursor
         saved = current._replace(cursor=cursor, held=cursor, stepped=True)
         row = self._stored(state.row, current, cursor)
         return Step(f"yield {cursor}", state._replace(row=row, slice=saved), "work" if moved else "")
 
     def wait(self, state: State, current: Slice, cursor: int) -> Step[State]:
-        """``end_slice.sql`` with the checkpoint of a Wait."""
+        """``end_slice.sql`` with a Wait's checkpoint."""
         if cursor == current.began_with and self.rules.wait_moves:
             return Step("Wait refused", state._replace(row=state.row._replace(status=FAILED), slice=None), "work")
         return Step(f"Wait {cursor}", state._replace(row=self._stored(state.row, current, cursor), slice=None), "work")
 
     def retry(self, state: State, current: Slice, kind: str, policies: tuple[int, ...]) -> Step[State]:
-        """``end_slice.sql`` without a checkpoint, for a policy that has an attempt left; or else ``end_run.sql``."""
+        """``end_slice.sql`` without a checkpoint if a policy has an attempt left, otherwise ``end_run.sql``."""
         row = self._handed_over(state.row, current)
         for policy in policies:
             used = row.failed[policy] if self.rules.failures_apart else sum(row.failed)
@@ -180,7 +180,7 @@ class CheckpointMachine:
         return Step(f"{kind}: failed", state._replace(row=row._replace(status=FAILED), slice=None), broken=broken)
 
     def rerun(self, state: State) -> Iterator[Step[State]]:
-        """``insert_run.sql`` from the cursor of a run that is over: its cursor with its version."""
+        """``insert_run.sql`` from the cursor of an ended run, with the cursor's version."""
         if state.row.status == LIVE or not state.reruns:
             return
         old = state.row

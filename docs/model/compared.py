@@ -1,7 +1,7 @@
-"""The digest of each statement and part of the schema, as it was when the model was last compared with it.
+"""Store the digest of each statement and part of the schema when the model is compared with it.
 
-An action's docstring names what it models, as in ``claim_slice.sql`` or ``job_runs_one_live``. A statement that changes
-afterwards has another digest, and a test says so.
+An action's docstring names the modelled statement or schema part, as in ``claim_slice.sql`` or ``job_runs_one_live``. A
+later change gives another digest, and a test fails until the model is compared again.
 """
 
 import hashlib
@@ -32,20 +32,20 @@ MODULES: Mapping[str, tuple[ModuleType, ...]] = {
 NO_ACTION = "-"
 WRITES = re.compile(r"\b(INSERT INTO|UPDATE|DELETE FROM) (job_runs|job_slices|job_outbox|job_schedule_slots)\b")
 
-# Statements that write and that no action says, with the reason.
+# Statements that write but that no action models, with the reason.
 LEFT_OUT = {
-    "address_alert.sql": "it gives each operator a mail of his own, before any is sent",
-    "insert_alert.sql": "a mail without a run: from its first claim on, it is like the others",
-    "insert_test_mail.sql": "a mail without a run: from its first claim on, it is like the others",
-    "note_slice.sql": "it writes why a slice was given up, which no condition reads",
-    "prune_alerts.sql": "it deletes mails that are over",
+    "address_alert.sql": "it creates one mail for each operator, before any is sent",
+    "insert_alert.sql": "a mail without a run; from its first claim on, it is like other mails",
+    "insert_test_mail.sql": "a mail without a run; from its first claim on, it is like other mails",
+    "note_slice.sql": "it stores why a slice was abandoned, which no condition reads",
+    "prune_alerts.sql": "it deletes alerts that are over",
     "prune_slots.sql": "it deletes slots that were decided long ago",
-    "rehome_runs.sql": "it changes the team of a run, which no condition reads, and takes the key from it",
+    "rehome_runs.sql": "it changes the team of a run, which no condition reads, and removes the run's key",
 }
 
 
 class Compared(NamedTuple):
-    """``actions`` as in run.claim, or NO_ACTION where no machine says it."""
+    """A statement or schema part. ``actions`` is for example run.claim, or NO_ACTION if no machine models it."""
 
     name: str
     digest: str
@@ -65,7 +65,7 @@ def write_table(rows: Mapping[str, Compared]) -> None:
 
 
 def present(schema: Mapping[str, str]) -> dict[str, Compared]:
-    """Return what there is now: each statement that an action names or that writes, and the parts of the schema."""
+    """Return the current statements that an action names or that write, and the current parts of the schema."""
     named = actions()
     texts = {f"sql/queries/{path.name}": path.read_text() for path in sorted(QUERIES.glob("*.sql"))}
     wanted = {name: text for name, text in texts.items() if _word(name) in named or WRITES.search(text)}
@@ -82,30 +82,30 @@ def digest_of(text: str) -> str:
 
 
 def complaints(schema: Mapping[str, str]) -> Iterator[str]:
-    """Yield a sentence for each row in which the table and the repository differ, with what is to be done."""
+    """Yield a sentence for each difference between the table and the repository, with the required action."""
     table, now = read_table(), present(schema)
     for name in sorted(table.keys() | now.keys()):
         old, new = table.get(name), now.get(name)
         renew = f'python -m docs.model renew "{name}"'
         if new is None:
-            yield f"{name} is in docs/model/compared.txt and is not there now. Take its action out, then: {renew}"
+            yield f"{name} is in docs/model/compared.txt but no longer exists. Remove its action, then run: {renew}"
         elif old is None:
-            yield f"{name} is new, and docs/model has not been compared with it. Name it in its action, then: {renew}"
+            yield f"{name} is new, and docs/model was not compared with it. Name it in an action, then run: {renew}"
         elif old.digest != new.digest:
             yield (
-                f"{name} has changed since docs/model was compared with it. Change {_in_words(new.actions)}, "
-                f"or leave it where it says the same; then: {renew}"
+                f"{name} has changed since docs/model was compared with it. Change {_in_words(new.actions)} "
+                f"if it no longer matches, then run: {renew}"
             )
         elif old.actions != new.actions:
-            yield f"{name} is modelled by {new.actions} now, not by {old.actions}. Look at it, then: {renew}"
+            yield f"{name} is now modelled by {new.actions}, not by {old.actions}. Compare them, then run: {renew}"
         if new and new.actions == NO_ACTION and name.endswith(".sql") and _word(name) not in LEFT_OUT:
             where = "LEFT_OUT of docs/model/compared.py"
-            yield f"{name} writes, and no action names it. Model it, or say why not in {where}"
+            yield f"{name} writes, but no action names it. Model it, or give the reason in {where}"
 
 
 def _in_words(actions: str) -> str:
     if actions == NO_ACTION:
-        return "docs/model where it depends on it (no action names it)"
+        return "docs/model where it depends on the statement (no action names it)"
     return " and ".join(
         f"the action `{action}` of the {machine} machine"
         for machine, _, action in (each.partition(".") for each in actions.split(","))
@@ -113,7 +113,7 @@ def _in_words(actions: str) -> str:
 
 
 def _word(name: str) -> str:
-    """Return what a docstring calls it."""
+    """Return the name that docstrings use."""
     return name.rpartition("/")[2] if name.endswith(".sql") else re.split(r"[ .]", name)[-1]
 
 

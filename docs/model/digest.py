@@ -1,6 +1,6 @@
-"""The digest machine: the mails of a team beyond its share, the digest that tells of them, and two notify functions.
+"""The digest machine: a team's mails beyond its share, the digest that reports them, and two notify functions.
 
-That a mail goes out once is the outbox machine's to show. Here each is told of, by itself or as a line of a digest.
+The outbox machine proves that a mail is sent once. This machine proves that each mail is sent, or is in a digest.
 """
 
 from collections.abc import Iterator
@@ -17,17 +17,17 @@ NONE = -1
 @dataclass(frozen=True)
 class Rules:
     digest_closed: bool = True
-    """The digest takes no more from before its lines are read."""
+    """The digest accepts no more lines before its lines are read."""
     digest_first: bool = True
     """While a digest waits, no mail takes a share."""
     digest_once: bool = True
     """The unique index job_outbox_open_digest."""
     digest_with_mail: bool = True
-    """The mail becomes a line of the digest in the statement that makes or finds it."""
+    """One statement creates or finds the digest and adds the mail as its line."""
     digest_unwanted: bool = True
     """A digest without lines is not sent."""
     digest_kept: bool = True
-    """A run whose mail is a line of a digest that is still to be sent stays."""
+    """A run whose mail is a line of an unsent digest is not pruned."""
     share_locked: bool = True
     """A share is counted and taken under the lock of the team's row."""
 
@@ -36,15 +36,15 @@ class Digest(NamedTuple):
     status: str = UNSENT
     takes_more: bool = True
     waits: bool = True
-    """For the hour in which the team has a share again."""
+    """It waits for the hour in which the team has a share again."""
 
 
-# Where a function stands. The statement that takes a share also asks how many are left.
+# A function's position. The statement that takes a share also checks how many are left.
 ASKS, TAKES, HAS_SHARE, HAS_NONE, ADDS, SENDS = "asks", "takes", "has a share", "has none", "adds a line", "sends"
 
 
 class Notify(NamedTuple):
-    """A function with the mail or the digest of this number."""
+    """A function that handles the mail or the digest with this number."""
 
     of: str
     number: int
@@ -52,13 +52,13 @@ class Notify(NamedTuple):
     lines: tuple[int, ...] = ()
     digest: int = NONE
     is_stale: bool = False
-    """It froze until its claim was over: others may claim what it has."""
+    """It froze until its claim expired, so others may claim its mail or digest."""
 
 
 class State(NamedTuple):
     mails: tuple[str, ...]
     lines: tuple[int, ...]
-    """The digest of each mail."""
+    """The digest that each mail is a line of."""
     shares: int
     crashes: int
     digests: tuple[Digest, ...] = ()
@@ -96,13 +96,13 @@ class DigestMachine:
         return state._replace(crashes=0)
 
     def pass_hour(self, state: State) -> Iterator[Step[State]]:
-        """An hour later the team has its share again."""
+        """Let an hour pass: the team has its share again."""
         if any(digest.waits for digest in state.digests) or state.shares < self.shares:
             digests = tuple(digest._replace(waits=False) for digest in state.digests)
             yield Step("an hour goes by", state._replace(digests=digests, shares=self.shares), "hour")
 
     def claim(self, state: State) -> Iterator[Step[State]]:
-        """``claim_outbox.sql``, by a message of the ending's or the sweep's."""
+        """``claim_outbox.sql``, for a message from the ending or the sweep."""
         healthy = [one for one in state.functions if not one.is_stale]
         if len(healthy) == 2:
             return
@@ -114,7 +114,7 @@ class DigestMachine:
                 yield Step(f"{of} {number}: claim", _at(state, Notify(of, number)), f"claim {of} {number}")
 
     def prune(self, state: State) -> Iterator[Step[State]]:
-        """``old_runs.sql``, ``prune_runs.sql``: a run goes when its mail was sent, or the digest that tells of it."""
+        """``old_runs.sql``, ``prune_runs.sql``: delete a run when its mail, or the digest with its mail, was sent."""
         for mail, digest in enumerate(state.lines):
             is_waiting = digest != NONE and state.digests[digest].status == UNSENT
             if is_waiting and not self.rules.digest_kept:
@@ -141,7 +141,7 @@ class DigestMachine:
                 yield self.send_digest(state, one, name, fair)
 
     def take_share(self, state: State, one: Notify, name: str, fair: str) -> Step[State]:
-        """``take_mail_share.sql``: counted and taken in one statement; none for a mail while a digest waits."""
+        """``take_mail_share.sql``: count and take a share in one statement; none for a mail while a digest waits."""
         digest_waits = any(digest.takes_more and digest.status == UNSENT for digest in state.digests)
         is_behind = one.of == "mail" and digest_waits
         if one.at == ASKS and (state.shares == 0 or (is_behind and self.rules.digest_first)):
@@ -155,7 +155,7 @@ class DigestMachine:
         return Step(f"{name}: takes a share", taken, fair, broken)
 
     def add_line(self, state: State, one: Notify, name: str, fair: str) -> Step[State]:
-        """``digest_mail.sql``: the open digest (``job_outbox_open_digest``) and the mail as its line, if still held."""
+        """``digest_mail.sql``: add the mail to the open digest (``job_outbox_open_digest``) if it is still held."""
         waiting = [i for i, digest in enumerate(state.digests) if digest.takes_more and digest.status == UNSENT]
         broken = ""
         if waiting and self.rules.digest_once:
@@ -173,13 +173,13 @@ class DigestMachine:
         return Step(f"{name}: line of digest {digest}", _line(found, one.number, digest), fair, broken)
 
     def add_line_late(self, state: State, one: Notify, name: str, fair: str) -> Step[State]:
-        """In a statement of its own: the digest may be on its way by now."""
+        """Add the line in a separate statement. By then the digest may have been sent."""
         is_over = state.digests[one.digest].status != UNSENT
         broken = "mail never told of: it is a line of a digest that was sent without it" if is_over else ""
         return Step(f"{name}: line of digest {one.digest}", _line(state, one.number, one.digest), fair, broken)
 
     def postpone(self, state: State, one: Notify, name: str, fair: str) -> Step[State]:
-        """``postpone_digest.sql``: until the team has a share again."""
+        """``postpone_digest.sql``: postpone the digest until the team has a share again."""
         waits = state.digests[one.number]._replace(waits=True)
         return Step(f"{name}: postponed", state._replace(digests=_changed(state.digests, one.number, waits)), fair)
 
@@ -191,7 +191,7 @@ class DigestMachine:
         return Step(f"{name}: reads its lines", _at(read, one, at=SENDS, lines=lines), fair)
 
     def send_digest(self, state: State, one: Notify, name: str, fair: str) -> Step[State]:
-        """``end_outbox_attempt.sql``: sent with the lines that it has read, or unwanted for lack of any."""
+        """``end_outbox_attempt.sql``: mark it as sent with the lines that it read, or as unwanted without lines."""
         if state.digests[one.number].status != UNSENT:
             return Step(f"{name}: no row", state, fair)
         is_wanted = one.lines or not self.rules.digest_unwanted

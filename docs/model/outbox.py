@@ -1,6 +1,7 @@
-"""The outbox machine: one ending, the mail that it owes, its messages, two notify functions, SES, the sweep, pruning.
+"""The outbox machine: one ending, its mail and messages, two notify functions, SES, the sweep and pruning.
 
-A notify function may die or freeze before SES has the mail, after it, and after the outcome is stored. Times are ticks.
+A notify function may die or freeze before SES takes the mail, after it, and after the outcome is stored. Times are
+ticks.
 """
 
 from collections.abc import Iterator
@@ -16,25 +17,25 @@ class Rules:
     written_with_ending: bool = True
     """The trigger announce_ending writes the mail in the ending's transaction."""
     untold_kept: bool = True
-    """Store the reason in ``untold`` where a mail cannot be written; the sweep calls tell_of_ending again."""
+    """If a mail cannot be written, ``untold`` stores the reason, and the sweep calls tell_of_ending again."""
     one_per_run: bool = True
     """The unique index job_outbox_once."""
     claim_unsent: bool = True
     claim_unclaimed: bool = True
-    """The claim asks that no other claim still holds."""
+    """The claim requires that no other claim is still valid."""
     claim_retry_due: bool = True
     claim_moves_send: bool = True
-    """The claim sets when the sweep comes back, should the function die."""
+    """The claim sets the time at which the sweep sends again if the function dies."""
     outcome_attempt: bool = True
     """The outcome is fenced by the number of the attempt."""
     send_due: bool = True
-    """The sweep sends only what is due."""
+    """The sweep sends only rows that are due."""
     send_moves: bool = True
-    """The sweep's statement sets the next time, so that two sweeps send one message."""
+    """The sweep's statement sets the next time, so that two sweeps send only one message."""
     prune_told: bool = True
-    """An ended run with something untold stays."""
+    """An ended run with an unwritten mail is not pruned."""
     prune_sent: bool = True
-    """An ended run with something unsent stays."""
+    """An ended run with an unsent mail is not pruned."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class Run(NamedTuple):
 
 
 class Mail(NamedTuple):
-    """A row of job_outbox. ``send`` is None where it is over."""
+    """A row of job_outbox. ``send`` is None when the mail is over."""
 
     status: str = "unsent"
     send: int | None = 0
@@ -64,7 +65,7 @@ class Mail(NamedTuple):
     attempts: int = 0
     retry: int = 0
     claim: int = 0
-    """Ticks until which another function holds it; 0 is none."""
+    """Ticks for which another function's claim is valid; 0 means no claim."""
 
 
 CLAIMING, SENDING, STORING = "claims", "sends", "stores"
@@ -75,7 +76,7 @@ class Notify(NamedTuple):
     attempt: int = 0
     outcome: str = ""
     is_uncounted: bool = False
-    """SES has taken this attempt's mail, and ``unknown`` does not count it yet."""
+    """SES has taken this attempt's mail, but ``unknown`` does not count it yet."""
     is_frozen: bool = False
     was_frozen: bool = False
 
@@ -85,7 +86,7 @@ class Faults(NamedTuple):
     doubled: int = 1
     crashes: int = 1
     refusals: int = 1
-    """Of SES, for a passing reason."""
+    """Refusals by SES for a temporary reason."""
     unwritable: int = 1
     """Endings whose mail cannot be written."""
 
@@ -97,11 +98,11 @@ class State(NamedTuple):
     functions: tuple[Notify, ...]
     left: Faults
     sent: int = 0
-    """Mails that SES took."""
+    """The number of mails that SES took."""
     unknown: int = 0
-    """Attempts of which SES took the mail, or still may, and no outcome was stored."""
+    """Attempts without a stored outcome whose mail SES took or may still take."""
     waited: int = 0
-    """Ticks since the ending, as far as the back-offs add up."""
+    """Ticks since the ending, at most the sum of the back-offs."""
     just_sent: bool = False
     """The sweep has sent a message in this tick."""
 
@@ -139,20 +140,20 @@ class OutboxMachine:
                 yield from self.crash(state, one, rest)
 
     def owes(self, state: State) -> bool:
-        """A mail that is owed is sent, or its row says why not."""
+        """Return whether the mail is neither sent nor failed with a reason."""
         return not state.run.is_gone and (state.mail is None or state.mail.status == "unsent")
 
     def calm(self, state: State) -> State:
         return state._replace(left=NONE_LEFT)
 
     def end(self, state: State, faults: bool) -> Iterator[Step[State]]:
-        """``announce_ending``, ``tell_of_ending`` in the transaction, then ``unsent_of_runs.sql``, and the message."""
+        """``announce_ending``, ``tell_of_ending`` in the transaction, then ``unsent_of_runs.sql`` and the message."""
         if state.run.is_over:
             return
         over = state._replace(run=Run(is_over=True))
         told = over._replace(mail=Mail(send=self.sizes.first_send))
         if not self.rules.written_with_ending and faults and state.left.crashes:
-            # The mail follows in a transaction of its own.
+            # The mail would follow in a separate transaction.
             yield Step("ending COMMIT, CRASH", over._replace(left=_spend(state, "crashes")))
         if faults and state.left.unwritable:
             left = _spend(state, "unwritable")
@@ -160,13 +161,13 @@ class OutboxMachine:
         yield from self._sends("ending", told, faults, fair="ending")
 
     def tell(self, state: State, faults: bool) -> Iterator[Step[State]]:
-        """``untold_runs.sql``, ``tell_of_endings.sql``: what the ending could not write, once (``job_outbox_once``)."""
+        """``untold_runs.sql``, ``tell_of_endings.sql``: write missing mails, only once (``job_outbox_once``)."""
         if not state.run.is_untold or state.run.is_gone:
             return
         told = state.run._replace(is_untold=False)
         mail = Mail(send=self.sizes.first_send)
         if faults:
-            # The row is written by hand, or by a part of the ending that was kept: the index lets no second one in.
+            # The row was written by hand, or by a part of the ending that was kept. The index refuses a second row.
             yield Step("mail written, run still untold", state._replace(mail=state.mail or mail))
         broken = ""
         if state.mail and not self.rules.one_per_run:
@@ -175,7 +176,7 @@ class OutboxMachine:
         yield from self._sends("sweep: tells", then, faults, fair="tell", broken=broken)
 
     def pass_time(self, state: State, faults: bool) -> Iterator[Step[State]]:
-        """A tick. A function that neither died nor froze is done before its claim is over."""
+        """Let one tick pass. A function that neither died nor froze ends before its claim expires."""
         mail = state.mail
         if mail is None or not state.run.is_over:
             return
@@ -194,7 +195,7 @@ class OutboxMachine:
             yield self._with(then, [*state.functions, Notify()], "deliver", "deliver")
 
     def claim(self, state: State, rest: tuple[Notify, ...]) -> Step[State]:
-        """``claim_outbox.sql``: unsent, due to be tried, and held by no other claim. A run that is gone has none."""
+        """``claim_outbox.sql``: claim a mail that is unsent, due and not claimed. A deleted run has no mail."""
         mail, rules = state.mail, self.rules
         is_free = (
             mail is not None
@@ -217,7 +218,7 @@ class OutboxMachine:
         return self._with(state._replace(mail=claimed), [*rest, function], "claim", "claim", broken)
 
     def attempt(self, state: State, one: Notify, rest: tuple[Notify, ...], faults: bool) -> Iterator[Step[State]]:
-        """One call of SES: taken, refused for a while or for good, or its answer is lost."""
+        """Call SES: it takes the mail, refuses it temporarily or permanently, or its answer is lost."""
         broken = f"mail twice: {state.sent + 1} mails, and {state.unknown} functions or answers were lost"
         taken = state._replace(sent=min(state.sent + 1, 3))
         then = one._replace(at=STORING, outcome="sent", is_uncounted=not one.was_frozen)
@@ -233,7 +234,7 @@ class OutboxMachine:
             yield self._with(lost, [*rest, then], "SES takes the mail, its answer LOST", broken=breaks)
 
     def store(self, state: State, one: Notify, rest: tuple[Notify, ...]) -> Step[State]:
-        """``end_outbox_attempt.sql``, fenced by the attempt and ``unsent_is_sent_some_time``."""
+        """``end_outbox_attempt.sql``, fenced by the attempt's number and ``unsent_is_sent_some_time``."""
         mail, rules = state.mail, self.rules
         is_own = mail is not None and (mail.attempts == one.attempt or not rules.outcome_attempt)
         if mail is None or mail.status != "unsent" or not is_own:
@@ -247,25 +248,25 @@ class OutboxMachine:
             return self._with(state._replace(unknown=unknown), rest, "outcome: unsent", "store", broken)
         over = mail._replace(status=one.outcome, send=None, claim=0, retry=0, resends=0)
         if rules.claim_unsent:
-            # No claim takes a message of what is over: forgotten, so that equal states are one.
+            # No claim takes a message of a mail that is over. Drop them, so that equivalent states count once.
             rest = tuple(other for other in rest if other.at != CLAIMING)
             state = state._replace(messages=0)
         return self._with(state._replace(mail=over), rest, f"outcome: {one.outcome}", "store", broken)
 
     def crash(self, state: State, one: Notify, rest: tuple[Notify, ...]) -> Iterator[Step[State]]:
-        """SQS delivers the message of a function that died or froze again."""
+        """Let the function die or freeze. SQS delivers its message again."""
         left = _spend(state, "crashes")
         messages = min(state.messages + 1, self.sizes.copies)
         dead = state._replace(left=left, messages=messages, unknown=min(state.unknown + one.is_uncounted, 3))
         yield self._with(dead, rest, f"CRASH where it {one.at}")
-        # Between claim and call, it may still send when it thaws, long after another function has.
+        # Between claim and call, it may still send when it thaws, long after another function has sent the mail.
         may_send = one.at == SENDING and not one.was_frozen
         left_open = dead._replace(unknown=min(dead.unknown + may_send, 3))
         frozen = one._replace(is_frozen=True, was_frozen=True, is_uncounted=False)
         yield self._with(left_open, [*rest, frozen], f"FREEZE where it {one.at}")
 
     def resend(self, state: State, faults: bool) -> Iterator[Step[State]]:
-        """``unsent_notices.sql``, ``claim_unsent.sql``: backing off, and moved on in the same statement."""
+        """``unsent_notices.sql``, ``claim_unsent.sql``: send with back-off, and set the next time in one statement."""
         mail = state.mail
         if mail is None or mail.send is None or (mail.send and self.rules.send_due):
             return
@@ -279,7 +280,7 @@ class OutboxMachine:
         yield from self._sends("sweep: sends", then, faults, fair="sweep send", broken=broken)
 
     def prune(self, state: State, faults: bool) -> Iterator[Step[State]]:
-        """``old_runs.sql``, ``prune_runs.sql``: an ended run goes with its mails, unless one is untold or unsent."""
+        """``old_runs.sql``, ``prune_runs.sql``: delete an ended run and its mails, unless a mail is not sent yet."""
         mail = state.mail
         is_unsent = mail is not None and mail.send is not None
         if not state.run.is_over or state.run.is_gone:
@@ -295,7 +296,7 @@ class OutboxMachine:
         return Run(is_over=True, is_untold=self.rules.untold_kept)
 
     def _patience(self) -> int:
-        """The ticks that all attempts take, with their back-offs."""
+        """Return the ticks that all attempts take, with their back-offs."""
         return sum(min(self.sizes.retry * 2**i, self.sizes.retry_most) for i in range(self.sizes.attempts))
 
     def _sends(self, label: str, state: State, faults: bool, *, fair: str, broken: str = "") -> Iterator[Step[State]]:

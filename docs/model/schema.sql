@@ -1,5 +1,5 @@
--- What the schema itself holds of the protocol: the CHECKs, keys, unique indexes and triggers of the runs, their slices, the
--- outbox and the slots, and the functions that write to one of them or are called by such a trigger.
+-- The parts of the schema that enforce the protocol: CHECKs, keys, unique indexes and triggers of runs, slices, outbox
+-- and slots, and the functions that write to one of these tables or are called by one of these triggers.
 WITH ours AS (
     SELECT oid, relname FROM pg_class
     WHERE oid = ANY (ARRAY['job_runs', 'job_slices', 'job_outbox', 'job_schedule_slots']::regclass[])

@@ -1,6 +1,7 @@
-"""The slots machine: a system job's schedule, EventBridge's deliveries, sweeps, the pause, and the run that is live.
+"""The slots machine: a system job's schedule, EventBridge's deliveries, sweeps, the pause and the live run.
 
-Slot n is due at tick n. A statement reads when it begins and inserts later; a sweep accounts in one transaction.
+Slot n is due at tick n. A statement reads when it begins and inserts later. A sweep decides its slots in one
+transaction.
 """
 
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from typing import Any, NamedTuple
 from docs.model.cases import Cases, Knockout
 from docs.model.checker import Step
 
-# What a slot's row says, as far as it matters: started and caught_up; skipped and missed.
+# The outcome in a slot's row: RAN stands for started and caught_up, IDLE for skipped and missed.
 RAN, IDLE = "ran", "idle"
 
 
@@ -19,23 +20,23 @@ class Rules:
     slot_once: bool = True
     """The primary key of job_schedule_slots."""
     run_with_slot: bool = True
-    """The slot's row and its run are one statement."""
+    """One statement inserts the slot's row and its run."""
     live_once: bool = True
     """The unique index job_runs_one_live."""
     fire_grace: bool = True
-    """A delivery that comes late is left to the sweep."""
+    """A late delivery is left to the sweep."""
     sweep_grace: bool = True
-    """The sweep leaves alone the slots that EventBridge may still deliver."""
+    """The sweep ignores slots that EventBridge may still deliver."""
     schedule_locked: bool = True
-    """One sweep at a time accounts for a schedule."""
+    """Only one sweep at a time handles a schedule."""
     moved_with_slots: bool = True
     """The schedule moves on in the transaction that decides the slots."""
     told_as_inserted: bool = True
-    """The operator is told of those missed slots alone that the sweep itself inserted."""
+    """The sweep reports only missed slots that it inserted itself."""
     latest_alone: bool = True
-    """Nothing is caught up where a later slot has been decided."""
+    """The sweep does not catch up a slot if a later slot was decided."""
     schedule_pause: bool = True
-    """The inserting statement looks at the pause itself."""
+    """The inserting statement checks the pause itself."""
 
 
 LOOKS, INSERTS, SKIPS, NOTES = "looks", "inserts", "skips", "notes"
@@ -43,17 +44,17 @@ NONE = -1
 
 
 class Fire(NamedTuple):
-    """A delivery in the schedule function. It skips where its statement's snapshot shows a pause or a live run."""
+    """A delivery in the schedule function. It skips the slot if its snapshot shows a pause or a live run."""
 
     slot: int
     at: str = LOOKS
     is_late: bool = False
     is_paused: bool = False
-    """It was paused when the statement began, or, looked at apart from it, when the function did."""
+    """The schedule was paused when the statement began; with a separate check, when the function began."""
 
 
 class Sweep(NamedTuple):
-    """``open``: the slots without a row when it looked; ``catches_up``: the one for which it starts a run."""
+    """A sweep. ``open``: the slots without a row when it looked; ``catches_up``: the slot for which it starts a run."""
 
     open: tuple[int, ...]
     next_slot: int
@@ -72,7 +73,7 @@ class Faults(NamedTuple):
 
 class State(NamedTuple):
     slots: tuple[str, ...]
-    """What became of each slot; empty: not decided."""
+    """The outcome of each slot; empty if it is not decided."""
     left: Faults
     now: int = -1
     next_slot: int = 0
@@ -82,9 +83,9 @@ class State(NamedTuple):
     fires: tuple[Fire, ...] = ()
     sweeps: tuple[Sweep, ...] = ()
     ran: tuple[int, ...] = ()
-    """The slots that have started a run and have no row of it yet."""
+    """The slots that have started a run but have no row yet."""
     told: tuple[int, ...] = ()
-    """The slots of which the operator was told, where two sweeps may tell of one."""
+    """The slots reported to the operator, tracked only if two sweeps may report the same slot."""
 
 
 @dataclass(frozen=True)
@@ -116,14 +117,14 @@ class SlotsMachine:
                 yield Step("CRASH of a sweep", _spent(state, "crashes", sweeps=rest))
 
     def owes(self, state: State) -> bool:
-        """Each slot gets its row."""
+        """Return whether a slot has no row yet."""
         return not all(state.slots)
 
     def calm(self, state: State) -> State:
         return state._replace(left=Faults())
 
     def pass_time(self, state: State) -> Iterator[Step[State]]:
-        """A tick; at each slot's, EventBridge has something to deliver."""
+        """Let one tick pass. At a slot's tick, EventBridge has a delivery."""
         now = state.now + 1
         if now <= self.slots + self.grace:
             due = (now,) if now < self.slots else ()
@@ -131,7 +132,7 @@ class SlotsMachine:
             yield Step("tick", later, "tick")
 
     def happen(self, state: State, faults: bool) -> Iterator[Step[State]]:
-        """EventBridge delivers, twice, or not at all; a run ends; the operator pauses and resumes."""
+        """Let EventBridge deliver once, twice or not at all; end a run; pause and resume."""
         for slot in sorted(set(state.deliveries)):
             yield from self.deliver(state, slot, faults)
         if state.live:
@@ -142,7 +143,7 @@ class SlotsMachine:
             yield Step("PAUSE", _spent(state, "pauses", paused_since=state.now))
 
     def deliver(self, state: State, slot: int, faults: bool) -> Iterator[Step[State]]:
-        """``get_schedule.sql``: a slot whose grace is over is left to the sweep."""
+        """``get_schedule.sql``: leave a slot whose grace period is over to the sweep."""
         rest, fires = _without(state.deliveries, slot), state.fires
         is_late = state.now - slot > self.grace
         if not is_late or not self.rules.fire_grace:
@@ -157,7 +158,7 @@ class SlotsMachine:
             yield Step(f"slot {slot} fires, TWICE", _spent(state, "doubled", fires=fires))
 
     def decide(self, state: State, fire: Fire) -> Step[State]:
-        """``insert_scheduled_run.sql``: row and run, against ``job_schedule_slots_pkey`` and ``job_runs_one_live``."""
+        """``insert_scheduled_run.sql``: insert both, under ``job_schedule_slots_pkey`` and ``job_runs_one_live``."""
         name = f"fire {fire.slot}"
         if fire.at == LOOKS:
             is_paused = state.paused_since != NONE
@@ -200,7 +201,7 @@ class SlotsMachine:
         yield Step("sweep: finds slots that are over", found, "sweep")
 
     def account(self, state: State, sweep: Sweep) -> Step[State]:
-        """``insert_slots.sql``, ``move_schedule.sql``, ``insert_scheduled_run.sql``, the operator's mail: at once."""
+        """``insert_slots.sql``, ``move_schedule.sql``, ``insert_scheduled_run.sql`` and the alert: one transaction."""
         if sweep.at == LOOKS:
             at = SKIPS if state.paused_since != NONE or state.live else INSERTS
             begun = state._replace(sweeps=_with(state.sweeps, sweep._replace(at=at)))
@@ -217,11 +218,11 @@ class SlotsMachine:
         told = missed | {slot for slot in sweep.open if slot == sweep.catches_up}
         broken = ""
         if told & set(state.told):
-            broken = "told twice: two sweeps at once account for a slot"
+            broken = "told twice: two concurrent sweeps report a slot"
         elif any(state.slots[slot] for slot in missed):
-            broken = "false alarm: the operator is told of a slot that was decided meanwhile"
+            broken = "false alarm: the sweep reports a slot that was decided in the meantime"
         elif any(slot in state.deliveries and state.now - slot < self.grace for slot in told):
-            broken = "false alarm: the operator is told of a slot that is on its way"
+            broken = "false alarm: the sweep reports a slot whose delivery is under way"
         if not self.rules.schedule_locked:
             done = done._replace(told=tuple(sorted({*state.told, *told})))
         slot = sweep.catches_up

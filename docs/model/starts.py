@@ -1,7 +1,7 @@
-"""The starts machine: callers that trigger a job type of one project at once, with keys and without, between pauses.
+"""The starts machine: concurrent callers that trigger a job type of one project, with and without keys, between pauses.
 
-A statement reads what was committed when it began, and inserts later; in between, others commit. What then still holds,
-the unique indexes hold.
+A statement reads a snapshot when it begins and inserts later; others commit in between. Only the unique indexes then
+keep the promises.
 """
 
 from collections.abc import Iterator
@@ -17,23 +17,23 @@ class Rules:
     one_live: bool = True
     """The unique index job_runs_one_live."""
     winner_returned: bool = True
-    """ON CONFLICT DO UPDATE, which returns the run that stands in the way, not DO NOTHING."""
+    """The statement uses ON CONFLICT DO UPDATE, which returns the conflicting run, not DO NOTHING."""
     key_unique: bool = True
     """The unique index job_runs_idempotency."""
     key_first: bool = True
-    """The run of the same key is looked for before the live run and the pause."""
+    """The statement looks for the key's run before it checks for a live run and a pause."""
     key_body: bool = True
     """A key with another body is refused."""
     key_day: bool = True
-    """A key is looked for among the runs of the last day."""
+    """A key is valid for runs of the last day only."""
     key_forgotten: bool = True
-    """A key that is older than a day is taken from its run when it stands in the way."""
+    """A conflicting key that is older than a day is removed from its run."""
     pause_in_statement: bool = True
-    """The inserting statement looks at the pause itself."""
+    """The inserting statement checks the pause itself."""
 
 
 class Run(NamedTuple):
-    """``named``: by a caller's key and body; ``has_key``: the key is still stored."""
+    """A run. ``named`` is the key of its caller; ``has_key`` says whether the key is still stored."""
 
     is_live: bool
     named: str
@@ -42,7 +42,7 @@ class Run(NamedTuple):
     is_old: bool = False
 
 
-# Where a caller stands.
+# A caller's position.
 BEGINS, LOOKED, ASKS_WHY, REFUSED_KEY = "begins", "looked", "asks why", "forgets the key"
 
 
@@ -52,12 +52,12 @@ class Caller(NamedTuple):
     at: str = BEGINS
     tries: int = 0
     found: int | None = None
-    """The run that the statement's snapshot shows under this key, or else as live."""
+    """The run that the statement's snapshot shows under this key, otherwise the live run."""
     is_earlier: bool = False
     is_paused: bool = False
     asked_why: bool = False
     checked: bool = False
-    """Of a pause that is looked at in a statement of its own: that was done."""
+    """With a separate statement for the pause: that statement has run."""
 
 
 class State(NamedTuple):
@@ -102,7 +102,7 @@ class StartsMachine:
         return state._replace(pauses=0, days=0)
 
     def happen(self, state: State) -> Iterator[Step[State]]:
-        """``end_run.sql``, ``insert_pause.sql``, ``delete_pauses.sql``, and a day goes by."""
+        """``end_run.sql``, ``insert_pause.sql``, ``delete_pauses.sql``; or let a day pass."""
         for i, run in enumerate(state.runs):
             if run.is_live:
                 runs = (*state.runs[:i], run._replace(is_live=False), *state.runs[i + 1 :])
@@ -116,7 +116,7 @@ class StartsMachine:
             yield Step("a day goes by", state._replace(runs=runs, days=state.days - 1))
 
     def look(self, state: State, caller: Caller, rest: tuple[Caller, ...]) -> Step[State]:
-        """``insert_run.sql``, ``insert_system_run.sql``: what its snapshot shows."""
+        """``insert_run.sql``, ``insert_system_run.sql``: take the statement's snapshot."""
         if not self.rules.pause_in_statement and not caller.checked:
             if state.is_paused:
                 return self._answer("paused", state, caller, rest)
@@ -137,7 +137,7 @@ class StartsMachine:
         return self._stand(state, looked, rest, "looks")
 
     def insert(self, state: State, caller: Caller, rest: tuple[Caller, ...]) -> Step[State]:
-        """``insert_run.sql``: its INSERT meets ``job_runs_one_live`` and ``job_runs_idempotency`` as they are now."""
+        """``insert_run.sql``: insert under the current ``job_runs_one_live`` and ``job_runs_idempotency``."""
         if caller.is_earlier:
             return self._answer_with(state, caller, rest, caller.found)
         if caller.is_paused and self.rules.pause_in_statement:
@@ -147,7 +147,7 @@ class StartsMachine:
         winners = [i for i, run in enumerate(state.runs) if run.is_live]
         if winners and self.rules.one_live:
             if not self.rules.winner_returned:
-                return self._answer("no row", state, caller, rest, "no answer: the winner of a race is not told of")
+                return self._answer("no row", state, caller, rest, "no answer: the winner of a race is not returned")
             return self._answer_with(state, caller, rest, winners[0])
         taken = any(run.has_key and run.named == caller.key for run in state.runs if caller.key)
         if taken and self.rules.key_unique:
@@ -163,16 +163,16 @@ class StartsMachine:
         return self._answer("201", state._replace(runs=runs), caller, rest, broken)
 
     def ask_why(self, state: State, caller: Caller, rest: tuple[Caller, ...]) -> Step[State]:
-        """``list_pauses.sql``: why it is paused; where it was resumed since, the trigger begins again, once."""
+        """``list_pauses.sql``: return the pause's reason. If the type was resumed, begin the trigger again, once."""
         if state.is_paused:
             return self._answer("paused", state, caller, rest)
         if caller.asked_why:
-            # The project is there (nightshift/runs.py looks), so the type was paused, resumed and paused again.
+            # The project exists (nightshift/runs.py checks), so the type was paused, resumed and paused again.
             return self._answer("409, try again", state, caller, rest)
         return self._stand(state, Caller(caller.key, caller.body, asked_why=True), rest, "begins again")
 
     def forget_key(self, state: State, caller: Caller, rest: tuple[Caller, ...]) -> Step[State]:
-        """``forget_idempotency_key.sql``: after its day a key may name a new run."""
+        """``forget_idempotency_key.sql``: release a key that is older than a day, so that it can name a new run."""
         if caller.tries == 2:
             return self._answer("500", state, caller, rest, "no answer: its key stays taken")
         runs = state.runs
@@ -182,7 +182,7 @@ class StartsMachine:
         return self._stand(state._replace(runs=runs), again, rest, "forgets an old key")
 
     def _answer_with(self, state: State, caller: Caller, rest: tuple[Caller, ...], found: int | None) -> Step[State]:
-        """The run that is there already: this key's own, another's that stands in the way, or of another body."""
+        """Answer with an existing run: this key's own, a conflicting one of another caller, or one of another body."""
         assert found is not None
         run = state.runs[found]
         if not (run.has_key and run.named == caller.key and caller.key) or (run.is_old and self.rules.key_day):

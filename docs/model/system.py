@@ -1,7 +1,7 @@
-"""The system machine: a slice of a system job, its step on a connection of its own, and its DDL on another (run_alone).
+"""The system machine: a slice of a system job, its step on one connection, and its DDL on another (run_alone).
 
-The claim is made as nightshift_app, the step's writes and their fence as nightshift_maintenance. DDL has no WHERE that
-could name the slice: its session ends before the lease does. Times are ticks.
+nightshift_app makes the claim; nightshift_maintenance makes the step's writes and their fence. DDL has no WHERE clause
+for the slice, so its session must end before the lease. Times are ticks.
 """
 
 from collections.abc import Iterator
@@ -15,19 +15,19 @@ from docs.model.checker import Step
 @dataclass(frozen=True)
 class Rules:
     fence_with_step: bool = True
-    """The fence goes over the connection of the step's writes, as the last statement of their transaction."""
+    """The fence is the last statement of the transaction with the step's writes, on the same connection."""
     alone_fenced: bool = True
-    """stay_within_lease asks whether the slice is still the run's."""
+    """stay_within_lease checks that the slice is still the run's current one."""
     alone_timeout: bool = True
-    """The server ends the DDL after what stay_within_lease has left it."""
+    """The server ends the DDL after the time that stay_within_lease has set."""
     alone_idle: bool = True
     """The server ends the session of a worker that froze before it sent the DDL."""
     alone_kept_back: bool = True
-    """From the lease is kept back the time for which the session may be idle."""
+    """The time limit of the DDL excludes the time for which the session may be idle."""
     alone_at_least: bool = True
-    """Where too little of the lease is left, the DDL does not begin."""
+    """The DDL does not begin when too little of the lease is left."""
     alone_cancel: bool = True
-    """A cancel that was asked for keeps the DDL from beginning."""
+    """The DDL does not begin after a cancel request."""
 
 
 IDLE, RESERVE = 3, 1
@@ -36,7 +36,7 @@ WORKS, WRITTEN, FENCED, ASKED, ENDED = "works", "has written", "has fenced", "ma
 
 
 class Session(NamedTuple):
-    """The server's side of the DDL: how long it may still be idle, or, once it runs, how long it may take."""
+    """The server's session for the DDL: how long it may still be idle and, once the DDL runs, how long it may take."""
 
     idle: int = 0
     limit: int = 0
@@ -45,7 +45,7 @@ class Session(NamedTuple):
 
 class State(NamedTuple):
     lease: int
-    """Of this worker, or, once the number was raised, of the next one."""
+    """The lease of this worker or, after the number was raised, of the next one."""
     at: str = WORKS
     session: Session | None = None
     is_frozen: bool = False
@@ -66,7 +66,7 @@ class SystemMachine:
     freezes: int = 1
 
     def starts(self) -> list[Step[State]]:
-        """``claim_slice.sql``, and the connection of the job's own."""
+        """``claim_slice.sql``, and open the job's own connection."""
         return [Step("claim", State(self.lease, freezes=self.freezes))]
 
     def steps(self, state: State, *, faults: bool = True) -> Iterator[Step[State]]:
@@ -94,7 +94,7 @@ class SystemMachine:
         return state._replace(freezes=0, cancels=0)
 
     def pass_time(self, state: State) -> Iterator[Step[State]]:
-        """A tick. A worker that is awake is done before its lease is over; the server counts for itself."""
+        """Let one tick pass. An awake worker ends before its lease expires; the server counts independently."""
         is_awake = state.at != ENDED and not state.is_frozen and not state.is_raised
         if state.lease == 0 or (state.lease == 1 and is_awake):
             return
@@ -106,7 +106,7 @@ class SystemMachine:
         yield Step("tick", state._replace(lease=state.lease - 1, session=session), "tick")
 
     def raise_number(self, state: State) -> Iterator[Step[State]]:
-        """``expire_leases.sql``, and the claim of the next worker, which goes on from the cursor."""
+        """``expire_leases.sql``, and the next worker's claim, which continues from the cursor."""
         if state.lease or state.is_raised:
             return
         broken = ""
@@ -115,7 +115,7 @@ class SystemMachine:
         yield Step("sweep: next number", state._replace(is_raised=True, lease=self.lease), "sweep", broken)
 
     def step(self, state: State) -> Iterator[Step[State]]:
-        """The step's writes, ``save_progress.sql`` and the commit, over a connection of ``nightshift_maintenance``."""
+        """Make the step's writes, ``save_progress.sql`` and the commit on ``nightshift_maintenance``'s connection."""
         if state.at == WORKS and state.cursor == 0:
             yield Step("the step writes", state._replace(at=WRITTEN), "worker")
         elif state.at == WRITTEN and state.is_raised:
@@ -128,7 +128,7 @@ class SystemMachine:
             yield Step("yield over the other connection", state._replace(at=ENDED, cursor=1), "worker")
 
     def run_alone(self, state: State) -> Iterator[Step[State]]:
-        """``stay_within_lease.sql`` and the DDL, over a third connection, in autocommit."""
+        """``stay_within_lease.sql`` and the DDL, on a third connection in autocommit mode."""
         if state.at == WORKS and not state.did_ddl:
             if state.is_cancelled and self.rules.alone_cancel:
                 yield Step("run_alone: cancelled", state._replace(at=ENDED), "worker")
@@ -149,7 +149,7 @@ class SystemMachine:
             yield Step("DDL begins", state._replace(session=state.session._replace(runs=True)), "worker")
 
     def finish_ddl(self, state: State) -> Step[State]:
-        """On the server, also where the worker that sent it is dead or frozen."""
+        """Finish the DDL on the server, even if the worker that sent it is dead or frozen."""
         broken = "DDL under the successor: it takes effect after the number was raised" if state.is_raised else ""
         at = WORKS if state.at == ASKED and not state.is_frozen else state.at
         return Step("DDL takes effect", state._replace(session=None, at=at), "server", broken)

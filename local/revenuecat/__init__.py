@@ -1,1 +1,1 @@
-"""A stand-in for RevenueCat's REST API v2, for tests, measurements and a machine without an account."""
+"""A sandbox for RevenueCat's REST API v2, for tests, benchmarks and machines without a RevenueCat account."""

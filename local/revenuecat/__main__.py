@@ -1,4 +1,4 @@
-"""``python -m local.revenuecat``: the sandbox as a process, until SIGTERM or Ctrl-C."""
+"""``python -m local.revenuecat``: run the RevenueCat sandbox until SIGTERM or Ctrl-C."""
 
 import argparse
 import signal
@@ -11,17 +11,17 @@ from local.revenuecat.server import serve
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m local.revenuecat", description=__doc__)
-    parser.add_argument("--port", type=int, default=0, help="0 takes a free one (default)")
+    parser.add_argument("--port", type=int, default=0, help="port to listen on (default 0: any free port)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--api-key", default="sk_sandbox")
     parser.add_argument("--project-id", default="proj1a2b3c4d")
     who = parser.add_mutually_exclusive_group()
     who.add_argument("--customers", type=int, default=1000, metavar="N", help="user_000001 to user_N (default 1000)")
-    who.add_argument("--customers-file", type=Path, metavar="FILE", help="one app user id a line")
-    parser.add_argument("--budget", type=int, default=480, help="customer calls a minute (default 480)")
-    parser.add_argument("--configuration-budget", type=int, default=60, help="project calls a minute (default 60)")
-    parser.add_argument("--used-by-others", type=int, default=0, help="part of the budget somebody else uses")
-    parser.add_argument("--latency-ms", type=float, default=0.0, help="added to each answer")
+    who.add_argument("--customers-file", type=Path, metavar="FILE", help="file with one app user id per line")
+    parser.add_argument("--budget", type=int, default=480, help="customer calls per minute (default 480)")
+    parser.add_argument("--configuration-budget", type=int, default=60, help="project calls per minute (default 60)")
+    parser.add_argument("--used-by-others", type=int, default=0, help="calls per minute used by other clients")
+    parser.add_argument("--latency-ms", type=float, default=0.0, help="delay added to each answer")
     args = parser.parse_args()
 
     sandbox = Sandbox(

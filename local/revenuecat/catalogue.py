@@ -1,4 +1,4 @@
-"""What the sandbox's project sells, and the records a customer is made of."""
+"""The products that the sandbox's project sells, and the records of a customer."""
 
 import hashlib
 from collections.abc import Mapping
@@ -10,19 +10,19 @@ PRICE_CENTS = {"P1W": 299, "P2W": 499, "P1M": 999, "P2M": 1799, "P3M": 2499, "P6
 LIFETIME_CENTS = 14999
 CREDITS_CENTS = 199
 
-# For records put by hand: long bought, and not about to end while a test looks.
+# Defaults for records in tests: bought long ago, and never ending during a test.
 LONG_AGO_MS = 1_735_689_600_000  # 2025-01-01
 FAR_FUTURE_MS = 4_102_444_800_000  # 2100-01-01
 
 
 def short_id(prefix: str, *parts: object) -> str:
-    """``prefix`` and ten hex digits, the same for the same parts."""
+    """Return ``prefix`` and ten hex digits, the same for the same parts."""
     return prefix + hashlib.blake2b(repr(parts).encode(), digest_size=5).hexdigest()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Product:
-    """``duration`` is ISO 8601, None for what is bought once."""
+    """A product. ``duration`` is ISO 8601, or None for a one-time purchase."""
 
     store: str
     store_identifier: str
@@ -78,7 +78,7 @@ def _sold_in(store: str) -> list[Product]:
     ]
 
 
-# More than twenty, so that whoever reads only the first page of products misses some.
+# More than twenty, so that a client that reads only the first page of products misses some.
 PRODUCTS = tuple(product for store in STORES for product in _sold_in(store))
 ENTITLEMENTS = {
     entitlement.lookup_key: entitlement
@@ -90,7 +90,7 @@ ENTITLEMENTS = {
 
 
 def product(store_identifier: str, *, store: str = "app_store") -> Product:
-    """The product sold as ``store_identifier``, such as ``premium_p1m``, ``premium_lifetime`` or ``credits_100``."""
+    """Return the product with this identifier, such as ``premium_p1m``, ``premium_lifetime`` or ``credits_100``."""
     for sold in PRODUCTS:
         if (sold.store, sold.store_identifier) == (store, store_identifier):
             return sold
@@ -101,7 +101,7 @@ def product(store_identifier: str, *, store: str = "app_store") -> Product:
 class Subscription:
     """One row of ``/subscriptions``. Money in US dollars, times in milliseconds, entitlements by lookup key.
 
-    ``product_id`` None: a promotional grant. ``current_period_ends_at`` None: paused with no end.
+    Without ``product_id`` it is a promotional grant; without ``current_period_ends_at`` it is paused indefinitely.
     """
 
     product_id: str | None
@@ -150,7 +150,7 @@ class Customer:
     last_seen_app_version: str | None = "1.0.0"
 
     def active_entitlements(self) -> dict[str, int | None]:
-        """When each live entitlement ends, by lookup key; None is never."""
+        """Return the end of each active entitlement, by lookup key. None means that it never ends."""
         ends: dict[str, int | None] = {}
         for subscription in self.subscriptions:
             for key in subscription.entitlements if subscription.gives_access else ():

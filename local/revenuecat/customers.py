@@ -1,4 +1,4 @@
-"""The customers of a project, each drawn from (seed, id) when it is asked for."""
+"""The customers of a project. Each is generated from seed and id when it is requested."""
 
 import hashlib
 from collections.abc import Iterable, Iterator, MutableMapping
@@ -8,28 +8,28 @@ from local.revenuecat.drawing import draw_customer
 
 
 class Customers(MutableMapping[str, Customer]):
-    """Canonical id → customer, in the order they were added.
+    """A mapping from canonical ids to customers, in the order in which they were added.
 
-    Of the ids given, out of a thousand: 20 RevenueCat has never heard of; 15 it knows only as the alias of an anonymous
-    customer, who stands in the list in their place; 15 have an anonymous alias themselves. Assigning puts an
-    exact record in place of a drawn one, deleting makes an id unknown.
+    Of a thousand given ids, RevenueCat does not know 20, and knows 15 only as aliases of anonymous customers, which
+    the list contains instead. Another 15 have an anonymous alias. Assignment replaces a generated record; deletion
+    makes an id unknown.
 
-    Everything but the times is a function of seed and id; the times are counted back from ``as_of_ms``.
+    Times are relative to ``as_of_ms``; all other values are functions of seed and id.
     """
 
     def __init__(self, *, seed: int, ids: Iterable[str], as_of_ms: int):
         self._seed = seed
         self._as_of_ms = as_of_ms
-        # Canonical id → the record put for it, or the id to draw it from.
+        # Canonical id → the assigned record, or the id to generate it from.
         self._known: dict[str, Customer | str] = {}
-        # The known ids once more: a slice of a list is safe while a test adds to it.
+        # The known ids as a list, because a list can be sliced safely while a test adds to it.
         self._order: list[str] = []
         self._canonical: dict[str, str] = {}
         for id in dict.fromkeys(ids):
             self._introduce(id)
 
     def resolve(self, id: str) -> str | None:
-        """The canonical id of the customer that ``id`` leads to; None where there is none."""
+        """Return the canonical id of the customer with this id or alias, or None if it is unknown."""
         return id if id in self._known else self._canonical.get(id)
 
     def page(self, offset: int, limit: int) -> list[str]:

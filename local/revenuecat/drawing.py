@@ -1,4 +1,4 @@
-"""Draws one customer: a mix of what a project of phone subscriptions has, rare cases included."""
+"""Generate a customer. Their mix is that of a project with phone subscriptions, including rare cases."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,7 +18,7 @@ Bought = tuple[tuple[Subscription, ...], tuple[Purchase, ...]]
 
 
 def draw_customer(*, seed: int, id: str, as_of_ms: int, aliases: tuple[str, ...] = ()) -> Customer:
-    """The same seed and id draw the same customer; all times are counted back from ``as_of_ms`` (milliseconds)."""
+    """Return the customer for seed and id, always the same. Times are relative to ``as_of_ms`` (milliseconds)."""
     draw = Random(f"{seed}:{id}")
     [kind] = draw.choices(list(KINDS), weights=list(KINDS.values()))
     subscriptions, purchases = kind(draw, as_of_ms)
@@ -135,7 +135,7 @@ KINDS: dict[Callable[[Random, int], Bought], int] = {
 
 
 def _subscription(draw: Random, now: int, *, store: str | None = None, **fields: Any) -> Subscription:
-    """Within a paid period at ``now``, with the earlier periods of up to two years paid as well."""
+    """Return a subscription within a paid period at ``now``, after up to two years of earlier paid periods."""
     store = store or draw.choice(STORES)
     [duration] = draw.choices(list(DURATION_WEIGHTS), weights=list(DURATION_WEIGHTS.values()))
     sold = product(f"premium_{duration.lower()}", store=store)
@@ -184,7 +184,7 @@ def _revenue(sold: Product, *, count: int) -> dict[str, Any]:
 
 
 def _attributes(draw: Random) -> dict[str, str]:
-    """Some lists are longer than the page a customer embeds, and then the attribution stands at their end."""
+    """Return attributes. Some lists exceed the page embedded in a customer; the attribution is then at their end."""
     longer = draw.randint(25, 60) if draw.random() < 0.03 else draw.randint(0, 2)
     attributes = {"$email": f"user{draw.randrange(10**6)}@example.com"} if draw.random() < 0.5 else {}
     attributes |= {f"survey_{n}": draw.choice(("yes", "no", "later")) for n in range(longer)}

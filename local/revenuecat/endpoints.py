@@ -1,4 +1,4 @@
-"""The endpoints of API v2 that a sync reads: which one a path means, and what it answers."""
+"""The endpoints of API v2 that a sync reads: find a path's endpoint and answer the call."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ LONGEST_CUSTOMER_ID = 1500
 
 @dataclass(frozen=True)
 class Route:
-    """``endpoint`` is the path with {p} and {c} for its ids, ``group`` the budget it is charged to."""
+    """A matched path. ``endpoint`` has {p} and {c} instead of ids; ``group`` is the budget that is charged."""
 
     endpoint: str
     group: str
@@ -38,7 +38,7 @@ class Route:
 
 
 def route_of(path: str) -> Route | None:
-    """The endpoint of ``path``, whose ids are decoded once. None where there is none."""
+    """Return the endpoint of ``path`` with its ids decoded once, or None for an unknown path."""
     match [unquote(segment) for segment in path.split("/")]:
         case ["", "projects"]:
             return Route("/projects", PROJECT_CONFIGURATION, "projects")
@@ -54,7 +54,7 @@ def route_of(path: str) -> Route | None:
 
 
 def look_up(route: Route, query: Mapping[str, str], base_url: str, project_id: str, customers: Customers) -> Reply:
-    """What ``route`` answers to a key of ``project_id``; the addresses in it begin with ``base_url``."""
+    """Return the reply of ``route`` to a key of ``project_id``. URLs in the reply begin with ``base_url``."""
     if route.project_id not in (None, project_id):
         return error(403, f"This API key has no access to the project '{route.project_id}'.")
     url = f"{base_url}/projects/{project_id}"
@@ -65,7 +65,7 @@ def look_up(route: Route, query: Mapping[str, str], base_url: str, project_id: s
             raise BadParameter("customer_id", f"customer_id must have 1 to {LONGEST_CUSTOMER_ID} characters.")
         id = customers.resolve(route.customer_id)
         if id is None:
-            return error(404, f"There is no customer '{route.customer_id}' in this project.")
+            return error(404, f"Unknown customer '{route.customer_id}' in this project.")
         return Reply(body=_of_customer(route.kind, query, url, project_id, id, customers[id]))
     except BadParameter as exc:
         return error(400, str(exc), param=exc.param)

@@ -1,4 +1,4 @@
-"""Troubles on request: the next calls that match one get it instead of their answer."""
+"""Faults that tests inject: the next matching calls get the fault instead of their answer."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -20,10 +20,10 @@ FIELDS: dict[str, type | tuple[type, ...]] = {
 
 @dataclass(kw_only=True)
 class Fault:
-    """``path`` is a part the call's path must contain; ``times`` is how many calls it meets, None until it is cleared.
+    """A fault for the next ``times`` calls whose path contains ``path``; with None, for all calls until it is cleared.
 
-    Without ``status`` and ``drop_connection`` the call is answered as ever, after ``latency_s`` seconds.
-    ``html`` None: 502 and 504 come as HTML, the others as JSON. ``retry_after`` is in seconds.
+    Without ``status`` and ``drop_connection`` the call gets its normal answer after ``latency_s`` seconds.
+    If ``html`` is None, 502 and 504 are sent as HTML, others as JSON. ``retry_after`` is in seconds.
     """
 
     status: int | None = None
@@ -38,12 +38,12 @@ class Fault:
 
     @classmethod
     def from_fields(cls, fields: dict[str, Any]) -> "Fault":
-        """Raises ValueError, as a sentence, for what is not a fault."""
+        """Return a fault from JSON fields. Raise ValueError with a full sentence for invalid fields."""
         for name, value in fields.items():
             if name not in FIELDS:
-                raise ValueError(f"A fault has no field {name!r}. Its fields are: {', '.join(FIELDS)}.")
+                raise ValueError(f"Unknown field {name!r} of a fault. Must be one of: {', '.join(FIELDS)}.")
             if not isinstance(value, FIELDS[name]):
-                raise ValueError(f"The fault's {name} cannot be {value!r}.")
+                raise ValueError(f"Invalid {name} of a fault: {value!r}.")
         if fields.get("status", 500) not in ERROR_TYPES:
             raise ValueError(f"The fault's status must be one of {sorted(ERROR_TYPES)}, got {fields['status']}.")
         return cls(**fields)
@@ -52,7 +52,7 @@ class Fault:
         return self.path in path and self.times != 0
 
     def reply(self) -> Reply | None:
-        """None where the call is to be answered as ever."""
+        """Return the fault's reply, or None if the call gets its normal answer."""
         if self.status is None:
             return None
         if self.html or (self.html is None and self.status in (502, 504)):

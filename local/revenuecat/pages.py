@@ -1,4 +1,4 @@
-"""Lists in pages, and the query parameters that choose them."""
+"""Pagination, and the query parameters of lists."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -19,10 +19,10 @@ class BadParameter(Exception):
 
 
 def page(url: str, query: Mapping[str, str], rows: Callable[[int, int], list[dict[str, Any]]]) -> dict[str, Any]:
-    """One page of the list at ``url``. ``rows(offset, limit)`` gives its items.
+    """Return one page of the list at ``url``. ``rows(offset, limit)`` returns its items.
 
-    A full page names a next one even when nothing is left for it. A cursor this server did not make, such as the id of
-    the last row, begins the list again.
+    A full page always names a next page, even if that one is empty. An invalid cursor, such as the id of the last row,
+    starts at the beginning of the list.
     """
     limit = _limit(query)
     offset = _offset(query.get("starting_after", ""))
@@ -35,12 +35,12 @@ def page(url: str, query: Mapping[str, str], rows: Callable[[int, int], list[dic
 
 
 def page_of(url: str, query: Mapping[str, str], items: list[dict[str, Any]]) -> dict[str, Any]:
-    """One page of ``items``."""
+    """Return one page of ``items``."""
     return page(url, query, lambda offset, limit: items[offset : offset + limit])
 
 
 def environment(query: Mapping[str, str]) -> str | None:
-    """The environment asked for, None for both."""
+    """Return the requested environment, or None for both."""
     asked = query.get("environment")
     if asked is not None and asked not in ENVIRONMENTS:
         raise BadParameter("environment", f"environment must be one of {', '.join(ENVIRONMENTS)}, got '{asked}'.")
@@ -63,7 +63,7 @@ def _limit(query: Mapping[str, str]) -> int:
 
 
 def _cursor(offset: int) -> str:
-    # Its slash and equals sign are encoded in a URL, so that a client that encodes them once more is found out.
+    # The slash and the equals sign detect clients that URL-encode the cursor twice.
     return f"rows/{offset}="
 
 

@@ -1,4 +1,4 @@
-"""What goes back over HTTP: a body with its status, and the errors with theirs."""
+"""Replies over HTTP: a body with its status, and the API's errors."""
 
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -21,7 +21,7 @@ RETRYABLE = {423, 429, 500, 502, 503, 504}
 
 @dataclass(frozen=True, kw_only=True)
 class Reply:
-    """``body`` is sent as JSON, or as HTML where it is a string."""
+    """A reply. ``body`` is sent as JSON; a string is sent as HTML."""
 
     status: int = 200
     body: dict[str, Any] | str
@@ -29,7 +29,7 @@ class Reply:
 
 
 def error(status: int, message: str, *, param: str | None = None, retry_after_s: int = 1) -> Reply:
-    """An error as API v2 words it; ``retry_after_s`` goes where a status can be tried again."""
+    """Return an error in API v2's format. Only retryable statuses carry ``retry_after_s``."""
     body: dict[str, Any] = {
         "object": "error",
         "type": ERROR_TYPES[status],
@@ -46,7 +46,7 @@ def error(status: int, message: str, *, param: str | None = None, retry_after_s:
 
 
 def proxy_page(status: int) -> Reply:
-    """What the machine in front of the service says when the service does not answer."""
+    """Return the HTML error of the proxy in front of the service, sent when the service does not answer."""
     title = f"{status} {HTTPStatus(status).phrase}"
     page = f"<html><head><title>{title}</title></head><body><center><h1>{title}</h1></center></body></html>"
     return Reply(status=status, body=page)

@@ -1,4 +1,4 @@
-"""The JSON objects of API v2, as its published OpenAPI document names their fields."""
+"""The JSON objects of API v2, with the field names of its published OpenAPI document."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -46,7 +46,7 @@ def entitlement_row(project_id: str, entitlement: Entitlement) -> dict[str, Any]
 
 
 def customer_row(project_id: str, id: str, customer: Customer) -> dict[str, Any]:
-    """As the list of customers shows one: without entitlements and attributes."""
+    """Return a customer as in the list of customers: without entitlements and attributes."""
     return {
         "object": "customer",
         "id": id,

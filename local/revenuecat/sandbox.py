@@ -1,4 +1,4 @@
-"""The sandbox's state, its budgets and its faults. Knows nothing of sockets."""
+"""The sandbox's state, budgets and faults, independent of HTTP connections."""
 
 import threading
 import time
@@ -15,15 +15,15 @@ from local.revenuecat.traffic import Budget, Call, summary
 
 
 class Sandbox:
-    """A RevenueCat project whose customers are drawn from ``seed`` and their ids.
+    """A RevenueCat project whose customers are generated from ``seed`` and their ids.
 
-    ``budget`` and ``configuration_budget`` are calls a minute, ``latency_s`` is added to each answer but a refusal for
-    the budget, ``used_by_others`` is the part of ``budget`` that somebody else on the key uses at any time.
-    ``clock`` (seconds) is what budgets go by. ``as_of_ms`` is the time the drawn records' times are counted back
-    from, the beginning of this day unless given.
+    ``budget`` and ``configuration_budget`` are calls per minute. ``latency_s`` delays each answer, except refusals for
+    an exhausted budget. ``used_by_others`` is the part of ``budget`` that other clients with the key use at any time.
+    ``clock`` (seconds) times the budgets. Times in generated records are relative to ``as_of_ms``, by default the
+    beginning of the current day.
 
-    ``customers`` maps canonical ids to records and takes exact ones. ``calls`` is the log of the calls that came with
-    the right key to an endpoint there is.
+    ``customers`` maps canonical ids to records, and tests can assign records. ``calls`` logs the calls that had the
+    right key and a known endpoint.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Sandbox:
         self._lock = threading.Lock()
 
     def add_fault(self, /, **fields: Any) -> None:
-        """The next calls that match get this trouble; for the fields see ``Fault``. Raises ValueError."""
+        """Inject a fault into the next matching calls; for the fields see ``Fault``. Raise ValueError for others."""
         fault = Fault.from_fields(fields)
         with self._lock:
             self._faults.append(fault)
@@ -64,24 +64,24 @@ class Sandbox:
             self._faults.clear()
 
     def stats(self) -> dict[str, Any]:
-        """The log of calls in numbers: ``calls`` and ``busiest_minute`` by group, ``endpoints``, ``statuses``,
-        ``rate_limited`` and ``impolite`` (calls that came before the ``Retry-After`` of a 429 was over)."""
+        """Return statistics of the calls: ``calls`` and ``busiest_minute`` by group, ``endpoints``, ``statuses``,
+        ``rate_limited`` and ``impolite`` (calls before the ``Retry-After`` of a 429 had passed)."""
         with self._lock:
             return summary(list(self.calls))
 
     def answer(
         self, target: str, *, base_url: str, authorization: str | None, wait: Callable[[float], object]
     ) -> Reply | None:
-        """The reply to ``GET target`` (the path below the base URL, and its query); None: drop the connection.
+        """Return the reply to ``GET target`` (path below the base URL, and query), or None to drop the connection.
 
-        ``wait(seconds)`` is called where the answer is to be late.
+        ``wait(seconds)`` is called to delay the answer.
         """
         path, _, query = target.partition("?")
         route = route_of(path)
         if authorization != f"Bearer {self.api_key}":
             return error(401, "Invalid API key.")
         if route is None:
-            return error(404, f"There is no endpoint {path}.")
+            return error(404, f"Unknown endpoint {path}.")
         call, fault, refusal, usage = self._admit(route, path)
         if refusal is None:
             wait(self.latency_s + (fault.latency_s if fault else 0.0))
@@ -95,7 +95,7 @@ class Sandbox:
         return reply
 
     def _admit(self, route: Route, path: str) -> tuple[Call, Fault | None, Reply | None, int | None]:
-        """Logs the call, charges its budget and takes the fault that waits for it; a refusal meets no fault."""
+        """Log the call, charge its budget and take its fault. A refused call takes no fault."""
         with self._lock:
             now = self._clock()
             call = Call(at=now, group=route.group, endpoint=route.endpoint, customer_id=route.customer_id)

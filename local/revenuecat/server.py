@@ -1,4 +1,4 @@
-"""The sandbox over HTTP/1.1: API v2 below ``/v2``, and the tests' own side entrance below ``/_sandbox``."""
+"""Serve the sandbox over HTTP/1.1: API v2 below ``/v2``, and an interface for tests below ``/_sandbox``."""
 
 import json
 import socket
@@ -18,9 +18,9 @@ PREFIX = "/v2"
 
 @contextmanager
 def serve(sandbox: Sandbox, *, port: int = 0) -> Iterator[str]:
-    """Serves ``sandbox`` on 127.0.0.1 and yields its base URL; port 0 takes a free one.
+    """Serve ``sandbox`` on 127.0.0.1 and yield its base URL. Port 0 means any free port.
 
-    At the end every connection is cut, calls under way included.
+    At the end, cut every connection, including those with active calls.
     """
     server = _Server(sandbox, port)
     acceptor = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, name="revenuecat-sandbox")
@@ -35,7 +35,7 @@ def serve(sandbox: Sandbox, *, port: int = 0) -> Iterator[str]:
 
 
 class _Server(ThreadingHTTPServer):
-    # server_close() waits for the threads, which end as their connections are cut.
+    # server_close() waits for the threads. They end when their connections are cut.
     daemon_threads = False
     request_queue_size = 128
 
@@ -65,14 +65,14 @@ class _Server(ThreadingHTTPServer):
                     connection.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        # A client that hangs up in the middle is no news; whatever else goes wrong is a fault of the sandbox.
+        # Ignore clients that disconnect during a call; any other exception is a bug in the sandbox.
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)
 
 
 class _Handler(GatedHandler):
     protocol_version = "HTTP/1.1"
-    # Headers and body leave in one packet.
+    # Send headers and body in one packet.
     wbufsize = -1
     disable_nagle_algorithm = True
     server: _Server
@@ -83,17 +83,17 @@ class _Handler(GatedHandler):
         elif self.path.startswith(f"{PREFIX}/"):
             self._answer()
         else:
-            self._send(error(404, f"There is no endpoint {self.path}."))
+            self._send(error(404, f"Unknown endpoint {self.path}."))
 
     def do_POST(self) -> None:
         content = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         if self.path != "/_sandbox/faults":
-            self._send(error(404, f"There is no endpoint POST {self.path}."))
+            self._send(error(404, f"Unknown endpoint POST {self.path}."))
             return
         try:
             fields = json.loads(content)
             if not isinstance(fields, dict):
-                raise ValueError(f"A fault is a JSON object, got {fields!r}.")
+                raise ValueError(f"A fault must be a JSON object, got {fields!r}.")
             self.server.sandbox.add_fault(**fields)
         except ValueError as exc:
             self._send(error(400, str(exc)))
@@ -102,13 +102,13 @@ class _Handler(GatedHandler):
 
     def do_DELETE(self) -> None:
         if self.path != "/_sandbox/faults":
-            self._send(error(404, f"There is no endpoint DELETE {self.path}."))
+            self._send(error(404, f"Unknown endpoint DELETE {self.path}."))
             return
         self.server.sandbox.clear_faults()
         self._send(Reply(body={"cleared": True}))
 
     def log_message(self, format: str, *args: object) -> None:
-        """The stats tell what was asked; a line per call would only bury what else a person looks for."""
+        """Log nothing. The stats count the calls; a line for each call would hide more important lines."""
 
     def _answer(self) -> None:
         reply = self.server.sandbox.answer(

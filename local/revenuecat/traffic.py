@@ -1,4 +1,4 @@
-"""What was asked of the sandbox, and how politely: budgets over sliding windows, and the log of calls."""
+"""Budgets over sliding windows, the log of calls, and whether clients respect the rate limit."""
 
 import math
 from bisect import bisect_left, bisect_right
@@ -8,21 +8,21 @@ from dataclasses import dataclass
 from typing import Any
 
 WINDOW_S = 60
-# Times are floats: who waits to the second what Retry-After says must not come too early by a rounding.
+# Times are floats. A client that waits exactly Retry-After seconds must not be too early because of rounding.
 ROUNDING_S = 1e-6
-# A call that comes this soon after a 429 was already on its way when the 429 left.
+# A call within this time after a 429 was sent before the client received the 429.
 ON_ITS_WAY_S = 0.05
 
 
 class Budget:
-    """``limit`` calls in any ``WINDOW_S`` seconds; a call that is refused does not count. Times in seconds."""
+    """A budget of ``limit`` calls in any ``WINDOW_S`` seconds. Refused calls do not count. Times are in seconds."""
 
     def __init__(self, limit: int):
         self.limit = limit
         self._spent_at: deque[float] = deque()
 
     def spend(self, now: float, *, used_by_others: int = 0) -> int | None:
-        """The usage with this call counted, or None where the budget does not allow it."""
+        """Return the usage including this call, or None if the budget does not allow the call."""
         while self._spent_at and _is_over(self._spent_at[0], now):
             self._spent_at.popleft()
         if len(self._spent_at) + used_by_others >= self.limit:
@@ -31,7 +31,7 @@ class Budget:
         return len(self._spent_at) + used_by_others
 
     def retry_after_s(self, now: float, *, used_by_others: int = 0) -> int:
-        """Whole seconds until enough of our calls have left the window; all of it where the others leave no room."""
+        """Return the whole seconds until enough of our calls have left the window; all of it if others fill it."""
         too_many = len(self._spent_at) + used_by_others - self.limit + 1
         if too_many > len(self._spent_at):
             return WINDOW_S
@@ -40,10 +40,10 @@ class Budget:
 
 @dataclass(slots=True, kw_only=True)
 class Call:
-    """One call with a route. ``at`` and ``answered_at`` in seconds of the sandbox's clock.
+    """One call to a known endpoint. ``at`` and ``answered_at`` are in seconds of the sandbox's clock.
 
-    ``group`` is the budget it counts for, ``endpoint`` its route, ``customer_id`` the id as asked for.
-    ``status`` and ``answered_at`` are None while the call is under way, and where the connection was dropped.
+    ``group`` is the budget that is charged, ``endpoint`` the route, ``customer_id`` the id as in the request.
+    ``status`` is None before the answer, and if the connection was dropped; ``answered_at`` is None before the answer.
     """
 
     at: float
@@ -56,12 +56,12 @@ class Call:
 
 
 def _is_over(at: float, now: float) -> bool:
-    """Whether a call made ``at`` has left the window."""
+    """Return whether a call made ``at`` has left the window."""
     return at + WINDOW_S <= now + ROUNDING_S
 
 
 def busiest_window(calls: Iterable[Call]) -> dict[str, int]:
-    """The most calls, refused ones too, that came within any ``WINDOW_S`` seconds, by group."""
+    """Return the highest number of calls, including refused ones, within any ``WINDOW_S`` seconds, by group."""
     windows: dict[str, deque[float]] = {}
     busiest: Counter[str] = Counter()
     for call in sorted(calls, key=lambda call: call.at):
@@ -74,7 +74,7 @@ def busiest_window(calls: Iterable[Call]) -> dict[str, int]:
 
 
 def impolite_calls(calls: Iterable[Call]) -> int:
-    """How many calls came after a 429 of their group had been sent and before its ``Retry-After`` was over."""
+    """Return the number of calls after a 429 of their group was sent and before its ``Retry-After`` had passed."""
     arrivals: dict[str, list[float]] = {}
     refusals = []
     for call in sorted(calls, key=lambda call: call.at):
@@ -90,7 +90,7 @@ def impolite_calls(calls: Iterable[Call]) -> int:
 
 
 def summary(calls: list[Call]) -> dict[str, Any]:
-    """The log in numbers, as ``GET /_sandbox/stats`` shows them."""
+    """Return the statistics that ``GET /_sandbox/stats`` shows."""
     return {
         "calls": dict(Counter(call.group for call in calls)),
         "endpoints": dict(Counter(call.endpoint for call in calls)),

@@ -1,4 +1,4 @@
-"""One database for the tests of guarded statements, emptied after each, and connections for which it is always noon."""
+"""Fixtures for tests of guarded statements: one database, emptied after each test, and connections at constant noon."""
 
 import itertools
 import os
@@ -21,7 +21,7 @@ CREATE FUNCTION stopped.statement_timestamp() RETURNS timestamptz LANGUAGE sql A
 
 AT_NOON = "stopped, pg_catalog, public"
 
-# Before the rows that they refer to.
+# Referencing tables come before the tables that they refer to.
 EMPTIED = (
     *("job_slices", "job_outbox", "job_runs", "job_schedule_slots", "job_schedules", "job_successes", "job_pauses"),
     *("job_set_aside", "job_mail_shares", "app_users", "api_keys", "projects", "team_members", "teams", "users"),
@@ -39,7 +39,7 @@ _serial = itertools.count()
 
 @pytest.fixture(scope="session")
 def connections(postgres, superuser, template):
-    """Connections to a database that the tests leave as they found it, but for its rows."""
+    """Open connections to a database. The tests may change only its rows."""
     name = f"guarded_{os.getpid()}_{next(_serial)}"
     superuser.run_script(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
     settings, operators = settings_for(postgres, name), settings_for(postgres, name, user="postgres")
@@ -59,7 +59,7 @@ def connections(postgres, superuser, template):
 
 @pytest.fixture
 def owner(connections):
-    """As the owner of the tables, to arrange and to look."""
+    """Connect as the schema owner, to arrange and inspect rows."""
     yield connections.owner
     for db in (connections.noon, connections.owner_at_noon, connections.owner):
         db.rollback()
@@ -68,19 +68,19 @@ def owner(connections):
 
 @pytest.fixture
 def owner_at_noon(connections, owner):
-    """As the owner of the tables, for whom it is noon."""
+    """Connect as the schema owner, with the clock at noon."""
     return connections.owner_at_noon
 
 
 @pytest.fixture
 def patient(connections, owner):
-    """The functions' connection as it is: it waits for locks."""
+    """Connect as the functions do. This connection waits for locks."""
     return connections.patient
 
 
 @pytest.fixture
 def noon(connections, owner):
-    """The functions' connection, for which it is always noon, and which waits for no lock."""
+    """Connect as the functions do, with the clock at noon and without waiting for locks."""
     yield connections.noon
     connections.noon.rollback()
     connections.noon.run_script("RESET statement_timeout")

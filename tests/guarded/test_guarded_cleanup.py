@@ -1,4 +1,4 @@
-"""Which runs the cleanup of a project or team deletes, and what it says of those that it cannot."""
+"""Which runs the cleanup of a project or team deletes, and the reasons for runs that it cannot delete."""
 
 import pytest
 

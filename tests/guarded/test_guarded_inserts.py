@@ -1,4 +1,4 @@
-"""How a run begins and how a slot is decided: which row stands in the way, and what the new one says."""
+"""How a run starts and how a slot is decided: which rows conflict, and which values the new row has."""
 
 import json
 import threading
@@ -83,7 +83,7 @@ class TestTrigger:
         live = run(owner, state, **of(team), job_type="sync", created_at=at(-1))
         changes = Changes(owner, "job_runs")
         owner.begin()
-        owner.run_script(f"SELECT FROM job_runs WHERE id = '{live}' FOR UPDATE")  # as its worker does
+        owner.run_script(f"SELECT FROM job_runs WHERE id = '{live}' FOR UPDATE")  # as its worker locks it
         [row] = trigger(noon, team, runs_per_minute=1)
         owner.rollback()
         assert (str(row["id"]), row["retry_after_s"]) == (live, None)
@@ -139,11 +139,11 @@ class TestKey:
     def test_it_is_good_for_a_day(self, owner, noon, team, age):
         earlier = self.keyed(owner, team, job_type="sync", created_at=at(-age))
         [row] = self.ask(noon, team)
-        assert (str(row["id"]), row["idempotency_key"]) == (earlier, None)  # it is the live one, not that of the key
+        assert (str(row["id"]), row["idempotency_key"]) == (earlier, None)  # it is the live run, not the key's run
 
     @pytest.mark.parametrize("age", [days(1), days(1) + 1, days(2) - 1])
     def test_after_a_day_it_names_no_ended_run(self, owner, noon, team, age):
-        """It stands in the way nevertheless, until it is forgotten: runs.py tries again then."""
+        """The key still conflicts until it is forgotten; runs.py then tries again."""
         self.keyed(owner, team, ENDED, created_at=at(-age))
         with pytest.raises(DatabaseError, match="job_runs_idempotency"):
             self.ask(noon, team)
@@ -154,7 +154,7 @@ class TestKey:
         assert [str(row["id"]) for row in self.ask(noon, team)] == [earlier]
 
     def test_a_live_run_that_moved_is_not_that_of_the_key(self, owner, noon, team, other):
-        """The key stands in the way nevertheless, until it is forgotten: runs.py tries again then."""
+        """The key still conflicts until it is forgotten; runs.py then tries again."""
         self.keyed(owner, team)
         owner.run_script(
             f"UPDATE projects SET team_id = '{other.id}', slug = 'moved' WHERE id = '{team.project_id}';"
@@ -309,7 +309,7 @@ class TestSlot:
 
 @pytest.mark.parametrize("begins", ["trigger", "start", "fire"])
 def test_who_comes_second_in_a_race_is_answered_with_the_winner(owner, owner_at_noon, patient, team, begins):
-    """The winner has not committed when the second looks for a live run, so that only the index can tell."""
+    """The first run is not committed when the second caller looks for a live run, so only the index can find it."""
     begin = {"trigger": lambda: trigger(patient, team), "start": lambda: start(patient), "fire": lambda: fire(patient)}
     answers = []
     owner.begin()
@@ -318,7 +318,7 @@ def test_who_comes_second_in_a_race_is_answered_with_the_winner(owner, owner_at_
     second.start()
     waiting = "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
     while not owner_at_noon.run_script(waiting):
-        assert second.is_alive(), "it waits for nothing"
+        assert second.is_alive(), "the second does not wait"
     owner.commit()
     second.join(10)
     if begins == "fire":

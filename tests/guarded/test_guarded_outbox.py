@@ -1,4 +1,4 @@
-"""What each statement of the outbox changes, to the column and to the moment, and what it leaves alone."""
+"""The exact changes of each outbox statement, by column and time, and the rows that it does not touch."""
 
 import pytest
 
@@ -47,7 +47,7 @@ class TestClaim:
 
 
 def fences(owner, statement, *, status="unsent", **columns):
-    """Whether the statement leaves all but the row of this very attempt alone."""
+    """Return whether the statement changes only the row of this very attempt."""
     mine = notice(owner, attempts=2, **columns)
     others = [notice(owner, attempts=2), notice(owner, **SENT, attempts=2)]
     changes = Changes(owner, "job_outbox")
@@ -92,7 +92,7 @@ class TestOutcome:
         assert [(row["recipient"], row["content"], row["send_at"]) for row in others] == [
             ("b@x", content, at(0)), ("c@x", content, at(0)),
         ]  # fmt: skip
-        assert address(mine, 2) == []  # it has its recipient
+        assert address(mine, 2) == []  # it already has its recipient
 
     def test_a_runs_alert_stays_without_a_recipient_and_is_not_made_twice(self, owner, noon):
         run_id = run(owner, ENDED)

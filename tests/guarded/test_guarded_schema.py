@@ -1,4 +1,4 @@
-"""Which rows the tables take, and which they refuse by which constraint or index."""
+"""Which rows the tables accept, and which constraint or index refuses the others."""
 
 import uuid
 
@@ -13,7 +13,7 @@ FAILED = {**ENDED, "status": "failed", "error": "e"}
 
 
 def refused_by(owner, table, **columns):
-    """The constraint or the index that the row breaks; None where the table takes it."""
+    """Return the constraint or index that the row violates, or None if the table accepts it."""
     try:
         insert(owner, table, **columns)
     except DatabaseError as exc:
@@ -187,7 +187,7 @@ class TestOutbox:
                 notice(owner, run_id=each, **columns)
             assert refused_by(owner, "job_outbox", run_id=run_id, **columns) == "job_outbox_once"
         for _ in range(2):
-            notice(owner)  # alerts are of no run
+            notice(owner)  # alerts have no run
 
     def test_each_person_has_one_digest_of_a_team_that_waits(self, owner):
         teams = [str(uuid.uuid4()) for _ in range(2)]
@@ -255,7 +255,7 @@ class TestOthers:
 
 
 class TestIndexes:
-    """An index for few rows has to stay small, or the sweep's look at it is none at a table of millions."""
+    """A partial index has to stay small, or the sweep's lookup is slow on a table with millions of rows."""
 
     def held(self, owner, table):
         owner.run_script(f"ANALYZE {table}")

@@ -1,4 +1,4 @@
-"""What each statement of a run's protocol changes, to the column and to the moment, and what it leaves alone."""
+"""The exact changes of each statement of a run's protocol, by column and time, and the rows that it does not touch."""
 
 import json
 

@@ -1,7 +1,7 @@
-"""Each kind of trouble that the sweep heals: which rows are in it, and which are just outside of it.
+"""Each kind of trouble that the sweep heals: the rows that need healing, and rows that narrowly do not.
 
-One table for three statements: the search for work, the query that finds the rows, and the statement that heals them
-and looks again. Each kind makes the rows that are to be found, in their order, and those that are not.
+One table of kinds covers three statements: the search for work, the query that finds the rows, and the statement that
+checks and heals them. Each kind creates the rows to be found, in order, and the rows not to be found.
 """
 
 import uuid
@@ -158,7 +158,8 @@ class Kind:
     given: dict = field(default_factory=dict)
     table: str = "job_runs"
     key: str = "id"
-    # By their place among those that are not to be found: what the search counts, and what the healer does not look at.
+    # Indexes among the rows that must not be found: rows that the search counts anyway, and rows that the healer does
+    # not check.
     counted: tuple = ()
     unheeded: tuple = ()
 

@@ -1,4 +1,4 @@
-"""What the ending of a run owes, and to whom: the mails, the event and the note of a success, row by row."""
+"""The mails, the event and the success record that a run's ending owes, and their recipients, row by row."""
 
 import uuid
 
@@ -23,7 +23,7 @@ def end(db, run_id, status="completed"):
 
 
 def owed(owner, run_id):
-    """The kind and recipient of each row that the run has in the outbox."""
+    """Return the kind and recipient of each of the run's rows in the outbox."""
     return sorted(
         ((row["kind"], row["recipient"]) for row in rows(owner, "job_outbox").values() if row["run_id"] == run_id),
         key=str,
@@ -86,7 +86,7 @@ class TestMail:
 
     @pytest.mark.parametrize(("kind", "told"), [("user", "admin"), ("api_key", "member")])
     def test_a_key_and_a_person_of_the_same_id_are_told_apart(self, owner, noon, team, kind, told):
-        """The key of this id was made by the member."""
+        """The member created the key with this id."""
         key = {"id": team.users["admin"], "team_id": team.id, "created_by": team.users["member"]}
         insert(owner, "api_keys", **key, key_type="agent", key_hash=f"\\x{'01' * 32}", key_prefix="p")
         run_id = run(owner, LEASED, **asked_by(team, kind=kind))
@@ -105,7 +105,7 @@ class TestHome:
         row = rows(owner, "job_runs")[run_id]
         assert (row["team_id"], row["idempotency_key"], row["request_hash"]) == (there.id, None, None)
         assert rows(owner, "job_runs")[bystander]["idempotency_key"] == "\\x01"
-        assert owed(owner, run_id) == []  # the person is not in that team
+        assert owed(owner, run_id) == []  # the user is not in that team
         insert(owner, "team_members", team_id=there.id, user_id=team.users["member"], role="member")
         second = run(owner, LEASED, **asked_by(team, "member"))
         end(noon, second)
@@ -201,11 +201,11 @@ SWALLOWED = "a rule or a trigger on job_outbox swallows it"
 
 
 class TestTrouble:
-    """In a transaction of the owner, which takes what breaks the telling with it."""
+    """Run in a transaction of the schema owner. Its rollback removes the trigger that breaks the mails."""
 
     @pytest.fixture
     def broken(self, owner):
-        """``broken("job_outbox", "no")``: each insert into the table, and each update, fails from now on."""
+        """``broken("job_outbox", "no")``: make every insert into and update of the table fail from now on."""
         owner.begin()
         owner.run_script(SAYS_NO + "UPDATE job_deployment SET wants_events = true")
 

@@ -1,4 +1,4 @@
-"""Rows as a statement finds them and as it leaves them, exactly, where the clock stands at noon."""
+"""Rows before and after a statement, compared exactly, with the clock at noon."""
 
 import itertools
 import json
@@ -11,7 +11,7 @@ _serial = itertools.count()
 
 
 def at(seconds: float) -> str:
-    """So many seconds after noon, as Postgres writes a time in JSON."""
+    """Return the time this many seconds after noon, as Postgres writes it in JSON."""
     return (NOON + timedelta(seconds=seconds)).isoformat()
 
 
@@ -27,7 +27,7 @@ ENDED = {**WAITING, "status": "cancelled", "completed_at": at(-10), "resend_at":
 
 
 def insert(owner, table, **columns):
-    """A row with these columns; the others have their defaults."""
+    """Insert a row with these columns and defaults for the others."""
     names = ", ".join(columns)
     values = json.dumps(columns).replace("'", "''")
     owner.run_script(
@@ -36,7 +36,7 @@ def insert(owner, table, **columns):
 
 
 def run(owner, state=PENDING, **columns):
-    """The id of a run of the system in this state."""
+    """Insert a system job's run in this state and return its id."""
     run_id = str(uuid.uuid4())
     own = {"id": run_id, "job_type": f"type_{next(_serial)}", "triggered_by": "schedule"}
     insert(owner, "job_runs", **{**own, **state, **columns})
@@ -44,7 +44,7 @@ def run(owner, state=PENDING, **columns):
 
 
 def rows(owner, table, key="id"):
-    """Every row of the table, by its key."""
+    """Return every row of the table, by its key."""
     found = owner.run_script(f"SELECT to_jsonb({table}) FROM {table}")
     return {str(row[key]): {name: _value(name, value) for name, value in row.items()} for (row,) in found}
 
@@ -55,7 +55,7 @@ def _value(name, value):
 
 
 def notice(owner, **columns):
-    """The id of a row of the outbox: an alert, where it is of no run."""
+    """Insert an outbox row and return its id. Without a run it is an alert."""
     content = {} if "run_id" in columns else {"content": {"subject": "s", "lines": []}}
     before = rows(owner, "job_outbox")
     insert(owner, "job_outbox", **{**content, **columns})
@@ -64,7 +64,7 @@ def notice(owner, **columns):
 
 
 class Changes:
-    """What the statements in between have changed: ``changes()`` by row, and of each its changed columns."""
+    """Changes by the statements in between. ``changes()`` returns each changed row with its changed columns."""
 
     def __init__(self, owner, table, key="id"):
         self._read = lambda: rows(owner, table, key)

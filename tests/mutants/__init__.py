@@ -1,5 +1,5 @@
-"""Proof that the tests see each condition: every one altered in turn, and the test named that fails then.
+"""Prove that a test checks each condition: alter every condition in turn, and run the test that must then fail.
 
-``make mutants`` runs them all. tests/mutants/table names for each mutant the test that kills it, or why it is the same
-as the original. tests/test_mutants.py compares that table with the code.
+``make mutants`` tries all mutants. tests/mutants/table names for each mutant the test that kills it, or the reason why
+it behaves like the original. tests/test_mutants.py compares that table with the code.
 """

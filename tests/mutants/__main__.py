@@ -1,8 +1,8 @@
-"""Run the mutants: python -m tests.mutants [--find] [SUBJECT …]; a subject may also be a part of its name.
+"""Try the mutants: python -m tests.mutants [--find] [SUBJECT …]; SUBJECT may also be a part of a subject's name.
 
-Each mutant is put in its place in a process of its own, where the test runs that the table names: it has to fail.
-With --find, the tests that reach a mutant without an entry run until one fails, and the table gets it as the entry.
-Ends with 1 where a mutant survives, or cannot be tried.
+Each mutant is installed in a separate process. There the test that the table names must fail. With --find, the tests
+that reach a mutant without an entry run until one fails, and that test becomes the table's entry. The exit code is 1 if
+a mutant survives or cannot be tried.
 """
 
 import argparse
@@ -17,12 +17,12 @@ from tests.mutants.warm import warmed
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__.splitlines()[0])
-    parser.add_argument("subjects", nargs="*", help="queries, tables, functions and modules; all, where none is named")
-    parser.add_argument("--find", action="store_true", help="look for the tests that kill mutants without an entry")
+    parser.add_argument("subjects", nargs="*", help="queries, tables, functions and modules (default: all)")
+    parser.add_argument("--find", action="store_true", help="find tests that kill the mutants without an entry")
     asked = parser.parse_args()
     subjects = [name for name in SUBJECTS if not asked.subjects or any(_is_of(name, part) for part in asked.subjects)]
     if not subjects:
-        parser.error(f"No subject has {' or '.join(asked.subjects)} in its name. Subjects: {', '.join(SUBJECTS)}")
+        parser.error(f"No subject's name contains {' or '.join(asked.subjects)}. Subjects: {', '.join(SUBJECTS)}")
     began = time.monotonic()
     files = finding.TEST_FILES if asked.find else proving.test_files(subjects)
     with warmed(files) as warm:

@@ -1,4 +1,4 @@
-"""What a forked process does: it puts a mutant in its place and runs tests there, and nothing is left of it."""
+"""The work of a forked process: install a mutant, run tests and exit, which leaves no trace."""
 
 import importlib.abc
 import importlib.machinery
@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-# Not the product's refusals: a mutant that ends in one of these was never tried.
+# These are not refusals by the product. A mutant that ends in one of these was never tried.
 FAULTS = ("SyntaxError", "ImportError", "ModuleNotFoundError", "FixtureLookupError", "SignInRefused")
 
 # The parent process has imported packages that pytest would rewrite.
@@ -26,7 +26,7 @@ LOADED_BEFORE = ("-W", "ignore::pytest.PytestAssertRewriteWarning")
 
 @dataclass
 class Verdict:
-    """``failed`` is the first test that failed, ``error`` its exception; ``ran`` has the seconds of each test."""
+    """``failed`` is the first failed test, ``error`` its exception; ``ran`` has the seconds of each test."""
 
     ran: dict[str, float] = field(default_factory=dict)
     failed: str = ""
@@ -37,14 +37,14 @@ class Verdict:
 
     @property
     def outcome(self) -> str:
-        """``killed`` by a test, ``survived`` them all, or ``fault``: it was never tried."""
+        """Return ``killed`` by a test, ``survived`` all tests, or ``fault``: never tried."""
         if self.is_fault:
             return "fault"
         return "killed" if self.failed else "survived"
 
 
 class Given:
-    """Fixtures that the parent process has made: one server of Postgres and one template for all."""
+    """Fixtures from the parent process: one Postgres server and one template for all."""
 
     def __init__(self, values: dict[str, Any]):
         self._values = values
@@ -59,7 +59,7 @@ class Given:
 
 
 class Watch:
-    """Notes the tests that ran and the first that failed; and, where it is to ``trace``, what each of them reached."""
+    """Record the tests that ran and the first failed one; with ``trace``, also the functions that each reached."""
 
     def __init__(self, verdict: Verdict, *, trace: bool):
         self._verdict = verdict
@@ -88,7 +88,7 @@ class Watch:
 
 @contextmanager
 def reaching(reached: set[str]) -> Iterator[None]:
-    """Note the functions of the product that are called meanwhile, and the queries, in all threads."""
+    """Record the product's functions and queries that are called in any thread during the block."""
 
     def note(frame: FrameType, event: str, argument: Any) -> None:
         if event == "call" and "/nightshift/nightshift/" in frame.f_code.co_filename:
@@ -118,7 +118,7 @@ def run_tests(tests: list[str], *, given: dict[str, Any], trace: bool = False) -
 
 
 def put_query(name: str, text: str, folder: Path) -> None:
-    """From now on, in this process, the product finds this query in a copy of sql/."""
+    """Make the product in this process find this query, in a copy of sql/."""
     original = Path("sql").resolve()
     (folder / "queries").mkdir(parents=True)
     for path in original.iterdir():
@@ -132,7 +132,7 @@ def put_query(name: str, text: str, folder: Path) -> None:
 
 
 def altered_template(given: dict[str, Any], script: str) -> str:
-    """The name of a copy of the template that the script has altered."""
+    """Alter a copy of the template with the script and return its name."""
     from nightshift.database import Database
     from tests.conftest import settings_for
 
@@ -147,7 +147,7 @@ def altered_template(given: dict[str, Any], script: str) -> str:
 
 
 def put_module(name: str, text: str) -> None:
-    """From now on, in this process, ``import`` finds this text under the module's name."""
+    """Make ``import`` in this process find this text under the module's name."""
     sys.meta_path.insert(0, _Finder(name, text))
 
 

@@ -1,4 +1,4 @@
-"""The mutants of a Python module, found in its syntax tree: each decision, bound and closing call altered in turn."""
+"""The mutants of a Python module, from its syntax tree: each decision, bound and closing call, altered in turn."""
 
 import ast
 import copy
@@ -20,15 +20,15 @@ OPPOSITE: dict[type[ast.cmpop], type[ast.cmpop]] = {
 SIGNS = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">="}
 ARITHMETIC = (ast.Add, ast.Sub, ast.Mult, ast.Div, ast.Pow)
 
-# Other tests hold the log to its lines.
+# Other tests check the log lines.
 UNALTERED = ("logger.",)
 
 Alteration = tuple[str, Any]
-"""What a mutant is called, and the node that takes the other's place; a list takes the place of a statement."""
+"""The mutant's name and the replacement of the node; a list replaces a statement."""
 
 
 def mutants_of_module(source: str) -> list[Mutant]:
-    """The mutants of a module's text, in its order."""
+    """Return the mutants of a module's text, in the order of the text."""
     tree = ast.parse(source)
     module = _Module(tree, source)
     found = []
@@ -42,7 +42,7 @@ Path = tuple[tuple[str, int | None], ...]
 
 
 def _places(node: ast.AST, path: Path, part: str) -> Iterator[tuple[ast.AST, Path, str]]:
-    """Each node with the way to it, and the class and function that it is part of."""
+    """Yield each node with its path, and the class and function that contain it."""
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         part = f"{part}.{node.name}" if part else node.name
     yield node, path, part
@@ -65,7 +65,7 @@ def _at(tree: ast.AST, path: Path) -> Any:
 
 
 def _with(tree: ast.Module, source: str, path: Path, other: Any) -> str:
-    """The module's text with another node at the end of the way: written anew is the definition that holds it."""
+    """Return the module's text with another node at the end of the path. Only its own definition is written anew."""
     (_, index), *rest = path
     body = tree.body[index or 0]
     first = min(node.lineno for node in (body, *getattr(body, "decorator_list", ())))
@@ -131,7 +131,7 @@ class _Module:
         if isinstance(test, ast.Constant):
             return
         yield f"never {self._text(test)}", _changed(node, test=ast.Constant(False))
-        # A loop without an end would only take time.
+        # An endless loop would only cost time.
         if not isinstance(node, ast.While):
             yield f"always {self._text(test)}", _changed(node, test=ast.Constant(True))
 
@@ -151,12 +151,12 @@ class _Module:
                 yield name, _changed(node, type=_changed(kind, elts=rest))
 
     def _is_test(self, path: Path) -> bool:
-        """Whether the node is a whole condition or an operand of one, which is altered as such."""
+        """Return whether the node is a whole condition or an operand of one. Those are altered elsewhere."""
         name = path[-1][0]
         return name in ("test", "ifs", "values", "guard") or isinstance(_at(self.tree, path[:-1]), ast.UnaryOp)
 
     def _is_needed(self, path: Path) -> bool:
-        """Whether the statement is all that its block does, which is altered by its condition, or ends its function."""
+        """Return whether the statement is alone in its block, where its condition is altered, or ends its function."""
         parent, (name, index) = _at(self.tree, path[:-1]), path[-1]
         block = getattr(parent, name)
         return len(block) == 1 or (isinstance(parent, ast.FunctionDef) and index == len(block) - 1)
@@ -166,7 +166,7 @@ class _Module:
         return f" for {parent.arg}" if isinstance(parent, ast.keyword) else ""
 
     def _text(self, node: ast.AST) -> str:
-        """As it is written: each version of Python would print it a little differently."""
+        """Return the node's original text, because each version of Python would print it differently."""
         return " ".join((ast.get_source_segment(self.source, node) or "").split())
 
 

@@ -1,4 +1,4 @@
-"""Which test kills a mutant: those that reach it, tried until one fails."""
+"""Find the test that kills a mutant: run the tests that reach it until one fails."""
 
 import hashlib
 import json
@@ -14,9 +14,9 @@ from tests.mutants.site import Mutant
 from tests.mutants.table import Entry
 from tests.mutants.warm import Trial, Warm
 
-# Tests of the statements themselves, which are tried first.
+# Tests of the statements themselves. They are tried first.
 DIRECT = "tests/guarded"
-# And files whose tests take a second at most.
+# Files whose tests take at most a second.
 NAMES = (
     *("fence", "engine", "bounds", "careless_jobs", "passing_trouble", "sweep", "poison", "runs", "api", "answers"),
     *("deleted_project", "moved_project", "platform_rows", "pauses", "notify", "mail_shares", "mail", "events"),
@@ -30,7 +30,7 @@ TEST_FILES = [
 ]
 REACHED = Path(".local/mutants/reached.json")
 
-# The files whose tests are about a module: theirs come first.
+# The test files about a module. Their tests are tried first.
 ABOUT = {
     "engine.py": ("engine_decisions", "engine", "bounds", "passing_trouble", "careless_jobs"),
     "slices.py": ("engine_decisions", "fence", "bounds", "engine", "careless_jobs"),
@@ -50,11 +50,11 @@ ABOUT = {
     "watchdog.py": ("passing_trouble",),
 }
 
-# A mutant is not tried with more than these, the shortest first.
+# The most tests and seconds for one mutant; the shortest tests are tried first.
 MOST_TESTS, MOST_SECONDS = 120, 45
 SLOW_S = 1.5
 
-# Through which queries the tests reach what is in the database itself.
+# The queries by which the tests reach tables and functions of the database.
 BY_WAY_OF = {
     "tell_of_ending": {"end_run", "cancel_run", "expire_leases", "end_overlong", "stop_deleted", "tell_of_endings"},
     "cleanup_runs": {"cleanup_runs"},
@@ -69,7 +69,7 @@ BY_WAY_OF = {
 
 
 def find(subjects: list[str], warm: Warm) -> dict[str, Counter[str]]:
-    """Write the table's entries for the mutants that a test kills; print the others."""
+    """Write table entries for the mutants that a test kills, and print the others."""
     reached = _reached(warm)
     mutants = mutants_by_subject(subjects, warm)
     counts: dict[str, Counter[str]] = {subject: Counter() for subject in subjects}
@@ -99,7 +99,7 @@ def _trials(mutants: dict[str, list[Mutant]], reached: dict[str, Any]) -> Iterat
 
 
 def _tests_for(subject: str, mutant: Mutant, reached: dict[str, Any]) -> list[list[str]]:
-    """The tests that reach it; first those that are about statements, and those that reach little else."""
+    """Return the tests that reach the mutant, first those about statements and those that reach little else."""
     if kind_of(subject) == "module":
         function = mutant.name.split(": ")[0]
         wanted = {f"{subject.removesuffix('.py')}.{function}"} if ": " in mutant.name else set()
@@ -125,12 +125,12 @@ def _tests_for(subject: str, mutant: Mutant, reached: dict[str, Any]) -> list[li
 
 
 def _is_reached(name: str, wanted: set[str]) -> bool:
-    """Functions inside a function are reached by way of it."""
+    """Return whether the name is wanted. A function inside another is reached through the outer one."""
     return name in wanted or any(other.startswith(f"{name}.") for other in wanted)
 
 
 def _reached(warm: Warm) -> dict[str, tuple[float, list[str]]]:
-    """By test: how long it takes, and what of the product it reaches. Kept until the test's file changes."""
+    """Return for each test its duration and the reached parts of the product. Cached until the test's file changes."""
     known: dict[str, Any] = json.loads(REACHED.read_text()) if REACHED.exists() else {}
     marks = {file: hashlib.sha256(Path(file).read_bytes()).hexdigest() for file in TEST_FILES}
     missing = [file for file in TEST_FILES if known.get(file, {}).get("mark") != marks[file]]

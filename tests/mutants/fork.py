@@ -1,4 +1,4 @@
-"""Functions run in forks of this process, as many at once as there are cores."""
+"""Run functions in forks of this process, as many at once as there are cores."""
 
 import multiprocessing
 import os
@@ -23,7 +23,7 @@ class Failed(Exception):
 def each(
     tasks: Iterable[tuple[Any, Callable[[Path], Any]]], *, folder: Path, patience_s: float
 ) -> Iterator[tuple[Any, Any]]:
-    """Each task's name with what its function returned, or with Failed. A function is given a folder of its own."""
+    """Yield each task's name with its function's result, or with Failed. Each function gets its own folder."""
     waiting = iter(tasks)
     running: dict[Connection, tuple[Any, ForkProcess, float]] = {}
     while True:
@@ -68,7 +68,7 @@ def _answer(function: Callable[[Path], Any], connection: Connection, folder: Pat
             answer = Failed(f"{type(exc).__name__}: {exc}")
         connection.send(answer)
         connection.close()
-    # Threads of the tests may still run: nothing of this process is of use from here on.
+    # Threads of the tests may still run, so exit without any clean-up.
     os._exit(0)
 
 

@@ -1,4 +1,4 @@
-"""The mutants of a subject, as the checkout and the migrated database are now."""
+"""The mutants of a subject, from the current checkout and the migrated database."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ MODULES_FOLDER = Path("layers/nightshift/nightshift")
 
 
 def mutants_of_subject(subject: str, *, owner: Database | None = None) -> list[Mutant]:
-    """The mutants of a query, module, table or function; for the latter two, ``owner`` reads the catalogue."""
+    """Return the mutants of a query, module, table or function. ``owner`` reads the latter two from the database."""
     match kind_of(subject):
         case "query":
             return mutants_of((QUERIES_FOLDER / f"{subject}.sql").read_text())

@@ -1,7 +1,7 @@
-"""What is guarded: each query, table, function and module here has its table of mutants."""
+"""The guarded subjects. Each query, table, function and module here has a table of mutants."""
 
-# The statements of docs/protocol.md, and all others that write runs, slices, the outbox or the slots; and what finds
-# their rows.
+# The statements of docs/protocol.md, all other statements that write runs, slices, the outbox or the slots, and the
+# queries that find their rows.
 QUERIES = (
     *("insert_run", "insert_system_run", "insert_scheduled_run", "forget_idempotency_key"),
     *("claim_slice", "save_progress", "end_slice", "end_run", "cancel_run", "is_cancelled", "note_slice"),

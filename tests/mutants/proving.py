@@ -1,4 +1,4 @@
-"""Each mutant against the one test that its table names."""
+"""Run each mutant against the one test that its table names."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -18,12 +18,12 @@ def test_files(subjects: list[str]) -> list[str]:
 
 
 def prove(subjects: list[str], warm: Warm) -> dict[str, Counter[str]]:
-    """Print what comes of each mutant that is not killed; return the counts by subject."""
+    """Print the outcome of each mutant that is not killed, and return the counts by subject."""
     counts: dict[str, Counter[str]] = {subject: Counter() for subject in subjects}
     named = sorted({entry.killed_by for subject in subjects for entry in table.read(subject).values()} - {""})
     for test, verdict in green(named, warm).items():
         if verdict.failed or verdict.is_fault or test not in verdict.ran:
-            raise SystemExit(f"{test} does not pass without a mutant: {verdict.error or 'there is no such test'}")
+            raise SystemExit(f"{test} does not pass without a mutant: {verdict.error or 'unknown test'}")
     for trial, verdict in warm.run(_trials(subjects, warm, counts)):
         subject, mutant = trial.name
         outcome = verdict.outcome
@@ -34,7 +34,7 @@ def prove(subjects: list[str], warm: Warm) -> dict[str, Counter[str]]:
 
 
 def green(tests: list[str], warm: Warm) -> dict[str, Verdict]:
-    """Run the tests as they are, file by file."""
+    """Run the unaltered tests, file by file."""
     files: defaultdict[str, list[str]] = defaultdict(list)
     for test in tests:
         files[test.split("::")[0]].append(test)
@@ -79,7 +79,7 @@ def _trials(subjects: list[str], warm: Warm, counts: dict[str, Counter[str]]) ->
         for mutant in mutants:
             entry = entries.get(mutant.name)
             if entry is None:
-                print(f"survived: {subject}: {mutant.name}\n    it has no entry", flush=True)
+                print(f"survived: {subject}: {mutant.name}\n    no entry in its table", flush=True)
                 counts[subject]["survived"] += 1
             elif entry.same_because:
                 counts[subject]["same"] += 1

@@ -1,7 +1,7 @@
-"""The mutants of what the migrated database itself guards: constraints, indexes, triggers and functions.
+"""The mutants of the migrated database's own rules: constraints, indexes, triggers and functions.
 
-Read from its catalogue, so that it is of no account which migration wrote them. A mutant's text is a script that alters
-the database.
+They are read from Postgres's catalogue, so it does not matter which migration created a rule. A mutant's text is a
+script that alters the database.
 """
 
 import re
@@ -32,7 +32,7 @@ ALTERED = ("PLpgSQL_stmt_if", "PLpgSQL_if_elsif", "PLpgSQL_stmt_execsql", "PLpgS
 
 
 def mutants_of_table(table: str, *, owner: Database) -> list[Mutant]:
-    """The mutants of a table's constraints, of its indexes and of its triggers."""
+    """Return the mutants of a table's constraints, indexes and triggers."""
     found: list[Mutant] = []
     for name, kind, definition in owner.run_script(CONSTRAINTS.format(table)):
         drop = f'ALTER TABLE {table} DROP CONSTRAINT "{name}" CASCADE'
@@ -54,7 +54,7 @@ def mutants_of_table(table: str, *, owner: Database) -> list[Mutant]:
 
 
 def mutants_of_function(name: str, *, owner: Database) -> list[Mutant]:
-    """The mutants of a function in PL/pgSQL: its conditions, its statements, and what it catches."""
+    """Return the mutants of a PL/pgSQL function: of its conditions, its statements and its exception handlers."""
     [[definition]] = owner.run_script(f"SELECT pg_get_functiondef('{name}'::regproc)")
     found = list(_of_body(definition))
     for number, handler in enumerate(re.finditer(r"EXCEPTION\s+WHEN\s+(OTHERS)", definition), start=1):
@@ -75,7 +75,7 @@ def _of_object(
 def _script(statement: Any) -> str:
     if not getattr(statement, "nulls_not_distinct", False):
         return written(statement)
-    # pglast writes it behind the WHERE, where Postgres does not read it.
+    # pglast writes it after the WHERE, where Postgres does not accept it.
     before, where, condition = written(changed(statement, nulls_not_distinct=False)).partition(" WHERE ")
     return f"{before} NULLS NOT DISTINCT{where}{condition}"
 
@@ -104,17 +104,17 @@ def _of_condition(statement: Any, name: str) -> Iterator[tuple[str, Any]]:
 
 
 def _of_body(definition: str) -> Iterator[Mutant]:
-    """The expressions stand in the text as the parser returns them, in the same order."""
+    """Return the body's expressions in the order of the text, as the parser returns them."""
     [function] = parse_plpgsql(definition)
     position = definition.index("BEGIN")
     for kind, query, into in _expressions(function):
         if kind not in ALTERED:
             continue
-        # The parser puts blanks in the place of an INTO.
+        # The parser replaces an INTO with blanks.
         words = [re.escape(word) for word in query.split()]
         found = re.compile(r"\s+(?:INTO\s+(?:STRICT\s+)?\w+(?:,\s+\w+)*\s+)?".join(words)).search(definition, position)
         if not found:
-            raise AssertionError(f"The function's text has no {query}")
+            raise AssertionError(f"The function's text does not contain {query}")
         position = found.end()
         for mutant in _of_expression(kind, query):
             yield Mutant(mutant.name, f"{definition[: found.start()]}{mutant.text}{into}{definition[found.end() :]}")
@@ -138,7 +138,7 @@ def _of_expression(kind: str, query: str) -> list[Mutant]:
 
 
 def _expressions(node: Any, kind: str = "") -> Iterator[tuple[str, str, str]]:
-    """The kind of statement, its text and its INTO, in the order of the text."""
+    """Yield the kind of each statement, its text and its INTO, in the order of the text."""
     if isinstance(node, list):
         for item in node:
             yield from _expressions(item, kind)

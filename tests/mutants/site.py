@@ -1,4 +1,4 @@
-"""What a mutant is: a name that says what was altered, stable from one release to the next, and the altered text."""
+"""A mutant: a name that says what was altered, stable between releases, and the altered text."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ class Mutant:
 
 
 def numbered(mutants: Iterable[Mutant]) -> list[Mutant]:
-    """Give the second of a name the number 2, and so on: one name in a table is one mutant."""
+    """Number repeated names from 2 on, because a name in a table stands for one mutant."""
     seen: Counter[str] = Counter()
     found = []
     for mutant in mutants:

@@ -1,4 +1,4 @@
-"""The mutants of one SQL statement, found in its syntax tree: each condition, value, lock and bound altered in turn."""
+"""The mutants of one SQL statement, from its syntax tree: each condition, value, lock and bound, altered in turn."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -16,11 +16,11 @@ ARITHMETIC = {"+", "-", "*", "/"}
 BLIND_TO_NULL = {enums.A_Expr_Kind.AEXPR_DISTINCT: "<>", enums.A_Expr_Kind.AEXPR_NOT_DISTINCT: "="}
 
 Alteration = tuple[str, Any]
-"""What a mutant is called, and the node that takes the other's place; None takes it away."""
+"""The mutant's name and the replacement of the node; None removes the node."""
 
 
 def mutants_of(query: str) -> list[Mutant]:
-    """The mutants of a query in the order of its text, with its parameters under their own names."""
+    """Return the mutants of a query in the order of its text, with the original names of its parameters."""
     statement = parse(query)
 
     def with_names(text: str) -> str:
@@ -33,7 +33,7 @@ def mutants_of(query: str) -> list[Mutant]:
 
 
 def _with_parameters(statement: Statement, text: str) -> str:
-    """The text with those parameters of the statement that it has lost: callers give them, and Database counts them."""
+    """Add the parameters that the alteration removed: callers pass them, and Database counts them."""
     types = dict(re.findall(r"CAST\(\$(\d+) AS ([^)]+)\)", statement.text))
     lost = [
         f"CAST(:{name} AS {types[str(number)]})"
@@ -57,12 +57,12 @@ def _mutants(text: str) -> Iterator[Mutant]:
 
 
 def _short(name: str) -> str:
-    """Without the types that a name can do without."""
+    """Remove unnecessary types from a name."""
     return re.sub(r"CAST\((:\w+|'[^']*') AS [a-z0-9]+(?:\[\])?\)", r"\1", name)
 
 
 def mutants_of_condition(condition: str) -> list[Mutant]:
-    """The mutants of a bare condition, such as that of a CHECK: its operands, its lists, its comparisons."""
+    """Return the mutants of a bare condition, for example of a CHECK: of its operands, lists and comparisons."""
     before = "SELECT "
     return [
         replace(mutant, text=mutant.text.removeprefix(before))
@@ -79,9 +79,9 @@ def written(node: ast.Node) -> str:
 def _places(
     node: ast.Node, put: Callable[[Any], None], parent: ast.Node | None, part: str
 ) -> Iterator[tuple[ast.Node, Callable[[Any], None], ast.Node | None, str]]:
-    """Each node with the function that puts another in its place, its parent, and its part: WITH query and column."""
+    """Yield each node with a function that replaces it, its parent, and its part (WITH query and column)."""
     if isinstance(node, ast.InferClause):
-        return  # it has to be as its index is
+        return  # must match its index
     if isinstance(node, ast.CommonTableExpr):
         part = node.ctename
     elif isinstance(node, ast.ResTarget) and node.name and node.val:
@@ -191,7 +191,7 @@ def _of_operator(node: ast.A_Expr) -> Iterator[Alteration]:
         yield f"without {operator} before {written(node.rexpr)}", node.rexpr
     elif operator == "||":
         yield f"without {written(node.lexpr)} ||", node.rexpr
-        # A function's answer or a constant may be an element, where the whole is an array.
+        # A function's result or a constant could be an element where the whole must be an array.
         if isinstance(node.lexpr, ast.ColumnRef | ast.A_Expr):
             yield f"without || {written(node.rexpr)}", node.lexpr
 
@@ -245,7 +245,7 @@ def _of_insert(node: ast.InsertStmt) -> Iterator[Alteration]:
 
 
 def _without_conditions(node: ast.Node, name: str, word: str, instead: Any = None) -> Iterator[Alteration]:
-    """Without the whole condition, where it is one; the operands of an AND are altered one by one."""
+    """Yield a mutant without the whole condition, unless it is an AND, whose operands are altered one by one."""
     condition = getattr(node, name)
     is_conjunction = isinstance(condition, ast.BoolExpr) and condition.boolop == enums.BoolExprType.AND_EXPR
     is_always = isinstance(condition, ast.A_Const)
@@ -267,7 +267,7 @@ def without_each(items: tuple[Any, ...]) -> Iterator[tuple[tuple[Any, ...], Any]
 
 
 def _unused(statement: ast.Node) -> set[str]:
-    """The WITH queries that nothing reads: what they write is all that they are for."""
+    """Return the WITH queries that no other part reads; they exist only for their writes."""
     ctes, read = set(), set()
     for node, *_ in _places(statement, _refuse, None, ""):
         if isinstance(node, ast.CommonTableExpr):

@@ -1,4 +1,4 @@
-"""The tables of mutants: one file a subject, one line a mutant, with the test that kills it or why it is the same."""
+"""The tables of mutants: a file for each subject, and a line for each mutant with its killing test or its reason."""
 
 import json
 import tomllib
@@ -11,21 +11,21 @@ FOLDER = Path(__file__).parent / "table"
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """``killed_by`` is a test as pytest names it, ``same_because`` what makes the mutant do as the original does."""
+    """``killed_by`` is a test as pytest names it; ``same_because`` says why the mutant behaves like the original."""
 
     killed_by: str = ""
     same_because: str = ""
 
 
 def read(subject: str) -> dict[str, Entry]:
-    """The entries by mutant; none where the subject has no table. Raises ValueError for an entry that says nothing."""
+    """Return the entries by mutant; none for a subject without a table. Raise ValueError for an incomplete entry."""
     path = FOLDER / f"{subject}.toml"
     if not path.exists():
         return {}
     entries = {}
     for name, fields in tomllib.loads(path.read_text()).items():
         if set(fields) not in ({"killed_by"}, {"same_because"}) or not all(fields.values()):
-            raise ValueError(f"{path.name}: {name} needs either killed_by or same_because")
+            raise ValueError(f"{path.name}: {name} must have either killed_by or same_because")
         entries[name] = Entry(**fields)
     return entries
 
@@ -42,5 +42,5 @@ def _field(entry: Entry) -> str:
 
 
 def _quoted(text: str) -> str:
-    """A basic string of TOML is written as one of JSON."""
+    """Quote a string as JSON, which is also a basic string of TOML."""
     return json.dumps(text, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""A process that has loaded everything but the checkout's own code, and has a Postgres; each trial is a fork of it."""
+"""A process with all packages and a Postgres, but without the checkout's own code. Each trial is a fork of it."""
 
 import importlib
 import os
@@ -14,15 +14,15 @@ from local.postgres import Postgres
 from tests.mutants import fork
 from tests.mutants.child import Verdict, run_tests
 
-# The functions' own modules, as pyproject.toml gives them to pytest.
+# The functions' own modules, with the same paths as in pyproject.toml for pytest.
 PATHS = ("functions/api", "functions/worker")
 
 
 @dataclass(frozen=True)
 class Trial:
-    """``prepare`` puts the mutant in its place, in the fork. It is given a folder, and the fixtures, to change them.
+    """A trial. ``prepare`` installs the mutant in the fork. It gets a folder, and the fixtures, which it may change.
 
-    ``tests`` are run batch by batch, until one fails.
+    ``tests`` run batch by batch, until one fails.
     """
 
     name: Any
@@ -38,14 +38,14 @@ class Warm:
         self._patience_s = patience_s
 
     def ask(self, function: Callable[[], Any]) -> Any:
-        """Return what the function returns in a fork, and raise what it raises: what it imports stays there."""
+        """Return the function's result from a fork, or raise its exception. Its imports stay in the fork."""
         [(_, answer)] = fork.each([(None, lambda folder: function())], folder=self._folder, patience_s=self._patience_s)
         if isinstance(answer, fork.Failed):
             raise answer
         return answer
 
     def run(self, trials: Iterable[Trial]) -> Iterator[tuple[Trial, Verdict]]:
-        """Each trial with its verdict, in the order in which they end."""
+        """Yield each trial with its verdict, in the order in which they end."""
 
         def trying(trial: Trial) -> Callable[[Path], Verdict]:
             def attempt(folder: Path) -> Verdict:
@@ -67,7 +67,7 @@ class Warm:
 
 @contextmanager
 def warmed(test_files: list[str], *, patience_s: float = 120) -> Iterator[Warm]:
-    """Start the server and migrate its template, and load the packages that these tests load."""
+    """Start the server, migrate its template and load the packages that these tests load."""
     sys.path[:0] = PATHS
     with tempfile.TemporaryDirectory(prefix="nightshift-mutants-") as name:
         folder = Path(name)

@@ -1,8 +1,8 @@
-"""Play for long: python -m tests.simulation --steps 1000000 [--seed 7] [--moves 400]
+"""Run many plays: python -m tests.simulation --steps 1000000 [--seed 7] [--moves 400]
 
-Plays one after another on a Postgres of its own (NIGHTSHIFT_POSTGRES_VERSION says of which major version) until so many
-moves were made by chance, and prints what befell the actors. Where a promise is broken, it ends with 1, and prints the
-shortest play that breaks it as a test.
+Runs plays on its own Postgres (NIGHTSHIFT_POSTGRES_VERSION selects the major version) until the given number of random
+moves was made, and prints how often each fault occurred. If a play breaks a promise, the command prints the shortest
+play that breaks it as a test, and exits with 1.
 """
 
 import argparse
@@ -21,8 +21,8 @@ from tests.simulation.world import World
 
 def main() -> int:
     asked = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    asked.add_argument("--steps", type=int, default=20_000, help="moves made by chance, in all plays together")
-    asked.add_argument("--seed", default=secrets.token_hex(4), help="without one, a new one each time")
+    asked.add_argument("--steps", type=int, default=20_000, help="random moves in all plays together")
+    asked.add_argument("--seed", default=secrets.token_hex(4), help="seed of the plays (default: a new one)")
     asked.add_argument("--moves", type=int, default=400, help="moves in one play")
     given = asked.parse_args()
     print(
@@ -37,14 +37,14 @@ def main() -> int:
             try:
                 play.go(given.moves)
             except Broken as broken:
-                print(f"{broken}\nSeed {play.seed!r}, after {len(play.made)} moves. Making it shorter …", flush=True)
+                print(f"{broken}\nSeed {play.seed!r}, after {len(play.made)} moves. Shortening the play …", flush=True)
                 print(explained(play))
                 return 1
             plays, steps = plays + 1, steps + given.moves
             faults.update(world.faults)
             if plays % 50 == 0:
                 print(f"{steps:,} steps", flush=True)
-    print(f"{steps:,} steps in {plays:,} plays, and no promise was broken. What befell the actors:")
+    print(f"{steps:,} steps in {plays:,} plays, and no promise was broken. Faults:")
     for name, times in faults.most_common():
         print(f"{times:>9,}  {name}")
     return 0

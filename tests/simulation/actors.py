@@ -1,4 +1,4 @@
-"""Actors: threads that stop before every statement, send and outside call until they are let on."""
+"""Actors: threads that stop before every statement, send and outside call until the play lets them continue."""
 
 import struct
 import threading
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 
-# No invocation has more to do in a play.
+# No invocation in a play needs more operations.
 MOST_OPERATIONS = 500
 
 
 class Killed(BaseException):
-    """The actor's process is dead: nothing that it would still do takes effect"""
+    """The actor's process is dead: none of its later operations takes effect"""
 
 
 @dataclass
 class Operation:
-    """What an actor is about to do. ``perform`` does it; ``lose`` makes its answer one that never comes."""
+    """An actor's next operation. ``perform`` runs it; ``lose`` raises the error of a lost answer."""
 
     name: str
     kind: str
@@ -41,7 +41,7 @@ class Operation:
 
 @dataclass
 class Environment:
-    """A Lambda's: one connection, kept from one invocation to the next, and a release of the code."""
+    """A Lambda environment: one connection, kept between invocations, and a release of the code."""
 
     function: str
     db: Database
@@ -51,7 +51,7 @@ class Environment:
 
     @property
     def left_open(self) -> int:
-        """Sessions beside the one that is kept."""
+        """Return the open sessions other than the kept one."""
         return len([each for each in self.connections if each is not self.db._connection])
 
     def close(self) -> None:
@@ -61,7 +61,7 @@ class Environment:
 
 
 class Actor(threading.Thread):
-    """One invocation. ``work`` is the product's function; it runs in this thread while all others stand."""
+    """One invocation. ``work`` is the product's function. It runs in this thread while all others are stopped."""
 
     def __init__(
         self,
@@ -83,14 +83,14 @@ class Actor(threading.Thread):
         self.operation: Operation | None = None
         self.query = ""
         self.claimed = claimed
-        """What its message names: a run and a slice, or a row of the outbox."""
+        """The content of its message: a run and a slice, or a row of the outbox."""
         self.fates: list[str] = []
         self.has_sent = self.operations = 0
         self.doomed = self.frozen = self.is_over = False
         self.was_disturbed = self.was_blocked = False
         self.error: BaseException | None = None
         self.then: Callable[[], None] | None = None
-        """Looked at when the actor has ended and what it did is known."""
+        """A check that runs when the actor has ended and its changes are known."""
         self.when_over = when_over
         self.stands = threading.Event()
         self._go = threading.Semaphore(0)
@@ -109,7 +109,7 @@ class Actor(threading.Thread):
         return self.limit_s - (self.world.now - self.began).total_seconds()
 
     def stop_before(self, operation: Operation) -> Any:
-        """Called in this thread: stand until let on, then do what the fate of the operation is."""
+        """Stop this thread until the play lets it continue, then apply the operation's fate."""
         if self.doomed:
             raise Killed
         self.operations += 1
@@ -134,13 +134,13 @@ class Actor(threading.Thread):
         self._go.release()
 
     def die(self) -> None:
-        """From within: the process ends here."""
+        """End the process from within."""
         self.doomed = True
         self.end_sessions()
         raise Killed
 
     def kill(self) -> None:
-        """From outside."""
+        """End the process from outside."""
         self.doomed = True
         self.end_sessions()
         self._go.release()
@@ -151,7 +151,7 @@ class Actor(threading.Thread):
 
     @property
     def is_blocked(self) -> bool:
-        """Whether a lock that another session holds keeps its statement from returning."""
+        """Return whether its statement waits for a lock that another session holds."""
         return not self.stands.is_set()
 
     def blocking_pids(self) -> list[int]:
@@ -171,9 +171,9 @@ def current() -> Actor | None:
 
 
 class SimulatedConnection(Connection):
-    """A real connection to the real server, whose actor stops before each statement."""
+    """A real connection to the real server. Its actor stops before each statement."""
 
-    # Limits in real time, which the simulator's clock takes over.
+    # Limits in real time. The simulator's clock replaces them.
     idle_limit_s: float | None = None
 
     @property
@@ -207,9 +207,9 @@ class SimulatedConnection(Connection):
         return actor.stop_before(Operation(name, kind, perform, lose, self))
 
     def end(self, world: "World") -> None:
-        """End the session on the server's side, now: its locks are free when this returns."""
+        """End the session on the server now. Its locks are free when this returns."""
         world.owner.run_script(f"SELECT pg_terminate_backend({self.pid})")
-        # Given a time-out, the function looks but ten times a second.
+        # With a time-out, pg_terminate_backend would check only ten times a second.
         while world.owner.run_script(f"SELECT FROM pg_stat_activity WHERE pid = {self.pid}"):
             pass
 
@@ -218,12 +218,12 @@ class SimulatedConnection(Connection):
         if actor and self in actor.environment.connections:
             actor.environment.connections.remove(self)
             if self.is_in_transaction:
-                self.end(actor.world)  # the server notices at once, as it would a moment later
+                self.end(actor.world)  # the server notices now instead of a moment later
         super().close()
 
 
 def connect(config: Any, startup_params: dict[str, str]) -> Connection:
-    """Stands in the place of nightshift.connection.connect."""
+    """Replace nightshift.connection.connect."""
     actor = current()
     if actor is None:
         return connection.connect(config, startup_params)
@@ -251,7 +251,7 @@ def connect(config: Any, startup_params: dict[str, str]) -> Connection:
 
 
 def named(run_prepared: Callable[..., Any]) -> Callable[..., Any]:
-    """Database._run_prepared, which lets the actor know the name of its query."""
+    """Wrap Database._run_prepared, to tell the actor the name of its query."""
 
     def wrapped(self: Database, name: str, *args: Any) -> Any:
         if actor := current():
@@ -262,7 +262,7 @@ def named(run_prepared: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def end_of(actor: Actor) -> None:
-    """Let the thread of a dead or an ended actor come to its end."""
+    """Let the thread of a dead or ended actor finish."""
     with suppress(RuntimeError):
         actor.join(10)
     assert not actor.is_alive(), f"{actor.name} does not end"

@@ -1,4 +1,4 @@
-"""Callers of the API, as moves: they start runs, cancel them and run them again."""
+"""Moves for callers of the API: they trigger, cancel and rerun runs."""
 
 from datetime import datetime, timedelta
 from random import Random
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def _wish(play: "Play", rnd: Random) -> Arguments | None:
     if rnd.random() < 0.8 and any(run.status in LIVE and run.row["project_id"] for run in play.world.runs.values()):
-        return None  # most would be refused
+        return None  # most triggers would be refused
     script = "".join(rnd.choice(jobs.LETTERS) for _ in range(rnd.randint(1, 8)))
     return (
         rnd.choice(("walk", "walk", "hike")),
@@ -50,7 +50,7 @@ def _create(actor: Actor, wish: runs.Trigger) -> None:
     try:
         row = runs.create(wish, db=actor.environment.db, settings=world.config)
     except Conflict as exc:
-        if blocking := exc.extra.get("existing_run_id"):  # without one, the type was resumed just now
+        if blocking := exc.extra.get("existing_run_id"):  # without one, the job type was just resumed
             actor.then = lambda: _was_live(actor, str(blocking))
         return
     except (Refused, NotFound, TooManyRuns):
@@ -58,7 +58,7 @@ def _create(actor: Actor, wish: runs.Trigger) -> None:
     run_id = str(row["id"])
 
     def is_known() -> None:
-        promise(run_id in world.runs, f"{actor.name} was told of a run that is not there")
+        promise(run_id in world.runs, f"{actor.name} got a run that does not exist")
         if wish.idempotency_key is None or world.has_moved:
             return
         used = (wish.idempotency_key, wish.team_id)
@@ -69,7 +69,9 @@ def _create(actor: Actor, wish: runs.Trigger) -> None:
             and not before.is_deleted
             and world.now - datetime.fromisoformat(before.row["created_at"]) < timedelta(hours=23)
         )
-        promise(not is_good or world.keys.get(used, run_id) == run_id, f"{actor.name}: the same key made another run")
+        promise(
+            not is_good or world.keys.get(used, run_id) == run_id, f"{actor.name}: the same key created another run"
+        )
         world.keys[used] = run_id
 
     actor.then = is_known
@@ -79,7 +81,8 @@ def _was_live(actor: Actor, run_id: str) -> None:
     run = actor.world.runs[run_id]
     ended = run.ended_at_record
     promise(
-        ended is None or ended >= actor.began_at_record, f"{actor.name} was refused for {run.name}, which had ended"
+        ended is None or ended >= actor.began_at_record,
+        f"{actor.name} was refused because of {run.name}, which had ended",
     )
 
 
@@ -104,7 +107,7 @@ def _cancel(actor: Actor, run_id: str) -> None:
         runs.cancel(row, requested_by=f"manual:{actor.name}", db=db, settings=actor.world.config)
     except Refused:
         actor.then = lambda: promise(
-            known.status not in LIVE, f"{known.name} could not be cancelled, and is {known.status}"
+            known.status not in LIVE, f"{known.name} could not be cancelled although it is {known.status}"
         )
         return
     known.cancel_accepted = True
@@ -122,7 +125,7 @@ def rerun(play: "Play", run: str, from_cursor: bool) -> None:
 
 
 def _rerun(actor: Actor, run_id: str, *, from_cursor: bool) -> None:
-    """As functions/api does."""
+    """Rerun the run as functions/api does."""
     old = actor.environment.db.one("get_any_run", run_id=run_id, again_if_gone=True)
     if old is None or old["status"] in LIVE or (from_cursor and old["status"] == "completed"):
         return

@@ -1,4 +1,4 @@
-"""What may befall an operation. A fault is a function of the actor and the operation, called in the actor's thread."""
+"""Faults of an operation. A fault is a function of the actor and the operation, called in the actor's thread."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ Befall = Callable[[Actor, Operation], Any]
 class Fault:
     name: str
     befalls: tuple[str, ...]
-    """Kinds of operation."""
+    """The kinds of operation that the fault can affect."""
     does: Befall
 
 
@@ -74,7 +74,7 @@ def connection_refused(actor: Actor, operation: Operation) -> None:
 
 @fault("settings lost", befalls=("query",))
 def settings_lost(actor: Actor, operation: Operation) -> Any:
-    """As behind a pooler, or by a statement of the platform's: the session no longer finds our tables."""
+    """Lose the session's settings, as a pooler or a platform's statement can: it no longer finds our tables."""
     _on_server(operation, "SET search_path = pg_catalog")
     return operation.perform()
 
@@ -115,11 +115,11 @@ def message_late(actor: Actor, operation: Operation) -> Any:
 
 
 def _raise_on_server(operation: Operation, state: str) -> None:
-    """Let the server fail the statement, so that it undoes the transaction itself."""
+    """Make the server fail the statement, so that the server rolls back the transaction itself."""
     _on_server(operation, f"DO $$ BEGIN RAISE EXCEPTION 'simulated' USING ERRCODE = '{state}'; END $$")
 
 
 def _on_server(operation: Operation, script: str) -> None:
     assert operation.connection
-    # The method of the class above: this is no statement of the actor's.
+    # Call the parent class's method, because the actor does not send this statement.
     super(type(operation.connection), operation.connection).run(script)

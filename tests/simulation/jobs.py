@@ -1,4 +1,4 @@
-"""The job types of a play. What a step does is a letter in the run's script, so that a play says what will happen."""
+"""The job types of a play. Each step is a letter in the run's script, so that a play shows the run's behaviour."""
 
 from collections.abc import Generator
 from contextlib import nullcontext, suppress
@@ -11,11 +11,11 @@ from tests.simulation.actors import current
 
 CURSOR_VERSION = 1
 
-# s: a step. o: a step that writes nothing, as one that only calls the outside. n: a yield that moves nothing, then the
-# step. w, W: the step ends the slice with a short or a long wait. x: an exception before the step, y: after its write;
-# each only once. X: an exception each time. c: a look whether the run is cancelled. a: a statement that runs alone.
-# q: the step's write is tried, and an error of it passed over. k: the worker dies there each time, j: only the first
-# time, K: each time, after a yield that moved nothing.
+# s: a step. o: a step that writes nothing, like one that only calls the outside. n: a yield that does not move the
+# cursor, then the step. w, W: the step ends the slice with a short or a long wait. x: an exception before the step, y:
+# after its write; each only once. X: an exception each time. c: check whether the run is cancelled. a: a statement in
+# run_alone. q: the step's write is tried and its error ignored. k: the worker dies there each time, j: only the first
+# time, K: each time, after a yield that does not move the cursor.
 LETTERS = "sssssooonwWxxyqcaXkKj"
 WAITS = {"w": 40, "W": 1000}
 CLEANUP_WAIT_S = real_cleanup.WAIT_S
@@ -76,10 +76,10 @@ def walk(run: Run, db: JobDatabase) -> Steps:
         if letter == "K":
             actor.die()
         if letter != "o":
-            # The engine remembers the error.
+            # The executor remembers the error.
             with suppress(Exception) if letter == "q" else nullcontext():
                 if place == 0:
-                    db.write("begin_anew", run_id=run.id)  # another release may have written the cursor that was there
+                    db.write("begin_anew", run_id=run.id)  # a cursor that another release wrote was ignored
                 db.write("record_step", run_id=run.id, place=place)
         if letter == "y" and run.failures == 0:
             raise ValueError("stumbled")
@@ -90,7 +90,7 @@ def walk(run: Run, db: JobDatabase) -> Steps:
 
 
 def soft_delete_cleanup(run: Run, db: JobDatabase) -> Steps:
-    """The product's own, whose batches are sized by a clock that stands still."""
+    """Run the product's own cleanup. Its batch sizes depend on a clock, which stands still here."""
     return (yield from real_cleanup.soft_delete_cleanup(run, db, clock=lambda: 0.0))
 
 

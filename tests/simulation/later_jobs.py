@@ -1,4 +1,4 @@
-"""The same jobs in the release after: what one release wrote into a cursor, the other does not read."""
+"""The same jobs in the next release. Neither release reads a cursor that the other one wrote."""
 
 from nightshift.job import JobDatabase, Run
 from tests.simulation import jobs

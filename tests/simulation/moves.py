@@ -1,7 +1,7 @@
-"""What can happen next in a play. A move proposes its arguments, by chance, and is made; both are a few lines.
+"""The possible next moves of a play. A move proposes random arguments and is then made; both are a few lines.
 
-Arguments are text and numbers, so that a play can be printed and played again. A move that is not possible as
-things stand raises Impossible, and is left out.
+Arguments are text and numbers, so that a play can be printed and repeated. A move that is not possible in the current
+state raises Impossible and is left out.
 """
 
 from collections.abc import Callable
@@ -22,7 +22,7 @@ Arguments = tuple[Any, ...]
 
 
 class Impossible(Exception):
-    """The move cannot be made as things stand"""
+    """The move is not possible in the current state"""
 
 
 @dataclass(frozen=True)
@@ -31,11 +31,11 @@ class Move:
     weight: float
     propose: Callable[["Play", Random], Arguments | None]
     make: Callable[..., Arguments | None]
-    """Returns the arguments where they have to be told otherwise."""
+    """Return changed arguments if they must be recorded differently."""
 
     @property
     def is_steady(self) -> bool:
-        """As frequent in one play as in the next."""
+        """Return whether the move is equally frequent in all plays."""
         return self.weight > 3
 
 
@@ -58,7 +58,7 @@ def one_of(rnd: Random, things: Any) -> Any:
     return rnd.choice(listed) if listed else None
 
 
-# ---- actors go on ----------------------------------------------------------------------------------------------------
+# ---- actors continue ------------------------------------------------------------------------------------------------
 
 
 def _standing(play: "Play") -> list[Actor]:
@@ -69,7 +69,7 @@ def _go_on(play: "Play", rnd: Random) -> Arguments | None:
     standing = _standing(play)
     if not standing:
         return None
-    # Workers have most to do. Those that hold locks linger, so that others meet them.
+    # Workers have the most operations. Holders of locks pause longer, so that others meet them.
     pace = [
         (3 if each.environment.function == "worker" else 1) * (0.3 if each.operation.kind == "commit" else 1)
         for each in standing
@@ -83,7 +83,7 @@ def _go_on(play: "Play", rnd: Random) -> Arguments | None:
 
 @move(30, _go_on)
 def go_on(play: "Play", name: str, operation: str, fate: str) -> Arguments:
-    """``operation`` is for the reader of a play: what the actor was about to do."""
+    """Let an actor continue. ``operation`` is its next operation, for the reader of a play."""
     actor = play.actor(name)
     if actor.is_blocked or actor.frozen or (fate and fate not in fates_of(actor.operation)):
         raise Impossible
@@ -118,7 +118,7 @@ def thaw(play: "Play", name: str) -> None:
     ),
 )
 def kill(play: "Play", name: str) -> None:
-    """A worker that waits for a lock, or is frozen."""
+    """Kill a worker that waits for a lock or is frozen."""
     play.world.faults["killed while it waited"] += 1
     play.kill(play.actor(name))
 
@@ -150,7 +150,7 @@ def _delivery(play: "Play", rnd: Random) -> Arguments | None:
 
 @move(10, _delivery)
 def deliver(play: "Play", message: str, early: bool, release: int, limit_s: int) -> None:
-    """To a worker or the notify function, of a release; the worker with 31 s has time for one step."""
+    """Deliver to a worker or the notify function of a release. A worker with 31 s has time for one step."""
     outside = play.world.outside
     if not outside.may_be_received(message, early=early):
         raise Impossible

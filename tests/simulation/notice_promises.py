@@ -1,4 +1,4 @@
-"""What must hold of mails and events: tried by one at a time, no earlier than agreed, and accepted outside once."""
+"""Promises about mails and events: one attempt at a time, none earlier than agreed, accepted outside only once."""
 
 from collections import Counter
 from datetime import timedelta
@@ -18,36 +18,38 @@ class NoticePromises:
             return
         name = f"the {before['kind']} about {self.world.name_of(before['run_id'] or 'the server')}"
         is_still = before["status"] == "unsent" or before["status"] == after["status"]
-        promise(is_still, f"{name} was {before['status']}, and then {after['status']}")
+        promise(is_still, f"{name} changed from {before['status']} to {after['status']}")
         if after["attempts"] == before["attempts"] + 1:
             self._of_attempt(name, change, before, after)
         elif after["resends"] == before["resends"] + 1:
             self._of_message(name, change, before, after)
 
     def each_once(self) -> None:
-        """At rest: each was accepted outside, once for each time that nothing could be known of it, and once more."""
+        """Check at rest that each was accepted once outside, plus once for each attempt with an unknown outcome."""
         accepted = Counter(each.outbox_id for each in self.world.outside.delivered)
         excused = Counter(each.outbox_id for each in self.world.outside.delivered if each.actor.was_disturbed)
         for outbox_id, times in accepted.items():
             lost = excused[outbox_id]
-            promise(times <= 1 + lost, f"notice {outbox_id} was sent {times} times, and {lost} answers were lost")
+            promise(times <= 1 + lost, f"notice {outbox_id} was sent {times} times, but only {lost} answers were lost")
         sent = {str(id) for (id,) in self.world.owner.run_script("SELECT id FROM job_outbox WHERE status = 'sent'")}
-        promise(sent <= accepted.keys(), f"sent, and never accepted outside: {sent - accepted.keys()}")
+        promise(sent <= accepted.keys(), f"marked as sent, but never accepted outside: {sent - accepted.keys()}")
         digested = self.world.owner.run_script(
             "SELECT digest_id, count(*) FROM job_outbox WHERE status = 'digested' GROUP BY digest_id"
         )
         for digest_id, count in digested:
             told = [each.subject for each in self.world.outside.delivered if each.outbox_id == str(digest_id)]
-            # Its subject begins with their number. What was told may have been deleted since.
+            # The subject begins with the number of mails. Mails may have been deleted since.
             is_told = any(int(subject.split()[0]) >= count for subject in told)
-            promise(is_told, f"{count} mails went into a digest, and it was sent as {told}")
+            promise(is_told, f"a digest has {count} mails, but was sent as {told}")
         owed = self.world.owner.run_script(OWED)
-        promise(not owed, f"without their mail or event: {[(self.world.name_of(str(id)), kind) for id, kind in owed]}")
+        promise(
+            not owed, f"runs without their mail or event: {[(self.world.name_of(str(id)), kind) for id, kind in owed]}"
+        )
 
     def _of_attempt(self, name: str, change: Change, before: Row, after: Row) -> None:
         promise_over(before["retry_at"], change.at, f"{name} was tried again too early")
         if before["claimed_until"]:
-            promise_over(before["claimed_until"], change.at, f"{name} was tried by two at once")
+            promise_over(before["claimed_until"], change.at, f"two functions tried {name} at the same time")
         pause_s = min(RETRY_DELAY_S * 2 ** before["attempts"], RETRY_CEILING_S)
         promise_time(after["retry_at"], change.at + timedelta(seconds=pause_s), f"{name} is tried again")
 
@@ -58,7 +60,8 @@ class NoticePromises:
         promise_time(after["send_at"], change.at + timedelta(seconds=pause_s), f"the message about {name} is repeated")
 
 
-# Each ending owes an event; that of a system's run a mail to the operator; a project's one to the member who asked.
+# Each ending owes an event. A system run's ending owes the operator a mail; a project run's, the member who asked for
+# it.
 OWED = """
 SELECT run.id, owed.kind
 FROM job_runs run, (VALUES ('mail'), ('event')) AS owed (kind)

@@ -1,4 +1,4 @@
-"""What is outside: SQS, SES and EventBridge, which accept what is sent and do with it as the play says."""
+"""The outside services: SQS, SES and EventBridge. They accept requests and then act as the play decides."""
 
 import json
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from tests.simulation.actors import Actor
     from tests.simulation.world import World
 
-# As in the template: the queues keep messages for a day, and give one back after six times the function's time-out.
+# As in the template: queues keep messages for a day, and deliver again after six times the function's time-out.
 KEPT_FOR = timedelta(days=1)
 VISIBILITY = timedelta(minutes=12)
 RECEIVES = 5
@@ -30,7 +30,7 @@ class Message:
 
 @dataclass
 class Delivered:
-    """A mail or an event that the outside has accepted."""
+    """A mail or an event that the outside accepted."""
 
     kind: str
     outbox_id: str
@@ -46,7 +46,7 @@ class Outside:
         self.sends = 0
 
     def answer(self, service: str, request: Any, endpoint: str) -> dict[str, Any]:
-        """Stands in the place of nightshift.aws_http._answer."""
+        """Replace nightshift.aws_http._answer."""
         actor = current()
         assert actor, f"{service} was called outside of a play"
         body = json.loads(request.data)
@@ -91,7 +91,7 @@ class Outside:
         return message
 
     def forget_old(self) -> None:
-        """Drop what the queue has kept for long enough, and what a dead-letter queue would hold."""
+        """Drop messages after the queue's retention time, and messages that would go to a dead-letter queue."""
         for name, message in list(self.messages.items()):
             is_dead = message.receives >= RECEIVES and message.visible_at <= self.world.now
             if is_dead or self.world.now - message.sent_at > KEPT_FOR:

@@ -1,4 +1,4 @@
-"""A play: move after move, as a seed or a list of moves says, with the promises looked at after each."""
+"""A play: moves from a seed or a list. The promises are checked after each move."""
 
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator
@@ -25,23 +25,23 @@ from tests.simulation.world import World
 
 Made = tuple[Any, ...]
 
-# Importing them has registered their moves.
+# Importing these modules registers their moves.
 WITH_MOVES = (callers, servants)
 
-# How a function may end that could not do its work: SQS, EventBridge or the caller tries again.
+# The errors of a function that could not do its work; SQS, EventBridge or the caller tries again.
 TROUBLES = (DatabaseBusy, DatabaseExhausted, DatabaseGone, Killed)
 
-# The database's own limits (nightshift.sessions), kept by the simulator's clock.
+# The database's own limits (nightshift.sessions), applied by the simulator's clock.
 IDLE_LIMIT_S, LOCK_LIMIT_S = 10, 5
 
-# Rounds of a quarter of an hour in which the world comes to rest: the longest duration of a job is behind it then.
+# Rounds of a quarter of an hour in which the world comes to rest. They exceed the longest duration of a job.
 ROUNDS, QUARTER_S = 200, 900
-# What goes on after so many operations, or looks at an actor that runs, goes on for ever.
+# A play with more operations, or more looks at a running actor, is considered endless.
 MOST_OPERATIONS, MOST_LOOKS = 20_000, 10_000
 
 
 class Play:
-    """``made`` are the moves that were made, as they can be given to ``again``."""
+    """A play. ``made`` are its moves, in the form that ``again`` takes."""
 
     def __init__(self, world: World, seed: str):
         self.world, self.seed = world, seed
@@ -54,7 +54,7 @@ class Play:
         self.promises = Promises(world)
 
     def go(self, moves: int) -> None:
-        """Make so many moves by chance, then come to rest. Raises Broken."""
+        """Make this many random moves, then come to rest. Raise Broken."""
         names, weights = list(MOVES), self._weights()
         with self._in_place():
             while self.number < moves:
@@ -65,7 +65,7 @@ class Play:
             self._rest()
 
     def again(self, made: Iterable[Made], *, to_rest: bool = True) -> None:
-        """Make these moves, but for those that are impossible now, then come to rest. Raises Broken."""
+        """Make these moves except impossible ones, then come to rest. Raise Broken."""
         with self._in_place():
             for number, name, *arguments in made:
                 self._make(number, name, tuple(arguments))
@@ -73,7 +73,7 @@ class Play:
                 self._rest()
 
     def _weights(self) -> list[float]:
-        """Each play has a temper of its own: what is rare in one is common in another (swarm testing, Groce 2012)."""
+        """Draw weights for this play: moves that are rare in one are common in another (swarm testing, Groce 2012)."""
         self.fault_rate = self.random.choice((0.0, 0.03, 0.06, 0.06, 0.15))
         self.projects = self.random.choice((1, 1, 3))
         self.faults = [name for name in FAULTS if self.random.random() < 0.7] or list(FAULTS)
@@ -102,7 +102,7 @@ class Play:
         user: str = "",
         **details: Any,
     ) -> None:
-        """Start an actor in an environment that is idle, or in a new one; it stands before its first operation then."""
+        """Start an actor in an idle environment or a new one. It then stops before its first operation."""
         environment = next(
             (
                 each
@@ -122,7 +122,7 @@ class Play:
         self._settle(actor)
 
     def as_platform(self, script: str) -> None:
-        """The platform's own application, or a person with psql: in a transaction, at its tables."""
+        """Start the platform's own application, or a person with psql, in a transaction on the platform's tables."""
 
         def run(actor: Actor) -> None:
             with actor.environment.db.transaction():
@@ -150,7 +150,7 @@ class Play:
             if actor.is_blocked and waited_s >= LOCK_LIMIT_S:
                 self._give_up_lock(actor)
         for environment in self.world.environments:
-            if environment.function != "platform":  # which has no such limits
+            if environment.function != "platform":  # the platform has no such limits
                 self._end_idle_sessions(environment, seconds)
         self.world.outside.forget_old()
 
@@ -180,18 +180,19 @@ class Play:
             self.world.environments.remove(actor.environment)
         elif actor.error and not self._may_raise(actor):
             raise Broken(f"{actor.name} raised {type(actor.error).__name__}: {actor.error}") from actor.error
-        promise(actor.doomed or not actor.environment.left_open, f"{actor.name} has left a session open")
+        promise(actor.doomed or not actor.environment.left_open, f"{actor.name} left a session open")
         actor.when_over(actor)
         if actor.then and actor.error is None:
             actor.then()
 
     def _may_raise(self, actor: Actor) -> bool:
-        # Of a session that lost its settings another one is asked; where it loses them, too, the error stands.
+        # The function tries once more after a session lost its settings; the error stands if the second one loses them,
+        # too.
         is_unfit = isinstance(actor.error, DatabaseError) and "settings lost" in actor.fates
         return isinstance(actor.error, TROUBLES) or is_unfit or actor.environment.function == "platform"
 
     def _settle(self, actor: Actor) -> None:
-        """Wait until the actor stands again, is over, or waits for a lock that another actor will free."""
+        """Wait until the actor stops again, ends, or waits for a lock that another actor will release."""
         for _ in range(MOST_LOOKS):
             if actor.stands.wait(0.01):
                 actor.was_blocked = False
@@ -200,16 +201,16 @@ class Play:
                 self.world.faults["waited for a lock"] += not actor.was_blocked
                 actor.was_blocked = True
                 return
-        raise Broken(f"{actor.name} neither stands nor waits for a lock: its last operation was {actor.operation}")
+        raise Broken(f"{actor.name} neither stopped nor waits for a lock. Its last operation: {actor.operation}")
 
     def _settle_others(self) -> None:
-        """What was committed or rolled back may have freed the locks that others wait for."""
+        """Wait for actors whose locks the last commit or rollback may have released."""
         for actor in self.world.actors:
             if actor.is_blocked:
                 self._settle(actor)
 
     def _waits_for_others(self, actor: Actor) -> bool:
-        """Whether the locks it waits for are held by actors that stand; a circle is Postgres's to break, at once."""
+        """Return whether stopped actors hold the locks it waits for. Postgres breaks deadlocks at once."""
         found, front = set(), {actor.name}
         while front:
             pids = {pid for each in front for pid in self.actor(each).blocking_pids()}
@@ -217,7 +218,7 @@ class Play:
             for pid in pids:
                 holder = self.world.sessions[pid].actor if pid in self.world.sessions else None
                 if holder is None:
-                    return False  # a session that is about to end
+                    return False  # this session is about to end
                 found.add(holder.name)
                 if holder.is_blocked:
                     front.add(holder.name)
@@ -246,7 +247,7 @@ class Play:
     # ---- the end -----------------------------------------------------------------------------------------------------
 
     def _rest(self) -> None:
-        """No faults from here on: every message comes, every slot fires, the sweep too, until nothing is left to do."""
+        """End all faults: deliver every message, fire every slot, and sweep until no work is left."""
         self.is_at_rest = True
         self._exhaust()
         self.world.end_trouble()
@@ -265,16 +266,14 @@ class Play:
         self._stay_quiet()
 
     def _stay_quiet(self) -> None:
-        """Without schedules nothing happens, however much time passes."""
+        """Check that without schedules nothing happens, however much time passes."""
         with mock.patch.dict(CATALOGUE, jobs.TYPES, clear=True):
             schedules.register({}, now=self.world.now, db=self.world.owner)
         sends = self.world.outside.sends
         for _ in range(3):
             self.pass_time(3 * 3600)
             self._sweep()
-        promise(
-            self.world.outside.sends == sends, f"{self.world.outside.sends - sends} messages after everything had ended"
-        )
+        promise(self.world.outside.sends == sends, f"{self.world.outside.sends - sends} messages were sent at rest")
 
     def _sweep(self) -> None:
         self._exhaust()
@@ -282,7 +281,7 @@ class Play:
         self._exhaust()
 
     def _exhaust(self) -> None:
-        """Let all actors come to their end and all messages be taken."""
+        """Let all actors end and all messages be delivered."""
         for _ in range(MOST_OPERATIONS):
             for actor in self.world.actors:
                 actor.frozen = False
@@ -292,13 +291,13 @@ class Play:
                 self.let_on(standing[0])
                 self._look()
                 continue
-            assert not self.world.actors, f"these wait for locks that no actor holds: {self.world.actors}"
+            assert not self.world.actors, f"waiting for locks that no actor holds: {self.world.actors}"
             message = next((n for n in self.world.outside.messages if self.world.outside.may_be_received(n)), None)
             if message is None:
                 return
             MOVES["deliver"].make(self, message, False, 1, 120)
         going_on = [(actor.name, actor.operation and actor.operation.name) for actor in self.world.actors]
-        raise Broken(f"after {MOST_OPERATIONS} operations there is no end: {going_on}")
+        raise Broken(f"still running after {MOST_OPERATIONS} operations: {going_on}")
 
     @contextmanager
     def _in_place(self) -> Iterator[None]:

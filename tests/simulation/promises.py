@@ -1,4 +1,4 @@
-"""What must hold of each change, as it was committed; what must hold at rest is in rest.py."""
+"""Promises about each committed change. Promises at rest are in rest.py."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ Row = dict[str, Any]
 
 
 class Broken(Exception):
-    """A promise does not hold"""
+    """A promise was broken"""
 
 
 def promise(holds: object, said: str) -> None:
@@ -26,12 +26,12 @@ def promise(holds: object, said: str) -> None:
 
 
 def promise_time(found: str | None, expected: datetime, said: str) -> None:
-    """``said`` names what has this time."""
+    """Check a time. ``said`` names it in the error."""
     promise(found and abs(moment(found) - expected) <= NEARLY, f"{said}: {found}, not {expected}")
 
 
 def promise_over(found: str | None, at: datetime, said: str) -> None:
-    promise(found and moment(found) <= at + NEARLY, f"{said}: it is {at}, and that is {found}")
+    promise(found and moment(found) <= at + NEARLY, f"{said}: at {at}, before {found}")
 
 
 def moment(text: str) -> datetime:
@@ -40,7 +40,7 @@ def moment(text: str) -> datetime:
 
 @dataclass(frozen=True)
 class Change:
-    """A row as it was and as it is, None where it is new or gone; which actor changed it, and when."""
+    """A row before and after a change, None if it is new or deleted; the actor that changed it, and the time."""
 
     before: Row | None
     after: Row | None
@@ -54,7 +54,7 @@ Judge = Callable[[Change], None]
 
 class Promises:
     def __init__(self, world: "World"):
-        # Here, as they all need what is above.
+        # Imported here, because these modules need the definitions above.
         from tests.simulation.notice_promises import NoticePromises
         from tests.simulation.run_promises import RunPromises
         from tests.simulation.slot_promises import SlotPromises
@@ -73,7 +73,7 @@ class Promises:
         }
 
     def keep_watch(self) -> None:
-        """Look at all that was committed since the last look."""
+        """Check every change that was committed since the last call."""
         for record in self.world.records():
             environment = self.world.sessions.get(record["pid"])
             change = Change(

@@ -1,4 +1,4 @@
-"""Where the simulator takes the place of the network, of chance, and of the job types."""
+"""The places where the simulator replaces the network, randomness and the job types."""
 
 import logging
 import uuid
@@ -42,7 +42,7 @@ def in_place(world: World, ids: Random) -> Iterator[None]:
 
 
 def _handler(job_type: JobType) -> Any:
-    """The code of the release that the actor's environment has."""
+    """Return the handler of the release in the actor's environment."""
     actor = actors.current()
     return (later_jobs if actor and actor.environment.release == 2 else jobs).JOBS[job_type.name]
 

@@ -1,4 +1,4 @@
-"""The sweep, the schedules, the operator and the platform's own application, as moves."""
+"""Moves for the sweep, the schedules, the operator and the platform's own application."""
 
 from datetime import datetime
 from random import Random
@@ -30,7 +30,7 @@ def _sweep(actor: Actor) -> None:
 
 
 def _slot(play: "Play", rnd: Random) -> Arguments | None:
-    """Mostly the last one; now and then an old or a coming one, as a late or a wrong clock would make it."""
+    """Return mostly the last slot; sometimes an old or a future one, as a late delivery or a wrong clock would."""
     job_type = rnd.choice(("tally", "tally", "soft_delete_cleanup"))
     seconds = jobs.SCHEDULED_EVERY_S[job_type]
     back = rnd.choice((0, 0, 0, 0, 1, 2, -1))
@@ -93,13 +93,13 @@ def _live(play: "Play", rnd: Random) -> Arguments | None:
 
 @move(0.12, _live)
 def hold_run(play: "Play", run: str) -> None:
-    """A person with psql, who looks at a run and forgets about it for a while."""
+    """Let a person with psql lock a run and keep the transaction open for a while."""
     play.as_platform(f"SELECT FROM job_runs WHERE id = '{play.run_id(run)}' FOR UPDATE")
 
 
 @move(0.03, lambda play, rnd: (rnd.randrange(play.projects),))
 def delete_project(play: "Play", project: int) -> None:
-    """So long ago that the cleanup takes it."""
+    """Delete the project so long ago that the cleanup takes it."""
     play.as_platform(
         "UPDATE projects SET deleted_at = clock_timestamp() - interval '8 days'"
         f" WHERE id = '{play.world.projects[project]}'"
@@ -122,7 +122,7 @@ def move_project(play: "Play", project: int, team: int) -> None:
 
 @move(0.04, lambda play, rnd: ())
 def begin_trouble(play: "Play") -> None:
-    """The functions may not read whose mail it is: what an ending owes cannot be written."""
+    """Take a right from the functions: they cannot read recipients, so an ending's mails cannot be written."""
     play.as_platform(f"REVOKE {RIGHT_IN_TROUBLE} FROM nightshift_app, nightshift_maintenance")
 
 

@@ -1,4 +1,4 @@
-"""The shortest play that still breaks a promise, and the test that plays it."""
+"""Find the shortest play that still breaks a promise, and write it as a test."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -37,14 +37,14 @@ def shortened(made: Sequence[Made], breaks: Breaks) -> list[Made]:
 
 
 def explained(play: Play) -> str:
-    """The promise that the play broke last, as a test of a few lines, for tests/simulation/test_simulation.py."""
+    """Return the promise that the play broke last, as a short test for tests/simulation/test_simulation.py."""
     world, seed, to_rest = play.world, play.seed, play.is_at_rest
 
     def breaks(made: Sequence[Made]) -> bool:
         return played(world, seed, made, to_rest=to_rest)[1] is not None
 
     if not breaks(play.made):
-        return f"Seed {seed!r} does not break it again: something is not in the simulator's hands."
+        return f"Seed {seed!r} does not break it again: the simulator does not control everything that matters."
     last, said = played(world, seed, shortened(play.made, breaks), to_rest=to_rest)
     lines = "\n".join(f"        {each!r}," for each in last.made)
     test = TEST.format(seed=seed, lines=lines)
@@ -52,7 +52,7 @@ def explained(play: Play) -> str:
 
 
 def played(world: World, seed: str, made: Sequence[Made], *, to_rest: bool = True) -> tuple[Play, str | None]:
-    """The play, and what it breaks, or None."""
+    """Return the play and the broken promise, or None."""
     play = Play(world, seed)
     try:
         play.again(made, to_rest=to_rest)
@@ -62,7 +62,7 @@ def played(world: World, seed: str, made: Sequence[Made], *, to_rest: bool = Tru
 
 
 def _actor_of(made: Made) -> int:
-    """The number of the move that has started the actor: names end with it."""
+    """Return the number of the move that started the actor: names end with it."""
     number, name, *arguments = made
     named = re.fullmatch(r"[a-z]+(\d+)", str(arguments[0])) if arguments else None
     return int(named[1]) if named and name != "rerun" else number

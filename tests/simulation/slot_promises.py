@@ -1,4 +1,4 @@
-"""What must hold of schedules: each slot is decided once, none is left out, and what is paused starts nothing."""
+"""Promises about schedules: each slot is decided once, none is left out, and paused schedules start nothing."""
 
 from collections import Counter
 from datetime import timedelta
@@ -20,7 +20,7 @@ class SlotPromises:
         promise(change.before is None, f"the slot {row['slot']} was decided twice")
         promise(moment(row["slot"]) <= change.at + timedelta(minutes=15), f"the slot {row['slot']} was decided early")
         if row["outcome"] in ("started", "caught_up"):
-            promise(row["run_id"] in self.world.runs, f"the slot {row['slot']} has started no run")
+            promise(row["run_id"] in self.world.runs, f"the slot {row['slot']} started no run")
 
     def of_pause(self, change: Change) -> None:
         if change.before:
@@ -29,7 +29,7 @@ class SlotPromises:
             self.world.paused_at[change.after["job_type"], change.after["what"]] = change.seen_at
 
     def each_once(self) -> None:
-        """At rest: each slot from the oldest that is kept has its row, and a run of its own where it started one."""
+        """Check at rest that each kept slot has its row, and its own run if it started one."""
         kept_since = self.world.now - timedelta(days=self.world.config.retention_days, hours=-1)
         for job_type, seconds in jobs.SCHEDULED_EVERY_S.items():
             [(following,)] = self.world.owner.run_script(
@@ -44,6 +44,6 @@ class SlotPromises:
                     after - slot == timedelta(seconds=seconds), f"{job_type} has no slot between {slot} and {after}"
                 )
             late = self.world.now - timedelta(seconds=max(seconds, 1800))
-            promise(following > late, f"the slots of {job_type} are accounted for until {following} alone")
+            promise(following > late, f"the slots of {job_type} are decided only until {following}")
             started = Counter(run_id for _, run_id, outcome in rows if outcome in ("started", "caught_up"))
-            promise(set(started.values()) <= {1}, f"two slots of {job_type} have started one run")
+            promise(set(started.values()) <= {1}, f"two slots of {job_type} started the same run")

@@ -1,4 +1,4 @@
-"""The database of the simulator: the product's own migrations, on a clock that the simulator sets, with records."""
+"""The simulator's database: the product's own migrations, with the simulator's clock and a record of changes."""
 
 import dataclasses
 
@@ -7,8 +7,8 @@ from nightshift.migrations import migrate
 from nightshift.sessions import pin, pin_session
 from nightshift.settings import Settings
 
-# Functions that stand before those of Postgres: a statement that names none of their schemas gets the simulator's. Each
-# reading of the clock is a microsecond later than the one before. now() would be the real time of a transaction.
+# Functions that hide those of Postgres: a statement without a schema name gets the simulator's. Each reading of the
+# clock is a microsecond later than the one before. now() would be the real time of a transaction.
 CLOCK = """
 CREATE SCHEMA simulated;
 CREATE SEQUENCE simulated.clock;
@@ -26,7 +26,7 @@ GRANT USAGE, SELECT, UPDATE ON ALL SEQUENCES IN SCHEMA simulated TO PUBLIC;
 """
 SEARCH_PATH = "public, simulated, pg_catalog, pg_temp"
 
-# What the server would end by the real clock is ended by the simulator's (Play.tick). A deadlock is looked for at once.
+# The simulator's clock (Play.tick) applies the time limits of the server. Deadlocks are detected at once.
 LIMITS = {
     "statement_timeout": "0",
     "lock_timeout": "0",
@@ -35,7 +35,7 @@ LIMITS = {
     "deadlock_timeout": "20ms",
 }
 
-# What happened, as it was committed. The trigger's name is the first of all: what other triggers do comes after.
+# Record each committed change. The trigger's name sorts first, so that changes by other triggers come after it.
 RECORDS = """
 CREATE UNLOGGED TABLE simulated.records (
     number bigserial,
@@ -61,10 +61,10 @@ RECORDER = (
     "CREATE TRIGGER a_record AFTER INSERT OR UPDATE OR DELETE ON {0} FOR EACH ROW EXECUTE FUNCTION simulated.record()"
 )
 
-# What the platform takes from the functions for a while.
+# The right that the platform takes from the functions for a while.
 RIGHT_IN_TROUBLE = "SELECT ON users"
 
-# Emptied between two plays; what migrations have put into the others stays.
+# The tables that are not emptied between plays, because migrations filled them.
 KEPT = ("nightshift_migrations", "job_deployment", "job_sweep")
 
 
@@ -83,7 +83,7 @@ def migrated(config: Settings, superuser: Database) -> Database:
     for role in ("nightshift_app", "nightshift_maintenance"):
         for name, value in LIMITS.items():
             owner.run_script(f"ALTER ROLE {role} IN DATABASE {config.database_name} SET {name} = '{value}'")
-    # These wait by the real clock; a statement that is given up by the simulator's does the same.
+    # These functions wait in real time; the simulator cancels their statements instead.
     for function in ("tell_of_ending(job_runs)", "cleanup_resource(text, uuid)"):
         owner.run_script(f"ALTER FUNCTION {function} RESET lock_timeout")
     owner.run_script(RECORDS)

@@ -1,4 +1,4 @@
-"""Plays by chance keep every promise; the simulator repeats itself, and finds the hole in a fence that has one."""
+"""Random plays keep every promise; the simulator is deterministic, and finds a hole in a fence."""
 
 import os
 import secrets
@@ -14,7 +14,7 @@ from tests.simulation.promises import Broken
 from tests.simulation.shrink import explained, played, shortened
 from tests.simulation.world import World
 
-# Together 20,000 moves by chance; in parts, so that each core has its share.
+# Together 20,000 random moves, in parts, so that the cores share them.
 PARTS, PLAYS, MOVES = 10, 5, 400
 
 
@@ -49,7 +49,7 @@ def test_a_seed_gives_the_same_play_again(world):
 
 @pytest.fixture
 def hole(monkeypatch):
-    """A claim that gives the run its whole time anew."""
+    """Make the claim restart the run's whole duration."""
     real = database.query_text
     whole = real("claim_slice")
     holed = whole.replace("coalesce(ends_by, at.time", "coalesce(NULL, at.time", 1)

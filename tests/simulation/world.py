@@ -1,4 +1,4 @@
-"""The world of a play: a database with a clock of its own, queues, runs and what was promised about them."""
+"""The world of a play: a database with its own clock, queues, runs and the promises made about them."""
 
 import dataclasses
 from collections import Counter
@@ -22,12 +22,12 @@ BEGINNING = datetime(2030, 1, 1, tzinfo=UTC)
 
 @dataclass
 class Known:
-    """What the simulator knows of a run apart from the database."""
+    """The simulator's own knowledge of a run, independent of the database."""
 
     name: str
     script: str
     places: int = 0
-    """Steps that were committed."""
+    """The number of committed steps."""
     lost_in_a_row: int = 0
     lost_in_total: int = 0
     tried_again: Counter[str] = field(default_factory=Counter)
@@ -40,7 +40,7 @@ class Known:
 
 
 class World:
-    """One per server and process; ``begin`` makes it new for a play."""
+    """The world, one for each server and process. ``begin`` resets it for a play."""
 
     def __init__(self, config: Settings, superuser: Database):
         self.config = dataclasses.replace(
@@ -64,18 +64,18 @@ class World:
         self.outside = Outside(self)
         self.runs: dict[str, Known] = {}
         self.names: dict[str, str] = {}
-        """Name to id."""
+        """Ids by name."""
         self.keys: dict[tuple[str, str], str] = {}
-        """Idempotency key and team to the id of the run that was made with it last."""
+        """The run that was last created with an idempotency key and team."""
         self.actors: list[Actor] = []
         self.environments: list[Any] = []
         self.sessions: dict[int, Any] = {}
-        """Process id of the server to the environment whose session it is."""
+        """The environment of each session, by the server's process id."""
         self.paused_at: dict[tuple[str, str], datetime] = {}
-        """Job type and what of it is paused, to the time at which the pause was seen."""
+        """The time when a pause was seen, by job type and paused part."""
         self.died_at: set[tuple[str, int]] = set()
         self.has_moved = False
-        """Whether a project has changed its team."""
+        """Whether a project has moved to another team."""
         self.faults: Counter[str] = Counter()
         self.owner.run_script(emptied(self.owner))
         self.end_trouble()
@@ -91,12 +91,12 @@ class World:
         self.owner.run_script(f"GRANT {RIGHT_IN_TROUBLE} TO nightshift_app, nightshift_maintenance")
 
     def team_of(self, project: int) -> Team | None:
-        """None where the cleanup has deleted the project."""
+        """Return the project's team, or None if the cleanup has deleted the project."""
         rows = self.owner.run_script(f"SELECT team_id FROM projects WHERE id = '{self.projects[project]}'")
         return next((team for team in self.teams if rows and team.id == str(rows[0][0])), None)
 
     def is_first_time(self, run_id: str, place: int) -> bool:
-        """Whether no worker of this run has died at this place."""
+        """Return whether no worker of this run has died at this place."""
         is_first = (run_id, place) not in self.died_at
         self.died_at.add((run_id, place))
         return is_first
@@ -106,7 +106,7 @@ class World:
         self._set_clock()
 
     def records(self) -> list[dict[str, Any]]:
-        """What was committed since the last call, each row's changes in their order."""
+        """Return the changes committed since the last call, each row's changes in order."""
         rows = self.owner.run_script(
             "WITH taken AS (DELETE FROM simulated.records RETURNING *)"
             " SELECT to_jsonb(taken) || jsonb_build_object('seen_at', simulated.statement_timestamp())"

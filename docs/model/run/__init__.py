@@ -1,4 +1,4 @@
-"""The run machine: one run's row, its messages and its workers, under docs/protocol.md's statements, tick by tick."""
+"""The run machine: one run's row, its messages and its workers, with the statements of docs/protocol.md."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field

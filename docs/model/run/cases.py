@@ -1,4 +1,4 @@
-"""The run machine's cases: sizes and faults with which all states are a second's work, and each rule left out."""
+"""The run machine's cases: sizes and faults whose states can be searched in a second, and each rule left out."""
 
 from docs.model.cases import Cases, Knockout
 from docs.model.checker import Step
@@ -28,7 +28,7 @@ LARGE = RunMachine(
 
 
 def likely(step: Step[State]) -> float:
-    """How often a step comes in a random schedule, beside the others: faults seldom, time slowly."""
+    """Return a step's relative probability in random schedules. Faults are rare, and time passes slowly."""
     if not step.fair:
         return 0.15 if step.label.startswith("THAW") else 0.05
     return 0.6 if step.fair == "tick" else 1.0

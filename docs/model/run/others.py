@@ -1,4 +1,4 @@
-"""The statements of all that is not a worker: the sweep, a cancel, the cleanup, and the queue and the clock."""
+"""All actions except a worker's: those of the sweep, a cancel, the cleanup, the queue and the clock."""
 
 from collections.abc import Iterator
 
@@ -30,7 +30,7 @@ IN_WORDS = {OLD: " (old number)", CURRENT: "", NEXT: " (number to come)"}
 
 
 def pass_time(scene: Scene) -> Steps:
-    """A tick. A worker that neither crashed nor froze is done before its lease is over."""
+    """Let one tick pass. A worker that neither crashed nor froze ends its slice before its lease expires."""
     row, queue, workers, _ = scene.state
     is_held = any(worker.at in HOLDING and worker.number == CURRENT and not worker.is_frozen for worker in workers)
     if row.lease == 1 and is_held:
@@ -47,7 +47,7 @@ def pass_time(scene: Scene) -> Steps:
 
 
 def deliver(scene: Scene) -> Steps:
-    """SQS delivers what is due, in any order, and what is due in a tick by mistake."""
+    """Deliver due messages in any order, as SQS does, and as a fault also messages that are due in a tick."""
     queue, workers = scene.state.queue, scene.state.workers
     busy = [worker for worker in workers if not worker.is_frozen and worker.at not in (ASKING, SWEEPING, CLEANING)]
     if len(busy) >= scene.sizes.workers:
@@ -67,7 +67,7 @@ def deliver(scene: Scene) -> Steps:
 
 
 def resend(scene: Scene) -> Steps:
-    """``unclaimed_runs.sql``, ``resend_due.sql``: a message that no worker claimed in time, backing off."""
+    """``unclaimed_runs.sql``, ``resend_due.sql``: send a message that no worker claimed in time, with back-off."""
     row, rules, sizes = scene.row, scene.rules, scene.sizes
     is_free = row.lease is None or not rules.resend_no_lease
     if scene.is_locked or row.resend != 0 or not is_free or not (scene.is_live or not rules.resend_live):
@@ -88,7 +88,7 @@ def resend(scene: Scene) -> Steps:
 
 
 def expire(scene: Scene) -> Steps:
-    """``expired_leases.sql``, ``expire_leases.sql``: on the locked row, in this order: cancel, limits, number."""
+    """``expired_leases.sql``, ``expire_leases.sql``: on the locked row: check cancel and limits, raise the number."""
     row = scene.row
     is_over = row.lease == 0 or (row.lease is not None and not scene.rules.expiry_over)
     if scene.is_locked or not (scene.is_live and is_over):
@@ -101,7 +101,7 @@ def expire(scene: Scene) -> Steps:
 
 
 def act_on_picked(scene: Scene, worker: Worker, rest: list[Worker]) -> Steps:
-    """Without a second look at what it picked: only that the run is live."""
+    """Act on the earlier decision. Check only that the run is still live."""
     if scene.is_locked:
         return
     if scene.is_live:
@@ -149,7 +149,7 @@ def _expire(scene: Scene, decision: str, workers: list[Worker], *, fair: str) ->
 
 
 def end_overlong(scene: Scene) -> Steps:
-    """``overlong_runs.sql``, ``end_overlong.sql``: a run that no worker holds and whose time is over."""
+    """``overlong_runs.sql``, ``end_overlong.sql``: end a run that no worker holds and that exceeded its duration."""
     row, rules = scene.row, scene.rules
     is_free = row.lease is None or not rules.overlong_no_lease
     is_live = scene.is_live or not rules.overlong_live
@@ -164,7 +164,7 @@ def end_overlong(scene: Scene) -> Steps:
 
 
 def cancel(scene: Scene) -> Steps:
-    """``cancel_run.sql``, ``stop_deleted.sql``: end what no worker holds, and leave a request for a worker."""
+    """``cancel_run.sql``, ``stop_deleted.sql``: end a run that no worker holds, or leave a request for the worker."""
     if not scene.may("cancels") or not scene.is_live or scene.is_locked:
         return
     left = scene.spend("cancels")
@@ -176,7 +176,7 @@ def cancel(scene: Scene) -> Steps:
 
 
 def ask(scene: Scene, worker: Worker, rest: list[Worker]) -> Steps:
-    """The second of two statements, which sets the request of a live run."""
+    """Run the second of two statements, which sets the cancel request of a live run."""
     if scene.is_locked:
         return
     row = scene.row._replace(cancel=True) if scene.is_live else scene.row
@@ -184,7 +184,7 @@ def ask(scene: Scene, worker: Worker, rest: list[Worker]) -> Steps:
 
 
 def clean(scene: Scene) -> Steps:
-    """``cancel_run.sql`` by the cleanup: inside the step in which it holds the project, and finds it still deleted."""
+    """``cancel_run.sql`` by the cleanup, in the step that locks the project and finds it still deleted."""
     if not scene.may("cleanups") or not scene.is_live or scene.is_locked:
         return
     row = scene.row if scene.rules.cleanup_in_step else scene.cancelled()

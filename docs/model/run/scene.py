@@ -1,4 +1,4 @@
-"""How a step is made from a state, so that equal states are one and the CHECKs are looked at."""
+"""Make steps from a state. Normalise the new state, so that equivalent states count once, and apply the CHECKs."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -33,7 +33,7 @@ from docs.model.run.state import (
 
 @dataclass(frozen=True)
 class Scene:
-    """``at_first`` are the faults with which the machine began."""
+    """A state with its machine's settings. ``at_first`` are the faults with which the machine began."""
 
     rules: Rules
     sizes: Sizes
@@ -51,7 +51,7 @@ class Scene:
 
     @property
     def is_locked(self) -> bool:
-        """Whether a statement on the row would have to wait for another session's commit."""
+        """Return whether a statement on the row would have to wait for another session's commit."""
         return any(worker.at in LOCKING for worker in self.state.workers)
 
     def may(self, fault: str) -> bool:
@@ -63,7 +63,7 @@ class Scene:
 
     @property
     def deaths(self) -> float:
-        """How many workers may have died without their slice's end; a job that kills them does so without end."""
+        """Return how many workers may have died without ending their slice; infinite for jobs that kill workers."""
         if set("pk") & set(self.sizes.job):
             return math.inf
         left = self.state.left
@@ -71,7 +71,7 @@ class Scene:
 
     @property
     def nothing_was_lost(self) -> bool:
-        """Whether no fault has taken a message, and none is on its way."""
+        """Return whether no fault has removed a message and no message is in flight."""
         left, first = self.state.left, self.at_first
         on_the_way = any(worker.at in (CLAIMING, EARLY, SENDING, SENT_FIRST) for worker in self.state.workers)
         unspent = (left.lost, left.crashes, left.exceptions) == (first.lost, first.crashes, first.exceptions)
@@ -88,7 +88,7 @@ class Scene:
         left: Faults | None = None,
         broken: str = "",
     ) -> Step[State]:
-        """Make a step to the state in which all that is not given stays as it is."""
+        """Make a step to the new state. Parts that are not given stay as they are."""
         row = row or self.row
         broken = broken or self._refusal(row, workers)
         queue, workers = self._told_apart(
@@ -108,18 +108,18 @@ class Scene:
             yield self.step(f"{label}, TWICE", queue=[*queue, message, message], left=self.spend("doubled"), **then)
 
     def ended(self, status: str, **columns: Any) -> Row:
-        """The row after its ending."""
+        """Return the row after its ending."""
         resend = None if self.rules.end_clears_resend else self.row.resend
-        # Fields that an ended row does not need are set back, so that equal states count once.
+        # Fields that an ended row does not need are reset, so that equivalent states count once.
         end = self.row.ends_by if not self.rules.overlong_live else None
         return self.row._replace(status=status, lease=None, resend=resend, due=0, real_wait=0, ends_by=end, **columns)
 
     def cancelled(self) -> Row:
-        """The row after a cancel: over where no worker holds it, with a request where one does."""
+        """Return the row after a cancel: ended if no worker holds it, otherwise with a cancel request."""
         return self.ended(CANCELLED, cancel=True) if self.row.lease is None else self.row._replace(cancel=True)
 
     def _refusal(self, row: Row, workers: Iterable[Worker] | None) -> str:
-        """The CHECKs ``live_is_leased_or_resent`` and ``cancel_waits_only_for_a_lease``."""
+        """Check ``live_is_leased_or_resent`` and ``cancel_waits_only_for_a_lease``, the CHECK constraints."""
         if row.status not in LIVE:
             is_clear = row.lease is None and row.resend is None
             return "" if is_clear or not self.sizes.checked else "refused by a CHECK: a run that is over keeps a time"
@@ -133,7 +133,7 @@ class Scene:
     def _told_apart(
         self, row: Row, queue: list[Message], workers: list[Worker]
     ) -> tuple[tuple[Message, ...], tuple[Worker, ...]]:
-        """Sort both, without the messages that no claim can ever take: their claim writes nothing."""
+        """Sort both, and remove messages that no claim can take: their claims write nothing."""
         if self.sizes.reduced:
             is_held = row.lease is not None and self.rules.claim_no_lease
             newest_dead = NEXT if row.status not in LIVE else CURRENT if is_held else OLD
@@ -152,7 +152,7 @@ class Scene:
 
 
 def raised(queue: Iterable[Message], workers: Iterable[Worker]) -> dict[str, Any]:
-    """Return both as they are when the row's number was raised: relative to it, all others are one older."""
+    """Return both after the row's number was raised: relative to it, all other numbers are one older."""
     return {
         "queue": [message._replace(number=older(message.number)) for message in queue],
         "workers": [

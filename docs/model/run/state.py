@@ -1,7 +1,7 @@
-"""The run machine's state: one run's row, its messages, the workers that hold or want it, and the faults that are left.
+"""The run machine's state: one run's row, its messages, the workers that hold or want it, and the remaining faults.
 
-Slice numbers are kept relative to the row's: 0 is its own, -1 an older one, 1 the next. Times are ticks that count down
-and stop at 0: a lease of 0 is over, one of None is not there.
+Slice numbers are relative to the row's: 0 is the current one, -1 an older one, 1 the next. Times are ticks that count
+down and stop at 0: a lease of 0 has expired, and None means no lease.
 """
 
 from dataclasses import dataclass
@@ -16,21 +16,21 @@ OLD, CURRENT, NEXT = -1, 0, 1
 
 @dataclass(frozen=True)
 class Rules:
-    """The conditions of docs/protocol.md. Each can be left out, and then a promise is broken."""
+    """The conditions of docs/protocol.md. Leaving out any of them breaks a promise."""
 
     fence_live: bool = True
     """The worker's statements: WHERE live."""
     fence_slice: bool = True
     """The worker's statements: WHERE slice = n."""
     claim_no_lease: bool = True
-    """The claim asks for no lease: one that is over is not claimed over."""
+    """The claim requires that the row has no lease; it does not take over an expired one."""
     claim_due: bool = True
     claim_time_left: bool = True
     claim_sets_end_once: bool = True
-    """The first claim sets until when the run may last, no later one."""
+    """Only the first claim sets the end of the run's allowed duration."""
     claim_clears_resend: bool = True
     early_sent_on: bool = True
-    """A message that comes before its time is sent on, not dropped."""
+    """A message that arrives before its time is sent on, not dropped."""
     end_slice_resend: bool = True
     end_slice_no_cancel: bool = True
     end_slice_sends_last: bool = True
@@ -38,16 +38,16 @@ class Rules:
     end_run_no_cancel: bool = True
     end_clears_resend: bool = True
     moved_cursor_alone: bool = True
-    """Only a yield that moved the cursor sets the count of lost slices back."""
+    """Only a yield that moved the cursor resets the count of lost slices."""
     statement_clock: bool = True
-    """clock_timestamp(), not now()."""
+    """The statement uses clock_timestamp(), not now()."""
     unknown_commit_abandons: bool = True
     cancel_in_one: bool = True
     """The cancel is one statement."""
     cleanup_in_step: bool = True
     """The cleanup cancels inside its step's transaction."""
     expiry_over: bool = True
-    """The expiry asks for a lease that is over."""
+    """The expiry requires an expired lease."""
     expiry_raises: bool = True
     expiry_resend: bool = True
     expiry_cancel_first: bool = True
@@ -60,11 +60,11 @@ class Rules:
     overlong_live: bool = True
     overlong_no_lease: bool = True
     idle_timeout: bool = True
-    """The database ends transactions that are idle."""
+    """The database ends idle transactions."""
 
 
 class Faults(NamedTuple):
-    """How many of each are still to come. A busy database and a job's exception end a slice alike."""
+    """The remaining number of each fault. A busy database and a job's exception end a slice in the same way."""
 
     lost: int = 0
     doubled: int = 0
@@ -77,8 +77,8 @@ class Faults(NamedTuple):
 
 @dataclass(frozen=True)
 class Sizes:
-    """``job``, one letter a step: s a yield, w a Wait, l a Wait to a cursor that goes to and fro, p a yield that moves
-    nothing and kills its worker, k one that goes to and fro and kills its worker.
+    """``job`` has one letter for each step: s is a yield, w a Wait, l a Wait whose cursor alternates, p a yield that
+    does not move the cursor and kills its worker, k a yield whose cursor alternates and that kills its worker.
     """
 
     job: str = "sws"
@@ -89,16 +89,16 @@ class Sizes:
     longest_delay: int = 3
     lost_limit: int = 2
     lost_ceiling: int = 0
-    """0: not modelled."""
+    """0 means that it is not modelled."""
     duration: int = 0
-    """0: not modelled."""
+    """0 means that it is not modelled."""
     workers: int = 2
     copies: int = 3
-    """Equal messages beyond so many are not told apart."""
+    """The most equal messages that a state keeps; further copies are dropped."""
     reduced: bool = True
-    """Forget messages that no claim can ever take."""
+    """Drop messages that no claim can ever take."""
     checked: bool = True
-    """The CHECK constraint live_is_leased_or_resent is there."""
+    """The CHECK constraint live_is_leased_or_resent exists."""
 
 
 class Row(NamedTuple):
@@ -113,7 +113,7 @@ class Row(NamedTuple):
     cursor: int = 0
     ends_by: int | None = None
     real_wait: int = 0
-    """What is left of the wait that the job asked for; ``due`` ought to say the same."""
+    """The rest of the wait that the job requested; ``due`` should be equal."""
 
 
 class Message(NamedTuple):
@@ -121,7 +121,7 @@ class Message(NamedTuple):
     delay: int
 
 
-# Where a worker stands. Those in LOCKING have changed the row and not committed: they hold its lock.
+# A worker's position. Workers in LOCKING have changed the row without committing, so they hold its lock.
 CLAIMING, EARLY, WORKING, OPENED, SENT_FIRST, SENDING = "claim", "early", "work", "opened", "sent first", "send"
 YIELDING, HANDING_OVER, ENDING, CLEANING = "yield", "slice end", "ending", "cleanup"
 ASKING, SWEEPING = "2nd statement of the cancel", "sweep"
@@ -136,16 +136,16 @@ class Worker(NamedTuple):
     """The steps that this worker believes to be committed."""
     is_frozen: bool = False
     asked: bool = False
-    """It has been told of the cancel request, or the statement before was refused: it ends the run as cancelled."""
+    """It knows of the cancel request, or its last statement was refused: it ends the run as cancelled."""
     stepped: bool = False
-    """It has committed a step: only then its time may be short."""
+    """It has committed a step; only then can it run out of time."""
     target: int = 0
     """The cursor of a slice end; the delay of a message."""
     wait: int = 0
     due: int = 0
-    """What is left of the wait, counted from the clock that the statement reads."""
+    """The rest of the wait, counted from the clock that the statement reads."""
     real: int = 0
-    """What is left of the wait, counted from the statement."""
+    """The rest of the wait, counted from the statement itself."""
     outcome: str = ""
 
 
@@ -165,5 +165,5 @@ def earlier_if_set(ticks: int | None) -> int | None:
 
 
 def older(number: int) -> int:
-    """Return what a number is, relative to the row's, when the row's was raised."""
+    """Return a relative number after the row's own number was raised."""
     return max(number - 1, OLD)

@@ -1,4 +1,4 @@
-"""The statements of a worker (nightshift/engine.py, slices.py), its send to itself, and how it crashes or freezes."""
+"""A worker's statements (nightshift/engine.py, slices.py), its message to itself, its crashes and its freezes."""
 
 from collections.abc import Iterator
 
@@ -32,7 +32,7 @@ Steps = Iterator[Step[State]]
 
 
 def claim(scene: Scene, worker: Worker, rest: list[Worker]) -> Steps:
-    """``claim_slice.sql``: a number is claimed once, when it is due, while the run has time and no worker holds it."""
+    """``claim_slice.sql``: claim a number once, when it is due, while the run has time left and no worker holds it."""
     if scene.is_locked:
         if scene.may("exceptions"):
             queue, left = _given_back(scene, worker), scene.spend("exceptions")
@@ -48,7 +48,7 @@ def claim(scene: Scene, worker: Worker, rest: list[Worker]) -> Steps:
         early = Worker(EARLY, target=row.due)
         yield scene.step("claim: not due", fair=fair, workers=[*rest, early])
     elif row.due:
-        # Claimed, then found to be early and sent on: no worker holds what is leased now.
+        # Claimed, then found early and sent on: the row has a lease, but no worker holds it.
         leased = row._replace(status=RUNNING, lease=scene.sizes.lease, resend=None)
         early = Worker(EARLY, target=row.due)
         yield scene.step("claim, then seen: not due", fair=fair, row=leased, workers=[*rest, early])
@@ -65,7 +65,7 @@ def claim(scene: Scene, worker: Worker, rest: list[Worker]) -> Steps:
 
 
 def send_on(scene: Scene, worker: Worker, rest: list[Worker]) -> Steps:
-    """A message that came before its time goes on with the delay that remains, at most what SQS allows."""
+    """Send on an early message with the remaining delay, at most the delay that SQS allows."""
     fair = f"worker {EARLY}"
     if not scene.rules.early_sent_on:
         yield scene.step("early message dropped", fair=fair, workers=rest)
@@ -75,7 +75,7 @@ def send_on(scene: Scene, worker: Worker, rest: list[Worker]) -> Steps:
 
 
 def work(scene: Scene, worker: Worker, rest: list[Worker]) -> Steps:
-    """What the job does at this cursor: its next statement waits while another session holds the row."""
+    """Take the job's next step at this cursor. Its statement waits while another session holds the row."""
     job, cursor = scene.sizes.job, worker.cursor
     letter = job[cursor] if cursor < len(job) else "."
     if scene.is_locked:
@@ -109,7 +109,7 @@ def work(scene: Scene, worker: Worker, rest: list[Worker]) -> Steps:
 
 
 def save(scene: Scene, worker: Worker, rest: list[Worker]) -> Steps:
-    """``save_progress.sql``: the last statement of a step's transaction."""
+    """``save_progress.sql``: run the last statement of a step's transaction."""
     if _owns(scene, worker):
         saved = worker._replace(at=YIELDING, asked=scene.row.cancel)
         yield scene.step(f"yield {worker.cursor + 1} UPDATE", fair="worker work", workers=[*rest, saved])
@@ -118,7 +118,7 @@ def save(scene: Scene, worker: Worker, rest: list[Worker]) -> Steps:
 
 
 def save_and_die(scene: Scene, worker: Worker, rest: list[Worker], cursor: int) -> Steps:
-    """``save_progress.sql``, in a job that then kills its worker, each time."""
+    """``save_progress.sql`` in a job that kills its worker after each yield."""
     if not _owns(scene, worker):
         yield scene.step("yield: no row, slice lost", fair="worker work", workers=rest)
         return
@@ -130,7 +130,7 @@ def save_and_die(scene: Scene, worker: Worker, rest: list[Worker], cursor: int) 
 
 
 def hand_over(scene: Scene, worker: Worker, rest: list[Worker], label: str) -> Steps:
-    """``end_slice.sql``: cursor, and the next number to start after a wait, unless a cancel was asked for."""
+    """``end_slice.sql``: store the cursor and the next number, due after the wait, unless a cancel was requested."""
     sends_first = not scene.rules.end_slice_sends_last and worker.at != SENT_FIRST
     if sends_first and worker.wait <= scene.sizes.longest_delay:
         sent = worker._replace(at=SENT_FIRST)
@@ -146,7 +146,7 @@ def hand_over(scene: Scene, worker: Worker, rest: list[Worker], label: str) -> S
 
 
 def end(scene: Scene, worker: Worker, rest: list[Worker], outcome: str) -> Steps:
-    """``end_run.sql``: completed or failed unless a cancel was asked for, then cancelled."""
+    """``end_run.sql``: end the run as completed or failed, or as cancelled if a cancel was requested."""
     if not _owns(scene, worker):
         yield scene.step(f"{outcome}: no row, slice lost", fair="worker work", workers=rest)
     elif scene.row.cancel and outcome != CANCELLED and scene.rules.end_run_no_cancel:
@@ -157,7 +157,7 @@ def end(scene: Scene, worker: Worker, rest: list[Worker], outcome: str) -> Steps
 
 
 def _raise(scene: Scene, worker: Worker, rest: list[Worker]) -> Steps:
-    """An exception of the job's, or a busy database: rolled back, and handed over or failed as the policy says."""
+    """Roll back after a job's exception or a busy database; hand over or fail, as the policy says."""
     left = scene.spend("exceptions")
     retried = worker._replace(target=scene.row.cursor, wait=1, due=1)
     for step in (*hand_over(scene, retried, rest, "EXCEPTION, retry"), *end(scene, worker, rest, FAILED)):
@@ -175,7 +175,7 @@ def _refused(scene: Scene, worker: Worker, rest: list[Worker], label: str) -> St
 
 
 def commit(scene: Scene, worker: Worker, rest: list[Worker]) -> Steps:
-    """The commit of what a worker has changed; it sends to itself only after that."""
+    """Commit a worker's changes. It sends the message to itself only afterwards."""
     row, broken = _committed(scene, worker)
     fair = f"worker {worker.at}"
     if worker.at == CLEANING:
@@ -202,7 +202,7 @@ def send(scene: Scene, worker: Worker, rest: list[Worker]) -> Steps:
 
 
 def _committed(scene: Scene, worker: Worker) -> tuple[Row, str]:
-    """Return the row as the worker's commit leaves it, and the promise that this breaks."""
+    """Return the row after the worker's commit, and the promise that the commit breaks."""
     row = scene.row
     if worker.at == CLEANING:
         return (scene.cancelled() if scene.rules.cleanup_in_step else row), ""
@@ -228,7 +228,7 @@ def _committed(scene: Scene, worker: Worker) -> tuple[Row, str]:
 
 
 def crash(scene: Scene, worker: Worker, rest: list[Worker]) -> Steps:
-    """The worker dies or freezes here, before or after its commit: SQS gives its message to another one."""
+    """Let the worker die or freeze, before or after its commit. SQS gives its message to another worker."""
     if not scene.may("crashes"):
         return
     left, queue = scene.spend("crashes"), _given_back(scene, worker)
@@ -249,7 +249,7 @@ def crash(scene: Scene, worker: Worker, rest: list[Worker]) -> Steps:
 
 
 def thaw(scene: Scene, worker: Worker, rest: list[Worker]) -> Steps:
-    """It may thaw at any time, or never. The database ends its idle transaction: ``nightshift_app``'s time-out."""
+    """Let a frozen worker thaw, at any time or never. A time-out of ``nightshift_app`` ends its idle transaction."""
     yield scene.step(f"THAW at {worker.at}", workers=[*rest, worker._replace(is_frozen=False)])
     if worker.at in LOCKING and scene.rules.idle_timeout:
         yield scene.step("idle transaction ended", fair="database", workers=rest)
@@ -276,7 +276,7 @@ ACTIONS = {
 
 
 def tick(worker: Worker) -> Worker:
-    """A minute later. In a transaction whose clock stands still, a wait is over sooner."""
+    """Return the worker one tick later. The clock of an open transaction stands still, so its wait ends too early."""
     if worker.at == HANDING_OVER:
         return worker._replace(due=earlier(worker.due), real=earlier(worker.real))
     return worker._replace(due=earlier(worker.due)) if worker.at == OPENED else worker
