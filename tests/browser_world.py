@@ -19,7 +19,7 @@ from local.deploy import STACK
 from local.run import call
 from local.stack import Stack
 from nightshift.auth import key_hash
-from tests.stack_world import ended, until
+from tests.stack_world import ended, triggered, until
 
 # Without these flags, Chromium contacts its vendor's servers at every start; a container has no sandbox and no GPU for
 # it.
@@ -93,6 +93,16 @@ def browser() -> Iterator[Browser]:
         opened = playwright.chromium.launch(executable_path=executable(), args=FLAGS)
         yield opened
         opened.close()
+
+
+@pytest.fixture(scope="session")
+def completed_run(here: dict[str, Any]) -> str:
+    """Return the id of a completed run of the demo team, which none of the tests has to leave for the next."""
+    path = f"/v1/teams/{here['team_id']}/jobs?status=completed"
+    if not call(here, "GET", path)[1]["job_runs"]:
+        run_id = triggered(here)["id"]
+        until(lambda: ended(here, run_id))
+    return call(here, "GET", path)[1]["job_runs"][0]["id"]
 
 
 @pytest.fixture

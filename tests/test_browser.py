@@ -602,6 +602,7 @@ class TestTheList:
         expect(rows(page).first).to_be_visible()
         assert page.evaluate("document.activeElement === document.body")
         rows(page).first.get_by_role("link").press("Enter")
+        expect(heading(page, "Timeline")).to_be_visible()  # until then, a key may meet a link that is being replaced
         page.get_by_role("link", name="Runs").press("Enter")
         expect(heading(page, "Runs")).to_be_focused()
 

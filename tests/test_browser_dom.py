@@ -154,8 +154,8 @@ def test_an_extension_that_insists_does_not_stop_the_page(admin: Open) -> None:
     expect(page.locator(".whoami")).to_have_count(0)
 
 
-def test_numbers_ids_and_names_are_not_for_translators(admin: Open, here: dict[str, Any]) -> None:
-    run_id = call(here, "GET", f"/v1/teams/{here['team_id']}/jobs")[1]["job_runs"][0]["id"]
+def test_numbers_ids_and_names_are_not_for_translators(admin: Open, completed_run: str) -> None:
+    run_id = completed_run
     page = admin()
     expect(rows(page).first).to_be_visible()
     for selector in (".status", ".project", ".figures", ".whoami", "td.by"):

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-from local.run import call
 from tests.browser_world import Visitor, heading, keeps_somebody_out, rows, run_id_of
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
@@ -65,7 +64,9 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_a_visit_without_it(name: str, visitor: Callable[..., Visitor], here: dict[str, Any]) -> None:
+def test_a_visit_without_it(
+    name: str, visitor: Callable[..., Visitor], here: dict[str, Any], completed_run: str
+) -> None:
     """Sign in, read and filter the list, send the dialog, open a run and copy its id."""
     visit, keys = visitor(), []
     visit.context.add_init_script(
@@ -79,7 +80,7 @@ def test_a_visit_without_it(name: str, visitor: Callable[..., Visitor], here: di
             route.fulfill(status=400, json={"error": "Not today"}),
         ),
     )
-    run_id = call(here, "GET", f"/v1/teams/{here['team_id']}/jobs?status=completed")[1]["job_runs"][0]["id"]
+    run_id = completed_run
     page = visit.open("?status=completed")
     page.get_by_label("Token or agent key").fill(here["agent_key"])
     page.keyboard.press("Enter")

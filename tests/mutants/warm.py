@@ -66,7 +66,7 @@ class Warm:
 
 
 @contextmanager
-def warmed(test_files: list[str], *, patience_s: float = 120) -> Iterator[Warm]:
+def warmed(test_files: list[str], *, patience_s: float = 300) -> Iterator[Warm]:
     """Start the server, migrate its template and load the packages that these tests load."""
     sys.path[:0] = PATHS
     with tempfile.TemporaryDirectory(prefix="nightshift-mutants-") as name:
