@@ -8,7 +8,7 @@ from nightshift.ops import commands, doctor, health
 from tests.test_api import Api, error, trigger
 from tests.world import make_team, run_row, sweep, work
 
-SENTENCE = "The database can only be read at the moment. Try again in a moment."
+SENTENCE = "The database is read-only at the moment. Try again in a moment."
 ONLY_READS = "SET default_transaction_read_only = on"
 
 
