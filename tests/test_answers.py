@@ -121,7 +121,7 @@ class TestHeaders:
         assert 0 < body["retry_after_s"] <= 60
         assert answer["headers"]["Retry-After"] == str(body["retry_after_s"])
         assert body["error"] == (
-            f"This team has made 1 run within a minute, which is the limit. Try again in {body['retry_after_s']} s."
+            f"This team has started 1 run within a minute, which is the limit. Try again in {body['retry_after_s']} s."
         )
         assert api("POST", f"/v1/jobs/{run['job_run']['id']}/rerun")[0] == 429
 
