@@ -85,7 +85,7 @@ class Settings:
     runs_per_minute: int = 120
     # Folders of sql/ to apply. Only "jobs" if the platform has its own tables.
     migration_folders: str = "platform,jobs"
-    # {"<job type>": "<EventBridge cron>", …} as JSON, for the migrate function. A job with an empty value has no schedule.
+    # {"<job type>": "<EventBridge cron>", …} as JSON, for the migrate function. Empty: no schedule.
     schedules: str = "{}"
 
     @classmethod
