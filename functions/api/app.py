@@ -331,7 +331,7 @@ def _caller() -> Principal:
 
 
 def _run(who: Principal, run_id: str, permission: str) -> Row:
-    """Return the run. Raise NotFound for another team's run, and Forbidden without the permission in its team."""
+    """Return the run. Raise NotFound for another team's run, and Forbidden if the caller lacks the permission."""
     row = database().one("get_run", run_id=uuid_of("run_id", run_id))
     if row is None or str(row["team_id"]) not in who.teams:
         raise NotFound
@@ -340,7 +340,7 @@ def _run(who: Principal, run_id: str, permission: str) -> Row:
 
 
 def _project(who: Principal, project_id: str, permission: str) -> dict[str, Any]:
-    """Return the project. Raise NotFound for another team's project, and Forbidden without the permission."""
+    """Return the project. Raise NotFound for another team's project, Forbidden if the caller lacks the permission."""
     project = projects.get_project(uuid_of("project_id", project_id), db=database())
     if project["team_id"] not in who.teams:
         raise NotFound("Project not found")

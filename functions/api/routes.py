@@ -7,7 +7,7 @@ from aws_lambda_powertools.event_handler import APIGatewayHttpResolver
 
 
 class Resolver(APIGatewayHttpResolver):
-    """Powertools' resolver, which treats an unsupported method like an unknown path, with the methods of each path."""
+    """Powertools' resolver, which treats an unsupported method like an unknown path. This adds each path's methods."""
 
     def __init__(self) -> None:
         # An HTTP API keeps the base path of a custom domain in the path: /jobs/v1/health must match /v1/health.

@@ -1,4 +1,4 @@
-"""Where to find a run's log lines. Every line about a run carries its id as ``run_id``."""
+"""Find a run's log lines. Every line about a run carries its id as ``run_id``."""
 
 import os
 from datetime import UTC, datetime, timedelta

@@ -24,7 +24,7 @@ class Settings:
     # Used if database_secret_id is empty: the secret's name is this prefix followed by the connecting role's name.
     database_role_secrets: str = ""
     database_password: str = ""
-    # Where system jobs connect, bypassing a proxy. Empty: database_host.
+    # The host for system jobs, which bypass a proxy. Empty: database_host.
     database_direct_host: str = ""
     # The root certificates for the server's certificate. Required on AWS. Empty only if the server is this machine.
     database_ca_file: str = ""

@@ -10,7 +10,7 @@ TOKEN_LIFETIME_S = 900
 
 
 def passwords_for(config: Settings) -> list[str | None]:
-    """Return the passwords to try, in this order. Called for each connection, because a token expires.
+    """Return the passwords to try, in this order. Called for each new connection, because tokens expire.
 
     The schema owner has two. Members of rds_iam, direct or inherited, can only sign in with a token on RDS. Since
     Postgres 16 the creator of a role becomes a member of it, so creating our roles may disable the owner's password.
