@@ -278,9 +278,9 @@ class TestWhoSigns:
         assert (sigv4.credentials(), sigv4.region()) == (("K", "S", None), "eu-west-3")
 
     def test_nobody(self, bare: None) -> None:
-        with pytest.raises(ConfigurationError, match="no AWS credentials"):
+        with pytest.raises(ConfigurationError, match="No AWS credentials"):
             sigv4.credentials()
-        with pytest.raises(ConfigurationError, match="no AWS region"):
+        with pytest.raises(ConfigurationError, match="No AWS region"):
             sigv4.region()
 
     def test_rotated_credentials_are_used_at_once(self, wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
