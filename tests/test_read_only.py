@@ -79,7 +79,7 @@ class TestADatabaseThatOnlyReads:
         assert line()["ok"]
         standby()
         assert not line()["ok"]
-        assert "The database can only be read at the moment" in line()["says"]
+        assert "The database is read-only at the moment" in line()["says"]
         assert "failover" in line()["do"]
 
     def test_an_operator_who_wants_a_run_is_told(self, cloud, db, standby):
