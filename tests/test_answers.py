@@ -121,7 +121,7 @@ class TestHeaders:
         assert 0 < body["retry_after_s"] <= 60
         assert answer["headers"]["Retry-After"] == str(body["retry_after_s"])
         assert body["error"] == (
-            f"This team has made 1 run within a minute, which is the limit. Try again in {body['retry_after_s']} s."
+            f"This team has started 1 run within a minute, which is the limit. Try again in {body['retry_after_s']} s."
         )
         assert api("POST", f"/v1/jobs/{run['job_run']['id']}/rerun")[0] == 429
 
@@ -142,7 +142,7 @@ class TestMethods:
             answer = api.send(method, path)
             assert (answer["statusCode"], answer["headers"]["Allow"]) == (405, allowed)
             error = json.loads(answer["body"])["error"]
-            assert error.endswith(f" does not take {method}. It takes {allowed}")
+            assert error.endswith(f" does not support {method}. Supported methods: {allowed}")
         answer = api.send("OPTIONS", path, authorization=None)
         assert (answer["statusCode"], answer["headers"]["Allow"]) == (200, allowed)
         assert json.loads(answer["body"]) == {"methods": allowed.split(", ")}
@@ -260,7 +260,7 @@ class TestBounds:
         path = f"/v1/teams/{team.id}/jobs/trigger"
         wish = json.dumps({"job_type": "revenuecat_sync", "project_id": team.project_id})
         refused = api("POST", path, raw=wish + " " * (65_537 - len(wish)))
-        sentence = "The request body has 65,537 bytes. The most that is taken is 65,536"
+        sentence = "The request body has 65,537 bytes. The maximum is 65,536"
         assert refused == (413, {"error": sentence})
         encoded = base64.b64encode(b"x" * 65_538).decode()
         assert api("POST", path, raw=encoded, base64_encoded=True)[0] == 413
@@ -278,7 +278,7 @@ class TestBounds:
         [
             ('{"notify": true, "notify": false}', 'The body must name each field once, got "notify" twice'),
             ('{"params": {"a": 1, "a": 2}}', 'The body must name each field once, got "a" twice'),
-            ('{"params": {"a": 1e999}}', "The body must not contain numbers as large as 1e999"),
+            ('{"params": {"a": 1e999}}', "The body contains a number that is too large: 1e999"),
             ('{"params": {"a": -Infinity}}', "The body must be JSON"),
             ('{"a": ' + "9" * 5000 + "}", "The body must be JSON"),
             ('{"params": {"a": ["\\ud800"]}}', "The body must not contain NUL characters or broken surrogate pairs"),

@@ -301,7 +301,7 @@ class TestBadInput:
             ({"limit": "ten"}, "limit must be a whole number from 1 to 200"),
             ({"limit": "\u0665"}, "limit must be a whole number from 1 to 200"),
             ({"status": "done"}, 'status must be one of pending, running, completed, failed, cancelled, got "done"'),
-            ({"job_type": "a\x00b"}, "job_type must be text without NUL characters"),
+            ({"job_type": "a\x00b"}, "job_type must not contain NUL characters"),
             ({"project_id": "x"}, 'project_id must be a UUID, got "x"'),
             ({"since": "yesterday"}, 'since must be ISO 8601 or relative like 30m, 1h, 7d, got "yesterday"'),
             ({"since": "999999d"}, "since must be ISO 8601 or relative"),
@@ -573,7 +573,7 @@ class TestRerun:
             "UPDATE job_runs SET status = 'completed', started_at = created_at, completed_at = clock_timestamp(),"
             """ resend_at = NULL, cursor = '{"after": 9}', cursor_version = 1"""
         )
-        sentence = 'Cannot rerun a job with status "completed" from its cursor: it has nowhere to go on from'
+        sentence = 'Cannot rerun a job with status "completed" from its cursor. Rerun it from the start'
         assert api("POST", f"/v1/jobs/{old['id']}/rerun", {"from": "cursor"}) == error(400, sentence)
         assert api("POST", f"/v1/jobs/{old['id']}/rerun", {"from": "start"})[0] == 201
 

@@ -202,7 +202,7 @@ class TestTrouble:
     @pytest.mark.parametrize("text", ["", "<html>", "[]", "null", '"x"', "\\x00"])
     def test_an_answer_that_is_no_object_is_none(self, wire: Wire, text: str) -> None:
         wire.answers = [(200, text)]
-        with pytest.raises(AwsUnreachable, match="sqs answered with what is no JSON object"):
+        with pytest.raises(AwsUnreachable, match="sqs did not answer with a JSON object"):
             sqs.send_message(QUEUE, ENTRY)
         assert len(wire.asked) == 2
 
@@ -216,7 +216,7 @@ class TestTrouble:
 
     def test_that_stays_is_tried_twice(self, wire: Wire) -> None:
         wire.answers = [(503, "<html>")]
-        with pytest.raises(AwsRefused, match="sqs refused: HTTP 503: it does not say why"):
+        with pytest.raises(AwsRefused, match="sqs refused: HTTP 503: no message"):
             sqs.send_message(QUEUE, ENTRY)
         assert len(wire.asked) == 2
 
@@ -278,9 +278,9 @@ class TestWhoSigns:
         assert (sigv4.credentials(), sigv4.region()) == (("K", "S", None), "eu-west-3")
 
     def test_nobody(self, bare: None) -> None:
-        with pytest.raises(ConfigurationError, match="no AWS credentials"):
+        with pytest.raises(ConfigurationError, match="No AWS credentials"):
             sigv4.credentials()
-        with pytest.raises(ConfigurationError, match="no AWS region"):
+        with pytest.raises(ConfigurationError, match="No AWS region"):
             sigv4.region()
 
     def test_rotated_credentials_are_used_at_once(self, wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:

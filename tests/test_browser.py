@@ -205,7 +205,7 @@ class TestARun:
         )
         page = admin(f"runs/{run_id}")
         expect(page.locator(".timeline")).to_contain_text(
-            "Asked to stop by Soft-Delete Cleanup, as its project or team was deleted"
+            "Asked to stop by Soft-Delete Cleanup, because the project or team was deleted"
         )
         faults()
         until(lambda: ended(here, run_id))
@@ -235,7 +235,7 @@ class TestARun:
     def test_says_why_it_does_not_move(self, admin: Open, faults: Any, here: dict[str, Any]) -> None:
         faults(**DOWN)
         page = admin(f"runs/{triggered(here)['id']}")
-        why = page.get_by_role("region", name="Why it is not moving")
+        why = page.get_by_role("region", name="Why there is no progress")
         expect(why).to_contain_text("Waiting")
         expect(why).to_contain_text("It waits for")
 
@@ -256,7 +256,7 @@ class TestARun:
         page.get_by_role("button", name="Run job").click()
         page.get_by_role("button", name="Run", exact=True).click()
         expect(page.get_by_role("alert")).to_contain_text("A job of this type is already running or pending")
-        page.get_by_role("link", name="Look at the run that is there").click()
+        page.get_by_role("link", name="Open the existing run").click()
         assert run_id_of(page) == first
         expect(page.get_by_role("dialog")).to_have_count(0)
 
@@ -272,7 +272,7 @@ class TestARun:
 
         page.route("**/jobs/trigger", lose, times=1)
         page.get_by_role("button", name="Run", exact=True).click()
-        expect(page.get_by_role("alert")).to_contain_text("it starts once")
+        expect(page.get_by_role("alert")).to_contain_text("starts only once")
         page.get_by_role("button", name="Run", exact=True).click()
         assert run_id_of(page) == lost[0].json()["job_run"]["id"]
 
@@ -579,9 +579,9 @@ class TestTheList:
         page.clock.set_system_time("2026-11-24T10:30:00Z")
         page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
         toast = page.locator(".toast")
-        expect(toast).to_contain_text(re.compile(r"This is how it was at 10:(1[5-9]|2\d)"))
+        expect(toast).to_contain_text(re.compile(r"Last updated at 10:(1[5-9]|2\d)"))
         page.get_by_label("Status").select_option("")
-        expect(toast).to_contain_text(re.compile(r"This is how it was at 10:0\d"))
+        expect(toast).to_contain_text(re.compile(r"Last updated at 10:0\d"))
 
     def test_an_error_of_the_server_can_be_quoted(self, admin: Open) -> None:
         page = admin()
@@ -592,10 +592,10 @@ class TestTheList:
         ]
         page.route("**/jobs?*", lambda route: route.fulfill(**(answers[0] if len(answers) > 1 else answers[-1])))
         page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
-        expect(page.locator(".toast")).to_contain_text("Something went wrong on our side (request r-1). This is how")
+        expect(page.locator(".toast")).to_contain_text("Something went wrong on our side (request r-1). Last updated")
         answers.pop(0)
         page.get_by_role("button", name="Try now").click()
-        expect(page.locator(".toast")).to_contain_text("Too many requests at once. This is how")
+        expect(page.locator(".toast")).to_contain_text("Too many requests at once. Last updated")
 
     def test_who_comes_back_from_a_run_by_the_keyboard_is_at_its_top(self, admin: Open) -> None:
         page = admin()
@@ -613,12 +613,12 @@ class TestTheList:
         page = visit.open(token=people.user((team, "admin")))
         expect(rows(page)).to_have_count(3)
         visit.context.set_offline(True)
-        expect(page.get_by_text("You are offline. This page goes on by itself")).to_be_visible()
+        expect(page.get_by_text("You are offline. This page updates by itself")).to_be_visible()
         page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
-        expect(page.get_by_text("This is how it was at")).to_be_visible()
+        expect(page.get_by_text("Last updated at")).to_be_visible()
         expect(rows(page)).to_have_count(3)
         visit.context.set_offline(False)
-        expect(page.get_by_text("This is how it was at")).to_have_count(0)
+        expect(page.get_by_text("Last updated at")).to_have_count(0)
         expect(page.get_by_text("You are offline")).to_have_count(0)
 
 
@@ -656,7 +656,7 @@ class TestWhoIsSignedIn:
 
     def test_in_no_team(self, visitor: Callable[..., Visitor], people: People) -> None:
         page = visitor().open(token=people.user())
-        expect(heading(page, "You are in no team yet")).to_be_visible()
+        expect(heading(page, "You are not in a team yet")).to_be_visible()
 
     def test_in_a_team_without_projects_and_then_without_runs(
         self, visitor: Callable[..., Visitor], people: People
@@ -700,8 +700,8 @@ def test_nobody_is_kept_out(
     page.get_by_role("button", name="Run", exact=True).click()
     expect(page.get_by_role("alert")).to_be_visible()
     check(page)
-    page.get_by_role("link", name="Look at the run").click()
-    expect(page.get_by_role("region", name="Why it is not moving")).to_contain_text("Waiting")
+    page.get_by_role("link", name="Open the existing run").click()
+    expect(page.get_by_role("region", name="Why there is no progress")).to_contain_text("Waiting")
     check(page)
     page.get_by_role("button", name="Cancel").click()
     check(page)
@@ -767,7 +767,7 @@ def test_the_parameters_form_is_made_from_any_schema(visitor: Callable[..., Visi
     page.get_by_label("Mode").select_option(label="careful")
     page.get_by_label("Extra").fill("[1, 2")
     run.click()
-    assert page.get_by_label("Extra").evaluate("field => field.validationMessage") == "This has to be JSON."
+    assert page.get_by_label("Extra").evaluate("field => field.validationMessage") == "This must be valid JSON."
     assert sent == []
     page.get_by_label("Extra").fill("[1, 2]")
     page.get_by_label("Rate").fill("")

@@ -104,7 +104,7 @@ def test_a_visit_without_it(
     by_hand = page.get_by_label("Text of the run id")
     expect(by_hand.or_(page.get_by_text("Copied run id"))).to_be_attached()
     if by_hand.is_visible():
-        expect(page.get_by_text("The browser does not let this page copy.")).to_be_visible()
+        expect(page.get_by_text("The browser does not allow this page to copy.")).to_be_visible()
         selected = by_hand.evaluate("field => field.value.slice(field.selectionStart, field.selectionEnd)")
         assert selected == run_id
         # Axe itself needs some of the features that other cases refuse.

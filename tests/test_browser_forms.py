@@ -91,7 +91,7 @@ class TestAmongMany:
         assert keeps_somebody_out(page) == []
         page.get_by_role("button", name="Run job").click()
         dialog = page.get_by_role("dialog")
-        expect(dialog.get_by_text("more: search for them")).to_be_attached()
+        expect(dialog.get_by_text("more: search to find them")).to_be_attached()
         dialog.get_by_label("Search projects").fill("arzte")
         dialog.get_by_label("Search projects").press("Enter")
         assert sent == []
@@ -165,7 +165,7 @@ class TestWhatIsShownIsSent:
             "UPDATE projects SET deleted_at = clock_timestamp() WHERE team_id = :t AND name = 'First'", t=team
         )
         look_again(page)
-        expect(project.locator("option:checked")).to_have_text("Choose another: this one is gone")
+        expect(project.locator("option:checked")).to_have_text("No longer available: choose another")
         run(page)
         assert project.evaluate("field => field.validity.valueMissing")
         assert sent == []
@@ -185,7 +185,7 @@ class TestWhatIsShownIsSent:
         gone.append(True)
         look_again(page)
         kind = page.get_by_role("dialog").get_by_label("Type")
-        expect(kind.locator("option:checked")).to_have_text("Choose another: this one is gone")
+        expect(kind.locator("option:checked")).to_have_text("No longer available: choose another")
         run(page)
         assert sent == []
         page.get_by_role("button", name="Close", exact=True).last.click()
@@ -235,7 +235,7 @@ class TestWhatIsShownIsSent:
         page.clock.run_for(31_000)
         expect(page.get_by_label("Size")).to_have_value("42")
         run(page)
-        expect(page.get_by_role("alert")).to_have_text("Extra has to be JSON.")
+        expect(page.get_by_role("alert")).to_have_text("Extra must be valid JSON.")
         assert sent == []
         page.evaluate("document.getElementById('param-extra').value = '[1, 2]'")
         run(page)

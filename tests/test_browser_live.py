@@ -49,7 +49,7 @@ class TestItIsAskedForAgain:
         visit.context.clock.install()
         token = people.user()
         page = visit.open(token=token)
-        expect(heading(page, "You are in no team yet")).to_be_visible()
+        expect(heading(page, "You are not in a team yet")).to_be_visible()
         people.join(token, team, "admin")
         with page.expect_response("**/whoami"):
             page.clock.run_for(60_000)
@@ -188,7 +188,7 @@ class TestTheServerSaysWhen:
             ),
             ({"status": 429, "json": {"message": "Too Many Requests"}}, ["Too many requests at once."]),
             ({"status": 413, "json": {"error": "The body is larger than 64 KiB"}}, ["The body is larger than 64 KiB"]),
-            ({"status": 413, "body": "<html>"}, ["That is more than the server takes at once."]),
+            ({"status": 413, "body": "<html>"}, ["The request is too large for the server."]),
         ],
         ids=["429", "429 of the gateway", "413", "413 of the gateway"],
     )

@@ -125,7 +125,7 @@ def test_what_is_no_number_is_not_taken_for_another_value(ended_run: Callable[..
         ('"text"', "text"),
         ("[1, 2.0]", "1, 2.0"),
         (f'{{"deep":{"[" * 900}9007199254740993{"]" * 900}}}', "9007199254740993"),
-        (f'{{"deeper":{"[" * 100_000}{"]" * 100_000}}}', "This is nested too deeply to be shown here."),
+        (f'{{"deeper":{"[" * 100_000}{"]" * 100_000}}}', "Nested too deeply to be shown here."),
     ],
     ids=["zero", "false", "text", "list", "deep", "deeper"],
 )
@@ -177,7 +177,7 @@ def test_the_clean_up_says_why_it_stopped_a_run(ended_run: Callable[..., Page]) 
         "status = 'cancelled', result = NULL, cancel_requested_at = completed_at,"
         " cancel_requested_by = 'soft_delete_cleanup'"
     )
-    expect(page.locator(".timeline")).to_contain_text("by Soft-Delete Cleanup, as its project or team was deleted")
+    expect(page.locator(".timeline")).to_contain_text("by Soft-Delete Cleanup, because the project or team was deleted")
 
 
 def test_a_word_of_a_newer_release_is_shown_and_not_guessed(ended_run: Callable[..., Page]) -> None:

@@ -316,7 +316,7 @@ def test_answers_that_are_not_a_run(
     assert words in document.get("error", document.get("message"))
 
 
-TOO_MANY = {"error": "This team has made 120 runs within a minute, which is the limit. Try again in 7 s."}
+TOO_MANY = {"error": "This team has started 120 runs within a minute, which is the limit. Try again in 7 s."}
 
 
 @pytest.mark.parametrize(

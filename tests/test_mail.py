@@ -123,7 +123,7 @@ class TestWhatItSays:
             ("manual:user:1", "You"),
             ("manual:api_key:1", "Your API key"),
             ("schedule", "Schedule"),
-            ("other", "Somebody"),
+            ("other", "Unknown"),
         ],
     )
     def test_who_started_it(self, triggered_by, said):

@@ -97,7 +97,7 @@ class TestDigest:
         assert "4 failed, 12 cancelled" in text
         assert text.count("failed: The key <was> refused. Store another.") == 4
         assert text.index("failed: The key") < text.index("RevenueCat Sync  Project 0  cancelled")
-        assert "The list in the dashboard has 4 more." in text
+        assert "The dashboard lists 4 more." in text
         html = ses.mails[-1]["Content"]["Simple"]["Body"]["Html"]["Data"]
         assert "The key &lt;was&gt; refused." in html
 

@@ -8,7 +8,7 @@ from nightshift.ops import commands, doctor, health
 from tests.test_api import Api, error, trigger
 from tests.world import make_team, run_row, sweep, work
 
-SENTENCE = "The database can only be read at the moment. Try again in a moment."
+SENTENCE = "The database is read-only at the moment. Try again in a moment."
 ONLY_READS = "SET default_transaction_read_only = on"
 
 
@@ -79,7 +79,7 @@ class TestADatabaseThatOnlyReads:
         assert line()["ok"]
         standby()
         assert not line()["ok"]
-        assert "The database can only be read at the moment" in line()["says"]
+        assert "The database is read-only at the moment" in line()["says"]
         assert "failover" in line()["do"]
 
     def test_an_operator_who_wants_a_run_is_told(self, cloud, db, standby):

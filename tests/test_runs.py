@@ -321,7 +321,7 @@ class TestRunsPerMinute:
             trigger(team, db=db, settings=limited)
         # The oldest of the three frees a place thirty seconds from now.
         assert 28 <= refused.value.extra["retry_after_s"] <= 30
-        assert str(refused.value).startswith("This team has made 3 runs within a minute, which is the limit.")
+        assert str(refused.value).startswith("This team has started 3 runs within a minute, which is the limit.")
         assert owner.run_script("SELECT count(*) FROM job_runs") == [[3]]
 
     def test_what_is_older_than_a_minute_and_what_others_made_is_not_counted(self, limited, db, team, made, owner):

@@ -68,7 +68,7 @@ def test_a_failure_is_no_success_and_is_named(cloud, db, owner):
     look(owner, db, cloud)
     [alert] = alerts(owner)
     assert alert["lines"][0].startswith("It has not succeeded since ")
-    assert alert["lines"][1] == "The last that went wrong: No room"
+    assert alert["lines"][1] == "The last error: No room"
 
 
 def test_the_mail_says_since_when_and_where_to_look(cloud, db, owner):
@@ -85,7 +85,7 @@ def test_the_mail_says_since_when_and_where_to_look(cloud, db, owner):
     metrics._counted.clear()
     look(owner, db, cloud)
     known, unknown = sorted(alerts(owner), key=lambda alert: alert["subject"])
-    where = "What its schedule did: `nightshift system schedules`. What ran: `nightshift system runs --type {}`."
+    where = "To see its schedule: `nightshift system schedules`. To see its runs: `nightshift system runs --type {}`."
     [[last]] = owner.run_script("SELECT last_success_at FROM job_successes WHERE last_success_at IS NOT NULL")
     assert known["subject"] == "Database Pruning has not succeeded for 5 h"
     assert known["lines"] == [f"Its last success was on {moment(last)}.", where.format("db_pruning")]

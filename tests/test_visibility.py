@@ -57,7 +57,7 @@ class TestRequests:
             status, body = api(method, path, **({"project_id": team.project_id} if path.endswith("/jobs") else {}))
         assert (status, body["error"]) == (
             503,
-            "The database keeps back rows that this request needs. Tell the operator of the server.",
+            "The database hides rows that this request needs. Tell the server's operator.",
         )
 
 

@@ -1,4 +1,4 @@
-"""An answer as it leaves: the headers that every answer carries, and compressed for clients that take it so."""
+"""Finish a response: add the headers that every response carries, and compress it for clients that accept gzip."""
 
 import base64
 import zlib
@@ -10,16 +10,16 @@ from nightshift.errors import Refused, Unauthorized
 HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Vary": "Accept-Encoding"}
 HSTS = {"Strict-Transport-Security": "max-age=31536000"}
 
-# Refusals of a request that carried no token. RFC 6750, section 3.1: these name no error in their challenge.
+# Errors for requests without a token. RFC 6750, section 3.1: their challenge must not name an error.
 WITHOUT_TOKEN = ("Missing authorization", "Invalid authorization format")
 
-# Below this a compressed body costs more time than its bytes are worth.
+# Compressing a smaller body takes more time than it saves.
 COMPRESSED_FROM_BYTES = 1024
 LEVEL = 6
 
 
 def finished(answer: dict[str, Any], *, method: str, asked: Mapping[str, str]) -> dict[str, Any]:
-    """The resolver's answer, made ready for API Gateway; ``asked`` are the request's headers in small letters."""
+    """Prepare the resolver's response for API Gateway; ``asked`` holds the request's headers, names in lower case."""
     body: str = answer["body"]
     encrypted = HSTS if asked.get("x-forwarded-proto") == "https" else {}
     answer = answer | {"headers": answer["headers"] | HEADERS | encrypted}
@@ -35,7 +35,7 @@ def finished(answer: dict[str, Any], *, method: str, asked: Mapping[str, str]) -
 
 
 def headers_of(exc: Refused) -> dict[str, str]:
-    """What a refusal says beside its sentence: how to sign in, or when to come back."""
+    """Return the headers of an error response: how to sign in, or when to try again."""
     if isinstance(exc, Unauthorized):
         return {"WWW-Authenticate": _challenge(str(exc))}
     if "retry_after_s" in exc.extra:
@@ -44,7 +44,7 @@ def headers_of(exc: Refused) -> dict[str, str]:
 
 
 def takes_gzip(accept_encoding: str) -> bool:
-    """RFC 9110, section 12.5.3: a coding that is named decides for itself, and ``*`` for those that are not."""
+    """Tell whether the client accepts gzip. RFC 9110, section 12.5.3: ``*`` covers codings that are not named."""
     weights = {}
     for each in accept_encoding.lower().split(","):
         coding, _, weight = each.partition(";")

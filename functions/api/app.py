@@ -1,4 +1,4 @@
-"""The HTTP API: parses a request, calls one function, maps the result. Its document is served at /v1/openapi.json."""
+"""The HTTP API: parses a request, calls one function, maps the result. /v1/openapi.json serves its description."""
 
 import json
 from collections.abc import Callable
@@ -62,7 +62,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     request = event["requestContext"]["http"]
     method, headers = request["method"], {name.lower(): value for name, value in (event.get("headers") or {}).items()}
     if method == "HEAD":
-        # The answer to a GET without its body.
+        # A HEAD response is the GET response without its body.
         event = event | {"requestContext": event["requestContext"] | {"http": request | {"method": "GET"}}}
     return finished(app.resolve(event, context), method=method, asked=headers)
 
@@ -147,7 +147,7 @@ def sync_revenuecat(project_id: str) -> dict[str, Any]:
 def list_members(team_id: str) -> dict[str, Any]:
     who, team_id = _caller(), uuid_of("team_id", team_id)
     who.require(team_id, "jobs:read")
-    # A key lies in pipelines and with agents, who need no list of people's addresses.
+    # Pipelines and agents use API keys. They do not need people's e-mail addresses.
     return teams.members(
         team_id,
         with_emails=who.kind == "user",
@@ -185,7 +185,7 @@ def list_runs(team_id: str) -> dict[str, Any]:
     before_created_at, before_id = cursor_of(_query("cursor"))
     page = runs.list_page(
         team_id=team_id,
-        # A type that does not exist has no runs, and one that was retired may have some.
+        # Not checked against the registry: an unknown type has no runs, and a retired type may still have some.
         job_type=_query("job_type"),
         status=one_of("status", _query("status"), runs.STATUSES),
         project_id=optional_uuid("project_id", _query("project_id")),
@@ -200,7 +200,7 @@ def list_runs(team_id: str) -> dict[str, Any]:
 
 
 def _begin_so(beginning: str, *, team_id: str) -> dict[str, Any]:
-    """The page of the few runs whose id begins so, whatever other filters come with it."""
+    """Return a page of the few runs whose id has this prefix. Other filters are ignored."""
     found = find_runs("id_prefix", beginning, team_id=team_id, db=database())
     shown_runs = [runs.as_json(row) for row in found[:MOST]]
     return {"job_runs": shown_runs, "cursor": None, "has_more": len(found) > MOST}
@@ -263,7 +263,7 @@ def rerun(run_id: str) -> Response[str]:
     if old["status"] in runs.LIVE:
         raise Refused(f'Cannot rerun a job with status "{old["status"]}"')
     if old["status"] == "completed" and request.from_ == "cursor":
-        raise Refused('Cannot rerun a job with status "completed" from its cursor: it has nowhere to go on from')
+        raise Refused('Cannot rerun a job with status "completed" from its cursor. Rerun it from the start')
     wanted, project_id = _project_job_type(old["job_type"]), str(old["project_id"])
     row = runs.create(
         runs.Trigger(
@@ -290,7 +290,7 @@ def not_found(_: NotFoundError) -> Response[str]:
     if method == "OPTIONS" and methods:
         return _json(200, {"methods": methods}, {"Allow": ", ".join(methods)})
     if methods and method not in methods:
-        said = f"{path} does not take {clipped(method)}. It takes {', '.join(methods)}"
+        said = f"{path} does not support {clipped(method)}. Supported methods: {', '.join(methods)}"
         return _json(405, {"error": said}, {"Allow": ", ".join(methods)})
     return _json(404, {"error": f"No such endpoint: {clipped(method)} {path}"})
 
@@ -302,12 +302,12 @@ def refused(exc: Refused) -> Response[str]:
 
 @app.exception_handler([DatabaseGone, DatabaseBusy, SignInRefused, RowsHidden])
 def unavailable(exc: Exception) -> Response[str]:
-    logger.warning(f"No database: {exc}", action="database_unavailable")
+    logger.warning(f"Database unavailable: {exc}", action="database_unavailable")
     trouble = None
     if isinstance(exc, RowsHidden):
-        trouble = "The database keeps back rows that this request needs. Tell the operator of the server."
+        trouble = "The database hides rows that this request needs. Tell the server's operator."
     elif isinstance(exc, DatabaseReadOnly):
-        trouble = "The database can only be read at the moment. Try again in a moment."
+        trouble = "The database is read-only at the moment. Try again in a moment."
     elif isinstance(exc, DatabaseBusy):
         trouble = "The database is busy. Try again in a moment."
     answer: Response[str] = refused(Unavailable(trouble))
@@ -331,7 +331,7 @@ def _caller() -> Principal:
 
 
 def _run(who: Principal, run_id: str, permission: str) -> Row:
-    """The run, if it is the caller's to see: another team's is not found, a member's own is forbidden."""
+    """Return the run. Raise NotFound for another team's run, and Forbidden if the caller lacks the permission."""
     row = database().one("get_run", run_id=uuid_of("run_id", run_id))
     if row is None or str(row["team_id"]) not in who.teams:
         raise NotFound
@@ -340,7 +340,7 @@ def _run(who: Principal, run_id: str, permission: str) -> Row:
 
 
 def _project(who: Principal, project_id: str, permission: str) -> dict[str, Any]:
-    """Return the project, if it is the caller's to see: another team's is not found, a member's own is forbidden."""
+    """Return the project. Raise NotFound for another team's project, Forbidden if the caller lacks the permission."""
     project = projects.get_project(uuid_of("project_id", project_id), db=database())
     if project["team_id"] not in who.teams:
         raise NotFound("Project not found")
@@ -356,14 +356,14 @@ def _project_job_type(name: object) -> JobType:
 
 
 class Told(TypedDict):
-    """The params that a run is stored with, and those of them that the caller gave."""
+    """The params that a run is stored with, and those among them that the caller gave."""
 
     params: dict[str, Any]
     asked: dict[str, Any]
 
 
 def _params(wanted: JobType, params: dict[str, Any], *, project_id: str) -> Told:
-    """A project in the params may only repeat the run's own: it must not reach further."""
+    """Validate the params. A ``project_id`` in them must be the run's own: params must not widen what a run reaches."""
     params = dict(params)
     named = params.pop("project_id", project_id)
     if uuid_of("params.project_id", named) != project_id:
@@ -378,12 +378,12 @@ def _params(wanted: JobType, params: dict[str, Any], *, project_id: str) -> Told
 def _body() -> dict[str, Any]:
     try:
         return body_of(app.current_event.decoded_body)
-    except ValueError:  # API Gateway passes other content types on in base64
+    except ValueError:  # API Gateway encodes other content types in base64
         raise Refused("The body must be JSON in UTF-8") from None
 
 
 def _query(name: str) -> str | None:
-    """The value of a query parameter; an empty one counts as not given."""
+    """Return the value of a query parameter. An empty value counts as not given."""
     value = app.current_event.query_string_parameters.get(name) or ""
     return text_of(name, value) if value.strip() else None
 
@@ -393,7 +393,7 @@ def _many(limit: str | None) -> int:
 
 
 def _more(cursor: str) -> dict[str, Any]:
-    """What a list of names says beside them, where one answer does not hold all."""
+    """Return the fields that say that a list has more pages."""
     return {"has_more": True, "cursor": cursor} if cursor else {}
 
 
@@ -408,10 +408,10 @@ def _json(status: int, body: dict[str, Any], headers: dict[str, str] | None = No
 
 
 def _within_bounds(app: Resolver, next_middleware: Callable[[Resolver], Response[str]]) -> Response[str]:
-    """Before anything else is done for the request, and before the caller is known."""
+    """Refuse a body that is too large, before authentication and any other work."""
     size = size_of(app.current_event.body, base64_encoded=bool(app.current_event.is_base64_encoded))
     if size > MAX_BODY_BYTES:
-        raise TooLarge(f"The request body has {size:,} bytes. The most that is taken is {MAX_BODY_BYTES:,}")
+        raise TooLarge(f"The request body has {size:,} bytes. The maximum is {MAX_BODY_BYTES:,}")
     return next_middleware(app)
 
 

@@ -1,4 +1,4 @@
-"""Whether the database answers, asked at most once a second: anyone may call, and calls must not load it."""
+"""Check the database, at most once a second: anyone may call GET /v1/health, and calls must not load the database."""
 
 import time
 from functools import lru_cache
@@ -8,7 +8,7 @@ from nightshift.errors import NightshiftError
 
 
 def check() -> None:
-    """Raises the error of a database that does not answer, or takes no writes."""
+    """Raise an error if the database does not answer or does not accept writes."""
     trouble = _trouble_at(int(time.monotonic()))
     if trouble:
         raise trouble
@@ -16,7 +16,7 @@ def check() -> None:
 
 @lru_cache(maxsize=1)
 def _trouble_at(_second: int) -> Exception | None:
-    """Kept for its second, a failure too: an unreachable database costs more time than one that answers."""
+    """Return the error, if any. Failures are cached too: checking an unreachable database takes the most time."""
     try:
         database().require_writable()
     except NightshiftError as exc:

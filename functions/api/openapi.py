@@ -1,4 +1,4 @@
-"""The OpenAPI document: this table and the models in bodies.py and schemas.py, nothing written by hand beside them."""
+"""The OpenAPI document, generated from the table below and the models in bodies.py and schemas.py."""
 
 import json
 import re
@@ -16,13 +16,13 @@ from nightshift.runs import STATUSES
 from parsing import DEFAULT_LIMIT, MAX_IDEMPOTENCY_KEY, MAX_LIMIT, MAX_LISTED, MAX_SEARCH
 
 TEXT = {"type": "string"}
-# Postgres takes no NUL.
+# Postgres cannot store NUL.
 SEARCHED = TEXT | {"pattern": r"^[^\u0000]*$"}
 UUID = TEXT | {"format": "uuid"}
 MOMENT = {"anyOf": [TEXT | {"format": "date-time"}, TEXT | {"pattern": "^[0-9]{1,5}[smhdw]$"}]}
 WINDOW = "ISO 8601, or relative to now: 30s, 30m, 1h, 7d, 2w"
-CURSOR = "The cursor of the page before"
-# Without the spaces at either end that HTTP takes away.
+CURSOR = "The cursor that the previous page returned"
+# No spaces at either end, because HTTP strips them.
 PRINTABLE = "^[!-~]([ -~]*[!-~])?$"
 
 
@@ -31,12 +31,12 @@ def limit(most: int, default: int) -> dict[str, Any]:
 
 
 def searched(what: str) -> tuple[tuple[str, str, dict[str, Any]], ...]:
-    """The parameters of a list that is as long as the team is large."""
+    """Return the query parameters of a list whose length grows with the team."""
     return (
         ("q", f"Only {what}", SEARCHED | {"maxLength": MAX_SEARCH}),
         (
             "limit",
-            f"The most that are listed: 1 to {MAX_LISTED:,}, which is also the default",
+            f"Maximum number of entries, 1 to {MAX_LISTED:,} (the default)",
             limit(MAX_LISTED, MAX_LISTED),
         ),
     )
@@ -46,7 +46,7 @@ def searched(what: str) -> tuple[tuple[str, str, dict[str, Any]], ...]:
 class Operation:
     """One endpoint. ``answers`` are the models a 2xx may carry, ``errors`` the statuses with an Error.
 
-    ``query`` holds names, what they say, and schemas.
+    ``query`` holds the name, the description and the schema of each query parameter.
     """
 
     method: str
@@ -62,23 +62,26 @@ class Operation:
 
 
 OPERATIONS = (
-    Operation(method="get", path="/v1/health", summary="Is it up", answers=(schemas.Health,), errors=()),
+    Operation(method="get", path="/v1/health", summary="Health of the service", answers=(schemas.Health,), errors=()),
     Operation(
         method="get",
         path="/v1/auth/whoami",
-        summary="Who am I, and in which teams",
+        summary="The caller's identity and teams",
         answers=(schemas.ApiKeyIdentity, schemas.UserIdentity),
-        query=(*searched("teams whose name or slug contains it; of a user"), ("cursor", CURSOR, SEARCHED)),
+        query=(
+            *searched("teams whose name or slug contains this text; for users, ignored for API keys"),
+            ("cursor", CURSOR, SEARCHED),
+        ),
         errors=(400, 401),
     ),
     Operation(
         method="get",
         path="/v1/projects",
-        summary="Projects of the teams I manage",
+        summary="Projects of the teams that the caller manages",
         answers=(schemas.Projects,),
         query=(
-            ("team_id", "Only this team's", UUID),
-            *searched("projects whose name or slug contains it"),
+            ("team_id", "Only projects of this team", UUID),
+            *searched("projects whose name or slug contains this text"),
             ("cursor", CURSOR, UUID),
         ),
         errors=(400, 401, 403),
@@ -97,12 +100,12 @@ OPERATIONS = (
         path="/v1/teams/{team_id}/members",
         summary="People and keys of a team",
         answers=(schemas.Members,),
-        query=searched("those with this id, or whose address or name contains it"),
+        query=searched("members and keys with this id, or whose e-mail address or name contains this text"),
     ),
     Operation(
         method="get",
         path="/v1/job-types",
-        summary="What can be triggered",
+        summary="Job types that can be triggered",
         answers=(schemas.JobTypes,),
         errors=(401,),
     ),
@@ -112,21 +115,21 @@ OPERATIONS = (
         summary="A team's runs, newest first",
         answers=(schemas.RunPage,),
         query=(
-            ("job_type", "Only this type; one that does not exist has no runs", SEARCHED),
-            ("status", "Only this status", TEXT | {"enum": list(STATUSES)}),
-            ("project_id", "Only this project", UUID),
+            ("job_type", "Only runs of this type; an unknown type has none", SEARCHED),
+            ("status", "Only runs with this status", TEXT | {"enum": list(STATUSES)}),
+            ("project_id", "Only runs of this project", UUID),
             ("since", WINDOW, MOMENT),
             ("until", WINDOW, MOMENT),
             ("cursor", CURSOR, SEARCHED),
             (
                 "limit",
-                f"Runs to a page, {DEFAULT_LIMIT} unless given; what lies outside of 1 to {MAX_LIMIT} counts as the "
-                "nearer of both; a page of large runs has fewer",
+                f"Runs per page (default {DEFAULT_LIMIT}); values outside 1 to {MAX_LIMIT} are clamped; large runs "
+                "make a page shorter",
                 {"type": "integer", "default": DEFAULT_LIMIT},
             ),
             (
                 "id_prefix",
-                "Only the first five whose id begins with these digits, by id, whatever other filters say",
+                "Only runs whose id begins with these digits: the first five, ordered by id; other filters are ignored",
                 TEXT | {"pattern": "^[0-9A-Fa-f]{4,32}$"},
             ),
         ),
@@ -145,14 +148,14 @@ OPERATIONS = (
     Operation(
         method="get",
         path="/v1/jobs/{run_id}/timeline",
-        summary="What a run did, and why it is not moving",
+        summary="A run's slices, and why it is not making progress",
         answers=(schemas.Timeline,),
     ),
-    Operation(method="post", path="/v1/jobs/{run_id}/cancel", summary="Stop a run", answers=(schemas.Cancelled,)),
+    Operation(method="post", path="/v1/jobs/{run_id}/cancel", summary="Cancel a run", answers=(schemas.Cancelled,)),
     Operation(
         method="post",
         path="/v1/jobs/{run_id}/rerun",
-        summary="Run an ended run again",
+        summary="Rerun an ended run",
         answers=(schemas.RunEnvelope,),
         status=201,
         bodies=(bodies.RerunBody,),
@@ -162,23 +165,23 @@ OPERATIONS = (
 )
 ANYWHERE = (413, 429, 500, 503)
 REASONS = {
-    400: "A field is malformed; the sentence names it and its value",
-    401: "No credentials, or none that are valid",
+    400: "A field is malformed; the error names it and its value",
+    401: "The credentials are missing or not valid",
     403: "A permission or a role is missing",
-    404: "Not there, or not yours",
-    409: "A run of this type is live already",
+    404: "Not found, or not visible to the caller",
+    409: "A run of this type is already pending or running",
     413: "The request body has more than 65,536 bytes",
-    422: "The Idempotency-Key was used with another request",
-    429: "Too many requests at once, or more runs within a minute than a team may make; try again later",
-    500: "A fault of ours",
-    503: "The database, or who vouches for tokens, cannot be reached",
+    422: "The Idempotency-Key was already used with another request",
+    429: "Too many concurrent requests, or more runs within a minute than a team may start; try again later",
+    500: "Internal error",
+    503: "The database or the identity provider is unreachable",
 }
-# Beside a refusal's sentence.
+# Headers of error responses.
 HEADERS = {
     401: {"WWW-Authenticate": {"description": "How to sign in (RFC 6750)", "schema": TEXT}},
     429: {
         "Retry-After": {
-            "description": "Seconds after which the team may make a run again; not with API Gateway's own answer",
+            "description": "Seconds until the team may start a run again; missing when API Gateway itself throttles",
             "schema": {"type": "integer"},
         }
     },
@@ -187,12 +190,12 @@ HEADERS = {
 
 @lru_cache(maxsize=8)
 def text(base_path: str = "") -> str:
-    """The document as it is served below the base path of a custom domain, built once."""
+    """Return the document as served below the base path of a custom domain; it is built once."""
     return json.dumps(document() | ({"servers": [{"url": base_path}]} if base_path else {}))
 
 
 def document() -> dict[str, Any]:
-    """OpenAPI 3.1."""
+    """Build the OpenAPI 3.1 document."""
     models = {model for operation in OPERATIONS for model in operation.answers}
     asked = {body for operation in OPERATIONS for body in operation.bodies}
     errors: set[type[BaseModel]] = {schemas.Error, schemas.Throttled}
@@ -228,7 +231,7 @@ def _operation(operation: Operation) -> dict[str, Any]:
             {
                 "name": "Idempotency-Key",
                 "in": "header",
-                "description": "A repeat within 24 hours returns the first answer's run as it is now",
+                "description": "Repeating the request within 24 hours returns the run it started, in its current state",
                 "schema": TEXT | {"maxLength": MAX_IDEMPOTENCY_KEY, "pattern": PRINTABLE},
             }
         )
@@ -257,7 +260,7 @@ def _ref(model: type[BaseModel]) -> dict[str, str]:
 
 
 def _errors(operation: Operation, status: int) -> tuple[type[BaseModel], ...]:
-    """Where a function of ours answers 429, API Gateway may still answer before it."""
+    """Return the models of an error. A 429 may come from our function, or from API Gateway before it."""
     if status != 429:
         return (schemas.Error,)
     return (schemas.Error, schemas.Throttled) if operation.makes_a_run else (schemas.Throttled,)

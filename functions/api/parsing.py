@@ -1,4 +1,4 @@
-"""Values out of a request, each with an error that names the field and what it got."""
+"""Parse the values of a request. Each error names the field and the value it got."""
 
 import json
 import math
@@ -17,20 +17,20 @@ if TYPE_CHECKING:
 Model = TypeVar("Model", bound="BaseModel")
 
 DEFAULT_LIMIT, MAX_LIMIT = 50, 200
-# The most projects, teams or members that one answer names.
+# Maximum number of projects, teams or members in one response.
 MAX_LISTED = 1000
 MAX_SEARCH = 100
 MAX_IDEMPOTENCY_KEY = 255
 MAX_BODY_BYTES = 65_536
-# Levels of objects and lists in a body: far more than any request has, and far fewer than Python or Postgres can take.
+# Levels of objects and lists in a body: far more than any request needs, far fewer than Python or Postgres can handle.
 MAX_DEPTH = 32
-# What JSON may hold and text in Postgres may not: NUL, and half of a surrogate pair.
+# Characters that JSON can hold and Postgres cannot: NUL, and half of a surrogate pair.
 UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 def uuid_of(field: str, value: object) -> str:
-    """The id in its canonical spelling."""
+    """Return the id in its canonical spelling."""
     try:
         if isinstance(value, str) and len(value) == 36:
             return str(uuid.UUID(value))
@@ -50,45 +50,45 @@ def one_of(field: str, value: str | None, choices: tuple[str, ...]) -> str | Non
 
 
 def limit_of(value: str | None, *, default: int = DEFAULT_LIMIT, most: int = MAX_LIMIT) -> int:
-    """The number of rows to a page: what lies outside of 1 to ``most`` counts as the nearer of both."""
+    """Return the number of rows per page, clamped to 1 to ``most``."""
     if value is None:
         return default
-    # "+5" arrives as " 5" where the client did not encode it.
+    # "+5" arrives as " 5" if the client did not encode the plus sign.
     if re.fullmatch(r"[+-]?[0-9]+", value.strip(), re.ASCII):
-        # As a float: a number of any length is read, and is infinite at worst.
+        # As a float, a number of any length can be read: it becomes infinite at worst.
         return int(min(most, max(1.0, float(value))))
     raise Refused(f"limit must be a whole number from 1 to {most}, got {shown(value)}")
 
 
 def text_of(field: str, value: str | None) -> str | None:
-    """The text, which Postgres can take."""
+    """Return the text. Raise Refused if Postgres cannot store it."""
     if value is not None and UNSTORABLE.search(value):
-        raise Refused(f"{field} must be text without NUL characters and broken surrogate pairs, got {shown(value)}")
+        raise Refused(f"{field} must not contain NUL characters or broken surrogate pairs, got {shown(value)}")
     return value
 
 
 def search_of(value: str | None) -> str | None:
-    """What a list is searched for; empty searches for nothing."""
+    """Return the search text; empty text means no search."""
     if value is not None and len(value) > MAX_SEARCH:
         raise Refused(f"q must have at most {MAX_SEARCH} characters, got {shown(value)}")
     return value or None
 
 
 def size_of(body: str | None, *, base64_encoded: bool) -> int:
-    """In bytes, as the client sent it."""
+    """Return the size of the body in bytes, as the client sent it."""
     if base64_encoded:
         return len(body or "") * 3 // 4
     return len((body or "").encode("utf-8", "surrogatepass"))
 
 
 def moment_of(field: str, value: str | None, *, now: datetime) -> datetime | None:
-    """ISO 8601 (UTC where it names no zone), or relative to now: ``30s``, ``30m``, ``1h``, ``7d``, ``2w``."""
+    """Parse ISO 8601 (UTC if it has no time zone), or a time before now: ``30s``, ``30m``, ``1h``, ``7d``, ``2w``."""
     if value is None:
         return None
     try:
         if relative := re.fullmatch(r"([0-9]{1,9})([smhdw])", value, re.ASCII):
             return now - timedelta(**{UNITS[relative[2]]: int(relative[1])})
-        # A "+" of a zone that the client did not encode arrives as a space.
+        # The "+" of a time zone arrives as a space if the client did not encode it.
         moment = datetime.fromisoformat(re.sub(r" (?=\d\d:?\d\d$)", "+", value))
         return in_utc(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
     except (ValueError, OverflowError):
@@ -96,7 +96,7 @@ def moment_of(field: str, value: str | None, *, now: datetime) -> datetime | Non
 
 
 def in_utc(moment: datetime) -> datetime:
-    """The first and the last moment that there are stand for those beyond, which a zone can lead to."""
+    """Convert to UTC. If the zone's offset leads beyond the range of datetime, return its first or last moment."""
     try:
         return moment.astimezone(UTC)
     except OverflowError:
@@ -105,21 +105,21 @@ def in_utc(moment: datetime) -> datetime:
 
 
 def cursor_of(value: str | None) -> tuple[datetime, str] | tuple[None, None]:
-    """``<created_at>|<id>``, as the list gave it out."""
+    """Parse ``<created_at>|<id>``, the cursor that a list returned."""
     if value is None:
         return None, None
     created_at, _, run_id = value.partition("|")
     try:
         moment = datetime.fromisoformat(created_at)
         if moment.tzinfo is None or moment.microsecond % 1000:
-            raise ValueError("not a cursor of ours")
+            raise ValueError("not a cursor of a list")
         return moment.astimezone(UTC), uuid_of("cursor", run_id)
     except (ValueError, OverflowError, Refused):
         raise Refused(f"cursor must be one that a list returned, got {shown(value)}") from None
 
 
 def body_of(text: str | None) -> dict[str, Any]:
-    """The JSON object in the body; an empty body is an empty object. Editors and tools of Windows put a mark first."""
+    """Parse the JSON object in the body. An empty body is an empty object. Windows tools may add a byte order mark."""
     text = (text or "").removeprefix("\ufeff")
     if not text.strip():
         return {}
@@ -134,7 +134,7 @@ def body_of(text: str | None) -> dict[str, Any]:
 
 
 def validated(model: "type[Model]", value: object, *, prefix: str = "") -> "Model":
-    """Raises Refused with the first field that is wrong."""
+    """Validate with the model. Raise Refused with the first invalid field."""
     from pydantic import ValidationError
 
     try:
@@ -157,12 +157,12 @@ def _no_constant(name: str) -> None:
 def _finite(digits: str) -> float:
     number = float(digits)
     if math.isinf(number):
-        raise Refused(f"The body must not contain numbers as large as {clipped(digits)}")
+        raise Refused(f"The body contains a number that is too large: {clipped(digits)}")
     return number
 
 
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Readers differ in which of two equal fields they take: neither is guessed at."""
+    """Refuse repeated fields: JSON parsers differ in which of them they take."""
     made = dict(pairs)
     if len(made) < len(pairs):
         seen = set[str]()
@@ -172,7 +172,7 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _require_storable(body: dict[str, Any]) -> None:
-    """Raises Refused for what JSON can hold and Postgres cannot, however deep, and for what is too deep."""
+    """Raise Refused for nesting that is too deep, and for text at any depth that Postgres cannot store."""
     waiting: list[tuple[Any, int]] = [(body, 1)]
     while waiting:
         value, depth = waiting.pop()

@@ -1,4 +1,4 @@
-"""The resolver, which also knows the methods that each path takes."""
+"""The resolver, which also knows the methods that each path supports."""
 
 import re
 from typing import Any
@@ -7,10 +7,10 @@ from aws_lambda_powertools.event_handler import APIGatewayHttpResolver
 
 
 class Resolver(APIGatewayHttpResolver):
-    """Powertools' resolver takes another method of a path for a path that is not there."""
+    """Powertools' resolver, which treats an unsupported method like an unknown path. This adds each path's methods."""
 
     def __init__(self) -> None:
-        # An HTTP API leaves the base path of a custom domain in the path: /jobs/v1/health is the route /v1/health.
+        # An HTTP API keeps the base path of a custom domain in the path: /jobs/v1/health must match /v1/health.
         super().__init__(strip_prefixes=[re.compile(r"^/.*(?=/v1/)")])
         self.methods: dict[str, set[str]] = {}
 
@@ -19,9 +19,9 @@ class Resolver(APIGatewayHttpResolver):
         return super().route(rule, method, *args, **kwargs)
 
     def methods_of(self, path: str) -> list[str]:
-        """The methods that the path takes, in the order of ``Allow``; none where no route is of this path."""
+        """Return the path's methods in the order of ``Allow``; an unknown path has none."""
         for rule, methods in self.methods.items():
-            # A custom domain's base path may stand before it.
+            # The path may begin with a custom domain's base path.
             if re.search(re.sub(r"<\w+>", "[^/]+", rule) + "$", path):
                 return sorted(methods | {"OPTIONS"} | ({"HEAD"} if "GET" in methods else set()))
         return []

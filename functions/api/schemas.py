@@ -1,4 +1,4 @@
-"""The shapes of the HTTP contract's answers: the OpenAPI document is made of them."""
+"""Models of the HTTP contract's responses. The OpenAPI document is generated from them."""
 
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -14,17 +14,17 @@ class Answer(BaseModel):
 
 
 class Error(BaseModel):
-    """Clients show ``error`` alone; other fields are named where they occur."""
+    """``error`` says what is wrong. The other fields come only with the statuses that they name."""
 
     error: str
-    existing_run_id: UUID | None = Field(default=None, description="With 409: the run that is in the way")
-    request_id: str | None = Field(default=None, description="With 500: what its log lines carry")
-    paused: "Pause | None" = Field(default=None, description="With 400: the pause of the job type that was triggered")
-    retry_after_s: int | None = Field(default=None, description="With 429: seconds until the team may make a run again")
+    existing_run_id: UUID | None = Field(default=None, description="With 409: the run that is pending or running")
+    request_id: str | None = Field(default=None, description="With 500: the id that the request's log lines carry")
+    paused: "Pause | None" = Field(default=None, description="With 400: the pause of the triggered job type")
+    retry_after_s: int | None = Field(default=None, description="With 429: seconds until the team may start a run")
 
 
 class Throttled(BaseModel):
-    """API Gateway's own answer, before a function of ours is asked."""
+    """API Gateway's own response, sent when it throttles a request."""
 
     message: str
 
@@ -45,7 +45,7 @@ class JobRun(Answer):
     params: dict[str, Any]
     progress: Progress | None
     result: dict[str, Any] | None
-    error: str | None = Field(description="Why it failed: a sentence a person can act on")
+    error: str | None = Field(description="Why the run failed: a sentence that a person can act on")
     notify: bool
     started_at: Timestamp | None
     completed_at: Timestamp | None
@@ -54,7 +54,7 @@ class JobRun(Answer):
 
 class Slice(Answer):
     slice: int
-    request_id: str = Field(description="Of the Lambda invocation: find its log lines by it")
+    request_id: str = Field(description="Request id of the Lambda invocation; its log lines carry it")
     started_at: Timestamp
     ended_at: Timestamp | None
     outcome: Literal["continued", "waiting", "retrying", "lost", "completed", "failed", "cancelled"] | None
@@ -64,7 +64,7 @@ class Slice(Answer):
 
 
 class Timeline(Answer):
-    """Why a run is not moving, and what it has done so far."""
+    """Why a run is not making progress, and what it has done so far."""
 
     state: Literal["queued", "running", "waiting", "recovering", "cancelling", "ended"]
     why: str
@@ -73,9 +73,9 @@ class Timeline(Answer):
     cancel_requested_at: Timestamp | None
     cancel_requested_by: str | None
     rerun_of: UUID | None
-    logs_url: str | None = Field(description="Where its log lines are read, by those who may")
+    logs_url: str | None = Field(description="Address of the run's log lines, for people with access to them")
     slices_left_out: int = Field(
-        ge=0, description="Older slices than those in timeline, which holds at most the newest 1,000"
+        ge=0, description="Number of older slices left out of timeline, which holds at most the newest 1,000"
     )
     timeline: list[Slice]
 
@@ -98,11 +98,11 @@ class ApiKeyIdentity(Answer):
 
 
 class Listed(Answer):
-    has_more: Literal[True] = Field(default=True, description="Only there where one answer does not hold all")
+    has_more: Literal[True] = Field(default=True, description="Present only if the list continues beyond this response")
 
 
 class PagedByCursor(Listed):
-    cursor: str = Field(default="", description="Of the next page; only there where has_more is")
+    cursor: str = Field(default="", description="Cursor of the next page; present only with has_more")
 
 
 class UserIdentity(PagedByCursor):
@@ -138,24 +138,24 @@ class ProjectWithApps(Project, Listed):
 
 class Member(Answer):
     id: UUID
-    email: str | None = Field(description="null where an API key asks")
+    email: str | None = Field(description="null if the caller is an API key")
     role: Literal["owner", "admin", "member"]
 
 
 class ApiKey(Answer):
     id: UUID
-    name: str = Field(description="Empty where it has none")
+    name: str = Field(description="Empty if the key has no name")
 
 
 class Members(Listed):
-    """Whose the ids in ``triggered_by`` are."""
+    """The people and API keys whose ids occur in ``triggered_by``."""
 
     members: list[Member]
-    api_keys: list[ApiKey] = Field(description="Deleted ones, too")
+    api_keys: list[ApiKey] = Field(description="Including deleted keys")
 
 
 class Pause(Answer):
-    """While a type is paused its triggers are refused with 400 and this sentence in full."""
+    """The pause of a job type. Its triggers are refused with 400; the error says who paused it, when and why."""
 
     job_type: str
     what: Literal["type"]

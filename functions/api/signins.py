@@ -1,4 +1,4 @@
-"""Sign-ins that were refused: counted, and told in the log by the beginning of the key, never by the key."""
+"""Count and log refused sign-ins. The log gets the beginning of a key, never the whole key."""
 
 from nightshift import metrics
 from nightshift.agent_keys import PREFIX_LENGTH
@@ -6,12 +6,12 @@ from nightshift.auth import API_KEY_PREFIX
 from nightshift.errors import Unauthorized
 from nightshift.log import logger
 
-# Far less than a key of ours has: a shorter token could be given away by its beginning.
+# Our keys are much longer. The beginning of a shorter token could reveal most of it.
 SHORTEST_KEY = 2 * PREFIX_LENGTH
 
 
 def note_refused(authorization: str | None, exc: Unauthorized) -> None:
-    """Count the refusal and write its line; a request without credentials did not try to sign in."""
+    """Count and log the refusal. A request without credentials was not an attempt to sign in."""
     if not authorization:
         return
     metrics.count("SignInsRefused")
@@ -19,6 +19,6 @@ def note_refused(authorization: str | None, exc: Unauthorized) -> None:
 
 
 def _prefix(authorization: str) -> str | None:
-    """As ``nightshift system keys`` shows it. Of a user's token nothing is told."""
+    """Return the beginning of a key, as ``nightshift system keys`` shows it; None for a user's token."""
     token = authorization.partition(" ")[2].strip()
     return token[:PREFIX_LENGTH] if token.startswith(API_KEY_PREFIX) and len(token) >= SHORTEST_KEY else None

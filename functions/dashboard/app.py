@@ -1,6 +1,6 @@
-"""The dashboard: a page and its assets, the same for everybody. What it shows, the page asks the API for.
+"""The dashboard: a page and its assets, the same for every visitor. The page loads its data from the API.
 
-No database, no secret, no right to call anything: whoever is behind a request, this function has nothing to give away.
+This function has no database, no secrets and no permissions, so an attacker gains nothing from it.
 """
 
 import base64
@@ -22,13 +22,13 @@ TYPES = {
     ".svg": "image/svg+xml",
 }
 
-# A comment that has its lines for itself, in the style sheet and in our scripts.
+# A comment on lines of its own, in the style sheet and in our scripts.
 COMMENT = re.compile(rb"^ *(?://.*|/\*(?s:.*?)\*/)$", re.MULTILINE)
 
-# From the page to where the stack's paths begin. Relative, so that a custom domain's base path changes nothing.
+# From the page to the root of the stack's paths. Relative, so that it also works below a custom domain's base path.
 ROOTS = {"GET /": "./", "GET /runs/{run_id}": "../"}
 
-# An asset's address holds the version, so it may be kept for ever; the page is asked for each time, and mostly a 304.
+# An asset's address holds the version, so browsers may keep it for ever. They revalidate the page, mostly with a 304.
 FOR_EVER = "public, max-age=31536000, immutable"
 ASK_AGAIN = "no-cache"
 
@@ -54,7 +54,7 @@ HEADERS = {
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
 }
-# A weight of 0 refuses it.
+# A weight of 0 refuses gzip.
 GZIP = re.compile(r"\bgzip\b(?!\s*;\s*q=0(\.0*)?\s*(,|$))", re.IGNORECASE)
 
 HSTS = {"strict-transport-security": "max-age=31536000"}
@@ -67,7 +67,7 @@ class File:
 
     @cached_property
     def etag(self) -> str:
-        # Weak: the same for the file as it is and for the file compressed.
+        # Weak, because the plain and the compressed file share it.
         return f'W/"{_digest(self.content)}"'
 
     @cached_property
@@ -81,7 +81,8 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     common = HEADERS | encrypted
     path = event.get("rawPath", "/")
     if event["routeKey"] == "GET /" and not path.endswith("/"):
-        # A custom domain's base path alone, like /jobs: from there the page's relative addresses would lead beside it.
+        # The base path of a custom domain without a final slash, such as /jobs: the page's relative addresses would
+        # resolve outside it.
         below = f"./{quote(path.rpartition('/')[2])}/"
         query = f"?{event['rawQueryString']}" if event.get("rawQueryString") else ""
         return {"statusCode": 308, "headers": common | {"location": below + query, "cache-control": ASK_AGAIN}}
@@ -94,7 +95,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         if file is None:
             told = {"content-type": "text/plain", "cache-control": "no-store"}
             return {"statusCode": 404, "headers": common | told, "body": "Not found\n"}
-        # A page of another release that is still loading gets today's file, and does not keep it.
+        # A page of another release may still be loading: it gets this release's file, and must not cache it.
         caching = FOR_EVER if of_version == version() else "no-store"
     common |= {"cache-control": caching, "etag": file.etag, "vary": "accept-encoding"}
     if _knows(headers.get("if-none-match", ""), file.etag):
@@ -118,7 +119,7 @@ def page(root: str) -> File:
 
 @cache
 def assets() -> dict[str, File]:
-    """By the path below static/: what is not in here is not served, whatever a request names."""
+    """Return the assets by their path below static/. No other file is ever served."""
     return {
         str(path.relative_to(STATIC)): File(without_comments(path), TYPES[path.suffix])
         for path in sorted(STATIC.rglob("*"))
@@ -127,7 +128,7 @@ def assets() -> dict[str, File]:
 
 
 def without_comments(path: Path) -> bytes:
-    """Keep the lines, so that an error names the line of the source. What others wrote keeps its notices."""
+    """Blank out comments, so that errors still name the source's line. Other authors' files keep their notices."""
     content = path.read_bytes()
     if path.suffix not in (".js", ".css") or path.parent != STATIC:
         return content
@@ -136,7 +137,7 @@ def without_comments(path: Path) -> bytes:
 
 @cache
 def version() -> str:
-    """Of all assets together: modules import each other by relative addresses, so one change moves them all."""
+    """Return one digest of all assets: they import each other by relative addresses, so a change moves them all."""
     return _digest(b"".join(name.encode() + file.content for name, file in assets().items()))
 
 

@@ -1,4 +1,4 @@
-"""Brings the database to this release's schema and parameters: a CloudFormation custom resource, or invoked by hand."""
+"""Bring the database to this release's schema and parameters: a CloudFormation custom resource, or invoked by hand."""
 
 import json
 import urllib.request
@@ -16,9 +16,9 @@ from nightshift.settings import settings
 
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Plain invocation returns what was applied; CloudFormation is answered at its ResponseURL, failures too.
+    """Migrate, and return what was applied. For CloudFormation, report success or failure to its ResponseURL instead.
 
-    An answer that cannot be delivered is raised: Lambda invokes again, twice, and does no harm.
+    If the report cannot be delivered, raise: Lambda retries the invocation twice, and repeated migrations do no harm.
     """
     if "ResponseURL" not in event:
         return _bring_up_to_date()
@@ -45,7 +45,7 @@ def _bring_up_to_date() -> dict[str, Any]:
 
 
 def _respond(event: dict[str, Any], status: str, reason: str) -> None:
-    # In 4,096 bytes: https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/crpg-ref-responses.html
+    # At most 4,096 bytes: https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/crpg-ref-responses.html
     body = {
         "Status": status,
         "Reason": reason[:800],

@@ -1,4 +1,4 @@
-"""Takes messages from the notify queue: each names a mail or an event in the outbox."""
+"""Deliver the mails and events that the notify queue's messages name; both are rows of the outbox."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The owner's commands, invoked with IAM credentials by the command line; no part of the API leads here."""
+"""The operator's commands. The CLI invokes this function with IAM credentials; the API cannot reach it."""
 
 from typing import Any
 

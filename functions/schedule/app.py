@@ -1,4 +1,4 @@
-"""An EventBridge rule fired: starts a run of the job type that its target names."""
+"""Start a run of the job type that the target of an EventBridge rule names."""
 
 from datetime import UTC, datetime
 from typing import Any

@@ -1,4 +1,4 @@
-"""Teams and keys, made as the owner of the tables: invoked with IAM credentials by the command line."""
+"""Create teams and keys as the schema owner. The CLI invokes this function with IAM credentials."""
 
 from typing import Any
 

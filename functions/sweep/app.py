@@ -1,4 +1,4 @@
-"""Once a minute: heals what was lost."""
+"""Heal lost work, once a minute."""
 
 from datetime import UTC, datetime
 from typing import Any

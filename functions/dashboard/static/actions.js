@@ -1,4 +1,4 @@
-// What can be done about a run: ask a live one to stop, run an ended one again.
+// Actions on a run: cancel a live one, rerun an ended one.
 
 import { html, useState } from "./html.js";
 import { useAlone } from "./alone.js";
@@ -29,10 +29,10 @@ export function Cancel({ run, asked, onDone }) {
     html`
       <${Dialog} title="Cancel this run?" onClose=${close} busy=${sending}>
         ${problem && html`<${Problem}>${problem}<//>`}
-        <p>It stops at its next step. What it has done until then stays done.</p>
+        <p>The run stops at its next step. Work that is already done is kept.</p>
         <footer>
           <button type="button" autofocus disabled=${sending} onClick=${close}>Keep it running</button>
-          <button class="danger" type="button" disabled=${sending} onClick=${cancel}>${sending ? "Asking …" : "Cancel run"}</button>
+          <button class="danger" type="button" disabled=${sending} onClick=${cancel}>${sending ? "Cancelling …" : "Cancel run"}</button>
         </footer>
       <//>`}`;
 }
@@ -49,7 +49,7 @@ function RerunDialog({ run, onClose }) {
   const { start, sending, refusal, clear } = useStart(`v1/jobs/${run.id}/rerun`);
   const submit = async (event) => {
     event.preventDefault();
-    // As it is shown: the browser may have set it without a word.
+    // Read from the form: the browser may have changed the choice without an event.
     if (await start({ from: event.currentTarget.elements.from?.value ?? "start" })) onClose();
   };
   const choice = (value, title, hint) => html`
@@ -62,13 +62,13 @@ function RerunDialog({ run, onClose }) {
     <${Dialog} title="Run again" onClose=${onClose} busy=${sending}>
       <form autocomplete="off" onSubmit=${submit}>
         <${Refusal} of=${refusal} />
-        <p>A new run with the same project and parameters.</p>
+        <p>This starts a new run with the same project and parameters.</p>
         ${mayGoOn &&
         html`
           <fieldset>
-            <legend class="unseen">Where it begins</legend>
-            ${choice("cursor", "From where this one stopped", "What it has done is not done again.")}
-            ${choice("start", "From the start", "As if there had been no run before.")}
+            <legend class="unseen">Starting point</legend>
+            ${choice("cursor", "From where this one stopped", "Work that is already done is not repeated.")}
+            ${choice("start", "From the start", "All the work is done again.")}
           </fieldset>`}
         <footer>
           <button type="button" disabled=${sending} onClick=${onClose}>Close</button>

@@ -1,8 +1,8 @@
-// One at a time: a button is out of use only when the page has been drawn again, which is too late for a double click.
+// One call at a time. A button is disabled only after the next rendering, which is too late for a double click.
 
 import { useRef, useState } from "./html.js";
 
-/** `[busy, alone]`: `alone(fn)` awaits `fn()`, and while it does nothing else. */
+/** `[busy, alone]`: `alone(fn)` awaits `fn()`, and ignores further calls until then. */
 export function useAlone() {
   const [busy, setBusy] = useState(false);
   const running = useRef(false);

@@ -1,26 +1,26 @@
-// Calls to the API, which lies where the page lies.
+// Calls to the API, which has the same origin as the page.
 
 import { parse, write } from "./exact.js";
 import { isToken, session, signOut } from "./session.js";
 
-/** Where the stack's paths begin: assets are at assets/<version>/ below it. */
+/** The root of the stack's paths: assets are at assets/<version>/ below it. */
 export const ROOT = new URL("../../", import.meta.url);
 
 const PATIENCE_MS = 30_000;
-// A list goes on for as many answers as this at most.
+// The most pages that are loaded of one list.
 const MOST_PAGES = 200;
-// A clock that is off by less than this is off by the answer's way, not by itself.
+// A smaller difference between the clocks may come from the response's travel time.
 const TOLERATED_SKEW_MS = 2_000;
 
-// Where API Gateway answers in place of the API.
-const OWN_WORDS = { 413: "That is more than the server takes at once.", 429: "Too many requests at once." };
+// For errors that API Gateway itself returns.
+const OWN_WORDS = { 413: "The request is too large for the server.", 429: "Too many requests at once." };
 
 let skewMs = 0;
 
-/** Milliseconds since the epoch by the server's clock: durations must not depend on how this machine's is set. */
+/** Milliseconds since the epoch by the server's clock: durations must not depend on this machine's clock. */
 export const now = () => Date.now() + skewMs;
 
-/** `status` is 0 where no answer came; `fields` is the error's JSON beside its sentence; before `waitMs` no call is welcome. */
+/** `status` is 0 without a response; `fields` is the error's JSON without its message; wait `waitMs` before retrying. */
 export class ApiError extends Error {
   constructor(status, sentence, fields = {}, waitMs = 0) {
     super(sentence);
@@ -29,13 +29,13 @@ export class ApiError extends Error {
     this.waitMs = waitMs;
   }
 
-  /** Whether the same call may succeed a little later. */
+  /** Whether the same call may succeed later. */
   get passes() {
     return this.status === 0 || this.status === 429 || this.status >= 500;
   }
 }
 
-/** The JSON of a 2xx answer. Throws ApiError, and signs out when the token is no longer good. */
+/** Returns the JSON of a 2xx response. Throws ApiError, and signs out when the token is no longer valid. */
 export async function api(method, path, { query = {}, body, key, signal, token = session().token } = {}) {
   if (!isToken(token)) throw refusal(401, "Invalid or expired token", {}, token);
   const url = new URL(path, ROOT);
@@ -67,15 +67,15 @@ export async function api(method, path, { query = {}, body, key, signal, token =
   setClock(response);
   const answer = parsed(text);
   if (response.ok && answer) return answer;
-  // Cut off on its way, or of something that stands before the server: nothing is known of what became of the call.
+  // The response was cut off, or comes from a proxy: the outcome of the call is unknown.
   if (response.ok) throw new ApiError(0, "The server's answer cannot be read.");
   const { error, message, request_id: id, ...fields } = answer ?? {};
-  // API Gateway's own words for it, without ours, say less.
+  // Our words are clearer than API Gateway's `message`.
   const said = error ?? OWN_WORDS[response.status] ?? message ?? `The server answered ${response.status}.`;
   throw refusal(response.status, id ? `${said} (request ${id})` : said, fields, token, waitOf(response));
 }
 
-/** The answers of all pages as one, whose lists are whole. */
+/** Loads all pages of a list and joins them into one response. */
 export async function whole(path, { query, signal }) {
   let page = await api("GET", path, { query, signal });
   const joined = { ...page };
@@ -86,7 +86,7 @@ export async function whole(path, { query, signal }) {
   return joined;
 }
 
-/** Null for what is no JSON. */
+/** Null if the text is not JSON. */
 function parsed(text) {
   try {
     return parse(text);
@@ -95,13 +95,13 @@ function parsed(text) {
   }
 }
 
-/** Of `Retry-After`, which is seconds or a moment. */
+/** The time to wait from `Retry-After`, which holds seconds or a date. */
 function waitOf({ headers }) {
   const after = headers.get("retry-after");
   return Math.max(0, (after * 1_000 || Date.parse(after) - now()) || 0);
 }
 
-/** To be thrown. Signs out where it is this session's token that is refused. */
+/** Returns the error to throw. Signs out if the refused token is this session's. */
 function refusal(status, sentence, fields, token, waitMs) {
   if (status === 401 && token && token === session().token) signOut(sentence);
   return new ApiError(status, sentence, fields, waitMs);

@@ -1,4 +1,4 @@
-// The frame: who is signed in, which team, and the view that the address names.
+// The frame of the page: the signed-in user, the team, and the view that the address names.
 
 import { html, show, useEffect, useErrorBoundary, useState } from "./html.js";
 import { whole } from "./api.js";
@@ -13,14 +13,14 @@ import { LinkAsks, SignIn } from "./signin.js";
 import { Connection, Unreachable } from "./states.js";
 
 const MANAGING = ["admin", "owner"];
-// Teams are joined and left, and roles change, while the page is open.
+// Teams and roles may change while the page is open.
 const IDENTITY_MS = 60_000;
 
 function App() {
   const [{ token, reason, offered }, setSession] = useState(session);
   const route = useRoute();
   useEffect(() => onSessionChange(() => setSession(session())), []);
-  // What could not be drawn is drawn anew from what the API says, at the next address or at a click.
+  // After a rendering error, the page is rendered from fresh data at the next address or click.
   const [error, reset] = useErrorBoundary(console.error);
   const again = () => {
     forget();
@@ -70,14 +70,14 @@ function Teams({ teams, team }) {
 }
 
 const NoTeam = () => html`
-  <${Blank} title="You are in no team yet">
-    Runs belong to teams. Ask an admin of yours to add you; this page goes on by itself then.
+  <${Blank} title="You are not in a team yet">
+    Runs belong to teams. Ask a team admin to add you. This page updates by itself.
   <//>`;
 
 const Broken = ({ onAgain }) => html`
   <main>
-    <${Blank} tone="warn" title="This page could not be drawn" actions=${html`<button type="button" onClick=${onAgain}>Draw it again</button>`}>
-      Runs are not touched by this. If it happens again, load the page anew.
+    <${Blank} tone="warn" title="This page could not be displayed" actions=${html`<button type="button" onClick=${onAgain}>Display it again</button>`}>
+      Your runs are not affected. If it happens again, reload the page.
     <//>
   </main>`;
 
@@ -86,7 +86,7 @@ function toMain(event) {
   document.getElementById("main").focus();
 }
 
-// Relative to the page that was loaded, which the next address would change.
+// Make the address absolute: a relative one would change its target at the next address of the page.
 for (const icon of document.querySelectorAll("link[rel=icon]")) icon.href = icon.href;
 takeTokenFromLink();
 addEventListener("hashchange", takeTokenFromLink);

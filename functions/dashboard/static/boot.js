@@ -1,10 +1,11 @@
-// Loads the dashboard. Its modules are asked for at once, and a new AWS account answers ten calls at a time: what did
-// not come is asked for again, what came is kept by the browser. What came and does not work stays so: it is told.
+// Loads the dashboard. The browser requests all its modules at once, but a new AWS account answers only ten calls at a
+// time. Missing modules are requested again, and the browser caches the others. A module that is broken is reported,
+// because it would be broken again.
 
 const AGAIN_MS = 2_000;
 const MOST_TRIES = 3;
 
-/** Whether the browser keeps it. */
+/** Stores the number of tries. Returns whether the browser allows it. */
 function keep(tries) {
   try {
     history.replaceState({ tries }, "");
@@ -17,7 +18,7 @@ function keep(tries) {
 function failed(error) {
   const tries = (history.state?.tries ?? 0) + 1;
   const mayHelp = tries < MOST_TRIES && !(error instanceof SyntaxError);
-  // Tries that are not counted would have no end.
+  // Without a count, the tries would never end.
   const again = keep(mayHelp ? tries : 0) && mayHelp;
   document.getElementById("app").textContent = again ? "The dashboard did not load. Trying again …" : `The dashboard did not load: ${error.message}`;
   if (!again) throw error;

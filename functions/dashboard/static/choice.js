@@ -1,4 +1,4 @@
-// One of those there are. Beside a list that is too long to look through stands a field to search in it.
+// A choice from a list. A long list gets a search field.
 
 import { html, useState } from "./html.js";
 import { number } from "./format.js";
@@ -10,8 +10,8 @@ const MOST_SHOWN = 100;
 const folded = (text) => text.normalize("NFKD").replace(/\p{M}/gu, "").toLowerCase();
 
 /**
- * `choices` are `[value, name]`, and both can be searched for. `first` is the name of the empty value; what is chosen is
- * always among those shown. `onChange(value)` hears of each choice, and `what` is what there is to search for.
+ * `choices` are `[value, name]`; the search looks at both. `first` is the name of the empty value. The chosen entry is
+ * always shown. `onChange(value)` is called for each choice, and `what` names the entries, such as `projects`.
  */
 export function Choice({ choices, value, first, what, onChange, ...rest }) {
   const [sought, seek] = useState("");
@@ -20,7 +20,7 @@ export function Choice({ choices, value, first, what, onChange, ...rest }) {
   const shown = found.slice(0, MOST_SHOWN);
   const chosen = choices.find(([each]) => each === value);
   if (chosen && !shown.includes(chosen)) shown.unshift(chosen);
-  // Enter takes the first that was found; it must not send the form that this stands in.
+  // Enter takes the first match. It must not submit the surrounding form.
   const take = (event) => {
     if (event.key !== "Enter") return;
     event.preventDefault();
@@ -35,6 +35,6 @@ export function Choice({ choices, value, first, what, onChange, ...rest }) {
     <select autocomplete="off" value=${chosen ? value : ""} onChange=${(event) => onChange(event.target.value)} ...${rest}>
       ${first && html`<option key="" value="">${first}</option>`}
       ${shown.map(([each, name]) => html`<option key=${each} value=${each} translate=${false}>${name}</option>`)}
-      ${found.length > MOST_SHOWN && html`<option key="more" disabled>${number(found.length - MOST_SHOWN)} more: search for them</option>`}
+      ${found.length > MOST_SHOWN && html`<option key="more" disabled>${number(found.length - MOST_SHOWN)} more: search to find them</option>`}
     </select>`;
 }

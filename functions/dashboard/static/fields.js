@@ -6,7 +6,7 @@ import { label } from "./format.js";
 
 /**
  * `[{name, kind, title, description, required, initial, schema}]`. Kinds: boolean, integer, number, choice, text, and
- * json for whatever has no form of its own.
+ * json for all other schemas.
  */
 export function fieldsOf(schema) {
   const required = new Set(schema.required ?? []);
@@ -26,8 +26,8 @@ export function fieldsOf(schema) {
 }
 
 /**
- * What the API is sent for what the form shows, as it was typed or as the browser has filled it in; what was left empty is
- * left out. Throws an Error with a sentence for what is no JSON.
+ * The parameters to send, as the form shows them, typed by the user or filled in by the browser. Empty fields are left
+ * out. Throws an Error for a value that is not valid JSON; its message is shown to the user.
  */
 export function paramsOf(fields, form) {
   const filled = fields.flatMap(({ name, kind, title }) => {
@@ -38,7 +38,7 @@ export function paramsOf(fields, form) {
   return Object.fromEntries(filled);
 }
 
-/** Each begins anew when its schema changes: no value of before is sent for what is asked now. */
+/** A field starts afresh when its schema changes, so that no value of the old schema is sent. */
 export const Fields = ({ fields }) => fields.map((field) => html`<${Field} key=${JSON.stringify(field)} field=${field} />`);
 
 function Field({ field }) {
@@ -78,11 +78,11 @@ function control({ kind, schema, required, initial }, { id, hint }) {
         pattern=${schema.pattern} defaultValue=${initial} ...${common} />`;
     default:
       return html`<textarea rows="4" spellcheck="false" class="code" placeholder="JSON" defaultValue=${initial} ...${common}
-        onInput=${(event) => event.target.setCustomValidity(isJson(event.target.value) ? "" : "This has to be JSON.")}></textarea>`;
+        onInput=${(event) => event.target.setCustomValidity(isJson(event.target.value) ? "" : "This must be valid JSON.")}></textarea>`;
   }
 }
 
-/** Follows `$ref` within the schema, and takes the one choice beside null. */
+/** Follows `$ref` within the schema, and picks the only alternative besides null. */
 function resolved(of, schema) {
   if (of.$ref) return resolved(of.$ref.split("/").slice(1).reduce((node, part) => node[part], schema), schema);
   const some = (of.anyOf ?? of.oneOf ?? of.allOf ?? []).filter((each) => each.type !== "null");
@@ -103,11 +103,11 @@ function textOf(kind, value) {
   return kind === "text" ? value : write(value);
 }
 
-/** What a browser takes for a number is more than what JSON does: `.5`, `007`. No digit of either is lost. */
+/** A browser accepts numbers that are not JSON, such as `.5` and `007`. They are rewritten without losing a digit. */
 function parsed(kind, value, title) {
   if (kind === "text") return value;
   const text = kind === "json" || kind === "choice" ? value : value.replace(/^(-?)\+?0*(?=\d)/, "$1").replace(/^(-?)\./, "$10.");
-  if (!isJson(text)) throw new Error(`${title} has to be JSON.`);
+  if (!isJson(text)) throw new Error(`${title} must be valid JSON.`);
   return parse(text);
 }
 

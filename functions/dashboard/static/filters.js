@@ -1,4 +1,4 @@
-// What the list is narrowed to. The address holds it, so that a reload, a bookmark and the back button keep it.
+// The filters of the list. The address holds them, so that a reload, a bookmark and the back button keep them.
 
 import { html } from "./html.js";
 import { Choice } from "./choice.js";
@@ -10,7 +10,7 @@ import { projectChoices } from "./team.js";
 const SINCE = [["1h", "Last hour"], ["24h", "Last 24 hours"], ["7d", "Last 7 days"], ["30d", "Last 30 days"]];
 const NAMES = ["job_type", "status", "project_id", "since"];
 
-/** The filters among the address's query. */
+/** The filters in the query of the address. */
 export const filtersOf = (query) => Object.fromEntries(NAMES.filter((name) => query[name]).map((name) => [name, query[name]]));
 
 export const clearFilters = () => go(toList());
@@ -31,7 +31,7 @@ export function Filters({ query, team }) {
 }
 
 function Filter({ text, what, value, choices, onChange }) {
-  // What the address says may be none of the choices; it is shown all the same, because it is what was asked for.
+  // The value in the address may not be among the choices. It is shown anyway, because the list is filtered by it.
   const all = value && !choices.some(([choice]) => choice === value) ? [...choices, [value, value]] : choices;
   return html`<${Choice} class=${value && "chosen"} aria-label=${text} first="${text}: any" choices=${all} ...${{ what, value, onChange }} />`;
 }

@@ -1,13 +1,13 @@
-// Values in words. Times are milliseconds.
+// Values as text. Times are in milliseconds.
 
 import { isNumber } from "./exact.js";
 
 const UNITS = [["d", 86_400_000], ["h", 3_600_000], ["min", 60_000], ["s", 1_000]];
 
-// Digits are grouped up to here; what is longer is no number to read.
+// Longer numbers are not grouped: they are not for reading.
 const LONGEST_GROUPED = 100;
 
-/** `1,234,567.25`, with every digit that there is. */
+/** `1,234,567.25`, with all its digits. */
 export const number = (value) =>
   String(value).replace(/^-?\d+/, (whole) => (whole.length > LONGEST_GROUPED ? whole : whole.replace(/\B(?=(\d{3})+$)/g, ",")));
 
@@ -43,7 +43,7 @@ export const dayOf = formatter({ day: "numeric", month: "short" });
 
 const day = formatter({ day: "numeric", month: "short", year: "numeric" });
 
-/** An estimate, as coarse as it deserves: `about 40 s`, `about 12 min`, `about 3 h`. */
+/** A coarse estimate: `about 40 s`, `about 12 min`, `about 3 h`. */
 export function roughly(ms) {
   if (ms < 5_000) return "a few seconds";
   const [unit, length] = UNITS.find(([, length]) => ms >= length * 1.5) ?? UNITS[3];
@@ -59,15 +59,15 @@ export function rate(pace) {
 
 export const capital = (word) => word[0].toUpperCase() + word.slice(1);
 
-/** With its full stop, so that another sentence can follow. */
+/** The text with a full stop, so that another sentence can follow. */
 export const sentence = (text) => (/[.!?]$/.test(text) ? text : `${text}.`);
 
-/** `freed_bytes` → `Freed`: the unit is in the value then. */
+/** `freed_bytes` → `Freed`: the value shows the unit. */
 export function label(key) {
   return capital(key.replace(/_s$/, "").split("_").filter((word) => word && word !== "bytes").join(" ") || "size");
 }
 
-/** A scalar in the unit that its key names, `bytes` as one of its words or `_s` at its end; no digit is lost. */
+/** A scalar with the unit that its key names: the word `bytes`, or `_s` at the end. No digit is lost. */
 export function scalar(key, value) {
   if (value === null) return "—";
   if (value === "") return '""';
@@ -77,7 +77,7 @@ export function scalar(key, value) {
   return key.endsWith("_s") ? inUnits(`${number(value)} s`, value, 60, (seconds) => duration(seconds * 1_000)) : number(value);
 }
 
-/** `3 min 12 s (192 s)`: from `least` on, in larger units first, which may leave digits out. */
+/** `3 min 12 s (192 s)`: values from `least` on are also shown in larger units, which are less exact. */
 const inUnits = (exactly, value, least, words) => (value >= least && value < Infinity ? `${words(value)} (${exactly})` : exactly);
 
 function size(bytes) {
@@ -85,7 +85,7 @@ function size(bytes) {
   return `${number(Math.round((bytes / 1024 ** step) * 10) / 10)} ${["kB", "MB", "GB", "TB"][step - 1]}`;
 }
 
-/** Where the browser lacks Intl, or the time is none, in the words of the language itself. */
+/** Falls back to `toUTCString` if the browser lacks Intl or the time is not valid. */
 function formatter(options) {
   let format;
   return (at) => {

@@ -1,15 +1,15 @@
-// Preact for a page that is not alone in its DOM: what is shown stays true though translators and extensions change it.
+// Preact for a page whose DOM is also changed by translators and extensions: the page stays correct in spite of them.
 
 import { h, html as parsed, render } from "./vendor/htm-preact.js";
 
 export { useEffect, useErrorBoundary, useMemo, useRef, useState } from "./vendor/htm-preact.js";
 
-// An extension that takes an element out more often than this may keep it: the page must not fight for ever.
+// After this many repairs of an element the page gives up: it must not fight an extension for ever.
 const MOST_REPAIRS = 3;
 
 const repairs = new WeakMap();
 
-/** Markup in which text is a property of its element: a translator puts elements of its own in the place of text nodes. */
+/** Markup whose text is a property of its element, because translators replace text nodes with their own elements. */
 export const html = (...template) => owning(parsed(...template));
 
 const isText = (child) => typeof child === "string" || typeof child === "number";
@@ -21,7 +21,7 @@ function owning(child) {
   const { type, props } = child ?? {};
   if (props?.children === undefined) return child;
   const children = [props.children].flat(Infinity).filter((each) => !isBlank(each));
-  // The elements of a component own the text that it is given.
+  // A component's own elements will hold its text.
   if (typeof type === "function") children.forEach((each) => isText(each) || owning(each));
   else if (children.every(isText)) {
     delete props.children;
@@ -30,7 +30,7 @@ function owning(child) {
   return child;
 }
 
-/** Renders `view` into `root`, and from then on puts back what others take out. */
+/** Renders `view` into `root`, and puts back elements that others remove. */
 export function show(view, root) {
   render(view, root);
   const watch = (records) => {
@@ -43,11 +43,11 @@ export function show(view, root) {
   try {
     new MutationObserver(watch).observe(root, { childList: true, characterData: true, subtree: true });
   } catch {
-    // A browser that lets nothing be watched shows the page all the same.
+    // A browser without MutationObserver shows the page without repairs.
   }
 }
 
-/** Preact, whose file is pinned, keeps the children of an element or a component in `__k`, and their nodes in `__e`. */
+/** Our pinned version of Preact keeps the children of an element or a component in `__k`, and their nodes in `__e`. */
 function repair(parent, { __k: children }, restored) {
   let next = null;
   for (const child of nodesOf(children).reverse()) {
@@ -58,7 +58,7 @@ function repair(parent, { __k: children }, restored) {
     }
     if (type) {
       const { textContent: text } = props;
-      // Words may be translated; what must not be, and what is gone, is written again.
+      // Translated text may stay. Text that must not be translated, or is gone, is written again.
       const isWrong = text !== undefined && node.textContent !== text && (node.translate === false || !node.textContent);
       if (isWrong && mayRepair(node)) node.textContent = text;
       repair(node, child, restored);
@@ -70,7 +70,7 @@ function repair(parent, { __k: children }, restored) {
 const nodesOf = (children) =>
   (children ?? []).flatMap((child) => (typeof child?.type === "function" ? nodesOf(child.__k) : child?.__e ? child : []));
 
-/** One that was out of the page for a moment is no longer above it. */
+/** A dialog that was removed and put back is no longer modal: it must be opened again. */
 function reopen(dialog) {
   if (!dialog.showModal) return;
   dialog.close();

@@ -1,23 +1,23 @@
-// What is shown stays true: asked for again while the page is looked at, faster while something moves.
+// Keeps the page up to date: polls while the page is visible, and faster while a run makes progress.
 
 import { useEffect, useRef, useState } from "./html.js";
 
 const FIRST_RETRY_MS = 2_000;
-// As seldom as this, what is refused is asked for again too: a role may be raised, and a team joined.
+// Also the interval for refused requests: the user may get another role or join the team.
 const LAST_RETRY_MS = 60_000;
 
-// What was shown last under a key, so that going back shows it at once.
+// The last data of each key, so that going back shows it at once.
 let remembered = new Map();
 
-/** A new one, so that what is still on its way is not remembered for the next person. */
+/** Replaces the memory, so that responses still on their way are not shown to the next user. */
 export const forget = () => (remembered = new Map());
 
 /**
- * `{key, data, at, error, refresh, update}`: what `load(signal, shown)` brought last, when, and the error since, if any.
- * `shown()` is what there is now: more may have been loaded while an answer was on its way.
- * `every(data)` is the time to the next round in milliseconds, Infinity for never; while the page is hidden it is at
- * least `unseenMs`. A null `key` asks for nothing.
- * `key` in the answer is the one that `data` belongs to: the last one's until the first answer for a new one is there.
+ * Returns `{key, data, at, error, refresh, update}`: the last result of `load(signal, shown)`, its time, and the error
+ * since then, if any. `shown()` returns the current data, which may have grown while a response was on its way.
+ * `every(data)` is the time to the next poll in milliseconds, Infinity for never; while the page is hidden it is at
+ * least `unseenMs`. A null `key` loads nothing. The returned `key` is the one that `data` belongs to: the previous key
+ * until the first response for the new one arrives.
  */
 export function usePoll(key, load, every, { unseenMs = Infinity } = {}) {
   const [state, setState] = useState(() => ({ key, ...remembered.get(key), error: null }));
@@ -58,7 +58,7 @@ export function usePoll(key, load, every, { unseenMs = Infinity } = {}) {
       if (dueMs < Infinity) timer = setTimeout(round, dueMs);
     }
 
-    // Nobody asked for this one: it comes no sooner than the server wants it.
+    // Not started by the user, so it respects the time that the server asked to wait.
     const again = () => (Date.now() < welcomeAt ? plan(welcomeAt - Date.now()) : round());
     const seen = () => (document.hidden ? plan(nextMs) : again());
     refresh.current = round;
@@ -80,12 +80,12 @@ export function usePoll(key, load, every, { unseenMs = Infinity } = {}) {
     known.data = change(known.data);
     setState((last) => (last.key === key ? { ...last, data: known.data } : last));
   };
-  // An error of the last key says nothing of this one.
+  // The error of the previous key does not apply to this one.
   const shown = state.key === key ? state : { ...state, error: null, ...(remembered.has(key) && { key, ...remembered.get(key) }) };
   return { ...shown, refresh: () => refresh.current(), update };
 }
 
-/** Renders again every `everyMs` while `moves`, so that durations count and countdowns run. */
+/** Renders again every `everyMs` while `moves`, so that durations and countdowns are current. */
 export function useTick(everyMs, moves = true) {
   const [, tick] = useState(0);
   useEffect(() => {
@@ -95,7 +95,7 @@ export function useTick(everyMs, moves = true) {
   }, [everyMs, moves]);
 }
 
-/** Whether the browser believes it has a network. */
+/** Whether the browser reports a network connection. */
 export function useOnline() {
   const [online, setOnline] = useState(navigator.onLine);
   useEffect(() => {

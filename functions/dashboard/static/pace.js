@@ -1,11 +1,11 @@
-// How fast a run goes, from what was seen of it. Nothing is better than a guess.
+// How fast a run progresses, from observations of it. No figure is better than a guess.
 
-// Older sightings say how fast it was.
+// Older observations do not show the current speed.
 const WINDOW_MS = 60_000;
-// What was seen over less time than this is chance.
+// Observations over a shorter time are too random.
 const LEAST_MS = 4_000;
 
-/** Steps a second, or null. `seen` is `[{at, processed}]`, oldest first, one for each change; trimmed in place. */
+/** Steps per second, or null. `seen` is `[{at, processed}]`, oldest first, one per change; it is trimmed in place. */
 export function paceOf(seen, now) {
   while (seen.length > 2 && seen[0].at < now - WINDOW_MS) seen.shift();
   const [first] = seen;

@@ -1,4 +1,4 @@
-// The small things that several views show.
+// Small components that several views share.
 
 import { html, useEffect, useRef, useState } from "./html.js";
 import { now } from "./api.js";
@@ -24,14 +24,14 @@ export const Project = ({ of }) =>
     ? html`<span class="project" translate=${false}><i style=${{ backgroundColor: of.color }} aria-hidden="true"></i>${of.name}</span>`
     : html`<span class="quiet">A deleted project</span>`;
 
-/** When it was, relative to now; the exact moment on hover and for machines. */
+/** A time relative to now, with the exact time on hover and for machines. */
 export function Ago({ at, prefix = "" }) {
   useTick(15_000);
   const then = Date.parse(at);
   return html`<time datetime=${at} title=${moment(then)}>${prefix}${ago(then, now())}</time>`;
 }
 
-/** How long from `from` to `to`, counting while there is no `to`. */
+/** The duration from `from` to `to`, or to now without `to`. */
 export function Took({ from, to }) {
   useTick(1_000, !to);
   if (!from) return html`<span class="quiet">—</span>`;
@@ -43,13 +43,13 @@ export function Countdown({ at }) {
   useTick(1_000);
   const left = Date.parse(at) - now();
   return left > 0
-    ? html`Goes on in <span class="figures" translate=${false}>${duration(left)}</span>`
-    : html`Goes on any moment now`;
+    ? html`Continues in <span class="figures" translate=${false}>${duration(left)}</span>`
+    : html`Continues any moment now`;
 }
 
 const WITHOUT_PROGRESS = { pending: "Not started", running: "No step yet", completed: "Done" };
 
-/** How far a run is: what the bar and the words beside it both say. `value` is null where there is none to tell. */
+/** The progress of a run, for the bar and the text beside it. `value` is null if it is unknown. */
 export function progressOf({ status, progress }) {
   const { processed = 0, total = 0 } = progress ?? {};
   const words = progress ? `${number(processed)} of ${number(total)}` : (WITHOUT_PROGRESS[status] ?? "No progress");
@@ -57,7 +57,7 @@ export function progressOf({ status, progress }) {
   return { words, value: LIVE.includes(status) ? null : status === "completed" ? 1 : 0, max: 1 };
 }
 
-/** The bar of a run. `label` is what it measures, for those who do not see it. */
+/** The progress bar of a run. `label` describes it for screen readers. */
 export function Bar({ run, label }) {
   const { value, max } = progressOf(run);
   return value === null
@@ -65,10 +65,10 @@ export function Bar({ run, label }) {
     : html`<progress key="known" class=${run.status} value=${value} max=${max} aria-label=${label}>${value} of ${max}</progress>`;
 }
 
-/** What went wrong, in the sentence that came with it. */
+/** An error message. */
 export const Problem = ({ children }) => html`<div class="problem" role="alert">${children}</div>`;
 
-/** A state that fills the page: nothing there, not allowed, not found. */
+/** A message that fills the page: empty, not allowed, not found. */
 export function Blank({ title, children, actions, tone = "" }) {
   return html`
     <section class="blank ${tone}">
@@ -79,12 +79,12 @@ export function Blank({ title, children, actions, tone = "" }) {
     </section>`;
 }
 
-/** Says `text` to screen readers whenever it changes. */
+/** Announces `text` to screen readers whenever it changes. */
 export const Announce = ({ text }) => html`<div class="unseen" role="status" aria-live="polite">${text}</div>`;
 
 const select = (field) => field?.select();
 
-/** Copies what `text()` gives; where the browser refuses, it is shown, ready to be copied by hand. */
+/** Copies the result of `text()`. If the browser refuses, shows the text selected, to be copied by hand. */
 export function Copy({ text, what }) {
   const [outcome, setOutcome] = useState("");
   const timer = useRef();
@@ -106,13 +106,13 @@ export function Copy({ text, what }) {
     <${Announce} text=${outcome === "copied" ? `Copied ${what}` : ""} />
     ${outcome === "refused" &&
     html`
-      <p class="hint" role="alert">The browser does not let this page copy. The text is selected: copy it yourself.</p>
+      <p class="hint" role="alert">The browser does not allow this page to copy. The text is selected: copy it by hand.</p>
       <textarea class="code" readonly rows="3" aria-label="Text of the ${what}" ref=${select} defaultValue=${text()} translate=${false}></textarea>`}`;
 }
 
 /**
- * A modal dialog, open as long as it is rendered. The browser gives the focus back when it closes. While it is `busy`
- * nothing closes it: there would be no place for the answer.
+ * A modal dialog, open as long as it is rendered. When it closes, the focus returns to where it was. While it is `busy`
+ * it cannot be closed, because it has to show the response.
  */
 export function Dialog({ title, onClose, busy = false, children }) {
   const dialog = useRef();
@@ -122,21 +122,21 @@ export function Dialog({ title, onClose, busy = false, children }) {
     try {
       shown.showModal();
     } catch {
-      // Where the browser has no dialogs, this one stands below the page.
+      // A browser without modal dialogs shows it below the page.
       shown.setAttribute("open", "");
     }
     return () => {
       try {
         shown.close();
       } catch {
-        // It goes with its element.
+        // It disappears with its element.
       }
       if (before?.isConnected) before.focus();
     };
   }, []);
   const close = () => busy || onClose();
   const onBackdrop = (event) => event.target === dialog.current && close();
-  // Chromium heeds a refused Escape once: the second one is for `closedby`, which not every browser knows.
+  // In Chromium `preventDefault` stops Escape only once. `closedby`, which some browsers lack, stops the second Escape.
   return html`
     <dialog ref=${dialog} aria-labelledby="dialog-title" closedby=${busy ? "none" : "closerequest"} onMouseDown=${onBackdrop}
       onCancel=${(event) => { event.preventDefault(); close(); }}>

@@ -1,14 +1,15 @@
-// Who did it: `manual:user:<id>`, `manual:api_key:<id>`, `schedule`, `system`, `soft_delete_cleanup`, `sweep`.
+// Names for `triggered_by` and similar fields. Values: `manual:user:<id>`, `manual:api_key:<id>`, `schedule`,
+// `system`, `soft_delete_cleanup`, `sweep`.
 
 const OTHERS = {
   __proto__: null,
   schedule: "Schedule",
   system: "The operator",
-  soft_delete_cleanup: "Soft-Delete Cleanup, as its project or team was deleted",
-  sweep: "The sweep, as its project or team was deleted",
+  soft_delete_cleanup: "Soft-Delete Cleanup, because the project or team was deleted",
+  sweep: "The sweep, because the project or team was deleted",
 };
 
-/** `people` is the answer of GET /v1/teams/{id}/members, or what is there instead of it. */
+/** `people` is the response of GET /v1/teams/{id}/members, or empty lists if it cannot be loaded. */
 export function nameOf(by, { people, me }) {
   const [, kind, id] = (by ?? "").split(":");
   if (kind === "user") {
@@ -19,5 +20,5 @@ export function nameOf(by, { people, me }) {
     const { name } = people.api_keys.find((each) => each.id === id) ?? {};
     return !name ? "An API key" : /key/i.test(name) ? name : `${name} (API key)`;
   }
-  return OTHERS[by] ?? (by || "Somebody");
+  return OTHERS[by] ?? (by || "Unknown");
 }

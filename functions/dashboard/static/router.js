@@ -1,14 +1,14 @@
-// Addresses: the list with its filters in the query, and a page per run.
+// Addresses: the list, with its filters in the query, and one page per run.
 
 import { html, useEffect, useState } from "./html.js";
 import { ROOT } from "./api.js";
 
 let moved = false;
 
-/** Whether this page has led anywhere since it was loaded. */
+/** Whether the user has navigated since the page was loaded. */
 export const hasMoved = () => moved;
 
-/** `{view: "runs" | "run", id, query}` of the address, and again whenever it changes. */
+/** `{view: "runs" | "run", id, query}` of the address; renders again whenever it changes. */
 export function useRoute() {
   const [route, setRoute] = useState(parse);
   useEffect(() => {
@@ -22,14 +22,14 @@ export function useRoute() {
   return route;
 }
 
-/** `query` is an object; what is empty in it is left out of the address. */
+/** `query` is an object; its empty values are left out of the address. */
 export function address(path, query = {}) {
   const url = new URL(path, ROOT);
   for (const [name, value] of Object.entries(query)) if (value) url.searchParams.set(name, value);
   return url.pathname + url.search;
 }
 
-/** The page of a run, and the list; both keep the team that the address names. */
+/** The addresses of a run and of the list. Both keep the team of the current address. */
 export const toRun = (id) => address(`runs/${id}`, { team: teamInAddress() });
 export const toList = (team = teamInAddress()) => address("", { team });
 
@@ -39,13 +39,13 @@ export function go(href, { replace = false } = {}) {
   try {
     if (href !== location.pathname + location.search) history[replace ? "replaceState" : "pushState"](null, "", href);
   } catch {
-    // Some browsers take only so many in a while.
+    // Some browsers limit how often the history may change.
     return location.assign(href);
   }
   dispatchEvent(new Event("popstate"));
 }
 
-/** A link that does not load the page again; with a modifier key it is the browser's. */
+/** A link that does not load the page again. With a modifier key, the browser handles the click. */
 export function Link({ href, children, ...rest }) {
   const follow = (event) => {
     if (event.button || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;

@@ -1,4 +1,4 @@
-// One run: how far, why it does not move, what it did, and what can be done about it.
+// The page of a run: its progress, why it is not making progress, its timeline, and the actions on it.
 
 import { html, useEffect, useRef } from "./html.js";
 import { Cancel, Rerun } from "./actions.js";
@@ -15,9 +15,9 @@ import { projectOf, typeOf, useTeam } from "./team.js";
 import { json, Values } from "./values.js";
 
 const LIVE_MS = 2_000;
-// Often enough for the tab's title to tell the end to who works in another one.
+// Often enough for the title of a hidden tab to show that the run has ended.
 const UNSEEN_MS = 30_000;
-// A state that is not worth a word before it has lasted this long: a step takes its time, and so does the queue.
+// These states are shown only after this time: steps and queueing take some time even when all is well.
 const UNREMARKABLE_MS = { running: 30_000, queued: 5_000 };
 
 export function Run({ me, id }) {
@@ -30,7 +30,7 @@ export function Run({ me, id }) {
       ]);
       return { run, timeline };
     },
-    // The two are asked for at once, so a run may be over in one and not yet in the other.
+    // The two requests run concurrently, so the run may have ended in one response and not yet in the other.
     ({ run, timeline }) => (isLive(run) || timeline.state !== "ended" ? LIVE_MS : Infinity),
     { unseenMs: UNSEEN_MS },
   );
@@ -51,7 +51,7 @@ function Page({ run, timeline, known, me, onChange }) {
   const percent = Math.floor((100 * value) / max);
   const asked = Boolean(timeline.cancel_requested_at);
   useEffect(() => title.current.focus({ preventScroll: true }), []);
-  // The button that had the focus goes, or is of no use any more.
+  // The focused button disappears or is disabled.
   useEffect(() => {
     if (document.activeElement === document.body) title.current.focus({ preventScroll: true });
   }, [isLive(run), asked]);
@@ -107,10 +107,10 @@ function Measure({ run, timeline, percent, label }) {
     </section>`;
 }
 
-// States in which what was seen says nothing of what is to come. Between two slices a run is queued, for a moment.
+// States in which past progress does not predict the rest. "queued" is missing: it occurs briefly between two slices.
 const STANDING = ["waiting", "recovering", "cancelling"];
 
-/** `12 a second, about 40 s left`, from what this page has seen; empty while that says nothing. */
+/** `12 a second · about 40 s left`, from what this page has observed; empty while that is too little. */
 function usePace(run, timeline) {
   const seen = useRef([]);
   useTick(1_000, isLive(run));
@@ -127,13 +127,13 @@ function usePace(run, timeline) {
 
 const STATES = { __proto__: null, queued: "Queued", waiting: "Waiting", recovering: "Recovering", cancelling: "Asked to stop", running: "No step for a while" };
 
-/** Why it is not moving; nothing while it is, or when it is over. */
+/** Why the run is not making progress; nothing while it does, or after it has ended. */
 function Why({ run, timeline: { state, why, since, until } }) {
   useTick(1_000, isLive(run));
   const silentMs = since ? now() - Date.parse(since) : 0;
   if (!isLive(run) || !STATES[state] || silentMs < UNREMARKABLE_MS[state]) return null;
   return html`
-    <section class="notice ${state}" aria-label="Why it is not moving">
+    <section class="notice ${state}" aria-label="Why there is no progress">
       <p><strong>${STATES[state]}</strong> ${why}</p>
       <p class="quiet">${until ? html`<${Countdown} at=${until} />` : html`For <span class="figures" translate=${false}>${duration(silentMs)}</span>`}</p>
     </section>`;

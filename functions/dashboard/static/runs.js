@@ -1,4 +1,4 @@
-// The list: newest first, live, and narrowed by what the address says.
+// The list of runs: newest first, kept up to date, with the filters of the address.
 
 import { html, useEffect, useRef, useState } from "./html.js";
 import { api } from "./api.js";
@@ -13,11 +13,11 @@ import { Paused, projectOf, typeOf, useTeam } from "./team.js";
 import { Trigger } from "./trigger.js";
 
 const PAGE = 30;
-// As many as the API gives at once.
+// The API's largest page.
 const MOST = 200;
 const BUSY_MS = 2_000;
 const IDLE_MS = 15_000;
-// Further down than this, new runs wait until they are asked for: what is read must not move.
+// Scrolled further down than this, new runs are not shown until the user asks: the rows being read must not move.
 const READING_PX = 160;
 
 export function Runs({ me, team, query }) {
@@ -30,7 +30,7 @@ export function Runs({ me, team, query }) {
     async (signal, shown) => {
       const limit = Math.min(MOST, Math.max(PAGE, shown()?.rows.length ?? 0));
       let fresh = await page(team, { ...filters, limit }, signal);
-      // Further down than an answer reaches, a run that was live when it was loaded may be over.
+      // Runs below this page that were live when they were loaded may have ended.
       while (fresh.has_more && shown()?.rows.some((run) => isLive(run) && isOlder(run, fresh.rows.at(-1)))) {
         const next = await page(team, { ...filters, limit: MOST, cursor: fresh.cursor }, signal);
         fresh = { ...next, rows: [...fresh.rows, ...next.rows] };
@@ -40,14 +40,14 @@ export function Runs({ me, team, query }) {
     ({ rows }) => (rows.some(isLive) ? BUSY_MS : IDLE_MS),
   );
   const title = useRef();
-  // The link or the button that led here is gone with its page.
+  // The link or button that led here has disappeared with its page.
   useEffect(() => {
     if (hasMoved() && document.activeElement === document.body) title.current?.focus({ preventScroll: true });
   }, []);
   useEffect(() => void (document.title = `Runs · ${team.name} · Nightshift`), [team.name]);
 
   const failed = [known, list].find(isGone);
-  // The team is there: what the list does not know is in its filters.
+  // The team exists, so the list's error is about its filters.
   const isNonsense = failed === list && [400, 404].includes(list.error.status);
   if (failed && !isNonsense) return html`<${Instead} poll=${failed} what="team" />`;
   const mayRun = me.mayWrite && known.data?.projects.length > 0 && known.data.types.length > 0;
@@ -98,7 +98,7 @@ function List({ list, isCurrent, me, team, known, filters, onRun }) {
       </div>`}`;
 }
 
-// Roles, because a phone's layout makes cards of the rows, and with `display` a table loses its own.
+// Explicit roles: on phones, CSS turns rows into cards, and a changed `display` removes a table's implicit roles.
 const COLUMNS = ["Status", "Job", "Project", "Triggered by", "Progress", "Duration", "When"];
 const Table = ({ busy, children }) => html`
   <table class="runs ${busy ? "busy" : ""}" role="table" aria-label="Runs" aria-busy=${busy}>
@@ -142,21 +142,21 @@ const Skeleton = () => html`
 
 function Empty({ known, filters, onRun }) {
   if (known.projects.length === 0)
-    return html`<${Blank} title="No project yet">Jobs run for a project. As soon as this team has one, you can start them here.<//>`;
+    return html`<${Blank} title="No project yet">Jobs run for a project. Once this team has a project, you can start jobs here.<//>`;
   if (Object.keys(filters).length > 0)
     return html`
       <${Blank} title="No runs match" actions=${html`<button type="button" onClick=${clearFilters}>Clear filters</button>`}>
-        Nothing in this team's history fits these filters.
+        None of this team's runs match these filters.
       <//>`;
   return html`
     <${Blank} title="Nothing has run yet"
       actions=${onRun && html`<button class="primary" type="button" onClick=${onRun}>Run the first job</button>`}>
-      Runs appear here as soon as somebody starts one, with their progress while they are at it.
+      Runs appear here as soon as they are started, with their progress.
     <//>`;
 }
 
 const Nonsense = ({ why }) => html`
-  <${Blank} tone="warn" title="These filters cannot be used"
+  <${Blank} tone="warn" title="These filters are not valid"
     actions=${html`<button type="button" onClick=${clearFilters}>Clear filters</button>`}>${sentence(why)}<//>`;
 
 const page = async (team, query, signal) => {
@@ -166,7 +166,7 @@ const page = async (team, query, signal) => {
 
 const isOlder = (run, than) => run.created_at < than.created_at || (run.created_at === than.created_at && run.id < than.id);
 
-/** The newest page over what is shown; what is older stays as it was loaded, where the two meet. */
+/** The newest page, followed by the older rows that are already loaded, if the two overlap. */
 function merged(shown, fresh) {
   const last = fresh.rows.at(-1);
   if (!shown || !last || !fresh.has_more) return fresh;
@@ -174,7 +174,7 @@ function merged(shown, fresh) {
   return older.length > 0 && older.length < shown.rows.length ? { ...shown, rows: [...fresh.rows, ...older] } : fresh;
 }
 
-/** While somebody reads further down, runs that are new stay out: `{shown, held, show}`. */
+/** While the user reads further down, new runs are held back: `{shown, held, show}`. */
 function useHeld(rows = []) {
   const [top, setTop] = useState(null);
   const latest = useRef();
@@ -188,7 +188,7 @@ function useHeld(rows = []) {
   return { shown: rows.slice(held), held, show: () => scrollTo(0, 0) };
 }
 
-/** A sentence for whichever run has just ended. */
+/** An announcement of the runs that have just ended. */
 function useEndings(rows = [], known) {
   const live = useRef(new Set());
   const said = useRef("");

@@ -1,9 +1,9 @@
-// Who is signed in, in this tab: sessionStorage ends with it, and nothing else ever holds the token.
+// The session of this tab. Only its sessionStorage holds the token, and the browser deletes that with the tab.
 
 import { forget } from "./live.js";
 
 const KEY = "nightshift.token";
-const DAMAGED = "That link's token is damaged. Copy the whole link, or sign in with the token itself.";
+const DAMAGED = "The token in this link is damaged. Copy the whole link, or sign in with the token itself.";
 
 let storage = storageOfTab();
 let shown = storage[KEY];
@@ -13,10 +13,10 @@ let offered = null;
 
 export const onSessionChange = (fn) => (listener = fn);
 
-/** `offered` is the token of a link that waits for an answer: somebody else is signed in. */
+/** `offered` is the token of a link, while the user has not yet decided whether to switch to it. */
 export const session = () => ({ token: storage[KEY] ?? null, reason, offered });
 
-/** Whether a header can carry it. */
+/** Whether the text can be sent in a header. */
 export const isToken = (text) => typeof text === "string" && /^[\x21-\x7e]+$/.test(text);
 
 export function signIn(token) {
@@ -25,8 +25,8 @@ export function signIn(token) {
 }
 
 /**
- * `sentence` says why, where the person did not ask for it: then a link that waits has nobody to ask any more.
- * The address stays: signing in leads back to it.
+ * `sentence` says why the session ended, unless the user signed out. A link's token that is still offered is then used.
+ * The address stays, so that signing in leads back to it.
  */
 export function signOut(sentence = null) {
   if (sentence && offered) return signIn(offered);
@@ -34,13 +34,13 @@ export function signOut(sentence = null) {
   change(sentence);
 }
 
-/** What is signed in stays. */
+/** Keeps the current session. */
 export function declineLink() {
   offered = null;
   listener();
 }
 
-/** `#token=…` signs in, or asks who would be signed out. Taken out of the address before anything else happens. */
+/** `#token=…` signs in, or asks a user who is already signed in. It is removed from the address first. */
 export function takeTokenFromLink() {
   const [, text] = /^#token=(.*)$/.exec(location.hash) ?? [];
   if (text === undefined) return;
@@ -56,7 +56,7 @@ export function takeTokenFromLink() {
   listener();
 }
 
-/** Null for what is no token. */
+/** Null if the text is not a token. */
 function decoded(text) {
   try {
     const token = decodeURIComponent(text).trim();
@@ -66,7 +66,7 @@ function decoded(text) {
   }
 }
 
-// The browser may bring a page back as it was left, from a session that has ended since.
+// The browser may restore a page from its cache after the session has ended.
 addEventListener("pageshow", () => shown !== storage[KEY] && change(null));
 
 function change(sentence) {
@@ -77,7 +77,7 @@ function change(sentence) {
   listener();
 }
 
-/** Where the browser lets no page keep anything, or no more, the session is over with the page. */
+/** If the browser does not allow storage, or it is full, the session ends with the page. */
 function keep(token) {
   try {
     delete storage[KEY];

@@ -1,4 +1,4 @@
-// The first thing a stranger sees, and what is asked of who is none.
+// The sign-in page, and the question whether to switch to the token of a link.
 
 import { html, useEffect, useRef, useState } from "./html.js";
 import { useAlone } from "./alone.js";
@@ -40,18 +40,18 @@ export function SignIn({ reason }) {
         <label for="token">Token or agent key</label>
         <input id="token" ref=${field} type="password" required autocomplete="off" spellcheck="false" aria-describedby="token-hint" />
         <p id="token-hint" class="hint">
-          Your own token, as your identity provider issues it, or a key that begins with <code>owl_agent_</code>.
-          It is kept until you close this tab, and nowhere else.
+          A token from your identity provider, or an agent key, which begins with <code>owl_agent_</code>.
+          It is stored only in this tab, until you close it.
         </p>
         <button class="primary" disabled=${sending}>${sending ? "Signing in …" : "Sign in"}</button>
       </form>
     </main>`;
 }
 
-/** A link may come from anybody: it takes no session away unasked. */
+/** A link may come from anyone, so it must not replace a session without asking. */
 export const LinkAsks = ({ offered, me }) => html`
   <${Dialog} title="Sign in with this link?" onClose=${declineLink}>
-    <p>You are signed in${me && html` as <strong>${me.name}</strong>`}. The link that you opened has a token of its own, and this tab would go on with that one.</p>
+    <p>You are signed in${me && html` as <strong>${me.name}</strong>`}. The link that you opened contains another token. If you use it, this tab switches to that token.</p>
     <footer>
       <button type="button" autofocus onClick=${declineLink}>Stay signed in</button>
       <button class="primary" type="button" onClick=${() => signIn(offered)}>Use the link</button>

@@ -1,4 +1,4 @@
-// What a run did, newest first: its slices, the waits between them, and who asked it to stop.
+// The timeline of a run, newest first: its slices, the waits between them, and who asked it to stop.
 
 import { html, useRef, useState } from "./html.js";
 import { now } from "./api.js";
@@ -9,9 +9,9 @@ const FIRST_SHOWN = 12;
 
 const OUTCOMES = {
   __proto__: null,
-  continued: "handed over to the next",
-  waiting: "left to wait",
-  retrying: "failed, and is tried again",
+  continued: "handed over to the next slice",
+  waiting: "ended to wait",
+  retrying: "failed and is retried",
   lost: "lost its worker",
   completed: "finished the run",
   failed: "failed",
@@ -21,7 +21,7 @@ const OUTCOMES = {
 export function Timeline({ run, timeline, by }) {
   const [all, setAll] = useState(false);
   const list = useRef();
-  // The button goes with the click: who came by the keyboard is not sent back to the top of the page.
+  // The click removes the button. Move the focus, so that keyboard users do not return to the top of the page.
   const showAll = () => {
     setAll(true);
     list.current.focus({ preventScroll: true });
@@ -66,15 +66,15 @@ function eventsOf(run, { timeline, cancel_requested_at: asked, cancel_requested_
       title: html`<strong>Asked to stop</strong> by <bdi>${by(askedBy)}</bdi>`,
       detail: tookMs === false
         ? html`Not stopped yet, after <${Took} from=${asked} />`
-        : `${run.status === "cancelled" ? "Stopped" : "Over"} ${tookMs < 1_000 ? `${tookMs} ms` : duration(tookMs)} later`,
+        : `${run.status === "cancelled" ? "Stopped" : "Ended"} ${tookMs < 1_000 ? `${tookMs} ms` : duration(tookMs)} later`,
     });
   }
   if (!isLive(run)) events.push({ key: "over", at: run.completed_at, tone: run.status, title: html`<strong>${capital(run.status)}</strong>` });
-  // Sorting is stable: of what happened at the same millisecond, the ending stays the newest.
+  // Sorting is stable: among events of the same millisecond, the ending stays the newest.
   return events.sort((one, other) => (one.at < other.at ? -1 : one.at > other.at ? 1 : 0)).reverse();
 }
 
-/** Where it took more than one day, the first event of each day, as they are shown, has a `day`. */
+/** If the run spans several days, adds `day` to the first event of each day, in the order shown. */
 function withDays(events, run) {
   const days = events.map(({ at }) => dayOf(Date.parse(at)));
   const all = new Set(isLive(run) ? [dayOf(now()), ...days] : days);

@@ -1,4 +1,4 @@
-// Starting a run, from the dialog or from an ended one: once, whatever is clicked twice or lost on the way.
+// Starts a run, from the dialog or from an ended run: only once, despite double clicks and lost responses.
 
 import { html, useEffect, useRef, useState } from "./html.js";
 import { useAlone } from "./alone.js";
@@ -8,7 +8,7 @@ import { duration } from "./format.js";
 import { Problem } from "./parts.js";
 import { go, Link, toRun } from "./router.js";
 
-/** `start(wish)` leads to the run and is true, or false with a `refusal`; `refuse(error)` shows one without asking. */
+/** `start(wish)` opens the new run and returns true, or sets `refusal` and returns false. `refuse(error)` sets it. */
 export function useStart(path) {
   const [sending, alone] = useAlone();
   const [refusal, setRefusal] = useState(null);
@@ -18,12 +18,12 @@ export function useStart(path) {
 
   const send = async (wish) => {
     const text = write(wish);
-    // The same wish has the same key: where only the answer was lost, the next try finds the run that was made.
+    // The same wish has the same key: if only the response was lost, the next try returns the run that was started.
     if (sent.current.text !== text) sent.current = { text, key: newKey() };
     setRefusal(null);
     try {
       const { job_run: run } = await api("POST", path, { body: wish, key: sent.current.key });
-      // Who has gone back meanwhile is not taken away from there.
+      // Do not navigate if the user has left the dialog's page in the meantime.
       if (mounted.current) go(toRun(run.id));
       return true;
     } catch (error) {
@@ -34,7 +34,7 @@ export function useStart(path) {
   return { start: (wish) => alone(() => send(wish)), sending, refusal, refuse: setRefusal, clear: () => setRefusal(null) };
 }
 
-/** Unlike any other. A page that did not come by https has no `randomUUID`. */
+/** A unique key. A page not loaded over https has no `randomUUID`. */
 function newKey() {
   try {
     return crypto.randomUUID();
@@ -48,8 +48,8 @@ export const Refusal = ({ of }) =>
   html`
     <${Problem}>
       <p>${of.message}</p>
-      ${of.fields?.existing_run_id && html`<p><${Link} href=${toRun(of.fields.existing_run_id)}>Look at the run that is there<//></p>`}
+      ${of.fields?.existing_run_id && html`<p><${Link} href=${toRun(of.fields.existing_run_id)}>Open the existing run<//></p>`}
       ${of.waitMs > 0
         ? html`<p>Try again in ${duration(of.waitMs)}.</p>`
-        : of.passes && html`<p>Try again: it starts once, even if this try has reached the server.</p>`}
+        : of.passes && html`<p>Try again. The run starts only once, even if this request has reached the server.</p>`}
     <//>`;

@@ -1,4 +1,4 @@
-// What stands in the place of a view, or over it, when it cannot be had.
+// Messages shown instead of a view, or over it, when its data cannot be loaded.
 
 import { html } from "./html.js";
 import { clock, sentence } from "./format.js";
@@ -7,44 +7,44 @@ import { Blank } from "./parts.js";
 import { Link, toList } from "./router.js";
 import { signOut } from "./session.js";
 
-/** Whether what is shown of a poll must give way: there is nothing, or it is no longer for these eyes. */
+/** Whether a poll's data must not be shown: none was loaded, or the user may no longer see it. */
 export const isGone = ({ error, data }) => error && (!data || error.status === 403 || error.status === 404);
 
-/** Why there is nothing of this poll to show; nothing while it is still asked for. */
+/** Why a poll has no data to show. */
 export function Instead({ poll, what }) {
   const { status } = poll.error;
   if (status === 403) return html`<${Forbidden} why=${poll.error.message} />`;
-  // What is no id at all is no more there than what is nobody's.
+  // A malformed id gets the same message as an unknown one.
   if (status === 404 || status === 400) return html`<${Missing} what=${what} />`;
   return html`<${Unreachable} poll=${poll} />`;
 }
 
 const Forbidden = ({ why }) => html`
   <${Blank} tone="warn" title="This is for the team's admins"
-    actions=${html`<button type="button" onClick=${() => signOut()}>Sign in as somebody else</button>`}>
-    ${sentence(why)} An owner of the team can raise your role, or give an agent key the permission that is missing.
+    actions=${html`<button type="button" onClick=${() => signOut()}>Sign in as another user</button>`}>
+    ${sentence(why)} A team owner can change your role, or give an agent key the missing permission.
   <//>`;
 
 const Missing = ({ what }) => html`
   <${Blank} title="No such ${what}" actions=${html`<${Link} class="button" href=${toList()}>All runs<//>`}>
-    It is not there any more, or it belongs to a team that you are not in.
+    It no longer exists, or it belongs to a team that you are not in.
   <//>`;
 
 export const Unreachable = ({ poll }) => html`
-  <${Blank} tone="warn" title=${poll.error.status === 0 ? "The server does not answer" : "That did not work"}
+  <${Blank} tone="warn" title=${poll.error.status === 0 ? "The server does not answer" : "The page could not be loaded"}
     actions=${html`<button type="button" onClick=${poll.refresh}>Try again</button>`}>
-    ${sentence(poll.error.message)} ${poll.error.passes && "It is asked again by itself."}
+    ${sentence(poll.error.message)} ${poll.error.passes && "This page tries again by itself."}
   <//>`;
 
-/** Below everything, so that nothing jumps: what is shown is not what is. */
+/** A notice that the data is out of date, below everything else, so that nothing moves. */
 export const Stale = ({ poll }) =>
   poll.error &&
   poll.data &&
   html`
     <div class="toast" role="status">
-      <p>${sentence(poll.error.message)} ${poll.at && html`This is how it was at <span class="figures" translate=${false}>${clock(poll.at)}</span>.`}</p>
+      <p>${sentence(poll.error.message)} ${poll.at && html`Last updated at <span class="figures" translate=${false}>${clock(poll.at)}</span>.`}</p>
       <button class="plain" type="button" onClick=${poll.refresh}>Try now</button>
     </div>`;
 
 export const Connection = () =>
-  !useOnline() && html`<div class="offline" role="status">You are offline. This page goes on by itself when you are back.</div>`;
+  !useOnline() && html`<div class="offline" role="status">You are offline. This page updates by itself when you are online again.</div>`;

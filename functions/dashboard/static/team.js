@@ -1,4 +1,4 @@
-// What every view needs of a team to put names to ids.
+// A team's projects, job types and people: every view needs them to show names for ids.
 
 import { html } from "./html.js";
 import { api, whole } from "./api.js";
@@ -10,7 +10,7 @@ import { nameOf } from "./people.js";
 const EVERY_MS = 30_000;
 const NOBODY = { members: [], api_keys: [] };
 
-/** A poll of `{projects, types, people}`; asks for nothing while `teamId` is null. */
+/** A poll of `{projects, types, people}`; loads nothing while `teamId` is null. */
 export const useTeam = (teamId) =>
   usePoll(teamId && `team:${teamId}`, (signal) => load(teamId, signal), () => EVERY_MS);
 
@@ -18,7 +18,7 @@ async function load(teamId, signal) {
   const [{ projects }, { job_types: types }, people] = await Promise.all([
     whole("v1/projects", { query: { team_id: teamId }, signal }),
     api("GET", "v1/job-types", { signal }),
-    // Names are worth having, not worth a page without runs.
+    // Missing names must not keep the page from showing runs.
     whole(`v1/teams/${teamId}/members`, { signal }).catch((error) => {
       if (error.passes) throw error;
       return NOBODY;
@@ -31,7 +31,7 @@ export const typeOf = (name, team) => team?.types.find((type) => type.job_type =
 
 export const projectOf = (id, team) => team?.projects.find((project) => project.id === id);
 
-/** `[id, name]` of each; with the slug where another one has the same name. */
+/** `[id, name]` of each project, with the slug if several have the same name. */
 export function projectChoices(projects) {
   const names = new Map();
   for (const { name } of projects) names.set(name, (names.get(name) ?? 0) + 1);
@@ -45,6 +45,6 @@ export const Paused = ({ type, team, me }) => html`
       <strong>${type.label} is paused</strong>${" "}
       by <bdi>${nameOf(type.paused.by, { people: team.people, me })}</bdi>, <${Ago} at=${type.paused.since} />:${" "}
       <q><bdi>${type.paused.why}</bdi></q>.
-      Nobody can start it until it is resumed.
+      It cannot be started until it is resumed.
     </p>
   </div>`;

@@ -1,4 +1,4 @@
-// Run job: what, for which project, with which parameters. What is shown is what is sent, whatever changes beneath.
+// The "Run job" dialog: type, project and parameters. It sends exactly what it shows, even if the data has changed.
 
 import { html, useMemo, useState } from "./html.js";
 import { Choice } from "./choice.js";
@@ -19,7 +19,7 @@ export function Trigger({ me, team, known, onClose }) {
   const submit = async (event) => {
     event.preventDefault();
     const { type: shownType, project, notify } = event.currentTarget.elements;
-    // Set by the browser without a word: the fields that are shown are another type's.
+    // The browser changed the type without an event: the fields shown belong to another type.
     if (shownType.value !== typeName) return setTypeName(shownType.value);
     try {
       const wish = { job_type: typeName, project_id: project.value, params: paramsOf(fields, event.currentTarget), notify: notify.checked };
@@ -42,21 +42,21 @@ export function Trigger({ me, team, known, onClose }) {
         <div class="field">
           <label for="type">Type</label>
           <${Choice} id="type" what="types" autofocus required aria-describedby="type-hint" value=${typeName} onChange=${change(setTypeName)}
-            first=${!type && "Choose another: this one is gone"}
+            first=${!type && "No longer available: choose another"}
             choices=${types.map((each) => [each.job_type, `${each.label}${each.paused ? " (paused)" : ""}`])} />
           <p id="type-hint" class="hint">${type?.description}</p>
         </div>
         <div class="field">
           <label for="project">Project</label>
           <${Choice} id="project" what="projects" required value=${projectId} onChange=${change(setProjectId)}
-            first=${!projects.some(({ id }) => id === projectId) && "Choose another: this one is gone"} choices=${projectChoices(projects)} />
+            first=${!projects.some(({ id }) => id === projectId) && "No longer available: choose another"} choices=${projectChoices(projects)} />
         </div>
         <${Fields} key=${typeName} fields=${fields} />
         <div class="field switch">
           <input id="notify" type="checkbox" aria-describedby="notify-hint" />
           <div>
             <label for="notify">Notify me when done</label>
-            <p id="notify-hint" class="hint">A mail with the result, whichever way it ends.</p>
+            <p id="notify-hint" class="hint">Sends you a mail when the run ends, also if it fails.</p>
           </div>
         </div>
         <footer>

@@ -1,4 +1,4 @@
-// Parameters and results, whatever a job puts into them: readable first, JSON where it is nested deeper.
+// Parameters and results of any shape: as text and tables if possible, deeper nesting as JSON.
 
 import { html } from "./html.js";
 import { isNumber, write } from "./exact.js";
@@ -10,16 +10,16 @@ const isObject = (value) => value !== null && typeof value === "object" && !Arra
 const isFlat = (value) => !isObject(value) && !Array.isArray(value);
 const isTable = (value) => Array.isArray(value) && value.length > 0 && value.every((each) => isObject(each) && Object.keys(each).length > 0 && Object.values(each).every(isFlat));
 
-/** For people; a browser gives up where it is nested some thousand times. */
+/** Indented JSON. Browsers fail at some thousand levels of nesting. */
 export function json(of) {
   try {
     return write(of, 2);
   } catch {
-    return "This is nested too deeply to be shown here.";
+    return "Nested too deeply to be shown here.";
   }
 }
 
-/** The values of an object; each list of like things becomes a table after them, and an empty one is left out, as in mails. */
+/** The values of an object, then a table for each list of objects. Empty lists are left out, as in mails. */
 export function Values({ of }) {
   if (!isObject(of)) return html`<${Value} name="value" of=${of} />`;
   const entries = Object.entries(of).filter(([, value]) => !Array.isArray(value) || value.length > 0);
@@ -32,7 +32,7 @@ export function Values({ of }) {
 
 function Value({ name, of }) {
   if (isFlat(of)) return html`<span class=${isNumber(of) ? "figures" : ""} translate=${false}>${scalar(name, of)}</span>`;
-  // A comma within one of them would make two of it.
+  // A value that contains a comma would look like two.
   if (Array.isArray(of) && of.every((each) => isFlat(each) && !String(each).includes(",")))
     return html`<span translate=${false}>${of.map((each) => scalar(name, each)).join(", ")}</span>`;
   return html`<pre class="json" tabindex="0" translate=${false} aria-label=${label(name)}>${json(of)}</pre>`;

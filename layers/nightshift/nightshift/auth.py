@@ -1,4 +1,4 @@
-"""Who is calling, and what may they do: API keys by their SHA-256, users by a signed token."""
+"""Authentication and authorization: API keys are found by their SHA-256, users sign in with a signed token."""
 
 import hashlib
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ class Membership:
     name: str
     slug: str
     role: str | None = None
-    """None for an API key: its permissions decide."""
+    """None for an API key: its permissions decide instead."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +39,7 @@ class Principal:
         return f"manual:{self.kind}:{self.id}"
 
     def require(self, team_id: str, permission: str) -> None:
-        """Raises Forbidden unless the principal may do this in this team."""
+        """Raise Forbidden unless the principal has this permission in this team."""
         if self.kind == "api_key" and permission not in self.permissions:
             raise Forbidden(f"Missing permission: {permission}")
         membership = self.teams.get(team_id)
@@ -49,16 +49,16 @@ class Principal:
             raise Forbidden
 
     def managed_teams(self, permission: str) -> list[str]:
-        """The teams in which ``require`` would pass. Raises Forbidden when a key lacks the permission."""
+        """Return the teams in which ``require`` would pass. Raise Forbidden if a key lacks the permission."""
         if self.kind == "api_key" and permission not in self.permissions:
             raise Forbidden(f"Missing permission: {permission}")
         return [t for t, m in self.teams.items() if self.kind == "api_key" or m.role in MANAGING_ROLES]
 
 
 def authenticate(authorization: str | None, *, db: Database, settings: Settings) -> Principal:
-    """Find out who calls. Raises Unauthorized with the contract's sentences.
+    """Return the caller. Raise Unauthorized with the sentences of the HTTP contract.
 
-    One statement, and another one where tokens name people by address.
+    This takes one statement, and a second one if tokens identify people by e-mail address.
     """
     if not authorization:
         raise Unauthorized("Missing authorization")
@@ -112,7 +112,7 @@ def _user(token: str, *, db: Database, settings: Settings) -> Principal:
 
 
 def _id_of(email: str, *, db: Database) -> str:
-    """Raises Unauthorized also where a platform keeps this address of two people: nothing tells which of them it is."""
+    """Return the user's id. Raise Unauthorized also if two people have this address: the caller could be either."""
     found = db.query("find_users_by_email", email=email, again_if_gone=True)
     if len(found) != 1:
         raise Unauthorized

@@ -1,4 +1,4 @@
-"""AWS clients, made when first used and kept for the life of the execution environment."""
+"""AWS clients, created at first use and kept for the life of the execution environment."""
 
 from functools import cache
 from typing import Any
@@ -6,11 +6,11 @@ from typing import Any
 
 @cache
 def client(service: str, *, attempts: int = 3) -> Any:
-    """A boto3 client with short timeouts: a slow AWS call must not eat a slice.
+    """Return a boto3 client with short timeouts: a slow AWS call must not use up a slice's time.
 
-    ``attempts`` is 1 for calls that must not be repeated when their answer is lost.
+    ``attempts`` is 1 for calls that must not be repeated after a lost response.
     """
-    import boto3  # costs a quarter of a second: only paths that call AWS pay it
+    import boto3  # takes a quarter of a second, so only on paths that call AWS
     from botocore.config import Config
 
     config = Config(connect_timeout=3, read_timeout=10, retries={"total_max_attempts": attempts})

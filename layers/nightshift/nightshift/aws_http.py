@@ -1,4 +1,4 @@
-"""Single calls to AWS, signed and sent without a client, for the paths of a cold start (nightshift.sigv4 says why)."""
+"""Single AWS calls without a client, for code that runs in cold starts (nightshift.sigv4 gives the reason)."""
 
 import json
 import os
@@ -16,19 +16,19 @@ from botocore.utils import get_environ_proxies
 from nightshift.errors import NightshiftError, legible
 from nightshift.sigv4 import region, signed
 
-# A service that accepts connections and does not answer must not cost the API its answer, or the sweep its minute.
+# Short, so that a service that does not answer cannot make an API request or a sweep run out of time.
 CONNECT_TIMEOUT_S = 2
 READ_TIMEOUT_S = 5
 
 # The longest pause before the second attempt (seconds).
 PAUSE_S = 0.2
 
-# Where AWS answers on IPv6 too, by the end of the name that answers on IPv4 alone.
+# Endings of host names: IPv4 only, and dual-stack (IPv4 and IPv6).
 DUAL_STACK = {".amazonaws.com": ".api.aws", ".amazonaws.com.cn": ".api.amazonwebservices.com.cn"}
 
 
 class AwsRefused(NightshiftError):
-    """The service answered with an error. ``code`` is its name, ``said`` what it says."""
+    """The service answered with an error. ``code`` is the error's name, ``said`` its message."""
 
     def __init__(self, service: str, code: str, said: str, *, passing: bool):
         super().__init__(f"{service} refused: {code}: {said}")
@@ -36,7 +36,7 @@ class AwsRefused(NightshiftError):
 
 
 class AwsUnreachable(NightshiftError):
-    """No answer came. What was asked for may have happened."""
+    """The service did not answer. The request may have taken effect."""
 
     passing = True
 
@@ -51,10 +51,10 @@ def post(
     content_type: str = "application/x-amz-json-1.1",
     attempts: int = 2,
 ) -> dict[str, Any]:
-    """The answer to a request in JSON. ``service`` is its name in signatures, ``target`` the operation in a header.
+    """Send a JSON request and return the response. ``service`` is the name in signatures, ``target`` the operation.
 
-    ``attempts`` is 1 for calls that must not be repeated when their answer is lost. Raises AwsRefused, AwsUnreachable
-    and ConfigurationError, where there are no credentials.
+    ``attempts`` is 1 for calls that must not be repeated after a lost response. Raise AwsRefused, AwsUnreachable, and
+    ConfigurationError if there are no credentials.
     """
     headers = {"Content-Type": content_type}
     if target:
@@ -63,7 +63,7 @@ def post(
     attempt = 1
     while True:
         try:
-            # Signed anew each time: a signature has a time, and credentials may have been refreshed.
+            # Sign each attempt: a signature contains the time, and credentials may have been refreshed.
             return _answer(service, AWSRequest(method="POST", url=url, headers=headers, data=content), endpoint)
         except (AwsRefused, AwsUnreachable) as exc:
             if not exc.passing or attempt == attempts:
@@ -73,15 +73,15 @@ def post(
 
 
 def endpoint_of(service_id: str, *, host: str) -> str:
-    """Where the service is: what the SDKs' variables name, else ``host``.
+    """Return the service's endpoint: from the variables that AWS SDKs also read, else from ``host``.
 
-    ``service_id`` as in those variables: SQS, SESV2, SECRETS_MANAGER.
+    ``service_id`` is as in those variables: SQS, SESV2, SECRETS_MANAGER.
     https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html
     """
     configured = os.environ.get(f"AWS_ENDPOINT_URL_{service_id}") or os.environ.get("AWS_ENDPOINT_URL")
     if configured:
         return configured
-    # Secrets Manager has one name, which answers on both.
+    # Secrets Manager has one host name for IPv4 and IPv6.
     if os.environ.get("AWS_USE_DUALSTACK_ENDPOINT", "").lower() == "true" and service_id != "SECRETS_MANAGER":
         for ending, other in DUAL_STACK.items():
             if host.endswith(ending):
@@ -103,19 +103,19 @@ def _answer(service: str, request: AWSRequest, endpoint: str) -> dict[str, Any]:
     body = _object(answer.content)
     if answer.status_code == 200:
         if body is None:
-            raise AwsUnreachable(f"{service} answered with what is no JSON object")
+            raise AwsUnreachable(f"{service} did not answer with a JSON object")
         return body
     body = body or {}
     code = body.get("__type") or answer.headers.get("x-amzn-ErrorType") or f"HTTP {answer.status_code}"
     # com.amazonaws.sqs#QueueDoesNotExist, or BadRequestException:http://…
     code = str(code).rpartition("#")[2].partition(":")[0]
     passing = answer.status_code >= 500 or answer.status_code == 429 or "Throttl" in code
-    said = body.get("message") or body.get("Message") or "it does not say why"
+    said = body.get("message") or body.get("Message") or "no message"
     raise AwsRefused(service, legible(code), legible(said), passing=passing)
 
 
 def _object(content: bytes) -> dict[str, Any] | None:
-    """None for what is none: a proxy's page, say."""
+    """Return the JSON object, or None if the content is something else, for example a proxy's HTML page."""
     try:
         body = json.loads(content)
     except (ValueError, RecursionError):
@@ -125,7 +125,7 @@ def _object(content: bytes) -> dict[str, Any] | None:
 
 @cache
 def _connections(endpoint: str) -> URLLib3Session:
-    """Kept for the life of the execution environment, and set up as botocore's clients set theirs up."""
+    """Return connections set up like those of botocore's clients, kept for the life of the execution environment."""
     return URLLib3Session(
         verify=os.environ.get("AWS_CA_BUNDLE") or True,
         proxies=get_environ_proxies(endpoint),

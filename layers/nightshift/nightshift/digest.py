@@ -1,4 +1,4 @@
-"""The mail that tells a person of many runs at once, beyond the team's share of single ones."""
+"""The mail about several runs at once, sent after a team has reached its limit of single mails."""
 
 from nightshift import wording
 from nightshift.catalogue import CATALOGUE
@@ -6,20 +6,20 @@ from nightshift.database import Row
 from nightshift.letter import MAX_SUBJECT, Letter, Table
 
 REASON = (
-    "You get this because you asked to be told when these runs are over (notify). They come together because this team "
-    "has had as many single mails as the server sends in an hour."
+    "You get this mail because you asked for a notification when these runs end (notify). It covers several runs "
+    "because this team has reached its limit of mails per hour."
 )
 
 
 def digest_of(row: Row, *, dashboard_url: str) -> Letter:
-    """From a row of claim_outbox.sql with its ``runs``, of list_digest.sql: one at least."""
+    """Return the content of the digest in a row of claim_outbox.sql, with one or more ``runs`` of list_digest.sql."""
     runs = row["runs"]
     counts = {status: runs[0][status] for status in ("completed", "failed", "cancelled")}
     ended = sum(counts.values())
     noun = "run" if ended == 1 else "runs"
     subject = wording.one_line(f"{wording.number(ended)} {noun} ended: {row['team']}", longest=MAX_SUBJECT)
     left_out = ended - len(runs)
-    note = f"The list in the dashboard has {wording.number(left_out)} more." if left_out else ""
+    note = f"The dashboard lists {wording.number(left_out)} more." if left_out else ""
     return Letter(
         tone="failed" if counts["failed"] else "completed",
         subject=subject,

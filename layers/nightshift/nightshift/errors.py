@@ -1,13 +1,13 @@
-"""Every error Nightshift raises on purpose. The message is the sentence a person reads."""
+"""The errors that Nightshift raises on purpose. People read their messages."""
 
-# A sentence is read by people, in a mail and on a page.
+# The longest message: people read it in mails and on pages.
 MAX_SENTENCE = 2000
 
 
 def sentence(exc: BaseException) -> str:
-    """What the exception says, in a form that Postgres and JSON can hold; never raises.
+    """Return the exception's message in a form that Postgres and JSON can store. Never raise.
 
-    The database driver's errors carry a dict of fields: its message is meant.
+    The database driver's errors carry a dict of fields, of which this returns the message.
     https://www.postgresql.org/docs/16/protocol-error-fields.html
     """
     try:
@@ -15,14 +15,14 @@ def sentence(exc: BaseException) -> str:
         message = fields.get("M") if isinstance(fields, dict) else None
         said = str(exc if message is None else message)
     except Exception:
-        said, message = "it cannot say why", None
+        said, message = "no readable message", None
     if not (isinstance(exc, NightshiftError) or message is not None):
         said = f"{type(exc).__name__}: {said}"
     return legible(said)
 
 
 def legible(said: object) -> str:
-    """In a form that Postgres and JSON can hold."""
+    """Return the text in a form that Postgres and JSON can store."""
     return str(said).replace("\x00", "").encode("utf-8", "replace").decode()[:MAX_SENTENCE]
 
 
@@ -36,7 +36,7 @@ class NightshiftError(Exception):
 class Refused(NightshiftError):
     """The request was refused.
 
-    ``status`` is the HTTP status; ``extra`` are named fields beside ``error`` in the body.
+    ``status`` is the HTTP status; ``extra`` holds the fields beside ``error`` in the body.
     """
 
     status = 400
@@ -71,7 +71,7 @@ class Conflict(Refused):
 
 
 class Unprocessable(Refused):
-    """The request does not match the one made before with this Idempotency-Key"""
+    """This Idempotency-Key was already used with a different request"""
 
     status = 422
 
@@ -83,13 +83,13 @@ class TooLarge(Refused):
 
 
 class TooManyRuns(Refused):
-    """The team has made too many runs. Try again later."""
+    """The team has started too many runs. Try again later."""
 
     status = 429
 
     def __init__(self, limit: int, *, retry_after_s: int):
         super().__init__(
-            f"This team has made {limit:,} run{'s' if limit > 1 else ''} within a minute, which is the limit."
+            f"This team has started {limit:,} run{'s' if limit > 1 else ''} within a minute, which is the limit."
             f" Try again in {retry_after_s} s.",
             retry_after_s=retry_after_s,
         )
@@ -102,11 +102,11 @@ class Unavailable(Refused):
 
 
 class JobError(NightshiftError):
-    """The job cannot go on. Its message becomes the run's ``error``, so it tells a person what to do."""
+    """The job cannot continue. Its message becomes the run's ``error``, so it must say what to do."""
 
 
 class RowsHidden(JobError):
-    """Row-level security would keep rows from this role. Nothing took effect, and trying again changes nothing."""
+    """Row-level security hides rows from this role. Nothing took effect, and a retry will not help."""
 
 
 class UnknownJob(JobError):
@@ -114,23 +114,23 @@ class UnknownJob(JobError):
 
 
 class SetupRefused(NightshiftError):
-    """Teams, people and keys cannot be as they were asked for"""
+    """The requested change to teams, people or keys is not possible"""
 
 
 class DatabaseGone(NightshiftError):
-    """The database connection is lost, and with it the knowledge whether the last statement took effect."""
+    """The database connection was lost. It is unknown whether the last statement took effect."""
 
 
 class SessionUnfit(DatabaseGone):
-    """The database session was of no use. The statement had no effect, and the session is closed."""
+    """The database session was not usable. The statement had no effect, and the session is closed."""
 
 
 class DatabaseReadOnly(SessionUnfit):
-    """The database can only be read at the moment. Nothing took effect."""
+    """The database is read-only at the moment. Nothing took effect."""
 
 
 class SignInRefused(NightshiftError):
-    """The database does not let this role sign in. Trying again changes nothing."""
+    """The database does not allow this role to sign in. A retry will not help."""
 
 
 class DatabaseBusy(NightshiftError):
@@ -138,15 +138,15 @@ class DatabaseBusy(NightshiftError):
 
 
 class DatabaseLocked(DatabaseBusy):
-    """The database rolled the statement back: others hold a lock that it needs. Nothing took effect."""
+    """The database rolled the statement back: another session holds a lock that it needs. Nothing took effect."""
 
 
 class DatabaseExhausted(DatabaseBusy):
-    """The database rolled the statement back: disk, memory or input and output failed it. Nothing took effect."""
+    """The database rolled the statement back: it lacked disk space or memory, or I/O failed. Nothing took effect."""
 
 
 class BadQuery(NightshiftError):
-    """A query is not there, or does not go with the parameters that it was given. Nothing was sent."""
+    """A query does not exist, or does not match the given parameters. Nothing was sent."""
 
 
 class ConfigurationError(NightshiftError):

@@ -1,4 +1,4 @@
-"""The event that a run's ending puts on an EventBridge bus, so that others can react to it without polling."""
+"""The event that an ended run puts on an EventBridge bus, so that other systems can react without polling."""
 
 import json
 from typing import Any
@@ -9,10 +9,11 @@ from nightshift.wording import timestamp
 
 SOURCE = "nightshift"
 
-# EventBridge bills an event by 64 KiB, and its targets read it all: what is longer is asked for by the run's id.
+# EventBridge bills events in units of 64 KiB, and each target reads the whole event. Targets that need a longer result
+# can get it from the API, by the run's id.
 MAX_RESULT_BYTES = 8_192
 
-# EventBridge would say the same again. A right that is missing passes: its owner mends that.
+# Errors that a retry cannot fix. A missing permission is not among them, because the operator can grant it.
 # https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEventsResultEntry.html
 REFUSED_FOR_GOOD = {
     "InvalidAccountIdException",
@@ -25,10 +26,9 @@ REFUSED_FOR_GOOD = {
 
 
 def put_event(row: Row, *, bus: str) -> str:
-    """Put the ending of the run in this row of claim_outbox.sql on the bus; returns EventBridge's id of the event.
+    """Put the event in this row of claim_outbox.sql on the bus, and return EventBridge's id of the event.
 
-    Raises the errors of nightshift.aws_http, AwsRefused also for an entry that was refused: the call itself answers 200
-    then.
+    Raise the errors of nightshift.aws_http. EventBridge answers 200 even for a refused entry; that raises AwsRefused.
     """
     entry = {
         "EventBusName": bus,
@@ -38,7 +38,7 @@ def put_event(row: Row, *, bus: str) -> str:
         "Detail": json.dumps(detail_of(row), ensure_ascii=False),
     }
     endpoint = endpoint_of("EVENTBRIDGE", host=regional_host("events"))
-    # EventBridge knows no client token: it would put the event twice.
+    # No retries: EventBridge has no client token, so a retry could put the event twice.
     [answer] = post("events", {"Entries": [entry]}, endpoint=endpoint, target="AWSEvents.PutEvents", attempts=1)[
         "Entries"
     ]
@@ -48,7 +48,10 @@ def put_event(row: Row, *, bus: str) -> str:
 
 
 def detail_of(row: Row) -> dict[str, Any]:
-    """Named and written as in the API's ``job_run``. A ``result`` longer than MAX_RESULT_BYTES is left out."""
+    """Return the event's detail, with the field names and formats of the API's ``job_run``.
+
+    A ``result`` longer than MAX_RESULT_BYTES is left out.
+    """
     detail = {
         "id": str(row["run_id"]),
         "job_type": row["job_type"],

@@ -1,4 +1,4 @@
-"""The keys that an identity provider publishes for checking its signatures (RFC 7517)."""
+"""The public keys that an identity provider publishes to verify its signatures (RFC 7517)."""
 
 import json
 import time
@@ -9,16 +9,16 @@ from typing import Any
 from nightshift.errors import NightshiftError, Unavailable, sentence
 from nightshift.log import logger
 
-# A key that the provider withdraws is accepted for this long at most. The set is read anew at half of it, so that a
-# provider which is away for a few minutes goes unnoticed (seconds).
+# The longest time that a withdrawn key is still accepted (seconds). The set is read again at half of it, so that an
+# outage of the provider for a few minutes has no effect.
 LIFETIME_S, REFRESH_S = 600, 300
-# The shortest time between two readings, however many tokens name a key that is not there; and after one that failed.
+# The shortest time between two reads, even if many tokens name an unknown key; and the time after a failed read.
 PAUSE_S, RETRY_S = 30, 5
 
 MOST_BYTES = 256 * 1024
 CONNECT_TIMEOUT_S, READ_TIMEOUT_S, WHOLE_TIMEOUT_S = 2, 3, 5
 
-# The kind of key that each algorithm works with, so that no token can have a key used for another one.
+# The kind of key for each algorithm, so that a token cannot make us use a key with a wrong algorithm.
 FITS = {
     "RS256": {"kty": "RSA"},
     "PS256": {"kty": "RSA"},
@@ -28,13 +28,13 @@ FITS = {
 
 
 class BadKeySet(NightshiftError):
-    """The identity provider's answer is not a set of keys"""
+    """The identity provider's response is not a key set"""
 
 
 class KeySet:
-    """The keys of one address, kept for a while.
+    """The keys at one URL, cached for a while.
 
-    ``clock`` tells the time of day, which goes on while an execution environment is frozen.
+    ``clock`` returns the time of day, because it continues while an execution environment is frozen.
     """
 
     def __init__(self, url: str, *, clock: Callable[[], float] = time.time):
@@ -44,9 +44,9 @@ class KeySet:
         self._ask_again_at = 0.0
 
     def find(self, kid: str, algorithm: str) -> Any:
-        """Return the public key, or None where the set has none of this name for this algorithm.
+        """Return the public key, or None if the set has no such key for this algorithm.
 
-        Raises Unavailable where the provider has not told its keys for longer than they live.
+        Raise Unavailable if the keys are too old because the provider has not answered.
         """
         found = self._usable(kid, algorithm)
         if (found is None or self._age() >= REFRESH_S) and self._may_ask():
@@ -64,19 +64,19 @@ class KeySet:
                 try:
                     return jwt.PyJWK(jwk, algorithm=algorithm).key
                 except Exception as exc:
-                    # One odd key is not the others' trouble.
-                    logger.warning(f"Passed over a published key: {sentence(exc)}", action="key_unusable")
+                    # A malformed key must not affect the other keys.
+                    logger.warning(f"Skipped a published key: {sentence(exc)}", action="key_unusable")
         return None
 
     def _age(self) -> float:
         if self._read_at is None:
             return LIFETIME_S
         age = self._clock() - self._read_at
-        # Negative where the clock was set back: nothing is known then.
+        # Negative if the clock was set back: the age is unknown then, so read again.
         return age if age >= 0 else LIFETIME_S
 
     def _may_ask(self) -> bool:
-        # Also where the clock was set back.
+        # Also true if the clock was set back.
         return not 0 <= self._ask_again_at - self._clock() <= PAUSE_S
 
     def _read(self) -> None:
@@ -91,12 +91,12 @@ class KeySet:
 
 @cache
 def key_set(url: str) -> KeySet:
-    """The set of this address, one for the life of the execution environment."""
+    """Return the key set of this URL, cached for the life of the execution environment."""
     return KeySet(url)
 
 
 def read(url: str) -> list[dict[str, Any]]:
-    """Ask once, without following a redirect. Raises BadKeySet, and botocore's errors where no answer comes."""
+    """Read once, without following redirects. Raise BadKeySet, or botocore's errors if there is no response."""
     from botocore.awsrequest import AWSRequest
     from botocore.httpsession import URLLib3Session
     from botocore.utils import get_environ_proxies
@@ -125,14 +125,14 @@ def _keys_in(content: bytes, *, url: str) -> list[dict[str, Any]]:
         keys = json.loads(content)["keys"]
         found = [key for key in keys if isinstance(key, dict)]
     except (ValueError, TypeError, LookupError, RecursionError) as exc:
-        raise BadKeySet(f"{url} answered with something else than a set of keys") from exc
+        raise BadKeySet(f"{url} did not answer with a key set") from exc
     if not found:
-        raise BadKeySet(f"{url} answered with a set of no keys")
+        raise BadKeySet(f"{url} answered with an empty key set")
     return found
 
 
 def fits(jwk: dict[str, Any], algorithm: str) -> bool:
-    """Whether the key says of itself that it is for signatures, and of this algorithm."""
+    """Tell whether the key's fields allow signatures with this algorithm."""
     operations = jwk.get("key_ops", ["verify"])
     return (
         all(jwk.get(name) == value for name, value in FITS[algorithm].items())

@@ -1,4 +1,4 @@
-"""What a mail says, before it is text or HTML: so that both parts say the same."""
+"""The content of a mail before it is rendered, so that the text part and the HTML part say the same."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -11,9 +11,9 @@ from nightshift.database import Row
 
 Tone = Literal["completed", "failed", "cancelled", "warning"]
 
-# Subjects longer than this are cut by every client anyway.
+# Mail programs cut longer subjects.
 MAX_SUBJECT = 120
-# What a person reads of a list; the rest is in the run.
+# Entries of a list that a mail shows. The run holds the rest.
 MAX_LISTED = 12
 MAX_FACTS = 40
 MAX_COLUMNS = 4
@@ -46,7 +46,7 @@ Section = Facts | Table
 
 @dataclass(frozen=True, kw_only=True)
 class Letter:
-    """All plain text: whoever renders it escapes it. ``notice`` is what must not be overlooked."""
+    """The content of a mail, in plain text: renderers must escape it. ``notice`` is shown prominently."""
 
     tone: Tone
     subject: str
@@ -59,16 +59,16 @@ class Letter:
     link: str = ""
     link_text: str = "Open the run"
     reason: str
-    """Why the reader gets it."""
+    """Why the reader gets this mail."""
 
     @property
     def preheader(self) -> str:
-        """What a mailbox shows beside the subject."""
+        """Return the text that mail programs show beside the subject."""
         return wording.one_line(self.notice or " ".join(self.paragraphs), longest=140)
 
 
 def letter_of(row: Row, *, dashboard_url: str) -> Letter:
-    """From a row of claim_outbox.sql."""
+    """Return the content of the mail in a row of claim_outbox.sql."""
     return _alert(row["content"]) if row["content"] else _run(row, dashboard_url=dashboard_url)
 
 
@@ -81,7 +81,7 @@ def _alert(content: Mapping[str, Any]) -> Letter:
         title=subject,
         paragraphs=[wording.lines(str(line)) for line in content["lines"]],
         sections=[],
-        reason="You get this because the stack's parameter SystemJobsAlertEmail names your address.",
+        reason="You get this mail because the stack parameter SystemJobsAlertEmail contains your address.",
     )
 
 
@@ -119,7 +119,7 @@ def _facts(row: Row) -> Iterator[tuple[str, str]]:
         yield "Started", wording.moment(started)
     yield "Ended", wording.moment(completed)
     how, _, who = row["triggered_by"].partition(":")
-    yield "Started by", STARTED_BY.get(who.partition(":")[0] or how, "Somebody")
+    yield "Started by", STARTED_BY.get(who.partition(":")[0] or how, "Unknown")
     yield "Run", str(row["run_id"])
 
 
@@ -129,17 +129,17 @@ def _counts_bytes(job_type: str) -> bool:
 
 def _reason(row: Row) -> str:
     if row["project_id"] is not None:
-        return "You get this because you asked to be told when this run is over (notify)."
+        return "You get this mail because you asked for a notification when this run ends (notify)."
     return (
-        "You get this because the stack's parameter SystemJobsAlertEmail names your address. With SystemJobsAlerts set "
-        'to "failures", runs that complete without a warning send none.'
+        "You get this mail because the stack parameter SystemJobsAlertEmail contains your address. Set "
+        'SystemJobsAlerts to "failures" to get no mail about runs that complete without a warning.'
     )
 
 
 def sections_of(result: Mapping[str, Any], *, everything: bool = False) -> list[Section]:
-    """A job's result: its values, then a table for each list of things.
+    """Return the sections of a job's result: its values, then a table for each list of objects.
 
-    Unless it is ``everything``, what is empty is left out; so are zeros where they would be most of it.
+    Unless ``everything`` is true, empty values are left out; so are zeros if there are more than MAX_ZEROS.
     """
     shown = {key: of for key, of in result.items() if key != "warning" and (everything or of not in ([], {}, None, ""))}
     zeros = [key for key, of in shown.items() if type(of) is int and of == 0]
@@ -153,7 +153,7 @@ def sections_of(result: Mapping[str, Any], *, everything: bool = False) -> list[
 
 
 def _rows(key: str, of: Any) -> Iterator[tuple[str, str]]:
-    """One level of a nested object is flattened; what lies deeper is shown as JSON."""
+    """Flatten one level of a nested object. Deeper levels are shown as JSON."""
     if not isinstance(of, dict) or not of:
         yield wording.label(key), _value(key, of)
         return

@@ -1,4 +1,4 @@
-"""The one logger: JSON lines, a sentence for people and a stable ``action`` for machines."""
+"""The only logger. It writes JSON lines, each with a sentence for people and a stable ``action`` for machines."""
 
 import json
 from collections.abc import Mapping
@@ -6,32 +6,32 @@ from typing import Any
 
 from aws_lambda_powertools import Logger
 
-# Characters of one field. CloudWatch splits a longer line, and takes 256 KiB for one event.
+# Maximum characters of one field. CloudWatch accepts events of up to 256 KiB and splits longer lines.
 # https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/cloudwatch_limits_cwl.html
 MAX_FIELD = 16_384
 
 
 def _line(entry: Mapping[str, Any]) -> str:
-    """A lone surrogate, which a provider's JSON can hold and UTF-8 cannot, must not cost the whole line."""
+    """Write the entry as JSON. Lone surrogates, which JSON from providers may hold and UTF-8 cannot, are replaced."""
     cut = {name: _cut(value) for name, value in entry.items()}
     text = json.dumps(cut, default=str, separators=(",", ":"), ensure_ascii=False)
     return text.encode("utf-8", "replace").decode()
 
 
 def _cut(value: Any) -> Any:
-    """A traceback quotes its exception, and an exception may quote a whole answer of a provider."""
+    """Shorten long text: a traceback quotes its exception, which may quote a provider's whole response."""
     if not isinstance(value, str) or len(value) <= MAX_FIELD:
         return value
     half = MAX_FIELD // 2
     return f"{value[:half]} … {len(value) - MAX_FIELD:,} characters left out … {value[-half:]}"
 
 
-# Lambda believes the level of a line only if its time is RFC 3339.
+# Lambda uses the level of a line only if the line's time is in RFC 3339.
 # https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-log-level.html
 logger = Logger(
     service="nightshift",
     log_uncaught_exceptions=False,
-    serialize_stacktrace=False,  # it would stand there twice
+    serialize_stacktrace=False,  # would repeat the traceback
     json_serializer=_line,
     use_rfc3339=True,
     utc=True,

@@ -1,4 +1,4 @@
-"""From a run to its log lines: every line about a run carries its id as ``run_id``."""
+"""Find a run's log lines. Every line about a run carries its id as ``run_id``."""
 
 import os
 from datetime import UTC, datetime, timedelta
@@ -7,14 +7,14 @@ from urllib.parse import quote
 from nightshift.database import Row
 from nightshift.settings import Settings
 
-# What is logged about a run lies between its creation and its ending, but for clocks that differ and mails sent after.
+# Log lines may be this much before the run's creation or after its end: clocks differ, and mails are sent later.
 MARGIN = timedelta(minutes=5)
 
 
 def logs_url(run: Row, *, settings: Settings) -> str | None:
-    """Where a person reads them: ``LOGS_URL`` with the id for its ``{run_id}``, or a query of CloudWatch Logs Insights.
+    """Return the address of the log lines: ``LOGS_URL`` with the run's id, or a query of CloudWatch Logs Insights.
 
-    None where neither is configured.
+    Return None if neither is configured.
     """
     if settings.logs_url:
         return settings.logs_url.replace("{run_id}", str(run["id"]))
@@ -35,14 +35,14 @@ def log_groups(settings: Settings) -> list[str]:
 
 
 def window(run: Row) -> tuple[datetime, datetime]:
-    """From when to when there may be lines about it."""
+    """Return the period in which the run's log lines lie."""
     return run["created_at"] - MARGIN, (run["completed_at"] or run["now"]) + MARGIN
 
 
 def _insights_url(query: str, *, groups: list[str], begin: datetime, end: datetime, region: str) -> str:
-    """The console keeps its query in the fragment, as JSURL in percent-encoding whose ``%`` is a ``$``.
+    """Build a link to the console, whose fragment holds the query: JSURL, percent-encoded with ``$`` instead of ``%``.
 
-    https://github.com/Sage/jsurl; the fields are those of the console's own links.
+    JSURL is described at https://github.com/Sage/jsurl. The fields are those of the console's own links.
     """
     detail: dict[str, str | list[str]] = {
         "start": _moment(begin),

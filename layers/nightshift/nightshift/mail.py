@@ -1,4 +1,4 @@
-"""A mail, rendered: the subject, a text part and an HTML part that say the same."""
+"""A rendered mail: the subject, and a text part and an HTML part with the same content."""
 
 from dataclasses import dataclass
 from textwrap import wrap
@@ -19,7 +19,7 @@ class Mail:
 
 
 def mail_of(row: Row, *, dashboard_url: str) -> Mail:
-    """From a row of claim_outbox.sql. ``dashboard_url`` may be empty: then nothing links to it."""
+    """Render the mail in a row of claim_outbox.sql. With an empty ``dashboard_url`` it has no link."""
     letter = (digest_of if row.get("digest_of") else letter_of)(row, dashboard_url=dashboard_url)
     return Mail(letter.subject, text_of(letter), html_of(letter))
 
@@ -32,7 +32,7 @@ def text_of(letter: Letter) -> str:
         *(_wrapped(paragraph) for paragraph in letter.paragraphs),
         *(_section(section) for section in letter.sections),
         *filter(None, [letter.link]),
-        # The mark that mail programs know as the beginning of a signature.
+        # Mail programs recognise this line as the beginning of a signature.
         "-- \n" + _wrapped(letter.reason),
     ]
     return "\n\n".join(blocks) + "\n"
@@ -55,7 +55,7 @@ def _section(section: Section) -> str:
 
 
 def _wrapped(text: str) -> str:
-    # Addresses and ids are left whole: a client has to recognise them.
+    # Links and ids are not broken, so that mail programs recognise them.
     return "\n".join(
         "\n".join(wrap(line, WIDTH, break_long_words=False, break_on_hyphens=False)) for line in text.split("\n")
     )

@@ -1,6 +1,6 @@
-"""The HTML part: tables and inline styles, since that is what mail programs know; light and dark, down to 320 pixels.
+"""The HTML part: tables and inline styles, because mail programs support those; light and dark, from 320 pixels.
 
-Colours that change in the dark have a class beside their inline style, for the programs that read ``<style>``.
+Colours that change in dark mode also have a class, for programs that support ``<style>``.
 """
 
 import re
@@ -9,7 +9,7 @@ from html import escape
 
 from nightshift.letter import Facts, Letter, Section, Table
 
-# Ink and ground of each tone, in the light.
+# Text and background colour of each tone, in light mode.
 TONES = {
     "completed": ("#14683f", "#e2f4ea"),
     "failed": ("#a8271f", "#fde8e6"),
@@ -21,11 +21,11 @@ NUMERIC = re.compile(r"[\d.,]+( (bytes|kB|MB|GB|TB|d|h|min|s)\b.*)?|—")
 
 
 class Html(str):
-    """Markup; any other str is somebody's text."""
+    """Markup. Any other str is plain text and must be escaped."""
 
 
 def fill(markup: str, **values: str) -> Html:
-    """``markup`` with its {names} filled in, escaped unless they are markup themselves."""
+    """Fill in the {names} of ``markup``, escaping values that are not markup."""
     safe = {name: value if isinstance(value, Html) else escape(value) for name, value in values.items()}
     return Html(markup.format(**safe))
 

@@ -1,17 +1,17 @@
-"""A team's share of the mails: so many in an hour, and what is beyond them in one digest to each recipient."""
+"""Limit a team's mails per hour. Mails beyond the limit are collected in one digest per recipient."""
 
 from nightshift.database import Database, Row
 from nightshift.log import logger
 from nightshift.settings import Settings
 
-# Runs that a digest names; it counts the others.
+# Runs that a digest names. It only counts the others.
 LISTED = 12
 
 
 def is_due(row: Row, *, db: Database, settings: Settings) -> bool:
-    """Whether this mail goes out now; it waits for a digest otherwise. ``row`` is of claim_outbox.sql.
+    """Tell whether the mail in this row of claim_outbox.sql is sent now. Otherwise it waits for a digest.
 
-    A mail takes its share at its first attempt, so that what SES refuses for a while does not use up the team's.
+    A mail counts only at its first attempt, so that retries after temporary errors of SES do not use up the limit.
     """
     is_digest = row["digest_of"] is not None
     if row["team_id"] is None or not settings.mails_per_team_and_hour or row["attempts"] > 1:
@@ -26,11 +26,11 @@ def is_due(row: Row, *, db: Database, settings: Settings) -> bool:
         db.query("postpone_digest", **own)
     else:
         db.query("digest_mail", team_id=row["team_id"], recipient=row["recipient"], **own)
-    logger.info("The team has had its mails of the hour", action="mail_digested", team_id=str(row["team_id"]))
+    logger.info("The team has reached its limit of mails per hour", action="mail_digested", team_id=str(row["team_id"]))
     return False
 
 
 def runs_of(digest: Row, *, db: Database) -> list[Row]:
-    """The runs that the digest tells of, as list_digest.sql has them; from here on it takes no more."""
+    """Return the runs of the digest, as rows of list_digest.sql, and close it: later runs go into another digest."""
     db.query("close_digest", outbox_id=digest["id"])
     return db.query("list_digest", outbox_id=digest["id"], at_most=LISTED)

@@ -1,9 +1,9 @@
 """Business metrics: counted while a function works, printed once per invocation in CloudWatch's embedded metric format.
 
-What is about runs carries their job type, everything the stack (``service``); nothing carries a team or a run. Each
-combination of dimensions is a metric of its own, which CloudWatch bills by the month. Which run it was says the log.
+Run metrics carry the job type; every metric carries the stack (``service``). No metric carries a team or a run, because
+CloudWatch bills each combination of dimensions as a separate metric per month. The log says which run it was.
 
-An invocation that Lambda kills takes its counts along; the sweep counts the slice as lost.
+If Lambda kills an invocation, its counts are lost. The sweep then counts the slice as lost.
 """
 
 import functools
@@ -23,22 +23,22 @@ OF_A_JOB_TYPE = {
     "RunsFailed": "Count",
     "RunsCancelled": "Count",
     "Slices": "Count",
-    # From when a slice was due to when it was claimed.
+    # The time from when a slice was due until it was claimed.
     "Lag": "Seconds",
 }
 OF_THE_STACK = {
-    # Their worker died or froze: found by the sweep.
+    # Slices whose worker died or froze, found by the sweep.
     "SlicesLost": "Count",
-    # With a key or a token that opens nothing; a request without credentials is not counted.
+    # Sign-ins with an invalid key or token. Requests without credentials are not counted.
     "SignInsRefused": "Count",
-    # Never fired, whatever became of them: found by the sweep.
+    # Slots that did not fire in time, found by the sweep, including those that it made up for.
     "SlotsMissed": "Count",
-    # Without a success for longer than expected, each time that the owner is told.
+    # Jobs without a success for longer than expected, counted each time that the operator is told.
     "JobsOverdue": "Count",
-    # Rows that the sweep could not heal, each time that it tried.
+    # Rows that the sweep could not heal, counted at each attempt.
     "RowsSetAside": "Count",
-    # Teams whose runs failed within an hour and have not succeeded since, and those runs that the system itself failed:
-    # as they are at each sweep.
+    # Teams whose runs failed within the last hour without a later success, and such runs that failed because of the
+    # system; counted at each sweep.
     "TeamsFailing": "Count",
     "SystemFailures": "Count",
     "MailsSent": "Count",
@@ -52,23 +52,23 @@ OF_THE_STACK = {
 P = ParamSpec("P")
 R = TypeVar("R")
 
-# One invocation at a time. Job type (or None) to metric to values.
+# The counts of the current invocation: job type (or None) to metric to values.
 _counted: dict[str | None, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
 
 
 def count(metric: str, value: float = 1, *, job_type: str | None = None) -> None:
-    """Add to what this invocation prints. Raises KeyError for a metric that is none, or has no such dimension."""
+    """Add to the counts of this invocation. Raise KeyError for an unknown metric, or one without this dimension."""
     (OF_A_JOB_TYPE if job_type else OF_THE_STACK)[metric]
     _counted[job_type][metric].append(value)
 
 
 def count_ending(status: str, *, job_type: str) -> None:
-    """``status``: completed, failed or cancelled."""
+    """Count a run that ended. ``status``: completed, failed or cancelled."""
     count(f"Runs{status.capitalize()}", job_type=job_type)
 
 
 def published(handler: Callable[P, R]) -> Callable[P, R]:
-    """A handler that prints what was counted, whether it returns or raises."""
+    """Wrap a handler so that it prints the counts, whether it returns or raises."""
 
     @functools.wraps(handler)
     def publishing(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -81,7 +81,7 @@ def published(handler: Callable[P, R]) -> Callable[P, R]:
 
 
 def _publish() -> None:
-    """One document per job type, and one for what has none: a document's metrics share its dimensions."""
+    """Print one document per job type, and one for counts without a type: a document's metrics share its dimensions."""
     counted = dict(_counted)
     _counted.clear()
     for job_type, values in counted.items():
@@ -92,7 +92,7 @@ def _publish() -> None:
             document.add_dimension("job_type", job_type)
         units = OF_A_JOB_TYPE if job_type else OF_THE_STACK
         for metric, numbers in values.items():
-            # A document holds a hundred values of a metric; a sweep may count ten thousand.
+            # A document can hold a hundred values of a metric, but a sweep may count ten thousand.
             for number in [sum(numbers)] if units[metric] == "Count" else numbers:
                 document.add_metric(metric, unit=units[metric], value=number)
         document.flush_metrics()

@@ -1,4 +1,4 @@
-"""A message names a row of the outbox; its mail or event goes out once, or the row says why not."""
+"""Send the mail or event of an outbox row once, or record in the row why it could not be sent."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,14 +13,15 @@ from nightshift.log import logger
 from nightshift.mail import Mail, mail_of
 from nightshift.settings import Settings
 
-# After a failed attempt the sweep comes back in a minute, then each time twice as much later, up to an hour: the 30th
-# claim comes a little more than a day after the first, and gives up.
+# After a failed attempt the sweep retries in a minute, and doubles the delay each time, up to an hour. The 30th claim
+# comes a little more than a day after the first, and gives up.
 RETRY_DELAY_S = 60
 RETRY_CEILING_S = 3600
 MAX_ATTEMPTS = 29
 
-# SES would say the same again. Everything else may pass: TooManyRequestsException (the rate), LimitExceededException
-# (the day's quota), SendingPausedException, a right that IAM has not spread yet, SES's own trouble or the network's.
+# Errors that a retry cannot fix. All others may be temporary: TooManyRequestsException (the rate),
+# LimitExceededException (the daily quota), SendingPausedException, a permission that IAM has not propagated yet,
+# failures of SES or the network.
 # https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_SendEmail.html#API_SendEmail_Errors
 # https://docs.aws.amazon.com/ses/latest/dg/troubleshoot-error-messages.html ("Email address is not verified" is a
 # MessageRejected, for the sender and, in the sandbox, for the recipient)
@@ -35,7 +36,7 @@ REFUSED_FOR_GOOD = {
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """``status`` as in job_outbox; "unsent" is tried again."""
+    """The result of an attempt. ``status`` is as in job_outbox; "unsent" is retried."""
 
     status: str
     error: str | None = None
@@ -45,13 +46,13 @@ class Outcome:
 
 
 def deliver(outbox_id: str, *, db: Database, settings: Settings, remaining_s: Callable[[], float]) -> None:
-    """Send the mail or the event of this outbox row, if it is still to be sent and no other function is at it.
+    """Send the mail or event of this outbox row, unless it has been sent or another invocation is sending it.
 
-    One per row however often its message comes, with one exception: SES and EventBridge know no client token. It is
-    sent again later where their answer is lost (a timeout after the request, the function's death, a database that is
-    gone before the answer is stored), and where the function freezes past its claim.
-    Their troubles end in the row, never in an exception. Raises DatabaseGone and DatabaseBusy: the queue delivers the
-    message again, and if that finds the row claimed, the sweep sends another.
+    Each row is sent once, however often its message is delivered, with one exception: SES and EventBridge have no
+    client token. So the row is sent again if their response is lost (a timeout after the request, the function's death,
+    a database that fails before the response is stored), or if the function freezes for longer than its claim.
+    Errors of SES and EventBridge are stored in the row, and not raised. Raise DatabaseGone and DatabaseBusy: the queue
+    then delivers the message again, and if the row is still claimed at that time, the sweep sends another message.
     """
     row = db.one(
         "claim_outbox",
@@ -62,7 +63,9 @@ def deliver(outbox_id: str, *, db: Database, settings: Settings, remaining_s: Ca
         retry_ceiling_s=RETRY_CEILING_S,
     )
     if row is None:
-        logger.info("Dropped a message about nothing that is to be sent", action="notice_dropped", outbox_id=outbox_id)
+        logger.info(
+            "Ignored a message whose outbox row is claimed or done", action="notice_dropped", outbox_id=outbox_id
+        )
         return
     logger.append_keys(outbox_id=outbox_id, run_id=row["run_id"], attempt=row["attempts"])
     outcome = _attempt(row | _names_in(row, db=db), db=db, settings=settings)
@@ -81,7 +84,7 @@ def deliver(outbox_id: str, *, db: Database, settings: Settings, remaining_s: Ca
 
 
 def _names_in(row: Row, *, db: Database) -> Row:
-    """Return ``{"project", "team"}`` by name; where the platform does not show them, the notice goes without them."""
+    """Return the names ``{"project", "team"}``. If they cannot be read, return None for both: the notice omits them."""
     try:
         return db.query("names_in_notice", project_id=row["project_id"], team_id=row["team_id"])[0]
     except DatabaseGone:
@@ -92,14 +95,14 @@ def _names_in(row: Row, *, db: Database) -> Row:
 
 
 def _attempt(row: Row, *, db: Database, settings: Settings) -> Outcome | None:
-    """None where the mail waits: for its team's share."""
+    """Try to send. Return None if the mail has to wait because its team has reached its limit."""
     is_event = row["kind"] == "event"
     if not _is_wanted(row, settings):
         return Outcome(status="unwanted")
     if not is_event and not settings.mail_from:
         return Outcome(
             status="failed",
-            error="There is no sender: set the stack's parameter MailFrom to an address that SES has verified",
+            error="No sender address: set the stack parameter MailFrom to an address that is verified in SES",
             reason="MailFrom is empty",
         )
     if row["attempts"] > MAX_ATTEMPTS:
@@ -131,7 +134,7 @@ def _is_wanted(row: Row, settings: Settings) -> bool:
 
 
 def _owner_wants(row: Row, settings: Settings) -> bool:
-    """Alerts and failures always, where there is an address; other runs unless only failures are asked for."""
+    """Tell whether the operator wants this mail: alerts and failures always, other runs as SystemJobsAlerts says."""
     if not addresses_in(settings.system_jobs_alert_email):
         return False
     if row["content"] or row["status"] == "failed" or settings.system_jobs_alerts != "failures":
@@ -140,7 +143,7 @@ def _owner_wants(row: Row, settings: Settings) -> bool:
 
 
 def _addressed(row: Row, *, db: Database, settings: Settings) -> Row:
-    """The mail with its recipient. One to several operators becomes one to each of them."""
+    """Add the recipient. A mail to several operators becomes one mail to each of them."""
     if row["recipient"]:
         return row
     first, *others = addresses_in(settings.system_jobs_alert_email)
@@ -155,11 +158,11 @@ def _send_mail(row: Row, settings: Settings) -> str:
 
 
 def _send(mail: Mail, *, sender: str, recipient: str) -> str:
-    """Returns SES's message id. Raises the errors of nightshift.aws_http."""
+    """Send the mail and return SES's message id. Raise the errors of nightshift.aws_http."""
     simple = {
         "Subject": _utf8(mail.subject),
         "Body": {"Text": _utf8(mail.text), "Html": _utf8(mail.html)},
-        # RFC 3834: nobody's holiday reply comes back to the sender.
+        # RFC 3834: prevents automatic replies, such as holiday notices.
         "Headers": [{"Name": "Auto-Submitted", "Value": "auto-generated"}],
     }
     answer = post(
@@ -172,7 +175,7 @@ def _send(mail: Mail, *, sender: str, recipient: str) -> str:
         endpoint=endpoint_of("SESV2", host=regional_host("email")),
         path="/v2/email/outbound-emails",
         content_type="application/json",
-        # SES knows no client token: it would send the mail twice.
+        # No retries: SES has no client token, so a retry could send the mail twice.
         attempts=1,
     )
     message_id: str = answer["MessageId"]
@@ -184,24 +187,24 @@ def _utf8(text: str) -> dict[str, str]:
 
 
 def _what_aws_says(exc: Exception) -> tuple[str, str]:
-    """The error's code and a sentence."""
+    """Return the error's code and message."""
     if isinstance(exc, AwsRefused):
         return exc.code, f"{exc.code}: {exc.said}"
     return type(exc).__name__, sentence(exc)
 
 
 def _tell(kind: str, outcome: Outcome) -> None:
-    """``kind``: mail or event. To the log and to the metrics."""
+    """Log and count the outcome. ``kind`` is mail or event."""
     name = kind.capitalize()
     match outcome.status:
         case "sent":
             logger.info(f"{name} sent", action=f"{kind}_sent", message_id=outcome.message_id)
             metrics.count(f"{name}sSent")
         case "unwanted":
-            logger.info(f"Nobody wants this {kind}", action=f"{kind}_unwanted")
+            logger.info(f"{name} not sent, because it is not wanted", action=f"{kind}_unwanted")
         case "failed":
             logger.error(f"{name} failed: {outcome.reason}", action=f"{kind}_failed")
             metrics.count(f"{name}sFailed")
         case _:
-            logger.warning(f"{name} is tried again later: {outcome.reason}", action=f"{kind}_retried")
+            logger.warning(f"{name} will be retried: {outcome.reason}", action=f"{kind}_retried")
             metrics.count(f"{name}sRetried")

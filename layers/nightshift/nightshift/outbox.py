@@ -1,4 +1,4 @@
-"""Mails and events on their way: rows that endings leave, and the messages that take them to the notify function."""
+"""The outbox: a row for each mail and event to send, and the messages that tell the notify function to send it."""
 
 import json
 from collections.abc import Sequence
@@ -13,34 +13,34 @@ from nightshift.settings import Settings
 
 @dataclass(frozen=True, kw_only=True)
 class Alert:
-    """A mail to the owner of the server that is about no run: a subject and paragraphs of text."""
+    """A mail to the operator that is not about a run: a subject and paragraphs of text."""
 
     subject: str
     lines: list[str]
 
 
 def alert(wanted: Alert, *, db: Database) -> Row:
-    """The outbox row (``id``), written in the caller's transaction. The sweep sends it within two minutes."""
+    """Write an outbox row in the caller's transaction and return its ``id``. The sweep sends it within two minutes."""
     return db.query("insert_alert", content=asdict(wanted))[0]
 
 
 def want_events(wanted: bool, *, db: Database) -> None:
-    """Whether endings leave events from now on: the deployment says. As the owner of the tables."""
+    """Set whether runs that end from now on write events. The deployment calls this as the schema owner."""
     db.query("want_events", wanted=wanted)
 
 
 def dispatch(run_ids: Sequence[str], *, db: Database, settings: Settings) -> None:
-    """Send the messages of what the ending of these runs left. Raises nothing: the sweep sends them, too."""
+    """Send the messages for the outbox rows of these ended runs. Never raise, because the sweep sends them too."""
     try:
         send_messages(db.query("unsent_of_runs", run_ids=list(run_ids)), settings=settings)
     except Exception as exc:
-        logger.warning(f"Left the outbox to the sweep: {sentence(exc)}", action="dispatch_failed")
+        logger.warning(f"Sending from the outbox is left to the sweep: {sentence(exc)}", action="dispatch_failed")
 
 
 def send_messages(rows: Sequence[Row], *, settings: Settings) -> int:
-    """Send a message for each outbox row (``id``, ``team_id``); returns how many SQS refused.
+    """Send a message for each outbox row (``id``, ``team_id``). Return how many SQS refused.
 
-    The queue is fair between teams, as that of runs is: many mails of one do not keep the others waiting.
+    Like the run queue, the queue is fair between teams: many mails of one team do not delay the mails of others.
     """
     entries = [
         {

@@ -1,4 +1,4 @@
-"""Messages that say "slice n of this run may start". Losing, repeating or delaying one changes nothing but time."""
+"""Messages that say "slice n of this run may start". Losing, repeating or delaying one only costs time."""
 
 import json
 import math
@@ -10,7 +10,7 @@ from nightshift.errors import sentence
 from nightshift.log import logger
 from nightshift.settings import settings
 
-# SQS delays a message at most this long (seconds); what waits longer stays in due_at until the sweep sends it.
+# The longest delay that SQS supports (seconds). For longer waits the sweep sends the message, when due_at has come.
 MAX_DELAY_S = 900
 
 
@@ -24,11 +24,11 @@ class Message(NamedTuple):
 
     @classmethod
     def of(cls, row: dict[str, Any], delay_s: float = 0) -> "Message":
-        """From a row with id, slice and team_id."""
+        """Create the message from a row with id, slice and team_id."""
         return cls(str(row["id"]), row["slice"], str(row["team_id"] or "system"), delay_s)
 
     def entry(self) -> dict[str, Any]:
-        # Rounded up: a message that comes a fraction early would be sent on again and again.
+        # Rounded up: a message that arrives a fraction too early would be sent again and again.
         return {
             "MessageBody": json.dumps({"run_id": self.run_id, "slice": self.slice}),
             "MessageGroupId": self.group,
@@ -37,7 +37,7 @@ class Message(NamedTuple):
 
 
 def slice_in(body: str) -> tuple[str, int] | None:
-    """The run's id and the slice's number in a message's body; None for what is no message of ours."""
+    """Return the run's id and the slice's number from a message's body, or None if it is not one of our messages."""
     match read(body, "run_id"):
         case {"run_id": str(run_id), "slice": number} if type(number) is int and 0 <= number < 2**31:
             return run_id, number
@@ -45,33 +45,33 @@ def slice_in(body: str) -> tuple[str, int] | None:
 
 
 def read(body: str, key: str) -> dict[str, Any] | None:
-    """A message's body, if it has an id under ``key``. What has none could be delivered for ever and never be taken."""
+    """Return a message's body if it has an id under ``key``, else None: such a message would be redelivered in vain."""
     try:
         message: dict[str, Any] = json.loads(body)
-        # As Postgres takes it: Python knows other spellings.
+        # In the form that Postgres accepts: Python accepts more spellings.
         return message | {key: str(uuid.UUID(message[key]))}
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        logger.error("Dropped a message that is none of ours", action="message_unknown")
+        logger.error("Dropped a message in an unknown format", action="message_unknown")
         return None
 
 
 def send(message: Message) -> None:
-    """Raises the errors of nightshift.aws_http; the sweep sends again whatever was not sent here."""
-    from nightshift import sqs  # many invocations send nothing
+    """Send the message. Raise the errors of nightshift.aws_http; the sweep then sends the message later."""
+    from nightshift import sqs  # imported here because many invocations send nothing
 
     sqs.send_message(settings().queue_url, message.entry())
 
 
 def send_all(messages: Iterable[Message]) -> int:
-    """Returns how many were refused; the sweep will come back to them."""
+    """Send the messages and return how many were not sent. The sweep sends those later."""
     return send_batches(settings().queue_url, [message.entry() for message in messages])
 
 
 def send_batches(queue_url: str, entries: Sequence[Mapping[str, Any]]) -> int:
-    """Send in batches of ten; returns how many were not sent. Raises nothing.
+    """Send in batches of ten. Return how many messages were not sent. Never raise.
 
-    One batch that is refused is not the others' trouble; but where no answer comes, waiting for the next one would cost
-    the caller its time.
+    A refused batch does not stop the others. But if SQS does not answer, stop: waiting for each batch would use up the
+    caller's time.
     """
     if not entries:
         return 0

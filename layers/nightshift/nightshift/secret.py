@@ -1,10 +1,10 @@
-"""A secret's text, from Secrets Manager."""
+"""Read secrets from Secrets Manager."""
 
 from nightshift.aws_http import endpoint_of, post, regional_host
 
 
 def secret_text(secret_id: str) -> str:
-    """``secret_id`` is a name or an ARN. Raises aws_http's errors, and KeyError for a secret that is no text."""
+    """Return a secret's text, by its name or ARN. Raise aws_http's errors, and KeyError if the secret is binary."""
     text: str = post(
         "secretsmanager",
         {"SecretId": secret_id},

@@ -1,7 +1,7 @@
-"""The settings that a session of ours depends on, pinned: a platform may set any of them for its whole database.
+"""Pin the settings that our sessions depend on, because a platform may change any of them for its whole database.
 
-A setting of a role in a database outranks those of the role and of the database, and costs no statement, which a
-connection proxy would punish: https://www.postgresql.org/docs/16/sql-alterrole.html
+They are set for our roles in this database, which overrides settings of the role or the database alone. It also needs
+no statement per session, which a connection proxy would punish: https://www.postgresql.org/docs/16/sql-alterrole.html
 """
 
 from nightshift.database import Database, Row
@@ -15,7 +15,7 @@ PINS = {
     "bytea_output": "hex",
     "extra_float_digits": "1",
     "xmlbinary": "base64",
-    # What a statement means.
+    # The meaning of statements.
     "standard_conforming_strings": "on",
     "array_nulls": "on",
     "transform_null_equals": "off",
@@ -24,25 +24,25 @@ PINS = {
     "restrict_nonsystem_relation_kind": "",
     "plpgsql.extra_errors": "none",
     "plpgsql.variable_conflict": "error",
-    # Rows that row-level security would hide are an error: an empty answer would pass for the truth.
+    # Raise an error if row-level security would hide rows: an incomplete result would look like a complete one.
     "row_security": "off",
-    # Whether what was committed stays, and triggers and foreign keys do their work.
+    # Durability of commits; triggers and foreign keys are active.
     "synchronous_commit": "on",
     "session_replication_role": "origin",
     "default_transaction_isolation": "read committed",
     "default_transaction_read_only": "off",
     "default_transaction_deferrable": "off",
-    # When the server ends a session or a transaction: a job may call the outside for minutes between two statements.
+    # When the server ends a session or a transaction: a job may call other services for minutes between two statements.
     "exit_on_error": "off",
     "idle_session_timeout": "0",
     "transaction_timeout": "0",
-    # Where tables come to lie, and how.
+    # How and where tables are stored.
     "default_tablespace": "",
     "temp_tablespaces": "",
     "default_table_access_method": "heap",
     "check_function_bodies": "on",
     "createrole_self_grant": "",
-    # Optional filters fold away only when a statement is planned with its values; partitions likewise.
+    # The planner drops optional filters and prunes partitions only if it knows the statement's values.
     "plan_cache_mode": "force_custom_plan",
     "enable_partition_pruning": "on",
     "constraint_exclusion": "partition",
@@ -50,13 +50,13 @@ PINS = {
     "client_min_messages": "notice",
 }
 
-# A frozen Lambda may hold a run's row lock: without these the sweep could never take the run from it.
+# A frozen Lambda may hold the lock of a run's row. Without these limits the sweep could never take the run from it.
 ROLE_LIMITS = {"statement_timeout": "30s", "lock_timeout": "5s", "idle_in_transaction_session_timeout": "10s"}
 
-# A migration sets limits of its own, within the time that its function has.
+# A migration sets its own limits, within the time limit of its function.
 OPERATOR_LIMITS = ROLE_LIMITS | {"statement_timeout": "270s"}
 
-# Their search_path is pinned as that of the roles is: a trigger fires in the session of anyone who writes.
+# Their search_path is pinned like that of the roles, because a trigger also fires in other writers' sessions.
 FUNCTIONS = (
     "announce_ending",
     "cleanup_batch",
@@ -78,19 +78,22 @@ FUNCTIONS = (
 
 
 def unpinned(db: Database) -> list[Row]:
-    """``subject``, ``setting``, ``found``, ``wanted`` and the ``statement`` that pins it, for each that is not."""
+    """Return the settings that are not pinned: ``subject``, ``setting``, ``found``, ``wanted`` and ``statement``.
+
+    ``statement`` pins the setting.
+    """
     wanted = PINS | ROLE_LIMITS
-    db.run_script("DO $$ BEGIN END $$")  # the server knows the settings of a language that this session has used
+    db.run_script("DO $$ BEGIN END $$")  # loads PL/pgSQL, so that the server knows its settings in this session
     return db.query("unpinned", names=list(wanted), values=list(wanted.values()), functions=list(FUNCTIONS))
 
 
 def pin(db: Database) -> None:
-    """Pin what is not, for our roles in this database and for our functions; as their owner."""
+    """Pin missing settings for our roles in this database and for our functions. Needs the schema owner."""
     if statements := [row["statement"] for row in unpinned(db)]:
         db.run_script(";".join(statements))
 
 
 def pin_session(db: Database) -> None:
-    """The same for this one session of the operator's, whose role is the platform's and stays as it is."""
+    """Pin the settings for this session only: the operator's role belongs to the platform and must not change."""
     wanted = {name: value for name, value in (PINS | OPERATOR_LIMITS).items() if name != "role"}
     db.query("pin_session", again_if_gone=True, names=list(wanted), values=list(wanted.values()))

@@ -1,4 +1,4 @@
-"""The password of a database connection: a token of the function's role, a secret, or none."""
+"""The password of a database connection: an IAM token of the function's role, a secret, or none."""
 
 import json
 
@@ -10,11 +10,11 @@ TOKEN_LIFETIME_S = 900
 
 
 def passwords_for(config: Settings) -> list[str | None]:
-    """What to sign in with, to be tried in this order. Asked for at each connect: a token is looked at then, only then.
+    """Return the passwords to try, in this order. Called for each new connection, because tokens expire.
 
-    The owner has two. RDS takes tokens alone from whoever is a member of rds_iam, by way of another role too; and since
-    Postgres 16 whoever makes a role is a member of it, so making ours may end the owner's password.
-    Raises ConfigurationError for a DATABASE_AUTH that is none and for a secret without a password, DatabaseGone where
+    The schema owner has two. Members of rds_iam, direct or inherited, can only sign in with a token on RDS. Since
+    Postgres 16 the creator of a role becomes a member of it, so creating our roles may disable the owner's password.
+    Raise ConfigurationError for an unknown DATABASE_AUTH and for a secret without a password. Raise DatabaseGone if
     Secrets Manager does not answer.
     """
     match config.database_auth:
@@ -39,12 +39,12 @@ def _password(config: Settings) -> str:
         kind = DatabaseGone if exc.passing else ConfigurationError
         raise kind(f"The password of {config.database_user} cannot be read from the secret {name}: {exc}") from exc
     except (KeyError, TypeError, ValueError):
-        # Without its cause, which would quote the secret.
-        raise ConfigurationError(f'The secret {name} must be JSON with a "password" in it') from None
+        # Without the cause, because it would quote the secret.
+        raise ConfigurationError(f'The secret {name} must be JSON with a "password"') from None
 
 
 def _token(config: Settings) -> str:
-    """A signed request to the database that nobody sends: RDS takes its address for a password."""
+    """Sign a request to the database, and return its URL: RDS accepts it as a password. The request is never sent."""
     from botocore.auth import SigV4QueryAuth
     from botocore.awsrequest import AWSRequest
 

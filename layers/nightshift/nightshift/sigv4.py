@@ -1,6 +1,6 @@
-"""AWS's signature without a client: who signs, for which region, and a request that carries it.
+"""AWS request signatures without a client: credentials, region and the signed request.
 
-Making a client reads megabytes of service descriptions, which costs a cold start more than everything else it does.
+Creating a client reads megabytes of service descriptions, which takes longer than all other work of a cold start.
 """
 
 import os
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Credentials(NamedTuple):
-    """Named as botocore's signers ask for them."""
+    """Credentials, with the field names that botocore's signers expect."""
 
     access_key: str
     secret_key: str
@@ -25,31 +25,31 @@ class Credentials(NamedTuple):
 
 
 def credentials() -> Credentials:
-    """Lambda's, from the environment; elsewhere whatever botocore finds, refreshed when it is due.
+    """Return the credentials from Lambda's environment variables, else those that botocore finds and refreshes.
 
-    A machine has profiles, and a Lambda that was restored from a snapshot has an endpoint instead of variables.
-    Raises ConfigurationError where there are none.
+    Developers' machines have profiles, and a Lambda restored from a snapshot has an endpoint instead of variables.
+    Raise ConfigurationError if there are none.
     """
     access_key, secret_key = os.environ.get("AWS_ACCESS_KEY_ID"), os.environ.get("AWS_SECRET_ACCESS_KEY")
     if access_key and secret_key:
         return Credentials(access_key, secret_key, os.environ.get("AWS_SESSION_TOKEN") or None)
     found = _session().get_credentials()
     if found is None:
-        raise ConfigurationError("There are no AWS credentials: AWS_ACCESS_KEY_ID is not set, and no profile has any")
+        raise ConfigurationError("No AWS credentials found: set AWS_ACCESS_KEY_ID or configure a profile")
     return Credentials(*found.get_frozen_credentials()[:3])
 
 
 def region() -> str:
-    """Raises ConfigurationError where nothing names one."""
+    """Return the AWS region. Raise ConfigurationError if none is configured."""
     named: str | None = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
     named = named or _session().get_config_variable("region")
     if not named:
-        raise ConfigurationError("There is no AWS region: AWS_REGION is not set, and no profile has one")
+        raise ConfigurationError("No AWS region found: set AWS_REGION or configure a profile with a region")
     return named
 
 
 def signed(service: str, request: AWSRequest) -> AWSPreparedRequest:
-    """The request, to be sent within five minutes."""
+    """Sign the request. It must be sent within five minutes."""
     SigV4Auth(credentials(), service, region()).add_auth(request)
     prepared: Any = request.prepare()
     return prepared

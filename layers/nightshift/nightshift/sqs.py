@@ -1,6 +1,6 @@
-"""Sends to SQS by its JSON protocol.
+"""Send messages to SQS with its JSON protocol.
 
-A request whose answer was lost is sent again: a message that comes twice changes nothing.
+If the response is lost, the request is repeated: a duplicate message has no effect.
 https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-making-api-requests-json.html
 """
 
@@ -12,12 +12,12 @@ from nightshift.aws_http import endpoint_of, post
 
 
 def send_message(queue_url: str, entry: Mapping[str, Any]) -> None:
-    """``entry`` is MessageBody, MessageGroupId, DelaySeconds. Raises aws_http's errors."""
+    """Send one message. ``entry`` holds MessageBody, MessageGroupId, DelaySeconds. Raise aws_http's errors."""
     _call("SendMessage", {"QueueUrl": queue_url, **entry})
 
 
 def send_message_batch(queue_url: str, entries: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Up to ten, each with an Id; returns what SQS refused, as Id, Code and Message. Raises aws_http's errors."""
+    """Send up to ten messages, each with an Id. Return the refused ones: Id, Code, Message. Raise aws_http's errors."""
     answer = _call("SendMessageBatch", {"QueueUrl": queue_url, "Entries": entries})
     failed: list[dict[str, Any]] = answer.get("Failed") or []
     return failed

@@ -1,4 +1,4 @@
-"""The alert that a failure cannot send: a scheduled job has not succeeded for longer than expected."""
+"""Alerts about scheduled jobs that have not succeeded for longer than expected, whether or not a run has failed."""
 
 from nightshift import metrics, outbox
 from nightshift.catalogue import CATALOGUE
@@ -8,9 +8,9 @@ from nightshift.wording import duration, moment
 
 
 def tell_of_overdue(job_types: list[str], *, db: Database) -> int:
-    """Mail the operator about each of these jobs that has no success in its time; returns how many there were.
+    """Mail the operator about each of these jobs that has not succeeded in its time. Return how many there were.
 
-    Each is told of again when as much time has passed once more. Paused jobs are not reported.
+    A job is reported again each time the same period has passed once more. Paused jobs are not reported.
     """
     with db.transaction():
         overdue = [row for row in db.query("claim_overdue_successes", keys=job_types) if not row["is_paused"]]
@@ -28,8 +28,8 @@ def _alert(row: Row) -> outbox.Alert:
     began = "Its last success was on" if row["last_success_at"] else "It has not succeeded since"
     lines = [f"{began} {moment(row['last_success_at'] or row['since'])}."]
     if row["last_error"]:
-        lines.append(f"The last that went wrong: {row['last_error']}")
+        lines.append(f"The last error: {row['last_error']}")
     lines.append(
-        f"What its schedule did: `nightshift system schedules`. What ran: `nightshift system runs --type {name}`."
+        f"To see its schedule: `nightshift system schedules`. To see its runs: `nightshift system runs --type {name}`."
     )
     return outbox.Alert(subject=f"{label} has not succeeded for {duration(row['silent_s'])}", lines=lines)

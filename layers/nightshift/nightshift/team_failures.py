@@ -1,15 +1,18 @@
-"""How the teams' runs fare. One team mends its own failures; those of several teams, or of the system, the operator."""
+"""Failures of the teams' runs. A team fixes failures that concern only itself.
+
+The operator handles failures that affect several teams, and failures of the system.
+"""
 
 from dataclasses import dataclass
 
 from nightshift import metrics
 from nightshift.database import Database
 
-# The sweep counts what failed so lately (seconds).
+# The sweep counts the failures of this period, in seconds.
 LATELY_S = 3600
 
-# Errors that no team can mend, as a regular expression of Postgres: lost workers, missing code, an exception that the
-# job did not foresee (errors.sentence puts its class in front), and the database's own.
+# Errors that a team cannot fix, as a regular expression of Postgres: lost workers, missing code, exceptions that the
+# job did not expect (errors.sentence puts their class in front), and errors of the database.
 OF_THE_SYSTEM = "|".join(
     (
         "^Server restarted during execution",
@@ -26,9 +29,9 @@ OF_THE_SYSTEM = "|".join(
 
 @dataclass(frozen=True, kw_only=True)
 class TeamFailures:
-    """Runs of teams that ``failed`` of those that ``ended`` within a while; ``lately``: in the last hour.
+    """How many of the teams' runs ``ended`` and ``failed`` in a period; ``lately`` counts failures of the last hour.
 
-    The rest is of failures whose project has had no success since.
+    The other fields describe failures whose project has had no success since.
     """
 
     failed: int
@@ -39,7 +42,7 @@ class TeamFailures:
     of_the_system: int
     job_type: str | None
     error: str | None
-    """The commonest."""
+    """The most frequent error."""
     with_error: int
     run_id: str | None
     """The last run with that error."""
@@ -55,7 +58,7 @@ def team_failures(*, within_s: float, db: Database) -> TeamFailures:
 
 
 def count(db: Database) -> None:
-    """Add to the metrics how things stand now."""
+    """Count the current failures in the metrics."""
     found = team_failures(within_s=LATELY_S, db=db)
     if found.teams:
         metrics.count("TeamsFailing", found.teams)

@@ -1,4 +1,4 @@
-"""Users' tokens (JWT): signed with a shared secret, or with the keys that an identity provider publishes."""
+"""Users' tokens (JWT), signed with a shared secret or with keys that an identity provider publishes."""
 
 import time
 import uuid
@@ -14,11 +14,11 @@ from nightshift.settings import Settings
 
 # A rotated JWT secret is picked up within this time (seconds).
 SECRET_TTL_S = 300
-# By how much the provider's clock may be off from ours (seconds).
+# How much the provider's clock may differ from ours (seconds).
 LEEWAY_S = 60
-# The claim that matches a person by address; any other one holds a users.id.
+# The claim that identifies a person by e-mail address. Any other claim holds a users.id.
 EMAIL = "email"
-# Which algorithms count is ours to say, never the token's: or a public key could be used as a shared secret.
+# The token must not choose the algorithm: otherwise an attacker could use a public key as a shared secret.
 SHARED, PUBLISHED = ("HS256",), ("RS256", "ES256", "PS256", "EdDSA")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -27,18 +27,18 @@ CANNOT_VERIFY = "Tokens cannot be verified at the moment. Try again, or use an A
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
-    """The person a token is about: by id, or by an address that the identity provider has verified."""
+    """The person that a token identifies: by id, or by an address that the identity provider has verified."""
 
     user_id: str | None = None
     email: str | None = None
 
 
 def verify(token: str, *, settings: Settings) -> Subject:
-    """Return whom a token is about that is signed, valid now and meant for us.
+    """Return the person that the token identifies, if it is signed, valid now and issued for this server.
 
-    Raises Unauthorized, and Unavailable where that cannot be found out.
+    Raise Unauthorized otherwise, and Unavailable if tokens cannot be verified now.
     """
-    import jwt  # half of a cold start's budget: only for callers who bring a token
+    import jwt  # half of a cold start's budget, so only for callers with a token
 
     if trouble := trouble_with(settings):
         logger.error(f"Users' tokens cannot be verified: {trouble}", action="tokens_misconfigured")
@@ -63,23 +63,23 @@ def verify(token: str, *, settings: Settings) -> Subject:
         if settings.jwt_audience and not _is_meant_for(settings.jwt_audience, claims):
             raise Unauthorized
         return _subject(claims, claim)
-    # The token is the caller's, and so is every error in it, whatever its class: a number beyond all bounds, say.
+    # The caller controls the token, so every exception here is the caller's error, for example an overflow.
     except Exception as exc:
         logger.info(f"Refused a token: {type(exc).__name__}", action="token_refused")
         raise Unauthorized from exc
 
 
 def trouble_with(settings: Settings) -> str | None:
-    """Say what makes it unsafe to take tokens as the stack is set up, and what to do. None: nothing."""
+    """Say why the stack's settings make it unsafe to accept tokens, and what to do. Return None if they are safe."""
     if settings.jwks_url:
         if not _is_trustworthy(settings.jwks_url):
             return f"JwksUrl must begin with https://, got {settings.jwks_url!r}"
-        # Providers sign tokens of many applications, and some of many customers, with the same keys.
+        # Providers sign tokens for many applications, and some for many customers, with the same keys.
         for parameter, value in (("JwtIssuer", settings.jwt_issuer), ("JwtAudience", settings.jwt_audience)):
             if not value:
-                return f"JwksUrl needs {parameter}, or tokens that were issued for others would be taken. Set both"
+                return f"JwksUrl needs {parameter}: without it, tokens issued for other applications would be accepted"
     if settings.jwt_user_claim == EMAIL and not settings.jwt_issuer:
-        return "JwtUserClaim=email needs JwtIssuer: an address counts only where its issuer is known"
+        return "JwtUserClaim=email needs JwtIssuer: without it, any issuer could claim any address"
     return None
 
 
@@ -106,7 +106,7 @@ def _key_for(header: Mapping[str, Any], settings: Settings) -> Any:
 
 
 def _is_meant_for(audience: str, claims: Mapping[str, Any]) -> bool:
-    # Cognito's access tokens name the application as client_id, and have no aud.
+    # Cognito's access tokens name the application in client_id, and have no aud.
     named = claims["aud"] if "aud" in claims else claims.get("client_id")
     return audience in named if isinstance(named, list) else audience == named
 
@@ -115,7 +115,7 @@ def _subject(claims: Mapping[str, Any], claim: str) -> Subject:
     value = claims[claim]
     if claim == EMAIL:
         verified = claims.get("email_verified")
-        # Some providers write it as text.
+        # Some providers write the boolean as text.
         if not ((verified is True or verified == "true") and isinstance(value, str) and value.isprintable()):
             raise Unauthorized
         return Subject(email=value)
@@ -130,7 +130,7 @@ def _secret(secret_id: str, _period: int) -> str:
 
     try:
         secret = secret_text(secret_id)
-    except (NightshiftError, KeyError) as exc:  # KeyError: a secret that is no text
+    except (NightshiftError, KeyError) as exc:  # KeyError: the secret is not text
         raise Unavailable(CANNOT_VERIFY) from exc
     if not secret.strip():
         logger.error("The secret that signs users' tokens is empty", action="tokens_misconfigured")
