@@ -103,13 +103,13 @@ class TestType:
 
         pause(SYNC, db=db)
         monkeypatch.setattr(runs, "refuse_paused", resumed_for_a_moment)
-        with pytest.raises(Conflict, match="It was paused until a moment ago"):
+        with pytest.raises(Conflict, match="This job type was just resumed"):
             trigger(team, db=db, settings=cloud)
 
     def test_a_system_job_that_is_resumed_meanwhile_is_to_be_tried_again(self, cloud, db, monkeypatch):
         pause(PRUNING, db=db)
         monkeypatch.setattr(runs, "refuse_paused", pauses.resume)
-        with pytest.raises(Conflict, match="It was paused until a moment ago"):
+        with pytest.raises(Conflict, match="This job type was just resumed"):
             runs.create_system(PRUNING, params={}, triggered_by="system", db=db, settings=cloud)
 
     def test_a_trigger_stays_one_statement(self, cloud, db, team):

@@ -273,7 +273,7 @@ def test_a_success_that_is_no_object_is_none(clock, body):
     with (
         scripted(answered(200, body)) as (url, _),
         connect(url, clock) as revenuecat,
-        pytest.raises(Unavailable, match="not with JSON"),
+        pytest.raises(Unavailable, match="the body is not JSON"),
     ):
         revenuecat.customer("x")
 

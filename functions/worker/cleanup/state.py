@@ -134,7 +134,7 @@ class State:
             kept.append(f"and {self.kept_in_all - len(kept)} more")
         said = ["Nothing was deleted"]
         if kept:
-            said.append(f"Kept are {'; '.join(kept)}")
+            said.append(f"Kept: {'; '.join(kept)}")
         if self.barred:
             said.append(
                 f"Rights to {', '.join(self.barred)} are missing: GRANT SELECT, DELETE, UPDATE (deleted_at) to "

@@ -53,7 +53,7 @@ def db_pruning(run: Run, db: JobDatabase) -> Steps:
             case "stale":
                 step = pruning.leave()
             case "changed":
-                step = pruning.forget("is no longer what was recorded: it is left alone")
+                step = pruning.forget("no longer matches what was recorded and is left alone")
             case "attached" if pruning.is_needed:
                 step = pruning.forget("is back in its table")
             case _:
@@ -89,18 +89,18 @@ def _still_over(over: int, limit_bytes: int, free: list[dict[str, Any]], blocked
     what = f"The database is {over:,} bytes over its limit of {limit_bytes:,}"
     history = sum(partition["bytes"] for partition in free)
     why = (
-        f"dropping all {len(free)} past partitions of events would free {history:,} and not cure it"
+        f"dropping all {len(free)} past partitions of events would free only {history:,}"
         if free
-        else "there is no past partition of events that may be dropped"
+        else "no past partition of events may be dropped"
     )
-    return f"{what}: {why}. Make room elsewhere or raise MAX_DATABASE_SIZE_GB. {' '.join(_first(blocked))}".strip()
+    return f"{what}: {why}. Free space elsewhere or raise MAX_DATABASE_SIZE_GB. {' '.join(_first(blocked))}".strip()
 
 
 def _first(sentences: list[str]) -> list[str]:
     """As many as fit, each once."""
     once = list(dict.fromkeys(sentences))
     if len(once) > MAX_BLOCKED:
-        once[MAX_BLOCKED:] = [f"So it is with {len(once) - MAX_BLOCKED} more."]
+        once[MAX_BLOCKED:] = [f"And {len(once) - MAX_BLOCKED} more."]
     return once
 
 
@@ -138,7 +138,7 @@ class Pruning:
         Raises JobError where the run could drop nothing and the database is over its limit.
         """
         if len(self.dropped) >= MAX_DROPPED:
-            return self.result(note=f"A run drops at most {MAX_DROPPED} partitions; the next one goes on")
+            return self.result(note=f"A run drops at most {MAX_DROPPED} partitions; the next run continues")
         over = _over(db, limit_bytes)
         if over <= 0 and not self.warnings:
             return self.result(**({} if limit_bytes else {"note": "MAX_DATABASE_SIZE_GB is 0: there is no limit"}))
@@ -176,7 +176,7 @@ class Pruning:
         except DatabaseError as exc:
             if self.look(db)[0] == "attached":
                 (name, table) = self._current("name", "event_table").values()
-                return self._spare(f"{name} cannot be taken out of {table}: {sentence(exc)}.")
+                return self._spare(f"{name} cannot be detached from {table}: {sentence(exc)}.")
         self.tries = 0
         return None
 
@@ -210,13 +210,13 @@ class Pruning:
                 self.is_needed = True
                 return self._progress(f"{name} cannot be dropped")
             case _:
-                return self.forget("is no longer what was recorded: it is left alone")
+                return self.forget("no longer matches what was recorded and is left alone")
 
     def leave(self) -> Progress:
         (name, table) = self._current("name", "event_table").values()
         self.warnings.append(
-            f"{name} was to be taken out of {table} more than a day ago, and may be kept on purpose since. Attach it "
-            "again or drop it."
+            f"{name} was to be detached from {table} more than a day ago, and may have been kept on purpose since. "
+            "Attach it again or drop it."
         )
         return self.forget("is left alone")
 
@@ -237,7 +237,7 @@ class Pruning:
 
     def _spare(self, why: str) -> Progress:
         self._pass_over(why)
-        return self.forget("cannot be taken out of its table")
+        return self.forget("cannot be detached from its table")
 
     def _current(self, *names: str) -> dict[str, Any]:
         assert self.current is not None
@@ -248,17 +248,17 @@ class Pruning:
         (name, table) = self._current("name", "event_table").values()
         self.tries += 1
         if self.tries >= TRIES:
-            raise JobError(f"{self._too_many_tries()} The next run goes on with this partition.")
+            raise JobError(f"{self._too_many_tries()} The next run continues with this partition.")
         if forget:
             self.current = None
-        why = f"transactions that hold {name} of {table} open"
+        why = f"open transactions that use {name} of {table}"
         return Wait(seconds=min(2**self.tries, LONGEST_WAIT_S), why=why, cursor=asdict(self))
 
     def _too_many_tries(self) -> str:
         (name, table) = self._current("name", "event_table").values()
         return (
-            f"{name} could not be taken out of {table} in {TRIES} tries: a transaction or a lock on it stays open. "
-            "End it (pg_stat_activity, oldest xact_start)."
+            f"{name} could not be detached from {table} in {TRIES} tries: a transaction that uses it stays open. "
+            "End that transaction (pg_stat_activity, oldest xact_start)."
         )
 
     def _progress(self, message: str) -> Progress:

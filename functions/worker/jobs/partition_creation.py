@@ -36,7 +36,7 @@ def partition_creation(run: Run, db: JobDatabase) -> Steps:
             plan.take(gap, found)
             yield plan.progress()
     if plan.refused:
-        raise JobError(f"{plan.complaint()}. Until this is put right, events of that time have no partition.")
+        raise JobError(f"{plan.complaint()}. Until this is fixed, events of that time have no partition.")
     return plan.result()
 
 
@@ -59,7 +59,7 @@ def _plan(db: JobDatabase) -> "Plan":
             plan.missing.append(table["table_name"])
     if len(plan.missing) == len(EVENT_TABLES):
         raise JobError(
-            f"There is no partitioned table called {', '.join(EVENT_TABLES[:-1])} or {EVENT_TABLES[-1]}. Where the "
+            f"No partitioned table is called {', '.join(EVENT_TABLES[:-1])} or {EVENT_TABLES[-1]}. If the "
             "platform keeps no events, deploy with an empty PartitionCreationSchedule."
         )
     plan.total = len(plan.gaps(db))
@@ -100,7 +100,7 @@ class Plan:
                 pass  # Another session made it: the next look tells what is left.
             case _:
                 table = gap["event_table"]
-                self.refuse(gap, found["detail"] or f"{table} is no longer there")
+                self.refuse(gap, found["detail"] or f"{table} no longer exists")
                 if sum(each["event_table"] == table for each in self.refused) >= MOST_REFUSED:
                     self.refuse({"event_table": table}, f"{table} has more gaps, which were not tried")
 
@@ -118,7 +118,7 @@ class Plan:
         self.refuse(
             {"event_table": table},
             f"{table} was locked by another session at each of {TRIES} tries ({why}): end its schema change, then run "
-            "again",
+            "the job again",
         )
         return self.progress()
 

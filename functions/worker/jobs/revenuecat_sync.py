@@ -128,12 +128,12 @@ def _client(
         said = exc.code if isinstance(exc, AwsRefused) else "KMS did not answer"
         if not exc.passing:
             raise JobError(
-                f"The stored RevenueCat key could not be decrypted: {said}. Tell the owner of the server."
+                f"The stored RevenueCat key could not be decrypted: {said}. Tell the operator of this server."
             ) from exc
         raise Unavailable("The stored RevenueCat key was not decrypted", said, wait_s=0) from exc
     # Such a key would come back inside the HTTP library's error message.
     if not (key and key.isascii() and key.isprintable()):
-        raise JobError("The stored RevenueCat key is empty or has characters that no key has. Store it again.")
+        raise JobError("The stored RevenueCat key is empty or contains invalid characters. Store it again.")
     return RevenueCat(
         base_url=settings().revenuecat_url,
         key=key,

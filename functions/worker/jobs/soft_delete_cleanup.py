@@ -114,8 +114,8 @@ def _begin(db: JobDatabase) -> State:
     )[0]
     if start["unseen"]:
         raise JobError(
-            f"nightshift_maintenance is not shown all rows of {', '.join(start['unseen'])}, so nothing was deleted: "
-            "GRANT SELECT on it, and where it has row-level security, ALTER ROLE nightshift_maintenance BYPASSRLS"
+            f"nightshift_maintenance cannot see all rows of {', '.join(start['unseen'])}, so nothing was deleted. "
+            "GRANT SELECT on it; if it has row-level security, ALTER ROLE nightshift_maintenance BYPASSRLS"
         )
     return State(cutoff=start["cutoff"], total=start["estimate"], barred=start["barred"], filtered=start["filtered"])
 
@@ -186,7 +186,7 @@ class _Cleanup:
                 except Astray as exc:
                     if exc.id != child_id:
                         raise
-                    logger.warning(f"Left {below} {child_id}: it moved away", action="cleanup_moved")
+                    logger.warning(f"Left {below} {child_id}: it was moved to another parent", action="cleanup_moved")
                     self.state.leave(below, child_id)
         for branch in UNDER.get(resource, ()):
             self._refuse_if_barred(branch.relation)

@@ -105,8 +105,8 @@ class RevenueCat:
             projects = self._list(f"{self._base_url}/projects", CONFIGURATION)
             if len(projects) != 1:
                 raise JobError(
-                    f"The RevenueCat key reads {len(projects)} projects. "
-                    "Set project_id in the integration's config to the one to sync."
+                    f"The RevenueCat key can read {len(projects)} projects. "
+                    "Set project_id in the integration's config to the project to sync."
                 )
             self._project_id = projects[0]["id"]
         return f"{self._base_url}/projects/{quote(self._project_id, safe='')}"
@@ -197,7 +197,7 @@ class RevenueCat:
             raise RateLimited(what, detail, wait_s=wait_s)
         if 400 <= status < 500 and status != 423:
             raise Rejected(f"{what}: {detail}")
-        raise Unavailable(what, detail if status != 200 else "not with JSON", wait_s=wait_s)
+        raise Unavailable(what, detail if status != 200 else "the body is not JSON", wait_s=wait_s)
 
     def _time_left_s(self) -> float:
         left_s = self._remaining_s() - RESERVE_S

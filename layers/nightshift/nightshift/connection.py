@@ -153,7 +153,7 @@ def _refusal(refused: Sequence[DatabaseError], config: Settings) -> DatabaseGone
     elif state == "42501":
         advice = f"As the database's owner: GRANT CONNECT ON DATABASE {config.database_name} TO {config.database_user}"
     else:
-        advice = "Correct that on the server or in the role's settings."
+        advice = "Correct this on the server or in the role's settings."
     return SignInRefused(
         f"The database at {_place(config)} does not let {config.database_user} sign in: {message}. {advice}"
     )

@@ -120,11 +120,11 @@ def from_eventbridge(text: str) -> Cron:
     if words[5] != "*":
         raise BadCron(f"The year of a schedule must be *, got {words[5]!r} in {text!r}")
     if (words[2] == "?") == (words[4] == "?"):
-        raise BadCron(f"One of the day fields of a schedule must be ?, and only one, in {text!r}")
+        raise BadCron(f"Exactly one of the two day fields of a schedule must be ?, got {text!r}")
     cron = _cron(text, ["*" if word == "?" else word for word in words[:5]], _EVENTBRIDGE_WEEKDAY)
     if wrapped := _wrapped(words[:5]):
         raise BadCron(
-            f"EventBridge does not say what it makes of {wrapped!r} in {text!r}, which ends before it begins; "
+            f"EventBridge does not document ranges that end before they begin, such as {wrapped!r} in {text!r}; "
             f"write {cron.eventbridge}"
         )
     return cron
@@ -171,7 +171,7 @@ def _cron(text: str, words: Sequence[str], weekday: _Field) -> Cron:
     if len(days) < 31 and len(weekdays) < 7:
         raise BadCron(f"A schedule cannot have both a day and a weekday, got {text!r}")
     if all(min(days) > _LONGEST_MONTHS[month - 1] for month in months):
-        raise BadCron(f"There is no such day in the months of {text!r}")
+        raise BadCron(f"No month of {text!r} has that day")
     return Cron(minutes, hours, days, months, weekdays)
 
 
@@ -191,7 +191,7 @@ def _part(part: str, field: _Field, text: str) -> Iterator[int]:
     span, slash, step_text = part.partition("/")
     first, dash, last = span.partition("-")
     if span == "*" and not slash:
-        raise bad("cannot stand in a list: * is every value by itself")
+        raise bad("cannot be part of a list: * alone means every value")
     low, high = (field.first, field.last) if span == "*" else (_value(first, field), _value(last or first, field))
     if low is None or high is None or (dash and not last):
         raise bad(_why_unreadable(part, field))
@@ -205,7 +205,7 @@ def _part(part: str, field: _Field, text: str) -> Iterator[int]:
     if slash and not step:
         raise bad("must have a step of 1 or more")
     if slash and step >= count:
-        raise bad(f"has a step that is never taken: there are {count} values to go through")
+        raise bad(f"has a step that is never reached: the range has only {count} values")
     for offset in range(0, count, step or 1):
         yield field.first + (low - field.first + offset) % field.size
 
@@ -220,11 +220,11 @@ def _value(end: str, field: _Field) -> int | None:
 
 def _why_unreadable(part: str, field: _Field) -> str:
     if not part:
-        return "is empty: is there a comma too many?"
+        return "is empty (is there an extra comma?)"
     if part == "?":
-        return "must be *: ? is for schedules of six fields, in one of the day fields"
+        return "must be *: ? is valid only in a day field of a six-field schedule"
     if "#" in part or part.upper().strip("0123456789") in ("L", "W", "LW"):
-        return "cannot be used: L, W and # mean different days in different months. Name the days"
+        return "cannot be used: L, W and # mean different days in different months. List the days instead"
     return f"must be {field}, a range such as {field.first}-{field.first + 2}, a step such as */2, or a list of these"
 
 

@@ -78,7 +78,7 @@ def query_text(name: str) -> str:
     try:
         return (sql_directory() / "queries" / f"{name}.sql").read_text()
     except FileNotFoundError as exc:
-        raise BadQuery(f"There is no query {name}: sql/queries/{name}.sql is not there") from exc
+        raise BadQuery(f"Unknown query {name}: sql/queries/{name}.sql does not exist") from exc
 
 
 @cache
@@ -283,7 +283,7 @@ class Database:
             # The driver stopped in the middle of an answer: the next statement would be given the rest of it.
             self._disconnect()
             kind = type(exc).__name__  # its text may quote a row
-            raise DatabaseGone(f"Lost the database connection: its answer cannot be read ({kind})") from exc
+            raise DatabaseGone(f"Lost the database connection: the driver could not read the answer ({kind})") from exc
 
     def _translated(self, exc: DatabaseError, name: str | None) -> NightshiftError | None:
         """Our error for the server's, None where that one stands; the session is given up where it is over or unfit."""
@@ -295,7 +295,7 @@ class Database:
             self._disconnect()
             if state == READ_ONLY:
                 return DatabaseReadOnly(f"The database can only be read at the moment: {message}")
-            return SessionUnfit(f"The database session was of no use: {message}")
+            return SessionUnfit(f"The database session was unusable: {message}")
         if state.startswith(GONE) or detail.get("V") in FATAL:
             self._disconnect()
             return DatabaseGone(f"Lost the database connection: {message}")
@@ -311,7 +311,7 @@ class Database:
             return DatabaseBusy(f"The database was busy: {message}")
         if _is(detail, ROWS_HIDDEN):
             return RowsHidden(
-                f"The database keeps rows from {self._config.database_user}: {message}. As a superuser: "
+                f"Row-level security hides rows from {self._config.database_user}: {message}. As a superuser: "
                 f"ALTER ROLE {self._config.database_user} BYPASSRLS"
             )
         return None
@@ -337,7 +337,7 @@ def _checked(name: str, params: dict[str, Any]) -> Statement:
     if params.keys() != wanted:
         wrong = {"missing": wanted - params.keys(), "unknown": params.keys() - wanted}
         said = "; ".join(f"{kind}: {', '.join(sorted(names))}" for kind, names in wrong.items() if names)
-        raise BadQuery(f"Query {name} does not go with its parameters; {said}")
+        raise BadQuery(f"Query {name} was called with the wrong parameters; {said}")
     return statement
 
 

@@ -89,7 +89,7 @@ class StepDatabase:
     @contextmanager
     def _remembered(self) -> Iterator[None]:
         if self._is_over:
-            raise JobError("The slice that this database belongs to is over. Let a job's threads end before its yield")
+            raise JobError("This database belongs to a slice that has ended. Join the job's threads before each yield")
         # Postgres refuses whatever follows an error in a transaction, and a new connection knows nothing of its half.
         if self._db.in_transaction or isinstance(self.error, DatabaseGone):
             self.check()

@@ -89,7 +89,7 @@ class _Work:
         stopped = self.db.query("stop_deleted", keys=run_ids)
         for row in stopped:
             logger.warning(
-                "Cancelled a run, as its project or team was deleted",
+                "Cancelled a run because its project or team was deleted",
                 action="run_of_deleted",
                 run_id=str(row["id"]),
                 job_type=row["job_type"],
@@ -173,7 +173,7 @@ class _Work:
 
 def _tell_of_expired(row: Row) -> None:
     logger.warning(
-        "Took a run from a worker that stopped answering",
+        "Took over a run from a worker that stopped responding",
         action="slice_expired",
         run_id=str(row["id"]),
         slice=row["slice"],

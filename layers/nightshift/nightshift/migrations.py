@@ -52,7 +52,7 @@ def migrate(db: Database, *, folders: Sequence[str] = ("platform", "jobs")) -> l
     """
     ends_at_s = time.monotonic() + TIME_LIMIT_S
     pin_session(db)
-    _patiently(partial(_make_table, db), what="The table of migrations", ends_at_s=ends_at_s)
+    _patiently(partial(_make_table, db), what="Creating the table of migrations", ends_at_s=ends_at_s)
     files = [path for folder in folders for path in sorted((sql_directory() / folder).glob("[0-9]*.sql"))]
     applied = [name for path in files if (name := _apply(db, path, ends_at_s=ends_at_s))]
     if "jobs" in folders:
@@ -104,10 +104,10 @@ def _patiently(attempt: Callable[[], str | None], *, what: str, ends_at_s: float
         except DatabaseLocked as exc:
             if time.monotonic() + LOCK_PAUSE_S > ends_at_s:
                 raise MigrationFailed(
-                    f"{what} failed: in {TIME_LIMIT_S} s it did not get a lock that it needs. "
-                    "Find who holds it in pg_stat_activity, and try again when that transaction is over."
+                    f"{what} failed: it could not get a lock within {TIME_LIMIT_S} s. "
+                    "Find the session that holds it in pg_stat_activity, and retry after its transaction has ended."
                 ) from exc
-            logger.warning(f"{what} waits for a lock that others hold", action="migration_waits")
+            logger.warning(f"{what} waits for a lock that another session holds", action="migration_waits")
             time.sleep(LOCK_PAUSE_S)
 
 
@@ -115,10 +115,10 @@ def _make_table(db: Database) -> None:
     with _alone(db):
         if elsewhere := db.one("migrations_elsewhere"):
             raise MigrationFailed(
-                f"The table nightshift_migrations is in schema {elsewhere['schema']}, which this session's search_path "
-                f"({elsewhere['search_path']}) leaves out. Nothing was applied. Set it for the role that the functions "
-                f"connect as: ALTER ROLE nightshift_app IN DATABASE {elsewhere['database']} SET search_path = "
-                f"{elsewhere['schema']}"
+                f"The table nightshift_migrations is in schema {elsewhere['schema']}, which is not in this "
+                f"session's search_path ({elsewhere['search_path']}). Nothing was applied. Set the search_path of the "
+                f"role that the functions connect as: ALTER ROLE nightshift_app IN DATABASE {elsewhere['database']} "
+                f"SET search_path = {elsewhere['schema']}"
             )
         db.run_script(
             "CREATE TABLE IF NOT EXISTS nightshift_migrations ("
@@ -134,7 +134,7 @@ def _attempt(db: Database, path: Path, *, name: str, ends_at_s: float) -> str | 
         if applied and applied["checksum"] != checksum:
             raise MigrationChanged(
                 f"Migration {name} was changed after it was applied on {applied['applied_at']:%Y-%m-%d}. "
-                "Put it back as it was and add a new one."
+                "Restore the file, and add a new migration instead."
             )
         if applied:
             return None

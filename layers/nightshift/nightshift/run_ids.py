@@ -34,8 +34,8 @@ def whole_id(field: str, beginning: str, *, db: Database) -> str:
     """The id of the only run, of any team or none, that begins so. Raises NotFound; Refused where there are more."""
     found = [str(row["id"]) for row in find_runs(field, beginning, team_id=None, db=db)]
     if not found:
-        raise NotFound(f"There is no run {beginning}")
+        raise NotFound(f"Unknown run {beginning}")
     if len(found) > 1:
         more = " and more" if len(found) > MOST else ""
-        raise Refused(f"{beginning} begins more than one run: {', '.join(found[:MOST])}{more}. Give more of the id")
+        raise Refused(f"{beginning} matches more than one run: {', '.join(found[:MOST])}{more}. Give more digits")
     return found[0]

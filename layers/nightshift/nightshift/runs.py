@@ -23,7 +23,7 @@ STATUSES = ("pending", "running", "completed", "failed", "cancelled")
 LIVE = ("pending", "running")
 
 # Of a type that was resumed, and paused again, while the trigger asked why it was refused.
-JUST_RESUMED = "It was paused until a moment ago. Try again."
+JUST_RESUMED = "This job type was just resumed. Try again."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +92,7 @@ def create(trigger: Trigger, *, db: Database, settings: Settings) -> Row:
     if key is None or row["idempotency_key"] != key:
         raise Conflict(existing_run_id=str(row["id"]))
     if row["request_hash"] != request_hash:
-        raise Unprocessable(f"Idempotency-Key {trigger.idempotency_key!r} was used before with another request")
+        raise Unprocessable(f"Idempotency-Key {trigger.idempotency_key!r} was already used for a different request")
     return row
 
 

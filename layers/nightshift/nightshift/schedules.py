@@ -29,7 +29,7 @@ LONGEST_RUN = timedelta(hours=1)
 
 
 class AlreadyDecided(NightshiftError):
-    """This slot has its row already"""
+    """This slot already has its row"""
 
 
 def register(schedules: Mapping[str, str], *, now: datetime, db: Database) -> None:
@@ -137,14 +137,14 @@ def _missed_alert(name: str, slots: list[datetime], outcome: str) -> outbox.Aler
     then = {
         "caught_up": "One run was started now to catch up.",
         "skipped": "Nothing was started to catch up: a run of this type is live.",
-        "missed": "Nothing was started to catch up: a later slot has run since, or it was paused.",
+        "missed": "Nothing was started to catch up: a later slot has run since, or the job was paused.",
     }[outcome]
     return outbox.Alert(
         subject=f"{label} missed its schedule",
         lines=[
             f"{label} did not start when it was due: {times}.",
             then,
-            "If this comes again, look at the schedule's rule and at the function it calls: "
+            "If this happens again, check the schedule's EventBridge rule and the function that it calls. "
             "`nightshift system schedules` shows the last slots.",
         ],
     )
@@ -176,11 +176,11 @@ def _start(name: str, *, slot: datetime, outcome: str, db: Database, settings: S
 def _cron_of(name: str, expression: str) -> Cron:
     known = CATALOGUE.get(name)
     if known is None or known.scope != "system":
-        raise ConfigurationError(f"There is a schedule for {name!r}, which is no system job")
+        raise ConfigurationError(f"Cannot schedule {name!r}: it is not a system job")
     if required := known.required_params():
         raise ConfigurationError(
-            f"The schedule of {name} cannot be used: a schedule gives no parameters, and {', '.join(required)} of "
-            f"{known.params} has no default. Give it one in nightshift/params.py"
+            f"The schedule of {name} cannot be used: schedules pass no parameters, but {', '.join(required)} "
+            f"of {known.params} has no default. Set one in nightshift/params.py"
         )
     try:
         return from_eventbridge(expression)

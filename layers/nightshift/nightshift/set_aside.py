@@ -14,12 +14,12 @@ MAX_NAMED = 10
 
 # What a healer could not do, with the row's key.
 TROUBLES = {
-    "slots": "The schedule of {key} cannot be accounted for",
-    "silent": "The lack of a success of {key} cannot be told",
-    "expired": "Run {key} cannot be taken from the worker that it lost",
+    "slots": "The missed slots of {key} cannot be recorded",
+    "silent": "The alert that {key} has not succeeded cannot be written",
+    "expired": "Run {key} cannot be taken over from its lost worker",
     "deleted": "Run {key} cannot be cancelled, although its project or team was deleted",
-    "moved": "Run {key} cannot go with its project to another team",
-    "overlong": "Run {key} has taken longer than it may and cannot be failed",
+    "moved": "Run {key} cannot be moved to its project's new team",
+    "overlong": "Run {key} has exceeded its maximum duration and cannot be failed",
     "unclaimed": "The message of run {key} cannot be sent again",
     "untold": "The mails and the event of run {key} cannot be written",
     "unsent": "The mail or event {key} cannot be sent",
@@ -104,8 +104,8 @@ def _alert(rows: list[tuple[str, str, str]]) -> outbox.Alert:
     if len(rows) > MAX_NAMED:
         lines.append(f"And {len(rows) - MAX_NAMED:,} more.")
     lines.append(
-        "The sweep heals everything else, and tries these again every few minutes. `nightshift system health` shows "
-        "those that are left; `nightshift system doctor` finds missing rights."
+        "The sweep still heals all other rows and retries these every few minutes. `nightshift system health` shows "
+        "the remaining ones; `nightshift system doctor` finds missing rights."
     )
     count = "a row" if len(rows) == 1 else f"{len(rows):,} rows"
     return outbox.Alert(subject=f"The sweep could not heal {count}", lines=lines)

@@ -111,7 +111,7 @@ class Slice:
             if held["cancel_requested"]:
                 raise CancelRequested
             if held["limit_s"] < ALONE_AT_LEAST_S:
-                raise DatabaseBusy("Too little is left of the slice's lease for a statement of its own")
+                raise DatabaseBusy("Too little of the slice's lease is left for run_alone")
             alone.run_script(statement)
 
     def save(self, step: Progress) -> None:
@@ -139,15 +139,15 @@ class Slice:
         """
         if _canonical(wait.cursor) == _canonical(self._began_with):
             return JobError(
-                f"Wait.cursor must differ from the cursor that the slice began with, {shown(wait.cursor)}: the next "
-                "slice would only wait again. A job that polls counts its polls in the cursor"
+                f"Wait.cursor must differ from the cursor that the slice began with, {shown(wait.cursor)}: "
+                "otherwise the next slice would only wait again. If the job polls, count the polls in the cursor"
             )
         left_s = self._run_left_s - (self._claimed_with_s - self._remaining_s())
         if wait.seconds > left_s:
             return JobError(
                 f"Wait.seconds is {wait.seconds:.0f}, but only {max(0, left_s):.0f} of the run's "
                 f"{self.job_type.max_duration_s} seconds are left. Wait for less, or raise max_duration_s of "
-                f"{self.job_type.name} in the catalogue"
+                f"{self.job_type.name} in the registry"
             )
         return None
 

@@ -70,5 +70,5 @@ def parse(query: str) -> Statement:
     text = TOKENS.sub(replaced, query)
     first = FIRST_WORD.match(text)
     if first and (word := first[1].upper()) in ENGINE_COMMANDS:
-        raise EngineCommand(f"it begins with {word}: the step's transaction and the session are the engine's")
+        raise EngineCommand(f"it begins with {word}, but only the executor may control the transaction and the session")
     return Statement(text, tuple(numbers))

@@ -39,7 +39,7 @@ def storable(name: str, value: object, *, max_bytes: int) -> str:
         text = json.dumps(json.loads(text, parse_float=_kept), ensure_ascii=False)
     size = len(text.encode())
     if size > max_bytes:
-        raise JobError(f"{name} has {size:,} bytes; at most {max_bytes:,} are stored. Keep less in it")
+        raise JobError(f"{name} is {size:,} bytes long; the limit is {max_bytes:,}. Store less in it")
     return text
 
 
@@ -60,7 +60,7 @@ def _kept(digits: str) -> float:
 
 def _check(place: str, value: Any, *, depth: int) -> None:
     if depth > MAX_DEPTH:
-        raise JobError(f"{place[:200]} is nested deeper than {MAX_DEPTH} levels. Keep it flat")
+        raise JobError(f"{place[:200]} is nested deeper than {MAX_DEPTH} levels. Flatten it")
     match value:
         case None | bool():
             pass
@@ -71,11 +71,11 @@ def _check(place: str, value: Any, *, depth: int) -> None:
                 raise JobError(f"{place} is a whole number of more than 900 digits. Store it as text")
         case float():
             if not math.isfinite(value):
-                raise JobError(f"{place} is {value}: JSON has no such number. Store None or text in its place")
+                raise JobError(f"{place} is {value}, which JSON cannot represent. Store None or text instead")
         case dict():
             for key, item in value.items():
                 if not isinstance(key, str):
-                    raise JobError(f"{place} has the key {shown(key)}: a key in JSON is text. Use str(key)")
+                    raise JobError(f"{place} has the key {shown(key)}, but JSON keys are text. Use str(key)")
                 _check_text(f"a key of {place}", key)
                 _check(f"{place}[{key[:40]!r}]", item, depth=depth + 1)
         case list() | tuple():
@@ -84,11 +84,11 @@ def _check(place: str, value: Any, *, depth: int) -> None:
         case _:
             kind = type(value).__name__
             form = AS_TEXT.get(kind, "text, numbers, lists and dicts")
-            raise JobError(f"{place} is a {kind}: JSON has no such value. Store {form}")
+            raise JobError(f"{place} is a {kind}, which JSON cannot represent. Store {form}")
 
 
 def _check_text(place: str, text: str) -> None:
     if "\x00" in text:
-        raise JobError(f"{place} has a NUL character, which Postgres does not store. Remove it")
+        raise JobError(f"{place} contains a NUL character, which Postgres cannot store. Remove it")
     if any("\ud800" <= character <= "\udfff" for character in text):
-        raise JobError(f"{place} has half a surrogate pair, which is not text. Remove it")
+        raise JobError(f"{place} contains an unpaired surrogate, which is not valid text. Remove it")

@@ -94,7 +94,7 @@ class _Sweep:
                 healer.heal(keys)
             except Exception as exc:
                 logger.warning(
-                    f"A batch failed, its rows follow one by one: {sentence(exc)}",
+                    f"A batch failed; healing its rows one by one: {sentence(exc)}",
                     action="batch_failed",
                     healer=healer.name,
                     rows=len(keys),

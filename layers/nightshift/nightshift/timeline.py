@@ -52,13 +52,13 @@ def explain(run: Row, *, lost_slices_limit: int) -> tuple[str, str, datetime | N
     if lease and run["cancel_requested_at"]:
         return "cancelling", "It will stop at its next step", run["cancel_requested_at"], None
     if lease and lease <= now - OVERDUE:
-        return "recovering", "Its worker stopped answering, and the sweep that hands it over is overdue", lease, None
+        return "recovering", "Its worker stopped responding, and the sweep that recovers it is overdue", lease, None
     if lease and lease <= now:
-        return "recovering", "Its worker stopped answering; the sweep, due every minute, hands it over", lease, None
+        return "recovering", "Its worker stopped responding; the sweep, due every minute, will recover it", lease, None
     if lease:
-        return "running", "It is running since its last step", run["last_step_at"] or run["started_at"], None
+        return "running", "A worker is running its current step", run["last_step_at"] or run["started_at"], None
     if due > now and run["waiting_for"]:
-        return "waiting", f"It waits for {run['waiting_for']}", None, due
+        return "waiting", f"It is waiting for {run['waiting_for']}", None, due
     if run["lost_slices"]:
-        return "recovering", f"Its worker died ({lost}); it will go on from its last step", due, None
-    return "queued", "It waits for a free worker", due, None
+        return "recovering", f"Its worker died ({lost}); it will continue from its last step", due, None
+    return "queued", "It is waiting for a free worker", due, None

@@ -34,7 +34,7 @@ def blocked_at(thread: int) -> str:
     """Return the sentence that names the line of the job at which the thread stands."""
     frame = sys._current_frames().get(thread)
     place = _line_of_job(frame)
-    return f"The job did not come back before Lambda's time limit: it was at {place}. Give slow calls a time limit"
+    return f"The job did not return before Lambda's time limit; it was at {place}. Set a timeout for slow calls"
 
 
 def _line_of_job(frame: FrameType | None) -> str:
