@@ -1,4 +1,4 @@
-"""Why is it not moving? What a run did slice by slice, and the one sentence that says what it is doing now."""
+"""The timeline of a run: its slices, and one sentence that says what it is doing or why it is not moving."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -11,14 +11,14 @@ from nightshift.settings import Settings
 from nightshift.wording import timestamp
 
 MAX_SLICES = 1000
-# The sweep comes every minute. Beyond two nothing is promised: it may be paused, or fail.
+# The sweep runs every minute. If it is more than two minutes late, it may be paused or failing.
 OVERDUE = timedelta(minutes=2)
 
 
 def timeline(run: Row, *, db: Database, settings: Settings, at_most: int = MAX_SLICES) -> dict[str, Any]:
-    """``{"state", "why", "since", "until", "cancel_requested_at", "cancel_requested_by", "rerun_of",
-    "logs_url", "slices_left_out", "timeline": [...]}`` with the newest slices: ``at_most`` of them, and no more than
-    fit into one answer.
+    """Return ``{"state", "why", "since", "until", "cancel_requested_at", "cancel_requested_by", "rerun_of",
+    "logs_url", "slices_left_out", "timeline": [...]}`` with the newest slices: up to ``at_most``, or as many as fit
+    into one response.
     """
     slices = [_as_json(row) for row in db.query("list_slices", run_id=run["id"], at_most=at_most)]
     slices = slices[len(slices) - fitting(reversed(slices)) :]
@@ -44,7 +44,7 @@ def _as_json(slice: Row) -> dict[str, Any]:
 
 
 def explain(run: Row, *, lost_slices_limit: int) -> tuple[str, str, datetime | None, datetime | None]:
-    """State, sentence, since when and until when, from a row that carries the database's ``now``."""
+    """Return state, sentence, since and until. The row carries the database's ``now``."""
     now, lease, due = run["now"], run["lease_expires_at"], run["due_at"]
     lost = f"lost slice {run['lost_slices']} of {lost_slices_limit}"
     if run["status"] not in LIVE:
