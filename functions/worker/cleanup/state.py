@@ -128,7 +128,7 @@ class State:
         }
 
     def complaint(self) -> str:
-        """Return the error for a run that deleted nothing, with the GRANTs that the database's owner can run."""
+        """Return the error for a run that deleted nothing, with the statements that a superuser can run."""
         kept = [f"{each['resource']} {each['id']}: {each['because']}" for each in self.kept]
         if self.kept_in_all > len(kept):
             kept.append(f"and {self.kept_in_all - len(kept)} more")

@@ -39,7 +39,7 @@ class Healer:
 
 
 def healers_of(*, now: datetime, counts: Counter[str], db: Database, settings: Settings) -> list[Healer]:
-    """Return the healers in order: those without a queue come first. If SQS does not answer, sending uses up the time.
+    """Return the healers in order: those that send no messages come first, because a failing SQS uses up the time.
 
     Healers add what they did to ``counts``.
     """

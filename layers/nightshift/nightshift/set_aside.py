@@ -12,7 +12,7 @@ from nightshift.log import logger
 # The number of rows that one mail names.
 MAX_NAMED = 10
 
-# What a healer could not do. {key} is the row's key.
+# The failures of the healers, as sentences. {key} is the row's key.
 TROUBLES = {
     "slots": "The missed slots of {key} cannot be recorded",
     "silent": "The alert that {key} has not succeeded cannot be written",
