@@ -640,7 +640,7 @@ class TestIdentity:
             f"ALTER TABLE events DETACH PARTITION {OLDEST} FINALIZE; UPDATE job_runs"
             " SET cursor = jsonb_set(cursor, '{current,marked_at}', to_jsonb(now() - interval '26 hours'))"
         )
-        assert f"{OLDEST} was to be taken out of events more than a day ago" in first.finish().row["error"]
+        assert f"{OLDEST} was to be detached from events more than a day ago" in first.finish().row["error"]
         assert exists(owner, OLDEST)
         limit(free=SOME)
         assert [gone["partition"] for gone in run()["result"]["dropped"]] == past(history)[1:2]

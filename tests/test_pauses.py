@@ -157,7 +157,7 @@ class TestSchedule:
         assert (counts["missed"], counts["caught_up"]) == (0, 0)
         assert outcomes(owner, "db_pruning") == ["missed", "skipped"]
         [told] = alerts(owner)
-        assert told["lines"][1].endswith("a later slot has run since, or it was paused.")
+        assert told["lines"][1].endswith("a later slot has run since, or the job was paused.")
 
     def test_after_resume_the_next_slot_starts(self, hourly, cloud, db, owner):
         pause(PRUNING, what="schedule", db=db)

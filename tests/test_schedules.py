@@ -315,7 +315,7 @@ class TestRegister:
         ("wanted", "complaint"),
         [
             ({"db_pruning": "rate(1 hour)"}, r"The schedule of db_pruning cannot be used: .*'rate\(1 hour\)'"),
-            ({"db_pruning": "cron(0 3 30 2 ? *)"}, "no such day"),
+            ({"db_pruning": "cron(0 3 30 2 ? *)"}, "has that day"),
             (
                 {"db_pruning": "cron(0 3 ? * SAT-SUN *)"},
                 r"The schedule of db_pruning cannot be used: .*write cron\(0 3 \? \* SUN,SAT \*\)",

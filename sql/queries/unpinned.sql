@@ -1,7 +1,7 @@
 -- Settings that our roles' sessions in this database, and our functions, would inherit from others, with the statement
--- that pins each. search_path is pinned to the value of nightshift_app or, before that is pinned, to the schemas of this
--- session. Settings that this server does not have, or that the caller may not set, are left out; for the caller's own
--- role they are listed if their value is wrong.
+-- that pins each. search_path is pinned to the value of nightshift_app or, before that is pinned, to the schemas of
+-- this session. Settings that this server does not have, or that the caller may not set, are left out; for the caller's
+-- own role they are listed if their value is wrong.
 WITH here AS (
     SELECT oid, datname FROM pg_database WHERE datname = current_database()
 ), roles AS (
