@@ -792,19 +792,19 @@ class TestTimeline:
             answer = api("GET", f"/v1/jobs/{run}/timeline")[1]
             return answer["state"], answer["why"]
 
-        assert told() == ("queued", "It waits for a free worker")
+        assert told() == ("queued", "It is waiting for a free worker")
         claim(db, run, 0, lease_s=60, request_id="w")
         assert told()[0] == "running"
         owner.run_script("UPDATE job_runs SET lease_expires_at = clock_timestamp() - interval '1 s'")
-        assert told() == ("recovering", "Its worker stopped answering; the sweep, due every minute, hands it over")
+        assert told() == ("recovering", "Its worker stopped responding; the sweep, due every minute, will recover it")
         owner.run_script("UPDATE job_runs SET lease_expires_at = clock_timestamp() - interval '121 s'")
-        assert told() == ("recovering", "Its worker stopped answering, and the sweep that hands it over is overdue")
+        assert told() == ("recovering", "Its worker stopped responding, and the sweep that recovers it is overdue")
         db.query("expire_leases", keys=[run], lost_slices_limit=5, lost_slices_ceiling=50, resend_delay_s=120)
-        assert told() == ("recovering", "Its worker died (lost slice 1 of 5); it will go on from its last step")
+        assert told() == ("recovering", "Its worker died (lost slice 1 of 5); it will continue from its last step")
         owner.run_script(
             "UPDATE job_runs SET waiting_for = 'RevenueCat''s rate limit', due_at = clock_timestamp() + interval '1 h'"
         )
-        assert told() == ("waiting", "It waits for RevenueCat's rate limit")
+        assert told() == ("waiting", "It is waiting for RevenueCat's rate limit")
         api("POST", f"/v1/jobs/{run}/cancel")
         assert told() == ("ended", "It is cancelled")
         entry = api("GET", f"/v1/jobs/{run}/timeline")[1]["timeline"][0]

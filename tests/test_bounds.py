@@ -30,7 +30,7 @@ class TestAWaitThatMovesNothing:
             run.work()
         assert run.row["status"] == "failed"
         assert run.row["error"].startswith("Wait.cursor must differ from the cursor that the slice began with, ")
-        assert run.row["error"].endswith("A job that polls counts its polls in the cursor")
+        assert run.row["error"].endswith("If the job polls, count the polls in the cursor")
 
     def test_the_refusal_stands_at_the_authors_own_line(self, run_of, caplog):
         def polling(run, db):
@@ -205,7 +205,7 @@ class TestDuration:
         error = run_of(patient, max_duration_s=7_200).work().row["error"]
         assert error == (
             "Wait.seconds is 7201, but only 7200 of the run's 7200 seconds are left. Wait for less, or raise "
-            "max_duration_s of counting in the catalogue"
+            "max_duration_s of counting in the registry"
         )
 
     def test_what_is_left_of_it_bounds_a_wait(self, cloud, owner, run_of):

@@ -237,7 +237,7 @@ class TestARun:
         page = admin(f"runs/{triggered(here)['id']}")
         why = page.get_by_role("region", name="Why there is no progress")
         expect(why).to_contain_text("Waiting")
-        expect(why).to_contain_text("It waits for")
+        expect(why).to_contain_text("It is waiting for")
 
     def test_cancelled_by_the_keyboard_it_keeps_the_focus_on_the_page(
         self, admin: Open, faults: Any, here: dict[str, Any]

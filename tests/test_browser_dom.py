@@ -73,7 +73,7 @@ def test_a_run_is_shown_to_its_end(
     faults(**DOWN)
     run_id = triggered(here)["id"]
     page = admin(f"runs/{run_id}")
-    expect(page.get_by_role("region", name="Why there is no progress")).to_contain_text("It waits for")
+    expect(page.get_by_role("region", name="Why there is no progress")).to_contain_text("It is waiting for")
     disturb(page)
     call(here, "POST", f"/v1/jobs/{run_id}/cancel")
     until(lambda: ended(here, run_id))

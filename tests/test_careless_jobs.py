@@ -362,25 +362,28 @@ class TestWhatItYields:
     @pytest.mark.parametrize(
         ("value", "said"),
         [
-            (datetime.date(2026, 1, 1), "['at'] is a date: JSON has no such value. Store value.isoformat()"),
-            (datetime.datetime(2026, 1, 1), "['at'] is a datetime: JSON has no such value. Store value.isoformat()"),
-            (decimal.Decimal("1.1"), "['at'] is a Decimal: JSON has no such value. Store str(value)"),
-            (uuid.UUID(int=1), "['at'] is a UUID: JSON has no such value. Store str(value)"),
-            ({1, 2}, "['at'] is a set: JSON has no such value. Store sorted(value)"),
-            (b"x", "['at'] is a bytes: JSON has no such value. Store value.hex()"),
-            (object(), "['at'] is a object: JSON has no such value. Store text, numbers, lists and dicts"),
-            (float("nan"), "['at'] is nan: JSON has no such number. Store None or text in its place"),
-            (float("-inf"), "['at'] is -inf: JSON has no such number. Store None or text in its place"),
-            ("a\0b", "['at'] has a NUL character, which Postgres does not store. Remove it"),
-            ("\ud83d", "['at'] has half a surrogate pair, which is not text. Remove it"),
-            ([{"a": {"b": {1}}}], "['at'][0]['a']['b'] is a set: JSON has no such value. Store sorted(value)"),
-            ({1: 2}, "['at'] has the key int 1: a key in JSON is text. Use str(key)"),
-            ({"a\0": 2}, "['at'] has a NUL character, which Postgres does not store. Remove it"),
+            (datetime.date(2026, 1, 1), "['at'] is a date, which JSON cannot represent. Store value.isoformat()"),
+            (
+                datetime.datetime(2026, 1, 1),
+                "['at'] is a datetime, which JSON cannot represent. Store value.isoformat()",
+            ),
+            (decimal.Decimal("1.1"), "['at'] is a Decimal, which JSON cannot represent. Store str(value)"),
+            (uuid.UUID(int=1), "['at'] is a UUID, which JSON cannot represent. Store str(value)"),
+            ({1, 2}, "['at'] is a set, which JSON cannot represent. Store sorted(value)"),
+            (b"x", "['at'] is a bytes, which JSON cannot represent. Store value.hex()"),
+            (object(), "['at'] is a object, which JSON cannot represent. Store text, numbers, lists and dicts"),
+            (float("nan"), "['at'] is nan, which JSON cannot represent. Store None or text instead"),
+            (float("-inf"), "['at'] is -inf, which JSON cannot represent. Store None or text instead"),
+            ("a\0b", "['at'] contains a NUL character, which Postgres cannot store. Remove it"),
+            ("\ud83d", "['at'] contains an unpaired surrogate, which is not valid text. Remove it"),
+            ([{"a": {"b": {1}}}], "['at'][0]['a']['b'] is a set, which JSON cannot represent. Store sorted(value)"),
+            ({1: 2}, "['at'] has the key int 1, but JSON keys are text. Use str(key)"),
+            ({"a\0": 2}, "['at'] contains a NUL character, which Postgres cannot store. Remove it"),
             (10**4000, "['at'] is a whole number of more than 900 digits. Store it as text"),
-            (deep, "levels. Keep it flat"),
-            (circular, "levels. Keep it flat"),
-            ("x" * 1_000_000, "has 1,000,010 bytes; at most 65,536 are stored. Keep less in it"),
-            ("ä" * 40_000, "has 80,010 bytes; at most 65,536 are stored. Keep less in it"),
+            (deep, "levels. Flatten it"),
+            (circular, "levels. Flatten it"),
+            ("x" * 1_000_000, "is 1,000,010 bytes long; the limit is 65,536. Store less in it"),
+            ("ä" * 40_000, "is 80,010 bytes long; the limit is 65,536. Store less in it"),
         ],
         ids=lambda value: type(value).__name__ if not isinstance(value, str) else "",
     )
@@ -518,7 +521,7 @@ class TestWhatItYields:
             yield Progress(processed=1, total=1, message="", cursor=None)
             return {"all": [1e308] * 100}
 
-        assert re.match(r"The result has 31,\d\d\d bytes; at most 16,384", run_of(heavy).finish().row["error"])
+        assert re.match(r"The result is 31,\d\d\d bytes long; the limit is 16,384", run_of(heavy).finish().row["error"])
 
     def test_a_result_too_large_for_a_page_of_runs_fails_the_run(self, run_of):
         def bad(run, db):
@@ -526,7 +529,7 @@ class TestWhatItYields:
             yield
 
         error = run_of(bad).work().row["error"]
-        assert error == "The result has 20,011 bytes; at most 16,384 are stored. Keep less in it"
+        assert error == "The result is 20,011 bytes long; the limit is 16,384. Store less in it"
 
     def test_a_result_may_be_changed_after_it_was_returned(self, run_of):
         result = {"counted": 1}
@@ -588,7 +591,7 @@ def test_a_thread_that_outlives_its_slice_does_not_write_into_the_next_ones_step
     is_over.set()
     threads[0].join(30)
     age(owner, run.id, 60)
-    assert told == ["The slice that this database belongs to is over. Let a job's threads end before its yield"]
+    assert told == ["This database belongs to a slice that has ended. Join the job's threads before each yield"]
     assert not run.db.in_transaction
     assert run.finish().row["status"] == "completed"
     assert owner.run_script("SELECT count(*) FROM steps") == [[0]]

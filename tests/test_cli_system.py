@@ -69,7 +69,7 @@ class TestRuns:
         assert nosuch.stderr.startswith("Error: job_type must be one of revenuecat_sync, db_pruning, ")
 
         viewed = system("view", run_id).stdout
-        assert re.search(r"\nwhy +It waits for a free worker *\nsince +20\S+Z \(\d+ (s|min) ago\)", viewed)
+        assert re.search(r"\nwhy +It is waiting for a free worker *\nsince +20\S+Z \(\d+ (s|min) ago\)", viewed)
         assert system("cancel", run_id).stdout.startswith(f"Asked run {run_id} to stop. Look again: ")
         viewed = system("view", run_id).stdout
         assert re.search(r"\ncancel requested by +the operator \(system\) *\ncancel requested at +20\S+Z", viewed)
@@ -242,7 +242,7 @@ class TestChecks:
         sleeps: list[float] = []
         report = json.loads(system("doctor", "--format", "json", sleep=sleeps.append).stdout)
         [smoke] = [check for check in report["checks"] if check["name"] == "smoke run"]
-        assert smoke["says"] == f"run {run_id} is pending after three minutes. It waits for a free worker."
+        assert smoke["says"] == f"run {run_id} is pending after three minutes. It is waiting for a free worker."
         assert smoke["do"] == f"nightshift system view {run_id}"
         assert len(sleeps) == POLLS
 

@@ -419,5 +419,5 @@ class TestQueryFiles:
 
     def test_a_slice_that_reads_as_a_parameter_is_refused_with_its_name(self, db, queries):
         queries["ambiguous"] = "SELECT list[:n] FROM lists"
-        with pytest.raises(BadQuery, match="Query ambiguous does not go with its parameters; missing: n"):
+        with pytest.raises(BadQuery, match="Query ambiguous was called with the wrong parameters; missing: n"):
             db.query("ambiguous")

@@ -257,8 +257,8 @@ class TestCodeAheadOfItsLayers:
     @pytest.mark.parametrize(
         ("misfit", "sentence"),
         [
-            (missing_query, "There is no query of_the_next_release: sql/queries/of_the_next_release.sql is not there"),
-            (missing_parameter, "Query is_cancelled does not go with its parameters; missing: run_id, slice"),
+            (missing_query, "Unknown query of_the_next_release: sql/queries/of_the_next_release.sql does not exist"),
+            (missing_parameter, "Query is_cancelled was called with the wrong parameters; missing: run_id, slice"),
         ],
     )
     def test_a_mistake_about_a_query_is_no_lost_database(self, run_of, misfit, sentence):
@@ -505,7 +505,7 @@ def test_the_first_statement_of_a_sweep_and_of_a_slice_survives_a_dead_connectio
 
 def test_an_answer_that_the_driver_cannot_read_does_not_become_the_next_statements(db):
     db.query("ping")
-    with pytest.raises(DatabaseGone, match=r"its answer cannot be read \(ValueError\)$"):
+    with pytest.raises(DatabaseGone, match=r"the driver could not read the answer \(ValueError\)$"):
         db.run_script("SELECT CAST('24:00:00' AS time) AS ok UNION ALL SELECT '01:00:00'")
     assert db.query("ping")[0]["ok"] == 1
 
@@ -513,9 +513,9 @@ def test_an_answer_that_the_driver_cannot_read_does_not_become_the_next_statemen
 @pytest.mark.parametrize(
     ("name", "params", "sentence"),
     [
-        ("pong", {}, "There is no query pong: sql/queries/pong.sql is not there"),
-        ("ping", {"id": 1}, "Query ping does not go with its parameters; unknown: id"),
-        ("find_user", {"id": 1}, "Query find_user does not go with its parameters; missing: user_id; unknown: id"),
+        ("pong", {}, "Unknown query pong: sql/queries/pong.sql does not exist"),
+        ("ping", {"id": 1}, "Query ping was called with the wrong parameters; unknown: id"),
+        ("find_user", {"id": 1}, "Query find_user was called with the wrong parameters; missing: user_id; unknown: id"),
         ("numbered", {"id": 1}, "Query numbered cannot be used: sql/queries/numbered.sql, line 1 has .1; give the"),
     ],
 )

@@ -126,15 +126,15 @@ class TestStorable:
         ("value", "said"),
         [
             (2**MAX_BITS, "It is a whole number of more than 900 digits"),
-            (float("inf"), "It is inf: JSON has no such number"),
-            ({"a": float("nan")}, "It['a'] is nan: JSON has no such number"),
-            ({1: 2}, "It has the key int 1: a key in JSON is text"),
-            ([{"a\0": 1}], "a key of It[0] has a NUL character"),
-            ({"a": ["\0"]}, "It['a'][0] has a NUL character"),
-            ("\ud800", "It has half a surrogate pair"),
-            (["\udfff"], "It[0] has half a surrogate pair"),
-            ((1, {2}), "It[1] is a set: JSON has no such value. Store sorted(value)"),
-            (b"", "It is a bytes: JSON has no such value. Store value.hex()"),
+            (float("inf"), "It is inf, which JSON cannot represent"),
+            ({"a": float("nan")}, "It['a'] is nan, which JSON cannot represent"),
+            ({1: 2}, "It has the key int 1, but JSON keys are text"),
+            ([{"a\0": 1}], "a key of It[0] contains a NUL character"),
+            ({"a": ["\0"]}, "It['a'][0] contains a NUL character"),
+            ("\ud800", "It contains an unpaired surrogate"),
+            (["\udfff"], "It[0] contains an unpaired surrogate"),
+            ((1, {2}), "It[1] is a set, which JSON cannot represent. Store sorted(value)"),
+            (b"", "It is a bytes, which JSON cannot represent. Store value.hex()"),
         ],
     )
     def test_what_neither_can_hold_is_named_with_its_place(self, value, said):
@@ -144,7 +144,7 @@ class TestStorable:
 
     def test_it_takes_as_many_bytes_as_it_may(self):
         assert storable("It", "ä" * 9, max_bytes=20) == '"äääääääää"'
-        with pytest.raises(JobError, match=r"^It has 1,022 bytes; at most 1,021 are stored\."):
+        with pytest.raises(JobError, match=r"^It is 1,022 bytes long; the limit is 1,021\."):
             storable("It", "ä" * 510, max_bytes=1021)
 
     @pytest.mark.parametrize("kind", [list, dict])
@@ -270,7 +270,7 @@ class TestWatching:
             assert (timer.interval, timer.daemon) == (50, True)
             timer.function()
         assert timer.finished.is_set()
-        assert "did not come back before Lambda's time limit" in said[0]
+        assert "did not return before Lambda's time limit" in said[0]
 
     @pytest.mark.parametrize("remaining_s", [NOTE_RESERVE_S, NOTE_RESERVE_S - 1, -1])
     def test_with_too_little_time_it_does_not_watch(self, remaining_s):

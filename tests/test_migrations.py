@@ -149,7 +149,7 @@ def test_writers_get_through_while_a_migration_waits_for_a_reader(empty, reader)
 
 def test_a_migration_that_does_not_get_its_lock_says_so_in_time(empty, reader, monkeypatch):
     monkeypatch.setattr(migrations, "TIME_LIMIT_S", 0.4)
-    with pytest.raises(MigrationFailed, match=r"jobs/0002_b failed: in 0.4 s it did not get a lock that it needs"):
+    with pytest.raises(MigrationFailed, match=r"jobs/0002_b failed: it could not get a lock within 0.4 s"):
         migrate(empty)
     reader.rollback()
     assert migrate(empty) == ["jobs/0002_b"]

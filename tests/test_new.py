@@ -112,7 +112,7 @@ def test_whatever_the_names_ruff_and_yaml_take_what_was_made(tmp_path_factory, n
         (["report", "--schedule", "0 25 * * *"], "The hour '25' of '0 25 * * *' must be 0 to 23,"),
         (
             ["report", "--schedule", "*/100 * * * *"],
-            "The minute '*/100' of '*/100 * * * *' has a step that is never taken",
+            "The minute '*/100' of '*/100 * * * *' has a step that is never reached",
         ),
         (["report", "--schedule", "0 5 * * *", "--project"], "A project's job has no schedule"),
     ],

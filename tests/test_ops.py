@@ -77,11 +77,11 @@ def test_a_run_is_taken_by_the_beginning_of_its_id(ask: Ask, owner: Database, co
     other = system_run(ask, "partition_creation")
     owner.run_script(f"UPDATE job_runs SET id = '1a2b3c4d-1112-4000-8000-000000000000' WHERE id = '{other}'")
     assert ask(command, run_id="1A2B3C4D")["error"] == (
-        "1A2B3C4D begins more than one run: 1a2b3c4d-1111-4000-8000-000000000000, "
-        "1a2b3c4d-1112-4000-8000-000000000000. Give more of the id"
+        "1A2B3C4D matches more than one run: 1a2b3c4d-1111-4000-8000-000000000000, "
+        "1a2b3c4d-1112-4000-8000-000000000000. Give more digits"
     )
     assert "error" not in ask(command, run_id="1a2b3c4d-1112")
-    assert ask(command, run_id="ffff")["error"] == "There is no run ffff"
+    assert ask(command, run_id="ffff")["error"] == "Unknown run ffff"
 
 
 class TestCommands:
@@ -321,11 +321,11 @@ class TestHealth:
         waiting = check(ask("health"), "waiting runs")
         assert waiting["ok"]
         assert run_id in waiting["says"]
-        assert waiting["says"].endswith("It waits for a free worker")
+        assert waiting["says"].endswith("It is waiting for a free worker")
         owner.run_script(f"UPDATE job_runs SET due_at = due_at - interval '20 min' WHERE id = '{run_id}'")
         waiting = check(ask("health"), "waiting runs")
         assert not waiting["ok"]
-        assert waiting["says"].endswith("It waits for a free worker, for 20 min")
+        assert waiting["says"].endswith("It is waiting for a free worker, for 20 min")
         assert "WorkerConcurrency" in waiting["do"]
 
     def test_a_run_that_rightly_waits_hides_no_queue_behind_it(self, ask, owner):
@@ -443,7 +443,7 @@ class TestHealth:
         aside = check(ask("health"), "set aside")
         assert not aside["ok"]
         assert aside["says"].startswith(
-            "1 row cannot be healed. The schedule of db_pruning cannot be accounted for: A cron expression has five"
+            "1 row cannot be healed. The missed slots of db_pruning cannot be recorded: A cron expression has five"
         )
         assert aside["says"].endswith(", 1 attempt)")
 

@@ -160,7 +160,7 @@ def test_rows_that_do_not_belong_are_named_and_nothing_is_attached_or_lost(run, 
     assert ended["error"] == (
         f"events has no partition from {THIS} 00:00:00 to {months(THIS, ahead=1)[1]} 00:00:00 (UTC): "
         f"{half} holds 2 rows of another time, from 2019-04-30 22:00:00 to 2020-01-31 23:59:59."
-        " Until this is put right, events of that time have no partition."
+        " Until this is fixed, events of that time have no partition."
     )
     assert half not in attached(owner)
     assert owner.run_script(f"SELECT count(*) FROM {half}") == [[3]]
@@ -257,7 +257,7 @@ def test_tables_that_are_not_there_are_named_and_the_others_are_made(run, owner)
 def test_where_no_table_can_have_partitions_the_run_fails(run, owner):
     owner.run_script("DROP TABLE events, metric_events, funnel_events; CREATE TABLE events (id int)")
     assert run()["error"] == (
-        "There is no partitioned table called events, metric_events or funnel_events. Where the platform keeps no "
+        "No partitioned table is called events, metric_events or funnel_events. If the platform keeps no "
         "events, deploy with an empty PartitionCreationSchedule."
     )
 

@@ -103,13 +103,13 @@ class TestType:
 
         pause(SYNC, db=db)
         monkeypatch.setattr(runs, "refuse_paused", resumed_for_a_moment)
-        with pytest.raises(Conflict, match="It was paused until a moment ago"):
+        with pytest.raises(Conflict, match="This job type was just resumed"):
             trigger(team, db=db, settings=cloud)
 
     def test_a_system_job_that_is_resumed_meanwhile_is_to_be_tried_again(self, cloud, db, monkeypatch):
         pause(PRUNING, db=db)
         monkeypatch.setattr(runs, "refuse_paused", pauses.resume)
-        with pytest.raises(Conflict, match="It was paused until a moment ago"):
+        with pytest.raises(Conflict, match="This job type was just resumed"):
             runs.create_system(PRUNING, params={}, triggered_by="system", db=db, settings=cloud)
 
     def test_a_trigger_stays_one_statement(self, cloud, db, team):
@@ -157,7 +157,7 @@ class TestSchedule:
         assert (counts["missed"], counts["caught_up"]) == (0, 0)
         assert outcomes(owner, "db_pruning") == ["missed", "skipped"]
         [told] = alerts(owner)
-        assert told["lines"][1].endswith("a later slot has run since, or it was paused.")
+        assert told["lines"][1].endswith("a later slot has run since, or the job was paused.")
 
     def test_after_resume_the_next_slot_starts(self, hourly, cloud, db, owner):
         pause(PRUNING, what="schedule", db=db)

@@ -273,7 +273,7 @@ def test_a_success_that_is_no_object_is_none(clock, body):
     with (
         scripted(answered(200, body)) as (url, _),
         connect(url, clock) as revenuecat,
-        pytest.raises(Unavailable, match="not with JSON"),
+        pytest.raises(Unavailable, match="the body is not JSON"),
     ):
         revenuecat.customer("x")
 
@@ -310,7 +310,7 @@ def test_a_call_does_not_outlive_the_slice(clock):
 
 @pytest.mark.parametrize(("projects", "count"), [(ok(), 0), (ok("proj1", "proj2"), 2)])
 def test_a_key_without_one_project_says_what_to_set(clock, projects, count):
-    sentence = f"reads {count} projects. Set project_id in the integration's config"
+    sentence = f"can read {count} projects. Set project_id in the integration's config"
     with scripted({"/v2/projects": [projects]}) as (url, _), connect(url, clock, project_id=None) as revenuecat:
         refused = pytest.raises(JobError, match=sentence)
         with refused:

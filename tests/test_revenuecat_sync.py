@@ -277,7 +277,7 @@ def test_what_kms_refuses_for_good_is_not_waited_for_and_names_no_role_of_ours(s
     it = stage()
     said = "User: arn:aws:sts::123456789012:assumed-role/worker is not authorized to perform: kms:Decrypt"
     refuse_to_decrypt(monkeypatch, AwsRefused("kms", "AccessDeniedException", said, passing=False))
-    with pytest.raises(JobError, match=r"could not be decrypted: AccessDeniedException\. Tell the owner") as failed:
+    with pytest.raises(JobError, match=r"could not be decrypted: AccessDeniedException\. Tell the operator") as failed:
         it.sync()
     assert "arn:" not in str(failed.value)
 

@@ -117,7 +117,7 @@ class TestKeys:
             {"notify": True},
             {"rerun_of": {"id": first}},
         ):
-            with pytest.raises(Unprocessable, match="Idempotency-Key 'k' was used before with another request"):
+            with pytest.raises(Unprocessable, match="Idempotency-Key 'k' was already used for a different request"):
                 again(**{"params": asked} | other)
 
     def test_reruns_of_two_runs_or_from_two_places_are_two_requests(self, cloud, db, team):

@@ -315,13 +315,13 @@ class TestRegister:
         ("wanted", "complaint"),
         [
             ({"db_pruning": "rate(1 hour)"}, r"The schedule of db_pruning cannot be used: .*'rate\(1 hour\)'"),
-            ({"db_pruning": "cron(0 3 30 2 ? *)"}, "no such day"),
+            ({"db_pruning": "cron(0 3 30 2 ? *)"}, "has that day"),
             (
                 {"db_pruning": "cron(0 3 ? * SAT-SUN *)"},
                 r"The schedule of db_pruning cannot be used: .*write cron\(0 3 \? \* SUN,SAT \*\)",
             ),
-            ({"revenuecat_sync": HOURLY}, "'revenuecat_sync', which is no system job"),
-            ({"nonsense": HOURLY}, "'nonsense', which is no system job"),
+            ({"revenuecat_sync": HOURLY}, "Cannot schedule 'revenuecat_sync': it is not a system job"),
+            ({"nonsense": HOURLY}, "Cannot schedule 'nonsense': it is not a system job"),
         ],
     )
     def test_what_cannot_be_scheduled_is_named_and_nothing_changes(self, owner, wanted, complaint):

@@ -184,7 +184,7 @@ def test_an_installation_that_the_session_does_not_find_is_not_made_anew(operato
     operator.run_script("DROP TABLE hostile.nightshift_migrations")
     root.run_script("ALTER DATABASE platform SET search_path = 'hostile'")
     operator.close()
-    with pytest.raises(MigrationFailed, match=r"is in schema public, which this session's search_path .* leaves out"):
+    with pytest.raises(MigrationFailed, match=r"is in schema public, which is not in this session's search_path"):
         migrate(operator)
 
 

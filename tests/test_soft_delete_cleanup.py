@@ -438,7 +438,7 @@ class TestRefused:
         assert self.why_kept(owner, job_run, refused) == f"notes refers to {what}"
         # A run that could not delete any of the due resources has failed.
         assert job_run(NAME).finish().row["error"] == (
-            f"Nothing was deleted. Kept are projects {refused.id}: notes refers to {what}"
+            f"Nothing was deleted. Kept: projects {refused.id}: notes refers to {what}"
         )
 
     @pytest.mark.parametrize("table", ["app_users", "job_runs", "projects"])
@@ -544,7 +544,7 @@ class TestRefused:
             job_run(NAME)
             .finish()
             .row["error"]
-            .startswith(f"nightshift_maintenance is not shown all rows of {table}, so nothing was deleted")
+            .startswith(f"nightshift_maintenance cannot see all rows of {table}, so nothing was deleted")
         )
         assert stored(owner) == before
 

@@ -195,7 +195,7 @@ class TestRowsSetAside:
         named, rest = alert["lines"][: min(count, MAX_NAMED)], alert["lines"][min(count, MAX_NAMED) :]
         assert all(line.startswith("Run ") for line in named)
         assert rest[:-1] == more
-        assert rest[-1].startswith("The sweep heals everything else, and tries these again every few minutes.")
+        assert rest[-1].startswith("The sweep still heals all other rows and retries these every few minutes.")
 
     def test_a_row_that_is_set_aside_is_counted(self, cloud, db, owner, counted):
         poison_runs(owner, lost(owner, 1))

@@ -71,8 +71,8 @@ class TestJobs:
         run = run_row(owner, run_id)
         assert run["status"] == "failed"
         assert run["error"] == (
-            "The database keeps rows from nightshift_app: query would be affected by row-level security policy for "
-            f'table "{table}". As a superuser: ALTER ROLE nightshift_app BYPASSRLS'
+            "Row-level security hides rows from nightshift_app: query would be affected by row-level security policy "
+            f'for table "{table}". As a superuser: ALTER ROLE nightshift_app BYPASSRLS'
         )
 
     @pytest.mark.parametrize("table", [*soft_delete_cleanup.RESOURCES[:-1], "app_users", "events"])

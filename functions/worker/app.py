@@ -1,4 +1,4 @@
-"""Takes messages from the run queue: each names a slice that may start."""
+"""The worker's handler: receives messages from the run queue, each of which names a slice that may start."""
 
 from typing import Any
 

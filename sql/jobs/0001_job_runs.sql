@@ -1,4 +1,4 @@
--- One row per run. The first block is what the outside sees, the second is the engine's own (docs/protocol.md).
+-- One row per run. The API shows the first block of columns; the second is internal to the executor (docs/protocol.md).
 -- fillfactor: a yield, a claim of a later slice and a slice end change no indexed column, so they stay HOT updates.
 
 CREATE TABLE job_runs (
@@ -14,26 +14,26 @@ CREATE TABLE job_runs (
     error         text,
     notify        boolean NOT NULL DEFAULT false,
     started_at    timestamptz(3),                 -- first claim
-    completed_at  timestamptz(3),                 -- the ending, whatever it was
-    created_at    timestamptz(3) NOT NULL DEFAULT clock_timestamp(),  -- milliseconds: list cursors carry it exactly
+    completed_at  timestamptz(3),                 -- the end, with any status
+    created_at    timestamptz(3) NOT NULL DEFAULT clock_timestamp(),  -- milliseconds, as in list cursors
 
-    slice                integer NOT NULL DEFAULT 0,        -- raised by the end of a slice and by the sweep, by nobody else
-    cursor               jsonb,                             -- where the job goes on; moves with every yield
-    cursor_version       integer,                           -- version of the job that wrote the cursor
+    slice                integer NOT NULL DEFAULT 0,        -- raised only by the end of a slice and by the sweep
+    cursor               jsonb,                             -- where the job continues; moves with every yield
+    cursor_version       integer,                           -- version of the code that wrote the cursor
     lease_expires_at     timestamptz,                       -- set by the claim, cleared by the end of the slice
     due_at               timestamptz NOT NULL DEFAULT clock_timestamp(),
-    resend_at            timestamptz,                       -- when the sweep repeats a message nobody has claimed
-    resends              integer NOT NULL DEFAULT 0,        -- repeats since the last claim; the back-off's exponent
-    last_step_at         timestamptz(3),                    -- the last yield: a run that is leased and silent is stuck
+    resend_at            timestamptz,                       -- when the sweep repeats an unclaimed message
+    resends              integer NOT NULL DEFAULT 0,        -- repeats since the last claim: the back-off's exponent
+    last_step_at         timestamptz(3),                    -- the last yield; a leased run that stopped yielding is stuck
     cancel_requested_at  timestamptz(3),
     cancel_requested_by  text,
-    lost_slices          integer NOT NULL DEFAULT 0,        -- slices that died in a row without moving the cursor
+    lost_slices          integer NOT NULL DEFAULT 0,        -- slices in a row that died without moving the cursor
     failures             integer NOT NULL DEFAULT 0,        -- exceptions in a row without moving the cursor
-    waiting_for          text,                              -- why the next slice is due later, in words
-    idempotency_key      bytea,                             -- SHA-256 over caller, team and the client's key
-    request_hash         bytea,                             -- SHA-256 over the request that came with it
+    waiting_for          text,                              -- why the next slice starts later, as text
+    idempotency_key      bytea,                             -- SHA-256 of caller, team and the client's key
+    request_hash         bytea,                             -- SHA-256 of the request that came with the key
     rerun_of             uuid,                              -- the ended run whose params this one repeats; not a
-                                                            -- foreign key: the old run may be pruned first
+                                                            -- foreign key, because the old run may be pruned first
 
     CONSTRAINT known_status CHECK (status IN ('pending', 'running', 'completed', 'failed', 'cancelled')),
     CONSTRAINT scope_is_whole CHECK ((team_id IS NULL) = (project_id IS NULL)),
@@ -54,14 +54,14 @@ CREATE TABLE job_runs (
     CONSTRAINT idempotency_is_whole CHECK ((idempotency_key IS NULL) = (request_hash IS NULL))
 ) WITH (fillfactor = 70);
 
--- Promise 2: at most one live run of a type per project, and per system for system jobs (NULLS NOT DISTINCT).
--- It is also the sweep's index: it holds the live runs and nothing else.
+-- Promise 2: at most one live run per type and project, and per type for system jobs (NULLS NOT DISTINCT).
+-- The sweep uses this index, too: it contains only the live runs.
 CREATE UNIQUE INDEX job_runs_one_live ON job_runs (job_type, project_id) NULLS NOT DISTINCT
     WHERE status IN ('pending', 'running');
 CREATE UNIQUE INDEX job_runs_idempotency ON job_runs (idempotency_key) WHERE idempotency_key IS NOT NULL;
 
--- One index per mix of filters that the list takes, each ending in the order of the pages, so that any page of any
--- mix reads only rows it returns. A run enters them when its status changes: insert, first claim, ending.
+-- One index per combination of the list's filters, each ending in the order of the pages, so that every page reads only
+-- the rows that it returns. A run's entries change only with its status: insert, first claim, end.
 CREATE INDEX job_runs_team ON job_runs (team_id, created_at DESC, id DESC);
 CREATE INDEX job_runs_team_type ON job_runs (team_id, job_type, created_at DESC, id DESC);
 CREATE INDEX job_runs_team_status ON job_runs (team_id, status, created_at DESC, id DESC);
@@ -71,17 +71,17 @@ CREATE INDEX job_runs_project_type ON job_runs (project_id, job_type, created_at
 CREATE INDEX job_runs_project_status ON job_runs (project_id, status, created_at DESC, id DESC);
 CREATE INDEX job_runs_project_type_status ON job_runs (project_id, job_type, status, created_at DESC, id DESC);
 
--- The timeline: one row per claimed slice, closed by whoever raises the number or ends the run.
+-- The timeline: one row per claimed slice. The statement that raises the slice number or ends the run closes it.
 CREATE TABLE job_slices (
     run_id      uuid NOT NULL REFERENCES job_runs,
     slice       integer NOT NULL,
-    request_id  text NOT NULL,                    -- of the Lambda invocation: leads to its log lines
+    request_id  text NOT NULL,                    -- of the Lambda invocation, to find its log lines
     started_at  timestamptz(3) NOT NULL DEFAULT clock_timestamp(),
     ended_at    timestamptz(3),
     outcome     text CHECK (outcome IN ('continued', 'waiting', 'retrying', 'lost', 'completed', 'failed', 'cancelled')),
-    reason      text,                             -- what it waits for, or what went wrong
+    reason      text,                             -- what the slice waits for, or what failed
     wait_s      integer,
-    processed   bigint,                           -- progress when it ended
+    processed   bigint,                           -- progress at the end of the slice
     PRIMARY KEY (run_id, slice),
     CONSTRAINT ended_has_an_outcome CHECK ((ended_at IS NULL) = (outcome IS NULL))
 );

@@ -1,7 +1,7 @@
--- Make one month's partition of an event table beside it and attach it. Attaching a table whose CHECK already proves
--- the bounds needs no scan and only SHARE UPDATE EXCLUSIVE on the parent, so writers and readers go on.
--- Finishes what an earlier, interrupted call began. Returns whether it made anything: not where the table is missing or
--- not partitioned, and not where the platform has a partition of its own over the month.
+-- Creates one month's partition of an event table as a separate table and attaches it. Attaching a table whose CHECK
+-- already proves the bounds needs no scan and only SHARE UPDATE EXCLUSIVE on the parent, so readers and writers
+-- continue. Finishes an earlier, interrupted call. Returns whether it created anything: false if the table is missing
+-- or not partitioned, or if a partition of the platform already covers the month.
 CREATE FUNCTION create_month_partition(parent text, month date) RETURNS boolean LANGUAGE plpgsql AS $$
 DECLARE
     child  text := parent || to_char(month, '_YYYY_MM');
@@ -9,7 +9,7 @@ DECLARE
     upper  text := to_char(month + interval '1 month', 'YYYY-MM-01') || ' 00:00:00+00';
     bounds text := child || '_bounds';
 BEGIN
-    PERFORM pg_advisory_xact_lock(hashtext('create_month_partition'), hashtext(parent));  -- two at once take turns
+    PERFORM pg_advisory_xact_lock(hashtext('create_month_partition'), hashtext(parent));  -- concurrent calls take turns
     IF NOT EXISTS (SELECT FROM pg_partitioned_table WHERE partrelid = to_regclass(quote_ident(parent))) THEN
         RETURN false;
     END IF;
@@ -25,6 +25,6 @@ BEGIN
     EXECUTE format('ALTER TABLE %I DROP CONSTRAINT %I', child, bounds);
     RETURN true;
 EXCEPTION WHEN invalid_object_definition THEN
-    RAISE NOTICE '%', SQLERRM;      -- "would overlap partition …": what this call made is rolled back
+    RAISE NOTICE '%', SQLERRM;      -- "would overlap partition …": this call is rolled back
     RETURN false;
 END $$;

@@ -1,10 +1,10 @@
--- Mails to be sent, and an event for others to react to: written in the transaction that ends a run, so that an ending
--- without them cannot exist.
+-- Mails to be sent, and an event that other systems can react to. They are written in the transaction that ends a run,
+-- so that a run cannot end without them.
 
--- What the deployment was told and a statement has to know. Written by each deployment from the template's parameters.
+-- Settings that statements need. Each deployment writes them from the template's parameters.
 CREATE TABLE job_deployment (
     only_row      boolean PRIMARY KEY DEFAULT true CHECK (only_row),
-    wants_events  boolean NOT NULL                -- where there is no bus for it, an event would cost a row and a message
+    wants_events  boolean NOT NULL                -- without an event bus, an event would waste a row and a message
 );
 INSERT INTO job_deployment (wants_events) VALUES (false);
 GRANT SELECT ON job_deployment TO nightshift_app;
@@ -12,21 +12,21 @@ GRANT SELECT ON job_deployment TO nightshift_app;
 CREATE TABLE job_outbox (
     id             uuid PRIMARY KEY DEFAULT gen_random_uuid(),
     kind           text NOT NULL DEFAULT 'mail' CHECK (kind IN ('mail', 'event')),
-    run_id         uuid REFERENCES job_runs,      -- null: an alert, which says what it has to say in content
-    recipient      text,                          -- null: the owner of the server, whose address is a setting
+    run_id         uuid REFERENCES job_runs,      -- null: an alert, whose text is in content
+    recipient      text,                          -- null: the operator, whose address is a setting
     content        jsonb,                         -- {"subject": …, "lines": [ … ]}
     status         text NOT NULL DEFAULT 'unsent' CHECK (status IN ('unsent', 'sent', 'failed', 'unwanted')),
-    send_at        timestamptz                    -- when the sweep sends its message to the notify function (again)
+    send_at        timestamptz                    -- when the sweep (re)sends its message to the notify function
                    DEFAULT clock_timestamp() + interval '1 minute',
-    resends        integer NOT NULL DEFAULT 0,    -- messages since the last claim; the back-off's exponent
-    attempts       integer NOT NULL DEFAULT 0,    -- how often the notify function has claimed it
-    retry_at       timestamptz NOT NULL           -- a claim before this is of a message that came twice
+    resends        integer NOT NULL DEFAULT 0,    -- messages since the last claim: the exponent of the back-off
+    attempts       integer NOT NULL DEFAULT 0,    -- claims by the notify function
+    retry_at       timestamptz NOT NULL           -- claims before this time are duplicates and are ignored
                    DEFAULT clock_timestamp(),
-    claimed_until  timestamptz,                   -- by then that function has ended, one way or another
-    error          text,                          -- why the last attempt did not succeed
-    message_id     text,                          -- SES's
+    claimed_until  timestamptz,                   -- by this time, that function has certainly ended
+    error          text,                          -- why the last attempt failed
+    message_id     text,                          -- the id from SES
     created_at     timestamptz(3) NOT NULL DEFAULT clock_timestamp(),
-    ended_at       timestamptz(3),                -- sent, given up, or found to be unwanted
+    ended_at       timestamptz(3),                -- sent, given up, or not wanted
     CONSTRAINT is_about_something CHECK (num_nonnulls(run_id, content) = 1),
     CONSTRAINT event_is_of_a_run CHECK (kind <> 'event' OR (run_id IS NOT NULL AND recipient IS NULL)),
     CONSTRAINT unsent_is_sent_some_time CHECK ((send_at IS NOT NULL) = (status = 'unsent')),
@@ -38,8 +38,8 @@ CREATE UNIQUE INDEX job_outbox_once ON job_outbox (run_id, kind, recipient) NULL
 CREATE INDEX job_outbox_unsent ON job_outbox (send_at) WHERE send_at IS NOT NULL;
 CREATE INDEX job_outbox_ended ON job_outbox (ended_at) WHERE ended_at IS NOT NULL;
 
--- Whoever ends a run, in whatever statement: the worker, the sweep, a cancel, a person with psql.
--- A run's mail goes to the person who asked for it, if that person is still in the team; a system run's to the owner.
+-- Runs at every end of a run: by the worker, the sweep, a cancel, or a person with psql.
+-- A run's mail goes to the person who triggered it, if still in the team; a system run's mail goes to the operator.
 CREATE FUNCTION announce_ending() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     asked_by text[] := string_to_array(NEW.triggered_by, ':');      -- manual:user:<id>, manual:api_key:<id>

@@ -1,8 +1,8 @@
--- The role of the system jobs. It does what nightshift_app does, deletes what has been soft-deleted, and is a member of
--- the role that owns the event tables: only an owner may attach and detach partitions.
+-- The role of the system jobs. It has the rights of nightshift_app, may delete soft-deleted rows, and is a member of
+-- the role that owns the event tables: only a table's owner may attach and detach partitions.
 DO $$ BEGIN
     CREATE ROLE nightshift_events NOLOGIN;
-EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL;   -- another database of this server has it already
+EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL;   -- another database of this server already created it
 END $$;
 DO $$ BEGIN
     CREATE ROLE nightshift_maintenance LOGIN;
@@ -24,7 +24,7 @@ END $$;
 ALTER ROLE nightshift_maintenance SET timezone = 'UTC';
 ALTER ROLE nightshift_maintenance SET plan_cache_mode = 'force_custom_plan';
 
--- Whoever owned them keeps every right on them, by being a member of the new owner, and gets none on anything else.
+-- The previous owners become members of the new owner: they keep all rights on these tables and get no others.
 DO $$
 DECLARE
     found record;
@@ -46,14 +46,14 @@ END $$;
 
 GRANT DELETE ON teams, team_members, projects, apps, api_keys, project_integrations, app_users TO nightshift_maintenance;
 
--- Events that were deleted for good: how many of which project, from where, and why.
+-- The audit of deleted events: how many, of which project, from which table, and why.
 CREATE TABLE event_deletions (
     id          uuid PRIMARY KEY DEFAULT gen_random_uuid(),
-    run_id      uuid NOT NULL,                    -- not a foreign key: this outlives the run
-    project_id  uuid NOT NULL,                    -- nor this: the project is gone
+    run_id      uuid NOT NULL,                    -- not a foreign key: this row outlives the run
+    project_id  uuid NOT NULL,                    -- not a foreign key: the project is deleted
     event_table text NOT NULL,
     reason      text NOT NULL,
-    cutoff      timestamptz NOT NULL,             -- what was soft-deleted before this was due
+    cutoff      timestamptz NOT NULL,             -- resources soft-deleted before this time were due
     deleted     bigint NOT NULL CHECK (deleted > 0),
     created_at  timestamptz(3) NOT NULL DEFAULT clock_timestamp(),
     updated_at  timestamptz(3) NOT NULL DEFAULT clock_timestamp(),
@@ -62,7 +62,7 @@ CREATE TABLE event_deletions (
 CREATE INDEX event_deletions_project ON event_deletions (project_id, created_at);
 GRANT SELECT, INSERT, UPDATE ON event_deletions TO nightshift_maintenance;
 
--- Definitions are the platform's, and not every platform has them.
+-- Definition tables belong to the platform, and not every platform has them.
 DO $$
 DECLARE
     definitions regclass;

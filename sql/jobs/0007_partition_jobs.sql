@@ -1,5 +1,5 @@
--- What both partition jobs look at: the partitions of the event tables with the time each spans, from its bounds and
--- not from its name. Bounds that are no two points in time are null.
+-- For both partition jobs: the partitions of the event tables with the time range of each, taken from its bounds and
+-- not from its name. Bounds that are not two points in time are null.
 CREATE VIEW event_partitions AS
 SELECT parent.name AS event_table, parent.position, inherits.inhparent AS parent, class.oid AS partition,
        class.relname AS name, class.relkind AS kind, class.relowner AS owner, class.reltuples AS estimated_rows,
@@ -14,16 +14,16 @@ LATERAL (SELECT CASE WHEN pg_input_is_valid(bound[1], 'timestamptz') THEN CAST(b
         ) AS span;
 GRANT SELECT ON event_partitions TO nightshift_events;
 
--- Make one month's partition of an event table beside it and attach it. Attaching a table whose CHECK already proves
--- the bounds needs no scan and only SHARE UPDATE EXCLUSIVE on the parent, so writers and readers go on.
--- Finishes what an earlier, interrupted call began. outcome is one of
---   created   it was made, or a table that somebody made was attached
---   existing  it has been made before
---   covered   left alone: the platform has a partition of its own over the month, which detail names
---   missing   there is no such partitioned table
---   busy      somebody holds a lock it needs: nothing was done
---   refused   what bears its name cannot be attached, for the reason in detail: nothing was done
--- Functions are named with their schema: others may create some in the schema of the tables, and an owner calls this.
+-- Creates one month's partition of an event table as a separate table and attaches it. Attaching a table whose CHECK
+-- already proves the bounds needs no scan and only SHARE UPDATE EXCLUSIVE on the parent, so readers and writers
+-- continue. It also finishes an earlier, interrupted call. outcome is one of
+--   created   the partition was created, or an existing table was attached
+--   existing  the partition already existed
+--   covered   a partition of the platform, named in detail, already covers the month
+--   missing   no partitioned table has this name
+--   busy      another session holds a lock that is needed: nothing was changed
+--   refused   the table of this name cannot be attached, for the reason in detail: nothing was changed
+-- Functions are schema-qualified: others may create functions in the tables' schema, and the schema owner calls this.
 DROP FUNCTION IF EXISTS create_month_partition(text, date);
 CREATE FUNCTION create_month_partition(parent text, month date, OUT outcome text, OUT detail text)
 LANGUAGE plpgsql AS $$
@@ -36,9 +36,9 @@ DECLARE
     owner     text;
     there     record;
 BEGIN
-    -- Two at once take turns.
+    -- Concurrent calls take turns.
     PERFORM pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtext('create_month_partition'), pg_catalog.hashtext(parent));
-    -- Whoever comes after a waiting ALTER in the lock's queue waits as long as it does.
+    -- Sessions behind a waiting ALTER in the lock's queue wait as long as it does.
     PERFORM pg_catalog.set_config('lock_timeout', '50ms', true);
     SELECT CAST(class.relowner AS regrole) INTO owner
     FROM pg_partitioned_table JOIN pg_class class ON class.oid = partrelid
@@ -94,7 +94,7 @@ BEGIN
         END IF;
     END IF;
     EXECUTE pg_catalog.format('CREATE TABLE IF NOT EXISTS %I (LIKE %I INCLUDING ALL)', child, parent);
-    -- Whoever calls: the jobs have to own what they will detach one day.
+    -- For every caller: the jobs must own the partitions that they will detach later.
     EXECUTE pg_catalog.format('ALTER TABLE %I OWNER TO %s', child, owner);
     EXECUTE pg_catalog.format('ALTER TABLE %I DROP CONSTRAINT IF EXISTS %I', child, bounds);
     EXECUTE pg_catalog.format('ALTER TABLE %I ADD CONSTRAINT %I CHECK ("timestamp" >= %L AND "timestamp" < %L)',
@@ -104,7 +104,7 @@ BEGIN
     EXECUTE pg_catalog.format('ALTER TABLE %I DROP CONSTRAINT %I', child, bounds);
     outcome := 'created';
     detail := NULL;
--- What this call made is rolled back with the exception.
+-- The exception rolls back everything that this call created.
 EXCEPTION
     WHEN lock_not_available OR deadlock_detected THEN
         outcome := 'busy';
@@ -112,18 +112,18 @@ EXCEPTION
     WHEN invalid_object_definition THEN     -- "would overlap partition …"
         outcome := 'covered';
         detail := SQLERRM;
-    WHEN OTHERS THEN                        -- there is no end to what a table can be like; the others still get theirs
+    WHEN OTHERS THEN                        -- unforeseen problems of one table must not stop the others
         outcome := 'refused';
         detail := pg_catalog.format('%s cannot be attached to %s: %s', child, parent, SQLERRM);
 END $$;
 
--- Drop a table that db_pruning has detached: the one it recorded, known by its oid and its name, and only while it is
--- attached to nothing. outcome is dropped, busy, changed, or refused for the reason in detail, as where a view needs it.
+-- Drops the table that db_pruning recorded (by oid and name) and detached, but only while it is not attached. outcome
+-- is dropped, busy, changed, or refused for the reason in detail, for example if a view depends on it.
 CREATE FUNCTION drop_detached_partition(partition oid, name text, OUT outcome text, OUT detail text) LANGUAGE plpgsql
 SET lock_timeout = '50ms' AS $$
 BEGIN
     IF EXISTS (SELECT FROM pg_class WHERE oid = partition) THEN
-        -- Under the lock nobody can rename or attach it any more.
+        -- The lock prevents other sessions from renaming or attaching it.
         EXECUTE pg_catalog.format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', CAST(partition AS regclass));
     END IF;
     IF NOT EXISTS (SELECT FROM pg_class WHERE oid = partition AND relname = name AND NOT relispartition) THEN

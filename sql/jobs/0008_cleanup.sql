@@ -1,7 +1,7 @@
--- What the cleanup of soft-deleted resources needs: to lock what it is about to delete, and statements that take the
--- name of a table, because each of a dozen tables is emptied in the same way.
+-- Rights and functions for the soft-delete cleanup: it locks resources before it deletes them, and it uses statements
+-- with the table name as a parameter, because a dozen tables are emptied in the same way.
 
--- A row can be locked by those alone who may update one of its columns.
+-- Locking a row requires the right to update at least one of its columns.
 DO $$
 DECLARE
     resource regclass;
@@ -16,8 +16,9 @@ BEGIN
     END LOOP;
 END $$;
 
--- The condition under which a resource is looked at by itself: nothing above it is soft-deleted. A parent inside its
--- seven days protects what lies under it, and a parent whose days are over takes it along. $1 are ids to leave alone.
+-- The condition under which a resource is considered on its own: nothing above it is soft-deleted. A parent that was
+-- soft-deleted within seven days protects everything under it; after seven days it is deleted with everything under it.
+-- $1 are ids to skip.
 CREATE FUNCTION cleanup_is_on_its_own(resource text) RETURNS text LANGUAGE sql IMMUTABLE AS $$
     SELECT CASE resource
         WHEN 'teams' THEN 'true'
@@ -41,7 +42,7 @@ CREATE FUNCTION cleanup_is_on_its_own(resource text) RETURNS text LANGUAGE sql I
     END
 $$;
 
--- A page of the resources of a kind that are over due, by id.
+-- A page of the due resources of one kind, by id.
 CREATE FUNCTION cleanup_due(resource text, cutoff timestamptz, spared uuid[], after uuid, page integer)
 RETURNS SETOF uuid LANGUAGE plpgsql STABLE AS $$
 BEGIN
@@ -54,17 +55,17 @@ BEGIN
     END IF;
 END $$;
 
--- Holds the resource and, where something under it is at hand, the way there: a project of this team, an app of this or
--- that project. Returns null when all are held, or the topmost that is not: the resource, when it is not over due any
--- more, or what does not hang there any more.
--- Whoever restores or moves what is held waits for the end of the transaction or was first. Not FOR UPDATE: those who add
--- a row under it need not wait.
+-- Locks the resource and, if a resource under it is being deleted, the path to that: a project of this team, an app of
+-- this project or of that one. Returns null if all are locked; otherwise the id of the topmost that is not: a resource
+-- that is no longer due, or one that was moved away.
+-- Sessions that restore or move a locked row wait for the end of the transaction. Not FOR UPDATE, so that sessions that
+-- add rows under it do not have to wait.
 CREATE FUNCTION cleanup_hold(resource text, id uuid, cutoff timestamptz, project uuid, app uuid) RETURNS uuid
 LANGUAGE plpgsql AS $$
 DECLARE
     held uuid;
 BEGIN
-    -- A foreign key of the platform's that is checked at COMMIT would refuse where nobody can take it for a refusal.
+    -- A deferred foreign key of the platform would fail at COMMIT, where the job could not treat it as a refusal.
     SET CONSTRAINTS ALL IMMEDIATE;
     EXECUTE format('SELECT id FROM %I AS resource WHERE id = $3 AND deleted_at <= $2 AND %s FOR NO KEY UPDATE OF resource',
                    resource, cleanup_is_on_its_own(resource))
@@ -88,8 +89,8 @@ BEGIN
     RETURN NULL;
 END $$;
 
--- The first and the last value of walk_column among the rows under a parent: where a walk begins and ends, so that it
--- ends also where rows keep coming.
+-- The first and the last value of walk_column among the rows under a parent. They bound a walk, so that it ends even if
+-- new rows keep arriving.
 CREATE FUNCTION cleanup_extent(
     relation text, parent_column text, parent uuid, walk_column text, OUT first text, OUT last text
 ) LANGUAGE plpgsql STABLE AS $$
@@ -103,9 +104,9 @@ BEGIN
     END IF;
 END $$;
 
--- What a refused DELETE means for the one resource whose turn it is: a clause that says why it stays. Null for trouble
--- that passes or that is not this resource's own (connection, deadlock, memory, lock, shutdown, disk, corruption): the
--- run has to meet it. Everything else is a foreign key, a trigger or a right of the platform's, with any code it likes.
+-- The reason, as a clause, why a resource is kept after its DELETE failed. Null for errors that are temporary or not
+-- specific to the resource (connection, deadlock, memory, lock, shutdown, disk, corruption): these must reach the run.
+-- All other errors come from a foreign key, a trigger or a missing right of the platform, with arbitrary codes.
 CREATE FUNCTION cleanup_refusal(code text, message text, referring text, what text) RETURNS text
 LANGUAGE sql IMMUTABLE AS $$
     SELECT CASE
@@ -115,12 +116,11 @@ LANGUAGE sql IMMUTABLE AS $$
     END
 $$;
 
--- Delete the next rows under a parent, from walk_column = first on, as far as last. Returns how many, and the value to go
--- on from; null when there was nothing left. Where the platform refuses, nothing is deleted and in_the_way says why.
--- A walk does not meet the dead rows of its earlier steps again, which an open snapshot elsewhere may keep for hours.
--- A step stays within one partition, and names its bounds as constants, so that the others are pruned when the DELETE
--- is planned and its ctids mean what they meant. The order alone would not bound a step: a million events may carry
--- the same time.
+-- Deletes the next rows under a parent, with walk_column from first to last. Returns their number and the value to
+-- continue from, or null if no rows were left. If the platform refuses, nothing is deleted and in_the_way says why.
+-- A walk does not read the dead rows of its earlier steps again, which an open snapshot elsewhere may keep for hours.
+-- A step stays within one partition and has its bounds as constants, so that the planner prunes the other partitions
+-- and ctids stay unambiguous. The order alone would not bound a step: a million events may have the same time.
 CREATE FUNCTION cleanup_batch(
     relation text, parent_column text, parent uuid, walk_column text, first text, last text, batch integer,
     OUT deleted bigint, OUT reached text, OUT in_the_way text
@@ -159,7 +159,7 @@ EXCEPTION WHEN OTHERS THEN
 END $$;
 
 -- The same for the ended runs of a project or of a team (the other is null), oldest first, with their slices and mails.
--- One statement, so that the foreign keys are looked at when all three are gone.
+-- One statement, so that foreign keys are checked after all three are deleted.
 CREATE FUNCTION cleanup_runs(
     project uuid, team uuid, first timestamptz, last timestamptz, batch integer,
     OUT deleted bigint, OUT reached text, OUT in_the_way text
@@ -189,8 +189,8 @@ EXCEPTION WHEN OTHERS THEN
     deleted := 0;
 END $$;
 
--- Delete one resource that is held, if nothing refers to it any more. Returns null, or what stands in the way: a table
--- with rows that came meanwhile or that nobody here knows, a refusal of the platform's, or a lock that somebody holds.
+-- Deletes one locked resource, if no row refers to it. Returns null, or the obstacle: a table with new rows, a table
+-- that the cleanup does not know, a refusal of the platform, or a lock of another session.
 CREATE FUNCTION cleanup_resource(resource text, id uuid) RETURNS text LANGUAGE plpgsql SET lock_timeout = '100ms' AS $$
 DECLARE
     deleted     bigint;
@@ -215,8 +215,8 @@ EXCEPTION
         RETURN in_the_way;
 END $$;
 
--- About how many rows there are to delete, but for the tables that are barred. Counted where that is quick; where there
--- are many, their statistics tell.
+-- An estimate of the rows to delete, without the barred tables. Small tables are counted; for large ones, statistics
+-- are used.
 CREATE FUNCTION cleanup_estimate(cutoff timestamptz, barred text[]) RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
     quick         CONSTANT integer := 100000;

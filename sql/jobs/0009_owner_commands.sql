@@ -1,2 +1,2 @@
--- The owner's `doctor` compares what was applied with what this release ships.
+-- The operator's `doctor` compares the applied migrations with those of this release.
 GRANT SELECT ON nightshift_migrations TO nightshift_app;

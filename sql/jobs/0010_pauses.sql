@@ -1,23 +1,23 @@
--- What its owner has stopped for a while, and what should have succeeded by now.
+-- Pauses by the operator, and the time by which each scheduled job should have succeeded.
 
 CREATE TABLE job_pauses (
     job_type   text NOT NULL,
-    what       text NOT NULL CHECK (what IN ('type', 'schedule')),  -- a type: nobody starts it; a schedule: only people
+    what       text NOT NULL CHECK (what IN ('type', 'schedule')),  -- type: no starts; schedule: manual starts only
     paused_by  text NOT NULL,
     why        text NOT NULL,
     paused_at  timestamptz(3) NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (job_type, what)
 );
 
--- One row per scheduled job type. Not in job_schedules, whose row the sweep locks while it starts a run: an ending, which
--- has its run's row and wants this one, could wait for that sweep, and the sweep for the run.
+-- One row per scheduled job type. Not part of job_schedules, whose row the sweep locks while it starts a run: the end
+-- of a run, which locks the run's row and then this one, could deadlock with that sweep.
 CREATE TABLE job_successes (
     job_type         text PRIMARY KEY,
-    expected_within  interval NOT NULL,           -- from one success to the next; of the schedule, by each deployment
+    expected_within  interval NOT NULL,           -- between two successes; set from the schedule by each deployment
     last_success_at  timestamptz(3),
-    since            timestamptz NOT NULL         -- the last success; or when its schedule became active or was resumed
+    since            timestamptz NOT NULL         -- the last success, or when its schedule was activated or resumed
                      DEFAULT clock_timestamp(),
-    overdue_at       timestamptz NOT NULL         -- when the owner is told, unless it succeeds before; moves on when told
+    overdue_at       timestamptz NOT NULL         -- when to alert the operator unless it succeeds; moves on after that
 );
 
 CREATE FUNCTION note_success() RETURNS trigger LANGUAGE plpgsql AS $$

@@ -1,14 +1,14 @@
--- A run ends and the sweep goes on, whatever is wrong with one row.
+-- A faulty row must neither keep its run from ending nor stop the sweep.
 
--- Why something that the ending owes (mails, an event, the note of a success) could not be written. Null: nothing is owed.
+-- Why mails, the event or the success of the end could not be written. Null: nothing is missing.
 ALTER TABLE job_runs ADD COLUMN untold text;
 CREATE INDEX job_runs_untold ON job_runs (completed_at) WHERE untold IS NOT NULL;
--- The failures of the teams' runs, for health and its alarm: few rows, however many runs there are.
+-- Failed runs of teams, for health and its alarm: few rows, however many runs there are.
 CREATE INDEX job_runs_failed ON job_runs (completed_at) WHERE status = 'failed' AND project_id IS NOT NULL;
 
--- Write what the ending of a run owes. Safe to repeat. It reads the platform's tables, so each part may fail, and does so
--- alone (a block with EXCEPTION is a subtransaction): the error is stored in the run, and the sweep calls this again.
--- Not caught is the end of the statement's own time, so a lock that others hold is waited for briefly.
+-- Writes mails, event and success for the end of a run. Safe to repeat. It reads the platform's tables, so each part
+-- may fail, but only by itself (a block with EXCEPTION is a subtransaction): the error is stored in the run, and the
+-- sweep calls this again. A statement timeout is not caught, so the wait for locks of other sessions is short.
 CREATE FUNCTION tell_of_ending(ended job_runs) RETURNS text LANGUAGE plpgsql SET lock_timeout = '500ms' AS $$
 DECLARE
     swallowed   CONSTANT text := 'a rule or a trigger on job_outbox swallows it';
@@ -18,7 +18,7 @@ DECLARE
     errors      text[] := '{}';
     owed        text;
 BEGIN
-    -- A project may have moved to another team while the run was live: what came of it is that team's to see.
+    -- The project may have moved while the run was live: its new team gets the result.
     IF ended.project_id IS NOT NULL THEN
         BEGIN
             SELECT team_id INTO STRICT home FROM projects WHERE id = ended.project_id;
@@ -50,7 +50,7 @@ BEGIN
         END;
     END IF;
     BEGIN
-        -- A system run's to the operator; a project's to the person who asked for it, if that person is still in the team.
+        -- A system run's mail goes to the operator; a project run's to the person who triggered it, if still a member.
         IF ended.project_id IS NULL AND ended.status IN ('completed', 'failed') THEN
             recipients := ARRAY[NULL];
         ELSIF ended.project_id IS NOT NULL AND ended.notify AND asked_by[1] = 'manual'
@@ -88,21 +88,21 @@ DROP TRIGGER note_success ON job_runs;
 -- not additive: a trigger function, which no release calls by its name
 DROP FUNCTION note_success();
 
--- Rows that the sweep could not heal. It tries each again after a while, and passes it over until then, so that they
--- stand in no other row's way.
+-- Rows that the sweep could not heal. It retries each after a while and skips it until then, so that it does not delay
+-- other rows.
 CREATE TABLE job_set_aside (
     healer    text NOT NULL,                      -- of nightshift/sweep.py
-    key       text NOT NULL,                      -- the row's, as the healer's query writes it; empty: of the healer
+    key       text NOT NULL,                      -- of the row, as in the healer's query; empty: of the healer itself
     error     text NOT NULL,
-    attempts  integer NOT NULL,                   -- that failed; a first failure for a passing reason does not count
+    attempts  integer NOT NULL,                   -- failed ones; a first failure for a temporary reason is not counted
     since     timestamptz(3) NOT NULL DEFAULT clock_timestamp(),
     retry_at  timestamptz NOT NULL,
-    told_at   timestamptz(3),                     -- when the operator was sent a mail about it
+    told_at   timestamptz(3),                     -- when the operator was told by mail
     PRIMARY KEY (healer, key)
 );
 GRANT SELECT, INSERT, UPDATE, DELETE ON job_set_aside TO nightshift_app;
 
--- When the sweep came last.
+-- When the sweep last ran.
 CREATE TABLE job_sweep (
     only_row  boolean PRIMARY KEY DEFAULT true CHECK (only_row),
     came_at   timestamptz(3) NOT NULL DEFAULT clock_timestamp()

@@ -1,9 +1,9 @@
--- Which time the partitions of the event tables cover, and partitions for exactly the time that they leave uncovered.
--- Bounds are read as text, so each function that reads them fixes the settings that write and read times.
--- Functions are named with their schema: others may create some in the schema of the tables, and an owner calls these.
+-- The time ranges that the partitions of the event tables cover, and partitions for exactly the gaps between them.
+-- Bounds are read as text, so each function that reads them pins the settings for formatting and parsing times.
+-- Functions are schema-qualified: others may create functions in the tables' schema, and the schema owner calls these.
 
--- The event tables that are partitioned, with the column of time that partitions them. trouble says why the jobs cannot
--- make partitions of a table; its column is null then.
+-- The partitioned event tables, with their partitioning column of time. trouble says why the jobs cannot create
+-- partitions of a table; the column is then null.
 CREATE VIEW event_tables AS
 SELECT parent.name AS event_table, parent.position, class.oid AS relid, namespace.nspname AS schema,
        CAST(class.relowner AS regrole) AS owner, partitioned.partnatts AS key_columns,
@@ -21,9 +21,9 @@ CROSS JOIN LATERAL (SELECT partitioned.partstrat = 'r' AND key.atttypid IN (
     CAST('timestamptz' AS regtype), CAST('timestamp' AS regtype), CAST('date' AS regtype)) AS is_time) AS time;
 GRANT SELECT ON event_tables TO nightshift_app, nightshift_events;
 
--- The partitions of the event tables and theirs, each with the time that it can hold: from its own bounds and from those
--- above it. Bounds without a time zone are in UTC. A partition by anything but the table's column of time holds all that
--- its parent does. since and until are null where the bounds are not two points in time.
+-- The partitions and sub-partitions of the event tables, each with the time range that it can contain, from its own
+-- bounds and those above it. Bounds without a time zone are in UTC. A partition by another column can contain the whole
+-- range of its parent. since and until are null if the bounds are not two points in time.
 CREATE FUNCTION event_tree()
 RETURNS TABLE (event_table text, "position" integer, parent oid, partition oid, depth integer, is_leaf boolean,
                is_default boolean, is_detaching boolean, since timestamptz, until timestamptz)
@@ -51,10 +51,10 @@ LANGUAGE sql STABLE SET timezone = 'UTC' SET datestyle = 'ISO, YMD' AS $$
         JOIN pg_class class ON class.oid = inherits.inhrelid AND class.relispartition
         CROSS JOIN LATERAL (
             SELECT pg_catalog.pg_get_expr(class.relpartbound, class.oid) AS text,
-                   -- Of a table without a column of time, the bounds of its partitions say nothing about time.
+                   -- If a table has no column of time, the bounds of its partitions are not times.
                    above."column" IS NULL OR partitioned.partstrat = 'r' AND key.attname IS NOT DISTINCT FROM above."column"
                        AS is_of_time) AS bound
-        -- Of a key of several columns, bounds that differ in the first alone.
+        -- For a key of several columns: bounds that differ only in the first.
         CROSS JOIN LATERAL (
             SELECT CASE WHEN above."column" IS NOT NULL THEN pg_catalog.regexp_match(bound.text,
                 $re$^FOR VALUES FROM \((?:'([^']*)'|MINVALUE)(?:, MINVALUE)*\) TO \((?:'([^']*)'(?:, MINVALUE)*|MAXVALUE(?:, MAXVALUE)*)\)$re$
@@ -64,7 +64,7 @@ LANGUAGE sql STABLE SET timezone = 'UTC' SET datestyle = 'ISO, YMD' AS $$
     FROM tree WHERE depth > 0
 $$;
 
--- As before, and with bounds that are open on one side.
+-- As before, and also with bounds that are open on one side.
 CREATE OR REPLACE VIEW event_partitions AS
 SELECT span.event_table, span.position, span.parent, span.partition, class.relname AS name, class.relkind AS kind,
        class.relowner AS owner, class.reltuples AS estimated_rows, span.is_detaching, span.since, span.until,
@@ -72,8 +72,8 @@ SELECT span.event_table, span.position, span.parent, span.partition, class.relna
 FROM event_tree() AS span JOIN pg_class class ON class.oid = span.partition
 WHERE span.depth = 1;
 
--- The time from first to last (not included) for which an event table has no partition. A partition that is being
--- detached takes no rows, and rows in a DEFAULT partition can never be dropped with their month: neither counts.
+-- The gaps of the event tables from first to last (exclusive). A partition that is being detached accepts no rows, and
+-- rows in a DEFAULT partition can never be dropped with their month, so neither counts as cover.
 CREATE FUNCTION event_gaps(first timestamptz, last timestamptz)
 RETURNS TABLE (event_table text, "position" integer, since timestamptz, until timestamptz)
 LANGUAGE sql STABLE AS $$
@@ -89,20 +89,20 @@ LANGUAGE sql STABLE AS $$
         pg_catalog.tstzmultirange(pg_catalog.tstzrange(first, last)) - coalesce(leaves.covered, '{}')) AS gap
 $$;
 
--- Make a partition of an event table for a time that has none, beside the table, and attach it. Attaching a table whose
--- CHECK already proves the bounds needs no scan and only SHARE UPDATE EXCLUSIVE on the parent, so writers and readers go
--- on. It is called events_2026_03 where it is for a whole month (UTC) and that name is free or a table's by itself, which
--- is attached with its rows; otherwise events_2026_03_from_31t220000. (create_month_partition stays for the release before
--- this one, which may still run.) outcome is one of
---   created   detail is its name
---   existing  other sessions have made partitions for that time, or for a part of it: nothing was done
---   missing   there is no such partitioned table
---   busy      another session holds a lock it needs, or it took too long, as detail says: nothing was done
---   refused   for the reason in detail: nothing was done
+-- Creates a partition of an event table for a gap, as a separate table, and attaches it. Attaching a table whose CHECK
+-- already proves the bounds needs no scan and only SHARE UPDATE EXCLUSIVE on the parent, so readers and writers
+-- continue. For a whole month (UTC) its name is events_2026_03 if that name is free, or is that of a separate table,
+-- which is then attached with its rows; otherwise events_2026_03_from_31t220000. (create_month_partition remains for
+-- the previous release, which may still run.) outcome is one of
+--   created   detail is the partition's name
+--   existing  other sessions created partitions for all or part of that time: nothing was changed
+--   missing   no partitioned table has this name
+--   busy      another session holds a lock that is needed, or it took too long, as detail says: nothing was changed
+--   refused   for the reason in detail: nothing was changed
 CREATE FUNCTION create_event_partition(
     parent text, since timestamptz, until timestamptz, OUT outcome text, OUT detail text
 ) LANGUAGE plpgsql
--- A session that comes after a waiting ALTER in the lock's queue waits as long as the ALTER does: not for long.
+-- Sessions behind a waiting ALTER in the lock's queue wait as long as it does, so this is short.
 SET lock_timeout = '50ms' SET timezone = 'UTC' SET datestyle = 'ISO, YMD' AS $$
 DECLARE
     "table"  event_tables;
@@ -113,7 +113,7 @@ DECLARE
     bounds   text;
     there    record;
 BEGIN
-    -- Two at once take turns. In this queue a caller keeps no other session waiting.
+    -- Concurrent calls take turns. A caller that waits here does not block other sessions.
     PERFORM pg_catalog.set_config('lock_timeout', '5s', true);
     PERFORM pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtext('create_event_partition'), pg_catalog.hashtext(parent));
     PERFORM pg_catalog.set_config('lock_timeout', '50ms', true);
@@ -182,7 +182,7 @@ BEGIN
         END IF;
     END IF;
     IF "table".default_partition <> 0 THEN
-        -- ATTACH searches it as well, but keeps all other sessions away from it while it does.
+        -- ATTACH would search it, too, but with all other sessions locked out.
         EXECUTE pg_catalog.format('SELECT EXISTS (SELECT FROM %s WHERE %s) AS rows',
                                   CAST("table".default_partition AS regclass), within)
         INTO there;
@@ -198,7 +198,7 @@ BEGIN
     others := pg_catalog.repeat(', MINVALUE', "table".key_columns - 1);
     EXECUTE pg_catalog.format('CREATE TABLE IF NOT EXISTS %s (LIKE %s INCLUDING ALL)', place,
                               CAST("table".relid AS regclass));
-    -- Whatever role calls this: the jobs have to own what they will detach one day.
+    -- For every caller: the jobs must own the partitions that they will detach later.
     EXECUTE pg_catalog.format('ALTER TABLE %s OWNER TO %s', place, "table".owner);
     EXECUTE pg_catalog.format('ALTER TABLE %s DROP CONSTRAINT IF EXISTS %I', place, bounds);
     EXECUTE pg_catalog.format('ALTER TABLE %s ADD CONSTRAINT %I CHECK (%s)', place, bounds, within);
@@ -207,17 +207,17 @@ BEGIN
     EXECUTE pg_catalog.format('ALTER TABLE %s DROP CONSTRAINT %I', place, bounds);
     outcome := 'created';
     detail := child;
--- What this call made is rolled back with the exception.
+-- The exception rolls back everything that this call created.
 EXCEPTION
-    -- internal_error is "tuple concurrently updated"; query_canceled is the time limit of the session.
+    -- internal_error: "tuple concurrently updated"; query_canceled: the session's time limit.
     WHEN lock_not_available OR deadlock_detected OR query_canceled OR internal_error THEN
         outcome := 'busy';
         detail := SQLERRM;
-    WHEN OTHERS THEN                        -- there is no end to what a table can be like; the others still get theirs
+    WHEN OTHERS THEN                        -- unforeseen problems of one table must not stop the others
         outcome := 'refused';
         detail := pg_catalog.format('%s cannot be attached to %s: %s', child, parent, pg_catalog.left(SQLERRM, 300));
 END $$;
 
--- To the roles that call them, also where a platform has taken its functions from PUBLIC.
+-- Granted to the roles that call them, in case the platform has revoked functions from PUBLIC.
 GRANT EXECUTE ON FUNCTION event_tree(), event_gaps(timestamptz, timestamptz) TO nightshift_app, nightshift_events;
 GRANT EXECUTE ON FUNCTION create_event_partition(text, timestamptz, timestamptz) TO nightshift_events;

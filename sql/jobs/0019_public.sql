@@ -1,5 +1,5 @@
--- Our roles get by themselves what PUBLIC has by default, and a platform may have taken from it: to look into the schemas
--- in which the tables are that we name, and to call our functions. Every ending of a run calls the first one.
+-- Grants our roles the rights that PUBLIC has by default but that a platform may have revoked: to use the schemas of
+-- the tables that we name, and to call our functions. The end of every run calls the first one.
 DO $$
 DECLARE
     place regnamespace;

@@ -1,6 +1,6 @@
--- The platform whose jobs Nightshift runs: people, teams, projects and what they measure.
--- Only for a database that has none; an existing platform keeps its own tables.
--- Soft delete: a row with deleted_at is gone for everybody, and hard-deleted seven days later.
+-- The platform whose jobs Nightshift runs: people, teams, projects and their events and metrics.
+-- Only for a database without a platform; an existing platform keeps its own tables.
+-- Soft delete: a row with deleted_at is invisible to everyone, and is hard-deleted seven days later.
 
 CREATE TABLE users (
     id          uuid PRIMARY KEY DEFAULT gen_random_uuid(),
@@ -55,16 +55,16 @@ CREATE TABLE apps (
 CREATE INDEX apps_project ON apps (project_id);
 CREATE INDEX apps_deleted ON apps (deleted_at) WHERE deleted_at IS NOT NULL;
 
--- Only the SHA-256 of a key is kept; the key itself is shown once, when it is made.
+-- Only the SHA-256 of a key is stored; the key itself is shown once, when it is created.
 CREATE TABLE api_keys (
     id           uuid PRIMARY KEY DEFAULT gen_random_uuid(),
     team_id      uuid NOT NULL REFERENCES teams,
-    app_id       uuid REFERENCES apps,              -- a client key belongs to one app, an agent key to the team
+    app_id       uuid REFERENCES apps,              -- a client key belongs to an app, an agent key to the team
     created_by   uuid REFERENCES users,
     key_type     text NOT NULL CHECK (key_type IN ('agent', 'client')),
     name         text NOT NULL DEFAULT '',
     key_hash     bytea NOT NULL UNIQUE CHECK (length(key_hash) = 32),
-    key_prefix   text NOT NULL,                     -- enough to recognise it in a list, too little to use it
+    key_prefix   text NOT NULL,                     -- identifies the key in a list, but cannot be used as one
     permissions  text[] NOT NULL DEFAULT '{}',
     expires_at   timestamptz(3),
     created_at   timestamptz(3) NOT NULL DEFAULT clock_timestamp(),
@@ -75,7 +75,7 @@ CREATE INDEX api_keys_app ON api_keys (app_id);
 CREATE INDEX api_keys_created_by ON api_keys (created_by);
 CREATE INDEX api_keys_deleted ON api_keys (deleted_at) WHERE deleted_at IS NOT NULL;
 
--- A provider's secret, encrypted by KMS with the project as encryption context: useless in another project's row.
+-- A provider's secret, encrypted by KMS with the project as encryption context: it cannot be decrypted in another row.
 CREATE TABLE project_integrations (
     id                uuid PRIMARY KEY DEFAULT gen_random_uuid(),
     project_id        uuid NOT NULL REFERENCES projects,
@@ -93,7 +93,7 @@ CREATE INDEX project_integrations_deleted ON project_integrations (deleted_at) W
 CREATE TABLE app_users (
     id                       uuid PRIMARY KEY DEFAULT gen_random_uuid(),
     project_id               uuid NOT NULL REFERENCES projects,
-    user_id                  text NOT NULL CHECK (user_id <> ''),   -- the app's own id for this person
+    user_id                  text NOT NULL CHECK (user_id <> ''),   -- the app's id of this person
     is_anonymous             boolean NOT NULL DEFAULT false,
     properties               jsonb NOT NULL DEFAULT '{}',
     total_revenue_usd_cents  bigint,
@@ -102,7 +102,7 @@ CREATE TABLE app_users (
     last_seen_at             timestamptz(3) NOT NULL DEFAULT clock_timestamp()
 );
 CREATE UNIQUE INDEX app_users_user ON app_users (project_id, user_id);
-CREATE INDEX app_users_walk ON app_users (project_id, id);          -- a sync reads its users in this order
+CREATE INDEX app_users_walk ON app_users (project_id, id);          -- a sync reads users in this order
 
 CREATE TABLE metric_definitions (
     id          uuid PRIMARY KEY DEFAULT gen_random_uuid(),
@@ -127,8 +127,8 @@ CREATE TABLE funnel_definitions (
 CREATE INDEX funnel_definitions_project ON funnel_definitions (project_id);
 CREATE INDEX funnel_definitions_deleted ON funnel_definitions (deleted_at) WHERE deleted_at IS NOT NULL;
 
--- Events come at a rate that foreign keys and a DEFAULT partition would make us pay for: app_id is tied to apps by
--- the cleanup job, and DETACH PARTITION CONCURRENTLY refuses a table that has a default partition.
+-- Events arrive too fast for foreign keys: the cleanup job deletes the events of deleted apps instead. There is also no
+-- DEFAULT partition, because DETACH PARTITION CONCURRENTLY refuses a table that has one.
 CREATE TABLE events (
     id           uuid NOT NULL DEFAULT gen_random_uuid(),
     app_id       uuid NOT NULL,

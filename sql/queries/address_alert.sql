@@ -1,6 +1,7 @@
--- A mail to several operators becomes one for each of them, so that an address that takes no mail costs the others nothing:
--- this row is the first one's, the sweep sends the others. Fenced like the end of an attempt. Of a run, the row stays
--- without a recipient: an ending that is told again knows its mail by that, and the others are not made twice.
+-- Splits a mail to several operators into one mail each, so that a bad address does not affect the others. This row
+-- becomes the first operator's mail; the sweep sends the others. Fenced like the end of an attempt. The row of a run's
+-- mail keeps a null recipient: if the ending is told again, it finds its mail by that, and the others are not created
+-- twice.
 WITH first AS (
     UPDATE job_outbox SET recipient = CASE WHEN run_id IS NULL THEN CAST(:first AS text) END
     WHERE id = CAST(:outbox_id AS uuid) AND status = 'unsent' AND attempts = CAST(:attempt AS integer)

@@ -1,5 +1,5 @@
--- Ends a run that nobody holds, and leaves a request for whoever holds it. One statement: between looking and acting,
--- or between two statements, a worker could claim the run and nobody would read the request until its next yield.
+-- Ends a run that no worker holds; otherwise leaves a request for the lease holder. This is one statement because a
+-- worker could claim the run between two, and the request would go unread until the worker's next yield.
 UPDATE job_runs
 SET cancel_requested_at = coalesce(cancel_requested_at, clock_timestamp()),
     cancel_requested_by = coalesce(cancel_requested_by, CAST(:requested_by AS text)),

@@ -1,7 +1,7 @@
--- One attempt at a mail or an event, with all that it says. Nobody else attempts it before claimed_until, so a message
--- that comes twice finds nothing; nor before retry_at, or copies of a message would use up the attempts. send_at moves
--- on at once: if this function dies, the sweep comes back to the row. It reads no table of the platform's: a right that is
--- missing there must not keep the operator from hearing of it.
+-- Claims one attempt at a mail or an event, with all its content. No other attempt starts before claimed_until, so a
+-- message that arrives twice finds nothing; nor before retry_at, so that copies of a message do not use up the
+-- attempts. send_at moves on at once: if this function dies, the sweep returns to the row. The statement reads no table
+-- of the platform, so that a missing right there cannot keep the operator from being told.
 WITH next AS MATERIALIZED (
     SELECT clock_timestamp() + make_interval(secs => least(
         CAST(:retry_delay_s AS float8) * power(2, least(attempts, 30)), CAST(:retry_ceiling_s AS float8))) AS attempt_at

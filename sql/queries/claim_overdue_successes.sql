@@ -1,6 +1,6 @@
--- Take these to tell of them: each until it is overdue once more. A paused job is expected to do nothing.
--- Skipped is what another sweep tells of, what is succeeding just now and what a deployment changes: never waited for,
--- so that several rows in any order can be no deadlock.
+-- Claims these job types to report them; each is reported again when it is overdue once more. Paused jobs are expected
+-- to do nothing. Rows that another session has locked (a sweep that reports them, a run that succeeds, a deployment)
+-- are skipped instead of waited for, so that locking several rows in any order cannot deadlock.
 WITH overdue AS MATERIALIZED (
     SELECT job_type FROM job_successes
     WHERE job_type = ANY (CAST(:keys AS text[])) AND overdue_at <= statement_timestamp()

@@ -1,9 +1,9 @@
--- A number is claimed once, when it is due, while the run has time left and no worker holds it. An expired lease is not
--- claimed over: only the sweep takes a run from the lease holder, and it raises the number first.
--- The first claim sets how long the run may take, by its job type.
--- Returns the claimed run or the run that is not due yet, or nothing. early_s are the seconds until it is due: for a
--- claimed run negative, or zero. left_s are the seconds that the claimed run may still take.
--- One reading of the clock for both, or a message that comes due in between would be neither claimed nor sent on.
+-- A slice number is claimed once, when it is due, while the run has time left and no worker holds it. A claim never
+-- takes over an expired lease: only the sweep takes a run from its lease holder, and it raises the number first.
+-- The first claim sets the run's time limit, by job type.
+-- Returns the claimed run, or the run that is not due yet, or nothing. early_s are the seconds until the run is due
+-- (zero or negative for a claimed run). left_s are the seconds that the claimed run may still take.
+-- The clock is read once for both; otherwise a message that falls due in between would be neither claimed nor sent on.
 WITH at AS MATERIALIZED (SELECT clock_timestamp() AS time), claimed AS (
     UPDATE job_runs AS run
     SET status = 'running',

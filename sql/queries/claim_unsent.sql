@@ -1,5 +1,5 @@
--- Take these mails and events to send their messages. Moved on in the same statement, so that two sweeps at once send
--- one message, and each time twice as much: a backlog must not become a storm. A claim moves it on anew.
+-- Claims these mails and events to send their messages. The same statement postpones the next attempt, so that two
+-- concurrent sweeps send one message. Each delay doubles: a backlog must not become a storm. A claim resets the delay.
 WITH due AS (
     SELECT id FROM job_outbox WHERE id = ANY (CAST(:keys AS uuid[])) AND send_at <= statement_timestamp()
     FOR UPDATE SKIP LOCKED

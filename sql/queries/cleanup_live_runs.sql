@@ -1,4 +1,4 @@
--- A project that came from another team left its runs there: the project's own turn ends those.
+-- A project that moved here from another team left its runs there. They are ended with the project itself.
 SELECT CAST(id AS text) AS id
 FROM job_runs
 WHERE status IN ('pending', 'running')

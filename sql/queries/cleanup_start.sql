@@ -1,6 +1,7 @@
--- The cut-off is read once a run: what comes over due meanwhile is the next run's. Barred are the tables that this role
--- lacks a right to (to lock a row is to have a column to update): they may be younger than the grants. Of those in
--- filtered it would not be shown every row. Nothing is estimated where one of the three that decide is among them.
+-- The cut-off is read once per run; resources that become due later belong to the next run. barred lists the tables
+-- that this role lacks a right to (locking a row requires a column that it may update): they may be newer than the
+-- grants. filtered lists the tables of which this role cannot see every row. If one of the three deciding tables is
+-- among them, nothing is estimated.
 WITH due AS (
     SELECT clock_timestamp() - make_interval(days => CAST(:days AS integer)) AS cutoff,
            ARRAY(SELECT name FROM unnest(CAST(:tables AS text[])) AS name

@@ -1,4 +1,4 @@
--- Type and schedule alike. What was not expected to succeed meanwhile is given its whole time anew.
+-- For types and schedules alike. Restarts the expected-success timer of the resumed jobs.
 WITH resumed AS (
     DELETE FROM job_pauses WHERE job_type = CAST(:job_type AS text)
     RETURNING job_type, what, paused_by, why, paused_at

@@ -1,4 +1,4 @@
--- Live runs whose project was soft-deleted, or the team that has it now, and that no caller has asked to stop.
+-- Live runs whose project, or the team that owns it now, was soft-deleted, and for which no cancel was requested.
 SELECT CAST(run.id AS text) AS key
 FROM job_runs run JOIN projects project ON project.id = run.project_id JOIN teams team ON team.id = project.team_id
 WHERE run.status IN ('pending', 'running') AND run.cancel_requested_at IS NULL

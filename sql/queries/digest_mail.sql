@@ -1,5 +1,5 @@
--- The mail becomes a line of the digest that its recipient gets when the team has a share again; a digest that waits
--- already takes it up. A digest that is being sent takes no more: the lock of its row decides which it is. Fenced
+-- Moves the mail into the digest that its recipient gets when the team has a share again, or into a digest that is
+-- already waiting. A digest that is being sent accepts no more; the lock on its row decides which one is used. Fenced
 -- like the end of an attempt.
 WITH digest AS (
     INSERT INTO job_outbox AS digest (team_id, recipient, content, takes_more, send_at, retry_at)

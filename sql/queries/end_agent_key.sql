@@ -1,4 +1,5 @@
--- days is the whole time it was made for, for one in its place: null where it had no end that a calendar has.
+-- days is the whole lifetime of the ended key, for the key that replaces it. Null: it had no end, or one after the year
+-- 9999.
 UPDATE api_keys SET deleted_at = clock_timestamp()
 WHERE team_id = CAST(:team_id AS uuid) AND key_type = 'agent' AND deleted_at IS NULL
   AND key_prefix = CAST(:key_prefix AS text)

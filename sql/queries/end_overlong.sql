@@ -1,5 +1,5 @@
--- Fail these runs where no worker holds them and their time is over, with what they waited for. A run that a worker holds
--- comes here when its slice is over; a claim refuses what has no time left.
+-- Fails these runs if no worker holds them and their time is over, and records what they waited for. A run that a
+-- worker holds is failed here after its slice; a claim refuses a run that has no time left.
 UPDATE job_runs AS run
 SET status = 'failed', completed_at = clock_timestamp(), resend_at = NULL, waiting_for = NULL,
     error = concat(

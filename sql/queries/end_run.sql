@@ -1,5 +1,5 @@
--- The worker's ending: completed, failed, or cancelled. A cancel that was accepted is honoured: the other two find no
--- row then, and the worker ends the run as cancelled. No row for that either: the slice is lost.
+-- The worker ends the run as completed, failed or cancelled. An accepted cancel wins: completed and failed then find no
+-- row, and the worker ends the run as cancelled. If that finds no row either, the slice is lost.
 WITH ended AS (
     UPDATE job_runs
     SET status = CAST(:status AS text), result = CAST(:result AS jsonb), error = CAST(:error AS text),

@@ -1,7 +1,7 @@
--- The slice hands over to the next number. Cursor, version and progress move only with a Wait, which brings a checkpoint
--- of its own: otherwise they stay as the last yield stored them. resend_at is when the sweep repeats the message, should
--- it get lost; for a wait longer than SQS can delay a message, the sweep sends the only one.
--- No row: a cancel was asked for, or the slice is lost.
+-- Hands the run over to the next slice number. Only a Wait carries a checkpoint and so changes cursor, version and
+-- progress; otherwise they stay as the last yield stored them. resend_at is when the sweep repeats the message if it is
+-- lost. For a wait longer than SQS can delay a message, the sweep sends the only message.
+-- No row: a cancel was requested, or the slice is lost.
 WITH at AS MATERIALIZED (SELECT clock_timestamp() AS time, make_interval(secs => CAST(:wait_s AS float8)) AS wait),
 handed_over AS (
     UPDATE job_runs AS run

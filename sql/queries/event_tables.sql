@@ -1,4 +1,4 @@
--- Which event tables are there, and which are in a schema that this role does not see or search.
+-- The event tables that exist, and those in a schema that this role cannot see or does not search.
 SELECT table_name, event_tables.relid IS NOT NULL AS is_partitioned,
        (SELECT CAST(CAST(min(class.relnamespace::oid) AS regnamespace) AS text) FROM pg_class class
         WHERE class.relname = table_name AND class.relkind = 'p' AND NOT class.relispartition

@@ -1,6 +1,7 @@
--- Take these runs from workers that died or froze. On the locked row, in this order: a cancel that was asked for, the
--- limit of lost slices (in a row, or in total), the next number. Raising the number is what shuts the old worker out.
--- A run that is failed says how often, at which step, and the last reason that a worker could still write down.
+-- Takes these runs from workers that died or froze. On the locked row, in this order: an accepted cancel; the limit of
+-- lost slices (in a row or in total); the next slice number. Raising the number is what locks the old worker out.
+-- The error of a failed run says how often its worker was lost, at which step, and the last reason that a worker
+-- recorded.
 WITH expired AS (
     SELECT run.id, run.slice AS lost_slice, cancel_requested_at IS NOT NULL AS cancelled,
            lost_slices + 1 >= CAST(:lost_slices_limit AS integer)

@@ -1,4 +1,4 @@
--- Of the last day. Found by when they were made, for which there is an index: none runs for a week.
+-- System runs that failed in the last day. Found by creation time, which has an index: no run takes a week.
 SELECT id, job_type, error, count(*) OVER () AS failed
 FROM job_runs
 WHERE project_id IS NULL AND status = 'failed' AND created_at > clock_timestamp() - interval '8 days'

@@ -1,5 +1,5 @@
--- The beginning of an id is a range of the primary key, whose order this keeps: so few rows are read, whatever a team has.
--- A live run is of the team that its project belongs to now (get_run.sql).
+-- A prefix of an id is a range of the primary key, and the result is in the order of that key: few rows are read,
+-- however many runs a team has. A live run belongs to the team that owns its project now (get_run.sql).
 SELECT run.id, run.job_type, run.status, coalesce(home.team_id, run.team_id) AS team_id, run.project_id,
        run.triggered_by, run.params, run.progress, run.result, run.error, run.notify, run.started_at, run.completed_at,
        run.created_at, run.waiting_for

@@ -1,4 +1,4 @@
--- What setup_team made under these slugs.
+-- The rows that setup_team created under these slugs.
 SELECT team.id AS team_id, project.id AS project_id, member.user_id AS admin_id
 FROM teams team
 JOIN projects project ON project.team_id = team.id AND project.deleted_at IS NULL

@@ -1,4 +1,5 @@
--- A key acts for the person it was made by, to whom its runs' mails go: the owner who has been there the longest.
+-- A key acts for the person who created it, and that person gets the mails of its runs: the longest-standing owner of
+-- the team.
 SELECT member.user_id
 FROM team_members member
 JOIN users person ON person.id = member.user_id AND person.deleted_at IS NULL

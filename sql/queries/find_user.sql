@@ -1,4 +1,4 @@
--- The user and a row per team; one row with nulls for a user without a team.
+-- The user, with one row per team; one row with nulls for a user without a team.
 SELECT person.id, person.email, team.id AS team_id, team.name AS team_name, team.slug AS team_slug, member.role
 FROM users person
 LEFT JOIN (team_members member JOIN teams team ON team.id = member.team_id AND team.deleted_at IS NULL)

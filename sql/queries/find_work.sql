@@ -1,6 +1,6 @@
--- Is there anything for the sweep to do? One row, one look at each of a few small tables and indexes: the live runs,
--- what is unsent, the schedules, and the oldest ends of what is kept for a while. It notes that the sweep came, and waits
--- for no other sweep to do so.
+-- Does the sweep have anything to do? One row, from one look at each of a few small tables and indexes: live runs,
+-- unsent mails and events, schedules, and the oldest rows with a retention time. It also notes that the sweep ran,
+-- without waiting for another sweep that does so.
 WITH beat AS (
     UPDATE job_sweep SET came_at = clock_timestamp()
     WHERE only_row IN (SELECT only_row FROM job_sweep FOR UPDATE SKIP LOCKED)

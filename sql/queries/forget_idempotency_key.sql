@@ -1,5 +1,5 @@
--- A key is good for 24 hours, and while its live run's project belongs to the team that it was used in; after that it may
--- name a new run.
+-- A key is valid for 24 hours, and while its live run's project belongs to the team in which it was used. Afterwards it
+-- may identify a new run.
 UPDATE job_runs SET idempotency_key = NULL, request_hash = NULL
 WHERE idempotency_key = CAST(:idempotency_key AS bytea)
   AND (created_at <= clock_timestamp() - interval '24 hours'

@@ -1,4 +1,4 @@
--- The columns of retention are read as JSON: not every platform has them.
+-- The retention columns are read as JSON, because not every platform has them.
 SELECT project.id, project.team_id, project.name, project.slug, project.color, project.created_at,
        to_jsonb(project)->>'retention_days_events' AS retention_days_events,
        to_jsonb(project)->>'retention_days_metrics' AS retention_days_metrics,

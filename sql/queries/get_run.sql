@@ -1,5 +1,5 @@
--- A team's run, for every caller; system runs are not reached from here. A live run is of the team that its project
--- belongs to now, or a project that moved would be blocked by a run that its new team cannot see.
+-- A team's run, for all callers; system runs cannot be reached here. A live run belongs to the team that owns its
+-- project now: otherwise a project that moved would be blocked by a run that its new team cannot see.
 SELECT run.id, run.job_type, run.status, team.id AS team_id, run.project_id, run.triggered_by, run.params, run.progress,
        run.result, run.error, run.notify, run.started_at, run.completed_at, run.created_at, run.cursor,
        run.cursor_version, run.lease_expires_at, run.due_at, run.last_step_at, run.cancel_requested_at,

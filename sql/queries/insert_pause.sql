@@ -1,4 +1,4 @@
--- No row: it is paused already.
+-- No row: already paused.
 INSERT INTO job_pauses (job_type, what, paused_by, why)
 VALUES (CAST(:job_type AS text), CAST(:what AS text), CAST(:paused_by AS text), CAST(:why AS text))
 ON CONFLICT DO NOTHING

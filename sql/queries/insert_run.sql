@@ -1,14 +1,14 @@
--- The trigger. Returns one row: the new run (its id is :id), the run made earlier under the same idempotency key, the
--- live run that stands in the way, or no run (id is null) and retry_after_s, where the team has made as many runs in the
--- last minute as it may. No row: the project is not there or not this team's, or the type is paused.
--- The bar stands at 0 of :total from the start, where the job type says what it counts.
--- A live run is looked for before anything is inserted: ON CONFLICT would wait for the worker that has its row locked,
--- and leave a dead row behind. Only a race comes that far, and the no-op DO UPDATE brings its winner back.
+-- The trigger. Returns one row: the new run (its id is :id); or the earlier run with the same idempotency key; or the
+-- live run that stands in the way; or a null id and retry_after_s, if the team has used up its runs of the last minute.
+-- No row: the project does not exist or belongs to another team, or the type is paused.
+-- The progress starts at 0 of :total if the job type says what it counts.
+-- The statement looks for a live run before it inserts: ON CONFLICT would wait for the worker that has locked the row,
+-- and would leave a dead row behind. Only a race gets that far; the no-op DO UPDATE then returns the winner's row.
 WITH earlier AS (
     SELECT * FROM job_runs
     WHERE idempotency_key = CAST(:idempotency_key AS bytea)
       AND created_at > clock_timestamp() - interval '24 hours'
-      -- A live run goes with its project to another team, which is not the one that this key was used in.
+      -- A live run moves with its project to another team, which is not the team in which this key was used.
       AND (completed_at IS NOT NULL OR EXISTS (
                SELECT FROM projects home WHERE home.id = job_runs.project_id AND home.team_id = CAST(:team_id AS uuid)))
 ), wanted AS (
@@ -23,7 +23,7 @@ WITH earlier AS (
     WHERE job_type = CAST(:job_type AS text) AND project_id = CAST(:project_id AS uuid)
       AND status IN ('pending', 'running') AND (SELECT true FROM wanted)
 ), crowded AS (
-    -- The oldest of the last :runs_per_minute runs makes room when its minute is over.
+    -- A run is possible again when the oldest of the last :runs_per_minute runs is a minute old.
     SELECT greatest(1, CAST(ceil(extract(epoch FROM made.created_at + interval '1 minute' - statement_timestamp()))
                             AS integer)) AS retry_after_s
     FROM wanted, LATERAL (
@@ -51,7 +51,7 @@ WITH earlier AS (
 )
 SELECT id, job_type, status, team_id, project_id, triggered_by, params, progress, result, error, notify, started_at,
        completed_at, created_at, slice, request_hash, waiting_for,
-       -- A key is good for a day, also where its run is still live after that.
+       -- A key is valid for a day, even if its run is still live after that.
        CASE WHEN created_at > clock_timestamp() - interval '24 hours' THEN idempotency_key END AS idempotency_key,
        retry_after_s
 FROM (SELECT * FROM earlier UNION ALL SELECT * FROM live UNION ALL SELECT * FROM inserted) AS run

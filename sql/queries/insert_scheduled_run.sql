@@ -1,6 +1,6 @@
--- A slot's row and its run, both or neither. A slot that was decided before breaks on the ledger's key, and the run goes
--- with it. What is paused skips its slot, and so does a type whose run is live: that one is looked for first, and the
--- no-op DO UPDATE is for a race (insert_run.sql).
+-- Inserts a slot's row and its run, or neither. If the slot was decided before, the slot's primary key raises an error,
+-- and the run is not inserted either. The slot is skipped if the job is paused or a run of its type is live. The live
+-- run is looked for first; the no-op DO UPDATE is for a race (insert_run.sql).
 WITH pause AS (
     SELECT NULL::uuid AS id, 'paused by ' || paused_by || ': ' || why AS reason FROM job_pauses
     WHERE job_type = CAST(:job_type AS text) ORDER BY what DESC LIMIT 1

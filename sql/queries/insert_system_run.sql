@@ -1,5 +1,5 @@
--- One row: the new run (its id is :id), or the live one that stands in the way. No row: the type is paused.
--- The live run is looked for first, and the no-op DO UPDATE is for a race (insert_run.sql).
+-- Returns the new run (its id is :id), or the live run that stands in the way. No row: the type is paused.
+-- The live run is looked for first; the no-op DO UPDATE is for a race (insert_run.sql).
 WITH live AS (
     SELECT * FROM job_runs
     WHERE job_type = CAST(:job_type AS text) AND project_id IS NULL AND status IN ('pending', 'running')

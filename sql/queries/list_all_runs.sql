@@ -1,5 +1,5 @@
--- Every team's: the live ones, newest first, then those that ended last. So both halves are in the order of an index
--- that is there for other reasons, and a million old runs cost nothing.
+-- Runs of every team: first the live ones, newest first, then those that ended last. Both halves use the order of an
+-- index that exists for other queries, so a million old runs do not slow this down.
 WITH live AS (
     SELECT *, 0 AS half, created_at AS moment FROM job_runs
     WHERE status IN ('pending', 'running')

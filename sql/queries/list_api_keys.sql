@@ -1,4 +1,4 @@
--- Those that were deleted, too: their runs are still there.
+-- Includes deleted keys, because their runs still exist.
 SELECT id, name FROM api_keys
 WHERE team_id = CAST(:team_id AS uuid)
   AND (CAST(:q AS text) IS NULL OR CAST(id AS text) = lower(CAST(:q AS text))

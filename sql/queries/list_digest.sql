@@ -1,4 +1,5 @@
--- What a digest tells of: those that failed first, then in the order in which they ended. Each row carries the counts of all.
+-- The runs that a digest reports: failed ones first, then in the order in which they ended. Each row carries the total
+-- counts.
 SELECT run.job_type, run.status, run.error, run.completed_at, project.name AS project,
        count(*) FILTER (WHERE run.status = 'completed') OVER () AS completed,
        count(*) FILTER (WHERE run.status = 'failed') OVER () AS failed,

@@ -1,4 +1,5 @@
--- A mail that became a line of a digest is as far as the digest is; until that one is tried, it is "digested".
+-- A mail that was moved into a digest has the digest's status. Until the first attempt at the digest, the status is
+-- "digested".
 SELECT mail.id, mail.recipient, CASE WHEN digest.attempts > 0 THEN digest.status ELSE mail.status END AS status,
        coalesce(digest.attempts, mail.attempts) AS attempts, coalesce(digest.error, mail.error) AS error,
        mail.created_at, CASE WHEN digest.id IS NULL THEN mail.ended_at ELSE digest.ended_at END AS ended_at

@@ -1,4 +1,4 @@
--- Searched by id, and by address for callers who are shown addresses: a search must not tell them to others.
+-- Searches ids, and addresses only for callers who may see addresses: a search must not reveal them to others.
 SELECT person.id, CASE WHEN CAST(:with_emails AS boolean) THEN person.email END AS email, member.role
 FROM team_members member JOIN users person ON person.id = member.user_id
 WHERE member.team_id = CAST(:team_id AS uuid) AND person.deleted_at IS NULL

@@ -1,8 +1,8 @@
--- Planned with its values, so a filter that is not asked for folds away and each mix finds its own index; the row
--- comparison is an index condition, so a deep page costs what the first one costs. A project is looked up first: the
--- indexes that begin with it hold the runs of every team that has had it, and another team's history is not read. A live
--- run whose project has moved to another team is that team's (get_run.sql); the sweep gives it its team_id within a
--- minute.
+-- Planned with its values, so an absent filter folds away and each combination of filters finds its own index. The row
+-- comparison is an index condition, so a deep page costs as much as the first. The project is looked up first: the
+-- indexes that begin with it contain the runs of every team that has owned it, and another team's history is never
+-- read. A live run whose project has moved belongs to the new team (get_run.sql); the sweep updates its team_id within
+-- a minute.
 SELECT id, job_type, status, team_id, project_id, triggered_by, params, progress, result, error, notify, started_at,
        completed_at, created_at, waiting_for
 FROM job_runs

@@ -1,4 +1,4 @@
--- Each schedule with its last slots, newest first, as far as they are kept; without slots: one row with nulls.
+-- Each schedule with its last slots that are still kept, newest first. A schedule without slots has one row with nulls.
 SELECT schedule.job_type, schedule.cron, schedule.active_since, schedule.next_slot, clock_timestamp() AS now,
        success.last_success_at, past.slot, past.outcome, past.reason, past.run_id, past.status, past.error
 FROM job_schedules schedule

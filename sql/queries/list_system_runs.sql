@@ -1,5 +1,5 @@
--- Newest first. Ordered by project_id, which is null in all of them, so that the indexes that begin with it give the
--- order: IS NULL alone does not let the planner pass over a column.
+-- Newest first. Ordered by project_id, which is null in all of them, so that the indexes that begin with it provide the
+-- order: IS NULL alone does not let the planner skip a column.
 SELECT id, job_type, status, team_id, project_id, triggered_by, params, progress, result, error, notify, started_at,
        completed_at, created_at, waiting_for
 FROM job_runs

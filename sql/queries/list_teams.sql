@@ -1,5 +1,4 @@
--- Teams by their slugs, those that hold :q in slug or name; of each the first :named projects and people, and how many
--- there are in all.
+-- Teams by slug whose slug or name contains :q. Each has the first :named projects and people, and their total counts.
 SELECT team.slug, team.name, project.named AS projects, project.in_all AS projects_in_all,
        person.named AS people, person.in_all AS people_in_all
 FROM (

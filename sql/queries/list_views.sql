@@ -1,4 +1,4 @@
--- Those of the tables that are something else: a view, a materialized one or a foreign table, which shows what it selects.
+-- Tables that are a view, a materialized view or a foreign table. Their definition decides which rows they show.
 SELECT CAST(class.oid::regclass AS text) AS name,
        CASE class.relkind WHEN 'v' THEN 'a view' WHEN 'm' THEN 'a materialized view' ELSE 'a foreign table' END AS kind
 FROM unnest(CAST(:tables AS text[])) AS named (name)

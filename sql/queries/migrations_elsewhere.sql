@@ -1,4 +1,5 @@
--- The schema in which Nightshift was set up, where this session would not find it and would begin anew in another.
+-- The schema in which Nightshift is installed, if this session's search_path does not find it: migrating would then
+-- start again in another schema.
 SELECT quote_ident(nspname) AS schema, quote_ident(current_database()) AS database,
        current_setting('search_path') AS search_path
 FROM pg_class JOIN pg_namespace namespace ON namespace.oid = relnamespace

@@ -1,4 +1,4 @@
--- Slots that were missed in the last day, and whether their job has been started for a later slot since.
+-- Slots missed in the last day, and whether their job was started for a later slot since.
 SELECT missed.job_type, max(missed.slot) AS slot, count(*) AS missed,
        EXISTS (SELECT FROM job_schedule_slots later
                WHERE later.job_type = missed.job_type AND later.slot > max(missed.slot)

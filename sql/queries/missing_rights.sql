@@ -1,4 +1,4 @@
--- What the functions' roles lack, as sentences; roles that are not there first.
+-- The rights that the functions' roles lack, as sentences; missing roles come first.
 WITH needed (role, "table", privileges) AS (
     VALUES ('nightshift_app', 'job_runs', 'SELECT,INSERT,UPDATE,DELETE'),
            ('nightshift_app', 'job_slices', 'SELECT,INSERT,UPDATE,DELETE'),
@@ -30,7 +30,7 @@ WITH needed (role, "table", privileges) AS (
            ('nightshift_maintenance', 'app_users', 'DELETE'),
            ('nightshift_maintenance', 'event_deletions', 'SELECT,INSERT,UPDATE')
     UNION ALL
-    -- Not every platform has definitions, and they may be younger than the grants.
+    -- Not every platform has definition tables, and they may be newer than the grants.
     SELECT 'nightshift_maintenance', definitions, 'SELECT,DELETE,UPDATE (deleted_at)'
     FROM unnest(ARRAY['metric_definitions', 'funnel_definitions']) AS definitions
     WHERE to_regclass(definitions) IS NOT NULL
@@ -55,12 +55,12 @@ FROM needed JOIN roles ON roles.role = needed.role AND roles.is_there,
      LATERAL unnest(string_to_array(needed.privileges, ',')) AS privilege
 WHERE NOT coalesce(
     CASE privilege
-        -- To lock a row is to have a column of it to update: any.
+        -- Locking a row requires the right to update at least one of its columns.
         WHEN 'UPDATE (deleted_at)' THEN has_any_column_privilege(roles.role, to_regclass(needed."table"), 'UPDATE')
         ELSE has_table_privilege(roles.role, to_regclass(needed."table"), privilege)
     END, true)
 UNION ALL
--- Without limits a frozen Lambda would hold its row locks for ever.
+-- Without time limits, a frozen Lambda would hold its row locks forever.
 SELECT format('%s has no %s of its own', role, setting)
 FROM roles,
      unnest(ARRAY['statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout', 'timezone']) AS setting
@@ -74,7 +74,7 @@ JOIN pg_class class ON class.oid = part.relid
 JOIN pg_roles maintenance ON maintenance.rolname = 'nightshift_maintenance'
 WHERE NOT pg_has_role(maintenance.oid, class.relowner, 'USAGE')
 UNION ALL
--- Our roles read with row_security off, so that such a table is an error to them; an empty answer would pass for the truth.
+-- Our roles run with row_security off: such a table raises an error instead of returning an incomplete result.
 SELECT format('row-level security keeps rows of %s from %s. As a superuser: ALTER ROLE %s BYPASSRLS', class.oid::regclass,
               named.role, named.role)
 FROM (SELECT role, "table" FROM needed
@@ -82,7 +82,7 @@ FROM (SELECT role, "table" FROM needed
       UNION SELECT 'nightshift_maintenance', unnest(ARRAY['events', 'metric_events', 'funnel_events'])) AS named
 JOIN pg_class class ON class.oid = to_regclass(named."table") AND class.relrowsecurity
 JOIN pg_roles role ON role.rolname = named.role AND NOT (role.rolbypassrls OR role.rolsuper)
--- Their owners, and these owners' members, are shown everything, unless it is forced on them.
+-- The tables' owners, and members of these roles, see all rows unless row security is forced.
 WHERE class.relforcerowsecurity OR NOT pg_has_role(role.oid, class.relowner, 'USAGE')
 UNION ALL
 SELECT format('the rule %s on %s does something else instead of what is asked for. Drop it, or make a trigger of it',

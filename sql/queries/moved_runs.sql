@@ -1,4 +1,4 @@
--- Live runs whose project belongs to another team by now.
+-- Live runs whose project now belongs to another team.
 SELECT CAST(run.id AS text) AS key FROM job_runs run JOIN projects project ON project.id = run.project_id
 WHERE run.status IN ('pending', 'running') AND project.team_id <> run.team_id
   AND run.id <> ALL (CAST(:passed_over AS uuid[]))

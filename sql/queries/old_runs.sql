@@ -1,5 +1,5 @@
--- Ended runs that have been kept long enough. One with something still to be told or sent stays, also where a digest
--- tells of it.
+-- Ended runs whose retention time is over. A run with unwritten or unsent mails or events is kept, also while a digest
+-- reports it.
 SELECT CAST(id AS text) AS key FROM job_runs AS run
 WHERE untold IS NULL
   AND NOT EXISTS (

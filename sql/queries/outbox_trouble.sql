@@ -1,5 +1,5 @@
--- One row: what of this kind the sweep has not sent on, what waits for long whatever the reason, and what was given up in
--- a day. A digest that waits for its team's share is no trouble.
+-- One row: rows of this kind whose message the sweep has not sent, rows that have waited long for any reason, and rows
+-- that were given up within a day. A digest that waits for its team's share is not counted.
 SELECT unsent.overdue, unsent.waiting, unsent.oldest_s, unsent.error, failed.failed, failed.failed_error
 FROM (SELECT count(*) FILTER (
                  WHERE send_at < clock_timestamp() - make_interval(secs => CAST(:grace_s AS float8))) AS overdue,

@@ -1,15 +1,15 @@
--- What has become of a recorded partition:
---   attached   as it was
---   detaching  out of sight, not yet out of the table
---   detached   a table of its own
---   stale      one of these two, but recorded so long ago that somebody may have done it since, to keep it
---   changed    no table is the recorded one any more, or it was detached by hand: only DETACH CONCURRENTLY, which the
---              job uses, leaves a CHECK on the partition key behind
--- And the statement that detaches it, finishes detaching it, or puts it back, for which that CHECK spares the scan.
+-- The state of a recorded partition:
+--   attached   unchanged
+--   detaching  invisible to new queries, but not yet detached
+--   detached   a separate table
+--   stale      detaching or detached, but recorded so long ago that a person may have done it, to keep the table
+--   changed    the recorded table no longer exists, or was detached by hand: only DETACH CONCURRENTLY, which the job
+--              uses, leaves a CHECK on the partition key behind
+-- Also returns the statement that detaches it, finishes the detach, or attaches it again. The CHECK then avoids a scan.
 SELECT CASE
            WHEN class.oid IS NULL OR inherits.inhparent <> recorded.parent THEN 'changed'
            WHEN inherits.inhparent IS NULL AND NOT EXISTS (
-                -- By its name: the partition may have its columns in another order.
+                -- By name: the partition may have its columns in another order.
                 SELECT FROM pg_constraint bounds
                 JOIN pg_attribute key ON key.attrelid = class.oid AND key.attnum = ANY (bounds.conkey)
                 JOIN event_tables parent ON parent.relid = recorded.parent AND parent."column" = key.attname

@@ -1,4 +1,4 @@
--- For this session what unpinned.sql is about for those of our roles; search_path as nightshift_app has it here.
+-- Applies the settings of unpinned.sql to this session. search_path is the one that nightshift_app has here.
 SELECT set_config(wanted.name, wanted.value, false)
 FROM unnest(CAST(:names AS text[]), CAST(:values AS text[])) AS wanted (name, value)
 LEFT JOIN pg_settings known ON lower(known.name) = lower(wanted.name)

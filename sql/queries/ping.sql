@@ -1,2 +1,2 @@
--- A standby and a server that was told so only read: they take every SELECT and refuse the rest.
+-- A standby, or a server with a read-only default, answers every SELECT and refuses all other statements.
 SELECT 1 AS ok, current_setting('transaction_read_only') = 'on' AS only_reads;

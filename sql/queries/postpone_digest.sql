@@ -1,4 +1,4 @@
--- The digest waits for its team's next share, as if this attempt had not been made.
+-- The digest waits for its team's next share. This attempt does not count.
 UPDATE job_outbox
 SET send_at = CAST(:opens_at AS timestamptz), retry_at = CAST(:opens_at AS timestamptz), attempts = attempts - 1,
     claimed_until = NULL

@@ -1,7 +1,7 @@
--- Partitions of the event tables that are over, oldest first: all of their time is before this month (UTC). blocked says
--- why one cannot be dropped; so are those named that hold older events and are not over, or that have no time.
--- Rows are what statistics have: counting would read everything once more. The collector's count of live rows is close
--- and lost in a crash; the planner's is as old as the last (auto)vacuum and survives. Null: neither knows.
+-- Past partitions of the event tables, oldest first: all of their time is before this month (UTC). blocked says why one
+-- cannot be dropped. It also lists partitions that contain older events but are not past, or whose time is unknown.
+-- Row counts come from statistics, because counting would read all rows. The collector's count of live rows is accurate
+-- but lost in a crash; the planner's survives but is as old as the last (auto)vacuum. Null: neither is known.
 SELECT span.event_table, span.parent, span.partition, span.name,
        span.since AT TIME ZONE 'UTC' || '+00' AS since, span.until AT TIME ZONE 'UTC' || '+00' AS until,
        coalesce(pg_total_relation_size(span.partition), 0) AS bytes,
@@ -23,18 +23,18 @@ SELECT span.event_table, span.parent, span.partition, span.name,
            WHEN NOT pg_has_role(span.owner, 'USAGE')
            THEN format('%s belongs to %s. Give it away: ALTER TABLE %s OWNER TO %s.',
                        span.name, span.owner::regrole, span.partition::regclass, owner.name)
-           -- One at a time: Postgres refuses a second pending detach of the same table.
+           -- Postgres refuses a second pending detach of the same table.
            WHEN detaching.partition IS NOT NULL
            THEN format('Another session began to detach %s. Finish it: ALTER TABLE %s DETACH PARTITION %s FINALIZE.',
                        detaching.partition, span.parent::regclass, detaching.partition)
            WHEN partitioned.partdefid <> 0
            THEN format('%s has the default partition %s, beside which Postgres detaches nothing concurrently.',
                        span.event_table, partitioned.partdefid::regclass)
-           -- A detach would look for rows that refer to the partition, while nobody may write to that table.
+           -- A detach would block writes to the referring table while it looks for rows that refer to the partition.
            WHEN referring.key IS NOT NULL
            THEN format('%s refers to %s (%s), so Postgres detaches nothing before it has searched it.',
                        referring."table", span.event_table, referring.key)
-           -- It could be detached, but not dropped.
+           -- It could be detached but not dropped.
            WHEN needing.what IS NOT NULL THEN format('%s needs %s. Drop or change it.', needing.what, span.name)
        END AS blocked
 FROM event_partitions span
@@ -47,7 +47,7 @@ LEFT JOIN LATERAL (SELECT inhrelid::regclass AS partition FROM pg_inherits
 LEFT JOIN LATERAL (SELECT conrelid::regclass AS "table", conname AS key FROM pg_constraint
                    WHERE confrelid = span.parent AND contype = 'f' AND conparentid = 0
                    ORDER BY conname LIMIT 1) AS referring ON true
--- What DROP would refuse to take along: it needs the table or its row type and is not part of the table itself.
+-- Objects for which DROP would fail: they depend on the table or its row type and are not part of the table.
 LEFT JOIN LATERAL (
     SELECT min(pg_describe_object(need.classid, need.objid, 0)) AS what
     FROM pg_depend need
@@ -61,7 +61,7 @@ LEFT JOIN LATERAL (
                         AND part.refclassid = CAST('pg_class' AS regclass) AND part.refobjid = class.oid)
 ) AS needing ON true
 WHERE span.until <= month.first
-   -- A month at local midnight begins a few hours early: that is not worth a word.
+   -- A month in local time begins a few hours early: this is not reported.
    OR span.since < month.first - interval '1 day'
    OR span.since IS NULL OR span.is_default
 ORDER BY span.since NULLS FIRST, span.position;

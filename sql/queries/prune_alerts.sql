@@ -1,4 +1,4 @@
--- Alerts and digests that have been kept long enough; and the shares of teams that have had no mail for a day.
+-- Deletes alerts and digests whose retention time is over, and the shares of teams without a mail for a day.
 WITH unused AS (
     DELETE FROM job_mail_shares
     WHERE clock_timestamp() - interval '1 day' > (SELECT max(mail) FROM unnest(sent_at) AS mail)

@@ -1,5 +1,5 @@
--- Delete these ended runs with their slices and what the outbox holds of them, if nothing of it is still to be sent, by
--- itself or in a digest.
+-- Deletes these ended runs with their slices and outbox rows, unless an outbox row is still to be sent, alone or in a
+-- digest.
 WITH old AS (
     SELECT id FROM job_runs AS run
     WHERE id = ANY (CAST(:keys AS uuid[])) AND completed_at IS NOT NULL AND untold IS NULL

@@ -1,4 +1,4 @@
--- No locks in advance: nothing updates a slot, and of two sweeps at once the second finds its rows gone.
+-- Takes no locks beforehand: slots are never updated, and of two concurrent sweeps the second finds its rows gone.
 DELETE FROM job_schedule_slots
 USING unnest(CAST(:keys AS text[])) AS old (key)
 WHERE job_type = split_part(key, ' ', 1) AND slot = to_timestamp(CAST(split_part(key, ' ', 2) AS float8))

@@ -1,4 +1,4 @@
--- In the transaction of the deletion. One row for each project, table and reason of a run; its count grows.
+-- Runs in the transaction of the deletion. One row for each run, project, table and reason; its count grows.
 INSERT INTO event_deletions (run_id, project_id, event_table, reason, cutoff, deleted)
 SELECT CAST(:run_id AS uuid), project_id, CAST(:event_table AS text), CAST(:reason AS text),
        CAST(:cutoff AS timestamptz), CAST(:deleted AS bigint)

@@ -1,5 +1,5 @@
--- A live run goes with its project to another team, whose members then see it and can stop it; the team it comes from has
--- no part in what it writes from now on. The caller's idempotency key stays behind: it would lead there.
+-- A live run moves with its project to another team, whose members can then see and stop it. The former team no longer
+-- sees what the run writes. The caller's idempotency key is removed, because it would lead there.
 WITH moved AS (
     SELECT run.id, project.team_id FROM job_runs run JOIN projects project ON project.id = run.project_id
     WHERE run.id = ANY (CAST(:keys AS uuid[])) AND run.status IN ('pending', 'running')

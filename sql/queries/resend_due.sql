@@ -1,5 +1,5 @@
--- Messages that nobody claimed are sent again, each time twice as much later, up to a ceiling: a backlog must not
--- become a storm. Rows that others hold are theirs to heal.
+-- Sends unclaimed messages again. Each delay doubles, up to a ceiling: a backlog must not become a storm. Rows that
+-- another sweep has locked are left to that sweep.
 WITH due AS (
     SELECT id FROM job_runs
     WHERE id = ANY (CAST(:keys AS uuid[])) AND status IN ('pending', 'running')

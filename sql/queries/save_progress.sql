@@ -1,5 +1,6 @@
 -- A yield: the last statement of the step's transaction. No row: the slice is lost.
--- Only a cursor that moved proves that the run is not dying at the same place again and again.
+-- The counts of failures restart only if the cursor moved: otherwise the run may be failing at the same place
+-- repeatedly.
 UPDATE job_runs
 SET lost_slices = CASE WHEN cursor IS DISTINCT FROM CAST(:cursor AS jsonb) THEN 0 ELSE lost_slices END,
     failed_attempts = CASE WHEN cursor IS DISTINCT FROM CAST(:cursor AS jsonb) THEN '{}' ELSE failed_attempts END,

@@ -1,4 +1,4 @@
--- Each schedule with the slots that are accounted for since its first open one.
+-- Each schedule, with its recorded slots from its first open slot on.
 SELECT schedule.job_type, schedule.cron, schedule.next_slot, clock_timestamp() AS now,
        array_remove(array_agg(slot.slot), NULL) AS slots
 FROM job_schedules schedule

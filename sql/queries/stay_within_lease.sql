@@ -1,5 +1,5 @@
--- The fence of what run_alone is about to run: how long it may take, set as this session's limit. No row: the slice is
--- lost.
+-- The fence of the statement that run_alone is about to run. Sets and returns the session's time limit. No row: the
+-- slice is lost.
 WITH held AS (
     SELECT cancel_requested_at IS NOT NULL AS cancel_requested,
            least(CAST(extract(epoch FROM lease_expires_at - clock_timestamp()) AS float8)

@@ -1,5 +1,5 @@
--- Cancel these runs, where their project or its team is still deleted: as cancel_run does, end those that no worker holds,
--- and leave a request for the worker that holds the run.
+-- Cancels these runs if their project or its team is still deleted. Like cancel_run, it ends runs that no worker holds,
+-- and leaves a request for the lease holder of the others.
 WITH deleted AS (
     SELECT run.id
     FROM job_runs run JOIN projects project ON project.id = run.project_id JOIN teams team ON team.id = project.team_id

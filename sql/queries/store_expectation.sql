@@ -1,4 +1,4 @@
--- A schedule that is as it was keeps what is known of its successes.
+-- An unchanged schedule keeps its record of successes.
 INSERT INTO job_successes AS success (job_type, expected_within, overdue_at)
 VALUES (CAST(:job_type AS text), make_interval(secs => CAST(:expected_within_s AS float8)),
         clock_timestamp() + make_interval(secs => CAST(:expected_within_s AS float8)))

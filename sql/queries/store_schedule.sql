@@ -1,4 +1,4 @@
--- A schedule that is as it was keeps its past and what the sweep knows of it.
+-- An unchanged schedule keeps its history and its next slot.
 INSERT INTO job_schedules AS schedule (job_type, cron, active_since, next_slot)
 VALUES (CAST(:job_type AS text), CAST(:cron AS text), CAST(:active_since AS timestamptz),
         CAST(:next_slot AS timestamptz))

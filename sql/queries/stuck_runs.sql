@@ -1,4 +1,4 @@
--- Live runs that the sweep should have taken on by now; the oldest of them, and how many there are.
+-- Live runs that the sweep should have picked up by now: the oldest one, and their number.
 SELECT id, job_type, count(*) OVER () AS stuck,
        extract(epoch FROM clock_timestamp() - coalesce(lease_expires_at, resend_at)) AS overdue_s
 FROM job_runs

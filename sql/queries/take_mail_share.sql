@@ -1,6 +1,6 @@
--- One mail of the team's share of an hour, if there is one: taken under the lock of the team's row, so that two at once do
--- not take the same. While a digest waits, every mail of the team does: or new ones would take each place that comes free,
--- and the digest would wait for ever. opens_at is when there is a place again.
+-- Takes one mail of the team's hourly share, if one is left. The team's row is locked, so that two attempts do not take
+-- the same one. While a digest waits, all mails of the team are digested; otherwise new mails would take every free
+-- place, and the digest would wait forever. opens_at is when a place is free again.
 WITH taken AS (
     INSERT INTO job_mail_shares AS share (team_id, sent_at)
     SELECT CAST(:team_id AS uuid), ARRAY[clock_timestamp()]

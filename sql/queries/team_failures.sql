@@ -1,6 +1,6 @@
--- One row: how many of the teams' runs that ended within a while failed, how many of these lately; and of those whose
--- project has had no success of the type since, how many teams, how many that the system failed, and the commonest error.
--- Both counts stop at ten thousand: health must stay quick.
+-- One row: how many of the teams' runs that ended in the period failed, and how many of these recently. Of the failed
+-- runs whose project has had no success of the type since: the number of teams, the number of system errors, and the
+-- most common error. Both counts stop at ten thousand, because health must stay fast.
 WITH failed AS MATERIALIZED (
     SELECT id, job_type, team_id, project_id, error, completed_at, created_at
     FROM job_runs

@@ -1,4 +1,4 @@
--- Runs whose message was not claimed in time. The index of live runs is small.
+-- Runs whose message was not claimed in time. Uses the small index of live runs.
 SELECT CAST(id AS text) AS key FROM job_runs
 WHERE status IN ('pending', 'running') AND lease_expires_at IS NULL AND resend_at <= clock_timestamp()
   AND id <> ALL (CAST(:passed_over AS uuid[]))

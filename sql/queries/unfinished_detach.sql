@@ -1,5 +1,5 @@
--- What an earlier run recorded, to detach it, when it failed or was cancelled. One that completed left nothing behind
--- and had dealt with what runs before it left.
+-- The partition that an earlier run recorded for a detach before it failed or was cancelled. A run that completed left
+-- nothing unfinished, neither its own partition nor one of earlier runs.
 SELECT last.cursor->'current' AS current
 FROM (SELECT status, cursor FROM job_runs
       WHERE project_id IS NULL AND job_type = 'db_pruning' AND id <> CAST(:run_id AS uuid)

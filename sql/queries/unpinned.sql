@@ -1,7 +1,7 @@
--- What our roles' sessions in this database, and our functions, leave to the settings of others, with the statement that
--- pins each. search_path is pinned as nightshift_app has it; before there is such a pin, as this session finds its
--- schemas. A setting that this server does not know, or that needs a right to be set which the caller lacks, is left out;
--- but for the caller's own role, where it is not as wanted.
+-- Settings that our roles' sessions in this database, and our functions, would inherit from others, with the statement
+-- that pins each. search_path is pinned to the value of nightshift_app or, before that is pinned, to the schemas of
+-- this session. Settings that this server does not have, or that the caller may not set, are left out; for the caller's
+-- own role they are listed if their value is wrong.
 WITH here AS (
     SELECT oid, datname FROM pg_database WHERE datname = current_database()
 ), roles AS (
@@ -27,7 +27,7 @@ SELECT roles.name AS subject, wanted.name AS setting, found.value AS found, want
 FROM here CROSS JOIN roles CROSS JOIN wanted
 LEFT JOIN pg_settings known ON lower(known.name) = lower(wanted.name)
 LEFT JOIN LATERAL (
-    -- An empty list is kept as a list of one empty name.
+    -- An empty list is stored as a list of one empty name.
     SELECT replace(substr(entry, strpos(entry, '=') + 1), '""', '') AS value FROM unnest(roles.config) AS entry
     WHERE lower(split_part(entry, '=', 1)) = lower(wanted.name)
 ) AS found ON true

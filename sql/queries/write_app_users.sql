@@ -1,6 +1,6 @@
--- A page at once. What an app has found out about attribution itself outranks RevenueCat, so that goes under the
--- existing keys and the rc_* keys go over them. A row that would stay as it is gets no new version.
--- Properties that are no object would become an array that grows with every sync: they give way.
+-- Writes one page. Attribution that an app has found itself takes precedence over RevenueCat's, so attribution goes
+-- under the existing keys, while the rc_* keys replace theirs. An unchanged row gets no new version.
+-- Properties that are not an object are replaced: otherwise they would become an array that grows with every sync.
 UPDATE app_users AS u
 SET properties = r.attribution
                  || CASE jsonb_typeof(u.properties) WHEN 'object' THEN u.properties ELSE '{}' END

@@ -1,1 +1,1 @@
-"""Deleting for good what was soft-deleted: how far it is, and how fast it may go."""
+"""The state and the pace of the soft-delete cleanup."""

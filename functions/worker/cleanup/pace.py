@@ -1,18 +1,18 @@
-"""How many rows a step may delete, so that it is over soon on any disk."""
+"""The number of rows that a step may delete, so that it is short on any disk."""
 
-# A step is aimed at this, so that one two and a half times as slow as the last still ends within 250 ms.
+# The target duration of a step. A step that is 2.5 times as slow as the last one still ends within 250 ms.
 TARGET_S = 0.1
 
-# A step is small at first, because nothing is known yet, and never so large that its rows' addresses matter in memory.
+# Steps start small, because the speed is unknown, and stay small enough for their row addresses to fit in memory.
 FIRST_BATCH = 200
 MAX_BATCH = 10_000
 
 
 def next_batch(batch: int, *, deleted: int, took_s: float) -> int:
-    """The size of the step after one of ``batch`` rows that deleted ``deleted`` in ``took_s`` seconds.
+    """Return the size of the next step, after one of ``batch`` rows that deleted ``deleted`` in ``took_s`` seconds.
 
-    A step that was not full says little about speed, unless it was slow. Growth is by doubling: one lucky step must not
-    set the size of the next.
+    A step that was not full says little about speed, unless it was slow. The size at most doubles, so that one
+    unusually fast step does not determine the next.
     """
     if deleted < batch and took_s <= TARGET_S:
         return batch

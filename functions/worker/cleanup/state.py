@@ -1,4 +1,4 @@
-"""What a cleanup has done and where it stands: its fields are the run's cursor."""
+"""The progress and position of a cleanup. Its fields are the run's cursor."""
 
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -8,20 +8,20 @@ from nightshift.job import Progress
 
 EVENT_TABLES = ("events", "metric_events", "funnel_events")
 
-# Everything that is deleted, in the order of the result.
+# All tables that the cleanup deletes from, in the order of the result.
 COUNTED = (
     "teams", "projects", "apps", "api_keys", "metric_definitions", "funnel_definitions", "project_integrations",
     "app_users", "team_members", "job_runs", *EVENT_TABLES,
 )  # fmt: skip
 
-# Resources of each kind of trouble that the result names, and how much of a reason, which may be a trigger's own words:
-# the result has to fit.
+# The number of resources that the result names for each kind of problem, and the length of a reason, which may be the
+# text of a trigger's error: the result has to fit.
 SHOWN, REASON_LENGTH = 10, 100
 
 
 @dataclass
 class Walk:
-    """Through the rows of one table under one parent: those from ``first`` to ``last`` are left."""
+    """A walk through the rows of one table under one parent. The rows from ``first`` to ``last`` are left."""
 
     relation: str
     parent: str
@@ -31,32 +31,32 @@ class Walk:
 
 @dataclass
 class State:
-    """``total`` is an estimate. ``kind`` and ``after``: which due resource was the last that is dealt with."""
+    """``total`` is an estimate. ``kind`` and ``after`` identify the last due resource that was handled."""
 
     cutoff: str
     total: int
     barred: list[str] = field(default_factory=list)
-    """Tables that the job lacks a right to: what lies in them is kept, with all above it."""
+    """Tables that the job lacks a right to: their rows are kept, with all resources above them."""
     filtered: list[str] = field(default_factory=list)
-    """Tables of which row-level security may hide rows from the job: likewise."""
+    """Tables whose rows row-level security may hide from the job: likewise kept."""
     stuck: int = 0
-    """Resources that failed again and again."""
+    """The number of resources that failed repeatedly."""
     kind: int = 0
     after: str | None = None
     root: tuple[str, str] | None = None
-    """The resource at hand, table and id, with everything under it."""
+    """Table and id of the current resource, which is deleted with everything under it."""
     gone: dict[str, int] = field(default_factory=dict)
-    """What has been deleted of it."""
+    """Rows deleted under the current resource, by table."""
     waits: int = 0
     walk: Walk | None = None
     batches: dict[str, int] = field(default_factory=dict)
-    """Rows a step, as the last step in that table found them to fit."""
+    """Rows per step, by table, as computed after the last step."""
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTED, 0))
     spared: list[str] = field(default_factory=list)
-    """Restored under our hands: what lies under them is left to the next run."""
+    """Resources restored during the run: the next run decides about the rest under them."""
     restored: list[dict[str, Any]] = field(default_factory=list)
     moved: list[dict[str, str]] = field(default_factory=list)
-    """Moved away under our hands: no longer of the resource at hand."""
+    """Resources that moved to another parent during the run."""
     moved_in_all: int = 0
     kept: list[dict[str, str]] = field(default_factory=list)
     kept_in_all: int = 0
@@ -70,14 +70,14 @@ class State:
 
     @property
     def closed(self) -> list[str]:
-        """Tables that are left alone."""
+        """Tables that the job does not touch."""
         return [*self.barred, *(table for table in self.filtered if table not in self.barred)]
 
     def begin(self, resource: str, resource_id: str) -> None:
         self.root, self.gone, self.waits, self.walk = (resource, resource_id), {}, 0, None
 
     def finish(self) -> None:
-        """The resource at hand has been dealt with, one way or another."""
+        """Mark the current resource as handled, whether deleted or not."""
         if self.root:
             self.after, self.root, self.walk = self.root[1], None, None
 
@@ -89,7 +89,7 @@ class State:
         self.gone[table] = self.gone.get(table, 0) + deleted
 
     def spare(self) -> None:
-        """The resource at hand is no longer due: say what of it is gone, if anything is."""
+        """Record that the current resource is no longer due, and what was already deleted under it."""
         assert self.root
         resource, resource_id = self.root
         if self.gone:
@@ -115,7 +115,7 @@ class State:
         return Progress(processed=processed, total=max(self.total, processed), message=message, cursor=asdict(self))
 
     def result(self) -> dict[str, Any]:
-        """Counts by table; what was restored, moved or had to be kept, the first of each by name; and barred tables."""
+        """Return counts by table; the first resources that were restored, moved or kept; and the barred tables."""
         return {
             **self.counts,
             "restored": self.restored,
@@ -128,13 +128,13 @@ class State:
         }
 
     def complaint(self) -> str:
-        """What an owner of the database can do, where nothing was deleted."""
+        """Return the error for a run that deleted nothing, with the statements that a superuser can run."""
         kept = [f"{each['resource']} {each['id']}: {each['because']}" for each in self.kept]
         if self.kept_in_all > len(kept):
             kept.append(f"and {self.kept_in_all - len(kept)} more")
         said = ["Nothing was deleted"]
         if kept:
-            said.append(f"Kept are {'; '.join(kept)}")
+            said.append(f"Kept: {'; '.join(kept)}")
         if self.barred:
             said.append(
                 f"Rights to {', '.join(self.barred)} are missing: GRANT SELECT, DELETE, UPDATE (deleted_at) to "

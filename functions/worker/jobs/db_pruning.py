@@ -1,10 +1,15 @@
-"""Database Pruning: drops the oldest partitions of events while the database exceeds its limit. Never rows.
+"""Database Pruning: drops the oldest partitions of events while the database exceeds its limit. Never deletes rows.
 
-Each partition goes in steps, and a run that dies between two of them goes on where it was. The partition is recorded
-(oid and name) and committed; detached concurrently, for which no reader or writer waits; where open transactions hold
-that up, it is left detaching and finished later; then dropped, in one transaction with the progress, or put back where
-room was made meanwhile or something needs it. What the last run recorded and did not finish, the next one finishes.
-A partition that cannot go is passed over and named, and the next one has its turn.
+Each partition is dropped in steps, and a run that dies between two steps resumes there:
+
+1. The partition's oid and name are recorded and committed.
+2. The partition is detached concurrently, which blocks no reader or writer. If open transactions delay this, it stays
+   in the detaching state and is finished later.
+3. The partition is dropped, in one transaction with the progress. It is attached again instead if space was freed by
+   then, or if another object depends on it.
+
+The next run finishes a partition that the last run recorded but did not finish. A partition that cannot be dropped is
+skipped and named in the result, and the next one follows.
 """
 
 import math
@@ -18,25 +23,27 @@ from nightshift.errors import DatabaseBusy, JobError, sentence
 from nightshift.job import JobDatabase, Progress, Run, Steps, Wait
 from nightshift.settings import settings
 
-# As Postgres and RDS count them.
+# The unit of Postgres and RDS.
 GB = 1024**3
-# A petabyte: more than RDS has.
+# A petabyte: more than RDS supports.
 LARGEST_LIMIT_GB = 1_000_000
-# A run's result has to name everything it dropped, and what is in the way, in 16 KiB.
+# The result has to name all dropped partitions, and the obstacles, in 16 KiB.
 MAX_DROPPED, MAX_BLOCKED = 80, 6
-# Tries in a row at one partition, after 2, 4, 8 … 300 seconds: about three quarters of an hour.
+# Attempts in a row at one partition, after 2, 4, 8 … 300 seconds: about 45 minutes.
 TRIES, LONGEST_WAIT_S = 16, 300
-# FINALIZE waits for every snapshot that is older than its own, so with little patience it would never end where long
-# queries overlap: its patience doubles. By the time it exceeds deadlock_timeout (1 s), the detach is a minute old and
-# whoever planned with the partition is gone; only who names the partition itself queues behind FINALIZE.
+# FINALIZE waits for every snapshot older than its own, so with a short lock timeout it would never succeed while long
+# queries overlap. Its timeout therefore doubles. By the time it exceeds deadlock_timeout (1 s), the detach is a minute
+# old and plans that include the partition are gone; only queries that name the partition itself wait behind FINALIZE.
 PATIENCE_MS, LONGEST_PATIENCE_MS = 50, 10_000
 
 Result = dict[str, Any]
 
 
 def db_pruning(run: Run, db: JobDatabase) -> Steps:
-    """Raises JobError where the database is over its limit and nothing could be dropped; and when a detach could not be
-    finished for too long: the next run goes on with it.
+    """Drop partitions until the database is within its limit.
+
+    Raises JobError if the database is over its limit and nothing could be dropped, or if a detach could not be finished
+    for too long: the next run continues with it.
     """
     limit_bytes = _limit_bytes(settings().max_database_size_gb)
     pruning = Pruning(**deepcopy(run.cursor)) if run.cursor else _unfinished(run, db)
@@ -53,7 +60,7 @@ def db_pruning(run: Run, db: JobDatabase) -> Steps:
             case "stale":
                 step = pruning.leave()
             case "changed":
-                step = pruning.forget("is no longer what was recorded: it is left alone")
+                step = pruning.forget("no longer matches what was recorded and is left alone")
             case "attached" if pruning.is_needed:
                 step = pruning.forget("is back in its table")
             case _:
@@ -71,14 +78,14 @@ def _limit_bytes(gb: float) -> int:
 
 
 def _unfinished(run: Run, db: JobDatabase) -> "Pruning":
-    """What the run before this one left. Where it had not begun to detach, this one decides anew."""
+    """Return the partition that the last run left unfinished. If its detach had not begun, this run decides anew."""
     found = db.read("unfinished_detach", run_id=run.id)
     pruning = Pruning(current=found[0]["current"] if found else None)
     return Pruning() if pruning.look(db)[0] == "attached" else pruning
 
 
 def _over(db: JobDatabase, limit_bytes: int) -> int:
-    """Bytes over the limit, as of now: others make room and fill it."""
+    """Return the bytes over the limit right now: other sessions add and delete data."""
     if not limit_bytes:
         return 0
     size_bytes: int = db.read("database_size")[0]["bytes"]
@@ -89,30 +96,30 @@ def _still_over(over: int, limit_bytes: int, free: list[dict[str, Any]], blocked
     what = f"The database is {over:,} bytes over its limit of {limit_bytes:,}"
     history = sum(partition["bytes"] for partition in free)
     why = (
-        f"dropping all {len(free)} past partitions of events would free {history:,} and not cure it"
+        f"dropping all {len(free)} past partitions of events would free only {history:,}"
         if free
-        else "there is no past partition of events that may be dropped"
+        else "no past partition of events may be dropped"
     )
-    return f"{what}: {why}. Make room elsewhere or raise MAX_DATABASE_SIZE_GB. {' '.join(_first(blocked))}".strip()
+    return f"{what}: {why}. Free space elsewhere or raise MAX_DATABASE_SIZE_GB. {' '.join(_first(blocked))}".strip()
 
 
 def _first(sentences: list[str]) -> list[str]:
-    """As many as fit, each once."""
+    """Return as many distinct sentences as fit."""
     once = list(dict.fromkeys(sentences))
     if len(once) > MAX_BLOCKED:
-        once[MAX_BLOCKED:] = [f"So it is with {len(once) - MAX_BLOCKED} more."]
+        once[MAX_BLOCKED:] = [f"And {len(once) - MAX_BLOCKED} more."]
     return once
 
 
 @dataclass
 class Pruning:
-    """How far the pruning is: its fields are the run's cursor.
+    """The progress of the pruning. Its fields are the run's cursor.
 
-    ``current`` is the partition at work: ``event_table``, ``parent`` and ``partition`` (oids), ``name``, ``since``,
-    ``until``, ``bytes``, ``about_rows``, and ``marked_at``, when it was recorded. ``is_needed`` says that it could not
-    be dropped and has to be put back. ``spared`` are the oids of partitions, and of tables, that this run does not try
-    again, and ``passed_over`` says why older partitions than those dropped are still there. ``warnings`` end the run.
-    ``to_free`` is the run's total in bytes; ``tries`` counts waits in a row at one place.
+    ``current`` is the current partition: ``event_table``, ``parent`` and ``partition`` (oids), ``name``, ``since``,
+    ``until``, ``bytes``, ``about_rows``, and ``marked_at``, the time when it was recorded. ``is_needed`` means that it
+    could not be dropped and has to be attached again. ``spared`` are the oids of partitions and tables that this run
+    does not try again; ``passed_over`` are the reasons why partitions older than the dropped ones still exist.
+    ``warnings`` end the run. ``to_free`` is the run's total in bytes; ``tries`` counts waits in a row at one step.
     """
 
     current: dict[str, Any] | None = None
@@ -125,7 +132,7 @@ class Pruning:
     tries: int = 0
 
     def look(self, db: JobDatabase) -> tuple[str | None, str]:
-        """The current partition's state (None: there is none) and the statement that detaches it or puts it back."""
+        """Return the current partition's state (None if there is no such partition) and its next statement."""
         if self.current is None:
             return None, ""
         identity = self._current("partition", "parent", "name", "since", "until", "marked_at")
@@ -133,19 +140,19 @@ class Pruning:
         return found["state"], found["statement"]
 
     def choose(self, db: JobDatabase, limit_bytes: int) -> Progress | Result | None:
-        """The step that records the next partition, the result where none is to go, None where it is recorded.
+        """Return the step that records the next partition, the result if none has to go, or None if it is recorded.
 
-        Raises JobError where the run could drop nothing and the database is over its limit.
+        Raises JobError if the database is over its limit and the run could not drop anything.
         """
         if len(self.dropped) >= MAX_DROPPED:
-            return self.result(note=f"A run drops at most {MAX_DROPPED} partitions; the next one goes on")
+            return self.result(note=f"A run drops at most {MAX_DROPPED} partitions; the next run continues")
         over = _over(db, limit_bytes)
         if over <= 0 and not self.warnings:
             return self.result(**({} if limit_bytes else {"note": "MAX_DATABASE_SIZE_GB is 0: there is no limit"}))
         past = db.read("prunable_partitions")
         free = [row for row in past if not row["blocked"] and not {row["partition"], row["parent"]} & {*self.spared}]
         blocked = [partition["blocked"] for partition in past if partition["blocked"]]
-        # History is not thrown away for a limit that something else breaks: without it all, it would still be broken.
+        # If dropping all history would not be enough, drop nothing: something else exceeds the limit.
         if not self.warnings and sum(partition["bytes"] for partition in free) < over:
             self.warnings.append(_still_over(over, limit_bytes, free, [*blocked, *self.passed_over]))
         if self.warnings:
@@ -168,15 +175,15 @@ class Pruning:
         except DatabaseBusy:
             if self.look(db)[0] == "attached":
                 if self.tries + 1 >= TRIES:
-                    # The lock may be on the table: its other partitions have to wait for the next run as well.
+                    # The lock may be on the parent table, so its other partitions are left to the next run, too.
                     self.spared.extend(self._current("parent").values())
                     return self._spare(self._too_many_tries())
-                # A person who detaches it by hand meanwhile wants to keep it.
+                # If a person detaches the partition during the wait, they want to keep it.
                 return self._wait(forget=True)
         except DatabaseError as exc:
             if self.look(db)[0] == "attached":
                 (name, table) = self._current("name", "event_table").values()
-                return self._spare(f"{name} cannot be taken out of {table}: {sentence(exc)}.")
+                return self._spare(f"{name} cannot be detached from {table}: {sentence(exc)}.")
         self.tries = 0
         return None
 
@@ -210,18 +217,18 @@ class Pruning:
                 self.is_needed = True
                 return self._progress(f"{name} cannot be dropped")
             case _:
-                return self.forget("is no longer what was recorded: it is left alone")
+                return self.forget("no longer matches what was recorded and is left alone")
 
     def leave(self) -> Progress:
         (name, table) = self._current("name", "event_table").values()
         self.warnings.append(
-            f"{name} was to be taken out of {table} more than a day ago, and may be kept on purpose since. Attach it "
-            "again or drop it."
+            f"{name} was to be detached from {table} more than a day ago, and may have been kept on purpose since. "
+            "Attach it again or drop it."
         )
         return self.forget("is left alone")
 
     def forget(self, why: str) -> Progress:
-        """In a step of its own, so that no later run takes it for unfinished."""
+        """Record in a separate step that the partition is finished, so that no later run resumes it."""
         (name,) = self._current("name").values()
         self.current, self.is_needed, self.tries = None, False, 0
         return self._progress(f"{name} {why}")
@@ -231,34 +238,34 @@ class Pruning:
         return {"dropped": self.dropped, "bytes_freed": self._freed(), **passed_over, **said}
 
     def _pass_over(self, why: str) -> None:
-        """The current partition stays, and is not tried again by this run."""
+        """Keep the current partition. This run does not try it again."""
         self.spared.extend(self._current("partition").values())
         self.passed_over.append(why)
 
     def _spare(self, why: str) -> Progress:
         self._pass_over(why)
-        return self.forget("cannot be taken out of its table")
+        return self.forget("cannot be detached from its table")
 
     def _current(self, *names: str) -> dict[str, Any]:
         assert self.current is not None
         return {name: self.current[name] for name in names}
 
     def _wait(self, *, forget: bool = False) -> Wait:
-        """Raises JobError when it was one try too many."""
+        """Return a Wait. Raises JobError after too many attempts."""
         (name, table) = self._current("name", "event_table").values()
         self.tries += 1
         if self.tries >= TRIES:
-            raise JobError(f"{self._too_many_tries()} The next run goes on with this partition.")
+            raise JobError(f"{self._too_many_tries()} The next run continues with this partition.")
         if forget:
             self.current = None
-        why = f"transactions that hold {name} of {table} open"
+        why = f"open transactions that use {name} of {table}"
         return Wait(seconds=min(2**self.tries, LONGEST_WAIT_S), why=why, cursor=asdict(self))
 
     def _too_many_tries(self) -> str:
         (name, table) = self._current("name", "event_table").values()
         return (
-            f"{name} could not be taken out of {table} in {TRIES} tries: a transaction or a lock on it stays open. "
-            "End it (pg_stat_activity, oldest xact_start)."
+            f"{name} could not be detached from {table} in {TRIES} tries: a transaction that uses it stays open. "
+            "End that transaction (pg_stat_activity, oldest xact_start)."
         )
 
     def _progress(self, message: str) -> Progress:

@@ -1,4 +1,4 @@
-"""Partition Creation: partitions of the event tables for all of this month and the months ahead that has none."""
+"""Partition Creation: partitions of the event tables for every gap in this month and the months ahead."""
 
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field
@@ -10,22 +10,22 @@ from nightshift.job import JobDatabase, Progress, Run, Steps, Wait
 from nightshift.partitions import EVENT_TABLES, Gap, describe, find_gaps, merge, months
 from nightshift.settings import settings
 
-# Version 1 counted months; this one counts what is uncovered.
+# Version 1 counted months; version 2 counts gaps.
 CURSOR_VERSION = 2
 # More would not fit into a run's result.
 MOST_MONTHS_AHEAD = 36
-# Tries in a row at one partition, after 2, 4, 8 … seconds: about four minutes.
+# Attempts in a row at one partition, after 2, 4, 8 … seconds: about four minutes.
 TRIES = 8
-# Names in a result and reasons in an error: both have to fit.
+# The number of names in a result and of reasons in an error: both have to fit.
 SHOWN_CREATED, SHOWN_REFUSED = 120, 5
-# Refusals of one table, after which the rest of its gaps is not tried: the cursor has to fit as well.
+# Refusals of one table after which its other gaps are not tried: the cursor has to fit, too.
 MOST_REFUSED = 40
 
 
 def partition_creation(run: Run, db: JobDatabase) -> Steps:
-    """Each step looks anew at what is uncovered, so a completed run has seen that nothing is.
+    """Create partitions for all gaps. Each step queries the gaps again, so a completed run has found none left.
 
-    Raises JobError, after all the others were made, where a time has no partition and cannot get one.
+    Raises JobError if a gap cannot be closed, after all others were closed.
     """
     plan = Plan(**deepcopy(run.cursor)) if run.cursor else _plan(db)
     while gap := plan.next(db):
@@ -36,12 +36,12 @@ def partition_creation(run: Run, db: JobDatabase) -> Steps:
             plan.take(gap, found)
             yield plan.progress()
     if plan.refused:
-        raise JobError(f"{plan.complaint()}. Until this is put right, events of that time have no partition.")
+        raise JobError(f"{plan.complaint()}. Until this is fixed, events of that time have no partition.")
     return plan.result()
 
 
 def _plan(db: JobDatabase) -> "Plan":
-    """Raises JobError where no table is there to make partitions of, or where one is out of sight."""
+    """Return the initial plan. Raises JobError for an invalid setting, or if no event table is partitioned."""
     ahead = settings().partition_months_ahead
     if not 0 <= ahead <= MOST_MONTHS_AHEAD:
         raise JobError(f"PARTITION_MONTHS_AHEAD must be from 0 to {MOST_MONTHS_AHEAD}, got {ahead}")
@@ -59,7 +59,7 @@ def _plan(db: JobDatabase) -> "Plan":
             plan.missing.append(table["table_name"])
     if len(plan.missing) == len(EVENT_TABLES):
         raise JobError(
-            f"There is no partitioned table called {', '.join(EVENT_TABLES[:-1])} or {EVENT_TABLES[-1]}. Where the "
+            f"No partitioned table is called {', '.join(EVENT_TABLES[:-1])} or {EVENT_TABLES[-1]}. If the "
             "platform keeps no events, deploy with an empty PartitionCreationSchedule."
         )
     plan.total = len(plan.gaps(db))
@@ -68,10 +68,10 @@ def _plan(db: JobDatabase) -> "Plan":
 
 @dataclass
 class Plan:
-    """How far the job is: its fields are the run's cursor. A run that goes on after midnight keeps its months.
+    """The progress of the job. Its fields are the run's cursor. A run that continues after midnight keeps its months.
 
-    ``created`` are the first names of the ``made`` partitions. ``refused`` are gaps that stay, each with the reason
-    ``why``; one without a time stands for its whole table.
+    ``created`` are the names of the first of the ``made`` partitions. ``refused`` are gaps that remain, each with the
+    reason ``why``; an entry without a time stands for its whole table.
     """
 
     first: str
@@ -87,7 +87,7 @@ class Plan:
         return find_gaps(db.read, first=date.fromisoformat(self.first), last=date.fromisoformat(self.last))
 
     def next(self, db: JobDatabase) -> Gap | None:
-        """The most urgent gap that was not refused."""
+        """Return the most urgent gap that was not refused."""
         return next((gap for gap in self.gaps(db) if not self._is_refused(gap)), None)
 
     def take(self, gap: Gap, found: dict[str, Any]) -> None:
@@ -97,10 +97,10 @@ class Plan:
                 self.made += 1
                 self.created = [*self.created, found["detail"]][:SHOWN_CREATED]
             case "existing":
-                pass  # Another session made it: the next look tells what is left.
+                pass  # Another session created it; the next query shows the remaining gaps.
             case _:
                 table = gap["event_table"]
-                self.refuse(gap, found["detail"] or f"{table} is no longer there")
+                self.refuse(gap, found["detail"] or f"{table} no longer exists")
                 if sum(each["event_table"] == table for each in self.refused) >= MOST_REFUSED:
                     self.refuse({"event_table": table}, f"{table} has more gaps, which were not tried")
 
@@ -109,7 +109,7 @@ class Plan:
         self.refused.append({"event_table": gap["event_table"], "why": why, **times})
 
     def busy(self, gap: Gap, why: str) -> Progress | Wait:
-        """A wait; after too many in a row, the table's turn is over and the others go on."""
+        """Return a Wait or, after too many in a row, refuse the table so that the others can continue."""
         table = gap["event_table"]
         self.tries += 1
         if self.tries < TRIES:
@@ -118,7 +118,7 @@ class Plan:
         self.refuse(
             {"event_table": table},
             f"{table} was locked by another session at each of {TRIES} tries ({why}): end its schema change, then run "
-            "again",
+            "the job again",
         )
         return self.progress()
 
@@ -128,7 +128,7 @@ class Plan:
         return Progress(processed=done, total=max(self.total, done), message=message, cursor=asdict(self))
 
     def complaint(self) -> str:
-        """Each reason once, with all the time that it leaves uncovered."""
+        """Return each reason once, with all time ranges that it leaves uncovered."""
         reasons: dict[tuple[str, str], list[Gap]] = {}
         for each in self.refused:
             edges: Gap = {edge: datetime.fromisoformat(each[edge]) for edge in ("since", "until") if edge in each}
@@ -142,7 +142,7 @@ class Plan:
         return "; ".join(said)
 
     def result(self) -> dict[str, Any]:
-        """``covered_until`` is the end of the horizon."""
+        """Return the run's result. ``covered_until`` is the end of the last planned month."""
         return {
             "created": self.created,
             "created_in_all": self.made,

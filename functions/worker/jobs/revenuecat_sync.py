@@ -1,4 +1,4 @@
-"""RevenueCat Sync: subscriber data and revenue of every user of a project, a page of users a step."""
+"""RevenueCat Sync: updates subscriber data and revenue of all users of a project, one page of users per step."""
 
 import json
 import time
@@ -18,11 +18,11 @@ from revenuecat.mapping import Catalogue, Subscriber
 from revenuecat.page import WORKERS, Page, fetch_page
 
 PAGE_SIZE = 125
-# Ids of each kind of trouble that the result names.
+# The number of ids that the result names for each kind of problem.
 IDS_SHOWN = 10
-# Waits in a row without a user in between: with doubling from 5 s, about ten minutes until the run gives up.
+# Waits in a row without a synced user. They double from 5 s, so the run gives up after about ten minutes.
 ATTEMPTS, IN_WORDS, FIRST_WAIT_S = 8, "eight", 5
-# Waits in a row at the same user after which the users behind are tried without them.
+# Waits in a row at the same user, after which the users behind that one are tried.
 SUSPECT_AFTER = 4
 NEW_KEY = Unavailable("The key was refused", "another one was stored", wait_s=0, waiting_for="the new RevenueCat key")
 
@@ -34,13 +34,13 @@ def revenuecat_sync(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Steps:
-    """Walk the project's users by primary key; three calls each, one statement a page.
+    """Sync the project's users by primary key: three calls per user, one statement per page.
 
-    Raises JobError where the key or the project is refused, and where RevenueCat stays away for too long.
+    Raises JobError if RevenueCat refuses the key or the project, or is unavailable for too long.
     """
     if run.cursor:
         walk = Walk(**deepcopy(run.cursor))
-        if walk.run_id != run.id:  # another run's, from whose cursor this one was started
+        if walk.run_id != run.id:  # this run was started from another run's cursor
             walk.attempt, walk.run_id = 0, run.id
     else:
         walk = Walk(run_id=run.id, total=db.read("count_app_users", project_id=run.project_id)[0]["total"])
@@ -92,7 +92,7 @@ def revenuecat_sync(
 
 
 def _fetch(client: RevenueCat, catalogue: Catalogue, users: list[dict[str, Any]], walk: "Walk") -> Page:
-    """The page; or, when the same user stopped it again and again while others are answered, the page without them."""
+    """Return the page. If its first user fails repeatedly but others succeed, count that user as an error."""
     page = fetch_page(client, catalogue, users)
     if page.outcomes or walk.attempt < SUSPECT_AFTER:
         return page
@@ -102,7 +102,7 @@ def _fetch(client: RevenueCat, catalogue: Catalogue, users: list[dict[str, Any]]
         return Page([Rejected(f"RevenueCat has no answer for {first['user_id']}"), *rest.outcomes], rest.trouble)
     if others and rest.trouble:
         return Page([], rest.trouble)
-    # Nobody left to ask about instead: whoever was answered before tells whether RevenueCat is there at all.
+    # There are no other users to try. If users were synced before, RevenueCat is available, and this user is the cause.
     if not walk.counts["synced"]:
         return page
     return Page([Rejected(f"RevenueCat has no answer for {first['user_id']}")], None)
@@ -124,16 +124,16 @@ def _client(
     try:
         key = decrypt_secret(integration["secret_encrypted"], project_id=str(run.project_id)).strip()
     except (AwsRefused, AwsUnreachable) as exc:
-        # Its sentence names accounts and roles, which are no team's to read: the log has it.
+        # The error names accounts and roles, which teams must not see. The log has it.
         said = exc.code if isinstance(exc, AwsRefused) else "KMS did not answer"
         if not exc.passing:
             raise JobError(
-                f"The stored RevenueCat key could not be decrypted: {said}. Tell the owner of the server."
+                f"The stored RevenueCat key could not be decrypted: {said}. Tell the operator of this server."
             ) from exc
         raise Unavailable("The stored RevenueCat key was not decrypted", said, wait_s=0) from exc
-    # Such a key would come back inside the HTTP library's error message.
+    # The HTTP library's error message would quote such a key.
     if not (key and key.isascii() and key.isprintable()):
-        raise JobError("The stored RevenueCat key is empty or has characters that no key has. Store it again.")
+        raise JobError("The stored RevenueCat key is empty or contains invalid characters. Store it again.")
     return RevenueCat(
         base_url=settings().revenuecat_url,
         key=key,
@@ -147,7 +147,7 @@ def _client(
 
 
 def _page_size(remaining_s: float, seconds_a_user: float) -> int:
-    """As many users as fit into the slice at the speed seen so far."""
+    """Return the number of users that fit into the slice at the speed so far."""
     if not seconds_a_user:
         return PAGE_SIZE
     return max(1, min(PAGE_SIZE, int((remaining_s - RESERVE_S) / seconds_a_user)))
@@ -155,9 +155,9 @@ def _page_size(remaining_s: float, seconds_a_user: float) -> int:
 
 @dataclass
 class Walk:
-    """How far the sync is: its fields are the run's cursor.
+    """The progress of the sync. Its fields are the run's cursor.
 
-    ``total`` users were there at the start; ``attempt`` counts the waits of ``run_id`` since the last user.
+    ``total`` is the number of users at the start; ``attempt`` counts the waits of ``run_id`` since the last user.
     """
 
     total: int
@@ -170,7 +170,7 @@ class Walk:
     run_id: str = ""
 
     def take(self, users: list[dict[str, Any]], page: Page) -> list[dict[str, Any]]:
-        """Count the page's outcomes and move past them; returns the rows to write."""
+        """Count the page's outcomes and move past them. Return the rows to write."""
         rows = []
         for user, outcome in zip(users, page.outcomes, strict=False):
             self.after = str(user["id"])
@@ -203,7 +203,7 @@ class Walk:
         return Progress(processed=min(processed, self.total), total=self.total, message=message, cursor=self._cursor())
 
     def waiting(self, trouble: Unavailable) -> Wait:
-        """Raises JobError when it was one wait too many."""
+        """Return a Wait. Raises JobError after too many waits."""
         self.attempt += 1
         if self.attempt >= ATTEMPTS:
             raise JobError(f"{trouble.what} {IN_WORDS} times in a row: {trouble.detail}") from trouble

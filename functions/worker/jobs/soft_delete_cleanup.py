@@ -1,4 +1,4 @@
-"""Soft-Delete Cleanup: what was soft-deleted more than seven days ago, with everything under it, in short steps."""
+"""Soft-Delete Cleanup: deletes resources soft-deleted more than seven days ago, and all under them, in short steps."""
 
 import time
 from collections.abc import Callable, Generator, Iterator
@@ -11,33 +11,33 @@ from nightshift.errors import JobError
 from nightshift.job import JobDatabase, Progress, Run, Wait
 from nightshift.log import logger
 
-# How the runs that it cancels say which job asked them to stop.
+# Stored as the requester of the runs that this job cancels.
 JOB_TYPE = "soft_delete_cleanup"
 
 GRACE_DAYS = 7
 
-# What may be soft-deleted, parents first.
+# The tables with soft-deleted rows, parents first.
 RESOURCES = (
     "teams", "projects", "apps", "api_keys", "metric_definitions", "funnel_definitions", "project_integrations",
 )  # fmt: skip
 
-# The tables whose rows say what is due, with everything under it.
+# The tables whose rows decide which resources are due.
 DECIDING = ("teams", "projects", "apps")
 
-# Failures in a row after which a resource is kept, and how many of these a run puts up with.
+# Failures in a row after which a resource is kept, and the number of such resources that a run tolerates.
 PATIENCE, MOST_STUCK = 3, 10
-# How often a resource is emptied again because rows came meanwhile.
+# How often a resource is emptied again because new rows arrived.
 ROUNDS = 5
-# For a live run to end: its worker's next yield, or, if that is dead, the lease and the sweep. Ten minutes in all.
+# Waits for a live run to end: at its worker's next yield or, if the worker is dead, by lease and sweep. Ten minutes.
 WAITS, WAIT_S = 40, 15
-# Ids read at a time.
+# Ids per read.
 PAGE = 100
 
 Steps = Generator[Progress | Wait, None, None]
 
 
 class Branch(NamedTuple):
-    """Rows of ``relation`` whose ``column`` names the parent, walked in the order of an index on ``walk_by``."""
+    """Rows of ``relation`` whose ``column`` refers to the parent, walked in the order of an index on ``walk_by``."""
 
     relation: str
     column: str
@@ -62,7 +62,7 @@ UNDER = {
 
 
 class Astray(Exception):
-    """A resource that is not ours to delete any more: restored, protected by its parent, or moved away"""
+    """A resource that must no longer be deleted: restored, protected by its parent, or moved to another parent"""
 
     def __init__(self, resource_id: str):
         super().__init__(resource_id)
@@ -70,16 +70,16 @@ class Astray(Exception):
 
 
 class InTheWay(Exception):
-    """Why a resource has to be kept, as a clause"""
+    """The reason why a resource has to be kept, as a clause"""
 
 
 def soft_delete_cleanup(
     run: Run, db: JobDatabase, *, clock: Callable[[], float] = time.monotonic
 ) -> Generator[Progress | Wait, None, dict[str, Any]]:
-    """Resource by resource, children first. Raises JobError where something is due and nothing could be deleted.
+    """Delete resource by resource, children first. Raises JobError if something is due but nothing could be deleted.
 
-    Every step is a transaction that locks the resource and finds it due, and locks what is at hand under it and finds
-    that there.
+    Every step is a transaction that locks the resource and checks that it is due. It also locks the current child
+    resources and checks that they still belong to it.
     """
     state = State.of(deepcopy(run.cursor)) if run.cursor else _begin(db)
     cleanup = _Cleanup(run, db, state, clock)
@@ -108,14 +108,14 @@ def soft_delete_cleanup(
 
 
 def _begin(db: JobDatabase) -> State:
-    """Raises JobError where this role cannot see all of the rows that say what is due."""
+    """Return the initial state. Raises JobError if this role cannot see all rows that decide what is due."""
     start = db.read(
         "cleanup_start", days=GRACE_DAYS, tables=list(COUNTED), locked=list(RESOURCES), deciding=list(DECIDING)
     )[0]
     if start["unseen"]:
         raise JobError(
-            f"nightshift_maintenance is not shown all rows of {', '.join(start['unseen'])}, so nothing was deleted: "
-            "GRANT SELECT on it, and where it has row-level security, ALTER ROLE nightshift_maintenance BYPASSRLS"
+            f"nightshift_maintenance cannot see all rows of {', '.join(start['unseen'])}, so nothing was deleted. "
+            "GRANT SELECT on it; if it has row-level security, ALTER ROLE nightshift_maintenance BYPASSRLS"
         )
     return State(cutoff=start["cutoff"], total=start["estimate"], barred=start["barred"], filtered=start["filtered"])
 
@@ -124,9 +124,9 @@ class _Cleanup:
     def __init__(self, run: Run, db: JobDatabase, state: State, clock: Callable[[], float]):
         self.run, self.db, self.state, self.clock = run, db, state, clock
         self.is_stuck = run.failures >= PATIENCE
-        """The resource that comes first has failed again and again, for a reason that no step could tell."""
+        """The next resource failed repeatedly, and no step could say why."""
         self.path: list[tuple[str, str]] = []
-        """From the root to the resource at hand, table and id."""
+        """Table and id of each resource from the root to the current one."""
 
     def root(self) -> Steps:
         assert self.state.root
@@ -142,13 +142,13 @@ class _Cleanup:
             )
             self.state.spare()
         except InTheWay:
-            pass  # It is named where it was met, and so is all above it.
+            pass  # Already recorded where it occurred, and for all resources above.
         if self.state.root:
             self.state.finish()
             yield self.state.progress()
 
     def _remove(self, resource: str, resource_id: str) -> Steps:
-        """The resource with everything under it. Raises InTheWay when it is kept, Astray when it is no longer ours."""
+        """Delete the resource and everything under it. Raises InTheWay if it is kept, Astray if it is no longer due."""
         self.path.append((resource, resource_id))
         try:
             yield from self._empty_and_delete(resource, resource_id)
@@ -176,7 +176,7 @@ class _Cleanup:
         raise InTheWay(in_the_way)
 
     def _empty(self, resource: str, resource_id: str) -> Steps:
-        """Everything under the resource, but not itself."""
+        """Delete everything under the resource, but not the resource itself."""
         if resource in ("teams", "projects"):
             yield from self._end_live_runs(resource, resource_id)
             below = "projects" if resource == "teams" else "apps"
@@ -186,7 +186,7 @@ class _Cleanup:
                 except Astray as exc:
                     if exc.id != child_id:
                         raise
-                    logger.warning(f"Left {below} {child_id}: it moved away", action="cleanup_moved")
+                    logger.warning(f"Left {below} {child_id}: it was moved to another parent", action="cleanup_moved")
                     self.state.leave(below, child_id)
         for branch in UNDER.get(resource, ()):
             self._refuse_if_barred(branch.relation)
@@ -226,7 +226,7 @@ class _Cleanup:
                 raise InTheWay(f"its run {leased} does not end")
 
     def _clear(self, branch: Branch, parent: str) -> Steps:
-        """The rows of one table; what comes while they are walked is walked again."""
+        """Delete the rows of one table. Rows that arrive during the walk are handled by another walk."""
         for _ in range(ROUNDS):
             walk = self._walk(branch, parent)
             if walk is None:
@@ -237,14 +237,14 @@ class _Cleanup:
             raise InTheWay(f"rows keep coming into {branch.relation}")
 
     def _walk(self, branch: Branch, parent: str) -> Walk | None:
-        """The one that is under way, or a new one; None where there are no rows. Takes no locks."""
+        """Return the current walk or a new one, or None if there are no rows. Takes no locks."""
         walk = self.state.walk
         if walk and (walk.relation, walk.parent) == (branch.relation, parent):
             return walk
         of = {"relation": branch.relation, "parent_column": branch.column, "parent": parent}
         extent = self.db.read("cleanup_extent", **of, walk_column=branch.walk_by)
         if not extent:
-            return None  # Not the end of the walk under way: a slice comes by the tables before it again.
+            return None  # Does not end the current walk: each slice visits the earlier tables again.
         self.state.walk = Walk(branch.relation, parent, extent[0]["first"], extent[0]["last"])
         return self.state.walk
 
@@ -264,7 +264,7 @@ class _Cleanup:
         else:
             walk.first = reached
         yield self.state.progress()
-        # Behind the commit, which is what a slow disk makes slow.
+        # Measured after the commit, which is the part that a slow disk delays.
         took_s = self.clock() - began_s
         self.state.batches[branch.relation] = next_batch(batch, deleted=deleted, took_s=took_s)
 
@@ -289,7 +289,7 @@ class _Cleanup:
         )
 
     def _refuse_if_stuck(self, resource: str, resource_id: str) -> None:
-        """Raises InTheWay, or JobError where that happened to so many that the trouble is not theirs."""
+        """Raise InTheWay if the resource is stuck, or JobError if too many are: then they are not the cause."""
         if not self.is_stuck:
             return
         self.is_stuck = False
@@ -307,7 +307,7 @@ class _Cleanup:
             raise InTheWay(f"row-level security may hide rows of {relation}")
 
     def _hold(self) -> None:
-        """Raises Astray. Until the step is committed, nobody can restore the root or move what is at hand."""
+        """Lock the path, so that it cannot be restored or moved before the step is committed. Raises Astray."""
         (resource, resource_id), *below = self.path
         children = dict(below)
         astray = self.db.write(

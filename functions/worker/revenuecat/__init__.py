@@ -1,1 +1,1 @@
-"""RevenueCat's REST API v2: asking it politely, and what its answers mean for a user."""
+"""A client for RevenueCat's REST API v2, and the mapping of its rows to user properties."""

@@ -1,4 +1,4 @@
-"""RevenueCat's REST API v2 over HTTP: all pages of each list, polite to the rate limit, bounded by the slice's time."""
+"""RevenueCat's REST API v2: reads all pages of a list, respects the rate limit and the slice's time limit."""
 
 import json
 from collections.abc import Callable
@@ -18,18 +18,18 @@ CUSTOMERS, CONFIGURATION = "customer information", "project configuration"
 RATE_LIMIT = "RevenueCat-Rate-Limit-Current"
 
 CONNECT_TIMEOUT_S, READ_TIMEOUT_S = 5, 15
-# What a call may sleep, and how often it is tried, before the job leaves the Lambda to wait outside.
+# How long a call may sleep, and how often it is tried, before the job yields a Wait.
 PATIENCE_S, TRIES = 5, 3
-# Kept of the slice for writing what was fetched; a call gets what is left, but no less than is worth trying.
+# Reserved of the slice for writing fetched rows, and the shortest remaining time in which a call is made.
 RESERVE_S, SHORTEST_CALL_S = 3, 1
-# Where an error does not say when to come back; and no error keeps us away for longer than the other.
+# Default back-off, and the longest back-off we honour, in seconds.
 BACKOFF_S, LONGEST_WAIT_S = 1, 3600
 
 
 class RevenueCat:
-    """One project's data, read with its secret key. Threads may share it; close it after use.
+    """Reads one project's data with its secret key. Threads may share it. Close it after use.
 
-    ``project_id`` None: the key's own project. ``environment`` None counts sandbox rows too.
+    ``project_id`` None means the key's own project. ``environment`` None includes sandbox rows.
     ``remaining_s()`` bounds every call; ``clock`` and ``sleep`` in seconds.
     """
 
@@ -61,9 +61,9 @@ class RevenueCat:
         self._http.clear()
 
     def catalogue(self) -> Catalogue:
-        """Every entitlement and product.
+        """Return every entitlement and product.
 
-        Raises Denied, Unavailable, and JobError where the project cannot be read or is not the key's.
+        Raises Denied, Unavailable, and JobError if the key cannot read the project or reads several.
         """
         try:
             project = self._project()
@@ -84,11 +84,11 @@ class RevenueCat:
         )
 
     def customer(self, user_id: str) -> CustomerRecord:
-        """Everything about one customer: three calls, where no list has a second page.
+        """Return all rows about one customer: three calls, unless a list has more pages.
 
-        Raises Missing where RevenueCat does not know the id, Rejected, Denied, Unavailable.
+        Raises Missing if RevenueCat does not know the id, Rejected, Denied, Unavailable.
         """
-        # A path of dots would be resolved away; everything else quote() knows.
+        # urllib3 would resolve a path segment of dots; quote() handles all other characters.
         segment = quote(user_id, safe="") if user_id.strip(".") else user_id.replace(".", "%2E")
         url = f"{self._project()}/customers/{segment}"
         customer = self._get(f"{url}?expand=attributes", CUSTOMERS)
@@ -105,8 +105,8 @@ class RevenueCat:
             projects = self._list(f"{self._base_url}/projects", CONFIGURATION)
             if len(projects) != 1:
                 raise JobError(
-                    f"The RevenueCat key reads {len(projects)} projects. "
-                    "Set project_id in the integration's config to the one to sync."
+                    f"The RevenueCat key can read {len(projects)} projects. "
+                    "Set project_id in the integration's config to the project to sync."
                 )
             self._project_id = projects[0]["id"]
         return f"{self._base_url}/projects/{quote(self._project_id, safe='')}"
@@ -115,7 +115,7 @@ class RevenueCat:
         return self._items(self._get(url, budget), url, budget)
 
     def _items(self, page: dict[str, Any], url: str, budget: str) -> list[dict[str, Any]]:
-        """The rows of a list that begins with ``page`` and was found at ``url``, those of all its pages."""
+        """Return the rows of all pages of the list whose first page is ``page``, read from ``url``."""
         items, seen = [], {url}
         while True:
             if not isinstance(page.get("items"), list):
@@ -140,7 +140,7 @@ class RevenueCat:
             except Unavailable as trouble:
                 if not tries_left or trouble.wait_s > min(PATIENCE_S, self._time_left_s()):
                     raise
-                if not isinstance(trouble, RateLimited):  # for those the governor makes every thread wait
+                if not isinstance(trouble, RateLimited):  # for rate limits, the governor makes every thread wait
                     self._sleep(trouble.wait_s)
 
     def _call(self, url: str, budget: str) -> dict[str, Any]:
@@ -161,7 +161,7 @@ class RevenueCat:
             self._governor.finish(budget, ticket, usage=usage, limit=limit)
 
     def _read(self, answer: urllib3.BaseHTTPResponse) -> bytes:
-        """The whole content. The read timeout is between two packets: an answer that drips must not eat the slice."""
+        """Return the whole body. The read timeout only applies between two packets, so check the slice's time, too."""
         content = bytearray()
         while chunk := answer.read1(65_536):
             content += chunk
@@ -174,12 +174,12 @@ class RevenueCat:
         return bytes(content)
 
     def _body(self, answer: urllib3.BaseHTTPResponse, data: bytes) -> dict[str, Any]:
-        """What a good answer holds; raises what follows from any other."""
+        """Return the body of a successful response. Raises the error for any other."""
         status, what, body = answer.status, f"RevenueCat answered {answer.status}", _json(data)
         if status == 200 and body is not None:
             return body
         body = body or {}
-        # The sentence ends in the run's error: it must not carry the key, nor what Postgres cannot store.
+        # This text becomes the run's error: it must not contain the key, nor characters that Postgres cannot store.
         said = body.get("message") or answer.reason or "without a reason"
         detail = storable(str(said).replace(self._key, "sk_…"))[:500]
         if status in (401, 403):
@@ -197,7 +197,7 @@ class RevenueCat:
             raise RateLimited(what, detail, wait_s=wait_s)
         if 400 <= status < 500 and status != 423:
             raise Rejected(f"{what}: {detail}")
-        raise Unavailable(what, detail if status != 200 else "not with JSON", wait_s=wait_s)
+        raise Unavailable(what, detail if status != 200 else "the body is not JSON", wait_s=wait_s)
 
     def _time_left_s(self) -> float:
         left_s = self._remaining_s() - RESERVE_S
@@ -207,7 +207,7 @@ class RevenueCat:
 
 
 def _json(data: bytes) -> dict[str, Any] | None:
-    """An object with its amounts as exact decimals; None for anything else."""
+    """Return a JSON object, with amounts as exact decimals, or None for anything else."""
     try:
         body = json.loads(data, parse_float=Decimal)
     except ValueError:

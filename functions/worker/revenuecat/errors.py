@@ -1,14 +1,14 @@
-"""How a call to RevenueCat can fail, by what follows from it."""
+"""Errors of calls to RevenueCat, by how the job reacts to them."""
 
 from nightshift.errors import JobError, NightshiftError
 
 
 class Denied(JobError):
-    """RevenueCat does not accept the key (401, 403): no later call would fare better."""
+    """RevenueCat does not accept the key (401, 403). Later calls would fail, too."""
 
 
 class Rejected(NightshiftError):
-    """RevenueCat cannot answer this question, now or later; the next one may be fine."""
+    """RevenueCat will never answer this request. Other requests may succeed."""
 
 
 class Missing(Rejected):
@@ -18,8 +18,8 @@ class Missing(Rejected):
 class Unavailable(NightshiftError):
     """RevenueCat cannot answer now.
 
-    ``what`` happened, in words that "eight times in a row" can follow; ``detail`` is the provider's sentence;
-    ``wait_s``: not before so many seconds; ``waiting_for`` completes "waiting for …".
+    ``what`` says what happened, so that "eight times in a row" can follow; ``detail`` is RevenueCat's message;
+    ``wait_s`` is the minimum delay in seconds; ``waiting_for`` completes "waiting for …".
     """
 
     def __init__(self, what: str, detail: str, *, wait_s: float, waiting_for: str | None = None):
@@ -29,14 +29,14 @@ class Unavailable(NightshiftError):
 
 
 class RateLimited(Unavailable):
-    """The budget of the key is used up for longer than a call may sleep."""
+    """The key's rate limit is used up for longer than a call may sleep."""
 
     def __init__(self, what: str, detail: str, *, wait_s: float):
         super().__init__(what, detail, wait_s=wait_s, waiting_for="RevenueCat's rate limit")
 
 
 class OutOfTime(Unavailable):
-    """The invocation ends before another call could."""
+    """The invocation would end before another call."""
 
     def __init__(self) -> None:
         super().__init__("A slice was too short", "one user did not fit", wait_s=0, waiting_for="the next slice")

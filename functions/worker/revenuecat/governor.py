@@ -1,4 +1,4 @@
-"""When the next call to RevenueCat may start: one governor for all threads that share a key."""
+"""Decides when the next call to RevenueCat may start: one governor for all threads that share a key."""
 
 import threading
 from collections import deque
@@ -6,18 +6,18 @@ from collections.abc import Callable
 
 from revenuecat.errors import RateLimited
 
-# The budgets per key that RevenueCat documents; its headers correct them. https://www.revenuecat.com/docs/api-v2
+# The rate limits per key that RevenueCat documents. Its response headers override them. https://www.revenuecat.com/docs/api-v2
 CALLS_PER_WINDOW = {"customer information": 480, "project configuration": 60}
 WINDOW_S = 60
-# While others use what we would, calls go this far apart: each shows what is left.
+# Seconds between calls while other clients use up the limit: each call shows the remaining budget.
 PROBE_S = 5
 UNTIL_A_CALL_ENDS = float("inf")
-# Clocks have steps: never ask for a sleep that one cannot show.
+# Clocks have a resolution: never sleep for less than this.
 SHORTEST_SLEEP_S = 0.01
 
 
 class Governor:
-    """Holds calls back so that no budget is overdrawn and nobody calls while told not to.
+    """Delays calls so that no budget is exceeded, and no call starts during a back-off that RevenueCat asked for.
 
     ``clock`` and ``sleep`` in seconds. All methods may be called from any thread.
     """
@@ -29,9 +29,9 @@ class Governor:
         self._budgets = {name: _Budget(limit) for name, limit in CALLS_PER_WINDOW.items()}
 
     def start(self, name: str, *, patience_s: float) -> int:
-        """Sleep until a call of this budget may start; returns its ticket for ``finish``.
+        """Sleep until a call of this budget may start. Return its ticket for ``finish``.
 
-        Raises RateLimited when that would take longer than ``patience_s``.
+        Raises RateLimited if that would take longer than ``patience_s``.
         """
         give_up_at = self._clock() + patience_s
         while True:
@@ -48,21 +48,21 @@ class Governor:
             self._sleep(max(wait_s, SHORTEST_SLEEP_S))
 
     def finish(self, name: str, ticket: int, *, usage: int | None = None, limit: int | None = None) -> None:
-        """Every started call ends here. ``usage`` and ``limit`` are what its headers say of the last 60 s, if any."""
+        """End a started call. ``usage`` and ``limit`` are what its headers say about the last 60 s, if any."""
         with self._changed:
             self._budgets[name].finish(self._clock(), ticket, usage=usage, limit=limit)
             self._changed.notify_all()
 
     def hold(self, seconds: float) -> None:
-        """Let no call start before ``seconds`` have passed."""
+        """Block all calls for ``seconds``."""
         with self._changed:
             self._held_until = max(self._held_until, self._clock() + seconds)
 
 
 class _Budget:
-    """So many calls in any window: our own are known, those of others show in what the headers count beyond them.
+    """A limit of calls in any window: our own, and those of other clients, which the headers count beyond ours.
 
-    A call of ours counts from its start until a window after its end: RevenueCat saw it somewhere in between.
+    Our call counts from its start until one window after its end: RevenueCat counted it at some time in between.
     """
 
     def __init__(self, limit: int):
@@ -73,13 +73,13 @@ class _Budget:
         self._heard_at: float | None = None
 
     def wait_s(self, now: float) -> float:
-        """Seconds until a call may start, 0 or less for now; or UNTIL_A_CALL_ENDS, which will tell more."""
+        """Return the seconds until a call may start (0 or less: now), or UNTIL_A_CALL_ENDS to wait for its headers."""
         while self._ended and self._ended[0] + WINDOW_S <= now:
             self._ended.popleft()
         used = self._others + self._own()
         heard_at = self._heard_at
         known = heard_at is not None and now < heard_at + WINDOW_S
-        # The reserve is for others' calls that no header has shown us yet, and for looking again.
+        # Keep a reserve for other clients' calls that no header has shown yet, and for probing.
         if known and used < self.limit - self.limit // 50:
             return 0
         if self._under_way:
@@ -94,7 +94,7 @@ class _Budget:
         return min(ends) - now
 
     def spend(self) -> int:
-        """Count a call; returns how many of ours are in the window with it."""
+        """Count a call. Return the number of our calls in the window, including this one."""
         self._under_way += 1
         return self._own()
 
@@ -105,7 +105,7 @@ class _Budget:
         if limit is not None:
             self.limit = max(1, limit)
         if usage is not None:
-            # Calls of ours that overtook this one count as others' until the next header: too careful, never too bold.
+            # Our calls that overtook this one count as other clients' calls until the next header: the safe error.
             self._others = max(0, usage - ticket)
 
     def _own(self) -> int:

@@ -1,4 +1,4 @@
-"""What RevenueCat's rows about a customer say about the user: a pure function from rows to properties."""
+"""Maps RevenueCat's rows about a customer to properties of the user, as a pure function."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from typing import Any
 
 Row = dict[str, Any]
 
-# ISO 8601 durations as the stores write them, among the billing periods that the platform's users page knows.
+# ISO 8601 durations as the stores write them, and the billing periods that the platform's users page supports.
 BILLING_PERIODS = {
     "P7D": "weekly", "P1W": "weekly", "P2W": "two_weeks", "P14D": "two_weeks", "P1M": "monthly", "P2M": "two_months",
     "P3M": "three_months", "P6M": "six_months", "P1Y": "yearly", "P12M": "yearly",
@@ -20,13 +20,13 @@ ATTRIBUTION = {
     "$keyword": "asa_keyword",
 }
 
-# Renewal statuses after which the next period is not paid for. will_pause is no cancellation: it comes back by itself.
+# Renewal statuses after which the next period is not paid. will_pause is not a cancellation: it resumes by itself.
 NOT_RENEWING = ("will_not_renew", "will_pause")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Product:
-    """``duration`` is a subscription's period in ISO 8601, None for what is bought once."""
+    """``duration`` is a subscription's period in ISO 8601, or None for a one-time purchase."""
 
     store_identifier: str
     type: str | None = None
@@ -35,7 +35,7 @@ class Product:
 
 @dataclass(frozen=True, kw_only=True)
 class Catalogue:
-    """What a RevenueCat project sells. ``entitlements``: id to lookup key; ``products``: id to product."""
+    """A RevenueCat project's offer. ``entitlements`` maps ids to lookup keys, ``products`` maps ids to products."""
 
     entitlements: dict[str, str]
     products: dict[str, Product]
@@ -43,7 +43,7 @@ class Catalogue:
 
 @dataclass(frozen=True, kw_only=True)
 class CustomerRecord:
-    """Every row RevenueCat holds about one customer, all pages of each list."""
+    """All rows of RevenueCat about one customer, from all pages of each list."""
 
     active_entitlements: list[Row] = field(default_factory=list)
     attributes: list[Row] = field(default_factory=list)
@@ -53,10 +53,10 @@ class CustomerRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class Subscriber:
-    """What the sync stores on a user.
+    """The values that the sync stores for a user.
 
-    ``properties`` holds every rc_* key the sync owns, so that none goes stale; ``attribution`` is for keys that the
-    user does not have yet. ``active``: whether something gives the user access now.
+    ``properties`` has every rc_* key of the sync, so that none goes stale; ``attribution`` is only used for keys that
+    the user does not have yet. ``active`` says whether the user has access now.
     """
 
     properties: dict[str, str]
@@ -67,7 +67,7 @@ class Subscriber:
 
 @dataclass(frozen=True, kw_only=True)
 class _Holding:
-    """One thing the customer bought or was given, whichever list it came from. Times in milliseconds."""
+    """A subscription, purchase or grant of the customer. Times in milliseconds."""
 
     product_id: str | None
     gives_access: bool
@@ -79,33 +79,34 @@ class _Holding:
     row_id: str = ""
 
     def rank(self) -> tuple[Any, ...]:
-        # The row id decides between equals: an answer in another order must not look like a change.
+        # The row id breaks ties, so that a response in another order does not look like a change.
         paid = self.period_type != "promotional"
         return self.gives_access, paid, self.ends_at, self.starts_at, self.row_id
 
 
 def map_subscriber(record: CustomerRecord, catalogue: Catalogue) -> Subscriber:
-    """Properties, attribution and revenue of one user.
+    """Return properties, attribution and revenue of one user.
 
-    One row represents the user, in this order: gives access before does not, paid before promotional, then the latest
-    end of its period (a purchase for life never ends, a pause without end counts as ended), then the latest start.
+    One row represents the user. Rows with access come before rows without, paid before promotional ones, then the
+    latest end of the period (a lifetime purchase never ends, a pause without end counts as ended), then the latest
+    start.
 
-    - ``gives_access`` decides about access, not the status: in_billing_retry, paused, refunded or a status of the
-      future without it is ``expired``, and keeps its product; in_grace_period and unknown ones with it are ``active``.
-    - ``cancelled`` is access that will not renew, in a trial too: rc_period_type still says trial.
-    - ``incomplete`` never began and represents nobody.
+    - ``gives_access`` decides about access, not the status. Without it, in_billing_retry, paused, refunded and unknown
+      statuses are ``expired`` and keep their product; with it, in_grace_period and unknown statuses are ``active``.
+    - ``cancelled`` is access that will not renew, also in a trial: rc_period_type is then still trial.
+    - ``incomplete`` never began and never represents a user.
     - A promotional grant is active or expired, never cancelled, has no product and no billing period.
-    - An owned purchase represents the user when it unlocks a live entitlement, for life where that never expires;
-      consumables do not. A refunded one is expired.
-    - Where nothing represents the user, a live entitlement does not count: it comes from sandbox rows, left out here.
-    - Products and entitlements the catalogue does not name go by their RevenueCat id.
-    - Who has nothing at all has an empty status: nothing of theirs expired.
-    - Revenue is the sum of gross (RevenueCat has taken refunds off), exact, then rounded half up to cents.
+    - An owned purchase represents the user if it unlocks a live entitlement; it is a lifetime purchase if that never
+      expires. Consumables do not represent the user. A refunded purchase is expired.
+    - If no row represents the user, live entitlements do not count: they come from sandbox rows, which are excluded.
+    - Products and entitlements that are missing from the catalogue are named by their RevenueCat id.
+    - A user without any rows has an empty status: nothing has expired.
+    - Revenue is the exact sum of gross amounts (RevenueCat has subtracted refunds), rounded half up to cents.
     """
     live = {row["entitlement_id"]: row.get("expires_at") for row in record.active_entitlements}
     names = {key: {key, catalogue.entitlements.get(key, key)} for key in live}
     granted = [row for row in record.subscriptions if row.get("gives_access")]
-    # RevenueCat does not say why an entitlement never expires: a grant for life looks like a purchase for life.
+    # RevenueCat does not say why an entitlement never expires: a lifetime grant looks like a lifetime purchase.
     bought = {
         key
         for key in live
@@ -161,13 +162,13 @@ def _subscription(row: Row) -> _Holding:
 def _purchase(
     row: Row, live: dict[str, Any], names: dict[str, set[str]], bought: set[str], catalogue: Catalogue
 ) -> _Holding | None:
-    """None where the purchase unlocks nothing: a consumable."""
+    """Return the holding, or None if the purchase unlocks nothing (a consumable)."""
     product = catalogue.products.get(row.get("product_id") or "")
     kind, listed = product.type if product else None, row.get("entitlements") is not None
     if not _entitlement_names(row) if listed else kind == "consumable":
         return None
     owned = row.get("status") == "owned"
-    # A row that does not list its entitlements can only be known by one that never expires and nothing else explains.
+    # A row without a list of entitlements only matches those that never expire and that no other row explains.
     unlocked = [k for k in live if owned and (_unlocks(row, names[k]) if listed else k in bought and live[k] is None)]
     if not (unlocked or listed or kind == "non_consumable"):
         return None
@@ -185,7 +186,7 @@ def _purchase(
 
 
 def _unlocks(row: Row, names: set[str]) -> bool:
-    """Whether the row gives the entitlement that goes by ``names``; a row that does not say gives any."""
+    """Return whether the row gives the entitlement with these ``names``. A row without a list gives every one."""
     return row.get("entitlements") is None or not names.isdisjoint(_entitlement_names(row))
 
 
@@ -233,5 +234,5 @@ def _flag(value: bool) -> str:
 
 
 def storable(text: str) -> str:
-    """Without what Postgres cannot hold: NUL, and surrogates that have lost their other half."""
+    """Return the text without characters that Postgres cannot store: NUL and unpaired surrogates."""
     return text.replace("\0", "").encode("utf-8", "replace").decode()

@@ -1,4 +1,4 @@
-"""A page of users fetched at once, and the part of it that is complete."""
+"""Fetches a page of users concurrently, and returns the part of it that is complete."""
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
@@ -7,15 +7,15 @@ from revenuecat.client import RevenueCat
 from revenuecat.errors import Rejected, Unavailable
 from revenuecat.mapping import Catalogue, Subscriber, map_subscriber
 
-# At 0.8 s a call, the latency seen in production, so many in flight use the budget of eight calls a second.
+# At 0.8 s per call, the latency in production, this many concurrent calls use the limit of eight calls per second.
 WORKERS = 7
 
 
 class Page(NamedTuple):
-    """Outcomes of the users up to the first that could not be fetched, in their order.
+    """The outcomes of the users before the first that could not be fetched, in order.
 
-    An outcome is the Subscriber, the Rejected (or Missing) of this user alone, or None for a user nobody asks about.
-    ``trouble`` is why the outcomes stop before the page does.
+    An outcome is a Subscriber, the user's own Rejected (or Missing), or None for a user that is not synced.
+    ``trouble`` is the reason why there are fewer outcomes than users.
     """
 
     outcomes: list[Subscriber | Rejected | None]
@@ -23,7 +23,7 @@ class Page(NamedTuple):
 
 
 def fetch_page(client: RevenueCat, catalogue: Catalogue, users: list[dict[str, Any]]) -> Page:
-    """Raises Denied, and whatever nobody foresaw, without asking for the users that are left."""
+    """Fetch the users. Raises Denied, or an unexpected exception, without fetching the remaining users."""
     stops: list[Exception] = []
 
     def fetch(user: dict[str, Any]) -> Any:
@@ -45,7 +45,7 @@ def fetch_page(client: RevenueCat, catalogue: Catalogue, users: list[dict[str, A
             raise stop
         troubles.append(stop)
     complete = next((n for n, outcome in enumerate(fetched) if isinstance(outcome, Unavailable)), len(fetched))
-    # Who was told to wait longest is right: the others call the same service.
+    # Use the longest wait: all threads call the same service.
     return Page(fetched[:complete], max(troubles, key=lambda trouble: trouble.wait_s, default=None))
 
 

@@ -1,4 +1,4 @@
-"""The job types: what the API, the schedules and the command line know of them, they know from this table."""
+"""The registry of job types. The API, the schedules and the command line read it."""
 
 from dataclasses import dataclass
 from importlib import import_module
@@ -20,19 +20,19 @@ class JobType:
     description: str
     scope: Literal["project", "system"]
     schedule: str | None = None
-    """Five-field cron in UTC; None is manual only."""
+    """Five-field cron expression in UTC. None: manual triggers only."""
     params: str = "NoParams"
-    """The name of its model in nightshift.params."""
+    """The name of the parameters' model in nightshift.params."""
     retry: Retry = NO_RETRY
     total: Literal["app_users"] | None = None
-    """The project's rows that its progress counts: the bar stands at 0 of them from the start. None: it cannot say."""
+    """The project's rows that the progress counts, so that the bar starts at 0 of them. None: unknown at the start."""
     counts_bytes: bool = False
-    """Whether its progress counts bytes, for those who show it."""
+    """Whether the progress counts bytes; clients then display it as bytes."""
     max_duration_s: int = 86_400
-    """A run that has not ended so long after its first slice began is failed."""
+    """A run that has not ended this long after its first slice began is failed."""
 
     def params_model(self) -> "type[BaseModel]":
-        # Only a path that validates pays for importing pydantic.
+        # Imported here, so that only code that validates pays for pydantic.
         model: type[BaseModel] = getattr(import_module("nightshift.params"), self.params)
         return model
 
@@ -41,9 +41,9 @@ class JobType:
         return self.params != JobType.params
 
     def with_defaults(self, params: dict[str, Any]) -> dict[str, Any]:
-        """Return ``params`` with the default of each parameter that they lack.
+        """Return ``params`` with the default of each missing parameter.
 
-        A schedule gives none, and a run may have been made by a release that did not know all of them.
+        A schedule passes none, and an older release may have created the run with fewer parameters.
         """
         if not self.takes_params:
             return params
@@ -51,13 +51,13 @@ class JobType:
         return defaults.model_dump(mode="json") | params
 
     def required_params(self) -> list[str]:
-        """Name the parameters that have no default."""
+        """Return the names of the parameters that have no default."""
         if not self.takes_params:
             return []
         return [name for name, field in self.params_model().model_fields.items() if field.is_required()]
 
     def handler(self) -> Job:
-        """The generator function; importable in the worker only. Raises UnknownJob where this release has none."""
+        """Return the generator function (importable in the worker only). Raises UnknownJob if this release has none."""
         module = f"jobs.{self.name}"
         try:
             job: Job = getattr(import_module(module), self.name)
@@ -77,7 +77,7 @@ CATALOGUE = {
             description="Syncs subscriber data from RevenueCat for all users in a project",
             scope="project",
             params="RevenueCatSyncParams",
-            # 100,000 users take ten hours of RevenueCat's budget, and others may share it.
+            # 100,000 users take ten hours of RevenueCat's rate limit, which other clients may share.
             max_duration_s=3 * 86_400,
             total="app_users",
         ),
@@ -95,7 +95,7 @@ CATALOGUE = {
             description="Hard-deletes resources soft-deleted more than 7 days ago",
             scope="system",
             schedule="0 3 * * *",
-            # A partition that is dropped under a step, say; every step that was committed stays done.
+            # A partition may be dropped during a step, for example. Committed steps stay done.
             retry=Retry(attempts=5),
         ),
         JobType(
@@ -110,7 +110,7 @@ CATALOGUE = {
 
 
 def job_type(name: object) -> JobType:
-    """Raises Refused with the sentence that lists the valid names."""
+    """Return the job type of this name. Raises Refused with the list of valid names."""
     if not isinstance(name, str) or name not in CATALOGUE:
         raise Refused(f"Invalid job_type. Must be one of: {', '.join(CATALOGUE)}")
     return CATALOGUE[name]

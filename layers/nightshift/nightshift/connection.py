@@ -1,4 +1,4 @@
-"""How a connection is opened, what it reads, and what a server that ends it says last."""
+"""Opens connections, parses dates, and reads the server's reason for ending a session."""
 
 import socket
 import ssl
@@ -18,26 +18,26 @@ from nightshift.signin import passwords_for
 
 CONNECT_TIMEOUT_S = 5
 
-# What may be talked to in plain text: nothing leaves the machine. The last is how a container calls it.
+# Hosts that may be reached in plain text, because nothing leaves the machine. Containers use the last name.
 THIS_MACHINE = ("127.0.0.1", "localhost", "::1", "host.docker.internal")
 
-# SQLSTATEs of a connection that another attempt may get: the network (08), a server that starts, stops or recovers
-# (57P), and no free slot (53). Every other answer to a sign-in is about the role, its password or the database.
+# SQLSTATEs after which another attempt to connect may succeed: network errors (08), a server that starts, stops or
+# recovers (57P), and no free slot (53). All other errors concern the role, its password or the database.
 # https://www.postgresql.org/docs/16/errcodes-appendix.html
 PASSING = ("08", "57P", "53")
 SIGN_IN_REFUSED = "28"
 
-# Severities after which the server hangs up.
+# Severities after which the server closes the connection.
 FATAL = ("FATAL", "PANIC")
 
 
 def fields_of(exc: DatabaseError) -> dict[str, str]:
-    """The fields of the server's error: https://www.postgresql.org/docs/16/protocol-error-fields.html"""
+    """Return the fields of the server's error: https://www.postgresql.org/docs/16/protocol-error-fields.html"""
     return exc.args[0] if exc.args and isinstance(exc.args[0], dict) else {}
 
 
 class Connection(pg8000.native.Connection):  # type: ignore[misc]
-    """pg8000's, which reads every timestamp and hears the reason when the server ends the session."""
+    """pg8000's connection, which also parses every timestamp and reads the reason when the server ends the session."""
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
@@ -51,17 +51,17 @@ class Connection(pg8000.native.Connection):  # type: ignore[misc]
 
     @property
     def is_in_transaction(self) -> bool:
-        """As the server said with its last answer."""
+        """Whether the server's last response reported an open transaction."""
         return self._transaction_status not in (None, b"I")
 
     def handle_ERROR_RESPONSE(self, data: bytes, context: Context) -> None:
-        """Raise a FATAL error at once: the server hangs up after it, and the driver would report the silence."""
+        """Raise a FATAL error at once: the server then closes the connection, and the driver would report only that."""
         super().handle_ERROR_RESPONSE(data, context)
         if fields_of(context.error).get("V") in FATAL:
             raise context.error
 
     def last_words(self) -> str | None:
-        """The server's reason for ending the session, which waits unread where a write failed; never blocks."""
+        """Return the server's reason for ending the session, which is still unread if a write failed. Never blocks."""
         try:
             self._usock.settimeout(0)
             self.handle_messages(Context(None))
@@ -72,7 +72,7 @@ class Connection(pg8000.native.Connection):  # type: ignore[misc]
         return None
 
     def close(self) -> None:
-        """Never raises. The stream is closed too: Python 3.13 complains of one that still has something to say."""
+        """Close the connection and its stream: Python 3.13 warns about a stream with unsent data. Never raises."""
         stream = self._sock
         with suppress(InterfaceError, OSError):
             super().close()
@@ -85,10 +85,10 @@ EARLIEST, LATEST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo
 
 
 def _reader(parse: Callable[[str], date], earliest: date, latest: date) -> Callable[[str], date]:
-    """Read ISO 8601 alone: a guess at another DateStyle would swap day and month in silence.
+    """Return a parser that accepts ISO 8601 only: guessing another DateStyle could silently swap day and month.
 
-    Postgres knows ``infinity``, years beyond 9999 and years before Christ. These become the nearest that Python has, so
-    that they keep their place before or after every other date.
+    Postgres has ``infinity``, years after 9999 and years BC. These become Python's first or last date, so that they
+    still sort before or after all others.
     """
 
     def read(text: str) -> date:
@@ -105,8 +105,10 @@ def _reader(parse: Callable[[str], date], earliest: date, latest: date) -> Calla
 
 
 def connect(config: Settings, startup_params: dict[str, str]) -> Connection:
-    """Raises SignInRefused where the server knows no such role, password or database, DatabaseGone where another
-    attempt may succeed, ConfigurationError where the connection would not be verified.
+    """Open a connection.
+
+    Raises SignInRefused if the server refuses the role, its password or the database; DatabaseGone if another attempt
+    may succeed; ConfigurationError if the server's certificate would not be verified.
     """
     if not config.database_ca_file and config.database_host not in THIS_MACHINE:
         raise ConfigurationError(
@@ -127,16 +129,16 @@ def connect(config: Settings, startup_params: dict[str, str]) -> Connection:
 
 
 def reason_of(exc: Exception) -> str:
-    """The sentence of the system's error where the driver hides it behind ``network error``."""
+    """Return the operating system's error message, which the driver hides behind ``network error``."""
     cause = exc.__cause__ or exc
     said = (cause.strerror if isinstance(cause, OSError) else None) or str(cause)
     return "the server closed it without a reason" if said == "network error" else said
 
 
 def _refusal(refused: Sequence[DatabaseError], config: Settings) -> DatabaseGone | SignInRefused:
-    """Our error for the last of the attempts, with the reasons of all where each was refused.
+    """Return our error for the last attempt. If sign-in was refused, it gives the reasons of all attempts.
 
-    The second of two passwords may be refused for being none of the server's, and the first for the reason that counts.
+    With two passwords, the second may simply be wrong, and the first was refused for the reason that matters.
     """
     state, message = fields_of(refused[-1]).get("C", ""), _message_of(refused[-1])
     if state.startswith(PASSING):
@@ -153,7 +155,7 @@ def _refusal(refused: Sequence[DatabaseError], config: Settings) -> DatabaseGone
     elif state == "42501":
         advice = f"As the database's owner: GRANT CONNECT ON DATABASE {config.database_name} TO {config.database_user}"
     else:
-        advice = "Correct that on the server or in the role's settings."
+        advice = "Correct this on the server or in the role's settings."
     return SignInRefused(
         f"The database at {_place(config)} does not let {config.database_user} sign in: {message}. {advice}"
     )
@@ -168,11 +170,11 @@ def _place(config: Settings) -> str:
 
 
 def _open(config: Settings, startup_params: dict[str, str], password: str | None) -> Connection:
-    # Two time limits that the driver knows as one: a host that does not answer must be told apart early.
+    # The driver has one timeout for connecting and reading. A host that does not respond must be detected sooner.
     connection = socket.create_connection((config.database_host, config.database_port), timeout=CONNECT_TIMEOUT_S)
     connection.settimeout(config.database_timeout_s)
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux: unacknowledged data for so long is a dead connection
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux: data unacknowledged for this long means a dead connection
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(config.database_timeout_s * 1000))
     try:
         return Connection(
@@ -180,9 +182,9 @@ def _open(config: Settings, startup_params: dict[str, str], password: str | None
             host=config.database_host,
             sock=connection,
             database=config.database_name,
-            # Without one the driver would stumble over a server that asks for it, before the server can refuse.
+            # Without a password, the driver would fail by itself when the server asks for one.
             password=password or "",
-            # pg8000's default falls back to plain text in silence, and True does not verify: be explicit either way.
+            # pg8000's default silently falls back to plain text, and True does not verify, so pass a context or False.
             ssl_context=ssl.create_default_context(cafile=config.database_ca_file)
             if config.database_ca_file
             else False,

@@ -1,9 +1,9 @@
-"""Cron expressions: five fields as people write them, six as EventBridge takes them, and the slots of both.
+"""Cron expressions with five fields (as people write them) and six (for EventBridge), and their slots.
 
-Both are read into the sets of values that they mean and written from there, so that the two sides never read one text
-in two ways: weekdays count from 0 here and from 1 there, croniter takes the range ``1-1`` for ``*``, cron joins its two
-day fields with "or" where EventBridge wants a ``?`` in one of them, and its documentation is silent about ``SAT-SUN``.
-What is surely a mistake is refused in a sentence.
+Both are parsed into sets of values and written from these, so that croniter and EventBridge never interpret one text
+differently. Cron counts weekdays from 0 and EventBridge from 1; croniter reads the range ``1-1`` as ``*``; cron joins
+its two day fields with "or", while EventBridge requires ``?`` in one of them, and its documentation does not mention
+``SAT-SUN``. Certain mistakes are refused with an error.
 https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-cron-expressions.html
 """
 
@@ -39,7 +39,7 @@ class BadCron(ConfigurationError):
 
 @dataclass(frozen=True)
 class Cron:
-    """The values of each field; weekdays count from Sunday = 0. At most one of the day fields leaves days out."""
+    """The values of each field. Weekdays count from Sunday = 0. At most one of the two day fields excludes days."""
 
     minutes: frozenset[int]
     hours: frozenset[int]
@@ -49,30 +49,30 @@ class Cron:
 
     @property
     def five_fields(self) -> str:
-        """As croniter reads it: ``0 3 * * MON-FRI``."""
+        """The expression for croniter: ``0 3 * * MON-FRI``."""
         return " ".join((*self._common, _written(self.weekdays, _WEEKDAY)))
 
     @property
     def eventbridge(self) -> str:
-        """``cron(0 3 ? * MON-FRI *)``."""
+        """The expression for EventBridge: ``cron(0 3 ? * MON-FRI *)``."""
         minutes, hours, days, months = self._common
         weekdays = _written(self.weekdays, _WEEKDAY)
         days, weekdays = ("?", weekdays) if weekdays != "*" else (days, "?")
         return f"cron({minutes} {hours} {days} {months} {weekdays} *)"
 
     def slot_at(self, moment: datetime) -> datetime:
-        """The last slot at or before ``moment``."""
+        """Return the last slot at or before ``moment``."""
         return self._iterator(moment.replace(second=0, microsecond=0) + timedelta(minutes=1)).get_prev(datetime)
 
     def slots_after(self, moment: datetime) -> Iterator[datetime]:
-        """The slots later than ``moment``, without end."""
+        """Yield the slots after ``moment``, endlessly."""
         iterator = self._iterator(moment)
         while True:
             yield iterator.get_next(datetime)
 
     @property
     def longest_gap(self) -> timedelta:
-        """The longest that a slot waits for its next, within four years (a 29 February waits for eight around 2100)."""
+        """The longest time between two slots, within four years (a 29 February may take eight years, around 2100)."""
         times = sorted(60 * hour + minute for hour in self.hours for minute in self.minutes)
         days = [day for day in (_FOUR_YEARS + timedelta(days=count) for count in range(2 * 1461)) if self._is_on(day)]
         nights = max((later - day).days for day, later in pairwise(days))
@@ -92,13 +92,13 @@ class Cron:
         )
 
     def _iterator(self, start: datetime) -> "croniter":
-        from croniter import croniter  # most paths know a schedule without asking for its slots
+        from croniter import croniter  # imported here: most callers never ask for slots
 
         return croniter(self.five_fields, start)
 
 
 def from_five_fields(text: str) -> Cron:
-    """Raises BadCron naming the field and its value. ``@daily`` and its like are taken, too."""
+    """Parse five fields, or an alias such as ``@daily``. Raises BadCron naming the field and its value."""
     words = text.split()
     if len(words) == 1 and words[0].startswith("@"):
         if words[0].lower() not in ALIASES:
@@ -110,9 +110,10 @@ def from_five_fields(text: str) -> Cron:
 
 
 def from_eventbridge(text: str) -> Cron:
-    """Raises BadCron for what is not ``cron(…)`` with six fields, and for what five cannot say: L, W, # and years.
+    """Parse ``cron(…)`` with six fields. Raises BadCron for other text, and for L, W, # and years.
 
-    EventBridge reads the same text by itself, so it must be one that its documentation gives a meaning.
+    Five fields cannot express these. EventBridge interprets the same text itself, so only syntax that its documentation
+    defines is accepted.
     """
     words = text.strip()[5:-1].split() if text.strip().startswith("cron(") and text.strip().endswith(")") else []
     if len(words) != 6:
@@ -120,11 +121,11 @@ def from_eventbridge(text: str) -> Cron:
     if words[5] != "*":
         raise BadCron(f"The year of a schedule must be *, got {words[5]!r} in {text!r}")
     if (words[2] == "?") == (words[4] == "?"):
-        raise BadCron(f"One of the day fields of a schedule must be ?, and only one, in {text!r}")
+        raise BadCron(f"Exactly one of the two day fields of a schedule must be ?, got {text!r}")
     cron = _cron(text, ["*" if word == "?" else word for word in words[:5]], _EVENTBRIDGE_WEEKDAY)
     if wrapped := _wrapped(words[:5]):
         raise BadCron(
-            f"EventBridge does not say what it makes of {wrapped!r} in {text!r}, which ends before it begins; "
+            f"EventBridge does not document ranges that end before they begin, such as {wrapped!r} in {text!r}; "
             f"write {cron.eventbridge}"
         )
     return cron
@@ -136,7 +137,7 @@ class _Field:
     first: int
     size: int
     names: Sequence[str] = ()
-    """Names of the values from ``first`` on."""
+    """Names of the values, starting at ``first``."""
     alias: int | None = None
     """Another number for the first value."""
 
@@ -145,7 +146,7 @@ class _Field:
         return self.first + self.size - 1
 
     def __str__(self) -> str:
-        """The values that it takes."""
+        """Return the valid values as text."""
         numbers = f"{self.first} to {self.last if self.alias is None else self.alias}"
         return f"{numbers} or {self.names[0]} to {self.names[-1]}" if self.names else numbers
 
@@ -158,7 +159,7 @@ _WEEKDAY = _Field("weekday", 0, 7, WEEKDAYS, alias=7)
 _EVENTBRIDGE_WEEKDAY = _Field("weekday", 1, 7, WEEKDAYS)
 _FIELDS = (_MINUTE, _HOUR, _DAY, _MONTH)
 
-# Any four years after one another have the same days, but for those around 2100.
+# Any four consecutive years have the same days, except around 2100.
 _FOUR_YEARS = date(2024, 1, 1)
 _LONGEST_MONTHS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 
@@ -171,19 +172,19 @@ def _cron(text: str, words: Sequence[str], weekday: _Field) -> Cron:
     if len(days) < 31 and len(weekdays) < 7:
         raise BadCron(f"A schedule cannot have both a day and a weekday, got {text!r}")
     if all(min(days) > _LONGEST_MONTHS[month - 1] for month in months):
-        raise BadCron(f"There is no such day in the months of {text!r}")
+        raise BadCron(f"No month of {text!r} has that day")
     return Cron(minutes, hours, days, months, weekdays)
 
 
 def _values(word: str, field: _Field, text: str) -> frozenset[int]:
-    """What a field means. Raises BadCron."""
+    """Return the values of a field. Raises BadCron."""
     if word == "*":
         return frozenset(range(field.first, field.last + 1))
     return frozenset(value for part in word.split(",") for value in _part(part, field, text))
 
 
 def _part(part: str, field: _Field, text: str) -> Iterator[int]:
-    """A value, a range or a step through either. A range that ends before it begins goes on from the first value."""
+    """Yield the values of one list item: a value or a range, with or without a step. Ranges may wrap around."""
 
     def bad(why: str) -> BadCron:
         return BadCron(f"The {field.name} {part!r} of {text!r} {why}")
@@ -191,12 +192,12 @@ def _part(part: str, field: _Field, text: str) -> Iterator[int]:
     span, slash, step_text = part.partition("/")
     first, dash, last = span.partition("-")
     if span == "*" and not slash:
-        raise bad("cannot stand in a list: * is every value by itself")
+        raise bad("cannot be part of a list: * alone means every value")
     low, high = (field.first, field.last) if span == "*" else (_value(first, field), _value(last or first, field))
     if low is None or high is None or (dash and not last):
         raise bad(_why_unreadable(part, field))
     if span == "*" or dash:
-        # From 0 to 7 is a week, and not a Sunday.
+        # 0-7 means a whole week, not one Sunday.
         count = field.size if high - low == field.size else (high - low) % field.size + 1
     else:
         low = field.first + (low - field.first) % field.size
@@ -205,7 +206,7 @@ def _part(part: str, field: _Field, text: str) -> Iterator[int]:
     if slash and not step:
         raise bad("must have a step of 1 or more")
     if slash and step >= count:
-        raise bad(f"has a step that is never taken: there are {count} values to go through")
+        raise bad(f"has a step that is never reached: the range has only {count} values")
     for offset in range(0, count, step or 1):
         yield field.first + (low - field.first + offset) % field.size
 
@@ -220,16 +221,16 @@ def _value(end: str, field: _Field) -> int | None:
 
 def _why_unreadable(part: str, field: _Field) -> str:
     if not part:
-        return "is empty: is there a comma too many?"
+        return "is empty (is there an extra comma?)"
     if part == "?":
-        return "must be *: ? is for schedules of six fields, in one of the day fields"
+        return "must be *: ? is valid only in a day field of a six-field schedule"
     if "#" in part or part.upper().strip("0123456789") in ("L", "W", "LW"):
-        return "cannot be used: L, W and # mean different days in different months. Name the days"
+        return "cannot be used: L, W and # mean different days in different months. List the days instead"
     return f"must be {field}, a range such as {field.first}-{field.first + 2}, a step such as */2, or a list of these"
 
 
 def _wrapped(words: Sequence[str]) -> str | None:
-    """The first range that ends before it begins, of a schedule for EventBridge that can be read."""
+    """Return the first range that ends before it begins in a valid EventBridge schedule, or None."""
     for word, field in zip(words, (*_FIELDS, _EVENTBRIDGE_WEEKDAY), strict=True):
         for part in word.split(","):
             first, dash, last = part.partition("/")[0].partition("-")
@@ -239,7 +240,7 @@ def _wrapped(words: Sequence[str]) -> str | None:
 
 
 def _written(values: frozenset[int], field: _Field) -> str:
-    """``*``, or single values and ranges of three or more. Weekdays by name: their numbers differ on the two sides."""
+    """Return ``*``, or single values and ranges of three or more. Weekdays are named: their numbers differ."""
     if len(values) == field.size:
         return "*"
     parts: list[str] = []

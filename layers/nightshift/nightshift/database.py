@@ -1,6 +1,6 @@
-"""One Postgres connection and the queries in sql/queries, each a file, prepared once per connection.
+"""A Postgres connection and the queries in sql/queries: one file each, prepared once per connection.
 
-Statements run in autocommit; a transaction is opened on purpose with ``begin`` or ``transaction``.
+Statements run in autocommit unless a transaction is opened with ``begin`` or ``transaction``.
 """
 
 import json
@@ -34,39 +34,39 @@ from nightshift.statements import EngineCommand, NumberedParameter, Statement, p
 Row = dict[str, Any]
 
 # SQLSTATEs after which the session is over (classes 08 and 57P; 25P03 and 25P04 = the server ended a transaction that
-# was idle or ran for too long; 53300 = no connection slot is left), and those that rolled the statement back for a
-# passing reason: locks and time limits, or disk, memory and input and output (classes 53 and 58).
+# was idle or ran for too long; 53300 = no connection slot is left), and those of statements that were rolled back for a
+# temporary reason: locks and time limits; or disk, memory and I/O (classes 53 and 58).
 # https://www.postgresql.org/docs/16/errcodes-appendix.html
 GONE = ("08", "57P", "25P03", "25P04", "53300")
 LOCKED = ("40P01", "55P03", "55006")
 BUSY = ("40001", "57014", *LOCKED)
 EXHAUSTED = ("53", "58")
 
-# SQLSTATEs of a session that answers and is of no use: it only reads, as after a failover (25006), its prepared
-# statements or portals are gone (26000, 34000) or another's stand in their place (42P05), as behind a pooler. The
-# statement had no effect.
+# SQLSTATEs of a session that responds but is unusable: it is read-only, as after a failover (25006); or, as behind a
+# pooler, its prepared statements or portals are gone (26000, 34000) or belong to another client (42P05). The statement
+# had no effect.
 READ_ONLY = "25006"
 UNFIT = (READ_ONLY, "26000", "34000", "42P05")
-# Of a transaction that failed before: ours, or one that another invocation left behind.
+# SQLSTATE of a transaction that failed earlier: our own, or one that another invocation left open.
 FAILED_TRANSACTION = "25P02"
-# SQLSTATEs of things that are missing or forbidden. A session whose role or search_path was changed says so, too: the
-# answer of a new session stands.
+# SQLSTATEs of missing objects and missing rights. They may also come from a session whose role or search_path was
+# changed, so the statement is retried once in a new session.
 DOUBTFUL = ("3F000", "42P01", "42704", "42883", "42501")
 
-# Errors whose code alone says too little: by the routine of the server that raises them, or by their English words.
+# Errors whose code is ambiguous: identified by the server routine that raises them, or by their English text.
 # https://www.postgresql.org/docs/16/protocol-error-fields.html
 PLAN_CHANGED = ("0A000", "RevalidateCachedQuery", "cached plan must not change")
 CATALOGUE_CHANGED = ("XX000", "simple_heap_", "tuple concurrently ")
 ROWS_HIDDEN = ("42501", "check_enable_rls", "query would be affected by row-level security")
 
-# Detail, context and internal query of an error: they quote rows and keys, which are no one's to read in a log.
+# Detail, context and internal query of an error. They quote rows and keys, which must not appear in a log.
 # https://www.postgresql.org/docs/16/protocol-error-fields.html
 QUOTING = ("D", "W", "q")
 
 
 @cache
 def sql_directory() -> Path:
-    """The folder that holds platform/, jobs/ and queries/: the sql layer in Lambda, the repository's sql/ elsewhere."""
+    """Return the folder of platform/, jobs/ and queries/: the sql layer in Lambda, the repository's sql/ elsewhere."""
     if configured := os.environ.get("NIGHTSHIFT_SQL_DIRECTORY"):
         return Path(configured)
     return Path(__file__).parents[3] / "sql"
@@ -74,11 +74,11 @@ def sql_directory() -> Path:
 
 @cache
 def query_text(name: str) -> str:
-    """The statement in sql/queries/<name>.sql. Raises BadQuery where there is none."""
+    """Return the statement in sql/queries/<name>.sql. Raises BadQuery if the file does not exist."""
     try:
         return (sql_directory() / "queries" / f"{name}.sql").read_text()
     except FileNotFoundError as exc:
-        raise BadQuery(f"There is no query {name}: sql/queries/{name}.sql is not there") from exc
+        raise BadQuery(f"Unknown query {name}: sql/queries/{name}.sql does not exist") from exc
 
 
 @cache
@@ -88,7 +88,7 @@ def _parsed(query: str) -> Statement:
 
 @dataclass(frozen=True)
 class _Prepared:
-    """A statement that the server has parsed, under the name and with the readers that the driver gave it."""
+    """A statement that the server has prepared, with the name and the column readers that the driver assigned."""
 
     name: bytes
     text: str
@@ -97,10 +97,10 @@ class _Prepared:
 
 
 class Database:
-    """A connection that is made on first use and made again after it was lost.
+    """A connection that is opened on first use and reopened after it was lost.
 
-    Threads may share it: each statement has the connection to itself, from its sending to the last row of its answer.
-    ``statements`` counts round trips, for those who promise a number of them.
+    Threads may share it: each statement uses the connection exclusively until the last row of its result.
+    ``statements`` counts round trips, for tests that limit them.
     """
 
     def __init__(self, config: Settings, **startup_params: str):
@@ -110,19 +110,20 @@ class Database:
         self._prepared: dict[str, _Prepared] = {}
         self._turn = threading.RLock()
         self.in_transaction = False
-        """Stays true when the connection is lost, until the transaction is given up: the rest must not commit alone."""
+        """Stays true after the connection is lost, until rollback or close: later statements must not commit alone."""
         self.statements = 0
 
     def query(self, name: str, /, *, again_if_gone: bool = False, **params: Any) -> list[Row]:
-        """Run sql/queries/<name>.sql. Dicts go in as JSON text.
+        """Run sql/queries/<name>.sql and return its rows. Dicts are passed as JSON text.
 
-        ``again_if_gone`` is for the first statement of an invocation: the environment may have been frozen for an hour
-        and its connection have died unseen, or an invocation before this one have left a transaction open. Only for a
-        statement that may take effect twice.
-        Raises BadQuery before anything is sent; DatabaseGone when the connection was lost, DatabaseBusy when the
-        statement was rolled back for a passing reason, RowsHidden where row-level security would keep rows back,
-        SignInRefused where no connection can be opened, pg8000's DatabaseError, without the fields that quote a row's
-        values, for everything else.
+        Set ``again_if_gone`` for the first statement of an invocation: the environment may have been frozen for an hour
+        while its connection died, or an earlier invocation may have left a transaction open. Only use it for statements
+        that may take effect twice.
+
+        Raises BadQuery before anything is sent; DatabaseGone if the connection was lost; DatabaseBusy if the statement
+        was rolled back for a temporary reason; RowsHidden if row-level security would hide rows; SignInRefused if the
+        server refuses the role; and for everything else pg8000's DatabaseError, without the fields that quote a row's
+        values.
         """
         statement = _checked(name, params)
         values = [
@@ -133,7 +134,7 @@ class Database:
             if again_if_gone and self.in_transaction:
                 self.close()
             self._leave_stray_transaction()
-            # In a transaction the statements before this one would be lost; and a new connection knows no better.
+            # In a transaction, earlier statements would be lost. On a new connection, a retry would fail again.
             may_repeat = self._connection is not None and not self.in_transaction
             try:
                 return self._run_prepared(name, statement, values)
@@ -150,18 +151,18 @@ class Database:
             return self._run_prepared(name, statement, values)
 
     def one(self, name: str, /, *, again_if_gone: bool = False, **params: Any) -> Row | None:
-        """The first row of ``query``, or None."""
+        """Return the first row of ``query``, or None."""
         rows = self.query(name, again_if_gone=again_if_gone, **params)
         return rows[0] if rows else None
 
     def run_script(self, script: str) -> list[Any]:
-        """Run SQL without parameters, several statements allowed. Migrations and DDL only."""
+        """Run one or more SQL statements without parameters. For migrations and DDL only."""
         with self._turn, self._translated_errors():
             self.statements += 1
             return self._connected().run(script) or []
 
     def require_writable(self) -> None:
-        """Raises DatabaseReadOnly where a new session, too, can only read; and whatever ``query`` raises."""
+        """Raise DatabaseReadOnly if a new session is read-only, too. Also raises the errors of ``query``."""
         for _ in range(2):
             if not self.query("ping", again_if_gone=True)[0]["only_reads"]:
                 return
@@ -169,7 +170,7 @@ class Database:
         raise DatabaseReadOnly
 
     def sibling(self, *, user: str | None = None, host: str | None = None, **startup_params: str) -> "Database":
-        """Another connection to the same database, in the same role or as ``user``, there or by way of ``host``."""
+        """Return another connection to the same database, optionally as ``user`` or through ``host``."""
         config = replace(
             self._config,
             database_user=user or self._config.database_user,
@@ -195,7 +196,7 @@ class Database:
             self.in_transaction = True
 
     def commit(self) -> None:
-        """Raises DatabaseGone when nobody can know whether it took effect."""
+        """Commit. Raises DatabaseGone if it is unknown whether the commit took effect."""
         with self._turn:
             try:
                 self.run_script("COMMIT")
@@ -203,7 +204,7 @@ class Database:
                 self.in_transaction = False
 
     def rollback(self) -> None:
-        """Forget the open transaction. A connection that cannot even do that is closed, which does it too."""
+        """Roll the open transaction back. If that fails, close the connection, which has the same effect."""
         with self._turn:
             try:
                 if self.in_transaction and self._connection is not None:
@@ -252,7 +253,7 @@ class Database:
         return [dict(zip(names, row, strict=True)) for row in rows or []]
 
     def _leave_stray_transaction(self) -> None:
-        """Close a session that is in a transaction which nothing here has begun, and nothing will commit."""
+        """Close a session whose open transaction was not begun here: nothing would ever commit it."""
         if self._connection and self._connection.is_in_transaction and not self.in_transaction:
             self._disconnect()
 
@@ -265,7 +266,7 @@ class Database:
 
     @contextmanager
     def _translated_errors(self, name: str | None = None) -> Iterator[None]:
-        """``name`` is the query's, whose prepared statement may have to go."""
+        """Translate the driver's errors. ``name`` is the query, whose prepared statement may have to be dropped."""
         try:
             yield
         except DatabaseError as exc:
@@ -280,13 +281,13 @@ class Database:
         except Exception as exc:
             if self._connection is None or isinstance(exc, UnicodeEncodeError):
                 raise  # nothing was sent
-            # The driver stopped in the middle of an answer: the next statement would be given the rest of it.
+            # The driver stopped in the middle of an answer: the next statement would receive the rest of it.
             self._disconnect()
             kind = type(exc).__name__  # its text may quote a row
-            raise DatabaseGone(f"Lost the database connection: its answer cannot be read ({kind})") from exc
+            raise DatabaseGone(f"Lost the database connection: the driver could not read the answer ({kind})") from exc
 
     def _translated(self, exc: DatabaseError, name: str | None) -> NightshiftError | None:
-        """Our error for the server's, None where that one stands; the session is given up where it is over or unfit."""
+        """Return our error for the server's, or None to keep it. Disconnect if the session is over or unusable."""
         if exc.args and isinstance(exc.args[0], dict):
             exc.args = ({field: value for field, value in exc.args[0].items() if field not in QUOTING},)
         detail = fields_of(exc)
@@ -295,7 +296,7 @@ class Database:
             self._disconnect()
             if state == READ_ONLY:
                 return DatabaseReadOnly(f"The database can only be read at the moment: {message}")
-            return SessionUnfit(f"The database session was of no use: {message}")
+            return SessionUnfit(f"The database session was unusable: {message}")
         if state.startswith(GONE) or detail.get("V") in FATAL:
             self._disconnect()
             return DatabaseGone(f"Lost the database connection: {message}")
@@ -311,7 +312,7 @@ class Database:
             return DatabaseBusy(f"The database was busy: {message}")
         if _is(detail, ROWS_HIDDEN):
             return RowsHidden(
-                f"The database keeps rows from {self._config.database_user}: {message}. As a superuser: "
+                f"Row-level security hides rows from {self._config.database_user}: {message}. As a superuser: "
                 f"ALTER ROLE {self._config.database_user} BYPASSRLS"
             )
         return None
@@ -337,11 +338,11 @@ def _checked(name: str, params: dict[str, Any]) -> Statement:
     if params.keys() != wanted:
         wrong = {"missing": wanted - params.keys(), "unknown": params.keys() - wanted}
         said = "; ".join(f"{kind}: {', '.join(sorted(names))}" for kind, names in wrong.items() if names)
-        raise BadQuery(f"Query {name} does not go with its parameters; {said}")
+        raise BadQuery(f"Query {name} was called with the wrong parameters; {said}")
     return statement
 
 
 @cache
 def database() -> Database:
-    """This execution environment's connection: one, kept between invocations."""
+    """Return the connection of this execution environment. It is kept between invocations."""
     return Database(settings())

@@ -1,4 +1,4 @@
-"""A message comes in; one slice of a run is claimed, worked and ended. Jobs know nothing of any of this."""
+"""The executor: claims the slice that a message names, works it and ends it. Jobs see none of this."""
 
 import contextlib
 import json
@@ -37,22 +37,22 @@ class Returned:
 
 @dataclass(frozen=True)
 class Raised:
-    """The job raised, whatever the class: SystemExit is as much its failure as ValueError."""
+    """The job raised an exception of any class: SystemExit is a failure just as ValueError is."""
 
     error: BaseException
 
 
-# What the database rolled back for a passing reason is not the job's failure: these come before its own policy. A full
-# disk takes longer to mend than a deadlock: two hours in all.
+# A statement that the database rolled back for a temporary reason is not the job's failure, so these policies come
+# before the job's own. A full disk takes longer to fix than a deadlock: the retries span two hours.
 BUSY_RETRY = Retry(attempts=5, delay_s=2)
 EXHAUSTED_RETRY = Retry(attempts=8, delay_s=30)
 
 # CloudFormation updates a function's code and its layers in two calls (https://github.com/aws/aws-cdk/issues/8446): for
-# up to a minute, either may be a release ahead of the other. What a job then finds missing is not its failure; what
-# really is missing fails its run 90 s later, unless the job's own policy goes on.
+# up to a minute, either may be a release ahead of the other. Code that a job misses then is not the job's failure. If
+# the code is really missing, the run fails 90 s later, unless the job's own policy retries further.
 MISFIT_RETRY = Retry(attempts=2, delay_s=30)
 
-# A new connection is worth a try only while there is time for its time-out (seconds).
+# A new connection is only attempted while enough time is left for its timeout (seconds).
 NOTE_AT_LEAST_S = 6
 
 
@@ -67,9 +67,9 @@ def work(
 ) -> None:
     """Claim slice ``number`` of the run and work it as far as time allows.
 
-    ``remaining_s`` tells the seconds until Lambda ends the invocation. Raises DatabaseGone only while nothing was
-    claimed: then the queue delivers the message again. Afterwards a lost connection abandons the slice, and the sweep
-    goes on from the last commit.
+    ``remaining_s`` returns the seconds until Lambda ends the invocation. Raises DatabaseGone only before the slice is
+    claimed: the queue then delivers the message again. After the claim, a lost connection abandons the slice, and the
+    sweep resumes the run from its last commit.
     """
     logger.append_keys(run_id=run_id, slice=number)
     row = db.one(
@@ -97,16 +97,16 @@ def work(
         metrics.count("RunsStarted", job_type=name)
     # After a rollback the job type may be unknown here; the error is raised later, when its code is loaded.
     job_type = CATALOGUE.get(name) or JobType(name=name, label=name, description="", scope="project")
-    # The role of the system jobs may do what no project's job ever may: a connection for this slice, and no longer.
+    # The role of system jobs has rights that project jobs must never have, so its connection lasts for this slice only.
     own, refusal = db, None
     if job_type.scope == "system":
         own = db.sibling(user=settings.database_maintenance_user, host=settings.database_direct_host)
         try:
             own.connect()
         except SignInRefused as exc:
-            own, refusal = db, exc  # the functions' own role writes the ending
+            own, refusal = db, exc  # the functions' role writes the ending
         except DatabaseGone:
-            pass  # the job's first statement meets it again, and abandons the slice
+            pass  # the job's first statement fails in the same way and abandons the slice
 
     def note(reason: str) -> None:
         _note(reason, run_id=run_id, number=number, db=db, remaining_s=remaining_s)
@@ -124,7 +124,7 @@ def work(
         return
     finally:
         current.step.end()
-        current.rollback()  # nothing of a slice that is over may linger in the next invocation's transaction
+        current.rollback()  # the next invocation must not inherit this slice's open transaction
         if own is not db:
             own.close()
     if following:
@@ -135,7 +135,7 @@ def work(
 
 
 def _work_claimed(current: Slice) -> Message | None:
-    """Work the slice and end it; returns the message for the next one, if it is to be sent now."""
+    """Work the slice and end it. Return the message for the next slice, if it is due to be sent now."""
     try:
         with _steps(current) as steps:
             return _take(steps, current)
@@ -183,13 +183,13 @@ def _next(steps: Steps) -> object:
     except StopIteration as done:
         return Returned(done.value)
     except (SliceLost, CancelRequested):
-        raise  # from run_alone, by way of the job
+        raise  # from run_alone, through the job
     except BaseException as exc:
         return Raised(exc)
 
 
 def _fail_at_its_line(steps: Steps, error: JobError) -> None:
-    """Raise the error, with the line of the job's ``yield`` in its traceback, also where the job catches it."""
+    """Raise the error with the line of the job's ``yield`` in its traceback, even if the job catches it."""
     with contextlib.suppress(BaseException):
         steps.throw(error)
     raise error
@@ -197,10 +197,10 @@ def _fail_at_its_line(steps: Steps, error: JobError) -> None:
 
 @contextlib.contextmanager
 def _steps(current: Slice) -> Iterator[Steps]:
-    """The job's generator; closed afterwards, so that its ``finally`` blocks run."""
+    """Provide the job's generator, and close it afterwards so that its ``finally`` blocks run."""
 
     def start() -> Generator[Progress | Wait, None, dict[str, Any]]:
-        # Inside the generator, so that code which is missing is like any other exception of the job's.
+        # Called inside the generator, so that missing code is handled like any other exception of the job.
         return (yield from current.start())
 
     steps = start()
@@ -210,13 +210,13 @@ def _steps(current: Slice) -> Iterator[Steps]:
         try:
             steps.close()
         except BaseException as exc:
-            # What the slice came to is decided; a job's last words do not change it.
+            # The slice's outcome is already decided; an error while closing does not change it.
             logger.warning(f"The job did not close cleanly: {sentence(exc)}", action="close_failed")
 
 
 def _after_exception(current: Slice, exc: BaseException) -> Message | None:
-    """Roll the step back; go on after a while if a policy says so, else the run has failed."""
-    # A job that turns a deadlock into an exception of its own has not failed: it was the database.
+    """Roll the step back. Schedule another slice if a retry policy allows one, otherwise fail the run."""
+    # The job may have wrapped a deadlock in an exception of its own. The database failed then, not the job.
     exc = current.step.passing_error or exc
     current.rollback()
     if isinstance(exc, DatabaseGone):
@@ -235,7 +235,7 @@ def _after_exception(current: Slice, exc: BaseException) -> Message | None:
 
 
 def _policies(exc: BaseException, job_type: JobType) -> list[tuple[str, Retry]]:
-    """The retry policies for the exception, in turn. Each counts its attempts apart, under its name."""
+    """Return the retry policies for the exception, in order. Each counts its own attempts, under its name."""
     match exc:
         case UnknownJob():
             return [("misfit", MISFIT_RETRY)]
@@ -252,9 +252,9 @@ def _policies(exc: BaseException, job_type: JobType) -> list[tuple[str, Retry]]:
 
 
 def _note(reason: str, *, run_id: str, number: int, db: Database, remaining_s: Callable[[], float]) -> None:
-    """Write on the slice why its worker gives it up, if the database can be reached; raises nothing.
+    """Record in the slice why its worker gives it up, if the database is reachable. Never raises.
 
-    On a connection of its own: the worker's may be lost, or in the middle of a statement.
+    Uses a separate connection: the worker's own may be lost, or in the middle of a statement.
     """
     if remaining_s() < NOTE_AT_LEAST_S:
         return
@@ -266,7 +266,7 @@ def _note(reason: str, *, run_id: str, number: int, db: Database, remaining_s: C
 
 
 def _send(message: Message) -> None:
-    """Losing this message costs time, not the run: the sweep sends it again."""
+    """Send the message, and only log a failure: the sweep sends a lost message again."""
     try:
         queue.send(message)
     except Exception as exc:

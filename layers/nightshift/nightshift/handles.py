@@ -1,6 +1,6 @@
-"""What a job holds in its hands: copies of the run's values, and the database of the step under way.
+"""The objects that a job is given: copies of the run's values, and the database of the current step.
 
-Nothing that a job changes here in place reaches what the engine writes.
+In-place changes that a job makes to them do not affect what the executor writes.
 """
 
 import copy
@@ -39,17 +39,17 @@ class RunHandle:
         return self._is_cancelled()
 
     def follow(self, step: Progress, *, failures: int) -> None:
-        """Show what the step has just committed."""
+        """Take over the values that the step has just committed."""
         self.failures = failures
         self.cursor = json.loads(step.cursor_text) if step.cursor_text else None
         self.progress = step.as_json()
 
 
 class StepDatabase:
-    """The database of one slice's steps (``nightshift.job.JobDatabase``), which remembers a step's first error.
+    """The database of one slice's steps (``nightshift.job.JobDatabase``). It remembers a step's first error.
 
-    An error undoes the step's transaction, whether the job lets it pass or catches it. ``check`` raises it again before
-    the step could be taken for done.
+    An error rolls back the step's transaction, even if the job catches the exception. ``check`` raises it again before
+    the step can count as done.
     """
 
     def __init__(self, db: Database, current: "Slice"):
@@ -60,7 +60,7 @@ class StepDatabase:
         self._turn = threading.RLock()
 
     def end(self) -> None:
-        """Refuse whatever a thread that the job left behind still asks for: the connection is the next slice's."""
+        """Refuse further queries, as from a thread that the job left behind: the next slice uses the connection."""
         self._is_over = True
 
     def read(self, query: str, /, **params: Any) -> list[Row]:
@@ -83,14 +83,15 @@ class StepDatabase:
 
     @property
     def passing_error(self) -> DatabaseBusy | DatabaseGone | None:
-        """The step's first error, where it is the database's trouble and not the job's."""
+        """The step's first error, if the database and not the job is at fault."""
         return self.error if isinstance(self.error, DatabaseBusy | DatabaseGone) else None
 
     @contextmanager
     def _remembered(self) -> Iterator[None]:
         if self._is_over:
-            raise JobError("The slice that this database belongs to is over. Let a job's threads end before its yield")
-        # Postgres refuses whatever follows an error in a transaction, and a new connection knows nothing of its half.
+            raise JobError("This database belongs to a slice that has ended. Join the job's threads before each yield")
+        # After an error, Postgres refuses all further statements of the transaction, and a new connection has lost its
+        # first half.
         if self._db.in_transaction or isinstance(self.error, DatabaseGone):
             self.check()
         try:

@@ -1,7 +1,7 @@
-"""One healer per kind of trouble: the query that finds its rows, and the statement that heals the ones it is given.
+"""One healer per kind of problem: a query that finds rows, and a statement that heals the given rows.
 
-Finding passes over the rows that others hold, and holds none itself. So the statement that heals looks at its condition
-again, on the locked row: another sweep or a worker may have come first.
+The query skips rows that other sessions have locked, and locks none itself. The healing statement therefore checks the
+condition again on the locked row: another sweep or a worker may have been faster.
 """
 
 from collections import Counter
@@ -19,7 +19,7 @@ from nightshift.queue import Message
 from nightshift.schedules import GRACE
 from nightshift.settings import Settings
 
-# Rows of a kind that one statement deletes: its locks are held for as long as it takes.
+# Rows that one statement deletes. It holds its locks for as long as it runs.
 PRUNE_BATCH = 200
 
 
@@ -29,7 +29,7 @@ class NotTold(NightshiftError):
 
 @dataclass(frozen=True, kw_only=True)
 class Healer:
-    """``name`` is its column of find_work. ``heal`` is given keys from ``find``; what it raises undoes its rows."""
+    """``name`` is a column of find_work. ``heal`` gets keys that ``find`` returned; an exception undoes its changes."""
 
     name: str
     find: str
@@ -39,9 +39,9 @@ class Healer:
 
 
 def healers_of(*, now: datetime, counts: Counter[str], db: Database, settings: Settings) -> list[Healer]:
-    """In their order: what needs no queue comes first. Where SQS does not answer, sending eats the time that there is.
+    """Return the healers in order: those that send no messages come first, because a failing SQS uses up the time.
 
-    What they do is added to ``counts``.
+    Healers add what they did to ``counts``.
     """
     work = _Work(now, db, settings, counts)
     size = settings.sweep_batch
@@ -89,7 +89,7 @@ class _Work:
         stopped = self.db.query("stop_deleted", keys=run_ids)
         for row in stopped:
             logger.warning(
-                "Cancelled a run, as its project or team was deleted",
+                "Cancelled a run because its project or team was deleted",
                 action="run_of_deleted",
                 run_id=str(row["id"]),
                 job_type=row["job_type"],
@@ -136,7 +136,7 @@ class _Work:
         self._send_slices(unclaimed)
 
     def tell_of_endings(self, run_ids: list[str]) -> None:
-        """Raises NotTold when one of them still cannot be told; what could be is kept."""
+        """Write the mails and events of these endings. Raises NotTold if one still fails; the others are kept."""
         rows = self.db.query("tell_of_endings", keys=run_ids)
         told = [row["key"] for row in rows if row["untold"] is None]
         self.counts.update(told=len(told))
@@ -173,7 +173,7 @@ class _Work:
 
 def _tell_of_expired(row: Row) -> None:
     logger.warning(
-        "Took a run from a worker that stopped answering",
+        "Took over a run from a worker that stopped responding",
         action="slice_expired",
         run_id=str(row["id"]),
         slice=row["slice"],

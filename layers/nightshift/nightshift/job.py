@@ -1,12 +1,12 @@
-"""What a job's author works with: ``Progress``, ``Wait``, the run, and the database of a step.
+"""The API for job authors: ``Progress``, ``Wait``, the run, and the database of a step.
 
 A job is a generator function ``job(run, db)``. Every ``yield`` commits what the job wrote through ``db`` together with
-the cursor and the progress it yields. The engine may close the generator at any yield and call the job again later
-with ``run.cursor``; nothing else survives between slices. What the job returns becomes the run's result.
+the cursor and the progress it yields. The executor may close the generator at any yield and call the job again later
+with ``run.cursor``; nothing else survives between slices. The job's return value becomes the run's result.
 
-Within a step: calls to the outside first, while no transaction is open; then the writes; then the yield. A worker may
-die at any line, and the step begins anew: of what it wrote nothing is left, but what it did outside is done twice.
-docs/write-a-job.md leads through one, with its tests.
+Within a step, call external services first, while no transaction is open; then write; then yield. A worker may die at
+any line, and the step is then repeated: its database writes are rolled back, but its external calls happen twice.
+docs/write-a-job.md walks through a job and its tests.
 """
 
 import json
@@ -20,15 +20,15 @@ from nightshift.wording import one_line
 
 Cursor = dict[str, Any] | None
 
-# A year: longer is a mistake, and beyond what timestamps hold lies an error.
+# A year: a longer wait is a mistake, and timestamps would eventually overflow.
 MAX_WAIT_S = 366 * 86_400
-# Characters. A page of 200 runs has to fit into the six megabytes that Lambda may answer.
+# Characters. A page of 200 runs has to fit into Lambda's response limit of six megabytes.
 MAX_MESSAGE = 500
 # Every yield writes the cursor again.
 MAX_CURSOR_BYTES = 65_536
 # The largest count that Postgres holds (bigint).
 MAX_COUNT = 2**63 - 1
-# The longest time between two tries, in seconds.
+# The longest delay between two attempts, in seconds.
 MAX_RETRY_DELAY_S = 3600
 
 
@@ -36,12 +36,12 @@ MAX_RETRY_DELAY_S = 3600
 class Progress:
     """A finished step.
 
-    ``cursor`` is where to go on after it: JSON of at most 64 KiB, so ids and dates as text. It is stored with every
-    step, so keep it small; None is the start. The step keeps a copy: what the job changes in its dict afterwards
-    belongs to the next step. ``processed`` of ``total`` are counts of the job's own units, for the bar; ``total`` may
-    change on the way. ``message`` is the line beside the bar, of which 500 characters are kept.
+    ``cursor`` says where to continue after this step: JSON of at most 64 KiB, so store ids and dates as text. It is
+    written with every step, so keep it small; None is the start. The step keeps a copy: later changes to the job's dict
+    belong to the next step. ``processed`` and ``total`` count the job's own units, for the progress bar; ``total`` may
+    change during the run. ``message`` is the line beside the bar, cut to 500 characters.
 
-    Raises JobError, at the line that makes it, for what cannot be stored.
+    Raises JobError, at the line that creates it, for values that cannot be stored.
     """
 
     processed: int
@@ -68,14 +68,14 @@ class Progress:
 
 @dataclass(frozen=True, kw_only=True)
 class Wait:
-    """Leave the Lambda and go on after ``seconds``, from ``cursor``. ``why`` completes "waiting for …".
+    """End the invocation and continue after ``seconds``, from ``cursor``. ``why`` completes "waiting for …".
 
-    What the job wrote since its last yield is committed with it. The cursor has to differ from the one the slice began
-    with, or the next slice would meet the same Wait again: a job that polls counts its polls in the cursor.
-    ``progress`` is told where the bar has moved, too (its own cursor counts for nothing). At most what is left of the
-    job type's ``max_duration_s``; what is longer than 15 minutes may end a minute late.
+    The job's writes since its last yield are committed with it. The cursor has to differ from the one that the slice
+    began with, or the next slice would yield the same Wait again: a job that polls counts its polls in the cursor.
+    ``progress`` also moves the progress bar (its own cursor is ignored). A wait may not exceed what is left of the job
+    type's ``max_duration_s``; a wait of more than 15 minutes may end a minute late.
 
-    Raises JobError, at the line that makes it, for what cannot be stored.
+    Raises JobError, at the line that creates it, for values that cannot be stored.
     """
 
     seconds: float
@@ -98,12 +98,12 @@ class Wait:
 
 @dataclass(frozen=True, kw_only=True)
 class Retry:
-    """What happens after an exception: ``attempts`` more slices from the last cursor, ``delay_s`` doubling each time.
+    """The policy after an exception: ``attempts`` more slices from the last cursor, ``delay_s`` doubling each time.
 
-    It is the ``retry`` of a job type in the catalogue. At most 100 attempts; the delay never exceeds an hour.
-    The count starts anew whenever the cursor moves. JobError is final: the job itself says that it cannot go on.
-    What is missing (a module, a name, an argument, a key) may be a deployment's doing, and a busy database passes:
-    each of these has a policy and a count of its own.
+    Set it as ``retry`` of a job type in the registry. At most 100 attempts; the delay never exceeds an hour.
+    The count restarts whenever the cursor moves. JobError is final: the job itself says that it cannot continue.
+    Two kinds of error have a policy and a count of their own: a missing module, name, argument or key, which a
+    deployment in progress may cause; and a busy database, which is temporary.
 
     Raises ConfigurationError for numbers out of range.
     """
@@ -120,7 +120,7 @@ class Retry:
             )
 
     def delay_before(self, failure: int) -> float | None:
-        """Seconds to wait after the ``failure``-th exception in a row (from 1), None when it is one too many."""
+        """Return the seconds to wait after the ``failure``-th exception in a row (from 1), or None to give up."""
         return min(self.delay_s * 2 ** (failure - 1), MAX_RETRY_DELAY_S) if failure <= self.attempts else None
 
 
@@ -128,7 +128,7 @@ NO_RETRY = Retry()
 
 
 def _keep_own_cursor(step: Progress | Wait) -> None:
-    """Give the step a cursor of its own: the job may go on changing the dict that it handed over."""
+    """Give the step its own copy of the cursor: the job may continue to change the dict that it passed."""
     name = f"{type(step).__name__}.cursor"
     if not isinstance(step.cursor, dict | None):
         raise JobError(f"{name} must be a dict or None, got {shown(step.cursor)}")
@@ -140,67 +140,70 @@ def _keep_own_cursor(step: Progress | Wait) -> None:
 class JobDatabase(Protocol):
     """The database of a step. Queries are named after their files in sql/queries.
 
-    ``params`` are the query's (``:after``), dicts as JSON. Rows are dicts by column. A project's job works in the role
-    nightshift_app, a system job as nightshift_maintenance; the migrations in sql/jobs say what each may.
+    ``params`` are the parameters of the query (``:after``); dicts are passed as JSON. Rows are dicts by column name. A
+    project's job runs as the role nightshift_app, a system job as nightshift_maintenance; the migrations in sql/jobs
+    define the rights of each.
 
-    An error of the database undoes the step, also where the job catches it: the next ``yield`` raises it again. The
-    engine begins the step anew where the error passes (a deadlock, a lost connection).
+    A database error rolls back the step, even if the job catches it: the next ``yield`` raises it again. The executor
+    repeats the step after a temporary error (a deadlock, a lost connection).
     """
 
     def read(self, query: str, /, **params: Any) -> list[dict[str, Any]]:
-        """Rows, outside of any transaction unless this step has already written."""
+        """Return rows, outside of any transaction unless this step has already written."""
 
     def write(self, query: str, /, **params: Any) -> list[dict[str, Any]]:
-        """Run a statement inside the step's transaction, which the next ``yield`` commits. No slow calls after it.
+        """Run a statement in the step's transaction, which the next ``yield`` commits. Make no slow calls after it.
 
-        A transaction that is idle for ten seconds is ended by the server, and a statement that runs for thirty.
+        The server ends a transaction that is idle for ten seconds, and a statement that runs for thirty.
         """
 
     def run_alone(self, statement: str, *, patience_ms: int) -> None:
-        """Run one DDL statement in autocommit, on a connection of its own that waits ``patience_ms`` for each lock.
+        """Run one DDL statement in autocommit, on a separate connection that waits ``patience_ms`` for each lock.
 
-        Whoever comes after it in a lock's queue may wait as long: 50 ms go unnoticed.
+        Sessions behind it in a lock's queue may wait as long: 50 ms is not noticeable.
 
-        For what cannot run in a transaction (``DETACH PARTITION … CONCURRENTLY``) or must not keep its locks until the
-        next yield. The slice may die after it and before the next yield, so it has to be idempotent; and nothing may be
-        written in this step before it, or it could wait for this step's own locks. Raises DatabaseBusy for a lock that
-        others hold, when it takes too long altogether, and when too little is left of this slice: yield a Wait then.
+        Use it for statements that cannot run in a transaction (``DETACH PARTITION … CONCURRENTLY``) or must not hold
+        their locks until the next yield. The slice may die between the statement and the next yield, so the statement
+        has to be idempotent. Write nothing in this step before it, or it could wait for the step's own locks. Raises
+        DatabaseBusy if another session holds a lock, if the statement takes too long, or if too little of this slice
+        is left: yield a Wait then.
 
-        Only the owner of the run gets to run it. The server checks that first, on the same connection, and ends both
-        statement and connection before the slice's lease is over, so that a worker which froze in between changes
-        nothing under its successor's hands.
+        Only the lease holder can run it. The server checks the lease first, on the same connection, and ends both
+        statement and connection before the lease expires, so that a worker that froze in between cannot interfere with
+        its successor.
         """
 
 
 class Run(Protocol):
-    """The run as its job sees it."""
+    """The run, as the job sees it."""
 
     id: str
     project_id: str | None
     """None for a system job."""
     params: dict[str, Any]
-    """As the job type's model in nightshift.params made them, and the default of each that the run was made without; a
-    project's job finds ``project_id`` there, too."""
+    """The values as the job type's model in nightshift.params validated them, with defaults for those that the run was
+    created without. A project's job also finds ``project_id`` here."""
     cursor: Cursor
-    """A copy of what the last committed yield said. None at the start, and where the job's module had another
-    ``CURSOR_VERSION`` when it wrote it."""
+    """A copy of the last committed cursor. None at the start, and if the job's module had a different
+    ``CURSOR_VERSION`` when it wrote the cursor."""
     failures: int
-    """How often in a row this run was tried again since its cursor moved last."""
+    """The number of retries in a row since the cursor last moved."""
     progress: dict[str, Any] | None
     """A copy of what the last yield reported: ``processed``, ``total``, ``message``."""
 
     @property
     def remaining_s(self) -> float:
-        """Seconds left in this invocation: bound every call to the outside by it."""
+        """Seconds left in this invocation. Use it as the limit of every external call."""
 
     def is_cancelled(self) -> bool:
-        """Ask the database whether somebody wants this run to stop, or it was lost; for long work between yields.
+        """Ask the database whether the run was cancelled or the slice was lost. For long work between yields.
 
-        Return then: whatever it is, the run ends as cancelled, and the step under way is forgotten.
+        If true, return from the job with any value: the executor rolls back the current step and ends the run as
+        cancelled.
         """
 
 
-# What a job's generator function returns. The dict is the run's result: JSON of at most 16 KiB.
+# The return type of a job's generator function. The dict is the run's result: JSON of at most 16 KiB.
 Steps = Generator[Progress | Wait, None, dict[str, Any]]
 
 Job = Callable[[Run, JobDatabase], Steps]

@@ -1,4 +1,4 @@
-"""Numbered SQL files, each applied once, in order, in a transaction of its own that also records it."""
+"""Migrations: numbered SQL files, each applied once, in order, in its own transaction, which also records it."""
 
 import hashlib
 import time
@@ -14,22 +14,22 @@ from nightshift.log import logger
 from nightshift.partitions import find_gaps, months
 from nightshift.sessions import pin, pin_session
 
-# Any number will do, as long as nobody else in the database locks the same one.
+# Any number works, as long as no other program locks the same one in this database.
 LOCK = 0x6E69676874  # "night"
 
-# For all migrations together, of the 300 seconds that the migrate function has.
+# The limit for all migrations together. The migrate function's timeout is 300 seconds.
 TIME_LIMIT_S = 270
 
-# Whoever comes after a migration in a lock's queue waits as long as it does, for tables that it holds already, too. So
-# it gives way soon, before deadlock_timeout (1 s) makes Postgres choose whose statement to end, and lets them through.
+# A migration that waits for a lock blocks all sessions behind it in the queue, and those that need a table that it has
+# already locked. So it gives up and retries before deadlock_timeout (1 s), when Postgres would end a statement.
 LOCK_TIMEOUT_S, LOCK_PAUSE_S = 0.9, 2
 
-# What a function that died or is frozen has in hand is given back soon.
+# A function that died or is frozen must release its locks soon.
 GIVES_BACK = """
 SET LOCAL idle_in_transaction_session_timeout = '10s';
 DO $$ BEGIN
     SET LOCAL client_connection_check_interval = '2s';
-EXCEPTION WHEN invalid_parameter_value THEN NULL;   -- a developer's system may not tell the server
+EXCEPTION WHEN invalid_parameter_value THEN NULL;   -- not supported on every operating system
 END $$;
 """
 
@@ -39,20 +39,21 @@ class MigrationChanged(NightshiftError):
 
 
 class MigrationFailed(NightshiftError):
-    """A migration failed; nothing of it took effect"""
+    """A migration failed and was rolled back"""
 
 
 def migrate(db: Database, *, folders: Sequence[str] = ("platform", "jobs")) -> list[str]:
-    """Apply what is missing of sql/<folder>/NNNN_name.sql; returns the names applied now, like ``jobs/0001_job_runs``.
+    """Apply the missing files sql/<folder>/NNNN_name.sql. Return their names, like ``jobs/0001_job_runs``.
 
-    Safe to repeat and to run twice at once: each migration is decided and done under one lock.
-    Traffic goes on: a migration that does not get its locks at once is tried again while there is time.
-    Afterwards the settings of our roles and functions in this database are pinned, whatever it was that changed them.
-    Raises MigrationChanged for a file that is no longer what was applied, MigrationFailed with the database's sentence.
+    Safe to repeat and to run concurrently: each migration is checked and applied under one lock.
+    Traffic continues: a migration that does not get its locks at once is retried while time is left.
+    Afterwards the settings of our roles and functions in this database are pinned again, even if others changed them.
+    Raises MigrationChanged for a file that was edited after it was applied, and MigrationFailed with the database's
+    error.
     """
     ends_at_s = time.monotonic() + TIME_LIMIT_S
     pin_session(db)
-    _patiently(partial(_make_table, db), what="The table of migrations", ends_at_s=ends_at_s)
+    _patiently(partial(_make_table, db), what="Creating the table of migrations", ends_at_s=ends_at_s)
     files = [path for folder in folders for path in sorted((sql_directory() / folder).glob("[0-9]*.sql"))]
     applied = [name for path in files if (name := _apply(db, path, ends_at_s=ends_at_s))]
     if "jobs" in folders:
@@ -66,10 +67,11 @@ def _pin(db: Database) -> None:
 
 
 def create_first_partitions(db: Database, *, today: date, months_ahead: int = 3) -> list[str]:
-    """Cover the current month of each event table and the next ``months_ahead``; returns the names made now.
+    """Create partitions for the current month and the next ``months_ahead``. Return the names of those created.
 
-    Traffic may come at any time after this, the partition job only once a night; which names what could not be made.
-    It is done as the tables' owner: what others left in their schema does not get to run with the caller's rights.
+    Traffic may start right after this, but the partition job runs only once a night. That job reports partitions that
+    cannot be created. This runs as the schema owner, so that objects of others in the tables' schema never run with the
+    caller's rights.
     """
     made = []
     with _as_owner_of_events(db):
@@ -104,10 +106,10 @@ def _patiently(attempt: Callable[[], str | None], *, what: str, ends_at_s: float
         except DatabaseLocked as exc:
             if time.monotonic() + LOCK_PAUSE_S > ends_at_s:
                 raise MigrationFailed(
-                    f"{what} failed: in {TIME_LIMIT_S} s it did not get a lock that it needs. "
-                    "Find who holds it in pg_stat_activity, and try again when that transaction is over."
+                    f"{what} failed: it could not get a lock within {TIME_LIMIT_S} s. "
+                    "Find the session that holds it in pg_stat_activity, and retry after its transaction has ended."
                 ) from exc
-            logger.warning(f"{what} waits for a lock that others hold", action="migration_waits")
+            logger.warning(f"{what} waits for a lock that another session holds", action="migration_waits")
             time.sleep(LOCK_PAUSE_S)
 
 
@@ -115,10 +117,10 @@ def _make_table(db: Database) -> None:
     with _alone(db):
         if elsewhere := db.one("migrations_elsewhere"):
             raise MigrationFailed(
-                f"The table nightshift_migrations is in schema {elsewhere['schema']}, which this session's search_path "
-                f"({elsewhere['search_path']}) leaves out. Nothing was applied. Set it for the role that the functions "
-                f"connect as: ALTER ROLE nightshift_app IN DATABASE {elsewhere['database']} SET search_path = "
-                f"{elsewhere['schema']}"
+                f"The table nightshift_migrations is in schema {elsewhere['schema']}, which is not in this "
+                f"session's search_path ({elsewhere['search_path']}). Nothing was applied. Set the search_path of the "
+                f"role that the functions connect as: ALTER ROLE nightshift_app IN DATABASE {elsewhere['database']} "
+                f"SET search_path = {elsewhere['schema']}"
             )
         db.run_script(
             "CREATE TABLE IF NOT EXISTS nightshift_migrations ("
@@ -134,12 +136,12 @@ def _attempt(db: Database, path: Path, *, name: str, ends_at_s: float) -> str | 
         if applied and applied["checksum"] != checksum:
             raise MigrationChanged(
                 f"Migration {name} was changed after it was applied on {applied['applied_at']:%Y-%m-%d}. "
-                "Put it back as it was and add a new one."
+                "Restore the file, and add a new migration instead."
             )
         if applied:
             return None
         try:
-            # No statement may outlast the function: nobody could tell its error any more.
+            # A statement that outlasts the function could not report its error.
             remaining_ms = max(1, (ends_at_s - time.monotonic()) * 1000)
             db.run_script(f"SET LOCAL statement_timeout = {remaining_ms:.0f}; {script}")
         except DatabaseLocked:
@@ -152,7 +154,7 @@ def _attempt(db: Database, path: Path, *, name: str, ends_at_s: float) -> str | 
 
 @contextmanager
 def _alone(db: Database) -> Iterator[None]:
-    """A transaction that one migrator has at a time."""
+    """Run the block in a transaction that only one migrator can hold at a time."""
     with db.transaction():
         db.run_script(f"SET LOCAL lock_timeout = {LOCK_TIMEOUT_S * 1000:.0f}; {GIVES_BACK}")
         db.query("lock_migrations", lock=LOCK)

@@ -1,17 +1,17 @@
-"""Lists in parts: as many items as fit into one answer of Lambda, which takes 6 MB."""
+"""Pages of lists: as many items as fit into one Lambda response of at most 6 MB."""
 
 import json
 from collections.abc import Iterable
 from typing import Any
 
-# What surrounds the items stays far below the difference.
+# Leaves ample space for the rest of the response.
 MAX_BYTES = 5_000_000
 
 
 def fitting(items: Iterable[Any], *, most_bytes: int = MAX_BYTES) -> int:
-    """How many of the items, from the first on, fit into one answer; at least one, where there is one.
+    """Return how many items, from the first on, fit into one response: at least one, if there are any.
 
-    An item weighs what it has as JSON within a JSON string: Lambda's answer holds the body as text.
+    An item's size is that of its JSON inside a JSON string, because Lambda's response contains the body as text.
     """
     count = weight = 0
     for item in items:

@@ -1,4 +1,4 @@
-"""The event tables, and the time that their partitions have to cover. Months are months in UTC."""
+"""The event tables, and the time ranges that their partitions have to cover. Months are in UTC."""
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
@@ -7,17 +7,17 @@ from typing import Any
 EVENT_TABLES = ("events", "metric_events", "funnel_events")
 
 Gap = dict[str, Any]
-"""``event_table``, ``since`` and ``until``: a time within one month for which that table has no partition."""
+"""``event_table``, ``since`` and ``until``: a time range within one month for which the table has no partition."""
 
 
 def months(first: date, *, ahead: int) -> list[date]:
-    """The first days of the month of ``first`` and of the ``ahead`` months after it."""
+    """Return the first day of the month of ``first`` and of each of the ``ahead`` months after it."""
     start = first.year * 12 + first.month - 1
     return [date(month // 12, month % 12 + 1, 1) for month in range(start, start + ahead + 1)]
 
 
 def find_gaps(query: Callable[..., list[dict[str, Any]]], *, first: date, last: date) -> list[Gap]:
-    """What the partitions leave uncovered from the month of ``first`` to the month of ``last``, the most urgent first.
+    """Return the gaps from the month of ``first`` to the month of ``last``, the most urgent first.
 
     ``query`` runs a query of sql/queries.
     """
@@ -28,7 +28,7 @@ def find_gaps(query: Callable[..., list[dict[str, Any]]], *, first: date, last: 
 
 
 def by_month(gap: Gap) -> Iterator[tuple[datetime, datetime]]:
-    """The parts of a time, one in each month that it touches."""
+    """Split a time range into one part for each month that it touches."""
     since, until = (gap[edge].astimezone(UTC) for edge in ("since", "until"))
     while since < until:
         part_end = min(until, _midnight(months(since, ahead=1)[1]))
@@ -37,7 +37,7 @@ def by_month(gap: Gap) -> Iterator[tuple[datetime, datetime]]:
 
 
 def merge(gaps: list[Gap]) -> list[Gap]:
-    """One for each row of gaps that follow each other without a break."""
+    """Merge gaps that follow each other without a break."""
     merged: list[Gap] = []
     for gap in gaps:
         if merged and merged[-1]["until"] == gap["since"]:
@@ -48,7 +48,7 @@ def merge(gaps: list[Gap]) -> list[Gap]:
 
 
 def describe(gap: Gap) -> str:
-    """``from 2026-03-31 22:00:00 to 2026-04-01 00:00:00 (UTC)``."""
+    """Return, for example, ``from 2026-03-31 22:00:00 to 2026-04-01 00:00:00 (UTC)``."""
     since, until = (f"{gap[edge].astimezone(UTC).replace(tzinfo=None)}" for edge in ("since", "until"))
     return f"from {since} to {until} (UTC)"
 

@@ -1,4 +1,4 @@
-"""Runs by the beginning of their id, as people type it."""
+"""Find runs by the first digits of their id."""
 
 import re
 
@@ -6,16 +6,16 @@ from nightshift.database import Database, Row
 from nightshift.errors import NotFound, Refused
 from nightshift.validation import shown
 
-# A million runs share their first four digits with fifteen others on average: a short range of the primary key.
+# Of a million runs, about fifteen share the same first four digits: a short range of the primary key.
 SHORTEST, DIGITS = 4, 32
-# So many of several are named; one more is asked for, to know that there are more.
+# The number of matches that an error names. The query asks for one more, to know whether there are more.
 MOST = 5
 
 
 def find_runs(field: str, beginning: str, *, team_id: str | None, db: Database) -> list[Row]:
-    """Up to ``MOST`` + 1 runs of the team (of all, where it is None) whose id begins so, by id.
+    """Return up to ``MOST`` + 1 runs of the team (None: of all teams) whose id has this prefix, by id.
 
-    Raises Refused, naming ``field``, for what no id begins with.
+    Raises Refused, naming ``field``, if ``beginning`` cannot be the prefix of an id.
     """
     digits = beginning.replace("-", "").lower()
     if not re.fullmatch(rf"[0-9a-f]{{{SHORTEST},{DIGITS}}}", digits):
@@ -31,11 +31,11 @@ def find_runs(field: str, beginning: str, *, team_id: str | None, db: Database) 
 
 
 def whole_id(field: str, beginning: str, *, db: Database) -> str:
-    """The id of the only run, of any team or none, that begins so. Raises NotFound; Refused where there are more."""
+    """Return the id of the only run with this prefix, of any team or none. Raises NotFound, or Refused for several."""
     found = [str(row["id"]) for row in find_runs(field, beginning, team_id=None, db=db)]
     if not found:
-        raise NotFound(f"There is no run {beginning}")
+        raise NotFound(f"Unknown run {beginning}")
     if len(found) > 1:
         more = " and more" if len(found) > MOST else ""
-        raise Refused(f"{beginning} begins more than one run: {', '.join(found[:MOST])}{more}. Give more of the id")
+        raise Refused(f"{beginning} matches more than one run: {', '.join(found[:MOST])}{more}. Give more digits")
     return found[0]

@@ -1,4 +1,4 @@
-"""Runs as the outside sees them: made, listed, looked at, cancelled, run again."""
+"""Runs as clients see them: create, list, read, cancel and rerun."""
 
 import hashlib
 import json
@@ -22,13 +22,13 @@ from nightshift.wording import timestamp
 STATUSES = ("pending", "running", "completed", "failed", "cancelled")
 LIVE = ("pending", "running")
 
-# Of a type that was resumed, and paused again, while the trigger asked why it was refused.
-JUST_RESUMED = "It was paused until a moment ago. Try again."
+# The job type was resumed, and perhaps paused again, while the trigger looked up why it was refused.
+JUST_RESUMED = "This job type was just resumed. Try again."
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trigger:
-    """A wish for a run of a project's job type. ``params`` are validated and hold ``project_id``."""
+    """A request for a run of a project's job type. ``params`` are validated and contain ``project_id``."""
 
     job_type: JobType
     team_id: str
@@ -36,22 +36,22 @@ class Trigger:
     triggered_by: str
     params: dict[str, Any]
     asked: dict[str, Any] | None = None
-    """Those of ``params`` that the caller gave, by which a repeated request is known: another release may add defaults.
-    None: all of them."""
+    """The part of ``params`` that the caller gave. It identifies a repeated request, because another release may add
+    defaults. None: all of them."""
     notify: bool = False
     idempotency_key: str | None = None
     rerun_of: Row | None = None
     from_cursor: bool = False
-    """A rerun that goes on from where the old run's checkpoint stands."""
+    """Whether a rerun continues from the old run's checkpoint."""
 
 
 def create(trigger: Trigger, *, db: Database, settings: Settings) -> Row:
-    """Insert the run and send its first message; returns its row, or that of the run which the same key made before.
+    """Insert the run and send its first message. Return its row, or the row of the earlier run with the same key.
 
-    Raises NotFound (project), Refused where the type is paused, Conflict with ``existing_run_id``, or without it where
-    the type was resumed just now, TooManyRuns where the team has made its share of this minute, Unprocessable for a key
-    that came with another body.
-    A message that cannot be sent is no error: the sweep sends it.
+    Raises NotFound (project), Refused if the type is paused, Conflict with ``existing_run_id`` (or without it if the
+    type was just resumed), TooManyRuns if the team has used up its runs of this minute, and Unprocessable if the key
+    was used for a different request.
+    A message that cannot be sent is not an error: the sweep sends it.
     """
     run_id = str(uuid.uuid4())
     key, request_hash = _idempotency(trigger)
@@ -77,7 +77,7 @@ def create(trigger: Trigger, *, db: Database, settings: Settings) -> Row:
     row = _insert(values, db=db)
     if row is None:
         refuse_paused(trigger.job_type, db=db)
-        # It was paused until a moment ago, or the project is not there.
+        # Either the type was just resumed, or the project does not exist.
         row = _insert(values, db=db)
     if row is None:
         project = db.one("get_project", project_id=trigger.project_id)
@@ -92,16 +92,16 @@ def create(trigger: Trigger, *, db: Database, settings: Settings) -> Row:
     if key is None or row["idempotency_key"] != key:
         raise Conflict(existing_run_id=str(row["id"]))
     if row["request_hash"] != request_hash:
-        raise Unprocessable(f"Idempotency-Key {trigger.idempotency_key!r} was used before with another request")
+        raise Unprocessable(f"Idempotency-Key {trigger.idempotency_key!r} was already used for a different request")
     return row
 
 
 def create_system(
     job_type: JobType, *, params: dict[str, Any], triggered_by: str, db: Database, settings: Settings
 ) -> Row:
-    """Insert a run of a system job, ``params`` validated, and send its first message; returns its row.
+    """Insert a run of a system job with validated ``params`` and send its first message. Return its row.
 
-    Raises Refused where the type is paused, Conflict with ``existing_run_id``. A message that cannot be sent is no
+    Raises Refused if the type is paused, and Conflict with ``existing_run_id``. A message that cannot be sent is not an
     error: the sweep sends it.
     """
     run_id = str(uuid.uuid4())
@@ -130,10 +130,9 @@ class Page:
 
 
 def list_page(*, limit: int, db: Database, **filters: Any) -> Page:
-    """A team's runs, newest first, as many of ``limit`` as fit into one answer; ``filters`` are the parameters of
-    sql/queries/list_runs.sql.
+    """Return a team's runs, newest first: up to ``limit``, or as many as fit into one response.
 
-    Raises NotFound for a project that is not this team's.
+    ``filters`` are the parameters of sql/queries/list_runs.sql. Raises NotFound for a project of another team.
     """
     rows = db.query("list_runs", limit=limit + 1, **filters)
     if not rows and filters["project_id"]:
@@ -147,7 +146,7 @@ def list_page(*, limit: int, db: Database, **filters: Any) -> Page:
 
 
 def cancel(row: Row, *, requested_by: str, db: Database, settings: Settings) -> None:
-    """End the run, or ask the worker that holds it to. Raises Refused when it is over."""
+    """End the run, or ask the worker that holds it to stop. Raises Refused if it has already ended."""
     cancelled = db.one("cancel_run", run_id=row["id"], requested_by=requested_by)
     if cancelled is None:
         now = db.one("get_any_run", run_id=row["id"])
@@ -159,7 +158,7 @@ def cancel(row: Row, *, requested_by: str, db: Database, settings: Settings) -> 
 
 
 def as_json(row: Row) -> dict[str, Any]:
-    """The ``job_run`` of the HTTP contract."""
+    """Return the ``job_run`` of the HTTP contract."""
     return {
         "id": str(row["id"]),
         "job_type": row["job_type"],
@@ -179,7 +178,7 @@ def as_json(row: Row) -> dict[str, Any]:
 
 
 def _progress(row: Row) -> dict[str, Any] | None:
-    """The bar; while the run waits, its message says what for."""
+    """Return the progress. While the run waits, the message also says what it waits for."""
     progress: dict[str, Any] | None = row["progress"]
     waits_for = {"pending": "a free worker", "running": row.get("waiting_for")}.get(row["status"])
     if not progress or not waits_for:
@@ -189,7 +188,7 @@ def _progress(row: Row) -> dict[str, Any] | None:
 
 
 def _insert(values: dict[str, Any], *, db: Database) -> Row | None:
-    """One statement; two more when an idempotency key is racing with itself or has outlived its day."""
+    """Insert the run in one statement; retry if two requests race with the same key, or if the key has expired."""
     for attempt in range(3):
         try:
             return db.one("insert_run", **values)

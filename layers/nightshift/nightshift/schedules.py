@@ -1,4 +1,4 @@
-"""What is scheduled, what fires, and what should have fired: each slot gets one row, whoever comes first."""
+"""Schedules and their slots. Each slot gets exactly one row, from the first delivery or sweep."""
 
 import uuid
 from collections.abc import Mapping
@@ -16,27 +16,26 @@ from nightshift.log import logger
 from nightshift.queue import Message
 from nightshift.settings import Settings
 
-# EventBridge delivers within a minute, tries again for as long as its rules are told (template.yaml), and what comes
-# later than this is left to the sweep: or an outage would end in a storm of old slots.
+# EventBridge delivers within a minute and retries for as long as its rules say (template.yaml). Later deliveries are
+# left to the sweep; otherwise an outage would end in a storm of old slots.
 GRACE = timedelta(minutes=15)
 
-# Slots that one sweep accounts for, of one job type. A schedule of every minute makes 1,440 a day.
+# Slots of one job type that one sweep records. A schedule that fires every minute has 1,440 slots a day.
 SLOTS_AT_ONCE = 500
 
-
-# A job that has not succeeded for two slots and the time its run may take is something to be told of.
+# The operator is alerted when a job has not succeeded for two slots plus this time for the run itself.
 LONGEST_RUN = timedelta(hours=1)
 
 
 class AlreadyDecided(NightshiftError):
-    """This slot has its row already"""
+    """This slot already has its row"""
 
 
 def register(schedules: Mapping[str, str], *, now: datetime, db: Database) -> None:
-    """Make these EventBridge expressions (``{"db_pruning": "cron(0 * * * ? *)"}``) what is scheduled, and nothing else.
+    """Replace all schedules with these EventBridge expressions (``{"db_pruning": "cron(0 * * * ? *)"}``).
 
-    An empty expression is a job type that only its owner starts. A schedule that is as it was keeps its past; a changed
-    one is new from ``now`` on. Raises ConfigurationError naming the job type and the value.
+    An empty expression means that only the operator starts the job type. An unchanged schedule keeps its history; a
+    changed one starts anew at ``now``. Raises ConfigurationError naming the job type and the value.
     """
     active = {name: _cron_of(name, expression) for name, expression in schedules.items() if expression}
     with db.transaction():
@@ -49,11 +48,16 @@ def register(schedules: Mapping[str, str], *, now: datetime, db: Database) -> No
 
 
 def fire(name: str, *, time: datetime, now: datetime, db: Database, settings: Settings) -> str:
-    """EventBridge says that it is ``time``; returns what became of the slot.
+    """Handle EventBridge's delivery for ``time``. Return the outcome of the slot.
 
-    ``started``, ``skipped``: the last run is still live, or it is paused, ``duplicate``: decided before, ``late``:
-    left to the sweep, ``early``: a slot to come, ``inactive``: not of a schedule that is active now. Raises Refused for
-    a job type that is none.
+    - ``started``
+    - ``skipped``: the last run is still live, or the job is paused
+    - ``duplicate``: the slot was decided before
+    - ``late``: the slot is left to the sweep
+    - ``early``: the slot is in the future
+    - ``inactive``: the slot does not belong to an active schedule
+
+    Raises Refused for an unknown job type.
     """
     row = db.one("get_schedule", job_type=job_type(name).name, again_if_gone=True)
     if row is None:
@@ -76,10 +80,10 @@ def fire(name: str, *, time: datetime, now: datetime, db: Database, settings: Se
 
 
 def account_for_missed(name: str, *, now: datetime, db: Database, settings: Settings) -> dict[str, int]:
-    """Give a row to every slot of this job type that is over and has none; returns how many were caught up and missed.
+    """Insert the missing rows of this job type's past slots. Return how many slots were caught up and missed.
 
-    Its last slot is caught up, if nothing later has been decided: one run, however long the outage. The operator is
-    told. All in one transaction; two sweeps at once share the schedules (SKIP LOCKED).
+    The last slot is caught up unless a later one has been decided: one run, however long the outage. The operator is
+    alerted. All of this is one transaction; concurrent sweeps share the schedules (SKIP LOCKED).
     """
     counts = {"caught_up": 0, "missed": 0}
     message = None
@@ -107,13 +111,13 @@ def _account_for(
     if pause := db.one("get_pause", job_type=name):
         skipped = [slot for slot in slots if slot >= pause["paused_at"]]
         db.query("insert_slots", job_type=name, slots=skipped, reason=pause["reason"])
-    # Only where these are all there are (the rest of a long outage comes with the next sweep), and nothing from the
-    # last one on has fired.
+    # Catch up only if these are all the missed slots (the next sweep handles the rest of a long outage) and neither the
+    # last one nor a later one has fired.
     may_catch_up = (
         not pause and following > now - GRACE and not db.query("decided_slots", job_type=name, since=slots[-1])
     )
     missed = slots[:-1] if may_catch_up else slots
-    # Nothing is inserted, and nothing told, of those that are skipped or that a delivery has decided.
+    # Slots that are skipped, or that a delivery has decided, are neither inserted nor reported.
     told = sorted(row["slot"] for row in db.query("insert_slots", job_type=name, slots=missed, reason=None))
     counts["missed"] += len(told)
     outcome, message = "missed", None
@@ -137,23 +141,23 @@ def _missed_alert(name: str, slots: list[datetime], outcome: str) -> outbox.Aler
     then = {
         "caught_up": "One run was started now to catch up.",
         "skipped": "Nothing was started to catch up: a run of this type is live.",
-        "missed": "Nothing was started to catch up: a later slot has run since, or it was paused.",
+        "missed": "Nothing was started to catch up: a later slot has run since, or the job was paused.",
     }[outcome]
     return outbox.Alert(
         subject=f"{label} missed its schedule",
         lines=[
             f"{label} did not start when it was due: {times}.",
             then,
-            "If this comes again, look at the schedule's rule and at the function it calls: "
+            "If this happens again, check the schedule's EventBridge rule and the function that it calls. "
             "`nightshift system schedules` shows the last slots.",
         ],
     )
 
 
 def _start(name: str, *, slot: datetime, outcome: str, db: Database, settings: Settings) -> tuple[str, Message | None]:
-    """Row and run in one statement; returns the outcome and the first message of the run, to be sent after commit.
+    """Insert slot and run in one statement. Return the outcome and the run's first message, to be sent after commit.
 
-    Raises AlreadyDecided, and nothing was done.
+    Raises AlreadyDecided if the slot has a row; nothing is changed then.
     """
     run_id = str(uuid.uuid4())
     try:
@@ -176,11 +180,11 @@ def _start(name: str, *, slot: datetime, outcome: str, db: Database, settings: S
 def _cron_of(name: str, expression: str) -> Cron:
     known = CATALOGUE.get(name)
     if known is None or known.scope != "system":
-        raise ConfigurationError(f"There is a schedule for {name!r}, which is no system job")
+        raise ConfigurationError(f"Cannot schedule {name!r}: it is not a system job")
     if required := known.required_params():
         raise ConfigurationError(
-            f"The schedule of {name} cannot be used: a schedule gives no parameters, and {', '.join(required)} of "
-            f"{known.params} has no default. Give it one in nightshift/params.py"
+            f"The schedule of {name} cannot be used: schedules pass no parameters, but {', '.join(required)} "
+            f"of {known.params} has no default. Set one in nightshift/params.py"
         )
     try:
         return from_eventbridge(expression)

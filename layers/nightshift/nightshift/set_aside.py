@@ -1,4 +1,4 @@
-"""Rows that the sweep could not heal: passed over for a while, then tried again, and told to the operator once."""
+"""Rows that the sweep could not heal: skipped for a while, then retried, and reported to the operator once."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
@@ -9,17 +9,17 @@ from nightshift.database import Database
 from nightshift.errors import DatabaseBusy, DatabaseGone, sentence
 from nightshift.log import logger
 
-# Rows that one mail names.
+# The number of rows that one mail names.
 MAX_NAMED = 10
 
-# What a healer could not do, with the row's key.
+# The failures of the healers, as sentences. {key} is the row's key.
 TROUBLES = {
-    "slots": "The schedule of {key} cannot be accounted for",
-    "silent": "The lack of a success of {key} cannot be told",
-    "expired": "Run {key} cannot be taken from the worker that it lost",
+    "slots": "The missed slots of {key} cannot be recorded",
+    "silent": "The alert that {key} has not succeeded cannot be written",
+    "expired": "Run {key} cannot be taken over from its lost worker",
     "deleted": "Run {key} cannot be cancelled, although its project or team was deleted",
-    "moved": "Run {key} cannot go with its project to another team",
-    "overlong": "Run {key} has taken longer than it may and cannot be failed",
+    "moved": "Run {key} cannot be moved to its project's new team",
+    "overlong": "Run {key} has exceeded its maximum duration and cannot be failed",
     "unclaimed": "The message of run {key} cannot be sent again",
     "untold": "The mails and the event of run {key} cannot be written",
     "unsent": "The mail or event {key} cannot be sent",
@@ -28,9 +28,8 @@ TROUBLES = {
     "old_slots": "The slot {key} is old and cannot be deleted",
 }
 
-
-# The key of an entry about a healer whose batch took all the time that there was, so that its rows did not get their
-# turn: the next sweep begins with them.
+# The key of an entry about a healer whose failing batch used up all the time, before its rows could be healed one by
+# one: the next sweep heals them one by one from the start.
 SLOW = ""
 
 
@@ -39,7 +38,7 @@ def trouble(healer: str, key: str) -> str:
 
 
 class SetAside:
-    """The rows that one sweep passes over: those of earlier sweeps, once it was told to ``load`` them, and its own."""
+    """The rows that one sweep skips: its own and, after ``load``, those of earlier sweeps."""
 
     def __init__(self, db: Database, counts: Counter[str]):
         self._db = db
@@ -57,18 +56,18 @@ class SetAside:
                 self._keys[row["healer"]].add(row["key"])
 
     def keys(self, healer: str) -> list[str]:
-        """The rows to pass over now."""
+        """Return the keys of the rows to skip."""
         return sorted(self._keys[healer])
 
     def is_slow(self, healer: str) -> bool:
         return healer in self._slow
 
     def add_slow(self, healer: str, exc: Exception) -> None:
-        """Raises DatabaseGone."""
+        """Note that the healer's batch took too long. Raises DatabaseGone."""
         self._note(healer, SLOW, exc)
 
     def add(self, healer: str, key: str, exc: Exception) -> None:
-        """Raises DatabaseGone; a row that cannot be noted is passed over by this sweep alone."""
+        """Set the row aside. If it cannot be noted, only this sweep skips it. Raises DatabaseGone."""
         self._keys[healer].add(key)
         self._counts.update(set_aside=1)
         metrics.count("RowsSetAside")
@@ -85,12 +84,12 @@ class SetAside:
             logger.exception("Could not note a row that was set aside", action="set_aside_failed")
 
     def forget_healed(self, healers: Iterable[str]) -> None:
-        """What was due, and was not set aside anew by these healers, which have done all that they found."""
+        """Delete the entries that were due and that these healers, having finished, did not set aside again."""
         if self._due:
             self._db.query("forget_set_aside", healers=list(healers), due=self._due)
 
     def tell(self) -> None:
-        """Mail the operator about rows that were set aside since the last such mail."""
+        """Send the operator a mail about rows that were set aside since the last such mail."""
         if not any(self._keys.values()):
             return
         with self._db.transaction():
@@ -104,8 +103,8 @@ def _alert(rows: list[tuple[str, str, str]]) -> outbox.Alert:
     if len(rows) > MAX_NAMED:
         lines.append(f"And {len(rows) - MAX_NAMED:,} more.")
     lines.append(
-        "The sweep heals everything else, and tries these again every few minutes. `nightshift system health` shows "
-        "those that are left; `nightshift system doctor` finds missing rights."
+        "The sweep still heals all other rows and retries these every few minutes. `nightshift system health` shows "
+        "the remaining ones; `nightshift system doctor` finds missing rights."
     )
     count = "a row" if len(rows) == 1 else f"{len(rows):,} rows"
     return outbox.Alert(subject=f"The sweep could not heal {count}", lines=lines)

@@ -1,4 +1,4 @@
-"""One claimed slice: the statements of docs/protocol.md that a worker may issue, each fenced by the slice's number."""
+"""A claimed slice: the statements of docs/protocol.md that a worker may issue, each fenced by the slice's number."""
 
 import json
 import sys
@@ -15,19 +15,19 @@ from nightshift.queue import MAX_DELAY_S, Message
 from nightshift.settings import Settings
 from nightshift.storable import shown, storable
 
-# Kept back from what a job may spend: its last step still has to be committed.
+# Withheld from the job's time: its last step still has to be committed.
 COMMIT_RESERVE_S = 5
 
-# The longest that a statement of run_alone may take: the server gives up before the driver does. And the shortest time
-# that is worth a try.
+# The longest time that a statement of run_alone may take (the server gives up before the driver does), and the shortest
+# remaining time in which it is attempted.
 ALONE_TIMEOUT_S, ALONE_AT_LEAST_S = 20, 1
 
-# DDL has no WHERE that could name the slice, so its session is bounded by the lease instead: nobody raises the number
-# before the lease is over, and by then the server has ended the statement, or the session of a worker that froze and
-# never sent it. From the lease are kept back the time such a session may be idle, and a reserve for ending it.
+# DDL has no WHERE clause that could name the slice, so its session is bounded by the lease instead: the slice number is
+# not raised before the lease expires. By then the server has ended the statement, or the session of a worker that froze
+# before sending it. The time that such a session may be idle, and a reserve for ending it, are subtracted.
 ALONE_IDLE_S, ALONE_RESERVE_S = 2, 1
 
-# A page of 200 runs has to fit into the six megabytes that Lambda may answer.
+# A page of 200 runs has to fit into Lambda's response limit of six megabytes.
 MAX_RESULT_BYTES = 16_384
 
 
@@ -40,7 +40,7 @@ class CancelRequested(NightshiftError):
 
 
 class Slice:
-    """The engine's side of a claimed slice. What the job gets of it are ``run`` and ``step``."""
+    """The executor's side of a claimed slice. The job itself only gets ``run`` and ``step``."""
 
     def __init__(
         self,
@@ -71,10 +71,10 @@ class Slice:
         self._version = 1
 
     def start(self) -> Steps:
-        """Begin the job.
+        """Start the job.
 
-        Raises UnknownJob, what importing the job's module raises, JobError for a job that is not a generator function,
-        and the refusal of its role's sign-in.
+        Raises UnknownJob, any exception from importing the job's module, JobError if the job is not a generator
+        function, and SignInRefused if its role could not sign in.
         """
         if self._refusal:
             raise self._refusal
@@ -111,15 +111,15 @@ class Slice:
             if held["cancel_requested"]:
                 raise CancelRequested
             if held["limit_s"] < ALONE_AT_LEAST_S:
-                raise DatabaseBusy("Too little is left of the slice's lease for a statement of its own")
+                raise DatabaseBusy("Too little of the slice's lease is left for run_alone")
             alone.run_script(statement)
 
     def save(self, step: Progress) -> None:
         """Commit the step with its cursor and progress.
 
-        Raises the step's first database error, SliceLost when the run is no longer ours (nothing of the step is kept),
-        CancelRequested after the commit when a caller asked for it, DatabaseGone when the commit may or may not have
-        taken effect.
+        Raises the step's first database error; SliceLost if another worker has taken over the run (the step is rolled
+        back); CancelRequested, after the commit, if a caller asked for it; DatabaseGone if the commit may or may not
+        have taken effect.
         """
         self.step.check()
         row = self._fenced(
@@ -132,22 +132,22 @@ class Slice:
             raise CancelRequested
 
     def refuse(self, wait: Wait) -> JobError | None:
-        """Return why the run may not wait like this, or None where it may.
+        """Return an error if the run may not wait like this, otherwise None.
 
-        The next slice of a run that waits where it began would do the same, for ever; and a wait that is longer than
-        the run may take could only end in its failure.
+        If the cursor did not change, every following slice would only wait again, forever. If the wait outlasts the
+        run's maximum duration, the run could only fail.
         """
         if _canonical(wait.cursor) == _canonical(self._began_with):
             return JobError(
-                f"Wait.cursor must differ from the cursor that the slice began with, {shown(wait.cursor)}: the next "
-                "slice would only wait again. A job that polls counts its polls in the cursor"
+                f"Wait.cursor must differ from the cursor that the slice began with, {shown(wait.cursor)}: "
+                "otherwise the next slice would only wait again. If the job polls, count the polls in the cursor"
             )
         left_s = self._run_left_s - (self._claimed_with_s - self._remaining_s())
         if wait.seconds > left_s:
             return JobError(
                 f"Wait.seconds is {wait.seconds:.0f}, but only {max(0, left_s):.0f} of the run's "
                 f"{self.job_type.max_duration_s} seconds are left. Wait for less, or raise max_duration_s of "
-                f"{self.job_type.name} in the catalogue"
+                f"{self.job_type.name} in the registry"
             )
         return None
 
@@ -160,12 +160,12 @@ class Slice:
         reason: str | None = None,
         failed_as: str | None = None,
     ) -> Message | None:
-        """End the slice, so that the next number may start after a wait; returns the message to send, if any.
+        """End the slice, so that the next one may start after a wait. Return the message to send, if any.
 
-        ``wait`` is the job's own, and brings a checkpoint. Without one, cursor, version and progress stay as the last
-        yield stored them, and the next slice starts in ``wait_s`` seconds. ``failed_as`` names the retry policy that
-        counts this slice as one of its attempts.
-        Raises CancelRequested (nothing is kept) or SliceLost.
+        ``wait`` is the Wait that the job yielded; it carries a checkpoint. Without it, cursor, version and progress
+        stay as the last yield stored them, and the next slice starts in ``wait_s`` seconds. ``failed_as`` names the
+        retry policy that counts this slice as one of its attempts.
+        Raises CancelRequested (the step is rolled back) or SliceLost.
         """
         if wait:
             self.step.check()
@@ -189,8 +189,8 @@ class Slice:
     def complete(self, result: dict[str, Any] | None) -> None:
         """End the run with the job's result.
 
-        Raises the step's first database error, CancelRequested (nothing of the last step is kept), SliceLost, or
-        JobError for a result that cannot be stored.
+        Raises the step's first database error, CancelRequested (the last step is rolled back), SliceLost, or JobError
+        for a result that cannot be stored.
         """
         text = storable("The result", result or {}, max_bytes=MAX_RESULT_BYTES)
         self.step.check()
@@ -198,25 +198,25 @@ class Slice:
         self.ended_as = "completed"
 
     def fail(self, error: str) -> None:
-        """Raises CancelRequested or SliceLost."""
+        """Fail the run. Raises CancelRequested or SliceLost."""
         self._unless_cancelled("end_run", status="failed", result=None, error=error)
         self.ended_as = "failed"
 
     def cancel(self) -> None:
-        """Raises SliceLost."""
+        """End the run as cancelled. Raises SliceLost."""
         self._fenced("end_run", status="cancelled", result=None, error=None)
         self.ended_as = "cancelled"
 
     def rollback(self) -> None:
-        """Forget what the job wrote since its last yield."""
+        """Discard what the job wrote since its last yield."""
         self._db.rollback()
 
     def _spendable_s(self) -> float:
         return max(0.0, self._remaining_s() - COMMIT_RESERVE_S)
 
     def _unless_cancelled(self, query: str, **params: Any) -> Row:
-        # Both refuse a row with a cancel request. Whether it was that or a lost fence, the ending as cancelled tells:
-        # it is fenced too, and finds no row when the slice is lost.
+        # No row means a cancel request or a lost slice. Both end here as CancelRequested; ``cancel`` is fenced too, and
+        # raises SliceLost if the slice was lost.
         try:
             row = self._fenced(query, **params)
         except SliceLost as exc:
@@ -237,10 +237,10 @@ class Slice:
 
 
 def cursor_version(job: Job) -> int:
-    """Return the ``CURSOR_VERSION`` of the job's module, 1 where it has none.
+    """Return the ``CURSOR_VERSION`` of the job's module, or 1 if it has none.
 
-    It stands beside the code that writes the cursor, so both arrive in one artefact. A number in the shared layer could
-    belong to another release than the code: CloudFormation updates the two apart.
+    The constant lives beside the code that writes the cursor, so both are deployed in one artefact. A number in the
+    shared layer could come from another release than the code: CloudFormation updates them separately.
     """
     version: int = getattr(sys.modules[job.__module__], "CURSOR_VERSION", 1)
     return version

@@ -1,11 +1,11 @@
-"""The text of a query, read as Postgres reads it: which of its colons begin a parameter."""
+"""Parses a query as Postgres does, to find the colons that begin a parameter."""
 
 import re
 from dataclasses import dataclass
 
-# In the order in which Postgres takes them: comments and quoted text, then the colons that belong to the language
-# (casts, named arguments, the bounds of an array slice), then our parameters. A slice's colon follows its lower bound
-# directly; a parameter's colon never follows a name, a number or a closing bracket.
+# In the order in which Postgres reads them: comments and quoted text; then the colons of SQL itself (casts, named
+# arguments, the bounds of an array slice); then our parameters. The colon of an array slice directly follows its lower
+# bound; the colon of a parameter never follows a name, a number or a closing bracket.
 # https://www.postgresql.org/docs/16/sql-syntax-lexical.html
 TOKENS = re.compile(
     r"""
@@ -24,8 +24,8 @@ TOKENS = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 
-# The step's transaction is the engine's to begin and to commit, and later runs use the same session. Postgres prepares
-# one command at a time, so the first word of a query tells.
+# Only the executor begins and commits the step's transaction, and later runs use the same session. Postgres prepares
+# one command at a time, so the first word of a query identifies it.
 ENGINE_COMMANDS = (
     *("ABORT", "BEGIN", "COMMIT", "DEALLOCATE", "DISCARD", "END", "PREPARE"),
     *("RELEASE", "RESET", "ROLLBACK", "SAVEPOINT", "SET", "START"),
@@ -36,24 +36,26 @@ FIRST_WORD = re.compile(
 
 
 class EngineCommand(ValueError):
-    """A query begins with a command that only the engine may send"""
+    """A query begins with a command that only the executor may send"""
 
 
 class NumberedParameter(ValueError):
-    """A query numbers a parameter, where ours have names"""
+    """A query has a numbered parameter instead of a named one"""
 
 
 @dataclass(frozen=True)
 class Statement:
-    """``text`` with ``$1``, ``$2`` and so on for the parameters ``names``, each named once, in this order."""
+    """``text`` with ``$1``, ``$2`` … in place of the parameters ``names``; each name occurs once, in this order."""
 
     text: str
     names: tuple[str, ...]
 
 
 def parse(query: str) -> Statement:
-    """Raises NumberedParameter with the line of the first ``$1``: its number could be one of ours; EngineCommand with
-    the command that would end the step's transaction or change the session.
+    """Parse a query.
+
+    Raises NumberedParameter with the line of the first ``$1``, because its number could clash with ours; EngineCommand
+    for a command that would end the step's transaction or change the session.
     """
     numbers: dict[str, int] = {}
 
@@ -70,5 +72,5 @@ def parse(query: str) -> Statement:
     text = TOKENS.sub(replaced, query)
     first = FIRST_WORD.match(text)
     if first and (word := first[1].upper()) in ENGINE_COMMANDS:
-        raise EngineCommand(f"it begins with {word}: the step's transaction and the session are the engine's")
+        raise EngineCommand(f"it begins with {word}, but only the executor may control the transaction and the session")
     return Statement(text, tuple(numbers))

@@ -1,4 +1,4 @@
-"""The healer, once a minute: finds what was lost, unsent, missed or too old, and has it healed batch by batch."""
+"""The sweep, once a minute: finds rows that are lost, unsent, missed or too old, and heals them in batches."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
@@ -15,7 +15,7 @@ from nightshift.log import logger
 from nightshift.set_aside import SetAside
 from nightshift.settings import Settings
 
-# No batch is begun with less time left (seconds).
+# A batch is only started if more than this many seconds are left.
 RESERVE_S = 20
 
 COUNTS = (
@@ -25,11 +25,11 @@ COUNTS = (
 
 
 def sweep(*, now: datetime, db: Database, settings: Settings, remaining_s: Callable[[], float]) -> dict[str, int]:
-    """Heal what there is, batch after batch while time remains; returns how much of what was done.
+    """Heal rows, batch by batch while time remains. Return the counts of what was done.
 
-    One statement where there is nothing to do. Two at once share the work (SKIP LOCKED). The next sweep finds the rows
-    that are left when time is short. A row that cannot be healed is set aside, and costs no other row anything. A
-    failing healer does not stop the others; the first exception is raised again at the end.
+    If there is nothing to do, this takes one statement. Concurrent sweeps share the work (SKIP LOCKED). The next sweep
+    handles the rows that are left when time runs out. A row that cannot be healed is set aside and does not affect
+    other rows. A failing healer does not stop the others; the first exception is raised again at the end.
     """
     counts: Counter[str] = Counter()
     current = _Sweep(SetAside(db, counts), db, remaining_s)
@@ -60,7 +60,7 @@ class _Sweep:
     failures: list[Exception] = field(default_factory=list)
 
     def find_work(self, **horizons: Any) -> dict[str, bool]:
-        """What there is to do, by healer. Where the search fails, each healer looks for itself."""
+        """Return which healers have work to do. If the query fails, every healer looks for its own rows."""
         try:
             return self.db.query("find_work", **horizons, again_if_gone=True)[0]
         except DatabaseGone:
@@ -71,7 +71,7 @@ class _Sweep:
             return defaultdict(lambda: True)
 
     def heal_all(self, healer: Healer) -> bool:
-        """Whether all there was is done, but for the rows set aside."""
+        """Heal the healer's rows. Return whether all are done, apart from the rows set aside."""
         with self.keeping_failures(healer.name):
             while self.remaining_s() > RESERVE_S:
                 rows = self.db.query(
@@ -85,7 +85,7 @@ class _Sweep:
         return False
 
     def _heal(self, healer: Healer, keys: list[str]) -> bool:
-        """Whether there was time for all: where a batch fails, its rows are healed one by one."""
+        """Heal a batch, or its rows one by one if the batch fails. Return whether there was time for all."""
         if len(keys) == 1:
             self._heal_one(healer, keys[0])
             return True
@@ -94,7 +94,7 @@ class _Sweep:
                 healer.heal(keys)
             except Exception as exc:
                 logger.warning(
-                    f"A batch failed, its rows follow one by one: {sentence(exc)}",
+                    f"A batch failed; healing its rows one by one: {sentence(exc)}",
                     action="batch_failed",
                     healer=healer.name,
                     rows=len(keys),

@@ -1,4 +1,4 @@
-"""Why is it not moving? What a run did slice by slice, and the one sentence that says what it is doing now."""
+"""The timeline of a run: its slices, and one sentence that says what it is doing or why it is not moving."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -11,14 +11,14 @@ from nightshift.settings import Settings
 from nightshift.wording import timestamp
 
 MAX_SLICES = 1000
-# The sweep comes every minute. Beyond two nothing is promised: it may be paused, or fail.
+# The sweep runs every minute. If it is more than two minutes late, it may be paused or failing.
 OVERDUE = timedelta(minutes=2)
 
 
 def timeline(run: Row, *, db: Database, settings: Settings, at_most: int = MAX_SLICES) -> dict[str, Any]:
-    """``{"state", "why", "since", "until", "cancel_requested_at", "cancel_requested_by", "rerun_of",
-    "logs_url", "slices_left_out", "timeline": [...]}`` with the newest slices: ``at_most`` of them, and no more than
-    fit into one answer.
+    """Return ``{"state", "why", "since", "until", "cancel_requested_at", "cancel_requested_by", "rerun_of",
+    "logs_url", "slices_left_out", "timeline": [...]}`` with the newest slices: up to ``at_most``, or as many as fit
+    into one response.
     """
     slices = [_as_json(row) for row in db.query("list_slices", run_id=run["id"], at_most=at_most)]
     slices = slices[len(slices) - fitting(reversed(slices)) :]
@@ -44,7 +44,7 @@ def _as_json(slice: Row) -> dict[str, Any]:
 
 
 def explain(run: Row, *, lost_slices_limit: int) -> tuple[str, str, datetime | None, datetime | None]:
-    """State, sentence, since when and until when, from a row that carries the database's ``now``."""
+    """Return state, sentence, since and until. The row carries the database's ``now``."""
     now, lease, due = run["now"], run["lease_expires_at"], run["due_at"]
     lost = f"lost slice {run['lost_slices']} of {lost_slices_limit}"
     if run["status"] not in LIVE:
@@ -52,13 +52,13 @@ def explain(run: Row, *, lost_slices_limit: int) -> tuple[str, str, datetime | N
     if lease and run["cancel_requested_at"]:
         return "cancelling", "It will stop at its next step", run["cancel_requested_at"], None
     if lease and lease <= now - OVERDUE:
-        return "recovering", "Its worker stopped answering, and the sweep that hands it over is overdue", lease, None
+        return "recovering", "Its worker stopped responding, and the sweep that recovers it is overdue", lease, None
     if lease and lease <= now:
-        return "recovering", "Its worker stopped answering; the sweep, due every minute, hands it over", lease, None
+        return "recovering", "Its worker stopped responding; the sweep, due every minute, will recover it", lease, None
     if lease:
-        return "running", "It is running since its last step", run["last_step_at"] or run["started_at"], None
+        return "running", "A worker is running its current step", run["last_step_at"] or run["started_at"], None
     if due > now and run["waiting_for"]:
-        return "waiting", f"It waits for {run['waiting_for']}", None, due
+        return "waiting", f"It is waiting for {run['waiting_for']}", None, due
     if run["lost_slices"]:
-        return "recovering", f"Its worker died ({lost}); it will go on from its last step", due, None
-    return "queued", "It waits for a free worker", due, None
+        return "recovering", f"Its worker died ({lost}); it will continue from its last step", due, None
+    return "queued", "It is waiting for a free worker", due, None

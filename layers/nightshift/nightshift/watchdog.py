@@ -1,4 +1,4 @@
-"""Says where a job stands when its Lambda is about to be ended: the process will have no time to say it afterwards."""
+"""Reports where a job is blocked shortly before Lambda ends the invocation. Afterwards the process cannot report it."""
 
 import sys
 import sysconfig
@@ -7,16 +7,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-# Before Lambda ends the invocation (seconds): enough to open a connection and write one row.
+# Seconds before Lambda ends the invocation: enough to open a connection and write one row.
 NOTE_RESERVE_S = 9
 
-# Where code lies that no author of a job wrote.
+# The folders of code that is not part of a job.
 LIBRARIES = (sysconfig.get_paths()["stdlib"], sysconfig.get_paths()["purelib"], "/opt/python", "<frozen")
 
 
 @contextmanager
 def watching(note: Callable[[str], None], *, remaining_s: float) -> Iterator[None]:
-    """Call ``note`` with the place of this thread if the block is still running shortly before the invocation ends."""
+    """Call ``note`` with this thread's position if the block is still running shortly before the invocation ends."""
     if remaining_s <= NOTE_RESERVE_S:
         yield
         return
@@ -31,10 +31,10 @@ def watching(note: Callable[[str], None], *, remaining_s: float) -> Iterator[Non
 
 
 def blocked_at(thread: int) -> str:
-    """Return the sentence that names the line of the job at which the thread stands."""
+    """Return an error that names the line of the job at which the thread is blocked."""
     frame = sys._current_frames().get(thread)
     place = _line_of_job(frame)
-    return f"The job did not come back before Lambda's time limit: it was at {place}. Give slow calls a time limit"
+    return f"The job did not return before Lambda's time limit; it was at {place}. Set a timeout for slow calls"
 
 
 def _line_of_job(frame: FrameType | None) -> str:
