@@ -9,7 +9,7 @@ from samtranslator.yaml_helper import yaml_parse
 
 from local import reference
 
-PAGES = [Path("README.md"), *Path("docs").glob("*.md")]
+PAGES = [Path("README.md"), *Path("docs").glob("*.md"), *Path("docs/cli").glob("*.md")]
 
 
 def test_the_protocols_page_names_tests_and_statements_that_are_there():
