@@ -149,7 +149,7 @@ def _beginning(body: object) -> str:
 
 
 def _smoke_run(session: Session) -> dict[str, Any]:
-    """Wait for a run of a real job to complete. A run that is already live is used."""
+    """Wait for a run of a real job to complete: a new run, or the one that is already live."""
     name, ops = "smoke run", session.ops
     session.output.say(f"Waiting for a run of {SMOKE_JOB} …")
     try:

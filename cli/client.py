@@ -249,7 +249,7 @@ def _retry_after_s(response: urllib3.BaseHTTPResponse) -> int:
 
 
 def _every(page: Callable[[dict[str, str]], dict[str, Any]], *names: str) -> dict[str, Any]:
-    """Return the last page, with the lists called ``names`` joined from all pages. An API may return only one page."""
+    """Return the last page, with the lists called ``names`` joined from all pages. Older APIs return one page."""
     found: dict[str, list[Any]] = {name: [] for name in names}
     cursor: dict[str, str] = {}
     for _ in range(MOST_PAGES):

@@ -184,7 +184,7 @@ def rerun(session: Session, run_id: str, start: str, wait: bool, idempotency_key
 @common_options
 @click.pass_obj
 def cancel(session: Session, run_id: str) -> None:
-    """Ask a run to stop. A working run stops after its current step.
+    """Ask a run to stop. A run in progress stops after its current step.
 
     \b
     Examples:

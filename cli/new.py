@@ -153,7 +153,7 @@ def _free(path: Path) -> Path:
 
 
 def _write(files: dict[Path, str]) -> None:
-    """Write all files, or none. A full disk must not damage existing files."""
+    """Write all files, or none: a full disk must not damage existing files."""
     half_done = {path: path.with_name(f".{path.name}.new") for path in files}
     made = [path for path in files if not path.exists()]
     try:

@@ -110,7 +110,7 @@ def trigger(session: Session, job_type: str, params: dict[str, Any], wait: bool)
 @owner_options
 @click.pass_obj
 def cancel(session: Session, run_id: str) -> None:
-    """Ask any run to stop. A working run stops after its current step.
+    """Ask any run to stop. A run in progress stops after its current step.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""The files that ``nightshift new job`` writes, for a job named ``sample_job`` and labelled Sample Job. They work."""
+"""The files that ``nightshift new job`` writes, for a job ``sample_job`` labelled Sample Job. The job runs as it is."""
 
 JOB = '''\
 """Sample Job: work through a list, one item per step."""

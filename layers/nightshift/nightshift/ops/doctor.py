@@ -129,7 +129,7 @@ def _rights(db: Database) -> Check:
     # Postgres cannot distinguish a row that a view hides from a missing row; the operator can.
     views = [f"{row['name']} is {row['kind']}" for row in db.query("list_views", tables=list(PLATFORM_TABLES))]
     shown = f"; {', '.join(views)}: rows that it does not select are invisible" if views else ""
-    return green("rights", f"the functions' roles have the rights that they need, and no more{shown}")
+    return green("rights", f"the functions' roles have the rights and time limits that they need{shown}")
 
 
 def _settings(db: Database) -> Check:
