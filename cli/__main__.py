@@ -1,4 +1,4 @@
-"""Start the command, and let no traceback reach a person however it ends."""
+"""Start the command, and never show a traceback."""
 
 import os
 import signal
@@ -9,7 +9,7 @@ FAULT = 70  # EX_SOFTWARE of sysexits.h
 
 def start() -> None:
     try:
-        # Where a stream is closed its number is free, and would go to the next connection that is opened.
+        # The file descriptor of a closed stream is free: the next connection would take it.
         for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
             if getattr(sys, name) is None:
                 setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode, closefd=False))
@@ -24,7 +24,7 @@ def start() -> None:
         told_as_fault(exc)
         sys.exit(FAULT)
     finally:
-        # Another Ctrl-C while Python ends would show one after all.
+        # A second Ctrl-C while Python exits would still print a traceback.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 

@@ -1,4 +1,4 @@
-"""What a token opens: nightshift whoami, projects, members and job-types."""
+"""nightshift whoami, projects, members and job-types: everything that a token gives access to."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -19,11 +19,11 @@ MEMBERS = ("KIND", "ROLE", "ID", "NAME")
 
 
 @click.command()
-@click.option("--search", metavar="TEXT", help="Only teams that hold TEXT in their name or slug.")
+@click.option("--search", metavar="TEXT", help="Only teams whose name or slug contains TEXT.")
 @common_options
 @click.pass_obj
 def whoami(session: Session, search: str | None) -> None:
-    """Show whose token this is, and where it and the URL come from.
+    """Show the token's owner, and the source of the token and of the API's URL.
 
     \b
     Examples:
@@ -40,11 +40,11 @@ def whoami(session: Session, search: str | None) -> None:
     found = [team for team in teams if (search or "").casefold() in team.casefold()]
     facts += [("team", team) for team in found[:MOST]]
     if len(found) > MOST:
-        facts.append(("", f"and {len(found) - MOST:,} more; find them with --search TEXT"))
+        facts.append(("", f"and {len(found) - MOST:,} more; search with --search TEXT"))
     elif search and not found:
-        facts.append(("team", f"none of {len(teams):,} holds {search!r}"))
+        facts.append(("team", f"none of {len(teams):,} contains {search!r}"))
     if isinstance(me.get("permissions"), list):
-        facts.append(("may", ", ".join(map(clean, me["permissions"]))))
+        facts.append(("permissions", ", ".join(map(clean, me["permissions"]))))
     facts += [("api", f"{session.api.url}, from {session.config.api_from}"), ("token from", session.config.token_from)]
     session.output.facts(facts)
 
@@ -85,9 +85,9 @@ def projects(session: Session, project: str | None, search: str | None, every_on
 @common_options
 @click.pass_obj
 def members(session: Session, search: str | None, every_one: bool) -> None:
-    """List the team's people and API keys.
+    """List the team's members and API keys.
 
-    They are those who can have started a run; keys that were deleted are among them.
+    The list covers everyone who may have started a run, so it includes deleted keys.
 
     \b
     Examples:
@@ -100,7 +100,7 @@ def members(session: Session, search: str | None, every_one: bool) -> None:
         session.output.document(answer)
         return
     people = [("user", row.get("role"), row.get("id"), row.get("email")) for row in answer["members"]]
-    # Keys have no role, and most no name.
+    # Keys have no role, and most keys have no name.
     keys = [("key", "", row.get("id"), row.get("name")) for row in answer["api_keys"]]
     _show_matching(session, [*people, *keys], headers=MEMBERS, search=search, every_one=every_one)
 
@@ -109,9 +109,9 @@ def members(session: Session, search: str | None, every_one: bool) -> None:
 @common_options
 @click.pass_obj
 def job_types(session: Session) -> None:
-    """List what can be triggered, and with which parameters.
+    """List the job types that can be triggered, and their parameters.
 
-    Of a type that is paused it says who did it, and why.
+    For a paused job type, the list shows who paused it, and why.
 
     \b
     Examples:
@@ -147,7 +147,7 @@ def _show_matching(
     search: str | None,
     every_one: bool,
 ) -> None:
-    """A table of the rows that hold ``search``, and a line that says what is not in it."""
+    """Show a table of the rows that contain ``search``, and a line about the rows left out."""
     notes: list[str] = []
     if found := matching(rows, search=search, every_one=every_one, say=notes.append):
         session.output.table(found, headers=headers)

@@ -1,4 +1,4 @@
-"""nightshift system health, doctor and deadletters: what is wrong, and what to do about it."""
+"""nightshift system health, doctor and deadletters: find problems, and say what to do about them."""
 
 import shlex
 from typing import Any
@@ -14,15 +14,15 @@ from cli.session import Session, owner_options
 from cli.values import MailAddress
 from nightshift.wording import one_line
 
-# Harmless to repeat: what is there stays as it is.
+# Harmless to repeat: existing partitions are left as they are.
 SMOKE_JOB = "partition_creation"
 POLL_S = 2
-# Three minutes: a run has to begin within seconds, and a mail to go out within a minute.
+# Three minutes in total: a run must begin within seconds, and a mail must be sent within a minute.
 POLLS = 90
 LETTER_HEADERS = ("ABOUT", "ID", "STATUS")
-# A message of which nothing is known has neither id nor status: so much of its body fits beside, at 80 columns.
+# An unrecognised message has no id and no status. At 80 columns, this much of its body fits.
 BODY_HEADERS, BODY_SHOWN = ("ABOUT", "BODY"), 60
-# What EventBridge could not deliver has no queue to go back to.
+# Events that EventBridge could not deliver have no queue to return to.
 ONLY_DELETED = "schedules"
 
 
@@ -30,7 +30,7 @@ ONLY_DELETED = "schedules"
 @owner_options
 @click.pass_obj
 def health(session: Session) -> None:
-    """Is anything stuck, missed, dead-lettered, unsent or full? Exit 1 when a line is red.
+    """Check for anything stuck, missed, dead-lettered, unsent or full. Exit with 1 if a check is red.
 
     \b
     Examples:
@@ -44,12 +44,13 @@ def health(session: Session) -> None:
 
 @click.command()
 @click.option(
-    "--mail-to", metavar="ADDRESS", type=MailAddress(), help="Send a test mail there, and wait until it is sent."
+    "--mail-to", metavar="ADDRESS", type=MailAddress(), help="Send a test mail to ADDRESS and wait until it is sent."
 )
 @owner_options
 @click.pass_obj
 def doctor(session: Session, mail_to: str | None) -> None:
-    """Prove an installation: database, network, queues, SES, a run from trigger to end. Exit 1 when a line is red.
+    """Check an installation: database, network, queues, SES, and a run from trigger to end. Exit with 1 if a check is
+    red.
 
     \b
     Examples:
@@ -67,14 +68,20 @@ def doctor(session: Session, mail_to: str | None) -> None:
 
 @click.group(cls=Group, invoke_without_command=True)
 @click.option(
-    "--peek", metavar="N", type=click.IntRange(0, 50), default=10, show_default=True, help="How many to look at."
+    "--peek",
+    metavar="N",
+    type=click.IntRange(0, 50),
+    default=10,
+    show_default=True,
+    help="Number of messages to show per queue.",
 )
 @owner_options
 @click.pass_context
 def deadletters(context: click.Context, peek: int) -> None:
-    """List the messages that nobody could take, and what each is about.
+    """List the messages in the dead-letter queues, with the run or mail of each.
 
-    They are looked at and stay. Their runs do not need them: the sweep sends what is still needed again.
+    Listing does not remove messages. Runs do not depend on them: the sweep sends every message that is still needed
+    again.
 
     \b
     Examples:
@@ -100,7 +107,7 @@ def deadletters(context: click.Context, peek: int) -> None:
             if rows:
                 session.output.table(rows, headers=headers)
         for trouble in dict.fromkeys(letter["error"] for letter in letters if letter["error"]):
-            session.output.say(f"trouble: {clean(trouble)}")
+            session.output.say(f"error: {clean(trouble)}")
 
 
 @deadletters.command()
@@ -108,10 +115,10 @@ def deadletters(context: click.Context, peek: int) -> None:
 @owner_options
 @click.pass_obj
 def redrive(session: Session, queue: str | None) -> None:
-    """Send them again: those of QUEUE (runs, mails), or all.
+    """Send dead letters again: those of QUEUE (runs or mails), or all.
 
-    This is always harmless: a message of a run that is over is dropped, and a mail is sent once. What EventBridge could
-    not deliver (schedules) has nowhere to go back to; when it is named, its messages are deleted.
+    This is always harmless: a message for an ended run is dropped, and a mail is sent only once. Events that
+    EventBridge could not deliver (schedules) have no queue to return to; naming that queue deletes its messages.
 
     \b
     Examples:
@@ -133,7 +140,7 @@ def redrive(session: Session, queue: str | None) -> None:
     for name, total in totals.items():
         done = f"{total['deleted']} deleted" if name == ONLY_DELETED else f"{total['moved']} sent again"
         refused = f", {total['refused']} refused by SQS: try again later" if total["refused"] else ""
-        failed = f"; then it failed: {clean(total['error'])}" if total.get("error") else ""
+        failed = f"; then redriving failed: {clean(total['error'])}" if total.get("error") else ""
         session.output.say(f"{clean(name)}: {done}{refused}{failed}")
 
 
@@ -142,7 +149,7 @@ def _beginning(body: object) -> str:
 
 
 def _smoke_run(session: Session) -> dict[str, Any]:
-    """A run of a real job, on its real way. One that is live already will do."""
+    """Wait for a run of a real job to complete: a new run, or the one that is already live."""
     name, ops = "smoke run", session.ops
     session.output.say(f"Waiting for a run of {SMOKE_JOB} …")
     try:
@@ -154,9 +161,9 @@ def _smoke_run(session: Session) -> dict[str, Any]:
             run = ops.run(run["id"])
         else:
             why = clean(ops.timeline(run["id"]).get("why"))
-            return _red(name, f"run {run['id']} is {run['status']} after three minutes. {why}.", do=_look_at(run))
+            return _red(name, f"run {run['id']} is still {run['status']} after three minutes. {why}.", do=_look_at(run))
     except Failure as exc:
-        return _red(name, exc.message, do="Mend what is red above first, then ask again.")
+        return _red(name, exc.message, do="Fix the red checks above first, then run doctor again.")
     if run["status"] != "completed":
         return _red(name, f"run {run['id']} {run['status']}: {run.get('error') or ''}", do=_look_at(run))
     return {"name": name, "ok": True, "says": f"run {run['id']} completed in {took(run)}", "do": None}
@@ -183,11 +190,11 @@ def _test_mail(session: Session, to: str) -> dict[str, Any]:
             session.sleep(POLL_S)
             mail = ops.ask("mail", mail_id=mail["id"])["mail"]
     except Failure as exc:
-        return _red(name, exc.message, do="Mend the address, or what is red above, then ask again.")
+        return _red(name, exc.message, do="Correct the address, or fix the red checks above, then run doctor again.")
     if mail["status"] == "sent":
-        return {"name": name, "ok": True, "says": f"sent to {to}: look whether it arrived", "do": None}
-    says = f"{mail['status']} after {mail['attempts']} attempts: {mail['error'] or 'nobody has tried to send it'}"
-    return _red(name, says, do="Look at the sender and the SES account above, then at the log of NotifyFunction.")
+        return {"name": name, "ok": True, "says": f"sent to {to}; check that it arrived", "do": None}
+    says = f"{mail['status']} after {mail['attempts']} attempts: {mail['error'] or 'no attempt has started'}"
+    return _red(name, says, do="Check the sender and the SES account above, then the log of NotifyFunction.")
 
 
 def _red(name: str, says: str, *, do: str) -> dict[str, Any]:
@@ -201,7 +208,7 @@ def _look_at(run: dict[str, Any]) -> str:
 def _show(session: Session, checks: list[dict[str, Any]]) -> None:
     if session.output.as_json:
         return
-    # The function does not know under which name it was asked.
+    # The function does not know which --stack option the caller used.
     asked = f"nightshift {shlex.join(session.ops.view[:-1])} "
     session.output.checks(
         [check | {"do": check["do"] and check["do"].replace("nightshift system ", asked)} for check in checks]
@@ -209,11 +216,13 @@ def _show(session: Session, checks: list[dict[str, Any]]) -> None:
 
 
 def _finish(session: Session, checks: list[dict[str, Any]]) -> None:
-    """Say what it comes to, and exit with 1 when a line is red."""
+    """Print the result, and exit with 1 if a check is red."""
     red = [check for check in checks if not check["ok"]]
     if session.output.as_json:
         session.output.document({"ok": not red, "checks": checks})
     else:
         are = "is" if len(red) == 1 else "are"
-        session.output.say(f"{len(red)} of {len(checks)} {are} red." if red else f"All {len(checks)} are green.")
+        session.output.say(
+            f"{len(red)} of {len(checks)} checks {are} red." if red else f"All {len(checks)} checks are green."
+        )
     click.get_current_context().exit(1 if red else 0)

@@ -1,4 +1,4 @@
-"""The HTTP API as calls: what comes back is checked for shape, what goes wrong is a sentence."""
+"""Client of the HTTP API. It checks the shape of each response, and turns each error into a sentence."""
 
 import re
 import time
@@ -19,29 +19,29 @@ from cli.stackfile import LOOPBACK
 from cli.troubles import trouble_with
 from nightshift.wording import one_line
 
-# An HTTP API on AWS gives up on its function after 30 seconds.
+# An HTTP API on AWS waits at most 30 seconds for its function.
 TIMEOUT = urllib3.Timeout(connect=5, read=31)
 ATTEMPTS = 3
 FIRST_DELAY_S = 0.5
-# As long as a person is kept waiting without a word. An answer that asks for more is shown instead.
+# The longest wait before a retry. If a response asks for a longer one, its error is shown instead.
 LONGEST_DELAY_S = 10
-# No attempt begins after so long, so two that hang are all that a person waits for: a minute.
+# No attempt starts after this time. So a person waits at most for two attempts that hang: a minute.
 LAST_ATTEMPT_S = 40
-# A list of projects or members that goes on for longer is cut: its cursors lead nowhere.
+# A longer list of projects or members is cut: its cursors must be wrong.
 MOST_PAGES = 200
-# Another attempt would end as this one did.
+# Another attempt would fail the same way.
 HOPELESS = (NewConnectionError, SSLError, LocationValueError, UnicodeError)
-# A sentence for people; what is longer is none.
+# Longer messages are cut: people would not read them.
 LONGEST = 2000
-# A Lambda answers with 6 MB at most.
+# A Lambda function returns at most 6 MB.
 MOST_BYTES = 32 * 1024 * 1024
 
 
 class Api:
-    """``sleep`` takes the seconds between attempts, ``notice`` a sentence before each but the first, ``heard`` the
-    ``Date`` of each answer.
+    """Client of one API.
 
-    ``view`` is the command that shows a run.
+    ``sleep`` receives the seconds between attempts, ``notice`` a sentence before each retry, ``heard`` the ``Date``
+    header of each response. ``view`` is the command that shows a run.
     """
 
     view = ("jobs", "view")
@@ -72,7 +72,7 @@ class Api:
         return self._call("GET", "/v1/auth/whoami", type=str)
 
     def ping(self) -> dict[str, Any]:
-        """``status`` and ``version``; asked once, and without a look at the token."""
+        """Return ``status`` and ``version``. The request is not repeated; the API does not check the token."""
         return self._call("GET", "/v1/health", attempts=1, status=str)
 
     def openapi(self) -> dict[str, Any]:
@@ -87,11 +87,11 @@ class Api:
         return projects
 
     def project(self, project_id: str) -> dict[str, Any]:
-        """With its ``apps``."""
+        """Return the project with its ``apps``."""
         return self._call("GET", f"/v1/projects/{_part(project_id)}", id=str, apps=list)
 
     def members(self, team_id: str, *, attempts: int = ATTEMPTS) -> dict[str, Any]:
-        """``members`` and ``api_keys``."""
+        """Return ``members`` and ``api_keys``."""
 
         def page(cursor: dict[str, str]) -> dict[str, Any]:
             path = f"/v1/teams/{_part(team_id)}/members" + (f"?{urlencode(cursor)}" if cursor else "")
@@ -104,7 +104,7 @@ class Api:
         return job_types
 
     def runs(self, team_id: str, **filters: str | int | None) -> dict[str, Any]:
-        """One page: ``job_runs``, ``cursor``, ``has_more``."""
+        """Return one page: ``job_runs``, ``cursor``, ``has_more``."""
         query = urlencode({name: value for name, value in filters.items() if value is not None})
         return self._call("GET", f"/v1/teams/{_part(team_id)}/jobs?{query}", job_runs=list, has_more=bool)
 
@@ -112,7 +112,7 @@ class Api:
         return _run_of(self._call("GET", f"/v1/jobs/{_part(run_id)}", attempts=attempts, job_run=dict))
 
     def timeline(self, run_id: str, *, attempts: int = ATTEMPTS) -> dict[str, Any]:
-        """``timeline``, ``state``, ``why``, ``since``."""
+        """Return ``timeline``, ``state``, ``why`` and ``since``."""
         return self._call("GET", f"/v1/jobs/{_part(run_id)}/timeline", attempts=attempts, timeline=list)
 
     def trigger(self, team_id: str, request: dict[str, Any], *, idempotency_key: str) -> dict[str, Any]:
@@ -126,7 +126,7 @@ class Api:
         return self._new_run(f"/v1/jobs/{_part(run_id)}/rerun", {"from": start}, idempotency_key=idempotency_key)
 
     def _new_run(self, path: str, request: dict[str, Any], *, idempotency_key: str) -> dict[str, Any]:
-        # Under its key the request may be repeated: the API gives back the run that the first one made.
+        # The key makes the request safe to repeat: the API returns the run that the first request created.
         headers = {"Idempotency-Key": idempotency_key}
         return _run_of(self._call("POST", path, body=request, headers=headers, job_run=dict))
 
@@ -140,9 +140,9 @@ class Api:
         attempts: int = ATTEMPTS,
         **shape: type,
     ) -> dict[str, Any]:
-        """The answer, an object that holds the keys of ``shape`` with values of these types.
+        """Return the response, an object that has the keys of ``shape`` with values of these types.
 
-        Raises Refused, or Unreachable when ``attempts`` have brought nothing better.
+        Raise Refused, or Unreachable if the last of ``attempts`` failed.
         """
         attempt, begun = 0, self._clock()
         while True:
@@ -160,16 +160,16 @@ class Api:
                 delay_s = max(delay_s, asked_s)
                 if is_last or not (status == 429 or status >= 500) or delay_s > LONGEST_DELAY_S:
                     return self._read(status, content, data, shape)
-                trouble = f"{self.url} answered {status}."
+                trouble = f"{self.url} responded with status {status}."
             self._notice(f"{trouble} Trying again ({attempt + 1} of {attempts}).")
             self._sleep(delay_s)
 
     def _request(
         self, method: str, path: str, body: dict[str, Any] | None, headers: dict[str, str]
     ) -> tuple[int, str, bytes, int]:
-        """Status, content type, body, and the seconds that the answer asks callers to wait.
+        """Return status, content type, body, and the seconds that the response asks callers to wait.
 
-        Raises Unreachable where the body never ends.
+        Raise Unreachable if the body is too large or takes too long.
         """
         data = None if body is None else exact.write(body, ascii_only=True).encode()
         if data is not None:
@@ -179,15 +179,13 @@ class Api:
             method, self.url + path, body=data, headers=self._headers | headers, preload_content=False
         )
         try:
-            # As it comes, not in full blocks: a server that sends a byte now and then would never be given up on.
+            # Read data as it arrives, not in full blocks: a server that trickles bytes must still time out.
             while part := response.read1(65536):
                 read += part
                 if len(read) > MOST_BYTES:
-                    raise Unreachable(
-                        f"{self.url} answered with more than {MOST_BYTES // 1024**2} MB. Is the URL right?"
-                    )
+                    raise Unreachable(f"{self.url} sent more than {MOST_BYTES // 1024**2} MB. Check the URL.")
                 if self._clock() - begun > LAST_ATTEMPT_S:
-                    raise Unreachable(f"{self.url} began an answer and did not end it in {LAST_ATTEMPT_S} seconds.")
+                    raise Unreachable(f"{self.url} did not finish its response within {LAST_ATTEMPT_S} seconds.")
         except BaseException:
             response.close()
             raise
@@ -202,28 +200,32 @@ class Api:
         except ValueError as exc:
             deep = f": {exc}" if data[:1] in (b"{", b"[") else ""
             raise Unreachable(
-                f"{self.url} answered {status} with {content} instead of JSON{deep}. Is the URL right?"
+                f"{self.url} responded with status {status} and {content} instead of JSON{deep}. Check the URL."
             ) from None
         if not isinstance(answer, dict):
-            raise Unreachable(f"{self.url} answered {status} with JSON that is not an object. Is the URL right?")
-        # A gateway in front of the API says ``message`` where the API says ``error``.
+            raise Unreachable(
+                f"{self.url} responded with status {status} and JSON that is not an object. Check the URL."
+            )
+        # A gateway in front of the API uses ``message`` instead of ``error``.
         said = one_line(clean(answer.get("error") or answer.get("message")), longest=LONGEST) or "no reason given"
         if 400 <= status < 500:
             raise {401: NotSignedIn, 429: Throttled}.get(status, Refused)(said, body=answer)
         if status >= 300:
             request = f" (request {clean(answer['request_id'])})" if answer.get("request_id") else ""
-            raise Unreachable(f"{self.url} answered {status}: {said}{request}", body={"status": status})
+            raise Unreachable(f"{self.url} responded with status {status}: {said}{request}", body={"status": status})
         for key, kind in shape.items():
             value = answer.get(key)
             items = value if isinstance(value, list) else []
             if not isinstance(value, kind) or not all(isinstance(item, dict) for item in items):
-                raise Unreachable(f"{self.url} answered without a proper {key!r}. Is it a Nightshift API?")
+                raise Unreachable(
+                    f"{self.url} sent a response without a valid {key!r}. Check that the URL is a Nightshift API."
+                )
         return answer
 
 
 def _pool_to(url: str) -> urllib3.PoolManager:
-    """By the proxy that the environment names for it, as AWS's own clients go."""
-    # No retries is no redirects either: one would carry the token to wherever the answer says.
+    """Return a pool of connections, through the environment's proxy like AWS's own clients."""
+    # ``retries=False`` also disables redirects, which would send the token to a host of the server's choice.
     options: dict[str, Any] = {"timeout": TIMEOUT, "retries": False}
     target = parse_url(url)
     proxy = getproxies().get(str(target.scheme))
@@ -235,19 +237,19 @@ def _pool_to(url: str) -> urllib3.PoolManager:
         headers = make_headers(proxy_basic_auth=unquote(credentials)) if credentials else None
         return urllib3.ProxyManager(proxy, proxy_headers=headers, **options)
     except (HTTPError, UnicodeError):
-        # It may hold a password, so it is not repeated.
+        # The URL may hold a password, so the message does not repeat it.
         variable = f"{target.scheme}_proxy".upper()
-        raise Misconfigured(f"{variable} is not the http:// or https:// URL of a proxy. Correct it.") from None
+        raise Misconfigured(f"{variable} must be the http:// or https:// URL of a proxy.") from None
 
 
 def _retry_after_s(response: urllib3.BaseHTTPResponse) -> int:
-    """The seconds for which the answer asks callers to stay away; 0 where it does not."""
+    """Return the seconds that the response asks callers to wait, or 0."""
     asked = response.headers.get("Retry-After", "")
     return int(asked) if re.fullmatch(r"[0-9]{1,9}", asked) else 0
 
 
 def _every(page: Callable[[dict[str, str]], dict[str, Any]], *names: str) -> dict[str, Any]:
-    """The last page, with the lists called ``names`` of all of them. An API that knows no pages has one."""
+    """Return the last page, with the lists called ``names`` joined from all pages. Older APIs return one page."""
     found: dict[str, list[Any]] = {name: [] for name in names}
     cursor: dict[str, str] = {}
     for _ in range(MOST_PAGES):
@@ -268,5 +270,5 @@ def _part(text: str) -> str:
 def _run_of(answer: dict[str, Any]) -> dict[str, Any]:
     run: dict[str, Any] = answer["job_run"]
     if not isinstance(run.get("id"), str) or not isinstance(run.get("status"), str):
-        raise Unreachable("The answer's 'job_run' has no id and status. Is it a Nightshift API?")
+        raise Unreachable("The 'job_run' in the response has no id and status. Check that the URL is a Nightshift API.")
     return run

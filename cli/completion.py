@@ -1,4 +1,4 @@
-"""nightshift completion: what a shell has to read to complete this command line."""
+"""nightshift completion: print the script with which a shell completes this command line."""
 
 import click
 from click.shell_completion import get_completion_class
@@ -13,7 +13,7 @@ def completion(context: click.Context, shell: str) -> None:
     """Print a script that makes SHELL complete commands and options.
 
     \b
-    Read it where the shell starts:
+    Load the script when the shell starts:
       bash  eval "$(nightshift completion bash)" in ~/.bashrc
       zsh   eval "$(nightshift completion zsh)" in ~/.zshrc
       fish  nightshift completion fish > ~/.config/fish/completions/nightshift.fish

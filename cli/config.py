@@ -1,4 +1,4 @@
-"""Which API to talk to and as whom: options, the environment, the local stack's own file, what `login` has kept."""
+"""Find the API's URL and the token: in options, the environment, the local stack's file, or a stored sign-in."""
 
 import string
 from collections.abc import Iterator, Mapping
@@ -15,9 +15,10 @@ from cli.stackfile import LOOPBACK, Note, find_stack
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """``team`` is an id or a slug; ``project_id`` is the local stack's only project.
+    """The settings of a call.
 
-    ``api_from`` and ``token_from`` say where the two were found, ``profile`` whose sign-in the token is of, if of any.
+    ``team`` is an id or a slug; ``project_id`` is the local stack's only project. ``api_from`` and ``token_from`` name
+    the sources of the two; ``profile`` is the sign-in that the token came from, if any.
     """
 
     api_url: str
@@ -36,12 +37,13 @@ def find_config(
     needs_token: bool = True,
     note: Note = lambda sentence: None,
 ) -> Config:
-    """``flags`` are api_url, token, team and profile where given; the search for the local stack starts in ``folder``.
+    """Return the settings.
 
-    ``note`` is told of a stack file that is passed over. Where no token is needed, there is none. Raises Misconfigured
-    with a sentence that says what to set. No sentence ever holds the token.
+    ``flags`` are api_url, token, team and profile, if given. The search for the local stack starts in ``folder``;
+    ``note`` receives a sentence about each ignored stack file. The token is empty if none is needed. Raise
+    Misconfigured, with a sentence that says what to set. No sentence ever contains the token.
     """
-    # A profile that is named on the command line comes before the variables, like every other option.
+    # Like every other option, --profile takes precedence over the environment variables.
     variables = {} if flags.get("profile") else environ
     given, found_in = dict[str, str](), dict[str, str]()
     for name in ("api_url", "token", "team"):
@@ -51,14 +53,14 @@ def find_config(
     api_url = checked_url(given["api_url"]) if "api_url" in given else None
     place = None
     if not given.keys() >= {"api_url", "token"}:
-        # The key and the ids that lie there mean something to that API alone, so they go nowhere else.
+        # A stored key and stored ids belong to the API that they are stored with: never send them to another one.
         known = _places(flags, environ, folder, note=note)
         place = next((place for place in known if api_url in (None, place.api_url)), None)
     api_url = api_url or (place.api_url if place else None)
     if not api_url:
         raise Misconfigured(
-            "No API to talk to. Sign in with `nightshift login`, set NIGHTSHIFT_API_URL (or --api-url), or start the "
-            "local stack with `make run` and call nightshift from inside its folder."
+            "No API URL found. Sign in with `nightshift login`, set NIGHTSHIFT_API_URL (or pass --api-url), or start "
+            "the local stack with `make run` and run nightshift from inside its folder."
         )
     token = given.get("token") or (place.token if place else "")
     if needs_token and not token:
@@ -68,10 +70,10 @@ def find_config(
         )
     its_own = place if "token" not in given else None
     if place and not its_own and needs_token and place.profile is None and "api_url" not in given:
-        # A file that came with a folder must not decide where the caller's own token is sent.
+        # A file in a downloaded folder must not decide where the caller's own token is sent.
         raise Misconfigured(
-            f"{found_in['token']} is not for the local stack of {place.api_from}, which has a token of its own. Say "
-            "which API it is for, with NIGHTSHIFT_API_URL or --api-url."
+            f"{found_in['token']} is not sent to the local stack of {place.api_from}, which has its own token. Set "
+            "NIGHTSHIFT_API_URL or pass --api-url to name the API that the token is for."
         )
     return Config(
         api_url=api_url,
@@ -87,7 +89,7 @@ def find_config(
 def _places(
     flags: Mapping[str, str | None], environ: Mapping[str, str], folder: Path, *, note: Note
 ) -> Iterator[Config]:
-    """Where an API and its token are kept together, the nearest first; the profile alone where one is named."""
+    """Yield the stored settings: the nearest stack file, then the sign-in; only the sign-in if a profile is named."""
     profile = flags.get("profile") or environ.get("NIGHTSHIFT_PROFILE")
     if not profile and (stack := find_stack(folder, note=note)):
         file = stack["file"]
@@ -112,34 +114,36 @@ def _places(
         )
     elif profile:
         raise Misconfigured(
-            f"Nobody has signed in as profile {profile}.{profiles.known(environ)} "
+            f"Profile {profile} has no sign-in.{profiles.known(environ)} "
             f"To sign in: nightshift login --profile {profile}"
         )
 
 
 def is_header_value(text: str) -> bool:
-    """Whether ``text`` can stand in an HTTP header as one word: visible ASCII, at most 4096 characters."""
+    """Return whether ``text`` is valid as a word in an HTTP header: visible ASCII, at most 4096 characters."""
     return 0 < len(text) <= 4096 and set(text) <= set(string.ascii_letters + string.digits + string.punctuation)
 
 
 def checked_url(text: str) -> str:
-    """Without a slash at its end. Raises Misconfigured for what is no API's."""
+    """Return the URL without a trailing slash. Raise Misconfigured if it is not a valid API URL."""
     try:
         url = parse_url(text)
     except LocationParseError:
         url = Url()
     if url.scheme not in ("http", "https") or not url.host or url.auth or url.query or url.fragment:
         raise Misconfigured(
-            "The API's URL has to look like https://api.example.com, without credentials and without ? or #."
-            + ("" if url.auth else f" It is {text!r}.")
+            "The API URL must look like https://api.example.com, without credentials, ? or #"
+            + ("." if url.auth else f"; got {text!r}.")
         )
     if url.scheme == "http" and url.host not in LOOPBACK:
-        raise Misconfigured(f"{text} would carry the token unencrypted. Only an API on this machine may be at http://.")
+        raise Misconfigured(
+            f"{text} would send the token unencrypted. Use https://; http:// works only for an API on this machine."
+        )
     return url.url.rstrip("/")
 
 
 def checked_token(text: str) -> str:
     token = text.strip()
     if not is_header_value(token):
-        raise Misconfigured("The token holds spaces, control characters or letters outside ASCII. Copy it again.")
+        raise Misconfigured("The token contains spaces, control characters or non-ASCII characters. Copy it again.")
     return token

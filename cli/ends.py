@@ -1,4 +1,4 @@
-"""How a call of the command line ends when its own output cannot be written, or its arguments cannot be read."""
+"""How a command ends if its output cannot be written or its arguments cannot be read."""
 
 import contextlib
 import io
@@ -13,15 +13,15 @@ import click
 from cli.errors import Misconfigured
 from cli.output import clean
 
-# What a shell reports of a program that writes into a closed pipe: 128 and the number of the signal.
+# The exit code that shells report for SIGPIPE: 128 plus the signal's number.
 BROKEN_PIPE = 141
 UNWRITTEN = 6
 
 
 @contextlib.contextmanager
 def written_out() -> Iterator[None]:
-    """Ends with what was said on its way, or with an exit code that tells that it is not."""
-    # A letter that the stream's encoding lacks must not end the command.
+    """Flush the output at the end of the block, or exit with a code that says that it could not be written."""
+    # A character that the stream's encoding lacks must not end the command.
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
@@ -32,12 +32,12 @@ def written_out() -> Iterator[None]:
             sys.stdout.flush()
             sys.stderr.flush()
     except BrokenPipeError:
-        # The reader closed the pipe because it has seen enough: this is not an error.
+        # A reader such as `head` closed the pipe: this is not an error.
         _give_up()
         sys.exit(BROKEN_PIPE)
     except OSError as exc:
         _give_up()
-        # Only what concerns a file names one; an output has a number.
+        # An error about a file names it; an error about an output stream does not.
         said = f"{exc.filename}" if exc.filename else "The output"
         cannot = "cannot be used" if exc.filename else "cannot be written"
         _complain(f"{said} {cannot}: {exc.strerror or exc}.")
@@ -46,30 +46,32 @@ def written_out() -> Iterator[None]:
 
 @contextlib.contextmanager
 def cleaned() -> Iterator[None]:
-    """Keep what a terminal might act on out of click's own errors: they repeat what was typed or what a server said."""
+    """Remove control characters from click's errors, which repeat what was typed or what a server sent."""
     try:
         yield
     except click.ClickException as exc:
-        vars(exc)["message"] = clean(exc.message)  # final to a type checker
+        vars(exc)["message"] = clean(exc.message)  # click declares the attribute as Final
         raise
 
 
 def refuse_bytes(arguments: Sequence[str]) -> None:
-    """Raises UsageError for an argument that holds bytes which are no text here: no request could carry it."""
+    """Raise UsageError for an argument with bytes that are not valid text: no request could carry it."""
     for argument in arguments:
         try:
             argument.encode()
         except UnicodeEncodeError:
             shown = argument.encode(errors="replace").decode()
-            raise click.UsageError(f"{shown!r} holds bytes that are no text in this terminal's encoding.") from None
+            raise click.UsageError(
+                f"{shown!r} contains bytes that are not valid in this terminal's encoding."
+            ) from None
 
 
 def told_as_fault(exc: Exception) -> None:
-    """Say in a line what a developer needs: the exception, and where it was raised."""
+    """Print one line for the developers: the exception, and where it was raised."""
     last = traceback.extract_tb(exc.__traceback__)[-1]
     _complain(
-        f"A fault of nightshift's own: {type(exc).__name__}: {exc} ({Path(last.filename).name}, line {last.lineno}). "
-        "Report it with this line."
+        f"Internal error in nightshift: {type(exc).__name__}: {exc} ({Path(last.filename).name}, line {last.lineno}). "
+        "Please report this line."
     )
 
 
@@ -79,7 +81,7 @@ def _complain(sentence: str) -> None:
 
 
 def _give_up() -> None:
-    """Python flushes once more at its end: what is left goes nowhere then."""
+    """Redirect unwritable streams to the null device: Python flushes them again at exit, which must not fail."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()

@@ -1,4 +1,4 @@
-"""How a command can end early, and with which exit code."""
+"""The ways in which a command can fail, with their exit codes."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import click
 
 
 class Failure(Exception):
-    """A command cannot go on. ``message`` is the sentence a person reads, ``body`` the JSON document for programs."""
+    """A command cannot continue. ``message`` is a sentence for people, ``body`` the JSON document for programs."""
 
     exit_code: int
 
@@ -17,34 +17,34 @@ class Failure(Exception):
 
 
 class Refused(Failure):
-    """The API answered 4xx, or the ops function with an error: it understood, and will not."""
+    """The API responded with 4xx, or the ops function with an error: it understood the request and refused it."""
 
     exit_code = 4
-    # The command that shows a run named in the refusal.
+    # The command that shows the run which the refusal names.
     view: tuple[str, ...] = ("jobs", "view")
 
 
 class Throttled(Refused):
-    """429: the same request may pass later."""
+    """429: the same request may succeed later."""
 
 
 class NotSignedIn(Refused):
-    """401: the API does not take the token."""
+    """401: the API does not accept the token."""
 
 
 class Unreachable(Failure):
-    """There is no answer, or none that an API of ours would give."""
+    """There is no response, or it is not from a Nightshift API."""
 
     exit_code = 5
 
 
 class Interrupted(Failure):
-    """Somebody pressed Ctrl-C while a run was being watched; the run goes on."""
+    """The user pressed Ctrl-C while watching a run; the run continues."""
 
     exit_code = 130
 
 
 class Misconfigured(click.ClickException):
-    """Something has to be set or chosen before the API can be asked: a usage error, as click counts them."""
+    """A setting or a choice is missing or wrong. click counts it as a usage error."""
 
     exit_code = click.UsageError.exit_code

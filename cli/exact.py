@@ -1,4 +1,4 @@
-"""JSON without a rounded number: what no float can hold is a Decimal, and is written as it was read."""
+"""JSON without rounding: a number that a float cannot hold exactly becomes a Decimal, and is written as it was read."""
 
 import json
 from decimal import Decimal, InvalidOperation
@@ -6,28 +6,28 @@ from typing import Any
 
 # Python refuses to make an integer of more than 4300 digits.
 MOST_DIGITS = 4000
-# Every command can show what is not deeper; json itself stops where the interpreter's stack ends.
+# Every command can show values up to this depth; json itself fails only when the interpreter's stack is exhausted.
 DEEPEST = 300
 INDENT = "  "
 
 
 def read(text: str | bytes) -> Any:
-    """The value. Raises ValueError for what is not JSON, for NaN and Infinity, and for what is nested too deep."""
+    """Return the value. Raise ValueError for invalid JSON, for NaN and Infinity, and for too deep nesting."""
     try:
         value = json.loads(text, parse_float=_float, parse_int=_int, parse_constant=_refuse)
     except RecursionError:
-        raise ValueError("it is nested too deep") from None
+        raise ValueError("it is nested too deeply") from None
     _check_depth(value)
     return value
 
 
 def write(value: Any, *, indented: bool = False, ascii_only: bool = False) -> str:
-    """The JSON text of ``value``: on one line, or each element on a line of its own."""
+    """Return ``value`` as JSON: on one line, or with each element on its own line."""
     return _written(value, "\n" if indented else None, ascii_only)
 
 
 def _written(value: Any, line: str | None, ascii_only: bool) -> str:
-    """``line`` is a line break with the indentation that ``value`` stands at."""
+    """Return ``value`` as JSON. ``line`` is a line break followed by the indentation of ``value``."""
     inner = None if line is None else line + INDENT
     match value:
         case dict() if value:
@@ -54,7 +54,7 @@ def _float(text: str) -> float | Decimal:
     try:
         exact = Decimal(text)
     except InvalidOperation:
-        raise ValueError("it holds a number beyond all bounds") from None
+        raise ValueError("it contains a number that is too large") from None
     number = float(text)
     return number if Decimal(repr(number)) == exact else exact
 
@@ -78,4 +78,4 @@ def _check_depth(value: Any) -> None:
         ]
         if not level:
             return
-    raise ValueError("it is nested too deep")
+    raise ValueError("it is nested too deeply")

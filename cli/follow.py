@@ -1,4 +1,4 @@
-"""Watch a run until it is over: a progress bar on a terminal, one line per change elsewhere."""
+"""Watch a run until it ends: a progress bar on a terminal, one line per change elsewhere."""
 
 import contextlib
 import shlex
@@ -14,16 +14,16 @@ from cli.errors import Failure, Interrupted, Throttled, Unreachable
 from cli.output import Output, clean
 from cli.runs import LIVE, progress_of
 
-# A run of seconds should be seen moving; one of hours should not be asked four times a second.
+# The pause grows: a run of seconds should show progress, a run of hours should not be polled four times a second.
 FIRST_POLL_S, POLL_S, SLOWER = 0.25, 2, 1.3
-# Polls in a row without an answer before we give up: a minute where the connection is refused, longer where it hangs.
+# Consecutive failed polls before giving up: a minute if connections are refused, longer if they hang.
 PATIENCE = 30
-# A run that shows nothing new is asked for its reason every so many polls.
+# While a run does not change, ask for its reason every fifth poll.
 ASK_WHY_EVERY = 5
 
 
 class Source(Protocol):
-    """Where a run is looked at: the API, or the owner's ops function. ``view`` is the command that shows it."""
+    """A source of runs: the API, or the operator's ops function. ``view`` is the command that shows a run."""
 
     @property
     def view(self) -> tuple[str, ...]: ...
@@ -33,9 +33,9 @@ class Source(Protocol):
 
 
 def follow(api: Source, run: dict[str, Any], *, output: Output, sleep: Callable[[float], None]) -> dict[str, Any]:
-    """Show ``run`` as it goes on and return it as it ended.
+    """Show the progress of ``run`` and return the ended run.
 
-    Raises Refused, Unreachable or, on Ctrl-C, Interrupted; each names the run, which goes on without us.
+    Raise Refused, Unreachable or, on Ctrl-C, Interrupted. Each message names the run, which continues.
     """
     failures, unchanged, pause_s = 0, 0, FIRST_POLL_S
     display = Bar(output) if output.is_live else Lines(output)
@@ -62,7 +62,7 @@ def follow(api: Source, run: dict[str, Any], *, output: Output, sleep: Callable[
                         display.note(clean(api.timeline(run["id"], attempts=1).get("why")))
     except KeyboardInterrupt:
         again = look_again(run["id"], view=api.view)
-        raise Interrupted(f"Stopped watching; the run goes on. {again}", body={"run_id": run["id"]}) from None
+        raise Interrupted(f"Stopped watching; the run continues. {again}", body={"run_id": run["id"]}) from None
     except Failure as exc:
         exc.body = {"run_id": run["id"]} | exc.body
         exc.message = f"{exc.message} {look_again(run['id'], view=api.view)}"
@@ -71,12 +71,12 @@ def follow(api: Source, run: dict[str, Any], *, output: Output, sleep: Callable[
 
 
 def look_again(run_id: str, *, view: Sequence[str]) -> str:
-    return f"Look again: {follow_command(run_id, view=view)}"
+    return f"To watch it: {follow_command(run_id, view=view)}"
 
 
 def follow_command(run_id: str, *, view: Sequence[str]) -> str:
-    """To be copied into a shell, whatever the API calls an id."""
-    # As this command was called: it may be a path, where the project's environment is not on the shell's PATH.
+    """Return the command to follow a run, quoted for a shell."""
+    # Without the project's environment on PATH, the command was called by a path: repeat that path.
     called = Path(sys.argv[0])
     program = "nightshift" if shutil.which("nightshift") or called.name != "nightshift" else str(called)
     return f"{shlex.join([program, *view, clean(run_id)])} --follow"
@@ -109,7 +109,7 @@ class Lines:
 
 
 class Bar:
-    """A live bar. Its task's description is what the run says last."""
+    """A live progress bar. Its task's description is the run's latest message."""
 
     def __init__(self, output: Output):
         self._progress = Progress(
@@ -135,7 +135,7 @@ class Bar:
     def show(self, run: dict[str, Any]) -> None:
         processed, total, counts, message = progress_of(run)
         if not total and run["status"] not in LIVE:
-            # A run that never counted anything: the bar is empty or full, it does not go on pulsing.
+            # The run never reported a total: show an empty or a full bar instead of a pulsing one.
             processed, total = int(run["status"] == "completed"), 1
         self._progress.update(
             self._task,

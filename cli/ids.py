@@ -1,4 +1,4 @@
-"""Ids of runs: short on a terminal, and a beginning that is one run's alone in the place of the whole."""
+"""Shortened run ids: shown on terminals, and accepted in place of a whole id."""
 
 import re
 from collections.abc import Sequence
@@ -8,13 +8,13 @@ from cli.errors import Misconfigured
 from cli.output import clean
 
 SHORTEST_SHOWN = 8
-# As the API takes them.
+# The API's own minimum.
 SHORTEST_TAKEN = 4
 WHOLE = 36
 
 
 def short_ids(ids: Sequence[str]) -> list[str]:
-    """The beginnings of ``ids``, all as long, that tell them apart."""
+    """Return prefixes of ``ids`` of one length that distinguish them."""
     length = SHORTEST_SHOWN
     while length < WHOLE and len({id[:length] for id in ids}) < len(set(ids)):
         length += 1
@@ -22,24 +22,26 @@ def short_ids(ids: Sequence[str]) -> list[str]:
 
 
 def run_beginning(beginning: str, *, team_id: str, api: Api) -> str:
-    """The id of the team's only run that begins so. Raises Misconfigured for one that is too short, and
-    for one that several runs share, some of which it names."""
+    """Return the id of the team's only run that begins with ``beginning``.
+
+    Raise Misconfigured if the beginning is too short, or if no run or several runs have it.
+    """
     if len(digits_of(beginning)) < SHORTEST_TAKEN:
-        raise Misconfigured(f"{beginning} is too short for a run's id. Give {SHORTEST_TAKEN} digits or more.")
+        raise Misconfigured(f"Run id {beginning} is too short. Give at least {SHORTEST_TAKEN} characters.")
     page = api.runs(team_id, id_prefix=beginning)
     ids = [clean(run.get("id")) for run in page["job_runs"]]
     if not all(digits_of(id).startswith(digits_of(beginning)) for id in ids):
-        raise Misconfigured(f"{api.url} does not find runs by the beginning of their ids. Give the whole id.")
+        raise Misconfigured(f"{api.url} does not support shortened run ids. Give the whole id.")
     if not ids:
-        raise Misconfigured(f"No run of this team begins with {beginning}. `nightshift jobs list` shows them.")
+        raise Misconfigured(f"No run of this team has an id that begins with {beginning}. See `nightshift jobs list`.")
     if len(ids) > 1:
         more = " and more" if page["has_more"] else ""
-        raise Misconfigured(f"{beginning} begins more than one run: {', '.join(ids)}{more}. Give more of the id.")
+        raise Misconfigured(f"Several run ids begin with {beginning}: {', '.join(ids)}{more}. Give more characters.")
     return ids[0]
 
 
 def is_beginning(text: str) -> bool:
-    """Whether ``text`` may be the beginning of an id, and not a whole one."""
+    """Return whether ``text`` may be the beginning of an id, and not a whole id."""
     return len(text) < WHOLE and re.fullmatch("[0-9a-f]+", digits_of(text)) is not None
 
 

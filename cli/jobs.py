@@ -17,7 +17,7 @@ from cli.session import Session, common_options
 from cli.values import HeaderValue, Name, Param, RunId, by_name
 
 run_id_argument = click.argument("run_id", type=RunId())
-wait_option = click.option("--wait", is_flag=True, help="Show progress until the run is over; exit 0, 1 or 3 with it.")
+wait_option = click.option("--wait", is_flag=True, help="Show progress until the run ends; exit with 0, 1 or 3.")
 
 
 params_option = click.option(
@@ -26,18 +26,18 @@ params_option = click.option(
     multiple=True,
     type=Param(),
     callback=by_name,
-    help="A parameter of the job; the value is JSON, or else text.",
+    help="A job parameter. The value is read as JSON if it is valid JSON, otherwise as text.",
 )
 key_option = click.option(
-    "--idempotency-key", type=HeaderValue(), help="Under the same key the same run comes back for 24 hours."
+    "--idempotency-key", type=HeaderValue(), help="For 24 hours, the same key returns the same run."
 )
 
 
 @click.group(cls=Group)
 def jobs() -> None:
-    """Trigger runs of jobs, watch them, cancel them.
+    """Trigger, watch and cancel runs of jobs.
 
-    Wherever a RUN_ID is asked for, the beginning of an id will do that no other run shares: four digits or more.
+    A RUN_ID may be shortened to its first characters, at least four, if they identify one run.
 
     \b
     Examples:
@@ -51,13 +51,11 @@ def jobs() -> None:
 @click.option("--type", "job_type", metavar="JOB_TYPE", help="Only runs of this job type.")
 @click.option("--status", type=click.Choice(STATUSES), help="Only runs in this status.")
 @click.option("--project", metavar="ID_OR_SLUG", type=Name(), help="Only runs of this project.")
-@click.option("--since", metavar="TIME", help="Created since: ISO 8601 or an age such as 30m, 1h, 7d.")
-@click.option("--until", metavar="TIME", help="Created until, written the same way.")
-@click.option(
-    "--limit", metavar="N", type=click.IntRange(1, 200), default=50, show_default=True, help="Runs to a page."
-)
-@click.option("--cursor", metavar="CURSOR", help="Go on after the page that ended with this cursor.")
-@click.option("--all", "all_pages", is_flag=True, help="Every page, not only the first.")
+@click.option("--since", metavar="TIME", help="Created at or after TIME: ISO 8601, or an age such as 30m, 1h, 7d.")
+@click.option("--until", metavar="TIME", help="Created at or before TIME, in the same format.")
+@click.option("--limit", metavar="N", type=click.IntRange(1, 200), default=50, show_default=True, help="Runs per page.")
+@click.option("--cursor", metavar="CURSOR", help="Show the page after the one that returned this cursor.")
+@click.option("--all", "all_pages", is_flag=True, help="Show every page, not only the first.")
 @common_options
 @click.pass_obj
 def list_runs(
@@ -65,7 +63,8 @@ def list_runs(
 ) -> None:
     """List the team's runs, newest first.
 
-    On a terminal a run takes one line: its id is short, and what does not fit is cut or left out. A pipe gets it all.
+    On a terminal each run takes one line: ids are shortened, and columns that do not fit are cut or left out. Piped
+    output is complete.
 
     \b
     Examples:
@@ -77,9 +76,9 @@ def list_runs(
     page = session.api.runs(session.team_id, cursor=cursor, **filters)
     runs = page["job_runs"]
     while all_pages and page["has_more"]:
-        # A cursor that stands still would have us ask for ever.
+        # A cursor that does not change would loop forever.
         if not page.get("cursor") or page["cursor"] == cursor:
-            raise Unreachable(f"{session.api.url} says that there are more runs, but not where they begin.")
+            raise Unreachable(f"{session.api.url} reports more runs, but returned no new cursor for the next page.")
         cursor = page["cursor"]
         page = session.api.runs(session.team_id, cursor=cursor, **filters)
         runs += page["job_runs"]
@@ -90,16 +89,17 @@ def list_runs(
     else:
         show_runs(runs, session=session, names=names_of(runs, team_id=session.team_id, api=session.api))
         if page["has_more"]:
-            session.output.say(f"There are more: --all, or --cursor {shlex.quote(clean(page.get('cursor')))}")
+            cursor = shlex.quote(clean(page.get("cursor")))
+            session.output.say(f"There are more runs. Show all with --all, or the next page with --cursor {cursor}")
 
 
 @jobs.command()
 @run_id_argument
-@click.option("--follow", "watch", is_flag=True, help="Show progress until the run is over; exit 0, 1 or 3 with it.")
+@click.option("--follow", "watch", is_flag=True, help="Show progress until the run ends; exit with 0, 1 or 3.")
 @common_options
 @click.pass_obj
 def view(session: Session, run_id: str, watch: bool) -> None:
-    """Show everything about a run, and why it is not moving.
+    """Show everything about a run, including why it is not progressing.
 
     \b
     Examples:
@@ -119,11 +119,9 @@ def view(session: Session, run_id: str, watch: bool) -> None:
 
 @jobs.command()
 @click.argument("job_type")
-@click.option(
-    "--project", metavar="ID_OR_SLUG", type=Name(), help="The project; may be left out where there is only one."
-)
+@click.option("--project", metavar="ID_OR_SLUG", type=Name(), help="The project; optional if the team has only one.")
 @params_option
-@click.option("--notify", is_flag=True, help="Mail me when the run is over.")
+@click.option("--notify", is_flag=True, help="Send me a mail when the run ends.")
 @wait_option
 @key_option
 @common_options
@@ -160,16 +158,17 @@ def trigger(
     type=click.Choice(["start", "cursor"]),
     default="start",
     show_default=True,
-    help="From its beginning, or from where it stopped.",
+    help="Start from the beginning, or from the old run's last checkpoint.",
 )
 @wait_option
 @key_option
 @common_options
 @click.pass_obj
 def rerun(session: Session, run_id: str, start: str, wait: bool, idempotency_key: str | None) -> None:
-    """Start a new run with the parameters of one that is over.
+    """Start a new run with the parameters of an ended run.
 
-    With --from cursor it goes on where the old one stopped; one that completed has nowhere to go on from.
+    With --from cursor the new run continues from the old run's last checkpoint (its cursor). A completed run cannot be
+    continued.
 
     \b
     Examples:
@@ -185,7 +184,7 @@ def rerun(session: Session, run_id: str, start: str, wait: bool, idempotency_key
 @common_options
 @click.pass_obj
 def cancel(session: Session, run_id: str) -> None:
-    """Ask a run to stop. One that is at work stops after its current step.
+    """Ask a run to stop. A run in progress stops after its current step.
 
     \b
     Examples:
@@ -204,7 +203,7 @@ def cancel(session: Session, run_id: str) -> None:
 @common_options
 @click.pass_obj
 def timeline(session: Session, run_id: str) -> None:
-    """Show the slices a run was made of: how each ended, and what it waited for.
+    """Show the slices of a run: how each one ended, and what the run waited for.
 
     \b
     Examples:
@@ -219,7 +218,7 @@ def timeline(session: Session, run_id: str) -> None:
 
 
 def timeline_of(session: Session, run: dict[str, Any]) -> dict[str, Any]:
-    """What else the API says about a run; nothing when it cannot, which is no reason not to show the run."""
+    """Return the run's timeline; {} if the request fails, because the run can be shown without it."""
     try:
         return session.api.timeline(run["id"], attempts=1)
     except Failure:
@@ -227,10 +226,10 @@ def timeline_of(session: Session, run: dict[str, Any]) -> dict[str, Any]:
 
 
 def refusal_hint(exc: Refused, *, session: Session) -> str:
-    """For an overlap, how to follow the run that is in the way; for a token that is not taken, where it is from."""
+    """Return a hint: for an overlap, how to follow the live run; for a refused token, where the token came from."""
     if isinstance(exc, NotSignedIn) and session.has_asked:
         config = session.config
         again = f" Sign in again: nightshift login --profile {config.profile}" if config.profile else ""
-        return f"The token is from {config.token_from}.{again}"
+        return f"The token came from {config.token_from}.{again}"
     existing = exc.body.get("existing_run_id")
     return f"Follow that run: {follow_command(str(existing), view=exc.view)}" if existing else ""

@@ -6,7 +6,7 @@ from cli.output import clean
 from cli.session import Session, owner_options
 from cli.values import Name
 
-KEYS = ("BEGINS WITH", "NAME", "MAY", "ACTS FOR", "CREATED", "ENDS")
+KEYS = ("PREFIX", "NAME", "PERMISSIONS", "ACTS FOR", "CREATED", "EXPIRES")
 DAY = len("2026-01-01")
 
 team_argument = click.argument("team", metavar="TEAM")
@@ -14,18 +14,18 @@ team_argument = click.argument("team", metavar="TEAM")
 
 @click.command("agent-key")
 @team_argument
-@click.option("--name", metavar="NAME", type=Name(), help="What people see of it where it starts a run.")
-@click.option("--read-only", is_flag=True, help="It may look at runs, and start or stop none.")
-@click.option("--days", metavar="N", type=click.IntRange(1, 3650), help="It ends by itself after so many days.")
+@click.option("--name", metavar="NAME", type=Name(), help="Name shown for runs that the key starts.")
+@click.option("--read-only", is_flag=True, help="Allow the key to view runs, but not to start or cancel them.")
+@click.option("--days", metavar="N", type=click.IntRange(1, 3650), help="Let the key expire after N days.")
 @click.option(
-    "--ends", metavar="PREFIX", type=Name(), help="End the key that begins so: owl_agent_ and four characters."
+    "--ends", metavar="PREFIX", type=Name(), help="End the key that begins with PREFIX: owl_agent_ and four characters."
 )
 @owner_options
 @click.pass_obj
 def agent_key(
     session: Session, team: str, name: str | None, read_only: bool, days: int | None, ends: str | None
 ) -> None:
-    """Make another agent key of TEAM, which is shown this once; with --ends, in the place of one.
+    """Create an agent key for TEAM and print it once. With --ends, replace an existing key.
 
     \b
     Examples:
@@ -44,7 +44,7 @@ def agent_key(
 def end_key(session: Session, team: str, prefix: str) -> None:
     """End the agent key of TEAM that begins with PREFIX: owl_agent_ and four characters.
 
-    From then on it opens nothing. What it has started goes on.
+    The key stops working immediately. Runs that it started continue.
 
     \b
     Examples:
@@ -54,16 +54,16 @@ def end_key(session: Session, team: str, prefix: str) -> None:
     if session.output.as_json:
         session.output.document(answer)
     else:
-        session.output.say("Ended.")
+        session.output.say("Ended the key.")
 
 
 @click.command()
 @team_argument
-@click.option("--search", metavar="TEXT", help="Only keys that hold TEXT in prefix or name.")
+@click.option("--search", metavar="TEXT", help="Only keys whose prefix or name contains TEXT.")
 @owner_options
 @click.pass_obj
 def keys(session: Session, team: str, search: str | None) -> None:
-    """List the agent keys of TEAM that open something: how each begins, what it may, whom it acts for.
+    """List the working agent keys of TEAM: prefix, name, permissions, the user each acts for, and dates.
 
     \b
     Examples:
@@ -97,4 +97,4 @@ def show_key(session: Session, made: dict[str, str]) -> None:
         session.output.document(made)
         return
     session.output.facts([(name.replace("_", " "), value) for name, value in made.items()])
-    session.output.say("Keep the agent key now: it cannot be shown again. To sign in with it: nightshift login")
+    session.output.say("Save the agent key now: it cannot be shown again. To sign in with it, run nightshift login.")

@@ -1,4 +1,4 @@
-"""nightshift login and logout: keep an API and a token, so that no variable has to hold them."""
+"""nightshift login and logout: store an API's URL and a token, so that no environment variable has to hold them."""
 
 import contextlib
 import os
@@ -22,11 +22,11 @@ from cli.stackfile import find_stack
 @common_options
 @click.pass_obj
 def login(session: Session, token_stdin: bool) -> None:
-    """Sign in: keep an API's URL and a token for later commands.
+    """Sign in: store an API's URL and a token for later commands.
 
-    It asks for the URL, for a token or agent key, which is not shown, and for the team where there are several;
-    --api-url, --token-stdin and --team answer without being asked. What the API does not take is not kept. What is
-    kept is in a file that you alone can read; with --profile in one of that name.
+    The command prompts for the URL, for a token or agent key (not shown), and for the team if there are several.
+    --api-url, --token-stdin and --team answer these prompts in advance. The sign-in is stored only if the API accepts
+    the token, in a file that only you can read. --profile names the file.
 
     \b
     Examples:
@@ -54,7 +54,7 @@ def login(session: Session, token_stdin: bool) -> None:
     [team] = [team for team in teams_of(me) if team.get("id") == team_id]
     who = me.get("email") or f"an {clean(me.get('key_type'))} key"
     session.output.say(f"Signed in to {api_url} as {clean(who)}, team {clean(team.get('slug'))}.")
-    session.output.say(f"Kept in {file}, which only you can read.")
+    session.output.say(f"Stored in {file}, which only you can read.")
     for sentence in _what_comes_before(session):
         session.output.say(sentence)
 
@@ -63,7 +63,7 @@ def login(session: Session, token_stdin: bool) -> None:
 @common_options
 @click.pass_obj
 def logout(session: Session) -> None:
-    """Forget what login has kept. The token itself goes on until it expires or is ended.
+    """Delete a stored sign-in. The token itself stays valid until it expires or is ended.
 
     \b
     Examples:
@@ -75,9 +75,9 @@ def logout(session: Session) -> None:
     if session.output.as_json:
         session.output.document({"profile": profile, "file": str(file) if file else None})
     elif file:
-        session.output.say(f"Signed out: {file} is removed.")
+        session.output.say(f"Signed out: deleted {file}.")
     else:
-        session.output.say(f"Nobody was signed in as profile {profile}.{profiles.known(os.environ)}")
+        session.output.say(f"Profile {profile} has no sign-in.{profiles.known(os.environ)}")
 
 
 def _profile(session: Session) -> str:
@@ -85,23 +85,23 @@ def _profile(session: Session) -> str:
 
 
 def _url(session: Session) -> str:
-    """Raises Misconfigured where there is none and nobody to ask."""
+    """Return the API's URL. Raise Misconfigured if it is not given and stdin is not a terminal."""
     if given := session.flags.get("api_url") or os.environ.get("NIGHTSHIFT_API_URL"):
         return checked_url(given)
     if not sys.stdin.isatty():
-        raise Misconfigured("Nobody is here to be asked for the API's URL. Give --api-url.")
+        raise Misconfigured("Cannot prompt for the API URL: stdin is not a terminal. Pass --api-url.")
     return checked_url(click.prompt("API URL", err=True))
 
 
 def _token(session: Session, *, from_stdin: bool) -> str:
-    """Raises Misconfigured where there is none."""
+    """Return the token. Raise Misconfigured if there is none."""
     if from_stdin:
         token = sys.stdin.readline().strip()
         if not token:
-            raise Misconfigured("There is no token on standard input.")
+            raise Misconfigured("Standard input holds no token.")
     elif not (token := session.flags.get("token") or ""):
         if not sys.stdin.isatty():
-            raise Misconfigured("Nobody is here to be asked for a token. Pipe it in, with --token-stdin.")
+            raise Misconfigured("Cannot prompt for a token: stdin is not a terminal. Pipe it in with --token-stdin.")
         token = click.prompt("Token or agent key (not shown)", hide_input=True, err=True)
     return checked_token(token)
 
@@ -115,16 +115,20 @@ def _team(session: Session, me: dict[str, Any]) -> str:
 
 
 def _what_comes_before(session: Session) -> list[str]:
-    """So that nobody wonders why another API or another key is used."""
+    """Return a warning if another source takes precedence over this sign-in."""
     if session.flags.get("profile"):
         return []
     variables = [name for name in ("NIGHTSHIFT_API_URL", "NIGHTSHIFT_TOKEN") if os.environ.get(name)]
     if variables:
-        return [f"{' and '.join(variables)} {'is' if len(variables) == 1 else 'are'} set, and will come before it."]
+        verbs = "is set and takes" if len(variables) == 1 else "are set and take"
+        return [f"{' and '.join(variables)} {verbs} precedence over this sign-in."]
     stack = None
-    # A broken file there is told by the commands that need it.
+    # The commands that need the file report it if it is broken.
     with contextlib.suppress(Misconfigured):
         stack = find_stack(here(), note=session.output.note)
     if stack and not os.environ.get("NIGHTSHIFT_PROFILE"):
-        return ["In this folder the running local stack comes before it; --profile default asks this API."]
+        return [
+            "In this folder, the running local stack takes precedence over this sign-in. To use the sign-in, pass "
+            "--profile default."
+        ]
     return []

@@ -1,4 +1,4 @@
-"""nightshift system logs: what the functions logged about a run."""
+"""nightshift system logs: the functions' log lines about a run."""
 
 import click
 
@@ -17,14 +17,14 @@ SAME_ON_EVERY_LINE = ("function_arn", "function_memory_size")
     type=click.IntRange(1, 1000),
     default=200,
     show_default=True,
-    help="At most so many, the last.",
+    help="Maximum number of lines; the most recent are shown.",
 )
 @owner_options
 @click.pass_obj
 def logs(session: Session, run_id: str, limit: int) -> None:
-    """Show what was logged about a run, oldest first, and where to read on.
+    """Show the log lines of a run, oldest first, and a link to more.
 
-    CloudWatch takes some seconds to show a line.
+    A new line takes some seconds to appear in CloudWatch.
 
     \b
     Examples:
@@ -43,8 +43,8 @@ def logs(session: Session, run_id: str, limit: int) -> None:
         for part in traceback:
             session.output.say(f"    {part}")
     if not answer["lines"]:
-        session.output.say("No lines.")
+        session.output.say("No log lines.")
     if not answer["complete"]:
-        session.output.say("There is more to read than could be fetched.")
+        session.output.say("Not all log lines could be fetched.")
     if answer["url"]:
-        session.output.say(f"Read on: {clean(answer['url'])}")
+        session.output.say(f"More in CloudWatch: {clean(answer['url'])}")

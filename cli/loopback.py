@@ -1,4 +1,4 @@
-"""For what asks the AWS of this machine: nothing of the caller's own account is looked at, and no proxy."""
+"""boto3 clients for the local AWS: they ignore the caller's own AWS account, and proxies."""
 
 import os
 import threading
@@ -10,10 +10,10 @@ _lock = threading.RLock()
 
 @contextmanager
 def without_account() -> Iterator[None]:
-    """Inside, boto3 makes clients from its arguments alone: without AWS_… variables, files in the home, or proxies.
+    """Let boto3 create clients only from its arguments: without AWS_… variables, files in the home, or proxies.
 
-    A client has read all of it by the time it is made. Explicit keys are not enough: boto3 reads a profile that
-    AWS_PROFILE names before it looks at them, and sends what is for 127.0.0.1 through HTTP_PROXY.
+    A client reads all of these when it is created. Explicit keys are not enough: boto3 first reads the profile that
+    AWS_PROFILE names, and it sends requests for 127.0.0.1 through HTTP_PROXY.
     """
     with _lock:
         hidden = {name: os.environ.pop(name) for name in list(os.environ) if _is_account(name)}

@@ -1,4 +1,4 @@
-"""nightshift: the command line. Groups register here; what they do is in modules of their own."""
+"""The `nightshift` command. Command groups are registered here and implemented in their own modules."""
 
 from typing import Any
 
@@ -19,10 +19,10 @@ from nightshift import __version__
 
 
 class Nightshift(Group):
-    """Turns every early end of a command into its words and its exit code, in one place."""
+    """The root group: turns every failure of a command into its message and its exit code."""
 
     def main(self, *args: Any, **extra: Any) -> Any:
-        # Errors of usage are told from here.
+        # click prints usage errors inside this call.
         with written_out():
             return super().main(*args, **extra)
 
@@ -63,10 +63,11 @@ class Nightshift(Group):
 def main(context: click.Context) -> None:
     """Background jobs with progress.
 
-    Which API, and as whom: the options say it, then NIGHTSHIFT_API_URL, NIGHTSHIFT_TOKEN and NIGHTSHIFT_TEAM, then
-    inside the folder of a running local stack its .local/stack.json, then what `nightshift login` has kept in
-    ~/.config/nightshift (or $XDG_CONFIG_HOME/nightshift). With NIGHTSHIFT_PROFILE that sign-in comes before the local
-    stack, and with --profile before the other variables, too. `nightshift whoami` shows which it is.
+    The API's URL, the token and the team come from the first of these that is set: the options; NIGHTSHIFT_API_URL,
+    NIGHTSHIFT_TOKEN and NIGHTSHIFT_TEAM; .local/stack.json, inside the folder of a running local stack; the sign-in
+    that `nightshift login` stored in ~/.config/nightshift (or $XDG_CONFIG_HOME/nightshift). NIGHTSHIFT_PROFILE puts
+    the sign-in before the local stack; --profile also puts it before the other variables. `nightshift whoami` shows
+    which source is in use.
 
     \b
     Examples:
@@ -76,26 +77,26 @@ def main(context: click.Context) -> None:
 
     \b
     Exit codes:
-      0    done; with --wait or --follow: the run completed
-      1    with --wait or --follow: the run failed; health and doctor: a line is red
-      2    the command, an option or a setting is wrong or missing
+      0    success; with --wait or --follow: the run completed
+      1    with --wait or --follow: the run failed; health and doctor: a check is red
+      2    the command, an option or a setting is invalid or missing
       3    with --wait or --follow: the run was cancelled
-      4    the API refused
-      5    the API or AWS cannot be reached, or what answers is not the API
+      4    the API refused the request
+      5    the API or AWS is unreachable, or the response is not from a Nightshift API
       6    the output cannot be written
-      130  Ctrl-C; a run that was being watched goes on
-      70   a fault of nightshift's own
-      141  the reader of the output stopped reading
+      130  Ctrl-C; a watched run continues
+      70   internal error in nightshift
+      141  the reader of the output closed the pipe
 
-    With --format json standard output holds one JSON document, and nothing else: the answer, the final run with --wait
-    or --follow, or {"error": ...} with exit codes 4, 5 and 130. Words for people then go to standard error.
+    With --format json, standard output holds exactly one JSON document: the answer, the final run with --wait or
+    --follow, or {"error": ...} with exit codes 4, 5 and 130. Messages for people then go to standard error.
 
-    Colour is for terminals; NO_COLOR=1 turns it off.
+    Colour is used only on terminals; NO_COLOR=1 turns it off.
     """
     context.ensure_object(Session)
 
 
-# In the order of the reference; --help sorts them by name.
+# This is the order of the reference pages; --help sorts by name.
 for command in (
     *(login, logout, whoami, jobs, projects, members, job_types),
     *(open_dashboard, ping, openapi, completion, new, system),

@@ -1,4 +1,4 @@
-"""Whose ids those in a run are: projects by their slugs, people and keys by name."""
+"""Names for the ids in a run: slugs of projects, names of people and keys."""
 
 import contextlib
 from collections.abc import Iterable, Mapping
@@ -14,14 +14,14 @@ SHORT = 8
 
 OTHERS = {
     "system": "the operator",
-    "soft_delete_cleanup": "the cleanup, as its project or team was deleted",
-    "sweep": "the sweep, as its project or team was deleted",
+    "soft_delete_cleanup": "the cleanup, because the project or team was deleted",
+    "sweep": "the sweep, because the project or team was deleted",
 }
 
 
 @dataclass(frozen=True)
 class Names:
-    """From ids to names. What is not known is told by the beginning of its id."""
+    """A map from ids to names. An unknown id is shortened."""
 
     projects: Mapping[str, str] = field(default_factory=dict)
     people: Mapping[str, str] = field(default_factory=dict)
@@ -34,7 +34,7 @@ class Names:
         return self.person(run.get("triggered_by"))
 
     def person(self, by: object) -> str:
-        """``manual:user:<id>`` and ``manual:api_key:<id>`` by name; ``system`` is the owner's command line."""
+        """Return a name for ``manual:user:<id>`` or ``manual:api_key:<id>``. ``system`` is the operator."""
         by = clean(by)
         if by in OTHERS:
             return OTHERS[by]
@@ -48,9 +48,9 @@ NOBODY = Names()
 
 
 def names_of(runs: Iterable[Mapping[str, Any]], *, team_id: str, api: Api) -> Names:
-    """One call for the projects and one for the people, where a run has any.
+    """Look up the names: one request for projects and one for people, if the runs refer to any.
 
-    A name is no reason to fail: what cannot be asked for stays an id.
+    A failed request is ignored: the ids are shown instead.
     """
     projects, people = dict[str, str](), dict[str, str]()
     runs = list(runs)
@@ -68,11 +68,11 @@ def names_of(runs: Iterable[Mapping[str, Any]], *, team_id: str, api: Api) -> Na
 
 
 def _key(key: Mapping[str, Any]) -> str:
-    """Where it has no name, the beginning of its id tells it from another."""
+    """Return the key's name, or the beginning of its id."""
     return clean(key.get("name")) or f"key {clean(key.get('id'))[:SHORT]}"
 
 
 def label_of(job_type: object) -> str:
-    """A type as people call it. One that this release does not know keeps its name."""
+    """Return the label of a job type; its name if this release does not know it."""
     known = CATALOGUE.get(clean(job_type))
     return known.label if known else clean(job_type)

@@ -1,4 +1,4 @@
-"""nightshift new: what a checkout needs for another job. All of its files are written, or none."""
+"""nightshift new: create the files that a new job needs in a checkout. Either all files are written, or none."""
 
 import keyword
 import re
@@ -23,33 +23,45 @@ LONGEST_NAME = 40
 
 
 class JobName(click.ParamType[str]):
-    """What can name a generator function, its module, its test and a resource."""
+    """A name that can be used for a generator function, its module, its test and a resource."""
 
     name = "name"
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
         if not re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", value):
-            self.fail(f"{value!r} is no name for a job: small letters, digits and _, like weekly_report.", param, ctx)
+            self.fail(
+                f"invalid job name {value!r}: use lowercase letters, digits and underscores, for example "
+                "weekly_report.",
+                param,
+                ctx,
+            )
         if keyword.iskeyword(value):
-            self.fail(f"{value!r} is a word of Python's own.", param, ctx)
+            self.fail(f"invalid job name {value!r}: it is a Python keyword.", param, ctx)
         if len(value) > LONGEST_NAME:
-            self.fail(f"{value!r} has {len(value)} characters; a name has at most {LONGEST_NAME}.", param, ctx)
+            self.fail(
+                f"invalid job name {value!r}: it has {len(value)} characters, the limit is {LONGEST_NAME}.", param, ctx
+            )
         return value
 
 
 class Label(click.ParamType[str]):
-    """What can stand in Python, in YAML and in a mail's subject as it is."""
+    """A label that needs no escaping in Python, in YAML and in a mail's subject."""
 
     name = "text"
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9 -]{0,59}", value):
-            self.fail(f"{value!r} is no label: up to 60 letters, digits, spaces and -, like Weekly Report.", param, ctx)
+            self.fail(
+                f"invalid label {value!r}: use up to 60 letters, digits, spaces and hyphens, for example "
+                "Weekly Report.",
+                param,
+                ctx,
+            )
         return value
 
 
 class FiveFields(click.ParamType[Cron]):
-    """A cron expression as everybody writes it."""
+    """A cron expression in the usual five fields."""
 
     name = "cron"
 
@@ -64,7 +76,7 @@ class FiveFields(click.ParamType[Cron]):
 
 @click.group(cls=Group)
 def new() -> None:
-    """Make what a checkout needs for something new.
+    """Create the files for a new job in a checkout.
 
     \b
     Examples:
@@ -74,22 +86,23 @@ def new() -> None:
 
 @new.command()
 @click.argument("name", type=JobName())
-@click.option("--label", metavar="TEXT", type=Label(), help="What people call it (the name in words).")
+@click.option("--label", metavar="TEXT", type=Label(), help="Display name; by default derived from NAME.")
 @click.option(
     "--schedule",
     metavar="CRON",
     type=FiveFields(),
-    help="When it starts by itself: five fields, in UTC. Makes it a system job.",
+    help="Cron expression with five fields, in UTC. Makes the job a system job.",
 )
-@click.option("--project", is_flag=True, help="A project's job: what it is without --schedule.")
+@click.option("--project", is_flag=True, help="Make the job a project job (the default without --schedule).")
 @format_option
 @click.pass_obj
 def job(session: Session, name: str, label: str | None, schedule: Cron | None, project: bool) -> None:
-    """Make a job type called NAME, in the checkout that is the current folder: code that works, its test, and its line
-    in the catalogue.
+    """Create a job type called NAME: working code, a test, and an entry in the registry.
 
-    Without --schedule it is a project's job: team admins start it for a project of theirs. With --schedule it is a
-    system job: it starts by itself, no team sees it, and template.yaml gets its parameter, its rule and its alarm.
+    The current folder must be a checkout.
+
+    Without --schedule the job is a project job: team admins start it for one of their projects. With --schedule it is a
+    system job: it starts by itself and teams cannot see it. Its parameter, rule and alarm are added to template.yaml.
 
     \b
     Examples:
@@ -98,7 +111,7 @@ def job(session: Session, name: str, label: str | None, schedule: Cron | None, p
       nightshift new job quiet_users --schedule "0 5 * * *"
     """
     if project and schedule:
-        raise Misconfigured("A project's job has no schedule: of which project would it be? Leave one of the two out.")
+        raise Misconfigured("A project job cannot have a schedule. Leave out --project or --schedule.")
     label = label or name.replace("_", " ").title()
     files = _files(name, label=label, schedule=schedule)
     made = [str(path) for path in files if not path.exists()]
@@ -107,24 +120,24 @@ def job(session: Session, name: str, label: str | None, schedule: Cron | None, p
     if session.output.as_json:
         session.output.document({"made": made, "changed": changed})
         return
-    for what, paths in (("Made", made), ("Changed", changed)):
+    for what, paths in (("Created", made), ("Changed", changed)):
         session.output.say(f"{what} {', '.join(paths)}.")
-    session.output.say(f"Say what it does in {JOBS / name}.py, and in its description in {CATALOGUE}. Then:")
+    session.output.say(f"Write the job in {JOBS / name}.py and its description in {CATALOGUE}. Then run:")
     tests = [f"tests/test_{name}.py", *(["tests/test_template.py"] if schedule else [])]
     session.output.say(f"  .venv/bin/python -m pytest {' '.join(tests)}")
 
 
 def _files(name: str, *, label: str, schedule: Cron | None) -> dict[Path, str]:
-    """Each file and its new text. Raises Misconfigured naming what is in the way."""
+    """Return each file and its new text. Raise Misconfigured if the name is taken or a file has an unexpected form."""
     catalogue = text_of(CATALOGUE)
     if f'name="{name}"' in catalogue:
-        raise Misconfigured(f"{CATALOGUE} has a job type {name} already: choose another name.")
+        raise Misconfigured(f"{CATALOGUE} already has a job type {name}: choose another name.")
     job_type = named(skeleton.JOB_TYPE, name=name, label=label)
     if schedule:
         job_type = job_type.replace('"project",\n', f'"system",\n            schedule="{schedule.five_fields}",\n')
     last = "    )\n}\n"
     if catalogue.count(last) != 1:
-        raise Misconfigured(f"{CATALOGUE} has no place for a job type: its table should end in one line of }} alone.")
+        raise Misconfigured(f"Cannot add a job type to {CATALOGUE}: its table must end with a line that holds only }}.")
     files = {
         _free(JOBS / f"{name}.py"): named(skeleton.JOB, name=name, label=label),
         _free(TESTS / f"test_{name}.py"): named(skeleton.TEST, name=name, label=label),
@@ -135,12 +148,12 @@ def _files(name: str, *, label: str, schedule: Cron | None) -> dict[Path, str]:
 
 def _free(path: Path) -> Path:
     if path.exists():
-        raise Misconfigured(f"There is a {path} already: choose another name.")
+        raise Misconfigured(f"{path} already exists: choose another name.")
     return path
 
 
 def _write(files: dict[Path, str]) -> None:
-    """All of them, or none: a disk that is full must not take what is there already."""
+    """Write all files, or none: a full disk must not damage existing files."""
     half_done = {path: path.with_name(f".{path.name}.new") for path in files}
     made = [path for path in files if not path.exists()]
     try:
@@ -154,4 +167,4 @@ def _write(files: dict[Path, str]) -> None:
         for path in (*half_done.values(), *made):
             with suppress(OSError):
                 path.unlink(missing_ok=True)
-        raise Misconfigured(f"Nothing was made: {exc.filename}: {exc.strerror}.") from exc
+        raise Misconfigured(f"Nothing was created: {exc.filename}: {exc.strerror}.") from exc

@@ -1,4 +1,4 @@
-"""The owner's commands as calls of the stack's functions, with the caller's AWS credentials: no API leads there."""
+"""The operator's commands. They invoke the stack's functions with the caller's AWS credentials; no API does this."""
 
 import getpass
 import os
@@ -16,11 +16,11 @@ from cli.stackfile import Note, find_stack
 Heard = Callable[[str | None], None]
 
 OPS, SETUP = "OpsFunction", "SetupFunction"
-# The name under which `make run` deploys, where, and what its file keeps for boto3.
+# The stack name and region that `make run` deploys to, and the keys in its file that boto3 needs.
 LOCAL_STACK = "nightshift"
 LOCAL_REGION = "us-east-1"
 LOCAL_KEYS = ("aws_access_key_id", "aws_secret_access_key")
-# The function has a minute.
+# The function times out after a minute.
 READ_TIMEOUT_S = 65
 
 DENIED = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation")
@@ -29,10 +29,11 @@ THROTTLED = ("Throttling", "ThrottlingException", "TooManyRequestsException", "E
 
 
 class Ops:
-    """``stack`` is a CloudFormation stack; ``options`` go to boto3's clients. ``heard`` takes the ``Date`` of answers.
+    """Client of a stack's ops and setup functions.
 
-    Every call raises Refused with the function's sentence, Throttled, or Unreachable; Misconfigured where the caller
-    or the stack is not what it takes.
+    ``stack`` is a CloudFormation stack; ``options`` go to boto3's clients. ``heard`` receives the ``Date`` header of
+    each response. Every call raises Refused with the function's message, Throttled, or Unreachable; Misconfigured if
+    the credentials or the stack are unusable.
     """
 
     def __init__(self, stack: str, *, view: tuple[str, ...], options: dict[str, str], heard: Heard):
@@ -43,11 +44,11 @@ class Ops:
         self._names: dict[str, str] = {}
 
     def ask(self, command: str, **arguments: Any) -> dict[str, Any]:
-        """The answer of the ops function. Arguments that are None are left out."""
+        """Return the answer of the ops function. Arguments that are None are left out."""
         return self._invoke(OPS, command, arguments)
 
     def set_up(self, command: str, **arguments: Any) -> dict[str, Any]:
-        """The answer of the setup function, which acts as the owner of the tables."""
+        """Return the answer of the setup function, which connects as the schema owner."""
         return self._invoke(SETUP, command, arguments)
 
     def _invoke(self, function: str, command: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -62,13 +63,15 @@ class Ops:
         except BotoCoreError as exc:
             raise _no_connection(exc) from exc
         except ValueError as exc:
-            raise Unreachable(f"{function} of {self.stack} answered something that is not JSON.") from exc
+            raise Unreachable(f"{function} of stack {self.stack} did not return JSON.") from exc
         self._heard(answer["ResponseMetadata"]["HTTPHeaders"].get("date"))
         if answer.get("FunctionError"):
             said = payload.get("errorMessage") if isinstance(payload, dict) else payload
-            raise Unreachable(f"{function} of {self.stack} failed: {said}. Its log says more.")
+            raise Unreachable(f"{function} of stack {self.stack} failed: {said}. See its log.")
         if not isinstance(payload, dict):
-            raise Unreachable(f"{function} of {self.stack} did not answer with an object. Deploy this release again.")
+            raise Unreachable(
+                f"{function} of stack {self.stack} did not return a JSON object. Deploy this release again."
+            )
         if "error" in payload:
             refused = Refused(str(payload["error"]), body=payload)
             refused.view = self.view
@@ -76,7 +79,7 @@ class Ops:
         return payload
 
     def run(self, run_id: str, *, attempts: int = 1) -> dict[str, Any]:
-        """The run; asked once, whatever ``attempts``: who watches asks again."""
+        """Return the run. ``attempts`` is ignored: a caller that watches a run asks again anyway."""
         run: dict[str, Any] = self.ask("view", run_id=run_id)["job_run"]
         return run
 
@@ -86,7 +89,7 @@ class Ops:
 
     @cached_property
     def caller(self) -> str:
-        """Who asks: the last part of what AWS knows them by; where the stack is on this machine, its user."""
+        """The caller's name: the last part of their AWS ARN, or the user of this machine for a local stack."""
         from botocore.exceptions import BotoCoreError, ClientError
 
         if "endpoint_url" in self._options:
@@ -100,7 +103,7 @@ class Ops:
         return arn.rpartition("/")[2]
 
     def _name_of(self, function: str) -> str:
-        """What CloudFormation has named it."""
+        """Return the physical name that CloudFormation gave the function."""
         if function not in self._names:
             cloudformation = self._client("cloudformation")
             found = cloudformation.describe_stack_resource(StackName=self.stack, LogicalResourceId=function)
@@ -112,13 +115,13 @@ class Ops:
         return self._client("lambda")
 
     def _client(self, service: str) -> Any:
-        import boto3  # a quarter of a second that other commands need not pay
+        import boto3  # takes a quarter of a second, which other commands should not pay
         from botocore.config import Config
 
-        # Asked once: a command that went through must not be repeated because its answer was lost.
+        # No retries: a command that succeeded must not run again because its response was lost.
         config = Config(connect_timeout=5, read_timeout=READ_TIMEOUT_S, retries={"total_max_attempts": 1})
         with without_account() if "endpoint_url" in self._options else nullcontext():
-            # Every other tool of AWS reads AWS_REGION; boto3 knows AWS_DEFAULT_REGION alone.
+            # Every other AWS tool reads AWS_REGION; boto3 reads only AWS_DEFAULT_REGION.
             session = boto3.Session(region_name=os.environ.get("AWS_REGION") or None)
             return session.client(service, config=config, **self._options)
 
@@ -126,33 +129,35 @@ class Ops:
         code, said = error.get("Code", ""), error.get("Message", "")
         if code in DENIED:
             return Refused(
-                f"Your AWS credentials may not do this: {said} They need cloudformation:DescribeStackResource and "
+                f"Your AWS credentials do not allow this: {said} They need cloudformation:DescribeStackResource and "
                 "lambda:InvokeFunction."
             )
         if code in NOT_KNOWN:
-            return Misconfigured(f"AWS does not take your credentials: {said} Sign in again.")
+            return Misconfigured(f"AWS does not accept your credentials: {said} Sign in again.")
         if code in THROTTLED:
-            return Throttled(f"AWS throttles: {said or code}. Try again in a moment.")
+            return Throttled(f"AWS throttled the request: {said or code}. Try again in a moment.")
         if code == "ValidationError" and "Stack" in said:
             return Misconfigured(
-                f"There is no stack {self.stack!r} with an {OPS} in this account and region: {said}. "
-                "Check --stack, AWS_PROFILE and AWS_DEFAULT_REGION; an older release has to be deployed again."
+                f"No stack {self.stack!r} with an {OPS} in this account and region: {said}. Check --stack, "
+                "AWS_PROFILE and AWS_DEFAULT_REGION. If the stack is of an older release, deploy it again."
             )
-        return Unreachable(f"AWS answered {code}: {said}")
+        return Unreachable(f"AWS responded with {code}: {said}")
 
 
 def find_ops(stack: str | None, *, folder: Path, note: Note, heard: Heard = lambda date: None) -> Ops:
-    """The ops function of the deployed ``stack``, or of the local one at or above ``folder``."""
+    """Return the client of the deployed ``stack``, or of the local stack at or above ``folder``."""
     if stack:
         return Ops(stack, view=("system", "--stack", stack, "view"), options={}, heard=heard)
     local = find_stack(folder, note=note)
     if not local:
         raise Misconfigured(
-            "No stack to ask. Give --stack NAME (or NIGHTSHIFT_STACK), or start the local one with `make run` and call "
-            "nightshift from inside its folder."
+            "No stack found. Pass --stack NAME (or set NIGHTSHIFT_STACK), or start the local stack with `make run` and "
+            "run nightshift from inside its folder."
         )
     if not local.keys() >= {"aws_endpoint_url", *LOCAL_KEYS}:
-        raise Misconfigured(f"{local['file']} is of an earlier release. Start the local stack again with `make run`.")
+        raise Misconfigured(
+            f"{local['file']} was written by an earlier release. Start the local stack again with `make run`."
+        )
     options = {name: local[name] for name in LOCAL_KEYS}
     options |= {"region_name": LOCAL_REGION, "endpoint_url": local["aws_endpoint_url"]}
     return Ops(LOCAL_STACK, view=("system", "view"), options=options, heard=heard)
@@ -165,5 +170,5 @@ def _no_connection(exc: Exception) -> Exception:
         return Misconfigured("No AWS region is set. Set AWS_DEFAULT_REGION, or AWS_PROFILE to a profile with a region.")
     if isinstance(exc, ConnectionError | HTTPClientError):
         return Unreachable(f"Cannot reach AWS: {exc}")
-    # No credentials, half of them, a profile that is not there, a sign-in that is over: each says which.
-    return Misconfigured(f"AWS cannot be asked: {exc}. Sign in, or set AWS_PROFILE.")
+    # Missing or partial credentials, an unknown profile, an expired sign-in: botocore's message says which.
+    return Misconfigured(f"Cannot call AWS: {exc}. Sign in, or set AWS_PROFILE.")

@@ -1,4 +1,4 @@
-"""How a run that was just started, or watched to its end, is told of; and its slices."""
+"""Output about runs that were started or watched, lists of runs, and slices."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -25,7 +25,7 @@ def report_run(run: dict[str, Any], *, api: Source, session: Session, wait: bool
 
 
 def watch_to_the_end(run: dict[str, Any], *, api: Source, session: Session) -> None:
-    """Follow the run, report how it ended, and exit with the code for it."""
+    """Follow the run, report how it ended, and exit with the matching code."""
     run = follow(api, run, output=session.output, sleep=session.sleep)
     if session.output.as_json:
         session.output.document(run)
@@ -38,7 +38,7 @@ def watch_to_the_end(run: dict[str, Any], *, api: Source, session: Session) -> N
 
 
 def show_runs(runs: Sequence[Mapping[str, Any]], *, session: Session, names: Names = NOBODY) -> None:
-    """A line each. On a terminal ids are as short as they can be told from each other."""
+    """Show one line per run. On a terminal, ids are shortened as far as they remain distinct."""
     now, output = session.clock.now(), session.output
     ids = [clean(run.get("id")) for run in runs]
     shown = short_ids(ids) if output.is_fitted else ids
@@ -47,10 +47,10 @@ def show_runs(runs: Sequence[Mapping[str, Any]], *, session: Session, names: Nam
 
 
 def show_slices(timeline: Mapping[str, Any], *, session: Session) -> None:
-    """Its slices as a table, and how many older ones are not in it."""
+    """Show the slices as a table, and the number of older slices that are left out."""
     now = session.clock.now()
     if left_out := timeline.get("slices_left_out"):
-        session.output.say(f"The last {len(timeline['timeline'])} slices; {clean(left_out)} came before them.")
+        session.output.say(f"The last {len(timeline['timeline'])} slices; {clean(left_out)} older ones are not shown.")
     if timeline["timeline"]:
         rows = [slice_row_of(part, now=now) for part in timeline["timeline"]]
         session.output.table(rows, headers=SLICE_HEADERS, wrap=True)

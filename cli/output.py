@@ -1,6 +1,6 @@
-"""What a command says: tables and sentences for people, one JSON document for programs.
+"""A command's output: tables and sentences for people, one JSON document for programs.
 
-Whatever comes from the API is data: no markup is read from it and no control character of it reaches a terminal.
+Text from the API is untrusted: it is not parsed as markup, and its control characters never reach a terminal.
 """
 
 import sys
@@ -24,16 +24,17 @@ STYLES = {"completed": "green", "failed": "red", "cancelled": "yellow", "running
 
 
 def clean(value: object) -> str:
-    """``value`` as one line of text that is safe to print; JSON for what is not text, nothing for None."""
+    """Return ``value`` as one line of text that is safe to print: JSON if it is not text, "" for None."""
     if value is None:
         return ""
     return visible(value if isinstance(value, str) else exact.write(value))
 
 
 class Output:
-    """``as_json``: standard output is for the JSON document, and words for people go to standard error.
+    """The output of one command.
 
-    ``is_live`` tells whether those words can be written over, as a progress bar does.
+    With ``as_json``, standard output holds only the JSON document, and text for people goes to standard error.
+    ``is_live`` tells whether that text can be overwritten, as a progress bar does.
     """
 
     def __init__(self, *, as_json: bool):
@@ -46,7 +47,7 @@ class Output:
         self.words.print(Text(clean(sentence)), soft_wrap=True)
 
     def notice(self, sentence: str) -> None:
-        """Write a remark that does not belong to the answer to standard error."""
+        """Write a remark to standard error. It is not part of the answer."""
         self._errors.print(Text(clean(sentence)), soft_wrap=True)
 
     def complain(self, sentence: str, *, hint: str = "") -> None:
@@ -55,19 +56,19 @@ class Output:
             self._errors.print(Text(clean(hint)), soft_wrap=True)
 
     def note(self, sentence: str) -> None:
-        """Beside what a command answers, and never in its place."""
+        """Write a note to standard error, in addition to the answer."""
         self._errors.print(Text(clean(sentence)), soft_wrap=True)
 
     def document(self, value: Any) -> None:
-        """The one JSON document. Characters that a terminal might act on are written as escapes."""
+        """Write the JSON document. Control characters are written as escapes."""
         ascii_only = not (sys.stdout.encoding or "").lower().startswith("utf")
-        # The line breaks are those between values: inside a string they are escapes already.
+        # Split only between values: line breaks inside strings are already escaped.
         lines = exact.write(value, indented=True, ascii_only=ascii_only).split("\n")
         sys.stdout.write("".join(escaped(line) + "\n" for line in lines))
 
     @property
     def is_fitted(self) -> bool:
-        """Whether tables are fitted to a terminal. Into a pipe or a file every cell goes whole."""
+        """Whether tables are fitted to a terminal. In a pipe or a file, every cell is complete."""
         return self.words.width < _WIDE
 
     def table(
@@ -78,15 +79,16 @@ class Output:
         wrap: bool = False,
         optional: Sequence[str] = (),
     ) -> None:
-        """The most important columns first, prose last: that one may be wrapped. A narrow terminal may leave out those
-        of ``optional``, in this order.
+        """Write a table, the most important columns first. ``wrap`` wraps the last column, which holds prose.
+
+        On a narrow terminal, columns in ``optional`` are left out, in that order.
         """
         texts = [[self._styled(value) for value in row] for row in rows]
         for line in laid_out(texts, headers=headers, console=self.words, wrap=wrap, optional=optional):
             self.words.print(line, soft_wrap=True)
 
     def checks(self, checks: Sequence[Mapping[str, Any]]) -> None:
-        """A line each, green or red, in columns that fit each other from call to call; under a red one what to do."""
+        """Write one line per check, and below a red one what to do. Columns align across calls."""
         for check in checks:
             grid = Table.grid(padding=(0, _GAP, 0, 0))
             grid.add_column(no_wrap=True, width=_CHECK_MARK)
@@ -96,7 +98,7 @@ class Output:
             grid.add_row(mark, Text(clean(check.get("name"))), Text(clean(check.get("says"))))
             self.words.print(grid)
             if todo := clean(check.get("do")):
-                # A command is for copying: whatever its length, no line break of ours is in it.
+                # People copy commands, so a command is never wrapped.
                 hint, is_command = Text(f"-> {todo}", "yellow"), todo.startswith("nightshift ")
                 indented = Padding(hint, (0, 0, 0, _CHECK_MARK + _GAP), expand=False)
                 if is_command:
@@ -104,7 +106,7 @@ class Output:
                 self.words.print(hint if is_command else indented, soft_wrap=is_command)
 
     def facts(self, facts: Sequence[tuple[str, object]]) -> None:
-        """Names and values under one another; long values and lists go on in their own column."""
+        """Write names and values in two columns; long values and lists continue in the second column."""
         cleaned = [(clean(name), value) for name, value in facts]
         width = max((cell_len(name) for name, _ in cleaned), default=0)
         for name, value in cleaned:
@@ -120,10 +122,10 @@ class Output:
 
 class _Console(Console):
     def on_broken_pipe(self) -> None:
-        raise  # not to end here, with 1, as rich would: the command says how it ends
+        raise  # rich would exit with 1; the command sets the exit code itself
 
 
 def _console(*, stderr: bool) -> Console:
-    # Into a pipe or a file nothing is cut or wrapped: what reads it has no width.
+    # Nothing is cut or wrapped in a pipe or a file: its reader has no width.
     wide = not (sys.stderr if stderr else sys.stdout).isatty()
     return _Console(stderr=stderr, width=_WIDE if wide else None, markup=False, emoji=False, highlight=False)

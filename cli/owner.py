@@ -1,4 +1,4 @@
-"""nightshift system runs, view, trigger, cancel and schedules: any run, and the jobs of the system."""
+"""nightshift system runs, view, trigger, cancel and schedules: any team's runs, and system jobs."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -25,17 +25,19 @@ SLOT_HEADERS = ("LAST SLOTS", "OUTCOME", "STATUS", "RUN", "WHY")
     "job_type",
     metavar="JOB_TYPE",
     type=JobTypeName(),
-    help="Only runs of this job type; a project's: every team's.",
+    help="Only runs of this job type; for a project job, the runs of every team.",
 )
 @click.option("--status", type=click.Choice(STATUSES), help="Only runs in this status.")
-@click.option("--all", "every_team", is_flag=True, help="Every team's: the live ones, then those that ended last.")
 @click.option(
-    "--limit", metavar="N", type=click.IntRange(1, 200), default=20, show_default=True, help="At most so many."
+    "--all", "every_team", is_flag=True, help="Runs of every team: live runs first, then the most recently ended."
+)
+@click.option(
+    "--limit", metavar="N", type=click.IntRange(1, 200), default=20, show_default=True, help="Maximum number of runs."
 )
 @owner_options
 @click.pass_obj
 def runs(session: Session, /, **filters: Any) -> None:
-    """List the system's runs, newest first.
+    """List runs of system jobs, newest first.
 
     \b
     Examples:
@@ -51,17 +53,17 @@ def runs(session: Session, /, **filters: Any) -> None:
         show_runs(answer["job_runs"], session=session, names=_names_in(answer["job_runs"]))
         if left_out := answer.get("left_out"):
             session.output.say(
-                f"{left_out:,} more did not fit into one answer. Narrow the list with --type or --status."
+                f"{left_out:,} more runs did not fit into one answer. Narrow the list with --type or --status."
             )
 
 
 @click.command()
 @run_id_argument
-@click.option("--follow", "watch", is_flag=True, help="Show progress until the run is over; exit 0, 1 or 3 with it.")
+@click.option("--follow", "watch", is_flag=True, help="Show progress until the run ends; exit with 0, 1 or 3.")
 @owner_options
 @click.pass_obj
 def view(session: Session, run_id: str, watch: bool) -> None:
-    """Show everything about any run: why it is not moving, its slices, its mails.
+    """Show everything about any run: why it is not progressing, its slices and its mails.
 
     \b
     Examples:
@@ -92,7 +94,7 @@ def view(session: Session, run_id: str, watch: bool) -> None:
 @owner_options
 @click.pass_obj
 def trigger(session: Session, job_type: str, params: dict[str, Any], wait: bool) -> None:
-    """Start a run of JOB_TYPE, a job of the system.
+    """Start a run of the system job JOB_TYPE.
 
     \b
     Examples:
@@ -108,7 +110,7 @@ def trigger(session: Session, job_type: str, params: dict[str, Any], wait: bool)
 @owner_options
 @click.pass_obj
 def cancel(session: Session, run_id: str) -> None:
-    """Ask any run to stop. One that is at work stops after its current step.
+    """Ask any run to stop. A run in progress stops after its current step.
 
     \b
     Examples:
@@ -128,12 +130,12 @@ def cancel(session: Session, run_id: str) -> None:
     type=click.IntRange(1, 50),
     default=3,
     show_default=True,
-    help="How many past slots of each.",
+    help="Number of past slots to show per schedule.",
 )
 @owner_options
 @click.pass_obj
 def schedules(session: Session, slots: int) -> None:
-    """Show what runs when: cron, pauses, the last success, the next slots, and what became of the last ones.
+    """Show each schedule: cron, pauses, last success, next slots, and the outcome of past slots.
 
     All times are UTC.
 
@@ -153,7 +155,7 @@ def schedules(session: Session, slots: int) -> None:
 
 
 def _names_in(runs: Sequence[Mapping[str, Any]]) -> Names:
-    """Team and project by name, where the answer has them."""
+    """Return the names of teams and projects that the answer includes."""
     return Names(
         {clean(run["project_id"]): f"{clean(run['team'])} / {clean(run['project'])}" for run in runs if run.get("team")}
     )
@@ -162,7 +164,7 @@ def _names_in(runs: Sequence[Mapping[str, Any]]) -> Names:
 def _show_schedule(schedule: dict[str, Any], *, session: Session) -> None:
     say, name = session.output.say, clean(schedule["job_type"])
     if not schedule["cron"]:
-        say(f"{name}: no schedule; it runs when it is triggered.")
+        say(f"{name}: no schedule; runs only when triggered.")
     else:
         say(f"{name}: {clean(schedule['cron'])}, active since {minute(schedule['active_since'])}")
         say(f"last success  {minute(schedule.get('last_success_at')) or 'never'}")

@@ -1,4 +1,4 @@
-"""nightshift system pause and resume: stop a job type, or its schedule, from starting anything for a while."""
+"""nightshift system pause and resume: stop new runs of a job type, or only those of its schedule, for a while."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,15 +15,15 @@ job_type_argument = click.argument("job_type", metavar="JOB_TYPE", type=JobTypeN
 
 @click.command()
 @job_type_argument
-@click.option("--why", metavar="TEXT", required=True, help="The reason; whoever is refused reads it.")
-@click.option("--schedule", "schedule_only", is_flag=True, help="Only its schedule: people may still start it.")
-@click.option("--by", metavar="NAME", help="Who pauses; without it, who you are to AWS or on this machine.")
+@click.option("--why", metavar="TEXT", required=True, help="Reason, shown to everyone whose trigger is refused.")
+@click.option("--schedule", "schedule_only", is_flag=True, help="Pause only the schedule; manual triggers still work.")
+@click.option("--by", metavar="NAME", help="Name of the person who pauses; by default your AWS or local user name.")
 @owner_options
 @click.pass_obj
 def pause(session: Session, job_type: str, why: str, schedule_only: bool, by: str | None) -> None:
-    """Let nobody start JOB_TYPE: triggers are refused with who, why and since when, and slots of its schedule skipped.
+    """Pause JOB_TYPE: refuse triggers, with the reason, and skip the slots of its schedule.
 
-    Runs that are live go on.
+    Live runs continue.
 
     \b
     Examples:
@@ -40,7 +40,7 @@ def pause(session: Session, job_type: str, why: str, schedule_only: bool, by: st
 @owner_options
 @click.pass_obj
 def resume(session: Session, job_type: str) -> None:
-    """End the pauses of JOB_TYPE and of its schedule.
+    """Resume JOB_TYPE and its schedule.
 
     \b
     Examples:
@@ -55,7 +55,7 @@ def _what(pause: Mapping[str, Any]) -> str:
 
 
 def pause_words(pause: Mapping[str, Any]) -> str:
-    """``since 2026-11-23 03:00 UTC by ada: provider maintenance``."""
+    """Return ``since 2026-11-23 03:00 UTC by ada: provider maintenance``."""
     return f"since {minute(pause.get('since'))} UTC by {clean(pause.get('by'))}: {clean(pause.get('why'))}"
 
 

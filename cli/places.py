@@ -1,6 +1,6 @@
-"""Where a checkout names a scheduled job: what is there of the last one is copied behind it, for another.
+"""The places in a checkout that name a scheduled job. Each part of the last scheduled job is copied for the new one.
 
-So a new rule or alarm looks like those that are there, whatever has become of them meanwhile.
+So a new rule or alarm looks like the existing ones, even if they have changed since this code was written.
 """
 
 import re
@@ -11,10 +11,10 @@ from cli.session import here
 from nightshift.cron import Cron
 
 TEMPLATE = Path("template.yaml")
-# Made from the template by `make docs`; a test holds the two against each other.
+# `make docs` generates this page from the template; a test compares the two.
 REFERENCE = Path("docs/configuration.md")
 
-# Patterns that fit one place each, of a job whose name is known.
+# Each pattern matches exactly one place of a job whose name is known.
 IN_THE_TEMPLATE = {
     "the group of parameters that the console shows it in": r"^ +- {camel}Schedule\n",
     "its parameter": r"^  {camel}Schedule:\n(?:    .*\n)+",
@@ -29,26 +29,29 @@ IN_THE_REFERENCE = {"its parameter": r"^\| `{camel}Schedule` \|.*\n"}
 
 
 def scheduled(name: str, *, label: str, schedule: Cron) -> dict[Path, str]:
-    """The files that change, and their new texts. Raises Misconfigured naming what is in the way."""
+    """Return the files that change, with their new texts.
+
+    Raise Misconfigured if the name is taken or a place is not found.
+    """
     template, reference = text_of(TEMPLATE), text_of(REFERENCE)
     jobs = re.findall(r'"job_type": "(\w+)"', template)
     if not jobs:
-        raise Misconfigured(f"{TEMPLATE} has no rule of a scheduled job that another could be modelled after.")
+        raise Misconfigured(f"{TEMPLATE} has no scheduled job whose rule could be copied.")
     old, new = {"name": jobs[-1], "camel": _camel(jobs[-1])}, {"name": name, "camel": _camel(name)}
     for key in ("{camel}Schedule", "Schedule{camel}", "{camel}Rule", "{camel}RulePermission", "{camel}FailedAlarm"):
         if re.search(rf"^  {key.format(**new)}:", template, re.MULTILINE):
-            raise Misconfigured(f"{TEMPLATE} has {key.format(**new)} already: choose another name.")
+            raise Misconfigured(f"{TEMPLATE} already has {key.format(**new)}: choose another name.")
 
     def another(place: str) -> str:
-        # Copied in its turn one day, it could not be told from the words around it.
+        # When this copy is itself copied one day, the name could not be told from the surrounding text.
         if new["camel"] in place or re.search(rf"\b{name}\b", place):
-            raise Misconfigured(f"{name} is a word of {TEMPLATE}'s own: choose another name.")
+            raise Misconfigured(f"{TEMPLATE} uses the word {name} itself: choose another name.")
         copy = place.replace(old["camel"], new["camel"]).replace(old["name"], new["name"])
         copy = re.sub(r"cron\([^)]*\)", schedule.eventbridge, copy)
         return re.sub(r"When .* \(EventBridge", f"When {label} starts (EventBridge", copy)
 
     def and_another(found: re.Match[str]) -> str:
-        # What was the last line of an object is the last no more.
+        # The copy follows the last line of an object, which therefore needs a comma.
         place = re.sub(r'"\}\n$', '",\n', found[0])
         return place + another(found[0])
 
@@ -57,7 +60,7 @@ def scheduled(name: str, *, label: str, schedule: Cron) -> dict[Path, str]:
             place = re.compile(pattern.format(**old), re.MULTILINE)
             if (count := len(place.findall(text))) != 1:
                 raise Misconfigured(
-                    f"{path} has {count} places, not one, that could be {what}, as {old['name']} has it."
+                    f"{path} must have exactly one place for {what} of the job {old['name']}, found {count}."
                 )
             text = place.sub(and_another, text)
         return text

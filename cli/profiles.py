@@ -1,4 +1,4 @@
-"""What `nightshift login` keeps: an API, a token and a team, each profile in a file that its owner alone can read."""
+"""The sign-ins that `nightshift login` stores: API, token and team, in one private file per profile."""
 
 import json
 import os
@@ -14,24 +14,24 @@ DEFAULT = "default"
 
 
 def file_of(profile: str, environ: Mapping[str, str]) -> Path:
-    """$XDG_CONFIG_HOME/nightshift/<profile>.json, or ~/.config/nightshift/<profile>.json.
+    """Return $XDG_CONFIG_HOME/nightshift/<profile>.json, or ~/.config/nightshift/<profile>.json.
 
-    Raises Misconfigured for a name that is no file's.
+    Raise Misconfigured for an invalid profile name.
     """
     if not re.fullmatch(r"[\w-]+", profile, re.ASCII):
-        raise Misconfigured(f"A profile's name has letters, digits, - and _ only, got {profile!r}.")
-    # https://specifications.freedesktop.org/basedir-spec: a path that is not absolute is to be ignored.
+        raise Misconfigured(f"Invalid profile name {profile!r}: use letters, digits, - and _.")
+    # A relative path must be ignored: https://specifications.freedesktop.org/basedir-spec
     home = Path(environ.get("XDG_CONFIG_HOME", ""))
     try:
         return (home if home.is_absolute() else Path.home() / ".config") / "nightshift" / f"{profile}.json"
     except RuntimeError as exc:
-        raise Misconfigured("There is no home directory to keep a sign-in in. Set XDG_CONFIG_HOME.") from exc
+        raise Misconfigured("Cannot store a sign-in: no home directory. Set XDG_CONFIG_HOME.") from exc
 
 
 def read(profile: str, environ: Mapping[str, str]) -> dict[str, str]:
-    """``api_url``, ``token`` and ``team`` (an id); {} when nobody has signed in.
+    """Return ``api_url``, ``token`` and ``team`` (an id); {} if the profile has no sign-in.
 
-    Raises Misconfigured for a file that others can read, and for one that cannot be understood.
+    Raise Misconfigured if others can read the file, or if it is malformed.
     """
     file = file_of(profile, environ)
     try:
@@ -44,7 +44,7 @@ def read(profile: str, environ: Mapping[str, str]) -> dict[str, str]:
         raise Misconfigured(f"{file} cannot be read: {exc.strerror}.") from exc
     if os.name == "posix" and mode & 0o077:
         raise Misconfigured(
-            f"{file} holds a token, and others on this machine can read it (mode {mode:o}). Close it with "
+            f"{file} holds a token, and other users of this machine can read it (mode {mode:o}). Run "
             f"`chmod 600 {file}`, or sign in again with another token."
         )
     try:
@@ -52,23 +52,23 @@ def read(profile: str, environ: Mapping[str, str]) -> dict[str, str]:
     except (ValueError, TypeError, KeyError):
         kept = {}
     if not kept or not all(isinstance(value, str) for value in kept.values()):
-        raise Misconfigured(f"{file} is not what `nightshift login` writes. Sign in again.")
+        raise Misconfigured(f"{file} is malformed. Run `nightshift login` again.")
     return kept
 
 
 def known(environ: Mapping[str, str]) -> str:
-    """A sentence that names those with a sign-in, with a blank before it; nothing where there is none."""
+    """Return a sentence, after a space, that lists the profiles with a sign-in; "" if there are none."""
     names = sorted(file.stem for file in file_of(DEFAULT, environ).parent.glob("*.json"))
     return f" Profiles with a sign-in: {some(names)}." if names else ""
 
 
 def write(profile: str, content: Mapping[str, str], environ: Mapping[str, str]) -> Path:
-    """Private from its first byte, and never seen half written. Raises Misconfigured where it cannot be written."""
+    """Write the file atomically, readable only by its owner from the start. Raise Misconfigured if that fails."""
     file = file_of(profile, environ)
     half_done = None
     try:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # mkstemp makes files that are readable by their owner alone.
+        # mkstemp creates files that only their owner can read.
         descriptor, half_done = tempfile.mkstemp(dir=file.parent)
         with os.fdopen(descriptor, "w") as opened:
             json.dump(dict(content), opened, indent=2)
@@ -82,12 +82,12 @@ def write(profile: str, content: Mapping[str, str], environ: Mapping[str, str]) 
 
 
 def forget(profile: str, environ: Mapping[str, str]) -> Path | None:
-    """Remove it; returns the file that was there. Raises Misconfigured where it cannot be removed."""
+    """Delete the profile's file and return its path, or None if there was none. Raise Misconfigured on failure."""
     file = file_of(profile, environ)
     try:
         file.unlink()
     except FileNotFoundError:
         return None
     except OSError as exc:
-        raise Misconfigured(f"{file} cannot be removed: {exc.strerror}.") from exc
+        raise Misconfigured(f"{file} cannot be deleted: {exc.strerror}.") from exc
     return file

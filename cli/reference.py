@@ -1,4 +1,4 @@
-"""docs/cli.md, made of what the commands say of themselves: make docs"""
+"""Generate docs/cli.md and the pages in docs/cli/ from the help texts of the commands: make docs"""
 
 import inspect
 import textwrap
@@ -9,24 +9,28 @@ import click
 
 from cli.main import main
 
-PAGE = Path("docs", "cli.md")
+INDEX = Path("docs", "cli.md")
+FOLDER = Path("docs", "cli")
 EXAMPLES = "Examples:"
 HEAD = """# The command line
 
-`.venv/bin/nightshift`, which `make run`, `make build` and `make .venv/ready` install. This page is made of what each
-command says with `--help` (`make docs`), and its examples are run by the tests.
+`make run`, `make build` and `make .venv/ready` install the command as `.venv/bin/nightshift`. These pages are generated
+from each command's `--help` (`make docs`), and tests run their examples.
 """
 WIDTH = 120
 
-
-def page() -> str:
-    return "\n".join([HEAD, *(part for path, command in commands() for part in _section(path, command))])
+Name = tuple[str, ...]
 
 
-def commands(
-    command: click.Command = main, path: tuple[str, ...] = ("nightshift",)
-) -> Iterator[tuple[tuple[str, ...], click.Command]]:
-    """Every command with its full name, a group before what is in it."""
+def pages() -> dict[Path, str]:
+    """Return the text of each page by its file name: the index, and a page for each module that registers commands."""
+    made = {INDEX: "\n".join([HEAD, *_section(("nightshift",), main, level=2), *_index()])}
+    names = dict.fromkeys(_page_of(command) for command in main.commands.values())
+    return made | {FOLDER / f"{name}.md": _page(name) for name in names}
+
+
+def commands(command: click.Command = main, path: Name = ("nightshift",)) -> Iterator[tuple[Name, click.Command]]:
+    """Yield every command with its full name, each group before its commands."""
     yield path, command
     if isinstance(command, click.Group):
         for name, each in command.commands.items():
@@ -34,13 +38,39 @@ def commands(
 
 
 def examples(command: click.Command) -> list[str]:
-    """The lines to copy in its help."""
+    """Return the example lines in the command's help."""
     return [line.strip() for title, *lines in _blocks(command) if title == EXAMPLES for line in lines]
 
 
-def _section(path: tuple[str, ...], command: click.Command) -> Iterator[str]:
+def _page_of(command: click.Command) -> str:
+    """Return the name of the page of a top-level command: that of the module which defines it."""
+    return str(getattr(command.callback, "__module__", "")).rpartition(".")[2]
+
+
+def _index() -> Iterator[str]:
+    """Yield a table of all commands, with a link to each."""
+    yield "## Commands\n"
+    yield "| command | purpose |\n|---|---|"
+    for path, command in commands():
+        if len(path) > 1:
+            name = " ".join(path)
+            page = f"{FOLDER.name}/{_page_of(main.commands[path[1]])}.md"
+            yield f"| [`{name}`]({page}#{name.replace(' ', '-')}) | {_cell(command.get_short_help_str(1000))} |"
+    yield ""
+
+
+def _page(name: str) -> str:
+    on_it = {called: command for called, command in main.commands.items() if _page_of(command) == name}
+    parts = [] if len(on_it) == 1 else [f"# nightshift {', '.join(on_it)}\n"]
+    for called, top in on_it.items():
+        for path, command in commands(top, ("nightshift", called)):
+            parts += _section(path, command, level=len(path) - (len(on_it) == 1))
+    return "\n".join(parts)
+
+
+def _section(path: Name, command: click.Command, *, level: int) -> Iterator[str]:
     name = " ".join(path)
-    yield f"{'##' if len(path) < 3 else '###'} {name}\n"
+    yield f"{'#' * level} {name}\n"
     for title, *lines in _blocks(command):
         if title == EXAMPLES:
             yield "\n".join(["```sh", *(line.strip() for line in lines), "```\n"])
@@ -54,14 +84,14 @@ def _section(path: tuple[str, ...], command: click.Command) -> Iterator[str]:
     common = {option for param in main.params for option in param.opts} if len(path) > 1 else set()
     told = [(param.opts, record) for param in command.params if (record := param.get_help_record(context))]
     if rows := [record for options, record in told if record[1] and not common & set(options)]:
-        yield "| option | what it says |\n|---|---|"
+        yield "| option | description |\n|---|---|"
         yield "\n".join(f"| `{_cell(option)}` | {_cell(said)} |" for option, said in rows) + "\n"
     if also := [f"`{options[0]}`" for options, _ in told if common & set(options)]:
-        yield f"Also {', '.join(also)}: as [above](#nightshift).\n"
+        yield f"Also {', '.join(also)}: see [nightshift](../{INDEX.name}#nightshift).\n"
 
 
 def _blocks(command: click.Command) -> list[list[str]]:
-    """The paragraphs of its help, in lines."""
+    """Return the paragraphs of the command's help as lists of lines."""
     text = inspect.cleandoc(command.help or "").replace("\b\n", "")
     return [block.splitlines() for block in text.split("\n\n")]
 
@@ -70,5 +100,15 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("  ", " ")
 
 
+def write() -> None:
+    """Write the pages, and delete pages that are no longer generated."""
+    FOLDER.mkdir(exist_ok=True)
+    made = pages()
+    for stale in set(FOLDER.glob("*.md")) - made.keys():
+        stale.unlink()
+    for path, text in made.items():
+        path.write_text(text)
+
+
 if __name__ == "__main__":
-    PAGE.write_text(page())
+    write()

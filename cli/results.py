@@ -1,4 +1,4 @@
-"""What a job gave back, and what it was told, as lines of names and values."""
+"""A run's result and parameters as lines of names and values."""
 
 import contextlib
 from collections.abc import Iterator, Mapping
@@ -10,7 +10,7 @@ from nightshift.letter import Table, sections_of
 
 
 def result_lines(result: object) -> list[str]:
-    """``Synced: 193`` and so on, in the words of the mails; what is no object as it is."""
+    """Return lines such as ``Synced: 193``, worded as in the mails. A result that is not an object stays as it is."""
     if not isinstance(result, dict):
         return [clean(result)] if result is not None else []
     warning = [f"Warning: {clean(result['warning'])}"] if result.get("warning") else []
@@ -26,12 +26,12 @@ def _lines(result: Mapping[str, Any]) -> Iterator[str]:
         else:
             yield from (f"{name}: {of}" for name, of in section.rows)
         if section.note:
-            # The note is written for a mail's reader.
+            # The note is written for mails; here, --format json shows the rest.
             yield section.note.removesuffix(".") + " (--format json)."
 
 
 def param_lines(run: Mapping[str, Any]) -> list[str]:
-    """As they are written after ``--param``; without the run's own project, which is shown beside them."""
+    """Return the parameters as written after ``--param``, without the project, which is shown separately."""
     params = run.get("params")
     if not isinstance(params, dict):
         return [clean(params)] if params is not None else []
@@ -40,7 +40,7 @@ def param_lines(run: Mapping[str, Any]) -> list[str]:
 
 
 def _as_given(of: object) -> str:
-    """Text that would be taken for another value, ``"true"`` say, in its quotation marks."""
+    """Return the value as given on the command line. Text that would be read as another type is quoted: ``"true"``."""
     text = clean(of)
     with contextlib.suppress(ValueError):
         return text if exact.read(text) == of else exact.write(of)

@@ -1,4 +1,4 @@
-"""A run as the API describes it, in the words of the command line."""
+"""Rendering of a run, as the API returns it, in tables and lists."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -15,7 +15,7 @@ STATUSES = (*LIVE, "completed", "failed", "cancelled")
 EXIT_CODES = {"completed": 0, "failed": 1, "cancelled": 3}
 
 HEADERS = ("RUN", "STATUS", "TYPE", "DONE", "AGE", "TOOK", "PROJECT", "BY", "MESSAGE")
-# What a line can do without, the least important first.
+# Columns that a narrow line may leave out, the least important first.
 OPTIONAL = ("BY", "TOOK", "MESSAGE", "PROJECT", "AGE", "DONE", "TYPE", "STATUS")
 SLICE_HEADERS = ("SLICE", "OUTCOME", "DONE", "STARTED", "TOOK", "WAIT", "REASON")
 _ORDER = (
@@ -28,7 +28,7 @@ _FROM_TIMELINE = ("cancel_requested_by", "cancel_requested_at", "rerun_of", "log
 
 
 class ProgressOf(NamedTuple):
-    """``counts`` are both numbers in words, ``done`` is that with the percentage on the way."""
+    """A run's progress. ``counts`` renders both numbers; ``done`` adds the percentage until it is complete."""
 
     processed: int
     total: int
@@ -52,7 +52,7 @@ def progress_of(run: Mapping[str, Any]) -> ProgressOf:
 
 
 def row_of(run: Mapping[str, Any], *, now: datetime, names: Names = NOBODY, id: str) -> Sequence[object]:
-    """In the order of HEADERS: the most important first, with the run's id as ``id``."""
+    """Return the cells in the order of HEADERS, the most important first. ``id`` is the run's id as shown."""
     progress = progress_of(run)
     created = _time(run.get("created_at"))
     return (
@@ -69,7 +69,7 @@ def row_of(run: Mapping[str, Any], *, now: datetime, names: Names = NOBODY, id: 
 
 
 def slice_row_of(part: Mapping[str, Any], *, now: datetime) -> Sequence[object]:
-    """In the order of SLICE_HEADERS. A slice that has not ended is at work."""
+    """Return the cells in the order of SLICE_HEADERS. A slice that has not ended is at work."""
     started, ended, wait_s = _time(part.get("started_at")), _time(part.get("ended_at")), part.get("wait_s")
     return (
         part.get("slice"),
@@ -85,7 +85,7 @@ def slice_row_of(part: Mapping[str, Any], *, now: datetime) -> Sequence[object]:
 def facts_of(
     run: Mapping[str, Any], *, timeline: Mapping[str, Any], now: datetime, names: Names = NOBODY
 ) -> list[tuple[str, object]]:
-    """Every field the API gave, the known ones first; from the timeline why it is not moving and who stopped it."""
+    """Return every field of the run, the known ones first, with the timeline's reason for waiting and canceller."""
     told = {name: timeline[name] for name in _FROM_TIMELINE if timeline.get(name)}
     shown = dict(run) | told | {"took": took(run, now=now)}
     if timeline.get("state") != "ended":
@@ -104,19 +104,19 @@ def facts_of(
         ("triggered_by", names.starter(run)),
         ("cancel_requested_by", names.person(shown.get("cancel_requested_by"))),
     ):
-        # What has no name is called by the beginning of its id, which says nothing more.
+        # An unnamed item is called by the start of its id, so the name would repeat the id.
         shown[name] = raw if (raw := clean(shown.get(name))).startswith(called) else f"{called} ({raw})"
     fields = [*_ORDER, *(name for name in shown if name not in _ORDER)]
     return [(clean(name).replace("_", " "), shown[name]) for name in fields if shown.get(name) not in (None, "", [])]
 
 
 def minute(timestamp: object) -> str:
-    """``2026-01-02 03:04``, of a timestamp in UTC."""
+    """Return ``2026-01-02 03:04`` for a timestamp in UTC."""
     return clean(timestamp)[:16].replace("T", " ")
 
 
 def _moment(timestamp: object, *, now: datetime) -> str:
-    """With how long ago that is, or in how long; clocks may differ, so a moment's difference is none."""
+    """Add how long ago the timestamp is, or in how long. Within a second it counts as past: clocks may differ."""
     at = _time(timestamp)
     if at is None:
         return clean(timestamp)
@@ -126,7 +126,7 @@ def _moment(timestamp: object, *, now: datetime) -> str:
 
 
 def took(run: Mapping[str, Any], *, now: datetime | None = None) -> str:
-    """From the start to the end, or until ``now`` while it runs."""
+    """Return the time from the start to the end, or to ``now`` while the run is live."""
     now = now or datetime.now(UTC)
     started, ended = _time(run.get("started_at")), _time(run.get("completed_at"))
     if not started or not (ended or run.get("status") in LIVE):
@@ -135,7 +135,7 @@ def took(run: Mapping[str, Any], *, now: datetime | None = None) -> str:
 
 
 def _between(start: datetime, end: datetime) -> str:
-    """As the dashboard writes it."""
+    """Format the duration as the dashboard does."""
     seconds = (end - start).total_seconds()
     return duration(seconds) if seconds >= 1 else "<1 s"
 

@@ -1,4 +1,4 @@
-"""A job's parameters, as its JSON Schema tells them, in a table."""
+"""A job's parameters as a table, made from its JSON Schema."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ HEADERS = ("PARAM", "TYPE", "DEFAULT", "DESCRIPTION")
 
 
 def param_rows(schema: object) -> list[list[object]]:
-    """In the order of HEADERS; [] where there are none."""
+    """Return rows in the order of HEADERS; [] if there are no parameters."""
     if not isinstance(schema, dict) or not isinstance(properties := schema.get("properties"), dict):
         return []
     required = schema["required"] if isinstance(schema.get("required"), list) else []
@@ -22,11 +22,11 @@ def param_rows(schema: object) -> list[list[object]]:
 
 
 def _kind(told: Any, definitions: dict[str, Any]) -> str:
-    """``boolean``, ``"a" | "b"``, ``array of string``; ``any`` for what is not told in these words."""
+    """Return a type such as ``boolean``, ``a | b`` or ``array of string``; ``any`` for other schemas."""
     if not isinstance(told, dict):
         return "any"
     if isinstance(reference := told.get("$ref"), str):
-        # A definition that refers to itself is told by its name alone.
+        # Remove the definition from the lookup, so that a recursive one ends.
         name = reference.rpartition("/")[2]
         return _kind(definitions.get(name), {key: of for key, of in definitions.items() if key != name})
     if isinstance(choices := told.get("enum"), list):

@@ -1,4 +1,4 @@
-"""The API itself and its dashboard: nightshift ping, openapi and open."""
+"""nightshift ping, openapi and open: the API itself and its dashboard."""
 
 import sys
 import webbrowser
@@ -14,9 +14,9 @@ from cli.values import RunId
 @common_options
 @click.pass_obj
 def ping(session: Session) -> None:
-    """Tell whether the API is up, and of which release it is.
+    """Check that the API is up, and show its version.
 
-    No token is needed, and none is looked at: whoami does that.
+    The token is neither needed nor checked; to check it, use whoami.
 
     \b
     Examples:
@@ -36,7 +36,7 @@ def ping(session: Session) -> None:
 @common_options
 @click.pass_obj
 def openapi(session: Session) -> None:
-    """Print the API's own description, an OpenAPI document. No token is needed.
+    """Print the API's OpenAPI document. No token is needed.
 
     \b
     Examples:
@@ -47,15 +47,18 @@ def openapi(session: Session) -> None:
 
 @click.command("open")
 @click.argument("run_id", required=False, type=RunId())
-@click.option("--print", "only_print", is_flag=True, help="Only print the link.")
-@click.option("--sign-in", is_flag=True, help="Put your token into the link: whoever has it can do what you can.")
+@click.option("--print", "only_print", is_flag=True, help="Print the link instead of opening it.")
+@click.option(
+    "--sign-in", is_flag=True, help="Put your token into the link. Anyone with the link can do everything you can."
+)
 @common_options
 @click.pass_obj
 def open_dashboard(session: Session, run_id: str | None, only_print: bool, sign_in: bool) -> None:
-    """Open the dashboard in a browser, at a run or at their list.
+    """Open the dashboard in a browser, at a run or at the list of runs.
 
-    Without a terminal or a browser the link is printed. With --sign-in it carries the token in its fragment, which no
-    server is sent; it is printed in full with --print alone, and is on the browser's own command line for a moment.
+    Without a terminal or a browser, the link is printed. With --sign-in, the link carries the token in its fragment,
+    which browsers do not send to servers. Only --print prints that link in full. When a browser is opened, the link is
+    briefly visible on the browser's command line.
 
     \b
     Examples:
@@ -74,4 +77,6 @@ def open_dashboard(session: Session, run_id: str | None, only_print: bool, sign_
     else:
         session.output.say(link)
         if sign_in:
-            session.output.say("No browser to open. A link that signs in: nightshift open --sign-in --print")
+            session.output.say(
+                "No browser was opened. To print a link that signs in: nightshift open --sign-in --print"
+            )

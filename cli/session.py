@@ -1,4 +1,4 @@
-"""What every command has at hand: the options, the API, the output; and the options themselves."""
+"""The state that all commands share (options, API, output), and the common options."""
 
 import os
 import time
@@ -21,7 +21,7 @@ from cli.values import Name
 
 
 class Session:
-    """One call of the command line. ``sleep`` takes seconds, between polls and between attempts."""
+    """One call of the command line. ``sleep`` receives the seconds between polls and between attempts."""
 
     def __init__(self, *, sleep: Callable[[float], None] = time.sleep):
         self.flags: dict[str, str | None] = {}
@@ -38,7 +38,7 @@ class Session:
 
     @cached_property
     def address(self) -> Config:
-        """For what nobody needs to be signed in for: without a token."""
+        """The settings without a token, for commands that need no sign-in."""
         return find_config(
             flags=self.flags, environ=os.environ, folder=here(), needs_token=False, note=self.output.note
         )
@@ -48,14 +48,14 @@ class Session:
         return self.api_at(self.config)
 
     def api_at(self, config: Config) -> Api:
-        """It is closed when the command is over."""
+        """Return a client that is closed when the command ends."""
         api = Api(config, sleep=self.sleep, notice=self.output.notice, heard=self.clock.hear)
         click.get_current_context().find_root().call_on_close(api.close)
         return api
 
     @property
     def has_asked(self) -> bool:
-        """Whether the API was asked with the settings found, and not with those that login is about to try."""
+        """Whether the API was called with stored settings, rather than with those that login is trying."""
         return "api" in vars(self)
 
     @cached_property
@@ -65,24 +65,24 @@ class Session:
 
     @cached_property
     def team_id(self) -> str:
-        """Raises Misconfigured when no team or more than one is left to choose from."""
+        """The team's id. Raise Misconfigured if the choice is not unique."""
         wanted = self.config.team
         if wanted and _is_id(wanted):
             return wanted
         return chosen("team", wanted, teams_of(self.api.whoami()))
 
     def run_id(self, wanted: str) -> str:
-        """The id that ``wanted`` is, or begins."""
+        """Return the whole id for an id or its beginning."""
         return run_beginning(wanted, team_id=self.team_id, api=self.api) if is_beginning(wanted) else wanted
 
     def project_id(self, wanted: str | None) -> str:
-        """The id behind an id or a slug; the only project there is when nothing is wanted."""
+        """Return the project's id for an id or a slug; for None, the id of the only project."""
         wanted = wanted or self.config.project_id
         return wanted if wanted and _is_id(wanted) else chosen("project", wanted, self.api.projects(self.team_id))
 
 
 def here() -> Path:
-    """The working folder; of one that is gone, the root is left of the folders above it."""
+    """Return the working folder, or the root folder if it was deleted."""
     try:
         return Path.cwd()
     except OSError:
@@ -95,31 +95,31 @@ def _remember(context: click.Context, param: click.Parameter, value: str | None)
 
 
 option = partial(click.option, expose_value=False, callback=_remember)
-format_option = option("--format", type=click.Choice(["text", "json"]), help="What to print (text).")
+format_option = option("--format", type=click.Choice(["text", "json"]), help="Output format (default: text).")
 
 
 def common_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options that stand before or after a command's name. The later one wins."""
+    """Add the options that are accepted before and after a command's name. The later one wins."""
     for decorate in (
         format_option,
-        option("--profile", metavar="NAME", type=Name(), help="Which sign-in (default), or NIGHTSHIFT_PROFILE."),
+        option("--profile", metavar="NAME", type=Name(), help="Sign-in to use, or NIGHTSHIFT_PROFILE."),
         option("--team", metavar="ID_OR_SLUG", type=Name(), help="Team to act in, or NIGHTSHIFT_TEAM."),
         option(
             "--token",
             metavar="TOKEN",
             type=Name(),
-            help="API key or user's token; NIGHTSHIFT_TOKEN hides it from ps.",
+            help="API key or user token; NIGHTSHIFT_TOKEN hides it from ps.",
         ),
-        option("--api-url", metavar="URL", type=Name(), help="Where the API is, or NIGHTSHIFT_API_URL."),
+        option("--api-url", metavar="URL", type=Name(), help="URL of the API, or NIGHTSHIFT_API_URL."),
     ):
         command = decorate(command)
     return command
 
 
 def owner_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The same for what the owner asks of a stack."""
+    """Add the common options of the operator's commands."""
     named = option(
-        "--stack", metavar="NAME", type=Name(), help="The deployed stack, or NIGHTSHIFT_STACK; else the local one."
+        "--stack", metavar="NAME", type=Name(), help="Deployed stack, or NIGHTSHIFT_STACK; by default the local stack."
     )
     return format_option(named(command))
 
@@ -132,6 +132,6 @@ def _is_id(text: str) -> bool:
 
 
 def teams_of(me: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The teams in an answer of whoami."""
+    """Return the teams in a response of whoami."""
     teams = [me.get("team")] if me["type"] == "api_key" else me.get("teams")
     return [team for team in teams if isinstance(team, dict)] if isinstance(teams, list) else []

@@ -1,4 +1,4 @@
-"""nightshift system: what the owner of the server does, and no role in the API could."""
+"""nightshift system: the operator's commands, which no role in the API allows."""
 
 import click
 
@@ -15,11 +15,12 @@ from cli.teams import member, project, revenuecat_key, setup, teams
 @click.group(cls=Group)
 @owner_options
 def system() -> None:
-    """What the owner of the server does.
+    """Operate a stack: its runs, schedules, health, teams and keys.
 
-    Asks a stack: the deployed one that --stack names, with your AWS credentials, which may be allowed no more than
-    cloudformation:DescribeStackResource on it and lambda:InvokeFunction on its OpsFunction, and on its SetupFunction
-    for what makes teams, people and keys; without --stack the running local one.
+    --stack names a deployed stack; without it, the commands use the running local stack. A deployed stack is reached
+    with your AWS credentials. They need only cloudformation:DescribeStackResource on the stack and
+    lambda:InvokeFunction on its OpsFunction. The commands for teams, members and keys also need lambda:InvokeFunction
+    on its SetupFunction.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""Tables that fit any terminal, measured in its cells: a letter of CJK takes two, a combining mark none."""
+"""Tables that fit any terminal. Widths are terminal cells: a CJK character takes two, a combining mark none."""
 
 from collections.abc import Iterator, Sequence
 
@@ -7,14 +7,14 @@ from rich.console import Console
 from rich.text import Text
 
 GAP = 2
-# What goes on below is this much further in, so that the eye finds where a row begins.
+# Continuation lines of a row are indented, so that the start of a row is easy to find.
 INDENT = 2
-# A cell that does not fit is cut, but never to less than this.
+# A cell that does not fit is cut, but never below this width.
 LEAST = 10
-# A wrapped column with less room than this goes below.
+# A wrapped column that has less room than this moves to the next line.
 LEAST_WRAPPED = 24
-# People copy these, and a part of one opens nothing.
-NEVER_CUT = {"RUN", "ID", "BEGINS WITH", "LAST SLOTS", "STARTED"}
+# People copy these values, and a cut value is useless.
+NEVER_CUT = {"RUN", "ID", "PREFIX", "LAST SLOTS", "STARTED"}
 
 
 def laid_out(
@@ -25,10 +25,10 @@ def laid_out(
     wrap: bool = False,
     optional: Sequence[str] = (),
 ) -> Iterator[Text]:
-    """The lines of the table. With ``wrap`` its last column is wrapped; every other cell that does not fit is cut.
+    """Yield the lines of the table. With ``wrap`` the last column is wrapped; other cells that do not fit are cut.
 
-    Where the columns do not fit beside each other, empty ones are left out first, then those of ``optional`` in this
-    order; the rest goes on below, so that no other column is missing.
+    If the columns do not fit on one line, empty columns are left out first, then those of ``optional`` in that order.
+    The remaining columns continue on the next line, so that none of them is missing.
     """
     widths = [max(cell_len(header), *(row[i].cell_len for row in rows)) for i, header in enumerate(headers)]
     leasts = [min(width, LEAST) if headers[i] not in NEVER_CUT else width for i, width in enumerate(widths)]
@@ -55,7 +55,7 @@ def _total(widths: Sequence[int], columns: Sequence[int]) -> int:
 
 
 def _lines(columns: Sequence[int], leasts: Sequence[int], *, room: int) -> list[list[int]]:
-    """Which columns stand beside each other: on every line as many as fit when they are cut."""
+    """Distribute the columns over lines, as many per line as fit when they are cut."""
     lines: list[list[int]] = [[]]
     for column in columns:
         indent = INDENT if len(lines) > 1 else 0
@@ -66,7 +66,7 @@ def _lines(columns: Sequence[int], leasts: Sequence[int], *, room: int) -> list[
 
 
 def _fitted(line: Sequence[int], widths: Sequence[int], leasts: Sequence[int], *, room: int) -> dict[int, int]:
-    """The width of each column of ``line``: the widest ones give way first."""
+    """Return the width of each column of ``line``; the widest columns shrink first."""
     fitted = {i: widths[i] for i in line}
     limit = min(room, max(fitted.values()))
     while limit >= LEAST and sum(fitted.values()) + GAP * (len(line) - 1) > room:
@@ -84,7 +84,7 @@ def _cut(cell: Text, width: int) -> Text:
 
 
 def beside(cells: Sequence[Text], widths: Sequence[int], *, on: Console, indent: int = 0) -> Iterator[Text]:
-    """One line, the cells padded to ``widths`` but for the last; more where that is wrapped under itself."""
+    """Yield a line of cells, padded to ``widths`` except the last, which wraps onto further lines."""
     *padded, last = cells
     line = Text(" " * indent)
     for cell, width in zip(padded, widths, strict=False):

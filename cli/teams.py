@@ -15,10 +15,10 @@ TEAMS = ("TEAM", "NAME", "PROJECTS", "PEOPLE")
 
 
 def key_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Where a RevenueCat key comes from."""
+    """Add the options for a RevenueCat key."""
     for option in (
         click.option(
-            "--revenuecat-project-id", metavar="ID", help="RevenueCat's id, where the key sees more than one."
+            "--revenuecat-project-id", metavar="ID", help="RevenueCat project id; needed if the key sees several."
         ),
         click.option("--revenuecat-key-stdin", is_flag=True, help="Read the RevenueCat key from standard input."),
     ):
@@ -28,10 +28,12 @@ def key_options(command: Callable[..., None]) -> Callable[..., None]:
 
 @click.command()
 @click.option("--team", metavar="NAME", required=True, help="The new team.")
-@click.option("--admin-email", metavar="EMAIL", required=True, help="Who will own it; made if there is no such user.")
-@click.option("--project", metavar="NAME", required=True, help="Its first project.")
-@click.option("--slug", metavar="SLUG", type=Name(), help="The team's slug, where its name makes no good one.")
-@click.option("--project-slug", metavar="SLUG", type=Name(), help="The project's slug, likewise.")
+@click.option("--admin-email", metavar="EMAIL", required=True, help="The team's owner; created if the user is new.")
+@click.option("--project", metavar="NAME", required=True, help="The team's first project.")
+@click.option("--slug", metavar="SLUG", type=Name(), help="The team's slug; by default derived from its name.")
+@click.option(
+    "--project-slug", metavar="SLUG", type=Name(), help="The project's slug; by default derived from its name."
+)
 @key_options
 @owner_options
 @click.pass_obj
@@ -45,9 +47,10 @@ def setup(
     revenuecat_key_stdin: bool,
     revenuecat_project_id: str | None,
 ) -> None:
-    """Make a team with an owner, a project and an agent key, which is shown this once.
+    """Create a team with an owner, a project and an agent key, which is printed once.
 
-    Without --revenuecat-key-stdin a person is asked for the RevenueCat key, and may leave it out.
+    On a terminal, the command prompts for the RevenueCat key unless --revenuecat-key-stdin is given. An empty answer
+    skips it.
 
     \b
     Examples:
@@ -68,11 +71,11 @@ def setup(
 
 
 @click.command()
-@click.option("--search", metavar="TEXT", help="Only teams that hold TEXT in slug or name.")
+@click.option("--search", metavar="TEXT", help="Only teams whose slug or name contains TEXT.")
 @owner_options
 @click.pass_obj
 def teams(session: Session, search: str | None) -> None:
-    """List the teams, their projects and their people.
+    """List all teams with their projects and members.
 
     \b
     Examples:
@@ -112,7 +115,7 @@ def _named(names: Sequence[str], *, in_all: object) -> str:
 @click.command()
 @team_argument
 @click.argument("name", metavar="NAME")
-@click.option("--slug", metavar="SLUG", type=Name(), help="Its slug, where its name makes no good one.")
+@click.option("--slug", metavar="SLUG", type=Name(), help="The project's slug; by default derived from its name.")
 @key_options
 @owner_options
 @click.pass_obj
@@ -124,9 +127,10 @@ def project(
     revenuecat_key_stdin: bool,
     revenuecat_project_id: str | None,
 ) -> None:
-    """Make another project of TEAM.
+    """Create a project in TEAM.
 
-    Without --revenuecat-key-stdin a person is asked for its RevenueCat key, and may leave it out.
+    On a terminal, the command prompts for the RevenueCat key unless --revenuecat-key-stdin is given. An empty answer
+    skips it.
 
     \b
     Examples:
@@ -153,14 +157,14 @@ def project(
     "--role",
     type=click.Choice(["owner", "admin", "member", "none"]),
     required=True,
-    help="Owners and admins run jobs, members see none of it; none takes them out of the team.",
+    help="Owners and admins can run jobs; members cannot see them. none removes the person from the team.",
 )
 @owner_options
 @click.pass_obj
 def member(session: Session, team: str, email: str, role: str) -> None:
-    """Give a person a role in TEAM, or take it away.
+    """Give a person a role in TEAM, or remove them from it.
 
-    A user with this EMAIL is made where there is none. The last owner cannot go.
+    A new EMAIL creates a user. The last owner cannot be removed.
 
     \b
     Examples:
@@ -173,7 +177,9 @@ def member(session: Session, team: str, email: str, role: str) -> None:
     elif not answer.get("user_id"):
         session.output.say(f"{email} was not in the team {team}.")
     else:
-        session.output.say(f"{email} is out of the team {team}." if role == "none" else f"{email} is {role} of {team}.")
+        session.output.say(
+            f"{email} is no longer in the team {team}." if role == "none" else f"{email} is now {role} of {team}."
+        )
 
 
 @click.command("revenuecat-key")
@@ -185,9 +191,9 @@ def member(session: Session, team: str, email: str, role: str) -> None:
 def revenuecat_key(
     session: Session, team: str, project: str, revenuecat_key_stdin: bool, revenuecat_project_id: str | None
 ) -> None:
-    """Store a project's RevenueCat key, in the place of the one that may be there.
+    """Store a project's RevenueCat key, replacing an existing one.
 
-    TEAM and PROJECT are their slugs. A sync that is under way goes on with the new key.
+    TEAM and PROJECT are slugs. A running sync continues with the new key.
 
     \b
     Examples:
@@ -195,7 +201,7 @@ def revenuecat_key(
     """
     key = _revenuecat_key(from_stdin=revenuecat_key_stdin, asks="RevenueCat v2 secret key")
     if key is None:
-        raise Misconfigured("There is no RevenueCat key to store. A script gives it: --revenuecat-key-stdin < FILE.")
+        raise Misconfigured("No RevenueCat key to store. In a script, pass it with --revenuecat-key-stdin < FILE.")
     stored = session.ops.set_up(
         "revenuecat_key",
         team=team,
@@ -210,12 +216,12 @@ def revenuecat_key(
 
 
 def _revenuecat_key(*, from_stdin: bool, asks: str = "RevenueCat v2 secret key (empty for none)") -> str | None:
-    """Never an argument: the process list and the shell's history would keep it."""
+    """Read the key from standard input or a prompt. As an argument, `ps` and the shell's history would show it."""
     stdin = sys.stdin
     if from_stdin:
         if key := stdin.readline().strip():
             return key
-        raise Misconfigured("There is no RevenueCat key on standard input.")
+        raise Misconfigured("Standard input holds no RevenueCat key.")
     if not stdin.isatty():
         return None
     asked: str = click.prompt(asks, hide_input=True, default="", show_default=False, err=True)

@@ -1,4 +1,4 @@
-"""Why a request brought no answer, in a sentence without the names of Python's classes."""
+"""Explain failed requests in sentences, without the names of Python classes."""
 
 import ssl
 from http.client import HTTPException, IncompleteRead, RemoteDisconnected
@@ -18,39 +18,39 @@ NOT_RESOLVED = "its name cannot be resolved"
 
 
 def trouble_with(url: str, exc: Exception) -> str:
-    """The sentence about a request to ``url``."""
+    """Return a sentence about a failed request to ``url``."""
     match exc:
         case NewConnectionError():
             return f"Cannot reach {url}: {reason_of(exc)}."
         case TimeoutError():
-            return f"{url} does not answer in time."
+            return f"{url} did not respond in time."
         case ProxyError():
-            return f"The proxy that the environment names does not lead to {url}: {reason_of(exc.original_error)}."
+            return f"Cannot reach {url} through the proxy from the environment: {reason_of(exc.original_error)}."
         case SSLError():
             return f"Cannot trust {url}: {reason_of(exc)}."
         case DecodeError():
-            return f"{url} sent an answer that cannot be unpacked."
+            return f"{url} sent a response that cannot be decompressed."
         case UnicodeError() | LocationValueError():
-            return f"{url} names a host that cannot be: a part of it is empty or too long."
+            return f"{url} has an invalid host name: a part of it is empty or too long."
         case _:
-            return f"The connection to {url} broke: {reason_of(exc)}."
+            return f"The connection to {url} failed: {reason_of(exc)}."
 
 
 def reason_of(exc: BaseException) -> str:
-    """What is at the bottom of it: urllib3 wraps a trouble in others, as their cause or as one of their arguments."""
+    """Return the root cause. urllib3 wraps exceptions in others, as their cause or as one of their arguments."""
     match exc:
         case NameResolutionError():
             return NOT_RESOLVED
         case RemoteDisconnected():
-            return "the server closed it without an answer"
+            return "the server closed it without a response"
         case IncompleteRead():
-            return "the answer ended before its end"
+            return "the response was cut off"
         case ssl.SSLCertVerificationError():
             return f"the certificate cannot be verified, {exc.verify_message}"
         case ssl.SSLError():
-            return "it does not speak TLS as it should"
+            return "the TLS handshake failed"
         case HTTPException():
-            return "the answer is not HTTP"
+            return "the response is not HTTP"
         case OSError() if exc.strerror:
             return exc.strerror[0].lower() + exc.strerror[1:]
         case OSError() if not isinstance(exc, HTTPError) and exc.args:

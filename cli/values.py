@@ -1,4 +1,4 @@
-"""What people type as arguments, checked before anybody is asked."""
+"""Types of arguments and options, which are checked before any request is sent."""
 
 import json
 import re
@@ -14,18 +14,18 @@ from nightshift.validation import is_mail_address
 
 
 class RunId(click.ParamType[str]):
-    """An id, or its beginning, that can stand in a URL's path; whether there is such a run is for the API to say."""
+    """A run id, or its beginning, that is valid in a URL path. The API tells whether the run exists."""
 
     name = "run_id"
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
         if not re.fullmatch(r"[\w-]+", value.strip(), re.ASCII):
-            self.fail(f"{value!r} is not the id of a run. `nightshift jobs list` shows them.", param, ctx)
+            self.fail(f"{value!r} is not a run id. See `nightshift jobs list`.", param, ctx)
         return value.strip()
 
 
 class Param(click.ParamType[tuple[str, Any]]):
-    """``name=value`` as a pair; the value is what its JSON means, or the text itself where it is no JSON."""
+    """``name=value`` as a pair. The value is parsed as JSON if it is valid JSON, otherwise it is text."""
 
     name = "name=value"
 
@@ -34,7 +34,7 @@ class Param(click.ParamType[tuple[str, Any]]):
         if not name or not equals:
             self.fail(f"{value!r} is not of the form name=value.", param, ctx)
         try:
-            # What is beyond every double goes as text: others would read it as infinity.
+            # A number beyond the range of a double is sent as text: others would read it as infinity.
             json.dumps(json.loads(text), allow_nan=False)
             return name, exact.read(text)
         except (ValueError, RecursionError):
@@ -44,23 +44,23 @@ class Param(click.ParamType[tuple[str, Any]]):
 def by_name(context: click.Context, param: click.Parameter, pairs: tuple[tuple[str, Any], ...]) -> dict[str, Any]:
     values = dict(pairs)
     if len(values) < len(pairs):
-        raise click.BadParameter("every name may be given once.", ctx=context, param=param)
+        raise click.BadParameter("each name may be given only once.", ctx=context, param=param)
     return values
 
 
 class Name(click.ParamType[str]):
-    """Anything but nothing: an empty one is a shell variable that is not set, and must not mean another place."""
+    """Any non-empty text. An empty value is usually an unset shell variable, and must not select a default."""
 
     name = "name"
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
         if not value.strip():
-            self.fail("it is empty. Is a shell variable not set?", param, ctx)
+            self.fail("must not be empty (is a shell variable unset?)", param, ctx)
         return value
 
 
 class JobTypeName(click.ParamType[str]):
-    """Any: the stack may be of another release than this command, and says which it knows."""
+    """Any job type: the stack may run another release than this command, and it lists the types it knows."""
 
     name = "job_type"
 
@@ -74,7 +74,7 @@ class JobTypeName(click.ParamType[str]):
 
 
 class MailAddress(click.ParamType[str]):
-    """What could be one."""
+    """Text with the form of a mail address."""
 
     name = "address"
 
@@ -85,11 +85,11 @@ class MailAddress(click.ParamType[str]):
 
 
 class HeaderValue(click.ParamType[str]):
-    """A word that can stand in an HTTP header."""
+    """A word that is valid in an HTTP header."""
 
     name = "key"
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
         if not is_header_value(value):
-            self.fail(f"{value!r} is not a key: visible ASCII characters without spaces.", param, ctx)
+            self.fail(f"{value!r} is not a valid key: use visible ASCII characters without spaces.", param, ctx)
         return value

@@ -849,7 +849,7 @@ def test_a_paused_type_says_so_and_is_not_run(admin: Open, pause: Callable[[], A
     pause()
     # The API knows of the pause; the dialog does not yet.
     page.get_by_role("button", name="Run", exact=True).click()
-    expect(page.get_by_role("alert")).to_contain_text("RevenueCat Sync is paused since")
+    expect(page.get_by_role("alert")).to_contain_text("RevenueCat Sync is paused (since")
     expect(page.get_by_role("dialog").locator(".notice")).to_contain_text("by ada")
     expect(page.get_by_role("button", name="Run", exact=True)).to_be_disabled()
     assert keeps_somebody_out(page) == []

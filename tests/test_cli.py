@@ -62,7 +62,7 @@ def test_list_is_a_table_and_asks_for_what_was_asked(api: Script, nightshift: Ni
         "Synced 38 users",
     ]
     assert "Kein Schlüssel bitte prüfen 🔑" in second
-    assert more == "There are more: --all, or --cursor '2026|x'"
+    assert more == "There are more runs. Show all with --all, or the next page with --cursor '2026|x'"
     [(_, query, headers, _)] = api.asked(f"GET /v1/teams/{TEAM}/jobs")
     assert set(query.split("&")) == {
         "job_type=revenuecat_sync",
@@ -102,7 +102,7 @@ def test_all_does_not_walk_in_circles(api: Script, nightshift: Nightshift) -> No
     api.on(f"GET /v1/teams/{TEAM}/jobs", {"job_runs": [run()], "cursor": "1|a", "has_more": True})
     result = nightshift("jobs", "list", "--all")
     assert result.exit_code == 5
-    assert "not where they begin" in result.stderr
+    assert "no new cursor for the next page" in result.stderr
 
 
 def test_view_shows_everything_and_why_it_is_not_moving(api: Script, nightshift: Nightshift) -> None:
@@ -221,7 +221,7 @@ def test_wait_outlives_trouble_and_says_so_once(api: Script, nightshift: Nightsh
     api.runs(at(1), (503, "<html>"), (429, {"message": "Too Many Requests"}), (500, {}), at(2), run("completed"))
     result = nightshift("jobs", "view", RUN, "--follow")
     assert result.exit_code == 0
-    assert "answered 503 with text/html" in result.stdout
+    assert "responded with status 503 and text/html" in result.stdout
     assert "Too Many Requests" in result.stdout
 
 
@@ -296,12 +296,17 @@ def test_a_command_to_copy_holds_no_other_command(api: Script, nightshift: Night
         (401, {"error": "API key expired"}, 4, "API key expired"),
         (403, {"message": "Forbidden"}, 4, "Forbidden"),
         (429, {"message": "Too Many Requests"}, 4, "Too Many Requests"),
-        (404, "<html>nginx</html>", 5, "answered 404 with text/html instead of JSON"),
-        (200, "<html>portal</html>", 5, "answered 200 with text/html instead of JSON"),
-        (200, {"hello": "world"}, 5, "without a proper 'job_run'"),
+        (404, "<html>nginx</html>", 5, "responded with status 404 and text/html instead of JSON"),
+        (200, "<html>portal</html>", 5, "responded with status 200 and text/html instead of JSON"),
+        (200, {"hello": "world"}, 5, "without a valid 'job_run'"),
         (200, {"job_run": {"id": 7}}, 5, "no id and status"),
-        (302, {"error": "moved"}, 5, "answered 302"),
-        (500, {"error": "Something broke", "request_id": "a-1"}, 5, "answered 500: Something broke (request a-1)"),
+        (302, {"error": "moved"}, 5, "responded with status 302"),
+        (
+            500,
+            {"error": "Something broke", "request_id": "a-1"},
+            5,
+            "responded with status 500: Something broke (request a-1)",
+        ),
     ],
 )
 def test_answers_that_are_not_a_run(
@@ -362,7 +367,7 @@ def test_pages_that_lead_nowhere_come_to_an_end(api: Script, nightshift: Nightsh
 
 def test_a_token_that_is_not_taken_is_told_with_its_source(api: Script, nightshift: Nightshift) -> None:
     api.runs((401, {"error": "API key expired"}))
-    assert nightshift("jobs", "view", RUN).stderr == "Error: API key expired\nThe token is from NIGHTSHIFT_TOKEN.\n"
+    assert nightshift("jobs", "view", RUN).stderr == "Error: API key expired\nThe token came from NIGHTSHIFT_TOKEN.\n"
 
 
 def test_nothing_listens(nightshift: Nightshift) -> None:
@@ -405,7 +410,7 @@ def test_a_connection_that_breaks(nightshift: Nightshift) -> None:
         )
         thread.join(timeout=10)
     assert result.exit_code == 5
-    assert "broke" in result.stderr
+    assert "failed" in result.stderr
     assert naps == [0.5, 1]
 
 
@@ -570,7 +575,7 @@ def test_ctrl_c_for_real(api: Script) -> None:
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert errors == f"Stopped watching; the run goes on. Look again: nightshift jobs view {RUN} --follow\n"
+    assert errors == f"Stopped watching; the run continues. To watch it: nightshift jobs view {RUN} --follow\n"
 
 
 def stack(folder: Path, **changes: str) -> Path:
@@ -611,7 +616,7 @@ def test_the_local_key_goes_to_the_local_stack_only(tmp_path: Path) -> None:
     [
         ({}, "set NIGHTSHIFT_API_URL"),
         ({"NIGHTSHIFT_API_URL": "http://127.0.0.1:1"}, "set NIGHTSHIFT_TOKEN"),
-        ({"NIGHTSHIFT_API_URL": "127.0.0.1:1", "NIGHTSHIFT_TOKEN": "x"}, "has to look like"),
+        ({"NIGHTSHIFT_API_URL": "127.0.0.1:1", "NIGHTSHIFT_TOKEN": "x"}, "must look like"),
         ({"NIGHTSHIFT_API_URL": "http://me:secret@host", "NIGHTSHIFT_TOKEN": "x"}, "without credentials"),
         ({"NIGHTSHIFT_API_URL": "https://host", "NIGHTSHIFT_TOKEN": "se\ncret"}, "Copy it again"),
         ({"NIGHTSHIFT_API_URL": "http://host", "NIGHTSHIFT_TOKEN": "x"}, "unencrypted"),
@@ -638,7 +643,7 @@ def test_an_empty_option_does_not_mean_another_place(
 ) -> None:
     result = nightshift(*arguments)
     assert result.exit_code == 2
-    assert f"Invalid value for '{option}': it is empty." in result.stderr
+    assert f"Invalid value for '{option}': must not be empty" in result.stderr
     assert not api.requests
 
 
@@ -654,7 +659,7 @@ def test_the_proxy_of_the_environment_is_asked_and_not_for_this_machine(
     told = {name.lower(): value for name, value in headers.items()}
     assert told["proxy-authorization"] == "Basic " + b64encode(b"me:s!cret").decode()
     assert "authorization" not in told
-    assert "The proxy that the environment names does not lead to https://jobs.example.com" in result.stderr
+    assert "Cannot reach https://jobs.example.com through the proxy from the environment" in result.stderr
     assert "cret" not in result.stderr
 
 
@@ -665,7 +670,7 @@ def test_a_proxy_that_is_none_is_a_setting_to_correct(
     monkeypatch.setenv("https_proxy", proxy)
     result = nightshift("ping", "--api-url", "https://jobs.example.com")
     assert (result.exit_code, result.stdout) == (2, "")
-    assert result.stderr.startswith("Error: HTTPS_PROXY is not the http:// or https:// URL of a proxy.")
+    assert result.stderr.startswith("Error: HTTPS_PROXY must be the http:// or https:// URL of a proxy.")
     assert "s3cret" not in result.stderr
     monkeypatch.setenv("https_proxy", api.url.removeprefix("http://"))
     nightshift("ping", "--api-url", "https://jobs.example.com:8443")

@@ -52,11 +52,11 @@ def test_a_cursor_that_stands_still_is_not_followed_for_ever(api: Script, nights
 @pytest.mark.parametrize(
     ("arguments", "rows", "note"),
     [
-        (("projects",), 100, "The first 100 of 2,000. Find others with --search TEXT, or see all with --all."),
+        (("projects",), 100, "The first 100 of 2,000. Search with --search TEXT, or show all with --all."),
         (("projects", "--search", "アプリ 199"), 11, ""),
         (("projects", "--search", "PROJECT-1999"), 1, ""),
-        (("projects", "--search", "nothing"), 0, "None of the 2,000 holds 'nothing'."),
-        (("members",), 100, "The first 100 of 300. Find others with --search TEXT, or see all with --all."),
+        (("projects", "--search", "nothing"), 0, "None of the 2,000 contains 'nothing'."),
+        (("members",), 100, "The first 100 of 300. Search with --search TEXT, or show all with --all."),
         (("members", "--search", "person-299@"), 1, ""),
     ],
 )
@@ -80,8 +80,8 @@ def test_a_project_among_many_is_found_by_its_slug_and_by_no_other(crowded: Scri
     [
         (None, "Choose one with --project: project-0, project-1, project-2, project-3, project-4, project-5, "
                "project-6, project-7, project-8, project-9 and 1,990 more (nightshift projects --search TEXT)."),
-        ("project-199x", "Unknown project 'project-199x'. Like it: project-199"),
-        ("ject-55", "Unknown project 'ject-55'. Like it: project-55, project-550, "),
+        ("project-199x", "Unknown project 'project-199x'. Similar: project-199"),
+        ("ject-55", "Unknown project 'ject-55'. Similar: project-55, project-550, "),
         ("zzz", "Unknown project 'zzz'. Available: project-0, "),
     ],
 )  # fmt: skip
@@ -96,9 +96,9 @@ def test_whoami_names_a_few_teams_and_finds_the_others(api: Script, nightshift: 
     api.on("GET /v1/auth/whoami", {"type": "user", "email": "ada@example.com", "teams": TEAMS})
     shown = nightshift("whoami").stdout
     assert shown.count(", owner)") == 10
-    assert "and 490 more; find them with --search TEXT" in shown
+    assert "and 490 more; search with --search TEXT" in shown
     assert "team-499" in nightshift("whoami", "--search", "499").stdout
-    assert "none of 500 holds 'x-y'" in nightshift("whoami", "--search", "x-y").stdout
+    assert "none of 500 contains 'x-y'" in nightshift("whoami", "--search", "x-y").stdout
 
 
 def test_login_asks_among_many_teams(api: Script, tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ def test_login_asks_among_many_teams(api: Script, tmp_path: Path) -> None:
     ) as process:  # fmt: skip
         os.close(theirs)
         seen = b""
-        for question, answer in ((b"team-9 and 490 more)", b"nowhere\n"), (b"No team is like it.", b"team-49\n")):
+        for question, answer in ((b"team-9 and 490 more)", b"nowhere\n"), (b"Unknown team 'nowhere'.", b"team-49\n")):
             while question not in seen:
                 seen += os.read(ours, 4096)
             os.write(ours, answer)
@@ -128,7 +128,7 @@ def test_login_asks_among_many_teams(api: Script, tmp_path: Path) -> None:
     [
         (["team-7"], "team-7", ""),
         (["m-499"], "team-499", ""),
-        (["49", "team-49"], "team-49", "Like it: team-49, team-149, "),
+        (["49", "team-49"], "team-49", "Similar: team-49, team-149, "),
     ],
 )
 def test_a_part_that_is_one_alone_is_an_answer(

@@ -73,7 +73,7 @@ def test_a_terminal_without_utf_8_ends_nothing(api: Script) -> None:
 def test_bytes_that_are_no_text_are_a_usage_error(api: Script) -> None:
     done = ended("nightshift jobs list --type $'\\xff'", env=environment(api))
     assert (done.returncode, done.stdout) == (2, b"")
-    assert b"'?' holds bytes that are no text" in done.stderr
+    assert b"'?' contains bytes that are not valid" in done.stderr
     assert api.requests == []
 
 
@@ -123,7 +123,7 @@ def test_a_fault_of_ours_is_a_line(api: Script) -> None:
     done = subprocess.run([sys.executable, "-c", FAULTY], env=environment(api), capture_output=True, timeout=30)
     assert (done.returncode, done.stdout) == (70, b"")
     assert done.stderr.startswith(
-        b"Error: A fault of nightshift's own: KeyError: 'no such key\\x1b[2J' (<string>, line 3)"
+        b"Error: Internal error in nightshift: KeyError: 'no such key\\x1b[2J' (<string>, line 3)"
     )
     assert done.stderr.count(b"\n") == 1
 

@@ -92,7 +92,7 @@ def test_an_answer_nested_without_end_is_a_sentence(api: Script, nightshift: Nig
     api.answers[f"GET /v1/jobs/{RUN}"] = [(200, text.encode(), "application/json")]
     ended = nightshift("jobs", "view", RUN)
     assert ended.exit_code == 5
-    assert "instead of JSON: it is nested too deep. Is the URL right?" in ended.stderr
+    assert "instead of JSON: it is nested too deeply. Check the URL." in ended.stderr
 
 
 def test_a_result_may_be_deep(api: Script, nightshift: Nightshift) -> None:

@@ -20,7 +20,7 @@ from click.testing import CliRunner, Result
 import openapi
 from cli import profiles
 from cli.main import main
-from cli.reference import PAGE, commands, examples, page
+from cli.reference import FOLDER, INDEX, commands, examples, pages
 from cli.session import Session
 from nightshift import settings as settings_module
 from nightshift.database import Database, database
@@ -35,7 +35,7 @@ IN_HELP = [(" ".join(path), line) for path, command in commands() for line in ex
 IN_PAGES = [
     (str(page), line.removeprefix(".venv/bin/"))
     for page in (Path("README.md"), *sorted(Path("docs").glob("*.md")))
-    if page != PAGE  # which is generated from the help
+    if page != INDEX  # which is generated from the help
     for block in re.findall(r"^```sh\n(.*?)^```", page.read_text(), re.S | re.M)
     for line in block.splitlines()
     if re.match(r"(\.venv/bin/)?nightshift ", line)
@@ -46,7 +46,7 @@ NAMED = sorted(
         (str(page), named)
         for page in (Path("README.md"), *Path("docs").glob("*.md"))
         for named in re.findall(r"`(?:\.venv/bin/)?nightshift ([^`]+)`", page.read_text())
-        if page != PAGE
+        if page != INDEX
     }
 )
 EXAMPLES = list(dict.fromkeys(line for _, line in IN_HELP + IN_PAGES))
@@ -311,9 +311,21 @@ def test_every_command_has_words_and_an_example_and_every_option_has_words(
 
 
 def test_the_reference_is_what_the_commands_say() -> None:
-    assert PAGE.read_text() == page(), "make docs"
+    made = pages()
+    assert {INDEX, *FOLDER.glob("*.md")} == made.keys(), "make docs"
+    for file, text in made.items():
+        assert file.read_text() == text, "make docs"
     for path, command in commands():
-        assert f" {' '.join(path)}\n" in page()
+        [page] = [text for text in made.values() if f"# {' '.join(path)}\n" in text]
         for param in command.params:
             if isinstance(param, click.Option) and not param.hidden:
-                assert f"`{param.opts[0]}" in page(), param.opts
+                assert f"`{param.opts[0]}" in page, param.opts
+
+
+def test_the_index_of_the_reference_leads_to_each_command() -> None:
+    made = pages()
+    links = re.findall(r"^\| \[`([^`]+)`\]\(([^#)]+)#([^)]+)\) \|", made[INDEX], re.M)
+    assert [name for name, _, _ in links] == [" ".join(path) for path, _ in commands() if len(path) > 1]
+    for name, file, anchor in links:
+        assert f"# {name}\n" in made[INDEX.parent / file]
+        assert anchor == name.replace(" ", "-")

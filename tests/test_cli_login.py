@@ -59,7 +59,7 @@ def test_what_login_keeps_is_used_until_logout(api: Script, kept: Path) -> None:
     file = kept / "default.json"
     assert result.stdout.splitlines() == [
         f"Signed in to {api.url} as an agent key, team team.",
-        f"Kept in {file}, which only you can read.",
+        f"Stored in {file}, which only you can read.",
     ]
     assert json.loads(file.read_text()) == {"api_url": api.url, "token": TOKEN, "team": TEAM}
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
@@ -71,9 +71,9 @@ def test_what_login_keeps_is_used_until_logout(api: Script, kept: Path) -> None:
     assert api.asked("GET /v1/auth/whoami")[-1][2]["Authorization"] == f"Bearer {TOKEN}"
     assert json.loads(signed_in("whoami", "--format", "json").stdout) == WHOAMI
 
-    assert signed_in("logout").stdout == f"Signed out: {file} is removed.\n"
+    assert signed_in("logout").stdout == f"Signed out: deleted {file}.\n"
     assert not file.exists()
-    assert signed_in("logout").stdout == "Nobody was signed in as profile default.\n"
+    assert signed_in("logout").stdout == "Profile default has no sign-in.\n"
     lost = signed_in("whoami")
     assert lost.exit_code == 2
     assert "Sign in with `nightshift login`" in lost.stderr
@@ -94,7 +94,7 @@ def test_nothing_is_kept_that_the_api_does_not_take(api: Script, kept: Path) -> 
     api.on("GET /v1/auth/whoami", "<html>portal</html>")
     assert login(api).exit_code == 5
     api.on("GET /v1/auth/whoami", ADA | {"teams": []})
-    assert "There is no team here that this token can see." in login(api).stderr
+    assert "This token has access to no team." in login(api).stderr
     assert not kept.exists()
 
 
@@ -112,9 +112,9 @@ def test_one_of_several_teams_is_chosen(api: Script, kept: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "token", "words"),
     [
-        (("--token-stdin",), TOKEN, "Give --api-url."),
-        (("--api-url", "ftp://x", "--token-stdin"), TOKEN, "has to look like"),
-        (("--api-url", "http://127.0.0.1:1", "--token-stdin"), None, "There is no token on standard input."),
+        (("--token-stdin",), TOKEN, "Pass --api-url."),
+        (("--api-url", "ftp://x", "--token-stdin"), TOKEN, "must look like"),
+        (("--api-url", "http://127.0.0.1:1", "--token-stdin"), None, "Standard input holds no token."),
         (("--api-url", "http://127.0.0.1:1"), None, "--token-stdin"),
         (("--api-url", "http://127.0.0.1:1", "--token-stdin"), "two words", "Copy it again"),
     ],
@@ -165,7 +165,7 @@ def test_a_file_that_others_can_read_is_refused_and_login_closes_it(api: Script,
 def test_a_file_that_is_not_ours_is_told(api: Script, kept: Path, content: str) -> None:
     login(api)
     (kept / "default.json").write_bytes(content.encode("latin-1"))
-    assert "is not what `nightshift login` writes" in signed_in("whoami").stderr
+    assert "is malformed" in signed_in("whoami").stderr
 
 
 def test_a_place_that_cannot_be_written_is_told(api: Script, kept: Path) -> None:
@@ -187,9 +187,11 @@ def test_profiles_are_kept_apart(api: Script, kept: Path) -> None:
 
 
 def test_login_says_what_will_come_before_it(api: Script, kept: Path) -> None:
-    assert "NIGHTSHIFT_TOKEN is set, and will come before it." in login(api, NIGHTSHIFT_TOKEN="other").stdout
+    assert (
+        "NIGHTSHIFT_TOKEN is set and takes precedence over this sign-in." in login(api, NIGHTSHIFT_TOKEN="other").stdout
+    )
     local_stack()
-    assert "--profile default asks this API" in login(api).stdout
+    assert "pass --profile default" in login(api).stdout
     assert login(api, "--profile", "default").stdout.count("\n") == 2
 
 
@@ -226,7 +228,7 @@ def test_a_profile_that_is_named_comes_before_the_stack_and_as_an_option_before_
     assert config_of(environ=environ).token == "staging"
     assert config_of(flags={"profile": "default"}, environ=environ | {"NIGHTSHIFT_TOKEN": "v"}).token == "default"
     assert config_of(environ=environ | {"NIGHTSHIFT_TOKEN": "v"}).token == "v"
-    with pytest.raises(Misconfigured, match="Nobody has signed in as profile nosuch"):
+    with pytest.raises(Misconfigured, match="Profile nosuch has no sign-in"):
         config_of(flags={"profile": "nosuch"})
 
 

@@ -116,7 +116,7 @@ def ended(api: Script, aws: Aws, every_call: list[list[str]], surroundings: str)
     answers: list[dict[str, Any]] = json.loads(done.stdout)
     for call, each in zip(every_call, answers, strict=True):
         assert "Traceback" not in each["err"] + each["out"], (call, each)
-        assert "Error: A fault of" not in each["err"], (call, each)
+        assert "Error: Internal error" not in each["err"], (call, each)
     return answers
 
 

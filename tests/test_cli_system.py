@@ -52,7 +52,7 @@ def system(dead_letters: None, call: Cli) -> Cli:
 class TestRuns:
     def test_trigger_list_view_cancel(self, system: Cli, owner: Database) -> None:
         made = system("trigger", "db_pruning")
-        [run_id] = re.findall(r"Run (\S+) is pending\. Look again: ", made.stdout)
+        [run_id] = re.findall(r"Run (\S+) is pending\. To watch it: ", made.stdout)
         assert made.stdout.strip().endswith(f" system --stack {STACK} view {run_id} --follow")
 
         again = system("trigger", "db_pruning")
@@ -70,7 +70,7 @@ class TestRuns:
 
         viewed = system("view", run_id).stdout
         assert re.search(r"\nwhy +It is waiting for a free worker *\nsince +20\S+Z \(\d+ (s|min) ago\)", viewed)
-        assert system("cancel", run_id).stdout.startswith(f"Asked run {run_id} to stop. Look again: ")
+        assert system("cancel", run_id).stdout.startswith(f"Asked run {run_id} to stop. To watch it: ")
         viewed = system("view", run_id).stdout
         assert re.search(r"\ncancel requested by +the operator \(system\) *\ncancel requested at +20\S+Z", viewed)
         assert "\nsince" not in viewed
@@ -91,7 +91,7 @@ class TestRuns:
         )
         said = system("runs", "--limit", "200").stdout
         assert re.search(
-            r"\n\d+ more did not fit into one answer\. Narrow the list with --type or --status\.$", said.strip()
+            r"\n\d+ more runs did not fit into one answer\. Narrow the list with --type or --status\.$", said.strip()
         )
 
     def test_json_is_the_functions_answer(self, system: Cli, amazon: Aws) -> None:
@@ -115,7 +115,7 @@ class TestRuns:
             f" SELECT '{run_id}', slice, 'r' FROM generate_series(0, 249) AS slice"
         )
         viewed = system("view", run_id).stdout.splitlines()
-        start = viewed.index("The last 200 slices; 50 came before them.")
+        start = viewed.index("The last 200 slices; 50 older ones are not shown.")
         assert len(viewed) == start + 2 + 200
 
     def test_waiting_for_the_end(self, system: Cli, owner: Database) -> None:
@@ -155,7 +155,7 @@ class TestRuns:
         assert re.search(r"\n2026-01-02 06:00 +skipped +paused by ada: disk work\n", said)
         assert re.search(r"\nnext {10}(20\d\d-\d\d-\d\d \d\d:00(, |\n)){3}", said)
         assert re.search(r"\n2026-01-02 05:00 +missed", said)
-        assert "soft_delete_cleanup: no schedule; it runs when it is triggered.\n" in said
+        assert "soft_delete_cleanup: no schedule; runs only when triggered.\n" in said
 
 
 class TestChecks:
@@ -163,7 +163,7 @@ class TestChecks:
         sweep(db=db, settings=cloud)
         well = system("health")
         assert well.exit_code == 0
-        assert well.stdout.splitlines()[-1] == "All 19 are green."
+        assert well.stdout.splitlines()[-1] == "All 19 checks are green."
         boto3.client("sqs").send_message(QueueUrl=settings_module.settings().run_dead_letters_url, MessageBody="{}")
         ill = system("health")
         assert ill.exit_code == 1
@@ -171,7 +171,7 @@ class TestChecks:
             r"RED +dead letters: runs +about 1 message *\n +-> nightshift system --stack prod-jobs dead",
             ill.stdout,
         )
-        assert ill.stdout.splitlines()[-1] == "1 of 19 is red."
+        assert ill.stdout.splitlines()[-1] == "1 of 19 checks is red."
         report = system("health", "--format", "json")
         assert (report.exit_code, json.loads(report.stdout)["ok"]) == (1, False)
 
@@ -204,10 +204,10 @@ class TestChecks:
             "runs: about 1 waiting; redrive sends them again",
             "ABOUT    BODY",
             "unknown  " + ("x y " * 15)[:59] + "…",
-            "schedules: about 1 waiting; redrive deletes them: the sweep accounts for missed slots",
+            "schedules: about 1 waiting; redrive deletes them (the sweep accounts for missed slots)",
             "ABOUT  BODY",
             "event  {}",
-            "trouble: No permission",
+            "error: No permission",
         ]
         [runs, _] = json.loads(system("deadletters", "--format", "json").stdout)["queues"]
         assert runs["messages"][0]["body"] == long
@@ -242,14 +242,14 @@ class TestChecks:
         sleeps: list[float] = []
         report = json.loads(system("doctor", "--format", "json", sleep=sleeps.append).stdout)
         [smoke] = [check for check in report["checks"] if check["name"] == "smoke run"]
-        assert smoke["says"] == f"run {run_id} is pending after three minutes. It is waiting for a free worker."
+        assert smoke["says"] == f"run {run_id} is still pending after three minutes. It is waiting for a free worker."
         assert smoke["do"] == f"nightshift system view {run_id}"
         assert len(sleeps) == POLLS
 
     def test_doctor_shows_what_failed(self, system: Cli, owner: Database) -> None:
         told = system("doctor", "--mail-to", "a@b.example", sleep=end_all(owner, "failed", "'No code'"))
         assert re.search(r"RED +smoke run +run \S+ failed: No code *\n", told.stdout)
-        assert re.search(r"RED +test mail +unsent after 0 attempts: nobody has tried to send it", told.stdout)
+        assert re.search(r"RED +test mail +unsent after 0 attempts: no attempt has started", told.stdout)
 
     @pytest.mark.parametrize("address", ["nope", "", "a b@c.example"])
     def test_doctor_refuses_what_is_no_address_before_it_looks(self, system: Cli, amazon: Aws, address: str) -> None:
@@ -280,40 +280,40 @@ class TestTrouble:
                 "describe",
                 (403, {}, REFUSED.format("AccessDenied", "User x may not").encode()),
                 4,
-                "Your AWS credentials may not do this: User x may not They need cloudformation:DescribeStackResource",
+                "Your AWS credentials do not allow this: User x may not They need cloudformation:DescribeStackResource",
             ),
             (
                 "describe",
                 (403, {}, REFUSED.format("ExpiredToken", "It has expired.").encode()),
                 2,
-                "AWS does not take your credentials: It has expired. Sign in again.",
+                "AWS does not accept your credentials: It has expired. Sign in again.",
             ),
             (
                 "invoke",
                 (403, {"x-amzn-ErrorType": "AccessDeniedException"}, b'{"Message": "Not you."}'),
                 4,
-                "Your AWS credentials may not do this: Not you. They need",
+                "Your AWS credentials do not allow this: Not you. They need",
             ),
             (
                 "invoke",
                 (429, {"x-amzn-ErrorType": "TooManyRequestsException"}, b'{"Message": "Rate exceeded"}'),
                 4,
-                "AWS throttles: Rate exceeded. Try again in a moment.",
+                "AWS throttled the request: Rate exceeded. Try again in a moment.",
             ),
             (
                 "invoke",
                 (500, {"x-amzn-ErrorType": "ServiceException"}, b'{"Message": "Sorry"}'),
                 5,
-                "AWS answered ServiceException: Sorry",
+                "AWS responded with ServiceException: Sorry",
             ),
             (
                 "invoke",
                 (200, {"X-Amz-Function-Error": "Unhandled"}, b'{"errorMessage": "Task timed out after 60.00 seconds"}'),
                 5,
-                f"OpsFunction of {STACK} failed: Task timed out after 60.00 seconds. Its log says more.",
+                f"OpsFunction of stack {STACK} failed: Task timed out after 60.00 seconds. See its log.",
             ),
-            ("invoke", (200, {}, b"<html>"), 5, f"OpsFunction of {STACK} answered something that is not JSON."),
-            ("invoke", (200, {}, b"null"), 5, f"OpsFunction of {STACK} did not answer with an object."),
+            ("invoke", (200, {}, b"<html>"), 5, f"OpsFunction of stack {STACK} did not return JSON."),
+            ("invoke", (200, {}, b"null"), 5, f"OpsFunction of stack {STACK} did not return a JSON object."),
         ],
     )
     def test_what_aws_says(self, call: Cli, amazon: Aws, action: str, answer: Answer, code: int, sentence: str) -> None:
@@ -325,7 +325,7 @@ class TestTrouble:
     def test_no_such_stack(self, call: Cli) -> None:
         result = call("health", stack="prod")
         assert result.exit_code == 2
-        assert "There is no stack 'prod' with an OpsFunction" in result.stderr
+        assert "No stack 'prod' with an OpsFunction" in result.stderr
 
     def test_no_credentials(self, call: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv("AWS_ACCESS_KEY_ID")
@@ -364,12 +364,12 @@ class TestTrouble:
     def test_no_stack_at_all(self, call: Cli) -> None:
         result = call("runs", stack=None)
         assert result.exit_code == 2
-        assert "No stack to ask. Give --stack NAME" in result.stderr
+        assert "No stack found. Pass --stack NAME" in result.stderr
 
     def test_an_empty_stack_is_not_the_local_one(self, call: Cli, amazon: Aws) -> None:
         result = call("runs", "--stack", "", stack=None)
         assert (result.exit_code, amazon.signed) == (2, [])
-        assert "Invalid value for '--stack': it is empty. Is a shell variable not set?" in result.stderr
+        assert "Invalid value for '--stack': must not be empty (is a shell variable unset?)" in result.stderr
 
     def test_the_environment_names_the_stack(self, call: Cli, amazon: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
         amazon.answers["invoke"] = (200, {}, b'{"job_runs": []}')
@@ -385,7 +385,7 @@ class TestTrouble:
             result = call("runs", stack=None)
             assert result.exit_code == 2
             # Our fake answers, but has no stack with the local one's name.
-            expected = "no stack 'nightshift'" if url == amazon.url else "names an AWS that is not on this machine"
+            expected = "No stack 'nightshift'" if url == amazon.url else "names an AWS that is not on this machine"
             assert expected in result.stderr
 
 
@@ -406,7 +406,7 @@ class TestSetup:
         assert amazon.asked == [{"command": "setup", "team": "Acme", "admin_email": "a@b.c", "project": "Rocks"}]
         again = system(*self.ARGUMENTS)
         assert (again.exit_code, again.stdout) == (4, "")
-        assert again.stderr == 'Error: There is a team "acme" already. Choose another name or slug.\n'
+        assert again.stderr == 'Error: A team "acme" already exists. Choose another name or slug.\n'
 
     def test_an_agent_key_is_replaced(self, system: Cli) -> None:
         first = json.loads(system(*self.ARGUMENTS, "--format", "json").stdout)["agent_key"]
@@ -421,8 +421,8 @@ class TestSetup:
     def test_a_team_grows_and_its_keys_are_told_apart(self, system: Cli) -> None:
         key = json.loads(system(*self.ARGUMENTS, "--format", "json").stdout)["agent_key"]
         assert re.search(r"project slug +rocks-2\n", system("project", "acme", "Rocks 2").stdout)
-        assert system("member", "acme", "g@b.c", "--role", "admin").stdout == "g@b.c is admin of acme.\n"
-        assert system("member", "acme", "g@b.c", "--role", "none").stdout == "g@b.c is out of the team acme.\n"
+        assert system("member", "acme", "g@b.c", "--role", "admin").stdout == "g@b.c is now admin of acme.\n"
+        assert system("member", "acme", "g@b.c", "--role", "none").stdout == "g@b.c is no longer in the team acme.\n"
         assert system("member", "acme", "g@b.c", "--role", "none").stdout == "g@b.c was not in the team acme.\n"
         teams = system("teams").stdout.splitlines()
         assert re.fullmatch(r"acme +Acme +rocks, rocks-2 +a@b\.c \(owner\) *", teams[1])
@@ -430,13 +430,13 @@ class TestSetup:
         first, second = system("keys", "acme").stdout.splitlines()[1:]
         assert re.fullmatch(rf"{key[:14]} +Agent key +jobs:read, jobs:write +a@b.c +[\d-]+ +never *", first)
         assert re.fullmatch(r"owl_agent_\S{4} +CI +jobs:read +a@b.c +[\d-]+ +[\d-]+ *", second)
-        assert system("end-key", "acme", key).stdout == "Ended.\n"
+        assert system("end-key", "acme", key).stdout == "Ended the key.\n"
         assert len(system("keys", "acme").stdout.splitlines()) == 2
 
     def test_a_providers_key_comes_from_standard_input(self, system: Cli, owner: Database) -> None:
         system(*self.ARGUMENTS)
         missing = system("revenuecat-key", "acme", "rocks", "--revenuecat-key-stdin")
-        assert (missing.exit_code, missing.stderr) == (2, "Error: There is no RevenueCat key on standard input.\n")
+        assert (missing.exit_code, missing.stderr) == (2, "Error: Standard input holds no RevenueCat key.\n")
         stored = system("revenuecat-key", "acme", "rocks", "--revenuecat-key-stdin", stdin="sk_one\n")
         assert stored.stdout == "Stored the RevenueCat key of acme/rocks.\n"
         assert owner.run_script("SELECT count(*) FROM project_integrations") == [[1]]
@@ -446,4 +446,4 @@ class TestSetup:
         amazon.answers["describe"] = (400, {}, denied.encode())
         result = system(*self.ARGUMENTS)
         assert result.exit_code == 2
-        assert "an older release has to be deployed again" in result.stderr
+        assert "If the stack is of an older release, deploy it again" in result.stderr

@@ -87,13 +87,13 @@ def test_the_beginning_of_an_id_is_taken_everywhere(api: Script, nightshift: Nig
 @pytest.mark.parametrize(
     ("page", "sentence"),
     [
-        ([], "No run of this team begins with 1a2b3c4d. `nightshift jobs list` shows them."),
+        ([], "No run of this team has an id that begins with 1a2b3c4d. See `nightshift jobs list`."),
         (
             ["1a2b3c4d-1111-4000-8000-000000000000", "1a2b3c4d-1112-4000-8000-000000000000"],
-            "1a2b3c4d begins more than one run: 1a2b3c4d-1111-4000-8000-000000000000, "
-            "1a2b3c4d-1112-4000-8000-000000000000 and more. Give more of the id.",
+            "Several run ids begin with 1a2b3c4d: 1a2b3c4d-1111-4000-8000-000000000000, "
+            "1a2b3c4d-1112-4000-8000-000000000000 and more. Give more characters.",
         ),
-        ([RUN], "does not find runs by the beginning of their ids. Give the whole id."),
+        ([RUN], "does not support shortened run ids. Give the whole id."),
     ],
 )
 def test_a_beginning_of_no_run_or_of_several_is_a_sentence(
@@ -113,7 +113,7 @@ def test_a_beginning_that_is_too_short_is_refused_in_words_of_the_command_line(
 ) -> None:
     done = nightshift("jobs", "cancel", beginning)
     assert done.exit_code == 2
-    assert f"{beginning} is too short for a run's id. Give 4 digits or more." in done.stderr
+    assert f"Run id {beginning} is too short. Give at least 4 characters." in done.stderr
     assert not api.asked(f"GET /v1/teams/{TEAM}/jobs")
 
 
@@ -170,7 +170,7 @@ def test_names_that_cannot_be_asked_for_are_ids(api: Script, nightshift: Nightsh
     [
         ("schedule", "schedule"),
         ("system", "the operator"),
-        ("soft_delete_cleanup", "the cleanup, as its project or team was deleted"),
+        ("soft_delete_cleanup", "the cleanup, because the project or team was deleted"),
         ("manual:user:u1", "ada"),
         ("manual:api_key:k1", "key k1"),
         ("manual:user:unknown-to-us", "user unknown-"),
@@ -187,8 +187,8 @@ def test_who_started_it(triggered_by: Any, shown: str) -> None:
 @pytest.mark.parametrize(
     ("by", "shown"),
     [
-        ("soft_delete_cleanup", "the cleanup, as its project or team was deleted (soft_delete_cleanup)"),
-        ("sweep", "the sweep, as its project or team was deleted (sweep)"),
+        ("soft_delete_cleanup", "the cleanup, because the project or team was deleted (soft_delete_cleanup)"),
+        ("sweep", "the sweep, because the project or team was deleted (sweep)"),
         ("system", "the operator (system)"),
         ("manual:user:u1", "ada (manual:user:u1)"),
     ],

@@ -74,24 +74,24 @@ def asked(url: str, **how: object) -> tuple[str, list[str]]:
 @pytest.mark.parametrize(
     ("serve", "sentence"),
     [
-        (hang_up, "The connection to URL broke: the server closed it without an answer."),
-        (reset, "The connection to URL broke: connection reset by peer."),
-        (say(b"SSH-2.0-OpenSSH_9.6\r\n\r\n"), "The connection to URL broke: the answer is not HTTP."),
+        (hang_up, "The connection to URL failed: the server closed it without a response."),
+        (reset, "The connection to URL failed: connection reset by peer."),
+        (say(b"SSH-2.0-OpenSSH_9.6\r\n\r\n"), "The connection to URL failed: the response is not HTTP."),
         (
             say(OK + b"Content-Length: 100\r\n\r\n{"),
-            "The connection to URL broke: the answer ended before its end.",
+            "The connection to URL failed: the response was cut off.",
         ),
         (
             say(OK + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n"),
-            "The connection to URL broke: the answer ended before its end.",
+            "The connection to URL failed: the response was cut off.",
         ),
         (
             say(OK + b"Content-Encoding: gzip\r\nContent-Length: 4\r\n\r\n\x00\x01\x02\x03"),
-            "URL sent an answer that cannot be unpacked.",
+            "URL sent a response that cannot be decompressed.",
         ),
         (
             say(OK + b"Content-Length: 2\r\n\r\n[]"),
-            "URL answered 200 with JSON that is not an object. Is the URL right?",
+            "URL responded with status 200 and JSON that is not an object. Check the URL.",
         ),
     ],
 )
@@ -109,7 +109,7 @@ def test_an_api_that_does_not_answer_is_told_of_at_the_first_retry_and_given_up_
     # The clock adds 31 seconds for each attempt, so the third one would end after a minute and a half.
     ticks = iter(range(0, 10_000, 31))
     said, notices = asked(server(lambda connection: None), clock=lambda: next(ticks))
-    assert said == "URL does not answer in time."
+    assert said == "URL did not respond in time."
     assert [notice.partition(". ")[2] for notice in notices] == ["Trying again (2 of 3)."] * len(notices)
     assert len(notices) <= 1
 
@@ -125,7 +125,7 @@ def test_an_answer_without_an_end_is_given_up_on(server: Callable[[Serve], str])
 
     ticks = iter(range(10_000))
     said, _ = asked(server(drip), clock=lambda: next(ticks))
-    assert said == "URL began an answer and did not end it in 40 seconds."
+    assert said == "URL did not finish its response within 40 seconds."
 
 
 def test_an_answer_beyond_all_bounds_is_given_up_on(
@@ -133,13 +133,13 @@ def test_an_answer_beyond_all_bounds_is_given_up_on(
 ) -> None:
     monkeypatch.setattr(client, "MOST_BYTES", 1024 * 1024)
     said, _ = asked(server(say(OK + b"\r\n" + b" " * 1024 * 1024 * 2)), clock=lambda: 0)
-    assert said == "URL answered with more than 1 MB. Is the URL right?"
+    assert said == "URL sent more than 1 MB. Check the URL."
 
 
 @pytest.mark.parametrize("host", ["a..b", "x" * 64 + ".example"])
 def test_a_host_that_cannot_be_is_a_sentence(host: str) -> None:
     said, _ = asked(f"https://{host}")
-    assert said == "URL names a host that cannot be: a part of it is empty or too long."
+    assert said == "URL has an invalid host name: a part of it is empty or too long."
 
 
 def test_a_proxy_that_refuses_is_told_in_words(server: Callable[[Serve], str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,6 +148,6 @@ def test_a_proxy_that_refuses_is_told_in_words(server: Callable[[Serve], str], m
     monkeypatch.delenv("NO_PROXY", raising=False)
     said, _ = asked("https://api.example.com")
     assert said == (
-        "The proxy that the environment names does not lead to URL: "
+        "Cannot reach URL through the proxy from the environment: "
         "Tunnel connection failed: 407 Proxy Authentication Required."
     )

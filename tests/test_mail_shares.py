@@ -322,7 +322,7 @@ class TestSeveralOperators:
         told = owner.run_script("SELECT status, error FROM job_outbox WHERE status <> 'sent' ORDER BY error")
         assert told == [
             ["failed", "'nobody' is not a mail address like ada@example.com"],
-            ["failed", "'жанна@x.example' cannot get mail: SES takes ASCII characters alone before the @"],
+            ["failed", "'жанна@x.example' cannot receive mail: SES accepts only ASCII characters before the @"],
         ]
 
     def test_the_doctor_names_it_before_a_mail_is_lost(self, db, configure):

@@ -96,25 +96,28 @@ def test_whatever_the_names_ruff_and_yaml_take_what_was_made(tmp_path_factory, n
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["WeeklyReport"], "'WeeklyReport' is no name for a job: small letters, digits and _, like weekly_report."),
-        (["weekly-report"], "is no name for a job"),
-        (["_weekly"], "is no name for a job"),
-        (["../weekly"], "is no name for a job"),
-        (["lambda"], "'lambda' is a word of Python's own."),
-        (["a" * 41], "has 41 characters; a name has at most 40."),
-        (["revenuecat_sync"], "catalogue.py has a job type revenuecat_sync already: choose another name."),
-        (["events", "--schedule", "0 5 * * *"], "template.yaml has EventsFailedAlarm already"),
-        (["rule", "--schedule", "0 5 * * *"], "rule is a word of template.yaml's own: choose another name."),
-        (["time", "--schedule", "0 5 * * *"], "time is a word of template.yaml's own: choose another name."),
-        (["report", "--label", "A: b"], "'A: b' is no label"),
-        (["report", "--label", "x\ny"], "is no label"),
+        (
+            ["WeeklyReport"],
+            "invalid job name 'WeeklyReport': use lowercase letters, digits and underscores",
+        ),
+        (["weekly-report"], "invalid job name"),
+        (["_weekly"], "invalid job name"),
+        (["../weekly"], "invalid job name"),
+        (["lambda"], "invalid job name 'lambda': it is a Python keyword."),
+        (["a" * 41], "it has 41 characters, the limit is 40."),
+        (["revenuecat_sync"], "catalogue.py already has a job type revenuecat_sync: choose another name."),
+        (["events", "--schedule", "0 5 * * *"], "template.yaml already has EventsFailedAlarm"),
+        (["rule", "--schedule", "0 5 * * *"], "template.yaml uses the word rule itself: choose another name."),
+        (["time", "--schedule", "0 5 * * *"], "template.yaml uses the word time itself: choose another name."),
+        (["report", "--label", "A: b"], "invalid label 'A: b'"),
+        (["report", "--label", "x\ny"], "invalid label"),
         (["report", "--schedule", "0 5 * *"], "A cron expression has five fields, got '0 5 * *'."),
         (["report", "--schedule", "0 25 * * *"], "The hour '25' of '0 25 * * *' must be 0 to 23,"),
         (
             ["report", "--schedule", "*/100 * * * *"],
             "The minute '*/100' of '*/100 * * * *' has a step that is never reached",
         ),
-        (["report", "--schedule", "0 5 * * *", "--project"], "A project's job has no schedule"),
+        (["report", "--schedule", "0 5 * * *", "--project"], "A project job cannot have a schedule"),
     ],
 )
 def test_a_refusal_says_why_and_changes_nothing(checkout, arguments, sentence):
@@ -131,12 +134,12 @@ def test_a_refusal_says_why_and_changes_nothing(checkout, arguments, sentence):
         (
             TEMPLATE,
             "          - PartitionCreationSchedule\n",
-            "0 places, not one, that could be the group of parameters",
+            "must have exactly one place for the group of parameters",
         ),
-        (TEMPLATE, "  PartitionCreationFailedAlarm:\n", "that could be its alarm, as partition_creation has it."),
-        (REFERENCE, "| `PartitionCreationSchedule` |", "that could be its parameter, as partition_creation has it."),
-        (TEMPLATE, '"job_type": ', "template.yaml has no rule of a scheduled job"),
-        (CATALOGUE, "    )\n}\n", "catalogue.py has no place for a job type"),
+        (TEMPLATE, "  PartitionCreationFailedAlarm:\n", "for its alarm of the job partition_creation, found 0."),
+        (REFERENCE, "| `PartitionCreationSchedule` |", "for its parameter of the job partition_creation, found 0."),
+        (TEMPLATE, '"job_type": ', "template.yaml has no scheduled job"),
+        (CATALOGUE, "    )\n}\n", "Cannot add a job type to"),
     ],
 )
 def test_a_place_that_is_not_found_is_named_and_nothing_changes(checkout, path, old, sentence):
@@ -154,7 +157,7 @@ def test_a_place_that_is_not_found_is_named_and_nothing_changes(checkout, path, 
 def test_a_file_that_is_there_is_not_written_over(checkout, path):
     (checkout / path).write_text("mine")
     before = texts(checkout)
-    assert f"There is a {path} already: choose another name." in new_job("report").stderr
+    assert f"{path} already exists: choose another name." in new_job("report").stderr
     assert texts(checkout) == before
 
 
@@ -163,7 +166,7 @@ def test_what_cannot_all_be_written_is_not_written(checkout):
     before = texts(checkout)
     said = new_job("report")
     assert said.exit_code == 2
-    assert "Nothing was made: " in said.stderr
+    assert "Nothing was created: " in said.stderr
     assert texts(checkout) == before
 
 

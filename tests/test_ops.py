@@ -86,14 +86,14 @@ def test_a_run_is_taken_by_the_beginning_of_its_id(ask: Ask, owner: Database, co
 
 class TestCommands:
     REFUSED = [
-        ({}, "Unknown command null. There is: runs, view, "),
+        ({}, "Unknown command null. Available: runs, view, "),
         ({"command": ["runs"]}, 'Unknown command ["runs"]'),
         ({"command": "drop"}, 'Unknown command "drop"'),
         (
             {"command": "runs", "db": 1},
-            'Unknown argument "db" of runs. There is: job_type, status, limit, ',
+            'Unknown argument "db" of runs. Available: job_type, status, limit, ',
         ),
-        ({"command": "health", "x": 1}, 'Unknown argument "x" of health. There is: none'),
+        ({"command": "health", "x": 1}, 'Unknown argument "x" of health. Available: none'),
         ({"command": "view"}, "run_id is required"),
         ({"command": "view", "run_id": "7"}, 'run_id must be a UUID or at least its first 4 digits, got "7"'),
         ({"command": "view", "run_id": str(uuid.UUID(int=7))}, f"There is no run {uuid.UUID(int=7)}"),
@@ -113,7 +113,7 @@ class TestCommands:
         ({"command": "redrive", "queue": "x"}, "queue must be one of runs, mails, schedules, got 'x'"),
         ({"command": "send_test_mail", "to": "nobody"}, 'to must be a mail address, got "nobody"'),
         ({"command": "send_test_mail", "to": "a@b\x00"}, 'to must be a mail address, got "a@b\\u0000"'),
-        ({"command": "mail", "mail_id": str(uuid.UUID(int=7))}, f"There is no mail {uuid.UUID(int=7)}"),
+        ({"command": "mail", "mail_id": str(uuid.UUID(int=7))}, f"Unknown mail {uuid.UUID(int=7)}"),
     ]
 
     def test_a_refusal_is_a_sentence(self, ask, db, desk):
@@ -147,8 +147,8 @@ class TestCommands:
     def test_what_the_database_refuses_is_a_sentence(self, ask, owner):
         owner.run_script("REVOKE INSERT ON job_runs FROM nightshift_app")
         assert ask("trigger", job_type="db_pruning") == {
-            "error": "The database refused: permission denied for table job_runs. "
-            "What is missing: nightshift system doctor"
+            "error": "The database refused a statement: permission denied for table job_runs. "
+            "To find missing rights or migrations: nightshift system doctor"
         }
 
 
@@ -337,7 +337,7 @@ class TestHealth:
         )
         red = check(ask("health"), "waiting runs")
         assert not red["ok"]
-        assert red["says"].startswith(f"2; the first in line is soft_delete_cleanup {queued}, made ")
+        assert red["says"].startswith(f"2; the first in line is soft_delete_cleanup {queued}, created ")
 
     @pytest.mark.parametrize("is_leased", [True, False])
     def test_what_the_sweep_has_passed_over_is_stuck(self, ask, owner, db, desk, is_leased):
@@ -351,7 +351,9 @@ class TestHealth:
         assert check(ask("health"), "stuck runs")["ok"]
         age(owner, run_id, 7200 + 120)
         stuck = check(ask("health"), "stuck runs")
-        assert stuck["says"].startswith(f"1 run not taken on by the sweep; the oldest, db_pruning {run_id}, is 2 h ")
+        assert stuck["says"].startswith(
+            f"1 stuck run: the sweep has not picked it up. Oldest: db_pruning {run_id} (2 h "
+        )
         assert "SweepFunction" in stuck["do"]
 
     def test_open_and_missed_slots(self, ask, owner):
@@ -372,7 +374,7 @@ class TestHealth:
         )
         since = check(ask("health"), "schedules")
         assert since["says"] == (
-            "1 schedule; missed in the last day, and run since: db_pruning 1 (last 2026-01-01 01:00 UTC)"
+            "1 schedule; missed in the last day, but run since: db_pruning 1 (last 2026-01-01 01:00 UTC)"
         )
         assert since["ok"]
         owner.run_script("UPDATE job_schedules SET next_slot = date_trunc('minute', now()) - interval '10 minutes'")
@@ -393,7 +395,7 @@ class TestHealth:
         sync = trigger(make_team(owner), db=db, settings=desk)
         end(owner, str(sync["id"]), "failed", error="No concern of the system")
         failed = check(ask("health"), "system runs")
-        assert failed["says"] == "1 failed in the last day; the last: db_pruning: Too big"
+        assert failed["says"] == "1 failed in the last day; latest: db_pruning: Too big"
 
     RIGHTS = [
         ("job_runs", {"stuck runs", "waiting runs", "live runs", "team runs", "system runs", "endings"}),
@@ -421,7 +423,7 @@ class TestHealth:
         sweep(db=db, settings=desk)
         monkeypatch.setattr(checks, "BUDGET_S", -1)
         report = ask("health")
-        assert {each["says"] for each in report["checks"] if not each["ok"]} == {"not looked at: time was up"}
+        assert {each["says"] for each in report["checks"] if not each["ok"]} == {"not checked: time ran out"}
         assert check(report, "database")["ok"]
         assert check(report, "dead letters: runs")["ok"]
 
@@ -433,7 +435,7 @@ class TestHealth:
         owner.run_script("UPDATE job_sweep SET came_at = clock_timestamp() - interval '121 s'")
         silent = check(ask("health"), "sweep")
         assert not silent["ok"]
-        assert silent["says"].startswith("it came 2 min ago; it should come every minute")
+        assert silent["says"].startswith("last ran 2 min ago; it should run every minute")
         sweep(db=db, settings=desk)
         assert check(ask("health"), "sweep")["ok"]
 
@@ -450,12 +452,13 @@ class TestHealth:
     def test_an_ending_that_is_not_told_is_red_once_the_sweep_has_passed_it_over(self, ask, owner):
         owner.run_script("REVOKE INSERT ON job_outbox FROM nightshift_app")
         ask("cancel", run_id=system_run(ask))
-        assert check(ask("health"), "endings")["says"] == "each is told"  # a cancelled system run owes no mail
+        # A cancelled system run owes no mail.
+        assert check(ask("health"), "endings")["says"] == "every ended run has its mails and its event"
         owner.run_script("UPDATE job_deployment SET wants_events = true")
         ask("cancel", run_id=(run_id := system_run(ask)))
         told = check(ask("health"), "endings")
         assert told["ok"]
-        assert told["says"].startswith(f"1 run ended without the mails and the event that it owes; the first, {run_id}")
+        assert told["says"].startswith(f"1 run ended without mails and event; the first, {run_id}")
         owner.run_script("UPDATE job_runs SET completed_at = completed_at - interval '3 min'")
         assert not check(ask("health"), "endings")["ok"]
 
@@ -465,19 +468,19 @@ class TestHealth:
         system_run(ask)
         owner.run_script(f"UPDATE job_runs SET created_at = created_at - interval '3 days' WHERE id = '{sync}'")
         assert check(ask("health"), "live runs")["says"] == (
-            f"2; the oldest is revenuecat_sync {sync} of The owls / Project 0, made 3 d ago"
+            f"2; the oldest is revenuecat_sync {sync} of The owls / Project 0, created 3 d ago"
         )
 
     def test_mails(self, ask, owner):
         insert = "INSERT INTO job_outbox (content, status, send_at, ended_at, error, created_at) VALUES "
         owner.run_script(insert + "('{}', 'failed', NULL, clock_timestamp(), 'Address refused', clock_timestamp())")
         mails = check(ask("health"), "mails")
-        assert mails["says"] == "1 given up in the last day; the last: Address refused"
+        assert mails["says"] == "1 given up in the last day; latest error: Address refused"
         hour_ago = "clock_timestamp() - interval '1 hour'"
         owner.run_script(insert + f"('{{}}', 'unsent', clock_timestamp(), NULL, 'Throttled', {hour_ago})")
-        assert check(ask("health"), "mails")["says"] == "1 mail unsent, the oldest for 1 h; Throttled"
+        assert check(ask("health"), "mails")["says"] == "1 mail unsent, the oldest is 1 h old; Throttled"
         owner.run_script(insert + f"('{{}}', 'unsent', {hour_ago}, NULL, NULL, {hour_ago})")
-        assert check(ask("health"), "mails")["says"].startswith("1 mail not sent on by the sweep, the oldest for 1 h")
+        assert check(ask("health"), "mails")["says"].startswith("1 mail not resent by the sweep, the oldest is 1 h")
 
     def test_size_and_connections(self, ask, desk, monkeypatch):
         assert check(ask("health"), "database size")["says"].endswith("no limit is set")
@@ -520,7 +523,7 @@ class TestTeamRuns:
         assert shown["ok"]
         assert shown["says"] == (
             "2 of 2 runs failed in the last day, 1 in the last hour; 1 team without a success since. "
-            "Most often revenuecat_sync (2): RevenueCat refuses the key. Store another one."
+            "Most frequent error: revenuecat_sync (2): RevenueCat refuses the key. Store another one."
         )
 
     def test_those_of_several_teams_are_red_until_they_succeed(self, ask, owner, db, desk, fail):
@@ -534,7 +537,7 @@ class TestTeamRuns:
         assert check(ask("health"), "team runs")["ok"]
         end(owner, str(trigger(teams[1], db=db, settings=desk)["id"]), "completed")
         assert check(ask("health"), "team runs")["says"] == (
-            "2 of 4 runs failed in the last day, 2 in the last hour; each project has succeeded since"
+            "2 of 4 runs failed in the last day, 2 in the last hour; every project has had a success since"
         )
 
     OF_THE_SYSTEM = [
@@ -739,10 +742,10 @@ class TestDoctor:
         report = ask("doctor", fresh)
         assert report["ok"], report
         assert [each["name"] for each in report["checks"]] == [
-            "database", "migrations", "rights", "settings", "partitions", "way to RevenueCat", "run queue",
+            "database", "migrations", "rights", "settings", "partitions", "RevenueCat access", "run queue",
             "mail queue", "users' tokens", "providers' secrets", "sender", "SES account",
         ]  # fmt: skip
-        assert check(report, "way to RevenueCat")["says"].endswith("answers with 404")
+        assert check(report, "RevenueCat access")["says"].endswith("responds with status 404")
         assert check(report, "sender")["says"] == "jobs@acme.example, verified in SES as acme.example"
         assert check(report, "SES account")["says"] == "in production, 12 of 50,000 mails sent in 24 hours"
 
@@ -827,16 +830,16 @@ class TestDoctor:
     def test_no_way_out(self, ask, desk):
         nowhere = dataclasses.replace(desk, revenuecat_url="http://127.0.0.1:1", queue_url=desk.queue_url + "x")
         report = ask("doctor", nowhere)
-        for name in ("way to RevenueCat", "run queue"):
+        for name in ("RevenueCat access", "run queue"):
             assert not check(report, name)["ok"]
             assert "NAT gateway" in check(report, name)["do"]
 
     def test_a_key_that_is_to_be_deleted(self, ask, desk):
         boto3.client("kms").schedule_key_deletion(KeyId=desk.integrations_key_id)
-        assert check(ask("doctor"), "providers' secrets")["says"] == "it is PendingDeletion"
+        assert check(ask("doctor"), "providers' secrets")["says"] == "the key is PendingDeletion"
 
     def test_mail_that_cannot_be_sent(self, ask, desk):
-        assert check(ask("doctor"), "sender")["says"] == "MAIL_FROM is not set: no mail can be sent"
+        assert check(ask("doctor"), "sender")["says"] == "MAIL_FROM is not set, so no mail can be sent"
         sender = dataclasses.replace(desk, mail_from="jobs@acme.example")
         ses = aws.client("sesv2")
         with Stubber(ses) as stub:
@@ -845,12 +848,12 @@ class TestDoctor:
             stub.add_response("get_account", {"ProductionAccessEnabled": False, "SendingEnabled": True})
             report = ask("doctor", sender)
             assert check(report, "sender")["says"].startswith("neither jobs@acme.example nor acme.example is an ident")
-            assert check(report, "SES account")["says"].startswith("in the sandbox: only verified addresses get mail")
+            assert check(report, "SES account")["says"].startswith("in the sandbox: only verified addresses")
             stub.add_response("get_email_identity", {"VerifiedForSendingStatus": False})
             stub.add_client_error("get_email_identity", "NotFoundException")
             stub.add_client_error("get_account", "AccessDeniedException", "User may not perform ses:GetAccount")
             report = ask("doctor", sender)
-            assert check(report, "sender")["says"] == "jobs@acme.example is in SES, but not verified"
+            assert check(report, "sender")["says"] == "jobs@acme.example is an identity in SES, but is not verified"
             assert "may not perform ses:GetAccount" in check(report, "SES account")["says"]
             assert "ses:GetAccount" in check(report, "SES account")["do"]
 

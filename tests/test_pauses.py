@@ -35,7 +35,7 @@ class TestType:
         with pytest.raises(Refused) as refusal:
             trigger(team, db=db, settings=cloud)
         since = paused["since"][:16].replace("T", " ")
-        assert str(refusal.value) == f"RevenueCat Sync is paused since {since} UTC by ada: provider maintenance"
+        assert str(refusal.value) == f"RevenueCat Sync is paused (since {since} UTC, by ada): provider maintenance"
         assert refusal.value.status == 400
         assert refusal.value.extra == {"paused": paused}
         assert owner.run_script("SELECT count(*) FROM job_runs") == [[0]]
@@ -70,7 +70,7 @@ class TestType:
 
     def test_the_owner_is_refused_too_and_other_types_are_not(self, ask, db):
         pause(PRUNING, db=db)
-        assert ask("trigger", job_type="db_pruning")["error"].startswith("Database Pruning is paused since ")
+        assert ask("trigger", job_type="db_pruning")["error"].startswith("Database Pruning is paused (since ")
         assert ask("trigger", job_type="partition_creation")["job_run"]["status"] == "pending"
 
     def test_a_live_run_goes_on(self, cloud, db, owner, team):
@@ -178,7 +178,7 @@ class TestCommands:
         assert by_type["partition_creation"]["paused"] == []
         [line] = [each for each in ask("health")["checks"] if each["name"] == "pauses"]
         assert line["ok"]
-        assert line["says"].startswith("The schedule of db_pruning is paused since ")
+        assert line["says"].startswith("The schedule of db_pruning is paused (since ")
         assert ask("resume", job_type="db_pruning") == {"resumed": [made]}
         assert ask("schedules")["schedules"][0]["paused"] == []
 
@@ -214,7 +214,7 @@ class TestCommands:
             return looks[-1]
 
         monkeypatch.setattr(pauses, "list_pauses", resumed_after_a_look)
-        assert ask("pause", job_type="db_pruning", why="other", by="bob")["error"].endswith(" by ada: disk work")
+        assert ask("pause", job_type="db_pruning", why="other", by="bob")["error"].endswith(" by ada): disk work")
         assert len(looks) == 1
 
     def test_where_somebody_resumes_in_between_the_second_is_the_one(self, ask, owner, monkeypatch):
@@ -230,8 +230,8 @@ class TestCommands:
     def test_twice_says_who_did_it_first(self, ask):
         first = ask("pause", job_type="db_pruning", why="disk work", by="ada")["paused"]
         second = ask("pause", job_type="db_pruning", why="other", by="bob")
-        assert second["error"].startswith("Database Pruning is paused already, since ")
-        assert second["error"].endswith(" by ada: disk work")
+        assert second["error"].startswith("Database Pruning is already paused (since ")
+        assert second["error"].endswith(" by ada): disk work")
         assert second["paused"] == first
         ask("resume", job_type="db_pruning")
         assert ask("resume", job_type="db_pruning") == {"error": "Database Pruning is not paused"}

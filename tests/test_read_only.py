@@ -86,4 +86,4 @@ class TestADatabaseThatOnlyReads:
         standby()
         answer = commands.answer({"command": "trigger", "job_type": "db_pruning"}, db=db, settings=cloud)
         assert answer["error"].startswith("The database can only be read at the moment: cannot execute ")
-        assert "After a failover, wait for its end." in answer["error"]
+        assert "During a failover, wait until it ends." in answer["error"]

@@ -38,7 +38,7 @@ def test_the_address_in_a_stack_file_gets_no_token_from_elsewhere(tmp_path: Path
         ("--token", {"token": "mine"}, nowhere(tmp_path)),
         ("NIGHTSHIFT_TOKEN", {}, variables),
     ):
-        with pytest.raises(Misconfigured, match=f"^{found_in} is not for the local stack of .*stack.json") as caught:
+        with pytest.raises(Misconfigured, match=f"^{found_in} is not sent to the local stack .*stack.json") as caught:
             find_config(folder=folder, flags=flags, environ=environ)
         assert "mine" not in str(caught.value)
     # Without a token nothing is at risk, and callers who name the API chose it.
@@ -84,11 +84,11 @@ def link_to_itself(file: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        (lambda file: file.chmod(0o660), "others may write it (mode 660)"),
-        (lambda file: file.chmod(0o602), "others may write it (mode 602)"),
-        (lambda file: file.parent.chmod(0o770), "others may write its folder (mode 770)"),
-        (lambda file: file.parent.chmod(0o707), "others may write its folder (mode 707)"),
-        (pipe, "it is not a file"),
+        (lambda file: file.chmod(0o660), "others can write it (mode 660)"),
+        (lambda file: file.chmod(0o602), "others can write it (mode 602)"),
+        (lambda file: file.parent.chmod(0o770), "others can write its folder (mode 770)"),
+        (lambda file: file.parent.chmod(0o707), "others can write its folder (mode 707)"),
+        (pipe, "it is not a regular file"),
         (folder, "it cannot be read"),
         (link_to_itself, "it cannot be read"),
     ],
@@ -120,7 +120,7 @@ def test_a_link_in_a_folder_that_others_may_write_is_passed_over(tmp_path: Path)
     here.chmod(0o777)
     notes: list[str] = []
     assert find_stack(here.parent, note=notes.append) == {}
-    assert "others may write its folder (mode 777)" in notes[0]
+    assert "others can write its folder (mode 777)" in notes[0]
 
 
 def test_a_file_of_another_user_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,5 +141,5 @@ def test_the_command_says_which_file_it_ignored(tmp_path: Path, monkeypatch: pyt
     for arguments in (("jobs", "list", "--format", "json"), ("system", "runs", "--format", "json")):
         result = CliRunner().invoke(main, arguments, obj=Session())
         assert result.exit_code == 2
-        assert result.stderr.startswith(f"Ignored {tmp_path}/.local/stack.json: others may write its folder")
+        assert result.stderr.startswith(f"Ignored {tmp_path}/.local/stack.json: others can write its folder")
         assert "Ignored" not in result.stdout

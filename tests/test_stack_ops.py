@@ -54,7 +54,7 @@ def test_health(system: System) -> None:
 
 def test_doctor_proves_the_installation_with_a_run(system: System) -> None:
     found = checks(system("doctor", "--format", "json"))
-    for name in ("database", "migrations", "partitions", "way to RevenueCat", "run queue", "providers' secrets"):
+    for name in ("database", "migrations", "partitions", "RevenueCat access", "run queue", "providers' secrets"):
         assert found[name]["ok"], found[name]
     [run_id] = [word for word in found["smoke run"]["says"].split() if word.count("-") == 4]
     run = json.loads(system("view", run_id, "--format", "json").stdout)["job_run"]
@@ -112,7 +112,7 @@ def test_a_team_is_set_up_on_the_running_stack(stack: Stack, here: dict[str, Any
     assert "sk_acme" not in (stack.folder / "engine.log").read_text()
     again = system(*wish)
     assert again.exit_code == 4
-    assert 'There is a team "acme" already' in again.stderr
+    assert 'A team "acme" already exists' in again.stderr
 
 
 def test_a_dead_letter_is_shown_and_taken_back(system: System, stack: Stack, here: dict[str, Any]) -> None:
@@ -141,7 +141,7 @@ def test_a_stack_is_found_by_its_name(system: System, stack: Stack, monkeypatch:
     }
     missing = system("schedules", "--stack", "no-such-stack")
     assert missing.exit_code == 2
-    assert "There is no stack 'no-such-stack'" in missing.stderr
+    assert "No stack 'no-such-stack'" in missing.stderr
 
 
 def completed(here: dict[str, Any]) -> str:

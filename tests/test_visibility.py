@@ -163,4 +163,4 @@ class TestDoctor:
         )
         check = doctor._rights(db)
         assert check["ok"], check
-        assert check["says"].endswith("; apps is a view, of which only what it selects is seen")
+        assert check["says"].endswith("; apps is a view: rows that it does not select are invisible")

@@ -1,4 +1,4 @@
-"""A team's agent keys: made, listed and ended by the owner of the server. The database keeps a hash of each."""
+"""A team's agent keys, which the operator creates, lists and ends. The database stores only a hash of each."""
 
 import secrets
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from nightshift.auth import AGENT_PERMISSIONS, API_KEY_PREFIX, READ_ONLY_PERMISS
 from nightshift.database import Database, Row
 from nightshift.errors import SetupRefused
 
-# Of a key, what is kept to recognise it by.
+# The length of the stored prefix, by which people recognise a key.
 PREFIX_LENGTH = len(API_KEY_PREFIX) + 4
 UNNAMED = "Agent key"
 
@@ -21,17 +21,19 @@ def make_key(
     read_only: bool = False,
     days: int | None = None,
 ) -> str:
-    """Another agent key of the team; the one that begins with ``ends`` is over with the same commit.
+    """Create an agent key for the team. End the key that begins with ``ends`` in the same transaction.
 
-    ``ends`` is a key's first characters, as ``key_prefix`` keeps them; a whole key will do. What is not said of the new
-    key is as it was with that one. After ``days`` it opens nothing any more. Raises SetupRefused where there is no such
-    team, where nobody owns it, and where there is not exactly one such key.
+    ``ends`` is a key's first characters, as stored in ``key_prefix``; a whole key is accepted too. Attributes not given
+    are copied from the ended key. The new key expires after ``days``. Raise SetupRefused if the team does not exist or
+    has no owner, or if ``ends`` does not identify exactly one key.
     """
     with db.transaction():
         team_id = find_team(db, team_slug=team_slug)
         owner = db.one("find_team_owner", team_id=team_id)
         if owner is None:
-            raise SetupRefused(f'The team "{team_slug}" has no owner, for whom its keys could act')
+            raise SetupRefused(
+                f'The team "{team_slug}" has no owner for its agent keys to act for. Add one: nightshift system member'
+            )
         old = _end(db, team_id=team_id, team_slug=team_slug, prefix=ends) if ends is not None else {}
         return new_agent_key(
             db,
@@ -44,25 +46,25 @@ def make_key(
 
 
 def end_key(db: Database, *, team_slug: str, prefix: str) -> None:
-    """It opens nothing any more. Raises SetupRefused where there is no such team, or not exactly one such key."""
+    """End the key. Raise SetupRefused if the team does not exist or ``prefix`` does not identify exactly one key."""
     with db.transaction():
         _end(db, team_id=find_team(db, team_slug=team_slug), team_slug=team_slug, prefix=prefix)
 
 
 def live_keys(db: Database, *, team_slug: str, search: str | None = None, limit: int = 1000) -> list[Row]:
-    """``key_prefix``, ``name``, ``permissions``, ``acts_for``, ``created_at``, ``expires_at``, the oldest first.
+    """Return ``key_prefix, name, permissions, acts_for, created_at, expires_at`` of each working key, oldest first.
 
-    Those that hold ``search`` in prefix or name, and ``limit`` of them at most.
+    Only keys whose prefix or name contains ``search``, and at most ``limit`` of them.
     """
     team_id = find_team(db, team_slug=team_slug)
     return db.query("list_live_agent_keys", team_id=team_id, q=search, limit=limit)
 
 
 def find_team(db: Database, *, team_slug: str) -> str:
-    """The team's id; whoever asks for it in a transaction has it to themselves. Raises SetupRefused where none is."""
+    """Lock the team for the current transaction and return its id. Raise SetupRefused if it does not exist."""
     team = db.one("lock_team", team_slug=team_slug)
     if team is None:
-        raise SetupRefused(f'There is no team "{team_slug}". Which there are: nightshift system teams')
+        raise SetupRefused(f'Unknown team "{team_slug}". To list the teams: nightshift system teams')
     return str(team["id"])
 
 
@@ -75,7 +77,7 @@ def new_agent_key(
     permissions: Sequence[str] = AGENT_PERMISSIONS,
     days: int | None = None,
 ) -> str:
-    """A key, shown this once."""
+    """Create a key and return it. It cannot be read again."""
     key = API_KEY_PREFIX + secrets.token_urlsafe(32)
     db.query(
         "insert_api_key",
@@ -91,13 +93,13 @@ def new_agent_key(
 
 
 def _end(db: Database, *, team_id: str, team_slug: str, prefix: str) -> Row:
-    """What the key was: ``name``, ``permissions``, ``days``."""
+    """End the key and return its ``name``, ``permissions`` and ``days``."""
     prefix = prefix[:PREFIX_LENGTH]
     ended = db.query("end_agent_key", team_id=team_id, key_prefix=prefix)
     if not ended:
         raise SetupRefused(
             f'The team "{team_slug}" has no agent key that begins with "{prefix}". '
-            f"Which it has: nightshift system keys {team_slug}"
+            f"To list its keys: nightshift system keys {team_slug}"
         )
     if len(ended) > 1:
         raise SetupRefused(f'The team "{team_slug}" has {len(ended)} agent keys that begin with "{prefix}"')

@@ -1,4 +1,4 @@
-"""Provider secrets: encrypted by KMS with the project as encryption context, decrypted in the worker alone."""
+"""Provider secrets: encrypted by KMS with the project as encryption context, and decrypted only in the worker."""
 
 from base64 import b64decode, b64encode
 
@@ -9,13 +9,13 @@ from nightshift.settings import settings
 
 
 def require_revenuecat(project_id: str, *, db: Database) -> None:
-    """Raises NotFound for a project without a RevenueCat integration."""
+    """Raise NotFound for a project without a RevenueCat integration."""
     if not db.query("revenuecat_integration", project_id=project_id):
         raise NotFound("RevenueCat integration not found")
 
 
 def encrypt_secret(secret: str, *, project_id: str) -> bytes:
-    """Ciphertext that only decrypts again for the same project. Raises NightshiftError where KMS does not make it."""
+    """Return ciphertext that can be decrypted only for the same project. Raise NightshiftError if KMS fails."""
     from botocore.exceptions import BotoCoreError, ClientError
 
     try:
@@ -29,13 +29,13 @@ def encrypt_secret(secret: str, *, project_id: str) -> bytes:
 
 
 def decrypt_secret(ciphertext: bytes, *, project_id: str) -> str:
-    """Raises JobError when the ciphertext belongs to another project or was damaged."""
+    """Decrypt the secret. Raise JobError if the ciphertext belongs to another project or is damaged."""
     from nightshift.aws_http import AwsRefused, endpoint_of, post, regional_host
 
     body = {"CiphertextBlob": b64encode(ciphertext).decode(), "EncryptionContext": _context(project_id)}
     endpoint = endpoint_of("KMS", host=regional_host("kms"))
     try:
-        # Without a client: every slice of a sync begins with this.
+        # A boto3 client would slow down every slice of a sync, which begins with this call.
         answer = post("kms", body, endpoint=endpoint, target="TrentService.Decrypt")
     except AwsRefused as exc:
         if exc.code != "InvalidCiphertextException":

@@ -1,4 +1,4 @@
-"""What each job type can be told, as pydantic models: validated when a run is triggered, offered as JSON Schema."""
+"""The parameters of each job type as pydantic models, validated on a trigger and published as JSON Schema."""
 
 import math
 import re
@@ -19,7 +19,7 @@ class NoParams(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _read_text(cls, given: Any, info: ValidationInfo) -> Any:
-        """Read a switch or a number that came as text: clients that know no types send every value so."""
+        """Convert a boolean or a number that was sent as text: some clients send every value as text."""
         kinds = _kinds(cls.model_fields[str(info.field_name)].annotation)
         return given if not isinstance(given, str) or str in kinds else _value_of(given.strip(), kinds, otherwise=given)
 
@@ -30,7 +30,7 @@ class RevenueCatSyncParams(NoParams):
     include_sandbox: bool = Field(
         default=False,
         title="Include sandbox",
-        description="Count sandbox subscriptions and purchases too. They carry revenue nobody paid.",
+        description="Also count sandbox subscriptions and purchases. Their revenue was never paid.",
     )
 
 
@@ -45,7 +45,7 @@ def _value_of(text: str, kinds: set[Any], *, otherwise: Any) -> Any:
 
 
 def _kinds(annotation: Any) -> set[Any]:
-    """The plain types that a field takes: ``{int, NoneType}`` of ``Annotated[int, Ge(1)] | None``."""
+    """Return the plain types that a field accepts: ``{int, NoneType}`` for ``Annotated[int, Ge(1)] | None``."""
     origin = get_origin(annotation)
     if origin is Annotated:
         return _kinds(get_args(annotation)[0])

@@ -9,18 +9,18 @@ from nightshift.errors import NotFound, Refused
 from nightshift.pages import fitting
 from nightshift.wording import timestamp
 
-# The most apps that a project is shown with.
+# Maximum number of apps in the answer about a project.
 MAX_APPS = 1000
-# Days for which a platform keeps what an app reports, where its table of projects does not say.
+# Default retention in days, for platforms whose table of projects has no such columns.
 RETENTION_DAYS = {"events": 120, "metrics": 365, "funnels": 365}
 
 
 def list_page(
     team_ids: Sequence[str], *, q: str | None, after: str | None, limit: int, db: Database
 ) -> tuple[list[dict[str, Any]], str]:
-    """Projects by name, those with ``q`` in name or slug, and the cursor of the next page, or "".
+    """Return a page of projects, sorted by name, whose name or slug contains ``q``, and the next page's cursor, or "".
 
-    ``after`` is a cursor: the id of the page's last project. Raises Refused where that project is not there.
+    ``after`` is a cursor: the id of a page's last project. Raise Refused if that project does not exist.
     """
     teams = list(team_ids)
     last = db.one("project_name", project_id=after, team_ids=teams) if after else None
@@ -35,7 +35,7 @@ def list_page(
 
 
 def get_project(project_id: str, *, db: Database) -> dict[str, Any]:
-    """Raises NotFound."""
+    """Return the project. Raise NotFound if it does not exist."""
     row = db.one("get_project", project_id=project_id)
     if row is None:
         raise NotFound("Project not found")
@@ -43,7 +43,7 @@ def get_project(project_id: str, *, db: Database) -> dict[str, Any]:
 
 
 def with_apps(project: dict[str, Any], *, db: Database) -> dict[str, Any]:
-    """The project with its ``apps``, and with ``has_more`` where one answer does not hold them all."""
+    """Return the project with its ``apps``, and with ``has_more`` if they do not all fit into one answer."""
     listed = [_as_json(row) for row in db.query("list_apps", project_id=project["id"], limit=MAX_APPS + 1)]
     apps = listed[: fitting(listed[:MAX_APPS])]
     return project | {"apps": apps} | ({"has_more": True} if len(listed) > len(apps) else {})
@@ -58,7 +58,7 @@ def _project_as_json(row: Row) -> dict[str, Any]:
 
 
 def _days(text: str | None, *, otherwise: int) -> int:
-    """The number in the platform's column, whatever its type: no column, no value and no number are all the default."""
+    """Return the number in the platform's column, of any type. Without a column or a valid number, use the default."""
     return int(text) if text and re.fullmatch(r"[0-9]{1,9}", text, re.ASCII) else otherwise
 
 

@@ -1,4 +1,4 @@
-"""Teams, their projects and people: made by the owner of the server, who connects as the owner of the tables."""
+"""Setup of teams, their projects and members by the operator. The database connection is the schema owner's."""
 
 import uuid
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ from nightshift.validation import is_mail_address
 
 @dataclass(frozen=True, kw_only=True)
 class TeamSetup:
-    """What was made. ``agent_key`` can never be shown again: the database keeps its hash."""
+    """A created team. ``agent_key`` cannot be shown again: the database stores only its hash."""
 
     team_id: str
     team_slug: str
@@ -36,22 +36,22 @@ def setup_team(
     revenuecat_key: str | None = None,
     revenuecat_project_id: str | None = None,
 ) -> TeamSetup:
-    """A team, its owner, an agent key and a project; all of it or nothing.
+    """Create a team, its owner, an agent key and a project, in one transaction.
 
-    A user with this email is made the owner if there is one. Slugs that are not given are made of the names.
-    ``revenuecat_project_id`` may be left out where the key sees one project.
-    Raises SetupRefused for a field that will not do and for a team that is there already.
+    An existing user with this email becomes the owner. Slugs that are not given are derived from the names.
+    ``revenuecat_project_id`` is optional if the key sees only one project.
+    Raise SetupRefused for an invalid field, and if the team already exists.
     """
     email = _address("admin_email", admin_email)
     team_name, team_slug = _named("team_name", team_name, slug=team_slug, kind="team")
     project_name, project_slug = _named("project_name", project_name, slug=project_slug, kind="project")
     project_id = str(uuid.uuid4())
-    # KMS is asked before the transaction begins: nobody waits for the outside with locks in hand.
+    # KMS is called before the transaction begins, so that no locks are held while waiting for it.
     secret = encrypt_secret(revenuecat_key, project_id=project_id) if revenuecat_key is not None else None
     with db.transaction():
         team = db.one("insert_team", name=team_name, slug=team_slug)
         if team is None:
-            raise SetupRefused(f'There is a team "{team_slug}" already. Choose another name or slug.')
+            raise SetupRefused(f'A team "{team_slug}" already exists. Choose another name or slug.')
         team_id, admin_id = str(team["id"]), str(db.query("find_or_insert_user", email=email)[0]["id"])
         db.query("set_team_role", team_id=team_id, user_id=admin_id, role="owner")
         db.query("insert_project", id=project_id, team_id=team_id, name=project_name, slug=project_slug)
@@ -76,7 +76,10 @@ def add_project(
     revenuecat_key: str | None = None,
     revenuecat_project_id: str | None = None,
 ) -> dict[str, str]:
-    """``{"project_id", "project_slug"}``. Raises SetupRefused where there is no such team, or one like it."""
+    """Create a project and return ``{"project_id", "project_slug"}``.
+
+    Raise SetupRefused if the team does not exist, or if it already has a project with this slug.
+    """
     project_id = str(uuid.uuid4())
     project_name, project_slug = _named("project", project_name, slug=project_slug, kind="project")
     secret = encrypt_secret(revenuecat_key, project_id=project_id) if revenuecat_key is not None else None
@@ -84,7 +87,7 @@ def add_project(
         team_id = find_team(db, team_slug=team_slug)
         if db.one("find_project", team_slug=team_slug, project_slug=project_slug):
             raise SetupRefused(
-                f'There is a project "{project_slug}" in the team "{team_slug}" already. Choose another name or slug.'
+                f'The team "{team_slug}" already has a project "{project_slug}". Choose another name or slug.'
             )
         db.query("insert_project", id=project_id, team_id=team_id, name=project_name, slug=project_slug)
         if secret is not None:
@@ -93,10 +96,9 @@ def add_project(
 
 
 def set_member(db: Database, *, team_slug: str, email: str, role: str | None) -> str | None:
-    """Give a person this role in the team, or with None take them out of it; returns their id, None where nobody was.
+    """Give a person this role in the team, or remove them with None. Return their id; None if they were not a member.
 
-    A user with this email is made where there is none. Raises SetupRefused where there is no such team, and where
-    nobody would be left to own it.
+    A new email creates a user. Raise SetupRefused if the team does not exist, or would be left without an owner.
     """
     address = _address("email", email)
     with db.transaction():
@@ -107,20 +109,20 @@ def set_member(db: Database, *, team_slug: str, email: str, role: str | None) ->
             person = db.query("find_or_insert_user", email=address)[0]
             db.query("set_team_role", team_id=team_id, user_id=str(person["id"]), role=role)
         if db.one("find_team_owner", team_id=team_id) is None:
-            raise SetupRefused(f'The team "{team_slug}" would be left without an owner. Make somebody one first.')
+            raise SetupRefused(f'The team "{team_slug}" would be left without an owner. Add another owner first.')
     return str(person["id"]) if person else None
 
 
 def find_project(db: Database, *, team_slug: str, project_slug: str) -> str:
-    """The project's id. Raises SetupRefused where there is none by these slugs."""
+    """Return the project's id. Raise SetupRefused if no project has these slugs."""
     row = db.one("find_project", team_slug=team_slug, project_slug=project_slug)
     if row is None:
-        raise SetupRefused(f'There is no project "{project_slug}" in a team "{team_slug}"')
+        raise SetupRefused(f'Unknown project "{project_slug}" in the team "{team_slug}"')
     return str(row["id"])
 
 
 def store_revenuecat_key(db: Database, *, project_id: str, key: str, revenuecat_project_id: str | None = None) -> None:
-    """Store the project's key in the place of the one that may be there."""
+    """Store the project's key, replacing an existing one."""
     secret = encrypt_secret(key, project_id=project_id)
     _store(db, project_id=project_id, secret=secret, revenuecat_project_id=revenuecat_project_id)
 
@@ -132,7 +134,7 @@ def _address(field_name: str, text: str) -> str:
 
 
 def _named(field: str, name: str, *, slug: str | None, kind: str) -> tuple[str, str]:
-    """The name as it is shown, and its slug: the one that was asked for, or one made of the name."""
+    """Return the name as it is displayed, and its slug: the given one, or one derived from the name."""
     made = slug_of(field, name, kind=kind)
     return wording.one_line(name, longest=len(name)), made if slug is None else checked_slug(f"{kind}_slug", slug)
 

@@ -1,4 +1,4 @@
-"""Teams and the people in them: where a caller may go, and the names behind a run's ``triggered_by``."""
+"""Teams and their members: the teams that a caller may access, and the names behind a run's ``triggered_by``."""
 
 from collections.abc import Iterable
 from itertools import dropwhile
@@ -12,9 +12,9 @@ from nightshift.validation import shown
 
 
 def find(teams: Iterable[Membership], *, q: str | None, after: str | None, limit: int) -> tuple[list[Membership], str]:
-    """Of a caller's teams those with ``q`` in name or slug, in their order, and the cursor of the next page, or "".
+    """Return a page of the caller's teams whose name or slug contains ``q``, and the cursor of the next page, or "".
 
-    ``after`` is a cursor: the slug of the page's last team. Raises Refused where no team has it.
+    ``after`` is a cursor: the slug of a page's last team. Raise Refused if no team has it.
     """
     known = list(teams)
     if after is not None:
@@ -29,9 +29,10 @@ def find(teams: Iterable[Membership], *, q: str | None, after: str | None, limit
 
 
 def members(team_id: str, *, with_emails: bool, q: str | None, limit: int, db: Database) -> dict[str, Any]:
-    """``{"members": [{"id", "email", "role"}], "api_keys": [{"id", "name"}]}``; each email is None without them.
+    """Return ``{"members": [{"id", "email", "role"}], "api_keys": [{"id", "name"}]}``.
 
-    At most ``limit`` of each, and ``has_more`` where that is not all. ``q`` is an id, or a part of an address or name.
+    Emails are None unless ``with_emails``. Each list has at most ``limit`` entries; ``has_more`` is true if there are
+    more. ``q`` is an id, or a part of an address or name.
     """
     listed: dict[str, list[Row]] = {
         "members": db.query("list_members", team_id=team_id, with_emails=with_emails, q=q, limit=limit + 1),

@@ -1,4 +1,4 @@
-"""What somebody sent that is not what it should be, in one sentence that names the field and the value."""
+"""Messages about invalid input: one sentence that names the field and the value."""
 
 import json
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from nightshift.addresses import BadAddress, ascii_address
 if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError
 
-# What a sentence must not repeat: it ends in a terminal's history, or in a log of somebody's CI.
+# Fields whose values a message must not repeat: it may end up in a terminal's history or in a CI log.
 SECRET = {"revenuecat_key", "ends", "prefix"}
 # By pydantic's type of error. https://docs.pydantic.dev/latest/errors/validation_errors/
 WHOLE, SWITCH, UUID = "must be a whole number", "must be true or false", "must be a UUID"
@@ -35,9 +35,9 @@ MUST = {
 
 
 def refusal(exc: "ValidationError", *, prefix: str = "", model: "type[BaseModel] | None" = None) -> str:
-    """Name the first thing that is wrong; ``prefix`` stands before its field, as ``params`` does in ``params.x``.
+    """Return a message about the first error. ``prefix`` is put before the field: ``params`` makes ``params.x``.
 
-    With the ``model``, an unknown field is told beside those that exist.
+    With a ``model``, the message about an unknown field lists the known ones.
     """
     first = exc.errors(include_url=False)[0]
     field = clipped(".".join(str(part) for part in (*filter(None, [prefix]), *first["loc"])) or "body")
@@ -50,21 +50,21 @@ def refusal(exc: "ValidationError", *, prefix: str = "", model: "type[BaseModel]
 
 
 def shown(value: object) -> str:
-    """The value as it goes into a sentence: JSON, cut where it is long."""
+    """Return the value as JSON for a message; a long one is cut."""
     try:
         text = json.dumps(value, ensure_ascii=False, default=str)
     except RecursionError:
-        return "something nested very deep"
+        return "a deeply nested value"
     return clipped(text)
 
 
 def clipped(text: str) -> str:
-    """Of a caller's text, as much as a sentence repeats."""
+    """Return the caller's text, cut to the length that a message repeats."""
     return text if len(text) <= 80 else text[:77] + "…"
 
 
 def is_mail_address(text: str) -> bool:
-    """Whether it could be one; whether a person reads there only a mail can tell."""
+    """Return whether ``text`` has the form of a mail address. It may still not exist."""
     try:
         return bool(ascii_address(text))
     except BadAddress:

@@ -1,1 +1,1 @@
-"""The owner's commands: what the ops function does, one module per question."""
+"""The operator's commands: the code of the ops function, one module per command or check."""

@@ -1,4 +1,4 @@
-"""One line of a report to the operator: what was looked at, what it says, and what to do where it is red."""
+"""Checks: each is one line of a report to the operator, with a name, a finding and, if it is red, a remedy."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -9,14 +9,14 @@ from nightshift.log import logger
 
 Check = dict[str, Any]
 
-# What to do about a database that answers and takes no writes.
-READ_ONLY = "After a failover, wait for its end. Later than that, let DatabaseHost name the server that takes writes."
-# No question is begun later: the function has a minute, and one statement may take half of it (seconds).
+# The remedy for a database that answers but is read-only.
+READ_ONLY = "During a failover, wait until it ends. Otherwise set DatabaseHost to the server that accepts writes."
+# No check starts later than this: the function times out after 60, and one statement may take 30 (seconds).
 BUDGET_S = 25
 
 
 class Question(NamedTuple):
-    """``advice`` is what to do where the question itself fails."""
+    """A check to run. ``advice`` is the remedy if the check itself fails."""
 
     name: str
     ask: Callable[[], Check]
@@ -32,22 +32,22 @@ def red(name: str, says: str, *, do: str) -> Check:
 
 
 def run(name: str, ask: Callable[[], Check], advice: str) -> Check:
-    """The check; where it raises, a red line with the sentence of the exception and the advice."""
+    """Return the result of the check. If it raises, return a red line with the exception's message and the advice."""
     try:
         return ask()
     except Exception as exc:
-        logger.warning(f"The check of {name} failed: {sentence(exc)}", action="check_failed", check=name)
+        logger.warning(f"Could not run the check {name}: {sentence(exc)}", action="check_failed", check=name)
         return red(name, sentence(exc), do=advice)
 
 
 def run_all(questions: Sequence[Question]) -> list[Check]:
-    """A line for each. One that fails hides no other; those that come when time is up say so."""
+    """Return a line for each check. If one fails, the others still run; checks left when time runs out say so."""
     ends_at_s = time.monotonic() + BUDGET_S
     checks = []
     for question in questions:
         if time.monotonic() > ends_at_s:
             checks.append(
-                red(question.name, "not looked at: time was up", do="Mend the red lines above, then ask again.")
+                red(question.name, "not checked: time ran out", do="Fix the red checks above, then run this again.")
             )
         else:
             checks.append(run(*question))
@@ -55,10 +55,10 @@ def run_all(questions: Sequence[Question]) -> list[Check]:
 
 
 def report(checks: list[Check]) -> dict[str, Any]:
-    """``{"ok", "checks"}``: ok only when every check is."""
+    """Return ``{"ok", "checks"}``. ``ok`` is true if every check is."""
     return {"ok": all(check["ok"] for check in checks), "checks": checks}
 
 
 def count_of(number: int, noun: str, plural: str | None = None) -> str:
-    """``1 run``, ``3 runs``."""
+    """Return ``1 run`` or ``3 runs``."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"

@@ -1,8 +1,8 @@
-"""Messages that were given up on: what each is about, and back to their queue with them.
+"""Dead letters: list the messages with what each is about, and redrive them to their queues.
 
-Redriving does no harm: a message only says that something may be done, and Postgres knows whether it still has to be.
-It is done by receive, send and delete. SQS has a task of its own for it (StartMessageMoveTask), which moves in its own
-time, counts roughly, and is not there on the local engine.
+Redriving is harmless: a message only asks for work, and Postgres knows whether the work is still due. Messages are
+redriven by receive, send and delete. SQS's own task for this (StartMessageMoveTask) runs asynchronously, reports only
+approximate counts, and is missing in the local AWS.
 """
 
 import json
@@ -18,11 +18,11 @@ from nightshift.errors import Refused, sentence
 from nightshift.log import logger
 from nightshift.settings import Settings
 
-# How long messages that are looked at, or moved, are hidden from others (seconds).
+# How long listed or redriven messages are hidden from other receivers (seconds).
 HIDDEN_S = 30
-# Without waiting only some of SQS's servers are asked (seconds).
+# Without waiting, SQS queries only a subset of its servers (seconds).
 RECEIVE_WAIT_S = 1
-# One call moves at most so many, in at most so many seconds: the function has a minute. Whoever calls, calls again.
+# Limits of one call, in messages and seconds: the function times out after a minute. The caller repeats while ``more``.
 REDRIVE_AT_MOST = 1000
 REDRIVE_BUDGET_S = 30
 
@@ -30,18 +30,18 @@ RUNS, MAILS, SCHEDULES = "runs", "mails", "schedules"
 
 
 def queues_of(settings: Settings) -> list[tuple[str, str, str]]:
-    """Name, URL, and the URL of the queue its messages go back to, of each dead-letter queue there is."""
+    """Return the name, the URL and the redrive target's URL of each configured dead-letter queue."""
     known = [
         (RUNS, settings.run_dead_letters_url, settings.queue_url),
         (MAILS, settings.notify_dead_letters_url, settings.notify_queue_url),
-        # What EventBridge could not deliver has no queue to go back to.
+        # Events that EventBridge could not deliver have no queue to return to.
         (SCHEDULES, settings.schedule_dead_letters_url, ""),
     ]
     return [queue for queue in known if queue[1]]
 
 
 def waiting_in(url: str) -> int:
-    """How many messages, about: SQS counts so. Raises botocore's errors."""
+    """Return the number of messages, which is approximate in SQS. Raise botocore's errors."""
     names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
     attributes = client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
     return sum(int(attributes.get(name, 0)) for name in names)
@@ -50,19 +50,20 @@ def waiting_in(url: str) -> int:
 def list_dead_letters(
     *, peek: Annotated[int, Field(ge=0, le=50)] = 10, db: Database, settings: Settings
 ) -> dict[str, Any]:
-    """``{"queues": [{"queue", "waiting", "redrive", "messages": [{"about", "id", "status", "body", "error"}]}]}``.
+    """Return ``{"queues": [{"queue", "waiting", "redrive", "messages": […]}]}``.
 
-    Up to ``peek`` messages of each are looked at and put back. A queue that cannot be read has its ``error`` instead of
-    messages, and hides no other.
+    Each message is ``{"about", "id", "status", "body", "error"}``.
+    Up to ``peek`` messages of each queue are received and made visible again. A queue that cannot be read has an
+    ``error`` instead of messages; the other queues are still listed.
     """
     return {"queues": [_listed(*queue, peek=peek, db=db) for queue in queues_of(settings)]}
 
 
 def redrive(*, queue: str | None = None, db: Database, settings: Settings) -> dict[str, Any]:
-    """``{"redriven": [{"queue", "moved", "deleted", "refused", "more", "error"}]}``; ``more``: call again.
+    """Return ``{"redriven": [{"queue", "moved", "deleted", "refused", "more", "error"}]}``. If ``more``, call again.
 
-    Without a name every queue but that of schedules, whose messages can only be deleted. A queue that cannot be read
-    has an ``error``, and keeps no other back. Raises Refused for an unknown name.
+    Without a name, redrive every queue except that of schedules, whose messages can only be deleted. A queue that
+    cannot be read has an ``error``; the other queues are still redriven. Raise Refused for an unknown name.
     """
     known = queues_of(settings)
     if queue is not None and queue not in [name for name, _, _ in known]:
@@ -76,7 +77,7 @@ def _listed(name: str, url: str, target: str, *, peek: int, db: Database) -> dic
     shown: dict[str, Any] = {
         "queue": name,
         "waiting": None,
-        "redrive": "sends them again" if target else "deletes them: the sweep accounts for missed slots",
+        "redrive": "sends them again" if target else "deletes them (the sweep accounts for missed slots)",
         "messages": [],
         "error": None,
     }
@@ -85,7 +86,7 @@ def _listed(name: str, url: str, target: str, *, peek: int, db: Database) -> dic
         messages = _peek(url, at_most=peek) if shown["waiting"] and peek else []
         return shown | {"messages": _described(name, messages, db=db)}
     except Exception as exc:
-        logger.warning(f"Dead letters cannot be read: {sentence(exc)}", action="deadletters_failed", queue=name)
+        logger.warning(f"Could not read dead letters: {sentence(exc)}", action="deadletters_failed", queue=name)
         return shown | {"error": sentence(exc)}
 
 
@@ -98,7 +99,7 @@ def _redrive(name: str, url: str, target: str, *, deadline: float) -> dict[str, 
             if sent:
                 done += len(sent) - _delete(sent, url)
     except Exception as exc:
-        logger.warning(f"Dead letters cannot be sent again: {sentence(exc)}", action="redrive_failed", queue=name)
+        logger.warning(f"Could not redrive dead letters: {sentence(exc)}", action="redrive_failed", queue=name)
         batch, error = [], sentence(exc)
     return {
         "queue": name,
@@ -111,9 +112,9 @@ def _redrive(name: str, url: str, target: str, *, deadline: float) -> dict[str, 
 
 
 def _send(batch: list[dict[str, Any]], target: str) -> list[dict[str, Any]]:
-    """The messages that were sent. A message keeps its group: the queue stays fair.
+    """Send the messages and return those that were sent. Each keeps its group, so that the queue stays fair.
 
-    SQS may refuse a batch for one of its messages: then each is sent alone.
+    SQS may refuse a whole batch because of one message: then each message is sent on its own.
     """
     entries = []
     for number, message in enumerate(batch):
@@ -125,13 +126,13 @@ def _send(batch: list[dict[str, Any]], target: str) -> list[dict[str, Any]]:
     except Exception as exc:
         if len(batch) > 1:
             return [sent for message in batch for sent in _send([message], target)]
-        logger.warning(f"A dead letter cannot be sent again: {sentence(exc)}", action="redrive_failed")
+        logger.warning(f"Could not redrive a dead letter: {sentence(exc)}", action="redrive_failed")
         return []
     return [batch[int(entry["Id"])] for entry in answer.get("Successful", [])]
 
 
 def _delete(batch: list[dict[str, Any]], url: str) -> int:
-    """Returns how many stay: they come again, and are harmless twice."""
+    """Delete the messages and return how many could not be deleted. Redriving those a second time is harmless."""
     return len(client("sqs").delete_message_batch(QueueUrl=url, Entries=_entries(batch)).get("Failed", []))
 
 
@@ -149,7 +150,7 @@ def _receive(url: str, *, at_most: int = 10) -> list[dict[str, Any]]:
 
 
 def _peek(url: str, *, at_most: int) -> list[dict[str, Any]]:
-    """Received while they are hidden, so that none comes twice, and shown again at the end."""
+    """Return up to ``at_most`` messages. They stay hidden until all are read, so that none is received twice."""
     seen: list[dict[str, Any]] = []
     try:
         while len(seen) < at_most and (batch := _receive(url, at_most=min(10, at_most - len(seen)))):
@@ -175,7 +176,7 @@ def _described(queue: str, messages: list[dict[str, Any]], *, db: Database) -> l
     try:
         rows, missing = db.query(query, ids=wanted) if wanted else [], "gone"
     except Exception as exc:
-        logger.warning(f"Statuses cannot be looked up: {sentence(exc)}", action="deadletters_failed", queue=queue)
+        logger.warning(f"Could not look up statuses: {sentence(exc)}", action="deadletters_failed", queue=queue)
         rows, missing = [], "unknown"
     found = {str(row["id"]): row for row in rows}
     letters = []
@@ -191,7 +192,7 @@ def _described(queue: str, messages: list[dict[str, Any]], *, db: Database) -> l
 def _letter(
     message: dict[str, Any], *, about: str = "unknown", id_: str | None = None, status: str | None = None
 ) -> dict[str, Any]:
-    """One line of the list; the body is shown where nothing is known of it, EventBridge's reason where it gave one."""
+    """Return one entry of the list: with the body if the id is unknown, and with EventBridge's error, if any."""
     return {
         "about": about,
         "id": id_,
@@ -202,7 +203,7 @@ def _letter(
 
 
 def _id_in(message: dict[str, Any], key: str) -> str | None:
-    """The id under ``key`` of the body's JSON object; None where there is none that could be looked up."""
+    """Return the UUID under ``key`` of the body's JSON object, or None."""
     try:
         return str(UUID(json.loads(message["Body"])[key]))
     except (ValueError, TypeError, KeyError, AttributeError):

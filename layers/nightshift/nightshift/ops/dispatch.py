@@ -1,4 +1,4 @@
-"""From ``{"command": "view", "run_id": …}`` to the function of that name and its answer."""
+"""Dispatch of events such as ``{"command": "view", "run_id": …}`` to the functions that answer them."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -28,26 +28,29 @@ Command = Callable[..., dict[str, Any]]
 def answer(
     event: Mapping[str, Any], *, commands: Mapping[str, Command], db: Database, settings: Settings
 ) -> dict[str, Any]:
-    """The result of the one of ``commands`` that the event names, or ``{"error": "<sentence>"}``, with the refusal's
-    named fields beside it.
+    """Run the command that the event names and return its result.
 
-    What nobody foresaw is raised: Lambda reports it as the function's error.
+    Return ``{"error": "<sentence>"}``, with the refusal's named fields, if the command is refused or the database is
+    unavailable. Unexpected exceptions are raised: Lambda reports them as the function's error.
     """
     try:
         command, arguments = _command_of(event, commands)
-        logger.info("Owner's command", action="owner_command", command=event["command"])
+        logger.info("Operator's command", action="owner_command", command=event["command"])
         return _checked(command)(db=db, settings=settings, **arguments)
     except Refused as exc:
         return {"error": str(exc)} | exc.extra
     except DatabaseError as exc:
-        logger.exception("The database refused", action="database_refused")
-        return {"error": f"The database refused: {sentence(exc)}. What is missing: nightshift system doctor"}
+        logger.exception("The database refused a statement", action="database_refused")
+        return {
+            "error": f"The database refused a statement: {sentence(exc)}. To find missing rights or migrations: "
+            "nightshift system doctor"
+        }
     except DatabaseReadOnly as exc:
         logger.warning(f"No database: {exc}", action="database_unavailable")
         return {"error": f"{sentence(exc)}. {READ_ONLY}"}
     except (DatabaseGone, DatabaseBusy) as exc:
         logger.warning(f"No database: {exc}", action="database_unavailable")
-        return {"error": f"{Unavailable()} It said: {sentence(exc)}"}
+        return {"error": f"{Unavailable()} Cause: {sentence(exc)}"}
     except BadQuery:
         raise
     except NightshiftError as exc:
@@ -59,12 +62,12 @@ def _command_of(event: Mapping[str, Any], commands: Mapping[str, Command]) -> tu
     name = arguments.pop("command", None)
     command = commands.get(name) if isinstance(name, str) else None
     if command is None:
-        raise Refused(f"Unknown command {shown(name)}. There is: {', '.join(commands)}")
+        raise Refused(f"Unknown command {shown(name)}. Available: {', '.join(commands)}")
     parameters = inspect.signature(command).parameters
     own = {argument: parameter for argument, parameter in parameters.items() if argument not in ("db", "settings")}
     for argument in arguments:
         if argument not in own:
-            raise Refused(f"Unknown argument {shown(argument)} of {name}. There is: {', '.join(own) or 'none'}")
+            raise Refused(f"Unknown argument {shown(argument)} of {name}. Available: {', '.join(own) or 'none'}")
     for argument, parameter in own.items():
         if parameter.default is parameter.empty and argument not in arguments:
             raise Refused(f"{argument} is required")
@@ -72,7 +75,7 @@ def _command_of(event: Mapping[str, Any], commands: Mapping[str, Command]) -> tu
 
 
 def _checked(command: Command) -> Command:
-    """The command behind a check of its arguments against their types. Raises Refused with the first that is wrong."""
+    """Wrap the command in a check of its arguments' types, which raises Refused for the first wrong argument."""
     from pydantic import ConfigDict, ValidationError, validate_call
 
     checked = validate_call(config=ConfigDict(arbitrary_types_allowed=True))(command)

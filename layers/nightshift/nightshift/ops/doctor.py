@@ -1,4 +1,4 @@
-"""Proves a fresh installation, line by line. What takes time is started here and waited for by who asked."""
+"""Check a fresh installation, line by line. Slow checks (a run, a mail) only start here; the caller waits for them."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -28,7 +28,7 @@ PROVIDER_TIMEOUT_S = 5
 
 
 def examine(*, db: Database, settings: Settings) -> dict[str, Any]:
-    """``{"ok", "checks": [{"name", "ok", "says", "do"}]}``. A check that cannot be made is red and says why."""
+    """Return ``{"ok", "checks": [{"name", "ok", "says", "do"}]}``. A check that cannot run is red and says why."""
     checks = [run("database", partial(_reach, db), NO_DATABASE)]
     if checks[0]["ok"]:
         checks = run_all(
@@ -43,7 +43,7 @@ def examine(*, db: Database, settings: Settings) -> dict[str, Any]:
                 )
             ]
         )
-    checks.append(run("way to RevenueCat", partial(_provider, settings.revenuecat_url), NO_WAY_OUT))
+    checks.append(run("RevenueCat access", partial(_provider, settings.revenuecat_url), NO_WAY_OUT))
     for name, url in (("run queue", settings.queue_url), ("mail queue", settings.notify_queue_url)):
         if url:
             checks.append(run(name, partial(_queue, name, url), NO_WAY_OUT))
@@ -55,12 +55,15 @@ def examine(*, db: Database, settings: Settings) -> dict[str, Any]:
 
 
 def send_test_mail(*, to: str, db: Database, settings: Settings) -> dict[str, Any]:
-    """``{"mail"}``: on its way through outbox, queue and notify function, as every mail goes. Then ask for ``mail``."""
+    """Send a mail through outbox, queue and notify function, like every mail, and return ``{"mail"}``.
+
+    To learn whether it was sent, the caller uses the command ``mail``.
+    """
     if not is_mail_address(to):
         raise Refused(f"to must be a mail address, got {shown(to)}")
     content = {
         "subject": "Nightshift: a test mail",
-        "lines": ["This mail came through Nightshift's outbox, its queue and SES.", "Nothing has to be done."],
+        "lines": ["This mail was sent through Nightshift's outbox, its queue and SES.", "No action is needed."],
     }
     [row] = db.query("insert_test_mail", recipient=to, content=content)
     outbox.send_messages([row], settings=settings)
@@ -68,16 +71,16 @@ def send_test_mail(*, to: str, db: Database, settings: Settings) -> dict[str, An
 
 
 def view_mail(*, mail_id: UUID, db: Database, settings: Settings) -> dict[str, Any]:
-    """``{"mail": {"id", "recipient", "status", "attempts", "error", "created_at", "ended_at"}}``."""
+    """Return ``{"mail": {"id", "recipient", "status", "attempts", "error", "created_at", "ended_at"}}``."""
     row = db.one("get_mail", again_if_gone=True, id=str(mail_id))
     if row is None:
-        raise NotFound(f"There is no mail {mail_id}")
+        raise NotFound(f"Unknown mail {mail_id}")
     return {"mail": mail_as_json(row)}
 
 
-NO_DATABASE = "Start it, or look at DatabaseHost, its security group and DatabaseCaFile."
-NO_WAY_OUT = "Give the functions' subnets a way out: a NAT gateway, or an endpoint where it is an AWS service."
-NO_KEY = "Enable the key in KMS, or cancel its deletion: without it no provider's secret can be read."
+NO_DATABASE = "Start the database, or check DatabaseHost, its security group and DatabaseCaFile."
+NO_WAY_OUT = "Give the functions' subnets a route out: a NAT gateway, or a VPC endpoint for an AWS service."
+NO_KEY = "Enable the key in KMS, or cancel its deletion. Providers' secrets cannot be read without it."
 
 
 def _reach(db: Database) -> Check:
@@ -101,7 +104,7 @@ def _database(db: Database) -> Check:
 
 def _migrations(db: Database) -> Check:
     applied = {row["name"] for row in db.query("list_migrations")}
-    # Where the platform has tables of its own, its migrations are not ours to apply.
+    # If the platform brings its own tables, their migrations are not ours to apply.
     folders = ["jobs", *({"platform"} & {name.partition("/")[0] for name in applied})]
     shipped = {name for folder in folders for name in _shipped(sql_directory() / folder)}
     if missing := sorted(shipped - applied):
@@ -110,7 +113,7 @@ def _migrations(db: Database) -> Check:
         return red(
             "migrations",
             f"applied by a newer release: {_listed(unknown)}",
-            do="Deploy that release again, or restore the database as it was before it.",
+            do="Deploy that release again, or restore the database to its state before that release.",
         )
     return green("migrations", f"{len(applied)} applied, none missing")
 
@@ -122,11 +125,11 @@ def _shipped(folder: Path) -> list[str]:
 def _rights(db: Database) -> Check:
     lacking = [row["lacking"] for row in db.query("missing_rights")]
     if lacking:
-        return red("rights", _listed(lacking), do="Invoke MigrateFunction. What stays, grant as the tables' owner.")
-    # Postgres cannot tell a row that a view leaves out from one that is not there; the operator can.
+        return red("rights", _listed(lacking), do="Invoke MigrateFunction. Grant any rest as the schema owner.")
+    # Postgres cannot distinguish a row that a view hides from a missing row; the operator can.
     views = [f"{row['name']} is {row['kind']}" for row in db.query("list_views", tables=list(PLATFORM_TABLES))]
-    shown = f"; {', '.join(views)}, of which only what it selects is seen" if views else ""
-    return green("rights", f"the functions' roles have what they need, and their limits{shown}")
+    shown = f"; {', '.join(views)}: rows that it does not select are invisible" if views else ""
+    return green("rights", f"the functions' roles have the rights and time limits that they need{shown}")
 
 
 def _settings(db: Database) -> Check:
@@ -138,15 +141,15 @@ def _settings(db: Database) -> Check:
         + (f"{row['found']}, not {row['wanted']}" if row["found"] is not None else f"not pinned to {row['wanted']}")
         for row in rows
     ]
-    return red("settings", _listed(found), do=f"Invoke MigrateFunction, or as the operator: {rows[0]['statement']}")
+    return red("settings", _listed(found), do=f"Invoke MigrateFunction, or run as the operator: {rows[0]['statement']}")
 
 
 def _provider(url: str) -> Check:
     import urllib3
 
-    # Whatever it answers, it was reached.
+    # Any status proves that the provider is reachable.
     answer = urllib3.request("GET", url, timeout=PROVIDER_TIMEOUT_S, retries=False)
-    return green("way to RevenueCat", f"{url} answers with {answer.status}")
+    return green("RevenueCat access", f"{url} responds with status {answer.status}")
 
 
 def _queue(name: str, url: str) -> Check:
@@ -157,7 +160,7 @@ def _queue(name: str, url: str) -> Check:
 
 def _key(key_id: str) -> Check:
     name, state = "providers' secrets", client("kms").describe_key(KeyId=key_id)["KeyMetadata"]["KeyState"]
-    return green(name, "enabled") if state == "Enabled" else red(name, f"it is {state}", do=NO_KEY)
+    return green(name, "enabled") if state == "Enabled" else red(name, f"the key is {state}", do=NO_KEY)
 
 
 def _listed(names: Sequence[str], *, at_most: int = 3) -> str:

@@ -1,4 +1,4 @@
-"""The operator's question at 3 a.m.: is anything stuck, missed, dead-lettered, unsent or full?"""
+"""The health report: is anything stuck, missed, dead-lettered, unsent or full?"""
 
 from collections.abc import Callable
 from functools import partial
@@ -17,18 +17,18 @@ from nightshift.wording import short_duration
 
 FULL = 0.9
 GIB = 1024**3
-NO_DATABASE = "Start the database, or open the way to it; runs wait for it and go on by themselves."
-LACKING = "nightshift system doctor names missing rights and migrations. Until then the rest of this report holds."
+NO_DATABASE = "Start the database, or restore network access to it. Runs wait for it and then continue by themselves."
+LACKING = "For missing rights and migrations, see nightshift system doctor. The other checks of this report are valid."
 
 
 def check_health(*, db: Database, settings: Settings) -> dict[str, Any]:
-    """``{"ok", "checks": [{"name", "ok", "says", "do"}]}``; without a database the checks that need none."""
+    """Return ``{"ok", "checks": [{"name", "ok", "says", "do"}]}``; without a database, only checks that need none."""
     checks = [run("database", partial(_database, db), NO_DATABASE)]
     if checks[0]["ok"]:
         checks += run_all(
             [Question(name, ask, LACKING) for name, ask in _questions_for_the_database(db, settings).items()]
         )
-    unreadable = "Look whether OpsFunction may read the queue and reaches SQS."
+    unreadable = "Check that OpsFunction has the permission to read the queue and can reach SQS."
     for name, url, _ in queues_of(settings):
         title = f"dead letters: {name}"
         checks.append(run(title, partial(_dead_letters, title, url), unreadable))
@@ -36,8 +36,8 @@ def check_health(*, db: Database, settings: Settings) -> dict[str, Any]:
 
 
 def _questions_for_the_database(db: Database, settings: Settings) -> dict[str, Callable[[], Check]]:
-    ses = "`nightshift system doctor` looks at SES; the log of NotifyFunction says more."
-    bus = "Check that the event bus exists: the log of NotifyFunction says more."
+    ses = "Check SES with `nightshift system doctor`, and see the log of NotifyFunction."
+    bus = "Check that the event bus exists, and see the log of NotifyFunction."
     return {
         **questions_about_sweep(db),
         **questions_about_runs(db, lost_slices_limit=settings.lost_slices_limit),
@@ -55,33 +55,33 @@ def _database(db: Database) -> Check:
         db.require_writable()
     except DatabaseReadOnly as exc:
         return red("database", sentence(exc), do=READ_ONLY)
-    return green("database", "takes reads and writes")
+    return green("database", "accepts reads and writes")
 
 
 def _unsent(kind: str, db: Database, *, do: str) -> Check:
-    """``kind`` of the outbox: mail or event."""
+    """Check the outbox for unsent messages of this ``kind``: mail or event."""
     name, [unsent] = f"{kind}s", db.query("outbox_trouble", grace_s=GRACE_S, kind=kind)
     why = f"; {unsent['error']}" if unsent["error"] else ""
     if unsent["overdue"]:
         return red(
             name,
-            f"{count_of(unsent['overdue'], kind)} not sent on by the sweep, the oldest for "
-            f"{short_duration(unsent['oldest_s'])}{why}",
+            f"{count_of(unsent['overdue'], kind)} not resent by the sweep, the oldest is "
+            f"{short_duration(unsent['oldest_s'])} old{why}",
             do=SWEEP,
         )
     if unsent["oldest_s"] > LONG_S:
         return red(
             name,
-            f"{count_of(unsent['waiting'], kind)} unsent, the oldest for {short_duration(unsent['oldest_s'])}{why}",
+            f"{count_of(unsent['waiting'], kind)} unsent, the oldest is {short_duration(unsent['oldest_s'])} old{why}",
             do=do,
         )
     if unsent["failed"]:
         return red(
             name,
-            f"{unsent['failed']:,} given up in the last day; the last: {unsent['failed_error']}",
-            do=f"{do} What was given up is not sent again.",
+            f"{unsent['failed']:,} given up in the last day; latest error: {unsent['failed_error']}",
+            do=f"{do} They are not sent again.",
         )
-    return green(name, f"{unsent['waiting']:,} on their way, none given up in the last day")
+    return green(name, f"{unsent['waiting']:,} in transit, none given up in the last day")
 
 
 def _size(db: Database, *, limit_gib: float) -> Check:
@@ -94,7 +94,7 @@ def _size(db: Database, *, limit_gib: float) -> Check:
     return red(
         "database size",
         says,
-        do="db_pruning drops the oldest events every hour; what it did: nightshift system runs --type db_pruning",
+        do="db_pruning drops the oldest events every hour. To see its runs: nightshift system runs --type db_pruning",
     )
 
 
@@ -103,7 +103,7 @@ def _connections(db: Database) -> Check:
     says = f"{found['connections']} of {found['max_connections']}"
     if found["connections"] < FULL * found["max_connections"]:
         return green("connections", says)
-    return red("connections", says, do="Lower WorkerConcurrency, or use a larger database: it takes more.")
+    return red("connections", says, do="Lower WorkerConcurrency, or use a larger database, which allows more.")
 
 
 def _dead_letters(title: str, url: str) -> Check:

@@ -1,4 +1,4 @@
-"""Do runs move, and do they succeed: the teams' and the system's?"""
+"""Checks of runs: do they progress, and do team runs and system runs succeed?"""
 
 from collections.abc import Callable
 from functools import partial
@@ -11,7 +11,7 @@ from nightshift.timeline import explain
 from nightshift.wording import one_line, short_duration
 
 DAY_S = 86_400
-# Of an error, in a line that says more.
+# Maximum length of an error within a longer line.
 ERROR_SHOWN = 300
 
 
@@ -32,8 +32,8 @@ def _stuck(db: Database) -> Check:
     first = rows[0]
     return red(
         "stuck runs",
-        f"{count_of(first['stuck'], 'run')} not taken on by the sweep; the oldest, {first['job_type']} {first['id']}, "
-        f"is {short_duration(first['overdue_s'])} overdue",
+        f"{count_of(first['stuck'], 'stuck run')}: the sweep has not picked {'it' if first['stuck'] == 1 else 'them'} "
+        f"up. Oldest: {first['job_type']} {first['id']} ({short_duration(first['overdue_s'])} overdue)",
         do=SWEEP,
     )
 
@@ -46,14 +46,14 @@ def _waiting(db: Database, *, lost_slices_limit: int) -> Check:
     late_s = (run["now"] - run["due_at"]).total_seconds()
     says = (
         f"{run['waiting']:,}; the first in line is {run['job_type']} {run['id']}, "
-        f"made {short_duration((run['now'] - run['created_at']).total_seconds())} ago: {why}"
+        f"created {short_duration((run['now'] - run['created_at']).total_seconds())} ago: {why}"
     )
     if late_s < LONG_S:
         return green("waiting runs", says)
     return red(
         "waiting runs",
         f"{says}, for {short_duration(late_s)}",
-        do="Look at the log of WorkerFunction. Where it works but cannot keep up, raise WorkerConcurrency.",
+        do="Check the log of WorkerFunction. If workers run but cannot keep up, raise WorkerConcurrency.",
     )
 
 
@@ -64,7 +64,8 @@ def _live(db: Database) -> Check:
     whose = f" of {run['team']} / {run['project']}" if run["team"] else ""
     return green(
         "live runs",
-        f"{run['live']:,}; the oldest is {run['job_type']} {run['id']}{whose}, made {short_duration(run['age_s'])} ago",
+        f"{run['live']:,}; the oldest is {run['job_type']} {run['id']}{whose}, "
+        f"created {short_duration(run['age_s'])} ago",
     )
 
 
@@ -73,15 +74,15 @@ def _team_runs(db: Database) -> Check:
     ended = count_of(found.ended, "run") if found.ended_is_all else f"more than {found.ended:,} runs"
     says = f"{found.failed:,} of {ended} failed in the last day, {found.lately:,} in the last hour"
     if found.run_id is None:
-        return green("team runs", f"{says}{'; each project has succeeded since' if found.failed else ''}")
+        return green("team runs", f"{says}{'; every project has had a success since' if found.failed else ''}")
     commonest = f"{found.job_type} ({found.with_error:,}): {one_line(found.error or '', longest=ERROR_SHOWN)}"
-    says += f"; {count_of(found.teams, 'team')} without a success since. Most often {commonest}"
+    says += f"; {count_of(found.teams, 'team')} without a success since. Most frequent error: {commonest}"
     if not found.is_for_the_operator:
         return green("team runs", says)
     return red(
         "team runs",
         says,
-        do=f"nightshift system view {found.run_id}. All of them: nightshift system runs --all --status failed",
+        do=f"nightshift system view {found.run_id}. All failed runs: nightshift system runs --all --status failed",
     )
 
 
@@ -91,6 +92,6 @@ def _system_runs(db: Database) -> Check:
         return green("system runs", "none failed in the last day")
     return red(
         "system runs",
-        f"{run['failed']:,} failed in the last day; the last: {run['job_type']}: {run['error']}",
+        f"{run['failed']:,} failed in the last day; latest: {run['job_type']}: {run['error']}",
         do=f"nightshift system view {run['id']}",
     )

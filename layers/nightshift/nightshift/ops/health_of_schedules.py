@@ -1,4 +1,4 @@
-"""Does each scheduled job start when it is due, and succeed often enough?"""
+"""Checks of schedules: does each scheduled job start on time, and succeed often enough?"""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -28,8 +28,9 @@ def _slots(db: Database) -> Check:
     if overdue:
         return red(
             "schedules",
-            f"{count_of(len(overdue), 'slot')} did not fire and are not accounted for; the first: {overdue[0]}",
-            do="The sweep accounts for them after 15 minutes. Later than that, look at the log of SweepFunction.",
+            f"{count_of(len(overdue), 'slot')} did not fire and {'is' if len(overdue) == 1 else 'are'} not accounted "
+            f"for; the first: {overdue[0]}",
+            do="The sweep accounts for missed slots after 15 minutes. If it does not, check the log of SweepFunction.",
         )
     missed = db.query("missed_slots")
     says = ", ".join(f"{row['job_type']} {row['missed']} (last {_minute(row['slot'])})" for row in missed)
@@ -37,16 +38,16 @@ def _slots(db: Database) -> Check:
         return red(
             "schedules",
             f"missed in the last day: {says}",
-            do="What ran since: nightshift system schedules. Why: the log of ScheduleFunction, and whether the rule "
-            f"is enabled. To run it now: nightshift system trigger {standing[0]['job_type']}",
+            do="Check the log of ScheduleFunction, and that the rule is enabled. To see later runs: nightshift system "
+            f"schedules. To run it now: nightshift system trigger {standing[0]['job_type']}",
         )
     if missed:
-        return green("schedules", f"{count_of(len(rows), 'schedule')}; missed in the last day, and run since: {says}")
+        return green("schedules", f"{count_of(len(rows), 'schedule')}; missed in the last day, but run since: {says}")
     return green("schedules", f"{count_of(len(rows), 'schedule')}, no slot missed in the last day")
 
 
 def _open_slots(schedule: Row) -> list[datetime]:
-    """The slots of the last day that should have fired by now and are not accounted for."""
+    """Return the slots of the last day that should have fired by now and are not accounted for."""
     latest = schedule["now"] - timedelta(seconds=GRACE_S)
     begin = max(schedule["next_slot"], schedule["now"] - timedelta(days=1)).astimezone(UTC)
     slots = from_five_fields(schedule["cron"]).slots_after(begin - timedelta(seconds=1))
@@ -57,9 +58,9 @@ def _successes(db: Database) -> Check:
     rows = db.query("list_successes")
     overdue = [row for row in rows if row["is_overdue"]]
     if not overdue:
-        return green("successes", f"{count_of(len(rows), 'scheduled job')}, none without a success for too long")
+        return green("successes", f"{count_of(len(rows), 'scheduled job')}, none overdue for a success")
     says = ", ".join(f"{row['job_type']} for {short_duration(row['silent_s'])}" for row in overdue)
-    do = f"What it did: nightshift system runs --type {overdue[0]['job_type']}"
+    do = f"To see its runs: nightshift system runs --type {overdue[0]['job_type']}"
     return red("successes", f"no success for longer than expected: {says}", do=do)
 
 

@@ -1,4 +1,4 @@
-"""Lambda's own lines about an invocation, as JSON or as text: when it began, how it ended, and how much memory it took.
+"""Lambda's own log lines about an invocation, as JSON or as text: its start, its end, and the memory that it used.
 
 https://docs.aws.amazon.com/lambda/latest/dg/telemetry-schema-reference.html
 """
@@ -6,12 +6,12 @@ https://docs.aws.amazon.com/lambda/latest/dg/telemetry-schema-reference.html
 import re
 from typing import Any
 
-# Lines of text that tell of an invocation's end before its time.
+# Text lines which report that an invocation ended early.
 TROUBLE = re.compile(r"Task timed out|Runtime exited|Runtime\.\w+|signal: killed|Status: (timeout|error)")
 
 
 def told(logged: dict[str, Any]) -> dict[str, Any] | None:
-    """``level``, ``message`` and fields of a line of Lambda's in JSON; None for any other."""
+    """Return ``level``, ``message`` and fields of a JSON line of Lambda's own; None for other lines."""
     kind, record = logged.get("type"), logged.get("record")
     if not (isinstance(kind, str) and kind.startswith("platform.") and isinstance(record, dict)):
         return None
@@ -29,5 +29,5 @@ def told(logged: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def level_of(text: str) -> str | None:
-    """Of a line of text, where Lambda says that the invocation ended before its time."""
+    """Return ERROR for a text line which reports that an invocation ended early, else None."""
     return "ERROR" if TROUBLE.search(text) else None

@@ -1,4 +1,4 @@
-"""The log lines about a run, the functions' and Lambda's own, read from CloudWatch Logs."""
+"""The log lines about a run, from the functions and from Lambda itself, read from CloudWatch Logs."""
 
 import json
 import time
@@ -19,16 +19,16 @@ from nightshift.pages import fitting
 from nightshift.settings import Settings
 from nightshift.wording import timestamp
 
-# CloudWatch reads a log group from its beginning, some megabytes a call (seconds; the function has a minute).
+# CloudWatch reads a log group from its beginning, some megabytes per call (seconds; the function times out after 60).
 BUDGET_S, LAST_WORDS_BUDGET_S = 30, 5
-# A filter pattern has 1,024 characters at most; a UUID takes 40 of them.
+# A filter pattern has at most 1,024 characters; a UUID takes 40 of them.
 TERMS_AT_ONCE = 24
-# Invocations of a run that are looked for.
+# The most invocations of a run that are searched for.
 MAX_REQUESTS = 3 * TERMS_AT_ONCE
-# Lambda answers with 6 MB at most, and a line may have 256 KB.
+# A Lambda function returns at most 6 MB, and a log line may have 256 KB.
 MOST_BYTES = 4_000_000
 LONGEST = 8_000
-# Beside message, level and time: what a line says in fields of its own.
+# Fields that are shown elsewhere or are the same on every line.
 DULL = {
     "level",
     "message",
@@ -49,15 +49,15 @@ def run_logs(
     db: Database,
     settings: Settings,
 ) -> dict[str, Any]:
-    """``{"lines": [{"at", "level", "message", "fields"}], "complete", "url"}``: the last ``at_most``, oldest first.
+    """Return ``{"lines": [{"at", "level", "message", "fields"}], "complete", "url"}``: the last lines, oldest first.
 
-    Also Lambda's own lines about the invocations that worked the run: they say why a worker was lost. Not ``complete``
-    where time ran out before every group was read to its end, or where the lines are too much for one
-    answer. CloudWatch takes some seconds to show a line.
+    The lines include Lambda's own about the run's invocations, which say why a worker was lost. ``complete`` is false
+    if time ran out before every log group was read, or if the lines do not fit into one answer. A new line takes some
+    seconds to appear in CloudWatch.
     """
     run = find_run(run_id, db=db)
     requests = [row["request_id"] for row in db.query("request_ids_of_run", run_id=run["id"], at_most=MAX_REQUESTS)]
-    # The run's own lines first, in a search of their own: those of Lambda's are worth less.
+    # The run's own lines are searched first and separately: they matter more than Lambda's.
     searches = [[str(run["id"])], *(requests[at : at + TERMS_AT_ONCE] for at in range(0, len(requests), TERMS_AT_ONCE))]
     events, complete = _events(searches, run, settings=settings, budget_s=BUDGET_S)
     latest = sorted(events, key=lambda event: event["timestamp"])[-at_most:]
@@ -68,16 +68,16 @@ def run_logs(
 
 
 def last_words(run: Row, *, db: Database, settings: Settings) -> dict[str, str]:
-    """What Lambda said of the invocations that this run lost, by their request ids, as far as that is found quickly.
+    """Return Lambda's messages about the run's lost invocations, by request id, as far as they are found in time.
 
-    A report is worth having without it: raises nothing.
+    Never raise: the caller's report is useful without them.
     """
     try:
         rows = db.query("request_ids_of_run", run_id=run["id"], at_most=TERMS_AT_ONCE)
         lost = [row["request_id"] for row in rows if row["is_lost"]]
         events, _ = _events([lost], run, settings=settings, budget_s=LAST_WORDS_BUDGET_S) if lost else ([], True)
     except Exception as exc:
-        logger.warning(f"Lambda's lines cannot be read: {sentence(exc)}", action="last_words_failed")
+        logger.warning(f"Could not read Lambda's log lines: {sentence(exc)}", action="last_words_failed")
         return {}
     said: dict[str, str] = {}
     for event in sorted(events, key=lambda event: event["timestamp"]):
@@ -90,14 +90,14 @@ def last_words(run: Row, *, db: Database, settings: Settings) -> dict[str, str]:
 def _events(
     searches: list[list[str]], run: Row, *, settings: Settings, budget_s: float
 ) -> tuple[list[dict[str, Any]], bool]:
-    """The log events with any term of any search, each once, and whether these are all."""
+    """Return the distinct log events that contain a term of a search, and whether the search was complete."""
     deadline = time.monotonic() + budget_s
     found: dict[tuple[object, ...], dict[str, Any]] = {}
     for terms in searches:
         for group in log_groups(settings):
             for page in _pages(group, run, terms):
                 for event in page:
-                    # Engines read a pattern more or less strictly.
+                    # CloudWatch and the local AWS match patterns differently.
                     if any(term in event["message"] for term in terms):
                         found[group, event.get("eventId"), event["timestamp"], event["message"]] = event
                 if time.monotonic() > deadline:
@@ -111,7 +111,7 @@ def _pages(group: str, run: Row, terms: list[str]) -> Iterator[list[dict[str, An
         "logGroupName": group,
         "startTime": int(begin.timestamp() * 1000),
         "endTime": int(end.timestamp() * 1000),
-        # ``?`` is for one of several.
+        # ``?`` marks alternatives.
         "filterPattern": f'"{terms[0]}"' if len(terms) == 1 else " ".join(f'?"{term}"' for term in terms),
     }
     token: dict[str, str] = {}
@@ -124,7 +124,7 @@ def _pages(group: str, run: Row, terms: list[str]) -> Iterator[list[dict[str, An
 
 
 def _cut(value: Any) -> Any:
-    """A value that a person can read: what is longer is cut, as text, and says so."""
+    """Return the value; a long value is cut as text, with a note."""
     text = value if isinstance(value, str) else json.dumps(value)
     return value if len(text) <= LONGEST else f"{text[:LONGEST]}… ({len(text) - LONGEST:,} more characters)"
 

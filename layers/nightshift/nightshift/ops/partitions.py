@@ -1,16 +1,16 @@
-"""Whether the event tables have partitions for all the time that the job partition_creation makes them for."""
+"""Check that the event tables have every partition that the job partition_creation should have created."""
 
 from nightshift.database import Database
 from nightshift.ops.checks import Check, green, red
 from nightshift.partitions import describe, find_gaps, merge, months
 from nightshift.settings import Settings
 
-# More would not fit into a line.
+# More gaps would not fit into a line.
 SHOWN = 3
 
 
 def check_partitions(db: Database, settings: Settings) -> Check:
-    """Red where a time is uncovered that the daily run should have seen to by now."""
+    """Return a red line if a period has no partition although the daily run should have created it."""
     [today] = db.query("current_month")
     last = max(today["month"], months(today["lately"], ahead=settings.partition_months_ahead)[-1])
     gaps = find_gaps(db.query, first=today["month"], last=last)
@@ -21,10 +21,10 @@ def check_partitions(db: Database, settings: Settings) -> Check:
         for gap in merge([gap for gap in gaps if gap["event_table"] == table])
     ]
     if not uncovered:
-        return green("partitions", f"there for every moment until the end of {last:%Y-%m}")
+        return green("partitions", f"complete until the end of {last:%Y-%m}")
     more = f" and {len(uncovered) - SHOWN} more" if len(uncovered) > SHOWN else ""
     return red(
         "partitions",
         f"missing: {', '.join(uncovered[:SHOWN])}{more}",
-        do="nightshift system trigger partition_creation. Where that fails, its error says why.",
+        do="nightshift system trigger partition_creation. If that run fails, its error says why.",
     )

@@ -1,4 +1,4 @@
-"""Pausing and resuming a job type, or its schedule alone."""
+"""The commands that pause and resume a job type, or only its schedule."""
 
 from typing import Annotated, Any
 
@@ -17,7 +17,10 @@ Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, ma
 def pause(
     *, job_type: str, why: Words, by: Words, schedule_only: bool = False, db: Database, settings: Settings
 ) -> dict[str, Any]:
-    """``{"paused": {"job_type", "what", "since", "by", "why"}}``. Raises Refused where it is paused already."""
+    """Pause a job type and return ``{"paused": {"job_type", "what", "since", "by", "why"}}``.
+
+    Raise Refused if it is already paused.
+    """
     wanted = _known(job_type)
     if schedule_only and wanted.schedule is None:
         raise Refused(f"{wanted.label} has no schedule to pause")
@@ -27,7 +30,7 @@ def pause(
 
 
 def resume(*, job_type: str, db: Database, settings: Settings) -> dict[str, Any]:
-    """``{"resumed": [pause, …]}``: of the type and of its schedule. Raises Refused where neither is paused."""
+    """Resume a job type and its schedule. Return ``{"resumed": [pause, …]}``. Raise Refused if neither is paused."""
     db.query("ping", again_if_gone=True)
     return {"resumed": pauses.resume(_known(job_type), db=db)}
 

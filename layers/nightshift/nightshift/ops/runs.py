@@ -1,4 +1,4 @@
-"""Any run, listed and cancelled; system jobs, started."""
+"""The commands that list and cancel any run, and that start system jobs."""
 
 from typing import Annotated, Any, Literal
 
@@ -26,10 +26,11 @@ def list_runs(
     db: Database,
     settings: Settings,
 ) -> dict[str, Any]:
-    """``{"job_runs": [...]}``: system runs, newest first; with ``every_team`` all live ones, then the last that ended.
+    """Return ``{"job_runs": [...]}``: system runs, newest first. Return the runs of all teams, live runs first, with
+    ``every_team`` or for the type of a project job.
 
-    A project's job type means every team's. Those runs have the names of ``team`` and ``project`` beside their ids.
-    ``left_out`` counts those that one answer does not hold, where there are.
+    Runs of teams have the names of ``team`` and ``project`` in addition to the ids. ``left_out`` counts the runs that
+    do not fit into one answer, if any.
     """
     if job_type is not None and job_type not in CATALOGUE:
         raise Refused(f"job_type must be one of {', '.join(CATALOGUE)}, got {shown(job_type)}")
@@ -45,7 +46,10 @@ def list_runs(
 
 
 def trigger(*, job_type: str, params: dict[str, Any] | None = None, db: Database, settings: Settings) -> dict[str, Any]:
-    """``{"job_run"}``. Raises Refused for a job that is no system job, Conflict with ``existing_run_id``."""
+    """Start a system job and return ``{"job_run"}``.
+
+    Raise Refused for other jobs, and Conflict, with ``existing_run_id``, if a run is live.
+    """
     wanted = _system_job_type(job_type)
     model = wanted.params_model()
     try:
@@ -57,7 +61,7 @@ def trigger(*, job_type: str, params: dict[str, Any] | None = None, db: Database
 
 
 def cancel(*, run_id: str, db: Database, settings: Settings) -> dict[str, Any]:
-    """``{"cancelled": true}``: ended, or asked to end at its next step."""
+    """Cancel the run, or ask it to stop after its current step. Return ``{"cancelled": true}``."""
     runs.cancel(find_run(run_id, db=db), requested_by=OWNER, db=db, settings=settings)
     return {"cancelled": True}
 
@@ -71,16 +75,19 @@ def mail_as_json(row: Row) -> dict[str, Any]:
 
 
 def find_run(run_id: str, *, db: Database) -> Row:
-    """With the database's ``now``, by its id or a beginning of it. Raises NotFound; Refused where several begin so."""
+    """Return the run with this id or beginning of an id, and the database's ``now``.
+
+    Raise NotFound if there is none, Refused if several ids begin so.
+    """
     run = db.one("get_any_run", again_if_gone=True, run_id=whole_id("run_id", run_id, db=db))
     if run is None:
-        raise NotFound(f"There is no run {run_id}")
+        raise NotFound(f"Unknown run {run_id}")
     return run
 
 
 def _system_job_type(name: str) -> JobType:
     known = [job_type.name for job_type in CATALOGUE.values() if job_type.scope == "system"]
     if name not in known:
-        hint = ". Trigger a project's job with `nightshift jobs trigger`" if name in CATALOGUE else ""
+        hint = ". Trigger a project job with `nightshift jobs trigger`" if name in CATALOGUE else ""
         raise Refused(f"job_type must be one of {', '.join(known)}, got {shown(name)}{hint}")
     return CATALOGUE[name]

@@ -1,4 +1,4 @@
-"""What runs when: each schedule with the slots to come and what became of the last ones."""
+"""The command that lists each schedule with its next slots and the outcomes of its past slots."""
 
 from collections import defaultdict
 from datetime import UTC, datetime
@@ -20,9 +20,9 @@ NEXT_SLOTS = 3
 def list_schedules(
     *, slots: Annotated[int, Field(ge=1, le=50)] = 3, db: Database, settings: Settings
 ) -> dict[str, Any]:
-    """``{"schedules": [{"job_type", "cron", "active_since", "last_success_at", "paused", "next", "last"}]}``.
+    """Return ``{"schedules": [{"job_type", "cron", "active_since", "last_success_at", "paused", "next", "last"}]}``.
 
-    ``paused`` are the pauses of the type and of its schedule; without a schedule there is nothing else.
+    ``paused`` lists the pauses of the type and of its schedule. A system job without a schedule has only these.
     """
     paused: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in list_pauses(db, again_if_gone=True):
@@ -70,5 +70,5 @@ def list_schedules(
 
 
 def next_slots(cron: str, *, after: datetime, count: int = NEXT_SLOTS) -> list[datetime]:
-    """The first ``count`` slots of a five-field cron in UTC later than ``after``."""
+    """Return the first ``count`` slots, later than ``after``, of a five-field cron in UTC."""
     return list(islice(from_five_fields(cron).slots_after(after.astimezone(UTC)), count))

@@ -1,4 +1,4 @@
-"""Check whether users' tokens can be verified, and are taken from the right issuer alone."""
+"""Check that users' tokens can be verified, and that only tokens of the right issuer are accepted."""
 
 from nightshift import jwks, tokens
 from nightshift.errors import sentence
@@ -9,18 +9,22 @@ NAME = "users' tokens"
 
 
 def examine_tokens(settings: Settings) -> Check:
-    """The setting, and where keys are published, whether they can be read: in one line."""
+    """Return one line about the settings and, if keys are published at a URL, about whether they can be read."""
     if trouble := tokens.trouble_with(settings):
-        return red(NAME, trouble, do="Deploy with the parameters that are missing.")
+        return red(NAME, trouble, do="Deploy with the missing parameters.")
     if not settings.jwks_url:
-        return green(NAME, f"HS256 with the stack's secret, by {settings.jwt_user_claim}")
+        return green(NAME, f"HS256 with the stack's secret; users are identified by {settings.jwt_user_claim}")
     try:
         keys = jwks.read(settings.jwks_url)
     except Exception as exc:
-        do = "Correct JwksUrl, or give the functions' subnets a way out to it."
+        do = "Correct JwksUrl, or give the functions' subnets a route to it."
         return red(NAME, sentence(exc), do=do)
     usable = sum(any(jwks.fits(key, algorithm) for algorithm in tokens.PUBLISHED) for key in keys)
     if not usable:
-        do = f"Let the identity provider sign with one of {', '.join(tokens.PUBLISHED)}."
-        return red(NAME, f"none of the {len(keys)} keys of {settings.jwks_url} fits", do=do)
-    return green(NAME, f"{usable} keys of {settings.jwks_url} for {settings.jwt_issuer}, by {settings.jwt_user_claim}")
+        do = f"Configure the identity provider to sign with one of {', '.join(tokens.PUBLISHED)}."
+        return red(NAME, f"none of the {len(keys)} keys at {settings.jwks_url} can be used", do=do)
+    return green(
+        NAME,
+        f"{usable} usable keys at {settings.jwks_url} for the issuer {settings.jwt_issuer}; "
+        f"users are identified by {settings.jwt_user_claim}",
+    )

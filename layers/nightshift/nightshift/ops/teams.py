@@ -1,4 +1,4 @@
-"""What only the owner of the tables may do: the setup function's commands. Keys come and go in them, and in no log."""
+"""The setup function's commands, which need the rights of the schema owner. Keys pass through, but are never logged."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -14,7 +14,7 @@ from nightshift.sessions import pin_session
 from nightshift.settings import Settings
 from nightshift.wording import timestamp
 
-# The most rows of a list, and the most projects or people that a row names.
+# Maximum number of rows in a list, and of projects or people named in a row.
 MAX_LISTED, NAMED = 500, 20
 
 Word = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
@@ -32,7 +32,10 @@ def set_up(
     db: Database,
     settings: Settings,
 ) -> dict[str, Any]:
-    """``{"team_id", "team_slug", "admin_id", "project_id", "project_slug", "agent_key"}``: all made, or nothing."""
+    """Create a team with owner, project and agent key, or nothing.
+
+    Return ``{"team_id", "team_slug", "admin_id", "project_id", "project_slug", "agent_key"}``.
+    """
     pin_session(db)
     made = setup.setup_team(
         db,
@@ -56,7 +59,7 @@ def store_revenuecat_key(
     db: Database,
     settings: Settings,
 ) -> dict[str, Any]:
-    """``{"project_id"}``; team and project by their slugs."""
+    """Store the key of a project and return ``{"project_id"}``. Team and project are slugs."""
     pin_session(db)
     project_id = setup.find_project(db, team_slug=team, project_slug=project)
     setup.store_revenuecat_key(
@@ -75,7 +78,7 @@ def add_project(
     db: Database,
     settings: Settings,
 ) -> dict[str, Any]:
-    """``{"project_id", "project_slug"}``: another project, by its name, of the team, by its slug."""
+    """Create a project in the team with this slug, and return ``{"project_id", "project_slug"}``."""
     pin_session(db)
     return setup.add_project(
         db,
@@ -90,7 +93,7 @@ def add_project(
 def set_member(
     *, team: Word, email: Word, role: Literal["owner", "admin", "member", "none"], db: Database, settings: Settings
 ) -> dict[str, Any]:
-    """``{"user_id"}``: the person has this role in the team, or with ``none`` is in it no more."""
+    """Give a person this role in the team, or remove them with ``none``. Return ``{"user_id"}``."""
     pin_session(db)
     return {"user_id": setup.set_member(db, team_slug=team, email=email, role=None if role == "none" else role)}
 
@@ -105,21 +108,24 @@ def make_agent_key(
     db: Database,
     settings: Settings,
 ) -> dict[str, Any]:
-    """``{"agent_key"}``: another one of the team (its slug), in the place of the one that begins with ``ends``."""
+    """Create an agent key for the team with this slug, and return ``{"agent_key"}``.
+
+    ``ends`` is the beginning of a key that the new one replaces.
+    """
     pin_session(db)
     key = agent_keys.make_key(db, team_slug=team, ends=ends, name=name, read_only=read_only, days=days)
     return {"agent_key": key}
 
 
 def end_agent_key(*, team: Word, prefix: Word, db: Database, settings: Settings) -> dict[str, Any]:
-    """``{"ended": True}``: the agent key that begins with ``prefix`` opens nothing any more."""
+    """End the agent key that begins with ``prefix``, and return ``{"ended": True}``."""
     pin_session(db)
     agent_keys.end_key(db, team_slug=team, prefix=prefix)
     return {"ended": True}
 
 
 def list_keys(*, team: Word, search: Word | None = None, db: Database, settings: Settings) -> dict[str, Any]:
-    """``{"keys": […]}``, each as live_keys has it, with its times as text; ``has_more`` where these are not all."""
+    """Return ``{"keys": […]}``, each as in live_keys with its times as text; ``has_more`` if there are more keys."""
     pin_session(db)
     rows = agent_keys.live_keys(db, team_slug=team, search=search, limit=MAX_LISTED + 1)
     told = [row | {name: timestamp(row[name]) for name in ("created_at", "expires_at")} for row in rows]
@@ -127,10 +133,10 @@ def list_keys(*, team: Word, search: Word | None = None, db: Database, settings:
 
 
 def list_teams(*, search: Word | None = None, db: Database, settings: Settings) -> dict[str, Any]:
-    """``{"teams": [{"slug", "name", "projects": [slug], "people": [{"email", "role"}]}]}``, by their slugs.
+    """Return ``{"teams": [{"slug", "name", "projects": [slug], "people": [{"email", "role"}]}]}``, sorted by slug.
 
-    Of projects and people the first few; ``projects_in_all`` and ``people_in_all`` count them. ``has_more`` where these
-    are not all the teams.
+    A team lists its first few projects and people; ``projects_in_all`` and ``people_in_all`` count all of them.
+    ``has_more`` is true if there are more teams.
     """
     rows = db.query("list_teams", again_if_gone=True, q=search, named=NAMED, limit=MAX_LISTED + 1)
     return _listed("teams", rows)

@@ -1,4 +1,4 @@
-"""One run of any team, or of the system: where it stands, what it did, and why a worker was lost."""
+"""The command that shows any run, a team's or the system's: its state, its slices, and why a worker was lost."""
 
 from typing import Any
 
@@ -13,10 +13,10 @@ SLICES_SHOWN = 200
 
 
 def view(*, run_id: str, db: Database, settings: Settings) -> dict[str, Any]:
-    """``{"job_run", "timeline", "slices", "mails"}`` of any run: the timeline says why it is not moving.
+    """Return ``{"job_run", "timeline", "slices", "mails"}`` of any run. The timeline says why it is not progressing.
 
-    ``job_run`` has the names of ``team`` and ``project`` beside their ids. The timeline holds the newest slices, with
-    Lambda's words about those that were lost; ``slices`` is the number of all.
+    ``job_run`` has the names of ``team`` and ``project`` in addition to the ids. The timeline holds the newest slices,
+    with Lambda's messages about lost ones; ``slices`` is the total number of slices.
     """
     run = find_run(run_id, db=db)
     told = timeline(run, db=db, settings=settings, at_most=SLICES_SHOWN)
