@@ -690,7 +690,7 @@ def test_a_paused_type_says_so_and_refuses(api, team, db):
     assert (sync["paused"]["by"], sync["paused"]["why"]) == ("ada", "provider maintenance")
     status, body = trigger(api, team)
     assert status == 400
-    assert body["error"].endswith("UTC by ada: provider maintenance")
+    assert body["error"].endswith(" UTC, by ada): provider maintenance")
     assert body["paused"] == sync["paused"]
 
 

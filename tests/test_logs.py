@@ -225,4 +225,4 @@ class TestCommand:
 
     def test_a_run_that_is_none(self, cloud, db):
         said = answer({"command": "logs", "run_id": RUN["id"]}, db=db, settings=cloud)
-        assert said == {"error": f"There is no run {RUN['id']}"}
+        assert said == {"error": f"Unknown run {RUN['id']}"}

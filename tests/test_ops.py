@@ -96,7 +96,7 @@ class TestCommands:
         ({"command": "health", "x": 1}, 'Unknown argument "x" of health. Available: none'),
         ({"command": "view"}, "run_id is required"),
         ({"command": "view", "run_id": "7"}, 'run_id must be a UUID or at least its first 4 digits, got "7"'),
-        ({"command": "view", "run_id": str(uuid.UUID(int=7))}, f"There is no run {uuid.UUID(int=7)}"),
+        ({"command": "view", "run_id": str(uuid.UUID(int=7))}, f"Unknown run {uuid.UUID(int=7)}"),
         ({"command": "runs", "limit": 0}, "limit must be 1 or more, got 0"),
         ({"command": "runs", "limit": 201}, "limit must be 200 or less, got 201"),
         ({"command": "runs", "limit": "x"}, 'limit must be a whole number, got "x"'),

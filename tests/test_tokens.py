@@ -378,8 +378,11 @@ class TestPublishedKeys:
             [check] = [each for each in checks if each["name"] == "users' tokens"]
             return check["ok"], check["says"]
 
-        assert told() == (True, f"1 keys of {provider.url} for {ISSUER}, by sub")
+        assert told() == (
+            True,
+            f"usable keys at {provider.url}: 1, for the issuer {ISSUER}; users are identified by sub",
+        )
         provider.keys[0]["use"] = "enc"
-        assert told() == (False, f"none of the 1 keys of {provider.url} fits")
+        assert told() == (False, f"no usable key at {provider.url} (keys there: 1)")
         provider.answer = (404, {}, b"")
         assert told() == (False, f"{provider.url} answered 404")

@@ -22,9 +22,9 @@ def examine_tokens(settings: Settings) -> Check:
     usable = sum(any(jwks.fits(key, algorithm) for algorithm in tokens.PUBLISHED) for key in keys)
     if not usable:
         do = f"Configure the identity provider to sign with one of {', '.join(tokens.PUBLISHED)}."
-        return red(NAME, f"none of the {len(keys)} keys at {settings.jwks_url} can be used", do=do)
+        return red(NAME, f"no usable key at {settings.jwks_url} (keys there: {len(keys)})", do=do)
     return green(
         NAME,
-        f"{usable} usable keys at {settings.jwks_url} for the issuer {settings.jwt_issuer}; "
+        f"usable keys at {settings.jwks_url}: {usable}, for the issuer {settings.jwt_issuer}; "
         f"users are identified by {settings.jwt_user_claim}",
     )
