@@ -95,16 +95,6 @@ def browser() -> Iterator[Browser]:
         opened.close()
 
 
-@pytest.fixture(scope="session")
-def completed_run(here: dict[str, Any]) -> str:
-    """Return the id of a completed run of the demo team, which none of the tests has to leave for the next."""
-    path = f"/v1/teams/{here['team_id']}/jobs?status=completed"
-    if not call(here, "GET", path)[1]["job_runs"]:
-        run_id = triggered(here)["id"]
-        until(lambda: ended(here, run_id))
-    return call(here, "GET", path)[1]["job_runs"][0]["id"]
-
-
 @pytest.fixture
 def visitor(browser: Browser, here: dict[str, Any]) -> Iterator[Callable[..., Visitor]]:
     """``visitor(**options of a context)``: create a browser profile and assert at the end that it had no problems."""
@@ -152,6 +142,16 @@ def quiet(here: dict[str, Any], faults: Any) -> Iterator[None]:
     _stop_all(here)
     yield
     _stop_all(here)
+
+
+@pytest.fixture
+def completed_run(here: dict[str, Any], quiet: None) -> str:
+    """Return the id of a completed run of the demo team, which no other test has to leave behind."""
+    path = f"/v1/teams/{here['team_id']}/jobs?status=completed"
+    if not call(here, "GET", path)[1]["job_runs"]:
+        run_id = triggered(here)["id"]
+        until(lambda: ended(here, run_id))
+    return call(here, "GET", path)[1]["job_runs"][0]["id"]
 
 
 def _stop_all(here: dict[str, Any]) -> None:
