@@ -55,10 +55,9 @@ lint: $(VENV)/ready
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 
-# Every function's module is called app, so mypy checks each function separately.
+FUNCTIONS := $(notdir $(patsubst %/,%,$(dir $(wildcard functions/*/app.py))))
 types: $(VENV)/ready
-	$(VENV)/bin/mypy -p nightshift -p cli -p local -p docs.model
-	@for function in functions/*/; do echo "mypy $$function"; MYPYPATH=$$function $(VENV)/bin/mypy $$function || exit 1; done
+	$(VENV)/bin/mypy -p nightshift $(addprefix -p ,$(FUNCTIONS)) -p cli -p local -p docs.model
 
 TRANSLATED := .local/translated.json
 template: $(VENV)/ready $(VENV)/sam/ready $(VENV)/checkov/ready
@@ -82,13 +81,13 @@ docs: $(VENV)/ready
 # Measure one claim: make bench BENCH=sync_memory
 BENCH ?= sync_memory
 bench: $(VENV)/ready
-	@PYTHONPATH=functions/api:functions/worker $(VENV)/bin/python -m bench.$(BENCH) | grep -v '^{"level"'
+	@$(VENV)/bin/python -m bench.$(BENCH) | grep -v '^{"level"'
 
 # NIGHTSHIFT_POSTGRES_VERSION=18 selects Postgres's version. `make prove` uses the oldest and the newest of RDS.
 STEPS ?= 20000
 SEED ?=
 simulate: $(VENV)/ready
-	@PYTHONPATH=functions/api:functions/worker $(VENV)/bin/python -m tests.simulation --steps $(STEPS) $(if $(SEED),--seed $(SEED))
+	@$(VENV)/bin/python -m tests.simulation --steps $(STEPS) $(if $(SEED),--seed $(SEED))
 
 prove: $(VENV)/ready
 	NIGHTSHIFT_POSTGRES_VERSION=16 $(MAKE) simulate STEPS=500000

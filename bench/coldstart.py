@@ -58,7 +58,7 @@ def main() -> None:
         server.start(fsync="off")
         try:
             ours, baseline = _shipped(Path(folder, "ours")), _shipped(Path(folder, "baseline"))
-            copy("bench/eager.py", baseline / "layers")
+            copy("bench/eager.py", baseline / "layer")
             compile_all = ["-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", str(ours)]
             subprocess.run([PYTHON, *compile_all], check=True)
             _compare(server, ours=ours, baseline=baseline)
@@ -67,11 +67,10 @@ def main() -> None:
 
 
 def _shipped(target: Path) -> Path:
-    """Create functions and layers in the layout of `sam build`, without .pyc files."""
+    """Lay out the functions' code and the layer as `sam build` does, without .pyc files."""
     copytree("functions", target / "functions", ignore=ignore_patterns("__pycache__"))
-    copytree("layers/nightshift", target / "layers", ignore=ignore_patterns("__pycache__"))
     requirements = Path("layers/dependencies/requirements.txt")
-    subprocess.run([PYTHON, "-c", COPY_PACKAGES, str(requirements), str(target / "layers")], check=True)
+    subprocess.run([PYTHON, "-c", COPY_PACKAGES, str(requirements), str(target / "layer")], check=True)
     return target
 
 
@@ -98,7 +97,8 @@ def _compare(server: Postgres, *, ours: Path, baseline: Path) -> None:
                     event = events.of(name)
                     answered = call(
                         event,
-                        path=[tree / "functions" / function, tree / "layers"],
+                        function=function,
+                        path=[tree / "functions", tree / "layer"],
                         environment=variables | own,
                         # -S: no site-packages. -B: write no .pyc files.
                         command=[PYTHON, "-S", "-B"],

@@ -3,6 +3,8 @@
 from importlib import import_module
 from typing import NamedTuple
 
+from nightshift.catalogue import CATALOGUE
+
 
 class Eager(NamedTuple):
     clients: tuple[str, ...]
@@ -12,10 +14,10 @@ class Eager(NamedTuple):
 # For each function: the services that its code can call, and the modules that its code imports lazily. Every function
 # except notify imports nightshift.queue, and so the code that sends messages.
 LAZY = {
-    "api": Eager(("sqs", "secretsmanager"), ("jwt", "nightshift.params", "schemas", "openapi")),
+    "api": Eager(("sqs", "secretsmanager"), ("jwt", "nightshift.params", "api.schemas", "api.openapi")),
     "worker": Eager(
         ("sqs", "kms"),
-        ("jobs.revenuecat_sync", "jobs.db_pruning", "jobs.soft_delete_cleanup", "jobs.partition_creation"),
+        tuple(f"worker.jobs.{name}" for name in CATALOGUE),
     ),
     "schedule": Eager(("sqs",), ("croniter",)),
     "sweep": Eager(("sqs",), ("croniter",)),

@@ -26,12 +26,12 @@ EMPTY = """
 
 # Reads the event from stdin. The function logs to stdout as well; the answer is the last line.
 CALL = """
-import json, sys, time
-began, event, before = json.loads(sys.stdin.read())
+import importlib, json, sys, time
+began, event, function, before = json.loads(sys.stdin.read())
 if before:
     import eager
     eager.load(before)
-import app
+app = importlib.import_module(f"{function}.app")
 class context:
     function_name, memory_limit_in_mb, invoked_function_arn, aws_request_id = "function", 512, "arn", "request"
     get_remaining_time_in_millis = staticmethod(lambda: 60_000)
@@ -52,16 +52,17 @@ class Answer(NamedTuple):
 def call(
     event: dict[str, Any],
     *,
+    function: str,
     path: Sequence[Path],
     environment: Mapping[str, str],
     command: Sequence[str] = (sys.executable,),
     eager: str | None = None,
 ) -> Answer:
-    """Call the function whose app.py is first on ``path``. Raise RuntimeError with its traceback if it fails."""
+    """Call the handler of functions/<function>. Raise RuntimeError with its traceback if it fails."""
     variables = {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(map(str, path)), **environment}
     done = subprocess.run(
         [*command, "-c", CALL],
-        input=json.dumps([time.monotonic(), event, eager]),
+        input=json.dumps([time.monotonic(), event, function, eager]),
         env=variables,
         capture_output=True,
         text=True,
@@ -176,7 +177,6 @@ def environment(*, port: int, database: str, aws_url: str) -> dict[str, str]:
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_LAMBDA_FUNCTION_NAME": "function",
         "AWS_ENDPOINT_URL": aws_url,
-        "NIGHTSHIFT_SQL_DIRECTORY": str(Path("sql").absolute()),
         "POWERTOOLS_SERVICE_NAME": "nightshift",
         "POWERTOOLS_METRICS_NAMESPACE": "nightshift",
         "DATABASE_HOST": "127.0.0.1",

@@ -18,12 +18,12 @@ from pathlib import Path
 
 from bench.parts import copy_of, create_database, free_port, settings_of, work_system_run
 from bench.traffic import QUIET_SERVER, ROLE, Figures, fill_months, measure
-from jobs import db_pruning
 from local.postgres import Postgres
 from nightshift.database import Database
 from nightshift.migrations import create_first_partitions, migrate
 from nightshift.partitions import EVENT_TABLES, months
 from nightshift.settings import Settings
+from worker.jobs import db_pruning
 
 MONTHS = 24
 ROWS = 6_000

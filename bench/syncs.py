@@ -7,12 +7,12 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 
 from bench.parts import create_database, settings_of, work_slices
-from jobs import revenuecat_sync
 from local.postgres import Postgres
 from nightshift import settings as settings_module
 from nightshift.database import Database
 from nightshift.migrations import migrate
 from nightshift.settings import Settings
+from worker.jobs import revenuecat_sync
 
 INSERT_RUN = (
     "INSERT INTO job_runs (id, job_type, team_id, project_id, triggered_by, resend_at)"

@@ -61,11 +61,7 @@ def _compare(server: Postgres) -> None:
     )
     os.environ |= {"DATABASE_HOST": "127.0.0.1", "DATABASE_PORT": str(server.port), "DATABASE_NAME": "postgres"}
     queue.send = lambda message: None
-    spec = importlib.util.spec_from_file_location("api_app", "functions/api/app.py")
-    assert spec is not None
-    assert spec.loader is not None
-    api = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(api)
+    api: Any = importlib.import_module("api.app")
     app_settings = dataclasses.replace(settings, database_user="nightshift_app")
     p50 = {}
     for kind in (Unprepared, database.Database):

@@ -15,7 +15,7 @@ from cli.session import Session, format_option
 from cli.skeleton import named
 from nightshift.cron import BadCron, Cron, from_five_fields
 
-CATALOGUE = Path("layers/nightshift/nightshift/catalogue.py")
+CATALOGUE = Path("functions/nightshift/catalogue.py")
 JOBS = Path("functions/worker/jobs")
 TESTS = Path("tests")
 

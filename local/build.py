@@ -25,17 +25,7 @@ AWS_SERVICES = {"kms", "logs", "sesv2", "sqs"}
 # check why the size grew: a cold start loads the code.
 BUDGETS_KB = {
     "DependenciesLayer": 50 * 1024,
-    "NightshiftLayer": 1100,
-    "SqlLayer": 400,
-    "ApiFunction": 150,
-    "DashboardFunction": 160,
-    "MigrateFunction": 20,
-    "NotifyFunction": 20,
-    "OpsFunction": 20,
-    "ScheduleFunction": 20,
-    "SetupFunction": 20,
-    "SweepFunction": 20,
-    "WorkerFunction": 300,
+    "Functions": 2300,
 }
 
 
@@ -56,14 +46,17 @@ def build() -> dict[str, int]:
     if sam.returncode != 0:
         raise BuildFailed(f"sam build failed:\n{sam.stderr.strip()}")
     prune(BUILT / "DependenciesLayer" / "python")
-    sizes = {}
-    for logical_id, properties, name in code_of(load(BUILT / PATH)):
-        folder = BUILT / properties[name]
-        # sam leaves layers without Python in their source folder.
-        if folder.is_relative_to(BUILT):
-            compile_all(folder, python=python, mounted_at="/opt" if name == "ContentUri" else "/var/task")
-        sizes[logical_id] = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    return sizes
+    # sam builds a folder once, however many functions share it.
+    folders = {
+        BUILT / properties[name]: logical_id if name == "ContentUri" else "Functions"
+        for logical_id, properties, name in code_of(load(BUILT / PATH))
+    }
+    for folder, name in folders.items():
+        compile_all(folder, python=python, mounted_at="/var/task" if name == "Functions" else "/opt")
+    return {
+        name: sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+        for folder, name in folders.items()
+    }
 
 
 def runtime() -> str:

@@ -3,7 +3,7 @@
 Local AWS differs from AWS in four ways, for which this module compensates:
 - It ignores the OpenAPI ``Body`` of an HTTP API, so the body becomes Route and Integration resources.
 - It does not merge layers into /opt, and it unpacks every layer for every Lambda process. So ``variables`` tell the
-  functions where to find sql/ (NIGHTSHIFT_SQL_DIRECTORY) and their packages of 75 MB (PYTHONPATH).
+  functions where to find their packages of 75 MB (PYTHONPATH).
 - It keeps a parameter as text when the property is a number, and then compares it with a number.
 - It checks the functions' calls against their policies, but names some actions differently: an SQS batch is an action
   of its own, and SES's SendEmail has neither a resource nor a sender.
@@ -118,7 +118,7 @@ def _translated(path: Path, *, engine: Engine, variables: Mapping[str, str]) -> 
 
     def package(logical_id: str, folder: str) -> dict[str, str]:
         # sam puts the files of a Python layer that it builds below python/.
-        method = template["Resources"][logical_id].get("Metadata", {}).get("BuildMethod", "")
+        method = template["Resources"].get(logical_id, {}).get("Metadata", {}).get("BuildMethod", "")
         content = zipped(path.parent / folder, prefix="python/" if method.startswith("python") else "")
         _upload(content, suffix="zip", engine=engine)
         return {"Bucket": BUCKET, "Key": _key(content, "zip")}

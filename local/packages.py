@@ -24,12 +24,18 @@ def zipped(folder: Path, *, prefix: str = "") -> bytes:
     """Return a zip of the files of ``folder``, below ``prefix``. Equal files give equal bytes."""
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as target:
-        for path in sorted(folder.rglob("*")):
-            if path.is_file() and "__pycache__" not in path.parts:
+        for path in sorted(_files_in(folder)):
+            if "__pycache__" not in path.parts:
                 entry = zipfile.ZipInfo(prefix + path.relative_to(folder).as_posix(), EPOCH)
                 entry.external_attr = 0o644 << 16
                 target.writestr(entry, path.read_bytes(), zipfile.ZIP_DEFLATED)
     return archive.getvalue()
+
+
+def _files_in(folder: Path) -> Iterator[Path]:
+    """Its files, and those that its links lead to: functions/sql is one, as sam follows it."""
+    for parent, _, names in os.walk(folder, followlinks=True):
+        yield from (Path(parent, name) for name in names)
 
 
 def installed_dependencies(

@@ -141,7 +141,7 @@ def _content(answer: Json) -> Json:
 def _document() -> Json:
     sys.path.insert(0, str(API))
     try:
-        document: Json = import_module("openapi").document()
+        document: Json = import_module("api.openapi").document()
     finally:
         sys.path.remove(str(API))
     return document

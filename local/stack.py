@@ -284,12 +284,12 @@ class Stack:
         self._watched["The RevenueCat sandbox"] = (process, log)
 
     def _variables(self, source: Path) -> dict[str, str]:
-        """Return the variables that show the functions on local AWS the packages and SQL that Lambda has in layers."""
+        """Return the variables that show the functions on local AWS the packages that Lambda has in the layer."""
         requirements = source / "layers/dependencies/requirements.txt"
         packages = installed_dependencies(
             requirements, checkout=CHECKOUT, build=BUILD, folder=self.folder, say=self.say
         )
-        return {"PYTHONPATH": str(packages), "NIGHTSHIFT_SQL_DIRECTORY": str(source / "sql")}
+        return {"PYTHONPATH": str(packages)}
 
     def _seed(self, outputs: Mapping[str, str]) -> dict[str, str]:
         environment = processes.clean_environment() | self.engine.environment
@@ -301,7 +301,7 @@ class Stack:
             "DATABASE_USER": roles.OPERATOR,
             "DATABASE_PASSWORD": self.postgres.password,
             "INTEGRATIONS_KEY_ID": outputs["IntegrationsKeyId"],
-            "PYTHONPATH": os.pathsep.join([str(CHECKOUT), str(CHECKOUT / "layers/nightshift")]),
+            "PYTHONPATH": os.pathsep.join([str(CHECKOUT), str(CHECKOUT / "functions")]),
         }
         command = [sys.executable, "-m", "local.seed", str(self.folder)]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=CHECKOUT)

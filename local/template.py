@@ -22,7 +22,7 @@ def load(path: Path) -> Template:
 
 
 def code_of(template: Template) -> Iterator[tuple[str, Template, str]]:
-    """Yield each resource with code: logical id, properties, and the name of the property that holds the folder."""
+    """Yield each resource with a folder of its own: logical id, properties, and the name of the folder's property."""
     for logical_id, resource in template["Resources"].items():
         properties = resource.get("Properties", {})
         for name in ("CodeUri", "ContentUri"):
@@ -31,7 +31,12 @@ def code_of(template: Template) -> Iterator[tuple[str, Template, str]]:
 
 
 def translate(template: Template, *, package: Callable[[str, str], dict[str, str]], session: boto3.Session) -> Template:
-    """Translate the template. ``package`` takes a logical id and its folder and returns Bucket and Key in S3."""
+    """Translate the template. ``package`` takes a logical id and its folder and returns Bucket and Key in S3.
+
+    The one folder of all functions comes under the id ``Functions``.
+    """
+    of_all = template["Globals"]["Function"]
+    of_all["CodeUri"] = package("Functions", of_all["CodeUri"])
     for logical_id, properties, name in code_of(template):
         properties[name] = package(logical_id, properties[name])
     translated: Template = Translator({}, Parser(), boto_session=session).translate(template, {})

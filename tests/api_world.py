@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 import jsonschema
 
-import openapi
+from api import openapi
 from tests.conftest import load_function
 
 DOCUMENT = openapi.document()

@@ -6,11 +6,11 @@ import signal
 from multiprocessing.connection import Connection
 from typing import Any
 
-from jobs import revenuecat_sync as job
 from nightshift import database, engine, queue
 from nightshift import settings as settings_module
 from nightshift.settings import Settings
 from tests.chaos import REMAINING_S, Fate
+from worker.jobs import revenuecat_sync as job
 
 # Queries that commit on their own when no transaction is open.
 COMMITTING = {"claim_slice", "save_progress", "end_slice", "end_run"}

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from answers import takes_gzip
+from api.answers import takes_gzip
 from cli.main import main
 from cli.session import Session
 
@@ -208,5 +208,5 @@ def command(*arguments: str) -> list[str]:
 
 
 def environment(api: Script) -> dict[str, str]:
-    paths = os.pathsep.join((str(ROOT), str(ROOT / "layers" / "nightshift")))
+    paths = os.pathsep.join((str(ROOT), str(ROOT / "functions")))
     return os.environ | {"PYTHONPATH": paths, "NIGHTSHIFT_API_URL": api.url, "NIGHTSHIFT_TOKEN": TOKEN}

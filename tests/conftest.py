@@ -6,7 +6,6 @@ import itertools
 import os
 import signal
 import socket
-import sys
 import tempfile
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
@@ -19,7 +18,7 @@ import hypothesis
 import pytest
 from moto import mock_aws
 
-import health
+from api import health
 from local.postgres import Postgres
 from nightshift import aws, aws_http, database, jwks, tokens
 from nightshift import settings as settings_module
@@ -245,14 +244,8 @@ CONTEXT = SimpleNamespace(
 
 
 def load_function(name: str) -> ModuleType:
-    """Load functions/<name>/app.py under a separate module name: in Lambda each is called ``app``."""
-    module_name = f"{name}_app"
-    if module_name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(module_name, f"functions/{name}/app.py")
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[module_name] = module
-        spec.loader.exec_module(module)
-    return sys.modules[module_name]
+    """Import functions/<name>/app.py when a test needs it."""
+    return importlib.import_module(f"{name}.app")
 
 
 def settings_for(server: Postgres, database: str, user: str = "nightshift_app") -> Settings:

@@ -79,9 +79,7 @@ def started() -> Iterator[Callable[..., subprocess.Popen[str]]]:
         processes.append(
             subprocess.Popen(
                 [sys.executable, *arguments],
-                env=({} if bare else os.environ)
-                | {"PYTHONPATH": os.pathsep.join([".", "layers/nightshift"])}
-                | environment,
+                env=({} if bare else os.environ) | {"PYTHONPATH": os.pathsep.join([".", "functions"])} | environment,
                 cwd=checkout,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,

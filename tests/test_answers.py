@@ -7,8 +7,7 @@ import json
 
 import pytest
 
-import health
-import openapi
+from api import health, openapi
 from nightshift.database import database
 from nightshift.errors import DatabaseGone
 from tests.api_world import Api

@@ -10,8 +10,7 @@ from pathlib import Path
 import jwt
 import pytest
 
-import health
-import openapi
+from api import health, openapi
 from nightshift import aws, pauses, queue
 from nightshift.catalogue import CATALOGUE
 from nightshift.database import database, query_text

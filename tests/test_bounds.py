@@ -231,7 +231,7 @@ class TestCountsApart:
                 case "busy":
                     db.write("deadlock")
                 case "misfit":
-                    raise KeyError("of_the_next_release")
+                    raise ImportError("of_the_next_release")
                 case "own":
                     raise OSError("reset by peer")
             yield
@@ -245,7 +245,7 @@ class TestCountsApart:
 
     def test_what_stays_missing_goes_on_by_the_jobs_own_policy(self, run_of):
         def broken(run, db):
-            raise KeyError("price")
+            raise ImportError("price")
             yield
 
         run = run_of(broken, retry=Retry(attempts=3)).finish()

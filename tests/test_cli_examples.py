@@ -17,7 +17,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-import openapi
+from api import openapi
 from cli import profiles
 from cli.main import main
 from cli.reference import FOLDER, INDEX, commands, examples, pages

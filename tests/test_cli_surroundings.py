@@ -102,7 +102,7 @@ def ended(api: Script, aws: Aws, every_call: list[list[str]], surroundings: str)
         input=json.dumps([{"arguments": call, "surroundings": surroundings} for call in every_call]).encode(),
         env=environment(api)
         | {
-            "PYTHONPATH": f"{ROOT}:{ROOT}/layers/nightshift",
+            "PYTHONPATH": f"{ROOT}:{ROOT}/functions",
             "AWS_ACCESS_KEY_ID": "testing",
             "AWS_SECRET_ACCESS_KEY": "testing",
             "AWS_DEFAULT_REGION": "us-east-1",

@@ -7,13 +7,13 @@ from datetime import date
 
 import pytest
 
-from jobs import db_pruning as job
 from nightshift import settings as settings_module
 from nightshift import slices as slices_module
 from nightshift.errors import DatabaseGone
 from nightshift.handles import StepDatabase
 from nightshift.migrations import create_first_partitions
 from nightshift.partitions import EVENT_TABLES, months
+from worker.jobs import db_pruning as job
 
 THIS = date.today().replace(day=1)
 HISTORY = months(date(THIS.year - 1, THIS.month, 1), ahead=2)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from samtranslator.yaml_helper import yaml_parse
 
-import parsing
+from api import parsing
 from local import reference
 from nightshift.catalogue import CATALOGUE, JobType
 from nightshift.settings import Settings
@@ -51,7 +51,7 @@ def test_links_between_pages_lead_somewhere(page):
 
 def test_every_query_is_run_by_somebody():
     code = "\n".join(
-        path.read_text() for folder in ("layers", "functions", "local", "cli") for path in Path(folder).rglob("*.py")
+        path.read_text() for folder in ("functions", "local", "cli") for path in Path(folder).rglob("*.py")
     )
     for query in Path("sql/queries").glob("*.sql"):
         assert f'"{query.stem}"' in code, query

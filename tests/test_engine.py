@@ -207,8 +207,8 @@ def test_a_cursor_is_read_by_the_version_that_wrote_it(run_of, owner, written_by
     assert steps_of(owner, run.id) == steps
 
 
-class TestCodeAheadOfItsLayers:
-    """Code that is newer or older than its layers, while CloudFormation has updated only one of them."""
+class TestCodeAheadOfItsPackages:
+    """Code that is newer or older than the layer of packages, while CloudFormation has updated only one of them."""
 
     def missing_module(run, db):
         import of_the_next_release  # noqa: F401
@@ -219,6 +219,8 @@ class TestCodeAheadOfItsLayers:
         from nightshift.job import OfTheNextRelease  # noqa: F401
 
         yield
+
+    MISFITS = (missing_module, missing_name)
 
     def missing_attribute(run, db):
         yield run.of_the_next_release
@@ -235,11 +237,6 @@ class TestCodeAheadOfItsLayers:
     def missing_parameter(run, db):
         yield db.read("is_cancelled")
 
-    MISFITS = (
-        missing_module, missing_name, missing_attribute, missing_argument, missing_column, missing_query,
-        missing_parameter,
-    )  # fmt: skip
-
     @pytest.mark.parametrize("misfit", MISFITS, ids=lambda misfit: misfit.__name__)
     def test_the_run_waits_and_goes_on_from_its_checkpoint(self, cloud, db, owner, team, job, misfit):
         row = trigger(team, job_type=job(counting_to(3)), db=db, settings=cloud)
@@ -255,19 +252,19 @@ class TestCodeAheadOfItsLayers:
         assert steps_of(owner, row["id"]) == [1, 2, 3]
 
     @pytest.mark.parametrize(
-        ("misfit", "sentence"),
+        ("mistake", "sentence"),
         [
+            (missing_attribute, "AttributeError: 'RunHandle' object has no attribute 'of_the_next_release'"),
+            (missing_argument, "TypeError: Progress.__init__() got an unexpected keyword argument"),
+            (missing_column, "KeyError: 'of_the_next_release'"),
             (missing_query, "Unknown query of_the_next_release: sql/queries/of_the_next_release.sql does not exist"),
             (missing_parameter, "Query is_cancelled was called with the wrong parameters; missing: run_id, slice"),
         ],
     )
-    def test_a_mistake_about_a_query_is_no_lost_database(self, run_of, misfit, sentence):
-        run = run_of(misfit)
-        for number in range(MISFIT_RETRY.attempts):
-            run.work()
-            assert (run.row["status"], run.row["slice"], run.row["lost_slices"]) == ("running", number + 1, 0)
-        run.work()
-        assert (run.row["status"], run.row["error"]) == ("failed", sentence)
+    def test_a_mistake_in_the_job_fails_its_run_at_once(self, run_of, mistake, sentence):
+        run = run_of(mistake).work()
+        assert run.row["status"] == "failed"
+        assert run.row["error"].startswith(sentence)
 
     @pytest.mark.parametrize("misfit", MISFITS, ids=lambda misfit: misfit.__name__)
     def test_a_mistake_fails_its_run_nevertheless(self, cloud, db, owner, team, job, misfit):

@@ -25,7 +25,7 @@ NO_FILTERS = {
 
 def walk(db, team_id, size, **filters):
     """Return every id, page by page, as a client of the API requests them."""
-    from parsing import cursor_of
+    from api.parsing import cursor_of
 
     seen, cursor = [], None
     while True:

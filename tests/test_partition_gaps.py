@@ -10,11 +10,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pg8000.exceptions import DatabaseError
 
-from jobs import partition_creation as job
 from nightshift.ops import doctor, health
 from nightshift.ops.partitions import check_partitions
 from nightshift.partitions import EVENT_TABLES, by_month, find_gaps, merge, months
 from tests.job_run import assert_resumable
+from worker.jobs import partition_creation as job
 
 THIS = date.today().replace(day=1)
 FIRST, *_, LAST = (datetime(month.year, month.month, 1, tzinfo=UTC) for month in months(THIS, ahead=4))

@@ -42,7 +42,7 @@ def previous_release() -> str | None:
 
 def this_release(folder: Path) -> None:
     for name in ("functions", "layers", "local", "cli", "sql", "events", "tests"):
-        shutil.copytree(CHECKOUT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(CHECKOUT / name, folder / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "template.yaml"):
         shutil.copy(CHECKOUT / name, folder)
     (folder / "sql/jobs/9999_grown.sql").write_text(GROWN)

@@ -7,10 +7,10 @@ import pytest
 
 from tests import prose
 
-PACKAGES = ("layers", "functions", "cli", "local", "bench", "docs")
+PACKAGES = ("functions", "cli", "local", "bench", "docs")
 READ = {
     "code": (prose.of_code, "py", PACKAGES),
-    "strings": (prose.of_strings, "py", ("layers", "functions", "cli", "local")),
+    "strings": (prose.of_strings, "py", ("functions", "cli", "local")),
     "tests": (prose.of_code, "py", ("tests",)),
     "dashboard": (prose.of_script, "[jh][st]*", ("functions/dashboard/static",)),
     "sql": (prose.of_sql, "sql", ("sql",)),

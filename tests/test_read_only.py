@@ -2,7 +2,7 @@
 
 import pytest
 
-import health as api_health
+from api import health as api_health
 from nightshift.database import database
 from nightshift.ops import commands, doctor, health
 from tests.test_api import Api, error, trigger

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from local.revenuecat.catalogue import Customer, Purchase, Subscription, product
 from local.revenuecat.server import Sandbox, serve
 from nightshift.errors import JobError
-from revenuecat.client import RevenueCat
-from revenuecat.errors import Denied, Missing, OutOfTime, RateLimited, Rejected, Unavailable
-from revenuecat.governor import Governor
+from worker.revenuecat.client import RevenueCat
+from worker.revenuecat.errors import Denied, Missing, OutOfTime, RateLimited, Rejected, Unavailable
+from worker.revenuecat.governor import Governor
 
 KEY = "sk_sandbox"
 PROJECT = "/v2/projects/proj1a2b3c4d"

@@ -11,7 +11,6 @@ import pytest
 from moto import mock_aws
 from pg8000.native import literal
 
-from jobs.revenuecat_sync import ATTEMPTS, PAGE_SIZE, SUSPECT_AFTER, Walk, _page_size, revenuecat_sync
 from local.revenuecat.catalogue import Customer, Purchase, Subscription, product
 from local.revenuecat.server import Sandbox, serve
 from nightshift import aws, settings
@@ -19,9 +18,10 @@ from nightshift.aws_http import AwsRefused, AwsUnreachable
 from nightshift.errors import JobError
 from nightshift.integrations import decrypt_secret, encrypt_secret
 from nightshift.job import Wait
-from revenuecat import client
 from tests.job_run import assert_resumable
 from tests.world import make_team
+from worker.jobs.revenuecat_sync import ATTEMPTS, PAGE_SIZE, SUSPECT_AFTER, Walk, _page_size, revenuecat_sync
+from worker.revenuecat import client
 
 MONTHLY = Subscription(product_id=product("premium_p1m").id, gross=9.99)
 PAYING = Customer(subscriptions=(MONTHLY,))
@@ -246,7 +246,7 @@ def refuse_to_decrypt(monkeypatch, *troubles):
             raise trouble
         return decrypt_secret(ciphertext, project_id=project_id)
 
-    monkeypatch.setattr("jobs.revenuecat_sync.decrypt_secret", decrypt)
+    monkeypatch.setattr("worker.jobs.revenuecat_sync.decrypt_secret", decrypt)
 
 
 @pytest.mark.parametrize(
@@ -283,7 +283,7 @@ def test_what_kms_refuses_for_good_is_not_waited_for_and_names_no_role_of_ours(s
 
 
 def test_whatever_happens_to_its_workers_it_ends_like_an_undisturbed_one(job_run, kms, stage, owner, monkeypatch):
-    monkeypatch.setattr("jobs.revenuecat_sync.PAGE_SIZE", 7)
+    monkeypatch.setattr("worker.jobs.revenuecat_sync.PAGE_SIZE", 7)
     monkeypatch.setenv("INTEGRATIONS_KEY_ID", kms)
     it, team = stage(customer_ids=names(30), seed=5), make_team(owner)
     it.connect(team.project_id)

@@ -14,16 +14,16 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from cleanup import pace
-from cleanup.pace import FIRST_BATCH, MAX_BATCH, next_batch
-from cleanup.state import REASON_LENGTH, SHOWN, State
-from jobs import soft_delete_cleanup as cleanup_job
 from nightshift.errors import DatabaseBusy
 from nightshift.migrations import create_first_partitions
 from nightshift.slices import MAX_RESULT_BYTES, Slice
 from tests.forest import DEFINITIONS, EVENTS, TABLES, Forest, Node, audited, stored
 from tests.job_run import assert_resumable
 from tests.world import age, claim, make_team, run_row, sweep
+from worker.cleanup import pace
+from worker.cleanup.pace import FIRST_BATCH, MAX_BATCH, next_batch
+from worker.cleanup.state import REASON_LENGTH, SHOWN, State
+from worker.jobs import soft_delete_cleanup as cleanup_job
 
 LONG_AGO, RECENTLY = 9, 2
 

@@ -41,9 +41,9 @@ def release(tmp_path: Path) -> Callable[..., Path]:
     def release(version: str, **migrations: str) -> Path:
         folder = tmp_path / version
         for name in ("functions", "layers", "sql"):
-            shutil.copytree(CHECKOUT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(CHECKOUT / name, folder / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy(CHECKOUT / "template.yaml", folder)
-        package = folder / "layers/nightshift/nightshift/__init__.py"
+        package = folder / "functions/nightshift/__init__.py"
         package.write_text(re.sub('__version__ = ".*"', f'__version__ = "{version}"', package.read_text()))
         for name, script in migrations.items():
             (folder / f"sql/jobs/{name}.sql").write_text(script)
@@ -155,10 +155,10 @@ def test_a_failing_migration_rolls_the_release_back(
 
 
 def mixed(release: Callable[..., Path], name: str) -> Path:
-    """Create the state in which CloudFormation has updated a function's code but not its layers, permanently."""
+    """Create the state in which CloudFormation has updated the code but not the layer of packages, permanently."""
     folder = release("9.0.0")
     code = folder / "functions/worker" / name
-    code.write_text(code.read_text() + "\nfrom nightshift.job import OfTheNextRelease\n")
+    code.write_text(code.read_text() + "\nimport of_the_next_release\n")
     return folder
 
 
@@ -175,7 +175,7 @@ def goes_on(stack: Stack, here: dict[str, Any], owner: pg8000.native.Connection,
     assert run_id not in json.dumps(stack.invoke("OpsFunction", {"command": "deadletters"}))
 
 
-def test_a_worker_that_cannot_start_on_the_layers_of_another_release_loses_no_run(
+def test_a_worker_that_cannot_start_on_the_packages_of_another_release_loses_no_run(
     stack: Stack, here: dict[str, Any], stack_owner: pg8000.native.Connection, release: Callable[..., Path]
 ) -> None:
     queue = function_name("RunQueue", engine=stack.engine)
@@ -185,7 +185,7 @@ def test_a_worker_that_cannot_start_on_the_layers_of_another_release_loses_no_ru
         return int(attributes["Attributes"]["ApproximateNumberOfMessagesNotVisible"])
 
     stack.deploy(mixed(release, "app.py"))
-    assert "OfTheNextRelease" in stack.invoke("WorkerFunction", {"Records": []})["errorMessage"]
+    assert "of_the_next_release" in stack.invoke("WorkerFunction", {"Records": []})["errorMessage"]
     before = on_their_way()
     run_id = triggered(here)["id"]
     # Delivered, but not yet processed.
@@ -195,7 +195,7 @@ def test_a_worker_that_cannot_start_on_the_layers_of_another_release_loses_no_ru
     goes_on(stack, here, stack_owner, run_id)
 
 
-def test_a_job_that_cannot_start_on_the_layers_of_another_release_loses_no_run(
+def test_a_job_that_cannot_start_on_the_packages_of_another_release_loses_no_run(
     stack: Stack, here: dict[str, Any], stack_owner: pg8000.native.Connection, release: Callable[..., Path]
 ) -> None:
     stack.deploy(mixed(release, "jobs/revenuecat_sync.py"))

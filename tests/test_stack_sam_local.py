@@ -1,7 +1,6 @@
 """Functions as `sam local` would run them in Docker: in the environments that the stack wrote, with events/."""
 
 import json
-import os
 import stat
 import subprocess
 import sys
@@ -29,8 +28,8 @@ FUNCTIONS = {
 
 # Lambda's part of an invocation, as the runtime in sam's container does it.
 INVOKE = """
-import json, sys, types
-import app
+import importlib, json, sys, types
+app = importlib.import_module(f"{sys.argv[1]}.app")
 context = types.SimpleNamespace(
     function_name="function", memory_limit_in_mb=512, invoked_function_arn="arn", aws_request_id="request-1",
     get_remaining_time_in_millis=lambda: 30_000,
@@ -45,18 +44,14 @@ def environments(stack: Stack) -> dict[str, dict[str, str]]:
 
 
 def invoked(stack: Stack, function: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    folder = CHECKOUT / FUNCTIONS[function]["CodeUri"]
+    package = FUNCTIONS[function]["Handler"].partition(".")[0]
     # The URL in the sample of a custom resource's request exists only in CloudFormation.
-    event = "{}" if function == "MigrateFunction" else (CHECKOUT / f"events/{folder.name}.json").read_text()
+    event = "{}" if function == "MigrateFunction" else (CHECKOUT / f"events/{package}.json").read_text()
     here = {name: value.replace(DOCKER_HOST, "127.0.0.1") for name, value in environment.items()}
-    layers = {
-        "PYTHONPATH": os.pathsep.join([str(folder), str(CHECKOUT / "layers/nightshift")]),
-        "NIGHTSHIFT_SQL_DIRECTORY": str(CHECKOUT / "sql"),
-    }
     return subprocess.run(
-        [sys.executable, "-c", INVOKE],
+        [sys.executable, "-c", INVOKE, package],
         input=event,
-        env=clean_environment() | stack.engine.credentials | {"AWS_LAMBDA_FUNCTION_NAME": function} | here | layers,
+        env=clean_environment() | stack.engine.credentials | {"AWS_LAMBDA_FUNCTION_NAME": function} | here,
         capture_output=True,
         text=True,
     )
@@ -67,8 +62,7 @@ def test_sam_passes_every_variable_on(stack: Stack, environments: dict[str, dict
     assert FUNCTIONS.keys() - environments.keys() == {"DashboardFunction"}
     for function, variables in environments.items():
         declared = {*SHARED, *FUNCTIONS[function]["Environment"]["Variables"]}
-        # /opt, as in the template: Docker has the layers there.
-        assert variables.keys() == declared - {"NIGHTSHIFT_SQL_DIRECTORY"}, function
+        assert variables.keys() == declared, function
         assert not [name for name, value in variables.items() if "127.0.0.1" in value], function
         assert variables["AWS_ENDPOINT_URL"] == f"http://{DOCKER_HOST}:{stack.ports.aws}"
     assert stat.S_IMODE(stack.sam_file.stat().st_mode) == 0o600

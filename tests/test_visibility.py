@@ -9,11 +9,11 @@ from collections.abc import Callable
 
 import pytest
 
-from jobs import soft_delete_cleanup
 from nightshift.ops import doctor
 from tests.conftest import JWT_SECRET
 from tests.test_api import Api, trigger
 from tests.world import make_furnished_team, run_row, system_run, token, work
+from worker.jobs import soft_delete_cleanup
 
 HIDING = "ALTER TABLE {table} ENABLE ROW LEVEL SECURITY; CREATE POLICY nobody ON {table} USING (false)"
 

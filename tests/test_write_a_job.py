@@ -24,7 +24,7 @@ LEFT_OUT = (".git", ".venv", ".local", ".aws-sam", ".*_cache", "__pycache__", ".
 def checkout(tmp_path):
     """Copy this checkout, with the same environment."""
     copy = tmp_path / "checkout"
-    shutil.copytree(Path.cwd(), copy, ignore=shutil.ignore_patterns(*LEFT_OUT))
+    shutil.copytree(Path.cwd(), copy, symlinks=True, ignore=shutil.ignore_patterns(*LEFT_OUT))
     (copy / ".venv").symlink_to(sys.prefix)
     return copy
 
@@ -34,7 +34,7 @@ def run(command, *, folder):
     # This path comes before the checkout that the environment was made for. pytest closes its root folder to other
     # users, and the outer run's server starts below that root.
     environ["PYTEST_DEBUG_TEMPROOT"] = str(folder.parent)
-    environ["PYTHONPATH"] = os.pathsep.join([str(folder), str(folder / "layers/nightshift")])
+    environ["PYTHONPATH"] = os.pathsep.join([str(folder), str(folder / "functions")])
     done = subprocess.run(shlex.split(command), cwd=folder, env=environ, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
     return done.stdout

@@ -9,8 +9,26 @@ from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 from aws_lambda_powertools.logging import correlation_paths
 
-import health
-from answers import finished, headers_of
+from api import health
+from api.answers import finished, headers_of
+from api.parsing import (
+    MAX_BODY_BYTES,
+    MAX_LISTED,
+    body_of,
+    cursor_of,
+    idempotency_key_of,
+    limit_of,
+    moment_of,
+    one_of,
+    optional_uuid,
+    search_of,
+    size_of,
+    text_of,
+    uuid_of,
+    validated,
+)
+from api.routes import Resolver
+from api.signins import note_refused
 from nightshift import __version__, integrations, metrics, projects, runs, teams
 from nightshift.auth import Membership, Principal, authenticate
 from nightshift.catalogue import CATALOGUE, JobType, job_type
@@ -34,24 +52,6 @@ from nightshift.run_ids import MOST, find_runs
 from nightshift.settings import settings
 from nightshift.timeline import timeline
 from nightshift.validation import clipped, shown
-from parsing import (
-    MAX_BODY_BYTES,
-    MAX_LISTED,
-    body_of,
-    cursor_of,
-    idempotency_key_of,
-    limit_of,
-    moment_of,
-    one_of,
-    optional_uuid,
-    search_of,
-    size_of,
-    text_of,
-    uuid_of,
-    validated,
-)
-from routes import Resolver
-from signins import note_refused
 
 app = Resolver()
 
@@ -75,7 +75,7 @@ def get_health() -> dict[str, Any]:
 
 @app.get("/v1/openapi.json")
 def get_openapi() -> Response[str]:
-    from openapi import text
+    from api.openapi import text
 
     base_path = app.current_event.path.removesuffix("/v1/openapi.json")
     return Response(status_code=200, content_type="application/json", body=text(base_path))
@@ -208,7 +208,7 @@ def _begin_so(beginning: str, *, team_id: str) -> dict[str, Any]:
 
 @app.post("/v1/teams/<team_id>/jobs/trigger")
 def trigger(team_id: str) -> Response[str]:
-    from bodies import TriggerBody
+    from api.bodies import TriggerBody
 
     who, team_id = _caller(), uuid_of("team_id", team_id)
     who.require(team_id, "jobs:write")
@@ -255,7 +255,7 @@ def cancel(run_id: str) -> dict[str, Any]:
 
 @app.post("/v1/jobs/<run_id>/rerun")
 def rerun(run_id: str) -> Response[str]:
-    from bodies import RerunBody
+    from api.bodies import RerunBody
 
     who = _caller()
     old = _run(who, run_id, "jobs:write")

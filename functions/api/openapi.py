@@ -9,11 +9,10 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-import bodies
-import schemas
+from api import bodies, schemas
+from api.parsing import DEFAULT_LIMIT, MAX_IDEMPOTENCY_KEY, MAX_LIMIT, MAX_LISTED, MAX_SEARCH
 from nightshift import __version__
 from nightshift.runs import STATUSES
-from parsing import DEFAULT_LIMIT, MAX_IDEMPOTENCY_KEY, MAX_LIMIT, MAX_LISTED, MAX_SEARCH
 
 TEXT = {"type": "string"}
 # Postgres cannot store NUL.

@@ -3,7 +3,6 @@
 import importlib.abc
 import importlib.machinery
 import importlib.util
-import os
 import sys
 import threading
 import time
@@ -91,7 +90,7 @@ def reaching(reached: set[str]) -> Iterator[None]:
     """Record the product's functions and queries that are called in any thread during the block."""
 
     def note(frame: FrameType, event: str, argument: Any) -> None:
-        if event == "call" and "/nightshift/nightshift/" in frame.f_code.co_filename:
+        if event == "call" and "/functions/nightshift/" in frame.f_code.co_filename:
             reached.add(f"{Path(frame.f_code.co_filename).stem}.{frame.f_code.co_qualname}")
             if frame.f_code.co_name == "_run_prepared":
                 reached.add(frame.f_locals["name"])
@@ -128,7 +127,8 @@ def put_query(name: str, text: str, folder: Path) -> None:
         if path.stem != name:
             (folder / "queries" / path.name).symlink_to(path)
     (folder / "queries" / f"{name}.sql").write_text(text)
-    os.environ["NIGHTSHIFT_SQL_DIRECTORY"] = str(folder)
+    database = importlib.import_module("nightshift.database")
+    database.sql_directory = lambda: folder
 
 
 def altered_template(given: dict[str, Any], script: str) -> str:

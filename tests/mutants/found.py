@@ -10,7 +10,7 @@ from tests.mutants.site import Mutant
 from tests.mutants.statements import mutants_of
 
 QUERIES_FOLDER = Path("sql/queries")
-MODULES_FOLDER = Path("layers/nightshift/nightshift")
+MODULES_FOLDER = Path("functions/nightshift")
 
 
 def mutants_of_subject(subject: str, *, owner: Database | None = None) -> list[Mutant]:

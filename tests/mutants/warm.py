@@ -14,8 +14,8 @@ from local.postgres import Postgres
 from tests.mutants import fork
 from tests.mutants.child import Verdict, run_tests
 
-# The functions' own modules, with the same paths as in pyproject.toml for pytest.
-PATHS = ("functions/api", "functions/worker")
+# The path of the product's modules, as in pyproject.toml for pytest.
+PATHS = ("functions",)
 
 
 @dataclass(frozen=True)

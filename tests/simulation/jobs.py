@@ -4,10 +4,10 @@ from collections.abc import Generator
 from contextlib import nullcontext, suppress
 from typing import Any
 
-from jobs import soft_delete_cleanup as real_cleanup
 from nightshift.catalogue import CATALOGUE, JobType
 from nightshift.job import JobDatabase, Progress, Retry, Run, Wait
 from tests.simulation.actors import current
+from worker.jobs import soft_delete_cleanup as real_cleanup
 
 CURSOR_VERSION = 1
 

@@ -3,8 +3,8 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from cleanup.pace import FIRST_BATCH
 from nightshift.job import Progress
+from worker.cleanup.pace import FIRST_BATCH
 
 EVENT_TABLES = ("events", "metric_events", "funnel_events")
 

@@ -12,10 +12,10 @@ from nightshift.errors import JobError
 from nightshift.integrations import decrypt_secret
 from nightshift.job import JobDatabase, Progress, Run, Steps, Wait
 from nightshift.settings import settings
-from revenuecat.client import RESERVE_S, RevenueCat
-from revenuecat.errors import Denied, Missing, OutOfTime, Rejected, Unavailable
-from revenuecat.mapping import Catalogue, Subscriber
-from revenuecat.page import WORKERS, Page, fetch_page
+from worker.revenuecat.client import RESERVE_S, RevenueCat
+from worker.revenuecat.errors import Denied, Missing, OutOfTime, Rejected, Unavailable
+from worker.revenuecat.mapping import Catalogue, Subscriber
+from worker.revenuecat.page import WORKERS, Page, fetch_page
 
 PAGE_SIZE = 125
 # The number of ids that the result names for each kind of problem.

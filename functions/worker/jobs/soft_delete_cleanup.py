@@ -5,11 +5,11 @@ from collections.abc import Callable, Generator, Iterator
 from copy import deepcopy
 from typing import Any, NamedTuple
 
-from cleanup.pace import next_batch
-from cleanup.state import COUNTED, EVENT_TABLES, State, Walk
 from nightshift.errors import JobError
 from nightshift.job import JobDatabase, Progress, Run, Wait
 from nightshift.log import logger
+from worker.cleanup.pace import next_batch
+from worker.cleanup.state import COUNTED, EVENT_TABLES, State, Walk
 
 # Stored as the requester of the runs that this job cancels.
 JOB_TYPE = "soft_delete_cleanup"

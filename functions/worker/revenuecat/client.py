@@ -10,9 +10,9 @@ import urllib3
 
 from nightshift.errors import JobError
 from nightshift.wording import with_full_stop
-from revenuecat.errors import Denied, Missing, OutOfTime, RateLimited, Rejected, Unavailable
-from revenuecat.governor import Governor
-from revenuecat.mapping import Catalogue, CustomerRecord, Product, storable
+from worker.revenuecat.errors import Denied, Missing, OutOfTime, RateLimited, Rejected, Unavailable
+from worker.revenuecat.governor import Governor
+from worker.revenuecat.mapping import Catalogue, CustomerRecord, Product, storable
 
 CUSTOMERS, CONFIGURATION = "customer information", "project configuration"
 RATE_LIMIT = "RevenueCat-Rate-Limit-Current"

@@ -58,7 +58,7 @@ class JobType:
 
     def handler(self) -> Job:
         """Return the generator function (importable in the worker only). Raises UnknownJob if this release has none."""
-        module = f"jobs.{self.name}"
+        module = f"worker.jobs.{self.name}"
         try:
             job: Job = getattr(import_module(module), self.name)
         except ModuleNotFoundError as exc:

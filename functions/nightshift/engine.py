@@ -10,7 +10,6 @@ from nightshift import metrics, outbox, queue
 from nightshift.catalogue import CATALOGUE, JobType
 from nightshift.database import Database
 from nightshift.errors import (
-    BadQuery,
     DatabaseBusy,
     DatabaseExhausted,
     DatabaseGone,
@@ -47,9 +46,10 @@ class Raised:
 BUSY_RETRY = Retry(attempts=5, delay_s=2)
 EXHAUSTED_RETRY = Retry(attempts=8, delay_s=30)
 
-# CloudFormation updates a function's code and its layers in two calls (https://github.com/aws/aws-cdk/issues/8446): for
-# up to a minute, either may be a release ahead of the other. Code that a job misses then is not the job's failure. If
-# the code is really missing, the run fails 90 s later, unless the job's own policy retries further.
+# CloudFormation updates one function after the other, and a function's code and its layer in two calls
+# (https://github.com/aws/aws-cdk/issues/8446). For up to a minute a worker may lack a job type that the API knows
+# already, or a job may lack a package. That is not the job's failure. If a module is really missing, the run fails 90 s
+# later, unless the job's own policy retries further.
 MISFIT_RETRY = Retry(attempts=2, delay_s=30)
 
 # A new connection is only attempted while enough time is left for its timeout (seconds).
@@ -245,7 +245,7 @@ def _policies(exc: BaseException, job_type: JobType) -> list[tuple[str, Retry]]:
             return [("exhausted", EXHAUSTED_RETRY)]
         case DatabaseBusy():
             return [("busy", BUSY_RETRY)]
-        case BadQuery() | ImportError() | AttributeError() | TypeError() | KeyError():
+        case ImportError():
             return [("misfit", MISFIT_RETRY), ("job", job_type.retry)]
         case _:
             return [("job", job_type.retry)]

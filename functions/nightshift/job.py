@@ -102,8 +102,8 @@ class Retry:
 
     Set it as ``retry`` of a job type in the registry. At most 100 attempts; the delay never exceeds an hour.
     The count restarts whenever the cursor moves. JobError is final: the job itself says that it cannot continue.
-    Two kinds of error have a policy and a count of their own: a missing module, name, argument or key, which a
-    deployment in progress may cause; and a busy database, which is temporary.
+    Two kinds of error have a policy and a count of their own: a missing module, which a deployment in progress may
+    cause; and a busy database, which is temporary.
 
     Raises ConfigurationError for numbers out of range.
     """

@@ -4,7 +4,6 @@ Statements run in autocommit unless a transaction is opened with ``begin`` or ``
 """
 
 import json
-import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -66,10 +65,8 @@ QUOTING = ("D", "W", "q")
 
 @cache
 def sql_directory() -> Path:
-    """Return the folder of platform/, jobs/ and queries/: the sql layer in Lambda, the repository's sql/ elsewhere."""
-    if configured := os.environ.get("NIGHTSHIFT_SQL_DIRECTORY"):
-        return Path(configured)
-    return Path(__file__).parents[3] / "sql"
+    """Return the folder of platform/, jobs/ and queries/. It is beside this package, in Lambda as well."""
+    return Path(__file__).parents[1] / "sql"
 
 
 @cache
