@@ -21,6 +21,7 @@ from local import mailbox, processes, roles, sam, seed
 from local.aws import Engine, last_lines
 from local.deploy import api_url, dashboard_url, deploy, function_name
 from local.files import write_private
+from local.older import changed_migrations
 from local.packages import installed_dependencies
 from local.ports import complaint
 from local.postgres import Postgres, close_to_others
@@ -252,8 +253,20 @@ class Stack:
     def _create_database(self, passwords: Mapping[str, str]) -> None:
         with contextlib.closing(self.connect("postgres")) as connection:
             roles.let_functions_in(connection, passwords)
-            if not connection.run("SELECT FROM pg_database WHERE datname = :name", name=DATABASE):
+            is_there = connection.run("SELECT FROM pg_database WHERE datname = :name", name=DATABASE)
+            if is_there and (changed := self._changed_migrations()):
+                self.say(
+                    f"The database in {self.folder} is of another version of Nightshift: {changed[0]}.sql has changed. "
+                    "Creating a new one; its runs and teams are lost …"
+                )
+                connection.run(f"DROP DATABASE {DATABASE} WITH (FORCE)")
+                is_there = []
+            if not is_there:
                 connection.run(f"CREATE DATABASE {DATABASE}")
+
+    def _changed_migrations(self) -> list[str]:
+        with contextlib.closing(self.connect()) as connection:
+            return changed_migrations(connection, sql=CHECKOUT / "sql")
 
     def connect(self, database: str = DATABASE) -> pg8000.native.Connection:
         """Connect as the operator."""
