@@ -1,6 +1,6 @@
 # make run    start Nightshift on this machine
 # make test   run everything in this list up to `make build`; fetch a Python and a Chromium if the machine lacks them. The
-#             exit code is 3 if one cannot be fetched and a part was left out
+#             suite exits with 3, which make shows as "Error 3", if one cannot be fetched and a part was left out
 #               make check          lint, types, template and build, as below
 #               make test-code      the tests that need neither the local stack nor a browser
 #               make test-stack     the tests of the whole local stack

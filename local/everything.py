@@ -16,7 +16,7 @@ from local import chromium
 from local.build import UV, BuildFailed, interpreter, runtime
 
 LEFT_OUT = 3
-"""Exit code where all that ran passed, and a part was left out."""
+"""The exit code if all parts that ran passed and one was left out. make shows it as "Error 3" and exits with 2."""
 
 DOWNLOAD_S = 600
 ENVIRONMENT = {"DEBIAN_FRONTEND": "noninteractive", "PLAYWRIGHT_BROWSERS_PATH": str(chromium.FOLDER.absolute())}
