@@ -22,9 +22,9 @@ from pathlib import Path
 from bench.parts import copy_of, create_database, free_port, settings_of, work_system_run
 from bench.traffic import COLUMNS, repeated, wal_bytes
 from local.postgres import Postgres
-from nightshift.database import Database
-from nightshift.migrations import create_first_partitions, migrate
-from nightshift.settings import Settings
+from nightshift.base.settings import Settings
+from nightshift.database.migrations import create_first_partitions, migrate
+from nightshift.database.queries import Database
 
 SLICE_S = 1.0
 MONTHS = ("2026-01", "2026-02", "2026-03", "2026-04", "2026-05", "2026-06")

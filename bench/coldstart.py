@@ -21,9 +21,9 @@ from shutil import copy, copytree, ignore_patterns
 from bench.first_calls import Answer, Events, call, environment, serve_aws
 from bench.parts import free_port
 from local.postgres import Postgres
-from nightshift.database import Database
-from nightshift.migrations import create_first_partitions, migrate
-from nightshift.settings import Settings
+from nightshift.base.settings import Settings
+from nightshift.database.migrations import create_first_partitions, migrate
+from nightshift.database.queries import Database
 
 SAMPLES = int(os.environ.get("BENCH_SAMPLES", "9"))
 PYTHON = os.environ.get("BENCH_PYTHON", sys.executable)

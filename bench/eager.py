@@ -3,7 +3,7 @@
 from importlib import import_module
 from typing import NamedTuple
 
-from nightshift.catalogue import CATALOGUE
+from nightshift.jobs.registry import CATALOGUE
 
 
 class Eager(NamedTuple):
@@ -12,17 +12,17 @@ class Eager(NamedTuple):
 
 
 # For each function: the services that its code can call, and the modules that its code imports lazily. Every function
-# except notify imports nightshift.queue, and so the code that sends messages.
+# except notify imports nightshift.aws.queue, and so the code that sends messages.
 LAZY = {
-    "api": Eager(("sqs", "secretsmanager"), ("jwt", "nightshift.params", "api.schemas", "api.openapi")),
+    "api": Eager(("sqs", "secretsmanager"), ("jwt", "nightshift.jobs.params", "api.schemas", "api.openapi")),
     "worker": Eager(
         ("sqs", "kms"),
         tuple(f"worker.jobs.{name}" for name in CATALOGUE),
     ),
     "schedule": Eager(("sqs",), ("croniter",)),
     "sweep": Eager(("sqs",), ("croniter",)),
-    "notify": Eager(("sesv2",), ("nightshift.mail",)),
-    "ops": Eager(("sqs", "sesv2"), ("croniter", "nightshift.params")),
+    "notify": Eager(("sesv2",), ("nightshift.notify.mail",)),
+    "ops": Eager(("sqs", "sesv2"), ("croniter", "nightshift.jobs.params")),
     "setup": Eager(("kms",), ("croniter",)),
     "migrate": Eager(("sqs",), ("croniter",)),
 }
@@ -32,11 +32,11 @@ def load(function: str) -> None:
     import boto3
     from aws_lambda_powertools import Logger, Metrics
 
-    from nightshift import aws
+    from nightshift.aws import clients
 
     wanted = LAZY[function]
-    clients = {service: boto3.client(service) for service in wanted.clients}
-    aws.client = lambda service, **_: clients[service]
+    eager = {service: boto3.client(service) for service in wanted.clients}
+    clients.client = lambda service, **_: eager[service]
     Logger(service="baseline")
     Metrics(namespace="baseline")
     try:
@@ -52,7 +52,7 @@ def load(function: str) -> None:
     for module in wanted.modules:
         import_module(module)
     if "sqs" in clients:
-        from nightshift import sqs
+        from nightshift.aws import sqs
 
         sqs.send_message = lambda url, entry: clients["sqs"].send_message(QueueUrl=url, **entry)
         sqs.send_message_batch = lambda url, entries: (

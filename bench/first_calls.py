@@ -14,8 +14,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from nightshift import auth, schedules
-from nightshift.database import Database
+from nightshift.database.queries import Database
+from nightshift.schedules import slots
+from nightshift.tenants import auth
 
 SCHEDULES = {"partition_creation": "cron(0 4 * * ? *)", "db_pruning": "cron(0 * * * ? *)"}
 JWT_SECRET = "a secret of a length that HS256 is happy with"
@@ -124,15 +125,15 @@ class Events:
     def _schedule(self) -> dict[str, Any]:
         now = datetime.now(UTC)
         every_minute = {"partition_creation": "cron(* * * * ? *)"}
-        schedules.register(every_minute, now=now - timedelta(hours=1), db=self._owner)
+        slots.register(every_minute, now=now - timedelta(hours=1), db=self._owner)
         return {"job_type": "partition_creation", "time": now.isoformat()}
 
     def _sweep(self) -> dict[str, Any]:
-        schedules.register(SCHEDULES, now=datetime.now(UTC), db=self._owner)
+        slots.register(SCHEDULES, now=datetime.now(UTC), db=self._owner)
         return {}
 
     def _ops(self) -> dict[str, Any]:
-        schedules.register(SCHEDULES, now=datetime.now(UTC), db=self._owner)
+        slots.register(SCHEDULES, now=datetime.now(UTC), db=self._owner)
         return {"command": "health"}
 
     def _setup(self) -> dict[str, Any]:
@@ -140,7 +141,7 @@ class Events:
         return {"command": "setup", "team": number, "admin_email": f"{number}@example.com", "project": "P"}
 
     def _migrate(self) -> dict[str, Any]:
-        schedules.register(SCHEDULES, now=datetime.now(UTC), db=self._owner)
+        slots.register(SCHEDULES, now=datetime.now(UTC), db=self._owner)
         return {}
 
     def _system_run(self) -> str:

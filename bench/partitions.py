@@ -20,10 +20,10 @@ from pathlib import Path
 from bench.parts import copy_of, create_database, free_port, settings_of, work_system_run
 from bench.traffic import QUIET_SERVER, ROLE, Figures, fill_months, measure
 from local.postgres import Postgres
-from nightshift.database import Database
-from nightshift.migrations import migrate
-from nightshift.partitions import EVENT_TABLES, months
-from nightshift.settings import Settings
+from nightshift.base.settings import Settings
+from nightshift.database.migrations import migrate
+from nightshift.database.partitions import EVENT_TABLES, months
+from nightshift.database.queries import Database
 
 MONTHS = 24
 AHEAD = 12

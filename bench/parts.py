@@ -13,10 +13,11 @@ from dataclasses import replace
 from typing import Any
 
 from local.postgres import Postgres
-from nightshift import engine, queue
-from nightshift import settings as settings_module
-from nightshift.database import Database
-from nightshift.settings import Settings
+from nightshift.aws import queue
+from nightshift.base import settings as settings_module
+from nightshift.base.settings import Settings
+from nightshift.database.queries import Database
+from nightshift.runs import executor
 
 PLENTY = 10**9
 
@@ -63,7 +64,7 @@ def work_slices(run_id: str, *, db: Database, settings: Settings, number: int = 
         message = sent.pop()
         slices, waits = slices + 1, waits + (message.delay_s > 0)
         time.sleep(message.delay_s)
-        engine.work(
+        executor.work(
             run_id, message.slice, db=db, settings=settings, remaining_s=countdown(120), request_id=f"slice-{slices}"
         )
     return slices, waits

@@ -27,11 +27,11 @@ import urllib3
 from bench.parts import countdown, free_port, sandbox_process, settings_of
 from bench.syncs import INSERT_RUN, database_with_users, start_worker
 from local.postgres import Postgres
-from nightshift import queue
-from nightshift.database import Database
-from nightshift.errors import DatabaseGone
-from nightshift.settings import Settings
-from nightshift.sweep import sweep
+from nightshift.aws import queue
+from nightshift.base.errors import DatabaseGone
+from nightshift.base.settings import Settings
+from nightshift.database.queries import Database
+from nightshift.healing.sweep import sweep
 
 USERS = 3_000
 

@@ -8,10 +8,10 @@ from multiprocessing.process import BaseProcess
 
 from bench.parts import create_database, settings_of, work_slices
 from local.postgres import Postgres
-from nightshift import settings as settings_module
-from nightshift.database import Database
-from nightshift.migrations import migrate
-from nightshift.settings import Settings
+from nightshift.base import settings as settings_module
+from nightshift.base.settings import Settings
+from nightshift.database.migrations import migrate
+from nightshift.database.queries import Database
 from worker.jobs import revenuecat_sync
 
 INSERT_RUN = (

@@ -10,10 +10,10 @@ from datetime import date
 from multiprocessing.connection import Connection
 from multiprocessing.synchronize import Event
 
-from nightshift.database import Database
-from nightshift.errors import DatabaseBusy
-from nightshift.migrations import create_first_partitions
-from nightshift.settings import Settings
+from nightshift.base.errors import DatabaseBusy
+from nightshift.base.settings import Settings
+from nightshift.database.migrations import create_first_partitions
+from nightshift.database.queries import Database
 
 ROLE = "nightshift_maintenance"
 # The required text columns of each event table.

@@ -22,18 +22,20 @@ from typing import Any
 
 from bench.parts import free_port, settings_of
 from local.postgres import Postgres
-from nightshift import auth, database, queue
-from nightshift.migrations import migrate
+from nightshift.aws import queue
+from nightshift.database import queries
+from nightshift.database.migrations import migrate
+from nightshift.tenants import auth
 
 TRIGGERS = 500
 
 
-class Unprepared(database.Database):
+class Unprepared(queries.Database):
     """A database that uses the driver's ``run``, which waits for parse, describe and bind at every call."""
 
-    def _run_prepared(self, name: str, values: dict[str, Any]) -> list[database.Row]:
+    def _run_prepared(self, name: str, values: dict[str, Any]) -> list[queries.Row]:
         connection = self._connected()
-        rows = connection.run(database.query_text(name), **values) or []
+        rows = connection.run(queries.query_text(name), **values) or []
         names = [column["name"] for column in connection.columns or []]
         return [dict(zip(names, row, strict=True)) for row in rows]
 
@@ -50,7 +52,7 @@ def main() -> None:
 
 def _compare(server: Postgres) -> None:
     settings = settings_of(server, "postgres", "postgres")
-    owner = database.Database(settings)
+    owner = queries.Database(settings)
     migrate(owner)
     key, team, project = f"owl_agent_{uuid.uuid4().hex}", str(uuid.uuid4()), str(uuid.uuid4())
     owner.run_script(
@@ -64,7 +66,7 @@ def _compare(server: Postgres) -> None:
     api: Any = importlib.import_module("api.app")
     app_settings = dataclasses.replace(settings, database_user="nightshift_app")
     p50 = {}
-    for kind in (Unprepared, database.Database):
+    for kind in (Unprepared, queries.Database):
         db = kind(app_settings)
         api.database = lambda db=db: db
         p50[kind.__name__] = statistics.median(_trigger(api, owner, key=key, team=team, project=project))
@@ -74,7 +76,7 @@ def _compare(server: Postgres) -> None:
     print(f"ratio {p50['Database'] / p50['Unprepared']:.2f}")
 
 
-def _trigger(api: Any, owner: database.Database, *, key: str, team: str, project: str) -> list[float]:
+def _trigger(api: Any, owner: queries.Database, *, key: str, team: str, project: str) -> list[float]:
     path = f"/v1/teams/{team}/jobs/trigger"
     event = {
         "rawPath": path,

@@ -12,7 +12,7 @@ from cli.output import clean
 from cli.runs import LIVE, took
 from cli.session import Session, owner_options
 from cli.values import MailAddress
-from nightshift.wording import one_line
+from nightshift.base.wording import one_line
 
 # Harmless to repeat: existing partitions are left as they are.
 SMOKE_JOB = "partition_creation"

@@ -17,7 +17,7 @@ from cli.errors import Misconfigured, NotSignedIn, Refused, Throttled, Unreachab
 from cli.output import clean
 from cli.stackfile import LOOPBACK
 from cli.troubles import trouble_with
-from nightshift.wording import one_line
+from nightshift.base.wording import one_line
 
 # An HTTP API on AWS waits at most 30 seconds for its function.
 TIMEOUT = urllib3.Timeout(connect=5, read=31)

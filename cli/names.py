@@ -8,7 +8,7 @@ from typing import Any
 from cli.client import Api
 from cli.errors import Failure
 from cli.output import clean
-from nightshift.catalogue import CATALOGUE
+from nightshift.jobs.registry import CATALOGUE
 
 SHORT = 8
 

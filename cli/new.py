@@ -13,9 +13,9 @@ from cli.group import Group
 from cli.places import scheduled, text_of
 from cli.session import Session, format_option
 from cli.skeleton import named
-from nightshift.cron import BadCron, Cron, from_five_fields
+from nightshift.schedules.cron import BadCron, Cron, from_five_fields
 
-CATALOGUE = Path("functions/nightshift/catalogue.py")
+CATALOGUE = Path("functions/nightshift/jobs/registry.py")
 JOBS = Path("functions/worker/jobs")
 TESTS = Path("tests")
 

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from cli import exact
 from cli.table import beside, laid_out
-from nightshift.wording import escaped, visible
+from nightshift.base.wording import escaped, visible
 
 _GAP = 2
 _WIDE = 1_000_000

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cli.errors import Misconfigured
 from cli.session import here
-from nightshift.cron import Cron
+from nightshift.schedules.cron import Cron
 
 TEMPLATE = Path("template.yaml")
 # `make docs` generates this page from the template; a test compares the two.

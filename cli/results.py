@@ -6,7 +6,7 @@ from typing import Any
 
 from cli import exact
 from cli.output import clean
-from nightshift.letter import Table, sections_of
+from nightshift.notify.mail_content import Table, sections_of
 
 
 def result_lines(result: object) -> list[str]:

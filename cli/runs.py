@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 from cli.names import NOBODY, Names, label_of
 from cli.output import clean
 from cli.results import param_lines, result_lines
-from nightshift.catalogue import CATALOGUE
-from nightshift.wording import duration, short_duration, size
+from nightshift.base.wording import duration, short_duration, size
+from nightshift.jobs.registry import CATALOGUE
 
 LIVE = ("pending", "running")
 STATUSES = (*LIVE, "completed", "failed", "cancelled")

@@ -9,8 +9,8 @@ import click.shell_completion
 
 from cli import exact
 from cli.config import is_header_value
-from nightshift.catalogue import CATALOGUE
-from nightshift.validation import is_mail_address
+from nightshift.base.validation import is_mail_address
+from nightshift.jobs.registry import CATALOGUE
 
 
 class RunId(click.ParamType[str]):

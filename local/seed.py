@@ -9,12 +9,12 @@ import sys
 from pathlib import Path
 
 from local.files import write_private
-from nightshift.agent_keys import new_agent_key
-from nightshift.auth import key_hash
-from nightshift.database import Database
-from nightshift.sessions import pin_session
-from nightshift.settings import Settings
-from nightshift.setup import setup_team, store_revenuecat_key
+from nightshift.base.settings import Settings
+from nightshift.database.queries import Database
+from nightshift.database.session_pins import pin_session
+from nightshift.tenants.agent_keys import new_agent_key
+from nightshift.tenants.auth import key_hash
+from nightshift.tenants.team_setup import setup_team, store_revenuecat_key
 
 DEMO = "demo"
 ADMIN_EMAIL = "owner@demo.test"

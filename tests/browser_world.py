@@ -18,7 +18,7 @@ from local import chromium
 from local.deploy import STACK
 from local.run import call
 from local.stack import Stack
-from nightshift.auth import key_hash
+from nightshift.tenants.auth import key_hash
 from tests.stack_world import ended, triggered, until
 
 # Without these flags, Chromium contacts its vendor's servers at every start; a container has no sandbox and no GPU for

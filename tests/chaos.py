@@ -18,10 +18,11 @@ from typing import Any
 
 import pytest
 
-from nightshift import database, queue
-from nightshift.errors import DatabaseGone
-from nightshift.queue import Message
-from nightshift.settings import Settings
+from nightshift.aws import queue
+from nightshift.aws.queue import Message
+from nightshift.base.errors import DatabaseGone
+from nightshift.base.settings import Settings
+from nightshift.database import queries
 from tests.world import sweep
 
 FORKS = multiprocessing.get_context("forkserver")
@@ -98,7 +99,7 @@ class Chaos:
         return None
 
     def until_ended(
-        self, db: database.Database, *, deadline_s: float, between: Callable[[], None] = lambda: None
+        self, db: queries.Database, *, deadline_s: float, between: Callable[[], None] = lambda: None
     ) -> None:
         """Work until every run has ended. Raise TimeoutError with the runs that are still live."""
         deadline, swept = time.monotonic() + deadline_s, 0.0
@@ -124,7 +125,7 @@ class Chaos:
             for worker in self.workers:
                 self._end(worker)
 
-    def _swept(self, db: database.Database) -> list[Message]:
+    def _swept(self, db: queries.Database) -> list[Message]:
         messages: list[Message] = []
         real, queue.send_all = queue.send_all, lambda batch: messages.extend(batch) or 0
         try:

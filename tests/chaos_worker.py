@@ -6,9 +6,11 @@ import signal
 from multiprocessing.connection import Connection
 from typing import Any
 
-from nightshift import database, engine, queue
-from nightshift import settings as settings_module
-from nightshift.settings import Settings
+from nightshift.aws import queue
+from nightshift.base import settings as settings_module
+from nightshift.base.settings import Settings
+from nightshift.database import queries
+from nightshift.runs import executor
 from tests.chaos import REMAINING_S, Fate
 from worker.jobs import revenuecat_sync as job
 
@@ -25,7 +27,7 @@ def invoke(pipe: Connection, settings: Settings, run_id: str, number: int, fate:
     settings_module.settings.cache_clear()
     os.environ["DATABASE_HOST"], os.environ["REVENUECAT_URL"] = settings.database_host, settings.revenuecat_url
     settings = dataclasses.replace(settings, slice_budget_s=0 if fate.one_step else REMAINING_S)
-    engine.work(run_id, number, db=db, settings=settings, remaining_s=lambda: REMAINING_S, request_id="chaos")
+    executor.work(run_id, number, db=db, settings=settings, remaining_s=lambda: REMAINING_S, request_id="chaos")
     db.close()
 
 
@@ -51,14 +53,14 @@ class Boundary:
         self._passed += 1
 
 
-class FatefulDatabase(database.Database):
+class FatefulDatabase(queries.Database):
     """A database that rolls back idle transactions after half a second, as the role's does after ten."""
 
     def __init__(self, settings: Settings, boundary: Boundary):
         super().__init__(settings, idle_in_transaction_session_timeout="500")
         self._boundary = boundary
 
-    def query(self, name: str, /, **params: Any) -> list[database.Row]:
+    def query(self, name: str, /, **params: Any) -> list[queries.Row]:
         run = super().query
         if name in COMMITTING and not self.in_transaction:
             run = self._boundary.around(run)

@@ -20,12 +20,14 @@ from moto import mock_aws
 
 from api import health
 from local.postgres import Postgres
-from nightshift import aws, aws_http, database, jwks, tokens
-from nightshift import settings as settings_module
-from nightshift.database import Database
-from nightshift.migrations import create_first_partitions, migrate
-from nightshift.sessions import pin, pin_session
-from nightshift.settings import Settings
+from nightshift.aws import aws_http, clients
+from nightshift.base import settings as settings_module
+from nightshift.base.settings import Settings
+from nightshift.database import queries
+from nightshift.database.migrations import create_first_partitions, migrate
+from nightshift.database.queries import Database
+from nightshift.database.session_pins import pin, pin_session
+from nightshift.tenants import jwks, tokens
 from tests import hostile, moto_server
 
 # On a busy machine examples are slow, so none may fail because of its duration.
@@ -200,10 +202,10 @@ def cloud(monkeypatch: pytest.MonkeyPatch, environment: Settings, moto_endpoint:
     with mock_aws():
         settings = dataclasses.replace(
             environment,
-            notify_queue_url=aws.client("sqs").create_queue(QueueName="notify")["QueueUrl"],
-            queue_url=aws.client("sqs").create_queue(QueueName="runs")["QueueUrl"],
-            jwt_secret_id=aws.client("secretsmanager").create_secret(Name="jwt", SecretString=JWT_SECRET)["ARN"],
-            integrations_key_id=aws.client("kms").create_key()["KeyMetadata"]["KeyId"],
+            notify_queue_url=clients.client("sqs").create_queue(QueueName="notify")["QueueUrl"],
+            queue_url=clients.client("sqs").create_queue(QueueName="runs")["QueueUrl"],
+            jwt_secret_id=clients.client("secretsmanager").create_secret(Name="jwt", SecretString=JWT_SECRET)["ARN"],
+            integrations_key_id=clients.client("kms").create_key()["KeyMetadata"]["KeyId"],
         )
         _set_environment(monkeypatch, settings)
         yield settings
@@ -216,12 +218,12 @@ def _set_environment(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> Non
 
 
 def _forget_environment() -> None:
-    if database.database.cache_info().currsize:
-        database.database().close()
+    if queries.database.cache_info().currsize:
+        queries.database().close()
     for cached in (
         settings_module.settings,
-        database.database,
-        aws.client,
+        queries.database,
+        clients.client,
         tokens._secret,
         jwks.key_set,
         aws_http._connections,

@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from nightshift.catalogue import CATALOGUE, JobType
-from nightshift.job import Progress
+from nightshift.jobs.author_api import Progress
+from nightshift.jobs.registry import CATALOGUE, JobType
 from tests.world import make_team
 
 COUNTING = JobType(name="counting", label="Counting", description="Counts", scope="project")
@@ -22,14 +22,14 @@ def team(owner):
 @pytest.fixture
 def own_queries(monkeypatch):
     """Add the tests' own queries, by name. A test may add more."""
-    from nightshift import database
+    from nightshift.database import queries
 
-    real = database.query_text
+    real = queries.query_text
     own = {
         "record_step": "INSERT INTO steps VALUES (CAST(:run_id AS text), CAST(:step AS int))",
         "numbered": "SELECT $1\nWHERE :id",
     }
-    monkeypatch.setattr(database, "query_text", lambda name: own.get(name) or real(name))
+    monkeypatch.setattr(queries, "query_text", lambda name: own.get(name) or real(name))
     return own
 
 

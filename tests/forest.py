@@ -4,7 +4,7 @@ import uuid
 from dataclasses import dataclass, field
 from typing import Any
 
-from nightshift.database import Database
+from nightshift.database.queries import Database
 
 GRACE_DAYS = 7
 EVENTS = ("events", "metric_events", "funnel_events")

@@ -1,6 +1,6 @@
 """A platform's database in which every setting that our sessions could depend on has an unusual value."""
 
-from nightshift.database import Database
+from nightshift.database.queries import Database
 
 # tests/test_hostile_settings.py sets it for a separate run.
 ASKED_FOR = "NIGHTSHIFT_HOSTILE_SETTINGS"

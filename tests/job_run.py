@@ -24,13 +24,14 @@ from typing import Any
 
 import pytest
 
-from nightshift import engine, runs, sqs
-from nightshift.catalogue import CATALOGUE
-from nightshift.database import Database
-from nightshift.job import MAX_WAIT_S, Progress, Wait
-from nightshift.sessions import pin, pin_session
-from nightshift.settings import Settings
-from nightshift.slices import CancelRequested, Slice
+from nightshift.aws import sqs
+from nightshift.base.settings import Settings
+from nightshift.database.queries import Database
+from nightshift.database.session_pins import pin, pin_session
+from nightshift.jobs.author_api import MAX_WAIT_S, Progress, Wait
+from nightshift.jobs.registry import CATALOGUE
+from nightshift.runs import executor, requests
+from nightshift.runs.slices import CancelRequested, Slice
 from tests.world import Team, age, make_team, run_row, slices, sweep, work
 
 # A test's job needs fewer. An endless job must fail its test instead of hanging it.
@@ -133,7 +134,7 @@ class JobRun:
 
     def _deliver(self, number: int, *, remaining_s: float = 60) -> None:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(engine, "Slice", partial(_Watched, self))
+            patch.setattr(executor, "Slice", partial(_Watched, self))
             with suppress(Killed):
                 work(self.id, number, db=self.db, settings=self.settings, remaining_s=remaining_s)
 
@@ -277,10 +278,10 @@ def _trigger(name: str, *, db: Database, settings: Settings, **of: Any) -> str:
     job_type = CATALOGUE[name]
     if job_type.scope == "system":
         params = of["params"]
-        row = runs.create_system(job_type, params=params, triggered_by="system", db=db, settings=settings)
+        row = requests.create_system(job_type, params=params, triggered_by="system", db=db, settings=settings)
     else:
-        wish = runs.Trigger(job_type=job_type, triggered_by="manual:user:somebody", **of)
-        row = runs.create(wish, db=db, settings=settings)
+        wish = requests.Trigger(job_type=job_type, triggered_by="manual:user:somebody", **of)
+        row = requests.create(wish, db=db, settings=settings)
     return str(row["id"])
 
 

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from nightshift import aws
-from nightshift import settings as settings_module
+from nightshift.aws import clients
+from nightshift.base import settings as settings_module
 from tests import ses as ses_server
 from tests.conftest import CONTEXT, load_function
 from tests.world import trigger
@@ -33,7 +33,7 @@ def configure(cloud, monkeypatch):
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
         settings_module.settings.cache_clear()
-        aws.client.cache_clear()
+        clients.client.cache_clear()
 
     return configure
 

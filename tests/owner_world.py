@@ -15,10 +15,10 @@ from urllib.parse import parse_qs
 import boto3
 import pytest
 
-from nightshift import settings as settings_module
-from nightshift.database import Database
-from nightshift.ops import deadletters
-from nightshift.settings import Settings
+from nightshift.base import settings as settings_module
+from nightshift.base.settings import Settings
+from nightshift.database.queries import Database
+from nightshift.operator import dead_letters
 from tests.conftest import CONTEXT, load_function
 
 STACK = "prod-jobs"
@@ -120,9 +120,9 @@ def bare(
 
 
 @pytest.fixture
-def dead_letters(cloud: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def dead_letter_queues(cloud: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """Create the dead-letter queues, empty."""
-    monkeypatch.setattr(deadletters, "RECEIVE_WAIT_S", 0)
+    monkeypatch.setattr(dead_letters, "RECEIVE_WAIT_S", 0)
     for name in ("run", "schedule"):
         url = boto3.client("sqs").create_queue(QueueName=f"{name}-dead")["QueueUrl"]
         monkeypatch.setenv(f"{name}_dead_letters_url".upper(), url)

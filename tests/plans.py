@@ -4,7 +4,7 @@ import json
 import re
 from typing import Any
 
-from nightshift.database import Database, query_text
+from nightshift.database.queries import Database, query_text
 
 
 def explained(db: Database, query: str, **params: Any) -> tuple[int, int]:

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nightshift.addresses import BadAddress, addresses_in, ascii_address
-from nightshift.validation import is_mail_address
+from nightshift.base.addresses import BadAddress, addresses_in, ascii_address
+from nightshift.base.validation import is_mail_address
 from tests.test_template import TEMPLATE
 
 

@@ -8,8 +8,8 @@ import json
 import pytest
 
 from api import health, openapi
-from nightshift.database import database
-from nightshift.errors import DatabaseGone
+from nightshift.base.errors import DatabaseGone
+from nightshift.database.queries import database
 from tests.api_world import Api
 from tests.conftest import JWT_SECRET, load_function
 from tests.world import make_team, token

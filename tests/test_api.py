@@ -11,9 +11,10 @@ import jwt
 import pytest
 
 from api import health, openapi
-from nightshift import aws, pauses, queue
-from nightshift.catalogue import CATALOGUE
-from nightshift.database import database, query_text
+from nightshift.aws import clients, queue
+from nightshift.database.queries import database, query_text
+from nightshift.jobs.registry import CATALOGUE
+from nightshift.runs import pauses
 from tests.api_world import DOCUMENT, Api
 from tests.conftest import JWT_SECRET, load_function
 from tests.world import claim, cut_sessions, make_team, received, run_row, token
@@ -630,7 +631,7 @@ class TestBadDays:
         assert as_user("admin")("GET", "/v1/auth/whoami")[0] == 503
 
     def test_nor_is_one_that_is_no_text(self, cloud, as_user, monkeypatch):
-        binary = aws.client("secretsmanager").create_secret(Name="binary", SecretBinary=b"secret")["ARN"]
+        binary = clients.client("secretsmanager").create_secret(Name="binary", SecretBinary=b"secret")["ARN"]
         monkeypatch.setenv("JWT_SECRET_ID", binary)
         load_function("api").settings.cache_clear()
         assert as_user("admin")("GET", "/v1/auth/whoami")[0] == 503
@@ -733,8 +734,8 @@ def test_health_and_a_database_that_is_gone(api, team, monkeypatch):
 
 
 def test_a_query_that_is_not_there_is_our_mistake_and_no_lost_database(api, monkeypatch, tmp_path):
-    monkeypatch.setattr("nightshift.database.sql_directory", lambda: tmp_path)
-    monkeypatch.setattr("nightshift.database.query_text", query_text.__wrapped__)
+    monkeypatch.setattr("nightshift.database.queries.sql_directory", lambda: tmp_path)
+    monkeypatch.setattr("nightshift.database.queries.query_text", query_text.__wrapped__)
     with pytest.raises(AssertionError, match="Something went wrong on our side"):
         api("GET", "/v1/health", authorization=None)
 

@@ -14,12 +14,14 @@ from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.config import Config
 from moto.core.botocore_stubber import MockRawResponse
 
-from nightshift import aws_http, integrations, notify, queue, secret, sigv4, sqs
-from nightshift.aws_http import AwsRefused, AwsUnreachable, endpoint_of, post, regional_host
-from nightshift.errors import ConfigurationError
-from nightshift.mail import Mail
-from nightshift.queue import Message
-from nightshift.settings import Settings
+from nightshift.aws import aws_http, queue, secret, sigv4, sqs
+from nightshift.aws.aws_http import AwsRefused, AwsUnreachable, endpoint_of, post, regional_host
+from nightshift.aws.queue import Message
+from nightshift.base.errors import ConfigurationError
+from nightshift.base.settings import Settings
+from nightshift.notify import delivery
+from nightshift.notify.mail import Mail
+from nightshift.tenants import integrations
 from tests.conftest import free_port
 from tests.world import received
 
@@ -112,7 +114,7 @@ SAME = {
         lambda: boto3.client("sqs").send_message_batch(QueueUrl=QUEUE, Entries=[{"Id": "0", **ENTRY}]),
     ),
     "mail": (
-        lambda: notify._send(MAIL, sender="a@example.com", recipient="b@example.com"),
+        lambda: delivery._send(MAIL, sender="a@example.com", recipient="b@example.com"),
         lambda: boto3.client("sesv2").send_email(
             FromEmailAddress="Nightshift <a@example.com>",
             Destination={"ToAddresses": ["b@example.com"]},
@@ -237,7 +239,7 @@ class TestTrouble:
     def test_a_mail_is_sent_once_whatever_comes_back(self, wire: Wire, answer: tuple[int, str]) -> None:
         wire.answers = [answer]
         with pytest.raises((AwsUnreachable, AwsRefused)):
-            notify._send(MAIL, sender="a@example.com", recipient="b@example.com")
+            delivery._send(MAIL, sender="a@example.com", recipient="b@example.com")
         assert len(wire.asked) == 1
 
     def test_nobody_there(self) -> None:

@@ -4,8 +4,8 @@ import dataclasses
 
 import pytest
 
-from nightshift.catalogue import CATALOGUE, JobType
-from nightshift.job import Progress, Retry, Wait
+from nightshift.jobs.author_api import Progress, Retry, Wait
+from nightshift.jobs.registry import CATALOGUE, JobType
 from tests.engine_world import counting_to, steps_of
 from tests.job_run import DEADLOCK
 from tests.world import age, claim, received, run_row, sweep, trigger, work

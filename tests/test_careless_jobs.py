@@ -10,9 +10,9 @@ import uuid
 
 import pytest
 
-from nightshift.catalogue import CATALOGUE
-from nightshift.errors import ConfigurationError, DatabaseBusy, DatabaseGone, JobError
-from nightshift.job import MAX_COUNT, Progress, Retry, Wait
+from nightshift.base.errors import ConfigurationError, DatabaseBusy, DatabaseGone, JobError
+from nightshift.jobs.author_api import MAX_COUNT, Progress, Retry, Wait
+from nightshift.jobs.registry import CATALOGUE
 from tests.engine_world import COUNTING, steps_of
 from tests.job_run import DEADLOCK, assert_resumable
 from tests.world import age, closed_to_new_sessions, cut_sessions, received, run_row, trigger, work

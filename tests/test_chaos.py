@@ -9,8 +9,8 @@ import pytest
 from local.postgres import Postgres
 from local.revenuecat.sandbox import Sandbox
 from local.revenuecat.server import serve
-from nightshift.database import Database
-from nightshift.migrations import migrate
+from nightshift.database.migrations import migrate
+from nightshift.database.queries import Database
 from tests.chaos import LEASE_S, REMAINING_S, Chaos, Delivery, Fate, start_forks
 from tests.conftest import free_port, settings_for
 from tests.world import make_team

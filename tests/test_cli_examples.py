@@ -22,11 +22,11 @@ from cli import profiles
 from cli.main import main
 from cli.reference import FOLDER, INDEX, commands, examples, pages
 from cli.session import Session
-from nightshift import settings as settings_module
-from nightshift.database import Database, database
-from nightshift.ops import teams
-from nightshift.ops.commands import COMMANDS
-from nightshift.settings import Settings
+from nightshift.base import settings as settings_module
+from nightshift.base.settings import Settings
+from nightshift.database.queries import Database, database
+from nightshift.operator import team_commands
+from nightshift.operator.commands import COMMANDS
 from tests.conftest import CONTEXT, load_function
 from tests.owner_world import Aws, end_all
 from tests.world import Team, make_team, trigger
@@ -174,7 +174,7 @@ Run = Callable[[str], Result]
 def run(
     api: Api,
     amazon: Aws,
-    dead_letters: None,
+    dead_letter_queues: None,
     cloud: Settings,
     owner: Database,
     db: Database,
@@ -192,7 +192,7 @@ def run(
         ends = [at for at, word in enumerate(words) if word in ("<", ">", "|")] or [len(words)]
         words, reads = words[1 : ends[0]], "<" in words
         if not teams:
-            teams.append(Team("", "") if "setup" in words else acme(owner))
+            team_commands.append(Team("", "") if "setup" in words else acme(owner))
         [team] = teams
         # End the runs that an earlier line started.
         end_all(owner)(0)
@@ -289,7 +289,7 @@ def test_every_operation_of_the_api_has_a_command(run: Run, api: Api) -> None:
 
 
 def test_every_command_of_the_owners_functions_has_a_command(run: Run, amazon: Aws) -> None:
-    assert OWNERS.keys() == COMMANDS.keys() | teams.COMMANDS.keys(), "which command asks for it?"
+    assert OWNERS.keys() == COMMANDS.keys() | team_commands.COMMANDS.keys(), "which command asks for it?"
     for name, line in OWNERS.items():
         amazon.asked.clear()
         run(line)

@@ -15,9 +15,9 @@ from click.testing import CliRunner, Result
 from cli.checks import POLLS
 from cli.main import main
 from cli.session import Session
-from nightshift import settings as settings_module
-from nightshift.database import Database
-from nightshift.ops import deadletters
+from nightshift.base import settings as settings_module
+from nightshift.database.queries import Database
+from nightshift.operator import dead_letters
 from tests.cli_world import RUN
 from tests.owner_world import REFUSED, STACK, Answer, Aws, end_all
 from tests.world import make_team, received, run_row, sweep, trigger
@@ -44,7 +44,7 @@ def call(bare: None) -> Cli:
 
 
 @pytest.fixture
-def system(dead_letters: None, call: Cli) -> Cli:
+def system(dead_letter_queues: None, call: Cli) -> Cli:
     """``call`` with existing queues and a database; for commands of the repository's own folder."""
     return call
 
@@ -215,7 +215,7 @@ class TestChecks:
     def test_redriving_goes_on_until_nothing_is_left(
         self, system: Cli, amazon: Aws, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(deadletters, "REDRIVE_AT_MOST", 10)
+        monkeypatch.setattr(dead_letters, "REDRIVE_AT_MOST", 10)
         url = settings_module.settings().run_dead_letters_url
         for _ in range(25):
             boto3.client("sqs").send_message(QueueUrl=url, MessageBody='{"run_id": "x"}')

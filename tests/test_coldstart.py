@@ -7,8 +7,8 @@ import pytest
 
 from bench import coldstart, eager
 from bench.first_calls import Answer, Events, call, environment, serve_aws
-from nightshift.database import Database
-from nightshift.settings import Settings
+from nightshift.base.settings import Settings
+from nightshift.database.queries import Database
 
 # Modules that are slow to import, and the only reason to import each.
 HEAVY = {
@@ -22,9 +22,9 @@ HEAVY = {
     "croniter": "the slots of a schedule",
     "jwt": "a caller with a token",
     "aws_xray_sdk": "never",
-    "nightshift.mail": "a mail to render",
-    "nightshift.engine": "a slice to work",
-    "nightshift.sweep": "the sweep",
+    "nightshift.notify.mail": "a mail to render",
+    "nightshift.runs.executor": "a slice to work",
+    "nightshift.healing.sweep": "the sweep",
     "aws_lambda_powertools.event_handler": "the API",
 }
 SIGNED = {"botocore.auth", "urllib3"}
@@ -37,11 +37,11 @@ WAYS = {
     "api_trigger": (API | SIGNED | {"pydantic"}, ["AmazonSQS.SendMessage"]),
     "api_user": (API | SIGNED | {"jwt"}, ["secretsmanager.GetSecretValue"]),
     "dashboard": (set(), []),
-    "worker": (SIGNED | {"nightshift.engine"}, ["AmazonSQS.SendMessageBatch"]),
-    "worker_dropped": ({"nightshift.engine"}, []),
+    "worker": (SIGNED | {"nightshift.runs.executor"}, ["AmazonSQS.SendMessageBatch"]),
+    "worker_dropped": ({"nightshift.runs.executor"}, []),
     "schedule": (SIGNED | {"croniter"}, ["AmazonSQS.SendMessageBatch"]),
-    "notify": (SIGNED | {"nightshift.mail"}, ["/v2/email/outbound-emails"]),
-    "sweep": ({"nightshift.sweep"}, []),
+    "notify": (SIGNED | {"nightshift.notify.mail"}, ["/v2/email/outbound-emails"]),
+    "sweep": ({"nightshift.healing.sweep"}, []),
     "ops": (
         {"boto3", "botocore.session", "botocore.client", "pydantic", "croniter"} | SIGNED,
         ["AmazonSQS.GetQueueAttributes"] * 3,

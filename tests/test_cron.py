@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nightshift.catalogue import CATALOGUE
-from nightshift.cron import MONTHS, WEEKDAYS, BadCron, from_eventbridge, from_five_fields
+from nightshift.jobs.registry import CATALOGUE
+from nightshift.schedules.cron import MONTHS, WEEKDAYS, BadCron, from_eventbridge, from_five_fields
 
 MOMENTS = st.datetimes(datetime(2024, 1, 1), datetime(2031, 1, 1)).map(lambda moment: moment.replace(tzinfo=UTC))
 

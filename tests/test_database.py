@@ -9,10 +9,7 @@ from datetime import UTC, date, datetime
 import pytest
 from pg8000.exceptions import DatabaseError
 
-from nightshift import database
-from nightshift.connection import connect
-from nightshift.database import Database
-from nightshift.errors import (
+from nightshift.base.errors import (
     BadQuery,
     DatabaseBusy,
     DatabaseGone,
@@ -20,17 +17,20 @@ from nightshift.errors import (
     SessionUnfit,
     SignInRefused,
 )
-from nightshift.slices import Slice
-from nightshift.statements import NumberedParameter, parse
+from nightshift.database import queries
+from nightshift.database.connection import connect
+from nightshift.database.queries import Database
+from nightshift.database.statements import NumberedParameter, parse
+from nightshift.runs.slices import Slice
 from tests.stack_world import until
 from tests.world import claim, system_run
 
 
 @pytest.fixture
-def queries(monkeypatch):
+def own_queries(monkeypatch):
     """Add the test's own query files, by name."""
-    own, real = {}, database.query_text
-    monkeypatch.setattr(database, "query_text", lambda name: own[name] if name in own else real(name))
+    own, real = {}, queries.query_text
+    monkeypatch.setattr(queries, "query_text", lambda name: own[name] if name in own else real(name))
     return own
 
 
@@ -51,11 +51,11 @@ class TestSessionsOfNoUse:
     }
 
     @pytest.fixture
-    def written(self, db, owner, queries):
+    def written(self, db, owner, own_queries):
         """Write a row, and return the number of rows."""
         owner.run_script("CREATE TABLE notes (note text); GRANT ALL ON notes TO nightshift_app, pg_monitor")
         owner.run_script("GRANT pg_monitor TO nightshift_app; REVOKE ALL ON notes FROM pg_monitor")
-        queries["write_note"] = "INSERT INTO notes VALUES (:note)"
+        own_queries["write_note"] = "INSERT INTO notes VALUES (:note)"
         yield lambda: (db.query("write_note", note="x"), owner.run_script("SELECT count(*) FROM notes")[0][0])[1]
         owner.run_script("REVOKE pg_monitor FROM nightshift_app")
 
@@ -93,8 +93,8 @@ class TestSessionsOfNoUse:
             db.commit()
         assert written() == 2
 
-    def test_a_plan_that_no_longer_fits_in_a_transaction_is_passing_trouble(self, db, owner, written, queries):
-        queries["notes"] = "SELECT * FROM notes"
+    def test_a_plan_that_no_longer_fits_in_a_transaction_is_passing_trouble(self, db, owner, written, own_queries):
+        own_queries["notes"] = "SELECT * FROM notes"
         db.query("notes")
         owner.run_script("ALTER TABLE notes ADD COLUMN more text")
         for error in (DatabaseBusy, None):
@@ -110,7 +110,7 @@ class TestSessionsOfNoUse:
     def test_what_a_new_session_says_too_stands_after_one_more_try(self, db, owner, written, monkeypatch, kind):
         written()
         before, error, opened = session_of(db), DatabaseError, []
-        monkeypatch.setattr(database, "connect", lambda *given: opened.append(given) or connect(*given))
+        monkeypatch.setattr(queries, "connect", lambda *given: opened.append(given) or connect(*given))
         if kind == "missing":
             owner.run_script("DROP TABLE notes")
         elif kind == "forbidden":
@@ -125,10 +125,10 @@ class TestSessionsOfNoUse:
         assert len(opened) == 1
         assert session_of(db) != before
 
-    def test_a_new_sessions_refusal_is_not_asked_for_twice(self, db, queries, monkeypatch):
-        queries["missing"] = "SELECT FROM missing"
+    def test_a_new_sessions_refusal_is_not_asked_for_twice(self, db, own_queries, monkeypatch):
+        own_queries["missing"] = "SELECT FROM missing"
         opened = []
-        monkeypatch.setattr(database, "connect", lambda *given: opened.append(given) or connect(*given))
+        monkeypatch.setattr(queries, "connect", lambda *given: opened.append(given) or connect(*given))
         with pytest.raises(DatabaseError):
             db.query("missing")
         assert len(opened) == 1
@@ -173,8 +173,8 @@ class TestTheServersLastWords:
         ],
         ids=["idle in transaction", "idle", "terminated"],
     )
-    def test_they_are_told(self, db, owner, queries, end, words, size):
-        queries["long"] = "SELECT length(:text) AS length"
+    def test_they_are_told(self, db, owner, own_queries, end, words, size):
+        own_queries["long"] = "SELECT length(:text) AS length"
         db.query("long", text="")
         session = session_of(db)
         if end:
@@ -276,9 +276,9 @@ class TestSigningIn:
 
 
 class TestThreads:
-    def test_each_gets_the_rows_that_it_asked_for(self, db, queries):
+    def test_each_gets_the_rows_that_it_asked_for(self, db, own_queries):
         for number in range(8):
-            queries[f"series_{number}"] = (
+            own_queries[f"series_{number}"] = (
                 f"SELECT {number} AS number, n, :asked::int AS asked FROM generate_series(1, 50) n"
             )
 
@@ -289,13 +289,13 @@ class TestThreads:
             for asked, rows in enumerate(pool.map(ask, range(400))):
                 assert rows == [{"number": asked % 8, "n": n, "asked": asked} for n in range(1, 51)]
 
-    def test_the_threads_of_a_job_read_write_and_ask_whether_to_stop(self, cloud, db, owner, queries):
+    def test_the_threads_of_a_job_read_write_and_ask_whether_to_stop(self, cloud, db, owner, own_queries):
         owner.run_script("CREATE TABLE notes (note int); GRANT ALL ON notes TO nightshift_app")
-        queries["write_note"] = "INSERT INTO notes VALUES (:note::int) RETURNING note"
-        queries["echo"] = "SELECT :value::int AS value"
+        own_queries["write_note"] = "INSERT INTO notes VALUES (:note::int) RETURNING note"
+        own_queries["echo"] = "SELECT :value::int AS value"
         run_id = system_run(owner, "db_pruning")
         row = claim(db, run_id, 0, lease_s=60, request_id="threads")[0]
-        from nightshift.catalogue import CATALOGUE
+        from nightshift.jobs.registry import CATALOGUE
 
         current = Slice(row, job_type=CATALOGUE["db_pruning"], db=db, settings=cloud, remaining_s=lambda: 60)
 
@@ -311,9 +311,9 @@ class TestThreads:
         current.rollback()
         assert owner.run_script("SELECT count(*) FROM notes") == [[0]]
 
-    def test_what_one_loses_the_others_do_not_write_alone(self, db, owner, queries):
+    def test_what_one_loses_the_others_do_not_write_alone(self, db, owner, own_queries):
         owner.run_script("CREATE TABLE notes (note int); GRANT ALL ON notes TO nightshift_app")
-        queries["write_note"] = "INSERT INTO notes VALUES (:note::int)"
+        own_queries["write_note"] = "INSERT INTO notes VALUES (:note::int)"
         db.begin()
         db.query("write_note", note=0)
         owner.run_script(f"SELECT pg_terminate_backend({session_of(db)})")
@@ -400,8 +400,8 @@ class TestQueryFiles:
         parsed = parse(query)
         assert (parsed.text, parsed.names) == (text, names)
 
-    def test_slices_casts_and_named_arguments_reach_postgres(self, db, queries):
-        queries["slices"] = """
+    def test_slices_casts_and_named_arguments_reach_postgres(self, db, own_queries):
+        own_queries["slices"] = """
             -- It's the middle that is wanted.
             SELECT (ARRAY[1, 2, 3, 4])[2:3] AS fixed, (:list::int[])[:first::int : :last::int] AS bound,
                    make_interval(hours := :hours::int)::text AS hours, 'a:b'::text AS text
@@ -410,14 +410,14 @@ class TestQueryFiles:
             {"fixed": [2, 3], "bound": [6, 7], "hours": "02:00:00", "text": "a:b"}
         ]
 
-    def test_a_numbered_parameter_is_refused_with_its_place(self, db, queries):
+    def test_a_numbered_parameter_is_refused_with_its_place(self, db, own_queries):
         with pytest.raises(NumberedParameter, match=r"^line 2 has \$1; give the parameter a name, as in :project_id$"):
             parse("SELECT '$2',\n$1")
-        queries["numbered"] = "SELECT $1"
+        own_queries["numbered"] = "SELECT $1"
         with pytest.raises(BadQuery, match=r"sql/queries/numbered\.sql, line 1 has \$1"):
             db.query("numbered")
 
-    def test_a_slice_that_reads_as_a_parameter_is_refused_with_its_name(self, db, queries):
-        queries["ambiguous"] = "SELECT list[:n] FROM lists"
+    def test_a_slice_that_reads_as_a_parameter_is_refused_with_its_name(self, db, own_queries):
+        own_queries["ambiguous"] = "SELECT list[:n] FROM lists"
         with pytest.raises(BadQuery, match="Query ambiguous was called with the wrong parameters; missing: n"):
             db.query("ambiguous")

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from nightshift.database import Database
-from nightshift.migrations import migrate
-from nightshift.sessions import FUNCTIONS
-from nightshift.statements import parse
+from nightshift.database.migrations import migrate
+from nightshift.database.queries import Database
+from nightshift.database.session_pins import FUNCTIONS
+from nightshift.database.statements import parse
 from tests.conftest import superuser_of_a_new_server
 from tests.test_migrations_rds import RDS
 

@@ -7,12 +7,12 @@ from datetime import date
 
 import pytest
 
-from nightshift import settings as settings_module
-from nightshift import slices as slices_module
-from nightshift.errors import DatabaseGone
-from nightshift.handles import StepDatabase
-from nightshift.migrations import create_first_partitions
-from nightshift.partitions import EVENT_TABLES, months
+from nightshift.base import settings as settings_module
+from nightshift.base.errors import DatabaseGone
+from nightshift.database.migrations import create_first_partitions
+from nightshift.database.partitions import EVENT_TABLES, months
+from nightshift.runs import slices as slices_module
+from nightshift.runs.handles import StepDatabase
 from worker.jobs import db_pruning as job
 
 THIS = date.today().replace(day=1)

@@ -6,12 +6,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from nightshift import params
-from nightshift.catalogue import CATALOGUE
-from nightshift.errors import ConfigurationError
-from nightshift.job import Progress
-from nightshift.params import NoParams, RevenueCatSyncParams
-from nightshift.schedules import GRACE, fire, register
+from nightshift.base.errors import ConfigurationError
+from nightshift.jobs import params
+from nightshift.jobs.author_api import Progress
+from nightshift.jobs.params import NoParams, RevenueCatSyncParams
+from nightshift.jobs.registry import CATALOGUE
+from nightshift.schedules.slots import GRACE, fire, register
 from tests.api_world import Api
 from tests.world import make_team, received, run_row, sweep
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from nightshift.job import Progress, Wait
+from nightshift.jobs.author_api import Progress, Wait
 from tests.world import claim, make_team, run_row, sweep, trigger, work
 
 
@@ -41,7 +41,7 @@ def test_a_run_that_waits_for_long_does_not_wake_up(team, run, db, cloud, owner,
     def waits(run, db):
         yield Wait(seconds=80_000, why="tomorrow", cursor={"at": 1})
 
-    monkeypatch.setattr("nightshift.catalogue.JobType.handler", lambda self: waits)
+    monkeypatch.setattr("nightshift.jobs.registry.JobType.handler", lambda self: waits)
     work(run["id"], 0, db=db, settings=cloud)
     assert run_row(owner, run["id"])["waiting_for"] == "tomorrow"
     delete(owner, "projects", team.project_id)
@@ -61,7 +61,7 @@ def test_a_worker_stops_at_its_next_step_and_is_asked_once(team, run, db, connec
             yield Progress(processed=step, total=3, message="", cursor={"at": step})
         return {}
 
-    monkeypatch.setattr("nightshift.catalogue.JobType.handler", lambda self: counts)
+    monkeypatch.setattr("nightshift.jobs.registry.JobType.handler", lambda self: counts)
     work(run["id"], 0, db=db, settings=cloud)
     row = run_row(owner, run["id"])
     assert [{name: count for name, count in counts.items() if count} for counts in asked] == [{"stopped": 1}, {}]

@@ -10,8 +10,8 @@ from samtranslator.yaml_helper import yaml_parse
 
 from api import parsing
 from local import reference
-from nightshift.catalogue import CATALOGUE, JobType
-from nightshift.settings import Settings
+from nightshift.base.settings import Settings
+from nightshift.jobs.registry import CATALOGUE, JobType
 
 PAGES = [*Path().glob("*.md"), *Path("docs").rglob("*.md")]
 

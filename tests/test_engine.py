@@ -4,11 +4,12 @@ import dataclasses
 
 import pytest
 
-from nightshift import engine, queue, sqs
-from nightshift.aws_http import AwsRefused
-from nightshift.engine import MISFIT_RETRY
-from nightshift.errors import BadQuery, DatabaseGone, JobError
-from nightshift.job import Progress, Retry, Wait
+from nightshift.aws import queue, sqs
+from nightshift.aws.aws_http import AwsRefused
+from nightshift.base.errors import BadQuery, DatabaseGone, JobError
+from nightshift.jobs.author_api import Progress, Retry, Wait
+from nightshift.runs import executor
+from nightshift.runs.executor import MISFIT_RETRY
 from tests.engine_world import counting_to, steps_of
 from tests.world import age, claim, cut_sessions, make_team, received, run_row, slices, sweep, trigger, work
 
@@ -216,7 +217,7 @@ class TestCodeAheadOfItsPackages:
         yield
 
     def missing_name(run, db):
-        from nightshift.job import OfTheNextRelease  # noqa: F401
+        from nightshift.jobs.author_api import OfTheNextRelease  # noqa: F401
 
         yield
 
@@ -486,7 +487,7 @@ def test_an_unknown_failure_of_the_send_does_not_fail_the_slice(cloud, db, owner
     def refuse(message):
         raise ConnectionError("SQS is away")
 
-    monkeypatch.setattr(engine.queue, "send", refuse)
+    monkeypatch.setattr(executor.queue, "send", refuse)
     work(row["id"], 0, db=db, settings=cloud, remaining_s=1)
     assert run_row(owner, row["id"])["slice"] == 1
 

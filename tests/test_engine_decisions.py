@@ -9,10 +9,12 @@ from datetime import datetime
 import pytest
 from pg8000.exceptions import DatabaseError
 
-from nightshift import database, engine, runs, sqs
-from nightshift.errors import DatabaseGone, JobError, UnknownJob, sentence
-from nightshift.job import Progress, Retry, Wait
-from nightshift.log import logger
+from nightshift.aws import sqs
+from nightshift.base.errors import DatabaseGone, JobError, UnknownJob, sentence
+from nightshift.base.logger import logger
+from nightshift.database import queries
+from nightshift.jobs.author_api import Progress, Retry, Wait
+from nightshift.runs import executor, requests
 from tests.engine_world import counting_to, steps_of
 from tests.world import cut_sessions, work
 
@@ -46,7 +48,7 @@ def test_nothing_that_a_job_writes_in_its_last_words_outlives_its_slice(run_of, 
             db.write("record_step", run_id=run.id, step=1)
             yield Progress(processed=1, total=2, message="", cursor={"done": 1})
             if how == "cancelled":
-                runs.cancel(this.row, requested_by="me", db=owner, settings=this.settings)
+                requests.cancel(this.row, requested_by="me", db=owner, settings=this.settings)
             if how == "lost":
                 owner.run_script("UPDATE job_runs SET slice = slice + 1")
             yield {
@@ -97,7 +99,7 @@ def test_a_slice_takes_steps_within_its_budget_and_outside_the_reserve(run_of, h
 
     run = run_of(spending)
     settings = dataclasses.replace(run.settings, slice_budget_s=90, slice_reserve_s=30)
-    engine.work(run.id, 0, db=run.db, settings=settings, remaining_s=lambda: clock[0], request_id="r")
+    executor.work(run.id, 0, db=run.db, settings=settings, remaining_s=lambda: clock[0], request_id="r")
     assert run.row["progress"]["processed"] == steps
 
 
@@ -184,7 +186,7 @@ def test_every_checkpoint_is_of_the_version_that_wrote_it(run_of, written_by):
 def test_the_first_caller_that_cancels_is_the_one_that_is_named(run_of, owner):
     def cancelled_twice(run, db):
         for caller in ("manual:user:ada", "soft_delete_cleanup"):
-            runs.cancel(this.row, requested_by=caller, db=owner, settings=this.settings)
+            requests.cancel(this.row, requested_by=caller, db=owner, settings=this.settings)
             asked.append((this.row["cancel_requested_at"], this.row["cancel_requested_by"]))
         yield Progress(processed=1, total=2, message="", cursor=None)
 
@@ -273,7 +275,7 @@ def test_a_step_that_is_not_kept_lets_go_of_its_locks_before_the_jobs_last_words
         if how == "lost":
             owner.run_script("UPDATE job_runs SET slice = slice + 1")
         else:
-            runs.cancel(this.row, requested_by="me", db=owner, settings=this.settings)
+            requests.cancel(this.row, requested_by="me", db=owner, settings=this.settings)
         try:
             db.write("touch")
             yield Wait(seconds=1, why="", cursor={"at": 2})
@@ -292,7 +294,7 @@ def test_a_step_that_is_not_kept_lets_go_of_its_locks_before_the_jobs_last_words
 def test_a_cancel_that_is_met_in_the_midst_of_a_step_keeps_nothing_of_it(job, job_run, team):
     def interrupted(run, db):
         db.write("record_step", run_id=run.id, step=1)
-        runs.cancel(this.row, requested_by="me", db=this.owner, settings=this.settings)
+        requests.cancel(this.row, requested_by="me", db=this.owner, settings=this.settings)
         db.run_alone("CREATE TABLE made (id int)", patience_ms=50)
         yield Progress(processed=1, total=1, message="", cursor=None)
 
@@ -311,7 +313,7 @@ def test_a_slice_that_is_taken_from_its_job_is_no_failure_of_the_job(job, job_ru
         if how == "lost":
             owner.run_script("UPDATE job_runs SET slice = slice + 1")
         else:
-            runs.cancel(this.row, requested_by="me", db=owner, settings=this.settings)
+            requests.cancel(this.row, requested_by="me", db=owner, settings=this.settings)
         if where == "alone":
             db.run_alone("SELECT 1", patience_ms=50)
         yield Progress(processed=1, total=2, message="", cursor={"at": 1})
@@ -475,7 +477,7 @@ def test_a_wait_has_what_the_slice_itself_has_left_of_the_run(run_of, left, seco
         yield Wait(seconds=seconds, why="", cursor={"at": 1})
 
     run = run_of(spending, max_duration_s=100)
-    engine.work(run.id, 0, db=run.db, settings=run.settings, remaining_s=lambda: clock[0], request_id="r")
+    executor.work(run.id, 0, db=run.db, settings=run.settings, remaining_s=lambda: clock[0], request_id="r")
     assert (run.row["error"] or "").startswith(refused or "")
     assert run.row["status"] == ("failed" if refused else "running")
 
@@ -493,7 +495,7 @@ def test_a_refused_step_fails_the_run_whatever_the_job_does_about_it(run_of, how
 
 
 def test_a_message_that_comes_at_the_very_moment_is_worked(run_of, own_queries):
-    text = database.query_text("claim_slice")
+    text = queries.query_text("claim_slice")
     assert "CAST(-extract(epoch FROM lag) AS float8)" in text
     own_queries["claim_slice"] = text.replace("CAST(-extract(epoch FROM lag) AS float8)", "CAST(0 AS float8)")
     assert run_of(counting_to(1)).work().row["status"] == "completed"

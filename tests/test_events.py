@@ -7,9 +7,9 @@ from types import SimpleNamespace
 import boto3
 import pytest
 
-from nightshift import events, notify
-from nightshift.aws_http import AwsRefused
-from nightshift.outbox import want_events
+from nightshift.aws.aws_http import AwsRefused
+from nightshift.notify import delivery, events
+from nightshift.notify.outbox import want_events
 from tests.conftest import CONTEXT, load_function
 from tests.mail_world import age, end, mail, notified, project_run, system_run, waits_s
 from tests.world import make_team, run_row, work
@@ -165,7 +165,7 @@ class TestOneEvent:
 
     def test_after_a_day_it_is_given_up(self, event_id, owner, entries):
         owner.run_script(
-            f"UPDATE job_outbox SET attempts = {notify.MAX_ATTEMPTS}, error = 'Slow' WHERE id = '{event_id}'"
+            f"UPDATE job_outbox SET attempts = {delivery.MAX_ATTEMPTS}, error = 'Slow' WHERE id = '{event_id}'"
         )
         notified(event_id)
         assert mail(owner, event_id).error == "Gave up after 29 attempts: Slow"

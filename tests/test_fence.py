@@ -10,12 +10,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pg8000.exceptions import DatabaseError
 
-from nightshift import engine, slices
-from nightshift.catalogue import CATALOGUE, JobType
-from nightshift.database import Database
-from nightshift.errors import DatabaseBusy, DatabaseGone
-from nightshift.job import Progress
-from nightshift.slices import CancelRequested, Slice, SliceLost
+from nightshift.base.errors import DatabaseBusy, DatabaseGone
+from nightshift.database.queries import Database
+from nightshift.jobs.author_api import Progress
+from nightshift.jobs.registry import CATALOGUE, JobType
+from nightshift.runs import executor, slices
+from nightshift.runs.slices import CancelRequested, Slice, SliceLost
 from tests.stack_world import until
 from tests.world import age, claim, make_team, received, run_row, sweep, system_run, trigger
 
@@ -135,7 +135,7 @@ def test_a_commit_whose_answer_is_lost_is_not_tried_again(cloud, db, owner, team
         raise DatabaseGone
 
     def work(number):
-        engine.work(str(row["id"]), number, db=db, settings=cloud, remaining_s=lambda: 60, request_id="r")
+        executor.work(str(row["id"]), number, db=db, settings=cloud, remaining_s=lambda: 60, request_id="r")
 
     with monkeypatch.context() as patch:
         patch.setattr(Database, "commit", commit_and_lose_the_answer)

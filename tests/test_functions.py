@@ -9,9 +9,9 @@ from types import SimpleNamespace
 import pytest
 from samtranslator.yaml_helper import yaml_parse
 
-from nightshift import database, migrations
-from nightshift.partitions import EVENT_TABLES
-from nightshift.sweep import COUNTS
+from nightshift.database import migrations, queries
+from nightshift.database.partitions import EVENT_TABLES
+from nightshift.healing.sweep import COUNTS
 from tests.conftest import CONTEXT, load_function
 from tests.world import make_team, run_row, trigger
 
@@ -161,7 +161,7 @@ class TestMigrate:
     def failing(self, monkeypatch, tmp_path):
         """``failing(script)``: make it the only migration."""
         (tmp_path / "jobs").mkdir()
-        (tmp_path / "queries").symlink_to(database.sql_directory() / "queries")
+        (tmp_path / "queries").symlink_to(queries.sql_directory() / "queries")
         monkeypatch.setattr(migrations, "sql_directory", lambda: tmp_path)
         return (tmp_path / "jobs" / "0009_bad.sql").write_text
 

@@ -5,8 +5,8 @@ from datetime import timedelta
 
 import pytest
 
-from nightshift.catalogue import CATALOGUE, JobType
-from nightshift.job import Progress, Wait
+from nightshift.jobs.author_api import Progress, Wait
+from nightshift.jobs.registry import CATALOGUE, JobType
 from tests.job_run import assert_resumable
 from tests.world import make_team
 
@@ -24,11 +24,11 @@ def team(owner):
 @pytest.fixture
 def job(monkeypatch):
     """Register a generator function as the job type ``counting``."""
-    from nightshift import database
+    from nightshift.database import queries
 
-    real = database.query_text
+    real = queries.query_text
     monkeypatch.setattr(
-        database,
+        queries,
         "query_text",
         lambda name: "INSERT INTO steps VALUES (CAST(:step AS int))" if name == "record_step" else real(name),
     )

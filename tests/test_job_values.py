@@ -6,13 +6,14 @@ import threading
 
 import pytest
 
-from nightshift import queue, settings, sqs
-from nightshift.aws_http import AwsUnreachable
-from nightshift.errors import ConfigurationError, JobError
-from nightshift.job import MAX_COUNT, MAX_WAIT_S, Progress, Retry, Wait
-from nightshift.queue import Message
-from nightshift.storable import MAX_BITS, MAX_DEPTH, shown, storable
-from nightshift.watchdog import NOTE_RESERVE_S, blocked_at, watching
+from nightshift.aws import queue, sqs
+from nightshift.aws.aws_http import AwsUnreachable
+from nightshift.aws.queue import Message
+from nightshift.base import settings
+from nightshift.base.errors import ConfigurationError, JobError
+from nightshift.base.stored_json import MAX_BITS, MAX_DEPTH, shown, storable
+from nightshift.jobs.author_api import MAX_COUNT, MAX_WAIT_S, Progress, Retry, Wait
+from nightshift.runs.watchdog import NOTE_RESERVE_S, blocked_at, watching
 
 RUN_ID = "00000000-0000-4000-8000-000000000001"
 

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from nightshift import runs
-from nightshift.errors import NotFound
+from nightshift.base.errors import NotFound
+from nightshift.runs import requests
 from tests.plans import explained
 from tests.world import make_team, trigger
 
@@ -31,7 +31,7 @@ def walk(db, team_id, size, **filters):
     while True:
         created_at, run_id = cursor_of(cursor)
         where = NO_FILTERS | filters | {"before_created_at": created_at, "before_id": run_id}
-        page = runs.list_page(team_id=team_id, limit=size, db=db, **where)
+        page = requests.list_page(team_id=team_id, limit=size, db=db, **where)
         assert len(page.rows) <= size
         seen += [str(row["id"]) for row in page.rows]
         if not page.has_more:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from nightshift.log import MAX_FIELD, _line
+from nightshift.base.logger import MAX_FIELD, _line
 from tests.world import run_row, trigger, work
 
 

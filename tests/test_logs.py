@@ -9,9 +9,9 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from nightshift import aws
-from nightshift.logs import logs_url
-from nightshift.ops.commands import answer
+from nightshift.aws import clients
+from nightshift.operator.commands import answer
+from nightshift.runs.log_links import logs_url
 from tests.world import system_run
 
 RUN = {
@@ -71,7 +71,7 @@ class TestCommand:
     @pytest.fixture
     def logged(self, cloud):
         """``logged(group, at, line)``: write a line into one of two log groups."""
-        logs = aws.client("logs")
+        logs = clients.client("logs")
         for group in ("worker", "api"):
             logs.create_log_group(logGroupName=group)
             logs.create_log_stream(logGroupName=group, logStreamName="s")
@@ -177,7 +177,7 @@ class TestCommand:
             "INSERT INTO job_slices (run_id, slice, request_id)"
             f" SELECT '{run_id}', n, gen_random_uuid() FROM generate_series(0, 200) n"
         )
-        patterns, logs = [], aws.client("logs")
+        patterns, logs = [], clients.client("logs")
         asked = logs.filter_log_events
         monkeypatch.setattr(
             logs, "filter_log_events", lambda **call: patterns.append(call["filterPattern"]) or asked(**call)
@@ -204,7 +204,7 @@ class TestCommand:
         assert (len(said["lines"]), said["complete"]) == (3, True)
         assert said["lines"][2]["message"] == "2" * 8_000 + "… (1,000 more characters)"
         assert said["lines"][2]["fields"]["deep"] == '["' + "2" * 7_998 + "… (1,004 more characters)"
-        monkeypatch.setattr("nightshift.ops.logs.MOST_BYTES", 40_000)
+        monkeypatch.setattr("nightshift.operator.log_lines.MOST_BYTES", 40_000)
         said = answer({"command": "logs", "run_id": run_id}, db=db, settings=settings)
         assert ([line["fields"]["n"] for line in said["lines"]], said["complete"]) == ([1, 2], False)
 

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nightshift import letter, wording
-from nightshift.mail import mail_of
+from nightshift.base import wording
+from nightshift.notify import mail_content
+from nightshift.notify.mail import mail_of
 
 STARTED = datetime(2026, 11, 23, 3, 0, 12, tzinfo=UTC)
 RUN_ID = "4b0c1f9e-6f0a-4f5e-9a55-3f2b1c0d9e77"
@@ -132,7 +133,7 @@ class TestWhatItSays:
 
 class TestResults:
     def test_units_nesting_and_lists(self):
-        facts, table = letter.sections_of(
+        facts, table = mail_content.sections_of(
             {
                 "freed_bytes": 44_239_000_000,
                 "took_s": 3_900,
@@ -157,17 +158,19 @@ class TestResults:
             ("Deep: a", '{"b": [1]}'),
             ("Ids", "u0, u1, u2, u3, u4, u5, u6, u7, u8, u9, u10, u11 and 3 more"),
         ]
-        assert table == letter.Table("Partitions", ["Name", "Size", "Rows"], [["events_2024_11", "1 kB", "5"]])
+        assert table == mail_content.Table("Partitions", ["Name", "Size", "Rows"], [["events_2024_11", "1 kB", "5"]])
 
     def test_bytes_are_sizes_wherever_a_job_names_them(self):
-        facts, table = letter.sections_of(
+        facts, table = mail_content.sections_of(
             {
                 "bytes_freed": 24_373_939_404,
                 "dropped": [{"partition": "events_2024_11", "bytes": 1024, "about_rows": 5}],
             }
         )
         assert facts.rows == [("Freed", "22.7 GB (24,373,939,404 bytes)")]
-        assert table == letter.Table("Dropped", ["Partition", "Size", "About rows"], [["events_2024_11", "1 kB", "5"]])
+        assert table == mail_content.Table(
+            "Dropped", ["Partition", "Size", "About rows"], [["events_2024_11", "1 kB", "5"]]
+        )
         pruned = mail(
             job_type="db_pruning", project_id=None, progress={"processed": 1024, "total": 2048, "message": ""}
         )
@@ -175,19 +178,19 @@ class TestResults:
 
     def test_a_result_that_is_mostly_zeros_says_what_was_done(self):
         counts = dict.fromkeys(("teams", "projects", "apps", "api_keys", "app_users", "events", "job_runs"), 0)
-        [facts] = letter.sections_of(counts | {"restored": []})
+        [facts] = mail_content.sections_of(counts | {"restored": []})
         assert facts.rows == [("Outcome", "Nothing had to be done")]
-        [facts] = letter.sections_of(counts | {"events": 12})
+        [facts] = mail_content.sections_of(counts | {"events": 12})
         assert facts.rows == [("Events", "12")]
-        [facts] = letter.sections_of({"synced": 5, "skipped": 0, "errors": 0})
+        [facts] = mail_content.sections_of({"synced": 5, "skipped": 0, "errors": 0})
         assert len(facts.rows) == 3
 
     def test_what_is_too_long_is_cut_and_said_so(self):
-        [table] = letter.sections_of({"partitions": [{key: 1 for key in "abcdef"} for _ in range(400)]})
-        assert len(table.rows) == letter.MAX_LISTED
+        [table] = mail_content.sections_of({"partitions": [{key: 1 for key in "abcdef"} for _ in range(400)]})
+        assert len(table.rows) == mail_content.MAX_LISTED
         assert table.note == "The run's result holds 388 more rows and the columns E, F."
-        [facts] = letter.sections_of({f"key_{number}": number for number in range(100)})
-        assert (len(facts.rows), facts.note) == (letter.MAX_FACTS, "The run's result holds 60 more values.")
+        [facts] = mail_content.sections_of({f"key_{number}": number for number in range(100)})
+        assert (len(facts.rows), facts.note) == (mail_content.MAX_FACTS, "The run's result holds 60 more values.")
         assert "388 more rows" in mail(result={"partitions": [{key: 1 for key in "abcdef"} for _ in range(400)]}).text
 
     def test_the_largest_result_fits_into_what_gmail_shows(self):
@@ -280,7 +283,7 @@ class TestNothingIsMoreThanText:
     def test_a_subject_is_one_line(self, text):
         for made in (mail(project=text), mail(**alert(text)), mail(job_type=text)):
             assert wording.visible(made.subject) == made.subject
-            assert len(made.subject) <= letter.MAX_SUBJECT
+            assert len(made.subject) <= mail_content.MAX_SUBJECT
             assert made.subject == made.subject.strip()
 
     @given(HOSTILE)

@@ -7,9 +7,9 @@ from types import SimpleNamespace
 import boto3
 import pytest
 
-from nightshift import outbox
-from nightshift import settings as settings_module
-from nightshift.ops import doctor
+from nightshift.base import settings as settings_module
+from nightshift.notify import outbox
+from nightshift.operator import doctor
 from tests.mail_world import OWNER, SENDER, alert, end, mail, notified, project_run, system_run
 from tests.world import make_team, run_row, sweep, trigger
 

@@ -7,10 +7,10 @@ import uuid
 
 import pytest
 
-from nightshift import metrics
-from nightshift.catalogue import CATALOGUE, JobType
-from nightshift.job import Progress
-from nightshift.log import logger
+from nightshift.base import metrics
+from nightshift.base.logger import logger
+from nightshift.jobs.author_api import Progress
+from nightshift.jobs.registry import CATALOGUE, JobType
 from tests.conftest import load_function
 from tests.test_functions import CONTEXT, event
 from tests.world import age, make_team, system_run, trigger

@@ -4,9 +4,9 @@ from datetime import date
 
 import pytest
 
-from nightshift import database, migrations
-from nightshift.database import Database
-from nightshift.migrations import MigrationChanged, MigrationFailed, create_first_partitions, migrate
+from nightshift.database import migrations, queries
+from nightshift.database.migrations import MigrationChanged, MigrationFailed, create_first_partitions, migrate
+from nightshift.database.queries import Database
 from tests.stack_world import until
 
 
@@ -181,8 +181,8 @@ def _migrations(folder, monkeypatch, files):
     (folder / "jobs").mkdir(exist_ok=True)
     for name, text in files.items():
         (folder / "jobs" / name).write_text(text)
-    queries = database.sql_directory() / "queries"
+    all_queries = queries.sql_directory() / "queries"
     if not (folder / "queries").exists():
-        (folder / "queries").symlink_to(queries)
-    for module in (database, migrations):
+        (folder / "queries").symlink_to(all_queries)
+    for module in (queries, migrations):
         monkeypatch.setattr(module, "sql_directory", lambda: folder)

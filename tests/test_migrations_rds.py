@@ -6,8 +6,8 @@ from datetime import date
 
 import pytest
 
-from nightshift.database import Database
-from nightshift.migrations import MigrationFailed, create_first_partitions, migrate
+from nightshift.database.migrations import MigrationFailed, create_first_partitions, migrate
+from nightshift.database.queries import Database
 from tests.conftest import superuser_of_a_new_server
 
 # https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/Appendix.PostgreSQL.CommonDBATasks.Roles.rds_superuser.html
@@ -40,7 +40,7 @@ def test_the_master_user_can_migrate_and_is_left_with_tokens_alone(rds: Database
     assert migrate(master) == []
     assert master.query("missing_rights") == []
     master.close()
-    # As nightshift.signin and docs/deploy.md state, the master user is a member of the roles that it created.
+    # As nightshift.database.signin and docs/deploy.md state, the master user is a member of the roles that it created.
     members = "SELECT member::regrole::text FROM pg_auth_members WHERE roleid = 'nightshift_app'::regrole"
     assert ["master"] in rds.run_script(members)
     assert rds.run_script("SELECT pg_has_role('nightshift_app', 'rds_iam', 'MEMBER')") == [[True]]

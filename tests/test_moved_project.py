@@ -2,8 +2,8 @@
 
 import pytest
 
-from nightshift.engine import work as work_slice
-from nightshift.job import Progress, Wait
+from nightshift.jobs.author_api import Progress, Wait
+from nightshift.runs.executor import work as work_slice
 from tests.conftest import JWT_SECRET
 from tests.test_api import Api
 from tests.world import make_team, run_row, sweep, token, work
@@ -46,7 +46,7 @@ def move(owner, old, new):
 @pytest.fixture
 def job(monkeypatch):
     def use(steps):
-        monkeypatch.setattr("nightshift.catalogue.JobType.handler", lambda self: steps)
+        monkeypatch.setattr("nightshift.jobs.registry.JobType.handler", lambda self: steps)
 
     return use
 

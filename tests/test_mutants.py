@@ -11,7 +11,7 @@ import pytest
 from pglast import ast as sql
 from pglast import parse_sql
 
-from nightshift.statements import parse
+from nightshift.database.statements import parse
 from tests.mutants import guarded, table
 from tests.mutants.child import Verdict
 from tests.mutants.code import mutants_of_module
@@ -136,9 +136,9 @@ def test_a_mutant_takes_the_place_of_its_original(tmp_path):
     script = (
         "from pathlib import Path; from tests.mutants import child\n"
         f"child.put_query('ping', 'SELECT 2', Path({str(tmp_path)!r}) / 'sql')\n"
-        "child.put_module('nightshift.wording', 'ALTERED = 3')\n"
-        "from nightshift import database, wording\n"
-        "print(database.query_text('ping'), wording.ALTERED, 'UPDATE' in database.query_text('cancel_run'))"
+        "child.put_module('nightshift.base.wording', 'ALTERED = 3')\n"
+        "from nightshift.base import wording\nfrom nightshift.database import queries\n"
+        "print(queries.query_text('ping'), wording.ALTERED, 'UPDATE' in queries.query_text('cancel_run'))"
     )
     assert printed_by(script) == "SELECT 2 3 True"
     assert "SELECT 2" not in (QUERIES_FOLDER / "ping.sql").read_text()

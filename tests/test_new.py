@@ -17,7 +17,7 @@ from cli.main import main
 from cli.new import CATALOGUE, JOBS, LONGEST_NAME, TESTS
 from cli.places import REFERENCE, TEMPLATE
 from cli.session import Session
-from nightshift.cron import from_five_fields
+from nightshift.schedules.cron import from_five_fields
 
 ROOT = Path.cwd()
 

@@ -11,9 +11,11 @@ from moto import mock_aws
 from moto.core import DEFAULT_ACCOUNT_ID
 from moto.sesv2.models import sesv2_backends
 
-from nightshift import aws, metrics, notify
-from nightshift import settings as settings_module
-from nightshift.errors import DatabaseGone
+from nightshift.aws import clients
+from nightshift.base import metrics
+from nightshift.base import settings as settings_module
+from nightshift.base.errors import DatabaseGone
+from nightshift.notify import delivery
 from tests import ses as ses_server
 from tests.conftest import load_function
 from tests.mail_world import (
@@ -217,7 +219,7 @@ class TestOneMail:
     @staticmethod
     def _deliver_aside(outbox_id, *, db):
         def deliver():
-            notify.deliver(str(outbox_id), db=db, settings=settings_module.settings(), remaining_s=lambda: 30)
+            delivery.deliver(str(outbox_id), db=db, settings=settings_module.settings(), remaining_s=lambda: 30)
 
         thread = threading.Thread(target=deliver)
         thread.start()
@@ -302,7 +304,7 @@ class TestSesInTrouble:
     def test_after_a_day_the_mail_is_given_up(self, owner, ses):
         outbox_id, ses.refusal = alert(owner), (429, "TooManyRequestsException", "Slow down")
         passed_s = 0
-        for _ in range(notify.MAX_ATTEMPTS):
+        for _ in range(delivery.MAX_ATTEMPTS):
             notified(outbox_id)
             wait_s = waits_s(owner, outbox_id)
             passed_s += wait_s
@@ -325,7 +327,7 @@ class TestSesInTrouble:
     def test_a_function_that_died_is_followed_by_another(self, owner, db, ses):
         """It had claimed the row and stored no outcome."""
         outbox_id = alert(owner)
-        claim = {"claim_s": 40, "retry_delay_s": notify.RETRY_DELAY_S, "retry_ceiling_s": notify.RETRY_CEILING_S}
+        claim = {"claim_s": 40, "retry_delay_s": delivery.RETRY_DELAY_S, "retry_ceiling_s": delivery.RETRY_CEILING_S}
         db.query("claim_outbox", outbox_id=str(outbox_id), **claim)
         notified(outbox_id)
         assert ses.mails == []
@@ -374,7 +376,7 @@ class TestWhatItSays:
     def assert_said(owner, db, caplog, action, counted):
         metrics._counted.clear()
         outbox_id = str(alert(owner))
-        notify.deliver(outbox_id, db=db, settings=settings_module.settings(), remaining_s=lambda: 30)
+        delivery.deliver(outbox_id, db=db, settings=settings_module.settings(), remaining_s=lambda: 30)
         assert [record.action for record in caplog.records if record.name == "nightshift"] == [action]
         assert metrics._counted.pop(None, {}) == counted
 
@@ -405,7 +407,7 @@ class TestALostConnection:
         config = settings_module.settings()
         outbox_id = alert(owner)
         lost(at)
-        notify.deliver(str(outbox_id), db=db, settings=config, remaining_s=lambda: 30)
+        delivery.deliver(str(outbox_id), db=db, settings=config, remaining_s=lambda: 30)
         row = mail(owner, outbox_id)
         assert (row.status, row.message_id, row.attempts, len(ses.mails)) == ("sent", "message-1", 1, 1)
 
@@ -414,14 +416,14 @@ class TestALostConnection:
         [outbox_id] = end(owner, project_run(team, db=db, settings=cloud, by=f"user:{team.users['admin']}"))
         lost("names_in_notice")
         with pytest.raises(DatabaseGone):
-            notify.deliver(str(outbox_id), db=db, settings=config, remaining_s=lambda: 30)
+            delivery.deliver(str(outbox_id), db=db, settings=config, remaining_s=lambda: 30)
         assert (mail(owner, outbox_id).status, ses.mails) == ("unsent", [])
 
 
 def test_a_claim_outlives_its_function_by_the_margin(owner, db, ses):
     config, outbox_id = settings_module.settings(), alert(owner)
     [[before]] = owner.run_script("SELECT clock_timestamp()")
-    notify.deliver(str(outbox_id), db=db, settings=config, remaining_s=lambda: 1000)
+    delivery.deliver(str(outbox_id), db=db, settings=config, remaining_s=lambda: 1000)
     [[until, after]] = owner.run_script("SELECT claimed_until, clock_timestamp() FROM job_outbox")
     held = timedelta(seconds=1000 + config.lease_margin_s)
     assert before + held <= until <= after + held
@@ -430,7 +432,7 @@ def test_a_claim_outlives_its_function_by_the_margin(owner, db, ses):
 class TestBounds:
     def test_a_mail_that_was_never_answered_for_is_given_up_in_words(self, owner, ses):
         outbox_id = alert(owner)
-        owner.run_script(f"UPDATE job_outbox SET attempts = {notify.MAX_ATTEMPTS}")
+        owner.run_script(f"UPDATE job_outbox SET attempts = {delivery.MAX_ATTEMPTS}")
         notified(outbox_id)
         row = mail(owner, outbox_id)
         assert (row.status, row.error) == ("failed", "Gave up after 29 attempts: the notify function died each time")
@@ -438,7 +440,7 @@ class TestBounds:
 
     def test_the_last_attempt_is_made(self, owner, ses):
         outbox_id = alert(owner)
-        owner.run_script(f"UPDATE job_outbox SET attempts = {notify.MAX_ATTEMPTS - 1}")
+        owner.run_script(f"UPDATE job_outbox SET attempts = {delivery.MAX_ATTEMPTS - 1}")
         notified(outbox_id)
         assert mail(owner, outbox_id).status == "sent"
 
@@ -461,7 +463,7 @@ class TestAgainstMoto:
     @pytest.fixture(autouse=True)
     def moto(self, monkeypatch):
         monkeypatch.delenv("AWS_ENDPOINT_URL_SESV2")
-        aws.client.cache_clear()
+        clients.client.cache_clear()
         with mock_aws():
             yield
 

@@ -16,15 +16,15 @@ from botocore.exceptions import ClientError
 from botocore.stub import Stubber
 from pg8000.exceptions import DatabaseError
 
-from nightshift import aws
-from nightshift import settings as settings_module
-from nightshift.catalogue import CATALOGUE
-from nightshift.database import Database, query_text
-from nightshift.log import logger
-from nightshift.ops import checks, deadletters, doctor, health
-from nightshift.ops.commands import COMMANDS, answer
-from nightshift.ops.partitions import check_partitions
-from nightshift.settings import Settings
+from nightshift.aws import clients
+from nightshift.base import settings as settings_module
+from nightshift.base.logger import logger
+from nightshift.base.settings import Settings
+from nightshift.database.queries import Database, query_text
+from nightshift.jobs.registry import CATALOGUE
+from nightshift.operator import checks, dead_letters, doctor, health
+from nightshift.operator.commands import COMMANDS, answer
+from nightshift.operator.partition_checks import check_partitions
 from tests.world import age, make_team, received, run_row, sweep, trigger, work
 
 Ask = Callable[..., dict[str, Any]]
@@ -33,7 +33,7 @@ Ask = Callable[..., dict[str, Any]]
 @pytest.fixture
 def desk(cloud: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """``cloud`` with a dead-letter queue of each kind, without waits."""
-    monkeypatch.setattr(deadletters, "RECEIVE_WAIT_S", 0)
+    monkeypatch.setattr(dead_letters, "RECEIVE_WAIT_S", 0)
     urls = {
         f"{name}_dead_letters_url": boto3.client("sqs").create_queue(QueueName=f"{name}-dead")["QueueUrl"]
         for name in ("run", "notify", "schedule")
@@ -562,7 +562,7 @@ class TestTeamRuns:
 
     def test_each_sweep_counts_them_for_the_alarm(self, owner, db, desk, fail, monkeypatch):
         counted = {}
-        monkeypatch.setattr("nightshift.metrics.count", lambda name, value=1, **_: counted.update({name: value}))
+        monkeypatch.setattr("nightshift.base.metrics.count", lambda name, value=1, **_: counted.update({name: value}))
 
         def swept():
             counted.clear()
@@ -681,7 +681,7 @@ class TestDeadLetters:
 
     def test_a_message_that_sqs_refuses_holds_up_no_other(self, ask, dead, desk, monkeypatch):
         """SQS refuses the whole batch if it is too long, or if a group is invalid."""
-        sqs = aws.client("sqs")
+        sqs = clients.client("sqs")
         send = sqs.send_message_batch
 
         def refusing(QueueUrl, Entries):
@@ -699,7 +699,7 @@ class TestDeadLetters:
     def test_one_call_is_bounded(self, ask, dead, monkeypatch):
         for _ in range(25):
             dead("run", {})
-        monkeypatch.setattr(deadletters, "REDRIVE_AT_MOST", 10)
+        monkeypatch.setattr(dead_letters, "REDRIVE_AT_MOST", 10)
         moved = [ask("redrive", queue="runs")["redriven"][0] for _ in range(3)]
         assert [(each["moved"], each["more"]) for each in moved] == [(10, True), (10, True), (5, False)]
 
@@ -728,7 +728,7 @@ class TestDoctor:
 
         https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_GetAccount.html
         """
-        ses = aws.client("sesv2")
+        ses = clients.client("sesv2")
         verified = {"VerifiedForSendingStatus": True}
         with Stubber(ses) as stub:
             stub.add_client_error("get_email_identity", "NotFoundException")
@@ -841,7 +841,7 @@ class TestDoctor:
     def test_mail_that_cannot_be_sent(self, ask, desk):
         assert check(ask("doctor"), "sender")["says"] == "MAIL_FROM is not set, so no mail can be sent"
         sender = dataclasses.replace(desk, mail_from="jobs@acme.example")
-        ses = aws.client("sesv2")
+        ses = clients.client("sesv2")
         with Stubber(ses) as stub:
             for _ in range(2):
                 stub.add_client_error("get_email_identity", "NotFoundException")

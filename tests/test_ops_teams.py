@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from nightshift.integrations import decrypt_secret
-from nightshift.ops.dispatch import answer
-from nightshift.ops.teams import COMMANDS
-from nightshift.settings import settings
+from nightshift.base.settings import settings
+from nightshift.operator.dispatch import answer
+from nightshift.operator.team_commands import COMMANDS
+from nightshift.tenants.integrations import decrypt_secret
 
 ACME = {"team": "Acme", "admin_email": "ada@acme.example", "project": "Acme iOS"}
 

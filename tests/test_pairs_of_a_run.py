@@ -5,9 +5,9 @@ Each pair meets in both orders, and with either session dying before it commits.
 
 import pytest
 
-from nightshift import runs
-from nightshift.errors import Refused
-from nightshift.job import Progress, Wait
+from nightshift.base.errors import Refused
+from nightshift.jobs.author_api import Progress, Wait
+from nightshift.runs import requests
 from tests.engine_world import steps_of
 from tests.two_sessions import ORDERS, Act, Died
 from tests.world import age, claim, make_team, sweep, work
@@ -78,7 +78,7 @@ def worker(run, at, *, number=0):
 
 
 def cancel(run):
-    return Act(lambda db: runs.cancel(run.row, requested_by="me", db=db, settings=run.settings), "cancel_run")
+    return Act(lambda db: requests.cancel(run.row, requested_by="me", db=db, settings=run.settings), "cancel_run")
 
 
 def sweeping(run, at, counted):

@@ -2,8 +2,8 @@
 
 import pytest
 
-from nightshift import notify
-from nightshift import settings as settings_module
+from nightshift.base import settings as settings_module
+from nightshift.notify import delivery
 from tests.mail_world import OWNER, SENDER, alert, end, mail, project_run
 from tests.test_mail_shares import digests, let_pass
 from tests.two_sessions import ORDERS, Act
@@ -34,7 +34,7 @@ def ended(team, owner, db, cloud):
 
 def delivers(outbox_id, *, at="claim_outbox"):
     def do(db):
-        notify.deliver(str(outbox_id), db=db, settings=settings_module.settings(), remaining_s=lambda: 30)
+        delivery.deliver(str(outbox_id), db=db, settings=settings_module.settings(), remaining_s=lambda: 30)
 
     return Act(do, at)
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from nightshift import pauses
-from nightshift.catalogue import CATALOGUE
-from nightshift.errors import Conflict, Refused, Unprocessable
-from nightshift.schedules import fire, register
+from nightshift.base.errors import Conflict, Refused, Unprocessable
+from nightshift.jobs.registry import CATALOGUE
+from nightshift.runs import pauses
+from nightshift.schedules.slots import fire, register
 from tests.test_pairs_of_sweeps import HOUR, START, fires, slots
 from tests.two_sessions import ORDERS, Act, Died
 from tests.world import make_team, received, run_row, sweep, trigger

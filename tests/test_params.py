@@ -6,8 +6,8 @@ import pytest
 from annotated_types import Ge
 from pydantic import Field, ValidationError
 
-from nightshift.params import NoParams, RevenueCatSyncParams
-from nightshift.validation import refusal
+from nightshift.base.validation import refusal
+from nightshift.jobs.params import NoParams, RevenueCatSyncParams
 
 
 class Every(NoParams):

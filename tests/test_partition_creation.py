@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nightshift import settings as settings_module
-from nightshift.partitions import EVENT_TABLES, months
+from nightshift.base import settings as settings_module
+from nightshift.database.partitions import EVENT_TABLES, months
 from tests.job_run import assert_resumable
 
 THIS = date.today().replace(day=1)

@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pg8000.exceptions import DatabaseError
 
-from nightshift.ops import doctor, health
-from nightshift.ops.partitions import check_partitions
-from nightshift.partitions import EVENT_TABLES, by_month, find_gaps, merge, months
+from nightshift.database.partitions import EVENT_TABLES, by_month, find_gaps, merge, months
+from nightshift.operator import doctor, health
+from nightshift.operator.partition_checks import check_partitions
 from tests.job_run import assert_resumable
 from worker.jobs import partition_creation as job
 

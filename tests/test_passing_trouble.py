@@ -5,10 +5,10 @@ import threading
 
 import pytest
 
-from nightshift.engine import BUSY_RETRY, EXHAUSTED_RETRY
-from nightshift.errors import DatabaseBusy, DatabaseExhausted, SignInRefused
-from nightshift.job import Progress
-from nightshift.watchdog import NOTE_RESERVE_S, blocked_at, watching
+from nightshift.base.errors import DatabaseBusy, DatabaseExhausted, SignInRefused
+from nightshift.jobs.author_api import Progress
+from nightshift.runs.executor import BUSY_RETRY, EXHAUSTED_RETRY
+from nightshift.runs.watchdog import NOTE_RESERVE_S, blocked_at, watching
 from tests.engine_world import counting_to, steps_of
 from tests.stack_world import until
 from tests.world import (
@@ -168,7 +168,7 @@ class TestWhyAWorkerWasLost:
         )
 
     def test_a_note_that_cannot_be_written_costs_nothing(self, cloud, db, owner, team, job, monkeypatch):
-        from nightshift.errors import DatabaseGone
+        from nightshift.base.errors import DatabaseGone
 
         def cut(run, steps_db):
             raise DatabaseGone

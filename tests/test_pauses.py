@@ -2,10 +2,11 @@
 
 import pytest
 
-from nightshift import pauses, runs, schedules
-from nightshift.catalogue import CATALOGUE
-from nightshift.errors import Conflict, DatabaseGone, NotFound, Refused
-from nightshift.ops.commands import answer
+from nightshift.base.errors import Conflict, DatabaseGone, NotFound, Refused
+from nightshift.jobs.registry import CATALOGUE
+from nightshift.operator.commands import answer
+from nightshift.runs import pauses, requests
+from nightshift.schedules import slots
 from tests.test_schedules import HOUR, HOURLY, MINUTE, START, alerts, ledger, outcomes
 from tests.world import claim, cut_sessions, make_team, received, run_row, sweep, trigger
 
@@ -90,7 +91,7 @@ class TestType:
             pauses.refuse_paused(job_type, db=db)
 
         pause(SYNC, db=db)
-        monkeypatch.setattr(runs, "refuse_paused", resumed_before)
+        monkeypatch.setattr(requests, "refuse_paused", resumed_before)
         assert trigger(team, db=db, settings=cloud)["status"] == "pending"
 
     def test_resumed_and_paused_again_meanwhile_it_is_not_said_that_the_project_is_not_there(
@@ -102,15 +103,15 @@ class TestType:
             pause(job_type, db=db)
 
         pause(SYNC, db=db)
-        monkeypatch.setattr(runs, "refuse_paused", resumed_for_a_moment)
+        monkeypatch.setattr(requests, "refuse_paused", resumed_for_a_moment)
         with pytest.raises(Conflict, match="This job type was just resumed"):
             trigger(team, db=db, settings=cloud)
 
     def test_a_system_job_that_is_resumed_meanwhile_is_to_be_tried_again(self, cloud, db, monkeypatch):
         pause(PRUNING, db=db)
-        monkeypatch.setattr(runs, "refuse_paused", pauses.resume)
+        monkeypatch.setattr(requests, "refuse_paused", pauses.resume)
         with pytest.raises(Conflict, match="This job type was just resumed"):
-            runs.create_system(PRUNING, params={}, triggered_by="system", db=db, settings=cloud)
+            requests.create_system(PRUNING, params={}, triggered_by="system", db=db, settings=cloud)
 
     def test_a_trigger_stays_one_statement(self, cloud, db, team):
         db.query("ping")
@@ -122,10 +123,10 @@ class TestType:
 class TestSchedule:
     @pytest.fixture
     def hourly(self, owner):
-        schedules.register({"db_pruning": HOURLY}, now=START, db=owner)
+        slots.register({"db_pruning": HOURLY}, now=START, db=owner)
 
     def fire(self, time, *, db, settings):
-        return schedules.fire("db_pruning", time=time, now=time, db=db, settings=settings)
+        return slots.fire("db_pruning", time=time, now=time, db=db, settings=settings)
 
     @pytest.mark.parametrize("what", ["schedule", "type"])
     def test_its_slots_are_skipped_with_the_reason(self, hourly, cloud, db, owner, what):
@@ -141,7 +142,7 @@ class TestSchedule:
         assert ask("trigger", job_type="db_pruning")["job_run"]["status"] == "pending"
 
     def test_slots_that_never_fired_meanwhile_are_skipped_not_missed_and_nobody_is_told(self, cloud, db, owner):
-        schedules.register({"db_pruning": HOURLY}, now=START, db=owner)
+        slots.register({"db_pruning": HOURLY}, now=START, db=owner)
         pause(PRUNING, what="schedule", db=db)
         owner.run_script(f"UPDATE job_pauses SET paused_at = '{START + 2 * HOUR - MINUTE}'")
         counts = sweep(db=db, settings=cloud, now=START + 3 * HOUR + 20 * MINUTE)
@@ -168,7 +169,7 @@ class TestSchedule:
 
 class TestCommands:
     def test_paused_resumed_and_visible_meanwhile(self, ask, owner):
-        schedules.register({"db_pruning": HOURLY}, now=START, db=owner)
+        slots.register({"db_pruning": HOURLY}, now=START, db=owner)
         made = ask("pause", job_type="db_pruning", why=" disk work ", by="ada", schedule_only=True)["paused"]
         assert {k: v for k, v in made.items() if k != "since"} == {
             "job_type": "db_pruning", "what": "schedule", "by": "ada", "why": "disk work",

@@ -4,7 +4,7 @@ import uuid
 
 import pytest
 
-from nightshift.migrations import create_first_partitions
+from nightshift.database.migrations import create_first_partitions
 from tests.plans import explained
 from tests.test_db_pruning import HISTORY, fill
 from tests.world import make_team

@@ -2,8 +2,8 @@
 
 import pytest
 
-from nightshift.agent_keys import live_keys, make_key
-from nightshift.ops import teams
+from nightshift.operator import team_commands
+from nightshift.tenants.agent_keys import live_keys, make_key
 from tests.conftest import JWT_SECRET
 from tests.test_api import Api, trigger
 from tests.world import make_furnished_team, run_row, system_run, token, work
@@ -48,7 +48,7 @@ def test_they_break_nothing_that_reads_them(cloud, db, owner, team, extreme, sho
     work(answer["job_run"]["id"], 0, db=db, settings=cloud)
     assert "RevenueCat key" in run_row(owner, answer["job_run"]["id"])["error"]
     assert live_keys(owner, team_slug="owls")
-    assert teams.COMMANDS["keys"](team="owls", db=owner, settings=cloud)["keys"][0]["created_at"] == shown
+    assert team_commands.COMMANDS["keys"](team="owls", db=owner, settings=cloud)["keys"][0]["created_at"] == shown
 
 
 @pytest.mark.parametrize(("extreme", "is_over"), [*zip(EXTREMES, (False, False, True, True), strict=True)])

@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 import pytest
 from pg8000.exceptions import DatabaseError
 
-from nightshift import runs
-from nightshift.errors import DatabaseBusy
-from nightshift.healers import healers_of
-from nightshift.ops.health_of_sweep import questions_about_sweep
-from nightshift.set_aside import MAX_NAMED, TROUBLES
+from nightshift.base.errors import DatabaseBusy
+from nightshift.healing.healers import healers_of
+from nightshift.healing.set_aside import MAX_NAMED, TROUBLES
+from nightshift.operator.sweep_checks import questions_about_sweep
+from nightshift.runs import requests
 from tests.world import make_team, received, run_row, sweep, system_run, trigger, work
 
 REFUSE = """
@@ -46,7 +46,7 @@ def job(monkeypatch):
         yield from ()
         return {}
 
-    monkeypatch.setattr("nightshift.catalogue.JobType.handler", lambda self: completes)
+    monkeypatch.setattr("nightshift.jobs.registry.JobType.handler", lambda self: completes)
 
 
 def by_the_worker(run_id, *, db, cloud, owner):
@@ -54,7 +54,7 @@ def by_the_worker(run_id, *, db, cloud, owner):
 
 
 def by_a_cancel(run_id, *, db, cloud, owner):
-    runs.cancel(run_row(owner, run_id), requested_by="manual:user:ada", db=db, settings=cloud)
+    requests.cancel(run_row(owner, run_id), requested_by="manual:user:ada", db=db, settings=cloud)
 
 
 def by_the_sweep(run_id, *, db, cloud, owner):
@@ -369,7 +369,7 @@ class TestBatches:
 
     @pytest.mark.parametrize("kind", KINDS)
     def test_a_row_costs_itself_alone(self, small, db, owner, kind, monkeypatch, caplog):
-        monkeypatch.setattr("nightshift.healers.PRUNE_BATCH", 3)
+        monkeypatch.setattr("nightshift.healing.healers.PRUNE_BATCH", 3)
         keys, healed = getattr(self, f"arrange_{kind}")(owner)
         counts = sweep(db=db, settings=small)
         assert owner.run_script(healed) == [[4]]
@@ -387,7 +387,7 @@ class TestBatches:
 
     @pytest.mark.parametrize("kind", KINDS)
     def test_a_row_is_healed_once_its_cause_is_mended(self, small, db, owner, kind, monkeypatch):
-        monkeypatch.setattr("nightshift.healers.PRUNE_BATCH", 3)
+        monkeypatch.setattr("nightshift.healing.healers.PRUNE_BATCH", 3)
         _, healed = getattr(self, f"arrange_{kind}")(owner)
         sweep(db=db, settings=small)
         for table in ("job_runs", "job_outbox", "job_schedule_slots"):

@@ -2,10 +2,10 @@
 
 import pytest
 
-from nightshift import queue
-from nightshift.catalogue import CATALOGUE
-from nightshift.job import Progress
-from nightshift.slices import Slice, SliceLost
+from nightshift.aws import queue
+from nightshift.jobs.author_api import Progress
+from nightshift.jobs.registry import CATALOGUE
+from nightshift.runs.slices import Slice, SliceLost
 from tests.engine_world import counting_to
 from tests.world import claim, run_row, system_run, trigger, work
 

@@ -3,8 +3,8 @@
 import pytest
 
 from api import health as api_health
-from nightshift.database import database
-from nightshift.ops import commands, doctor, health
+from nightshift.database.queries import database
+from nightshift.operator import commands, doctor, health
 from tests.test_api import Api, error, trigger
 from tests.world import make_team, run_row, sweep, work
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from local.revenuecat.catalogue import Customer, Purchase, Subscription, product
 from local.revenuecat.server import Sandbox, serve
-from nightshift.errors import JobError
+from nightshift.base.errors import JobError
 from worker.revenuecat.client import RevenueCat
 from worker.revenuecat.errors import Denied, Missing, OutOfTime, RateLimited, Rejected, Unavailable
 from worker.revenuecat.governor import Governor

@@ -13,11 +13,12 @@ from pg8000.native import literal
 
 from local.revenuecat.catalogue import Customer, Purchase, Subscription, product
 from local.revenuecat.server import Sandbox, serve
-from nightshift import aws, settings
-from nightshift.aws_http import AwsRefused, AwsUnreachable
-from nightshift.errors import JobError
-from nightshift.integrations import decrypt_secret, encrypt_secret
-from nightshift.job import Wait
+from nightshift.aws import clients
+from nightshift.aws.aws_http import AwsRefused, AwsUnreachable
+from nightshift.base import settings
+from nightshift.base.errors import JobError
+from nightshift.jobs.author_api import Wait
+from nightshift.tenants.integrations import decrypt_secret, encrypt_secret
 from tests.job_run import assert_resumable
 from tests.world import make_team
 from worker.jobs.revenuecat_sync import ATTEMPTS, PAGE_SIZE, SUSPECT_AFTER, Walk, _page_size, revenuecat_sync
@@ -173,11 +174,11 @@ def kms(moto_endpoint):
         environment.setenv("AWS_DEFAULT_REGION", "eu-central-1")
         environment.setenv("AWS_ENDPOINT_URL", moto_endpoint)
         environment.setenv("DATABASE_HOST", "unused")
-        aws.client.cache_clear()
+        clients.client.cache_clear()
         key_id = boto3.client("kms").create_key()["KeyMetadata"]["KeyId"]
         environment.setenv("INTEGRATIONS_KEY_ID", key_id)
         yield key_id
-    aws.client.cache_clear()
+    clients.client.cache_clear()
     settings.settings.cache_clear()
 
 

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 import pytest
 from pg8000.exceptions import DatabaseError
 
-from nightshift import pauses, runs
-from nightshift.catalogue import CATALOGUE
-from nightshift.errors import Conflict, NotFound, Refused, TooManyRuns, Unprocessable
+from nightshift.base.errors import Conflict, NotFound, Refused, TooManyRuns, Unprocessable
+from nightshift.jobs.registry import CATALOGUE
+from nightshift.runs import pauses, requests
 from tests.plans import explained
 from tests.world import claim, make_team, run_row, system_run, trigger
 
@@ -171,32 +171,32 @@ def test_a_rerun_takes_the_old_runs_checkpoint_where_it_is_asked_to(cloud, db, o
 class TestCancel:
     def test_one_that_is_over_or_gone_says_so(self, cloud, db, team, owner):
         run = trigger(team, db=db, settings=cloud)
-        runs.cancel(run, requested_by="me", db=db, settings=cloud)
+        requests.cancel(run, requested_by="me", db=db, settings=cloud)
         with pytest.raises(Refused, match='Cannot cancel a job with status "cancelled"'):
-            runs.cancel(run, requested_by="me", db=db, settings=cloud)
+            requests.cancel(run, requested_by="me", db=db, settings=cloud)
         owner.run_script("DELETE FROM job_runs")
         with pytest.raises(Refused, match='Cannot cancel a job with status "deleted"'):
-            runs.cancel(run, requested_by="me", db=db, settings=cloud)
+            requests.cancel(run, requested_by="me", db=db, settings=cloud)
 
     def test_an_ending_is_counted_and_sent_on_where_the_cancel_ends_the_run(self, cloud, db, team, monkeypatch):
         told = []
-        monkeypatch.setattr(runs.outbox, "dispatch", lambda run_ids, **_: told.append(run_ids))
-        monkeypatch.setattr(runs.metrics, "count_ending", lambda *ending, **of: told.append((ending, of)))
+        monkeypatch.setattr(requests.outbox, "dispatch", lambda run_ids, **_: told.append(run_ids))
+        monkeypatch.setattr(requests.metrics, "count_ending", lambda *ending, **of: told.append((ending, of)))
         run = trigger(team, db=db, settings=cloud)
         claim(db, run["id"], 0, request_id="r", lease_s=60)
-        runs.cancel(run, requested_by="me", db=db, settings=cloud)
+        requests.cancel(run, requested_by="me", db=db, settings=cloud)
         assert told == []
         db.run_script("UPDATE job_runs SET status = 'cancelled', completed_at = now(), lease_expires_at = NULL")
         run = trigger(team, db=db, settings=cloud)
-        runs.cancel(run, requested_by="me", db=db, settings=cloud)
+        requests.cancel(run, requested_by="me", db=db, settings=cloud)
         assert told == [(("cancelled",), {"job_type": "revenuecat_sync"}), [str(run["id"])]]
 
 
 class TestAsJson:
     def test_ids_are_text_or_null(self, cloud, db, owner, team):
-        of_a_team = runs.as_json(trigger(team, db=db, settings=cloud))
+        of_a_team = requests.as_json(trigger(team, db=db, settings=cloud))
         assert (of_a_team["team_id"], of_a_team["project_id"]) == (team.id, team.project_id)
-        of_the_system = runs.as_json(db.one("get_any_run", run_id=system_run(owner, "db_pruning")))
+        of_the_system = requests.as_json(db.one("get_any_run", run_id=system_run(owner, "db_pruning")))
         assert (of_the_system["team_id"], of_the_system["project_id"]) == (None, None)
 
     @pytest.mark.parametrize(
@@ -211,8 +211,8 @@ class TestAsJson:
     )
     def test_the_bar_says_what_the_run_waits_for(self, cloud, db, team, status, waiting_for, before, after):
         row = trigger(team, db=db, settings=cloud) | {"status": status, "waiting_for": waiting_for}
-        assert runs.as_json(row | {"progress": {"message": before}})["progress"] == {"message": after}
-        assert runs.as_json(row | {"progress": None})["progress"] is None
+        assert requests.as_json(row | {"progress": {"message": before}})["progress"] == {"message": after}
+        assert requests.as_json(row | {"progress": None})["progress"] is None
 
 
 class TestRefusedTriggers:
@@ -251,7 +251,9 @@ class TestRefusedTriggers:
         live = system_run(owner, "db_pruning")
         locked(live)
         with pytest.raises(Conflict) as refused:
-            runs.create_system(CATALOGUE["db_pruning"], params={}, triggered_by="system", db=impatient, settings=cloud)
+            requests.create_system(
+                CATALOGUE["db_pruning"], params={}, triggered_by="system", db=impatient, settings=cloud
+            )
         assert refused.value.extra == {"existing_run_id": live}
 
     def test_a_slot_is_skipped_while_the_live_runs_row_is_locked(self, impatient, owner, locked):
@@ -276,7 +278,7 @@ class TestRefusedTriggers:
         with pytest.raises(Refused, match=r"RevenueCat Sync is paused \(since"):
             trigger(team, db=db, settings=cloud)
         with pytest.raises(Refused, match=r"Database Pruning is paused \(since"):
-            runs.create_system(CATALOGUE["db_pruning"], params={}, triggered_by="system", db=db, settings=cloud)
+            requests.create_system(CATALOGUE["db_pruning"], params={}, triggered_by="system", db=db, settings=cloud)
 
     def test_no_refusal_writes_a_row(self, cloud, db, team, owner):
         """A write changes ``ctid`` and ``xmin``; a lock sets ``xmax`` to its transaction."""
@@ -286,7 +288,7 @@ class TestRefusedTriggers:
         before = owner.run_script(version)
         refusals = (
             lambda: trigger(team, db=db, settings=cloud),
-            lambda: runs.create_system(
+            lambda: requests.create_system(
                 CATALOGUE["db_pruning"], params={}, triggered_by="system", db=db, settings=cloud
             ),
         )

@@ -9,9 +9,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from pg8000.exceptions import DatabaseError
 
-from nightshift import outbox, schedules
-from nightshift.errors import ConfigurationError, Refused
-from nightshift.schedules import GRACE, fire, register
+from nightshift.base.errors import ConfigurationError, Refused
+from nightshift.notify import outbox
+from nightshift.schedules import slots
+from nightshift.schedules.slots import GRACE, fire, register
 from tests.world import cut_sessions, make_team, received, run_row, sweep, trigger
 
 NAMES = ("db_pruning", "soft_delete_cleanup", "partition_creation")
@@ -160,7 +161,7 @@ class TestMissed:
     def test_a_slot_within_its_grace_and_what_is_not_scheduled_are_left_alone(self, hourly, cloud, db, owner):
         """This holds even if the sweep found them by mistake: it checks the grace period again under the lock."""
         for name, now in (("db_pruning", START + HOUR), ("soft_delete_cleanup", START + DAY)):
-            counts = schedules.account_for_missed(name, now=now, db=db, settings=cloud)
+            counts = slots.account_for_missed(name, now=now, db=db, settings=cloud)
             assert counts == {"caught_up": 0, "missed": 0}
         assert ledger(owner, "db_pruning") == []
 
@@ -179,7 +180,7 @@ class TestMissed:
             return real(name, **params)
 
         monkeypatch.setattr(db, "query", query)
-        assert schedules.account_for_missed("db_pruning", now=at + GRACE, db=db, settings=cloud) == {}
+        assert slots.account_for_missed("db_pruning", now=at + GRACE, db=db, settings=cloud) == {}
         assert [slot for slot, _, _ in ledger(owner, "db_pruning")] == [at]
         monkeypatch.undo()
         assert sweep(db=db, settings=cloud, now=at + GRACE)["missed"] == 1
@@ -226,15 +227,15 @@ class TestMissed:
 
     def test_a_long_outage_is_accounted_for_in_bounded_pieces(self, cloud, db, owner, monkeypatch):
         register({"db_pruning": "cron(* * * * ? *)"}, now=START, db=owner)
-        monkeypatch.setattr(schedules, "SLOTS_AT_ONCE", 50)
+        monkeypatch.setattr(slots, "SLOTS_AT_ONCE", 50)
         now = START + 2 * HOUR + GRACE
         counts = [sweep(db=db, settings=cloud, now=now) for _ in range(4)]
         assert [(c["missed"], c["caught_up"]) for c in counts] == [(50, 0), (50, 0), (19, 1), (0, 0)]
 
     def test_the_rest_of_an_outage_is_awaited_before_a_run_catches_up(self, hourly, cloud, db, owner, monkeypatch):
         """This holds even if the rest is a single slot whose grace period ends now."""
-        monkeypatch.setattr(schedules, "SLOTS_AT_ONCE", 2)
-        assert schedules.account_for_missed("db_pruning", now=START + 3 * HOUR + GRACE, db=db, settings=cloud) == {
+        monkeypatch.setattr(slots, "SLOTS_AT_ONCE", 2)
+        assert slots.account_for_missed("db_pruning", now=START + 3 * HOUR + GRACE, db=db, settings=cloud) == {
             "caught_up": 0,
             "missed": 2,
         }
@@ -351,7 +352,7 @@ def test_a_month(cloud, db, owner, monkeypatch):
     crons = dict(zip(NAMES, (HOURLY, DAILY, "cron(0 4 * * ? *)"), strict=True))
     hours = {"db_pruning": range(24), "soft_delete_cleanup": [3], "partition_creation": [4]}
     register(crons, now=START, db=owner)
-    monkeypatch.setattr(schedules.queue, "send_all", lambda messages: 0)
+    monkeypatch.setattr(slots.queue, "send_all", lambda messages: 0)
     monkeypatch.setattr(outbox, "send_messages", lambda rows, **_: 0)
     outage = (START + 10 * DAY + HOUR / 2, START + 10 * DAY + 6.5 * HOUR)  # from 00:30 to 06:30 no component answers
     long_run = START + 20 * DAY + 5 * HOUR  # that hour's pruning takes two and a half hours

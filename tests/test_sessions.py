@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from nightshift.database import Database
-from nightshift.migrations import MigrationFailed, migrate
-from nightshift.ops import doctor
-from nightshift.sessions import OPERATOR_LIMITS, PINS, ROLE_LIMITS, pin_session, unpinned
+from nightshift.database.migrations import MigrationFailed, migrate
+from nightshift.database.queries import Database
+from nightshift.database.session_pins import OPERATOR_LIMITS, PINS, ROLE_LIMITS, pin_session, unpinned
+from nightshift.operator import doctor
 from tests import hostile
 from tests.conftest import superuser_of_a_new_server
 
@@ -147,7 +147,7 @@ def test_no_function_of_ours_depends_on_who_calls_it(operator):
         SELECT proname::text FROM pg_proc WHERE pronamespace = 'public'::regnamespace
           AND NOT coalesce(proconfig, '{}') @> ARRAY['search_path=public, pg_temp']
     """
-    # A function that a migration adds must be listed in nightshift.sessions.FUNCTIONS.
+    # A function that a migration adds must be listed in nightshift.database.session_pins.FUNCTIONS.
     assert operator.run_script(free) == []
 
 

@@ -4,12 +4,12 @@ import re
 
 import pytest
 
-from nightshift.agent_keys import end_key, live_keys, make_key, new_agent_key
-from nightshift.auth import authenticate
-from nightshift.database import Database
-from nightshift.errors import Forbidden, SetupRefused, Unauthorized
-from nightshift.settings import Settings
-from nightshift.setup import TeamSetup, add_project, find_project, set_member, setup_team
+from nightshift.base.errors import Forbidden, SetupRefused, Unauthorized
+from nightshift.base.settings import Settings
+from nightshift.database.queries import Database
+from nightshift.tenants.agent_keys import end_key, live_keys, make_key, new_agent_key
+from nightshift.tenants.auth import authenticate
+from nightshift.tenants.team_setup import TeamSetup, add_project, find_project, set_member, setup_team
 
 
 def acme(owner: Database, **changes: str) -> TeamSetup:

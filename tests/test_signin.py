@@ -17,10 +17,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from nightshift import signin, sigv4
-from nightshift.database import Database
-from nightshift.errors import ConfigurationError, DatabaseGone, SignInRefused
-from nightshift.settings import Settings
+from nightshift.aws import sigv4
+from nightshift.base.errors import ConfigurationError, DatabaseGone, SignInRefused
+from nightshift.base.settings import Settings
+from nightshift.database import signin
+from nightshift.database.queries import Database
 
 BUNDLE = Path(signin.__file__).parent / "rds.pem"
 

@@ -14,9 +14,9 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from nightshift.errors import DatabaseBusy
-from nightshift.migrations import create_first_partitions
-from nightshift.slices import MAX_RESULT_BYTES, Slice
+from nightshift.base.errors import DatabaseBusy
+from nightshift.database.migrations import create_first_partitions
+from nightshift.runs.slices import MAX_RESULT_BYTES, Slice
 from tests.forest import DEFINITIONS, EVENTS, TABLES, Forest, Node, audited, stored
 from tests.job_run import assert_resumable
 from tests.world import age, claim, make_team, run_row, sweep

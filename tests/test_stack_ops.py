@@ -14,7 +14,7 @@ from cli.session import Session
 from local.deploy import STACK
 from local.run import call
 from local.stack import Stack
-from nightshift.catalogue import CATALOGUE
+from nightshift.jobs.registry import CATALOGUE
 from tests.stack_world import ended, triggered, until
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]

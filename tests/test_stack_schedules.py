@@ -4,7 +4,7 @@ import pg8000.native
 import pytest
 
 from local.stack import Stack
-from nightshift.catalogue import CATALOGUE
+from nightshift.jobs.registry import CATALOGUE
 from tests.stack_world import until
 
 pytestmark = pytest.mark.stack

@@ -7,13 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pg8000.exceptions import DatabaseError
 
-from nightshift import metrics, pauses
-from nightshift.catalogue import CATALOGUE
-from nightshift.cron import BadCron, from_five_fields
-from nightshift.ops.health import check_health
-from nightshift.schedules import register
-from nightshift.successes import tell_of_overdue
-from nightshift.wording import moment
+from nightshift.base import metrics
+from nightshift.base.wording import moment
+from nightshift.jobs.registry import CATALOGUE
+from nightshift.operator.health import check_health
+from nightshift.runs import pauses
+from nightshift.schedules.cron import BadCron, from_five_fields
+from nightshift.schedules.slots import register
+from nightshift.schedules.successes import tell_of_overdue
 from tests.test_schedules import DAILY, HOURLY, alerts, end
 from tests.world import run_row, sweep, system_run
 

@@ -7,10 +7,11 @@ import uuid
 import pytest
 from pg8000.exceptions import DatabaseError
 
-from nightshift import outbox, sqs
-from nightshift.database import query_text
-from nightshift.healers import PRUNE_BATCH
-from nightshift.sweep import RESERVE_S
+from nightshift.aws import sqs
+from nightshift.database.queries import query_text
+from nightshift.healing.healers import PRUNE_BATCH
+from nightshift.healing.sweep import RESERVE_S
+from nightshift.notify import outbox
 from tests.world import make_team, sweep
 
 LOST = """

@@ -6,12 +6,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from pg8000.exceptions import DatabaseError
 
-from nightshift import metrics, team_failures
-from nightshift.database import Database
-from nightshift.errors import DatabaseGone
-from nightshift.schedules import GRACE
-from nightshift.set_aside import MAX_NAMED
-from nightshift.sweep import RESERVE_S
+from nightshift.base import metrics
+from nightshift.base.errors import DatabaseGone
+from nightshift.database.queries import Database
+from nightshift.healing import team_failures
+from nightshift.healing.set_aside import MAX_NAMED
+from nightshift.healing.sweep import RESERVE_S
+from nightshift.schedules.slots import GRACE
 from tests.conftest import free_port
 from tests.test_poison import REFUSE, lost, poison_runs
 from tests.test_sweep import ENDED

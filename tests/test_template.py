@@ -11,16 +11,16 @@ import pytest
 from samtranslator.yaml_helper import yaml_parse
 
 from local.template import PATH, load, translate
-from nightshift import metrics
-from nightshift.catalogue import CATALOGUE
-from nightshift.connection import CONNECT_TIMEOUT_S
-from nightshift.cron import from_five_fields
-from nightshift.migrations import LOCK_TIMEOUT_S, TIME_LIMIT_S
-from nightshift.notify import RETRY_DELAY_S
-from nightshift.ops.commands import COMMANDS
-from nightshift.schedules import GRACE
-from nightshift.settings import Settings
-from nightshift.tokens import trouble_with
+from nightshift.base import metrics
+from nightshift.base.settings import Settings
+from nightshift.database.connection import CONNECT_TIMEOUT_S
+from nightshift.database.migrations import LOCK_TIMEOUT_S, TIME_LIMIT_S
+from nightshift.jobs.registry import CATALOGUE
+from nightshift.notify.delivery import RETRY_DELAY_S
+from nightshift.operator.commands import COMMANDS
+from nightshift.schedules.cron import from_five_fields
+from nightshift.schedules.slots import GRACE
+from nightshift.tenants.tokens import trouble_with
 
 TEMPLATE = yaml_parse(Path("template.yaml").read_text())
 FUNCTIONS = {

@@ -13,12 +13,13 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from nightshift import aws, jwks
-from nightshift.errors import Unavailable
-from nightshift.jwks import KeySet
-from nightshift.ops import doctor
-from nightshift.settings import Settings
-from nightshift.tokens import trouble_with
+from nightshift.aws import clients
+from nightshift.base.errors import Unavailable
+from nightshift.base.settings import Settings
+from nightshift.operator import doctor
+from nightshift.tenants import jwks
+from nightshift.tenants.jwks import KeySet
+from nightshift.tenants.tokens import trouble_with
 from tests import identity
 from tests.conftest import JWT_SECRET
 from tests.identity import AUDIENCE, ISSUER
@@ -135,7 +136,7 @@ class TestAlgorithms:
         assert asked_with(_by_hand(claims, {"alg": "HS256", "kid": "shared"})) == REFUSED
 
     def test_an_empty_secret_signs_nothing(self, configure, admin):
-        empty = aws.client("secretsmanager").create_secret(Name="empty", SecretString=" ")["ARN"]
+        empty = clients.client("secretsmanager").create_secret(Name="empty", SecretString=" ")["ARN"]
         configure(JWT_SECRET_ID=empty)
         assert asked_with(_by_hand({"sub": admin, "exp": now() + 60}, secret=" "))[0] == 503
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from nightshift.ops import doctor
+from nightshift.operator import doctor
 from tests.conftest import JWT_SECRET
 from tests.test_api import Api, trigger
 from tests.world import make_furnished_team, run_row, system_run, token, work

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nightshift import wording
-from nightshift.letter import sections_of
+from nightshift.base import wording
+from nightshift.notify.mail_content import sections_of
 
 
 @pytest.mark.parametrize(

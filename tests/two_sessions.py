@@ -20,9 +20,9 @@ from typing import Any
 
 import pytest
 
-from nightshift.database import Database, Row
-from nightshift.errors import NightshiftError
-from nightshift.settings import Settings
+from nightshift.base.errors import NightshiftError
+from nightshift.base.settings import Settings
+from nightshift.database.queries import Database, Row
 
 # No passing test reaches these limits. A hanging test must fail.
 NO_LIMITS = {"lock_timeout": "60s", "statement_timeout": "60s", "idle_in_transaction_session_timeout": "60s"}

@@ -12,11 +12,12 @@ from typing import Any
 
 import jwt
 
-from nightshift import engine, queue, runs
-from nightshift import sweep as healer
-from nightshift.catalogue import CATALOGUE
-from nightshift.database import Database, Row
-from nightshift.settings import Settings
+from nightshift.aws import queue
+from nightshift.base.settings import Settings
+from nightshift.database.queries import Database, Row
+from nightshift.healing import sweep as healer
+from nightshift.jobs.registry import CATALOGUE
+from nightshift.runs import executor, requests
 
 
 @dataclass
@@ -77,7 +78,7 @@ def trigger(team: Team, *, db: Database, settings: Settings, **overrides: Any) -
         "triggered_by": "manual:user:somebody",
         "params": {"project_id": team.project_id},
     }
-    return runs.create(runs.Trigger(**(wish | overrides)), db=db, settings=settings)
+    return requests.create(requests.Trigger(**(wish | overrides)), db=db, settings=settings)
 
 
 def run_row(owner: Database, run_id: object) -> dict[str, Any]:
@@ -100,7 +101,7 @@ def age(owner: Database, run_id: object, seconds: float) -> None:
 
 def received(settings: Settings) -> list[dict[str, Any]]:
     """Receive all available messages from the queue, as ``{"run_id", "slice", "group"}``."""
-    from nightshift.aws import client
+    from nightshift.aws.clients import client
 
     taken = []
     while (
@@ -137,7 +138,7 @@ def claim(
 
 def work(run_id: object, number: int, *, db: Database, settings: Settings, remaining_s: float = 60) -> None:
     """Invoke the worker once, with a constant remaining time."""
-    engine.work(
+    executor.work(
         str(run_id), number, db=db, settings=settings, remaining_s=lambda: remaining_s, request_id="test-request"
     )
 

@@ -95,9 +95,9 @@ def _renew(names: Sequence[str]) -> int:
 def _schema() -> dict[str, str]:
     """Return the parts of the schema from a server to which all migrations were applied."""
     from local.postgres import Postgres
-    from nightshift.database import Database
-    from nightshift.migrations import migrate
-    from nightshift.settings import Settings
+    from nightshift.base.settings import Settings
+    from nightshift.database.migrations import migrate
+    from nightshift.database.queries import Database
 
     with tempfile.TemporaryDirectory(prefix="nightshift-model-") as folder, socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from docs.model import checkpoint, digest, outbox, run, slots, starts, system
 from docs.model.run import others, scene, worker
-from nightshift.statements import TOKENS
+from nightshift.database.statements import TOKENS
 
 TABLE = Path(__file__).parent / "compared.txt"
 QUERIES = Path(__file__).parents[2] / "sql" / "queries"

@@ -167,7 +167,7 @@ class StartsMachine:
         if state.is_paused:
             return self._answer("paused", state, caller, rest)
         if caller.asked_why:
-            # The project exists (nightshift/runs.py checks), so the type was paused, resumed and paused again.
+            # The project exists (nightshift/runs/requests.py checks), so the type was paused, resumed and paused again.
             return self._answer("409, try again", state, caller, rest)
         return self._stand(state, Caller(caller.key, caller.body, asked_why=True), rest, "begins again")
 

@@ -5,7 +5,7 @@ import zlib
 from collections.abc import Mapping
 from typing import Any
 
-from nightshift.errors import Refused, Unauthorized
+from nightshift.base.errors import Refused, Unauthorized
 
 HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Vary": "Accept-Encoding"}
 HSTS = {"Strict-Transport-Security": "max-age=31536000"}

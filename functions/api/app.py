@@ -29,11 +29,9 @@ from api.parsing import (
 )
 from api.routes import Resolver
 from api.signins import note_refused
-from nightshift import __version__, integrations, metrics, projects, runs, teams
-from nightshift.auth import Membership, Principal, authenticate
-from nightshift.catalogue import CATALOGUE, JobType, job_type
-from nightshift.database import Row, database
-from nightshift.errors import (
+from nightshift import __version__
+from nightshift.base import metrics
+from nightshift.base.errors import (
     MAX_SENTENCE,
     DatabaseBusy,
     DatabaseGone,
@@ -46,12 +44,17 @@ from nightshift.errors import (
     Unauthorized,
     Unavailable,
 )
-from nightshift.log import logger
-from nightshift.pauses import as_json, list_pauses
-from nightshift.run_ids import MOST, find_runs
-from nightshift.settings import settings
-from nightshift.timeline import timeline
-from nightshift.validation import clipped, shown
+from nightshift.base.logger import logger
+from nightshift.base.settings import settings
+from nightshift.base.validation import clipped, shown
+from nightshift.database.queries import Row, database
+from nightshift.jobs.registry import CATALOGUE, JobType, job_type
+from nightshift.runs import requests
+from nightshift.runs.pauses import as_json, list_pauses
+from nightshift.runs.run_ids import MOST, find_runs
+from nightshift.runs.timeline import timeline
+from nightshift.tenants import integrations, projects, teams
+from nightshift.tenants.auth import Membership, Principal, authenticate
 
 app = Resolver()
 
@@ -128,8 +131,8 @@ def sync_revenuecat(project_id: str) -> dict[str, Any]:
     project = _project(who, project_id, "jobs:write")
     integrations.require_revenuecat(project["id"], db=database())
     wanted = CATALOGUE["revenuecat_sync"]
-    row = runs.create(
-        runs.Trigger(
+    row = requests.create(
+        requests.Trigger(
             job_type=wanted,
             team_id=project["team_id"],
             project_id=project["id"],
@@ -183,11 +186,11 @@ def list_runs(team_id: str) -> dict[str, Any]:
     if beginning := _query("id_prefix"):
         return _begin_so(beginning, team_id=team_id)
     before_created_at, before_id = cursor_of(_query("cursor"))
-    page = runs.list_page(
+    page = requests.list_page(
         team_id=team_id,
         # Not checked against the registry: an unknown type has no runs, and a retired type may still have some.
         job_type=_query("job_type"),
-        status=one_of("status", _query("status"), runs.STATUSES),
+        status=one_of("status", _query("status"), requests.STATUSES),
         project_id=optional_uuid("project_id", _query("project_id")),
         since=moment_of("since", _query("since"), now=now),
         until=moment_of("until", _query("until"), now=now),
@@ -196,13 +199,13 @@ def list_runs(team_id: str) -> dict[str, Any]:
         limit=limit_of(_query("limit")),
         db=database(),
     )
-    return {"job_runs": [runs.as_json(row) for row in page.rows], "cursor": page.cursor, "has_more": page.has_more}
+    return {"job_runs": [requests.as_json(row) for row in page.rows], "cursor": page.cursor, "has_more": page.has_more}
 
 
 def _begin_so(beginning: str, *, team_id: str) -> dict[str, Any]:
     """Return a page of the few runs whose id has this prefix. Other filters are ignored."""
     found = find_runs("id_prefix", beginning, team_id=team_id, db=database())
-    shown_runs = [runs.as_json(row) for row in found[:MOST]]
+    shown_runs = [requests.as_json(row) for row in found[:MOST]]
     return {"job_runs": shown_runs, "cursor": None, "has_more": len(found) > MOST}
 
 
@@ -218,8 +221,8 @@ def trigger(team_id: str) -> Response[str]:
         raise Refused("project_id is required for project-scoped jobs")
     request = validated(TriggerBody, body)
     project_id = uuid_of("project_id", request.project_id)
-    row = runs.create(
-        runs.Trigger(
+    row = requests.create(
+        requests.Trigger(
             job_type=wanted,
             team_id=team_id,
             project_id=project_id,
@@ -231,12 +234,12 @@ def trigger(team_id: str) -> Response[str]:
         db=database(),
         settings=settings(),
     )
-    return _json(201, {"job_run": runs.as_json(row)})
+    return _json(201, {"job_run": requests.as_json(row)})
 
 
 @app.get("/v1/jobs/<run_id>")
 def get_run(run_id: str) -> dict[str, Any]:
-    return {"job_run": runs.as_json(_run(_caller(), run_id, "jobs:read"))}
+    return {"job_run": requests.as_json(_run(_caller(), run_id, "jobs:read"))}
 
 
 @app.get("/v1/jobs/<run_id>/timeline")
@@ -249,7 +252,7 @@ def get_timeline(run_id: str) -> dict[str, Any]:
 def cancel(run_id: str) -> dict[str, Any]:
     who = _caller()
     run = _run(who, run_id, "jobs:write")
-    runs.cancel(run, requested_by=who.triggered_by, db=database(), settings=settings())
+    requests.cancel(run, requested_by=who.triggered_by, db=database(), settings=settings())
     return {"cancelled": True}
 
 
@@ -260,13 +263,13 @@ def rerun(run_id: str) -> Response[str]:
     who = _caller()
     old = _run(who, run_id, "jobs:write")
     request = validated(RerunBody, _body())
-    if old["status"] in runs.LIVE:
+    if old["status"] in requests.LIVE:
         raise Refused(f'Cannot rerun a job with status "{old["status"]}"')
     if old["status"] == "completed" and request.from_ == "cursor":
         raise Refused('Cannot rerun a job with status "completed" from its cursor. Rerun it from the start')
     wanted, project_id = _project_job_type(old["job_type"]), str(old["project_id"])
-    row = runs.create(
-        runs.Trigger(
+    row = requests.create(
+        requests.Trigger(
             job_type=wanted,
             team_id=str(old["team_id"]),
             project_id=project_id,
@@ -280,7 +283,7 @@ def rerun(run_id: str) -> Response[str]:
         db=database(),
         settings=settings(),
     )
-    return _json(201, {"job_run": runs.as_json(row)})
+    return _json(201, {"job_run": requests.as_json(row)})
 
 
 @app.not_found

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, create_model
 
-from nightshift.catalogue import CATALOGUE, JobType
+from nightshift.jobs.registry import CATALOGUE, JobType
 
 
 class Body(BaseModel):

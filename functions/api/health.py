@@ -3,8 +3,8 @@
 import time
 from functools import lru_cache
 
-from nightshift.database import database
-from nightshift.errors import NightshiftError
+from nightshift.base.errors import NightshiftError
+from nightshift.database.queries import database
 
 
 def check() -> None:

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from nightshift.errors import Refused
-from nightshift.validation import clipped, refusal, shown
+from nightshift.base.errors import Refused
+from nightshift.base.validation import clipped, refusal, shown
 
 if TYPE_CHECKING:
     from pydantic import BaseModel

@@ -1,10 +1,10 @@
 """Count and log refused sign-ins. The log gets the beginning of a key, never the whole key."""
 
-from nightshift import metrics
-from nightshift.agent_keys import PREFIX_LENGTH
-from nightshift.auth import API_KEY_PREFIX
-from nightshift.errors import Unauthorized
-from nightshift.log import logger
+from nightshift.base import metrics
+from nightshift.base.errors import Unauthorized
+from nightshift.base.logger import logger
+from nightshift.tenants.agent_keys import PREFIX_LENGTH
+from nightshift.tenants.auth import API_KEY_PREFIX
 
 # Our keys are much longer. The beginning of a shorter token could reveal most of it.
 SHORTEST_KEY = 2 * PREFIX_LENGTH

@@ -5,13 +5,13 @@ import urllib.request
 from datetime import UTC, datetime
 from typing import Any
 
-from nightshift.database import database
-from nightshift.errors import sentence
-from nightshift.log import logger
-from nightshift.migrations import create_first_partitions, migrate
-from nightshift.outbox import want_events
-from nightshift.schedules import register
-from nightshift.settings import settings
+from nightshift.base.errors import sentence
+from nightshift.base.logger import logger
+from nightshift.base.settings import settings
+from nightshift.database.migrations import create_first_partitions, migrate
+from nightshift.database.queries import database
+from nightshift.notify.outbox import want_events
+from nightshift.schedules.slots import register
 
 
 @logger.inject_lambda_context(clear_state=True)

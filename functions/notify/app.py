@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from nightshift import metrics
-from nightshift.database import database
-from nightshift.log import logger
-from nightshift.notify import deliver
-from nightshift.queue import read
-from nightshift.settings import settings
+from nightshift.aws.queue import read
+from nightshift.base import metrics
+from nightshift.base.logger import logger
+from nightshift.base.settings import settings
+from nightshift.database.queries import database
+from nightshift.notify.delivery import deliver
 
 
 @logger.inject_lambda_context(clear_state=True)

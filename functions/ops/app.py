@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from nightshift import metrics
-from nightshift.database import database
-from nightshift.log import logger
-from nightshift.ops.commands import answer
-from nightshift.settings import settings
+from nightshift.base import metrics
+from nightshift.base.logger import logger
+from nightshift.base.settings import settings
+from nightshift.database.queries import database
+from nightshift.operator.commands import answer
 
 
 @logger.inject_lambda_context(clear_state=True)

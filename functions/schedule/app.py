@@ -3,10 +3,10 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from nightshift.database import database
-from nightshift.log import logger
-from nightshift.schedules import fire
-from nightshift.settings import settings
+from nightshift.base.logger import logger
+from nightshift.base.settings import settings
+from nightshift.database.queries import database
+from nightshift.schedules.slots import fire
 
 
 @logger.inject_lambda_context(clear_state=True)

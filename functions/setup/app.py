@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from nightshift.database import database
-from nightshift.log import logger
-from nightshift.ops.dispatch import answer
-from nightshift.ops.teams import COMMANDS
-from nightshift.settings import settings
+from nightshift.base.logger import logger
+from nightshift.base.settings import settings
+from nightshift.database.queries import database
+from nightshift.operator.dispatch import answer
+from nightshift.operator.team_commands import COMMANDS
 
 
 @logger.inject_lambda_context(clear_state=True)

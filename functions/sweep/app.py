@@ -3,11 +3,11 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from nightshift import metrics
-from nightshift.database import database
-from nightshift.log import logger
-from nightshift.settings import settings
-from nightshift.sweep import sweep
+from nightshift.base import metrics
+from nightshift.base.logger import logger
+from nightshift.base.settings import settings
+from nightshift.database.queries import database
+from nightshift.healing.sweep import sweep
 
 
 @logger.inject_lambda_context(clear_state=True)

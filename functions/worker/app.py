@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from nightshift import metrics
-from nightshift.database import database
-from nightshift.engine import work
-from nightshift.log import logger
-from nightshift.queue import slice_in
-from nightshift.settings import settings
+from nightshift.aws.queue import slice_in
+from nightshift.base import metrics
+from nightshift.base.logger import logger
+from nightshift.base.settings import settings
+from nightshift.database.queries import database
+from nightshift.runs.executor import work
 
 
 @logger.inject_lambda_context(clear_state=True)

@@ -91,7 +91,7 @@ DROP FUNCTION note_success();
 -- Rows that the sweep could not heal. It retries each after a while and skips it until then, so that it does not delay
 -- other rows.
 CREATE TABLE job_set_aside (
-    healer    text NOT NULL,                      -- of nightshift/sweep.py
+    healer    text NOT NULL,                      -- of nightshift/healing/sweep.py
     key       text NOT NULL,                      -- of the row, as in the healer's query; empty: of the healer itself
     error     text NOT NULL,
     attempts  integer NOT NULL,                   -- failed ones; a first failure for a temporary reason is not counted

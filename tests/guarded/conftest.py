@@ -6,8 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from nightshift.database import Database
-from nightshift.sessions import pin, pin_session
+from nightshift.database.queries import Database
+from nightshift.database.session_pins import pin, pin_session
 from tests.conftest import settings_for
 from tests.guarded.world_at_noon import NOON
 from tests.world import make_team

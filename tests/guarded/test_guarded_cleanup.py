@@ -2,7 +2,7 @@
 
 import pytest
 
-from nightshift.errors import DatabaseBusy
+from nightshift.base.errors import DatabaseBusy
 from tests.guarded.world_at_noon import ENDED, LEASED, PENDING, at, insert, notice, rows, run
 from tests.world import make_team
 

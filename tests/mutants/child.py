@@ -127,13 +127,13 @@ def put_query(name: str, text: str, folder: Path) -> None:
         if path.stem != name:
             (folder / "queries" / path.name).symlink_to(path)
     (folder / "queries" / f"{name}.sql").write_text(text)
-    database = importlib.import_module("nightshift.database")
+    database = importlib.import_module("nightshift.database.queries")
     database.sql_directory = lambda: folder
 
 
 def altered_template(given: dict[str, Any], script: str) -> str:
     """Alter a copy of the template with the script and return its name."""
-    from nightshift.database import Database
+    from nightshift.database.queries import Database
     from tests.conftest import settings_for
 
     name = f"mutant_{uuid.uuid4().hex}"

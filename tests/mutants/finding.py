@@ -32,21 +32,21 @@ REACHED = Path(".local/mutants/reached.json")
 
 # The test files about a module. Their tests are tried first.
 ABOUT = {
-    "engine.py": ("engine_decisions", "engine", "bounds", "passing_trouble", "careless_jobs"),
+    "executor.py": ("engine_decisions", "engine", "bounds", "passing_trouble", "careless_jobs"),
     "slices.py": ("engine_decisions", "fence", "bounds", "engine", "careless_jobs"),
     "handles.py": ("engine_decisions", "careless_jobs", "bounds"),
-    "job.py": ("engine_decisions", "careless_jobs", "bounds"),
+    "author_api.py": ("engine_decisions", "careless_jobs", "bounds"),
     "queue.py": ("engine_decisions", "engine", "poison", "functions"),
     "sweep.py": ("sweep_decisions", "sweep", "poison", "pairs_of_sweeps"),
     "healers.py": ("sweep_decisions", "pairs_of_sweeps", "sweep", "poison"),
     "set_aside.py": ("sweep_decisions", "poison"),
     "successes.py": ("successes",),
     "pauses.py": ("pauses",),
-    "schedules.py": ("schedules", "pairs_of_sweeps", "pauses"),
-    "notify.py": ("notify", "mail_shares", "events", "pairs_of_mails"),
+    "slots.py": ("schedules", "pairs_of_sweeps", "pauses"),
+    "delivery.py": ("notify", "mail_shares", "events", "pairs_of_mails"),
     "mail_shares.py": ("mail_shares", "pairs_of_mails"),
-    "runs.py": ("runs", "pairs_of_triggers", "api"),
-    "storable.py": ("careless_jobs",),
+    "requests.py": ("runs", "pairs_of_triggers", "api"),
+    "stored_json.py": ("careless_jobs",),
     "watchdog.py": ("passing_trouble",),
 }
 

@@ -2,15 +2,14 @@
 
 from pathlib import Path
 
-from nightshift.database import Database
+from nightshift.database.queries import Database
 from tests.mutants.code import mutants_of_module
-from tests.mutants.guarded import kind_of
+from tests.mutants.guarded import kind_of, path_of_module
 from tests.mutants.schema import mutants_of_function, mutants_of_table
 from tests.mutants.site import Mutant
 from tests.mutants.statements import mutants_of
 
 QUERIES_FOLDER = Path("sql/queries")
-MODULES_FOLDER = Path("functions/nightshift")
 
 
 def mutants_of_subject(subject: str, *, owner: Database | None = None) -> list[Mutant]:
@@ -23,4 +22,4 @@ def mutants_of_subject(subject: str, *, owner: Database | None = None) -> list[M
         case "function":
             return mutants_of_function(subject, owner=owner)
         case _:
-            return mutants_of_module((MODULES_FOLDER / subject).read_text())
+            return mutants_of_module(path_of_module(subject).read_text())

@@ -1,5 +1,9 @@
 """The guarded subjects. Each query, table, function and module here has a table of mutants."""
 
+from pathlib import Path
+
+CODE = Path("functions")
+
 # The statements of docs/protocol.md, all other statements that write runs, slices, the outbox or the slots, and the
 # queries that find their rows.
 QUERIES = (
@@ -36,9 +40,9 @@ TABLES = (
 FUNCTIONS = ("tell_of_ending", "cleanup_runs")
 
 MODULES = (
-    *("engine.py", "slices.py", "handles.py", "job.py", "queue.py", "outbox.py", "sweep.py", "healers.py"),
-    *("set_aside.py", "schedules.py", "notify.py", "mail_shares.py", "pauses.py", "runs.py", "successes.py"),
-    *("storable.py", "watchdog.py"),
+    *("executor.py", "slices.py", "handles.py", "author_api.py", "queue.py", "outbox.py", "sweep.py", "healers.py"),
+    *("set_aside.py", "slots.py", "delivery.py", "mail_shares.py", "pauses.py", "requests.py", "successes.py"),
+    *("stored_json.py", "watchdog.py"),
 )
 
 SUBJECTS = (*QUERIES, *TABLES, *FUNCTIONS, *MODULES)
@@ -49,3 +53,9 @@ def kind_of(subject: str) -> str:
         if subject in names:
             return kind
     raise LookupError(f"{subject} is not guarded: name it in tests/mutants/guarded.py")
+
+
+def path_of_module(subject: str) -> Path:
+    """Return the path of the package's only module with this name."""
+    [path] = CODE.glob(f"nightshift/*/{subject}")
+    return path

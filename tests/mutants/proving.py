@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.mutants import child, table
 from tests.mutants.child import Verdict
-from tests.mutants.guarded import kind_of
+from tests.mutants.guarded import CODE, kind_of, path_of_module
 from tests.mutants.site import Mutant
 from tests.mutants.warm import Trial, Warm
 
@@ -47,7 +47,7 @@ def green(tests: list[str], warm: Warm) -> dict[str, Verdict]:
 
 def mutants_by_subject(subjects: list[str], warm: Warm) -> dict[str, list[Mutant]]:
     def read() -> dict[str, list[Mutant]]:
-        from nightshift.database import Database
+        from nightshift.database.queries import Database
         from tests.conftest import settings_for
         from tests.mutants.found import mutants_of_subject
 
@@ -66,7 +66,8 @@ def trial_of(subject: str, mutant: Mutant, tests: list[list[str]]) -> Trial:
             case "query":
                 child.put_query(subject, mutant.text, folder / "sql")
             case "module":
-                child.put_module(f"nightshift.{subject.removesuffix('.py')}", mutant.text)
+                path = path_of_module(subject).relative_to(CODE)
+                child.put_module(".".join(path.with_suffix("").parts), mutant.text)
             case _:
                 given["template"] = child.altered_template(given, mutant.text)
 

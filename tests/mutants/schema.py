@@ -10,7 +10,7 @@ from typing import Any
 
 from pglast import ast, parse_plpgsql, parse_sql
 
-from nightshift.database import Database
+from nightshift.database.queries import Database
 from tests.mutants.site import Mutant, numbered
 from tests.mutants.statements import changed, mutants_of, mutants_of_condition, without_each, written
 

@@ -8,7 +8,7 @@ from typing import Any
 from pglast import ast, enums, parse_sql
 from pglast.stream import RawStream
 
-from nightshift.statements import Statement, parse
+from nightshift.database.statements import Statement, parse
 from tests.mutants.site import Mutant, numbered
 
 FLIPPED = {"<": "<=", "<=": "<", ">": ">=", ">=": ">"}

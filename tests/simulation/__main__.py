@@ -11,7 +11,7 @@ import sys
 from collections import Counter
 
 from local.postgres import POSTGRES_VERSION
-from nightshift.database import Database
+from nightshift.database.queries import Database
 from tests.conftest import settings_for, throwaway_postgres
 from tests.simulation.play import Play
 from tests.simulation.promises import Broken

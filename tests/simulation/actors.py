@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from pg8000.exceptions import InterfaceError
 
-from nightshift import connection
-from nightshift.connection import Connection
-from nightshift.database import Database
-from nightshift.errors import DatabaseGone
+from nightshift.base.errors import DatabaseGone
+from nightshift.database import connection
+from nightshift.database.connection import Connection
+from nightshift.database.queries import Database
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -223,7 +223,7 @@ class SimulatedConnection(Connection):
 
 
 def connect(config: Any, startup_params: dict[str, str]) -> Connection:
-    """Replace nightshift.connection.connect."""
+    """Replace nightshift.database.connection.connect."""
     actor = current()
     if actor is None:
         return connection.connect(config, startup_params)

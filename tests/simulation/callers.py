@@ -4,8 +4,8 @@ from datetime import datetime, timedelta
 from random import Random
 from typing import TYPE_CHECKING
 
-from nightshift import runs
-from nightshift.errors import Conflict, NotFound, Refused, TooManyRuns
+from nightshift.base.errors import Conflict, NotFound, Refused, TooManyRuns
+from nightshift.runs import requests
 from tests.simulation import jobs
 from tests.simulation.actors import Actor
 from tests.simulation.moves import Arguments, Impossible, move, one_of
@@ -33,7 +33,7 @@ def trigger(play: "Play", job_type: str, project: int, script: str, key: str) ->
     team = world.team_of(project)
     if team is None:
         raise Impossible
-    wish = runs.Trigger(
+    wish = requests.Trigger(
         job_type=jobs.TYPES[job_type],
         team_id=team.id,
         project_id=world.projects[project],
@@ -45,10 +45,10 @@ def trigger(play: "Play", job_type: str, project: int, script: str, key: str) ->
     play.start(f"caller{play.number}", "api", lambda actor: _create(actor, wish))
 
 
-def _create(actor: Actor, wish: runs.Trigger) -> None:
+def _create(actor: Actor, wish: requests.Trigger) -> None:
     world = actor.world
     try:
-        row = runs.create(wish, db=actor.environment.db, settings=world.config)
+        row = requests.create(wish, db=actor.environment.db, settings=world.config)
     except Conflict as exc:
         if blocking := exc.extra.get("existing_run_id"):  # without one, the job type was just resumed
             actor.then = lambda: _was_live(actor, str(blocking))
@@ -104,7 +104,7 @@ def _cancel(actor: Actor, run_id: str) -> None:
     if row is None:
         return
     try:
-        runs.cancel(row, requested_by=f"manual:{actor.name}", db=db, settings=actor.world.config)
+        requests.cancel(row, requested_by=f"manual:{actor.name}", db=db, settings=actor.world.config)
     except Refused:
         actor.then = lambda: promise(
             known.status not in LIVE, f"{known.name} could not be cancelled although it is {known.status}"
@@ -129,7 +129,7 @@ def _rerun(actor: Actor, run_id: str, *, from_cursor: bool) -> None:
     old = actor.environment.db.one("get_any_run", run_id=run_id, again_if_gone=True)
     if old is None or old["status"] in LIVE or (from_cursor and old["status"] == "completed"):
         return
-    wish = runs.Trigger(
+    wish = requests.Trigger(
         job_type=jobs.TYPES[old["job_type"]],
         team_id=str(old["team_id"]),
         project_id=str(old["project_id"]),

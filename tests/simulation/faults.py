@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from nightshift.aws_http import AwsUnreachable
+from nightshift.aws.aws_http import AwsUnreachable
 from tests.simulation.actors import Actor, Operation
 from tests.simulation.outside import refused_for_a_while
 

@@ -4,8 +4,8 @@ from collections.abc import Generator
 from contextlib import nullcontext, suppress
 from typing import Any
 
-from nightshift.catalogue import CATALOGUE, JobType
-from nightshift.job import JobDatabase, Progress, Retry, Run, Wait
+from nightshift.jobs.author_api import JobDatabase, Progress, Retry, Run, Wait
+from nightshift.jobs.registry import CATALOGUE, JobType
 from tests.simulation.actors import current
 from worker.jobs import soft_delete_cleanup as real_cleanup
 

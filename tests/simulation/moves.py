@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from nightshift import notify
-from nightshift.engine import work
-from nightshift.queue import read, slice_in
+from nightshift.aws.queue import read, slice_in
+from nightshift.notify import delivery
+from nightshift.runs.executor import work
 from tests.simulation.actors import Actor
 from tests.simulation.faults import OUTSIDE, fates_of
 
@@ -196,4 +196,4 @@ def _work(actor: Actor, run_id: str, number: int) -> None:
 
 
 def _notify(actor: Actor, outbox_id: str) -> None:
-    notify.deliver(outbox_id, db=actor.environment.db, settings=actor.world.config, remaining_s=actor.remaining_s)
+    delivery.deliver(outbox_id, db=actor.environment.db, settings=actor.world.config, remaining_s=actor.remaining_s)

@@ -3,7 +3,7 @@
 from collections import Counter
 from datetime import timedelta
 
-from nightshift.notify import RETRY_CEILING_S, RETRY_DELAY_S
+from nightshift.notify.delivery import RETRY_CEILING_S, RETRY_DELAY_S
 from tests.simulation.promises import Change, Row, promise, promise_over, promise_time
 from tests.simulation.world import World
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from nightshift.aws_http import AwsRefused, AwsUnreachable
+from nightshift.aws.aws_http import AwsRefused, AwsUnreachable
 from tests.simulation.actors import Operation, current
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Outside:
         self.sends = 0
 
     def answer(self, service: str, request: Any, endpoint: str) -> dict[str, Any]:
-        """Replace nightshift.aws_http._answer."""
+        """Replace nightshift.aws.aws_http._answer."""
         actor = current()
         assert actor, f"{service} was called outside of a play"
         body = json.loads(request.data)

@@ -10,10 +10,10 @@ from unittest import mock
 
 from pg8000.exceptions import DatabaseError
 
-from nightshift import schedules
-from nightshift.catalogue import CATALOGUE
-from nightshift.database import Database
-from nightshift.errors import DatabaseBusy, DatabaseExhausted, DatabaseGone
+from nightshift.base.errors import DatabaseBusy, DatabaseExhausted, DatabaseGone
+from nightshift.database.queries import Database
+from nightshift.jobs.registry import CATALOGUE
+from nightshift.schedules import slots
 from tests.simulation import actors, callers, jobs, seams, servants
 from tests.simulation.actors import Actor, Environment, Killed
 from tests.simulation.faults import FAULTS, nothing
@@ -31,7 +31,7 @@ WITH_MOVES = (callers, servants)
 # The errors of a function that could not do its work; SQS, EventBridge or the caller tries again.
 TROUBLES = (DatabaseBusy, DatabaseExhausted, DatabaseGone, Killed)
 
-# The database's own limits (nightshift.sessions), applied by the simulator's clock.
+# The database's own limits (nightshift.database.session_pins), applied by the simulator's clock.
 IDLE_LIMIT_S, LOCK_LIMIT_S = 10, 5
 
 # Rounds of a quarter of an hour in which the world comes to rest. They exceed the longest duration of a job.
@@ -268,7 +268,7 @@ class Play:
     def _stay_quiet(self) -> None:
         """Check that without schedules nothing happens, however much time passes."""
         with mock.patch.dict(CATALOGUE, jobs.TYPES, clear=True):
-            schedules.register({}, now=self.world.now, db=self.world.owner)
+            slots.register({}, now=self.world.now, db=self.world.owner)
         sends = self.world.outside.sends
         for _ in range(3):
             self.pass_time(3 * 3600)

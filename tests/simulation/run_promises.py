@@ -2,8 +2,8 @@
 
 from datetime import timedelta
 
-from nightshift.engine import BUSY_RETRY, EXHAUSTED_RETRY
-from nightshift.job import Retry
+from nightshift.jobs.author_api import Retry
+from nightshift.runs.executor import BUSY_RETRY, EXHAUSTED_RETRY
 from tests.simulation import jobs
 from tests.simulation.promises import LIVE, Change, Row, moment, promise, promise_over, promise_time
 from tests.simulation.world import Known, World

@@ -8,9 +8,12 @@ from random import Random
 from typing import Any
 from unittest import mock
 
-from nightshift import aws_http, connection, database, metrics, queue, schedules
-from nightshift.catalogue import CATALOGUE, JobType
-from nightshift.database import Database
+from nightshift.aws import aws_http, queue
+from nightshift.base import metrics
+from nightshift.database import connection, queries
+from nightshift.database.queries import Database
+from nightshift.jobs.registry import CATALOGUE, JobType
+from nightshift.schedules import slots
 from tests.simulation import actors, jobs, later_jobs
 from tests.simulation.world import World
 
@@ -19,13 +22,13 @@ from tests.simulation.world import World
 def in_place(world: World, ids: Random) -> Iterator[None]:
     with ExitStack() as stack:
         for target, name, value in (
-            (database, "connect", actors.connect),
-            (database, "query_text", _with_queries_of_jobs(database.query_text)),
+            (queries, "connect", actors.connect),
+            (queries, "query_text", _with_queries_of_jobs(queries.query_text)),
             (Database, "_run_prepared", actors.named(Database._run_prepared)),
             (connection, "Connection", actors.SimulatedConnection),
             (aws_http, "_answer", lambda *request: world.outside.answer(*request)),
             (aws_http, "PAUSE_S", 0),
-            (schedules, "SLOTS_AT_ONCE", 20),
+            (slots, "SLOTS_AT_ONCE", 20),
             (uuid, "uuid4", lambda: uuid.UUID(int=ids.getrandbits(128), version=4)),
             (queue, "settings", lambda: world.config),
             (JobType, "handler", _handler),

@@ -4,10 +4,11 @@ from datetime import datetime
 from random import Random
 from typing import TYPE_CHECKING
 
-from nightshift import pauses, schedules
-from nightshift import sweep as healer
-from nightshift.errors import Conflict, Refused
-from nightshift.ops import runs as operator_runs
+from nightshift.base.errors import Conflict, Refused
+from nightshift.healing import sweep as healer
+from nightshift.operator import run_commands as operator_runs
+from nightshift.runs import pauses
+from nightshift.schedules import slots
 from tests.simulation import jobs
 from tests.simulation.actors import Actor
 from tests.simulation.moves import Arguments, move, one_of
@@ -43,7 +44,7 @@ def fire(play: "Play", job_type: str, slot: str) -> None:
     play.start(
         f"fire{play.number}",
         "schedule",
-        lambda actor: schedules.fire(
+        lambda actor: slots.fire(
             job_type,
             time=datetime.fromisoformat(slot),
             now=actor.world.now,

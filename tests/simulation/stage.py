@@ -2,10 +2,10 @@
 
 import dataclasses
 
-from nightshift.database import Database
-from nightshift.migrations import migrate
-from nightshift.sessions import pin, pin_session
-from nightshift.settings import Settings
+from nightshift.base.settings import Settings
+from nightshift.database.migrations import migrate
+from nightshift.database.queries import Database
+from nightshift.database.session_pins import pin, pin_session
 
 # Functions that hide those of Postgres: a statement without a schema name gets the simulator's. Each reading of the
 # clock is a microsecond later than the one before. now() would be the real time of a transaction.

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nightshift import database
+from nightshift.database import queries
 from tests.conftest import settings_for
 from tests.simulation.play import Play
 from tests.simulation.promises import Broken
@@ -50,11 +50,11 @@ def test_a_seed_gives_the_same_play_again(world):
 @pytest.fixture
 def hole(monkeypatch):
     """Make the claim restart the run's whole duration."""
-    real = database.query_text
+    real = queries.query_text
     whole = real("claim_slice")
     holed = whole.replace("coalesce(ends_by, at.time", "coalesce(NULL, at.time", 1)
     assert holed != whole
-    monkeypatch.setattr(database, "query_text", lambda name: holed if name == "claim_slice" else real(name))
+    monkeypatch.setattr(queries, "query_text", lambda name: holed if name == "claim_slice" else real(name))
 
 
 def test_a_hole_in_the_fence_is_found_and_printed_as_a_short_test(world, hole, monkeypatch):

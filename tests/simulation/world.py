@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from nightshift import outbox, schedules
-from nightshift.database import Database
-from nightshift.settings import Settings
+from nightshift.base.settings import Settings
+from nightshift.database.queries import Database
+from nightshift.notify import outbox
+from nightshift.schedules import slots
 from tests.simulation import jobs
 from tests.simulation.outside import Outside
 from tests.simulation.stage import RIGHT_IN_TROUBLE, emptied, migrated
@@ -83,7 +84,7 @@ class World:
         self.teams = [make_team(self.owner, slug="owls", projects=2), make_team(self.owner, slug="bats")]
         self.projects = [str(id) for (id,) in self.owner.run_script("SELECT id FROM projects ORDER BY team_id, slug")]
         outbox.want_events(True, db=self.owner)
-        schedules.register(jobs.SCHEDULES, now=self.now, db=self.owner)
+        slots.register(jobs.SCHEDULES, now=self.now, db=self.owner)
         self.records_read = 0
         self.owner.run_script("TRUNCATE simulated.records")
 

@@ -1,4 +1,4 @@
-"""A worker's statements (nightshift/engine.py, slices.py), its message to itself, its crashes and its freezes."""
+"""A worker's statements (nightshift/runs: executor.py, slices.py), its messages, its crashes and its freezes."""
 
 from collections.abc import Iterator
 

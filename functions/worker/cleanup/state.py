@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from nightshift.job import Progress
+from nightshift.jobs.author_api import Progress
 from worker.cleanup.pace import FIRST_BATCH
 
 EVENT_TABLES = ("events", "metric_events", "funnel_events")

@@ -19,9 +19,9 @@ from typing import Any
 
 from pg8000.exceptions import DatabaseError
 
-from nightshift.errors import DatabaseBusy, JobError, sentence
-from nightshift.job import JobDatabase, Progress, Run, Steps, Wait
-from nightshift.settings import settings
+from nightshift.base.errors import DatabaseBusy, JobError, sentence
+from nightshift.base.settings import settings
+from nightshift.jobs.author_api import JobDatabase, Progress, Run, Steps, Wait
 
 # The unit of Postgres and RDS.
 GB = 1024**3

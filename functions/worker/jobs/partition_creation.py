@@ -5,10 +5,10 @@ from dataclasses import asdict, dataclass, field
 from datetime import date, datetime
 from typing import Any
 
-from nightshift.errors import JobError
-from nightshift.job import JobDatabase, Progress, Run, Steps, Wait
-from nightshift.partitions import EVENT_TABLES, Gap, describe, find_gaps, merge, months
-from nightshift.settings import settings
+from nightshift.base.errors import JobError
+from nightshift.base.settings import settings
+from nightshift.database.partitions import EVENT_TABLES, Gap, describe, find_gaps, merge, months
+from nightshift.jobs.author_api import JobDatabase, Progress, Run, Steps, Wait
 
 # Version 1 counted months; version 2 counts gaps.
 CURSOR_VERSION = 2

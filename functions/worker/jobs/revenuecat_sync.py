@@ -7,11 +7,11 @@ from copy import deepcopy
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from nightshift.aws_http import AwsRefused, AwsUnreachable
-from nightshift.errors import JobError
-from nightshift.integrations import decrypt_secret
-from nightshift.job import JobDatabase, Progress, Run, Steps, Wait
-from nightshift.settings import settings
+from nightshift.aws.aws_http import AwsRefused, AwsUnreachable
+from nightshift.base.errors import JobError
+from nightshift.base.settings import settings
+from nightshift.jobs.author_api import JobDatabase, Progress, Run, Steps, Wait
+from nightshift.tenants.integrations import decrypt_secret
 from worker.revenuecat.client import RESERVE_S, RevenueCat
 from worker.revenuecat.errors import Denied, Missing, OutOfTime, Rejected, Unavailable
 from worker.revenuecat.mapping import Catalogue, Subscriber

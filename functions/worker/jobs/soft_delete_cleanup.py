@@ -5,9 +5,9 @@ from collections.abc import Callable, Generator, Iterator
 from copy import deepcopy
 from typing import Any, NamedTuple
 
-from nightshift.errors import JobError
-from nightshift.job import JobDatabase, Progress, Run, Wait
-from nightshift.log import logger
+from nightshift.base.errors import JobError
+from nightshift.base.logger import logger
+from nightshift.jobs.author_api import JobDatabase, Progress, Run, Wait
 from worker.cleanup.pace import next_batch
 from worker.cleanup.state import COUNTED, EVENT_TABLES, State, Walk
 

@@ -8,8 +8,8 @@ from urllib.parse import quote, urljoin, urlsplit
 
 import urllib3
 
-from nightshift.errors import JobError
-from nightshift.wording import with_full_stop
+from nightshift.base.errors import JobError
+from nightshift.base.wording import with_full_stop
 from worker.revenuecat.errors import Denied, Missing, OutOfTime, RateLimited, Rejected, Unavailable
 from worker.revenuecat.governor import Governor
 from worker.revenuecat.mapping import Catalogue, CustomerRecord, Product, storable

@@ -1,6 +1,6 @@
 """Errors of calls to RevenueCat, by how the job reacts to them."""
 
-from nightshift.errors import JobError, NightshiftError
+from nightshift.base.errors import JobError, NightshiftError
 
 
 class Denied(JobError):

@@ -1,0 +1,112 @@
+"""The settings of a function, from environment variables. They are read at first use, never at import."""
+
+import os
+from dataclasses import dataclass, fields
+from functools import cache
+
+from nightshift.base.errors import ConfigurationError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """One field per environment variable, which has the same name in capitals. Times are in seconds."""
+
+    database_host: str
+    database_port: int = 5432
+    database_name: str = "nightshift"
+    database_user: str = "nightshift_app"
+    # The Postgres role of the system jobs, which owns the event tables.
+    database_maintenance_user: str = "nightshift_maintenance"
+    # How to sign in: "iam" with a token of this function's role, "secret" with the password in database_secret_id,
+    # "none" if the server requires no password.
+    database_auth: str = "none"
+    database_secret_id: str = ""
+    # Used if database_secret_id is empty: the secret's name is this prefix followed by the connecting role's name.
+    database_role_secrets: str = ""
+    database_password: str = ""
+    # The host for system jobs, which bypass a proxy. Empty: database_host.
+    database_direct_host: str = ""
+    # The root certificates for the server's certificate. Required on AWS. Empty only if the server is this machine.
+    database_ca_file: str = ""
+    # How long one response of the database may take (seconds). Less than the function's timeout, and if possible more
+    # than the server's statement_timeout: that error says that nothing took effect, a silent connection does not.
+    database_timeout_s: float = 35
+    queue_url: str = ""
+    notify_queue_url: str = ""
+    # The dead-letter queues, for the operator's commands. Empty: there is no such queue.
+    run_dead_letters_url: str = ""
+    notify_dead_letters_url: str = ""
+    schedule_dead_letters_url: str = ""
+    # The sender, an identity verified in SES. Empty: mails fail, and their outbox rows say why.
+    mail_from: str = ""
+    # Mails per hour to all members of a team together. Mails beyond that are combined into digests. 0: no limit.
+    mails_per_team_and_hour: int = 10
+    # Addresses for mails about system runs and missed schedules, separated by commas or semicolons.
+    system_jobs_alert_email: str = ""
+    # "all" or "failures".
+    system_jobs_alerts: str = "all"
+    # The event bus for events about ended runs. Empty: no events.
+    event_bus_name: str = ""
+    # The dashboard's address, for links in mails. Empty: no links.
+    dashboard_url: str = ""
+    # The address of a run's log lines, with {run_id} for its id. Empty: CloudWatch Logs Insights, with log_groups.
+    logs_url: str = ""
+    # The functions' log groups, separated by commas. Empty: no links to Logs Insights.
+    log_groups: str = ""
+    # 0: no limit.
+    max_database_size_gb: float = 0
+    # Months after the current one for which the event tables have partitions.
+    partition_months_ahead: int = 3
+    # How long ended runs, their slices and mails, and the slots of schedules are kept.
+    retention_days: float = 90
+    jwt_secret_id: str = ""
+    jwks_url: str = ""
+    # The required issuer and audience of a token. Mandatory with jwks_url, whose keys may also sign others' tokens.
+    jwt_issuer: str = ""
+    jwt_audience: str = ""
+    # The claim that holds a users.id. "email" matches users.email instead, if the issuer has verified the address.
+    jwt_user_claim: str = "sub"
+    integrations_key_id: str = ""
+    revenuecat_url: str = "https://api.revenuecat.com/v2"
+    # R, H and the limit of docs/protocol.md.
+    resend_delay_s: float = 120
+    resend_ceiling_s: float = 3600
+    lost_slices_limit: int = 5
+    # A run fails after this many lost slices in total, even if its cursor moved in between.
+    lost_slices_ceiling: int = 50
+    # A slice's lease outlives its invocation by this much.
+    lease_margin_s: float = 10
+    # A slice stops taking steps this long before Lambda would kill it.
+    slice_reserve_s: float = 30
+    # The longest time of a slice, even if Lambda allows more, so that other runs in the queue get their turn.
+    slice_budget_s: float = 90
+    sweep_batch: int = 500
+    # The most runs that one team may start within a minute.
+    runs_per_minute: int = 120
+    # Folders of sql/ to apply. Only "jobs" if the platform has its own tables.
+    migration_folders: str = "platform,jobs"
+    # {"<job type>": "<EventBridge cron>", …} as JSON, for the migrate function. Empty: no schedule.
+    schedules: str = "{}"
+
+    @classmethod
+    def from_environment(cls) -> "Settings":
+        """Read the environment. Raise ConfigurationError with the name and value of a bad variable."""
+        values: dict[str, object] = {}
+        for field in fields(cls):
+            name = field.name.upper()
+            text = os.environ.get(name, "")
+            if text == "":
+                continue
+            kind = field.type
+            try:
+                values[field.name] = kind(text) if callable(kind) else text
+            except ValueError as exc:
+                raise ConfigurationError(f"{name} must be a number, got {text!r}") from exc
+        if "database_host" not in values:
+            raise ConfigurationError("DATABASE_HOST is not set: the address of the Postgres server")
+        return cls(**values)  # type: ignore[arg-type]
+
+
+@cache
+def settings() -> Settings:
+    return Settings.from_environment()

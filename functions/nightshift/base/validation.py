@@ -1,0 +1,87 @@
+"""Messages about invalid input: one sentence that names the field and the value."""
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from nightshift.base.addresses import BadAddress, ascii_address
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel, ValidationError
+
+# Fields whose values a message must not repeat: it may end up in a terminal's history or in a CI log.
+SECRET = {"revenuecat_key", "ends", "prefix"}
+# By pydantic's type of error. https://docs.pydantic.dev/latest/errors/validation_errors/
+WHOLE, SWITCH, UUID = "must be a whole number", "must be true or false", "must be a UUID"
+NUMBER = "must be a number"
+MUST = {
+    "bool_parsing": SWITCH,
+    "bool_type": SWITCH,
+    "dict_type": "must be a JSON object",
+    "finite_number": NUMBER,
+    "float_parsing": NUMBER,
+    "float_type": NUMBER,
+    "greater_than_equal": "must be {ge} or more",
+    "int_from_float": WHOLE,
+    "int_parsing": WHOLE,
+    "int_type": WHOLE,
+    "less_than_equal": "must be {le} or less",
+    "string_too_long": "must have at most {max_length} characters",
+    "string_too_short": "must have at least {min_length} character",
+    "string_type": "must be text",
+    "uuid_parsing": UUID,
+    "uuid_type": UUID,
+}
+
+
+def refusal(exc: "ValidationError", *, prefix: str = "", model: "type[BaseModel] | None" = None) -> str:
+    """Return a message about the first error. ``prefix`` is put before the field: ``params`` makes ``params.x``.
+
+    With a ``model``, the message about an unknown field lists the known ones.
+    """
+    first = exc.errors(include_url=False)[0]
+    field = clipped(".".join(str(part) for part in (*filter(None, [prefix]), *first["loc"])) or "body")
+    kind, limits = first["type"], first.get("ctx", {})
+    if kind == "missing":
+        return f"{field} is required"
+    got = "" if field in SECRET else f", got {shown(first['input'])}"
+    known = _known(model) if model and kind == "extra_forbidden" and len(first["loc"]) == 1 else ""
+    return f"{field}{_reason(kind, limits, said=first['msg'])}{got}{known}"
+
+
+def shown(value: object) -> str:
+    """Return the value as JSON for a message; a long one is cut."""
+    try:
+        text = json.dumps(value, ensure_ascii=False, default=str)
+    except RecursionError:
+        return "a deeply nested value"
+    return clipped(text)
+
+
+def clipped(text: str) -> str:
+    """Return the caller's text, cut to the length that a message repeats."""
+    return text if len(text) <= 80 else text[:77] + "…"
+
+
+def is_mail_address(text: str) -> bool:
+    """Return whether ``text`` has the form of a mail address. It may still not exist."""
+    try:
+        return bool(ascii_address(text))
+    except BadAddress:
+        return False
+
+
+def _known(model: "type[BaseModel]") -> str:
+    names = [field.alias or name for name, field in model.model_fields.items()]
+    return f". Known: {', '.join(names)}" if names else ". It takes none."
+
+
+def _reason(kind: str, limits: Mapping[str, Any], *, said: str) -> str:
+    if kind == "extra_forbidden":
+        return " is not a known field"
+    if kind == "literal_error":
+        choices = str(limits["expected"]).replace(" or ", ", ").replace("'", "")
+        return f" must be one of {choices}"
+    if kind in MUST:
+        return f" {MUST[kind].format(**limits)}"
+    return f": {said[0].lower()}{said[1:]}"

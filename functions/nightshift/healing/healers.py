@@ -1,0 +1,188 @@
+"""One healer per kind of problem: a query that finds rows, and a statement that heals the given rows.
+
+The query skips rows that other sessions have locked, and locks none itself. The healing statement therefore checks the
+condition again on the locked row: another sweep or a worker may have been faster.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from nightshift.aws import queue
+from nightshift.aws.queue import Message
+from nightshift.base import metrics
+from nightshift.base.errors import NightshiftError
+from nightshift.base.logger import logger
+from nightshift.base.settings import Settings
+from nightshift.database.queries import Database, Row
+from nightshift.jobs.registry import CATALOGUE
+from nightshift.notify import outbox
+from nightshift.schedules import slots, successes
+from nightshift.schedules.slots import GRACE
+
+# Rows that one statement deletes. It holds its locks for as long as it runs.
+PRUNE_BATCH = 200
+
+
+class NotTold(NightshiftError):
+    """The ending's mails and event cannot be written"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Healer:
+    """``name`` is a column of find_work. ``heal`` gets keys that ``find`` returned; an exception undoes its changes."""
+
+    name: str
+    find: str
+    heal: Callable[[list[str]], None]
+    batch: int
+    horizon: Mapping[str, Any] = field(default_factory=dict)
+
+
+def healers_of(*, now: datetime, counts: Counter[str], db: Database, settings: Settings) -> list[Healer]:
+    """Return the healers in order: those that send no messages come first, because a failing SQS uses up the time.
+
+    Healers add what they did to ``counts``.
+    """
+    work = _Work(now, db, settings, counts)
+    size = settings.sweep_batch
+    due = {"until": now - GRACE, "job_types": list(CATALOGUE)}
+    old = {"retention_s": settings.retention_days * 86_400}
+    return [
+        Healer(name="slots", find="overdue_schedules", heal=work.account_for, batch=size, horizon=due),
+        Healer(name="silent", find="overdue_successes", heal=work.tell_of_overdue, batch=size),
+        Healer(name="moved", find="moved_runs", heal=work.rehome, batch=size),
+        Healer(name="deleted", find="deleted_runs", heal=work.stop_deleted, batch=size),
+        Healer(name="expired", find="expired_leases", heal=work.expire_leases, batch=size),
+        Healer(name="overlong", find="overlong_runs", heal=work.end_overlong, batch=size),
+        Healer(name="unclaimed", find="unclaimed_runs", heal=work.resend, batch=size),
+        Healer(name="untold", find="untold_runs", heal=work.tell_of_endings, batch=size),
+        Healer(name="unsent", find="unsent_notices", heal=work.send_notices, batch=size),
+        *(
+            Healer(name=name, find=name, heal=work.pruning(query), batch=PRUNE_BATCH, horizon=old)
+            for name, query in (
+                ("old_runs", "prune_runs"),
+                ("old_alerts", "prune_alerts"),
+                ("old_slots", "prune_slots"),
+            )
+        ),
+    ]
+
+
+@dataclass(frozen=True)
+class _Work:
+    now: datetime
+    db: Database
+    settings: Settings
+    counts: Counter[str]
+
+    def account_for(self, job_types: list[str]) -> None:
+        for name in job_types:
+            self.counts.update(slots.account_for_missed(name, now=self.now, db=self.db, settings=self.settings))
+
+    def tell_of_overdue(self, job_types: list[str]) -> None:
+        self.counts.update(silent=successes.tell_of_overdue(job_types, db=self.db))
+
+    def rehome(self, run_ids: list[str]) -> None:
+        self.counts.update(rehomed=len(self.db.query("rehome_runs", keys=run_ids)))
+
+    def stop_deleted(self, run_ids: list[str]) -> None:
+        stopped = self.db.query("stop_deleted", keys=run_ids)
+        for row in stopped:
+            logger.warning(
+                "Cancelled a run because its project or team was deleted",
+                action="run_of_deleted",
+                run_id=str(row["id"]),
+                job_type=row["job_type"],
+            )
+        self.counts.update(stopped=len(stopped))
+        self._tell_of_ended([row for row in stopped if row["status"] == "cancelled"])
+
+    def expire_leases(self, run_ids: list[str]) -> None:
+        expired = self.db.query(
+            "expire_leases",
+            keys=run_ids,
+            lost_slices_limit=self.settings.lost_slices_limit,
+            lost_slices_ceiling=self.settings.lost_slices_ceiling,
+            resend_delay_s=self.settings.resend_delay_s,
+        )
+        for row in expired:
+            _tell_of_expired(row)
+        recovered = [row for row in expired if row["status"] == "running"]
+        ended = [str(row["id"]) for row in expired if row["status"] != "running"]
+        self.counts.update(recovered=len(recovered), ended=len(ended))
+        self._send_slices(recovered)
+        if ended:
+            outbox.dispatch(ended, db=self.db, settings=self.settings)
+
+    def end_overlong(self, run_ids: list[str]) -> None:
+        ended = self.db.query("end_overlong", keys=run_ids)
+        for row in ended:
+            logger.warning(
+                "Failed a run that took longer than its job type allows",
+                action="run_overlong",
+                run_id=str(row["id"]),
+                job_type=row["job_type"],
+            )
+        self._tell_of_ended(ended)
+
+    def resend(self, run_ids: list[str]) -> None:
+        unclaimed = self.db.query(
+            "resend_due",
+            keys=run_ids,
+            resend_delay_s=self.settings.resend_delay_s,
+            resend_ceiling_s=self.settings.resend_ceiling_s,
+        )
+        self.counts.update(resent=len(unclaimed))
+        self._send_slices(unclaimed)
+
+    def tell_of_endings(self, run_ids: list[str]) -> None:
+        """Write the mails and events of these endings. Raises NotTold if one still fails; the others are kept."""
+        rows = self.db.query("tell_of_endings", keys=run_ids)
+        told = [row["key"] for row in rows if row["untold"] is None]
+        self.counts.update(told=len(told))
+        outbox.dispatch(told, db=self.db, settings=self.settings)
+        for row in rows:
+            if row["untold"] is not None:
+                raise NotTold(row["untold"])
+
+    def send_notices(self, outbox_ids: list[str]) -> None:
+        unsent = self.db.query(
+            "claim_unsent",
+            keys=outbox_ids,
+            resend_delay_s=self.settings.resend_delay_s,
+            resend_ceiling_s=self.settings.resend_ceiling_s,
+        )
+        self.counts.update(mails=len(unsent), refused=outbox.send_messages(unsent, settings=self.settings))
+
+    def pruning(self, query: str) -> Callable[[list[str]], None]:
+        def prune(keys: list[str]) -> None:
+            self.counts.update(pruned=len(self.db.query(query, keys=keys)))
+
+        return prune
+
+    def _tell_of_ended(self, rows: list[Row]) -> None:
+        for row in rows:
+            metrics.count_ending(row["status"], job_type=row["job_type"])
+        self.counts.update(ended=len(rows))
+        if rows:
+            outbox.dispatch([str(row["id"]) for row in rows], db=self.db, settings=self.settings)
+
+    def _send_slices(self, rows: list[Row]) -> None:
+        self.counts.update(refused=queue.send_all(Message.of(row) for row in rows))
+
+
+def _tell_of_expired(row: Row) -> None:
+    logger.warning(
+        "Took over a run from a worker that stopped responding",
+        action="slice_expired",
+        run_id=str(row["id"]),
+        slice=row["slice"],
+        job_type=row["job_type"],
+        status=row["status"],
+    )
+    metrics.count("SlicesLost")
+    if row["status"] != "running":
+        metrics.count_ending(row["status"], job_type=row["job_type"])

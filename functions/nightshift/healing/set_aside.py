@@ -1,0 +1,111 @@
+"""Rows that the sweep could not heal: skipped for a while, then retried, and reported to the operator once."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from datetime import datetime
+
+from nightshift.base import metrics
+from nightshift.base.errors import DatabaseBusy, DatabaseGone, sentence
+from nightshift.base.logger import logger
+from nightshift.database.queries import Database
+from nightshift.notify import outbox
+
+# The number of rows that one mail names.
+MAX_NAMED = 10
+
+# The failures of the healers, as sentences. {key} is the row's key.
+TROUBLES = {
+    "slots": "The missed slots of {key} cannot be recorded",
+    "silent": "The alert that {key} has not succeeded cannot be written",
+    "expired": "Run {key} cannot be taken over from its lost worker",
+    "deleted": "Run {key} cannot be cancelled, although its project or team was deleted",
+    "moved": "Run {key} cannot be moved to its project's new team",
+    "overlong": "Run {key} has exceeded its maximum duration and cannot be failed",
+    "unclaimed": "The message of run {key} cannot be sent again",
+    "untold": "The mails and the event of run {key} cannot be written",
+    "unsent": "The mail or event {key} cannot be sent",
+    "old_runs": "Run {key} is old and cannot be deleted",
+    "old_alerts": "The mail {key} is old and cannot be deleted",
+    "old_slots": "The slot {key} is old and cannot be deleted",
+}
+
+# The key of an entry about a healer whose failing batch used up all the time, before its rows could be healed one by
+# one: the next sweep heals them one by one from the start.
+SLOW = ""
+
+
+def trouble(healer: str, key: str) -> str:
+    return TROUBLES.get(healer, f"{healer}: {{key}}").format(key=key)
+
+
+class SetAside:
+    """The rows that one sweep skips: its own and, after ``load``, those of earlier sweeps."""
+
+    def __init__(self, db: Database, counts: Counter[str]):
+        self._db = db
+        self._counts = counts
+        self._keys: defaultdict[str, set[str]] = defaultdict(set)
+        self._slow: set[str] = set()
+        self._due: datetime | None = None
+
+    def load(self) -> None:
+        for row in self._db.query("list_set_aside"):
+            self._due = row["now"]
+            if row["key"] == SLOW:
+                self._slow.add(row["healer"])
+            elif not row["is_due"]:
+                self._keys[row["healer"]].add(row["key"])
+
+    def keys(self, healer: str) -> list[str]:
+        """Return the keys of the rows to skip."""
+        return sorted(self._keys[healer])
+
+    def is_slow(self, healer: str) -> bool:
+        return healer in self._slow
+
+    def add_slow(self, healer: str, exc: Exception) -> None:
+        """Note that the healer's batch took too long. Raises DatabaseGone."""
+        self._note(healer, SLOW, exc)
+
+    def add(self, healer: str, key: str, exc: Exception) -> None:
+        """Set the row aside. If it cannot be noted, only this sweep skips it. Raises DatabaseGone."""
+        self._keys[healer].add(key)
+        self._counts.update(set_aside=1)
+        metrics.count("RowsSetAside")
+        logger.error(f"{trouble(healer, key)}: {sentence(exc)}", action="row_set_aside", healer=healer, key=key)
+        self._note(healer, key, exc)
+
+    def _note(self, healer: str, key: str, exc: Exception) -> None:
+        passing = isinstance(exc, DatabaseGone | DatabaseBusy)
+        try:
+            self._db.query("set_aside", healer=healer, key=key, error=sentence(exc), passing=passing)
+        except DatabaseGone:
+            raise
+        except Exception:
+            logger.exception("Could not note a row that was set aside", action="set_aside_failed")
+
+    def forget_healed(self, healers: Iterable[str]) -> None:
+        """Delete the entries that were due and that these healers, having finished, did not set aside again."""
+        if self._due:
+            self._db.query("forget_set_aside", healers=list(healers), due=self._due)
+
+    def tell(self) -> None:
+        """Send the operator a mail about rows that were set aside since the last such mail."""
+        if not any(self._keys.values()):
+            return
+        with self._db.transaction():
+            rows = self._db.query("claim_set_aside")
+            if rows:
+                outbox.alert(_alert([(row["healer"], row["key"], row["error"]) for row in rows]), db=self._db)
+
+
+def _alert(rows: list[tuple[str, str, str]]) -> outbox.Alert:
+    lines = [f"{trouble(healer, key)}: {error}" for healer, key, error in rows[:MAX_NAMED]]
+    if len(rows) > MAX_NAMED:
+        lines.append(f"And {len(rows) - MAX_NAMED:,} more.")
+    lines.append(
+        "The sweep still heals all other rows and retries these every few minutes. `nightshift system health` shows "
+        "the remaining ones; `nightshift system doctor` finds missing rights."
+    )
+    count = "a row" if len(rows) == 1 else f"{len(rows):,} rows"
+    return outbox.Alert(subject=f"The sweep could not heal {count}", lines=lines)

@@ -1,0 +1,125 @@
+"""The sweep, once a minute: finds rows that are lost, unsent, missed or too old, and heals them in batches."""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from nightshift.base.errors import DatabaseGone, sentence
+from nightshift.base.logger import logger
+from nightshift.base.settings import Settings
+from nightshift.database.queries import Database
+from nightshift.healing import team_failures
+from nightshift.healing.healers import Healer, healers_of
+from nightshift.healing.set_aside import SetAside
+from nightshift.schedules import slots
+
+# A batch is only started if more than this many seconds are left.
+RESERVE_S = 20
+
+COUNTS = (
+    *("recovered", "ended", "rehomed", "stopped", "resent", "told", "mails"),
+    *("caught_up", "missed", "silent", "pruned", "refused", "set_aside"),
+)
+
+
+def sweep(*, now: datetime, db: Database, settings: Settings, remaining_s: Callable[[], float]) -> dict[str, int]:
+    """Heal rows, batch by batch while time remains. Return the counts of what was done.
+
+    If there is nothing to do, this takes one statement. Concurrent sweeps share the work (SKIP LOCKED). The next sweep
+    handles the rows that are left when time runs out. A row that cannot be healed is set aside and does not affect
+    other rows. A failing healer does not stop the others; the first exception is raised again at the end.
+    """
+    counts: Counter[str] = Counter()
+    current = _Sweep(SetAside(db, counts), db, remaining_s)
+    healers = healers_of(now=now, counts=counts, db=db, settings=settings)
+    found = current.find_work(schedules_until=now - slots.GRACE, retention_s=settings.retention_days * 86_400)
+    if found["set_aside"]:
+        with current.keeping_failures("the rows set aside"):
+            current.aside.load()
+    done = [healer.name for healer in healers if not found[healer.name] or current.heal_all(healer)]
+    with current.keeping_failures("the rows set aside"):
+        current.aside.forget_healed(done)
+        current.aside.tell()
+    if found["failing"]:
+        with current.keeping_failures("the failures of teams"):
+            team_failures.count(db)
+    if counts.total():
+        logger.info("Swept", action="swept", **dict[str, Any](counts))
+    if current.failures:
+        raise current.failures[0]
+    return {name: counts[name] for name in COUNTS}
+
+
+@dataclass
+class _Sweep:
+    aside: SetAside
+    db: Database
+    remaining_s: Callable[[], float]
+    failures: list[Exception] = field(default_factory=list)
+
+    def find_work(self, **horizons: Any) -> dict[str, bool]:
+        """Return which healers have work to do. If the query fails, every healer looks for its own rows."""
+        try:
+            return self.db.query("find_work", **horizons, again_if_gone=True)[0]
+        except DatabaseGone:
+            raise
+        except Exception as exc:
+            logger.exception("The sweep failed at the search for work", action="sweep_failed")
+            self.failures.append(exc)
+            return defaultdict(lambda: True)
+
+    def heal_all(self, healer: Healer) -> bool:
+        """Heal the healer's rows. Return whether all are done, apart from the rows set aside."""
+        with self.keeping_failures(healer.name):
+            while self.remaining_s() > RESERVE_S:
+                rows = self.db.query(
+                    healer.find, batch=healer.batch, passed_over=self.aside.keys(healer.name), **healer.horizon
+                )
+                keys = [row["key"] for row in rows]
+                if keys and not self._heal(healer, keys):
+                    return False
+                if len(keys) < healer.batch:
+                    return True
+        return False
+
+    def _heal(self, healer: Healer, keys: list[str]) -> bool:
+        """Heal a batch, or its rows one by one if the batch fails. Return whether there was time for all."""
+        if len(keys) == 1:
+            self._heal_one(healer, keys[0])
+            return True
+        if not self.aside.is_slow(healer.name):
+            try:
+                healer.heal(keys)
+            except Exception as exc:
+                logger.warning(
+                    f"A batch failed; healing its rows one by one: {sentence(exc)}",
+                    action="batch_failed",
+                    healer=healer.name,
+                    rows=len(keys),
+                )
+                if self.remaining_s() <= RESERVE_S:
+                    self.aside.add_slow(healer.name, exc)
+            else:
+                return True
+        for key in keys:
+            if self.remaining_s() <= RESERVE_S:
+                return False
+            self._heal_one(healer, key)
+        return True
+
+    def _heal_one(self, healer: Healer, key: str) -> None:
+        try:
+            healer.heal([key])
+        except Exception as exc:
+            self.aside.add(healer.name, key, exc)
+
+    @contextmanager
+    def keeping_failures(self, part: str) -> Iterator[None]:
+        try:
+            yield
+        except Exception as exc:
+            logger.exception(f"The sweep failed at {part}", action="sweep_failed")
+            self.failures.append(exc)

@@ -1,0 +1,61 @@
+"""A rendered mail: the subject, and a text part and an HTML part with the same content."""
+
+from dataclasses import dataclass
+from textwrap import wrap
+
+from nightshift.database.queries import Row
+from nightshift.notify.digest import digest_of
+from nightshift.notify.mail_content import Facts, Letter, Section, Table, letter_of
+from nightshift.notify.mail_html import html_of
+
+WIDTH = 76
+
+
+@dataclass(frozen=True)
+class Mail:
+    subject: str
+    text: str
+    html: str
+
+
+def mail_of(row: Row, *, dashboard_url: str) -> Mail:
+    """Render the mail in a row of claim_outbox.sql. With an empty ``dashboard_url`` it has no link."""
+    letter = (digest_of if row.get("digest_of") else letter_of)(row, dashboard_url=dashboard_url)
+    return Mail(letter.subject, text_of(letter), html_of(letter))
+
+
+def text_of(letter: Letter) -> str:
+    head = [letter.title if letter.title == letter.subject else f"{letter.title}: {letter.badge.lower()}"]
+    blocks = [
+        "\n".join(head + [letter.subtitle] * bool(letter.subtitle)),
+        *filter(None, [_wrapped(letter.notice)]),
+        *(_wrapped(paragraph) for paragraph in letter.paragraphs),
+        *(_section(section) for section in letter.sections),
+        *filter(None, [letter.link]),
+        # Mail programs recognise this line as the beginning of a signature.
+        "-- \n" + _wrapped(letter.reason),
+    ]
+    return "\n\n".join(blocks) + "\n"
+
+
+def _section(section: Section) -> str:
+    match section:
+        case Facts(heading, rows, note):
+            widest = max(len(label) for label, _ in rows)
+            return "\n".join(
+                [heading.upper(), *(f"{label:<{widest}}  {value}" for label, value in rows), *filter(None, [note])]
+            )
+        case Table(heading, columns, rows, note):
+            widths = [max(len(row[i]) for row in [columns, *rows]) for i in range(len(columns))]
+            lines = [
+                "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+                for row in [columns, *rows]
+            ]
+            return "\n".join([heading.upper(), *lines, *filter(None, [note])])
+
+
+def _wrapped(text: str) -> str:
+    # Links and ids are not broken, so that mail programs recognise them.
+    return "\n".join(
+        "\n".join(wrap(line, WIDTH, break_long_words=False, break_on_hyphens=False)) for line in text.split("\n")
+    )

@@ -1,0 +1,52 @@
+"""The outbox: a row for each mail and event to send, and the messages that tell the notify function to send it."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from nightshift.aws.queue import send_batches
+from nightshift.base.errors import sentence
+from nightshift.base.logger import logger
+from nightshift.base.settings import Settings
+from nightshift.database.queries import Database, Row
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alert:
+    """A mail to the operator that is not about a run: a subject and paragraphs of text."""
+
+    subject: str
+    lines: list[str]
+
+
+def alert(wanted: Alert, *, db: Database) -> Row:
+    """Write an outbox row in the caller's transaction and return its ``id``. The sweep sends it within two minutes."""
+    return db.query("insert_alert", content=asdict(wanted))[0]
+
+
+def want_events(wanted: bool, *, db: Database) -> None:
+    """Set whether runs that end from now on write events. The deployment calls this as the schema owner."""
+    db.query("want_events", wanted=wanted)
+
+
+def dispatch(run_ids: Sequence[str], *, db: Database, settings: Settings) -> None:
+    """Send the messages for the outbox rows of these ended runs. Never raise, because the sweep sends them too."""
+    try:
+        send_messages(db.query("unsent_of_runs", run_ids=list(run_ids)), settings=settings)
+    except Exception as exc:
+        logger.warning(f"Sending from the outbox is left to the sweep: {sentence(exc)}", action="dispatch_failed")
+
+
+def send_messages(rows: Sequence[Row], *, settings: Settings) -> int:
+    """Send a message for each outbox row (``id``, ``team_id``). Return how many SQS refused.
+
+    Like the run queue, the queue is fair between teams: many mails of one team do not delay the mails of others.
+    """
+    entries = [
+        {
+            "MessageBody": json.dumps({"outbox_id": str(row["id"])}),
+            "MessageGroupId": str(row.get("team_id") or "system"),
+        }
+        for row in rows
+    ]
+    return send_batches(settings.notify_queue_url, entries)

@@ -1,0 +1,147 @@
+"""The log lines about a run, from the functions and from Lambda itself, read from CloudWatch Logs."""
+
+import json
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from nightshift.aws.clients import client
+from nightshift.base.errors import sentence
+from nightshift.base.logger import logger
+from nightshift.base.paging import fitting
+from nightshift.base.settings import Settings
+from nightshift.base.wording import timestamp
+from nightshift.database.queries import Database, Row
+from nightshift.operator.lambda_lines import level_of, told
+from nightshift.operator.run_commands import find_run
+from nightshift.runs.log_links import log_groups, logs_url, window
+
+# CloudWatch reads a log group from its beginning, some megabytes per call (seconds; the function times out after 60).
+BUDGET_S, LAST_WORDS_BUDGET_S = 30, 5
+# A filter pattern has at most 1,024 characters; a UUID takes 40 of them.
+TERMS_AT_ONCE = 24
+# The most invocations of a run that are searched for.
+MAX_REQUESTS = 3 * TERMS_AT_ONCE
+# A Lambda function returns at most 6 MB, and a log line may have 256 KB.
+MOST_BYTES = 4_000_000
+LONGEST = 8_000
+# Fields that are shown elsewhere or are the same on every line.
+DULL = {
+    "level",
+    "message",
+    "timestamp",
+    "location",
+    "service",
+    "run_id",
+    "cold_start",
+    "correlation_id",
+    "xray_trace_id",
+}
+
+
+def run_logs(
+    *,
+    run_id: str,
+    at_most: Annotated[int, Field(ge=1, le=1000)] = 200,
+    db: Database,
+    settings: Settings,
+) -> dict[str, Any]:
+    """Return ``{"lines": [{"at", "level", "message", "fields"}], "complete", "url"}``: the last lines, oldest first.
+
+    The lines include Lambda's own about the run's invocations, which say why a worker was lost. ``complete`` is false
+    if time ran out before every log group was read, or if the lines do not fit into one answer. A new line takes some
+    seconds to appear in CloudWatch.
+    """
+    run = find_run(run_id, db=db)
+    requests = [row["request_id"] for row in db.query("request_ids_of_run", run_id=run["id"], at_most=MAX_REQUESTS)]
+    # The run's own lines are searched first and separately: they matter more than Lambda's.
+    searches = [[str(run["id"])], *(requests[at : at + TERMS_AT_ONCE] for at in range(0, len(requests), TERMS_AT_ONCE))]
+    events, complete = _events(searches, run, settings=settings, budget_s=BUDGET_S)
+    latest = sorted(events, key=lambda event: event["timestamp"])[-at_most:]
+    lines = [_line(event) for event in latest]
+    lines = lines[len(lines) - fitting(reversed(lines), most_bytes=MOST_BYTES) :]
+    complete = complete and len(lines) == len(latest)
+    return {"lines": lines, "complete": complete, "url": logs_url(run, settings=settings)}
+
+
+def last_words(run: Row, *, db: Database, settings: Settings) -> dict[str, str]:
+    """Return Lambda's messages about the run's lost invocations, by request id, as far as they are found in time.
+
+    Never raise: the caller's report is useful without them.
+    """
+    try:
+        rows = db.query("request_ids_of_run", run_id=run["id"], at_most=TERMS_AT_ONCE)
+        lost = [row["request_id"] for row in rows if row["is_lost"]]
+        events, _ = _events([lost], run, settings=settings, budget_s=LAST_WORDS_BUDGET_S) if lost else ([], True)
+    except Exception as exc:
+        logger.warning(f"Could not read Lambda's log lines: {sentence(exc)}", action="last_words_failed")
+        return {}
+    said: dict[str, str] = {}
+    for event in sorted(events, key=lambda event: event["timestamp"]):
+        line = _line(event)
+        if line["level"] == "ERROR":
+            said |= {request: line["message"] for request in lost if request in event["message"]}
+    return said
+
+
+def _events(
+    searches: list[list[str]], run: Row, *, settings: Settings, budget_s: float
+) -> tuple[list[dict[str, Any]], bool]:
+    """Return the distinct log events that contain a term of a search, and whether the search was complete."""
+    deadline = time.monotonic() + budget_s
+    found: dict[tuple[object, ...], dict[str, Any]] = {}
+    for terms in searches:
+        for group in log_groups(settings):
+            for page in _pages(group, run, terms):
+                for event in page:
+                    # CloudWatch and the local AWS match patterns differently.
+                    if any(term in event["message"] for term in terms):
+                        found[group, event.get("eventId"), event["timestamp"], event["message"]] = event
+                if time.monotonic() > deadline:
+                    return list(found.values()), False
+    return list(found.values()), True
+
+
+def _pages(group: str, run: Row, terms: list[str]) -> Iterator[list[dict[str, Any]]]:
+    begin, end = window(run)
+    wanted = {
+        "logGroupName": group,
+        "startTime": int(begin.timestamp() * 1000),
+        "endTime": int(end.timestamp() * 1000),
+        # ``?`` marks alternatives.
+        "filterPattern": f'"{terms[0]}"' if len(terms) == 1 else " ".join(f'?"{term}"' for term in terms),
+    }
+    token: dict[str, str] = {}
+    while True:
+        answer = client("logs").filter_log_events(**wanted, **token)
+        yield answer["events"]
+        if "nextToken" not in answer:
+            return
+        token = {"nextToken": answer["nextToken"]}
+
+
+def _cut(value: Any) -> Any:
+    """Return the value; a long value is cut as text, with a note."""
+    text = value if isinstance(value, str) else json.dumps(value)
+    return value if len(text) <= LONGEST else f"{text[:LONGEST]}… ({len(text) - LONGEST:,} more characters)"
+
+
+def _line(event: dict[str, Any]) -> dict[str, Any]:
+    text = event["message"].strip()
+    try:
+        logged = json.loads(text)
+        json.dumps(logged)
+    except (ValueError, RecursionError):
+        logged = None
+    if not isinstance(logged, dict):
+        logged = {"message": text, "level": level_of(text)}
+    logged = told(logged) or logged
+    return {
+        "at": timestamp(datetime.fromtimestamp(event["timestamp"] / 1000, UTC)),
+        "level": logged.get("level"),
+        "message": _cut(logged.get("message")),
+        "fields": {name: _cut(value) for name, value in logged.items() if name not in DULL},
+    }

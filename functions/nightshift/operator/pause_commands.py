@@ -1,0 +1,41 @@
+"""The commands that pause and resume a job type, or only its schedule."""
+
+from typing import Annotated, Any
+
+from pydantic import StringConstraints
+
+from nightshift.base.errors import Refused
+from nightshift.base.settings import Settings
+from nightshift.base.validation import shown
+from nightshift.database.queries import Database
+from nightshift.jobs.registry import CATALOGUE, JobType
+from nightshift.runs import pauses
+
+Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
+
+
+def pause(
+    *, job_type: str, why: Words, by: Words, schedule_only: bool = False, db: Database, settings: Settings
+) -> dict[str, Any]:
+    """Pause a job type and return ``{"paused": {"job_type", "what", "since", "by", "why"}}``.
+
+    Raise Refused if it is already paused.
+    """
+    wanted = _known(job_type)
+    if schedule_only and wanted.schedule is None:
+        raise Refused(f"{wanted.label} has no schedule to pause")
+    db.query("ping", again_if_gone=True)
+    what = "schedule" if schedule_only else "type"
+    return {"paused": pauses.pause(wanted, what=what, by=by, why=why, db=db)}
+
+
+def resume(*, job_type: str, db: Database, settings: Settings) -> dict[str, Any]:
+    """Resume a job type and its schedule. Return ``{"resumed": [pause, …]}``. Raise Refused if neither is paused."""
+    db.query("ping", again_if_gone=True)
+    return {"resumed": pauses.resume(_known(job_type), db=db)}
+
+
+def _known(name: str) -> JobType:
+    if name not in CATALOGUE:
+        raise Refused(f"job_type must be one of {', '.join(CATALOGUE)}, got {shown(name)}")
+    return CATALOGUE[name]

@@ -1,0 +1,93 @@
+"""The commands that list and cancel any run, and that start system jobs."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError
+
+from nightshift.base.errors import NotFound, Refused
+from nightshift.base.paging import fitting
+from nightshift.base.settings import Settings
+from nightshift.base.validation import refusal, shown
+from nightshift.base.wording import timestamp
+from nightshift.database.queries import Database, Row
+from nightshift.jobs.registry import CATALOGUE, JobType
+from nightshift.runs import requests
+from nightshift.runs.run_ids import whole_id
+
+OWNER = "system"
+
+
+def list_runs(
+    *,
+    job_type: str | None = None,
+    status: Literal["pending", "running", "completed", "failed", "cancelled"] | None = None,
+    limit: Annotated[int, Field(ge=1, le=200)] = 20,
+    every_team: bool = False,
+    db: Database,
+    settings: Settings,
+) -> dict[str, Any]:
+    """Return ``{"job_runs": [...]}``: system runs, newest first. Return the runs of all teams, live runs first, with
+    ``every_team`` or for the type of a project job.
+
+    Runs of teams have the names of ``team`` and ``project`` in addition to the ids. ``left_out`` counts the runs that
+    do not fit into one answer, if any.
+    """
+    if job_type is not None and job_type not in CATALOGUE:
+        raise Refused(f"job_type must be one of {', '.join(CATALOGUE)}, got {shown(job_type)}")
+    is_a_projects = job_type is not None and CATALOGUE[job_type].scope == "project"
+    filters = {"job_type": job_type, "status": status, "limit": limit}
+    if every_team or is_a_projects:
+        rows = db.query("list_all_runs", again_if_gone=True, **filters)
+        listed = [requests.as_json(row) | {"team": row["team"], "project": row["project"]} for row in rows]
+    else:
+        listed = [requests.as_json(row) for row in db.query("list_system_runs", again_if_gone=True, **filters)]
+    kept = listed[: fitting(listed)]
+    return {"job_runs": kept} | ({"left_out": len(listed) - len(kept)} if len(kept) < len(listed) else {})
+
+
+def trigger(*, job_type: str, params: dict[str, Any] | None = None, db: Database, settings: Settings) -> dict[str, Any]:
+    """Start a system job and return ``{"job_run"}``.
+
+    Raise Refused for other jobs, and Conflict, with ``existing_run_id``, if a run is live.
+    """
+    wanted = _system_job_type(job_type)
+    model = wanted.params_model()
+    try:
+        values = model.model_validate(params or {}).model_dump(mode="json")
+    except ValidationError as exc:
+        raise Refused(refusal(exc, prefix="params", model=model)) from None
+    row = requests.create_system(wanted, params=values, triggered_by=OWNER, db=db, settings=settings)
+    return {"job_run": requests.as_json(row)}
+
+
+def cancel(*, run_id: str, db: Database, settings: Settings) -> dict[str, Any]:
+    """Cancel the run, or ask it to stop after its current step. Return ``{"cancelled": true}``."""
+    requests.cancel(find_run(run_id, db=db), requested_by=OWNER, db=db, settings=settings)
+    return {"cancelled": True}
+
+
+def mail_as_json(row: Row) -> dict[str, Any]:
+    return row | {
+        "id": str(row["id"]),
+        "created_at": timestamp(row["created_at"]),
+        "ended_at": timestamp(row["ended_at"]),
+    }
+
+
+def find_run(run_id: str, *, db: Database) -> Row:
+    """Return the run with this id or beginning of an id, and the database's ``now``.
+
+    Raise NotFound if there is none, Refused if several ids begin so.
+    """
+    run = db.one("get_any_run", again_if_gone=True, run_id=whole_id("run_id", run_id, db=db))
+    if run is None:
+        raise NotFound(f"Unknown run {run_id}")
+    return run
+
+
+def _system_job_type(name: str) -> JobType:
+    known = [job_type.name for job_type in CATALOGUE.values() if job_type.scope == "system"]
+    if name not in known:
+        hint = ". Trigger a project job with `nightshift jobs trigger`" if name in CATALOGUE else ""
+        raise Refused(f"job_type must be one of {', '.join(known)}, got {shown(name)}{hint}")
+    return CATALOGUE[name]

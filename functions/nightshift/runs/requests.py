@@ -1,0 +1,224 @@
+"""Runs as clients see them: create, list, read, cancel and rerun."""
+
+import hashlib
+import json
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+from pg8000.exceptions import DatabaseError
+
+from nightshift.aws import queue
+from nightshift.aws.queue import Message
+from nightshift.base import metrics
+from nightshift.base.errors import Conflict, NotFound, Refused, TooManyRuns, Unprocessable
+from nightshift.base.logger import logger
+from nightshift.base.paging import fitting
+from nightshift.base.settings import Settings
+from nightshift.base.wording import timestamp
+from nightshift.database.queries import Database, Row
+from nightshift.jobs.registry import JobType
+from nightshift.notify import outbox
+from nightshift.runs.pauses import refuse_paused
+
+STATUSES = ("pending", "running", "completed", "failed", "cancelled")
+LIVE = ("pending", "running")
+
+# The job type was resumed, and perhaps paused again, while the trigger looked up why it was refused.
+JUST_RESUMED = "This job type was just resumed. Try again."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trigger:
+    """A request for a run of a project's job type. ``params`` are validated and contain ``project_id``."""
+
+    job_type: JobType
+    team_id: str
+    project_id: str
+    triggered_by: str
+    params: dict[str, Any]
+    asked: dict[str, Any] | None = None
+    """The part of ``params`` that the caller gave. It identifies a repeated request, because another release may add
+    defaults. None: all of them."""
+    notify: bool = False
+    idempotency_key: str | None = None
+    rerun_of: Row | None = None
+    from_cursor: bool = False
+    """Whether a rerun continues from the old run's checkpoint."""
+
+
+def create(trigger: Trigger, *, db: Database, settings: Settings) -> Row:
+    """Insert the run and send its first message. Return its row, or the row of the earlier run with the same key.
+
+    Raises NotFound (project), Refused if the type is paused, Conflict with ``existing_run_id`` (or without it if the
+    type was just resumed), TooManyRuns if the team has used up its runs of this minute, and Unprocessable if the key
+    was used for a different request.
+    A message that cannot be sent is not an error: the sweep sends it.
+    """
+    run_id = str(uuid.uuid4())
+    key, request_hash = _idempotency(trigger)
+    old = trigger.rerun_of if trigger.from_cursor else None
+    values = {
+        "id": run_id,
+        "job_type": trigger.job_type.name,
+        "team_id": trigger.team_id,
+        "project_id": trigger.project_id,
+        "triggered_by": trigger.triggered_by,
+        "params": trigger.params,
+        "notify": trigger.notify,
+        "cursor": old["cursor"] if old else None,
+        "cursor_version": old["cursor_version"] if old else None,
+        "progress": old["progress"] if old else None,
+        "total": trigger.job_type.total,
+        "rerun_of": trigger.rerun_of["id"] if trigger.rerun_of else None,
+        "idempotency_key": key,
+        "request_hash": request_hash,
+        "resend_delay_s": settings.resend_delay_s,
+        "runs_per_minute": settings.runs_per_minute,
+    }
+    row = _insert(values, db=db)
+    if row is None:
+        refuse_paused(trigger.job_type, db=db)
+        # Either the type was just resumed, or the project does not exist.
+        row = _insert(values, db=db)
+    if row is None:
+        project = db.one("get_project", project_id=trigger.project_id)
+        if project and str(project["team_id"]) == str(trigger.team_id):
+            raise Conflict(JUST_RESUMED)
+        raise NotFound("Project not found")
+    if row["id"] is None:
+        raise TooManyRuns(settings.runs_per_minute, retry_after_s=row["retry_after_s"])
+    if str(row["id"]) == run_id:
+        _send_first(row)
+        return row
+    if key is None or row["idempotency_key"] != key:
+        raise Conflict(existing_run_id=str(row["id"]))
+    if row["request_hash"] != request_hash:
+        raise Unprocessable(f"Idempotency-Key {trigger.idempotency_key!r} was already used for a different request")
+    return row
+
+
+def create_system(
+    job_type: JobType, *, params: dict[str, Any], triggered_by: str, db: Database, settings: Settings
+) -> Row:
+    """Insert a run of a system job with validated ``params`` and send its first message. Return its row.
+
+    Raises Refused if the type is paused, and Conflict with ``existing_run_id``. A message that cannot be sent is not an
+    error: the sweep sends it.
+    """
+    run_id = str(uuid.uuid4())
+    row = db.one(
+        "insert_system_run",
+        id=run_id,
+        job_type=job_type.name,
+        triggered_by=triggered_by,
+        params=params,
+        resend_delay_s=settings.resend_delay_s,
+    )
+    if row is None:
+        refuse_paused(job_type, db=db)
+        raise Conflict(JUST_RESUMED)
+    if str(row["id"]) != run_id:
+        raise Conflict(existing_run_id=str(row["id"]))
+    _send_first(row)
+    return row
+
+
+@dataclass(frozen=True)
+class Page:
+    rows: list[Row]
+    cursor: str | None
+    has_more: bool
+
+
+def list_page(*, limit: int, db: Database, **filters: Any) -> Page:
+    """Return a team's runs, newest first: up to ``limit``, or as many as fit into one response.
+
+    ``filters`` are the parameters of sql/queries/list_runs.sql. Raises NotFound for a project of another team.
+    """
+    rows = db.query("list_runs", limit=limit + 1, **filters)
+    if not rows and filters["project_id"]:
+        project = db.one("get_project", project_id=filters["project_id"])
+        if project is None or str(project["team_id"]) != filters["team_id"]:
+            raise NotFound("Project not found")
+    page = rows[: fitting(as_json(row) for row in rows[:limit])]
+    has_more = len(rows) > len(page)
+    cursor = f"{timestamp(page[-1]['created_at'])}|{page[-1]['id']}" if has_more else None
+    return Page(page, cursor, has_more)
+
+
+def cancel(row: Row, *, requested_by: str, db: Database, settings: Settings) -> None:
+    """End the run, or ask the worker that holds it to stop. Raises Refused if it has already ended."""
+    cancelled = db.one("cancel_run", run_id=row["id"], requested_by=requested_by)
+    if cancelled is None:
+        now = db.one("get_any_run", run_id=row["id"])
+        raise Refused(f'Cannot cancel a job with status "{now["status"] if now else "deleted"}"')
+    if cancelled["status"] == "cancelled":
+        metrics.count_ending("cancelled", job_type=row["job_type"])
+        outbox.dispatch([str(row["id"])], db=db, settings=settings)
+    logger.info("Cancel accepted", action="cancel_accepted", run_id=str(row["id"]))
+
+
+def as_json(row: Row) -> dict[str, Any]:
+    """Return the ``job_run`` of the HTTP contract."""
+    return {
+        "id": str(row["id"]),
+        "job_type": row["job_type"],
+        "status": row["status"],
+        "team_id": row["team_id"] and str(row["team_id"]),
+        "project_id": row["project_id"] and str(row["project_id"]),
+        "triggered_by": row["triggered_by"],
+        "params": row["params"],
+        "progress": _progress(row),
+        "result": row["result"],
+        "error": row["error"],
+        "notify": row["notify"],
+        "started_at": timestamp(row["started_at"]),
+        "completed_at": timestamp(row["completed_at"]),
+        "created_at": timestamp(row["created_at"]),
+    }
+
+
+def _progress(row: Row) -> dict[str, Any] | None:
+    """Return the progress. While the run waits, the message also says what it waits for."""
+    progress: dict[str, Any] | None = row["progress"]
+    waits_for = {"pending": "a free worker", "running": row.get("waiting_for")}.get(row["status"])
+    if not progress or not waits_for:
+        return progress
+    before = f"{progress['message']}; waiting" if progress["message"] else "Waiting"
+    return progress | {"message": f"{before} for {waits_for}"}
+
+
+def _insert(values: dict[str, Any], *, db: Database) -> Row | None:
+    """Insert the run in one statement; retry if two requests race with the same key, or if the key has expired."""
+    for attempt in range(3):
+        try:
+            return db.one("insert_run", **values)
+        except DatabaseError as exc:
+            raced = exc.args[0].get("n") == "job_runs_idempotency"
+            if not raced or attempt == 2:
+                raise
+        db.query("forget_idempotency_key", idempotency_key=values["idempotency_key"])
+    raise AssertionError("unreachable")
+
+
+def _send_first(row: Row) -> None:
+    try:
+        queue.send(Message.of(row))
+    except Exception as exc:
+        logger.warning(f"Could not send the first message: {exc}", action="send_failed", run_id=str(row["id"]))
+    logger.info("Run created", action="run_created", run_id=str(row["id"]), job_type=row["job_type"])
+
+
+def _idempotency(trigger: Trigger) -> tuple[bytes | None, bytes | None]:
+    if trigger.idempotency_key is None:
+        return None, None
+    rerun = {"of": str(trigger.rerun_of["id"]), "from_cursor": trigger.from_cursor} if trigger.rerun_of else None
+    params = trigger.params if trigger.asked is None else trigger.asked
+    request = [trigger.job_type.name, trigger.project_id, params, trigger.notify, rerun]
+    scope = [trigger.triggered_by, trigger.team_id, trigger.idempotency_key]
+    return _digest(scope), _digest(request)
+
+
+def _digest(value: object) -> bytes:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).digest()

@@ -1,0 +1,36 @@
+"""Alerts about scheduled jobs that have not succeeded for longer than expected, whether or not a run has failed."""
+
+from nightshift.base import metrics
+from nightshift.base.logger import logger
+from nightshift.base.wording import duration, moment
+from nightshift.database.queries import Database, Row
+from nightshift.jobs.registry import CATALOGUE
+from nightshift.notify import outbox
+
+
+def tell_of_overdue(job_types: list[str], *, db: Database) -> int:
+    """Mail the operator about each of these jobs that has not succeeded in its time. Return how many there were.
+
+    A job is reported again each time the same period has passed once more. Paused jobs are not reported.
+    """
+    with db.transaction():
+        overdue = [row for row in db.query("claim_overdue_successes", keys=job_types) if not row["is_paused"]]
+        for row in overdue:
+            outbox.alert(_alert(row), db=db)
+    for row in overdue:
+        metrics.count("JobsOverdue")
+        logger.error("No success for longer than expected", action="job_overdue", job_type=row["job_type"])
+    return len(overdue)
+
+
+def _alert(row: Row) -> outbox.Alert:
+    name = row["job_type"]
+    label = CATALOGUE[name].label if name in CATALOGUE else name
+    began = "Its last success was on" if row["last_success_at"] else "It has not succeeded since"
+    lines = [f"{began} {moment(row['last_success_at'] or row['since'])}."]
+    if row["last_error"]:
+        lines.append(f"The last error: {row['last_error']}")
+    lines.append(
+        f"To see its schedule: `nightshift system schedules`. To see its runs: `nightshift system runs --type {name}`."
+    )
+    return outbox.Alert(subject=f"{label} has not succeeded for {duration(row['silent_s'])}", lines=lines)

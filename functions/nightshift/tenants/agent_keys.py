@@ -1,0 +1,106 @@
+"""A team's agent keys, which the operator creates, lists and ends. The database stores only a hash of each."""
+
+import secrets
+from collections.abc import Sequence
+
+from nightshift.base.errors import SetupRefused
+from nightshift.database.queries import Database, Row
+from nightshift.tenants.auth import AGENT_PERMISSIONS, API_KEY_PREFIX, READ_ONLY_PERMISSIONS, key_hash
+
+# The length of the stored prefix, by which people recognise a key.
+PREFIX_LENGTH = len(API_KEY_PREFIX) + 4
+UNNAMED = "Agent key"
+
+
+def make_key(
+    db: Database,
+    *,
+    team_slug: str,
+    ends: str | None = None,
+    name: str | None = None,
+    read_only: bool = False,
+    days: int | None = None,
+) -> str:
+    """Create an agent key for the team. End the key that begins with ``ends`` in the same transaction.
+
+    ``ends`` is a key's first characters, as stored in ``key_prefix``; a whole key is accepted too. Attributes not given
+    are copied from the ended key. The new key expires after ``days``. Raise SetupRefused if the team does not exist or
+    has no owner, or if ``ends`` does not identify exactly one key.
+    """
+    with db.transaction():
+        team_id = find_team(db, team_slug=team_slug)
+        owner = db.one("find_team_owner", team_id=team_id)
+        if owner is None:
+            raise SetupRefused(
+                f'The team "{team_slug}" has no owner for its agent keys to act for. Add one: nightshift system member'
+            )
+        old = _end(db, team_id=team_id, team_slug=team_slug, prefix=ends) if ends is not None else {}
+        return new_agent_key(
+            db,
+            team_id=team_id,
+            created_by=str(owner["user_id"]),
+            name=name or old.get("name") or UNNAMED,
+            permissions=READ_ONLY_PERMISSIONS if read_only else old.get("permissions", AGENT_PERMISSIONS),
+            days=old.get("days") if days is None else days,
+        )
+
+
+def end_key(db: Database, *, team_slug: str, prefix: str) -> None:
+    """End the key. Raise SetupRefused if the team does not exist or ``prefix`` does not identify exactly one key."""
+    with db.transaction():
+        _end(db, team_id=find_team(db, team_slug=team_slug), team_slug=team_slug, prefix=prefix)
+
+
+def live_keys(db: Database, *, team_slug: str, search: str | None = None, limit: int = 1000) -> list[Row]:
+    """Return ``key_prefix, name, permissions, acts_for, created_at, expires_at`` of each working key, oldest first.
+
+    Only keys whose prefix or name contains ``search``, and at most ``limit`` of them.
+    """
+    team_id = find_team(db, team_slug=team_slug)
+    return db.query("list_live_agent_keys", team_id=team_id, q=search, limit=limit)
+
+
+def find_team(db: Database, *, team_slug: str) -> str:
+    """Lock the team for the current transaction and return its id. Raise SetupRefused if it does not exist."""
+    team = db.one("lock_team", team_slug=team_slug)
+    if team is None:
+        raise SetupRefused(f'Unknown team "{team_slug}". To list the teams: nightshift system teams')
+    return str(team["id"])
+
+
+def new_agent_key(
+    db: Database,
+    *,
+    team_id: str,
+    created_by: str,
+    name: str = UNNAMED,
+    permissions: Sequence[str] = AGENT_PERMISSIONS,
+    days: int | None = None,
+) -> str:
+    """Create a key and return it. It cannot be read again."""
+    key = API_KEY_PREFIX + secrets.token_urlsafe(32)
+    db.query(
+        "insert_api_key",
+        team_id=team_id,
+        created_by=created_by,
+        name=name,
+        key_hash=key_hash(key),
+        key_prefix=key[:PREFIX_LENGTH],
+        permissions=list(permissions),
+        days=days,
+    )
+    return key
+
+
+def _end(db: Database, *, team_id: str, team_slug: str, prefix: str) -> Row:
+    """End the key and return its ``name``, ``permissions`` and ``days``."""
+    prefix = prefix[:PREFIX_LENGTH]
+    ended = db.query("end_agent_key", team_id=team_id, key_prefix=prefix)
+    if not ended:
+        raise SetupRefused(
+            f'The team "{team_slug}" has no agent key that begins with "{prefix}". '
+            f"To list its keys: nightshift system keys {team_slug}"
+        )
+    if len(ended) > 1:
+        raise SetupRefused(f'The team "{team_slug}" has {len(ended)} agent keys that begin with "{prefix}"')
+    return ended[0]

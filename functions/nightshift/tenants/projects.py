@@ -1,0 +1,67 @@
+"""Projects and their apps, as the API shows them."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from nightshift.base.errors import NotFound, Refused
+from nightshift.base.paging import fitting
+from nightshift.base.wording import timestamp
+from nightshift.database.queries import Database, Row
+
+# Maximum number of apps in the answer about a project.
+MAX_APPS = 1000
+# Default retention in days, for platforms whose table of projects has no such columns.
+RETENTION_DAYS = {"events": 120, "metrics": 365, "funnels": 365}
+
+
+def list_page(
+    team_ids: Sequence[str], *, q: str | None, after: str | None, limit: int, db: Database
+) -> tuple[list[dict[str, Any]], str]:
+    """Return a page of projects, sorted by name, whose name or slug contains ``q``, and the next page's cursor, or "".
+
+    ``after`` is a cursor: the id of a page's last project. Raise Refused if that project does not exist.
+    """
+    teams = list(team_ids)
+    last = db.one("project_name", project_id=after, team_ids=teams) if after else None
+    if after and last is None:
+        raise Refused(f'cursor must be one that a list returned, got "{after}"')
+    rows = db.query(
+        "list_projects", team_ids=teams, q=q, after_name=last and last["name"], after_id=after, limit=limit + 1
+    )
+    listed = [_project_as_json(row) for row in rows]
+    page = listed[: fitting(listed[:limit])]
+    return page, page[-1]["id"] if len(listed) > len(page) else ""
+
+
+def get_project(project_id: str, *, db: Database) -> dict[str, Any]:
+    """Return the project. Raise NotFound if it does not exist."""
+    row = db.one("get_project", project_id=project_id)
+    if row is None:
+        raise NotFound("Project not found")
+    return _project_as_json(row)
+
+
+def with_apps(project: dict[str, Any], *, db: Database) -> dict[str, Any]:
+    """Return the project with its ``apps``, and with ``has_more`` if they do not all fit into one answer."""
+    listed = [_as_json(row) for row in db.query("list_apps", project_id=project["id"], limit=MAX_APPS + 1)]
+    apps = listed[: fitting(listed[:MAX_APPS])]
+    return project | {"apps": apps} | ({"has_more": True} if len(listed) > len(apps) else {})
+
+
+def _project_as_json(row: Row) -> dict[str, Any]:
+    project = _as_json(row)
+    return project | {
+        f"effective_retention_days_{kind}": _days(project.pop(f"retention_days_{kind}"), otherwise=days)
+        for kind, days in RETENTION_DAYS.items()
+    }
+
+
+def _days(text: str | None, *, otherwise: int) -> int:
+    """Return the number in the platform's column, of any type. Without a column or a valid number, use the default."""
+    return int(text) if text and re.fullmatch(r"[0-9]{1,9}", text, re.ASCII) else otherwise
+
+
+def _as_json(row: Row) -> dict[str, Any]:
+    ids = {name: str(row[name]) for name in ("id", "team_id", "project_id") if name in row}
+    return dict(row) | ids | {"created_at": timestamp(row["created_at"])}
