@@ -47,7 +47,7 @@ test-browser: $(VENV)/ready $(VENV)/engine/ready $(VENV)/browser/ready
 	$(VENV)/bin/python -m pytest $(AT_ONCE) loadfile -m browser
 
 screenshots: $(VENV)/ready $(VENV)/engine/ready $(VENV)/browser/ready
-	@$(VENV)/bin/python -m tests.screenshots
+	@$(VENV)/bin/python -m tools.screenshots
 
 check: lint types template build
 
@@ -57,7 +57,7 @@ lint: $(VENV)/ready
 
 FUNCTIONS := $(notdir $(patsubst %/,%,$(dir $(wildcard functions/*/app.py))))
 types: $(VENV)/ready
-	$(VENV)/bin/mypy -p nightshift $(addprefix -p ,$(FUNCTIONS)) -p cli -p local -p docs.model
+	$(VENV)/bin/mypy -p nightshift $(addprefix -p ,$(FUNCTIONS)) -p nightshift_cli -p local -p tools
 
 TRANSLATED := .local/translated.json
 template: $(VENV)/ready $(VENV)/sam/ready $(VENV)/checkov/ready
@@ -75,8 +75,8 @@ mutants: $(VENV)/ready
 
 # Pages generated from code.
 docs: $(VENV)/ready
-	$(VENV)/bin/python -m local.reference
-	$(VENV)/bin/python -m cli.reference
+	$(VENV)/bin/python -m tools.reference
+	$(VENV)/bin/python -m tools.cli_reference
 
 # Measure one claim: make bench BENCH=sync_memory
 BENCH ?= sync_memory
@@ -93,9 +93,9 @@ prove: $(VENV)/ready
 	NIGHTSHIFT_POSTGRES_VERSION=16 $(MAKE) simulate STEPS=500000
 	NIGHTSHIFT_POSTGRES_VERSION=18 $(MAKE) simulate STEPS=500000
 	for bench in $$(grep -l '^"""Claim' bench/*.py); do $(MAKE) bench BENCH=$$(basename $$bench .py) || exit 1; done
-	$(VENV)/bin/python -m docs.model search --proofs
-	$(VENV)/bin/python -m docs.model matrix
-	$(VENV)/bin/python -m docs.model walk
+	$(VENV)/bin/python -m tools.model search --proofs
+	$(VENV)/bin/python -m tools.model matrix
+	$(VENV)/bin/python -m tools.model walk
 
 $(VENV)/ready: local/requirements/dev.txt pyproject.toml
 	@echo "Setting up $(VENV) (takes about a minute, only when requirements change) …"

@@ -14,8 +14,8 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from cli.loopback import without_account
 from local import processes
+from nightshift_cli.remote.loopback import without_account
 
 REGION = "us-east-1"
 

@@ -16,8 +16,8 @@ from typing import Any
 import boto3
 import botocore.loaders
 
-import cli.main  # noqa: F401
-from cli.__main__ import start
+import nightshift_cli.main  # noqa: F401
+from nightshift_cli.__main__ import start
 
 NOBODY = 65534
 _load = botocore.loaders.JSONFileLoader.load_file

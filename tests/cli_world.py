@@ -16,8 +16,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from api.answers import takes_gzip
-from cli.main import main
-from cli.session import Session
+from nightshift_cli.main import main
+from nightshift_cli.session import Session
 
 VARIABLES = tuple(f"NIGHTSHIFT_{name}" for name in ("API_URL", "TOKEN", "TEAM", "PROFILE", "STACK"))
 ROOT = Path(__file__).parents[1]
@@ -204,7 +204,7 @@ def plain(sent: str) -> str:
 
 
 def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-W", "error", "-c", "from cli.main import main; main()", *arguments]
+    return [sys.executable, "-W", "error", "-c", "from nightshift_cli.main import main; main()", *arguments]
 
 
 def environment(api: Script) -> dict[str, str]:

@@ -18,11 +18,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cli.config import find_config
-from cli.errors import Misconfigured
-from cli.follow import PATIENCE, POLL_S
-from cli.main import main
-from cli.output import clean
+from nightshift_cli.base.failures import Misconfigured
+from nightshift_cli.base.text import clean
+from nightshift_cli.main import main
+from nightshift_cli.remote.config import find_config
+from nightshift_cli.show.follow import PATIENCE, POLL_S
 from tests.cli_world import (
     ACME,
     PROJECT,

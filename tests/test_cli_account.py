@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cli.schema import param_rows
+from nightshift_cli.show.param_table import param_rows
 from tests.cli_world import ACME, ADA, PROJECT, RUN, TEAM, WHOAMI, Nightshift, Script, at, plain, run
 
 APP = {"id": RUN, "project_id": PROJECT, "name": "Acme for iOS", "platform": "ios", "bundle_id": "com.acme"}

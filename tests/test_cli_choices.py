@@ -8,8 +8,8 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from cli.choices import asked, chosen, some
-from cli.errors import Misconfigured
+from nightshift_cli.base.choices import asked, chosen, some
+from nightshift_cli.base.failures import Misconfigured
 from tests.cli_world import ADA, TEAM, TOKEN, Nightshift, Script, environment, run
 from tests.processes import started
 
@@ -106,7 +106,7 @@ def test_login_asks_among_many_teams(api: Script, tmp_path: Path) -> None:
     env = {name: value for name, value in environment(api).items() if not name.startswith("NIGHTSHIFT_")}
     ours, theirs = os.openpty()
     with started(
-        [sys.executable, "-m", "cli", "login", "--api-url", api.url, "--token", TOKEN],
+        [sys.executable, "-m", "nightshift_cli", "login", "--api-url", api.url, "--token", TOKEN],
         stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
         env=env | {"XDG_CONFIG_HOME": str(tmp_path)},
     ) as process:  # fmt: skip

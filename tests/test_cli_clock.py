@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from cli.clock import Clock
+from nightshift_cli.remote.clock import Clock
 from tests.cli_world import RUN, TEAM, Nightshift, Script, run
 
 # Twelve minutes after the run of the script was created.

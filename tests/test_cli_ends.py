@@ -13,7 +13,7 @@ import pytest
 from tests.cli_world import RUN, TEAM, TOKEN, Nightshift, Script, environment, run
 from tests.processes import started
 
-START = [sys.executable, "-W", "error", "-m", "cli"]
+START = [sys.executable, "-W", "error", "-m", "nightshift_cli"]
 ASCII = {"LC_ALL": "POSIX", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
 
 
@@ -82,10 +82,10 @@ INTERRUPTED = """
 import os, signal, sys
 class Finder:
     def find_spec(self, name, path=None, target=None):
-        if name == "cli.main":
+        if name == "nightshift_cli.main":
             os.kill(os.getpid(), signal.SIGINT)
 sys.meta_path.insert(0, Finder())
-from cli.__main__ import start
+from nightshift_cli.__main__ import start
 start()
 """
 
@@ -101,13 +101,13 @@ def test_ctrl_c_while_python_imports(api: Script) -> None:
 LATE = """
 import atexit, os, signal
 atexit.register(os.kill, os.getpid(), signal.SIGINT)
-from cli.__main__ import start
+from nightshift_cli.__main__ import start
 start()
 """
 FAULTY = """
-import cli.main
-cli.main.main = lambda **_: {}["no such key\\x1b[2J"]
-from cli.__main__ import start
+import nightshift_cli.main
+nightshift_cli.main.main = lambda **_: {}["no such key\\x1b[2J"]
+from nightshift_cli.__main__ import start
 start()
 """
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cli import exact
+from nightshift_cli.base import exact
 from tests.cli_world import PROJECT, RUN, TEAM, Nightshift, Script, run
 
 VALUES = st.recursive(

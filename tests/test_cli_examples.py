@@ -18,18 +18,18 @@ import pytest
 from click.testing import CliRunner, Result
 
 from api import openapi
-from cli import profiles
-from cli.main import main
-from cli.reference import FOLDER, INDEX, commands, examples, pages
-from cli.session import Session
 from nightshift.base import settings as settings_module
 from nightshift.base.settings import Settings
 from nightshift.database.queries import Database, database
 from nightshift.operator import team_commands
 from nightshift.operator.commands import COMMANDS
+from nightshift_cli.main import main
+from nightshift_cli.remote import profiles
+from nightshift_cli.session import Session
 from tests.conftest import CONTEXT, load_function
 from tests.owner_world import Aws, end_all
 from tests.world import Team, make_team, trigger
+from tools.cli_reference import FOLDER, INDEX, commands, examples, pages
 
 IN_HELP = [(" ".join(path), line) for path, command in commands() for line in examples(command)]
 IN_PAGES = [

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from cli.config import find_config
-from cli.errors import Misconfigured
-from cli.main import main
-from cli.session import Session
+from nightshift_cli.base.failures import Misconfigured
+from nightshift_cli.main import main
+from nightshift_cli.remote.config import find_config
+from nightshift_cli.session import Session
 from tests.cli_world import RUN, TEAM, TOKEN, WHOAMI, Script, command, environment
 from tests.processes import started
 

@@ -10,9 +10,9 @@ from typing import Any
 import click
 import pytest
 
-from cli.reference import commands
 from tests.cli_world import ACME, ADA, PROJECT, ROOT, RUN, TEAM, TOKEN, WHOAMI, Script, environment, run
 from tests.owner_world import STACK, Aws, amazon  # noqa: F401
+from tools.cli_reference import commands
 
 SURROUNDINGS = (
     "",

@@ -12,12 +12,12 @@ import boto3
 import pytest
 from click.testing import CliRunner, Result
 
-from cli.checks import POLLS
-from cli.main import main
-from cli.session import Session
 from nightshift.base import settings as settings_module
 from nightshift.database.queries import Database
 from nightshift.operator import dead_letters
+from nightshift_cli.commands.system.reports import POLLS
+from nightshift_cli.main import main
+from nightshift_cli.session import Session
 from tests.cli_world import RUN
 from tests.owner_world import REFUSED, STACK, Answer, Aws, end_all
 from tests.world import make_team, received, run_row, sweep, trigger

@@ -13,9 +13,9 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from cli.names import Names
-from cli.runs import facts_of, row_of
-from cli.table import laid_out
+from nightshift_cli.remote.names import Names
+from nightshift_cli.show.run_rows import facts_of, row_of
+from nightshift_cli.show.table import laid_out
 from tests.cli_world import ACME, ADA, PROJECT, RUN, TEAM, Nightshift, Script, at, plain, run
 
 Terminal = Callable[..., tuple[int, str]]

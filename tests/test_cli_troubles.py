@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 import pytest
 import urllib3
 
-from cli import client
-from cli.client import Api
-from cli.config import Config
-from cli.errors import Unreachable
+from nightshift_cli.base.failures import Unreachable
+from nightshift_cli.remote import api
+from nightshift_cli.remote.api import Api
+from nightshift_cli.remote.config import Config
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 Serve = Callable[[socket.socket], None]
@@ -105,7 +105,7 @@ def test_a_connection_that_breaks_is_told_in_words(server: Callable[[Serve], str
 def test_an_api_that_does_not_answer_is_told_of_at_the_first_retry_and_given_up_on(
     server: Callable[[Serve], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client, "TIMEOUT", urllib3.Timeout(connect=5, read=0.05))
+    monkeypatch.setattr(api, "TIMEOUT", urllib3.Timeout(connect=5, read=0.05))
     # The clock adds 31 seconds for each attempt, so the third one would end after a minute and a half.
     ticks = iter(range(0, 10_000, 31))
     said, notices = asked(server(lambda connection: None), clock=lambda: next(ticks))
@@ -131,7 +131,7 @@ def test_an_answer_without_an_end_is_given_up_on(server: Callable[[Serve], str])
 def test_an_answer_beyond_all_bounds_is_given_up_on(
     server: Callable[[Serve], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client, "MOST_BYTES", 1024 * 1024)
+    monkeypatch.setattr(api, "MOST_BYTES", 1024 * 1024)
     said, _ = asked(server(say(OK + b"\r\n" + b" " * 1024 * 1024 * 2)), clock=lambda: 0)
     assert said == "URL sent more than 1 MB. Check the URL."
 

@@ -9,9 +9,9 @@ import pytest
 from samtranslator.yaml_helper import yaml_parse
 
 from api import parsing
-from local import reference
 from nightshift.base.settings import Settings
 from nightshift.jobs.registry import CATALOGUE, JobType
+from tools import reference
 
 PAGES = [*Path().glob("*.md"), *Path("docs").rglob("*.md")]
 
@@ -51,7 +51,7 @@ def test_links_between_pages_lead_somewhere(page):
 
 def test_every_query_is_run_by_somebody():
     code = "\n".join(
-        path.read_text() for folder in ("functions", "local", "cli") for path in Path(folder).rglob("*.py")
+        path.read_text() for folder in ("functions", "local", "nightshift_cli") for path in Path(folder).rglob("*.py")
     )
     for query in Path("sql/queries").glob("*.sql"):
         assert f'"{query.stem}"' in code, query
@@ -164,7 +164,7 @@ OF_THE_EXAMPLE = {
 @pytest.mark.parametrize("page", PAGES, ids=str)
 def test_paths_and_targets_of_make_are_there(page):
     text = page.read_text()
-    paths = re.findall(r"`((?:bench|cli|docs|events|functions|layers|local|sql|tests)/[\w./-]+)`", text)
+    paths = re.findall(r"`((?:bench|nightshift_cli|docs|events|functions|layers|local|sql|tests)/[\w./-]+)`", text)
     assert [path for path in paths if not Path(path).exists() and path not in OF_THE_EXAMPLE] == []
     makefile = Path("Makefile").read_text()
     targets = re.findall(r"(?:`|^)make ([a-z -]+)", text, re.M)

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from docs.model import compared
-from docs.model.checker import STUCK, Step, search, walk
-from docs.model.machines import MACHINES
-from docs.model.run import RunMachine
-from docs.model.run.cases import LARGE, likely
-from docs.model.run.state import Faults, Rules, Sizes
+from tools.model import compared
+from tools.model.checker import STUCK, Step, search, walk
+from tools.model.machines import MACHINES
+from tools.model.run import RunMachine
+from tools.model.run.cases import LARGE, likely
+from tools.model.run.state import Faults, Rules, Sizes
 
 HOLDS = [(f"{name}: {case}", machine) for name, cases in MACHINES.items() for case, machine in cases.holds.items()]
 KNOCKOUTS = [(name, knockout) for name, cases in MACHINES.items() for knockout in cases.knockouts]
@@ -147,7 +147,7 @@ class TestChecker:
 
 @pytest.fixture
 def schema(owner):
-    return dict(owner.run_script(Path("docs/model/schema.sql").read_text()))
+    return dict(owner.run_script(Path("tools/model/schema.sql").read_text()))
 
 
 class TestCompared:
@@ -179,11 +179,11 @@ class TestCompared:
         monkeypatch.setattr(compared, "QUERIES", tmp_path)
         changed, gone, new, unsaid = compared.complaints(schema)
         assert changed == (
-            "sql/queries/claim_outbox.sql has changed since docs/model was compared with it. Change the action `claim` "
+            "sql/queries/claim_outbox.sql has changed since tools/model was compared with it. Change the action `claim` "
             "of the outbox machine and the action `claim` of the digest machine if it no longer matches, "
-            'then run: python -m docs.model renew "sql/queries/claim_outbox.sql"'
+            'then run: python -m tools.model renew "sql/queries/claim_outbox.sql"'
         )
-        assert gone.startswith("sql/queries/end_run.sql is in docs/model/compared.txt but no longer exists.")
+        assert gone.startswith("sql/queries/end_run.sql is in tools/model/compared.txt but no longer exists.")
         assert new.startswith("sql/queries/wipe_runs.sql is new")
         assert unsaid.startswith("sql/queries/wipe_runs.sql writes, but no action names it.")
 
@@ -206,7 +206,7 @@ class TestCompared:
     )
     def test_a_part_of_the_schema_that_changes_is_told(self, owner, change, name):
         owner.run_script(change)
-        schema = dict(owner.run_script(Path("docs/model/schema.sql").read_text()))
+        schema = dict(owner.run_script(Path("tools/model/schema.sql").read_text()))
         assert any(complaint.startswith(f"{name} ") for complaint in compared.complaints(schema))
 
     def test_comments_and_white_space_are_no_change(self):

@@ -13,11 +13,11 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 from samtranslator.yaml_helper import yaml_parse
 
-from cli.main import main
-from cli.new import CATALOGUE, JOBS, LONGEST_NAME, TESTS
-from cli.places import REFERENCE, TEMPLATE
-from cli.session import Session
 from nightshift.schedules.cron import from_five_fields
+from nightshift_cli.commands.new import CATALOGUE, JOBS, LONGEST_NAME, TESTS
+from nightshift_cli.commands.places import REFERENCE, TEMPLATE
+from nightshift_cli.main import main
+from nightshift_cli.session import Session
 
 ROOT = Path.cwd()
 

@@ -41,7 +41,7 @@ def previous_release() -> str | None:
 
 
 def this_release(folder: Path) -> None:
-    for name in ("functions", "layers", "local", "cli", "sql", "events", "tests"):
+    for name in ("functions", "layers", "local", "nightshift_cli", "sql", "events", "tests"):
         shutil.copytree(CHECKOUT / name, folder / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "template.yaml"):
         shutil.copy(CHECKOUT / name, folder)

@@ -7,10 +7,10 @@ import pytest
 
 from tests import prose
 
-PACKAGES = ("functions", "cli", "local", "bench", "docs")
+PACKAGES = ("functions", "nightshift_cli", "local", "bench", "docs")
 READ = {
     "code": (prose.of_code, "py", PACKAGES),
-    "strings": (prose.of_strings, "py", ("functions", "cli", "local")),
+    "strings": (prose.of_strings, "py", ("functions", "nightshift_cli", "local")),
     "tests": (prose.of_code, "py", ("tests",)),
     "dashboard": (prose.of_script, "[jh][st]*", ("functions/dashboard/static",)),
     "sql": (prose.of_sql, "sql", ("sql",)),

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from cli.config import find_config
-from cli.errors import Misconfigured
-from cli.main import main
-from cli.session import Session
-from cli.stackfile import find_stack
+from nightshift_cli.base.failures import Misconfigured
+from nightshift_cli.main import main
+from nightshift_cli.remote.config import find_config
+from nightshift_cli.remote.stackfile import find_stack
+from nightshift_cli.session import Session
 from tests.cli_world import PROJECT, TEAM
 
 URL = "http://127.0.0.1:4000"

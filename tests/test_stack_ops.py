@@ -9,12 +9,12 @@ import pytest
 import urllib3
 from click.testing import CliRunner, Result
 
-from cli.main import main
-from cli.session import Session
 from local.deploy import STACK
 from local.run import call
 from local.stack import Stack
 from nightshift.jobs.registry import CATALOGUE
+from nightshift_cli.main import main
+from nightshift_cli.session import Session
 from tests.stack_world import ended, triggered, until
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]

@@ -1,0 +1,35 @@
+"""nightshift system: the operator's commands, which no role in the API allows."""
+
+import click
+
+from nightshift_cli.base.group import Group
+from nightshift_cli.commands.system.any_runs import cancel, runs, schedules, trigger, view
+from nightshift_cli.commands.system.keys import agent_key, end_key, keys
+from nightshift_cli.commands.system.logs import logs
+from nightshift_cli.commands.system.pausing import pause, resume
+from nightshift_cli.commands.system.reports import deadletters, doctor, health
+from nightshift_cli.commands.system.setting_up import member, project, revenuecat_key, setup, teams
+from nightshift_cli.session import owner_options
+
+
+@click.group(cls=Group)
+@owner_options
+def system() -> None:
+    """Operate a stack: its runs, schedules, health, teams and keys.
+
+    --stack names a deployed stack; without it, the commands use the running local stack. A deployed stack is reached
+    with your AWS credentials. They need only cloudformation:DescribeStackResource on the stack and
+    lambda:InvokeFunction on its OpsFunction. The commands for teams, members and keys also need lambda:InvokeFunction
+    on its SetupFunction.
+
+    \b
+    Examples:
+      nightshift system health
+      nightshift system health --stack nightshift
+    """
+
+
+for command in (runs, view, logs, trigger, cancel, pause, resume, schedules, health, deadletters, doctor):
+    system.add_command(command)
+for command in (setup, teams, project, member, revenuecat_key, agent_key, end_key, keys):
+    system.add_command(command)

@@ -1,0 +1,174 @@
+"""The operator's commands. They invoke the stack's functions with the caller's AWS credentials; no API does this."""
+
+import getpass
+import os
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from nightshift_cli.base import exact
+from nightshift_cli.base.failures import Misconfigured, Refused, Throttled, Unreachable
+from nightshift_cli.remote.loopback import without_account
+from nightshift_cli.remote.stackfile import Note, find_stack
+
+Heard = Callable[[str | None], None]
+
+OPS, SETUP = "OpsFunction", "SetupFunction"
+# The stack name and region that `make run` deploys to, and the keys in its file that boto3 needs.
+LOCAL_STACK = "nightshift"
+LOCAL_REGION = "us-east-1"
+LOCAL_KEYS = ("aws_access_key_id", "aws_secret_access_key")
+# The function times out after a minute.
+READ_TIMEOUT_S = 65
+
+DENIED = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation")
+NOT_KNOWN = ("ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId", "UnrecognizedClientException")
+THROTTLED = ("Throttling", "ThrottlingException", "TooManyRequestsException", "EC2ThrottledException")
+
+
+class Ops:
+    """Client of a stack's ops and setup functions.
+
+    ``stack`` is a CloudFormation stack; ``options`` go to boto3's clients. ``heard`` receives the ``Date`` header of
+    each response. Every call raises Refused with the function's message, Throttled, or Unreachable; Misconfigured if
+    the credentials or the stack are unusable.
+    """
+
+    def __init__(self, stack: str, *, view: tuple[str, ...], options: dict[str, str], heard: Heard):
+        self.stack = stack
+        self.view = view
+        self._options = options
+        self._heard = heard
+        self._names: dict[str, str] = {}
+
+    def ask(self, command: str, **arguments: Any) -> dict[str, Any]:
+        """Return the answer of the ops function. Arguments that are None are left out."""
+        return self._invoke(OPS, command, arguments)
+
+    def set_up(self, command: str, **arguments: Any) -> dict[str, Any]:
+        """Return the answer of the setup function, which connects as the schema owner."""
+        return self._invoke(SETUP, command, arguments)
+
+    def _invoke(self, function: str, command: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        event = {"command": command} | {name: value for name, value in arguments.items() if value is not None}
+        try:
+            answer = self._lambda.invoke(FunctionName=self._name_of(function), Payload=exact.write(event))
+            payload = exact.read(answer["Payload"].read())
+        except ClientError as exc:
+            raise self._trouble(exc.response["Error"]) from exc
+        except BotoCoreError as exc:
+            raise _no_connection(exc) from exc
+        except ValueError as exc:
+            raise Unreachable(f"{function} of stack {self.stack} did not return JSON.") from exc
+        self._heard(answer["ResponseMetadata"]["HTTPHeaders"].get("date"))
+        if answer.get("FunctionError"):
+            said = payload.get("errorMessage") if isinstance(payload, dict) else payload
+            raise Unreachable(f"{function} of stack {self.stack} failed: {said}. See its log.")
+        if not isinstance(payload, dict):
+            raise Unreachable(
+                f"{function} of stack {self.stack} did not return a JSON object. Deploy this release again."
+            )
+        if "error" in payload:
+            refused = Refused(str(payload["error"]), body=payload)
+            refused.view = self.view
+            raise refused
+        return payload
+
+    def run(self, run_id: str, *, attempts: int = 1) -> dict[str, Any]:
+        """Return the run. ``attempts`` is ignored: a caller that watches a run asks again anyway."""
+        run: dict[str, Any] = self.ask("view", run_id=run_id)["job_run"]
+        return run
+
+    def timeline(self, run_id: str, *, attempts: int = 1) -> dict[str, Any]:
+        timeline: dict[str, Any] = self.ask("view", run_id=run_id)["timeline"]
+        return timeline
+
+    @cached_property
+    def caller(self) -> str:
+        """The caller's name: the last part of their AWS ARN, or the user of this machine for a local stack."""
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        if "endpoint_url" in self._options:
+            return getpass.getuser()
+        try:
+            arn: str = self._client("sts").get_caller_identity()["Arn"]
+        except ClientError as exc:
+            raise self._trouble(exc.response["Error"]) from exc
+        except BotoCoreError as exc:
+            raise _no_connection(exc) from exc
+        return arn.rpartition("/")[2]
+
+    def _name_of(self, function: str) -> str:
+        """Return the physical name that CloudFormation gave the function."""
+        if function not in self._names:
+            cloudformation = self._client("cloudformation")
+            found = cloudformation.describe_stack_resource(StackName=self.stack, LogicalResourceId=function)
+            self._names[function] = found["StackResourceDetail"]["PhysicalResourceId"]
+        return self._names[function]
+
+    @cached_property
+    def _lambda(self) -> Any:
+        return self._client("lambda")
+
+    def _client(self, service: str) -> Any:
+        import boto3  # takes a quarter of a second, which other commands should not pay
+        from botocore.config import Config
+
+        # No retries: a command that succeeded must not run again because its response was lost.
+        config = Config(connect_timeout=5, read_timeout=READ_TIMEOUT_S, retries={"total_max_attempts": 1})
+        with without_account() if "endpoint_url" in self._options else nullcontext():
+            # Every other AWS tool reads AWS_REGION; boto3 reads only AWS_DEFAULT_REGION.
+            session = boto3.Session(region_name=os.environ.get("AWS_REGION") or None)
+            return session.client(service, config=config, **self._options)
+
+    def _trouble(self, error: dict[str, str]) -> Exception:
+        code, said = error.get("Code", ""), error.get("Message", "")
+        if code in DENIED:
+            return Refused(
+                f"Your AWS credentials do not allow this: {said} They need cloudformation:DescribeStackResource and "
+                "lambda:InvokeFunction."
+            )
+        if code in NOT_KNOWN:
+            return Misconfigured(f"AWS does not accept your credentials: {said} Sign in again.")
+        if code in THROTTLED:
+            return Throttled(f"AWS throttled the request: {said or code}. Try again in a moment.")
+        if code == "ValidationError" and "Stack" in said:
+            return Misconfigured(
+                f"No stack {self.stack!r} with an {OPS} in this account and region: {said}. Check --stack, "
+                "AWS_PROFILE and AWS_DEFAULT_REGION. If the stack is of an older release, deploy it again."
+            )
+        return Unreachable(f"AWS responded with {code}: {said}")
+
+
+def find_ops(stack: str | None, *, folder: Path, note: Note, heard: Heard = lambda date: None) -> Ops:
+    """Return the client of the deployed ``stack``, or of the local stack at or above ``folder``."""
+    if stack:
+        return Ops(stack, view=("system", "--stack", stack, "view"), options={}, heard=heard)
+    local = find_stack(folder, note=note)
+    if not local:
+        raise Misconfigured(
+            "No stack found. Pass --stack NAME (or set NIGHTSHIFT_STACK), or start the local stack with `make run` and "
+            "run nightshift from inside its folder."
+        )
+    if not local.keys() >= {"aws_endpoint_url", *LOCAL_KEYS}:
+        raise Misconfigured(
+            f"{local['file']} was written by an earlier release. Start the local stack again with `make run`."
+        )
+    options = {name: local[name] for name in LOCAL_KEYS}
+    options |= {"region_name": LOCAL_REGION, "endpoint_url": local["aws_endpoint_url"]}
+    return Ops(LOCAL_STACK, view=("system", "view"), options=options, heard=heard)
+
+
+def _no_connection(exc: Exception) -> Exception:
+    from botocore.exceptions import ConnectionError, HTTPClientError, NoRegionError
+
+    if isinstance(exc, NoRegionError):
+        return Misconfigured("No AWS region is set. Set AWS_DEFAULT_REGION, or AWS_PROFILE to a profile with a region.")
+    if isinstance(exc, ConnectionError | HTTPClientError):
+        return Unreachable(f"Cannot reach AWS: {exc}")
+    # Missing or partial credentials, an unknown profile, an expired sign-in: botocore's message says which.
+    return Misconfigured(f"Cannot call AWS: {exc}. Sign in, or set AWS_PROFILE.")

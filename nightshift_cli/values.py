@@ -1,0 +1,95 @@
+"""Types of arguments and options, which are checked before any request is sent."""
+
+import json
+import re
+from typing import Any
+
+import click
+import click.shell_completion
+
+from nightshift.base.validation import is_mail_address
+from nightshift.jobs.registry import CATALOGUE
+from nightshift_cli.base import exact
+from nightshift_cli.remote.config import is_header_value
+
+
+class RunId(click.ParamType[str]):
+    """A run id, or its beginning, that is valid in a URL path. The API tells whether the run exists."""
+
+    name = "run_id"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if not re.fullmatch(r"[\w-]+", value.strip(), re.ASCII):
+            self.fail(f"{value!r} is not a run id. See `nightshift jobs list`.", param, ctx)
+        return value.strip()
+
+
+class Param(click.ParamType[tuple[str, Any]]):
+    """``name=value`` as a pair. The value is parsed as JSON if it is valid JSON, otherwise it is text."""
+
+    name = "name=value"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, Any]:
+        name, equals, text = value.partition("=")
+        if not name or not equals:
+            self.fail(f"{value!r} is not of the form name=value.", param, ctx)
+        try:
+            # A number beyond the range of a double is sent as text: others would read it as infinity.
+            json.dumps(json.loads(text), allow_nan=False)
+            return name, exact.read(text)
+        except (ValueError, RecursionError):
+            return name, text
+
+
+def by_name(context: click.Context, param: click.Parameter, pairs: tuple[tuple[str, Any], ...]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        raise click.BadParameter("each name may be given only once.", ctx=context, param=param)
+    return values
+
+
+class Name(click.ParamType[str]):
+    """Any non-empty text. An empty value is usually an unset shell variable, and must not select a default."""
+
+    name = "name"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if not value.strip():
+            self.fail("must not be empty (is a shell variable unset?)", param, ctx)
+        return value
+
+
+class JobTypeName(click.ParamType[str]):
+    """Any job type: the stack may run another release than this command, and it lists the types it knows."""
+
+    name = "job_type"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        return value
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[click.shell_completion.CompletionItem]:
+        return [click.shell_completion.CompletionItem(name) for name in CATALOGUE if name.startswith(incomplete)]
+
+
+class MailAddress(click.ParamType[str]):
+    """Text with the form of a mail address."""
+
+    name = "address"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if not is_mail_address(value):
+            self.fail(f"{value!r} is not a mail address.", param, ctx)
+        return value
+
+
+class HeaderValue(click.ParamType[str]):
+    """A word that is valid in an HTTP header."""
+
+    name = "key"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if not is_header_value(value):
+            self.fail(f"{value!r} is not a valid key: use visible ASCII characters without spaces.", param, ctx)
+        return value
