@@ -3,7 +3,7 @@
 from importlib import import_module
 from typing import NamedTuple
 
-from nightshift.jobs.registry import CATALOGUE
+from nightshift.jobs.registry import JOB_TYPES
 
 
 class Eager(NamedTuple):
@@ -14,15 +14,17 @@ class Eager(NamedTuple):
 # For each function: the services that its code can call, and the modules that its code imports lazily. Every function
 # except notify imports nightshift.aws.queue, and so the code that sends messages.
 LAZY = {
-    "api": Eager(("sqs", "secretsmanager"), ("jwt", "nightshift.jobs.params", "api.schemas", "api.openapi")),
+    "api": Eager(
+        ("sqs", "secretsmanager"), ("jwt", "nightshift_jobs.revenuecat_sync.params", "api.schemas", "api.openapi")
+    ),
     "worker": Eager(
         ("sqs", "kms"),
-        tuple(f"worker.jobs.{name}" for name in CATALOGUE),
+        tuple(f"nightshift_jobs.{name}.job" for name in JOB_TYPES),
     ),
     "schedule": Eager(("sqs",), ("croniter",)),
     "sweep": Eager(("sqs",), ("croniter",)),
     "notify": Eager(("sesv2",), ("nightshift.notify.mail",)),
-    "ops": Eager(("sqs", "sesv2"), ("croniter", "nightshift.jobs.params")),
+    "ops": Eager(("sqs", "sesv2"), ("croniter", "nightshift_jobs.revenuecat_sync.params")),
     "setup": Eager(("kms",), ("croniter",)),
     "migrate": Eager(("sqs",), ("croniter",)),
 }
@@ -51,10 +53,10 @@ def load(function: str) -> None:
         APIGatewayHttpResolver(enable_validation=True)
     for module in wanted.modules:
         import_module(module)
-    if "sqs" in clients:
+    if "sqs" in eager:
         from nightshift.aws import sqs
 
-        sqs.send_message = lambda url, entry: clients["sqs"].send_message(QueueUrl=url, **entry)
+        sqs.send_message = lambda url, entry: eager["sqs"].send_message(QueueUrl=url, **entry)
         sqs.send_message_batch = lambda url, entries: (
-            clients["sqs"].send_message_batch(QueueUrl=url, Entries=entries).get("Failed", [])
+            eager["sqs"].send_message_batch(QueueUrl=url, Entries=entries).get("Failed", [])
         )

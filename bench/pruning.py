@@ -23,7 +23,7 @@ from nightshift.base.settings import Settings
 from nightshift.database.migrations import create_first_partitions, migrate
 from nightshift.database.partitions import EVENT_TABLES, months
 from nightshift.database.queries import Database
-from worker.jobs import db_pruning
+from nightshift_jobs.db_pruning import job
 
 MONTHS = 24
 ROWS = 6_000
@@ -81,7 +81,7 @@ def _drop_plainly(settings: Settings, limit_bytes: int) -> None:
 
 
 def _work_the_job(settings: Settings, limit_bytes: int) -> None:
-    limit_gb = repr(limit_bytes / db_pruning.GB)
+    limit_gb = repr(limit_bytes / job.GB)
     _, slices, waits = work_system_run("db_pruning", settings, MAX_DATABASE_SIZE_GB=limit_gb)
     print(f"       the job took {slices} slices and waited {waits} times")
 

@@ -8,7 +8,7 @@ import click
 import click.shell_completion
 
 from nightshift.base.validation import is_mail_address
-from nightshift.jobs.registry import CATALOGUE
+from nightshift.jobs.registry import JOB_TYPES
 from nightshift_cli.base import exact
 from nightshift_cli.remote.config import is_header_value
 
@@ -70,7 +70,7 @@ class JobTypeName(click.ParamType[str]):
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[click.shell_completion.CompletionItem]:
-        return [click.shell_completion.CompletionItem(name) for name in CATALOGUE if name.startswith(incomplete)]
+        return [click.shell_completion.CompletionItem(name) for name in JOB_TYPES if name.startswith(incomplete)]
 
 
 class MailAddress(click.ParamType[str]):

@@ -11,8 +11,8 @@ from nightshift.base import settings as settings_module
 from nightshift.base.settings import Settings
 from nightshift.database import queries
 from nightshift.runs import executor
+from nightshift_jobs.revenuecat_sync import job as job
 from tests.chaos import REMAINING_S, Fate
-from worker.jobs import revenuecat_sync as job
 
 # Queries that commit on their own when no transaction is open.
 COMMITTING = {"claim_slice", "save_progress", "end_slice", "end_run"}

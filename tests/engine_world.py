@@ -5,8 +5,9 @@ import sys
 
 import pytest
 
-from nightshift.jobs.author_api import Progress
-from nightshift.jobs.registry import CATALOGUE, JobType
+from nightshift.jobs import Progress
+from nightshift.jobs.job_type import JobType
+from nightshift.jobs.registry import JOB_TYPES
 from tests.world import make_team
 
 COUNTING = JobType(name="counting", label="Counting", description="Counts", scope="project")
@@ -40,7 +41,7 @@ def job(monkeypatch, own_queries):
 
     def register(function, **changes):
         job_type = dataclasses.replace(COUNTING, **changes)
-        monkeypatch.setitem(CATALOGUE, "counting", job_type)
+        monkeypatch.setitem(JOB_TYPES, "counting", job_type)
         monkeypatch.setattr(JobType, "handler", lambda self: function if self.name == "counting" else real(self))
         return job_type
 

@@ -29,7 +29,7 @@ from nightshift.base.settings import Settings
 from nightshift.database.queries import Database
 from nightshift.database.session_pins import pin, pin_session
 from nightshift.jobs.author_api import MAX_WAIT_S, Progress, Wait
-from nightshift.jobs.registry import CATALOGUE
+from nightshift.jobs.registry import JOB_TYPES
 from nightshift.runs import executor, requests
 from nightshift.runs.slices import CancelRequested, Slice
 from tests.world import Team, age, make_team, run_row, slices, sweep, work
@@ -236,7 +236,7 @@ class JobRuns:
 
     def __call__(self, name: str, *, team: Team | None = None, params: dict[str, Any] | None = None) -> JobRun:
         """``team`` owns the project (its ``project_id``) of a project's job; by default a team named "somebody"."""
-        job_type = CATALOGUE[name]
+        job_type = JOB_TYPES[name]
         valid = job_type.params_model().model_validate(params or {}).model_dump(mode="json")
         of = {"team_id": None, "project_id": None, "params": valid}
         if job_type.scope == "project":
@@ -275,7 +275,7 @@ class JobRuns:
 
 
 def _trigger(name: str, *, db: Database, settings: Settings, **of: Any) -> str:
-    job_type = CATALOGUE[name]
+    job_type = JOB_TYPES[name]
     if job_type.scope == "system":
         params = of["params"]
         row = requests.create_system(job_type, params=params, triggered_by="system", db=db, settings=settings)

@@ -13,7 +13,7 @@ import pytest
 from api import health, openapi
 from nightshift.aws import clients, queue
 from nightshift.database.queries import database, query_text
-from nightshift.jobs.registry import CATALOGUE
+from nightshift.jobs.registry import JOB_TYPES
 from nightshift.runs import pauses
 from tests.api_world import DOCUMENT, Api
 from tests.conftest import JWT_SECRET, load_function
@@ -223,7 +223,7 @@ class TestAuthorization:
         assert api("GET", f"/v1/teams/{team.id}/jobs")[1]["job_runs"] == []
         listed = api("GET", "/v1/job-types")[1]["job_types"]
         assert [job["job_type"] for job in listed] == [
-            job_type.name for job_type in CATALOGUE.values() if job_type.scope == "project"
+            job_type.name for job_type in JOB_TYPES.values() if job_type.scope == "project"
         ]
 
 
@@ -233,7 +233,7 @@ class TestBadInput:
         [
             (
                 {},
-                f"Invalid job_type. Must be one of: {', '.join(CATALOGUE)}",
+                f"Invalid job_type. Must be one of: {', '.join(JOB_TYPES)}",
             ),
             ({"job_type": 7}, "Invalid job_type. Must be one of: "),
             ({"job_type": "db_pruning"}, 'Cannot trigger system job "db_pruning" via API'),
@@ -414,7 +414,7 @@ class TestSyncRoute:
         assert api("POST", sync)[0] == 409
 
     def test_a_paused_type_refuses(self, api, sync, db):
-        pauses.pause(CATALOGUE["revenuecat_sync"], what="type", by="ada", why="maintenance", db=db)
+        pauses.pause(JOB_TYPES["revenuecat_sync"], what="type", by="ada", why="maintenance", db=db)
         status, body = api("POST", sync)
         assert (status, body["paused"]["by"]) == (400, "ada")
 
@@ -685,7 +685,7 @@ def test_members_and_keys_of_a_team_are_named(api, as_user, team, strangers, own
 
 
 def test_a_paused_type_says_so_and_refuses(api, team, db):
-    pauses.pause(CATALOGUE["revenuecat_sync"], what="type", by="ada", why="provider maintenance", db=db)
+    pauses.pause(JOB_TYPES["revenuecat_sync"], what="type", by="ada", why="provider maintenance", db=db)
     sync = api("GET", "/v1/job-types")[1]["job_types"][0]
     assert (sync["paused"]["by"], sync["paused"]["why"]) == ("ada", "provider maintenance")
     status, body = trigger(api, team)
@@ -733,8 +733,8 @@ def test_health_and_a_database_that_is_gone(api, team, monkeypatch):
     assert trigger(api, team) == error(503, sentence)
 
 
-def test_a_query_that_is_not_there_is_our_mistake_and_no_lost_database(api, monkeypatch, tmp_path):
-    monkeypatch.setattr("nightshift.database.queries.sql_directory", lambda: tmp_path)
+def test_a_query_that_is_not_there_is_our_mistake_and_no_lost_database(api, monkeypatch):
+    monkeypatch.setattr("nightshift.database.queries.query_files", dict)
     monkeypatch.setattr("nightshift.database.queries.query_text", query_text.__wrapped__)
     with pytest.raises(AssertionError, match="Something went wrong on our side"):
         api("GET", "/v1/health", authorization=None)

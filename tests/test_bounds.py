@@ -4,8 +4,9 @@ import dataclasses
 
 import pytest
 
-from nightshift.jobs.author_api import Progress, Retry, Wait
-from nightshift.jobs.registry import CATALOGUE, JobType
+from nightshift.jobs import Progress, Retry, Wait
+from nightshift.jobs.job_type import JobType
+from nightshift.jobs.registry import JOB_TYPES
 from tests.engine_world import counting_to, steps_of
 from tests.job_run import DEADLOCK
 from tests.world import age, claim, received, run_row, sweep, trigger, work
@@ -283,7 +284,7 @@ class TestHandingOver:
     def test_a_worker_that_does_not_know_the_type_moves_nothing(self, run_of, monkeypatch):
         run = run_of(counting_to(3)).work(remaining_s=1)
         before = run.row
-        monkeypatch.delitem(CATALOGUE, "counting")
+        monkeypatch.delitem(JOB_TYPES, "counting")
         monkeypatch.setattr(JobType, "handler", HANDLER)
         run.work()
         stored = ("status", "cursor", "cursor_version", "progress")

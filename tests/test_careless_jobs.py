@@ -12,7 +12,7 @@ import pytest
 
 from nightshift.base.errors import ConfigurationError, DatabaseBusy, DatabaseGone, JobError
 from nightshift.jobs.author_api import MAX_COUNT, Progress, Retry, Wait
-from nightshift.jobs.registry import CATALOGUE
+from nightshift.jobs.registry import JOB_TYPES
 from tests.engine_world import COUNTING, steps_of
 from tests.job_run import DEADLOCK, assert_resumable
 from tests.world import age, closed_to_new_sessions, cut_sessions, received, run_row, trigger, work
@@ -180,9 +180,9 @@ class TestWhatItRaises:
         assert run.row["error"] == "counting must be a generator function: it has to yield at least once"
 
     def test_a_type_that_this_release_does_not_know_fails_its_run(self, job_run, team, monkeypatch):
-        monkeypatch.setitem(CATALOGUE, "counting", COUNTING)
+        monkeypatch.setitem(JOB_TYPES, "counting", COUNTING)
         run = job_run("counting", team=team)
-        monkeypatch.delitem(CATALOGUE, "counting")
+        monkeypatch.delitem(JOB_TYPES, "counting")
         assert run.finish().row["error"] == "This release has no code for jobs of type counting"
 
 
@@ -329,7 +329,7 @@ class TestCommandsOfTheEngine:
 
         run = run_of(meddling).work()
         assert (run.row["status"], run.row["cursor"], steps_of(owner, run.id)) == ("failed", {"done": 1}, [])
-        assert run.row["error"].startswith("Query meddle cannot be used: sql/queries/meddle.sql, it begins with ")
+        assert run.row["error"].startswith("Query meddle cannot be used: meddle.sql, it begins with ")
 
     @pytest.mark.parametrize("query", ["SET LOCAL lock_timeout = '1s'", "SET CONSTRAINTS ALL DEFERRED"])
     def test_what_ends_with_the_transaction_is_the_jobs_own(self, run_of, owner, own_queries, query):

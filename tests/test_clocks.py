@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from nightshift.database.queries import query_files, query_text
+
 TOKEN = re.compile(
     r"""
     (?P<space>  \s+ | --[^\n]* | /\*.*?\*/ )
@@ -73,9 +75,11 @@ def test_a_clock_is_found_where_it_is_read_and_nowhere_else(sql, found):
     assert list(frozen_clocks(sql)) == found
 
 
-@pytest.mark.parametrize("folder", ["queries", "jobs"])
-def test_no_statement_reads_a_clock_that_stands_still(folder):
-    for path in sorted(Path("sql", folder).glob("*.sql")):
+@pytest.mark.parametrize(
+    "paths", [query_files().values(), Path("sql/jobs").glob("*.sql")], ids=["queries", "migrations"]
+)
+def test_no_statement_reads_a_clock_that_stands_still(paths):
+    for path in sorted(paths):
         found = set(frozen_clocks(path.read_text()))
         if path.stem in BY_STATEMENT:
             found -= {"statement_timestamp"}
@@ -88,4 +92,4 @@ def test_no_statement_reads_a_clock_that_stands_still(folder):
 
 def test_every_exception_is_still_one():
     for name in BY_STATEMENT:
-        assert "statement_timestamp" in frozen_clocks(Path("sql", "queries", f"{name}.sql").read_text()), name
+        assert "statement_timestamp" in frozen_clocks(query_text(name)), name

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nightshift.jobs.registry import CATALOGUE
+from nightshift.jobs.registry import JOB_TYPES
 from nightshift.schedules.cron import MONTHS, WEEKDAYS, BadCron, from_eventbridge, from_five_fields
 
 MOMENTS = st.datetimes(datetime(2024, 1, 1), datetime(2031, 1, 1)).map(lambda moment: moment.replace(tzinfo=UTC))
@@ -285,6 +285,6 @@ def test_as_people_write_it(text, written):
 
 
 def test_every_schedule_of_the_catalogue_can_be_deployed():
-    for job_type in CATALOGUE.values():
+    for job_type in JOB_TYPES.values():
         if job_type.schedule:
             assert from_five_fields(job_type.schedule).five_fields == job_type.schedule

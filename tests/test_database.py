@@ -295,9 +295,9 @@ class TestThreads:
         own_queries["echo"] = "SELECT :value::int AS value"
         run_id = system_run(owner, "db_pruning")
         row = claim(db, run_id, 0, lease_s=60, request_id="threads")[0]
-        from nightshift.jobs.registry import CATALOGUE
+        from nightshift.jobs.registry import JOB_TYPES
 
-        current = Slice(row, job_type=CATALOGUE["db_pruning"], db=db, settings=cloud, remaining_s=lambda: 60)
+        current = Slice(row, job_type=JOB_TYPES["db_pruning"], db=db, settings=cloud, remaining_s=lambda: 60)
 
         def page(number):
             return (
@@ -414,7 +414,7 @@ class TestQueryFiles:
         with pytest.raises(NumberedParameter, match=r"^line 2 has \$1; give the parameter a name, as in :project_id$"):
             parse("SELECT '$2',\n$1")
         own_queries["numbered"] = "SELECT $1"
-        with pytest.raises(BadQuery, match=r"sql/queries/numbered\.sql, line 1 has \$1"):
+        with pytest.raises(BadQuery, match=r"numbered\.sql, line 1 has \$1"):
             db.query("numbered")
 
     def test_a_slice_that_reads_as_a_parameter_is_refused_with_its_name(self, db, own_queries):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from nightshift.database.migrations import migrate
-from nightshift.database.queries import Database
+from nightshift.database.queries import Database, query_files
 from nightshift.database.session_pins import FUNCTIONS
 from nightshift.database.statements import parse
 from tests.conftest import superuser_of_a_new_server
@@ -94,7 +94,7 @@ def named(cell: str) -> list[str]:
 
 
 COLUMNS = {table: named(columns) for tables, columns in rows_of("Columns") for table in named(tables)}
-QUERIES = {path.stem: parse(path.read_text()).text.rstrip().rstrip(";") for path in Path("sql/queries").glob("*.sql")}
+QUERIES = {path.stem: parse(path.read_text()).text.rstrip().rstrip(";") for path in query_files().values()}
 FAILS = """
     CREATE FUNCTION fails(statement text) RETURNS boolean LANGUAGE plpgsql AS $$
     BEGIN
@@ -105,7 +105,7 @@ FAILS = """
         RETURN true;
     END $$
 """
-# Columns that no statement of sql/queries names: the cleanup's functions are given their names.
+# Columns that no query names: the cleanup's functions are given their names.
 OF_THE_CLEANUP = {
     ("api_keys", "app_id"), ("project_integrations", "id"),
     *((table, column) for table in ("metric_definitions", "funnel_definitions")

@@ -7,11 +7,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from nightshift.base.errors import ConfigurationError
-from nightshift.jobs import params
-from nightshift.jobs.author_api import Progress
-from nightshift.jobs.params import NoParams, RevenueCatSyncParams
-from nightshift.jobs.registry import CATALOGUE
+from nightshift.jobs import Progress
+from nightshift.jobs.params import NoParams
+from nightshift.jobs.registry import JOB_TYPES
 from nightshift.schedules.slots import GRACE, fire, register
+from nightshift_jobs.revenuecat_sync import params
 from tests.api_world import Api
 from tests.world import make_team, received, run_row, sweep
 
@@ -30,9 +30,8 @@ class DemandingParams(PruningParams):
 
 def scheduled(monkeypatch, model):
     """Schedule db_pruning with these parameters, every hour."""
-    monkeypatch.setattr(params, model.__name__, model, raising=False)
-    pruning = dataclasses.replace(CATALOGUE["db_pruning"], params=model.__name__)
-    monkeypatch.setitem(CATALOGUE, "db_pruning", pruning)
+    pruning = dataclasses.replace(JOB_TYPES["db_pruning"], params=f"{__name__}:{model.__name__}")
+    monkeypatch.setitem(JOB_TYPES, "db_pruning", pruning)
 
 
 class TestASchedule:
@@ -53,7 +52,7 @@ class TestASchedule:
     def test_a_parameter_without_a_default_is_refused_by_the_deployment(self, owner, monkeypatch):
         scheduled(monkeypatch, DemandingParams)
         with pytest.raises(
-            ConfigurationError, match=r"schedule of db_pruning.* reason of DemandingParams has no default"
+            ConfigurationError, match=r"schedule of db_pruning.* reason of .*:DemandingParams has no default"
         ):
             register({"db_pruning": "cron(0 * * * ? *)"}, now=START, db=owner)
         register({"db_pruning": ""}, now=START, db=owner)
@@ -76,8 +75,7 @@ class TestAnotherRelease:
             yield Progress(processed=1, total=1, message="", cursor=None)
             return {}
 
-        monkeypatch.setattr(params, "PruningParams", PruningParams, raising=False)
-        run = run_of(telling, params="PruningParams")
+        run = run_of(telling, params=f"{__name__}:PruningParams")
         owner.run_script(f"UPDATE job_runs SET params = '{json.dumps(stored)}' WHERE id = '{run.id}'")
         assert run.finish().result == {}
         assert told == [seen]
@@ -124,7 +122,7 @@ def trigger_of(team):
 def grown(monkeypatch):
     """Make the next release's parameters available: one more than today."""
 
-    class GrownParams(RevenueCatSyncParams):
+    class GrownParams(params.RevenueCatSyncParams):
         limit: int = 100
 
     monkeypatch.setattr(params, "RevenueCatSyncParams", GrownParams)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from nightshift.jobs.author_api import Progress, Wait
+from nightshift.jobs import Progress, Wait
 from tests.world import claim, make_team, run_row, sweep, trigger, work
 
 

@@ -10,7 +10,9 @@ from samtranslator.yaml_helper import yaml_parse
 
 from api import parsing
 from nightshift.base.settings import Settings
-from nightshift.jobs.registry import CATALOGUE, JobType
+from nightshift.database.queries import query_files
+from nightshift.jobs.job_type import JobType
+from nightshift.jobs.registry import JOB_TYPES
 from tools import reference
 
 PAGES = [*Path().glob("*.md"), *Path("docs").rglob("*.md")]
@@ -35,7 +37,7 @@ def test_the_protocols_page_names_tests_and_statements_that_are_there():
     for name in re.findall(r"`…(\w+)`", page):
         assert re.search(rf"def \w*{name}", tests), name
     for query in re.findall(r"\| `(\w+_\w+)` \|", page):
-        assert Path(f"sql/queries/{query}.sql").exists(), query
+        assert query in query_files(), query
 
 
 @pytest.mark.parametrize("page", PAGES, ids=str)
@@ -53,8 +55,8 @@ def test_every_query_is_run_by_somebody():
     code = "\n".join(
         path.read_text() for folder in ("functions", "local", "nightshift_cli") for path in Path(folder).rglob("*.py")
     )
-    for query in Path("sql/queries").glob("*.sql"):
-        assert f'"{query.stem}"' in code, query
+    for query in query_files():
+        assert f'"{query}"' in code, query
 
 
 def test_commands_name_outputs_and_parameters_of_the_template():
@@ -189,7 +191,7 @@ def test_a_page_about_rights_names_every_function(name):
 def test_numbers_on_pages_are_those_of_the_settings():
     defaults = {field.name: field.default for field in fields(Settings)}
     parameters = yaml_parse(Path("template.yaml").read_text())["Parameters"]
-    longest = {job.name: job.max_duration_s // 86_400 for job in CATALOGUE.values()}
+    longest = {job.name: job.max_duration_s // 86_400 for job in JOB_TYPES.values()}
     words = {1: "a day", 2: "two", 3: "three", 5: "five"}
     day, sync = words[JobType.max_duration_s // 86_400], words[longest["revenuecat_sync"]]
     said = {

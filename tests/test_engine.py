@@ -7,7 +7,7 @@ import pytest
 from nightshift.aws import queue, sqs
 from nightshift.aws.aws_http import AwsRefused
 from nightshift.base.errors import BadQuery, DatabaseGone, JobError
-from nightshift.jobs.author_api import Progress, Retry, Wait
+from nightshift.jobs import Progress, Retry, Wait
 from nightshift.runs import executor
 from nightshift.runs.executor import MISFIT_RETRY
 from tests.engine_world import counting_to, steps_of
@@ -258,7 +258,10 @@ class TestCodeAheadOfItsPackages:
             (missing_attribute, "AttributeError: 'RunHandle' object has no attribute 'of_the_next_release'"),
             (missing_argument, "TypeError: Progress.__init__() got an unexpected keyword argument"),
             (missing_column, "KeyError: 'of_the_next_release'"),
-            (missing_query, "Unknown query of_the_next_release: sql/queries/of_the_next_release.sql does not exist"),
+            (
+                missing_query,
+                "Unknown query of_the_next_release: of_the_next_release.sql is neither in sql/queries nor beside a job",
+            ),
             (missing_parameter, "Query is_cancelled was called with the wrong parameters; missing: run_id, slice"),
         ],
     )
@@ -511,10 +514,10 @@ def test_an_answer_that_the_driver_cannot_read_does_not_become_the_next_statemen
 @pytest.mark.parametrize(
     ("name", "params", "sentence"),
     [
-        ("pong", {}, "Unknown query pong: sql/queries/pong.sql does not exist"),
+        ("pong", {}, "Unknown query pong: pong.sql is neither in sql/queries nor beside a job"),
         ("ping", {"id": 1}, "Query ping was called with the wrong parameters; unknown: id"),
         ("find_user", {"id": 1}, "Query find_user was called with the wrong parameters; missing: user_id; unknown: id"),
-        ("numbered", {"id": 1}, "Query numbered cannot be used: sql/queries/numbered.sql, line 1 has .1; give the"),
+        ("numbered", {"id": 1}, "Query numbered cannot be used: numbered.sql, line 1 has .1; give the"),
     ],
 )
 def test_a_query_that_is_called_wrongly_says_so_and_costs_neither_statement_nor_connection(

@@ -13,7 +13,7 @@ from nightshift.aws import sqs
 from nightshift.base.errors import DatabaseGone, JobError, UnknownJob, sentence
 from nightshift.base.logger import logger
 from nightshift.database import queries
-from nightshift.jobs.author_api import Progress, Retry, Wait
+from nightshift.jobs import Progress, Retry, Wait
 from nightshift.runs import executor, requests
 from tests.engine_world import counting_to, steps_of
 from tests.world import cut_sessions, work
@@ -364,7 +364,7 @@ def test_a_job_finds_the_default_of_what_its_run_was_made_without(run_of, owner)
         yield Progress(processed=1, total=1, message="", cursor=None)
 
     found = []
-    run = run_of(looking, params="RevenueCatSyncParams")
+    run = run_of(looking, params="nightshift_jobs.revenuecat_sync.params:RevenueCatSyncParams")
     owner.run_script('UPDATE job_runs SET params = \'{"project_id": "p"}\'')
     run.work()
     assert found == [{"project_id": "p", "include_sandbox": False}]

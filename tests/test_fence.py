@@ -12,8 +12,9 @@ from pg8000.exceptions import DatabaseError
 
 from nightshift.base.errors import DatabaseBusy, DatabaseGone
 from nightshift.database.queries import Database
-from nightshift.jobs.author_api import Progress
-from nightshift.jobs.registry import CATALOGUE, JobType
+from nightshift.jobs import Progress
+from nightshift.jobs.job_type import JobType
+from nightshift.jobs.registry import JOB_TYPES
 from nightshift.runs import executor, slices
 from nightshift.runs.slices import CancelRequested, Slice, SliceLost
 from tests.stack_world import until
@@ -125,7 +126,7 @@ def test_a_commit_whose_answer_is_lost_is_not_tried_again(cloud, db, owner, team
         return {}
 
     job_type = JobType(name="counting", label="", description="", scope="project")
-    monkeypatch.setitem(CATALOGUE, "counting", job_type)
+    monkeypatch.setitem(JOB_TYPES, "counting", job_type)
     monkeypatch.setattr(JobType, "handler", lambda self: counting)
     row = trigger(team, job_type=job_type, db=db, settings=cloud)
     real = Database.commit
@@ -231,7 +232,7 @@ class TestAlone:
             claimed = claim(db, run_id, 0, lease_s=lease_s, request_id="first")[0]
             jobs = connect(user="nightshift_maintenance")
             return Slice(
-                claimed, job_type=CATALOGUE["db_pruning"], db=jobs, settings=cloud, remaining_s=lambda: lease_s
+                claimed, job_type=JOB_TYPES["db_pruning"], db=jobs, settings=cloud, remaining_s=lambda: lease_s
             )
 
         return leased

@@ -5,8 +5,9 @@ from datetime import timedelta
 
 import pytest
 
-from nightshift.jobs.author_api import Progress, Wait
-from nightshift.jobs.registry import CATALOGUE, JobType
+from nightshift.jobs import Progress, Wait
+from nightshift.jobs.job_type import JobType
+from nightshift.jobs.registry import JOB_TYPES
 from tests.job_run import assert_resumable
 from tests.world import make_team
 
@@ -34,7 +35,7 @@ def job(monkeypatch):
     )
 
     def register(function, **changes):
-        monkeypatch.setitem(CATALOGUE, "counting", dataclasses.replace(COUNTING, **changes))
+        monkeypatch.setitem(JOB_TYPES, "counting", dataclasses.replace(COUNTING, **changes))
         monkeypatch.setattr(JobType, "handler", lambda self: function)
 
     return register

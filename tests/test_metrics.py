@@ -9,8 +9,9 @@ import pytest
 
 from nightshift.base import metrics
 from nightshift.base.logger import logger
-from nightshift.jobs.author_api import Progress
-from nightshift.jobs.registry import CATALOGUE, JobType
+from nightshift.jobs import Progress
+from nightshift.jobs.job_type import JobType
+from nightshift.jobs.registry import JOB_TYPES
 from tests.conftest import load_function
 from tests.test_functions import CONTEXT, event
 from tests.world import age, make_team, system_run, trigger
@@ -52,7 +53,7 @@ def job(monkeypatch):
     def job(body):
         made = JobType(name="revenuecat_sync", label="Sync", description="", scope="project")
         monkeypatch.setattr(JobType, "handler", lambda _: body)
-        monkeypatch.setitem(CATALOGUE, "revenuecat_sync", made)
+        monkeypatch.setitem(JOB_TYPES, "revenuecat_sync", made)
 
     return job
 

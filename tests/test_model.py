@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from nightshift.database.queries import query_files, query_text
 from tools.model import compared
 from tools.model.checker import STUCK, Step, search, walk
 from tools.model.machines import MACHINES
@@ -156,36 +157,34 @@ class TestCompared:
 
     def test_every_statement_of_the_protocols_tables_is_compared(self, schema):
         page = Path("docs/protocol.md").read_text()
-        queries = {path.stem for path in Path("sql/queries").glob("*.sql")}
-        named = {word for word in re.findall(r"`(\w+)`", page) if word in queries}
+        named = {word for word in re.findall(r"`(\w+)`", page) if word in query_files()}
         assert len(named) >= 30
-        assert {f"sql/queries/{name}.sql" for name in named} <= compared.present(schema).keys()
+        assert {f"{name}.sql" for name in named} <= compared.present(schema).keys()
 
     def test_what_is_left_out_for_a_reason_is_what_no_action_names(self, schema):
         unnamed = {name for name, row in compared.present(schema).items() if row.actions == compared.NO_ACTION}
-        assert {f"sql/queries/{name}" for name in compared.LEFT_OUT} == {name for name in unnamed if ".sql" in name}
+        assert compared.LEFT_OUT.keys() == {name for name in unnamed if ".sql" in name}
 
     def test_every_statement_that_an_action_names_is_there(self, schema):
-        there = {path.name for path in Path("sql/queries").glob("*.sql")}
+        there = {f"{name}.sql" for name in query_files()}
         assert {word for word in compared.actions() if word.endswith(".sql")} <= there
 
     def test_a_statement_that_changes_is_told_with_its_action(self, schema, monkeypatch, tmp_path):
-        for path in Path("sql/queries").glob("*.sql"):
-            (tmp_path / path.name).write_text(path.read_text())
-        claim = tmp_path / "claim_outbox.sql"
-        claim.write_text(claim.read_text().replace("retry_at <= clock_timestamp()", "true"))
-        (tmp_path / "wipe_runs.sql").write_text("DELETE FROM job_runs;")
-        (tmp_path / "end_run.sql").unlink()
-        monkeypatch.setattr(compared, "QUERIES", tmp_path)
+        claim, wipe = tmp_path / "claim_outbox.sql", tmp_path / "wipe_runs.sql"
+        claim.write_text(query_text("claim_outbox").replace("retry_at <= clock_timestamp()", "true"))
+        wipe.write_text("DELETE FROM job_runs;")
+        files = query_files() | {"claim_outbox": claim, "wipe_runs": wipe}
+        del files["end_run"]
+        monkeypatch.setattr(compared, "query_files", lambda: files)
         changed, gone, new, unsaid = compared.complaints(schema)
         assert changed == (
-            "sql/queries/claim_outbox.sql has changed since tools/model was compared with it. Change the action `claim` "
+            "claim_outbox.sql has changed since tools/model was compared with it. Change the action `claim` "
             "of the outbox machine and the action `claim` of the digest machine if it no longer matches, "
-            'then run: python -m tools.model renew "sql/queries/claim_outbox.sql"'
+            'then run: python -m tools.model renew "claim_outbox.sql"'
         )
-        assert gone.startswith("sql/queries/end_run.sql is in tools/model/compared.txt but no longer exists.")
-        assert new.startswith("sql/queries/wipe_runs.sql is new")
-        assert unsaid.startswith("sql/queries/wipe_runs.sql writes, but no action names it.")
+        assert gone.startswith("end_run.sql is in tools/model/compared.txt but no longer exists.")
+        assert new.startswith("wipe_runs.sql is new")
+        assert unsaid.startswith("wipe_runs.sql writes, but no action names it.")
 
     @pytest.mark.parametrize(
         ("change", "name"),

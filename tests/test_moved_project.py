@@ -2,7 +2,7 @@
 
 import pytest
 
-from nightshift.jobs.author_api import Progress, Wait
+from nightshift.jobs import Progress, Wait
 from nightshift.runs.executor import work as work_slice
 from tests.conftest import JWT_SECRET
 from tests.test_api import Api

@@ -11,11 +11,12 @@ import pytest
 from pglast import ast as sql
 from pglast import parse_sql
 
+from nightshift.database.queries import query_files
 from nightshift.database.statements import parse
 from tests.mutants import guarded, table
 from tests.mutants.child import Verdict
 from tests.mutants.code import mutants_of_module
-from tests.mutants.found import QUERIES_FOLDER, mutants_of_subject
+from tests.mutants.found import mutants_of_subject
 from tests.mutants.statements import mutants_of, mutants_of_condition, written
 
 WRITTEN_TO = {"job_runs", "job_slices", "job_outbox", "job_schedule_slots"}
@@ -49,7 +50,7 @@ def test_each_table_is_of_something_guarded():
 
 
 def test_each_statement_that_writes_runs_slices_outbox_or_slots_is_guarded():
-    writing = {path.stem for path in QUERIES_FOLDER.glob("*.sql") if tables_written_to(path) & WRITTEN_TO}
+    writing = {path.stem for path in query_files().values() if tables_written_to(path) & WRITTEN_TO}
     assert "claim_slice" in writing
     assert writing <= set(guarded.QUERIES)
 
@@ -58,7 +59,7 @@ def test_each_statement_of_the_protocol_is_guarded():
     page = Path("docs/protocol.md").read_text()
     rows = [line.split("|")[2] for line in page.splitlines() if line.startswith("|") and line.count("|") == 6]
     named = {name for row in rows for name in row.replace("`", " ").replace(",", " ").split()}
-    named = {name for name in named if (QUERIES_FOLDER / f"{name}.sql").exists()}
+    named = {name for name in named if name in query_files()}
     assert "claim_slice" in named
     assert "claim_outbox" in named
     assert named <= set(guarded.QUERIES)
@@ -121,7 +122,7 @@ def test_postgres_can_run_each_mutant(owner):
 
 @pytest.mark.parametrize("subject", guarded.QUERIES)
 def test_a_statement_means_the_same_when_it_was_read_and_written(subject):
-    text = parse((QUERIES_FOLDER / f"{subject}.sql").read_text()).text
+    text = parse(query_files()[subject].read_text()).text
     assert parse_sql(written(parse_sql(text)[0])) == parse_sql(text)
 
 
@@ -141,7 +142,7 @@ def test_a_mutant_takes_the_place_of_its_original(tmp_path):
         "print(queries.query_text('ping'), wording.ALTERED, 'UPDATE' in queries.query_text('cancel_run'))"
     )
     assert printed_by(script) == "SELECT 2 3 True"
-    assert "SELECT 2" not in (QUERIES_FOLDER / "ping.sql").read_text()
+    assert "SELECT 2" not in query_files()["ping"].read_text()
 
 
 def test_each_task_of_a_fork_answers_or_fails_by_itself(tmp_path):

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from samtranslator.yaml_helper import yaml_parse
 
 from nightshift.schedules.cron import from_five_fields
-from nightshift_cli.commands.new import CATALOGUE, JOBS, LONGEST_NAME, TESTS
+from nightshift_cli.commands.new import JOB_TYPES, JOBS, LONGEST_NAME, TESTS
 from nightshift_cli.commands.places import REFERENCE, TEMPLATE
 from nightshift_cli.main import main
 from nightshift_cli.session import Session
@@ -23,7 +23,7 @@ ROOT = Path.cwd()
 
 
 def make(folder):
-    for path in (CATALOGUE, TEMPLATE, REFERENCE, Path("pyproject.toml")):
+    for path in (JOB_TYPES, TEMPLATE, REFERENCE, Path("pyproject.toml")):
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / path, folder / path)
     for path in (JOBS, TESTS):
@@ -51,11 +51,11 @@ def test_a_projects_job_is_three_files(checkout):
 
     said = new_job("weekly_report", "--format", "json")
 
-    made, changed = [f"{JOBS}/weekly_report.py", f"{TESTS}/test_weekly_report.py"], [str(CATALOGUE)]
+    made, changed = [f"{JOBS}/weekly_report.py", f"{TESTS}/test_weekly_report.py"], [str(JOB_TYPES)]
     assert json.loads(said.stdout) == {"made": made, "changed": changed}
     after = texts(checkout)
     assert {str(path) for path in after if after[path] != before.get(path)} == {*made, *changed}
-    assert 'label="Weekly Report",' in after[CATALOGUE]
+    assert 'label="Weekly Report",' in after[JOB_TYPES]
     assert "sample" not in "".join(after[Path(path)] for path in made).lower()
 
 
@@ -139,7 +139,7 @@ def test_a_refusal_says_why_and_changes_nothing(checkout, arguments, sentence):
         (TEMPLATE, "  PartitionCreationFailedAlarm:\n", "for its alarm of the job partition_creation, found 0."),
         (REFERENCE, "| `PartitionCreationSchedule` |", "for its parameter of the job partition_creation, found 0."),
         (TEMPLATE, '"job_type": ', "template.yaml has no scheduled job"),
-        (CATALOGUE, "    )\n}\n", "Cannot add a job type to"),
+        (JOB_TYPES, "    )\n}\n", "Cannot add a job type to"),
     ],
 )
 def test_a_place_that_is_not_found_is_named_and_nothing_changes(checkout, path, old, sentence):
@@ -174,4 +174,4 @@ def test_another_folder_is_no_checkout(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     said = new_job("report")
     assert said.exit_code == 2
-    assert f"{tmp_path} is not a checkout of Nightshift: {CATALOGUE} is missing." in said.stderr
+    assert f"{tmp_path} is not a checkout of Nightshift: {JOB_TYPES} is missing." in said.stderr

@@ -21,7 +21,7 @@ from nightshift.base import settings as settings_module
 from nightshift.base.logger import logger
 from nightshift.base.settings import Settings
 from nightshift.database.queries import Database, query_text
-from nightshift.jobs.registry import CATALOGUE
+from nightshift.jobs.registry import JOB_TYPES
 from nightshift.operator import checks, dead_letters, doctor, health
 from nightshift.operator.commands import COMMANDS, answer
 from nightshift.operator.partition_checks import check_partitions
@@ -291,7 +291,7 @@ class TestSchedules:
             f" ('soft_delete_cleanup', '2026-01-04 03:00Z', 'skipped', '{uuid.UUID(int=1)}')"
         )
         by_type = {each["job_type"]: each for each in ask("schedules")["schedules"]}
-        assert list(by_type) == [job_type.name for job_type in CATALOGUE.values() if job_type.scope == "system"]
+        assert list(by_type) == [job_type.name for job_type in JOB_TYPES.values() if job_type.scope == "system"]
         cleanup = by_type["soft_delete_cleanup"]
         assert (cleanup["cron"], cleanup["active_since"]) == ("0 3 * * *", "2026-01-01T00:00:00.000Z")
         assert [(past["slot"][:10], past["outcome"], past["status"]) for past in cleanup["last"]] == [

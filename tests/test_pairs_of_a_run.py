@@ -6,7 +6,7 @@ Each pair meets in both orders, and with either session dying before it commits.
 import pytest
 
 from nightshift.base.errors import Refused
-from nightshift.jobs.author_api import Progress, Wait
+from nightshift.jobs import Progress, Wait
 from nightshift.runs import requests
 from tests.engine_world import steps_of
 from tests.two_sessions import ORDERS, Act, Died

@@ -3,14 +3,14 @@
 import pytest
 
 from nightshift.base.errors import Conflict, Refused, Unprocessable
-from nightshift.jobs.registry import CATALOGUE
+from nightshift.jobs.registry import JOB_TYPES
 from nightshift.runs import pauses
 from nightshift.schedules.slots import fire, register
 from tests.test_pairs_of_sweeps import HOUR, START, fires, slots
 from tests.two_sessions import ORDERS, Act, Died
 from tests.world import make_team, received, run_row, sweep, trigger
 
-SYNC = CATALOGUE["revenuecat_sync"]
+SYNC = JOB_TYPES["revenuecat_sync"]
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ class TestAPause:
     def pausing(self):
         def pausing(name):
             of = {"what": "type", "by": "ada", "why": "maintenance"}
-            return Act(lambda db: pauses.pause(CATALOGUE[name], db=db, **of)["by"], "insert_pause")
+            return Act(lambda db: pauses.pause(JOB_TYPES[name], db=db, **of)["by"], "insert_pause")
 
         return pausing
 

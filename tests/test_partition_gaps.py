@@ -13,8 +13,8 @@ from pg8000.exceptions import DatabaseError
 from nightshift.database.partitions import EVENT_TABLES, by_month, find_gaps, merge, months
 from nightshift.operator import doctor, health
 from nightshift.operator.partition_checks import check_partitions
+from nightshift_jobs.partition_creation import job as job
 from tests.job_run import assert_resumable
-from worker.jobs import partition_creation as job
 
 THIS = date.today().replace(day=1)
 FIRST, *_, LAST = (datetime(month.year, month.month, 1, tzinfo=UTC) for month in months(THIS, ahead=4))

@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from nightshift.base.errors import DatabaseBusy, DatabaseExhausted, SignInRefused
-from nightshift.jobs.author_api import Progress
+from nightshift.jobs import Progress
 from nightshift.runs.executor import BUSY_RETRY, EXHAUSTED_RETRY
 from nightshift.runs.watchdog import NOTE_RESERVE_S, blocked_at, watching
 from tests.engine_world import counting_to, steps_of

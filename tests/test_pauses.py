@@ -3,14 +3,14 @@
 import pytest
 
 from nightshift.base.errors import Conflict, DatabaseGone, NotFound, Refused
-from nightshift.jobs.registry import CATALOGUE
+from nightshift.jobs.registry import JOB_TYPES
 from nightshift.operator.commands import answer
 from nightshift.runs import pauses, requests
 from nightshift.schedules import slots
 from tests.test_schedules import HOUR, HOURLY, MINUTE, START, alerts, ledger, outcomes
 from tests.world import claim, cut_sessions, make_team, received, run_row, sweep, trigger
 
-SYNC, PRUNING = CATALOGUE["revenuecat_sync"], CATALOGUE["db_pruning"]
+SYNC, PRUNING = JOB_TYPES["revenuecat_sync"], JOB_TYPES["db_pruning"]
 
 
 @pytest.fixture

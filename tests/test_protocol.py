@@ -3,8 +3,8 @@
 import pytest
 
 from nightshift.aws import queue
-from nightshift.jobs.author_api import Progress
-from nightshift.jobs.registry import CATALOGUE
+from nightshift.jobs import Progress
+from nightshift.jobs.registry import JOB_TYPES
 from nightshift.runs.slices import Slice, SliceLost
 from tests.engine_world import counting_to
 from tests.world import claim, run_row, system_run, trigger, work
@@ -62,7 +62,7 @@ class TestASystemJobsStep:
         run = system_run(owner, "soft_delete_cleanup")
         claimed = claim(db, run, 0)[0]
         maintenance = connect(user="nightshift_maintenance")
-        job_type = CATALOGUE["soft_delete_cleanup"]
+        job_type = JOB_TYPES["soft_delete_cleanup"]
         current = Slice(claimed, job_type=job_type, db=maintenance, settings=cloud, remaining_s=lambda: 60)
         current.step.write("cancel_run", run_id=other, requested_by="soft_delete_cleanup")
         return current

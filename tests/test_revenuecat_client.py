@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from local.revenuecat.catalogue import Customer, Purchase, Subscription, product
 from local.revenuecat.server import Sandbox, serve
 from nightshift.base.errors import JobError
-from worker.revenuecat.client import RevenueCat
-from worker.revenuecat.errors import Denied, Missing, OutOfTime, RateLimited, Rejected, Unavailable
-from worker.revenuecat.governor import Governor
+from nightshift_jobs.revenuecat_sync.api_errors import Denied, Missing, OutOfTime, RateLimited, Rejected, Unavailable
+from nightshift_jobs.revenuecat_sync.client import RevenueCat
+from nightshift_jobs.revenuecat_sync.governor import Governor
 
 KEY = "sk_sandbox"
 PROJECT = "/v2/projects/proj1a2b3c4d"

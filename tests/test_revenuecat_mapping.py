@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.revenuecat.mapping import Catalogue, CustomerRecord, Product, map_subscriber
+from nightshift_jobs.revenuecat_sync.mapping import Catalogue, CustomerRecord, Product, map_subscriber
 
 DAY = 86_400_000
 NOW = 1_800_000_000_000
 
-CATALOGUE = Catalogue(
+JOB_TYPES = Catalogue(
     entitlements={"entl_pro": "pro", "entl_gold": "gold"},
     products={
         "prod_monthly": Product(store_identifier="com.app.monthly", type="subscription", duration="P1M"),
@@ -73,7 +73,7 @@ def purchase(*, entitlements=("pro",), gross=None, **fields):
 
 
 def mapped(**lists):
-    return map_subscriber(CustomerRecord(**lists), CATALOGUE)
+    return map_subscriber(CustomerRecord(**lists), JOB_TYPES)
 
 
 def short(subscriber):

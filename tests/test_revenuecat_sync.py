@@ -17,12 +17,12 @@ from nightshift.aws import clients
 from nightshift.aws.aws_http import AwsRefused, AwsUnreachable
 from nightshift.base import settings
 from nightshift.base.errors import JobError
-from nightshift.jobs.author_api import Wait
+from nightshift.jobs import Wait
 from nightshift.tenants.integrations import decrypt_secret, encrypt_secret
+from nightshift_jobs.revenuecat_sync import client
+from nightshift_jobs.revenuecat_sync.job import ATTEMPTS, PAGE_SIZE, SUSPECT_AFTER, Walk, _page_size, revenuecat_sync
 from tests.job_run import assert_resumable
 from tests.world import make_team
-from worker.jobs.revenuecat_sync import ATTEMPTS, PAGE_SIZE, SUSPECT_AFTER, Walk, _page_size, revenuecat_sync
-from worker.revenuecat import client
 
 MONTHLY = Subscription(product_id=product("premium_p1m").id, gross=9.99)
 PAYING = Customer(subscriptions=(MONTHLY,))
@@ -247,7 +247,7 @@ def refuse_to_decrypt(monkeypatch, *troubles):
             raise trouble
         return decrypt_secret(ciphertext, project_id=project_id)
 
-    monkeypatch.setattr("worker.jobs.revenuecat_sync.decrypt_secret", decrypt)
+    monkeypatch.setattr("nightshift_jobs.revenuecat_sync.job.decrypt_secret", decrypt)
 
 
 @pytest.mark.parametrize(
@@ -284,7 +284,7 @@ def test_what_kms_refuses_for_good_is_not_waited_for_and_names_no_role_of_ours(s
 
 
 def test_whatever_happens_to_its_workers_it_ends_like_an_undisturbed_one(job_run, kms, stage, owner, monkeypatch):
-    monkeypatch.setattr("worker.jobs.revenuecat_sync.PAGE_SIZE", 7)
+    monkeypatch.setattr("nightshift_jobs.revenuecat_sync.job.PAGE_SIZE", 7)
     monkeypatch.setenv("INTEGRATIONS_KEY_ID", kms)
     it, team = stage(customer_ids=names(30), seed=5), make_team(owner)
     it.connect(team.project_id)

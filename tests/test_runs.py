@@ -9,7 +9,7 @@ import pytest
 from pg8000.exceptions import DatabaseError
 
 from nightshift.base.errors import Conflict, NotFound, Refused, TooManyRuns, Unprocessable
-from nightshift.jobs.registry import CATALOGUE
+from nightshift.jobs.registry import JOB_TYPES
 from nightshift.runs import pauses, requests
 from tests.plans import explained
 from tests.world import claim, make_team, run_row, system_run, trigger
@@ -252,7 +252,7 @@ class TestRefusedTriggers:
         locked(live)
         with pytest.raises(Conflict) as refused:
             requests.create_system(
-                CATALOGUE["db_pruning"], params={}, triggered_by="system", db=impatient, settings=cloud
+                JOB_TYPES["db_pruning"], params={}, triggered_by="system", db=impatient, settings=cloud
             )
         assert refused.value.extra == {"existing_run_id": live}
 
@@ -274,11 +274,11 @@ class TestRefusedTriggers:
         trigger(team, db=db, settings=cloud)
         system_run(owner, "db_pruning")
         for name in ("revenuecat_sync", "db_pruning"):
-            pauses.pause(CATALOGUE[name], what="type", by="ada", why="maintenance", db=db)
+            pauses.pause(JOB_TYPES[name], what="type", by="ada", why="maintenance", db=db)
         with pytest.raises(Refused, match=r"RevenueCat Sync is paused \(since"):
             trigger(team, db=db, settings=cloud)
         with pytest.raises(Refused, match=r"Database Pruning is paused \(since"):
-            requests.create_system(CATALOGUE["db_pruning"], params={}, triggered_by="system", db=db, settings=cloud)
+            requests.create_system(JOB_TYPES["db_pruning"], params={}, triggered_by="system", db=db, settings=cloud)
 
     def test_no_refusal_writes_a_row(self, cloud, db, team, owner):
         """A write changes ``ctid`` and ``xmin``; a lock sets ``xmax`` to its transaction."""
@@ -289,7 +289,7 @@ class TestRefusedTriggers:
         refusals = (
             lambda: trigger(team, db=db, settings=cloud),
             lambda: requests.create_system(
-                CATALOGUE["db_pruning"], params={}, triggered_by="system", db=db, settings=cloud
+                JOB_TYPES["db_pruning"], params={}, triggered_by="system", db=db, settings=cloud
             ),
         )
         for refusal in refusals:

@@ -17,13 +17,13 @@ from hypothesis import strategies as st
 from nightshift.base.errors import DatabaseBusy
 from nightshift.database.migrations import create_first_partitions
 from nightshift.runs.slices import MAX_RESULT_BYTES, Slice
+from nightshift_jobs.soft_delete_cleanup import job as cleanup_job
+from nightshift_jobs.soft_delete_cleanup import pace
+from nightshift_jobs.soft_delete_cleanup.pace import FIRST_BATCH, MAX_BATCH, next_batch
+from nightshift_jobs.soft_delete_cleanup.state import REASON_LENGTH, SHOWN, State
 from tests.forest import DEFINITIONS, EVENTS, TABLES, Forest, Node, audited, stored
 from tests.job_run import assert_resumable
 from tests.world import age, claim, make_team, run_row, sweep
-from worker.cleanup import pace
-from worker.cleanup.pace import FIRST_BATCH, MAX_BATCH, next_batch
-from worker.cleanup.state import REASON_LENGTH, SHOWN, State
-from worker.jobs import soft_delete_cleanup as cleanup_job
 
 LONG_AGO, RECENTLY = 9, 2
 

@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from local.deploy import STACK
 from local.run import call
 from local.stack import Stack
-from nightshift.jobs.registry import CATALOGUE
+from nightshift.jobs.registry import JOB_TYPES
 from nightshift_cli.main import main
 from nightshift_cli.session import Session
 from tests.stack_world import ended, triggered, until
@@ -137,7 +137,7 @@ def test_a_stack_is_found_by_its_name(system: System, stack: Stack, monkeypatch:
         monkeypatch.setenv(name, value)
     named = system("schedules", "--stack", STACK, "--format", "json")
     assert {schedule["job_type"] for schedule in json.loads(named.stdout)["schedules"]} == {
-        job_type.name for job_type in CATALOGUE.values() if job_type.scope == "system"
+        job_type.name for job_type in JOB_TYPES.values() if job_type.scope == "system"
     }
     missing = system("schedules", "--stack", "no-such-stack")
     assert missing.exit_code == 2

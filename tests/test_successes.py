@@ -9,7 +9,7 @@ from pg8000.exceptions import DatabaseError
 
 from nightshift.base import metrics
 from nightshift.base.wording import moment
-from nightshift.jobs.registry import CATALOGUE
+from nightshift.jobs.registry import JOB_TYPES
 from nightshift.operator.health import check_health
 from nightshift.runs import pauses
 from nightshift.schedules.cron import BadCron, from_five_fields
@@ -76,8 +76,8 @@ def test_the_mail_says_since_when_and_where_to_look(cloud, db, owner):
     system_run(owner, "db_pruning")
     end(owner, "db_pruning")
     age(owner, hours=3)
-    pauses.pause(CATALOGUE["db_pruning"], what="schedule", by="ada", why="disk work", db=db)
-    pauses.resume(CATALOGUE["db_pruning"], db=db)
+    pauses.pause(JOB_TYPES["db_pruning"], what="schedule", by="ada", why="disk work", db=db)
+    pauses.resume(JOB_TYPES["db_pruning"], db=db)
     age(owner, hours=5)
     owner.run_script(
         "INSERT INTO job_successes (job_type, expected_within, overdue_at, since)"
@@ -107,11 +107,11 @@ def test_a_mail_that_cannot_be_written_is_written_later(cloud, db, owner):
 
 
 def test_nobody_expects_anything_of_what_is_paused(cloud, db, owner):
-    pauses.pause(CATALOGUE["db_pruning"], what="schedule", by="ada", why="disk work", db=db)
+    pauses.pause(JOB_TYPES["db_pruning"], what="schedule", by="ada", why="disk work", db=db)
     age(owner, hours=30)
     assert look(owner, db, cloud) == []
     assert check_of(db, cloud)["ok"]
-    pauses.resume(CATALOGUE["db_pruning"], db=db)
+    pauses.resume(JOB_TYPES["db_pruning"], db=db)
     age(owner, hours=2.9)
     assert look(owner, db, cloud) == []
 

@@ -15,7 +15,7 @@ from nightshift.base import metrics
 from nightshift.base.settings import Settings
 from nightshift.database.connection import CONNECT_TIMEOUT_S
 from nightshift.database.migrations import LOCK_TIMEOUT_S, TIME_LIMIT_S
-from nightshift.jobs.registry import CATALOGUE
+from nightshift.jobs.registry import JOB_TYPES
 from nightshift.notify.delivery import RETRY_DELAY_S
 from nightshift.operator.commands import COMMANDS
 from nightshift.schedules.cron import from_five_fields
@@ -364,7 +364,7 @@ def test_a_deployment_makes_partitions_for_as_many_months_as_the_nightly_job():
     assert TEMPLATE["Resources"]["Migrations"]["Properties"]["Months"] == wanted
 
 
-SYSTEM_JOBS = [job_type for job_type in CATALOGUE.values() if job_type.schedule]
+SYSTEM_JOBS = [job_type for job_type in JOB_TYPES.values() if job_type.schedule]
 
 
 def camel(name):
@@ -456,7 +456,7 @@ def test_an_alarm_names_what_there_is(alarm):
         assert watched["MetricName"] in metrics.OF_A_JOB_TYPE | metrics.OF_THE_STACK
         assert dimensions.keys() == expected
         assert dimensions["service"] == STACK
-        assert dimensions.get("job_type", "db_pruning") in CATALOGUE
+        assert dimensions.get("job_type", "db_pruning") in JOB_TYPES
 
 
 def test_two_stacks_have_metrics_of_their_own():
@@ -471,7 +471,7 @@ def test_somebody_hears_of_every_system_job_that_fails():
         for dimension in alarm["Dimensions"]
         if dimension["Name"] == "job_type"
     }
-    assert heard_of == {job_type.name for job_type in CATALOGUE.values() if job_type.scope == "system"}
+    assert heard_of == {job_type.name for job_type in JOB_TYPES.values() if job_type.scope == "system"}
 
 
 def test_a_sweep_comes_every_minute_and_is_not_repeated_beside_the_next():

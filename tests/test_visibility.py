@@ -10,10 +10,10 @@ from collections.abc import Callable
 import pytest
 
 from nightshift.operator import doctor
+from nightshift_jobs.soft_delete_cleanup import job
 from tests.conftest import JWT_SECRET
 from tests.test_api import Api, trigger
 from tests.world import make_furnished_team, run_row, system_run, token, work
-from worker.jobs import soft_delete_cleanup
 
 HIDING = "ALTER TABLE {table} ENABLE ROW LEVEL SECURITY; CREATE POLICY nobody ON {table} USING (false)"
 
@@ -75,7 +75,7 @@ class TestJobs:
             f'for table "{table}". As a superuser: ALTER ROLE nightshift_app BYPASSRLS'
         )
 
-    @pytest.mark.parametrize("table", [*soft_delete_cleanup.RESOURCES[:-1], "app_users", "events"])
+    @pytest.mark.parametrize("table", [*job.RESOURCES[:-1], "app_users", "events"])
     def test_a_cleanup_names_what_is_kept_back_and_keeps_what_it_belongs_to(self, cloud, team, db, owner, hide, table):
         owner.run_script("UPDATE teams SET deleted_at = now() - interval '8 days'")
         if table == "events":

@@ -16,7 +16,7 @@ from nightshift.aws import queue
 from nightshift.base.settings import Settings
 from nightshift.database.queries import Database, Row
 from nightshift.healing import sweep as healer
-from nightshift.jobs.registry import CATALOGUE
+from nightshift.jobs.registry import JOB_TYPES
 from nightshift.runs import executor, requests
 
 
@@ -72,7 +72,7 @@ def token(user_id: str, secret: str, *, expires_in_s: int = 3600, **claims: Any)
 
 def trigger(team: Team, *, db: Database, settings: Settings, **overrides: Any) -> Row:
     wish: dict[str, Any] = {
-        "job_type": CATALOGUE["revenuecat_sync"],
+        "job_type": JOB_TYPES["revenuecat_sync"],
         "team_id": team.id,
         "project_id": team.project_id,
         "triggered_by": "manual:user:somebody",

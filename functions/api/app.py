@@ -48,7 +48,8 @@ from nightshift.base.logger import logger
 from nightshift.base.settings import settings
 from nightshift.base.validation import clipped, shown
 from nightshift.database.queries import Row, database
-from nightshift.jobs.registry import CATALOGUE, JobType, job_type
+from nightshift.jobs.job_type import JobType
+from nightshift.jobs.registry import JOB_TYPES, job_type
 from nightshift.runs import requests
 from nightshift.runs.pauses import as_json, list_pauses
 from nightshift.runs.run_ids import MOST, find_runs
@@ -130,7 +131,7 @@ def sync_revenuecat(project_id: str) -> dict[str, Any]:
     who = _caller()
     project = _project(who, project_id, "jobs:write")
     integrations.require_revenuecat(project["id"], db=database())
-    wanted = CATALOGUE["revenuecat_sync"]
+    wanted = JOB_TYPES["revenuecat_sync"]
     row = requests.create(
         requests.Trigger(
             job_type=wanted,
@@ -173,7 +174,7 @@ def list_job_types() -> dict[str, Any]:
                 "params": known.params_model().model_json_schema(),
                 "paused": paused.get(known.name),
             }
-            for known in CATALOGUE.values()
+            for known in JOB_TYPES.values()
             if known.scope == "project"
         ]
     }

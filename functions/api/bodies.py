@@ -4,7 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, create_model
 
-from nightshift.jobs.registry import CATALOGUE, JobType
+from nightshift.jobs.job_type import JobType
+from nightshift.jobs.registry import JOB_TYPES
 
 
 class Body(BaseModel):
@@ -45,4 +46,4 @@ def _trigger_of(job_type: JobType) -> type[TriggerBody]:
     )
 
 
-TRIGGERS = tuple(_trigger_of(job_type) for job_type in CATALOGUE.values() if job_type.scope == "project")
+TRIGGERS = tuple(_trigger_of(job_type) for job_type in JOB_TYPES.values() if job_type.scope == "project")

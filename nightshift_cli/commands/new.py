@@ -15,7 +15,7 @@ from nightshift_cli.commands.places import scheduled, text_of
 from nightshift_cli.commands.skeleton import named
 from nightshift_cli.session import Session, format_option
 
-CATALOGUE = Path("functions/nightshift/jobs/registry.py")
+JOB_TYPES = Path("functions/nightshift/jobs/registry.py")
 JOBS = Path("functions/worker/jobs")
 TESTS = Path("tests")
 
@@ -122,26 +122,26 @@ def job(session: Session, name: str, label: str | None, schedule: Cron | None, p
         return
     for what, paths in (("Created", made), ("Changed", changed)):
         session.output.say(f"{what} {', '.join(paths)}.")
-    session.output.say(f"Write the job in {JOBS / name}.py and its description in {CATALOGUE}. Then run:")
+    session.output.say(f"Write the job in {JOBS / name}.py and its description in {JOB_TYPES}. Then run:")
     tests = [f"tests/test_{name}.py", *(["tests/test_template.py"] if schedule else [])]
     session.output.say(f"  .venv/bin/python -m pytest {' '.join(tests)}")
 
 
 def _files(name: str, *, label: str, schedule: Cron | None) -> dict[Path, str]:
     """Return each file and its new text. Raise Misconfigured if the name is taken or a file has an unexpected form."""
-    catalogue = text_of(CATALOGUE)
+    catalogue = text_of(JOB_TYPES)
     if f'name="{name}"' in catalogue:
-        raise Misconfigured(f"{CATALOGUE} already has a job type {name}: choose another name.")
+        raise Misconfigured(f"{JOB_TYPES} already has a job type {name}: choose another name.")
     job_type = named(skeleton.JOB_TYPE, name=name, label=label)
     if schedule:
         job_type = job_type.replace('"project",\n', f'"system",\n            schedule="{schedule.five_fields}",\n')
     last = "    )\n}\n"
     if catalogue.count(last) != 1:
-        raise Misconfigured(f"Cannot add a job type to {CATALOGUE}: its table must end with a line that holds only }}.")
+        raise Misconfigured(f"Cannot add a job type to {JOB_TYPES}: its table must end with a line that holds only }}.")
     files = {
         _free(JOBS / f"{name}.py"): named(skeleton.JOB, name=name, label=label),
         _free(TESTS / f"test_{name}.py"): named(skeleton.TEST, name=name, label=label),
-        CATALOGUE: catalogue.replace(last, job_type + last),
+        JOB_TYPES: catalogue.replace(last, job_type + last),
     }
     return files | (scheduled(name, label=label, schedule=schedule) if schedule else {})
 

@@ -3,7 +3,7 @@
 JOB = '''\
 """Sample Job: work through a list, one item per step."""
 
-from nightshift.jobs.author_api import JobDatabase, Progress, Run, Steps
+from nightshift.jobs import JobDatabase, Progress, Run, Steps
 
 THINGS = ("one thing", "another thing", "the last thing")
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from nightshift.jobs.registry import CATALOGUE
+from nightshift.jobs.registry import JOB_TYPES
 from nightshift_cli.base.failures import Failure
 from nightshift_cli.base.text import clean
 from nightshift_cli.remote.api import Api
@@ -74,5 +74,5 @@ def _key(key: Mapping[str, Any]) -> str:
 
 def label_of(job_type: object) -> str:
     """Return the label of a job type; its name if this release does not know it."""
-    known = CATALOGUE.get(clean(job_type))
+    known = JOB_TYPES.get(clean(job_type))
     return known.label if known else clean(job_type)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from nightshift.base.wording import duration, short_duration, size
-from nightshift.jobs.registry import CATALOGUE
+from nightshift.jobs.registry import JOB_TYPES
 from nightshift_cli.base.text import clean
 from nightshift_cli.remote.names import NOBODY, Names, label_of
 from nightshift_cli.show.results import param_lines, result_lines
@@ -46,7 +46,7 @@ def progress_of(run: Mapping[str, Any]) -> ProgressOf:
     if not isinstance(progress, dict):
         return ProgressOf(0, 0, "", "")
     processed, total = (value if isinstance(value := progress.get(name), int) else 0 for name in ("processed", "total"))
-    known = CATALOGUE.get(clean(run.get("job_type")))
+    known = JOB_TYPES.get(clean(run.get("job_type")))
     written = f"{size(processed)} of {size(total)}" if known and known.counts_bytes else f"{processed}/{total}"
     return ProgressOf(processed, total, written, clean(progress.get("message")))
 

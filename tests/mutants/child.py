@@ -117,18 +117,11 @@ def run_tests(tests: list[str], *, given: dict[str, Any], trace: bool = False) -
 
 
 def put_query(name: str, text: str, folder: Path) -> None:
-    """Make the product in this process find this query, in a copy of sql/."""
-    original = Path("sql").resolve()
-    (folder / "queries").mkdir(parents=True)
-    for path in original.iterdir():
-        if path.name != "queries":
-            (folder / path.name).symlink_to(path)
-    for path in (original / "queries").iterdir():
-        if path.stem != name:
-            (folder / "queries" / path.name).symlink_to(path)
-    (folder / "queries" / f"{name}.sql").write_text(text)
-    database = importlib.import_module("nightshift.database.queries")
-    database.sql_directory = lambda: folder
+    """Make the product in this process find this text under the query's name."""
+    folder.mkdir()
+    path = folder / f"{name}.sql"
+    path.write_text(text)
+    importlib.import_module("nightshift.database.queries").query_files()[name] = path
 
 
 def altered_template(given: dict[str, Any], script: str) -> str:

@@ -4,10 +4,11 @@ from collections.abc import Generator
 from contextlib import nullcontext, suppress
 from typing import Any
 
-from nightshift.jobs.author_api import JobDatabase, Progress, Retry, Run, Wait
-from nightshift.jobs.registry import CATALOGUE, JobType
+from nightshift.jobs import JobDatabase, Progress, Retry, Run, Wait
+from nightshift.jobs.job_type import JobType
+from nightshift.jobs.registry import JOB_TYPES
+from nightshift_jobs.soft_delete_cleanup import job as real_cleanup
 from tests.simulation.actors import current
-from worker.jobs import soft_delete_cleanup as real_cleanup
 
 CURSOR_VERSION = 1
 
@@ -47,7 +48,7 @@ TYPES = {
             schedule="0/30 * * * *",
             retry=Retry(attempts=1),
         ),
-        CATALOGUE["soft_delete_cleanup"],
+        JOB_TYPES["soft_delete_cleanup"],
     )
 }
 SCHEDULES = {"tally": "cron(0/30 * * * ? *)", "soft_delete_cleanup": "cron(0 0/6 * * ? *)"}

@@ -1,6 +1,6 @@
 """The same jobs in the next release. Neither release reads a cursor that the other one wrote."""
 
-from nightshift.jobs.author_api import JobDatabase, Run
+from nightshift.jobs import JobDatabase, Run
 from tests.simulation import jobs
 
 CURSOR_VERSION = 2

@@ -12,7 +12,7 @@ from pg8000.exceptions import DatabaseError
 
 from nightshift.base.errors import DatabaseBusy, DatabaseExhausted, DatabaseGone
 from nightshift.database.queries import Database
-from nightshift.jobs.registry import CATALOGUE
+from nightshift.jobs.registry import JOB_TYPES
 from nightshift.schedules import slots
 from tests.simulation import actors, callers, jobs, seams, servants
 from tests.simulation.actors import Actor, Environment, Killed
@@ -267,7 +267,7 @@ class Play:
 
     def _stay_quiet(self) -> None:
         """Check that without schedules nothing happens, however much time passes."""
-        with mock.patch.dict(CATALOGUE, jobs.TYPES, clear=True):
+        with mock.patch.dict(JOB_TYPES, jobs.TYPES, clear=True):
             slots.register({}, now=self.world.now, db=self.world.owner)
         sends = self.world.outside.sends
         for _ in range(3):

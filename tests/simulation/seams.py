@@ -12,7 +12,8 @@ from nightshift.aws import aws_http, queue
 from nightshift.base import metrics
 from nightshift.database import connection, queries
 from nightshift.database.queries import Database
-from nightshift.jobs.registry import CATALOGUE, JobType
+from nightshift.jobs.job_type import JobType
+from nightshift.jobs.registry import JOB_TYPES
 from nightshift.schedules import slots
 from tests.simulation import actors, jobs, later_jobs
 from tests.simulation.world import World
@@ -34,7 +35,7 @@ def in_place(world: World, ids: Random) -> Iterator[None]:
             (JobType, "handler", _handler),
         ):
             stack.enter_context(mock.patch.object(target, name, value))
-        stack.enter_context(mock.patch.dict(CATALOGUE, jobs.TYPES, clear=True))
+        stack.enter_context(mock.patch.dict(JOB_TYPES, jobs.TYPES, clear=True))
         stack.enter_context(mock.patch.dict("os.environ", {"AWS_REGION": "eu-central-1"}))
         logging.disable(logging.CRITICAL)
         try:

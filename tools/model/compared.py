@@ -12,12 +12,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
+from nightshift.database.queries import query_files
 from nightshift.database.statements import TOKENS
 from tools.model import checkpoint, digest, outbox, run, slots, starts, system
 from tools.model.run import others, scene, worker
 
 TABLE = Path(__file__).parent / "compared.txt"
-QUERIES = Path(__file__).parents[2] / "sql" / "queries"
 
 MODULES: Mapping[str, tuple[ModuleType, ...]] = {
     "run": (run, worker, others, scene),
@@ -67,7 +67,7 @@ def write_table(rows: Mapping[str, Compared]) -> None:
 def present(schema: Mapping[str, str]) -> dict[str, Compared]:
     """Return the current statements that an action names or that write, and the current parts of the schema."""
     named = actions()
-    texts = {f"sql/queries/{path.name}": path.read_text() for path in sorted(QUERIES.glob("*.sql"))}
+    texts = {f"{name}.sql": path.read_text() for name, path in sorted(query_files().items())}
     wanted = {name: text for name, text in texts.items() if _word(name) in named or WRITES.search(text)}
     return {
         name: Compared(name, digest_of(text), ",".join(named.get(_word(name), [NO_ACTION])))
@@ -114,7 +114,7 @@ def _in_words(actions: str) -> str:
 
 def _word(name: str) -> str:
     """Return the name that docstrings use."""
-    return name.rpartition("/")[2] if name.endswith(".sql") else re.split(r"[ .]", name)[-1]
+    return name if name.endswith(".sql") else re.split(r"[ .]", name)[-1]
 
 
 def actions() -> dict[str, list[str]]:

@@ -19,7 +19,7 @@ def months(first: date, *, ahead: int) -> list[date]:
 def find_gaps(query: Callable[..., list[dict[str, Any]]], *, first: date, last: date) -> list[Gap]:
     """Return the gaps from the month of ``first`` to the month of ``last``, the most urgent first.
 
-    ``query`` runs a query of sql/queries.
+    ``query`` runs a query by its name.
     """
     begin, *_, end = [_midnight(day) for day in (*months(first, ahead=0), *months(last, ahead=1))]
     gaps = query("event_gaps", first=begin, last=end)

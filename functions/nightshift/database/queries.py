@@ -1,9 +1,10 @@
-"""A Postgres connection and the queries in sql/queries: one file each, prepared once per connection.
+"""A Postgres connection and its queries: one file each, prepared once per connection.
 
 Statements run in autocommit unless a transaction is opened with ``begin`` or ``transaction``.
 """
 
 import json
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -70,12 +71,19 @@ def sql_directory() -> Path:
 
 
 @cache
+def query_files() -> dict[str, Path]:
+    """Return the file of each query by its name: those of all subjects in sql/queries, and those beside each job."""
+    roots = (sql_directory() / "queries", Path(__file__).parents[2] / "nightshift_jobs")
+    files = (Path(folder, name) for root in roots for folder, _, names in os.walk(root) for name in names)
+    return {path.stem: path for path in files if path.suffix == ".sql"}
+
+
+@cache
 def query_text(name: str) -> str:
-    """Return the statement in sql/queries/<name>.sql. Raises BadQuery if the file does not exist."""
-    try:
-        return (sql_directory() / "queries" / f"{name}.sql").read_text()
-    except FileNotFoundError as exc:
-        raise BadQuery(f"Unknown query {name}: sql/queries/{name}.sql does not exist") from exc
+    """Return the statement in the file <name>.sql. Raises BadQuery if there is none."""
+    if name not in query_files():
+        raise BadQuery(f"Unknown query {name}: {name}.sql is neither in sql/queries nor beside a job")
+    return query_files()[name].read_text()
 
 
 @cache
@@ -111,7 +119,7 @@ class Database:
         self.statements = 0
 
     def query(self, name: str, /, *, again_if_gone: bool = False, **params: Any) -> list[Row]:
-        """Run sql/queries/<name>.sql and return its rows. Dicts are passed as JSON text.
+        """Run the query in the file <name>.sql and return its rows. Dicts are passed as JSON text.
 
         Set ``again_if_gone`` for the first statement of an invocation: the environment may have been frozen for an hour
         while its connection died, or an earlier invocation may have left a transaction open. Only use it for statements
@@ -330,7 +338,7 @@ def _checked(name: str, params: dict[str, Any]) -> Statement:
     try:
         statement = _parsed(query_text(name))
     except (EngineCommand, NumberedParameter) as exc:
-        raise BadQuery(f"Query {name} cannot be used: sql/queries/{name}.sql, {exc}") from exc
+        raise BadQuery(f"Query {name} cannot be used: {name}.sql, {exc}") from exc
     wanted = frozenset(statement.names)
     if params.keys() != wanted:
         wrong = {"missing": wanted - params.keys(), "unknown": params.keys() - wanted}

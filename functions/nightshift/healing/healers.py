@@ -17,7 +17,7 @@ from nightshift.base.errors import NightshiftError
 from nightshift.base.logger import logger
 from nightshift.base.settings import Settings
 from nightshift.database.queries import Database, Row
-from nightshift.jobs.registry import CATALOGUE
+from nightshift.jobs.registry import JOB_TYPES
 from nightshift.notify import outbox
 from nightshift.schedules import slots, successes
 from nightshift.schedules.slots import GRACE
@@ -48,7 +48,7 @@ def healers_of(*, now: datetime, counts: Counter[str], db: Database, settings: S
     """
     work = _Work(now, db, settings, counts)
     size = settings.sweep_batch
-    due = {"until": now - GRACE, "job_types": list(CATALOGUE)}
+    due = {"until": now - GRACE, "job_types": list(JOB_TYPES)}
     old = {"retention_s": settings.retention_days * 86_400}
     return [
         Healer(name="slots", find="overdue_schedules", heal=work.account_for, batch=size, horizon=due),

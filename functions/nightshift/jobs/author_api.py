@@ -138,7 +138,7 @@ def _keep_own_cursor(step: Progress | Wait) -> None:
 
 
 class JobDatabase(Protocol):
-    """The database of a step. Queries are named after their files in sql/queries.
+    """The database of a step. Queries are named after their files, which are beside the job or in sql/queries.
 
     ``params`` are the parameters of the query (``:after``); dicts are passed as JSON. Rows are dicts by column name. A
     project's job runs as the role nightshift_app, a system job as nightshift_maintenance; the migrations in sql/jobs

@@ -1,11 +1,11 @@
-"""The parameters of each job type as pydantic models, validated on a trigger and published as JSON Schema."""
+"""The base of all models of parameters, which are validated on a trigger and published as JSON Schema."""
 
 import math
 import re
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 
 WHOLE = re.compile(r"[+-]?[0-9]{1,300}", re.ASCII)
 NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)(e[+-]?[0-9]{1,3})?", re.ASCII | re.IGNORECASE)
@@ -22,16 +22,6 @@ class NoParams(BaseModel):
         """Convert a boolean or a number that was sent as text: some clients send every value as text."""
         kinds = _kinds(cls.model_fields[str(info.field_name)].annotation)
         return given if not isinstance(given, str) or str in kinds else _value_of(given.strip(), kinds, otherwise=given)
-
-
-class RevenueCatSyncParams(NoParams):
-    """Parameters of a RevenueCat sync."""
-
-    include_sandbox: bool = Field(
-        default=False,
-        title="Include sandbox",
-        description="Also count sandbox subscriptions and purchases. Their revenue was never paid.",
-    )
 
 
 def _value_of(text: str, kinds: set[Any], *, otherwise: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from nightshift.base import wording
 from nightshift.database.queries import Row
-from nightshift.jobs.registry import CATALOGUE
+from nightshift.jobs.registry import JOB_TYPES
 from nightshift.notify.mail_content import MAX_SUBJECT, Letter, Table
 
 REASON = (
@@ -34,7 +34,7 @@ def digest_of(row: Row, *, dashboard_url: str) -> Letter:
 
 
 def _line(run: Row) -> list[str]:
-    known = CATALOGUE.get(run["job_type"])
+    known = JOB_TYPES.get(run["job_type"])
     status = f"failed: {wording.one_line(run['error'], longest=80)}" if run["error"] else run["status"]
     return [
         wording.one_line(known.label if known else run["job_type"], longest=40),

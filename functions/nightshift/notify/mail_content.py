@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from nightshift.base import wording
 from nightshift.database.queries import Row
-from nightshift.jobs.registry import CATALOGUE
+from nightshift.jobs.registry import JOB_TYPES
 
 Tone = Literal["completed", "failed", "cancelled", "warning"]
 
@@ -86,7 +86,7 @@ def _alert(content: Mapping[str, Any]) -> Letter:
 
 
 def _run(row: Row, *, dashboard_url: str) -> Letter:
-    known = CATALOGUE.get(row["job_type"])
+    known = JOB_TYPES.get(row["job_type"])
     job, status, result = known.label if known else row["job_type"], row["status"], row["result"] or {}
     is_system = row["project_id"] is None
     warning = wording.lines(str(result.get("warning") or ""))
@@ -124,7 +124,7 @@ def _facts(row: Row) -> Iterator[tuple[str, str]]:
 
 
 def _counts_bytes(job_type: str) -> bool:
-    return job_type in CATALOGUE and CATALOGUE[job_type].counts_bytes
+    return job_type in JOB_TYPES and JOB_TYPES[job_type].counts_bytes
 
 
 def _reason(row: Row) -> str:

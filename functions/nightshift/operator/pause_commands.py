@@ -8,7 +8,8 @@ from nightshift.base.errors import Refused
 from nightshift.base.settings import Settings
 from nightshift.base.validation import shown
 from nightshift.database.queries import Database
-from nightshift.jobs.registry import CATALOGUE, JobType
+from nightshift.jobs.job_type import JobType
+from nightshift.jobs.registry import JOB_TYPES
 from nightshift.runs import pauses
 
 Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
@@ -36,6 +37,6 @@ def resume(*, job_type: str, db: Database, settings: Settings) -> dict[str, Any]
 
 
 def _known(name: str) -> JobType:
-    if name not in CATALOGUE:
-        raise Refused(f"job_type must be one of {', '.join(CATALOGUE)}, got {shown(name)}")
-    return CATALOGUE[name]
+    if name not in JOB_TYPES:
+        raise Refused(f"job_type must be one of {', '.join(JOB_TYPES)}, got {shown(name)}")
+    return JOB_TYPES[name]

@@ -10,7 +10,8 @@ from nightshift.base.settings import Settings
 from nightshift.base.validation import refusal, shown
 from nightshift.base.wording import timestamp
 from nightshift.database.queries import Database, Row
-from nightshift.jobs.registry import CATALOGUE, JobType
+from nightshift.jobs.job_type import JobType
+from nightshift.jobs.registry import JOB_TYPES
 from nightshift.runs import requests
 from nightshift.runs.run_ids import whole_id
 
@@ -32,9 +33,9 @@ def list_runs(
     Runs of teams have the names of ``team`` and ``project`` in addition to the ids. ``left_out`` counts the runs that
     do not fit into one answer, if any.
     """
-    if job_type is not None and job_type not in CATALOGUE:
-        raise Refused(f"job_type must be one of {', '.join(CATALOGUE)}, got {shown(job_type)}")
-    is_a_projects = job_type is not None and CATALOGUE[job_type].scope == "project"
+    if job_type is not None and job_type not in JOB_TYPES:
+        raise Refused(f"job_type must be one of {', '.join(JOB_TYPES)}, got {shown(job_type)}")
+    is_a_projects = job_type is not None and JOB_TYPES[job_type].scope == "project"
     filters = {"job_type": job_type, "status": status, "limit": limit}
     if every_team or is_a_projects:
         rows = db.query("list_all_runs", again_if_gone=True, **filters)
@@ -86,8 +87,8 @@ def find_run(run_id: str, *, db: Database) -> Row:
 
 
 def _system_job_type(name: str) -> JobType:
-    known = [job_type.name for job_type in CATALOGUE.values() if job_type.scope == "system"]
+    known = [job_type.name for job_type in JOB_TYPES.values() if job_type.scope == "system"]
     if name not in known:
-        hint = ". Trigger a project job with `nightshift jobs trigger`" if name in CATALOGUE else ""
+        hint = ". Trigger a project job with `nightshift jobs trigger`" if name in JOB_TYPES else ""
         raise Refused(f"job_type must be one of {', '.join(known)}, got {shown(name)}{hint}")
-    return CATALOGUE[name]
+    return JOB_TYPES[name]

@@ -10,7 +10,7 @@ from pydantic import Field
 from nightshift.base.settings import Settings
 from nightshift.base.wording import timestamp
 from nightshift.database.queries import Database
-from nightshift.jobs.registry import CATALOGUE
+from nightshift.jobs.registry import JOB_TYPES
 from nightshift.runs.pauses import as_json, list_pauses
 from nightshift.schedules.cron import from_five_fields
 
@@ -29,7 +29,7 @@ def list_schedules(
         paused[row["job_type"]].append(as_json(row))
     rows = db.query("list_schedules", slots=slots)
     found = {job_type: list(group) for job_type, group in groupby(rows, key=lambda row: row["job_type"])}
-    unscheduled = [name for name, known in CATALOGUE.items() if known.scope == "system" and name not in found]
+    unscheduled = [name for name, known in JOB_TYPES.items() if known.scope == "system" and name not in found]
     return {
         "schedules": [
             {

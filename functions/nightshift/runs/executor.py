@@ -23,7 +23,8 @@ from nightshift.base.settings import Settings
 from nightshift.base.stored_json import shown
 from nightshift.database.queries import Database
 from nightshift.jobs.author_api import NO_RETRY, Progress, Retry, Steps, Wait
-from nightshift.jobs.registry import CATALOGUE, JobType
+from nightshift.jobs.job_type import JobType
+from nightshift.jobs.registry import JOB_TYPES
 from nightshift.notify import outbox
 from nightshift.runs.slices import CancelRequested, Slice, SliceLost
 from nightshift.runs.watchdog import watching
@@ -80,7 +81,7 @@ def work(
         run_id=run_id,
         slice=number,
         lease_s=remaining_s() + settings.lease_margin_s,
-        max_durations=json.dumps({name: job_type.max_duration_s for name, job_type in CATALOGUE.items()}),
+        max_durations=json.dumps({name: job_type.max_duration_s for name, job_type in JOB_TYPES.items()}),
         max_duration_s=JobType.max_duration_s,
         request_id=request_id,
     )
@@ -98,7 +99,7 @@ def work(
     if number == 0:
         metrics.count("RunsStarted", job_type=name)
     # After a rollback the job type may be unknown here; the error is raised later, when its code is loaded.
-    job_type = CATALOGUE.get(name) or JobType(name=name, label=name, description="", scope="project")
+    job_type = JOB_TYPES.get(name) or JobType(name=name, label=name, description="", scope="project")
     # The role of system jobs has rights that project jobs must never have, so its connection lasts for this slice only.
     own, refusal = db, None
     if job_type.scope == "system":

@@ -9,7 +9,7 @@ from nightshift.base.errors import Refused
 from nightshift.base.logger import logger
 from nightshift.base.wording import timestamp
 from nightshift.database.queries import Database, Row
-from nightshift.jobs.registry import JobType
+from nightshift.jobs.job_type import JobType
 
 
 def pause(job_type: JobType, *, what: str, by: str, why: str, db: Database) -> dict[str, Any]:

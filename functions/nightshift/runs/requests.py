@@ -17,7 +17,7 @@ from nightshift.base.paging import fitting
 from nightshift.base.settings import Settings
 from nightshift.base.wording import timestamp
 from nightshift.database.queries import Database, Row
-from nightshift.jobs.registry import JobType
+from nightshift.jobs.job_type import JobType
 from nightshift.notify import outbox
 from nightshift.runs.pauses import refuse_paused
 
@@ -134,7 +134,7 @@ class Page:
 def list_page(*, limit: int, db: Database, **filters: Any) -> Page:
     """Return a team's runs, newest first: up to ``limit``, or as many as fit into one response.
 
-    ``filters`` are the parameters of sql/queries/list_runs.sql. Raises NotFound for a project of another team.
+    ``filters`` are the parameters of sql/queries/runs/list_runs.sql. Raises NotFound for a project of another team.
     """
     rows = db.query("list_runs", limit=limit + 1, **filters)
     if not rows and filters["project_id"]:

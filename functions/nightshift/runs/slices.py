@@ -12,7 +12,7 @@ from nightshift.base.settings import Settings
 from nightshift.base.stored_json import shown, storable
 from nightshift.database.queries import Database, Row
 from nightshift.jobs.author_api import Job, Progress, Steps, Wait
-from nightshift.jobs.registry import JobType
+from nightshift.jobs.job_type import JobType
 from nightshift.runs.handles import RunHandle, StepDatabase
 
 # Withheld from the job's time: its last step still has to be committed.

@@ -14,7 +14,7 @@ from nightshift.base.errors import ConfigurationError, NightshiftError
 from nightshift.base.logger import logger
 from nightshift.base.settings import Settings
 from nightshift.database.queries import Database, Row
-from nightshift.jobs.registry import CATALOGUE, job_type
+from nightshift.jobs.registry import JOB_TYPES, job_type
 from nightshift.notify import outbox
 from nightshift.schedules.cron import BadCron, Cron, from_eventbridge, from_five_fields
 
@@ -136,7 +136,7 @@ def _account_for(
 
 
 def _missed_alert(name: str, slots: list[datetime], outcome: str) -> outbox.Alert:
-    label = CATALOGUE[name].label
+    label = JOB_TYPES[name].label
     times = f"{slots[0]:%Y-%m-%d %H:%M} UTC"
     if len(slots) > 1:
         times = f"{len(slots):,} slots from {times} to {slots[-1]:%Y-%m-%d %H:%M} UTC"
@@ -169,7 +169,7 @@ def _start(name: str, *, slot: datetime, outcome: str, db: Database, settings: S
             job_type=name,
             slot=slot,
             outcome=outcome,
-            params=CATALOGUE[name].with_defaults({}),
+            params=JOB_TYPES[name].with_defaults({}),
             resend_delay_s=settings.resend_delay_s,
         )[0]
     except DatabaseError as exc:
@@ -180,13 +180,13 @@ def _start(name: str, *, slot: datetime, outcome: str, db: Database, settings: S
 
 
 def _cron_of(name: str, expression: str) -> Cron:
-    known = CATALOGUE.get(name)
+    known = JOB_TYPES.get(name)
     if known is None or known.scope != "system":
         raise ConfigurationError(f"Cannot schedule {name!r}: it is not a system job")
     if required := known.required_params():
         raise ConfigurationError(
             f"The schedule of {name} cannot be used: schedules pass no parameters, but {', '.join(required)} "
-            f"of {known.params} has no default. Set one in nightshift/jobs/params.py"
+            f"of {known.params} has no default: give it one"
         )
     try:
         return from_eventbridge(expression)

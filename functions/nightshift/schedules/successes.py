@@ -4,7 +4,7 @@ from nightshift.base import metrics
 from nightshift.base.logger import logger
 from nightshift.base.wording import duration, moment
 from nightshift.database.queries import Database, Row
-from nightshift.jobs.registry import CATALOGUE
+from nightshift.jobs.registry import JOB_TYPES
 from nightshift.notify import outbox
 
 
@@ -25,7 +25,7 @@ def tell_of_overdue(job_types: list[str], *, db: Database) -> int:
 
 def _alert(row: Row) -> outbox.Alert:
     name = row["job_type"]
-    label = CATALOGUE[name].label if name in CATALOGUE else name
+    label = JOB_TYPES[name].label if name in JOB_TYPES else name
     began = "Its last success was on" if row["last_success_at"] else "It has not succeeded since"
     lines = [f"{began} {moment(row['last_success_at'] or row['since'])}."]
     if row["last_error"]:

@@ -21,7 +21,7 @@ from pg8000.exceptions import DatabaseError
 
 from nightshift.base.errors import DatabaseBusy, JobError, sentence
 from nightshift.base.settings import settings
-from nightshift.jobs.author_api import JobDatabase, Progress, Run, Steps, Wait
+from nightshift.jobs import JobDatabase, Progress, Run, Steps, Wait
 
 # The unit of Postgres and RDS.
 GB = 1024**3

@@ -3,9 +3,9 @@
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
-from worker.revenuecat.client import RevenueCat
-from worker.revenuecat.errors import Rejected, Unavailable
-from worker.revenuecat.mapping import Catalogue, Subscriber, map_subscriber
+from nightshift_jobs.revenuecat_sync.api_errors import Rejected, Unavailable
+from nightshift_jobs.revenuecat_sync.client import RevenueCat
+from nightshift_jobs.revenuecat_sync.mapping import Catalogue, Subscriber, map_subscriber
 
 # At 0.8 s per call, the latency in production, this many concurrent calls use the limit of eight calls per second.
 WORKERS = 7

@@ -8,7 +8,7 @@ from typing import Any
 from nightshift.base.errors import JobError
 from nightshift.base.settings import settings
 from nightshift.database.partitions import EVENT_TABLES, Gap, describe, find_gaps, merge, months
-from nightshift.jobs.author_api import JobDatabase, Progress, Run, Steps, Wait
+from nightshift.jobs import JobDatabase, Progress, Run, Steps, Wait
 
 # Version 1 counted months; version 2 counts gaps.
 CURSOR_VERSION = 2

@@ -10,9 +10,9 @@ import urllib3
 
 from nightshift.base.errors import JobError
 from nightshift.base.wording import with_full_stop
-from worker.revenuecat.errors import Denied, Missing, OutOfTime, RateLimited, Rejected, Unavailable
-from worker.revenuecat.governor import Governor
-from worker.revenuecat.mapping import Catalogue, CustomerRecord, Product, storable
+from nightshift_jobs.revenuecat_sync.api_errors import Denied, Missing, OutOfTime, RateLimited, Rejected, Unavailable
+from nightshift_jobs.revenuecat_sync.governor import Governor
+from nightshift_jobs.revenuecat_sync.mapping import Catalogue, CustomerRecord, Product, storable
 
 CUSTOMERS, CONFIGURATION = "customer information", "project configuration"
 RATE_LIMIT = "RevenueCat-Rate-Limit-Current"

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 from nightshift.base.errors import JobError
 from nightshift.base.logger import logger
-from nightshift.jobs.author_api import JobDatabase, Progress, Run, Wait
-from worker.cleanup.pace import next_batch
-from worker.cleanup.state import COUNTED, EVENT_TABLES, State, Walk
+from nightshift.jobs import JobDatabase, Progress, Run, Wait
+from nightshift_jobs.soft_delete_cleanup.pace import next_batch
+from nightshift_jobs.soft_delete_cleanup.state import COUNTED, EVENT_TABLES, State, Walk
 
 # Stored as the requester of the runs that this job cancels.
 JOB_TYPE = "soft_delete_cleanup"

@@ -4,7 +4,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
-from worker.revenuecat.errors import RateLimited
+from nightshift_jobs.revenuecat_sync.api_errors import RateLimited
 
 # The rate limits per key that RevenueCat documents. Its response headers override them. https://www.revenuecat.com/docs/api-v2
 CALLS_PER_WINDOW = {"customer information": 480, "project configuration": 60}

@@ -10,12 +10,12 @@ from typing import Any
 from nightshift.aws.aws_http import AwsRefused, AwsUnreachable
 from nightshift.base.errors import JobError
 from nightshift.base.settings import settings
-from nightshift.jobs.author_api import JobDatabase, Progress, Run, Steps, Wait
+from nightshift.jobs import JobDatabase, Progress, Run, Steps, Wait
 from nightshift.tenants.integrations import decrypt_secret
-from worker.revenuecat.client import RESERVE_S, RevenueCat
-from worker.revenuecat.errors import Denied, Missing, OutOfTime, Rejected, Unavailable
-from worker.revenuecat.mapping import Catalogue, Subscriber
-from worker.revenuecat.page import WORKERS, Page, fetch_page
+from nightshift_jobs.revenuecat_sync.api_errors import Denied, Missing, OutOfTime, Rejected, Unavailable
+from nightshift_jobs.revenuecat_sync.client import RESERVE_S, RevenueCat
+from nightshift_jobs.revenuecat_sync.mapping import Catalogue, Subscriber
+from nightshift_jobs.revenuecat_sync.page import WORKERS, Page, fetch_page
 
 PAGE_SIZE = 125
 # The number of ids that the result names for each kind of problem.

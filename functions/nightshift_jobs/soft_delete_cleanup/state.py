@@ -3,8 +3,8 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from nightshift.jobs.author_api import Progress
-from worker.cleanup.pace import FIRST_BATCH
+from nightshift.jobs import Progress
+from nightshift_jobs.soft_delete_cleanup.pace import FIRST_BATCH
 
 EVENT_TABLES = ("events", "metric_events", "funnel_events")
 

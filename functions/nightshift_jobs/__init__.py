@@ -1,0 +1,1 @@
+"""The jobs of this installation. Each folder is one job: declaration, code, parameters, queries and tests."""

@@ -1,1 +1,0 @@
-"""The state and the pace of the soft-delete cleanup."""
