@@ -55,9 +55,8 @@ lint: $(VENV)/ready
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 
-FUNCTIONS := $(notdir $(patsubst %/,%,$(dir $(wildcard functions/*/app.py))))
 types: $(VENV)/ready
-	$(VENV)/bin/mypy -p nightshift $(addprefix -p ,$(FUNCTIONS)) -p nightshift_cli -p local -p tools
+	$(VENV)/bin/mypy
 
 TRANSLATED := .local/translated.json
 template: $(VENV)/ready $(VENV)/sam/ready $(VENV)/checkov/ready

@@ -9,8 +9,8 @@ import click
 
 from nightshift_cli.main import main
 
-INDEX = Path("docs", "nightshift_cli.md")
-FOLDER = Path("docs", "nightshift_cli")
+INDEX = Path("docs", "cli.md")
+FOLDER = Path("docs", "cli")
 EXAMPLES = "Examples:"
 HEAD = """# The command line
 

@@ -170,7 +170,7 @@ def configuration_page() -> Iterator[str]:
         yield f"| `NIGHTSHIFT_{name.upper()}_PORT` | `{port}` | port that `make run` listens on |"
     yield "| `PYTHON` | `python3` | Python that `make` creates `.venv` with |"
     yield ""
-    yield "For the command line's settings see [nightshift_cli.md](nightshift_cli.md)."
+    yield "For the command line's settings see [cli.md](cli.md)."
 
 
 def _parameter(name: str, parameter: Json) -> str:

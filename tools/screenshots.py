@@ -18,8 +18,8 @@ from playwright.sync_api import Page, sync_playwright
 
 from local.run import call
 from local.stack import Stack, running
-from tests.browser_world import FLAGS, PATIENCE_MS, PHONE, People, executable, jwt_secret
-from tests.stack_world import SHORT, ended, free_ports, triggered, until
+from tests.support.browser_world import FLAGS, PATIENCE_MS, PHONE, People, executable, jwt_secret
+from tests.support.stack_world import SHORT, ended, free_ports, triggered, until
 
 IMAGES = Path("docs/images")
 LOOKS: dict[str, dict[str, Any]] = {

@@ -123,7 +123,7 @@ def job(session: Session, name: str, label: str | None, schedule: Cron | None, p
     for what, paths in (("Created", made), ("Changed", changed)):
         session.output.say(f"{what} {', '.join(paths)}.")
     session.output.say(f"Write the job in {JOBS / name}.py and its description in {JOB_TYPES}. Then run:")
-    tests = [f"tests/test_{name}.py", *(["tests/test_template.py"] if schedule else [])]
+    tests = [f"tests/test_{name}.py", *(["tests/template/test_template.py"] if schedule else [])]
     session.output.say(f"  .venv/bin/python -m pytest {' '.join(tests)}")
 
 

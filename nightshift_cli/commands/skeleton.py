@@ -22,7 +22,7 @@ def sample_job(run: Run, db: JobDatabase) -> Steps:
 TEST = '''\
 """The job sample_job, run by the executor on a real Postgres."""
 
-from tests.job_run import assert_resumable
+from nightshift.testing.job_run import assert_resumable
 
 NAME = "sample_job"
 

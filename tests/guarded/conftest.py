@@ -8,9 +8,9 @@ import pytest
 
 from nightshift.database.queries import Database
 from nightshift.database.session_pins import pin, pin_session
-from tests.conftest import settings_for
+from nightshift.testing.rows import make_team
 from tests.guarded.world_at_noon import NOON
-from tests.world import make_team
+from tests.support.fixtures import settings_for
 
 STOPPED_CLOCK = """
 CREATE SCHEMA stopped;

@@ -3,8 +3,8 @@
 import pytest
 
 from nightshift.base.errors import DatabaseBusy
+from nightshift.testing.rows import make_team
 from tests.guarded.world_at_noon import ENDED, LEASED, PENDING, at, insert, notice, rows, run
-from tests.world import make_team
 
 SPAN = {"first": at(-100), "last": at(-1)}
 

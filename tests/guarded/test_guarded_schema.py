@@ -5,8 +5,8 @@ import uuid
 import pytest
 from pg8000.exceptions import DatabaseError
 
+from nightshift.testing.rows import make_team
 from tests.guarded.world_at_noon import ENDED, LEASED, PENDING, SENT, WAITING, at, days, insert, notice, run
-from tests.world import make_team
 
 COMPLETED = {**ENDED, "status": "completed"}
 FAILED = {**ENDED, "status": "failed", "error": "e"}

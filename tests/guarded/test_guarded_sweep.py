@@ -10,6 +10,7 @@ from datetime import timedelta
 
 import pytest
 
+from nightshift.testing.rows import make_team
 from tests.guarded.world_at_noon import (
     ENDED,
     LEASED,
@@ -25,7 +26,6 @@ from tests.guarded.world_at_noon import (
     rows,
     run,
 )
-from tests.world import make_team
 
 R, H = 120, 3600
 OLD = days(90)

@@ -4,8 +4,8 @@ import uuid
 
 import pytest
 
+from nightshift.testing.rows import make_team
 from tests.guarded.world_at_noon import ENDED, LEASED, Changes, at, insert, rows, run
-from tests.world import make_team
 
 EVENT = ("event", None)
 

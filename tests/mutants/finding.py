@@ -18,25 +18,33 @@ from tests.mutants.warm import Trial, Warm
 DIRECT = "tests/guarded"
 # Files whose tests take at most a second.
 NAMES = (
-    *("fence", "engine", "bounds", "careless_jobs", "passing_trouble", "sweep", "poison", "runs", "api", "answers"),
+    *("fence", "executor", "bounds", "careless_jobs", "passing_trouble", "sweep", "poison", "runs", "api", "answers"),
     *("deleted_project", "moved_project", "platform_rows", "pauses", "notify", "mail_shares", "mail", "events"),
-    *("successes", "schedules", "functions", "visibility", "metrics", "list", "costs", "log_lines", "job_run"),
-    *("soft_delete_cleanup", "gate", "db_pruning", "ops", "params", "sweep_decisions"),
-    *("engine_decisions", "pairs_of_a_run", "pairs_of_sweeps", "pairs_of_triggers", "pairs_of_mails"),
+    *("successes", "schedules", "functions", "visibility", "metrics", "list", "costs", "log_lines", "testing_kit"),
+    *("soft_delete_cleanup", "gate", "db_pruning", "operator_commands", "params", "sweep_decisions"),
+    *("executor_decisions", "pairs_of_a_run", "pairs_of_sweeps", "pairs_of_triggers", "pairs_of_mails"),
 )
+
+
+def test_file(name: str) -> str:
+    """Return the path of tests/…/test_<name>.py, or of a job's test."""
+    [path] = [path for folder in ("tests", "functions") for path in Path(folder).rglob(f"test_{name}.py")]
+    return str(path)
+
+
 TEST_FILES = [
     *sorted(str(path) for path in Path(DIRECT).glob("test_*.py")),
-    *(f"tests/test_{name}.py" for name in NAMES),
+    *map(test_file, NAMES),
 ]
 REACHED = Path(".local/mutants/reached.json")
 
 # The test files about a module. Their tests are tried first.
 ABOUT = {
-    "executor.py": ("engine_decisions", "engine", "bounds", "passing_trouble", "careless_jobs"),
-    "slices.py": ("engine_decisions", "fence", "bounds", "engine", "careless_jobs"),
-    "handles.py": ("engine_decisions", "careless_jobs", "bounds"),
-    "author_api.py": ("engine_decisions", "careless_jobs", "bounds"),
-    "queue.py": ("engine_decisions", "engine", "poison", "functions"),
+    "executor.py": ("executor_decisions", "executor", "bounds", "passing_trouble", "careless_jobs"),
+    "slices.py": ("executor_decisions", "fence", "bounds", "executor", "careless_jobs"),
+    "handles.py": ("executor_decisions", "careless_jobs", "bounds"),
+    "author_api.py": ("executor_decisions", "careless_jobs", "bounds"),
+    "queue.py": ("executor_decisions", "executor", "poison", "functions"),
     "sweep.py": ("sweep_decisions", "sweep", "poison", "pairs_of_sweeps"),
     "healers.py": ("sweep_decisions", "pairs_of_sweeps", "sweep", "poison"),
     "set_aside.py": ("sweep_decisions", "poison"),
@@ -107,7 +115,7 @@ def _tests_for(subject: str, mutant: Mutant, reached: dict[str, Any]) -> list[li
         wanted = BY_WAY_OF.get(subject, {subject})
     is_table = kind_of(subject) == "table"
     tests, seconds = [], 0.0
-    about = tuple(f"tests/test_{name}.py" for name in ABOUT.get(subject, ()))
+    about = tuple(map(test_file, ABOUT.get(subject, ())))
     for test, (took, touched) in sorted(
         reached.items(), key=lambda item: (not item[0].startswith(about), len(item[1][1]), item[1][0])
     ):

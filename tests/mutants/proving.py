@@ -48,8 +48,8 @@ def green(tests: list[str], warm: Warm) -> dict[str, Verdict]:
 def mutants_by_subject(subjects: list[str], warm: Warm) -> dict[str, list[Mutant]]:
     def read() -> dict[str, list[Mutant]]:
         from nightshift.database.queries import Database
-        from tests.conftest import settings_for
         from tests.mutants.found import mutants_of_subject
+        from tests.support.fixtures import settings_for
 
         owner = Database(settings_for(warm.given["postgres"], warm.given["template"], user="postgres"))
         found = {subject: mutants_of_subject(subject, owner=owner) for subject in subjects}

@@ -85,7 +85,7 @@ def warmed(test_files: list[str], *, patience_s: float = 300) -> Iterator[Warm]:
 
 def _migrated(server: Postgres) -> str:
     from nightshift.database.queries import Database
-    from tests.conftest import make_template, settings_for
+    from tests.support.fixtures import make_template, settings_for
 
     return make_template(server, Database(settings_for(server, "postgres", user="postgres")))
 

@@ -12,11 +12,11 @@ from collections import Counter
 
 from local.postgres import POSTGRES_VERSION
 from nightshift.database.queries import Database
-from tests.conftest import settings_for, throwaway_postgres
 from tests.simulation.play import Play
 from tests.simulation.promises import Broken
 from tests.simulation.shrink import explained
 from tests.simulation.world import World
+from tests.support.fixtures import settings_for, throwaway_postgres
 
 
 def main() -> int:

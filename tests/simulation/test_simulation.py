@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nightshift.database import queries
-from tests.conftest import settings_for
 from tests.simulation.play import Play
 from tests.simulation.promises import Broken
 from tests.simulation.shrink import explained, played, shortened
 from tests.simulation.world import World
+from tests.support.fixtures import settings_for
 
 # Together 20,000 random moves, in parts, so that the cores share them.
 PARTS, PLAYS, MOVES = 10, 5, 400

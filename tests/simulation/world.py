@@ -10,10 +10,10 @@ from nightshift.base.settings import Settings
 from nightshift.database.queries import Database
 from nightshift.notify import outbox
 from nightshift.schedules import slots
+from nightshift.testing.rows import Team, make_team
 from tests.simulation import jobs
 from tests.simulation.outside import Outside
 from tests.simulation.stage import RIGHT_IN_TROUBLE, emptied, migrated
-from tests.world import Team, make_team
 
 if TYPE_CHECKING:
     from tests.simulation.actors import Actor

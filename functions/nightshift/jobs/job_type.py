@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class JobType:
-    """One kind of job. Its folder is functions/nightshift_jobs/<name>; its code is the generator ``<name>`` in job.py."""
+    """One kind of job. Its folder is nightshift_jobs/<name>; its code is the generator ``<name>`` in job.py there."""
 
     name: str
     label: str

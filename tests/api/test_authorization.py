@@ -1,0 +1,279 @@
+"""Authorization of every route, for every kind of caller, on the caller's own, another team's and missing resources.
+
+The expectations follow from POLICIES, with one line for each route. A route without a line fails.
+"""
+
+import hashlib
+import json
+import re
+import uuid
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+import jwt
+import pytest
+
+from nightshift.testing.rows import Team, make_team
+from tests.support.api_world import Api
+from tests.support.fixtures import JWT_SECRET, load_function
+from tests.support.world import system_run, token
+
+OTHER_SECRET = "another secret of a length that HS256 is happy with"
+NOT_THERE = "00000000-0000-4000-8000-000000000000"
+MALFORMED = ("x", "1' OR '1'='1", NOT_THERE[:-1], NOT_THERE.replace("-", ""), "{" + NOT_THERE[:34] + "}")
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A route's policy. ``of`` is the named resource, ``needs`` a key's permission; users must manage the team.
+
+    ``passes`` are the statuses for a permitted caller: the first one, and those of the requests that follow from it.
+    """
+
+    of: str | None = None
+    needs: str | None = None
+    passes: tuple[int, ...] = (200,)
+    public: bool = False
+    takes_project: bool = False
+
+
+POLICIES = {
+    "GET /v1/health": Policy(public=True),
+    "GET /v1/openapi.json": Policy(public=True),
+    "GET /v1/auth/whoami": Policy(),
+    "GET /v1/job-types": Policy(),
+    "GET /v1/projects": Policy(needs="jobs:read"),
+    "GET /v1/projects/<project_id>": Policy(of="project", needs="jobs:read"),
+    "POST /v1/projects/<project_id>/integrations/revenuecat/sync": Policy(
+        of="project", needs="jobs:write", passes=(200, 409)
+    ),
+    "GET /v1/teams/<team_id>/members": Policy(of="team", needs="jobs:read"),
+    "GET /v1/teams/<team_id>/jobs": Policy(of="team", needs="jobs:read", takes_project=True),
+    "POST /v1/teams/<team_id>/jobs/trigger": Policy(
+        of="team", needs="jobs:write", passes=(201, 409), takes_project=True
+    ),
+    "GET /v1/jobs/<run_id>": Policy(of="run", needs="jobs:read"),
+    "GET /v1/jobs/<run_id>/timeline": Policy(of="run", needs="jobs:read"),
+    "POST /v1/jobs/<run_id>/cancel": Policy(of="run", needs="jobs:write", passes=(200, 400)),
+    "POST /v1/jobs/<run_id>/rerun": Policy(of="run", needs="jobs:write", passes=(201, 409)),
+}
+NOT_FOUND = {"run": "Job run not found", "project": "Project not found"}
+
+
+@dataclass(frozen=True)
+class Caller:
+    """A caller. ``refused`` is the sentence of the 401 for unknown callers."""
+
+    authorization: str | None
+    refused: str | None = None
+    teams: frozenset[str] = frozenset()
+    permissions: tuple[str, ...] | None = None
+    """A key's permissions; None for a user."""
+    role: str = ""
+
+
+@dataclass(frozen=True)
+class Target:
+    """The resource of a request. ``team`` owns it; None for a deleted, a system's or a missing one."""
+
+    id: str = ""
+    team: str | None = None
+    project_id: str = ""
+    """The project in a trigger's body or a list's filter, if it is not ``team``'s own."""
+    is_malformed: bool = False
+
+
+@dataclass
+class World:
+    team: Team
+    strangers: Team
+    gone: Team
+    runs: dict[str, str] = field(default_factory=dict)
+    """Run ids by kind: own, strangers, gone and system."""
+    deleted_project: str = ""
+
+    def secrets(self) -> set[str]:
+        """Return values that no answer to this team's callers may contain unless they sent them."""
+        others = [self.strangers, self.gone]
+        ids = {each for other in others for each in (other.id, other.project_id, other.users["member"])}
+        runs = {run_id for of, run_id in self.runs.items() if of != "own"}
+        return ids | runs | {"strangers", "The secret of strangers", "The secret of gone"}
+
+
+@pytest.fixture
+def world(cloud, owner):
+    made = World(*(make_team(owner, slug=slug) for slug in ("owls", "strangers", "gone")))
+    made.runs["system"] = system_run(owner, "db_pruning")
+    for of, team in (("own", made.team), ("strangers", made.strangers), ("gone", made.gone)):
+        run_id = made.runs[of] = str(uuid.uuid4())
+        owner.run_script(
+            "INSERT INTO job_runs (id, job_type, team_id, project_id, triggered_by, status, error, completed_at)"
+            f" VALUES ('{run_id}', 'revenuecat_sync', '{team.id}', '{team.project_id}', 'manual:user:x', 'failed',"
+            f" 'The secret of {of}', clock_timestamp())"
+        )
+    made.deleted_project = str(uuid.uuid4())
+    owner.run_script(
+        "INSERT INTO projects (id, team_id, name, slug, deleted_at)"
+        f" VALUES ('{made.deleted_project}', '{made.team.id}', 'Old', 'old', clock_timestamp());"
+        "INSERT INTO project_integrations (project_id, provider, config, secret_encrypted)"
+        " SELECT id, 'revenuecat', '{}', '' FROM projects;"
+        f"UPDATE teams SET deleted_at = clock_timestamp() WHERE id = '{made.gone.id}'"
+    )
+    return made
+
+
+@pytest.fixture
+def callers(world, owner):
+    """Return callers by kind. Each user's token is valid unless its name says otherwise."""
+
+    def key(permissions, *, team=world.team, expires="NULL", deleted="NULL"):
+        text = f"owl_agent_{uuid.uuid4().hex}"
+        owner.run_script(
+            "INSERT INTO api_keys (team_id, key_type, key_hash, key_prefix, permissions, expires_at, deleted_at) VALUES"
+            f" ('{team.id}', 'agent', '\\x{hashlib.sha256(text.encode()).hexdigest()}', '{text[:14]}',"
+            f" '{{{','.join(permissions)}}}', {expires}, {deleted})"
+        )
+        return f"Bearer {text}"
+
+    def user(user_id, *, secret=JWT_SECRET, **claims):
+        return f"Bearer {token(user_id, secret, **claims)}"
+
+    def newcomer(condition=""):
+        [[user_id]] = owner.run_script(
+            f"INSERT INTO users (email, deleted_at) VALUES ('{uuid.uuid4()}@x.example', {condition or 'NULL'})"
+            " RETURNING id"
+        )
+        return str(user_id)
+
+    ex_member, deleted_user, minute = newcomer(), newcomer("clock_timestamp()"), "interval '1 minute'"
+    owner.run_script(
+        "INSERT INTO team_members (team_id, user_id, role) VALUES"
+        f" ('{world.team.id}', '{ex_member}', 'owner'), ('{world.team.id}', '{deleted_user}', 'owner');"
+        f"DELETE FROM team_members WHERE user_id = '{ex_member}'"
+    )
+    both, own, foreign = ("jobs:read", "jobs:write"), frozenset({world.team.id}), frozenset({world.strangers.id})
+    no_key, no_token = "Invalid API key", "Invalid or expired token"
+    admin = world.team.users["admin"]
+    return {
+        "no credentials": Caller(None, "Missing authorization"),
+        "a malformed header": Caller("Token abc", "Invalid authorization format"),
+        "an unknown key": Caller(f"Bearer owl_agent_{uuid.uuid4().hex}", no_key),
+        "an expired key": Caller(key(both, expires=f"clock_timestamp() - {minute}"), "API key expired"),
+        "a deleted key": Caller(key(both, deleted="clock_timestamp()"), no_key),
+        "a deleted team's key": Caller(key(both, team=world.gone), no_key),
+        "a key": Caller(key(both), teams=own, permissions=both),
+        "a read-only key": Caller(key(both[:1]), teams=own, permissions=both[:1]),
+        "a write-only key": Caller(key(both[1:]), teams=own, permissions=both[1:]),
+        "a key without permissions": Caller(key(()), teams=own, permissions=()),
+        "another team's key": Caller(key(both, team=world.strangers), teams=foreign, permissions=both),
+        "a member": Caller(user(world.team.users["member"]), teams=own, role="member"),
+        "an admin": Caller(user(admin), teams=own, role="admin"),
+        "an owner": Caller(user(world.team.users["owner"]), teams=own, role="owner"),
+        "another team's admin": Caller(user(world.strangers.users["admin"]), teams=foreign, role="admin"),
+        "a former member": Caller(user(ex_member)),
+        "a deleted user": Caller(user(deleted_user), no_token),
+        "a deleted team's owner": Caller(user(world.gone.users["owner"])),
+        "an unknown user": Caller(user(str(uuid.uuid4())), no_token),
+        "a token of another secret": Caller(user(admin, secret=OTHER_SECRET), no_token),
+        "an expired token": Caller(user(admin, expires_in_s=-3600), no_token),
+        "an unsigned token": Caller(
+            f"Bearer {jwt.encode({'sub': admin, 'exp': 9999999999}, '', algorithm='none')}", no_token
+        ),
+    }
+
+
+def targets(policy, world):
+    team, theirs, gone = world.team, world.strangers, world.gone
+    if policy.of is None:
+        return [Target()]
+    projects = {team.project_id: team.id, theirs.project_id: theirs.id, gone.project_id: None, NOT_THERE: None}
+    made = {
+        "team": {team.id: team.id, theirs.id: theirs.id, gone.id: None, NOT_THERE: None},
+        "project": projects | {world.deleted_project: None},
+        "run": {world.runs["own"]: team.id, world.runs["strangers"]: theirs.id}
+        | {run_id: None for run_id in (world.runs["gone"], world.runs["system"], NOT_THERE)},
+    }
+    named = [Target(id, of) for id, of in made[policy.of].items()] + [Target(id, is_malformed=True) for id in MALFORMED]
+    if policy.takes_project:
+        named += [Target(team.id, team.id, project_id) for project_id, of in made["project"].items() if of != team.id]
+    return named
+
+
+def expected(policy: Policy, caller: Caller, target: Target) -> tuple[tuple[int, ...], str | None]:
+    """Return the expected statuses, and the sentence of a refusal."""
+    is_theirs = target.team in caller.teams
+    if policy.public:
+        return (200,), None
+    if caller.refused:
+        return (401,), caller.refused
+    if target.is_malformed:
+        return (400, 404), None
+    if policy.of in NOT_FOUND and not is_theirs:
+        return (404,), NOT_FOUND[policy.of]
+    if caller.permissions is not None and policy.needs and policy.needs not in caller.permissions:
+        return (403,), f"Missing permission: {policy.needs}"
+    if policy.of and not is_theirs:
+        return (403,), "Not a member of this team"
+    if policy.of and caller.role == "member":
+        return (403,), "Requires admin role or higher"
+    if target.project_id:
+        return (404,), "Project not found"
+    return policy.passes, None
+
+
+def ask(route, caller, target, world):
+    method, rule = route.split(" ")
+    path = re.sub("<.+?>", lambda _: target.id, rule)
+    body, query = None, {}
+    if route.endswith("/trigger"):
+        own = world.strangers if target.id == world.strangers.id else world.team
+        body = json.dumps({"job_type": "revenuecat_sync", "project_id": target.project_id or own.project_id})
+    elif target.project_id:
+        query = {"project_id": target.project_id}
+    elif target.id and not POLICIES[route].of:
+        query = {"team_id": target.id}
+    return Api(caller.authorization).send(method, path, body, **query)
+
+
+def test_every_route_has_its_policy():
+    methods = load_function("api").app.methods
+    assert {f"{method} {rule}" for rule, taken in methods.items() for method in taken} == POLICIES.keys()
+
+
+@pytest.mark.parametrize("route", POLICIES)
+def test_who_may_ask(route, world, callers, owner):
+    if route.endswith("/cancel"):
+        owner.run_script(
+            "UPDATE job_runs SET status = 'pending', error = NULL, completed_at = NULL, resend_at = clock_timestamp()"
+            " WHERE status = 'failed'"
+        )
+    answers = ask_everything(route, POLICIES[route], world, callers)
+    assert {answer["statusCode"] for answer in answers} & {200, 201} == {POLICIES[route].passes[0]}
+
+
+def test_who_may_ask_for_the_projects_of_a_team(world, callers):
+    """The team is only a filter here."""
+    ask_everything("GET /v1/projects", Policy(of="team", needs="jobs:read"), world, callers)
+
+
+def ask_everything(route, policy, world, callers):
+    """Send every request and check every answer."""
+    answers = []
+    for name, caller in callers.items():
+        hidden = defaultdict(set)
+        for target in targets(policy, world):
+            answer = ask(route, caller, target, world)
+            case = (name, target, answer)
+            statuses, sentence = expected(policy, caller, target)
+            assert answer["statusCode"] in statuses, case
+            if sentence:
+                assert json.loads(answer["body"]) == {"error": sentence}, case
+            if world.strangers.id not in caller.teams:
+                told = answer["body"].replace(target.id, "")
+                assert not {secret for secret in world.secrets() if secret in told}, case
+            if not target.is_malformed and (target.team not in caller.teams or target.project_id):
+                hidden[bool(target.project_id)].add(json.dumps(answer, sort_keys=True))
+            answers.append(answer)
+        # A caller without access gets the same answer for another team's, a deleted, a system's and a missing resource.
+        assert all(len(told) == 1 for told in hidden.values()), (name, hidden)
+    return answers

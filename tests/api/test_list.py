@@ -1,0 +1,161 @@
+"""The list is exact even if runs share a millisecond, and its last page costs as much as its first."""
+
+import itertools
+import random
+import uuid
+from datetime import UTC, datetime
+
+import pytest
+
+from nightshift.base.errors import NotFound
+from nightshift.runs import requests
+from nightshift.testing.rows import make_team
+from tests.support.plans import explained
+from tests.support.world import trigger
+
+NO_FILTERS = {
+    "job_type": None,
+    "status": None,
+    "project_id": None,
+    "since": None,
+    "until": None,
+    "before_created_at": None,
+    "before_id": None,
+}
+
+
+def walk(db, team_id, size, **filters):
+    """Return every id, page by page, as a client of the API requests them."""
+    from api.parsing import cursor_of
+
+    seen, cursor = [], None
+    while True:
+        created_at, run_id = cursor_of(cursor)
+        where = NO_FILTERS | filters | {"before_created_at": created_at, "before_id": run_id}
+        page = requests.list_page(team_id=team_id, limit=size, db=db, **where)
+        assert len(page.rows) <= size
+        seen += [str(row["id"]) for row in page.rows]
+        if not page.has_more:
+            assert page.cursor is None
+            return seen
+        assert page.cursor
+        cursor = page.cursor
+
+
+def test_pages_of_any_size_return_each_of_200_runs_of_one_millisecond_once(db, owner):
+    team = make_team(owner)
+    owner.run_script(
+        "INSERT INTO job_runs (id, job_type, team_id, project_id, triggered_by, status, completed_at, created_at)"
+        f" SELECT gen_random_uuid(), 'revenuecat_sync', '{team.id}', '{team.project_id}', 'x', 'cancelled',"
+        " clock_timestamp(), timestamptz '2026-11-23 12:00:00.123Z' + n / 200 * interval '1 ms'"
+        " FROM generate_series(0, 249) n"  # 200 in one millisecond, 50 in the next
+    )
+    expected = [
+        str(run_id) for (run_id,) in owner.run_script("SELECT id FROM job_runs ORDER BY created_at DESC, id DESC")
+    ]
+    for size in (1, 3, 7, 49, 50, 51, 100, 199, 200):
+        assert walk(db, team.id, size) == expected
+
+
+def test_a_project_is_looked_up_only_where_it_has_no_runs(cloud, db, owner):
+    team, others = make_team(owner), make_team(owner, slug="others")
+    assert walk(db, team.id, 10) == walk(db, team.id, 10, project_id=team.project_id) == []
+    for project_id in (others.project_id, str(uuid.uuid4())):
+        with pytest.raises(NotFound):
+            walk(db, team.id, 10, project_id=project_id)
+    run = trigger(team, db=db, settings=cloud)
+    before = db.statements
+    assert walk(db, team.id, 10, project_id=team.project_id) == [str(run["id"])]
+    assert db.statements - before == 1
+
+
+@pytest.fixture(scope="module")
+def seed():
+    seed = random.randrange(10**6)
+    print(f"seed {seed}")
+    return seed
+
+
+def test_every_filter_and_a_deep_page_read_a_handful_of_buffers_a_row(db, owner, seed):
+    """200,000 runs of two teams. The worst cases are mixes whose rows are few and far apart."""
+    team, other = make_team(owner, projects=20), make_team(owner, slug="others", projects=5)
+    owner.run_script(
+        f"SELECT setseed({seed / 10**6});"
+        "INSERT INTO job_runs"
+        " (id, job_type, team_id, project_id, triggered_by, status, error, completed_at, created_at)"
+        " SELECT gen_random_uuid(), CASE WHEN random() < 0.98 THEN 'revenuecat_sync' ELSE 'rare_type' END,"
+        "        project.team_id, project.id, 'x', status, CASE status WHEN 'failed' THEN 'e' END, clock_timestamp(),"
+        "        timestamptz '2026-01-01Z' + n * interval '1 min'"
+        " FROM generate_series(1, 200000) n,"
+        "      LATERAL (SELECT (array_agg(id ORDER BY id))[1 + (random() * n)::int % 25] AS id FROM projects) pick"
+        "      JOIN projects project ON project.id = pick.id,"
+        "      LATERAL (SELECT CASE WHEN random() + n * 0 < 0.97 THEN 'completed' WHEN random() < 0.7 THEN 'failed'"
+        "               ELSE 'cancelled' END AS status) outcome;"
+        "ANALYZE job_runs"
+    )
+    deep = datetime(2026, 1, 2, tzinfo=UTC)
+    limit = 51
+    choices = {
+        "job_type": [None, "revenuecat_sync", "rare_type"],
+        "status": [None, "completed", "failed", "cancelled"],
+        "project_id": [None, team.project_id],
+        "since": [None, datetime(2026, 3, 1, tzinfo=UTC)],
+        "until": [None, datetime(2026, 4, 1, tzinfo=UTC)],
+        "before_created_at": [None, datetime(2026, 2, 1, tzinfo=UTC), deep],
+    }
+    for mix in itertools.product(*choices.values()):
+        where = NO_FILTERS | dict(zip(choices, mix, strict=True))
+        if where["before_created_at"]:
+            where["before_id"] = "ffffffff-ffff-ffff-ffff-ffffffffffff"
+        rows, buffers = explained(db, "list_runs", team_id=team.id, limit=limit, **where)
+        assert buffers <= 12 + 4 * rows, (where, rows, buffers)
+    assert other.id != team.id
+
+
+def test_another_teams_project_costs_what_no_project_costs(db, owner):
+    """Its history is not read, with or without filters, so the time does not reveal that the project exists."""
+    team, others = make_team(owner), make_team(owner, slug="others")
+    for side in (team, others):
+        owner.run_script(
+            "INSERT INTO job_runs (id, job_type, team_id, project_id, triggered_by, status, completed_at, created_at)"
+            f" SELECT gen_random_uuid(), 'revenuecat_sync', '{side.id}', '{side.project_id}', 'x', 'completed',"
+            " clock_timestamp(), clock_timestamp() - n * interval '1 min' FROM generate_series(1, 20000) n"
+        )
+    owner.run_script("ANALYZE job_runs")
+    choices = {
+        "job_type": [None, "revenuecat_sync", "retired_type"],
+        "status": [None, "completed", "failed"],
+        "since": [None, datetime(2026, 1, 1, tzinfo=UTC)],
+        "before_created_at": [None, datetime(2050, 1, 1, tzinfo=UTC)],
+    }
+    for mix in itertools.product(*choices.values()):
+        where = {"team_id": team.id, "limit": 51} | dict(zip(choices, mix, strict=True))
+        if where["before_created_at"]:
+            where["before_id"] = str(uuid.uuid4())
+        nowhere = where | {"project_id": str(uuid.uuid4())}
+        explained(db, "list_runs", **nowhere)  # The first run of a plan reads the catalogue for its operators.
+        unknown = explained(db, "list_runs", **nowhere)
+        foreign = explained(db, "list_runs", project_id=others.project_id, **where)
+        assert unknown[0] == foreign[0] == 0
+        assert max(unknown[1], foreign[1]) <= 10, (where, unknown, foreign)
+    own = explained(db, "list_runs", team_id=team.id, project_id=team.project_id, limit=51)
+    assert own[0] == 51
+
+
+def test_a_run_is_found_by_the_beginning_of_its_id_among_any_number(db, owner):
+    """Half of 100,000 runs are the team's; neither the team's own nor the others' are read."""
+    team, other = make_team(owner), make_team(owner, slug="others")
+    owner.run_script(
+        "INSERT INTO job_runs (id, job_type, team_id, project_id, triggered_by, status, completed_at)"
+        " SELECT gen_random_uuid(), 'revenuecat_sync', project.team_id, project.id, 'x', 'completed', now()"
+        " FROM generate_series(1, 50000), projects project; ANALYZE job_runs"
+    )
+    [[whole]] = owner.run_script(f"SELECT id FROM job_runs WHERE team_id = '{team.id}' LIMIT 1")
+    for digits, team_id in ((8, team.id), (4, team.id), (4, None), (8, other.id)):
+        first = str(whole).replace("-", "")[:digits]
+        rows, buffers = explained(
+            db, "find_runs_by_prefix", first=first.ljust(32, "0"), last=first.ljust(32, "f"), team_id=team_id, limit=6
+        )
+        assert rows >= 1 or team_id == other.id
+        # Of a hundred thousand runs, one or two begin with any given four digits.
+        assert buffers <= 20, (digits, rows, buffers)

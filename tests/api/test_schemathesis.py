@@ -1,0 +1,130 @@
+"""Requests generated from the OpenAPI document: valid ones are accepted, and no request breaks the API.
+
+The function's handler answers, with real Postgres. Requests are the same in each run; SEED creates others.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import parse_qsl, unquote
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, seed, settings
+from hypothesis import strategies as st
+from schemathesis import GenerationMode
+from schemathesis.checks import load_all_checks, not_a_server_error
+from schemathesis.specs.openapi import checks
+
+from nightshift.testing.rows import make_team
+from tests.support.api_world import DOCUMENT, Api
+from tests.support.fixtures import JWT_SECRET
+from tests.support.world import token
+
+SEED = 20261127
+EXAMPLES = 40
+
+CONFORMANCE = (
+    not_a_server_error,
+    checks.status_code_conformance,
+    checks.content_type_conformance,
+    checks.response_headers_conformance,
+    checks.response_schema_conformance,
+)
+# Refusals of valid requests because of a resource's state, which no schema can describe.
+OF_THE_STATE = re.compile(r"Cannot (cancel|rerun) a job with status|cursor must be one that a list returned")
+ALLOWED = {200, 201, 403, 404, 409}
+
+OPERATIONS = [f"{method.upper()} {path}" for path, methods in DOCUMENT["paths"].items() for method in methods]
+
+
+def wsgi(environ: dict[str, Any], start_response: Any) -> Iterator[bytes]:
+    """Serve the API as a WSGI application. Convert requests and answers as API Gateway does."""
+    length = int(environ.get("CONTENT_LENGTH") or 0)
+    body = environ["wsgi.input"].read(length).decode("utf-8", "surrogateescape") if length else None
+    headers = {
+        name[5:].replace("_", "-").lower(): value.encode("latin-1").decode("utf-8", "replace")
+        for name, value in environ.items()
+        if name.startswith("HTTP_")
+    }
+    path = unquote(environ["PATH_INFO"].encode("latin-1").decode("utf-8", "replace"))
+    query = dict(parse_qsl(environ["QUERY_STRING"], keep_blank_values=True))
+    authorization = headers.pop("authorization", None)
+    answer = Api(authorization).send(environ["REQUEST_METHOD"], path, body, headers=headers, **query)
+    start_response(f"{answer['statusCode']} ", list(answer["headers"].items()))
+    yield answer["body"].encode()
+
+
+@pytest.fixture
+def team(owner):
+    return make_team(owner, projects=2)
+
+
+@pytest.fixture
+def ids(operation, team, owner):
+    """Return existing ids by parameter name. The run has ended, or is another project's for operations that end it."""
+    live = operation.endswith("/cancel")
+    [[run_id]] = owner.run_script(
+        "INSERT INTO job_runs (id, job_type, team_id, project_id, triggered_by, status, completed_at, resend_at)"
+        f" SELECT gen_random_uuid(), 'revenuecat_sync', team_id, id, 'x', '{'pending' if live else 'cancelled'}',"
+        f" {'NULL, now()' if live else 'now(), NULL'} FROM projects"
+        f" WHERE team_id = '{team.id}' AND id {'<>' if live else '='} '{team.project_id}' RETURNING id"
+    )
+    owner.run_script(
+        "INSERT INTO project_integrations (project_id, provider, secret_encrypted)"
+        " SELECT id, 'revenuecat', 'sealed' FROM projects"
+    )
+    return {"team_id": team.id, "project_id": team.project_id, "run_id": str(run_id)}
+
+
+@pytest.fixture
+def operations(cloud, monkeypatch):
+    """Return the operations by method and path."""
+    monkeypatch.setenv("RUNS_PER_MINUTE", "1000000")
+    load_all_checks()
+    schema = schemathesis.openapi.from_wsgi("/v1/openapi.json", wsgi)
+    return {f"{each.ok().method.upper()} {each.ok().path}": each.ok() for each in schema.get_all_operations()}
+
+
+def ask(operation, mode, look, *, ids, team):
+    """Send EXAMPLES of requests, half of them about existing resources, and check each answer."""
+    print(f"seed {SEED}")
+    callers = [f"Bearer {team.agent_key}", f"Bearer {token(team.users['admin'], JWT_SECRET)}"]
+
+    @seed(SEED)
+    @settings(max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @given(case=operation.as_strategy(generation_mode=mode), caller=st.sampled_from(callers), real=st.booleans())
+    def each(case, caller, real):
+        response = send(case, ids if real else {}, caller)
+        case.validate_response(response, checks=list(CONFORMANCE))
+        look(case, response)
+
+    each()
+
+
+def send(case, ids, caller):
+    """Return the response to a request, with ``ids`` in place of parameters with these names."""
+    if ids:
+        case.path_parameters = {name: ids[name] for name in case.path_parameters or {}}
+        for named in (case.query, case.body):
+            if isinstance(named, dict):
+                named.update({name: ids[name] for name in ("team_id", "project_id") if name in named})
+    return case.call(headers={"Authorization": caller})
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_what_the_document_allows_is_taken(operation, operations, ids, team):
+    taken = set()
+
+    def look(case, response):
+        status, said = response.status_code, response.json()
+        taken.add(status)
+        assert status in ALLOWED or OF_THE_STATE.match(said["error"]), (case.as_curl_command(), status, said)
+
+    ask(operations[operation], GenerationMode.POSITIVE, look, ids=ids, team=team)
+    assert taken & {200, 201}, taken
+
+
+@pytest.mark.parametrize("operation", [each for each in OPERATIONS if each != "GET /v1/health"])
+def test_what_it_does_not_allow_is_refused_in_its_words(operation, operations, ids, team):
+    ask(operations[operation], GenerationMode.NEGATIVE, lambda case, response: None, ids=ids, team=team)

@@ -1,0 +1,332 @@
+"""Every command in the help or on a page is run with the real functions and a real database."""
+
+import base64
+import contextlib
+import io
+import json
+import os
+import re
+import shlex
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from urllib.parse import parse_qsl
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from api import openapi
+from nightshift.base import settings as settings_module
+from nightshift.base.settings import Settings
+from nightshift.database.queries import Database, database
+from nightshift.operator import team_commands
+from nightshift.operator.commands import COMMANDS
+from nightshift.testing.rows import Team, make_team
+from nightshift_cli.main import main
+from nightshift_cli.remote import profiles
+from nightshift_cli.session import Session
+from tests.support.fixtures import CONTEXT, load_function
+from tests.support.operator_world import Aws, end_all
+from tests.support.world import trigger
+from tools.cli_reference import FOLDER, INDEX, commands, examples, pages
+
+IN_HELP = [(" ".join(path), line) for path, command in commands() for line in examples(command)]
+IN_PAGES = [
+    (str(page), line.removeprefix(".venv/bin/"))
+    for page in (Path("README.md"), *sorted(Path("docs").glob("*.md")))
+    if page != INDEX  # which is generated from the help
+    for block in re.findall(r"^```sh\n(.*?)^```", page.read_text(), re.S | re.M)
+    for line in block.splitlines()
+    if re.match(r"(\.venv/bin/)?nightshift ", line)
+]
+# Commands inside a sentence or table are not run; the test checks that they and their options exist.
+NAMED = sorted(
+    {
+        (str(page), named)
+        for page in (Path("README.md"), *Path("docs").glob("*.md"))
+        for named in re.findall(r"`(?:\.venv/bin/)?nightshift ([^`]+)`", page.read_text())
+        if page != INDEX
+    }
+)
+EXAMPLES = list(dict.fromkeys(line for _, line in IN_HELP + IN_PAGES))
+
+ASKS = "asks a person on a terminal: test_cli_login.py::test_a_person_is_asked_and_the_token_is_not_shown"
+NOT_RUN_HERE = {line: ASKS for line in EXAMPLES if line.startswith("nightshift login") and "--token-stdin" not in line}
+# These commands change a checkout. test_new.py and test_write_a_job.py run them in their own.
+NOT_RUN_HERE |= {line: "changes the checkout" for line in EXAMPLES if line.startswith("nightshift new ")}
+NOT_RUN_HERE |= {
+    line: "of the page's own job: run by test_write_a_job.py" for line in EXAMPLES if "quiet_users" in line
+}
+# SES and the provider are not reachable here, so doctor reports problems. test_stack_ops.py has both.
+RED = {"doctor": 1}
+
+# The command for each operation of the API, and for each command of the ops and setup functions. The platform's own
+# client starts a sync in this way; the command line triggers it like any other job.
+OF_OTHER_CLIENTS = {"POST /v1/projects/{project_id}/integrations/revenuecat/sync"}
+OPERATIONS = {
+    "GET /v1/health": "nightshift ping",
+    "GET /v1/auth/whoami": "nightshift whoami",
+    "GET /v1/projects": "nightshift projects",
+    "GET /v1/projects/{project_id}": "nightshift projects acme",
+    "GET /v1/teams/{team_id}/members": "nightshift members",
+    "GET /v1/job-types": "nightshift job-types",
+    "GET /v1/teams/{team_id}/jobs": "nightshift jobs list",
+    "POST /v1/teams/{team_id}/jobs/trigger": "nightshift jobs trigger revenuecat_sync",
+    "GET /v1/jobs/{run_id}": "nightshift jobs view RUN_ID",
+    "GET /v1/jobs/{run_id}/timeline": "nightshift jobs timeline RUN_ID",
+    "POST /v1/jobs/{run_id}/cancel": "nightshift jobs cancel RUN_ID",
+    "POST /v1/jobs/{run_id}/rerun": "nightshift jobs rerun RUN_ID",
+}
+OWNERS = {
+    "runs": "nightshift system runs",
+    "view": "nightshift system view RUN_ID",
+    "logs": "nightshift system logs RUN_ID",
+    "trigger": "nightshift system trigger db_pruning",
+    "cancel": "nightshift system cancel RUN_ID",
+    "pause": "nightshift system pause db_pruning --why x",
+    "resume": "nightshift system resume db_pruning",
+    "schedules": "nightshift system schedules",
+    "health": "nightshift system health",
+    "deadletters": "nightshift system deadletters",
+    "redrive": "nightshift system deadletters redrive",
+    "doctor": "nightshift system doctor",
+    "send_test_mail": "nightshift system doctor --mail-to a@b.example",
+    "mail": "nightshift system doctor --mail-to a@b.example",
+    "agent_key": "nightshift system agent-key acme",
+    "end_key": "nightshift system end-key acme owl_agent_x7Qz",
+    "keys": "nightshift system keys acme",
+    "teams": "nightshift system teams",
+    "project": "nightshift system project acme Other",
+    "member": "nightshift system member acme grace@example.com --role admin",
+    "revenuecat_key": "nightshift system revenuecat-key acme acme-ios --revenuecat-key-stdin < key.txt",
+    "setup": 'nightshift system setup --team Other --admin-email ada@example.com --project "Acme iOS"',
+}
+
+
+GZIP = b"\x1f\x8b"
+
+
+class Api:
+    """The api function behind HTTP. ``asked`` holds ``METHOD /path`` of each request."""
+
+    def __init__(self) -> None:
+        self.url = ""
+        self.asked: list[str] = []
+
+    def answer(self, method: str, target: str, headers: dict[str, str], body: bytes) -> tuple[int, bytes]:
+        path, _, query = target.partition("?")
+        self.asked.append(f"{method} {path}")
+        event = {
+            "version": "2.0",
+            "routeKey": "ANY /{proxy+}",
+            "rawPath": path,
+            "rawQueryString": query,
+            "headers": headers,
+            "queryStringParameters": dict(parse_qsl(query)) or None,
+            "requestContext": {"http": {"method": method, "path": path}, "requestId": "r1", "stage": "$default"},
+            "isBase64Encoded": False,
+            "body": body.decode(),
+        }
+        # On AWS the function's metrics go to its own log, not into the command's output.
+        with contextlib.redirect_stdout(io.StringIO()):
+            answer = load_function("api").handler(event, CONTEXT)
+        text = answer["body"]
+        return answer["statusCode"], base64.b64decode(text) if answer.get("isBase64Encoded") else text.encode()
+
+
+@pytest.fixture
+def api(cloud: Settings) -> Iterator[Api]:
+    load_function("api")  # loads a path that is relative to the repository
+    api = Api()
+
+    class Handler(BaseHTTPRequestHandler):
+        def answer(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            status, data = api.answer(self.command, self.path, dict(self.headers), body)
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            if data.startswith(GZIP):
+                self.send_header("Content-Encoding", "gzip")
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        do_GET = do_POST = answer
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    api.url = f"http://127.0.0.1:{server.server_port}"
+    yield api
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+Run = Callable[[str], Result]
+
+
+@pytest.fixture
+def run(
+    api: Api,
+    amazon: Aws,
+    dead_letter_queues: None,
+    cloud: Settings,
+    owner: Database,
+    db: Database,
+    bare: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Run:
+    """``run("nightshift jobs view RUN_ID")``: run the line in a local stack's folder, after its preparations."""
+    amazon.stacks = {"nightshift"}
+    (here := Path.cwd() / "here" / ".local").mkdir(parents=True)
+    monkeypatch.chdir(here.parent)
+    teams: list[Team] = []
+
+    def run(line: str) -> Result:
+        words = shlex.split(line, comments=True)
+        ends = [at for at, word in enumerate(words) if word in ("<", ">", "|")] or [len(words)]
+        words, reads = words[1 : ends[0]], "<" in words
+        if not teams:
+            team_commands.append(Team("", "") if "setup" in words else acme(owner))
+        [team] = teams
+        # End the runs that an earlier line started.
+        end_all(owner)(0)
+        owner.run_script("UPDATE job_sweep SET came_at = clock_timestamp()")
+        stack = {"api_url": api.url, "aws_endpoint_url": amazon.url, "agent_key": team.agent_key, "team_id": team.id}
+        stack |= {"aws_access_key_id": "key", "aws_secret_access_key": "secret"}
+        Path(".local/stack.json").write_text(json.dumps(stack | {"project_id": team.project_id}))
+        for profile in ("default", "staging"):
+            kept = {"api_url": api.url, "token": team.agent_key, "team": team.id}
+            profiles.write(profile, kept, os.environ)
+        known = {
+            "https://jobs.example.com": api.url,
+            "nightshift-prod": "nightshift",
+            "owl_agent_x7Qz": team.agent_key[:14],
+        }
+        if "RUN_ID" in words:
+            known["RUN_ID"] = str(trigger(team, db=db, settings=cloud)["id"])
+        if "rerun" in words:
+            end_all(owner, "failed", "'Down'")(0)
+        if "resume" in words:
+            call(f"system pause {words[-1]} --why disk", owner=owner)
+        if {"setup", "teams", "project", "member", "revenuecat-key", "agent-key", "end-key", "keys"} & set(words[1:]):
+            # The setup function connects as the schema owner.
+            monkeypatch.setenv("DATABASE_USER", "postgres")
+            settings_module.settings.cache_clear()
+            database().close()
+            database.cache_clear()
+        secret = (team.agent_key if "login" in words else "sk_a_key_of_the_provider") if reads else None
+        result = call(shlex.join(known.get(word, word) for word in words), owner=owner, reads=secret)
+        assert not secret or secret not in result.output
+        return result
+
+    return run
+
+
+def call(line: str, *, owner: Database, reads: str | None = None) -> Result:
+    def sleep(seconds: float) -> None:
+        end_all(owner)(seconds)
+        owner.run_script(
+            "UPDATE job_outbox SET status = 'sent', send_at = NULL, ended_at = clock_timestamp()"
+            " WHERE recipient IS NOT NULL AND send_at IS NOT NULL"
+        )
+
+    result = CliRunner().invoke(main, shlex.split(line), obj=Session(sleep=sleep), input=reads and f"{reads}\n")
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result
+
+
+def acme(owner: Database) -> Team:
+    team = make_team(owner, slug="acme", projects=2)
+    owner.run_script(
+        f"UPDATE projects SET slug = CASE id WHEN '{team.project_id}' THEN 'acme' ELSE 'acme-ios' END"
+        f" WHERE team_id = '{team.id}'"
+    )
+    return team
+
+
+@pytest.mark.parametrize("line", [line for line in EXAMPLES if line not in NOT_RUN_HERE])
+def test_an_example_does_what_it_is_there_for(run: Run, line: str) -> None:
+    result = run(line)
+    [expected] = [code for word, code in RED.items() if word in line.split()] or [0]
+    assert result.exit_code == expected, result.output
+    assert result.stdout.strip()
+    if "--format json" in line:
+        assert json.loads(result.stdout)
+
+
+def test_what_is_not_run_is_what_asks() -> None:
+    assert "nightshift login" in NOT_RUN_HERE
+    assert len(IN_PAGES) >= 8
+
+
+@pytest.mark.parametrize(("page", "named"), NAMED)
+def test_a_command_that_a_page_names_is_there(page: str, named: str) -> None:
+    words = [word for word in shlex.split(named) if word != "…"]
+    result = CliRunner().invoke(main, [*words, "--help"], obj=Session(), prog_name="nightshift")
+    assert result.exit_code == 0, result.output
+    known = {" ".join(path) for path, _ in commands()}
+    path = re.search(r"Usage: (nightshift(?: [a-z-]+)*)", result.output)
+    assert path is not None
+    assert path[1] in known
+    assert len(path[1].split()) > 1 or words[0].startswith("--")
+
+
+def test_every_operation_of_the_api_has_a_command(run: Run, api: Api) -> None:
+    documented = {f"{operation.method.upper()} {operation.path}" for operation in openapi.OPERATIONS}
+    assert OPERATIONS.keys() == documented - OF_OTHER_CLIENTS, "which command asks for it?"
+    for operation, line in OPERATIONS.items():
+        api.asked.clear()
+        result = run(line)
+        assert result.exit_code == 0, result.output
+        pattern = re.sub(r"{\w+}", "[^/]+", operation)
+        assert any(re.fullmatch(pattern, asked) for asked in api.asked), (line, api.asked)
+
+
+def test_every_command_of_the_owners_functions_has_a_command(run: Run, amazon: Aws) -> None:
+    assert OWNERS.keys() == COMMANDS.keys() | team_commands.COMMANDS.keys(), "which command asks for it?"
+    for name, line in OWNERS.items():
+        amazon.asked.clear()
+        run(line)
+        assert name in [asked["command"] for asked in amazon.asked], line
+
+
+@pytest.mark.parametrize(
+    ("path", "command"), list(commands()), ids=lambda value: " ".join(value) if isinstance(value, tuple) else ""
+)
+def test_every_command_has_words_and_an_example_and_every_option_has_words(
+    path: tuple[str, ...], command: click.Command
+) -> None:
+    assert command.help
+    assert examples(command), "an example"
+    for line in examples(command):
+        assert line.startswith(" ".join(path)), line
+    for param in command.params:
+        assert not isinstance(param, click.Option) or param.help or param.hidden, param.name
+
+
+def test_the_reference_is_what_the_commands_say() -> None:
+    made = pages()
+    assert {INDEX, *FOLDER.glob("*.md")} == made.keys(), "make docs"
+    for file, text in made.items():
+        assert file.read_text() == text, "make docs"
+    for path, command in commands():
+        [page] = [text for text in made.values() if f"# {' '.join(path)}\n" in text]
+        for param in command.params:
+            if isinstance(param, click.Option) and not param.hidden:
+                assert f"`{param.opts[0]}" in page, param.opts
+
+
+def test_the_index_of_the_reference_leads_to_each_command() -> None:
+    made = pages()
+    links = re.findall(r"^\| \[`([^`]+)`\]\(([^#)]+)#([^)]+)\) \|", made[INDEX], re.M)
+    assert [name for name, _, _ in links] == [" ".join(path) for path, _ in commands() if len(path) > 1]
+    for name, file, anchor in links:
+        assert f"# {name}\n" in made[INDEX.parent / file]
+        assert anchor == name.replace(" ", "-")

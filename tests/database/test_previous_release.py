@@ -1,0 +1,82 @@
+"""A deployment migrates first, so the previous release works on the new schema until it ends or is rolled back.
+
+So migrations only add, and code ignores additions. The release before this one, found by its tag, runs on this one's
+schema. This release runs on a schema with additional columns in every table, without a tag or history.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).parents[2]
+# The main path: trigger, slices, endings.
+TESTS = ["tests/executor/test_executor.py", "tests/api/test_runs.py"]
+
+GROWN = """
+DO $$
+DECLARE grown regclass;
+BEGIN
+    FOR grown IN SELECT oid FROM pg_class
+        WHERE relkind IN ('r', 'p') AND NOT relispartition AND relnamespace = 'public'::regnamespace
+    LOOP
+        EXECUTE format('ALTER TABLE %s ADD COLUMN grown text NOT NULL DEFAULT ''later''', grown);
+    END LOOP;
+END $$;
+"""
+
+
+def previous_release() -> str | None:
+    """Return the last tag before this commit, or None without a tag or history."""
+    describe = ["git", "describe", "--tags", "--abbrev=0", "--match=v[0-9]*", "HEAD^"]
+    found = subprocess.run(describe, cwd=CHECKOUT, capture_output=True, text=True)
+    return found.stdout.strip() or None if found.returncode == 0 else None
+
+
+def this_release(folder: Path) -> None:
+    for name in ("functions", "layers", "local", "nightshift_cli", "sql", "events", "tests", "tools"):
+        shutil.copytree(CHECKOUT / name, folder / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "template.yaml"):
+        shutil.copy(CHECKOUT / name, folder)
+    (folder / "sql/jobs/9999_grown.sql").write_text(GROWN)
+
+
+def release_before(tag: str) -> Callable[[Path], None]:
+    def fetch(folder: Path) -> None:
+        archive = subprocess.run(["git", "archive", tag], cwd=CHECKOUT, capture_output=True, check=True).stdout
+        with tarfile.open(fileobj=BytesIO(archive)) as files:
+            files.extractall(folder, filter="data")
+        for name in ("platform", "jobs"):
+            shutil.rmtree(folder / "sql" / name)
+            shutil.copytree(CHECKOUT / "sql" / name, folder / "sql" / name)
+
+    return fetch
+
+
+TAG = previous_release()
+RELEASES = {"this release, on tables that have grown": this_release} | (
+    {f"{TAG}, on this schema": release_before(TAG)} if TAG else {}
+)
+
+
+@pytest.mark.parametrize("release", RELEASES.values(), ids=RELEASES)
+def test_a_release_works_on_its_successors_schema(release: Callable[[Path], None], tmp_path: Path) -> None:
+    release(tmp_path)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "PYTHONPATH"))}
+    environment["PYTEST_DEBUG_TEMPROOT"] = str(tmp_path)  # pytest closes that folder to other users
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *TESTS],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
+    assert re.search(r"\d{2,} passed", done.stdout)

@@ -1,0 +1,173 @@
+"""Each function's role matches the calls that its code makes, in both directions, according to local AWS's CloudTrail.
+
+Local AWS checks every call of every stack test against the policies, including resources, and refuses calls that are
+not allowed. So this test drives each function through its paths; a permission that was never used is too much.
+"""
+
+import json
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pg8000.native
+import pytest
+import urllib3
+from samtranslator.yaml_helper import yaml_parse
+
+from local.deploy import BATCHES, STACK
+from local.processes import left_behind
+from local.run import call
+from local.stack import CHECKOUT, Stack
+from tests.support.stack_world import ended, triggered, until
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
+
+RESOURCES = yaml_parse((CHECKOUT / "template.yaml").read_text())["Resources"]
+
+# Permissions for calls that the function's code does not make itself.
+ELSEWHERE = {
+    # Lambda itself sends events that the function failed at, with the function's role.
+    ("ScheduleFunction", "sqs:SendMessage", "ScheduleDeadLetters"),
+}
+# Local AWS's CloudTrail omits SES. These calls were made if the outbox has sent mails, and the doctor knows sender and
+# account.
+BY_THEIR_EFFECT = {
+    ("NotifyFunction", "ses:SendEmail", "*"),
+    ("OpsFunction", "ses:GetEmailIdentity", "*"),
+    ("OpsFunction", "ses:GetAccount", "*"),
+}
+# The template's conditions that are true on this machine and affect policies.
+MET_HERE = {"OwnerHasSecret"}
+SINGLE = {batch: single for single, (_, batch) in BATCHES.items()}
+Call = tuple[str, str, str]
+
+
+def statements(function: str) -> Iterator[dict[str, Any]]:
+    """Return the statements of its role's own policies, and of those for the database sign-in."""
+    policies = RESOURCES[function]["Properties"].get("Policies", [])
+    yield from (each for policy in policies for each in policy.get("Fn::If", [None, policy])[1]["Statement"])
+    for resource in RESOURCES.values():
+        if (
+            resource["Type"] == "AWS::IAM::ManagedPolicy"
+            and {"Ref": f"{function}Role"} in resource["Properties"]["Roles"]
+        ):
+            for choice in resource["Properties"]["PolicyDocument"]["Statement"]:
+                condition, met, otherwise = choice["Fn::If"]
+                statement = met if condition in MET_HERE else otherwise
+                if statement != {"Ref": "AWS::NoValue"}:
+                    yield statement
+
+
+def allowed(function: str) -> set[Call]:
+    """Return ``(function, action, queue)`` of each statement of its role; ``*`` if the resource is not a queue."""
+    found = set()
+    for statement in statements(function):
+        resources = statement["Resource"] if isinstance(statement["Resource"], list) else [statement["Resource"]]
+        for resource in resources:
+            queue = resource["Fn::GetAtt"][0] if statement["Action"].startswith("sqs:") else "*"
+            found.add((function, statement["Action"], queue))
+    return found
+
+
+def called(stack: Stack, function: str) -> set[Call]:
+    """Return the same for each CloudTrail call with the credentials of this function's processes."""
+    resources = stack.engine.client("cloudformation").describe_stack_resources(StackName=STACK)["StackResources"]
+    names = {resource["PhysicalResourceId"]: resource["LogicalResourceId"] for resource in resources}
+    keys = {
+        process.environ()["AWS_ACCESS_KEY_ID"]
+        for process in left_behind(stack.folder)
+        if names.get(process.environ().get("AWS_LAMBDA_FUNCTION_NAME", "")) == function
+    }
+    pages = stack.engine.client("cloudtrail").get_paginator("lookup_events")
+    found = set()
+    for key in keys:
+        for page in pages.paginate(LookupAttributes=[{"AttributeKey": "AccessKeyId", "AttributeValue": key}]):
+            for event in page["Events"]:
+                detail = json.loads(event["CloudTrailEvent"])
+                action = f"{detail['eventSource'].removesuffix('.amazonaws.com')}:{detail['eventName']}"
+                queue = names[detail["requestParameters"]["QueueUrl"]] if action.startswith("sqs:") else "*"
+                found.add((function, SINGLE.get(action, action), queue))
+    return found
+
+
+def fires(stack: Stack, owner: pg8000.native.Connection) -> bool:
+    """Return whether the schedule function started a run; not while its rule's own run is live."""
+    slot = datetime.now(UTC).replace(second=0, microsecond=0)
+    owner.run("DELETE FROM job_schedule_slots WHERE slot = :slot", slot=slot)
+    fired = {"job_type": "partition_creation", "time": slot.strftime("%Y-%m-%dT%H:%M:%SZ")}
+    return stack.invoke("ScheduleFunction", fired) == {"outcome": "started"}
+
+
+@pytest.fixture
+def driven(stack: Stack, here: dict[str, Any], stack_owner: pg8000.native.Connection) -> None:
+    """Drive every function through every path that calls AWS."""
+    faults = here["revenuecat_url"].removesuffix("/v2") + "/_sandbox/faults"
+
+    def lost(job_type: str) -> str:
+        """Insert a run whose message was never sent."""
+        return str(
+            stack_owner.run(
+                "INSERT INTO job_runs (id, job_type, triggered_by, resend_at)"
+                " VALUES (gen_random_uuid(), :job_type, 'schedule', clock_timestamp()) RETURNING id",
+                job_type=job_type,
+            )[0][0]
+        )
+
+    def is_over(run_id: str) -> bool:
+        return stack_owner.run("SELECT completed_at FROM job_runs WHERE id = CAST(:id AS uuid)", id=run_id) != [[None]]
+
+    # API: a user's token; a run that waits for RevenueCat and is then cancelled, with a mail to the triggering user.
+    assert call(here | {"agent_key": here["admin_token"]}, "GET", "/v1/auth/whoami")[0] == 200
+    urllib3.request("POST", faults, json={"status": 503, "path": "entitlements", "times": None})
+    waiting = triggered(here, notify=True)["id"]
+    until(lambda: (run := call(here, "GET", f"/v1/jobs/{waiting}")[1]["job_run"])["status"] == "running" and run["id"])
+    until(lambda: call(here, "GET", f"/v1/jobs/{waiting}/timeline")[1]["timeline"][0]["outcome"] == "waiting")
+    call(here, "POST", f"/v1/jobs/{waiting}/cancel")
+    urllib3.request("DELETE", faults)
+    # Worker: a sync to its end, with its mail.
+    synced = triggered(here, notify=True)["id"]
+    assert until(lambda: ended(here, synced))["status"] == "completed"
+    # Sweep: a run and a mail without messages.
+    run_id = lost("db_pruning")
+    stack_owner.run(
+        "INSERT INTO job_outbox (content, send_at) VALUES (CAST(:content AS jsonb), clock_timestamp())",
+        content='{"subject": "Lost", "lines": []}',
+    )
+    until(lambda: stack.invoke("SweepFunction", {}) and is_over(run_id))
+    # Schedule: this minute's slot, whether or not its rule has fired.
+    stack_owner.run("UPDATE job_schedules SET active_since = active_since - interval '1 hour'")
+    until(lambda: fires(stack, stack_owner))
+    # The operator's commands.
+    letters = stack.engine.client("cloudformation").describe_stack_resource
+    for queue in ("RunDeadLetters", "NotifyDeadLetters", "ScheduleDeadLetters"):
+        url = letters(StackName=STACK, LogicalResourceId=queue)["StackResourceDetail"]["PhysicalResourceId"]
+        body = json.dumps({"run_id": synced, "slice": 0, "outbox_id": str(uuid.uuid4())})
+        stack.engine.client("sqs").send_message(QueueUrl=url, MessageBody=body)
+    commands = [
+        {"command": "deadletters"},
+        *({"command": "redrive", "queue": queue} for queue in ("runs", "mails", "schedules")),
+        {"command": "doctor"},
+        {"command": "health"},
+        {"command": "trigger", "job_type": "db_pruning"},
+        {"command": "logs", "run_id": synced},
+        {"command": "send_test_mail", "to": "owner@demo.test"},
+    ]
+    for command in commands:
+        answer = stack.invoke("OpsFunction", command)
+        assert "error" not in answer, (command, answer)
+        if command == {"command": "doctor"}:
+            assert [each["ok"] for each in answer["checks"] if each["name"] in ("sender", "SES account")] == [True] * 2
+    wish = {"command": "setup", "team": "Least", "admin_email": "least@demo.test", "project": "One"}
+    assert "agent_key" in stack.invoke("SetupFunction", wish | {"revenuecat_key": "sk_least"})
+    # Notify: all those mails.
+    until(lambda: not stack_owner.run("SELECT FROM job_outbox WHERE status = 'unsent'"))
+    assert ["sent"] in stack_owner.run("SELECT status FROM job_outbox")
+
+
+def test_a_role_allows_what_is_called_and_nothing_else(stack: Stack, driven: None) -> None:
+    functions = [name for name, resource in RESOURCES.items() if resource["Type"] == "AWS::Serverless::Function"]
+    may = set().union(*(allowed(function) for function in functions)) - ELSEWHERE
+    does = set().union(*(called(stack, function) for function in functions)) | BY_THEIR_EFFECT
+    assert sorted(may - does) == []
+    assert sorted(does - may) == []

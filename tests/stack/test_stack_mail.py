@@ -1,0 +1,56 @@
+"""A mail on the whole stack: from a trigger over HTTP to the mailbox."""
+
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import urllib3
+
+from local.seed import ADMIN_EMAIL
+from local.stack import Stack
+from tests.support.stack_world import triggered, until
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
+
+
+def mails(here: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the mails that SES accepted."""
+    accounts = urllib3.request("GET", here["mailbox_url"], retries=False).json()["messages"]
+    return [mail for mails in accounts.values() for mail in mails]
+
+
+def page(here: dict[str, Any], path: str) -> str:
+    answer = urllib3.request("GET", here["mailbox_page_url"] + path, retries=False)
+    assert answer.status == 200, answer.data
+    return answer.data.decode()
+
+
+def test_whoever_asked_gets_a_mail(stack: Stack, here: dict[str, Any], stack_owner: Any) -> None:
+    run_id = triggered(here, notify=True)["id"]
+    [mail] = until(lambda: [mail for mail in mails(here) if run_id in mail["BodyText"]])
+    assert (mail["Source"], mail["To"]) == ("Nightshift <nightshift@demo.test>", [ADMIN_EMAIL])
+    assert mail["Subject"] == "RevenueCat Sync completed: Demo"
+    assert "1,000 of 1,000" in mail["BodyText"]
+
+    stored = "SELECT status, message_id FROM job_outbox WHERE run_id = CAST(:run_id AS uuid) AND kind = 'mail'"
+    until(lambda: stack_owner.run(stored, run_id=run_id) == [["sent", mail["MessageId"]]])
+
+    listed = page(here, "/")
+    assert "RevenueCat Sync completed: Demo" in listed
+    shown = f"/{mail['MessageId'].partition('@')[0]}"
+    assert f'href="{urlsplit(here["mailbox_page_url"]).path}{shown}"' in listed
+    assert page(here, shown) == mail["BodyHtml"]
+    assert page(here, f"{shown}.txt") == mail["BodyText"]
+
+
+def test_the_owner_is_alerted(here: dict[str, Any], stack: Stack, stack_owner: Any) -> None:
+    content = '{"subject": "A slot was missed", "lines": ["The schedule did not fire."]}'
+    add = "INSERT INTO job_outbox (content) VALUES (CAST(:content AS jsonb)) RETURNING id"
+    [[outbox_id]] = stack_owner.run(add, content=content)
+    queue_url = stack.engine.client("sqs").list_queues(QueueNamePrefix="nightshift-NotifyQueue")["QueueUrls"][0]
+    for _ in range(2):
+        stack.engine.client("sqs").send_message(QueueUrl=queue_url, MessageBody=f'{{"outbox_id": "{outbox_id}"}}')
+    ended = "SELECT status FROM job_outbox WHERE id = :id"
+    until(lambda: stack_owner.run(ended, id=outbox_id) == [["sent"]])
+    alerts = [mail["To"] for mail in mails(here) if mail["Subject"] == "A slot was missed"]
+    assert alerts == [[ADMIN_EMAIL]]

@@ -1,0 +1,231 @@
+"""Releases of a stack: updated during runs, rolled back after a failing migration, removed."""
+
+import json
+import re
+import shutil
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pg8000.native
+import pytest
+import urllib3
+
+from local.deploy import STACK, DeployFailed, function_name, remove
+from local.run import call
+from local.seed import REVENUECAT_KEY, REVENUECAT_PROJECT_ID
+from local.stack import CHECKOUT, Stack, running
+from tests.support.stack_world import SHORT, ended, free_ports, triggered, until
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
+
+SYNCS = 3
+USERS = 500
+# The smallest values: local AWS ends the processes of an updated function, and their leases have to expire.
+PARAMETERS = SHORT | {"WorkerTimeout": "15", "SliceBudget": "8"}
+
+
+@pytest.fixture(scope="module")
+def stack(folders: Callable[[], Path]) -> Iterator[Stack]:
+    """Start this module's own stack. It is updated and finally removed."""
+    stack = Stack(folders(), ports=free_ports(), parameters=PARAMETERS)
+    with running(stack):
+        yield stack
+
+
+@pytest.fixture
+def release(tmp_path: Path) -> Callable[..., Path]:
+    """``release("1.2.3", **migrations)``: this checkout as that version, with more migrations, ``name=script``."""
+
+    def release(version: str, **migrations: str) -> Path:
+        folder = tmp_path / version
+        for name in ("functions", "layers", "sql"):
+            shutil.copytree(CHECKOUT / name, folder / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copy(CHECKOUT / "template.yaml", folder)
+        package = folder / "functions/nightshift/__init__.py"
+        package.write_text(re.sub('__version__ = ".*"', f'__version__ = "{version}"', package.read_text()))
+        for name, script in migrations.items():
+            (folder / f"sql/jobs/{name}.sql").write_text(script)
+        return folder
+
+    return release
+
+
+def version(here: dict[str, Any]) -> str:
+    status, answer = call(here, "GET", "/v1/health")
+    assert status == 200, answer
+    return answer["version"]
+
+
+def add_project(stack: Stack, here: dict[str, Any], owner: pg8000.native.Connection) -> str:
+    """Add another project to the demo team, with users and a RevenueCat key."""
+    project_id = str(uuid.uuid4())
+    encrypted = stack.engine.client("kms").encrypt(
+        KeyId=here["integrations_key_id"],
+        Plaintext=REVENUECAT_KEY.encode(),
+        EncryptionContext={"project_id": project_id},
+    )
+    owner.run(
+        "INSERT INTO projects (id, team_id, name, slug) VALUES (:id, CAST(:team_id AS uuid), :slug, :slug)",
+        id=project_id,
+        team_id=here["team_id"],
+        slug=f"project-{project_id[:8]}",
+    )
+    owner.run(
+        "INSERT INTO project_integrations (project_id, provider, config, secret_encrypted)"
+        " VALUES (CAST(:id AS uuid), 'revenuecat', CAST(:config AS jsonb), :secret)",
+        id=project_id,
+        config=json.dumps({"project_id": REVENUECAT_PROJECT_ID}),
+        secret=encrypted["CiphertextBlob"],
+    )
+    owner.run(
+        "INSERT INTO app_users (project_id, user_id)"
+        " SELECT CAST(:id AS uuid), to_char(n, '\"user_\"FM000000') FROM generate_series(1, CAST(:users AS integer)) n",
+        id=project_id,
+        users=USERS,
+    )
+    return project_id
+
+
+def count_writes(owner: pg8000.native.Connection) -> None:
+    """Write a row to ``app_user_writes`` for each later write of a user's row."""
+    owner.run("CREATE TABLE app_user_writes (user_row uuid NOT NULL)")
+    owner.run(
+        "CREATE FUNCTION count_app_user_write() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS"
+        " $$ BEGIN INSERT INTO app_user_writes VALUES (NEW.id); RETURN NULL; END $$"
+    )
+    owner.run(
+        "CREATE TRIGGER count_writes AFTER UPDATE ON app_users FOR EACH ROW EXECUTE FUNCTION count_app_user_write()"
+    )
+
+
+def test_runs_in_flight_survive_an_update_with_a_migration(
+    stack: Stack, here: dict[str, Any], stack_owner: pg8000.native.Connection, release: Callable[..., Path]
+) -> None:
+    projects = [add_project(stack, here, stack_owner) for _ in range(SYNCS)]
+    count_writes(stack_owner)
+    faults = here["revenuecat_url"].removesuffix("/v2") + "/_sandbox/faults"
+    urllib3.request("POST", faults, json={"latency_s": 0.1, "path": "customers", "times": None})
+    runs = [triggered(here, project_id=project)["id"] for project in projects]
+
+    def in_flight() -> list[dict[str, Any]]:
+        """Return the runs that have committed a page, but not the last one."""
+        found = [call(here, "GET", f"/v1/jobs/{run_id}")[1]["job_run"] for run_id in runs]
+        return [run for run in found if run["status"] == "running" and run["progress"]]
+
+    until(lambda: len(in_flight()) == SYNCS)
+    next_release = release("7.0.0", **{"9001_note": "ALTER TABLE job_runs ADD COLUMN note text DEFAULT 'new'"})
+    stack.deploy(next_release)
+    assert len(in_flight()) == SYNCS
+    urllib3.request("DELETE", faults)
+    assert version(here) == "7.0.0"
+    assert stack_owner.run("SELECT DISTINCT note FROM job_runs") == [["new"]]
+
+    for run_id in runs:
+        run = until(lambda run_id=run_id: stack.invoke("SweepFunction", {}) and ended(here, run_id))
+        assert run["status"] == "completed", run["error"]
+        assert run["progress"]["processed"] == run["result"]["total"] == USERS
+        assert run["result"]["errors"] == 0
+    written = stack_owner.run(
+        "SELECT CAST(project_id AS text), count(*), count(DISTINCT user_row) FROM app_user_writes"
+        " JOIN app_users ON app_users.id = user_row GROUP BY project_id"
+    )
+    assert {project for project, _, _ in written} == set(projects)
+    assert [writes - users for _, writes, users in written] == [0] * SYNCS
+
+
+def test_a_failing_migration_rolls_the_release_back(
+    stack: Stack, here: dict[str, Any], stack_owner: pg8000.native.Connection, release: Callable[..., Path]
+) -> None:
+    before = version(here)
+    broken = release("8.0.0", **{"9002_wrong": "CREATE TABLE half_done (id int); SELECT 1 / 0"})
+    with pytest.raises(DeployFailed, match=r"^Migrations: Migration jobs/9002_wrong failed: division by zero$"):
+        stack.deploy(broken)
+    [rolled_back] = stack.engine.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"]
+    assert rolled_back["StackStatus"] == "UPDATE_ROLLBACK_COMPLETE"
+    assert version(here) == before
+    assert stack_owner.run("SELECT to_regclass('half_done')") == [[None]]
+    run_id = triggered(here)["id"]
+    assert until(lambda: ended(here, run_id))["status"] == "completed"
+
+    stack.deploy(release("8.0.1", **{"9002_wrong": "CREATE TABLE half_done (id int)"}))
+    assert version(here) == "8.0.1"
+    assert stack_owner.run("SELECT to_regclass('half_done')") == [["half_done"]]
+
+
+def mixed(release: Callable[..., Path], name: str) -> Path:
+    """Create the state in which CloudFormation has updated the code but not the layer of packages, permanently."""
+    folder = release("9.0.0")
+    code = folder / "functions/worker" / name
+    code.write_text(code.read_text() + "\nimport of_the_next_release\n")
+    return folder
+
+
+def goes_on(stack: Stack, here: dict[str, Any], owner: pg8000.native.Connection, run_id: str) -> None:
+    assert ended(here, run_id) is None
+    owner.run(
+        "UPDATE job_runs SET due_at = due_at - interval '1 hour', resend_at = resend_at - interval '1 hour'"
+        " WHERE id = CAST(:id AS uuid)",
+        id=run_id,
+    )
+    run = until(lambda: stack.invoke("SweepFunction", {}) and ended(here, run_id))
+    assert run["status"] == "completed", run["error"]
+    assert run["result"]["errors"] == 0
+    assert run_id not in json.dumps(stack.invoke("OpsFunction", {"command": "deadletters"}))
+
+
+def test_a_worker_that_cannot_start_on_the_packages_of_another_release_loses_no_run(
+    stack: Stack, here: dict[str, Any], stack_owner: pg8000.native.Connection, release: Callable[..., Path]
+) -> None:
+    queue = function_name("RunQueue", engine=stack.engine)
+
+    def on_their_way() -> int:
+        attributes = stack.engine.client("sqs").get_queue_attributes(QueueUrl=queue, AttributeNames=["All"])
+        return int(attributes["Attributes"]["ApproximateNumberOfMessagesNotVisible"])
+
+    stack.deploy(mixed(release, "app.py"))
+    assert "of_the_next_release" in stack.invoke("WorkerFunction", {"Records": []})["errorMessage"]
+    before = on_their_way()
+    run_id = triggered(here)["id"]
+    # Delivered, but not yet processed.
+    until(lambda: on_their_way() > before)
+
+    stack.deploy(release("9.0.1"))
+    goes_on(stack, here, stack_owner, run_id)
+
+
+def test_a_job_that_cannot_start_on_the_packages_of_another_release_loses_no_run(
+    stack: Stack, here: dict[str, Any], stack_owner: pg8000.native.Connection, release: Callable[..., Path]
+) -> None:
+    stack.deploy(mixed(release, "jobs/revenuecat_sync.py"))
+    run_id = triggered(here)["id"]
+
+    def outcomes() -> list[str]:
+        return [each["outcome"] for each in call(here, "GET", f"/v1/jobs/{run_id}/timeline")[1]["timeline"]]
+
+    until(lambda: outcomes()[:1] == ["retrying"])
+
+    stack.deploy(release("9.0.1"))
+    goes_on(stack, here, stack_owner, run_id)
+
+
+def test_removing_the_stack_leaves_the_data_and_what_reads_them(
+    stack: Stack, here: dict[str, Any], stack_owner: pg8000.native.Connection
+) -> None:
+    client = stack.engine.client
+    [deployed] = client("cloudformation").describe_stacks(StackName=STACK)["Stacks"]
+    [secret] = [each["OutputValue"] for each in deployed["Outputs"] if each["OutputKey"] == "JwtSecretId"]
+    before = stack_owner.run("SELECT count(*), max(app_users.id::text) FROM app_users")
+
+    remove(engine=stack.engine)
+
+    assert client("lambda").list_functions()["Functions"] == []
+    assert client("lambda").list_event_source_mappings()["EventSourceMappings"] == []
+    assert client("apigatewayv2").get_apis()["Items"] == []
+    assert client("sqs").list_queues().get("QueueUrls", []) == []
+    assert client("events").list_rules()["Rules"] == []
+    assert client("iam").list_roles()["Roles"] == []
+    assert stack_owner.run("SELECT count(*), max(app_users.id::text) FROM app_users") == before
+    assert client("kms").describe_key(KeyId=here["integrations_key_id"])["KeyMetadata"]["Enabled"]
+    assert client("secretsmanager").get_secret_value(SecretId=secret)["SecretString"]

@@ -1,0 +1,297 @@
+"""A real Chromium with the whole local stack, and rules that every visit of the dashboard must keep."""
+
+import re
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import jwt
+import pg8000.native
+import pytest
+import urllib3
+from axe_playwright_python.base import AXE_SCRIPT
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+
+from local import chromium
+from local.deploy import STACK
+from local.run import call
+from local.stack import Stack
+from nightshift.tenants.auth import key_hash
+from tests.support.stack_world import ended, triggered, until
+
+# Without these flags, Chromium contacts its vendor's servers at every start; a container has no sandbox and no GPU for
+# it.
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+DESKTOP, PHONE = {"width": 1280, "height": 860}, {"width": 360, "height": 740}
+# A first call waits until its function has started, which can take long on a busy machine.
+PATIENCE_MS = 60_000
+# A fault that makes RevenueCat unavailable, so that syncs wait.
+DOWN = {"status": 503, "path": "entitlements"}
+Open = Callable[..., Page]
+
+expect.set_options(timeout=PATIENCE_MS)
+
+
+def executable() -> str:
+    """Return the path of a Chromium, or end the tests with a sentence."""
+    found = chromium.find()
+    if found is None:
+        pytest.exit(
+            f"No Chromium found on PATH ({', '.join(chromium.COMMANDS)}). Install it (on Debian: `apt-get install "
+            "chromium`) or set NIGHTSHIFT_CHROMIUM to its path.",
+            returncode=1,
+        )
+    return found
+
+
+@dataclass
+class Visitor:
+    """One browser profile. ``problems`` collects forbidden events: errors, refused content, requests to other hosts."""
+
+    context: BrowserContext
+    url: str
+    problems: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.context.set_default_timeout(PATIENCE_MS)
+        self.context.on("page", self._watch)
+        self.context.on("request", self._see)
+
+    def open(self, path: str = "", *, token: str = "") -> Page:
+        """Open ``path`` below the dashboard's URL; with a ``token``, use a link that signs in."""
+        page = self.context.new_page()
+        page.goto(self.url + path + (f"#token={token}" if token else ""))
+        return page
+
+    def _watch(self, page: Page) -> None:
+        page.on("pageerror", lambda error: self.problems.append(f"error: {error}"))
+        page.on("console", self._hear)
+
+    def _hear(self, message: Any) -> None:
+        # Refusals by the API and connection failures are the subject of some tests.
+        if message.type in ("error", "warning") and "/v1/" not in message.location["url"]:
+            self.problems.append(f"console: {message.text} ({message.location['url']})")
+
+    def _see(self, request: Any) -> None:
+        if not request.url.startswith(self.url):
+            self.problems.append(f"request: {request.url}")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=executable(), args=FLAGS)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def visitor(browser: Browser, here: dict[str, Any]) -> Iterator[Callable[..., Visitor]]:
+    """``visitor(**options of a context)``: create a browser profile and assert at the end that it had no problems."""
+    visitors: list[Visitor] = []
+
+    def visitor(**options: Any) -> Visitor:
+        context = browser.new_context(**({"viewport": DESKTOP} | options))
+        visitors.append(Visitor(context, here["dashboard_url"]))
+        return visitors[-1]
+
+    yield visitor
+    for each in visitors:
+        # A route that still waits for the API must not outlive its page.
+        each.context.unroute_all(behavior="ignoreErrors")
+        for page in each.context.pages:
+            assert page.evaluate("localStorage.length") == 0
+        assert each.context.cookies() == []
+        each.context.close()
+        assert each.problems == []
+
+
+@pytest.fixture
+def admin(visitor: Callable[..., Visitor], here: dict[str, Any]) -> Callable[..., Page]:
+    """``admin(path, **options)``: open a page as the demo team's owner, signed in by a link."""
+    return lambda path="", **options: visitor(**options).open(path, token=here["admin_token"])
+
+
+@pytest.fixture
+def faults(here: dict[str, Any]) -> Iterator[Callable[..., None]]:
+    """``faults(**fields)``: inject a fault into RevenueCat's next calls. ``faults()`` and the test's end clear it."""
+    url = here["revenuecat_url"].removesuffix("/v2") + "/_sandbox/faults"
+
+    def faults(**fields: Any) -> None:
+        urllib3.request("DELETE", url)
+        if fields:
+            urllib3.request("POST", url, json={"times": None} | fields)
+
+    yield faults
+    faults()
+
+
+@pytest.fixture
+def quiet(here: dict[str, Any], faults: Any) -> Iterator[None]:
+    """Ensure that the demo's project has no live run before and after the test."""
+    _stop_all(here)
+    yield
+    _stop_all(here)
+
+
+@pytest.fixture
+def completed_run(here: dict[str, Any], quiet: None) -> str:
+    """Return the id of a completed run of the demo team, which no other test has to leave behind."""
+    path = f"/v1/teams/{here['team_id']}/jobs?status=completed"
+    if not call(here, "GET", path)[1]["job_runs"]:
+        run_id = triggered(here)["id"]
+        until(lambda: ended(here, run_id))
+    return call(here, "GET", path)[1]["job_runs"][0]["id"]
+
+
+def _stop_all(here: dict[str, Any]) -> None:
+    for status in ("pending", "running"):
+        for run in call(here, "GET", f"/v1/teams/{here['team_id']}/jobs?status={status}")[1]["job_runs"]:
+            call(here, "POST", f"/v1/jobs/{run['id']}/cancel")
+            until(lambda run=run: ended(here, run["id"]))
+
+
+@dataclass
+class People:
+    """Create teams and users beside the demo's."""
+
+    owner: pg8000.native.Connection
+    secret: str
+
+    def team(self, name: str) -> str:
+        """Create a team and return its id. The slug is the lower-case name."""
+        return str(
+            self.owner.run(
+                "INSERT INTO teams (name, slug) VALUES (:name, :slug) RETURNING id", name=name, slug=name.lower()
+            )[0][0]
+        )
+
+    def project(self, team_id: str, name: str) -> str:
+        sql = "INSERT INTO projects (team_id, name, slug) VALUES (:team_id, :name, :slug) RETURNING id"
+        return str(self.owner.run(sql, team_id=team_id, name=name, slug=name.lower())[0][0])
+
+    def user(self, *roles: tuple[str, str]) -> str:
+        """Create a user with these ``(team_id, role)`` and return their token."""
+        email = f"{uuid.uuid4().hex[:12]}@demo.test"
+        [[user_id]] = self.owner.run("INSERT INTO users (email) VALUES (:email) RETURNING id", email=email)
+        for team_id, role in roles:
+            self.owner.run(
+                "INSERT INTO team_members (team_id, user_id, role) VALUES (:team_id, :user_id, :role)",
+                team_id=team_id,
+                user_id=user_id,
+                role=role,
+            )
+        return jwt.encode({"sub": str(user_id), "exp": int(time.time()) + 3600}, self.secret, algorithm="HS256")
+
+    def join(self, token: str, team_id: str, role: str) -> None:
+        """Set the role of the token's user in the team."""
+        self.owner.run(
+            "INSERT INTO team_members (team_id, user_id, role) VALUES (:team_id, :user_id, :role)"
+            " ON CONFLICT (team_id, user_id) DO UPDATE SET role = excluded.role",
+            team_id=team_id,
+            user_id=jwt.decode(token, self.secret, algorithms=["HS256"])["sub"],
+            role=role,
+        )
+
+    def key(self, team_id: str, *permissions: str) -> str:
+        key = f"owl_agent_{uuid.uuid4().hex}"
+        self.owner.run(
+            "INSERT INTO api_keys (team_id, key_type, key_hash, key_prefix, permissions)"
+            " VALUES (:team_id, 'agent', :key_hash, 'owl_agent_', :permissions)",
+            team_id=team_id,
+            key_hash=key_hash(key),
+            permissions=list(permissions),
+        )
+        return key
+
+    def revoke(self, key: str) -> None:
+        self.owner.run("UPDATE api_keys SET deleted_at = clock_timestamp() WHERE key_hash = :h", h=key_hash(key))
+
+    def runs(self, team_id: str, project_id: str, count: int) -> None:
+        """Insert completed runs, a minute apart; the newest is an hour old."""
+        self.owner.run(
+            "INSERT INTO job_runs (id, job_type, status, team_id, project_id, triggered_by, created_at, started_at,"
+            " completed_at, progress, result) SELECT gen_random_uuid(), 'revenuecat_sync', 'completed',"
+            " CAST(:team_id AS uuid), CAST(:project_id AS uuid), 'schedule', at, at, at + interval '20 s',"
+            """ jsonb_build_object('processed', n, 'total', n, 'message', 'Number ' || n), '{"synced": 1}'"""
+            " FROM (SELECT n, clock_timestamp() - make_interval(hours => 1, mins => n) AS at"
+            " FROM generate_series(1, CAST(:count AS integer)) AS n) AS made",
+            team_id=team_id,
+            project_id=project_id,
+            count=count,
+        )
+
+
+@pytest.fixture
+def people(stack: Stack, stack_owner: pg8000.native.Connection) -> People:
+    return People(stack_owner, jwt_secret(stack))
+
+
+def jwt_secret(stack: Stack) -> str:
+    [described] = stack.engine.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"]
+    outputs = {output["OutputKey"]: output["OutputValue"] for output in described["Outputs"]}
+    secret: str = stack.engine.client("secretsmanager").get_secret_value(SecretId=outputs["JwtSecretId"])[
+        "SecretString"
+    ]
+    return secret
+
+
+def keeps_somebody_out(page: Page) -> list[str]:
+    """Return axe-core's findings of serious or critical impact, after rows and animations have arrived."""
+    expect(page.locator(".runs.busy")).to_have_count(0)
+    page.evaluate(
+        "Promise.allSettled(document.getAnimations()"
+        ".filter(each => each.effect.getComputedTiming().endTime < Infinity).map(each => each.finished))"
+    )
+    page.evaluate(AXE_SCRIPT)
+    found = page.evaluate("axe.run({resultTypes: ['violations']})")["violations"]
+    return [
+        f"{violation['id']}: {violation['help']}: {[node['html'][:120] for node in violation['nodes']][:3]}"
+        for violation in found
+        if violation["impact"] in ("serious", "critical")
+    ]
+
+
+def is_wider_than_the_window(page: Page) -> bool:
+    width: bool = page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")
+    return width
+
+
+def heading(page: Page, name: str | re.Pattern[str]) -> Any:
+    return page.get_by_role("heading", name=name, exact=isinstance(name, str))
+
+
+def rows(page: Page) -> Any:
+    return page.locator(".runs tbody tr:not(.skeleton)")
+
+
+def look_again(page: Page) -> None:
+    """Trigger the events of a return to the tab: the page asks the API at once."""
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+
+
+def changed(context: BrowserContext, path: str, change: Callable[[dict[str, Any]], None]) -> None:
+    """Let ``change(body)`` alter each answer of the API to ``path`` on its way to the page."""
+
+    def alter(route: Any) -> None:
+        body = route.fetch().json()
+        change(body)
+        route.fulfill(json=body)
+
+    context.route(path, alter)
+
+
+def run_id_of(page: Page) -> str:
+    """Wait until the page shows a run and return its id."""
+    page.wait_for_url(re.compile(r"/runs/[0-9a-f-]{36}(\?|$)"))
+    return page.url.rsplit("/", 1)[1].partition("?")[0]

@@ -1,0 +1,245 @@
+"""Real Postgres for every test: one server per run, one fresh copy of the migrated database per test."""
+
+import dataclasses
+import importlib
+import itertools
+import os
+import signal
+import socket
+import tempfile
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import hypothesis
+import pytest
+from moto import mock_aws
+
+from api import health
+from local.postgres import Postgres
+from nightshift.aws import aws_http, clients
+from nightshift.base import settings as settings_module
+from nightshift.base.settings import Settings
+from nightshift.database import queries
+from nightshift.database.migrations import create_first_partitions, migrate
+from nightshift.database.queries import Database
+from nightshift.database.session_pins import pin, pin_session
+from nightshift.tenants import jwks, tokens
+from tests.support import hostile, moto_server
+
+# On a busy machine examples are slow, so none may fail because of its duration.
+hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("patient")
+
+_serial = itertools.count()
+
+
+def pytest_configure() -> None:
+    """Heed SIGINT where a script started pytest in the background, which ignores it: tests send it to what they start.
+
+    An ignored signal stays ignored in each process that is started from here.
+    """
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_report_to_serializable(report: pytest.TestReport) -> Generator[None, dict[str, Any] | None, Any]:
+    """Replace characters that UTF-8 cannot encode: pytest-xdist's workers exchange captured output as UTF-8."""
+    data = yield
+    if data and "sections" in data:
+        data["sections"] = [(name, text.encode("utf-8", "replace").decode()) for name, text in data["sections"]]
+    return data
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@contextmanager
+def throwaway_postgres() -> Iterator[Postgres]:
+    with tempfile.TemporaryDirectory(prefix="nightshift-tests-") as folder:
+        server = Postgres(Path(folder) / "postgres", free_port())
+        server.start(fsync="off", full_page_writes="off")
+        try:
+            yield server
+        finally:
+            server.stop("immediate")
+
+
+@contextmanager
+def superuser_of_a_new_server() -> Iterator[Database]:
+    """Start a server for one test. Roles, their settings and tablespaces belong to the whole server."""
+    with throwaway_postgres() as server:
+        db = Database(settings_for(server, "postgres", user="postgres"))
+        yield db
+        db.close()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    with throwaway_postgres() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def superuser(postgres: Postgres) -> Iterator[Database]:
+    db = Database(settings_for(postgres, "postgres", user="postgres"))
+    yield db
+    db.close()
+
+
+@pytest.fixture(scope="session")
+def template(postgres: Postgres, superuser: Database) -> str:
+    return make_template(postgres, superuser)
+
+
+def make_template(postgres: Postgres, superuser: Database) -> str:
+    """Create a migrated database and return its name. Each test gets a copy of it."""
+    superuser.run_script("CREATE DATABASE nightshift_template")
+    if hostile.ASKED_FOR in os.environ:
+        hostile.spoil_server(superuser)
+        hostile.spoil_database(superuser, "nightshift_template")
+    owner = Database(settings_for(postgres, "nightshift_template", user="postgres"))
+    if hostile.ASKED_FOR in os.environ:
+        pin_session(owner)
+        owner.run_script(hostile.NOTHING_FOR_PUBLIC)
+    migrate(owner)
+    create_first_partitions(owner, today=date.today())
+    if hostile.ASKED_FOR in os.environ:
+        owner.run_script(hostile.DOUBLES)
+    owner.close()
+    return "nightshift_template"
+
+
+@pytest.fixture
+def config(postgres: Postgres, superuser: Database, template: str) -> Iterator[Settings]:
+    """Return settings of a new database for this test."""
+    name = f"test_{os.getpid()}_{next(_serial)}"
+    # Copying files is twenty times faster than logging them, and this server need not survive a crash.
+    superuser.run_script(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
+    if hostile.ASKED_FOR in os.environ:
+        hostile.spoil_database(superuser, name)
+    # A copy does not include a role's settings for the database.
+    owner = Database(settings_for(postgres, name, user="postgres"))
+    pin_session(owner)
+    pin(owner)
+    owner.close()
+    if hostile.ASKED_FOR in os.environ:
+        hostile.spoil_roles(superuser, name)
+    yield settings_for(postgres, name)
+    superuser.run_script(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def connect(config: Settings) -> Iterator[Callable[..., Database]]:
+    """``connect(user=…, **startup_params)``: open another connection to this test's database."""
+    opened = []
+
+    def connect(user: str = "nightshift_app", **startup_params: str) -> Database:
+        opened.append(Database(dataclasses.replace(config, database_user=user), **startup_params))
+        if user == "postgres":
+            pin_session(opened[-1])
+            opened[-1].run_script(";".join(f"SET {name} = '{value}'" for name, value in startup_params.items()))
+        return opened[-1]
+
+    yield connect
+    for db in opened:
+        db.close()
+
+
+@pytest.fixture
+def db(connect: Callable[..., Database]) -> Database:
+    """Connect as the functions do."""
+    return connect()
+
+
+@pytest.fixture
+def owner(connect: Callable[..., Database]) -> Database:
+    """Connect as the schema owner, to arrange and inspect rows."""
+    return connect(user="postgres")
+
+
+@pytest.fixture(scope="session")
+def moto_endpoint() -> Iterator[str]:
+    with moto_server.serve() as url:
+        yield url
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch, config: Settings) -> Iterator[Settings]:
+    """Set a function's environment variables for this test's Postgres, without AWS."""
+    _forget_environment()
+    _set_environment(monkeypatch, config)
+    yield config
+    _forget_environment()
+
+
+@pytest.fixture
+def cloud(monkeypatch: pytest.MonkeyPatch, environment: Settings, moto_endpoint: str) -> Iterator[Settings]:
+    """Create a queue, a signing secret and a key (moto), and a function's environment for them and for Postgres."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        monkeypatch.setenv(name, "testing")
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.setenv(name, "us-east-1")
+    monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "test")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", moto_endpoint)
+    _forget_environment()
+    with mock_aws():
+        settings = dataclasses.replace(
+            environment,
+            notify_queue_url=clients.client("sqs").create_queue(QueueName="notify")["QueueUrl"],
+            queue_url=clients.client("sqs").create_queue(QueueName="runs")["QueueUrl"],
+            jwt_secret_id=clients.client("secretsmanager").create_secret(Name="jwt", SecretString=JWT_SECRET)["ARN"],
+            integrations_key_id=clients.client("kms").create_key()["KeyMetadata"]["KeyId"],
+        )
+        _set_environment(monkeypatch, settings)
+        yield settings
+        _forget_environment()
+
+
+def _set_environment(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
+    for name, value in dataclasses.asdict(settings).items():
+        monkeypatch.setenv(name.upper(), str(value))
+
+
+def _forget_environment() -> None:
+    if queries.database.cache_info().currsize:
+        queries.database().close()
+    for cached in (
+        settings_module.settings,
+        queries.database,
+        clients.client,
+        tokens._secret,
+        jwks.key_set,
+        aws_http._connections,
+        health._trouble_at,
+    ):
+        cached.cache_clear()
+
+
+JWT_SECRET = "a secret of a length that HS256 is happy with"
+
+
+# The context that Lambda passes to a function together with its event.
+CONTEXT = SimpleNamespace(
+    function_name="function",
+    memory_limit_in_mb=512,
+    invoked_function_arn="arn",
+    aws_request_id="request-1",
+    get_remaining_time_in_millis=lambda: 60_000,
+)
+
+
+def load_function(name: str) -> ModuleType:
+    """Import functions/<name>/app.py when a test needs it."""
+    return importlib.import_module(f"{name}.app")
+
+
+def settings_for(server: Postgres, database: str, user: str = "nightshift_app") -> Settings:
+    return Settings(database_host="127.0.0.1", database_port=server.port, database_name=database, database_user=user)

@@ -1,0 +1,139 @@
+"""Lambda and CloudFormation for the operator's commands: they record requests and call the ops function."""
+
+import contextlib
+import io
+import json
+import re
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs
+
+import boto3
+import pytest
+
+from nightshift.base import settings as settings_module
+from nightshift.base.settings import Settings
+from nightshift.database.queries import Database
+from nightshift.operator import dead_letters
+from tests.support.fixtures import CONTEXT, load_function
+
+STACK = "prod-jobs"
+FUNCTIONS = {"OpsFunction": "ops", "SetupFunction": "setup"}
+FOUND = """<DescribeStackResourceResponse><DescribeStackResourceResult><StackResourceDetail>
+<LogicalResourceId>{}</LogicalResourceId><PhysicalResourceId>{}-1</PhysicalResourceId>
+<ResourceType>AWS::Lambda::Function</ResourceType><LastUpdatedTimestamp>2026-01-01T00:00:00Z</LastUpdatedTimestamp>
+<ResourceStatus>CREATE_COMPLETE</ResourceStatus></StackResourceDetail></DescribeStackResourceResult>
+</DescribeStackResourceResponse>"""
+REFUSED = "<ErrorResponse><Error><Code>{}</Code><Message>{}</Message></Error></ErrorResponse>"
+
+Answer = tuple[int, dict[str, str], bytes]
+
+
+class Aws:
+    """Answers to DescribeStackResource and Invoke. The function is ours, unless ``answers`` overrides it."""
+
+    def __init__(self) -> None:
+        self.stacks = {STACK}
+        self.answers: dict[str, Answer] = {}
+        self.asked: list[dict[str, Any]] = []
+        self.signed: list[str] = []
+        self.url = ""
+        self.date = ""
+        """AWS's date, if it differs from this machine's."""
+
+    def describe(self, body: bytes) -> Answer:
+        form = parse_qs(body.decode())
+        [function] = form["LogicalResourceId"]
+        if form["StackName"] not in ([name] for name in self.stacks) or function not in FUNCTIONS:
+            return 400, {}, REFUSED.format("ValidationError", f"Stack '{form['StackName'][0]}' does not exist").encode()
+        return 200, {"Content-Type": "text/xml"}, FOUND.format(function, FUNCTIONS[function]).encode()
+
+    def invoke(self, body: bytes, *, function: str = "ops") -> Answer:
+        self.asked.append(json.loads(body))
+        # On AWS the function's metrics go to its own log, not into the command's output.
+        with contextlib.redirect_stdout(io.StringIO()):
+            answer = load_function(function).handler(self.asked[-1], CONTEXT)
+        return 200, {}, json.dumps(answer).encode()
+
+
+@pytest.fixture
+def amazon() -> Iterator[Aws]:
+    aws = Aws()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            aws.signed.append(self.headers["Authorization"])
+            invoked = re.fullmatch(r"/2015-03-31/functions/(\w+)-1/invocations", self.path)
+            prepared = aws.answers.get("invoke" if invoked else "describe")
+            ours = partial(aws.invoke, function=invoked[1]) if invoked else aws.describe
+            status, headers, answer = prepared or ours(body)
+            self.send_response(status)
+            for name, value in ({"Content-Length": str(len(answer))} | headers).items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def date_time_string(self, timestamp: float | None = None) -> str:
+            return aws.date or super().date_time_string(timestamp)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    aws.url = f"http://127.0.0.1:{server.server_port}"
+    yield aws
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def bare(
+    bare_environment: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, amazon: Aws, moto_endpoint: str
+) -> None:
+    """Set this test's credentials and endpoints, independent of the developer's."""
+    for function in FUNCTIONS.values():
+        load_function(function)  # loads a path that is relative to the repository
+    monkeypatch.chdir(tmp_path)
+    for name in ("AWS_PROFILE", "AWS_REGION", "AWS_SESSION_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_CONFIG_FILE": str(tmp_path / "config"),
+        "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "credentials"),
+        "AWS_EC2_METADATA_DISABLED": "true",
+        # Only these two services: the function in the same process uses moto for its queues.
+        "AWS_ENDPOINT_URL": moto_endpoint,
+        "AWS_ENDPOINT_URL_LAMBDA": amazon.url,
+        "AWS_ENDPOINT_URL_CLOUDFORMATION": amazon.url,
+    }.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
+def dead_letter_queues(cloud: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Create the dead-letter queues, empty."""
+    monkeypatch.setattr(dead_letters, "RECEIVE_WAIT_S", 0)
+    for name in ("run", "schedule"):
+        url = boto3.client("sqs").create_queue(QueueName=f"{name}-dead")["QueueUrl"]
+        monkeypatch.setenv(f"{name}_dead_letters_url".upper(), url)
+    settings_module.settings.cache_clear()
+
+
+def end_all(owner: Database, status: str = "completed", error: str = "NULL") -> Callable[[float], None]:
+    def sleep(_: float) -> None:
+        owner.run_script(
+            f"UPDATE job_runs SET status = '{status}', error = {error}, started_at = clock_timestamp(),"
+            " completed_at = clock_timestamp(), resend_at = NULL WHERE status IN ('pending', 'running')"
+        )
+
+    return sleep

@@ -1,0 +1,107 @@
+"""One whole stack for all tests marked ``stack``, and their shared helpers."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pg8000.native
+import pytest
+
+from local.run import LIVE, call
+from local.stack import CHECKOUT, Ports, Stack, running
+from tests.support.fixtures import free_port
+
+PATIENCE_S = 60
+# Short times, but long enough for a page of users in a slice.
+SHORT = {"WorkerTimeout": "20", "SliceBudget": "12", "SliceReserve": "4", "LeaseMargin": "1", "ResendDelay": "2"}
+
+
+# The shortest schedule of a rule is once a minute.
+EVERY_MINUTE = {"PartitionCreationSchedule": "cron(* * * * ? *)"}
+
+
+def until(condition: Callable[[], Any], *, patience_s: float = PATIENCE_S) -> Any:
+    deadline = time.monotonic() + patience_s
+    while not (met := condition()):
+        assert time.monotonic() < deadline, f"not reached within {patience_s} s"
+        time.sleep(0.1)
+    return met
+
+
+def free_ports() -> Ports:
+    return Ports(aws=free_port(), postgres=free_port(), revenuecat=free_port(), mailbox=free_port())
+
+
+def triggered(here: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    body = {"job_type": "revenuecat_sync", "project_id": here["project_id"]} | fields
+    status, answer = call(here, "POST", f"/v1/teams/{here['team_id']}/jobs/trigger", body)
+    assert status == 201, answer
+    return answer["job_run"]
+
+
+def ended(here: dict[str, Any], run_id: str) -> dict[str, Any] | None:
+    run = call(here, "GET", f"/v1/jobs/{run_id}")[1]["job_run"]
+    return None if run["status"] in LIVE else run
+
+
+@pytest.fixture(scope="session")
+def folders() -> Iterator[Callable[[], Path]]:
+    """``folders()``: return a folder for a separate stack."""
+    with tempfile.TemporaryDirectory(prefix="nightshift-stack-") as parent:
+        yield lambda: Path(tempfile.mkdtemp(dir=parent)) / "local"
+
+
+@pytest.fixture(scope="session")
+def stack(folders: Callable[[], Path]) -> Iterator[Stack]:
+    stack = Stack(folders(), ports=free_ports(), parameters=SHORT | EVERY_MINUTE)
+    with running(stack):
+        yield stack
+
+
+@pytest.fixture
+def started() -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """``started(*arguments)``: start Python on a checkout, with its output captured, and end it after the test.
+
+    ``bare``: its environment contains only the given variables, none of this process.
+    """
+    processes: list[subprocess.Popen[str]] = []
+
+    def started(
+        *arguments: str, checkout: Path = CHECKOUT, bare: bool = False, **environment: str
+    ) -> subprocess.Popen[str]:
+        processes.append(
+            subprocess.Popen(
+                [sys.executable, *arguments],
+                env=({} if bare else os.environ) | {"PYTHONPATH": os.pathsep.join([".", "functions"])} | environment,
+                cwd=checkout,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+        )
+        return processes[-1]
+
+    yield started
+    for process in processes:
+        process.terminate()
+        with process:  # closes its output and waits
+            pass
+
+
+@pytest.fixture
+def here(stack: Stack) -> dict[str, Any]:
+    return json.loads(stack.file.read_text())
+
+
+@pytest.fixture
+def stack_owner(stack: Stack) -> Iterator[pg8000.native.Connection]:
+    """Connect to the stack's database as the schema owner."""
+    with closing(stack.connect()) as connection:
+        yield connection
