@@ -50,7 +50,7 @@ from nightshift.base.validation import clipped, shown
 from nightshift.database.queries import Row, database
 from nightshift.jobs.job_type import JobType
 from nightshift.jobs.registry import JOB_TYPES, job_type
-from nightshift.runs import requests
+from nightshift.runs import reading, requests
 from nightshift.runs.pauses import as_json, list_pauses
 from nightshift.runs.run_ids import MOST, find_runs
 from nightshift.runs.timeline import timeline
@@ -187,11 +187,11 @@ def list_runs(team_id: str) -> dict[str, Any]:
     if beginning := _query("id_prefix"):
         return _begin_so(beginning, team_id=team_id)
     before_created_at, before_id = cursor_of(_query("cursor"))
-    page = requests.list_page(
+    page = reading.list_page(
         team_id=team_id,
         # Not checked against the registry: an unknown type has no runs, and a retired type may still have some.
         job_type=_query("job_type"),
-        status=one_of("status", _query("status"), requests.STATUSES),
+        status=one_of("status", _query("status"), reading.STATUSES),
         project_id=optional_uuid("project_id", _query("project_id")),
         since=moment_of("since", _query("since"), now=now),
         until=moment_of("until", _query("until"), now=now),
@@ -200,13 +200,13 @@ def list_runs(team_id: str) -> dict[str, Any]:
         limit=limit_of(_query("limit")),
         db=database(),
     )
-    return {"job_runs": [requests.as_json(row) for row in page.rows], "cursor": page.cursor, "has_more": page.has_more}
+    return {"job_runs": [reading.as_json(row) for row in page.rows], "cursor": page.cursor, "has_more": page.has_more}
 
 
 def _begin_so(beginning: str, *, team_id: str) -> dict[str, Any]:
     """Return a page of the few runs whose id has this prefix. Other filters are ignored."""
     found = find_runs("id_prefix", beginning, team_id=team_id, db=database())
-    shown_runs = [requests.as_json(row) for row in found[:MOST]]
+    shown_runs = [reading.as_json(row) for row in found[:MOST]]
     return {"job_runs": shown_runs, "cursor": None, "has_more": len(found) > MOST}
 
 
@@ -235,12 +235,12 @@ def trigger(team_id: str) -> Response[str]:
         db=database(),
         settings=settings(),
     )
-    return _json(201, {"job_run": requests.as_json(row)})
+    return _json(201, {"job_run": reading.as_json(row)})
 
 
 @app.get("/v1/jobs/<run_id>")
 def get_run(run_id: str) -> dict[str, Any]:
-    return {"job_run": requests.as_json(_run(_caller(), run_id, "jobs:read"))}
+    return {"job_run": reading.as_json(_run(_caller(), run_id, "jobs:read"))}
 
 
 @app.get("/v1/jobs/<run_id>/timeline")
@@ -264,7 +264,7 @@ def rerun(run_id: str) -> Response[str]:
     who = _caller()
     old = _run(who, run_id, "jobs:write")
     request = validated(RerunBody, _body())
-    if old["status"] in requests.LIVE:
+    if old["status"] in reading.LIVE:
         raise Refused(f'Cannot rerun a job with status "{old["status"]}"')
     if old["status"] == "completed" and request.from_ == "cursor":
         raise Refused('Cannot rerun a job with status "completed" from its cursor. Rerun it from the start')
@@ -284,7 +284,7 @@ def rerun(run_id: str) -> Response[str]:
         db=database(),
         settings=settings(),
     )
-    return _json(201, {"job_run": requests.as_json(row)})
+    return _json(201, {"job_run": reading.as_json(row)})
 
 
 @app.not_found

@@ -12,7 +12,7 @@ from pydantic.json_schema import models_json_schema
 from api import bodies, schemas
 from api.parsing import DEFAULT_LIMIT, MAX_IDEMPOTENCY_KEY, MAX_LIMIT, MAX_LISTED, MAX_SEARCH
 from nightshift import __version__
-from nightshift.runs.requests import STATUSES
+from nightshift.runs.reading import STATUSES
 
 TEXT = {"type": "string"}
 # Postgres cannot store NUL.

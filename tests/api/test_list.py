@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from nightshift.base.errors import NotFound
-from nightshift.runs import requests
+from nightshift.runs import reading
 from nightshift.testing.rows import make_team
 from tests.support.plans import explained
 from tests.support.world import trigger
@@ -32,7 +32,7 @@ def walk(db, team_id, size, **filters):
     while True:
         created_at, run_id = cursor_of(cursor)
         where = NO_FILTERS | filters | {"before_created_at": created_at, "before_id": run_id}
-        page = requests.list_page(team_id=team_id, limit=size, db=db, **where)
+        page = reading.list_page(team_id=team_id, limit=size, db=db, **where)
         assert len(page.rows) <= size
         seen += [str(row["id"]) for row in page.rows]
         if not page.has_more:

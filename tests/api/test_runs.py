@@ -10,7 +10,7 @@ from pg8000.exceptions import DatabaseError
 
 from nightshift.base.errors import Conflict, NotFound, Refused, TooManyRuns, Unprocessable
 from nightshift.jobs.registry import JOB_TYPES
-from nightshift.runs import pauses, requests
+from nightshift.runs import pauses, reading, requests
 from nightshift.testing.rows import make_team, run_row
 from tests.support.plans import explained
 from tests.support.world import claim, system_run, trigger
@@ -195,9 +195,9 @@ class TestCancel:
 
 class TestAsJson:
     def test_ids_are_text_or_null(self, cloud, db, owner, team):
-        of_a_team = requests.as_json(trigger(team, db=db, settings=cloud))
+        of_a_team = reading.as_json(trigger(team, db=db, settings=cloud))
         assert (of_a_team["team_id"], of_a_team["project_id"]) == (team.id, team.project_id)
-        of_the_system = requests.as_json(db.one("get_any_run", run_id=system_run(owner, "db_pruning")))
+        of_the_system = reading.as_json(db.one("get_any_run", run_id=system_run(owner, "db_pruning")))
         assert (of_the_system["team_id"], of_the_system["project_id"]) == (None, None)
 
     @pytest.mark.parametrize(
@@ -212,8 +212,8 @@ class TestAsJson:
     )
     def test_the_bar_says_what_the_run_waits_for(self, cloud, db, team, status, waiting_for, before, after):
         row = trigger(team, db=db, settings=cloud) | {"status": status, "waiting_for": waiting_for}
-        assert requests.as_json(row | {"progress": {"message": before}})["progress"] == {"message": after}
-        assert requests.as_json(row | {"progress": None})["progress"] is None
+        assert reading.as_json(row | {"progress": {"message": before}})["progress"] == {"message": after}
+        assert reading.as_json(row | {"progress": None})["progress"] is None
 
 
 class TestRefusedTriggers:

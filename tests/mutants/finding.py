@@ -41,6 +41,7 @@ REACHED = Path(".local/mutants/reached.json")
 # The test files about a module. Their tests are tried first.
 ABOUT = {
     "executor.py": ("executor_decisions", "executor", "bounds", "passing_trouble", "careless_jobs"),
+    "job_steps.py": ("executor_decisions", "executor", "bounds", "passing_trouble", "careless_jobs"),
     "slices.py": ("executor_decisions", "fence", "bounds", "executor", "careless_jobs"),
     "handles.py": ("executor_decisions", "careless_jobs", "bounds"),
     "author_api.py": ("executor_decisions", "careless_jobs", "bounds"),
@@ -53,6 +54,7 @@ ABOUT = {
     "slots.py": ("schedules", "pairs_of_sweeps", "pauses"),
     "delivery.py": ("notify", "mail_shares", "events", "pairs_of_mails"),
     "mail_shares.py": ("mail_shares", "pairs_of_mails"),
+    "reading.py": ("list", "runs", "api"),
     "requests.py": ("runs", "pairs_of_triggers", "api"),
     "stored_json.py": ("careless_jobs",),
     "watchdog.py": ("passing_trouble",),

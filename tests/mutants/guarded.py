@@ -40,8 +40,27 @@ TABLES = (
 FUNCTIONS = ("tell_of_ending", "cleanup_runs")
 
 MODULES = (
-    *("executor.py", "slices.py", "handles.py", "author_api.py", "queue.py", "outbox.py", "sweep.py", "healers.py"),
-    *("set_aside.py", "slots.py", "delivery.py", "mail_shares.py", "pauses.py", "requests.py", "successes.py"),
+    *(
+        "executor.py",
+        "job_steps.py",
+        "slices.py",
+        "handles.py",
+        "author_api.py",
+        "queue.py",
+        "outbox.py",
+        "sweep.py",
+        "healers.py",
+    ),
+    *(
+        "set_aside.py",
+        "slots.py",
+        "delivery.py",
+        "mail_shares.py",
+        "pauses.py",
+        "requests.py",
+        "reading.py",
+        "successes.py",
+    ),
     *("stored_json.py", "watchdog.py"),
 )
 

@@ -12,7 +12,7 @@ from nightshift.base.wording import timestamp
 from nightshift.database.queries import Database, Row
 from nightshift.jobs.job_type import JobType
 from nightshift.jobs.registry import JOB_TYPES
-from nightshift.runs import requests
+from nightshift.runs import reading, requests
 from nightshift.runs.run_ids import whole_id
 
 OWNER = "system"
@@ -39,9 +39,9 @@ def list_runs(
     filters = {"job_type": job_type, "status": status, "limit": limit}
     if every_team or is_a_projects:
         rows = db.query("list_all_runs", again_if_gone=True, **filters)
-        listed = [requests.as_json(row) | {"team": row["team"], "project": row["project"]} for row in rows]
+        listed = [reading.as_json(row) | {"team": row["team"], "project": row["project"]} for row in rows]
     else:
-        listed = [requests.as_json(row) for row in db.query("list_system_runs", again_if_gone=True, **filters)]
+        listed = [reading.as_json(row) for row in db.query("list_system_runs", again_if_gone=True, **filters)]
     kept = listed[: fitting(listed)]
     return {"job_runs": kept} | ({"left_out": len(listed) - len(kept)} if len(kept) < len(listed) else {})
 
@@ -58,7 +58,7 @@ def trigger(*, job_type: str, params: dict[str, Any] | None = None, db: Database
     except ValidationError as exc:
         raise Refused(refusal(exc, prefix="params", model=model)) from None
     row = requests.create_system(wanted, params=values, triggered_by=OWNER, db=db, settings=settings)
-    return {"job_run": requests.as_json(row)}
+    return {"job_run": reading.as_json(row)}
 
 
 def cancel(*, run_id: str, db: Database, settings: Settings) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from nightshift.base.settings import Settings
 from nightshift.database.queries import Database
 from nightshift.operator.log_lines import last_words
 from nightshift.operator.run_commands import find_run, mail_as_json
-from nightshift.runs import requests
+from nightshift.runs import reading
 from nightshift.runs.timeline import timeline
 
 SLICES_SHOWN = 200
@@ -26,7 +26,7 @@ def view(*, run_id: str, db: Database, settings: Settings) -> dict[str, Any]:
             if entry["outcome"] == "lost" and entry["request_id"] in said:
                 entry["reason"] = f"{entry['reason']}. {said[entry['request_id']]}"
     return {
-        "job_run": requests.as_json(run) | (db.one("whose_run", run_id=run["id"]) or {}),
+        "job_run": reading.as_json(run) | (db.one("whose_run", run_id=run["id"]) or {}),
         "timeline": told,
         "slices": told["slices_left_out"] + len(told["timeline"]),
         "mails": [mail_as_json(mail) for mail in db.query("list_mails", run_id=run["id"])],

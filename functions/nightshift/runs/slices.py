@@ -56,7 +56,6 @@ class Slice:
         self.number: int = row["slice"]
         self.job_type = job_type
         self.failed_attempts: dict[str, int] = row["failed_attempts"]
-        self.ended_as: str | None = None
         self.run = RunHandle(row, is_cancelled=self.is_cancelled, remaining_s=self._spendable_s)
         self.step = StepDatabase(db, self)
         self._db = db
@@ -195,21 +194,23 @@ class Slice:
         text = storable("The result", result or {}, max_bytes=MAX_RESULT_BYTES)
         self.step.check()
         self._unless_cancelled("end_run", status="completed", result=text, error=None)
-        self.ended_as = "completed"
 
     def fail(self, error: str) -> None:
         """Fail the run. Raises CancelRequested or SliceLost."""
         self._unless_cancelled("end_run", status="failed", result=None, error=error)
-        self.ended_as = "failed"
 
     def cancel(self) -> None:
         """End the run as cancelled. Raises SliceLost."""
         self._fenced("end_run", status="cancelled", result=None, error=None)
-        self.ended_as = "cancelled"
 
     def rollback(self) -> None:
         """Discard what the job wrote since its last yield."""
         self._db.rollback()
+
+    def close(self) -> None:
+        """Refuse the job's further queries and roll back: the next invocation must not inherit an open transaction."""
+        self.step.end()
+        self.rollback()
 
     def _spendable_s(self) -> float:
         return max(0.0, self._remaining_s() - COMMIT_RESERVE_S)
@@ -239,8 +240,7 @@ class Slice:
 def cursor_version(job: Job) -> int:
     """Return the ``CURSOR_VERSION`` of the job's module, or 1 if it has none.
 
-    The constant lives beside the code that writes the cursor, so both are deployed in one artefact. A number in the
-    shared layer could come from another release than the code: CloudFormation updates them separately.
+    The constant lives beside the code that writes the cursor, so that a change of one brings the other to mind.
     """
     version: int = getattr(sys.modules[job.__module__], "CURSOR_VERSION", 1)
     return version

@@ -8,7 +8,7 @@ from nightshift.base.settings import Settings
 from nightshift.base.wording import timestamp
 from nightshift.database.queries import Database, Row
 from nightshift.runs.log_links import logs_url
-from nightshift.runs.requests import LIVE
+from nightshift.runs.reading import LIVE
 
 MAX_SLICES = 1000
 # The sweep runs every minute. If it is more than two minutes late, it may be paused or failing.
