@@ -12,7 +12,7 @@ from nightshift.base import settings as settings_module
 from nightshift.base.settings import Settings
 from nightshift.database.migrations import migrate
 from nightshift.database.queries import Database
-from nightshift_jobs.revenuecat_sync import job
+from nightshift_jobs.revenuecat_sync import source
 
 INSERT_RUN = (
     "INSERT INTO job_runs (id, job_type, team_id, project_id, triggered_by, resend_at)"
@@ -54,7 +54,7 @@ def start_worker(settings: Settings, run_id: str, *, number: int = 0) -> tuple[B
 def _work(pipe: Connection, settings: Settings, run_id: str, number: int) -> None:
     os.environ["DATABASE_HOST"], os.environ["REVENUECAT_URL"] = settings.database_host, settings.revenuecat_url
     settings_module.settings.cache_clear()
-    job.decrypt_secret = lambda ciphertext, *, project_id: ciphertext.decode()
+    source.decrypt_secret = lambda ciphertext, *, project_id: ciphertext.decode()
     db, began = Database(settings), time.monotonic()
     slices, _ = work_slices(run_id, db=db, settings=settings, number=number)
     pipe.send((slices, db.statements, time.monotonic() - began))

@@ -11,7 +11,7 @@ from nightshift.base import settings as settings_module
 from nightshift.base.settings import Settings
 from nightshift.database import queries
 from nightshift.runs import executor
-from nightshift_jobs.revenuecat_sync import job as job
+from nightshift_jobs.revenuecat_sync import source
 from tests.support.chaos import REMAINING_S, Fate
 
 # Queries that commit on their own when no transaction is open.
@@ -22,8 +22,8 @@ def invoke(pipe: Connection, settings: Settings, run_id: str, number: int, fate:
     boundary = Boundary(pipe, fate)
     db = FatefulDatabase(settings, boundary)
     queue.send = boundary.around(lambda message: pipe.send(("send", *message)))
-    job.PAGE_SIZE = 4
-    job.decrypt_secret = lambda ciphertext, *, project_id: ciphertext.decode()
+    source.PAGE_SIZE = 4
+    source.decrypt_secret = lambda ciphertext, *, project_id: ciphertext.decode()
     settings_module.settings.cache_clear()
     os.environ["DATABASE_HOST"], os.environ["REVENUECAT_URL"] = settings.database_host, settings.revenuecat_url
     settings = dataclasses.replace(settings, slice_budget_s=0 if fate.one_step else REMAINING_S)

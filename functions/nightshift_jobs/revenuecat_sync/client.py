@@ -54,11 +54,14 @@ class RevenueCat:
         headers = {"Authorization": f"Bearer {key}", "Accept": "application/json", "User-Agent": "nightshift"}
         self._http = urllib3.PoolManager(maxsize=connections, headers=headers, retries=False)
 
+    def close(self) -> None:
+        self._http.clear()
+
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        self._http.clear()
+        self.close()
 
     def catalogue(self) -> Catalogue:
         """Return every entitlement and product.

@@ -22,7 +22,9 @@ from nightshift.tenants.integrations import decrypt_secret, encrypt_secret
 from nightshift.testing import make_team
 from nightshift.testing.job_run import assert_resumable
 from nightshift_jobs.revenuecat_sync import client
-from nightshift_jobs.revenuecat_sync.job import ATTEMPTS, PAGE_SIZE, SUSPECT_AFTER, Walk, _page_size, revenuecat_sync
+from nightshift_jobs.revenuecat_sync.job import revenuecat_sync
+from nightshift_jobs.revenuecat_sync.source import PAGE_SIZE, SUSPECT_AFTER, _page_size
+from nightshift_jobs.revenuecat_sync.walk import ATTEMPTS, Walk
 
 MONTHLY = Subscription(product_id=product("premium_p1m").id, gross=9.99)
 PAYING = Customer(subscriptions=(MONTHLY,))
@@ -247,7 +249,7 @@ def refuse_to_decrypt(monkeypatch, *troubles):
             raise trouble
         return decrypt_secret(ciphertext, project_id=project_id)
 
-    monkeypatch.setattr("nightshift_jobs.revenuecat_sync.job.decrypt_secret", decrypt)
+    monkeypatch.setattr("nightshift_jobs.revenuecat_sync.source.decrypt_secret", decrypt)
 
 
 @pytest.mark.parametrize(
@@ -284,7 +286,7 @@ def test_what_kms_refuses_for_good_is_not_waited_for_and_names_no_role_of_ours(s
 
 
 def test_whatever_happens_to_its_workers_it_ends_like_an_undisturbed_one(job_run, kms, stage, owner, monkeypatch):
-    monkeypatch.setattr("nightshift_jobs.revenuecat_sync.job.PAGE_SIZE", 7)
+    monkeypatch.setattr("nightshift_jobs.revenuecat_sync.source.PAGE_SIZE", 7)
     monkeypatch.setenv("INTEGRATIONS_KEY_ID", kms)
     it, team = stage(customer_ids=names(30), seed=5), make_team(owner)
     it.connect(team.project_id)
