@@ -6,7 +6,7 @@ import click
 
 from nightshift import __version__
 from nightshift_cli.base.ends import cleaned, refuse_bytes, written_out
-from nightshift_cli.base.failures import Failure, Interrupted, Refused
+from nightshift_cli.base.failures import Failure, Interrupted, RequestRefused
 from nightshift_cli.base.group import Group
 from nightshift_cli.commands.account import job_types, members, projects, whoami
 from nightshift_cli.commands.completion import completion
@@ -49,7 +49,7 @@ class Nightshift(Group):
                 click.echo(exc.message, err=True)
             else:
                 output.complain(
-                    exc.message, hint=refusal_hint(exc, session=session) if isinstance(exc, Refused) else ""
+                    exc.message, hint=refusal_hint(exc, session=session) if isinstance(exc, RequestRefused) else ""
                 )
             if output.as_json:
                 output.document(exc.body)

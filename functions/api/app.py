@@ -51,7 +51,7 @@ from nightshift.database.queries import Row, database
 from nightshift.jobs.job_type import JobType
 from nightshift.jobs.registry import JOB_TYPES, job_type
 from nightshift.runs import reading, requests
-from nightshift.runs.pauses import as_json, list_pauses
+from nightshift.runs.pauses import list_pauses, pause_json
 from nightshift.runs.run_ids import MOST, find_runs
 from nightshift.runs.timeline import timeline
 from nightshift.tenants import integrations, projects, teams
@@ -164,7 +164,7 @@ def list_members(team_id: str) -> dict[str, Any]:
 @app.get("/v1/job-types")
 def list_job_types() -> dict[str, Any]:
     _caller()
-    paused = {row["job_type"]: as_json(row) for row in list_pauses(database()) if row["what"] == "type"}
+    paused = {row["job_type"]: pause_json(row) for row in list_pauses(database()) if row["what"] == "type"}
     return {
         "job_types": [
             {

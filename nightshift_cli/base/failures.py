@@ -16,7 +16,7 @@ class Failure(Exception):
         self.body = {"error": message} | (body or {})
 
 
-class Refused(Failure):
+class RequestRefused(Failure):
     """The API responded with 4xx, or the ops function with an error: it understood the request and refused it."""
 
     exit_code = 4
@@ -24,11 +24,11 @@ class Refused(Failure):
     view: tuple[str, ...] = ("jobs", "view")
 
 
-class Throttled(Refused):
+class Throttled(RequestRefused):
     """429: the same request may succeed later."""
 
 
-class NotSignedIn(Refused):
+class NotSignedIn(RequestRefused):
     """401: the API does not accept the token."""
 
 

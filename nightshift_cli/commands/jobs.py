@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import click
 
-from nightshift_cli.base.failures import Failure, NotSignedIn, Refused, Unreachable
+from nightshift_cli.base.failures import Failure, NotSignedIn, RequestRefused, Unreachable
 from nightshift_cli.base.group import Group
 from nightshift_cli.base.text import clean
 from nightshift_cli.commands.outcome import report_run, show_runs, show_slices, watch_to_the_end
@@ -225,7 +225,7 @@ def timeline_of(session: Session, run: dict[str, Any]) -> dict[str, Any]:
         return {}
 
 
-def refusal_hint(exc: Refused, *, session: Session) -> str:
+def refusal_hint(exc: RequestRefused, *, session: Session) -> str:
     """Return a hint: for an overlap, how to follow the live run; for a refused token, where the token came from."""
     if isinstance(exc, NotSignedIn) and session.has_asked:
         config = session.config

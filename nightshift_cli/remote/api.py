@@ -13,7 +13,7 @@ from urllib3.util import make_headers, parse_url
 
 from nightshift.base.wording import one_line
 from nightshift_cli.base import exact
-from nightshift_cli.base.failures import Misconfigured, NotSignedIn, Refused, Throttled, Unreachable
+from nightshift_cli.base.failures import Misconfigured, NotSignedIn, RequestRefused, Throttled, Unreachable
 from nightshift_cli.base.text import clean
 from nightshift_cli.remote.config import Config
 from nightshift_cli.remote.stackfile import LOOPBACK
@@ -142,7 +142,7 @@ class Api:
     ) -> dict[str, Any]:
         """Return the response, an object that has the keys of ``shape`` with values of these types.
 
-        Raise Refused, or Unreachable if the last of ``attempts`` failed.
+        Raise RequestRefused, or Unreachable if the last of ``attempts`` failed.
         """
         attempt, begun = 0, self._clock()
         while True:
@@ -209,7 +209,7 @@ class Api:
         # A gateway in front of the API uses ``message`` instead of ``error``.
         said = one_line(clean(answer.get("error") or answer.get("message")), longest=LONGEST) or "no reason given"
         if 400 <= status < 500:
-            raise {401: NotSignedIn, 429: Throttled}.get(status, Refused)(said, body=answer)
+            raise {401: NotSignedIn, 429: Throttled}.get(status, RequestRefused)(said, body=answer)
         if status >= 300:
             request = f" (request {clean(answer['request_id'])})" if answer.get("request_id") else ""
             raise Unreachable(f"{self.url} responded with status {status}: {said}{request}", body={"status": status})

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nightshift_cli.base import exact
-from nightshift_cli.base.failures import Misconfigured, Refused, Throttled, Unreachable
+from nightshift_cli.base.failures import Misconfigured, RequestRefused, Throttled, Unreachable
 from nightshift_cli.remote.loopback import without_account
 from nightshift_cli.remote.stackfile import Note, find_stack
 
@@ -32,8 +32,8 @@ class Ops:
     """Client of a stack's ops and setup functions.
 
     ``stack`` is a CloudFormation stack; ``options`` go to boto3's clients. ``heard`` receives the ``Date`` header of
-    each response. Every call raises Refused with the function's message, Throttled, or Unreachable; Misconfigured if
-    the credentials or the stack are unusable.
+    each response. Every call raises RequestRefused with the function's message, Throttled or Unreachable; Misconfigured
+    if the credentials or the stack are unusable.
     """
 
     def __init__(self, stack: str, *, view: tuple[str, ...], options: dict[str, str], heard: Heard):
@@ -73,7 +73,7 @@ class Ops:
                 f"{function} of stack {self.stack} did not return a JSON object. Deploy this release again."
             )
         if "error" in payload:
-            refused = Refused(str(payload["error"]), body=payload)
+            refused = RequestRefused(str(payload["error"]), body=payload)
             refused.view = self.view
             raise refused
         return payload
@@ -128,7 +128,7 @@ class Ops:
     def _trouble(self, error: dict[str, str]) -> Exception:
         code, said = error.get("Code", ""), error.get("Message", "")
         if code in DENIED:
-            return Refused(
+            return RequestRefused(
                 f"Your AWS credentials do not allow this: {said} They need cloudformation:DescribeStackResource and "
                 "lambda:InvokeFunction."
             )

@@ -36,7 +36,7 @@ class Source(Protocol):
 def follow(api: Source, run: dict[str, Any], *, output: Output, sleep: Callable[[float], None]) -> dict[str, Any]:
     """Show the progress of ``run`` and return the ended run.
 
-    Raise Refused, Unreachable or, on Ctrl-C, Interrupted. Each message names the run, which continues.
+    Raise RequestRefused, Unreachable or, on Ctrl-C, Interrupted. Each message names the run, which continues.
     """
     failures, unchanged, pause_s = 0, 0, FIRST_POLL_S
     display = Bar(output) if output.is_live else Lines(output)

@@ -9,8 +9,7 @@ from nightshift.base.wording import short_duration
 from nightshift.database.queries import Database, Row
 from nightshift.operator.checks import Check, count_of, green, red
 from nightshift.operator.sweep_checks import GRACE_S
-from nightshift.runs.pauses import list_pauses
-from nightshift.runs.pauses import sentence as pause_sentence
+from nightshift.runs.pauses import list_pauses, pause_sentence
 from nightshift.schedules.cron import from_five_fields
 
 

@@ -11,7 +11,7 @@ from nightshift.base.settings import Settings
 from nightshift.base.wording import timestamp
 from nightshift.database.queries import Database
 from nightshift.jobs.registry import JOB_TYPES
-from nightshift.runs.pauses import as_json, list_pauses
+from nightshift.runs.pauses import list_pauses, pause_json
 from nightshift.schedules.cron import from_five_fields
 
 NEXT_SLOTS = 3
@@ -26,7 +26,7 @@ def list_schedules(
     """
     paused: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in list_pauses(db, again_if_gone=True):
-        paused[row["job_type"]].append(as_json(row))
+        paused[row["job_type"]].append(pause_json(row))
     rows = db.query("list_schedules", slots=slots)
     found = {job_type: list(group) for job_type, group in groupby(rows, key=lambda row: row["job_type"])}
     unscheduled = [name for name, known in JOB_TYPES.items() if known.scope == "system" and name not in found]

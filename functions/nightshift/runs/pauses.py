@@ -18,9 +18,9 @@ def pause(job_type: JobType, *, what: str, by: str, why: str, db: Database) -> d
         # If the type was resumed in between, no pause is found: the insert is tried again.
         for known in list_pauses(db):
             if (known["job_type"], known["what"]) == (job_type.name, what):
-                raise Refused(sentence(known, label=job_type.label, already=True), paused=as_json(known))
-    logger.info(sentence(row, label=job_type.label), action="paused", job_type=job_type.name)
-    return as_json(row)
+                raise Refused(pause_sentence(known, label=job_type.label, already=True), paused=pause_json(known))
+    logger.info(pause_sentence(row, label=job_type.label), action="paused", job_type=job_type.name)
+    return pause_json(row)
 
 
 def resume(job_type: JobType, *, db: Database) -> list[dict[str, Any]]:
@@ -29,7 +29,7 @@ def resume(job_type: JobType, *, db: Database) -> list[dict[str, Any]]:
     if not ended:
         raise Refused(f"{job_type.label} is not paused")
     logger.info(f"{job_type.label} was resumed", action="resumed", job_type=job_type.name)
-    return [as_json(row) for row in ended]
+    return [pause_json(row) for row in ended]
 
 
 def list_pauses(db: Database, *, again_if_gone: bool = False) -> list[Row]:
@@ -41,17 +41,17 @@ def refuse_paused(job_type: JobType, *, db: Database) -> None:
     """Raise Refused, with the pause as ``paused``, if this job type is paused."""
     for row in list_pauses(db):
         if (row["job_type"], row["what"]) == (job_type.name, "type"):
-            raise Refused(sentence(row, label=job_type.label), paused=as_json(row))
+            raise Refused(pause_sentence(row, label=job_type.label), paused=pause_json(row))
 
 
-def sentence(row: Row, *, label: str, already: bool = False) -> str:
+def pause_sentence(row: Row, *, label: str, already: bool = False) -> str:
     """Return ``RevenueCat Sync is paused (since 2026-11-23 03:00 UTC, by ada): provider maintenance``."""
     what = f"The schedule of {label}" if row["what"] == "schedule" else label
     paused = "already paused" if already else "paused"
     return f"{what} is {paused} (since {row['paused_at']:%Y-%m-%d %H:%M} UTC, by {row['paused_by']}): {row['why']}"
 
 
-def as_json(row: Row) -> dict[str, Any]:
+def pause_json(row: Row) -> dict[str, Any]:
     return {
         "job_type": row["job_type"],
         "what": row["what"],

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from nightshift.base.wording import one_line
-from nightshift_cli.base.failures import Failure, Refused
+from nightshift_cli.base.failures import Failure, RequestRefused
 from nightshift_cli.base.group import Group
 from nightshift_cli.base.text import clean
 from nightshift_cli.remote.stack_functions import Ops
@@ -172,7 +172,7 @@ def _smoke_run(session: Session) -> dict[str, Any]:
 def _triggered(ops: Ops) -> dict[str, Any]:
     try:
         run: dict[str, Any] = ops.ask("trigger", job_type=SMOKE_JOB)["job_run"]
-    except Refused as exc:
+    except RequestRefused as exc:
         if "existing_run_id" not in exc.body:
             raise
         return ops.run(exc.body["existing_run_id"])
