@@ -9,7 +9,7 @@ from nightshift.aws.aws_http import AwsRefused
 from nightshift.base.errors import BadQuery, DatabaseGone, JobError
 from nightshift.jobs import Progress, Retry, Wait
 from nightshift.runs import executor
-from nightshift.runs.executor import MISFIT_RETRY
+from nightshift.runs.job_steps import MISFIT_RETRY
 from nightshift.testing.rows import age, make_team, run_row, slices, sweep, work
 from tests.support.executor_world import counting_to, steps_of
 from tests.support.world import claim, cut_sessions, received, trigger

@@ -295,6 +295,6 @@ class TestWatching:
         said = blocked_at(thread.ident)
         may_go.set()
         thread.join()
-        assert "tests/executor/test_job_values.py:" in said
+        assert "it was at executor/test_job_values.py:" in said
         assert "in blocked_here." in said
         assert "an unknown line" in blocked_at(thread.ident)

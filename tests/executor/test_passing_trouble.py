@@ -7,7 +7,7 @@ import pytest
 
 from nightshift.base.errors import DatabaseBusy, DatabaseExhausted, SignInRefused
 from nightshift.jobs import Progress
-from nightshift.runs.executor import BUSY_RETRY, EXHAUSTED_RETRY
+from nightshift.runs.job_steps import BUSY_RETRY, EXHAUSTED_RETRY
 from nightshift.runs.watchdog import NOTE_RESERVE_S, blocked_at, watching
 from nightshift.testing.rows import age, run_row, slices, sweep, work
 from tests.support.executor_world import counting_to, steps_of

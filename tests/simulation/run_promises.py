@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from nightshift.jobs import Retry
-from nightshift.runs.executor import BUSY_RETRY, EXHAUSTED_RETRY
+from nightshift.runs.job_steps import BUSY_RETRY, EXHAUSTED_RETRY
 from tests.simulation import jobs
 from tests.simulation.promises import LIVE, Change, Row, moment, promise, promise_over, promise_time
 from tests.simulation.world import Known, World
