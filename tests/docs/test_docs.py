@@ -157,9 +157,8 @@ def test_the_index_leads_to_every_page():
 
 # A file of the example that docs/write-a-job.md makes.
 OF_THE_EXAMPLE = {
-    "tests/test_quiet_users.py",
-    "functions/worker/jobs/quiet_users.py",
-    "sql/queries/mark_quiet_users.sql",
+    f"functions/nightshift_jobs/quiet_users/{name}"
+    for name in ("", "job.py", "mark_quiet_users.sql", "test_quiet_users.py")
 }
 
 
