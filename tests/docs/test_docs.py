@@ -175,6 +175,21 @@ def test_paths_and_targets_of_make_are_there(page):
         assert re.search(rf"^{target}:", makefile, re.M), f"make {target}"
 
 
+# The files of this repository and of the example, by every end of their paths: executor.py, runs/executor.py …
+FILES = {
+    path.parts[-count:]
+    for path in (*Path().rglob("*.*"), *map(Path, OF_THE_EXAMPLE))
+    if not {".venv", ".local", ".aws-sam"} & set(path.parts)
+    for count in range(1, len(path.parts) + 1)
+}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_files_that_a_page_names_are_there(page):
+    named = set(re.findall(r"(?<![\w/.$-])((?:\w+/)*\w+\.(?:py|sql|toml|yaml))\b", page.read_text()))
+    assert {name for name in named if tuple(name.split("/")) not in FILES} == set()
+
+
 def test_the_upgrade_page_names_what_a_removed_stack_leaves():
     resources = yaml_parse(Path("template.yaml").read_text())["Resources"]
     kept = {name for name, resource in resources.items() if resource.get("DeletionPolicy", "Delete") != "Delete"}
