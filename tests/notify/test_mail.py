@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from nightshift.base import wording
 from nightshift.notify import mail_content
-from nightshift.notify.mail import mail_of
+from nightshift.notify.mail import render_mail
 
 STARTED = datetime(2026, 11, 23, 3, 0, 12, tzinfo=UTC)
 RUN_ID = "4b0c1f9e-6f0a-4f5e-9a55-3f2b1c0d9e77"
@@ -39,7 +39,7 @@ def alert(subject="A slot was missed", *lines):
 
 
 def mail(dashboard_url="https://dash.example/", **fields):
-    return mail_of(row(**fields), dashboard_url=dashboard_url)
+    return render_mail(row(**fields), dashboard_url=dashboard_url)
 
 
 class Seen(HTMLParser):

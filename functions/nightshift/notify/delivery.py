@@ -12,7 +12,7 @@ from nightshift.base.logger import logger
 from nightshift.base.settings import Settings
 from nightshift.database.queries import Database, Row
 from nightshift.notify import events, mail_shares
-from nightshift.notify.mail import Mail, mail_of
+from nightshift.notify.mail import Mail, render_mail
 
 # After a failed attempt the sweep retries in a minute, and doubles the delay each time, up to an hour. The 30th claim
 # comes a little more than a day after the first, and gives up.
@@ -155,7 +155,7 @@ def _addressed(row: Row, *, db: Database, settings: Settings) -> Row:
 
 def _send_mail(row: Row, settings: Settings) -> str:
     recipient, sender = ascii_address(row["recipient"]), ascii_address(settings.mail_from)
-    return _send(mail_of(row, dashboard_url=settings.dashboard_url), sender=sender, recipient=recipient)
+    return _send(render_mail(row, dashboard_url=settings.dashboard_url), sender=sender, recipient=recipient)
 
 
 def _send(mail: Mail, *, sender: str, recipient: str) -> str:

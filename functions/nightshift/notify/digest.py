@@ -3,7 +3,7 @@
 from nightshift.base import wording
 from nightshift.database.queries import Row
 from nightshift.jobs.registry import JOB_TYPES
-from nightshift.notify.mail_content import MAX_SUBJECT, Letter, Table
+from nightshift.notify.mail_content import MAX_SUBJECT, MailContent, Table
 
 REASON = (
     "You get this mail because you asked for a notification when these runs end (notify). It covers several runs "
@@ -11,7 +11,7 @@ REASON = (
 )
 
 
-def digest_of(row: Row, *, dashboard_url: str) -> Letter:
+def describe_digest(row: Row, *, dashboard_url: str) -> MailContent:
     """Return the content of the digest in a row of claim_outbox.sql, with one or more ``runs`` of list_digest.sql."""
     runs = row["runs"]
     counts = {status: runs[0][status] for status in ("completed", "failed", "cancelled")}
@@ -20,7 +20,7 @@ def digest_of(row: Row, *, dashboard_url: str) -> Letter:
     subject = wording.one_line(f"{wording.number(ended)} {noun} ended: {row['team']}", longest=MAX_SUBJECT)
     left_out = ended - len(runs)
     note = f"The dashboard lists {wording.number(left_out)} more." if left_out else ""
-    return Letter(
+    return MailContent(
         tone="failed" if counts["failed"] else "completed",
         subject=subject,
         badge="Digest",

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from textwrap import wrap
 
 from nightshift.database.queries import Row
-from nightshift.notify.digest import digest_of
-from nightshift.notify.mail_content import Facts, Letter, Section, Table, letter_of
-from nightshift.notify.mail_html import html_of
+from nightshift.notify.digest import describe_digest
+from nightshift.notify.mail_content import Facts, MailContent, Section, Table, describe_mail
+from nightshift.notify.mail_html import render_html
 
 WIDTH = 76
 
@@ -18,22 +18,22 @@ class Mail:
     html: str
 
 
-def mail_of(row: Row, *, dashboard_url: str) -> Mail:
+def render_mail(row: Row, *, dashboard_url: str) -> Mail:
     """Render the mail in a row of claim_outbox.sql. With an empty ``dashboard_url`` it has no link."""
-    letter = (digest_of if row.get("digest_of") else letter_of)(row, dashboard_url=dashboard_url)
-    return Mail(letter.subject, text_of(letter), html_of(letter))
+    content = (describe_digest if row.get("digest_of") else describe_mail)(row, dashboard_url=dashboard_url)
+    return Mail(content.subject, render_text(content), render_html(content))
 
 
-def text_of(letter: Letter) -> str:
-    head = [letter.title if letter.title == letter.subject else f"{letter.title}: {letter.badge.lower()}"]
+def render_text(content: MailContent) -> str:
+    head = [content.title if content.title == content.subject else f"{content.title}: {content.badge.lower()}"]
     blocks = [
-        "\n".join(head + [letter.subtitle] * bool(letter.subtitle)),
-        *filter(None, [_wrapped(letter.notice)]),
-        *(_wrapped(paragraph) for paragraph in letter.paragraphs),
-        *(_section(section) for section in letter.sections),
-        *filter(None, [letter.link]),
+        "\n".join(head + [content.subtitle] * bool(content.subtitle)),
+        *filter(None, [_wrapped(content.notice)]),
+        *(_wrapped(paragraph) for paragraph in content.paragraphs),
+        *(_section(section) for section in content.sections),
+        *filter(None, [content.link]),
         # Mail programs recognise this line as the beginning of a signature.
-        "-- \n" + _wrapped(letter.reason),
+        "-- \n" + _wrapped(content.reason),
     ]
     return "\n\n".join(blocks) + "\n"
 

@@ -45,7 +45,7 @@ Section = Facts | Table
 
 
 @dataclass(frozen=True, kw_only=True)
-class Letter:
+class MailContent:
     """The content of a mail, in plain text: renderers must escape it. ``notice`` is shown prominently."""
 
     tone: Tone
@@ -67,14 +67,14 @@ class Letter:
         return wording.one_line(self.notice or " ".join(self.paragraphs), longest=140)
 
 
-def letter_of(row: Row, *, dashboard_url: str) -> Letter:
+def describe_mail(row: Row, *, dashboard_url: str) -> MailContent:
     """Return the content of the mail in a row of claim_outbox.sql."""
     return _alert(row["content"]) if row["content"] else _run(row, dashboard_url=dashboard_url)
 
 
-def _alert(content: Mapping[str, Any]) -> Letter:
+def _alert(content: Mapping[str, Any]) -> MailContent:
     subject = wording.one_line(str(content["subject"]), longest=MAX_SUBJECT)
-    return Letter(
+    return MailContent(
         tone="warning",
         subject=subject,
         badge="Alert",
@@ -85,7 +85,7 @@ def _alert(content: Mapping[str, Any]) -> Letter:
     )
 
 
-def _run(row: Row, *, dashboard_url: str) -> Letter:
+def _run(row: Row, *, dashboard_url: str) -> MailContent:
     known = JOB_TYPES.get(row["job_type"])
     job, status, result = known.label if known else row["job_type"], row["status"], row["result"] or {}
     is_system = row["project_id"] is None
@@ -93,7 +93,7 @@ def _run(row: Row, *, dashboard_url: str) -> Letter:
     badge = f"{status} with a warning" if warning else status
     subject = f"{job} {badge}: {row['project']}" if row["project"] else f"{job} {badge}"
     progress = row["progress"] or {}
-    return Letter(
+    return MailContent(
         tone="warning" if warning else status,
         subject=wording.one_line(subject, longest=MAX_SUBJECT),
         badge=badge.capitalize(),

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from html import escape
 
-from nightshift.notify.mail_content import Facts, Letter, Section, Table
+from nightshift.notify.mail_content import Facts, MailContent, Section, Table
 
 # Text and background colour of each tone, in light mode.
 TONES = {
@@ -30,33 +30,33 @@ def fill(markup: str, **values: str) -> Html:
     return Html(markup.format(**safe))
 
 
-def html_of(letter: Letter) -> str:
-    ink, ground = TONES[letter.tone]
+def render_html(content: MailContent) -> str:
+    ink, ground = TONES[content.tone]
     return fill(
         PAGE,
         style=STYLE,
         font=Html(FONT),
         ink=Html(ink),
         ground=Html(ground),
-        tone=letter.tone,
-        subject=letter.subject,
-        preheader=letter.preheader,
-        badge=letter.badge,
-        title=letter.title,
-        subtitle=fill(SUBTITLE, subtitle=letter.subtitle) if letter.subtitle else Html(),
-        notice=_notice(letter),
-        paragraphs=_joined(fill(PARAGRAPH, text=_broken(text)) for text in letter.paragraphs),
-        sections=_joined(_section(section) for section in letter.sections),
-        button=fill(BUTTON, link=letter.link, text=letter.link_text) if letter.link else Html(),
-        reason=letter.reason,
+        tone=content.tone,
+        subject=content.subject,
+        preheader=content.preheader,
+        badge=content.badge,
+        title=content.title,
+        subtitle=fill(SUBTITLE, subtitle=content.subtitle) if content.subtitle else Html(),
+        notice=_notice(content),
+        paragraphs=_joined(fill(PARAGRAPH, text=_broken(text)) for text in content.paragraphs),
+        sections=_joined(_section(section) for section in content.sections),
+        button=fill(BUTTON, link=content.link, text=content.link_text) if content.link else Html(),
+        reason=content.reason,
     )
 
 
-def _notice(letter: Letter) -> Html:
-    if not letter.notice:
+def _notice(content: MailContent) -> Html:
+    if not content.notice:
         return Html()
-    ink, ground = TONES[letter.tone]
-    return fill(NOTICE, ink=Html(ink), ground=Html(ground), tone=letter.tone, text=_broken(letter.notice))
+    ink, ground = TONES[content.tone]
+    return fill(NOTICE, ink=Html(ink), ground=Html(ground), tone=content.tone, text=_broken(content.notice))
 
 
 def _section(section: Section) -> Html:
