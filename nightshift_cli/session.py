@@ -49,7 +49,7 @@ class Session:
 
     def api_at(self, config: Config) -> Api:
         """Return a client that is closed when the command ends."""
-        api = Api(config, sleep=self.sleep, notice=self.output.notice, heard=self.clock.hear)
+        api = Api(config, sleep=self.sleep, notice=self.output.note, heard=self.clock.hear)
         click.get_current_context().find_root().call_on_close(api.close)
         return api
 

@@ -5,11 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, unquote
 
-from local.revenuecat.catalogue import ENTITLEMENTS, PRODUCTS, Customer
-from local.revenuecat.customers import Customers
-from local.revenuecat.pages import BadParameter, environment, expands_attributes, page, page_of
-from local.revenuecat.replies import Reply, error
-from local.revenuecat.rows import (
+from local.revenuecat.api_objects import (
     active_entitlement_rows,
     attribute_rows,
     customer_row,
@@ -19,6 +15,10 @@ from local.revenuecat.rows import (
     purchase_row,
     subscription_row,
 )
+from local.revenuecat.catalogue import ENTITLEMENTS, PRODUCTS, Customer
+from local.revenuecat.customers import Customers
+from local.revenuecat.pages import BadParameter, environment, expands_attributes, page, page_of
+from local.revenuecat.replies import Reply, error
 
 CUSTOMER_INFORMATION = "customer_information"
 PROJECT_CONFIGURATION = "project_configuration"

@@ -39,7 +39,7 @@ def login(session: Session, token_stdin: bool) -> None:
     api = Api(
         Config(api_url=api_url, token=token, api_from="", token_from=""),
         sleep=session.sleep,
-        notice=session.output.notice,
+        notice=session.output.note,
     )
     try:
         me = api.whoami()

@@ -1,29 +1,25 @@
-"""nightshift new: create the files that a new job needs in a checkout. Either all files are written, or none."""
+"""nightshift new: create the folder of a new job in a checkout. Either the whole folder is made, or nothing."""
 
 import keyword
 import re
-from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import click
 
 from nightshift.schedules.cron import BadCron, Cron, from_five_fields
 from nightshift_cli.base.failures import Misconfigured
 from nightshift_cli.base.group import Group
-from nightshift_cli.commands import skeleton
-from nightshift_cli.commands.places import scheduled, text_of
-from nightshift_cli.commands.skeleton import named
-from nightshift_cli.session import Session, format_option
+from nightshift_cli.commands.skeleton import render
+from nightshift_cli.session import Session, format_option, here
 
-JOB_TYPES = Path("functions/nightshift/jobs/registry.py")
-JOBS = Path("functions/worker/jobs")
-TESTS = Path("tests")
+JOBS = Path("functions/nightshift_jobs")
 
 LONGEST_NAME = 40
 
 
 class JobName(click.ParamType[str]):
-    """A name that can be used for a generator function, its module, its test and a resource."""
+    """A name that can be used for a generator function, its folder, its test and a resource."""
 
     name = "name"
 
@@ -37,6 +33,8 @@ class JobName(click.ParamType[str]):
             )
         if keyword.iskeyword(value):
             self.fail(f"invalid job name {value!r}: it is a Python keyword.", param, ctx)
+        if value.startswith("test_"):
+            self.fail(f"invalid job name {value!r}: pytest takes files that begin with test_ for tests.", param, ctx)
         if len(value) > LONGEST_NAME:
             self.fail(
                 f"invalid job name {value!r}: it has {len(value)} characters, the limit is {LONGEST_NAME}.", param, ctx
@@ -76,7 +74,7 @@ class FiveFields(click.ParamType[Cron]):
 
 @click.group(cls=Group)
 def new() -> None:
-    """Create the files for a new job in a checkout.
+    """Create the folder of a new job in a checkout.
 
     \b
     Examples:
@@ -97,12 +95,12 @@ def new() -> None:
 @format_option
 @click.pass_obj
 def job(session: Session, name: str, label: str | None, schedule: Cron | None, project: bool) -> None:
-    """Create a job type called NAME: working code, a test, and an entry in the registry.
+    """Create a job type called NAME: one folder with its declaration, working code and a test.
 
-    The current folder must be a checkout.
+    The current folder must be a checkout. No other file changes: the registry finds the folder.
 
     Without --schedule the job is a project job: team admins start it for one of their projects. With --schedule it is a
-    system job: it starts by itself and teams cannot see it. Its parameter, rule and alarm are added to template.yaml.
+    system job: it starts by itself and teams cannot see it. The command prints what to add to template.yaml for it.
 
     \b
     Examples:
@@ -112,59 +110,46 @@ def job(session: Session, name: str, label: str | None, schedule: Cron | None, p
     """
     if project and schedule:
         raise Misconfigured("A project job cannot have a schedule. Leave out --project or --schedule.")
-    label = label or name.replace("_", " ").title()
-    files = _files(name, label=label, schedule=schedule)
-    made = [str(path) for path in files if not path.exists()]
-    changed = [str(path) for path in files if path.exists()]
-    _write(files)
+    folder = _free_folder(name)
+    files = render(name, label=label or name.replace("_", " ").title(), schedule=schedule)
+    _make(folder, files)
+    made = [str(folder / file) for file in files]
+    additions = {"SystemJobs": name, "Schedules": f"{name}={schedule.eventbridge};"} if schedule else {}
     if session.output.as_json:
-        session.output.document({"made": made, "changed": changed})
+        session.output.document({"made": made, "template": additions})
         return
-    for what, paths in (("Created", made), ("Changed", changed)):
-        session.output.say(f"{what} {', '.join(paths)}.")
-    session.output.say(f"Write the job in {JOBS / name}.py and its description in {JOB_TYPES}. Then run:")
-    tests = [f"tests/test_{name}.py", *(["tests/template/test_template.py"] if schedule else [])]
+    session.output.say(f"Created {', '.join(made)}.")
+    for parameter, addition in additions.items():
+        session.output.say(f"Add to the default of {parameter} in template.yaml:")
+        session.output.say(f"  {addition}")
+    session.output.say(
+        f"Write the job in {folder / 'job.py'} and its description in {folder / '__init__.py'}. Then run:"
+    )
+    tests = [str(folder), *(["tests/template/test_template.py"] if schedule else [])]
     session.output.say(f"  .venv/bin/python -m pytest {' '.join(tests)}")
 
 
-def _files(name: str, *, label: str, schedule: Cron | None) -> dict[Path, str]:
-    """Return each file and its new text. Raise Misconfigured if the name is taken or a file has an unexpected form."""
-    catalogue = text_of(JOB_TYPES)
-    if f'name="{name}"' in catalogue:
-        raise Misconfigured(f"{JOB_TYPES} already has a job type {name}: choose another name.")
-    job_type = named(skeleton.JOB_TYPE, name=name, label=label)
-    if schedule:
-        job_type = job_type.replace('"project",\n', f'"system",\n            schedule="{schedule.five_fields}",\n')
-    last = "    )\n}\n"
-    if catalogue.count(last) != 1:
-        raise Misconfigured(f"Cannot add a job type to {JOB_TYPES}: its table must end with a line that holds only }}.")
-    files = {
-        _free(JOBS / f"{name}.py"): named(skeleton.JOB, name=name, label=label),
-        _free(TESTS / f"test_{name}.py"): named(skeleton.TEST, name=name, label=label),
-        JOB_TYPES: catalogue.replace(last, job_type + last),
-    }
-    return files | (scheduled(name, label=label, schedule=schedule) if schedule else {})
+def _free_folder(name: str) -> Path:
+    """Return the folder of a new job. Raise Misconfigured if the name is taken, or too close to another job's."""
+    if not JOBS.is_dir():
+        raise Misconfigured(f"{here()} is not a checkout of Nightshift: {JOBS} is missing.")
+    for folder in sorted(JOBS.iterdir()):
+        if folder.name == name:
+            raise Misconfigured(f"{folder} already exists: choose another name, or remove the folder.")
+        # Names of resources in a template have no underscores.
+        if folder.name.replace("_", "") == name.replace("_", ""):
+            raise Misconfigured(f"{name} and {folder} differ only in underscores: choose another name.")
+    return JOBS / name
 
 
-def _free(path: Path) -> Path:
-    if path.exists():
-        raise Misconfigured(f"{path} already exists: choose another name.")
-    return path
-
-
-def _write(files: dict[Path, str]) -> None:
-    """Write all files, or none: a full disk must not damage existing files."""
-    half_done = {path: path.with_name(f".{path.name}.new") for path in files}
-    made = [path for path in files if not path.exists()]
+def _make(folder: Path, files: dict[str, str]) -> None:
+    """Make the folder in one step: the registry, and a test that runs, never see a part of it."""
     try:
-        for path, text in files.items():
-            half_done[path].write_text(text)
-        for path in files:
-            if path.exists():
-                half_done[path].chmod(path.stat().st_mode)
-            half_done[path].replace(path)
+        with TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as aside:
+            made = Path(aside, folder.name)
+            made.mkdir()
+            for file, text in files.items():
+                (made / file).write_text(text, encoding="utf-8")
+            made.rename(folder)
     except OSError as exc:
-        for path in (*half_done.values(), *made):
-            with suppress(OSError):
-                path.unlink(missing_ok=True)
-        raise Misconfigured(f"Nothing was created: {exc.filename}: {exc.strerror}.") from exc
+        raise Misconfigured(f"Nothing was created: {exc.filename or folder}: {exc.strerror}.") from exc

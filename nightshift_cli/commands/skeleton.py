@@ -1,5 +1,20 @@
 """The files that ``nightshift new job`` writes, for a job ``sample_job`` labelled Sample Job. The job runs as it is."""
 
+from nightshift.schedules.cron import Cron
+
+DECLARATION = '''\
+"""Sample Job: one sentence that says what the job does."""
+
+from nightshift.jobs import JobType
+
+JOB_TYPE = JobType(
+    name="sample_job",
+    label="Sample Job",
+    description="Sample Job",
+    scope="project",
+)
+'''
+
 JOB = '''\
 """Sample Job: work through a list, one item per step."""
 
@@ -22,7 +37,7 @@ def sample_job(run: Run, db: JobDatabase) -> Steps:
 TEST = '''\
 """The job sample_job, run by the executor on a real Postgres."""
 
-from nightshift.testing.job_run import assert_resumable
+from nightshift.testing import assert_resumable
 
 NAME = "sample_job"
 
@@ -42,15 +57,11 @@ def test_the_end_is_the_same_after_every_interruption(job_run):
     assert_resumable(job_run, NAME, end=left_behind)
 '''
 
-JOB_TYPE = """\
-        JobType(
-            name="sample_job",
-            label="Sample Job",
-            description="Sample Job",
-            scope="project",
-        ),
-"""
 
-
-def named(text: str, *, name: str, label: str) -> str:
-    return text.replace("sample_job", name).replace("Sample Job", label)
+def render(name: str, *, label: str, schedule: Cron | None) -> dict[str, str]:
+    """Return the text of each file of the job's folder. A job with a schedule is a system job."""
+    declaration = DECLARATION
+    if schedule:
+        declaration = declaration.replace('"project",', f'"system",\n    schedule="{schedule.five_fields}",')
+    files = {"__init__.py": declaration, "job.py": JOB, f"test_{name}.py": TEST}
+    return {file: text.replace("sample_job", name).replace("Sample Job", label) for file, text in files.items()}

@@ -40,10 +40,6 @@ class Output:
     def say(self, sentence: str) -> None:
         self.words.print(Text(clean(sentence)), soft_wrap=True)
 
-    def notice(self, sentence: str) -> None:
-        """Write a remark to standard error. It is not part of the answer."""
-        self._errors.print(Text(clean(sentence)), soft_wrap=True)
-
     def complain(self, sentence: str, *, hint: str = "") -> None:
         self._errors.print(Text.assemble(("Error: ", "red"), clean(sentence)), soft_wrap=True)
         if hint:

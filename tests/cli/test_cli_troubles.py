@@ -64,10 +64,10 @@ def asked(url: str, **how: object) -> tuple[str, list[str]]:
     """Return the sentence of a failed call, and the sentences before each retry."""
     notices: list[str] = []
     config = Config(api_url=url, token="x", api_from="", token_from="")
-    api = Api(config, sleep=lambda s: None, notice=notices.append, **how)  # type: ignore[arg-type]
+    called = Api(config, sleep=lambda s: None, notice=notices.append, **how)  # type: ignore[arg-type]
     with pytest.raises(Unreachable) as raised:
-        api.whoami()
-    api.close()
+        called.whoami()
+    called.close()
     return raised.value.message.replace(url, "URL"), notices
 
 

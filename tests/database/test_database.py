@@ -5,6 +5,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, date, datetime
+from pathlib import Path
 
 import pytest
 from pg8000.exceptions import DatabaseError
@@ -32,6 +33,19 @@ def own_queries(monkeypatch):
     own, real = {}, queries.query_text
     monkeypatch.setattr(queries, "query_text", lambda name: own[name] if name in own else real(name))
     return own
+
+
+def test_two_query_files_of_one_name_are_refused(tmp_path, monkeypatch):
+    [existing] = Path("functions/nightshift_jobs/revenuecat_sync").resolve().glob("next_app_users.sql")
+    twin = tmp_path / "queries/runs/next_app_users.sql"
+    twin.parent.mkdir(parents=True)
+    twin.write_text("SELECT 1")
+    monkeypatch.setattr(queries, "sql_directory", lambda: tmp_path)
+    with pytest.raises(BadQuery) as refused:
+        queries.query_files.__wrapped__()
+    assert str(refused.value) == f"Two queries are called next_app_users: {twin} and {existing}. Rename one of them"
+    twin.rename(twin.with_name("next_app_users.txt"))
+    assert queries.query_files.__wrapped__()["next_app_users"] == existing
 
 
 def session_of(db):

@@ -157,9 +157,8 @@ def test_the_index_leads_to_every_page():
 
 # A file of the example that docs/write-a-job.md makes.
 OF_THE_EXAMPLE = {
-    "tests/test_quiet_users.py",
-    "functions/worker/jobs/quiet_users.py",
-    "sql/queries/mark_quiet_users.sql",
+    f"functions/nightshift_jobs/quiet_users/{name}"
+    for name in ("", "job.py", "mark_quiet_users.sql", "test_quiet_users.py")
 }
 
 
@@ -174,6 +173,21 @@ def test_paths_and_targets_of_make_are_there(page):
     targets = re.findall(r"(?:`|^)make ([a-z -]+)", text, re.M)
     for target in " ".join(targets).split():
         assert re.search(rf"^{target}:", makefile, re.M), f"make {target}"
+
+
+# The files of this repository and of the example, by every end of their paths: executor.py, runs/executor.py …
+FILES = {
+    path.parts[-count:]
+    for path in (*Path().rglob("*.*"), *map(Path, OF_THE_EXAMPLE))
+    if not {".venv", ".local", ".aws-sam"} & set(path.parts)
+    for count in range(1, len(path.parts) + 1)
+}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_files_that_a_page_names_are_there(page):
+    named = set(re.findall(r"(?<![\w/.$-])((?:\w+/)*\w+\.(?:py|sql|toml|yaml))\b", page.read_text()))
+    assert {name for name in named if tuple(name.split("/")) not in FILES} == set()
 
 
 def test_the_upgrade_page_names_what_a_removed_stack_leaves():

@@ -16,7 +16,11 @@ from tests.support.stack_world import free_ports
 PAGE = Path("docs/write-a-job.md")
 # A fenced block, its language, and the path at the end of the line before it, if there is one.
 BLOCK = re.compile(r"(?:`([\w/]+\.\w+)`:\n\n)?^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-TO_WRITE, TO_RUN = PAGE.read_text().split("## 5. Let it run")
+TO_MAKE, TO_WRITE, TO_RUN, RULES = re.split(
+    r"^(?:\| parameter \|.*|## 5\. Let it run|## Rules for jobs)$", PAGE.read_text(), flags=re.MULTILINE
+)
+# Each parameter of template.yaml whose default grows, with the words to append.
+ADDITIONS = re.findall(r"^\| `(\w+)` \| `([^`]+)`(, after a comma)? \|$", TO_WRITE, re.MULTILINE)
 LEFT_OUT = (".git", ".venv", ".local", ".aws-sam", ".*_cache", "__pycache__", ".hypothesis")
 
 
@@ -52,17 +56,44 @@ def follow(steps, *, folder):
     return said
 
 
+def add_to_template(*, said, folder):
+    """Append to the defaults what both the page and the command name."""
+    assert [parameter for parameter, _, _ in ADDITIONS] == ["SystemJobs", "Schedules"]
+    template = folder / "template.yaml"
+    for parameter, words, after_a_comma in ADDITIONS:
+        assert f"default of {parameter} in template.yaml:\n  {words}\n" in said
+        text = template.read_text()
+        declaration = rf"^  {parameter}:\n(?:    .*\n)*?(    Default: .*\n(?:      .*\n)*)"
+        [default] = re.findall(declaration, text, re.MULTILINE)
+        # A folded default has a line for each job; the others have one line.
+        separator = "," if after_a_comma else "\n      " if re.search("Default: [>|]", default) else " "
+        template.write_text(text.replace(default, f"{default.rstrip()}{separator}{words}\n"))
+
+
+def make_the_job(folder):
+    """Follow the page up to a tested job. Return the output of its first and its last command."""
+    [made] = follow(TO_MAKE, folder=folder)
+    add_to_template(said=made, folder=folder)
+    return made, follow(TO_WRITE, folder=folder)[-1]
+
+
 def test_the_page_leads_to_a_job_that_is_done(checkout):
-    made, tested = follow(TO_WRITE, folder=checkout)
-    assert "tests/test_quiet_users.py" in made
+    made, tested = make_the_job(checkout)
+    assert "functions/nightshift_jobs/quiet_users/test_quiet_users.py" in made
     # The job's own tests, and those that compare the template with the registry.
     assert re.search(r"^\.+ .*%\]$", tested, re.MULTILINE)
     assert int(re.search(r"(\d+) passed", tested)[1]) > 50
     assert "test_each_system_job_has_its_rule[quiet_users]" in run(
         ".venv/bin/python -m pytest --collect-only -q tests/template/test_template.py", folder=checkout
     )
-    run(".venv/bin/python -m pytest tests/docs/test_docs.py -k made_anew", folder=checkout)
-    run(".venv/bin/python -m pytest tests/cli/test_cli_examples.py -k the_reference", folder=checkout)
+    # The tests that read every job's queries, and the generated pages.
+    for tests in (
+        "tests/executor/test_clocks.py",
+        "tests/database/test_database_pages.py -k TestPlatform",
+        "tests/docs/test_docs.py -k made_anew",
+        "tests/cli/test_cli_examples.py -k the_reference",
+    ):
+        run(f".venv/bin/python -m pytest {tests}", folder=checkout)
     ruff = ".venv/bin/ruff"
     run(f"{ruff} check .", folder=checkout)
     run(f"{ruff} format --check .", folder=checkout)
@@ -71,7 +102,7 @@ def test_the_page_leads_to_a_job_that_is_done(checkout):
 @pytest.mark.stack
 @pytest.mark.timeout(300)
 def test_the_job_runs_on_the_local_stack(checkout, started):
-    follow(TO_WRITE, folder=checkout)
+    make_the_job(checkout)
     variables = {f"NIGHTSHIFT_{name.upper()}_PORT": str(port) for name, port in asdict(free_ports()).items()}
     stack = started("-u", "-m", "local.run", checkout=checkout, **variables)
     until_it_is_up = list(iter(stack.stdout.readline, "  .venv/bin/nightshift system health\n"))
@@ -80,12 +111,12 @@ def test_the_job_runs_on_the_local_stack(checkout, started):
 
 
 def test_the_job_has_twenty_lines():
-    [job] = [text for path, _, text in BLOCK.findall(PAGE.read_text()) if path.startswith("functions/worker/jobs/")]
+    [job] = [text for path, _, text in BLOCK.findall(PAGE.read_text()) if path.endswith("/job.py")]
     assert len(job.splitlines()) <= 20
 
 
 def test_the_page_names_what_the_helpers_have():
-    from nightshift.testing.job_run import JobRun
+    from nightshift.testing import JobRun
 
-    for name in re.findall(r"`run\.(\w+)", PAGE.read_text().split("## The test kit")[1]):
+    for name in re.findall(r"`run\.(\w+)", RULES.split("## The test kit")[1]):
         assert hasattr(JobRun, name) or name in JobRun.__dataclass_fields__, name

@@ -11,8 +11,8 @@ from tools.model import compared
 from tools.model.checker import STUCK, Step, search, walk
 from tools.model.machines import MACHINES
 from tools.model.run import RunMachine
-from tools.model.run.cases import LARGE, likely
-from tools.model.run.state import Faults, Rules, Sizes
+from tools.model.run.run_cases import LARGE, likely
+from tools.model.run.run_state import Faults, Rules, Sizes
 
 HOLDS = [(f"{name}: {case}", machine) for name, cases in MACHINES.items() for case, machine in cases.holds.items()]
 KNOCKOUTS = [(name, knockout) for name, cases in MACHINES.items() for knockout in cases.knockouts]

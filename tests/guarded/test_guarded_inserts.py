@@ -143,7 +143,7 @@ class TestKey:
 
     @pytest.mark.parametrize("age", [days(1), days(1) + 1, days(2) - 1])
     def test_after_a_day_it_names_no_ended_run(self, owner, noon, team, age):
-        """The key still conflicts until it is forgotten; runs.py then tries again."""
+        """The key still conflicts until it is forgotten; requests.py then tries again."""
         self.keyed(owner, team, ENDED, created_at=at(-age))
         with pytest.raises(DatabaseError, match="job_runs_idempotency"):
             self.ask(noon, team)
@@ -154,7 +154,7 @@ class TestKey:
         assert [str(row["id"]) for row in self.ask(noon, team)] == [earlier]
 
     def test_a_live_run_that_moved_is_not_that_of_the_key(self, owner, noon, team, other):
-        """The key still conflicts until it is forgotten; runs.py then tries again."""
+        """The key still conflicts until it is forgotten; requests.py then tries again."""
         self.keyed(owner, team)
         owner.run_script(
             f"UPDATE projects SET team_id = '{other.id}', slug = 'moved' WHERE id = '{team.project_id}';"

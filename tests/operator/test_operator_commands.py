@@ -22,7 +22,7 @@ from nightshift.base.logger import logger
 from nightshift.base.settings import Settings
 from nightshift.database.queries import Database, query_text
 from nightshift.jobs.registry import JOB_TYPES
-from nightshift.operator import checks, dead_letters, doctor, health
+from nightshift.operator import checks, dead_letters, doctor, health_report
 from nightshift.operator.commands import COMMANDS, answer
 from nightshift.operator.partition_checks import check_partitions
 from nightshift.testing.rows import age, make_team, run_row, sweep, work
@@ -292,7 +292,9 @@ class TestSchedules:
             f" ('soft_delete_cleanup', '2026-01-04 03:00Z', 'skipped', '{uuid.UUID(int=1)}')"
         )
         by_type = {each["job_type"]: each for each in ask("schedules")["schedules"]}
-        assert list(by_type) == [job_type.name for job_type in JOB_TYPES.values() if job_type.scope == "system"]
+        stored = ["db_pruning", "soft_delete_cleanup"]
+        others = [job_type.name for job_type in JOB_TYPES.values() if job_type.scope == "system"]
+        assert list(by_type) == stored + [name for name in others if name not in stored]
         cleanup = by_type["soft_delete_cleanup"]
         assert (cleanup["cron"], cleanup["active_since"]) == ("0 3 * * *", "2026-01-01T00:00:00.000Z")
         assert [(past["slot"][:10], past["outcome"], past["status"]) for past in cleanup["last"]] == [
@@ -491,7 +493,7 @@ class TestHealth:
         tight = check(ask("health", dataclasses.replace(desk, max_database_size_gb=0.001)), "database size")
         assert not tight["ok"]
         assert "--type db_pruning" in tight["do"]
-        monkeypatch.setattr(health, "FULL", 0)
+        monkeypatch.setattr(health_report, "FULL", 0)
         assert not check(ask("health"), "connections")["ok"]
 
     def test_dead_letters_and_a_queue_that_cannot_be_read(self, ask, desk):

@@ -18,7 +18,7 @@ from pathlib import Path
 from tools.model import compared
 from tools.model.checker import search, walk
 from tools.model.machines import MACHINES
-from tools.model.run.cases import LARGE, likely
+from tools.model.run.run_cases import LARGE, likely
 
 SCHEMA = Path(__file__).parent / "schema.sql"
 

@@ -14,19 +14,27 @@ from typing import NamedTuple
 
 from nightshift.database.queries import query_files
 from nightshift.database.statements import TOKENS
-from tools.model import checkpoint, digest, outbox, run, slots, starts, system
+from tools.model import (
+    checkpoint_machine,
+    digest_machine,
+    outbox_machine,
+    run,
+    slots_machine,
+    starts_machine,
+    system_machine,
+)
 from tools.model.run import others, scene, worker
 
 TABLE = Path(__file__).parent / "compared.txt"
 
 MODULES: Mapping[str, tuple[ModuleType, ...]] = {
     "run": (run, worker, others, scene),
-    "checkpoint": (checkpoint,),
-    "starts": (starts,),
-    "slots": (slots,),
-    "outbox": (outbox,),
-    "digest": (digest,),
-    "system": (system,),
+    "checkpoint": (checkpoint_machine,),
+    "starts": (starts_machine,),
+    "slots": (slots_machine,),
+    "outbox": (outbox_machine,),
+    "digest": (digest_machine,),
+    "system": (system_machine,),
 }
 
 NO_ACTION = "-"

@@ -72,10 +72,16 @@ def sql_directory() -> Path:
 
 @cache
 def query_files() -> dict[str, Path]:
-    """Return the file of each query by its name: those of all subjects in sql/queries, and those beside each job."""
+    """Return the file of each query by its name: those of all subjects in sql/queries, and those beside each job.
+
+    Raises BadQuery if two files have one name: a job's query must not replace another one.
+    """
     roots = (sql_directory() / "queries", Path(__file__).parents[2] / "nightshift_jobs")
-    files = (Path(folder, name) for root in roots for folder, _, names in os.walk(root) for name in names)
-    return {path.stem: path for path in files if path.suffix == ".sql"}
+    files: dict[str, Path] = {}
+    for path in (Path(folder, name) for root in roots for folder, _, names in os.walk(root) for name in names):
+        if path.suffix == ".sql" and files.setdefault(path.stem, path) != path:
+            raise BadQuery(f"Two queries are called {path.stem}: {files[path.stem]} and {path}. Rename one of them")
+    return files
 
 
 @cache

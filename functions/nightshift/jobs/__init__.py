@@ -1,6 +1,7 @@
 """What authors of jobs import. docs/write-a-job.md walks through a job."""
 
+from nightshift.base.errors import JobError
 from nightshift.jobs.author_api import Job, JobDatabase, Progress, Retry, Run, Steps, Wait
 from nightshift.jobs.job_type import JobType
 
-__all__ = ["Job", "JobDatabase", "JobType", "Progress", "Retry", "Run", "Steps", "Wait"]
+__all__ = ["Job", "JobDatabase", "JobError", "JobType", "Progress", "Retry", "Run", "Steps", "Wait"]

@@ -11,7 +11,7 @@ REASON = (
 )
 
 
-def digest_content(row: Row, *, dashboard_url: str) -> MailContent:
+def describe_digest(row: Row, *, dashboard_url: str) -> MailContent:
     """Return the content of the digest in a row of claim_outbox.sql, with one or more ``runs`` of list_digest.sql."""
     runs = row["runs"]
     counts = {status: runs[0][status] for status in ("completed", "failed", "cancelled")}

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from textwrap import wrap
 
 from nightshift.database.queries import Row
-from nightshift.notify.digest import digest_content
-from nightshift.notify.mail_content import Facts, MailContent, Section, Table, mail_content
+from nightshift.notify.digest import describe_digest
+from nightshift.notify.mail_content import Facts, MailContent, Section, Table, describe_mail
 from nightshift.notify.mail_html import render_html
 
 WIDTH = 76
@@ -20,7 +20,7 @@ class Mail:
 
 def render_mail(row: Row, *, dashboard_url: str) -> Mail:
     """Render the mail in a row of claim_outbox.sql. With an empty ``dashboard_url`` it has no link."""
-    content = (digest_content if row.get("digest_of") else mail_content)(row, dashboard_url=dashboard_url)
+    content = (describe_digest if row.get("digest_of") else describe_mail)(row, dashboard_url=dashboard_url)
     return Mail(content.subject, render_text(content), render_html(content))
 
 

@@ -67,7 +67,7 @@ class MailContent:
         return wording.one_line(self.notice or " ".join(self.paragraphs), longest=140)
 
 
-def mail_content(row: Row, *, dashboard_url: str) -> MailContent:
+def describe_mail(row: Row, *, dashboard_url: str) -> MailContent:
     """Return the content of the mail in a row of claim_outbox.sql."""
     return _alert(row["content"]) if row["content"] else _run(row, dashboard_url=dashboard_url)
 

@@ -13,7 +13,7 @@ from nightshift.database.migrations import create_first_partitions
 from nightshift.database.partitions import EVENT_TABLES, months
 from nightshift.runs import slices as slices_module
 from nightshift.runs.handles import StepDatabase
-from nightshift_jobs.db_pruning import job as job
+from nightshift_jobs.db_pruning import job
 
 THIS = date.today().replace(day=1)
 HISTORY = months(date(THIS.year - 1, THIS.month, 1), ahead=2)

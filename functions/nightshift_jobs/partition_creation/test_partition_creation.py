@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from nightshift.base import settings as settings_module
 from nightshift.database.partitions import EVENT_TABLES, months
-from nightshift.testing.job_run import assert_resumable
+from nightshift.testing import assert_resumable
 
 THIS = date.today().replace(day=1)
 

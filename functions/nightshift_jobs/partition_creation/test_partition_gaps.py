@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from pg8000.exceptions import DatabaseError
 
 from nightshift.database.partitions import EVENT_TABLES, by_month, find_gaps, merge, months
-from nightshift.operator import doctor, health
+from nightshift.operator import doctor, health_report
 from nightshift.operator.partition_checks import check_partitions
-from nightshift.testing.job_run import assert_resumable
-from nightshift_jobs.partition_creation import job as job
+from nightshift.testing import assert_resumable
+from nightshift_jobs.partition_creation import job
 
 THIS = date.today().replace(day=1)
 FIRST, *_, LAST = (datetime(month.year, month.month, 1, tzinfo=UTC) for month in months(THIS, ahead=4))
@@ -403,7 +403,7 @@ class TestChecks:
     @pytest.fixture
     def said(self, db, cloud):
         def said():
-            reports = (doctor.examine(db=db, settings=cloud), health.check_health(db=db, settings=cloud))
+            reports = (doctor.examine(db=db, settings=cloud), health_report.check_health(db=db, settings=cloud))
             [one, other] = [check for report in reports for check in report["checks"] if check["name"] == "partitions"]
             assert one == other
             return one

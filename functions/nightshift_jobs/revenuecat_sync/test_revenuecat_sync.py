@@ -19,8 +19,7 @@ from nightshift.base import settings
 from nightshift.base.errors import JobError
 from nightshift.jobs import Wait
 from nightshift.tenants.integrations import decrypt_secret, encrypt_secret
-from nightshift.testing import make_team
-from nightshift.testing.job_run import assert_resumable
+from nightshift.testing import assert_resumable, make_team
 from nightshift_jobs.revenuecat_sync import client
 from nightshift_jobs.revenuecat_sync.job import revenuecat_sync
 from nightshift_jobs.revenuecat_sync.source import PAGE_SIZE, SUSPECT_AFTER, _page_size

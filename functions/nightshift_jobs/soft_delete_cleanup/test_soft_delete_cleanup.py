@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from nightshift.base.errors import DatabaseBusy
 from nightshift.database.migrations import create_first_partitions
 from nightshift.runs.slices import MAX_RESULT_BYTES, Slice
-from nightshift.testing.job_run import assert_resumable
+from nightshift.testing import assert_resumable
 from nightshift.testing.rows import age, make_team, run_row, sweep
 from nightshift_jobs.soft_delete_cleanup import job as cleanup_job
 from nightshift_jobs.soft_delete_cleanup import pace

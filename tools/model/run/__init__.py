@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 from tools.model.checker import Step
 from tools.model.run import others, worker
+from tools.model.run.run_state import ASKING, CURRENT, LIVE, SWEEPING, Faults, Message, Row, Rules, Sizes, State
 from tools.model.run.scene import Scene
-from tools.model.run.state import ASKING, CURRENT, LIVE, SWEEPING, Faults, Message, Row, Rules, Sizes, State
 
 EVENTS = (
     others.pass_time,

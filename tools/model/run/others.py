@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 
 from tools.model.checker import Step
-from tools.model.run.scene import Scene, raised
-from tools.model.run.state import (
+from tools.model.run.run_state import (
     ASKING,
     CANCELLED,
     CLAIMING,
@@ -22,6 +21,7 @@ from tools.model.run.state import (
     earlier,
     earlier_if_set,
 )
+from tools.model.run.scene import Scene, raised
 from tools.model.run.worker import tick
 
 Steps = Iterator[Step[State]]

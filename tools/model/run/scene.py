@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tools.model.checker import Step
-from tools.model.run.state import (
+from tools.model.run.run_state import (
     ASKING,
     CANCELLED,
     CLAIMING,

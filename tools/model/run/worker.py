@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 
 from tools.model.checker import Step
-from tools.model.run.scene import Scene, raised
-from tools.model.run.state import (
+from tools.model.run.run_state import (
     CANCELLED,
     CLAIMING,
     CLEANING,
@@ -27,6 +26,7 @@ from tools.model.run.state import (
     Worker,
     earlier,
 )
+from tools.model.run.scene import Scene, raised
 
 Steps = Iterator[Step[State]]
 

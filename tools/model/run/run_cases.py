@@ -3,7 +3,7 @@
 from tools.model.cases import Cases, Knockout
 from tools.model.checker import Step
 from tools.model.run import RunMachine
-from tools.model.run.state import Faults, Rules, Sizes, State
+from tools.model.run.run_state import Faults, Rules, Sizes, State
 
 OF_EACH = RunMachine()
 BUSY = RunMachine(sizes=Sizes("sw"), faults=Faults(crashes=1, exceptions=1, cleanups=1))
