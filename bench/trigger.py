@@ -8,7 +8,6 @@ statement unprepared. The output shows p50 of both and their ratio. Every run is
 trigger is accepted.
 """
 
-import dataclasses
 import importlib.util
 import json
 import os
@@ -64,13 +63,12 @@ def _compare(server: Postgres) -> None:
     os.environ |= {"DATABASE_HOST": "127.0.0.1", "DATABASE_PORT": str(server.port), "DATABASE_NAME": "postgres"}
     queue.send = lambda message: None
     api: Any = importlib.import_module("api.app")
-    app_settings = dataclasses.replace(settings, database_user="nightshift_app")
     p50 = {}
     for kind in (Unprepared, queries.Database):
-        db = kind(app_settings)
-        api.database = lambda db=db: db
+        queries.Database = kind
+        queries.database.cache_clear()
         p50[kind.__name__] = statistics.median(_trigger(api, owner, key=key, team=team, project=project))
-        db.close()
+        queries.database().close()
         print(f"{kind.__name__:>10}: p50 {p50[kind.__name__] * 1000:.2f} ms")
     owner.close()
     print(f"ratio {p50['Database'] / p50['Unprepared']:.2f}")

@@ -4,7 +4,6 @@ import json
 import math
 import re
 import uuid
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -143,8 +142,7 @@ def validated(model: "type[Model]", value: object, *, prefix: str = "") -> "Mode
         raise Refused(refusal(exc, prefix=prefix, model=model)) from None
 
 
-def idempotency_key_of(headers: Mapping[str, str]) -> str | None:
-    value = next((v for k, v in headers.items() if k.lower() == "idempotency-key"), None)
+def idempotency_key_of(value: str | None) -> str | None:
     if value is None or (0 < len(value) <= MAX_IDEMPOTENCY_KEY and value.isprintable()):
         return value
     raise Refused(f"Idempotency-Key must be 1 to {MAX_IDEMPOTENCY_KEY} printable characters, got {shown(value)}")

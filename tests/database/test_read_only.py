@@ -2,7 +2,7 @@
 
 import pytest
 
-from api import health as api_health
+from api import database_probe
 from nightshift.database.queries import database
 from nightshift.operator import commands, doctor, health
 from nightshift.testing.rows import make_team, run_row, sweep, work
@@ -46,7 +46,7 @@ class TestASessionThatOnlyReads:
         assert trigger(api, team)[0] == 201
 
     def test_health_finds_another(self, api, team):
-        api_health._trouble_at.cache_clear()  # It asks once a second.
+        database_probe._trouble_at.cache_clear()  # It asks once a second.
         assert api("GET", "/v1/health")[0] == 200
         assert database().run_script("SHOW default_transaction_read_only") == [["off"]]
 
