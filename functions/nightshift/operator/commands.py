@@ -11,6 +11,7 @@ from nightshift.operator import (
     doctor,
     health,
     log_lines,
+    mail_commands,
     pause_commands,
     run_commands,
     run_view,
@@ -30,8 +31,8 @@ COMMANDS: Mapping[str, dispatch.Command] = {
     "deadletters": dead_letters.list_dead_letters,
     "redrive": dead_letters.redrive,
     "doctor": doctor.examine,
-    "send_test_mail": doctor.send_test_mail,
-    "mail": doctor.view_mail,
+    "send_test_mail": mail_commands.send_test_mail,
+    "mail": mail_commands.view_mail,
 }
 
 
