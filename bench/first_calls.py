@@ -186,6 +186,8 @@ def environment(*, port: int, database: str, aws_url: str) -> dict[str, str]:
         "MAIL_FROM": "nightshift@example.com",
         "SYSTEM_JOBS_ALERT_EMAIL": "owner@example.com",
         "JWT_SECRET_ID": "jwt",
+        "INTEGRATIONS_KEY_ID": "key",
+        "MIGRATION_FOLDERS": "platform,jobs",
         "SCHEDULES": json.dumps(SCHEDULES),
     } | {f"{name}_URL": f"{aws_url}/000000000000/{name.lower()}" for name in queues}
 

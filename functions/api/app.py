@@ -24,6 +24,7 @@ from nightshift.base.errors import (
     Unavailable,
 )
 from nightshift.base.logger import logger
+from nightshift.base.settings import settings_for
 from nightshift.base.validation import clipped
 
 app = Resolver(OPERATIONS)
@@ -78,6 +79,12 @@ def unexpected(exc: Exception) -> Response[str]:
     return json_response(500, said)
 
 
+def _configured(app: Resolver, next_middleware: Callable[[Resolver], Response[str]]) -> Response[str]:
+    """Refuse every request if the function lacks a variable. The log names the variable."""
+    settings_for("api")
+    return next_middleware(app)
+
+
 def _within_bounds(app: Resolver, next_middleware: Callable[[Resolver], Response[str]]) -> Response[str]:
     """Refuse a body that is too large, before authentication and any other work."""
     size = size_of(app.current_event.body, base64_encoded=bool(app.current_event.is_base64_encoded))
@@ -86,4 +93,4 @@ def _within_bounds(app: Resolver, next_middleware: Callable[[Resolver], Response
     return next_middleware(app)
 
 
-app.use([_within_bounds])
+app.use([_configured, _within_bounds])

@@ -4,7 +4,7 @@ from typing import Any
 
 from nightshift.base import metrics
 from nightshift.base.logger import logger
-from nightshift.base.settings import settings
+from nightshift.base.settings import settings_for
 from nightshift.database.queries import database
 from nightshift.operator.commands import answer
 
@@ -12,4 +12,4 @@ from nightshift.operator.commands import answer
 @logger.inject_lambda_context(clear_state=True)
 @metrics.published
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    return answer(event, db=database(), settings=settings())
+    return answer(event, db=database(), settings=settings_for("ops"))

@@ -3,7 +3,7 @@
 from typing import Any
 
 from nightshift.base.logger import logger
-from nightshift.base.settings import settings
+from nightshift.base.settings import settings_for
 from nightshift.database.queries import database
 from nightshift.operator.dispatch import answer
 from nightshift.operator.team_commands import COMMANDS
@@ -11,4 +11,4 @@ from nightshift.operator.team_commands import COMMANDS
 
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    return answer(event, commands=COMMANDS, db=database(), settings=settings())
+    return answer(event, commands=COMMANDS, db=database(), settings=settings_for("setup"))

@@ -867,11 +867,11 @@ class TestDoctor:
         assert ask("mail", mail_id=mail["id"])["mail"]["error"] == "Refused"
 
 
-def test_the_function_reads_its_environment(cloud: Settings, db: Database) -> None:
+def test_the_function_reads_its_environment(dead_letter_queues: Settings, db: Database) -> None:
     from tests.support.fixtures import load_function
     from tests.template.test_functions import CONTEXT, event
 
-    assert settings_module.settings() == cloud
-    sweep(db=db, settings=cloud)
+    assert settings_module.settings() == dead_letter_queues
+    sweep(db=db, settings=dead_letter_queues)
     report = load_function("ops").handler(event("ops"), CONTEXT)
     assert report["ok"], report

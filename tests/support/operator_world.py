@@ -120,13 +120,14 @@ def bare(
 
 
 @pytest.fixture
-def dead_letter_queues(cloud: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Create the dead-letter queues, empty."""
+def dead_letter_queues(cloud: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Create the dead-letter queues, empty, and set the environment of the ops function."""
     monkeypatch.setattr(dead_letters, "RECEIVE_WAIT_S", 0)
-    for name in ("run", "schedule"):
+    for name in ("run", "notify", "schedule"):
         url = boto3.client("sqs").create_queue(QueueName=f"{name}-dead")["QueueUrl"]
         monkeypatch.setenv(f"{name}_dead_letters_url".upper(), url)
     settings_module.settings.cache_clear()
+    return settings_module.settings()
 
 
 def end_all(owner: Database, status: str = "completed", error: str = "NULL") -> Callable[[float], None]:
