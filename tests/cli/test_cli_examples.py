@@ -17,12 +17,12 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
+import ops.app
+import setup.app
 from api import openapi
 from nightshift.base import settings as settings_module
 from nightshift.base.settings import Settings
 from nightshift.database.queries import Database, database
-from nightshift.operator import team_commands
-from nightshift.operator.commands import COMMANDS
 from nightshift.testing.rows import Team, make_team
 from nightshift_cli.main import main
 from nightshift_cli.remote import profiles
@@ -193,7 +193,7 @@ def run(
         ends = [at for at, word in enumerate(words) if word in ("<", ">", "|")] or [len(words)]
         words, reads = words[1 : ends[0]], "<" in words
         if not teams:
-            team_commands.append(Team("", "") if "setup" in words else acme(owner))
+            teams.append(Team("", "") if "setup" in words else acme(owner))
         [team] = teams
         # End the runs that an earlier line started.
         end_all(owner)(0)
@@ -290,7 +290,7 @@ def test_every_operation_of_the_api_has_a_command(run: Run, api: Api) -> None:
 
 
 def test_every_command_of_the_owners_functions_has_a_command(run: Run, amazon: Aws) -> None:
-    assert OWNERS.keys() == COMMANDS.keys() | team_commands.COMMANDS.keys(), "which command asks for it?"
+    assert OWNERS.keys() == ops.app.COMMANDS.keys() | setup.app.COMMANDS.keys(), "which command asks for it?"
     for name, line in OWNERS.items():
         amazon.asked.clear()
         run(line)

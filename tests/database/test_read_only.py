@@ -4,9 +4,10 @@ import pytest
 
 from api import database_probe
 from nightshift.database.queries import database
-from nightshift.operator import commands, doctor, health
+from nightshift.operator import doctor, health
 from nightshift.testing.rows import make_team, run_row, sweep, work
 from tests.api.test_api import Api, error, trigger
+from tests.support.operator_world import answer
 
 SENTENCE = "The database is read-only at the moment. Try again in a moment."
 ONLY_READS = "SET default_transaction_read_only = on"
@@ -84,6 +85,6 @@ class TestADatabaseThatOnlyReads:
 
     def test_an_operator_who_wants_a_run_is_told(self, cloud, db, standby):
         standby()
-        answer = commands.answer({"command": "trigger", "job_type": "db_pruning"}, db=db, settings=cloud)
-        assert answer["error"].startswith("The database can only be read at the moment: cannot execute ")
-        assert "During a failover, wait until it ends." in answer["error"]
+        said = answer({"command": "trigger", "job_type": "db_pruning"}, db=db, settings=cloud)["error"]
+        assert said.startswith("The database can only be read at the moment: cannot execute ")
+        assert "During a failover, wait until it ends." in said

@@ -22,8 +22,9 @@ from nightshift.base.settings import Settings
 from nightshift.database.queries import Database, query_text
 from nightshift.jobs.registry import JOB_TYPES
 from nightshift.operator import checks, dead_letters, doctor, health
-from nightshift.operator.commands import COMMANDS, answer
 from nightshift.testing.rows import age, make_team, run_row, sweep, work
+from ops.app import COMMANDS
+from tests.support.operator_world import answer
 from tests.support.world import received, trigger
 
 Ask = Callable[..., dict[str, Any]]

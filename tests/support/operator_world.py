@@ -18,8 +18,12 @@ import pytest
 from nightshift.base import settings as settings_module
 from nightshift.base.settings import Settings
 from nightshift.database.queries import Database
-from nightshift.operator import dead_letters
+from nightshift.operator import dead_letters, dispatch
+from ops.app import COMMANDS
 from tests.support.fixtures import CONTEXT, load_function
+
+# The ops function without its environment: ``answer(event, db=…, settings=…)``.
+answer = partial(dispatch.answer, commands=COMMANDS)
 
 STACK = "prod-jobs"
 FUNCTIONS = {"OpsFunction": "ops", "SetupFunction": "setup"}

@@ -18,10 +18,10 @@ from nightshift.database.connection import CONNECT_TIMEOUT_S
 from nightshift.database.migrations import LOCK_TIMEOUT_S, TIME_LIMIT_S
 from nightshift.jobs.registry import JOB_TYPES
 from nightshift.notify.delivery import RETRY_DELAY_S
-from nightshift.operator.commands import COMMANDS
 from nightshift.schedules.cron import from_five_fields
 from nightshift.schedules.slots import GRACE
 from nightshift.tenants.tokens import trouble_with
+from ops.app import COMMANDS
 
 TEMPLATE = yaml_parse(Path("template.yaml").read_text())
 FUNCTIONS = {

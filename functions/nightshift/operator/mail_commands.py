@@ -24,10 +24,10 @@ def send_test_mail(*, to: str, db: Database, settings: Settings) -> dict[str, An
     }
     [row] = db.query("insert_test_mail", recipient=to, content=content)
     outbox.send_messages([row], settings=settings)
-    return view_mail(mail_id=row["id"], db=db, settings=settings)
+    return view_mail(mail_id=row["id"], db=db)
 
 
-def view_mail(*, mail_id: UUID, db: Database, settings: Settings) -> dict[str, Any]:
+def view_mail(*, mail_id: UUID, db: Database) -> dict[str, Any]:
     """Return ``{"mail": {"id", "recipient", "status", "attempts", "error", "created_at", "ended_at"}}``."""
     row = db.one("get_mail", again_if_gone=True, id=str(mail_id))
     if row is None:

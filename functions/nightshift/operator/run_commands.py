@@ -25,7 +25,6 @@ def list_runs(
     limit: Annotated[int, Field(ge=1, le=200)] = 20,
     every_team: bool = False,
     db: Database,
-    settings: Settings,
 ) -> dict[str, Any]:
     """Return ``{"job_runs": [...]}``: system runs, newest first. Return the runs of all teams, live runs first, with
     ``every_team`` or for the type of a project job.
