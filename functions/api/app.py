@@ -7,9 +7,9 @@ from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 from aws_lambda_powertools.logging import correlation_paths
 
-from api.parsing import MAX_BODY_BYTES, size_of
+from api.parsing import MAX_BODY_BYTES, body_size
 from api.resolver import Resolver
-from api.responses import finished, headers_of, json_response
+from api.responses import error_headers, finish, json_response
 from api.routes import OPERATIONS
 from nightshift.base import metrics
 from nightshift.base.errors import (
@@ -38,7 +38,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     if method == "HEAD":
         # A HEAD response is the GET response without its body.
         event = event | {"requestContext": event["requestContext"] | {"http": request | {"method": "GET"}}}
-    return finished(app.resolve(event, context), method=method, asked=headers)
+    return finish(app.resolve(event, context), method=method, asked=headers)
 
 
 @app.not_found
@@ -55,7 +55,7 @@ def not_found(_: NotFoundError) -> Response[str]:
 
 @app.exception_handler(Refused)
 def refused(exc: Refused) -> Response[str]:
-    return json_response(exc.status, {"error": str(exc)[:MAX_SENTENCE]} | exc.extra, headers_of(exc))
+    return json_response(exc.status, {"error": str(exc)[:MAX_SENTENCE]} | exc.extra, error_headers(exc))
 
 
 @app.exception_handler([DatabaseGone, DatabaseBusy, SignInRefused, RowsHidden])
@@ -87,7 +87,7 @@ def _configured(app: Resolver, next_middleware: Callable[[Resolver], Response[st
 
 def _within_bounds(app: Resolver, next_middleware: Callable[[Resolver], Response[str]]) -> Response[str]:
     """Refuse a body that is too large, before authentication and any other work."""
-    size = size_of(app.current_event.body, base64_encoded=bool(app.current_event.is_base64_encoded))
+    size = body_size(app.current_event.body, base64_encoded=bool(app.current_event.is_base64_encoded))
     if size > MAX_BODY_BYTES:
         raise TooLarge(f"The request body has {size:,} bytes. The maximum is {MAX_BODY_BYTES:,}")
     return next_middleware(app)

@@ -3,7 +3,7 @@
 from typing import Any
 
 from api.operations import CURSOR, OF_A_RUN, UUID, operation, searched
-from api.parsing import optional_uuid, uuid_of
+from api.parsing import parse_optional_uuid, parse_uuid
 from api.request import Request
 from api.responses import more
 from api.trigger_params import checked_params
@@ -29,13 +29,13 @@ from nightshift.tenants.auth import Principal
     errors=(400, 401, 403),
 )
 def list_projects(request: Request) -> dict[str, Any]:
-    who, team_id = request.caller(), optional_uuid("team_id", request.query("team_id"))
+    who, team_id = request.caller(), parse_optional_uuid("team_id", request.query("team_id"))
     if team_id:
         who.require(team_id, "jobs:read")
     page, cursor = projects.list_page(
         [team_id] if team_id else who.managed_teams("jobs:read"),
         q=request.search(),
-        after=optional_uuid("cursor", request.query("cursor")),
+        after=parse_optional_uuid("cursor", request.query("cursor")),
         limit=request.limit(),
         db=database(),
     )
@@ -77,7 +77,7 @@ def sync_revenuecat(request: Request, project_id: str) -> dict[str, Any]:
 
 def _project(who: Principal, project_id: str, permission: str) -> dict[str, Any]:
     """Return the project. Raise NotFound for another team's project, Forbidden if the caller lacks the permission."""
-    project = projects.get_project(uuid_of("project_id", project_id), db=database())
+    project = projects.get_project(parse_uuid("project_id", project_id), db=database())
     if project["team_id"] not in who.teams:
         raise NotFound("Project not found")
     who.require(project["team_id"], permission)

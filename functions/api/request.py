@@ -4,7 +4,7 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.data_classes.common import BaseProxyEvent
 
-from api.parsing import MAX_LISTED, body_of, idempotency_key_of, limit_of, search_of, text_of
+from api.parsing import MAX_LISTED, parse_body, parse_idempotency_key, parse_limit, parse_search, parse_text
 from api.signins import note_refused
 from nightshift.base.errors import Refused, Unauthorized
 from nightshift.base.settings import settings
@@ -35,20 +35,20 @@ class Request:
     def query(self, name: str) -> str | None:
         """Return the value of a query parameter. An empty value counts as not given."""
         value = self._event.query_string_parameters.get(name) or ""
-        return text_of(name, value) if value.strip() else None
+        return parse_text(name, value) if value.strip() else None
 
     def search(self) -> str | None:
-        return search_of(self.query("q"))
+        return parse_search(self.query("q"))
 
     def limit(self) -> int:
         """Return the limit of a list whose length grows with the team."""
-        return limit_of(self.query("limit"), default=MAX_LISTED, most=MAX_LISTED)
+        return parse_limit(self.query("limit"), default=MAX_LISTED, most=MAX_LISTED)
 
     def body(self) -> dict[str, Any]:
         try:
-            return body_of(self._event.decoded_body)
+            return parse_body(self._event.decoded_body)
         except ValueError:  # API Gateway encodes other content types in base64
             raise Refused("The body must be JSON in UTF-8") from None
 
     def idempotency_key(self) -> str | None:
-        return idempotency_key_of(self.headers.get("idempotency-key"))
+        return parse_idempotency_key(self.headers.get("idempotency-key"))

@@ -32,7 +32,7 @@ def more(cursor: str) -> dict[str, Any]:
     return {"has_more": True, "cursor": cursor} if cursor else {}
 
 
-def finished(response: dict[str, Any], *, method: str, asked: Mapping[str, str]) -> dict[str, Any]:
+def finish(response: dict[str, Any], *, method: str, asked: Mapping[str, str]) -> dict[str, Any]:
     """Prepare the resolver's response for API Gateway; ``asked`` holds the request's headers, names in lower case."""
     body: str = response["body"]
     encrypted = HSTS if asked.get("x-forwarded-proto") == "https" else {}
@@ -48,7 +48,7 @@ def finished(response: dict[str, Any], *, method: str, asked: Mapping[str, str])
     }
 
 
-def headers_of(exc: Refused) -> dict[str, str]:
+def error_headers(exc: Refused) -> dict[str, str]:
     """Return the headers of an error response: how to sign in, or when to try again."""
     if isinstance(exc, Unauthorized):
         return {"WWW-Authenticate": _challenge(str(exc))}

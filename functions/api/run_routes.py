@@ -7,13 +7,13 @@ from api.operations import CURSOR, MOMENT, OF_A_RUN, SEARCHED, TEXT, UUID, WINDO
 from api.parsing import (
     DEFAULT_LIMIT,
     MAX_LIMIT,
-    cursor_of,
-    limit_of,
-    moment_of,
-    one_of,
-    optional_uuid,
-    uuid_of,
-    validated,
+    parse_choice,
+    parse_cursor,
+    parse_limit,
+    parse_moment,
+    parse_optional_uuid,
+    parse_uuid,
+    validate,
 )
 from api.request import Request
 from api.trigger_params import checked_params, project_job_type
@@ -52,28 +52,28 @@ from nightshift.tenants.auth import Principal
     ),
 )
 def list_runs(request: Request, team_id: str) -> dict[str, Any]:
-    who, team_id, now = request.caller(), uuid_of("team_id", team_id), datetime.now(UTC)
+    who, team_id, now = request.caller(), parse_uuid("team_id", team_id), datetime.now(UTC)
     who.require(team_id, "jobs:read")
     if beginning := request.query("id_prefix"):
-        return _begin_so(beginning, team_id=team_id)
-    before_created_at, before_id = cursor_of(request.query("cursor"))
+        return _page_by_prefix(beginning, team_id=team_id)
+    before_created_at, before_id = parse_cursor(request.query("cursor"))
     page = requests.list_page(
         team_id=team_id,
         # Not checked against the registry: an unknown type has no runs, and a retired type may still have some.
         job_type=request.query("job_type"),
-        status=one_of("status", request.query("status"), requests.STATUSES),
-        project_id=optional_uuid("project_id", request.query("project_id")),
-        since=moment_of("since", request.query("since"), now=now),
-        until=moment_of("until", request.query("until"), now=now),
+        status=parse_choice("status", request.query("status"), requests.STATUSES),
+        project_id=parse_optional_uuid("project_id", request.query("project_id")),
+        since=parse_moment("since", request.query("since"), now=now),
+        until=parse_moment("until", request.query("until"), now=now),
         before_created_at=before_created_at,
         before_id=before_id,
-        limit=limit_of(request.query("limit")),
+        limit=parse_limit(request.query("limit")),
         db=database(),
     )
     return {"job_runs": [requests.as_json(row) for row in page.rows], "cursor": page.cursor, "has_more": page.has_more}
 
 
-def _begin_so(beginning: str, *, team_id: str) -> dict[str, Any]:
+def _page_by_prefix(beginning: str, *, team_id: str) -> dict[str, Any]:
     """Return a page of the few runs whose id has this prefix. Other filters are ignored."""
     found = find_runs("id_prefix", beginning, team_id=team_id, db=database())
     shown_runs = [requests.as_json(row) for row in found[:MOST]]
@@ -93,14 +93,14 @@ def _begin_so(beginning: str, *, team_id: str) -> dict[str, Any]:
 def trigger(request: Request, team_id: str) -> dict[str, Any]:
     from api.bodies import TriggerBody
 
-    who, team_id = request.caller(), uuid_of("team_id", team_id)
+    who, team_id = request.caller(), parse_uuid("team_id", team_id)
     who.require(team_id, "jobs:write")
     body = request.body()
     wanted = project_job_type(body.get("job_type"))
     if body.get("project_id") is None:
         raise Refused("project_id is required for project-scoped jobs")
-    asked = validated(TriggerBody, body)
-    project_id = uuid_of("project_id", asked.project_id)
+    asked = validate(TriggerBody, body)
+    project_id = parse_uuid("project_id", asked.project_id)
     row = requests.create(
         requests.Trigger(
             job_type=wanted,
@@ -156,7 +156,7 @@ def rerun(request: Request, run_id: str) -> dict[str, Any]:
 
     who = request.caller()
     old = _run(who, run_id, "jobs:write")
-    asked = validated(RerunBody, request.body())
+    asked = validate(RerunBody, request.body())
     if old["status"] in requests.LIVE:
         raise Refused(f'Cannot rerun a job with status "{old["status"]}"')
     if old["status"] == "completed" and asked.from_ == "cursor":
@@ -182,7 +182,7 @@ def rerun(request: Request, run_id: str) -> dict[str, Any]:
 
 def _run(who: Principal, run_id: str, permission: str) -> Row:
     """Return the run. Raise NotFound for another team's run, and Forbidden if the caller lacks the permission."""
-    row = database().one("get_run", run_id=uuid_of("run_id", run_id))
+    row = database().one("get_run", run_id=parse_uuid("run_id", run_id))
     if row is None or str(row["team_id"]) not in who.teams:
         raise NotFound
     who.require(str(row["team_id"]), permission)

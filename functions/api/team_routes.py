@@ -3,7 +3,7 @@
 from typing import Any
 
 from api.operations import operation, searched
-from api.parsing import uuid_of
+from api.parsing import parse_uuid
 from api.request import Request
 from nightshift.database.queries import database
 from nightshift.tenants import teams
@@ -17,7 +17,7 @@ from nightshift.tenants import teams
     query=searched("members and keys with this id, or whose e-mail address or name contains this text"),
 )
 def list_members(request: Request, team_id: str) -> dict[str, Any]:
-    who, team_id = request.caller(), uuid_of("team_id", team_id)
+    who, team_id = request.caller(), parse_uuid("team_id", team_id)
     who.require(team_id, "jobs:read")
     # Pipelines and agents use API keys. They do not need people's e-mail addresses.
     return teams.members(
