@@ -132,7 +132,7 @@ class Events:
         slots.register(SCHEDULES, now=datetime.now(UTC), db=self._owner)
         return {}
 
-    def _ops(self) -> dict[str, Any]:
+    def _operate(self) -> dict[str, Any]:
         slots.register(SCHEDULES, now=datetime.now(UTC), db=self._owner)
         return {"command": "health"}
 

@@ -17,7 +17,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-import ops.app
+import operate.app
 import setup.app
 from api import openapi
 from nightshift.base import settings as settings_module
@@ -59,10 +59,10 @@ NOT_RUN_HERE |= {line: "changes the checkout" for line in EXAMPLES if line.start
 NOT_RUN_HERE |= {
     line: "of the page's own job: run by test_write_a_job.py" for line in EXAMPLES if "quiet_users" in line
 }
-# SES and the provider are not reachable here, so doctor reports problems. test_stack_ops.py has both.
+# SES and the provider are not reachable here, so doctor reports problems. test_stack_operator.py has both.
 RED = {"doctor": 1}
 
-# The command for each operation of the API, and for each command of the ops and setup functions. The platform's own
+# The command for each operation of the API, and for each command of the operate and setup functions. The platform's own
 # client starts a sync in this way; the command line triggers it like any other job.
 OF_OTHER_CLIENTS = {"POST /v1/projects/{project_id}/integrations/revenuecat/sync"}
 OPERATIONS = {
@@ -290,7 +290,7 @@ def test_every_operation_of_the_api_has_a_command(run: Run, api: Api) -> None:
 
 
 def test_every_command_of_the_owners_functions_has_a_command(run: Run, amazon: Aws) -> None:
-    assert OWNERS.keys() == ops.app.COMMANDS.keys() | setup.app.COMMANDS.keys(), "which command asks for it?"
+    assert OWNERS.keys() == operate.app.COMMANDS.keys() | setup.app.COMMANDS.keys(), "which command asks for it?"
     for name, line in OWNERS.items():
         amazon.asked.clear()
         run(line)

@@ -114,10 +114,10 @@ class TestWhoLeavesAnEvent:
     def test_the_owners_view_lists_mails_alone(self, owner, dead_letter_queues):
         run_id = system_run(owner)
         end(owner, run_id)
-        seen = load_function("ops").handler({"command": "view", "run_id": str(run_id)}, CONTEXT)
+        seen = load_function("operate").handler({"command": "view", "run_id": str(run_id)}, CONTEXT)
         assert [mail["id"] for mail in seen["mails"]] == [str(id_) for id_ in rows(owner, run_id, "mail")]
         [event_id] = rows(owner, run_id)
-        assert "error" in load_function("ops").handler({"command": "mail", "mail_id": str(event_id)}, CONTEXT)
+        assert "error" in load_function("operate").handler({"command": "mail", "mail_id": str(event_id)}, CONTEXT)
 
 
 class TestOneEvent:

@@ -1,4 +1,4 @@
-"""The ops function: each of the operator's commands on a real database, with SQS from moto."""
+"""The operate function: each of the operator's commands on a real database, with SQS from moto."""
 
 import dataclasses
 import io
@@ -23,7 +23,7 @@ from nightshift.database.queries import Database, query_text
 from nightshift.jobs.registry import JOB_TYPES
 from nightshift.operator import checks, dead_letters, doctor, health
 from nightshift.testing.rows import age, make_team, run_row, sweep, work
-from ops.app import COMMANDS
+from operate.app import COMMANDS
 from tests.support.operator_world import answer
 from tests.support.world import received, trigger
 
@@ -874,5 +874,5 @@ def test_the_function_reads_its_environment(dead_letter_queues: Settings, db: Da
 
     assert settings_module.settings() == dead_letter_queues
     sweep(db=db, settings=dead_letter_queues)
-    report = load_function("ops").handler(event("ops"), CONTEXT)
+    report = load_function("operate").handler(event("operate"), CONTEXT)
     assert report["ok"], report

@@ -21,7 +21,7 @@ from nightshift.notify.delivery import RETRY_DELAY_S
 from nightshift.schedules.cron import from_five_fields
 from nightshift.schedules.slots import GRACE
 from nightshift.tenants.tokens import trouble_with
-from ops.app import COMMANDS
+from operate.app import COMMANDS
 
 TEMPLATE = yaml_parse(Path("template.yaml").read_text())
 FUNCTIONS = {
@@ -320,7 +320,7 @@ def test_policies_name_one_action_and_one_resource():
                 assert statement["Resource"] != "*" or statement["Action"] in WITHOUT_RESOURCE, name
 
 
-@pytest.mark.parametrize("function", ["OpsFunction", "SetupFunction"])
+@pytest.mark.parametrize("function", ["OperateFunction", "SetupFunction"])
 def test_the_owners_commands_are_reached_by_nobody_but_iam(function):
     assert "Events" not in FUNCTIONS[function]
     assert "FunctionUrlConfig" not in FUNCTIONS[function]

@@ -14,7 +14,7 @@ REQUIRED: dict[str, tuple[str, ...]] = {
     "api": ("QUEUE_URL", "NOTIFY_QUEUE_URL"),
     "migrate": ("DATABASE_USER", "MIGRATION_FOLDERS", "SCHEDULES"),
     "notify": (),
-    "ops": (
+    "operate": (
         *("QUEUE_URL", "NOTIFY_QUEUE_URL", "INTEGRATIONS_KEY_ID"),
         *("RUN_DEAD_LETTERS_URL", "NOTIFY_DEAD_LETTERS_URL", "SCHEDULE_DEAD_LETTERS_URL"),
     ),

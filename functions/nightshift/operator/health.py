@@ -17,7 +17,7 @@ from nightshift.operator.sweep_checks import GRACE_S, LONG_S, SWEEP, checks_of_s
 FULL = 0.9
 GIB = 1024**3
 NO_DATABASE = "Start the database, or restore network access to it. Runs wait for it and then continue by themselves."
-UNREADABLE = "Check that OpsFunction has the permission to read the queue and can reach SQS."
+UNREADABLE = "Check that OperateFunction has the permission to read the queue and can reach SQS."
 
 
 def check_health(*, db: Database, settings: Settings) -> dict[str, Any]:

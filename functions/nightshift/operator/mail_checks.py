@@ -8,7 +8,7 @@ from nightshift.base.addresses import BadAddress, addresses_in, ascii_address
 from nightshift.base.settings import Settings
 from nightshift.operator.checks import Check, Finding, green, red
 
-ALLOW = "Give OpsFunction network access to SES, and the permissions ses:GetAccount and ses:GetEmailIdentity."
+ALLOW = "Give OperateFunction network access to SES, and the permissions ses:GetAccount and ses:GetEmailIdentity."
 
 
 def checks_of_mail(settings: Settings) -> list[Check]:

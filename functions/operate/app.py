@@ -41,4 +41,4 @@ COMMANDS: Mapping[str, Command] = {
 @logger.inject_lambda_context(clear_state=True)
 @metrics.published
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    return answer(event, commands=COMMANDS, db=database(), settings=settings_for("ops"))
+    return answer(event, commands=COMMANDS, db=database(), settings=settings_for("operate"))
