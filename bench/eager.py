@@ -24,7 +24,7 @@ LAZY = {
     "schedule": Eager(("sqs",), ("croniter",)),
     "sweep": Eager(("sqs",), ("croniter",)),
     "notify": Eager(("sesv2",), ("nightshift.notify.mail",)),
-    "ops": Eager(("sqs", "sesv2"), ("croniter", "nightshift_jobs.revenuecat_sync.params")),
+    "operate": Eager(("sqs", "sesv2"), ("croniter", "nightshift_jobs.revenuecat_sync.params")),
     "setup": Eager(("kms",), ("croniter",)),
     "migrate": Eager(("sqs",), ("croniter",)),
 }

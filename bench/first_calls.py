@@ -132,7 +132,7 @@ class Events:
         slots.register(SCHEDULES, now=datetime.now(UTC), db=self._owner)
         return {}
 
-    def _ops(self) -> dict[str, Any]:
+    def _operate(self) -> dict[str, Any]:
         slots.register(SCHEDULES, now=datetime.now(UTC), db=self._owner)
         return {"command": "health"}
 
@@ -186,6 +186,8 @@ def environment(*, port: int, database: str, aws_url: str) -> dict[str, str]:
         "MAIL_FROM": "nightshift@example.com",
         "SYSTEM_JOBS_ALERT_EMAIL": "owner@example.com",
         "JWT_SECRET_ID": "jwt",
+        "INTEGRATIONS_KEY_ID": "key",
+        "MIGRATION_FOLDERS": "platform,jobs",
         "SCHEDULES": json.dumps(SCHEDULES),
     } | {f"{name}_URL": f"{aws_url}/000000000000/{name.lower()}" for name in queues}
 

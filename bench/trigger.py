@@ -8,7 +8,6 @@ statement unprepared. The output shows p50 of both and their ratio. Every run is
 trigger is accepted.
 """
 
-import dataclasses
 import importlib.util
 import json
 import os
@@ -62,15 +61,15 @@ def _compare(server: Postgres) -> None:
         f" VALUES ('{team}', 'agent', '\\x{auth.key_hash(key).hex()}', '', '{{jobs:read,jobs:write}}')"
     )
     os.environ |= {"DATABASE_HOST": "127.0.0.1", "DATABASE_PORT": str(server.port), "DATABASE_NAME": "postgres"}
+    os.environ |= {name: "http://127.0.0.1/none" for name in ("QUEUE_URL", "NOTIFY_QUEUE_URL")}
     queue.send = lambda message: None
     api: Any = importlib.import_module("api.app")
-    app_settings = dataclasses.replace(settings, database_user="nightshift_app")
     p50 = {}
     for kind in (Unprepared, queries.Database):
-        db = kind(app_settings)
-        api.database = lambda db=db: db
+        queries.Database = kind
+        queries.database.cache_clear()
         p50[kind.__name__] = statistics.median(_trigger(api, owner, key=key, team=team, project=project))
-        db.close()
+        queries.database().close()
         print(f"{kind.__name__:>10}: p50 {p50[kind.__name__] * 1000:.2f} ms")
     owner.close()
     print(f"ratio {p50['Database'] / p50['Unprepared']:.2f}")

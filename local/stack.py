@@ -211,7 +211,7 @@ class Stack:
         return json.load(answer["Payload"])
 
     def _logs_of(self, run_id: str) -> dict[str, Any]:
-        answer: dict[str, Any] = self.invoke("OpsFunction", {"command": "logs", "run_id": run_id, "at_most": 1000})
+        answer: dict[str, Any] = self.invoke("OperateFunction", {"command": "logs", "run_id": run_id, "at_most": 1000})
         return answer
 
     def _lock(self) -> None:

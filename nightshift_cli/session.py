@@ -15,7 +15,7 @@ from nightshift_cli.remote.api import Api
 from nightshift_cli.remote.clock import Clock
 from nightshift_cli.remote.config import Config, find_config
 from nightshift_cli.remote.ids import is_beginning, run_beginning
-from nightshift_cli.remote.stack_functions import Ops, find_ops
+from nightshift_cli.remote.stack_functions import StackFunctions, find_stack_functions
 from nightshift_cli.show.output import Output
 from nightshift_cli.values import Name
 
@@ -59,9 +59,9 @@ class Session:
         return "api" in vars(self)
 
     @cached_property
-    def ops(self) -> Ops:
+    def stack(self) -> StackFunctions:
         named = self.flags.get("stack") or os.environ.get("NIGHTSHIFT_STACK")
-        return find_ops(named, folder=here(), note=self.output.note, heard=self.clock.hear)
+        return find_stack_functions(named, folder=here(), note=self.output.note, heard=self.clock.hear)
 
     @cached_property
     def team_id(self) -> str:
@@ -116,7 +116,7 @@ def common_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def owner_options(command: Callable[..., Any]) -> Callable[..., Any]:
+def operator_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the common options of the operator's commands."""
     named = option(
         "--stack", metavar="NAME", type=Name(), help="Deployed stack, or NIGHTSHIFT_STACK; by default the local stack."

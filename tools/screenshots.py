@@ -174,7 +174,7 @@ def _states(camera: Camera, here: dict[str, Any], people: People, stack: Stack, 
         take("forbidden", token=member)
         take("no-team", token=ghost)
         take("no-project", token=nobody)
-    stack.invoke("OpsFunction", PAUSE)
+    stack.invoke("OperateFunction", PAUSE)
     for name, look in LOOKS.items():
         page = camera.open(**look)
         page.get_by_role("button", name="Run job").click()

@@ -3,18 +3,11 @@
 import json
 import math
 import re
-import uuid
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 from nightshift.base.errors import Refused
-from nightshift.base.validation import clipped, refusal, shown
-
-if TYPE_CHECKING:
-    from pydantic import BaseModel
-
-Model = TypeVar("Model", bound="BaseModel")
+from nightshift.base.validation import clipped, parse_uuid, shown
 
 DEFAULT_LIMIT, MAX_LIMIT = 50, 200
 # Maximum number of projects, teams or members in one response.
@@ -29,27 +22,17 @@ UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
-def uuid_of(field: str, value: object) -> str:
-    """Return the id in its canonical spelling."""
-    try:
-        if isinstance(value, str) and len(value) == 36:
-            return str(uuid.UUID(value))
-    except ValueError:
-        pass
-    raise Refused(f"{field} must be a UUID, got {shown(value)}")
+def parse_optional_uuid(field: str, value: object) -> str | None:
+    return None if value is None else parse_uuid(field, value)
 
 
-def optional_uuid(field: str, value: object) -> str | None:
-    return None if value is None else uuid_of(field, value)
-
-
-def one_of(field: str, value: str | None, choices: tuple[str, ...]) -> str | None:
+def parse_choice(field: str, value: str | None, choices: tuple[str, ...]) -> str | None:
     if value is None or value in choices:
         return value
     raise Refused(f"{field} must be one of {', '.join(choices)}, got {shown(value)}")
 
 
-def limit_of(value: str | None, *, default: int = DEFAULT_LIMIT, most: int = MAX_LIMIT) -> int:
+def parse_limit(value: str | None, *, default: int = DEFAULT_LIMIT, most: int = MAX_LIMIT) -> int:
     """Return the number of rows per page, clamped to 1 to ``most``."""
     if value is None:
         return default
@@ -60,28 +43,28 @@ def limit_of(value: str | None, *, default: int = DEFAULT_LIMIT, most: int = MAX
     raise Refused(f"limit must be a whole number from 1 to {most}, got {shown(value)}")
 
 
-def text_of(field: str, value: str | None) -> str | None:
+def parse_text(field: str, value: str | None) -> str | None:
     """Return the text. Raise Refused if Postgres cannot store it."""
     if value is not None and UNSTORABLE.search(value):
         raise Refused(f"{field} must not contain NUL characters or broken surrogate pairs, got {shown(value)}")
     return value
 
 
-def search_of(value: str | None) -> str | None:
+def parse_search(value: str | None) -> str | None:
     """Return the search text; empty text means no search."""
     if value is not None and len(value) > MAX_SEARCH:
         raise Refused(f"q must have at most {MAX_SEARCH} characters, got {shown(value)}")
     return value or None
 
 
-def size_of(body: str | None, *, base64_encoded: bool) -> int:
+def body_size(body: str | None, *, base64_encoded: bool) -> int:
     """Return the size of the body in bytes, as the client sent it."""
     if base64_encoded:
         return len(body or "") * 3 // 4
     return len((body or "").encode("utf-8", "surrogatepass"))
 
 
-def moment_of(field: str, value: str | None, *, now: datetime) -> datetime | None:
+def parse_moment(field: str, value: str | None, *, now: datetime) -> datetime | None:
     """Parse ISO 8601 (UTC if it has no time zone), or a time before now: ``30s``, ``30m``, ``1h``, ``7d``, ``2w``."""
     if value is None:
         return None
@@ -104,7 +87,7 @@ def in_utc(moment: datetime) -> datetime:
         return edge.replace(tzinfo=UTC)
 
 
-def cursor_of(value: str | None) -> tuple[datetime, str] | tuple[None, None]:
+def parse_cursor(value: str | None) -> tuple[datetime, str] | tuple[None, None]:
     """Parse ``<created_at>|<id>``, the cursor that a list returned."""
     if value is None:
         return None, None
@@ -113,12 +96,12 @@ def cursor_of(value: str | None) -> tuple[datetime, str] | tuple[None, None]:
         moment = datetime.fromisoformat(created_at)
         if moment.tzinfo is None or moment.microsecond % 1000:
             raise ValueError("not a cursor of a list")
-        return moment.astimezone(UTC), uuid_of("cursor", run_id)
+        return moment.astimezone(UTC), parse_uuid("cursor", run_id)
     except (ValueError, OverflowError, Refused):
         raise Refused(f"cursor must be one that a list returned, got {shown(value)}") from None
 
 
-def body_of(text: str | None) -> dict[str, Any]:
+def parse_body(text: str | None) -> dict[str, Any]:
     """Parse the JSON object in the body. An empty body is an empty object. Windows tools may add a byte order mark."""
     text = (text or "").removeprefix("\ufeff")
     if not text.strip():
@@ -133,18 +116,7 @@ def body_of(text: str | None) -> dict[str, Any]:
     return body
 
 
-def validated(model: "type[Model]", value: object, *, prefix: str = "") -> "Model":
-    """Validate with the model. Raise Refused with the first invalid field."""
-    from pydantic import ValidationError
-
-    try:
-        return model.model_validate(value)
-    except ValidationError as exc:
-        raise Refused(refusal(exc, prefix=prefix, model=model)) from None
-
-
-def idempotency_key_of(headers: Mapping[str, str]) -> str | None:
-    value = next((v for k, v in headers.items() if k.lower() == "idempotency-key"), None)
+def parse_idempotency_key(value: str | None) -> str | None:
     if value is None or (0 < len(value) <= MAX_IDEMPOTENCY_KEY and value.isprintable()):
         return value
     raise Refused(f"Idempotency-Key must be 1 to {MAX_IDEMPOTENCY_KEY} printable characters, got {shown(value)}")

@@ -1,27 +1,11 @@
-"""The resolver, which also knows the methods that each path supports."""
+"""All operations of the API, in the order of the OpenAPI document."""
 
-import re
-from typing import Any
+from api import identity_routes, job_type_routes, project_routes, run_routes, service_routes, team_routes
+from api.operations import Operation
 
-from aws_lambda_powertools.event_handler import APIGatewayHttpResolver
-
-
-class Resolver(APIGatewayHttpResolver):
-    """Powertools' resolver, which treats an unsupported method like an unknown path. This adds each path's methods."""
-
-    def __init__(self) -> None:
-        # An HTTP API keeps the base path of a custom domain in the path: /jobs/v1/health must match /v1/health.
-        super().__init__(strip_prefixes=[re.compile(r"^/.*(?=/v1/)")])
-        self.methods: dict[str, set[str]] = {}
-
-    def route(self, rule: str, method: Any, *args: Any, **kwargs: Any) -> Any:
-        self.methods.setdefault(rule, set()).add(method)
-        return super().route(rule, method, *args, **kwargs)
-
-    def methods_of(self, path: str) -> list[str]:
-        """Return the path's methods in the order of ``Allow``; an unknown path has none."""
-        for rule, methods in self.methods.items():
-            # The path may begin with a custom domain's base path.
-            if re.search(re.sub(r"<\w+>", "[^/]+", rule) + "$", path):
-                return sorted(methods | {"OPTIONS"} | ({"HEAD"} if "GET" in methods else set()))
-        return []
+OPERATIONS = tuple(
+    operation
+    for module in (service_routes, identity_routes, project_routes, team_routes, job_type_routes, run_routes)
+    for operation in vars(module).values()
+    if isinstance(operation, Operation)
+)

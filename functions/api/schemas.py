@@ -111,6 +111,9 @@ class UserIdentity(PagedByCursor):
     teams: list[MemberTeam]
 
 
+Identity = ApiKeyIdentity | UserIdentity
+
+
 class App(Answer):
     id: UUID
     project_id: UUID

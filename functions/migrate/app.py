@@ -7,7 +7,7 @@ from typing import Any
 
 from nightshift.base.errors import sentence
 from nightshift.base.logger import logger
-from nightshift.base.settings import settings
+from nightshift.base.settings import settings_for
 from nightshift.database.migrations import create_first_partitions, migrate
 from nightshift.database.queries import database
 from nightshift.notify.outbox import want_events
@@ -34,12 +34,12 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
 
 def _bring_up_to_date() -> dict[str, Any]:
-    applied = migrate(database(), folders=settings().migration_folders.split(","))
-    now = datetime.now(UTC)
-    ahead = settings().partition_months_ahead
+    now, settings = datetime.now(UTC), settings_for("migrate")
+    applied = migrate(database(), folders=settings.migration_folders.split(","))
+    ahead = settings.partition_months_ahead
     partitions = create_first_partitions(database(), today=now.date(), months_ahead=ahead)
-    want_events(settings().event_bus_name != "", db=database())
-    register(json.loads(settings().schedules), now=now, db=database())
+    want_events(settings.event_bus_name != "", db=database())
+    register(json.loads(settings.schedules), now=now, db=database())
     logger.info("Database is up to date", action="migrated", applied=applied, partitions=partitions)
     return {"applied": applied, "partitions": partitions}
 

@@ -5,7 +5,7 @@ from typing import Any
 from nightshift.aws.queue import read
 from nightshift.base import metrics
 from nightshift.base.logger import logger
-from nightshift.base.settings import settings
+from nightshift.base.settings import settings_for
 from nightshift.database.queries import database
 from nightshift.notify.delivery import deliver
 
@@ -18,6 +18,6 @@ def handler(event: dict[str, Any], context: Any) -> None:
             deliver(
                 message["outbox_id"],
                 db=database(),
-                settings=settings(),
+                settings=settings_for("notify"),
                 remaining_s=lambda: context.get_remaining_time_in_millis() / 1000,
             )

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from nightshift.base.logger import logger
-from nightshift.base.settings import settings
+from nightshift.base.settings import settings_for
 from nightshift.database.queries import database
 from nightshift.schedules.slots import fire
 
@@ -16,6 +16,6 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, str]:
         time=datetime.fromisoformat(event["time"]),
         now=datetime.now(UTC),
         db=database(),
-        settings=settings(),
+        settings=settings_for("schedule"),
     )
     return {"outcome": outcome}

@@ -5,7 +5,7 @@ from typing import Any
 from nightshift.aws.queue import slice_in
 from nightshift.base import metrics
 from nightshift.base.logger import logger
-from nightshift.base.settings import settings
+from nightshift.base.settings import settings_for
 from nightshift.database.queries import database
 from nightshift.runs.executor import work
 
@@ -18,7 +18,7 @@ def handler(event: dict[str, Any], context: Any) -> None:
             work(
                 *named,
                 db=database(),
-                settings=settings(),
+                settings=settings_for("worker"),
                 remaining_s=lambda: context.get_remaining_time_in_millis() / 1000,
                 request_id=context.aws_request_id,
             )

@@ -17,7 +17,7 @@ class Failure(Exception):
 
 
 class RequestRefused(Failure):
-    """The API responded with 4xx, or the ops function with an error: it understood the request and refused it."""
+    """The API responded with 4xx, or the operate function with an error: it understood the request and refused it."""
 
     exit_code = 4
     # The command that shows the run which the refusal names.

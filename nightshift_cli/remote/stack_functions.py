@@ -15,7 +15,7 @@ from nightshift_cli.remote.stackfile import Note, find_stack
 
 Heard = Callable[[str | None], None]
 
-OPS, SETUP = "OpsFunction", "SetupFunction"
+OPERATE, SETUP = "OperateFunction", "SetupFunction"
 # The stack name and region that `make run` deploys to, and the keys in its file that boto3 needs.
 LOCAL_STACK = "nightshift"
 LOCAL_REGION = "us-east-1"
@@ -28,24 +28,24 @@ NOT_KNOWN = ("ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId", "U
 THROTTLED = ("Throttling", "ThrottlingException", "TooManyRequestsException", "EC2ThrottledException")
 
 
-class Ops:
-    """Client of a stack's ops and setup functions.
+class StackFunctions:
+    """Client of a stack's operate and setup functions.
 
-    ``stack`` is a CloudFormation stack; ``options`` go to boto3's clients. ``heard`` receives the ``Date`` header of
+    ``name`` is the CloudFormation stack's; ``options`` go to boto3's clients. ``heard`` receives the ``Date`` header of
     each response. Every call raises RequestRefused with the function's message, Throttled or Unreachable; Misconfigured
     if the credentials or the stack are unusable.
     """
 
-    def __init__(self, stack: str, *, view: tuple[str, ...], options: dict[str, str], heard: Heard):
-        self.stack = stack
+    def __init__(self, name: str, *, view: tuple[str, ...], options: dict[str, str], heard: Heard):
+        self.name = name
         self.view = view
         self._options = options
         self._heard = heard
         self._names: dict[str, str] = {}
 
-    def ask(self, command: str, **arguments: Any) -> dict[str, Any]:
-        """Return the answer of the ops function. Arguments that are None are left out."""
-        return self._invoke(OPS, command, arguments)
+    def operate(self, command: str, **arguments: Any) -> dict[str, Any]:
+        """Return the answer of the operate function. Arguments that are None are left out."""
+        return self._invoke(OPERATE, command, arguments)
 
     def set_up(self, command: str, **arguments: Any) -> dict[str, Any]:
         """Return the answer of the setup function, which connects as the schema owner."""
@@ -63,14 +63,14 @@ class Ops:
         except BotoCoreError as exc:
             raise _no_connection(exc) from exc
         except ValueError as exc:
-            raise Unreachable(f"{function} of stack {self.stack} did not return JSON.") from exc
+            raise Unreachable(f"{function} of stack {self.name} did not return JSON.") from exc
         self._heard(answer["ResponseMetadata"]["HTTPHeaders"].get("date"))
         if answer.get("FunctionError"):
             said = payload.get("errorMessage") if isinstance(payload, dict) else payload
-            raise Unreachable(f"{function} of stack {self.stack} failed: {said}. See its log.")
+            raise Unreachable(f"{function} of stack {self.name} failed: {said}. See its log.")
         if not isinstance(payload, dict):
             raise Unreachable(
-                f"{function} of stack {self.stack} did not return a JSON object. Deploy this release again."
+                f"{function} of stack {self.name} did not return a JSON object. Deploy this release again."
             )
         if "error" in payload:
             refused = RequestRefused(str(payload["error"]), body=payload)
@@ -80,11 +80,11 @@ class Ops:
 
     def run(self, run_id: str, *, attempts: int = 1) -> dict[str, Any]:
         """Return the run. ``attempts`` is ignored: a caller that watches a run asks again anyway."""
-        run: dict[str, Any] = self.ask("view", run_id=run_id)["job_run"]
+        run: dict[str, Any] = self.operate("view", run_id=run_id)["job_run"]
         return run
 
     def timeline(self, run_id: str, *, attempts: int = 1) -> dict[str, Any]:
-        timeline: dict[str, Any] = self.ask("view", run_id=run_id)["timeline"]
+        timeline: dict[str, Any] = self.operate("view", run_id=run_id)["timeline"]
         return timeline
 
     @cached_property
@@ -106,7 +106,7 @@ class Ops:
         """Return the physical name that CloudFormation gave the function."""
         if function not in self._names:
             cloudformation = self._client("cloudformation")
-            found = cloudformation.describe_stack_resource(StackName=self.stack, LogicalResourceId=function)
+            found = cloudformation.describe_stack_resource(StackName=self.name, LogicalResourceId=function)
             self._names[function] = found["StackResourceDetail"]["PhysicalResourceId"]
         return self._names[function]
 
@@ -138,16 +138,18 @@ class Ops:
             return Throttled(f"AWS throttled the request: {said or code}. Try again in a moment.")
         if code == "ValidationError" and "Stack" in said:
             return Misconfigured(
-                f"No stack {self.stack!r} with an {OPS} in this account and region: {said}. Check --stack, "
+                f"No stack {self.name!r} with an {OPERATE} in this account and region: {said}. Check --stack, "
                 "AWS_PROFILE and AWS_DEFAULT_REGION. If the stack is of an older release, deploy it again."
             )
         return Unreachable(f"AWS responded with {code}: {said}")
 
 
-def find_ops(stack: str | None, *, folder: Path, note: Note, heard: Heard = lambda date: None) -> Ops:
+def find_stack_functions(
+    stack: str | None, *, folder: Path, note: Note, heard: Heard = lambda date: None
+) -> StackFunctions:
     """Return the client of the deployed ``stack``, or of the local stack at or above ``folder``."""
     if stack:
-        return Ops(stack, view=("system", "--stack", stack, "view"), options={}, heard=heard)
+        return StackFunctions(stack, view=("system", "--stack", stack, "view"), options={}, heard=heard)
     local = find_stack(folder, note=note)
     if not local:
         raise Misconfigured(
@@ -160,7 +162,7 @@ def find_ops(stack: str | None, *, folder: Path, note: Note, heard: Heard = lamb
         )
     options = {name: local[name] for name in LOCAL_KEYS}
     options |= {"region_name": LOCAL_REGION, "endpoint_url": local["aws_endpoint_url"]}
-    return Ops(LOCAL_STACK, view=("system", "view"), options=options, heard=heard)
+    return StackFunctions(LOCAL_STACK, view=("system", "view"), options=options, heard=heard)
 
 
 def _no_connection(exc: Exception) -> Exception:

@@ -24,7 +24,7 @@ ASK_WHY_EVERY = 5
 
 
 class Source(Protocol):
-    """A source of runs: the API, or the operator's ops function. ``view`` is the command that shows a run."""
+    """A source of runs: the API, or the operator's operate function. ``view`` is the command that shows a run."""
 
     @property
     def view(self) -> tuple[str, ...]: ...

@@ -7,12 +7,14 @@ import json
 
 import pytest
 
-from api import health, openapi
+from api import database_probe, openapi
 from nightshift.base.errors import DatabaseGone
+from nightshift.base.settings import settings
 from nightshift.database.queries import database
+from nightshift.runs import reading
 from nightshift.testing.rows import make_team
 from tests.support.api_world import Api
-from tests.support.fixtures import JWT_SECRET, load_function
+from tests.support.fixtures import JWT_SECRET
 from tests.support.world import token
 
 LAMBDA_MOST_BYTES = 6 * 1024 * 1024
@@ -61,11 +63,11 @@ class TestHeaders:
         def fails(*args, **kwargs):
             raise AssertionError("a fault of ours")
 
-        monkeypatch.setattr(load_function("api").runs, "list_page", fails)
+        monkeypatch.setattr(reading, "list_page", fails)
         yield api.send("GET", path)
         database().close()
         monkeypatch.setenv("DATABASE_PORT", "1")
-        for cached in (load_function("api").settings, load_function("api").database):
+        for cached in (settings, database):
             cached.cache_clear()
         yield api.send("GET", path)
 
@@ -109,7 +111,7 @@ class TestHeaders:
 
     def test_too_many_runs_say_when_to_come_back(self, api, team, monkeypatch):
         monkeypatch.setenv("RUNS_PER_MINUTE", "1")
-        load_function("api").settings.cache_clear()
+        settings.cache_clear()
         wish = {"job_type": "revenuecat_sync", "project_id": team.project_id}
         status, run = api("POST", f"/v1/teams/{team.id}/jobs/trigger", wish)
         assert (status, api("POST", f"/v1/jobs/{run['job_run']['id']}/cancel")[0]) == (201, 200)
@@ -190,7 +192,7 @@ class TestCompression:
 class TestOpenToEverybody:
     def test_health_asks_the_database_once_a_second(self, api, monkeypatch):
         clock = itertools.count(1000, 0.25)
-        monkeypatch.setattr(health, "time", type("Clock", (), {"monotonic": lambda: next(clock)}))
+        monkeypatch.setattr(database_probe, "time", type("Clock", (), {"monotonic": lambda: next(clock)}))
         before = database().statements
         for _ in range(12):  # three seconds
             assert api("GET", "/v1/health", authorization=None)[0] == 200
@@ -205,8 +207,8 @@ class TestOpenToEverybody:
                 raise DatabaseGone
 
         clock = itertools.count(1000, 0.25)
-        monkeypatch.setattr(health, "time", type("Clock", (), {"monotonic": lambda: next(clock)}))
-        monkeypatch.setattr(health, "database", Gone)
+        monkeypatch.setattr(database_probe, "time", type("Clock", (), {"monotonic": lambda: next(clock)}))
+        monkeypatch.setattr(database_probe, "database", Gone)
         for _ in range(8):
             assert api("GET", "/v1/health", authorization=None)[0] == 503
         assert len(tried) == 2

@@ -43,19 +43,19 @@ POLICIES = {
     "GET /v1/auth/whoami": Policy(),
     "GET /v1/job-types": Policy(),
     "GET /v1/projects": Policy(needs="jobs:read"),
-    "GET /v1/projects/<project_id>": Policy(of="project", needs="jobs:read"),
-    "POST /v1/projects/<project_id>/integrations/revenuecat/sync": Policy(
+    "GET /v1/projects/{project_id}": Policy(of="project", needs="jobs:read"),
+    "POST /v1/projects/{project_id}/integrations/revenuecat/sync": Policy(
         of="project", needs="jobs:write", passes=(200, 409)
     ),
-    "GET /v1/teams/<team_id>/members": Policy(of="team", needs="jobs:read"),
-    "GET /v1/teams/<team_id>/jobs": Policy(of="team", needs="jobs:read", takes_project=True),
-    "POST /v1/teams/<team_id>/jobs/trigger": Policy(
+    "GET /v1/teams/{team_id}/members": Policy(of="team", needs="jobs:read"),
+    "GET /v1/teams/{team_id}/jobs": Policy(of="team", needs="jobs:read", takes_project=True),
+    "POST /v1/teams/{team_id}/jobs/trigger": Policy(
         of="team", needs="jobs:write", passes=(201, 409), takes_project=True
     ),
-    "GET /v1/jobs/<run_id>": Policy(of="run", needs="jobs:read"),
-    "GET /v1/jobs/<run_id>/timeline": Policy(of="run", needs="jobs:read"),
-    "POST /v1/jobs/<run_id>/cancel": Policy(of="run", needs="jobs:write", passes=(200, 400)),
-    "POST /v1/jobs/<run_id>/rerun": Policy(of="run", needs="jobs:write", passes=(201, 409)),
+    "GET /v1/jobs/{run_id}": Policy(of="run", needs="jobs:read"),
+    "GET /v1/jobs/{run_id}/timeline": Policy(of="run", needs="jobs:read"),
+    "POST /v1/jobs/{run_id}/cancel": Policy(of="run", needs="jobs:write", passes=(200, 400)),
+    "POST /v1/jobs/{run_id}/rerun": Policy(of="run", needs="jobs:write", passes=(201, 409)),
 }
 NOT_FOUND = {"run": "Job run not found", "project": "Project not found"}
 
@@ -223,7 +223,7 @@ def expected(policy: Policy, caller: Caller, target: Target) -> tuple[tuple[int,
 
 def ask(route, caller, target, world):
     method, rule = route.split(" ")
-    path = re.sub("<.+?>", lambda _: target.id, rule)
+    path = re.sub("{.+?}", lambda _: target.id, rule)
     body, query = None, {}
     if route.endswith("/trigger"):
         own = world.strangers if target.id == world.strangers.id else world.team

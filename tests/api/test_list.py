@@ -26,11 +26,11 @@ NO_FILTERS = {
 
 def walk(db, team_id, size, **filters):
     """Return every id, page by page, as a client of the API requests them."""
-    from api.parsing import cursor_of
+    from api.parsing import parse_cursor
 
     seen, cursor = [], None
     while True:
-        created_at, run_id = cursor_of(cursor)
+        created_at, run_id = parse_cursor(cursor)
         where = NO_FILTERS | filters | {"before_created_at": created_at, "before_id": run_id}
         page = reading.list_page(team_id=team_id, limit=size, db=db, **where)
         assert len(page.rows) <= size

@@ -17,12 +17,12 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
+import operate.app
+import setup.app
 from api import openapi
 from nightshift.base import settings as settings_module
 from nightshift.base.settings import Settings
 from nightshift.database.queries import Database, database
-from nightshift.operator import team_commands
-from nightshift.operator.commands import COMMANDS
 from nightshift.testing.rows import Team, make_team
 from nightshift_cli.main import main
 from nightshift_cli.remote import profiles
@@ -59,10 +59,10 @@ NOT_RUN_HERE |= {line: "changes the checkout" for line in EXAMPLES if line.start
 NOT_RUN_HERE |= {
     line: "of the page's own job: run by test_write_a_job.py" for line in EXAMPLES if "quiet_users" in line
 }
-# SES and the provider are not reachable here, so doctor reports problems. test_stack_ops.py has both.
+# SES and the provider are not reachable here, so doctor reports problems. test_stack_operator.py has both.
 RED = {"doctor": 1}
 
-# The command for each operation of the API, and for each command of the ops and setup functions. The platform's own
+# The command for each operation of the API, and for each command of the operate and setup functions. The platform's own
 # client starts a sync in this way; the command line triggers it like any other job.
 OF_OTHER_CLIENTS = {"POST /v1/projects/{project_id}/integrations/revenuecat/sync"}
 OPERATIONS = {
@@ -193,7 +193,7 @@ def run(
         ends = [at for at, word in enumerate(words) if word in ("<", ">", "|")] or [len(words)]
         words, reads = words[1 : ends[0]], "<" in words
         if not teams:
-            team_commands.append(Team("", "") if "setup" in words else acme(owner))
+            teams.append(Team("", "") if "setup" in words else acme(owner))
         [team] = teams
         # End the runs that an earlier line started.
         end_all(owner)(0)
@@ -279,7 +279,7 @@ def test_a_command_that_a_page_names_is_there(page: str, named: str) -> None:
 
 
 def test_every_operation_of_the_api_has_a_command(run: Run, api: Api) -> None:
-    documented = {f"{operation.method.upper()} {operation.path}" for operation in openapi.OPERATIONS}
+    documented = {f"{operation.method} {operation.path}" for operation in openapi.DOCUMENTED}
     assert OPERATIONS.keys() == documented - OF_OTHER_CLIENTS, "which command asks for it?"
     for operation, line in OPERATIONS.items():
         api.asked.clear()
@@ -290,7 +290,7 @@ def test_every_operation_of_the_api_has_a_command(run: Run, api: Api) -> None:
 
 
 def test_every_command_of_the_owners_functions_has_a_command(run: Run, amazon: Aws) -> None:
-    assert OWNERS.keys() == COMMANDS.keys() | team_commands.COMMANDS.keys(), "which command asks for it?"
+    assert OWNERS.keys() == operate.app.COMMANDS.keys() | setup.app.COMMANDS.keys(), "which command asks for it?"
     for name, line in OWNERS.items():
         amazon.asked.clear()
         run(line)

@@ -311,10 +311,10 @@ class TestTrouble:
                 "invoke",
                 (200, {"X-Amz-Function-Error": "Unhandled"}, b'{"errorMessage": "Task timed out after 60.00 seconds"}'),
                 5,
-                f"OpsFunction of stack {STACK} failed: Task timed out after 60.00 seconds. See its log.",
+                f"OperateFunction of stack {STACK} failed: Task timed out after 60.00 seconds. See its log.",
             ),
-            ("invoke", (200, {}, b"<html>"), 5, f"OpsFunction of stack {STACK} did not return JSON."),
-            ("invoke", (200, {}, b"null"), 5, f"OpsFunction of stack {STACK} did not return a JSON object."),
+            ("invoke", (200, {}, b"<html>"), 5, f"OperateFunction of stack {STACK} did not return JSON."),
+            ("invoke", (200, {}, b"null"), 5, f"OperateFunction of stack {STACK} did not return a JSON object."),
         ],
     )
     def test_what_aws_says(self, call: Cli, amazon: Aws, action: str, answer: Answer, code: int, sentence: str) -> None:
@@ -326,7 +326,7 @@ class TestTrouble:
     def test_no_such_stack(self, call: Cli) -> None:
         result = call("health", stack="prod")
         assert result.exit_code == 2
-        assert "No stack 'prod' with an OpsFunction" in result.stderr
+        assert "No stack 'prod' with an OperateFunction" in result.stderr
 
     def test_no_credentials(self, call: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv("AWS_ACCESS_KEY_ID")

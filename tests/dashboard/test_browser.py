@@ -839,8 +839,8 @@ def test_what_is_written_to_harm_is_shown_as_it_is(
 def pause(stack: Stack) -> Iterator[Callable[[], Any]]:
     """``pause()`` pauses the syncs until the test ends."""
     sync = {"job_type": "revenuecat_sync"}
-    yield lambda: stack.invoke("OpsFunction", sync | {"command": "pause", "by": "ada", "why": "Provider is moving"})
-    stack.invoke("OpsFunction", sync | {"command": "resume"})
+    yield lambda: stack.invoke("OperateFunction", sync | {"command": "pause", "by": "ada", "why": "Provider is moving"})
+    stack.invoke("OperateFunction", sync | {"command": "resume"})
 
 
 def test_a_paused_type_says_so_and_is_not_run(admin: Open, pause: Callable[[], Any]) -> None:

@@ -49,7 +49,7 @@ def test_they_break_nothing_that_reads_them(cloud, db, owner, team, extreme, sho
     work(answer["job_run"]["id"], 0, db=db, settings=cloud)
     assert "RevenueCat key" in run_row(owner, answer["job_run"]["id"])["error"]
     assert live_keys(owner, team_slug="owls")
-    assert team_commands.COMMANDS["keys"](team="owls", db=owner, settings=cloud)["keys"][0]["created_at"] == shown
+    assert team_commands.list_keys(team="owls", db=owner)["keys"][0]["created_at"] == shown
 
 
 @pytest.mark.parametrize(("extreme", "is_over"), [*zip(EXTREMES, (False, False, True, True), strict=True)])

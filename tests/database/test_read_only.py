@@ -2,11 +2,12 @@
 
 import pytest
 
-from api import health
+from api import database_probe
 from nightshift.database.queries import database
-from nightshift.operator import commands, doctor, health_report
+from nightshift.operator import doctor, health_report
 from nightshift.testing.rows import make_team, run_row, sweep, work
 from tests.api.test_api import Api, error, trigger
+from tests.support.operator_world import answer
 
 SENTENCE = "The database is read-only at the moment. Try again in a moment."
 ONLY_READS = "SET default_transaction_read_only = on"
@@ -46,7 +47,7 @@ class TestASessionThatOnlyReads:
         assert trigger(api, team)[0] == 201
 
     def test_health_finds_another(self, api, team):
-        health._trouble_at.cache_clear()  # It asks once a second.
+        database_probe._trouble_at.cache_clear()  # It asks once a second.
         assert api("GET", "/v1/health")[0] == 200
         assert database().run_script("SHOW default_transaction_read_only") == [["off"]]
 
@@ -84,6 +85,6 @@ class TestADatabaseThatOnlyReads:
 
     def test_an_operator_who_wants_a_run_is_told(self, cloud, db, standby):
         standby()
-        answer = commands.answer({"command": "trigger", "job_type": "db_pruning"}, db=db, settings=cloud)
-        assert answer["error"].startswith("The database can only be read at the moment: cannot execute ")
-        assert "During a failover, wait until it ends." in answer["error"]
+        said = answer({"command": "trigger", "job_type": "db_pruning"}, db=db, settings=cloud)["error"]
+        assert said.startswith("The database can only be read at the moment: cannot execute ")
+        assert "During a failover, wait until it ends." in said

@@ -191,11 +191,11 @@ def test_an_installation_that_the_session_does_not_find_is_not_made_anew(operato
 def test_the_doctor_names_what_is_not_pinned_and_how_it_is(operator, root):
     db = Database(replace(operator._config, database_user="nightshift_app"))
     try:
-        assert doctor._settings(db)["ok"]
+        assert doctor._settings(db).ok
         root.run_script("ALTER ROLE nightshift_app IN DATABASE platform SET DateStyle = 'SQL, DMY'")
         check = doctor._settings(db)
-        assert not check["ok"]
-        assert check["says"] == "nightshift_app: DateStyle is SQL, DMY, not ISO, MDY"
-        assert "ALTER ROLE nightshift_app IN DATABASE platform SET DateStyle = 'ISO, MDY'" in check["do"]
+        assert not check.ok
+        assert check.says == "nightshift_app: DateStyle is SQL, DMY, not ISO, MDY"
+        assert "ALTER ROLE nightshift_app IN DATABASE platform SET DateStyle = 'ISO, MDY'" in check.do
     finally:
         db.close()

@@ -110,11 +110,6 @@ def test_without_secrets_manager_the_database_is_out_of_reach(cloud, monkeypatch
         signin.passwords_for(dataclasses.replace(cloud, database_auth="secret", database_secret_id="here"))
 
 
-def test_a_way_to_sign_in_that_is_none_is_named():
-    with pytest.raises(ConfigurationError, match="DATABASE_AUTH must be iam, secret or none, got 'token'"):
-        signin.passwords_for(Settings(database_host="db", database_auth="token"))
-
-
 class Certificate:
     """The test's own root certificate, and a server certificate that it has signed."""
 

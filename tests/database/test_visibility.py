@@ -120,13 +120,13 @@ class TestDoctor:
 
     @pytest.mark.parametrize(("table", "roles"), NEEDED_BY.items(), ids=NEEDED_BY)
     def test_it_names_the_table_and_the_role(self, db, cloud, owner, hide, table, roles):
-        assert doctor._rights(db)["ok"]
+        assert doctor._rights(db).ok
         hide(table)
         assert sorted(row["lacking"] for row in owner.query("missing_rights")) == [
             f"row-level security keeps rows of {table} from {role}. As a superuser: ALTER ROLE {role} BYPASSRLS"
             for role in roles
         ]
-        assert not doctor._rights(db)["ok"]
+        assert not doctor._rights(db).ok
 
     def test_of_tables_of_their_own_our_roles_are_shown_everything_unless_it_is_forced(self, owner, hide):
         hide("events")
@@ -145,23 +145,22 @@ class TestDoctor:
     )
     def test_a_table_out_of_sight_is_not_said_to_be_gone(self, connect, owner, change):
         owner.run_script(change.format(database=owner._config.database_name))
-        assert (
-            "apps is in the schema elsewhere, which is not in the search path of nightshift_app, or not open"
-            in (doctor._rights(connect())["says"])
+        assert "apps is in the schema elsewhere, which is not in the search path of nightshift_app, or not open" in (
+            doctor._rights(connect()).says
         )
 
     def test_a_rule_that_keeps_what_is_written_is_named(self, db, cloud, owner):
         owner.run_script("CREATE RULE keep AS ON UPDATE TO app_users DO INSTEAD NOTHING")
         check = doctor._rights(db)
-        assert not check["ok"]
-        assert check["says"].startswith("the rule keep on app_users does something else instead")
+        assert not check.ok
+        assert check.says.startswith("the rule keep on app_users does something else instead")
 
     def test_a_view_in_the_place_of_a_table_is_told(self, db, cloud, owner):
-        assert "view" not in doctor._rights(db)["says"]
+        assert "view" not in doctor._rights(db).says
         owner.run_script(
             "ALTER TABLE apps RENAME TO all_apps; CREATE VIEW apps AS SELECT * FROM all_apps WHERE platform = 'ios';"
             "GRANT SELECT, UPDATE, DELETE ON apps TO nightshift_app, nightshift_maintenance"
         )
         check = doctor._rights(db)
-        assert check["ok"], check
-        assert check["says"].endswith("; apps is a view: rows that it does not select are invisible")
+        assert check.ok, check
+        assert check.says.endswith("; apps is a view: rows that it does not select are invisible")

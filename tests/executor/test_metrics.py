@@ -120,9 +120,9 @@ class TestMetrics:
         [(dimensions, counted)] = printed()
         assert (dimensions, counted["RunsCancelled"]) == (SYNC, one())
 
-    def test_a_run_cancelled_while_it_waits(self, cloud, db, printed):
+    def test_a_run_cancelled_while_it_waits(self, dead_letter_queues, db, printed):
         system = run_row_of_new_system_run(db)
-        load_function("ops").handler({"command": "cancel", "run_id": system}, CONTEXT)
+        load_function("operate").handler({"command": "cancel", "run_id": system}, CONTEXT)
         assert printed() == [({"service": "nightshift", "job_type": "db_pruning"}, {"RunsCancelled": one()})]
 
     def test_lost_slices_and_the_runs_they_end(self, cloud, db, owner, printed):

@@ -8,6 +8,7 @@ import boto3
 import pytest
 
 from nightshift.aws.aws_http import AwsRefused
+from nightshift.base.settings import settings
 from nightshift.notify import delivery, events
 from nightshift.notify.outbox import want_events
 from nightshift.testing.rows import make_team, run_row, work
@@ -100,7 +101,7 @@ class TestWhoLeavesAnEvent:
         app = load_function("migrate")
         for name, expected in (("", False), ("default", True)):
             monkeypatch.setenv("EVENT_BUS_NAME", name)
-            app.settings.cache_clear()
+            settings.cache_clear()
             app.handler({}, CONTEXT)
             assert owner.run_script("SELECT wants_events FROM job_deployment") == [[expected]]
 
@@ -110,13 +111,13 @@ class TestWhoLeavesAnEvent:
         with pytest.raises(Exception, match="job_outbox_once"):
             owner.run_script(f"INSERT INTO job_outbox (run_id, kind) VALUES ('{run_id}', 'event')")
 
-    def test_the_owners_view_lists_mails_alone(self, owner, cloud):
+    def test_the_owners_view_lists_mails_alone(self, owner, dead_letter_queues):
         run_id = system_run(owner)
         end(owner, run_id)
-        seen = load_function("ops").handler({"command": "view", "run_id": str(run_id)}, CONTEXT)
+        seen = load_function("operate").handler({"command": "view", "run_id": str(run_id)}, CONTEXT)
         assert [mail["id"] for mail in seen["mails"]] == [str(id_) for id_ in rows(owner, run_id, "mail")]
         [event_id] = rows(owner, run_id)
-        assert "error" in load_function("ops").handler({"command": "mail", "mail_id": str(event_id)}, CONTEXT)
+        assert "error" in load_function("operate").handler({"command": "mail", "mail_id": str(event_id)}, CONTEXT)
 
 
 class TestOneEvent:

@@ -10,8 +10,8 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 from nightshift.aws import clients
-from nightshift.operator.commands import answer
 from nightshift.runs.log_links import logs_url
+from tests.support.operator_world import answer
 from tests.support.world import system_run
 
 RUN = {

@@ -1,4 +1,4 @@
-"""The ops function: each of the operator's commands on a real database, with SQS from moto."""
+"""The operate function: each of the operator's commands on a real database, with SQS from moto."""
 
 import dataclasses
 import io
@@ -6,7 +6,6 @@ import json
 import threading
 import uuid
 from collections.abc import Callable, Iterator
-from functools import partial
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
@@ -23,9 +22,9 @@ from nightshift.base.settings import Settings
 from nightshift.database.queries import Database, query_text
 from nightshift.jobs.registry import JOB_TYPES
 from nightshift.operator import checks, dead_letters, doctor, health_report
-from nightshift.operator.commands import COMMANDS, answer
-from nightshift.operator.partition_checks import check_partitions
 from nightshift.testing.rows import age, make_team, run_row, sweep, work
+from operate.app import COMMANDS
+from tests.support.operator_world import answer
 from tests.support.world import received, trigger
 
 Ask = Callable[..., dict[str, Any]]
@@ -790,8 +789,8 @@ class TestDoctor:
             owner.begin()
             owner.run_script(damage.format(next_month=month))
             owner.run_script("SET LOCAL ROLE nightshift_app; SET LOCAL timezone = 'UTC'")
-            look = {"partitions": partial(check_partitions, settings=fresh)}.get(name) or getattr(doctor, f"_{name}")
-            found = checks.run(name, partial(look, owner), "Deploy this release again.")
+            [look] = [look for known, look, _ in doctor._checks_in_database(owner, fresh) if known == name]
+            found = checks.run(name, look, "Deploy this release again.")
             owner.rollback()
             assert not found["ok"], damage
             assert found["says"].startswith(says)
@@ -871,11 +870,11 @@ class TestDoctor:
         assert ask("mail", mail_id=mail["id"])["mail"]["error"] == "Refused"
 
 
-def test_the_function_reads_its_environment(cloud: Settings, db: Database) -> None:
+def test_the_function_reads_its_environment(dead_letter_queues: Settings, db: Database) -> None:
     from tests.support.fixtures import load_function
     from tests.template.test_functions import CONTEXT, event
 
-    assert settings_module.settings() == cloud
-    sweep(db=db, settings=cloud)
-    report = load_function("ops").handler(event("ops"), CONTEXT)
+    assert settings_module.settings() == dead_letter_queues
+    sweep(db=db, settings=dead_letter_queues)
+    report = load_function("operate").handler(event("operate"), CONTEXT)
     assert report["ok"], report

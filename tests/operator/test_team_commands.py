@@ -7,8 +7,8 @@ import pytest
 
 from nightshift.base.settings import settings
 from nightshift.operator.dispatch import answer
-from nightshift.operator.team_commands import COMMANDS
 from nightshift.tenants.integrations import decrypt_secret
+from setup.app import COMMANDS
 
 ACME = {"team": "Acme", "admin_email": "ada@acme.example", "project": "Acme iOS"}
 

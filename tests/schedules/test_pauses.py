@@ -4,11 +4,11 @@ import pytest
 
 from nightshift.base.errors import Conflict, DatabaseGone, NotFound, Refused
 from nightshift.jobs.registry import JOB_TYPES
-from nightshift.operator.commands import answer
 from nightshift.runs import pauses, requests
 from nightshift.schedules import slots
 from nightshift.testing.rows import make_team, run_row, sweep
 from tests.schedules.test_schedules import HOUR, HOURLY, MINUTE, START, alerts, ledger, outcomes
+from tests.support.operator_world import answer
 from tests.support.world import claim, cut_sessions, received, trigger
 
 SYNC, PRUNING = JOB_TYPES["revenuecat_sync"], JOB_TYPES["db_pruning"]

@@ -62,7 +62,7 @@ def start_system_job(play: "Play", job_type: str) -> None:
         except (Conflict, Refused):
             return
 
-    play.start(f"operator{play.number}", "ops", start)
+    play.start(f"operator{play.number}", "operate", start)
 
 
 @move(0.04, lambda play, rnd: (rnd.choice(("walk", "tally")), rnd.choice(("type", "schedule"))))
@@ -73,7 +73,7 @@ def pause(play: "Play", job_type: str, what: str) -> None:
         except Refused:
             return
 
-    play.start(f"pause{play.number}", "ops", stop)
+    play.start(f"pause{play.number}", "operate", stop)
 
 
 @move(0.1, lambda play, rnd: (rnd.choice(("walk", "tally")),))
@@ -84,7 +84,7 @@ def resume(play: "Play", job_type: str) -> None:
         except Refused:
             return
 
-    play.start(f"resume{play.number}", "ops", go_on_again)
+    play.start(f"resume{play.number}", "operate", go_on_again)
 
 
 def _live(play: "Play", rnd: Random) -> Arguments | None:

@@ -34,8 +34,8 @@ ELSEWHERE = {
 # account.
 BY_THEIR_EFFECT = {
     ("NotifyFunction", "ses:SendEmail", "*"),
-    ("OpsFunction", "ses:GetEmailIdentity", "*"),
-    ("OpsFunction", "ses:GetAccount", "*"),
+    ("OperateFunction", "ses:GetEmailIdentity", "*"),
+    ("OperateFunction", "ses:GetAccount", "*"),
 }
 # The template's conditions that are true on this machine and affect policies.
 MET_HERE = {"OwnerHasSecret"}
@@ -154,7 +154,7 @@ def driven(stack: Stack, here: dict[str, Any], stack_owner: pg8000.native.Connec
         {"command": "send_test_mail", "to": "owner@demo.test"},
     ]
     for command in commands:
-        answer = stack.invoke("OpsFunction", command)
+        answer = stack.invoke("OperateFunction", command)
         assert "error" not in answer, (command, answer)
         if command == {"command": "doctor"}:
             assert [each["ok"] for each in answer["checks"] if each["name"] in ("sender", "SES account")] == [True] * 2

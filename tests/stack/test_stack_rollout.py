@@ -172,7 +172,7 @@ def goes_on(stack: Stack, here: dict[str, Any], owner: pg8000.native.Connection,
     run = until(lambda: stack.invoke("SweepFunction", {}) and ended(here, run_id))
     assert run["status"] == "completed", run["error"]
     assert run["result"]["errors"] == 0
-    assert run_id not in json.dumps(stack.invoke("OpsFunction", {"command": "deadletters"}))
+    assert run_id not in json.dumps(stack.invoke("OperateFunction", {"command": "deadletters"}))
 
 
 def test_a_worker_that_cannot_start_on_the_packages_of_another_release_loses_no_run(

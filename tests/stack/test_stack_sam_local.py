@@ -83,6 +83,6 @@ def test_each_function_answers_its_sample_event(stack: Stack, environments: dict
     answers = {function: json.loads(process.stdout.split("\n")[-1]) for function, process in done.items()}
     assert answers["ApiFunction"]["statusCode"] == answers["DashboardFunction"]["statusCode"] == 200
     assert answers["MigrateFunction"]["applied"] == []
-    found = {check["name"]: check["ok"] for check in answers["OpsFunction"]["checks"]}
+    found = {check["name"]: check["ok"] for check in answers["OperateFunction"]["checks"]}
     assert found["connections"]
     assert found["dead letters: runs"]

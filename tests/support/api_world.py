@@ -66,15 +66,14 @@ class Api:
 
 def assert_documented(method, path, status, body):
     """Assert that the OpenAPI document describes the answer's status and shape."""
-    for operation in openapi.OPERATIONS:
-        pattern = re.sub(r"{\w+}", "[^/]+", operation.path)
-        if operation.method == method.lower() and re.fullmatch(f"(/.*)?{pattern}", path):
+    for documented, methods in DOCUMENT["paths"].items():
+        pattern = re.sub(r"{\w+}", "[^/]+", documented)
+        if method.lower() in methods and re.fullmatch(f"(/.*)?{pattern}", path):
             break
     else:
         assert status in (200, 404, 405)
         return
-    answer = DOCUMENT["paths"][operation.path][operation.method]["responses"]
-    expected = answer.get(str(status))
+    expected = methods[method.lower()]["responses"].get(str(status))
     assert expected, f"{method} {path} answered {status}, which is not documented"
     schema = expected["content"]["application/json"]["schema"] | {"components": DOCUMENT["components"]}
     jsonschema.validate(body, schema, format_checker=jsonschema.FormatChecker())

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from api.answers import takes_gzip
+from api.responses import takes_gzip
 from nightshift_cli.main import main
 from nightshift_cli.session import Session
 

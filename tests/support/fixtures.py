@@ -18,7 +18,7 @@ import hypothesis
 import pytest
 from moto import mock_aws
 
-from api import health
+from api import database_probe
 from local.postgres import Postgres
 from nightshift.aws import aws_http, clients
 from nightshift.base import settings as settings_module
@@ -218,7 +218,7 @@ def _forget_environment() -> None:
         tokens._secret,
         jwks.key_set,
         aws_http._connections,
-        health._trouble_at,
+        database_probe._trouble_at,
     ):
         cached.cache_clear()
 

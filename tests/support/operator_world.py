@@ -1,4 +1,4 @@
-"""Lambda and CloudFormation for the operator's commands: they record requests and call the ops function."""
+"""Lambda and CloudFormation for the operator's commands: they record requests and call the operate function."""
 
 import contextlib
 import io
@@ -18,11 +18,15 @@ import pytest
 from nightshift.base import settings as settings_module
 from nightshift.base.settings import Settings
 from nightshift.database.queries import Database
-from nightshift.operator import dead_letters
+from nightshift.operator import dead_letters, dispatch
+from operate.app import COMMANDS
 from tests.support.fixtures import CONTEXT, load_function
 
+# The operate function without its environment: ``answer(event, db=…, settings=…)``.
+answer = partial(dispatch.answer, commands=COMMANDS)
+
 STACK = "prod-jobs"
-FUNCTIONS = {"OpsFunction": "ops", "SetupFunction": "setup"}
+FUNCTIONS = {"OperateFunction": "operate", "SetupFunction": "setup"}
 FOUND = """<DescribeStackResourceResponse><DescribeStackResourceResult><StackResourceDetail>
 <LogicalResourceId>{}</LogicalResourceId><PhysicalResourceId>{}-1</PhysicalResourceId>
 <ResourceType>AWS::Lambda::Function</ResourceType><LastUpdatedTimestamp>2026-01-01T00:00:00Z</LastUpdatedTimestamp>
@@ -52,7 +56,7 @@ class Aws:
             return 400, {}, REFUSED.format("ValidationError", f"Stack '{form['StackName'][0]}' does not exist").encode()
         return 200, {"Content-Type": "text/xml"}, FOUND.format(function, FUNCTIONS[function]).encode()
 
-    def invoke(self, body: bytes, *, function: str = "ops") -> Answer:
+    def invoke(self, body: bytes, *, function: str = "operate") -> Answer:
         self.asked.append(json.loads(body))
         # On AWS the function's metrics go to its own log, not into the command's output.
         with contextlib.redirect_stdout(io.StringIO()):
@@ -120,13 +124,14 @@ def bare(
 
 
 @pytest.fixture
-def dead_letter_queues(cloud: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Create the dead-letter queues, empty."""
+def dead_letter_queues(cloud: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Create the dead-letter queues, empty, and set the environment of the operate function."""
     monkeypatch.setattr(dead_letters, "RECEIVE_WAIT_S", 0)
-    for name in ("run", "schedule"):
+    for name in ("run", "notify", "schedule"):
         url = boto3.client("sqs").create_queue(QueueName=f"{name}-dead")["QueueUrl"]
         monkeypatch.setenv(f"{name}_dead_letters_url".upper(), url)
     settings_module.settings.cache_clear()
+    return settings_module.settings()
 
 
 def end_all(owner: Database, status: str = "completed", error: str = "NULL") -> Callable[[float], None]:

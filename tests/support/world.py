@@ -9,7 +9,6 @@ from typing import Any
 
 import jwt
 
-from nightshift.aws import queue
 from nightshift.base.settings import Settings
 from nightshift.database.queries import Database, Row
 from nightshift.jobs.registry import JOB_TYPES
@@ -101,10 +100,6 @@ def closed_to_new_sessions(owner: Database) -> Iterator[None]:
         yield
     finally:
         owner.run_script(f"ALTER DATABASE {name} CONNECTION LIMIT -1")
-
-
-def message_of(row: Row) -> queue.Message:
-    return queue.Message.of(row)
 
 
 def system_run(owner: Database, job_type: str) -> str:

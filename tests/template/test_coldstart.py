@@ -42,7 +42,7 @@ WAYS = {
     "schedule": (SIGNED | {"croniter"}, ["AmazonSQS.SendMessageBatch"]),
     "notify": (SIGNED | {"nightshift.notify.mail"}, ["/v2/email/outbound-emails"]),
     "sweep": ({"nightshift.healing.sweep"}, []),
-    "ops": (
+    "operate": (
         {"boto3", "botocore.session", "botocore.client", "pydantic", "croniter"} | SIGNED,
         ["AmazonSQS.GetQueueAttributes"] * 3,
     ),

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 from samtranslator.yaml_helper import yaml_parse
 
+from nightshift.base.settings import settings
 from nightshift.database import migrations, queries
 from nightshift.database.partitions import EVENT_TABLES
 from nightshift.healing.sweep import COUNTS
@@ -145,7 +146,7 @@ class TestMigrate:
     @pytest.fixture(autouse=True)
     def as_owner(self, monkeypatch, cloud):
         monkeypatch.setenv("DATABASE_USER", "postgres")
-        load_function("migrate").settings.cache_clear()
+        settings.cache_clear()
 
     @pytest.mark.parametrize("request_type", ["Create", "Update", "Delete"])
     def test_cloudformation_is_answered(self, cloudformation, request_type, owner):
@@ -171,6 +172,12 @@ class TestMigrate:
         load_function("migrate").handler(event("migrate") | {"ResponseURL": cloudformation.url}, CONTEXT)
         assert cloudformation.answers[0]["Status"] == "FAILED"
         assert cloudformation.answers[0]["Reason"] == "Migration jobs/0009_bad failed: division by zero"
+
+    def test_a_variable_that_the_template_lacks_fails_the_deployment(self, cloudformation, monkeypatch):
+        monkeypatch.delenv("SCHEDULES")
+        load_function("migrate").handler(event("migrate") | {"ResponseURL": cloudformation.url}, CONTEXT)
+        assert cloudformation.answers[0]["Status"] == "FAILED"
+        assert cloudformation.answers[0]["Reason"].startswith("MigrateFunction cannot work without SCHEDULES: set ")
 
     def test_whatever_is_wrong_is_told_in_a_sentence(self, cloudformation, owner):
         owner.run_script("DROP TABLE job_schedules CASCADE")

@@ -1,5 +1,6 @@
 """template.yaml matches the registry, the settings and the shipped code."""
 
+import ast
 import json
 import re
 from dataclasses import fields
@@ -12,15 +13,15 @@ from samtranslator.yaml_helper import yaml_parse
 
 from local.template import PATH, load, translate
 from nightshift.base import metrics
-from nightshift.base.settings import Settings
+from nightshift.base.settings import REQUIRED, Settings
 from nightshift.database.connection import CONNECT_TIMEOUT_S
 from nightshift.database.migrations import LOCK_TIMEOUT_S, TIME_LIMIT_S
 from nightshift.jobs.registry import JOB_TYPES
 from nightshift.notify.delivery import RETRY_DELAY_S
-from nightshift.operator.commands import COMMANDS
 from nightshift.schedules.cron import from_five_fields
 from nightshift.schedules.slots import GRACE
 from nightshift.tenants.tokens import trouble_with
+from operate.app import COMMANDS
 
 TEMPLATE = yaml_parse(Path("template.yaml").read_text())
 FUNCTIONS = {
@@ -52,6 +53,59 @@ def test_environment_variables_are_settings(function):
     assert {*shared, *own} - known == {
         "AWS_ENDPOINT_URL", "AWS_USE_DUALSTACK_ENDPOINT", "POWERTOOLS_SERVICE_NAME",
     }  # fmt: skip
+
+
+def folder_of(function):
+    return FUNCTIONS[function]["Handler"].partition(".")[0]
+
+
+def variables_of(function):
+    own = FUNCTIONS[function]["Environment"].get("Variables", {})
+    return TEMPLATE["Globals"]["Function"]["Environment"]["Variables"] | own
+
+
+def test_required_variables_are_those_of_the_template():
+    """A variable that names a resource is never empty, so the function requires it."""
+    # The dashboard has no settings.
+    assert {folder_of(function) for function in FUNCTIONS} - {"dashboard"} == REQUIRED.keys()
+    for function in FUNCTIONS.keys() - {"DashboardFunction"}:
+        required = set(REQUIRED[folder_of(function)])
+        assert required <= variables_of(function).keys(), function
+        references = {name: value for name, value in variables_of(function).items() if isinstance(value, dict)}
+        made = {name for name, value in references.items() if value.get("Ref") in TEMPLATE["Resources"]}
+        assert made <= required, function
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_each_function_gets_only_settings_that_its_code_reads(function):
+    modules = imported_by(f"{folder_of(function)}.app")
+    if function == "WorkerFunction":  # the registry imports a job when a run needs it
+        modules |= {name for job in JOB_TYPES for name in imported_by(f"nightshift_jobs.{job}.job")}
+    code = "".join(path_of(name).read_text() for name in modules - {"nightshift.base.settings"})
+    own = FUNCTIONS[function]["Environment"].get("Variables", {})
+    assert {name for name in own if not re.search(rf"\.{name.lower()}\b", code)} == set()
+
+
+def imported_by(module):
+    """Return the names of our modules that a module imports, directly or not, and its own."""
+    found, waiting = set(), [module]
+    while waiting:
+        name = waiting.pop()
+        if name in found or path_of(name) is None:
+            continue
+        found.add(name)
+        for node in ast.walk(ast.parse(path_of(name).read_text())):
+            match node:
+                case ast.Import(names=names):
+                    waiting += [each.name for each in names]
+                case ast.ImportFrom(module=package, names=names):
+                    waiting += [package, *(f"{package}.{each.name}" for each in names)]
+    return found
+
+
+def path_of(module):
+    path = Path("functions", *module.split("."))
+    return next((file for file in (path.with_suffix(".py"), path / "__init__.py") if file.exists()), None)
 
 
 def test_traffic_waits_for_the_migrations():
@@ -266,7 +320,7 @@ def test_policies_name_one_action_and_one_resource():
                 assert statement["Resource"] != "*" or statement["Action"] in WITHOUT_RESOURCE, name
 
 
-@pytest.mark.parametrize("function", ["OpsFunction", "SetupFunction"])
+@pytest.mark.parametrize("function", ["OperateFunction", "SetupFunction"])
 def test_the_owners_commands_are_reached_by_nobody_but_iam(function):
     assert "Events" not in FUNCTIONS[function]
     assert "FunctionUrlConfig" not in FUNCTIONS[function]

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 S = TypeVar("S", bound=Hashable)
-Contra = TypeVar("Contra", bound=Hashable)
 
 STUCK = "stuck"
 

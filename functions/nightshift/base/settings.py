@@ -1,10 +1,28 @@
 """The settings of a function, from environment variables. They are read at first use, never at import."""
 
+import math
 import os
 from dataclasses import dataclass, fields
 from functools import cache
+from typing import Any, Literal, get_args
 
 from nightshift.base.errors import ConfigurationError
+
+# For each function: the variables without which it refuses every call, beside DATABASE_HOST, which all need. A test
+# compares them with template.yaml.
+REQUIRED: dict[str, tuple[str, ...]] = {
+    "api": ("QUEUE_URL", "NOTIFY_QUEUE_URL"),
+    "migrate": ("DATABASE_USER", "MIGRATION_FOLDERS", "SCHEDULES"),
+    "notify": (),
+    "operate": (
+        *("QUEUE_URL", "NOTIFY_QUEUE_URL", "INTEGRATIONS_KEY_ID"),
+        *("RUN_DEAD_LETTERS_URL", "NOTIFY_DEAD_LETTERS_URL", "SCHEDULE_DEAD_LETTERS_URL"),
+    ),
+    "schedule": ("QUEUE_URL",),
+    "setup": ("DATABASE_USER", "INTEGRATIONS_KEY_ID"),
+    "sweep": ("QUEUE_URL", "NOTIFY_QUEUE_URL"),
+    "worker": ("QUEUE_URL", "NOTIFY_QUEUE_URL", "INTEGRATIONS_KEY_ID"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +37,7 @@ class Settings:
     database_maintenance_user: str = "nightshift_maintenance"
     # How to sign in: "iam" with a token of this function's role, "secret" with the password in database_secret_id,
     # "none" if the server requires no password.
-    database_auth: str = "none"
+    database_auth: Literal["iam", "secret", "none"] = "none"
     database_secret_id: str = ""
     # Used if database_secret_id is empty: the secret's name is this prefix followed by the connecting role's name.
     database_role_secrets: str = ""
@@ -43,8 +61,7 @@ class Settings:
     mails_per_team_and_hour: int = 10
     # Addresses for mails about system runs and missed schedules, separated by commas or semicolons.
     system_jobs_alert_email: str = ""
-    # "all" or "failures".
-    system_jobs_alerts: str = "all"
+    system_jobs_alerts: Literal["all", "failures"] = "all"
     # The event bus for events about ended runs. Empty: no events.
     event_bus_name: str = ""
     # The dashboard's address, for links in mails. Empty: no links.
@@ -91,22 +108,47 @@ class Settings:
     @classmethod
     def from_environment(cls) -> "Settings":
         """Read the environment. Raise ConfigurationError with the name and value of a bad variable."""
-        values: dict[str, object] = {}
-        for field in fields(cls):
-            name = field.name.upper()
-            text = os.environ.get(name, "")
-            if text == "":
-                continue
-            kind = field.type
-            try:
-                values[field.name] = kind(text) if callable(kind) else text
-            except ValueError as exc:
-                raise ConfigurationError(f"{name} must be a number, got {text!r}") from exc
+        given = {field: text for field in fields(cls) if (text := os.environ.get(field.name.upper(), ""))}
+        values = {field.name: _read(field.name.upper(), text, field.type) for field, text in given.items()}
         if "database_host" not in values:
-            raise ConfigurationError("DATABASE_HOST is not set: the address of the Postgres server")
-        return cls(**values)  # type: ignore[arg-type]
+            raise ConfigurationError("DATABASE_HOST is not set: set it to the address of the Postgres server")
+        return cls(**values)
 
 
 @cache
 def settings() -> Settings:
     return Settings.from_environment()
+
+
+def settings_for(function: str) -> Settings:
+    """Return the settings of the function. Raise ConfigurationError if the variables that it requires are not set."""
+    if missing := [name for name in REQUIRED[function] if not os.environ.get(name)]:
+        raise ConfigurationError(
+            f"{function.capitalize()}Function cannot work without {', '.join(missing)}: set each variable in the "
+            "function's Environment in template.yaml, and deploy again"
+        )
+    return settings()
+
+
+def _read(name: str, text: str, kind: Any) -> Any:
+    """Return the value of a variable. Raise ConfigurationError, with name and value, if it is not of this kind."""
+    if choices := get_args(kind):
+        if text not in choices:
+            raise ConfigurationError(f"{name} must be one of {', '.join(choices)}, got {text!r}")
+    elif kind is not str:
+        return _number(name, text, kind)
+    # JWKS_URL has stricter rules, in tokens.py, and callers with a key do not depend on it.
+    elif name.endswith("_URL") and name != "JWKS_URL" and not text.startswith(("https://", "http://")):
+        raise ConfigurationError(f"{name} must begin with https:// or http://, got {text!r}")
+    return text
+
+
+def _number(name: str, text: str, kind: Any) -> Any:
+    wanted = "a whole number" if kind is int else "a number"
+    try:
+        number = kind(text)
+    except ValueError:
+        raise ConfigurationError(f"{name} must be {wanted}, got {text!r}") from None
+    if number < 0 or not math.isfinite(number):
+        raise ConfigurationError(f"{name} must be {wanted} of 0 or more, got {text!r}")
+    return number

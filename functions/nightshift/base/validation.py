@@ -1,13 +1,17 @@
-"""Messages about invalid input: one sentence that names the field and the value."""
+"""Validate input. A message about invalid input is one sentence that names the field and the value."""
 
 import json
+import uuid
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from nightshift.base.addresses import BadAddress, ascii_address
+from nightshift.base.errors import Refused
 
 if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError
+
+Model = TypeVar("Model", bound="BaseModel")
 
 # Fields whose values a message must not repeat: it may end up in a terminal's history or in a CI log.
 SECRET = {"revenuecat_key", "ends", "prefix"}
@@ -32,6 +36,26 @@ MUST = {
     "uuid_parsing": UUID,
     "uuid_type": UUID,
 }
+
+
+def validate(model: "type[Model]", value: object, *, prefix: str = "") -> "Model":
+    """Validate with the model. Raise Refused with the first invalid field."""
+    from pydantic import ValidationError
+
+    try:
+        return model.model_validate(value)
+    except ValidationError as exc:
+        raise Refused(refusal(exc, prefix=prefix, model=model)) from None
+
+
+def parse_uuid(field: str, value: object) -> str:
+    """Return the id in its canonical spelling."""
+    try:
+        if isinstance(value, str) and len(value) == 36:
+            return str(uuid.UUID(value))
+    except ValueError:
+        pass
+    raise Refused(f"{field} must be a UUID, got {shown(value)}")
 
 
 def refusal(exc: "ValidationError", *, prefix: str = "", model: "type[BaseModel] | None" = None) -> str:

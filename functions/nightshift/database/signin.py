@@ -14,8 +14,7 @@ def passwords_for(config: Settings) -> list[str | None]:
 
     The schema owner has two. Members of rds_iam, direct or inherited, can only sign in with a token on RDS. Since
     Postgres 16 the creator of a role becomes a member of it, so creating our roles may disable the owner's password.
-    Raise ConfigurationError for an unknown DATABASE_AUTH and for a secret without a password. Raise DatabaseGone if
-    Secrets Manager does not answer.
+    Raise ConfigurationError for a secret without a password, and DatabaseGone if Secrets Manager does not answer.
     """
     match config.database_auth:
         case "none":
@@ -24,8 +23,6 @@ def passwords_for(config: Settings) -> list[str | None]:
             return [_token(config)]
         case "secret":
             return [_password(config), _token(config)]
-        case other:
-            raise ConfigurationError(f"DATABASE_AUTH must be iam, secret or none, got {other!r}")
 
 
 def _password(config: Settings) -> str:

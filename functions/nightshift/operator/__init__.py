@@ -1,1 +1,1 @@
-"""The operator's commands: the code of the ops function, one module per command or check."""
+"""The operator's commands: the code of the operate function, one module per command or check."""

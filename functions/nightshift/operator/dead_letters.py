@@ -59,7 +59,7 @@ def list_dead_letters(
     return {"queues": [_listed(*queue, peek=peek, db=db) for queue in queues_of(settings)]}
 
 
-def redrive(*, queue: str | None = None, db: Database, settings: Settings) -> dict[str, Any]:
+def redrive(*, queue: str | None = None, settings: Settings) -> dict[str, Any]:
     """Return ``{"redriven": [{"queue", "moved", "deleted", "refused", "more", "error"}]}``. If ``more``, call again.
 
     Without a name, redrive every queue except that of schedules, whose messages can only be deleted. A queue that

@@ -34,9 +34,9 @@ def answer(
     unavailable. Unexpected exceptions are raised: Lambda reports them as the function's error.
     """
     try:
-        command, arguments = _command_of(event, commands)
+        command, arguments = _command_of(event, commands, given={"db": db, "settings": settings})
         logger.info("Operator's command", action="owner_command", command=event["command"])
-        return _checked(command)(db=db, settings=settings, **arguments)
+        return _checked(command)(**arguments)
     except Refused as exc:
         return {"error": str(exc)} | exc.extra
     except DatabaseError as exc:
@@ -57,21 +57,24 @@ def answer(
         return {"error": str(exc)}
 
 
-def _command_of(event: Mapping[str, Any], commands: Mapping[str, Command]) -> tuple[Command, dict[str, Any]]:
+def _command_of(
+    event: Mapping[str, Any], commands: Mapping[str, Command], *, given: dict[str, Any]
+) -> tuple[Command, dict[str, Any]]:
+    """Return the command and its arguments: those of the event, and those of ``given`` that the command takes."""
     arguments = dict(event)
     name = arguments.pop("command", None)
     command = commands.get(name) if isinstance(name, str) else None
     if command is None:
         raise Refused(f"Unknown command {shown(name)}. Available: {', '.join(commands)}")
     parameters = inspect.signature(command).parameters
-    own = {argument: parameter for argument, parameter in parameters.items() if argument not in ("db", "settings")}
+    own = {argument: parameter for argument, parameter in parameters.items() if argument not in given}
     for argument in arguments:
         if argument not in own:
             raise Refused(f"Unknown argument {shown(argument)} of {name}. Available: {', '.join(own) or 'none'}")
     for argument, parameter in own.items():
         if parameter.default is parameter.empty and argument not in arguments:
             raise Refused(f"{argument} is required")
-    return command, arguments
+    return command, arguments | {name: value for name, value in given.items() if name in parameters}
 
 
 def _checked(command: Command) -> Command:

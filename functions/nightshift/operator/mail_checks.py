@@ -5,41 +5,46 @@ from functools import partial
 
 from nightshift.aws.clients import client
 from nightshift.base.addresses import BadAddress, addresses_in, ascii_address
-from nightshift.operator.checks import Check, green, red, run
+from nightshift.base.settings import Settings
+from nightshift.operator.checks import Check, Finding, green, red
 
-ALLOW = "Give OpsFunction network access to SES, and the permissions ses:GetAccount and ses:GetEmailIdentity."
+ALLOW = "Give OperateFunction network access to SES, and the permissions ses:GetAccount and ses:GetEmailIdentity."
 
 
-def examine_recipients(system_jobs_alert_email: str) -> list[Check]:
-    """Return a red line if one of the operators' addresses is invalid, otherwise no line."""
+def checks_of_mail(settings: Settings) -> list[Check]:
+    """Return the checks of the sender and the SES account, after one of the operators' addresses if one is invalid."""
+    checks = []
+    if trouble := _invalid_address(settings.system_jobs_alert_email):
+        correct = "Correct the parameter SystemJobsAlertEmail and deploy again."
+        checks.append(Check("alert addresses", partial(red, trouble, do=correct)))
+    if not settings.mail_from:
+        verify = "Verify an address or a domain in SES, and set it in the parameter MailFrom."
+        return [*checks, Check("sender", partial(red, "MAIL_FROM is not set, so no mail can be sent", do=verify))]
+    sender = partial(_sender, parseaddr(settings.mail_from)[1])
+    return [*checks, Check("sender", sender, ALLOW), Check("SES account", _account, ALLOW)]
+
+
+def _invalid_address(addresses: str) -> str | None:
+    """Say why one of the addresses is invalid. Return None if all are valid."""
     try:
-        for address in addresses_in(system_jobs_alert_email):
+        for address in addresses_in(addresses):
             ascii_address(address)
     except BadAddress as exc:
-        return [red("alert addresses", str(exc), do="Correct the parameter SystemJobsAlertEmail and deploy again.")]
-    return []
+        return str(exc)
+    return None
 
 
-def examine_mail(mail_from: str) -> list[Check]:
-    """Return a line for the sender's identity and one for the SES account."""
-    if not mail_from:
-        do = "Verify an address or a domain in SES, and set it in the parameter MailFrom."
-        return [red("sender", "MAIL_FROM is not set, so no mail can be sent", do=do)]
-    sender = partial(_sender, parseaddr(mail_from)[1])
-    return [run("sender", sender, ALLOW), run("SES account", _account, ALLOW)]
-
-
-def _sender(address: str) -> Check:
+def _sender(address: str) -> Finding:
     """Check that the address or its domain is verified in SES."""
     domain = address.rpartition("@")[2]
     states = [(identity, _is_verified(identity)) for identity in (address, domain)]
     if verified := [identity for identity, state in states if state]:
-        return green("sender", f"{address}, verified in SES as {verified[0]}")
+        return green(f"{address}, verified in SES as {verified[0]}")
     waits = [identity for identity, state in states if state is False]
     if waits:
         do = "Follow the link in SES's mail to that address, or add the DNS records that SES shows for the domain."
-        return red("sender", f"{waits[0]} is an identity in SES, but is not verified", do=do)
-    return red("sender", f"neither {address} nor {domain} is an identity in SES", do="Create one of them in SES.")
+        return red(f"{waits[0]} is an identity in SES, but is not verified", do=do)
+    return red(f"neither {address} nor {domain} is an identity in SES", do="Create one of them in SES.")
 
 
 def _is_verified(identity: str) -> bool | None:
@@ -51,16 +56,15 @@ def _is_verified(identity: str) -> bool | None:
         return None
 
 
-def _account() -> Check:
+def _account() -> Finding:
     account = client("sesv2").get_account()
     quota = account.get("SendQuota", {})
     says = f"{quota.get('SentLast24Hours', 0):,.0f} of {quota.get('Max24HourSend', 0):,.0f} mails sent in 24 hours"
     if not account.get("SendingEnabled", True):
-        return red("SES account", "sending is switched off", do="See the reason in the SES console.")
+        return red("sending is switched off", do="See the reason in the SES console.")
     if not account.get("ProductionAccessEnabled"):
         return red(
-            "SES account",
             f"in the sandbox: only verified addresses receive mail; {says}",
             do="Request production access in the SES console. Until then, verify each recipient.",
         )
-    return green("SES account", f"in production, {says}")
+    return green(f"in production, {says}")

@@ -3,13 +3,13 @@
 from nightshift.base.settings import Settings
 from nightshift.database.partitions import describe, find_gaps, merge, months
 from nightshift.database.queries import Database
-from nightshift.operator.checks import Check, green, red
+from nightshift.operator.checks import Finding, green, red
 
 # More gaps would not fit into a line.
 SHOWN = 3
 
 
-def check_partitions(db: Database, settings: Settings) -> Check:
+def check_partitions(db: Database, settings: Settings) -> Finding:
     """Return a red line if a period has no partition although the daily run should have created it."""
     [today] = db.query("current_month")
     last = max(today["month"], months(today["lately"], ahead=settings.partition_months_ahead)[-1])
@@ -21,10 +21,9 @@ def check_partitions(db: Database, settings: Settings) -> Check:
         for gap in merge([gap for gap in gaps if gap["event_table"] == table])
     ]
     if not uncovered:
-        return green("partitions", f"complete until the end of {last:%Y-%m}")
+        return green(f"complete until the end of {last:%Y-%m}")
     more = f" and {len(uncovered) - SHOWN} more" if len(uncovered) > SHOWN else ""
     return red(
-        "partitions",
         f"missing: {', '.join(uncovered[:SHOWN])}{more}",
         do="nightshift system trigger partition_creation. If that run fails, its error says why.",
     )

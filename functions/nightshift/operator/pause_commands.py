@@ -5,7 +5,6 @@ from typing import Annotated, Any
 from pydantic import StringConstraints
 
 from nightshift.base.errors import Refused
-from nightshift.base.settings import Settings
 from nightshift.base.validation import shown
 from nightshift.database.queries import Database
 from nightshift.jobs.job_type import JobType
@@ -15,9 +14,7 @@ from nightshift.runs import pauses
 Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
 
 
-def pause(
-    *, job_type: str, why: Words, by: Words, schedule_only: bool = False, db: Database, settings: Settings
-) -> dict[str, Any]:
+def pause(*, job_type: str, why: Words, by: Words, schedule_only: bool = False, db: Database) -> dict[str, Any]:
     """Pause a job type and return ``{"paused": {"job_type", "what", "since", "by", "why"}}``.
 
     Raise Refused if it is already paused.
@@ -30,7 +27,7 @@ def pause(
     return {"paused": pauses.pause(wanted, what=what, by=by, why=why, db=db)}
 
 
-def resume(*, job_type: str, db: Database, settings: Settings) -> dict[str, Any]:
+def resume(*, job_type: str, db: Database) -> dict[str, Any]:
     """Resume a job type and its schedule. Return ``{"resumed": [pause, …]}``. Raise Refused if neither is paused."""
     db.query("ping", again_if_gone=True)
     return {"resumed": pauses.resume(_known(job_type), db=db)}

@@ -1,12 +1,11 @@
 """Checks of runs: do they progress, and do team runs and system runs succeed?"""
 
-from collections.abc import Callable
 from functools import partial
 
 from nightshift.base.wording import one_line, short_duration
 from nightshift.database.queries import Database
 from nightshift.healing.team_failures import team_failures
-from nightshift.operator.checks import Check, count_of, green, red
+from nightshift.operator.checks import Check, Finding, count_of, green, red
 from nightshift.operator.sweep_checks import GRACE_S, LONG_S, SWEEP
 from nightshift.runs.timeline import explain
 
@@ -15,33 +14,32 @@ DAY_S = 86_400
 ERROR_SHOWN = 300
 
 
-def questions_about_runs(db: Database, *, lost_slices_limit: int) -> dict[str, Callable[[], Check]]:
-    return {
-        "stuck runs": partial(_stuck, db),
-        "waiting runs": partial(_waiting, db, lost_slices_limit=lost_slices_limit),
-        "live runs": partial(_live, db),
-        "team runs": partial(_team_runs, db),
-        "system runs": partial(_system_runs, db),
-    }
+def checks_of_runs(db: Database, *, lost_slices_limit: int) -> list[Check]:
+    return [
+        Check("stuck runs", partial(_stuck, db)),
+        Check("waiting runs", partial(_waiting, db, lost_slices_limit=lost_slices_limit)),
+        Check("live runs", partial(_live, db)),
+        Check("team runs", partial(_team_runs, db)),
+        Check("system runs", partial(_system_runs, db)),
+    ]
 
 
-def _stuck(db: Database) -> Check:
+def _stuck(db: Database) -> Finding:
     rows = db.query("stuck_runs", grace_s=GRACE_S)
     if not rows:
-        return green("stuck runs", "none")
+        return green("none")
     first = rows[0]
     return red(
-        "stuck runs",
         f"{count_of(first['stuck'], 'stuck run')}: the sweep has not picked {'it' if first['stuck'] == 1 else 'them'} "
         f"up. Oldest: {first['job_type']} {first['id']} ({short_duration(first['overdue_s'])} overdue)",
         do=SWEEP,
     )
 
 
-def _waiting(db: Database, *, lost_slices_limit: int) -> Check:
+def _waiting(db: Database, *, lost_slices_limit: int) -> Finding:
     run = db.one("oldest_waiting_run")
     if run is None:
-        return green("waiting runs", "none")
+        return green("none")
     _, why, _, _ = explain(run, lost_slices_limit=lost_slices_limit)
     late_s = (run["now"] - run["due_at"]).total_seconds()
     says = (
@@ -49,49 +47,45 @@ def _waiting(db: Database, *, lost_slices_limit: int) -> Check:
         f"created {short_duration((run['now'] - run['created_at']).total_seconds())} ago: {why}"
     )
     if late_s < LONG_S:
-        return green("waiting runs", says)
+        return green(says)
     return red(
-        "waiting runs",
         f"{says}, for {short_duration(late_s)}",
         do="Check the log of WorkerFunction. If workers run but cannot keep up, raise WorkerConcurrency.",
     )
 
 
-def _live(db: Database) -> Check:
+def _live(db: Database) -> Finding:
     run = db.one("oldest_live_run")
     if run is None:
-        return green("live runs", "none")
+        return green("none")
     whose = f" of {run['team']} / {run['project']}" if run["team"] else ""
     return green(
-        "live runs",
         f"{run['live']:,}; the oldest is {run['job_type']} {run['id']}{whose}, "
         f"created {short_duration(run['age_s'])} ago",
     )
 
 
-def _team_runs(db: Database) -> Check:
+def _team_runs(db: Database) -> Finding:
     found = team_failures(within_s=DAY_S, db=db)
     ended = count_of(found.ended, "run") if found.ended_is_all else f"more than {found.ended:,} runs"
     says = f"{found.failed:,} of {ended} failed in the last day, {found.lately:,} in the last hour"
     if found.run_id is None:
-        return green("team runs", f"{says}{'; every project has had a success since' if found.failed else ''}")
+        return green(f"{says}{'; every project has had a success since' if found.failed else ''}")
     commonest = f"{found.job_type} ({found.with_error:,}): {one_line(found.error or '', longest=ERROR_SHOWN)}"
     says += f"; {count_of(found.teams, 'team')} without a success since. Most frequent error: {commonest}"
     if not found.is_for_the_operator:
-        return green("team runs", says)
+        return green(says)
     return red(
-        "team runs",
         says,
         do=f"nightshift system view {found.run_id}. All failed runs: nightshift system runs --all --status failed",
     )
 
 
-def _system_runs(db: Database) -> Check:
+def _system_runs(db: Database) -> Finding:
     run = db.one("failed_system_runs")
     if run is None:
-        return green("system runs", "none failed in the last day")
+        return green("none failed in the last day")
     return red(
-        "system runs",
         f"{run['failed']:,} failed in the last day; latest: {run['job_type']}: {run['error']}",
         do=f"nightshift system view {run['id']}",
     )

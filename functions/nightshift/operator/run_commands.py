@@ -2,18 +2,19 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from nightshift.base.errors import NotFound, Refused
 from nightshift.base.paging import fitting
 from nightshift.base.settings import Settings
-from nightshift.base.validation import refusal, shown
+from nightshift.base.validation import shown
 from nightshift.base.wording import timestamp
 from nightshift.database.queries import Database, Row
 from nightshift.jobs.job_type import JobType
 from nightshift.jobs.registry import JOB_TYPES
 from nightshift.runs import reading, requests
 from nightshift.runs.run_ids import whole_id
+from nightshift.runs.run_params import check_params
 
 OWNER = "system"
 
@@ -25,7 +26,6 @@ def list_runs(
     limit: Annotated[int, Field(ge=1, le=200)] = 20,
     every_team: bool = False,
     db: Database,
-    settings: Settings,
 ) -> dict[str, Any]:
     """Return ``{"job_runs": [...]}``: system runs, newest first. Return the runs of all teams, live runs first, with
     ``every_team`` or for the type of a project job.
@@ -52,11 +52,7 @@ def trigger(*, job_type: str, params: dict[str, Any] | None = None, db: Database
     Raise Refused for other jobs, and Conflict, with ``existing_run_id``, if a run is live.
     """
     wanted = _system_job_type(job_type)
-    model = wanted.params_model()
-    try:
-        values = model.model_validate(params or {}).model_dump(mode="json")
-    except ValidationError as exc:
-        raise Refused(refusal(exc, prefix="params", model=model)) from None
+    values = check_params(wanted, params or {})["params"]
     row = requests.create_system(wanted, params=values, triggered_by=OWNER, db=db, settings=settings)
     return {"job_run": reading.as_json(row)}
 

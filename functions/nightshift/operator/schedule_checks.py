@@ -1,32 +1,30 @@
 """Checks of schedules: does each scheduled job start on time, and succeed often enough?"""
 
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import takewhile
 
 from nightshift.base.wording import short_duration
 from nightshift.database.queries import Database, Row
-from nightshift.operator.checks import Check, count_of, green, red
+from nightshift.operator.checks import Check, Finding, count_of, green, red
 from nightshift.operator.sweep_checks import GRACE_S
 from nightshift.runs.pauses import list_pauses, pause_sentence
 from nightshift.schedules.cron import from_five_fields
 
 
-def questions_about_schedules(db: Database) -> dict[str, Callable[[], Check]]:
-    return {
-        "schedules": partial(_slots, db),
-        "successes": partial(_successes, db),
-        "pauses": partial(_pauses, db),
-    }
+def checks_of_schedules(db: Database) -> list[Check]:
+    return [
+        Check("schedules", partial(_slots, db)),
+        Check("successes", partial(_successes, db)),
+        Check("pauses", partial(_pauses, db)),
+    ]
 
 
-def _slots(db: Database) -> Check:
+def _slots(db: Database) -> Finding:
     rows = db.query("schedules_with_slots")
     overdue = [f"{row['job_type']} of {_minute(slot)}" for row in rows for slot in _open_slots(row)]
     if overdue:
         return red(
-            "schedules",
             f"{count_of(len(overdue), 'slot')} did not fire and {'is' if len(overdue) == 1 else 'are'} not accounted "
             f"for; the first: {overdue[0]}",
             do="The sweep accounts for missed slots after 15 minutes. If it does not, check the log of SweepFunction.",
@@ -35,14 +33,13 @@ def _slots(db: Database) -> Check:
     says = ", ".join(f"{row['job_type']} {row['missed']} (last {_minute(row['slot'])})" for row in missed)
     if standing := [row for row in missed if not row["has_run_since"]]:
         return red(
-            "schedules",
             f"missed in the last day: {says}",
             do="Check the log of ScheduleFunction, and that the rule is enabled. To see later runs: nightshift system "
             f"schedules. To run it now: nightshift system trigger {standing[0]['job_type']}",
         )
     if missed:
-        return green("schedules", f"{count_of(len(rows), 'schedule')}; missed in the last day, but run since: {says}")
-    return green("schedules", f"{count_of(len(rows), 'schedule')}, no slot missed in the last day")
+        return green(f"{count_of(len(rows), 'schedule')}; missed in the last day, but run since: {says}")
+    return green(f"{count_of(len(rows), 'schedule')}, no slot missed in the last day")
 
 
 def _open_slots(schedule: Row) -> list[datetime]:
@@ -53,19 +50,19 @@ def _open_slots(schedule: Row) -> list[datetime]:
     return [slot for slot in takewhile(lambda slot: slot <= latest, slots) if slot not in schedule["slots"]]
 
 
-def _successes(db: Database) -> Check:
+def _successes(db: Database) -> Finding:
     rows = db.query("list_successes")
     overdue = [row for row in rows if row["is_overdue"]]
     if not overdue:
-        return green("successes", f"{count_of(len(rows), 'scheduled job')}, none overdue for a success")
+        return green(f"{count_of(len(rows), 'scheduled job')}, none overdue for a success")
     says = ", ".join(f"{row['job_type']} for {short_duration(row['silent_s'])}" for row in overdue)
     do = f"To see its runs: nightshift system runs --type {overdue[0]['job_type']}"
-    return red("successes", f"no success for longer than expected: {says}", do=do)
+    return red(f"no success for longer than expected: {says}", do=do)
 
 
-def _pauses(db: Database) -> Check:
+def _pauses(db: Database) -> Finding:
     rows = list_pauses(db)
-    return green("pauses", "; ".join(pause_sentence(row, label=row["job_type"]) for row in rows) or "none")
+    return green("; ".join(pause_sentence(row, label=row["job_type"]) for row in rows) or "none")
 
 
 def _minute(moment: datetime) -> str:

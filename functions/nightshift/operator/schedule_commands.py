@@ -7,7 +7,6 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from nightshift.base.settings import Settings
 from nightshift.base.wording import timestamp
 from nightshift.database.queries import Database
 from nightshift.jobs.registry import JOB_TYPES
@@ -17,9 +16,7 @@ from nightshift.schedules.cron import from_five_fields
 NEXT_SLOTS = 3
 
 
-def list_schedules(
-    *, slots: Annotated[int, Field(ge=1, le=50)] = 3, db: Database, settings: Settings
-) -> dict[str, Any]:
+def list_schedules(*, slots: Annotated[int, Field(ge=1, le=50)] = 3, db: Database) -> dict[str, Any]:
     """Return ``{"schedules": [{"job_type", "cron", "active_since", "last_success_at", "paused", "next", "last"}]}``.
 
     ``paused`` lists the pauses of the type and of its schedule. A system job without a schedule has only these.

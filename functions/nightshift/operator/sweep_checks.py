@@ -1,12 +1,11 @@
 """Checks of the sweep: does it run every minute, and does it heal the rows that it finds?"""
 
-from collections.abc import Callable
 from functools import partial
 
 from nightshift.base.wording import short_duration
 from nightshift.database.queries import Database
 from nightshift.healing.set_aside import SLOW, trouble
-from nightshift.operator.checks import Check, count_of, green, red
+from nightshift.operator.checks import Check, Finding, count_of, green, red
 
 # The sweep runs every minute. It is red if it missed two turns, and so is a row that it passed over twice.
 SILENT_S, GRACE_S = 120, 150
@@ -15,34 +14,32 @@ LONG_S = 900
 SWEEP = "The sweep heals this every minute. Check the log of SweepFunction, and that its rule is enabled."
 
 
-def questions_about_sweep(db: Database) -> dict[str, Callable[[], Check]]:
-    return {
-        "sweep": partial(_sweep, db),
-        "set aside": partial(_set_aside, db),
-        "endings": partial(_endings, db),
-    }
+def checks_of_sweep(db: Database) -> list[Check]:
+    return [
+        Check("sweep", partial(_sweep, db)),
+        Check("set aside", partial(_set_aside, db)),
+        Check("endings", partial(_endings, db)),
+    ]
 
 
-def _sweep(db: Database) -> Check:
+def _sweep(db: Database) -> Finding:
     ago_s = db.query("sweep_came")[0]["ago_s"]
     says = f"last ran {short_duration(ago_s)} ago"
     if ago_s <= SILENT_S:
-        return green("sweep", says)
+        return green(says)
     return red(
-        "sweep",
         f"{says}; it should run every minute. Until it does, lost work is not recovered",
         do="Check the log of SweepFunction, and that its rule is enabled.",
     )
 
 
-def _set_aside(db: Database) -> Check:
+def _set_aside(db: Database) -> Finding:
     # A row without a counted attempt met a lock or a lost connection: the sweep tries it again in a minute.
     rows = [row for row in db.query("list_set_aside") if row["key"] != SLOW and row["attempts"]]
     if not rows:
-        return green("set aside", "the sweep heals every row that it finds")
+        return green("the sweep heals every row that it finds")
     first = rows[0]
     return red(
-        "set aside",
         f"{count_of(len(rows), 'row')} cannot be healed. {trouble(first['healer'], first['key'])}: {first['error']} "
         f"(for {short_duration((first['now'] - first['since']).total_seconds())}, "
         f"{count_of(first['attempts'], 'attempt')})",
@@ -51,14 +48,14 @@ def _set_aside(db: Database) -> Check:
     )
 
 
-def _endings(db: Database) -> Check:
+def _endings(db: Database) -> Finding:
     [found] = db.query("untold_endings")
     if not found["untold"]:
-        return green("endings", "every ended run has its mails and its event")
+        return green("every ended run has its mails and its event")
     says = (
         f"{count_of(found['untold'], 'run')} ended without mails and event; the first, "
         f"{found['run_id']}, {short_duration(found['oldest_s'])} ago: {found['error']}"
     )
     if found["oldest_s"] < GRACE_S:
-        return green("endings", says)
-    return red("endings", says, do=f"Fix the cause. {SWEEP}")
+        return green(says)
+    return red(says, do=f"Fix the cause. {SWEEP}")

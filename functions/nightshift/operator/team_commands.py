@@ -1,17 +1,14 @@
 """The setup function's commands, which need the rights of the schema owner. Keys pass through, but are never logged."""
 
-from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
 
 from nightshift.base.paging import fitting
-from nightshift.base.settings import Settings
 from nightshift.base.wording import timestamp
 from nightshift.database.queries import Database
 from nightshift.database.session_pins import pin_session
-from nightshift.operator.dispatch import Command
 from nightshift.tenants import agent_keys, team_setup
 
 # Maximum number of rows in a list, and of projects or people named in a row.
@@ -30,7 +27,6 @@ def set_up(
     revenuecat_key: Word | None = None,
     revenuecat_project_id: Word | None = None,
     db: Database,
-    settings: Settings,
 ) -> dict[str, Any]:
     """Create a team with owner, project and agent key, or nothing.
 
@@ -57,7 +53,6 @@ def store_revenuecat_key(
     revenuecat_key: Word,
     revenuecat_project_id: Word | None = None,
     db: Database,
-    settings: Settings,
 ) -> dict[str, Any]:
     """Store the key of a project and return ``{"project_id"}``. Team and project are slugs."""
     pin_session(db)
@@ -76,7 +71,6 @@ def add_project(
     revenuecat_key: Word | None = None,
     revenuecat_project_id: Word | None = None,
     db: Database,
-    settings: Settings,
 ) -> dict[str, Any]:
     """Create a project in the team with this slug, and return ``{"project_id", "project_slug"}``."""
     pin_session(db)
@@ -91,7 +85,7 @@ def add_project(
 
 
 def set_member(
-    *, team: Word, email: Word, role: Literal["owner", "admin", "member", "none"], db: Database, settings: Settings
+    *, team: Word, email: Word, role: Literal["owner", "admin", "member", "none"], db: Database
 ) -> dict[str, Any]:
     """Give a person this role in the team, or remove them with ``none``. Return ``{"user_id"}``."""
     pin_session(db)
@@ -106,7 +100,6 @@ def make_agent_key(
     read_only: bool = False,
     days: Annotated[int, Field(ge=1, le=3650)] | None = None,
     db: Database,
-    settings: Settings,
 ) -> dict[str, Any]:
     """Create an agent key for the team with this slug, and return ``{"agent_key"}``.
 
@@ -117,14 +110,14 @@ def make_agent_key(
     return {"agent_key": key}
 
 
-def end_agent_key(*, team: Word, prefix: Word, db: Database, settings: Settings) -> dict[str, Any]:
+def end_agent_key(*, team: Word, prefix: Word, db: Database) -> dict[str, Any]:
     """End the agent key that begins with ``prefix``, and return ``{"ended": True}``."""
     pin_session(db)
     agent_keys.end_key(db, team_slug=team, prefix=prefix)
     return {"ended": True}
 
 
-def list_keys(*, team: Word, search: Word | None = None, db: Database, settings: Settings) -> dict[str, Any]:
+def list_keys(*, team: Word, search: Word | None = None, db: Database) -> dict[str, Any]:
     """Return ``{"keys": […]}``, each as in live_keys with its times as text; ``has_more`` if there are more keys."""
     pin_session(db)
     rows = agent_keys.live_keys(db, team_slug=team, search=search, limit=MAX_LISTED + 1)
@@ -132,7 +125,7 @@ def list_keys(*, team: Word, search: Word | None = None, db: Database, settings:
     return _listed("keys", told)
 
 
-def list_teams(*, search: Word | None = None, db: Database, settings: Settings) -> dict[str, Any]:
+def list_teams(*, search: Word | None = None, db: Database) -> dict[str, Any]:
     """Return ``{"teams": [{"slug", "name", "projects": [slug], "people": [{"email", "role"}]}]}``, sorted by slug.
 
     A team lists its first few projects and people; ``projects_in_all`` and ``people_in_all`` count all of them.
@@ -145,15 +138,3 @@ def list_teams(*, search: Word | None = None, db: Database, settings: Settings) 
 def _listed(name: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
     kept = rows[: fitting(rows[:MAX_LISTED])]
     return {name: kept} | ({"has_more": True} if len(rows) > len(kept) else {})
-
-
-COMMANDS: Mapping[str, Command] = {
-    "setup": set_up,
-    "teams": list_teams,
-    "project": add_project,
-    "member": set_member,
-    "revenuecat_key": store_revenuecat_key,
-    "agent_key": make_agent_key,
-    "end_key": end_agent_key,
-    "keys": list_keys,
-}

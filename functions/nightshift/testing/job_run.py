@@ -32,6 +32,7 @@ from nightshift.database.session_pins import pin, pin_session
 from nightshift.jobs.author_api import MAX_WAIT_S, Progress, Wait
 from nightshift.jobs.registry import JOB_TYPES
 from nightshift.runs import executor, requests
+from nightshift.runs.run_params import check_params
 from nightshift.runs.slices import CancelRequested, Slice
 from nightshift.testing.rows import Team, age, make_team, run_row, slices, sweep, work
 
@@ -239,14 +240,13 @@ class JobRuns:
     def __call__(self, name: str, *, team: Team | None = None, params: dict[str, Any] | None = None) -> JobRun:
         """``team`` owns the project (its ``project_id``) of a project's job; by default a team named "somebody"."""
         job_type = JOB_TYPES[name]
-        valid = job_type.params_model().model_validate(params or {}).model_dump(mode="json")
-        of: dict[str, Any] = {"team_id": None, "project_id": None, "params": valid}
         if job_type.scope == "project":
             team = team or self._somebodys()
-            project = {"project_id": team.project_id}
-            of = {"team_id": team.id, **project, "params": valid | project}
         else:
             assert team is None, f"{name} is a system job and has no team"
+        project_id = team.project_id if team else None
+        checked = check_params(job_type, params or {}, project_id=project_id)
+        of = {"team_id": team and team.id, "project_id": project_id, "params": checked["params"]}
         made = _trigger(name, db=self.db, settings=self.settings, **of)
         return JobRun(made, self.db, self.owner, self.settings)
 

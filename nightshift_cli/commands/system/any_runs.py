@@ -9,7 +9,7 @@ from nightshift_cli.base.text import clean
 from nightshift_cli.commands.jobs import params_option, run_id_argument, wait_option
 from nightshift_cli.commands.outcome import report_run, show_runs, show_slices, watch_to_the_end
 from nightshift_cli.remote.names import Names
-from nightshift_cli.session import Session, owner_options
+from nightshift_cli.session import Session, operator_options
 from nightshift_cli.show.follow import look_again
 from nightshift_cli.show.run_rows import STATUSES, facts_of, minute, pause_words
 from nightshift_cli.values import JobTypeName
@@ -33,7 +33,7 @@ SLOT_HEADERS = ("LAST SLOTS", "OUTCOME", "STATUS", "RUN", "WHY")
 @click.option(
     "--limit", metavar="N", type=click.IntRange(1, 200), default=20, show_default=True, help="Maximum number of runs."
 )
-@owner_options
+@operator_options
 @click.pass_obj
 def runs(session: Session, /, **filters: Any) -> None:
     """List runs of system jobs, newest first.
@@ -43,7 +43,7 @@ def runs(session: Session, /, **filters: Any) -> None:
       nightshift system runs --status failed
       nightshift system runs --all --status running --stack nightshift
     """
-    answer = session.ops.ask("runs", **filters)
+    answer = session.stack.operate("runs", **filters)
     if session.output.as_json:
         session.output.document(answer)
     elif not answer["job_runs"]:
@@ -59,7 +59,7 @@ def runs(session: Session, /, **filters: Any) -> None:
 @click.command()
 @run_id_argument
 @click.option("--follow", "watch", is_flag=True, help="Show progress until the run ends; exit with 0, 1 or 3.")
-@owner_options
+@operator_options
 @click.pass_obj
 def view(session: Session, run_id: str, watch: bool) -> None:
     """Show everything about any run: why it is not progressing, its slices and its mails.
@@ -70,8 +70,8 @@ def view(session: Session, run_id: str, watch: bool) -> None:
       nightshift system view RUN_ID --follow --stack nightshift
     """
     if watch:
-        watch_to_the_end(session.ops.run(run_id), api=session.ops, session=session)
-    answer = session.ops.ask("view", run_id=run_id)
+        watch_to_the_end(session.stack.run(run_id), api=session.stack, session=session)
+    answer = session.stack.operate("view", run_id=run_id)
     if session.output.as_json:
         session.output.document(answer)
         return
@@ -90,7 +90,7 @@ def view(session: Session, run_id: str, watch: bool) -> None:
 @click.argument("job_type")
 @params_option
 @wait_option
-@owner_options
+@operator_options
 @click.pass_obj
 def trigger(session: Session, job_type: str, params: dict[str, Any], wait: bool) -> None:
     """Start a run of the system job JOB_TYPE.
@@ -100,13 +100,13 @@ def trigger(session: Session, job_type: str, params: dict[str, Any], wait: bool)
       nightshift system trigger db_pruning --wait
       nightshift system trigger soft_delete_cleanup --stack nightshift
     """
-    run = session.ops.ask("trigger", job_type=job_type, params=params)["job_run"]
-    report_run(run, api=session.ops, session=session, wait=wait)
+    run = session.stack.operate("trigger", job_type=job_type, params=params)["job_run"]
+    report_run(run, api=session.stack, session=session, wait=wait)
 
 
 @click.command()
 @run_id_argument
-@owner_options
+@operator_options
 @click.pass_obj
 def cancel(session: Session, run_id: str) -> None:
     """Ask any run to stop. A run in progress stops after its current step.
@@ -115,11 +115,11 @@ def cancel(session: Session, run_id: str) -> None:
     Examples:
       nightshift system cancel RUN_ID
     """
-    answer = session.ops.ask("cancel", run_id=run_id)
+    answer = session.stack.operate("cancel", run_id=run_id)
     if session.output.as_json:
         session.output.document(answer)
     else:
-        session.output.say(f"Asked run {run_id} to stop. {look_again(run_id, view=session.ops.view)}")
+        session.output.say(f"Asked run {run_id} to stop. {look_again(run_id, view=session.stack.view)}")
 
 
 @click.command()
@@ -131,7 +131,7 @@ def cancel(session: Session, run_id: str) -> None:
     show_default=True,
     help="Number of past slots to show per schedule.",
 )
-@owner_options
+@operator_options
 @click.pass_obj
 def schedules(session: Session, slots: int) -> None:
     """Show each schedule: cron, pauses, last success, next slots, and the outcome of past slots.
@@ -143,7 +143,7 @@ def schedules(session: Session, slots: int) -> None:
       nightshift system schedules
       nightshift system schedules --slots 24 --stack nightshift
     """
-    answer = session.ops.ask("schedules", slots=slots)
+    answer = session.stack.operate("schedules", slots=slots)
     if session.output.as_json:
         session.output.document(answer)
         return

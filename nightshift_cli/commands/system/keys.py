@@ -3,7 +3,7 @@
 import click
 
 from nightshift_cli.base.text import clean
-from nightshift_cli.session import Session, owner_options
+from nightshift_cli.session import Session, operator_options
 from nightshift_cli.values import Name
 
 KEYS = ("PREFIX", "NAME", "PERMISSIONS", "ACTS FOR", "CREATED", "EXPIRES")
@@ -20,7 +20,7 @@ team_argument = click.argument("team", metavar="TEAM")
 @click.option(
     "--ends", metavar="PREFIX", type=Name(), help="End the key that begins with PREFIX: owl_agent_ and four characters."
 )
-@owner_options
+@operator_options
 @click.pass_obj
 def agent_key(
     session: Session, team: str, name: str | None, read_only: bool, days: int | None, ends: str | None
@@ -33,13 +33,14 @@ def agent_key(
       nightshift system agent-key acme --read-only
       nightshift system agent-key acme --ends owl_agent_x7Qz
     """
-    show_key(session, session.ops.set_up("agent_key", team=team, name=name, read_only=read_only, days=days, ends=ends))
+    made = session.stack.set_up("agent_key", team=team, name=name, read_only=read_only, days=days, ends=ends)
+    show_key(session, made)
 
 
 @click.command("end-key")
 @team_argument
 @click.argument("prefix", metavar="PREFIX")
-@owner_options
+@operator_options
 @click.pass_obj
 def end_key(session: Session, team: str, prefix: str) -> None:
     """End the agent key of TEAM that begins with PREFIX: owl_agent_ and four characters.
@@ -50,7 +51,7 @@ def end_key(session: Session, team: str, prefix: str) -> None:
     Examples:
       nightshift system end-key acme owl_agent_x7Qz
     """
-    answer = session.ops.set_up("end_key", team=team, prefix=prefix)
+    answer = session.stack.set_up("end_key", team=team, prefix=prefix)
     if session.output.as_json:
         session.output.document(answer)
     else:
@@ -60,7 +61,7 @@ def end_key(session: Session, team: str, prefix: str) -> None:
 @click.command()
 @team_argument
 @click.option("--search", metavar="TEXT", help="Only keys whose prefix or name contains TEXT.")
-@owner_options
+@operator_options
 @click.pass_obj
 def keys(session: Session, team: str, search: str | None) -> None:
     """List the working agent keys of TEAM: prefix, name, permissions, the user each acts for, and dates.
@@ -69,7 +70,7 @@ def keys(session: Session, team: str, search: str | None) -> None:
     Examples:
       nightshift system keys acme
     """
-    answer = session.ops.set_up("keys", team=team, search=search)
+    answer = session.stack.set_up("keys", team=team, search=search)
     if session.output.as_json:
         session.output.document(answer)
         return

@@ -4,7 +4,7 @@ import click
 
 from nightshift_cli.base.text import clean
 from nightshift_cli.commands.jobs import run_id_argument
-from nightshift_cli.session import Session, owner_options
+from nightshift_cli.session import Session, operator_options
 
 SAME_ON_EVERY_LINE = ("function_arn", "function_memory_size")
 
@@ -19,7 +19,7 @@ SAME_ON_EVERY_LINE = ("function_arn", "function_memory_size")
     show_default=True,
     help="Maximum number of lines; the most recent are shown.",
 )
-@owner_options
+@operator_options
 @click.pass_obj
 def logs(session: Session, run_id: str, limit: int) -> None:
     """Show the log lines of a run, oldest first, and a link to more.
@@ -31,7 +31,7 @@ def logs(session: Session, run_id: str, limit: int) -> None:
       nightshift system logs RUN_ID
       nightshift system logs RUN_ID --limit 1000 --stack nightshift
     """
-    answer = session.ops.ask("logs", run_id=run_id, at_most=limit)
+    answer = session.stack.operate("logs", run_id=run_id, at_most=limit)
     if session.output.as_json:
         session.output.document(answer)
         return

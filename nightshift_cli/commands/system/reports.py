@@ -9,8 +9,8 @@ from nightshift.base.wording import one_line
 from nightshift_cli.base.failures import Failure, RequestRefused
 from nightshift_cli.base.group import Group
 from nightshift_cli.base.text import clean
-from nightshift_cli.remote.stack_functions import Ops
-from nightshift_cli.session import Session, owner_options
+from nightshift_cli.remote.stack_functions import StackFunctions
+from nightshift_cli.session import Session, operator_options
 from nightshift_cli.show.run_rows import LIVE, took
 from nightshift_cli.values import MailAddress
 
@@ -27,7 +27,7 @@ ONLY_DELETED = "schedules"
 
 
 @click.command()
-@owner_options
+@operator_options
 @click.pass_obj
 def health(session: Session) -> None:
     """Check for anything stuck, missed, dead-lettered, unsent or full. Exit with 1 if a check is red.
@@ -37,7 +37,7 @@ def health(session: Session) -> None:
       nightshift system health
       nightshift system health --stack nightshift --format json
     """
-    checks = session.ops.ask("health")["checks"]
+    checks = session.stack.operate("health")["checks"]
     _show(session, checks)
     _finish(session, checks)
 
@@ -46,7 +46,7 @@ def health(session: Session) -> None:
 @click.option(
     "--mail-to", metavar="ADDRESS", type=MailAddress(), help="Send a test mail to ADDRESS and wait until it is sent."
 )
-@owner_options
+@operator_options
 @click.pass_obj
 def doctor(session: Session, mail_to: str | None) -> None:
     """Check an installation: database, network, queues, SES, and a run from trigger to end. Exit with 1 if a check is
@@ -56,7 +56,7 @@ def doctor(session: Session, mail_to: str | None) -> None:
     Examples:
       nightshift system doctor --stack nightshift --mail-to me@example.com
     """
-    checks = session.ops.ask("doctor")["checks"]
+    checks = session.stack.operate("doctor")["checks"]
     _show(session, checks)
     checks.append(_smoke_run(session))
     _show(session, checks[-1:])
@@ -75,7 +75,7 @@ def doctor(session: Session, mail_to: str | None) -> None:
     show_default=True,
     help="Number of messages to show per queue.",
 )
-@owner_options
+@operator_options
 @click.pass_context
 def deadletters(context: click.Context, peek: int) -> None:
     """List the messages in the dead-letter queues, with the run or mail of each.
@@ -91,7 +91,7 @@ def deadletters(context: click.Context, peek: int) -> None:
     if context.invoked_subcommand:
         return
     session: Session = context.obj
-    answer = session.ops.ask("deadletters", peek=peek)
+    answer = session.stack.operate("deadletters", peek=peek)
     if session.output.as_json:
         session.output.document(answer)
         return
@@ -112,7 +112,7 @@ def deadletters(context: click.Context, peek: int) -> None:
 
 @deadletters.command()
 @click.argument("queue", required=False)
-@owner_options
+@operator_options
 @click.pass_obj
 def redrive(session: Session, queue: str | None) -> None:
     """Send dead letters again: those of QUEUE (runs or mails), or all.
@@ -127,7 +127,7 @@ def redrive(session: Session, queue: str | None) -> None:
     """
     totals: dict[str, dict[str, Any]] = {}
     while True:
-        redriven = session.ops.ask("redrive", queue=queue)["redriven"]
+        redriven = session.stack.operate("redrive", queue=queue)["redriven"]
         for each in redriven:
             sum_ = totals.setdefault(each["queue"], each | {"moved": 0, "deleted": 0})
             sum_ |= {"moved": sum_["moved"] + each["moved"], "deleted": sum_["deleted"] + each["deleted"]}
@@ -150,17 +150,17 @@ def _beginning(body: object) -> str:
 
 def _smoke_run(session: Session) -> dict[str, Any]:
     """Wait for a run of a real job to complete: a new run, or the one that is already live."""
-    name, ops = "smoke run", session.ops
+    name, stack = "smoke run", session.stack
     session.output.say(f"Waiting for a run of {SMOKE_JOB} …")
     try:
-        run = _triggered(ops)
+        run = _triggered(stack)
         for _ in range(POLLS):
             if run["status"] not in LIVE:
                 break
             session.sleep(POLL_S)
-            run = ops.run(run["id"])
+            run = stack.run(run["id"])
         else:
-            why = clean(ops.timeline(run["id"]).get("why"))
+            why = clean(stack.timeline(run["id"]).get("why"))
             return _red(name, f"run {run['id']} is still {run['status']} after three minutes. {why}.", do=_look_at(run))
     except Failure as exc:
         return _red(name, exc.message, do="Fix the red checks above first, then run doctor again.")
@@ -169,26 +169,26 @@ def _smoke_run(session: Session) -> dict[str, Any]:
     return {"name": name, "ok": True, "says": f"run {run['id']} completed in {took(run)}", "do": None}
 
 
-def _triggered(ops: Ops) -> dict[str, Any]:
+def _triggered(stack: StackFunctions) -> dict[str, Any]:
     try:
-        run: dict[str, Any] = ops.ask("trigger", job_type=SMOKE_JOB)["job_run"]
+        run: dict[str, Any] = stack.operate("trigger", job_type=SMOKE_JOB)["job_run"]
     except RequestRefused as exc:
         if "existing_run_id" not in exc.body:
             raise
-        return ops.run(exc.body["existing_run_id"])
+        return stack.run(exc.body["existing_run_id"])
     return run
 
 
 def _test_mail(session: Session, to: str) -> dict[str, Any]:
-    name, ops = "test mail", session.ops
+    name, stack = "test mail", session.stack
     session.output.say(f"Waiting for a mail to {to} …")
     try:
-        mail = ops.ask("send_test_mail", to=to)["mail"]
+        mail = stack.operate("send_test_mail", to=to)["mail"]
         for _ in range(POLLS):
             if mail["status"] != "unsent":
                 break
             session.sleep(POLL_S)
-            mail = ops.ask("mail", mail_id=mail["id"])["mail"]
+            mail = stack.operate("mail", mail_id=mail["id"])["mail"]
     except Failure as exc:
         return _red(name, exc.message, do="Correct the address, or fix the red checks above, then run doctor again.")
     if mail["status"] == "sent":
@@ -209,7 +209,7 @@ def _show(session: Session, checks: list[dict[str, Any]]) -> None:
     if session.output.as_json:
         return
     # The function does not know which --stack option the caller used.
-    asked = f"nightshift {shlex.join(session.ops.view[:-1])} "
+    asked = f"nightshift {shlex.join(session.stack.view[:-1])} "
     session.output.checks(
         [check | {"do": check["do"] and check["do"].replace("nightshift system ", asked)} for check in checks]
     )

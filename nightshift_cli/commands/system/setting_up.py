@@ -8,7 +8,7 @@ import click
 from nightshift_cli.base.failures import Misconfigured
 from nightshift_cli.base.text import clean
 from nightshift_cli.commands.system.keys import show_key, team_argument
-from nightshift_cli.session import Session, owner_options
+from nightshift_cli.session import Session, operator_options
 from nightshift_cli.values import MailAddress, Name
 
 TEAMS = ("TEAM", "NAME", "PROJECTS", "PEOPLE")
@@ -35,7 +35,7 @@ def key_options(command: Callable[..., None]) -> Callable[..., None]:
     "--project-slug", metavar="SLUG", type=Name(), help="The project's slug; by default derived from its name."
 )
 @key_options
-@owner_options
+@operator_options
 @click.pass_obj
 def setup(
     session: Session,
@@ -57,7 +57,7 @@ def setup(
       nightshift system setup --team Acme --admin-email ada@example.com --project "Acme iOS"
       nightshift system setup --team 日本アプリ --slug nihon --admin-email ada@example.com --project iOS
     """
-    made = session.ops.set_up(
+    made = session.stack.set_up(
         "setup",
         team=team,
         admin_email=admin_email,
@@ -72,7 +72,7 @@ def setup(
 
 @click.command()
 @click.option("--search", metavar="TEXT", help="Only teams whose slug or name contains TEXT.")
-@owner_options
+@operator_options
 @click.pass_obj
 def teams(session: Session, search: str | None) -> None:
     """List all teams with their projects and members.
@@ -82,7 +82,7 @@ def teams(session: Session, search: str | None) -> None:
       nightshift system teams
       nightshift system teams --search acme
     """
-    answer = session.ops.set_up("teams", search=search)
+    answer = session.stack.set_up("teams", search=search)
     if session.output.as_json:
         session.output.document(answer)
         return
@@ -117,7 +117,7 @@ def _named(names: Sequence[str], *, in_all: object) -> str:
 @click.argument("name", metavar="NAME")
 @click.option("--slug", metavar="SLUG", type=Name(), help="The project's slug; by default derived from its name.")
 @key_options
-@owner_options
+@operator_options
 @click.pass_obj
 def project(
     session: Session,
@@ -136,7 +136,7 @@ def project(
     Examples:
       nightshift system project acme "Acme Android" --revenuecat-key-stdin < key.txt
     """
-    made = session.ops.set_up(
+    made = session.stack.set_up(
         "project",
         team=team,
         project=name,
@@ -159,7 +159,7 @@ def project(
     required=True,
     help="Owners and admins can run jobs; members cannot see them. none removes the person from the team.",
 )
-@owner_options
+@operator_options
 @click.pass_obj
 def member(session: Session, team: str, email: str, role: str) -> None:
     """Give a person a role in TEAM, or remove them from it.
@@ -171,7 +171,7 @@ def member(session: Session, team: str, email: str, role: str) -> None:
       nightshift system member acme grace@example.com --role admin
       nightshift system member acme grace@example.com --role none
     """
-    answer = session.ops.set_up("member", team=team, email=email, role=role)
+    answer = session.stack.set_up("member", team=team, email=email, role=role)
     if session.output.as_json:
         session.output.document(answer)
     elif not answer.get("user_id"):
@@ -186,7 +186,7 @@ def member(session: Session, team: str, email: str, role: str) -> None:
 @team_argument
 @click.argument("project", metavar="PROJECT")
 @key_options
-@owner_options
+@operator_options
 @click.pass_obj
 def revenuecat_key(
     session: Session, team: str, project: str, revenuecat_key_stdin: bool, revenuecat_project_id: str | None
@@ -202,7 +202,7 @@ def revenuecat_key(
     key = _revenuecat_key(from_stdin=revenuecat_key_stdin, asks="RevenueCat v2 secret key")
     if key is None:
         raise Misconfigured("No RevenueCat key to store. In a script, pass it with --revenuecat-key-stdin < FILE.")
-    stored = session.ops.set_up(
+    stored = session.stack.set_up(
         "revenuecat_key",
         team=team,
         project=project,

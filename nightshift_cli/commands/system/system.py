@@ -9,18 +9,18 @@ from nightshift_cli.commands.system.logs import logs
 from nightshift_cli.commands.system.pausing import pause, resume
 from nightshift_cli.commands.system.reports import deadletters, doctor, health
 from nightshift_cli.commands.system.setting_up import member, project, revenuecat_key, setup, teams
-from nightshift_cli.session import owner_options
+from nightshift_cli.session import operator_options
 
 
 @click.group(cls=Group)
-@owner_options
+@operator_options
 def system() -> None:
     """Operate a stack: its runs, schedules, health, teams and keys.
 
     --stack names a deployed stack; without it, the commands use the running local stack. A deployed stack is reached
     with your AWS credentials. They need only cloudformation:DescribeStackResource on the stack and
-    lambda:InvokeFunction on its OpsFunction. The commands for teams, members and keys also need lambda:InvokeFunction
-    on its SetupFunction.
+    lambda:InvokeFunction on its OperateFunction. The commands for teams, members and keys also need
+    lambda:InvokeFunction on its SetupFunction.
 
     \b
     Examples:

@@ -1,9 +1,12 @@
-"""Finish a response: add the headers that every response carries, and compress it for clients that accept gzip."""
+"""Make responses, and finish them: add the headers of every response, and compress it for clients that accept gzip."""
 
 import base64
+import json
 import zlib
 from collections.abc import Mapping
 from typing import Any
+
+from aws_lambda_powertools.event_handler import Response
 
 from nightshift.base.errors import Refused, Unauthorized
 
@@ -18,23 +21,34 @@ COMPRESSED_FROM_BYTES = 1024
 LEVEL = 6
 
 
-def finished(answer: dict[str, Any], *, method: str, asked: Mapping[str, str]) -> dict[str, Any]:
+def json_response(status: int, body: dict[str, Any], headers: dict[str, str] | None = None) -> Response[str]:
+    return Response(
+        status_code=status, content_type="application/json", body=json.dumps(body), headers=dict(headers or {})
+    )
+
+
+def more(cursor: str) -> dict[str, Any]:
+    """Return the fields that say that a list has more pages."""
+    return {"has_more": True, "cursor": cursor} if cursor else {}
+
+
+def finish(response: dict[str, Any], *, method: str, asked: Mapping[str, str]) -> dict[str, Any]:
     """Prepare the resolver's response for API Gateway; ``asked`` holds the request's headers, names in lower case."""
-    body: str = answer["body"]
+    body: str = response["body"]
     encrypted = HSTS if asked.get("x-forwarded-proto") == "https" else {}
-    answer = answer | {"headers": answer["headers"] | HEADERS | encrypted}
+    response = response | {"headers": response["headers"] | HEADERS | encrypted}
     if method == "HEAD":
-        return answer | {"body": ""}
+        return response | {"body": ""}
     if len(body) < COMPRESSED_FROM_BYTES or not takes_gzip(asked.get("accept-encoding", "")):
-        return answer
-    return answer | {
-        "headers": answer["headers"] | {"Content-Encoding": "gzip"},
+        return response
+    return response | {
+        "headers": response["headers"] | {"Content-Encoding": "gzip"},
         "body": base64.b64encode(_gzip(body.encode())).decode(),
         "isBase64Encoded": True,
     }
 
 
-def headers_of(exc: Refused) -> dict[str, str]:
+def error_headers(exc: Refused) -> dict[str, str]:
     """Return the headers of an error response: how to sign in, or when to try again."""
     if isinstance(exc, Unauthorized):
         return {"WWW-Authenticate": _challenge(str(exc))}

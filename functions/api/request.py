@@ -1,0 +1,54 @@
+"""A request to the API: its caller and its values, parsed."""
+
+from typing import Any
+
+from aws_lambda_powertools.utilities.data_classes.common import BaseProxyEvent
+
+from api.parsing import MAX_LISTED, parse_body, parse_idempotency_key, parse_limit, parse_search, parse_text
+from api.signins import note_refused
+from nightshift.base.errors import Refused, Unauthorized
+from nightshift.base.settings import settings
+from nightshift.database.queries import database
+from nightshift.tenants.auth import Principal, authenticate
+
+
+class Request:
+    """One request. Each method raises Refused for an invalid value, with the field's name and the value."""
+
+    def __init__(self, event: BaseProxyEvent):
+        self._event = event
+        self.headers = {name.lower(): value for name, value in event.headers.items()}
+
+    @property
+    def path(self) -> str:
+        return self._event.path
+
+    def caller(self) -> Principal:
+        """Return the authenticated caller. Raise Unauthorized for missing or invalid credentials."""
+        authorization = self.headers.get("authorization")
+        try:
+            return authenticate(authorization, db=database(), settings=settings())
+        except Unauthorized as exc:
+            note_refused(authorization, exc)
+            raise
+
+    def query(self, name: str) -> str | None:
+        """Return the value of a query parameter. An empty value counts as not given."""
+        value = self._event.query_string_parameters.get(name) or ""
+        return parse_text(name, value) if value.strip() else None
+
+    def search(self) -> str | None:
+        return parse_search(self.query("q"))
+
+    def limit(self) -> int:
+        """Return the limit of a list whose length grows with the team."""
+        return parse_limit(self.query("limit"), default=MAX_LISTED, most=MAX_LISTED)
+
+    def body(self) -> dict[str, Any]:
+        try:
+            return parse_body(self._event.decoded_body)
+        except ValueError:  # API Gateway encodes other content types in base64
+            raise Refused("The body must be JSON in UTF-8") from None
+
+    def idempotency_key(self) -> str | None:
+        return parse_idempotency_key(self.headers.get("idempotency-key"))

@@ -1,0 +1,198 @@
+"""Operations on runs."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from api.operations import CURSOR, MOMENT, OF_A_RUN, SEARCHED, TEXT, UUID, WINDOW, operation
+from api.parsing import (
+    DEFAULT_LIMIT,
+    MAX_LIMIT,
+    parse_choice,
+    parse_cursor,
+    parse_limit,
+    parse_moment,
+    parse_optional_uuid,
+)
+from api.request import Request
+from nightshift.base.errors import NotFound, Refused
+from nightshift.base.settings import settings
+from nightshift.base.validation import parse_uuid, validate
+from nightshift.database.queries import Row, database
+from nightshift.jobs.job_type import JobType
+from nightshift.jobs.registry import job_type
+from nightshift.runs import reading, requests
+from nightshift.runs.run_ids import MOST, find_runs
+from nightshift.runs.run_params import check_params
+from nightshift.runs.timeline import timeline
+from nightshift.tenants.auth import Principal
+
+
+@operation(
+    "GET",
+    "/v1/teams/{team_id}/jobs",
+    summary="A team's runs, newest first",
+    answer="RunPage",
+    query=(
+        ("job_type", "Only runs of this type; an unknown type has none", SEARCHED),
+        ("status", "Only runs with this status", TEXT | {"enum": list(reading.STATUSES)}),
+        ("project_id", "Only runs of this project", UUID),
+        ("since", WINDOW, MOMENT),
+        ("until", WINDOW, MOMENT),
+        ("cursor", CURSOR, SEARCHED),
+        (
+            "limit",
+            f"Runs per page (default {DEFAULT_LIMIT}); values outside 1 to {MAX_LIMIT} are clamped; large runs make a "
+            "page shorter",
+            {"type": "integer", "default": DEFAULT_LIMIT},
+        ),
+        (
+            "id_prefix",
+            "Only runs whose id begins with these digits: the first five, ordered by id; other filters are ignored",
+            TEXT | {"pattern": "^[0-9A-Fa-f]{4,32}$"},
+        ),
+    ),
+)
+def list_runs(request: Request, team_id: str) -> dict[str, Any]:
+    who, team_id, now = request.caller(), parse_uuid("team_id", team_id), datetime.now(UTC)
+    who.require(team_id, "jobs:read")
+    if beginning := request.query("id_prefix"):
+        return _page_by_prefix(beginning, team_id=team_id)
+    before_created_at, before_id = parse_cursor(request.query("cursor"))
+    page = reading.list_page(
+        team_id=team_id,
+        # Not checked against the registry: an unknown type has no runs, and a retired type may still have some.
+        job_type=request.query("job_type"),
+        status=parse_choice("status", request.query("status"), reading.STATUSES),
+        project_id=parse_optional_uuid("project_id", request.query("project_id")),
+        since=parse_moment("since", request.query("since"), now=now),
+        until=parse_moment("until", request.query("until"), now=now),
+        before_created_at=before_created_at,
+        before_id=before_id,
+        limit=parse_limit(request.query("limit")),
+        db=database(),
+    )
+    return {"job_runs": [reading.as_json(row) for row in page.rows], "cursor": page.cursor, "has_more": page.has_more}
+
+
+def _page_by_prefix(beginning: str, *, team_id: str) -> dict[str, Any]:
+    """Return a page of the few runs whose id has this prefix. Other filters are ignored."""
+    found = find_runs("id_prefix", beginning, team_id=team_id, db=database())
+    shown_runs = [reading.as_json(row) for row in found[:MOST]]
+    return {"job_runs": shown_runs, "cursor": None, "has_more": len(found) > MOST}
+
+
+@operation(
+    "POST",
+    "/v1/teams/{team_id}/jobs/trigger",
+    summary="Start a run",
+    answer="RunEnvelope",
+    status=201,
+    body="AnyTrigger",
+    errors=OF_A_RUN,
+    makes_a_run=True,
+)
+def trigger(request: Request, team_id: str) -> dict[str, Any]:
+    from api.bodies import TriggerBody
+
+    who, team_id = request.caller(), parse_uuid("team_id", team_id)
+    who.require(team_id, "jobs:write")
+    body = request.body()
+    wanted = _project_job_type(body.get("job_type"))
+    if body.get("project_id") is None:
+        raise Refused("project_id is required for project-scoped jobs")
+    asked = validate(TriggerBody, body)
+    project_id = parse_uuid("project_id", asked.project_id)
+    row = requests.create(
+        requests.Trigger(
+            job_type=wanted,
+            team_id=team_id,
+            project_id=project_id,
+            triggered_by=who.triggered_by,
+            **check_params(wanted, asked.params or {}, project_id=project_id),
+            notify=bool(asked.notify),
+            idempotency_key=request.idempotency_key(),
+        ),
+        db=database(),
+        settings=settings(),
+    )
+    return {"job_run": reading.as_json(row)}
+
+
+@operation("GET", "/v1/jobs/{run_id}", summary="A run", answer="RunEnvelope")
+def get_run(request: Request, run_id: str) -> dict[str, Any]:
+    return {"job_run": reading.as_json(_run(request.caller(), run_id, "jobs:read"))}
+
+
+@operation(
+    "GET",
+    "/v1/jobs/{run_id}/timeline",
+    summary="A run's slices, and why it is not making progress",
+    answer="Timeline",
+)
+def get_timeline(request: Request, run_id: str) -> dict[str, Any]:
+    run = _run(request.caller(), run_id, "jobs:read")
+    return timeline(run, db=database(), settings=settings())
+
+
+@operation("POST", "/v1/jobs/{run_id}/cancel", summary="Cancel a run", answer="Cancelled")
+def cancel(request: Request, run_id: str) -> dict[str, Any]:
+    who = request.caller()
+    run = _run(who, run_id, "jobs:write")
+    requests.cancel(run, requested_by=who.triggered_by, db=database(), settings=settings())
+    return {"cancelled": True}
+
+
+@operation(
+    "POST",
+    "/v1/jobs/{run_id}/rerun",
+    summary="Rerun an ended run",
+    answer="RunEnvelope",
+    status=201,
+    body="RerunBody",
+    errors=OF_A_RUN,
+    makes_a_run=True,
+)
+def rerun(request: Request, run_id: str) -> dict[str, Any]:
+    from api.bodies import RerunBody
+
+    who = request.caller()
+    old = _run(who, run_id, "jobs:write")
+    asked = validate(RerunBody, request.body())
+    if old["status"] in reading.LIVE:
+        raise Refused(f'Cannot rerun a job with status "{old["status"]}"')
+    if old["status"] == "completed" and asked.from_ == "cursor":
+        raise Refused('Cannot rerun a job with status "completed" from its cursor. Rerun it from the start')
+    wanted, project_id = _project_job_type(old["job_type"]), str(old["project_id"])
+    row = requests.create(
+        requests.Trigger(
+            job_type=wanted,
+            team_id=str(old["team_id"]),
+            project_id=project_id,
+            triggered_by=who.triggered_by,
+            **check_params(wanted, old["params"], project_id=project_id),
+            notify=old["notify"],
+            idempotency_key=request.idempotency_key(),
+            rerun_of=old,
+            from_cursor=asked.from_ == "cursor",
+        ),
+        db=database(),
+        settings=settings(),
+    )
+    return {"job_run": reading.as_json(row)}
+
+
+def _run(who: Principal, run_id: str, permission: str) -> Row:
+    """Return the run. Raise NotFound for another team's run, and Forbidden if the caller lacks the permission."""
+    row = database().one("get_run", run_id=parse_uuid("run_id", run_id))
+    if row is None or str(row["team_id"]) not in who.teams:
+        raise NotFound
+    who.require(str(row["team_id"]), permission)
+    return row
+
+
+def _project_job_type(name: object) -> JobType:
+    """Return the job type. Raise Refused if there is no such type, or if it is a system job's."""
+    wanted = job_type(name)
+    if wanted.scope == "system":
+        raise Refused(f'Cannot trigger system job "{wanted.name}" via API')
+    return wanted

@@ -1,0 +1,34 @@
+"""The parameters of a run: validated, with their defaults, and never beyond the run's own project."""
+
+from typing import Any, TypedDict
+
+from nightshift.base.errors import Refused
+from nightshift.base.validation import parse_uuid, shown, validate
+from nightshift.jobs.job_type import JobType
+
+
+class RunParams(TypedDict):
+    """The parameters that a run is stored with, and those among them that the caller gave."""
+
+    params: dict[str, Any]
+    asked: dict[str, Any]
+
+
+def check_params(job_type: JobType, params: dict[str, Any], *, project_id: str | None = None) -> RunParams:
+    """Validate the parameters of a new run. ``project_id`` is the run's own project; a system job has none.
+
+    Raise Refused with the first invalid field. A ``project_id`` among the parameters of a project's job must be the
+    run's own: parameters must not widen what a run reaches.
+    """
+    own = {}
+    if project_id is not None:
+        params = dict(params)
+        named = params.pop("project_id", project_id)
+        if parse_uuid("params.project_id", named) != project_id:
+            raise Refused(f"params.project_id must be the run's own project {project_id}, got {shown(named)}")
+        own = {"project_id": project_id}
+    model = validate(job_type.params_model(), params, prefix="params")
+    return {
+        "params": own | model.model_dump(mode="json"),
+        "asked": model.model_dump(mode="json", exclude_unset=True),
+    }
