@@ -11,9 +11,8 @@ from nightshift.schedules.cron import BadCron, Cron, from_five_fields
 from nightshift_cli.base.failures import Misconfigured
 from nightshift_cli.base.group import Group
 from nightshift_cli.commands import skeleton
-from nightshift_cli.commands.places import scheduled, text_of
 from nightshift_cli.commands.skeleton import named
-from nightshift_cli.session import Session, format_option
+from nightshift_cli.session import Session, format_option, here
 
 JOB_TYPES = Path("functions/nightshift/jobs/registry.py")
 JOBS = Path("functions/worker/jobs")
@@ -102,7 +101,7 @@ def job(session: Session, name: str, label: str | None, schedule: Cron | None, p
     The current folder must be a checkout.
 
     Without --schedule the job is a project job: team admins start it for one of their projects. With --schedule it is a
-    system job: it starts by itself and teams cannot see it. Its parameter, rule and alarm are added to template.yaml.
+    system job: it starts by itself and teams cannot see it.
 
     \b
     Examples:
@@ -138,12 +137,18 @@ def _files(name: str, *, label: str, schedule: Cron | None) -> dict[Path, str]:
     last = "    )\n}\n"
     if catalogue.count(last) != 1:
         raise Misconfigured(f"Cannot add a job type to {JOB_TYPES}: its table must end with a line that holds only }}.")
-    files = {
+    return {
         _free(JOBS / f"{name}.py"): named(skeleton.JOB, name=name, label=label),
         _free(TESTS / f"test_{name}.py"): named(skeleton.TEST, name=name, label=label),
         JOB_TYPES: catalogue.replace(last, job_type + last),
     }
-    return files | (scheduled(name, label=label, schedule=schedule) if schedule else {})
+
+
+def text_of(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:
+        raise Misconfigured(f"{here()} is not a checkout of Nightshift: {path} is missing.") from None
 
 
 def _free(path: Path) -> Path:

@@ -11,11 +11,8 @@ from click.testing import CliRunner
 from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
-from samtranslator.yaml_helper import yaml_parse
 
-from nightshift.schedules.cron import from_five_fields
 from nightshift_cli.commands.new import JOB_TYPES, JOBS, LONGEST_NAME, TESTS
-from nightshift_cli.commands.places import REFERENCE, TEMPLATE
 from nightshift_cli.main import main
 from nightshift_cli.session import Session
 
@@ -23,7 +20,7 @@ ROOT = Path.cwd()
 
 
 def make(folder):
-    for path in (JOB_TYPES, TEMPLATE, REFERENCE, Path("pyproject.toml")):
+    for path in (JOB_TYPES, Path("pyproject.toml")):
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / path, folder / path)
     for path in (JOBS, TESTS):
@@ -63,9 +60,6 @@ def test_a_scheduled_job_says_what_comes_next(checkout):
     said = new_job("quiet_users", "--label", "Who is Quiet", "--schedule", "*/30 1-3 * * 1").stdout
 
     assert said.endswith("  .venv/bin/python -m pytest tests/test_quiet_users.py tests/template/test_template.py\n")
-    parameter = yaml_parse((checkout / TEMPLATE).read_text())["Parameters"]["QuietUsersSchedule"]
-    assert parameter["Default"] == from_five_fields("*/30 1-3 * * 1").eventbridge
-    assert parameter["Description"].startswith("When Who is Quiet starts (")
 
 
 NAMES = st.from_regex(r"[a-z][a-z0-9]{0,12}(_[a-z0-9]{1,12}){0,2}", fullmatch=True).map(
@@ -75,7 +69,7 @@ NAMES = st.from_regex(r"[a-z][a-z0-9]{0,12}(_[a-z0-9]{1,12}){0,2}", fullmatch=Tr
 
 @examples(derandomize=True, max_examples=12, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(NAMES.filter(lambda name: not name.endswith("_")), min_size=1, max_size=3, unique=True), st.data())
-def test_whatever_the_names_ruff_and_yaml_take_what_was_made(tmp_path_factory, names, data):
+def test_whatever_the_names_ruff_takes_what_was_made(tmp_path_factory, names, data):
     folder = tmp_path_factory.mktemp("checkout")
     make(folder)
     with pytest.MonkeyPatch.context() as patch:
@@ -86,11 +80,6 @@ def test_whatever_the_names_ruff_and_yaml_take_what_was_made(tmp_path_factory, n
             assert done.exit_code == 0, done.stderr
     for check in (["check"], ["format", "--check"]):
         subprocess.run([Path(sys.prefix) / "bin/ruff", *check, "--no-cache", "."], cwd=folder, check=True)
-    template = yaml_parse((folder / TEMPLATE).read_text())
-    schedules = template["Resources"]["MigrateFunction"]["Properties"]["Environment"]["Variables"]["SCHEDULES"][
-        "Fn::Sub"
-    ]
-    assert list(json.loads(schedules))[3:] == scheduled
 
 
 @pytest.mark.parametrize(
@@ -106,9 +95,6 @@ def test_whatever_the_names_ruff_and_yaml_take_what_was_made(tmp_path_factory, n
         (["lambda"], "invalid job name 'lambda': it is a Python keyword."),
         (["a" * 41], "it has 41 characters, the limit is 40."),
         (["revenuecat_sync"], "catalogue.py already has a job type revenuecat_sync: choose another name."),
-        (["events", "--schedule", "0 5 * * *"], "template.yaml already has EventsFailedAlarm"),
-        (["rule", "--schedule", "0 5 * * *"], "template.yaml uses the word rule itself: choose another name."),
-        (["time", "--schedule", "0 5 * * *"], "template.yaml uses the word time itself: choose another name."),
         (["report", "--label", "A: b"], "invalid label 'A: b'"),
         (["report", "--label", "x\ny"], "invalid label"),
         (["report", "--schedule", "0 5 * *"], "A cron expression has five fields, got '0 5 * *'."),
@@ -131,14 +117,6 @@ def test_a_refusal_says_why_and_changes_nothing(checkout, arguments, sentence):
 @pytest.mark.parametrize(
     ("path", "old", "sentence"),
     [
-        (
-            TEMPLATE,
-            "          - PartitionCreationSchedule\n",
-            "must have exactly one place for the group of parameters",
-        ),
-        (TEMPLATE, "  PartitionCreationFailedAlarm:\n", "for its alarm of the job partition_creation, found 0."),
-        (REFERENCE, "| `PartitionCreationSchedule` |", "for its parameter of the job partition_creation, found 0."),
-        (TEMPLATE, '"job_type": ', "template.yaml has no scheduled job"),
         (JOB_TYPES, "    )\n}\n", "Cannot add a job type to"),
     ],
 )
