@@ -379,19 +379,16 @@ def line_of(job):
 
 
 def test_the_template_has_the_word_and_the_line_of_each_scheduled_job_and_no_other():
-    words = [name.removesuffix("Rule") for name, each in TEMPLATE["Resources"].items() if each["Type"] == RULE]
+    words = {name.removesuffix("Rule") for name, each in TEMPLATE["Resources"].items() if each["Type"] == RULE}
     wanted = {word_of(job): line_of(job) for job in SYSTEM_JOBS}
-    missing = [
-        *(f"Fn::ForEach::SystemJobs needs the word {word}." for word in wanted if word not in words),
-        *(f"Mappings.SystemJobs needs the line {word}: {line}." for word, line in wanted.items() if word not in LINES),
-        *(
-            f"No job in the registry has a schedule for the word {word}: remove it."
-            for word in {*words, *LINES} - {*wanted}
-        ),
-    ]
-    assert not missing, "template.yaml: " + " ".join(missing)
+    wrong = [f"add the word {word} to the list of Fn::ForEach::SystemJobs" for word in wanted if word not in words]
     for word, line in wanted.items():
-        assert LINES[word] == line, f"Mappings.SystemJobs in template.yaml must have the line {word}: {line}."
+        if LINES.get(word) != line:
+            written = """{{ JobType: {JobType}, Entry: "{Entry}", Fields: "{Fields}" }}""".format(**line)
+            wrong.append(f"Mappings.SystemJobs must have the line `{word}: {written}`")
+    surplus = {*words, *LINES} - {*wanted}
+    wrong += [f"remove {word}, because no job with a schedule has this name" for word in sorted(surplus)]
+    assert not wrong, f"template.yaml differs from the registry: {'; '.join(wrong)}."
 
 
 @pytest.mark.parametrize("job", SYSTEM_JOBS)
