@@ -16,9 +16,10 @@ from typing import Any, NamedTuple
 
 from nightshift.database.queries import Database
 from nightshift.schedules import slots
+from nightshift.schedules.entries import with_usual_schedules
 from nightshift.tenants import auth
 
-SCHEDULES = {"partition_creation": "cron(0 4 * * ? *)", "db_pruning": "cron(0 * * * ? *)"}
+SCHEDULES = with_usual_schedules("")
 JWT_SECRET = "a secret of a length that HS256 is happy with"
 EMPTY = """
     TRUNCATE job_runs, job_slices, job_outbox, job_schedules, job_schedule_slots CASCADE;
@@ -188,7 +189,6 @@ def environment(*, port: int, database: str, aws_url: str) -> dict[str, str]:
         "JWT_SECRET_ID": "jwt",
         "INTEGRATIONS_KEY_ID": "key",
         "MIGRATION_FOLDERS": "platform,jobs",
-        "SCHEDULES": json.dumps(SCHEDULES),
     } | {f"{name}_URL": f"{aws_url}/000000000000/{name.lower()}" for name in queues}
 
 

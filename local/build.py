@@ -1,4 +1,4 @@
-"""Build the code that `sam deploy` ships: run `sam build`, prune packages, compile and check sizes.
+"""Build the code that `sam deploy` ships: run `sam build`, remove what functions do not use, compile and check sizes.
 
 sam ships no .pyc files, and a function cannot write to its mounted folder. Without .pyc files, every cold start would
 compile every module that it imports.
@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from local.shipped import is_for_tests
 from local.template import PATH, code_of, load
 
 SAM = Path(".venv/sam/bin/sam")
@@ -52,6 +53,8 @@ def build() -> dict[str, int]:
         for logical_id, properties, name in code_of(load(BUILT / PATH))
     }
     for folder, name in folders.items():
+        if name == "Functions":
+            prune_tests(folder)
         compile_all(folder, python=python, mounted_at="/var/task" if name == "Functions" else "/opt")
     return {
         name: sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
@@ -101,6 +104,13 @@ def prune(packages: Path) -> None:
     for service in (packages / "botocore" / "data").iterdir():
         if service.is_dir() and service.name not in AWS_SERVICES:
             shutil.rmtree(service)
+
+
+def prune_tests(functions: Path) -> None:
+    """Remove the tests and the test kit, which are beside the code."""
+    for path in list(functions.rglob("*")):
+        if is_for_tests(path.relative_to(functions)):
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
 def compile_all(folder: Path, *, python: Path, mounted_at: str) -> None:

@@ -20,8 +20,9 @@ from botocore.exceptions import ClientError, WaiterError
 
 from local.aws import Engine
 from local.gate import API, API_PATH
+from local.loops import Template
 from local.packages import zipped
-from local.template import Template, load, translate
+from local.template import load, translate
 
 STACK = "nightshift"
 BUCKET = "nightshift-artifacts"

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from local.aws import PYTHON
 from local.processes import MARK
+from local.shipped import is_for_tests
 from local.venv import pip, pip_environment
 
 # The earliest time that a zip can store.
@@ -21,12 +22,13 @@ EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 def zipped(folder: Path, *, prefix: str = "") -> bytes:
-    """Return a zip of the files of ``folder``, below ``prefix``. Equal files give equal bytes."""
+    """Return a zip of the files of ``folder`` that are shipped, below ``prefix``. Equal files give equal bytes."""
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as target:
         for path in sorted(_files_in(folder)):
-            if "__pycache__" not in path.parts:
-                entry = zipfile.ZipInfo(prefix + path.relative_to(folder).as_posix(), EPOCH)
+            name = path.relative_to(folder)
+            if "__pycache__" not in name.parts and not is_for_tests(name):
+                entry = zipfile.ZipInfo(prefix + name.as_posix(), EPOCH)
                 entry.external_attr = 0o644 << 16
                 target.writestr(entry, path.read_bytes(), zipfile.ZIP_DEFLATED)
     return archive.getvalue()

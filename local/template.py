@@ -1,24 +1,26 @@
 """Translate template.yaml from SAM to CloudFormation, as AWS does at a deployment. `make template` runs this module."""
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import boto3
 from samtranslator.parser.parser import Parser
 from samtranslator.translator.translator import Translator
 from samtranslator.yaml_helper import yaml_parse
 
-Template = dict[str, Any]
+from local.loops import Template, expanded
 
 PATH = Path("template.yaml")
+SAM = "AWS::Serverless-2016-10-31"
 
 
 def load(path: Path) -> Template:
-    """Return the template with its short forms (``!Ref``) expanded."""
-    template: Template = yaml_parse(path.read_text())
-    return template
+    """Return the template with its short forms (``!Ref``) and its loops expanded. Raise BadLoop."""
+    template = expanded(yaml_parse(path.read_text()))
+    # The loops are all that it needs of the language extensions.
+    return template | {"Transform": SAM}
 
 
 def code_of(template: Template) -> Iterator[tuple[str, Template, str]]:
@@ -40,6 +42,9 @@ def translate(template: Template, *, package: Callable[[str, str], dict[str, str
     for logical_id, properties, name in code_of(template):
         properties[name] = package(logical_id, properties[name])
     translated: Template = Translator({}, Parser(), boto_session=session).translate(template, {})
+    # cfn-lint warns of mappings that only loops used.
+    looked_up = set(re.findall(r'"Fn::FindInMap": \["(\w+)"', json.dumps(translated["Resources"])))
+    translated["Mappings"] = {name: rows for name, rows in translated["Mappings"].items() if name in looked_up}
     return translated
 
 

@@ -11,6 +11,7 @@ from nightshift.base.settings import settings_for
 from nightshift.database.migrations import create_first_partitions, migrate
 from nightshift.database.queries import database
 from nightshift.notify.outbox import want_events
+from nightshift.schedules.entries import with_usual_schedules
 from nightshift.schedules.slots import register
 
 
@@ -39,7 +40,7 @@ def _bring_up_to_date() -> dict[str, Any]:
     ahead = settings.partition_months_ahead
     partitions = create_first_partitions(database(), today=now.date(), months_ahead=ahead)
     want_events(settings.event_bus_name != "", db=database())
-    register(json.loads(settings.schedules), now=now, db=database())
+    register(with_usual_schedules(settings.schedules), now=now, db=database())
     logger.info("Database is up to date", action="migrated", applied=applied, partitions=partitions)
     return {"applied": applied, "partitions": partitions}
 

@@ -11,15 +11,15 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from samtranslator.yaml_helper import yaml_parse
 
+from local.template import PATH, load
 from tests.support.fixtures import load_function
 
 STATIC = Path("functions/dashboard/static")
 SCRIPTS = sorted(STATIC.rglob("*.js"))
 dashboard = load_function("dashboard")
 CONTEXT = SimpleNamespace()
-TEMPLATE = yaml_parse(Path("template.yaml").read_text())["Resources"]["DashboardFunction"]["Properties"]
+TEMPLATE = load(PATH)["Resources"]["DashboardFunction"]
 
 # The compressed size of the first visit.
 MOST_BYTES = 45_000
@@ -197,9 +197,10 @@ def test_the_first_visit_is_small():
 
 def test_it_may_call_nothing_and_knows_nothing():
     """It has no role policy, variables, network or layers of the other functions."""
-    assert "Policies" not in TEMPLATE
+    assert "Policies" not in TEMPLATE["Properties"]
     for shared in ("VpcConfig", "Layers", "Environment"):
-        assert TEMPLATE[shared] == {"Ref": "AWS::NoValue"}
+        assert shared in TEMPLATE["IgnoreGlobals"]
+        assert shared not in TEMPLATE["Properties"]
 
 
 def test_its_cold_start_imports_nothing_of_ours():

@@ -6,9 +6,9 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
-from samtranslator.yaml_helper import yaml_parse
 
 from api import parsing
+from local.template import PATH, load
 from nightshift.base.settings import Settings
 from nightshift.database.queries import query_files
 from nightshift.jobs.job_type import JobType
@@ -60,7 +60,7 @@ def test_every_query_is_run_by_somebody():
 
 
 def test_commands_name_outputs_and_parameters_of_the_template():
-    template = yaml_parse(Path("template.yaml").read_text())
+    template = load(PATH)
     pages = "\n".join(page.read_text() for page in PAGES)
     outputs = set(re.findall(r"\$\(output (\w+)\)", pages)) | set(re.findall(r"outputs?\s+`(\w+)`", pages))
     assert outputs >= {"DatabaseId", "VpcId"}
@@ -80,7 +80,7 @@ def test_the_scale_page_counts_the_indexes_of_a_run():
 
 
 def test_a_class_takes_as_many_connections_on_a_page_as_in_the_template():
-    connections = yaml_parse(Path("template.yaml").read_text())["Mappings"]["Connections"]
+    connections = load(PATH)["Mappings"]["Connections"]
     said = [
         (name, int(number.replace(",", "")))
         for page in PAGES
@@ -108,7 +108,7 @@ def test_the_commands_of_one_block_mean_one_stack_and_tell_it_something_new(page
 
 
 def test_the_way_out_of_a_vpc_leads_to_all_that_a_function_in_it_calls():
-    resources = yaml_parse(Path("template.yaml").read_text())["Resources"]
+    resources = load(PATH)["Resources"]
     allowed = [
         resource["Properties"].get("Policies") or resource["Properties"].get("PolicyDocument")
         for resource in resources.values()
@@ -191,7 +191,7 @@ def test_files_that_a_page_names_are_there(page):
 
 
 def test_the_upgrade_page_names_what_a_removed_stack_leaves():
-    resources = yaml_parse(Path("template.yaml").read_text())["Resources"]
+    resources = load(PATH)["Resources"]
     kept = {name for name, resource in resources.items() if resource.get("DeletionPolicy", "Delete") != "Delete"}
     [table] = re.findall(r"^\| left behind .*?\n\n", Path("docs/upgrade.md").read_text(), re.M | re.S)
     assert set(re.findall(r"\(`(\w+)`\)", table)) == kept
@@ -206,7 +206,7 @@ def test_a_page_about_rights_names_every_function(name):
 
 def test_numbers_on_pages_are_those_of_the_settings():
     defaults = {field.name: field.default for field in fields(Settings)}
-    parameters = yaml_parse(Path("template.yaml").read_text())["Parameters"]
+    parameters = load(PATH)["Parameters"]
     longest = {job.name: job.max_duration_s // 86_400 for job in JOB_TYPES.values()}
     words = {1: "a day", 2: "two", 3: "three", 5: "five"}
     day, sync = words[JobType.max_duration_s // 86_400], words[longest["revenuecat_sync"]]

@@ -13,17 +13,17 @@ from typing import Any
 import pg8000.native
 import pytest
 import urllib3
-from samtranslator.yaml_helper import yaml_parse
 
 from local.deploy import BATCHES, STACK
 from local.processes import left_behind
 from local.run import call
 from local.stack import CHECKOUT, Stack
+from local.template import PATH, load
 from tests.support.stack_world import ended, triggered, until
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
 
-RESOURCES = yaml_parse((CHECKOUT / "template.yaml").read_text())["Resources"]
+RESOURCES = load(CHECKOUT / PATH)["Resources"]
 
 # Permissions for calls that the function's code does not make itself.
 ELSEWHERE = {

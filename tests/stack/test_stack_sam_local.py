@@ -10,15 +10,15 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from samtranslator.yaml_helper import yaml_parse
 
 from local.processes import clean_environment
 from local.sam import DOCKER_HOST
 from local.stack import CHECKOUT, Stack
+from local.template import PATH, load
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
 
-TEMPLATE = yaml_parse((CHECKOUT / "template.yaml").read_text())
+TEMPLATE = load(CHECKOUT / PATH)
 SHARED = TEMPLATE["Globals"]["Function"]["Environment"]["Variables"]
 FUNCTIONS = {
     name: resource["Properties"]

@@ -24,7 +24,7 @@ SHORT = {"WorkerTimeout": "20", "SliceBudget": "12", "SliceReserve": "4", "Lease
 
 
 # The shortest schedule of a rule is once a minute.
-EVERY_MINUTE = {"PartitionCreationSchedule": "cron(* * * * ? *)"}
+EVERY_MINUTE = {"Schedules": "partition_creation=cron(* * * * ? *)"}
 
 
 def until(condition: Callable[[], Any], *, patience_s: float = PATIENCE_S) -> Any:

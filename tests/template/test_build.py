@@ -1,12 +1,14 @@
 """`make build` after sam has built: prune, compile for Lambda, check sizes."""
 
 import importlib.util
+import io
 import marshal
 import os
 import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -20,7 +22,9 @@ from local.build import (
     interpreter,
     over_budget,
     prune,
+    prune_tests,
 )
+from local.packages import zipped
 from local.template import PATH, code_of, load
 
 THIS_VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -121,6 +125,44 @@ except boto3.exceptions.botocore.exceptions.UnknownServiceError:
         text=True,
     )
     assert alone.stdout.startswith(str(packages)), alone.stderr
+
+
+@pytest.fixture
+def functions(tmp_path):
+    """Copy functions/ as `sam build` does, which follows links."""
+    return shutil.copytree("functions", tmp_path / "functions", ignore=shutil.ignore_patterns("__pycache__"))
+
+
+def files_in(folder):
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_neither_tests_nor_their_kit_are_shipped(functions):
+    before = files_in(functions)
+    prune_tests(functions)
+    left_out = before - files_in(functions)
+    assert {"nightshift/testing/__init__.py", "nightshift_jobs/db_pruning/test_db_pruning.py"} <= left_out
+    assert not (functions / "nightshift/testing").exists()
+    code = "\n".join(path.read_text() for path in functions.rglob("*.py"))
+    assert not re.search(r"^\s*(from|import) (pytest|nightshift\.testing)\b", code, re.M)
+    # Everything else is shipped: the code, the queries, the migrations and the certificates.
+    assert all(name.startswith("nightshift/testing/") or "/test_" in name for name in left_out)
+    assert {"sql/jobs/0001_job_runs.sql", "nightshift/database/rds.pem"} <= files_in(functions)
+
+
+def test_local_aws_gets_the_files_that_aws_gets(functions):
+    prune_tests(functions)
+    with zipfile.ZipFile(io.BytesIO(zipped(Path("functions")))) as archive:
+        assert set(archive.namelist()) == files_in(functions)
+
+
+def test_the_certificates_are_where_the_functions_look_for_them(functions):
+    """Lambda unpacks the folder of the functions in /var/task."""
+    template = load(PATH)
+    assert template["Globals"]["Function"]["CodeUri"] == "functions"
+    prune_tests(functions)
+    file = Path(template["Parameters"]["DatabaseCaFile"]["Default"]).relative_to("/var/task")
+    assert "BEGIN CERTIFICATE" in (functions / file).read_text()
 
 
 def test_everything_that_ships_has_a_budget():

@@ -7,8 +7,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from samtranslator.yaml_helper import yaml_parse
 
+from local.template import PATH, load
 from nightshift.base.settings import settings
 from nightshift.database import migrations, queries
 from nightshift.database.partitions import EVENT_TABLES
@@ -56,7 +56,7 @@ def test_there_is_an_event_for_every_function():
 
 
 def test_the_samples_are_what_the_template_makes_aws_send():
-    resources = yaml_parse(Path("template.yaml").read_text())["Resources"]
+    resources = load(PATH)["Resources"]
     events = {
         name: trigger
         for resource in resources.values()
@@ -200,6 +200,19 @@ class TestMigrate:
 
     def test_by_hand_it_says_what_it_did(self, cloud):
         assert load_function("migrate").handler({}, CONTEXT) == {"applied": [], "partitions": []}
+
+    def test_each_job_gets_its_schedule(self, cloud, monkeypatch, owner):
+        monkeypatch.setenv("SCHEDULES", "db_pruning=cron(0 2 * * ? *); partition_creation=never")
+        load_function("migrate").handler({}, CONTEXT)
+        stored = owner.run_script("SELECT job_type, cron FROM job_schedules ORDER BY job_type")
+        assert stored == [["db_pruning", "0 2 * * *"], ["soft_delete_cleanup", "0 3 * * *"]]
+
+    def test_a_wrong_entry_for_a_schedule_fails_the_deployment(self, cloudformation, monkeypatch):
+        monkeypatch.setenv("SCHEDULES", "db_pruning=cron(0 25 * * ? *)")
+        load_function("migrate").handler(event("migrate") | {"ResponseURL": cloudformation.url}, CONTEXT)
+        [answer] = cloudformation.answers
+        assert answer["Status"] == "FAILED"
+        assert answer["Reason"].startswith("The schedule of db_pruning cannot be used: The hour '25'")
 
     def test_partitions_are_made_for_as_many_months_as_the_settings_say(self, cloud, monkeypatch):
         monkeypatch.setenv("PARTITION_MONTHS_AHEAD", "5")

@@ -5,9 +5,10 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from samtranslator.yaml_helper import yaml_parse
 
-PARAMETERS = yaml_parse(Path("template.yaml").read_text())["Parameters"]
+from local.template import PATH, load
+
+PARAMETERS = load(PATH)["Parameters"]
 TEXT = Path("samconfig.toml").read_text()
 CONFIG = tomllib.loads(TEXT)
 STAGES = {name: commands for name, commands in CONFIG.items() if name != "version"}

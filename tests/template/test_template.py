@@ -9,7 +9,6 @@ from pathlib import Path
 
 import boto3
 import pytest
-from samtranslator.yaml_helper import yaml_parse
 
 from local.template import PATH, load, translate
 from nightshift.base import metrics
@@ -19,11 +18,12 @@ from nightshift.database.migrations import LOCK_TIMEOUT_S, TIME_LIMIT_S
 from nightshift.jobs.registry import JOB_TYPES
 from nightshift.notify.delivery import RETRY_DELAY_S
 from nightshift.schedules.cron import from_five_fields
+from nightshift.schedules.entries import with_usual_schedules
 from nightshift.schedules.slots import GRACE
 from nightshift.tenants.tokens import trouble_with
 from operate.app import COMMANDS
 
-TEMPLATE = yaml_parse(Path("template.yaml").read_text())
+TEMPLATE = load(PATH)
 FUNCTIONS = {
     name: resource["Properties"]
     for name, resource in TEMPLATE["Resources"].items()
@@ -48,7 +48,7 @@ def test_every_function_of_the_tree_is_deployed_and_nothing_else():
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_environment_variables_are_settings(function):
     shared = TEMPLATE["Globals"]["Function"]["Environment"]["Variables"]
-    own = FUNCTIONS[function]["Environment"].get("Variables", {})
+    own = FUNCTIONS[function].get("Environment", {}).get("Variables", {})
     known = {field.name.upper() for field in fields(Settings)}
     assert {*shared, *own} - known == {
         "AWS_ENDPOINT_URL", "AWS_USE_DUALSTACK_ENDPOINT", "POWERTOOLS_SERVICE_NAME",
@@ -407,7 +407,7 @@ def versions_with_an_alias(**defaults):
 def test_variables_are_text():
     """AWS converts numbers to text; local AWS and readers of the template should not need to."""
     for name, function in FUNCTIONS.items():
-        for variable, value in function["Environment"].get("Variables", {}).items():
+        for variable, value in function.get("Environment", {}).get("Variables", {}).items():
             assert not isinstance(value, int), f"{name}: {variable}"
 
 
@@ -418,37 +418,109 @@ def test_a_deployment_makes_partitions_for_as_many_months_as_the_nightly_job():
     assert TEMPLATE["Resources"]["Migrations"]["Properties"]["Months"] == wanted
 
 
-SYSTEM_JOBS = [job_type for job_type in JOB_TYPES.values() if job_type.schedule]
+SYSTEM_JOBS = {job_type.name: job_type for job_type in JOB_TYPES.values() if job_type.schedule}
+LINES = TEMPLATE["Mappings"]["SystemJobs"]
+RULE = "AWS::Events::Rule"
 
 
-def camel(name):
-    return "".join(part.capitalize() for part in name.split("_"))
+def word_of(job):
+    return "".join(part.capitalize() for part in job.split("_"))
 
 
-@pytest.mark.parametrize("job_type", SYSTEM_JOBS, ids=lambda job_type: job_type.name)
-def test_each_system_job_has_its_rule(job_type):
-    parameter = f"{camel(job_type.name)}Schedule"
-    assert default(parameter) == from_five_fields(job_type.schedule).eventbridge
-    rule = TEMPLATE["Resources"][f"{camel(job_type.name)}Rule"]["Properties"]
-    assert rule["ScheduleExpression"] == {"Ref": parameter}
+def line_of(job):
+    usual = from_five_fields(SYSTEM_JOBS[job].schedule).eventbridge
+    return {"JobType": job, "Entry": f" {job}=cron(", "Fields": usual.removeprefix("cron(").removesuffix(")")}
+
+
+def test_the_template_has_the_word_and_the_line_of_each_scheduled_job_and_no_other():
+    words = {name.removesuffix("Rule") for name, each in TEMPLATE["Resources"].items() if each["Type"] == RULE}
+    wanted = {word_of(job): line_of(job) for job in SYSTEM_JOBS}
+    wrong = [f"add the word {word} to the list of Fn::ForEach::SystemJobs" for word in wanted if word not in words]
+    for word, line in wanted.items():
+        if LINES.get(word) != line:
+            written = """{{ JobType: {JobType}, Entry: "{Entry}", Fields: "{Fields}" }}""".format(**line)
+            wrong.append(f"Mappings.SystemJobs must have the line `{word}: {written}`")
+    surplus = {*words, *LINES} - {*wanted}
+    wrong += [f"remove {word}, because no job with a schedule has this name" for word in sorted(surplus)]
+    assert not wrong, f"template.yaml differs from the registry: {'; '.join(wrong)}."
+
+
+@pytest.mark.parametrize("job", SYSTEM_JOBS)
+def test_each_system_job_has_its_rule(job):
+    rule = TEMPLATE["Resources"][f"{word_of(job)}Rule"]["Properties"]
+    assert rule["Description"] == f"Starts {job}"
     [target] = rule["Targets"]
     transformed = target["InputTransformer"]["InputTemplate"].replace("<time>", '"2026-11-23T04:00:00Z"')
-    assert json.loads(transformed) == {"job_type": job_type.name, "time": "2026-11-23T04:00:00Z"}
+    assert json.loads(transformed) == {"job_type": job, "time": "2026-11-23T04:00:00Z"}
     assert target["RetryPolicy"]["MaximumEventAgeInSeconds"] == GRACE.total_seconds()
-    permission = TEMPLATE["Resources"][f"{camel(job_type.name)}RulePermission"]["Properties"]
-    assert permission["SourceArn"] == {"Fn::GetAtt": [f"{camel(job_type.name)}Rule", "Arn"]}
+    permission = TEMPLATE["Resources"][f"{word_of(job)}RulePermission"]["Properties"]
+    assert permission["SourceArn"] == {"Fn::GetAtt": [f"{word_of(job)}Rule", "Arn"]}
 
 
 def test_rule_and_ledger_get_the_same_parameter():
-    schedules = FUNCTIONS["MigrateFunction"]["Environment"]["Variables"]["SCHEDULES"]["Fn::Sub"]
-    assert json.loads(schedules) == {job_type.name: f"${{{camel(job_type.name)}Schedule}}" for job_type in SYSTEM_JOBS}
-    calls_again = TEMPLATE["Resources"]["Migrations"]["Properties"]["Schedules"]
-    assert calls_again == [{"Ref": f"{camel(job_type.name)}Schedule"} for job_type in SYSTEM_JOBS]
+    assert FUNCTIONS["MigrateFunction"]["Environment"]["Variables"]["SCHEDULES"] == {"Ref": "Schedules"}
+    # A change makes CloudFormation call the migrate function again.
+    assert TEMPLATE["Resources"]["Migrations"]["Properties"]["Schedules"] == {"Ref": "Schedules"}
 
 
-def test_no_rule_is_of_a_job_that_is_none():
-    rules = {name for name, resource in TEMPLATE["Resources"].items() if resource["Type"] == "AWS::Events::Rule"}
-    assert rules == {f"{camel(job_type.name)}Rule" for job_type in SYSTEM_JOBS}
+@pytest.mark.parametrize(
+    ("schedules", "others"),
+    [
+        ("", {}),
+        ("db_pruning=cron(0 2 * * ? *)", {"db_pruning": "cron(0 2 * * ? *)"}),
+        ("db_pruning=cron(0 2 * * ? *);", {"db_pruning": "cron(0 2 * * ? *)"}),
+        (
+            "soft_delete_cleanup=cron(0/15 1-3 ? * MON-FRI *); db_pruning=cron(5,35 2 * * ? *)",
+            {"soft_delete_cleanup": "cron(0/15 1-3 ? * MON-FRI *)", "db_pruning": "cron(5,35 2 * * ? *)"},
+        ),
+        ("partition_creation=never", {"partition_creation": ""}),
+        (
+            "partition_creation=never; db_pruning=cron(0 2 * * ? *); ",
+            {"partition_creation": "", "db_pruning": "cron(0 2 * * ? *)"},
+        ),
+    ],
+)
+def test_an_entry_sets_the_time_of_its_job_in_rule_and_ledger(schedules, others):
+    assert re.fullmatch(TEMPLATE["Parameters"]["Schedules"]["AllowedPattern"], schedules)
+    usual = {job: from_five_fields(job_type.schedule).eventbridge for job, job_type in SYSTEM_JOBS.items()}
+    assert with_usual_schedules(schedules) == usual | others
+    for job in SYSTEM_JOBS:
+        # A job that never starts keeps its usual rule; the schedule function knows that it has no schedule.
+        assert evaluated(expression(job), {"Schedules": schedules}) == (others.get(job) or usual[job])
+
+
+def test_an_entry_is_not_that_of_a_job_whose_name_it_ends_with():
+    pruning = json.loads(json.dumps(expression("db_pruning")).replace("db_pruning", "pruning"))
+    assert evaluated(pruning, {"Schedules": "db_pruning=cron(5 5 * * ? *)"}) == "cron(0 * * * ? *)"
+
+
+def expression(job):
+    return TEMPLATE["Resources"][f"{word_of(job)}Rule"]["Properties"]["ScheduleExpression"]
+
+
+@pytest.mark.parametrize(
+    "schedules",
+    [
+        "db_pruning",
+        "db_pruning=",
+        "=never",
+        "db_pruning = never",
+        " db_pruning=never",
+        "DbPruning=never",
+        "db_pruning=0 2 * * *",
+        "db_pruning=rate(1 hour)",
+        "db_pruning=cron()",
+        "db_pruning=cron(0 2 * * ? *",
+        "db_pruning=cron(0 2 * * ? *);partition_creation=never",
+        "db_pruning=cron(0 2 * * ? *), partition_creation=never",
+        "db_pruning=cron(0 2 * * ? *) partition_creation=never",
+        "db_pruning=cron(0 partition_creation=cron(0 2 * * ? *)",
+        "db_pruning=never;; partition_creation=never",
+        "db_pruning=never\n",
+    ],
+)
+def test_cloudformation_refuses_an_entry_that_the_rules_would_not_find(schedules):
+    assert not re.fullmatch(TEMPLATE["Parameters"]["Schedules"]["AllowedPattern"], schedules)
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
@@ -542,9 +614,13 @@ def test_a_sweep_that_does_not_run_is_no_silence():
 
 def test_the_dashboard_shows_every_alarm():
     [alarms] = [widget["properties"]["alarms"] for widget in WIDGETS if widget["type"] == "alarm"]
-    # Fn::Sub has no conditions, so the dashboard omits conditional alarms; they only send mails.
-    always = [alarm for alarm in ALARMS if "Condition" not in TEMPLATE["Resources"][alarm]]
+    # Fn::Sub has no conditions and no loops, so the dashboard omits conditional alarms and those of system jobs, which
+    # send mails. It shows each job's failed runs beside the alarms.
+    of_a_job = {f"{word_of(job)}FailedAlarm" for job in SYSTEM_JOBS}
+    always = [alarm for alarm in ALARMS if "Condition" not in TEMPLATE["Resources"][alarm] and alarm not in of_a_job]
     assert sorted(alarms) == sorted(f"${{{alarm}.Arn}}" for alarm in always)
+    [failed] = [widget["properties"] for widget in WIDGETS if widget["properties"].get("view") == "singleValue"]
+    assert 'MetricName="RunsFailed"' in failed["metrics"][0][0]["expression"]
 
 
 def test_the_dashboard_shows_what_the_code_counts():
@@ -585,17 +661,28 @@ def test_the_console_asks_for_every_parameter_in_a_group():
     assert sorted(asked) == sorted(TEMPLATE["Parameters"])
 
 
-def evaluated(condition, parameters):
-    """Evaluate a condition of CloudFormation with these values of the template's parameters."""
-    [(function, of)] = condition.items()
+def evaluated(node, parameters):
+    """Evaluate a condition or a text of CloudFormation with these values of the template's parameters."""
+    if not isinstance(node, dict):
+        return node
+    [(function, of)] = node.items()
     match function:
         case "Ref":
             return parameters[of]
         case "Fn::Not":
             return not evaluated(of[0], parameters)
         case "Fn::Equals":
-            left, right = (evaluated(side, parameters) if isinstance(side, dict) else side for side in of)
+            left, right = (evaluated(side, parameters) for side in of)
             return left == right
+        case "Fn::Select":
+            return evaluated(of[1], parameters)[of[0]]
+        case "Fn::Split":
+            delimiter, text = of
+            return evaluated(text, parameters).split(delimiter)
+        case "Fn::Sub":
+            text, values = (of, {}) if isinstance(of, str) else of
+            known = parameters | {name: evaluated(value, parameters) for name, value in values.items()}
+            return re.sub(r"\$\{(\w+)\}", lambda found: known[found[1]], text)
     raise AssertionError(function)
 
 

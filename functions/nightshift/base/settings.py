@@ -102,8 +102,8 @@ class Settings:
     runs_per_minute: int = 120
     # Folders of sql/ to apply. Only "jobs" if the platform has its own tables.
     migration_folders: str = "platform,jobs"
-    # {"<job type>": "<EventBridge cron>", …} as JSON, for the migrate function. Empty: no schedule.
-    schedules: str = "{}"
+    # For the migrate function: entries like db_pruning=cron(0 2 * * ? *), for jobs with another schedule than usual.
+    schedules: str = ""
 
     @classmethod
     def from_environment(cls) -> "Settings":

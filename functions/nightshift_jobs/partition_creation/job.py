@@ -60,7 +60,7 @@ def _plan(db: JobDatabase) -> "Plan":
     if len(plan.missing) == len(EVENT_TABLES):
         raise JobError(
             f"No partitioned table is called {', '.join(EVENT_TABLES[:-1])} or {EVENT_TABLES[-1]}. If the "
-            "platform keeps no events, deploy with an empty PartitionCreationSchedule."
+            "platform keeps no events, deploy with Schedules=partition_creation=never."
         )
     plan.total = len(plan.gaps(db))
     return plan

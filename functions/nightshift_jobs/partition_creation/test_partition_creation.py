@@ -258,7 +258,7 @@ def test_where_no_table_can_have_partitions_the_run_fails(run, owner):
     owner.run_script("DROP TABLE events, metric_events, funnel_events; CREATE TABLE events (id int)")
     assert run()["error"] == (
         "No partitioned table is called events, metric_events or funnel_events. If the platform keeps no "
-        "events, deploy with an empty PartitionCreationSchedule."
+        "events, deploy with Schedules=partition_creation=never."
     )
 
 
