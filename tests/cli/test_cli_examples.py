@@ -193,7 +193,7 @@ def run(
         ends = [at for at, word in enumerate(words) if word in ("<", ">", "|")] or [len(words)]
         words, reads = words[1 : ends[0]], "<" in words
         if not teams:
-            team_commands.append(Team("", "") if "setup" in words else acme(owner))
+            teams.append(Team("", "") if "setup" in words else acme(owner))
         [team] = teams
         # End the runs that an earlier line started.
         end_all(owner)(0)
