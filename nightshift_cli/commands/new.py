@@ -2,6 +2,7 @@
 
 import keyword
 import re
+from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -10,6 +11,7 @@ import click
 from nightshift.schedules.cron import BadCron, Cron, from_five_fields
 from nightshift_cli.base.failures import Misconfigured
 from nightshift_cli.base.group import Group
+from nightshift_cli.commands.additions import TEMPLATE, additions_for
 from nightshift_cli.commands.skeleton import render
 from nightshift_cli.session import Session, format_option, here
 
@@ -100,7 +102,8 @@ def job(session: Session, name: str, label: str | None, schedule: Cron | None, p
     The current folder must be a checkout. No other file changes: the registry finds the folder.
 
     Without --schedule the job is a project job: team admins start it for one of their projects. With --schedule it is a
-    system job: it starts by itself and teams cannot see it. The command prints what to add to template.yaml for it.
+    system job: it starts by itself and teams cannot see it. The command prints what to add to template.yaml for it: a
+    word and a line.
 
     \b
     Examples:
@@ -111,17 +114,19 @@ def job(session: Session, name: str, label: str | None, schedule: Cron | None, p
     if project and schedule:
         raise Misconfigured("A project job cannot have a schedule. Leave out --project or --schedule.")
     folder = _free_folder(name)
+    additions = additions_for(name, schedule=schedule) if schedule else None
     files = render(name, label=label or name.replace("_", " ").title(), schedule=schedule)
     _make(folder, files)
     made = [str(folder / file) for file in files]
-    additions = {"SystemJobs": name, "Schedules": f"{name}={schedule.eventbridge};"} if schedule else {}
     if session.output.as_json:
-        session.output.document({"made": made, "template": additions})
+        session.output.document({"made": made} | ({"template": asdict(additions)} if additions else {}))
         return
     session.output.say(f"Created {', '.join(made)}.")
-    for parameter, addition in additions.items():
-        session.output.say(f"Add to the default of {parameter} in template.yaml:")
-        session.output.say(f"  {addition}")
+    if additions:
+        session.output.say(f"Add to {TEMPLATE}, in the list of Fn::ForEach::SystemJobs:")
+        session.output.say(f"  {additions.word}")
+        session.output.say("and in Mappings, below SystemJobs:")
+        session.output.say(f"  {additions.line}")
     session.output.say(
         f"Write the job in {folder / 'job.py'} and its description in {folder / '__init__.py'}. Then run:"
     )
@@ -136,7 +141,7 @@ def _free_folder(name: str) -> Path:
     for folder in sorted(JOBS.iterdir()):
         if folder.name == name:
             raise Misconfigured(f"{folder} already exists: choose another name, or remove the folder.")
-        # Names of resources in a template have no underscores.
+        # Names of resources in a template have no underscores: x_1 and x1 would be the same.
         if folder.name.replace("_", "") == name.replace("_", ""):
             raise Misconfigured(f"{name} and {folder} differ only in underscores: choose another name.")
     return JOBS / name

@@ -12,8 +12,9 @@ from click.testing import CliRunner
 from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
+from samtranslator.yaml_helper import yaml_parse
 
-from nightshift.schedules.cron import from_five_fields
+from nightshift_cli.commands.additions import TEMPLATE
 from nightshift_cli.commands.new import JOBS, LONGEST_NAME
 from nightshift_cli.main import main
 from nightshift_cli.session import Session
@@ -39,7 +40,7 @@ JOB_TYPE = JobType(name="{EXISTING}", label="Sync", description="Sync", scope="p
 def make(folder):
     """Make the part of a checkout that the command looks at, and an existing job."""
     (folder / JOBS / EXISTING).mkdir(parents=True)
-    for path in (JOBS / "__init__.py", Path("pyproject.toml")):
+    for path in (JOBS / "__init__.py", TEMPLATE, Path("pyproject.toml")):
         (folder / path).write_text((ROOT / path).read_text())
     (folder / JOBS / EXISTING / "__init__.py").write_text(DECLARATION)
     (folder / JOBS / EXISTING / "job.py").write_text(f"def {EXISTING}():\n    pass\n")
@@ -83,7 +84,7 @@ def test_a_job_is_one_folder_that_the_registry_finds(checkout):
 
     folder = f"{JOBS}/weekly_report"
     made = [f"{folder}/__init__.py", f"{folder}/job.py", f"{folder}/test_weekly_report.py"]
-    assert json.loads(said.stdout) == {"made": made, "template": {}}
+    assert json.loads(said.stdout) == {"made": made}
     after = texts(checkout)
     assert {path for path in after if path not in before} == {folder, *made}
     assert {path: after[path] for path in before} == before
@@ -96,17 +97,21 @@ def test_a_scheduled_job_says_what_the_template_needs(checkout):
     said = new_job("quiet_users", "--label", "Who is Quiet", "--schedule", "*/30 1-3 * * 1").stdout
 
     assert registry(checkout)["quiet_users"] == ["Who is Quiet", "system", "0,30 1-3 * * MON", "quiet_users"]
-    line = f"quiet_users={from_five_fields('*/30 1-3 * * 1').eventbridge};"
-    assert line == "quiet_users=cron(0,30 1-3 ? * MON *);"
     lines = said.splitlines()
-    assert lines[lines.index("Add to the default of SystemJobs in template.yaml:") + 1] == "  quiet_users"
-    assert lines[lines.index("Add to the default of Schedules in template.yaml:") + 1] == f"  {line}"
+    assert lines[lines.index("Add to template.yaml, in the list of Fn::ForEach::SystemJobs:") + 1] == "  QuietUsers"
+    line = '  QuietUsers: { JobType: quiet_users, Entry: " quiet_users=cron(", Fields: "0,30 1-3 ? * MON *" }'
+    assert lines[lines.index("and in Mappings, below SystemJobs:") + 1] == line
     assert lines[-1] == f"  .venv/bin/python -m pytest {JOBS}/quiet_users tests/template/test_template.py"
 
 
 def test_a_program_reads_what_the_template_needs(checkout):
+    before = (checkout / TEMPLATE).read_text()
     said = json.loads(new_job("quiet_users", "--schedule", "0 5 * * *", "--format", "json").stdout)
-    assert said["template"] == {"SystemJobs": "quiet_users", "Schedules": "quiet_users=cron(0 5 * * ? *);"}
+    assert said["template"]["word"] == "QuietUsers"
+    assert yaml_parse(said["template"]["line"]) == {
+        "QuietUsers": {"JobType": "quiet_users", "Entry": " quiet_users=cron(", "Fields": "0 5 * * ? *"}
+    }
+    assert (checkout / TEMPLATE).read_text() == before
 
 
 NAMES = st.from_regex(r"[a-z][a-z0-9]{0,12}(_[a-z0-9]{1,12}){0,2}", fullmatch=True).map(
@@ -162,6 +167,7 @@ def test_whatever_the_names_ruff_and_the_registry_take_what_was_made(tmp_path_fa
         (["a" * 41], "it has 41 characters, the limit is 40."),
         ([EXISTING], f"{JOBS}/{EXISTING} already exists: choose another name, or remove the folder."),
         (["revenue_cat_sync"], f"revenue_cat_sync and {JOBS}/{EXISTING} differ only in underscores"),
+        (["events", "--schedule", "0 5 * * *"], "template.yaml already has EventsFailedAlarm: choose another name."),
         (["report", "--label", "A: b"], "invalid label 'A: b'"),
         (["report", "--label", "x\ny"], "invalid label"),
         (["report", "--schedule", "0 5 * *"], "A cron expression has five fields, got '0 5 * *'."),
@@ -179,6 +185,17 @@ def test_a_refusal_says_why_and_changes_nothing(checkout, arguments, sentence):
     assert said.exit_code == 2
     assert sentence in " ".join(said.stderr.split())
     assert texts(checkout) == before
+
+
+def test_a_project_job_may_have_the_name_of_a_resource(checkout):
+    assert new_job("events").exit_code == 0
+
+
+def test_a_checkout_has_a_template(checkout):
+    (checkout / TEMPLATE).unlink()
+    said = new_job("report", "--schedule", "0 5 * * *")
+    assert said.exit_code == 2
+    assert f"{checkout} is not a checkout of Nightshift: {TEMPLATE} is missing." in " ".join(said.stderr.split())
 
 
 def test_a_name_of_the_longest_length_is_taken(checkout):

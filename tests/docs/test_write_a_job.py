@@ -17,10 +17,10 @@ PAGE = Path("docs/write-a-job.md")
 # A fenced block, its language, and the path at the end of the line before it, if there is one.
 BLOCK = re.compile(r"(?:`([\w/]+\.\w+)`:\n\n)?^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 TO_MAKE, TO_WRITE, TO_RUN, RULES = re.split(
-    r"^(?:\| parameter \|.*|## 5\. Let it run|## Rules for jobs)$", PAGE.read_text(), flags=re.MULTILINE
+    r"^(?:\| where in .*|## 5\. Let it run|## Rules for jobs)$", PAGE.read_text(), flags=re.MULTILINE
 )
-# Each parameter of template.yaml whose default grows, with the words to append.
-ADDITIONS = re.findall(r"^\| `(\w+)` \| `([^`]+)`(, after a comma)? \|$", TO_WRITE, re.MULTILINE)
+# The word and the line for template.yaml.
+[WORD, LINE] = re.findall(r"^\| in .* \| `([^`]+)` \|$", TO_WRITE, re.MULTILINE)
 LEFT_OUT = (".git", ".venv", ".local", ".aws-sam", ".*_cache", "__pycache__", ".hypothesis")
 
 
@@ -57,17 +57,16 @@ def follow(steps, *, folder):
 
 
 def add_to_template(*, said, folder):
-    """Append to the defaults what both the page and the command name."""
-    assert [parameter for parameter, _, _ in ADDITIONS] == ["SystemJobs", "Schedules"]
+    """Add what both the page and the command name."""
+    assert f"in the list of Fn::ForEach::SystemJobs:\n  {WORD}\n" in said
+    assert f"in Mappings, below SystemJobs:\n  {LINE}\n" in said
     template = folder / "template.yaml"
-    for parameter, words, after_a_comma in ADDITIONS:
-        assert f"default of {parameter} in template.yaml:\n  {words}\n" in said
-        text = template.read_text()
-        declaration = rf"^  {parameter}:\n(?:    .*\n)*?(    Default: .*\n(?:      .*\n)*)"
-        [default] = re.findall(declaration, text, re.MULTILINE)
-        # A folded default has a line for each job; the others have one line.
-        separator = "," if after_a_comma else "\n      " if re.search("Default: [>|]", default) else " "
-        template.write_text(text.replace(default, f"{default.rstrip()}{separator}{words}\n"))
+    words = re.compile(r"(^  Fn::ForEach::SystemJobs:\n +- \w+\n +- \[.*)\]\n", re.MULTILINE)
+    lines = re.compile(r"^  SystemJobs:\n(?:    \w+: \{.*\}\n)+", re.MULTILINE)
+    text, with_word = words.subn(rf"\1, {WORD}]\n", template.read_text())
+    text, with_line = lines.subn(rf"\g<0>    {LINE}\n", text)
+    assert (with_word, with_line) == (1, 1)
+    template.write_text(text)
 
 
 def make_the_job(folder):
