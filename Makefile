@@ -31,6 +31,8 @@ export PYTHONUTF8 := 1
 .PHONY: run test test-code test-stack test-browser screenshots check lint types template build mutants simulate docs prove bench lock clean
 .DELETE_ON_ERROR:
 
+# Check the ports before anything is installed. Where nothing has to be installed, the start itself checks them first.
+run: BEFORE_INSTALLING = @$(PYTHON) -I local/ports.py
 run: $(VENV)/ready $(VENV)/engine/ready
 	@$(VENV)/bin/python -m local.run
 
@@ -97,6 +99,7 @@ prove: $(VENV)/ready
 	$(VENV)/bin/python -m tools.model walk
 
 $(VENV)/ready: local/requirements/dev.txt pyproject.toml
+	$(BEFORE_INSTALLING)
 	@echo "Setting up $(VENV) (takes about a minute, only when requirements change) …"
 	@$(PYTHON) -I local/venv.py $(VENV) $< --with-checkout
 
@@ -112,6 +115,7 @@ $(VENV)/sam/ready: TOOL := sam and cfn-lint (takes about a minute
 $(VENV)/checkov/ready: TOOL := checkov (takes about a minute
 $(VENV)/uv/ready: TOOL := uv (takes some seconds
 $(VENV)/%/ready: local/requirements/%.txt | $(VENV)/ready
+	$(BEFORE_INSTALLING)
 	@echo "Setting up $(TOOL), only when its requirements change) …"
 	@$(PYTHON) -I local/venv.py $(VENV)/$* $<
 

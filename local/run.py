@@ -15,8 +15,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from local.ports import Ports
 from local.processes import signals_end
-from local.stack import Ports, Stack, running
+from local.stack import Stack, running
 
 LIVE = ("pending", "running")
 POLL_S = 0.3

@@ -23,7 +23,7 @@ from local.deploy import api_url, dashboard_url, deploy, function_name
 from local.files import write_private
 from local.older import changed_migrations
 from local.packages import installed_dependencies
-from local.ports import complaint
+from local.ports import Ports, complaint
 from local.postgres import Postgres, close_to_others
 
 CHECKOUT = Path(__file__).parent.parent
@@ -56,29 +56,6 @@ PARAMETERS = {
 
 class CannotStart(RuntimeError):
     """The stack cannot start"""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Ports:
-    """The stack's ports. NIGHTSHIFT_<NAME>_PORT sets one, for example NIGHTSHIFT_AWS_PORT."""
-
-    aws: int = 4566
-    postgres: int = 5466
-    revenuecat: int = 4567
-    mailbox: int = 4568
-
-    @classmethod
-    def from_environment(cls) -> "Ports":
-        """Read the ports from the environment. Raise CannotStart for an invalid value."""
-        chosen = {}
-        for name in asdict(cls()):
-            text = os.environ.get(variable := f"NIGHTSHIFT_{name.upper()}_PORT")
-            if text is None:
-                continue
-            if not (text.isascii() and text.isdigit() and 0 < int(text) < 65536):
-                raise CannotStart(f"{variable} must be a port between 1 and 65535, got {text!r}")
-            chosen[name] = int(text)
-        return cls(**chosen)
 
 
 @dataclass

@@ -11,7 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from local.stack import Ports
+from local.ports import Ports
 from local.template import load
 
 DOCS = Path(__file__).parent.parent / "docs"

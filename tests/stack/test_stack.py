@@ -100,7 +100,8 @@ def test_a_database_of_another_version_is_told_and_created_anew(folders: Callabl
 SLOW = """
 import sys, time
 from pathlib import Path
-from local.stack import Ports, Stack, running
+from local.ports import Ports
+from local.stack import Stack, running
 aws, postgres, revenuecat, mailbox = map(int, sys.argv[2:])
 ports = Ports(aws=aws, postgres=postgres, revenuecat=revenuecat, mailbox=mailbox)
 with running(Stack(Path(sys.argv[1]), ports=ports, revenuecat_budget=480)):

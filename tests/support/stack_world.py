@@ -14,8 +14,9 @@ from typing import Any
 import pg8000.native
 import pytest
 
+from local.ports import Ports
 from local.run import LIVE, call
-from local.stack import CHECKOUT, Ports, Stack, running
+from local.stack import CHECKOUT, Stack, running
 from tests.support.fixtures import free_port
 
 PATIENCE_S = 60
