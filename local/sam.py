@@ -13,8 +13,8 @@ DOCKER_HOST = "host.docker.internal"
 def environments(engine: Engine, *, besides: Collection[str]) -> dict[str, dict[str, str]]:
     """Return ``{logical id of a function: {variable: value}}``, for ``sam local --env-vars``.
 
-    The variables in ``besides`` are left out: local AWS needs them to find the files that Docker has in the layer. sam
-    passes on only variables that the template declares, so functions that declare none are left out.
+    The variables in ``besides`` are left out: only local AWS needs them. sam passes on only variables that the template
+    declares, so functions that declare none are left out.
     """
     resources = engine.client("cloudformation").describe_stack_resources(StackName=STACK)["StackResources"]
     functions = {

@@ -62,14 +62,16 @@ class CannotStart(RuntimeError):
 class Stack:
     """The local stack. ``folder`` holds every file that it writes; ``parameters`` override the template's parameters.
 
-    ``say`` receives a line before each slow step. ``revenuecat_budget`` is the number of calls a minute that the
-    sandbox allows, and an eighth of that for a project's configuration. RevenueCat itself allows 480, with which the
-    demo's sync would take six minutes.
+    ``say`` receives a line before each slow step. ``awaits_updates`` says whether a run whose job cannot be imported
+    tries again later, as on AWS; here all functions are updated together, so by default it fails at once.
+    ``revenuecat_budget`` is the number of calls a minute that the sandbox allows, and an eighth of that for a project's
+    configuration. RevenueCat itself allows 480, with which the demo's sync would take six minutes.
     """
 
     folder: Path
     ports: Ports
     parameters: Mapping[str, str] = field(default_factory=dict)
+    awaits_updates: bool = False
     revenuecat_budget: int = 60_000
     say: Callable[[str], None] = lambda sentence: None
     _postgres_missed_at: float | None = field(default=None, init=False, repr=False)
@@ -274,12 +276,15 @@ class Stack:
         self._watched["The RevenueCat sandbox"] = (process, log)
 
     def _variables(self, source: Path) -> dict[str, str]:
-        """Return the variables that show the functions on local AWS the packages that Lambda has in the layer."""
+        """Return the variables that the functions have on local AWS only.
+
+        PYTHONPATH shows them the packages that Lambda has in the layer.
+        """
         requirements = source / "layers/dependencies/requirements.txt"
         packages = installed_dependencies(
             requirements, checkout=CHECKOUT, build=BUILD, folder=self.folder, say=self.say
         )
-        return {"PYTHONPATH": str(packages)}
+        return {"PYTHONPATH": str(packages), "AWAITS_UPDATES": str(int(self.awaits_updates))}
 
     def _seed(self, outputs: Mapping[str, str]) -> dict[str, str]:
         environment = processes.clean_environment() | self.engine.environment

@@ -22,14 +22,14 @@ pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
 
 SYNCS = 3
 USERS = 500
-# The smallest values: local AWS ends the processes of an updated function, and their leases have to expire.
+# The smallest values, so that a lost slice is soon noticed.
 PARAMETERS = SHORT | {"WorkerTimeout": "15", "SliceBudget": "8"}
 
 
 @pytest.fixture(scope="module")
 def stack(folders: Callable[[], Path]) -> Iterator[Stack]:
     """Start this module's own stack. It is updated and finally removed."""
-    stack = Stack(folders(), ports=free_ports(), parameters=PARAMETERS)
+    stack = Stack(folders(), ports=free_ports(), parameters=PARAMETERS, awaits_updates=True)
     with running(stack):
         yield stack
 
@@ -157,7 +157,7 @@ def test_a_failing_migration_rolls_the_release_back(
 def mixed(release: Callable[..., Path], name: str) -> Path:
     """Create the state in which CloudFormation has updated the code but not the layer of packages, permanently."""
     folder = release("9.0.0")
-    code = folder / "functions/worker" / name
+    code = folder / "functions" / name
     code.write_text(code.read_text() + "\nimport of_the_next_release\n")
     return folder
 
@@ -184,7 +184,7 @@ def test_a_worker_that_cannot_start_on_the_packages_of_another_release_loses_no_
         attributes = stack.engine.client("sqs").get_queue_attributes(QueueUrl=queue, AttributeNames=["All"])
         return int(attributes["Attributes"]["ApproximateNumberOfMessagesNotVisible"])
 
-    stack.deploy(mixed(release, "app.py"))
+    stack.deploy(mixed(release, "worker/app.py"))
     assert "of_the_next_release" in stack.invoke("WorkerFunction", {"Records": []})["errorMessage"]
     before = on_their_way()
     run_id = triggered(here)["id"]
@@ -198,7 +198,7 @@ def test_a_worker_that_cannot_start_on_the_packages_of_another_release_loses_no_
 def test_a_job_that_cannot_start_on_the_packages_of_another_release_loses_no_run(
     stack: Stack, here: dict[str, Any], stack_owner: pg8000.native.Connection, release: Callable[..., Path]
 ) -> None:
-    stack.deploy(mixed(release, "jobs/revenuecat_sync.py"))
+    stack.deploy(mixed(release, "nightshift_jobs/revenuecat_sync/job.py"))
     run_id = triggered(here)["id"]
 
     def outcomes() -> list[str]:
