@@ -1,6 +1,10 @@
-"""``make run``: start the local stack, run one demo sync from trigger to completion, and stay up until Ctrl-C."""
+"""``make run``: start the local stack, run one demo sync from trigger to completion, and stay up until Ctrl-C.
+
+NIGHTSHIFT_DEMO=0 leaves the demo sync out.
+"""
 
 import argparse
+import os
 import signal
 import sys
 import time
@@ -17,7 +21,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from local.ports import Ports
 from local.processes import signals_end
-from local.stack import Stack, running
+from local.stack import CannotStart, Stack, running
 
 LIVE = ("pending", "running")
 POLL_S = 0.3
@@ -36,13 +40,15 @@ def main() -> None:
     try:
         with signals_end(signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             stack = Stack(folder, ports=Ports.from_environment(), say=lambda line: console.print(escape(line)))
+            demo = wants_demo()
             try:
                 with running(stack) as here:
-                    try:
-                        show_a_sync(here, stack=stack, console=console)
-                    except DemoFailed as exc:
-                        # The stack stays up, so that the developer can find out why.
-                        console.print(f"[red]{escape(str(exc))}[/red]")
+                    if demo:
+                        try:
+                            show_a_sync(here, stack=stack, console=console)
+                        except DemoFailed as exc:
+                            # The stack stays up, so that the developer can find out why.
+                            console.print(f"[red]{escape(str(exc))}[/red]")
                     console.print(welcome(here, folder=folder))
                     while True:
                         time.sleep(CHECK_S)
@@ -57,6 +63,14 @@ def main() -> None:
         where = f"{exc.filename}: " if exc.filename and str(exc.filename) != str(folder) else ""
         console.print(f"[red]{escape(f'Nightshift cannot run in {folder}: {where}{exc.strerror or exc}.')}[/red]")
         sys.exit(1)
+
+
+def wants_demo() -> bool:
+    """Return whether to run the demo sync. Raise CannotStart for an invalid NIGHTSHIFT_DEMO."""
+    text = os.environ.get("NIGHTSHIFT_DEMO", "1")
+    if text not in ("0", "1"):
+        raise CannotStart(f"NIGHTSHIFT_DEMO must be 1, for a demo sync at the start, or 0, for none; got {text!r}")
+    return text == "1"
 
 
 def show_a_sync(here: dict[str, Any], *, stack: Stack, console: Console) -> None:
@@ -134,7 +148,7 @@ def welcome(here: dict[str, Any], *, folder: Path) -> str:
   Dashboard   {here["dashboard_url"]}#token={here["admin_token"]}
   API         {here["api_url"]}
   RevenueCat  {here["revenuecat_url"]} (a sandbox)
-  Mailbox     {here["mailbox_page_url"]} (all mails that SES would have sent, including the sync's)
+  Mailbox     {here["mailbox_page_url"]} (all mails that SES would have sent)
   Keys        {folder}/stack.json
   Logs        {folder}/engine.log
 

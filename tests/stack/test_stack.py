@@ -158,6 +158,15 @@ def test_make_run_tells_its_story_and_goes_quietly(folders: Callable[[], Path], 
     assert not (folder / "stack.json").exists()
 
 
+def test_a_value_that_decides_nothing_about_the_demo_is_refused(folders: Any, started: Any) -> None:
+    run = started("-m", "local.run", "--folder", str(folders()), NIGHTSHIFT_DEMO="no")
+    said, _ = run.communicate()
+    assert (run.returncode, said) == (
+        1,
+        "NIGHTSHIFT_DEMO must be 1, for a demo sync at the start, or 0, for none; got 'no'\n",
+    )
+
+
 def test_answers_pass_the_gateway_as_they_are(here: dict[str, Any]) -> None:
     """Compressed answers on request, HEAD without a body, and the allowed methods of an unsupported one."""
 
