@@ -1,4 +1,5 @@
-# make run    start Nightshift on this machine, with a demo sync: NIGHTSHIFT_DEMO=0 leaves the sync out
+# make run    start Nightshift on this machine, with a demo sync: NIGHTSHIFT_DEMO=0 leaves the sync out. Until Ctrl-C,
+#             changes to the code and the queries reach the stack at once
 # make test   run everything in this list up to `make build`; fetch a Python and a Chromium if the machine lacks them. The
 #             suite exits with 3, which make shows as "Error 3", if one cannot be fetched and a part was left out
 #               make check          lint, types, template and build, as below

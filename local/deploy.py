@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from botocore.exceptions import ClientError, WaiterError
+from botocore.exceptions import BotoCoreError, ClientError, WaiterError
 
 from local.aws import Engine
 from local.gate import API, API_PATH
@@ -78,6 +78,18 @@ def deploy(
     return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
 
 
+def update_code(folder: Path, *, engine: Engine) -> None:
+    """Give all functions the code in ``folder``, as ``sam sync --code`` does. Raise DeployFailed if one refuses it."""
+    content = zipped(folder)
+    client = engine.client("lambda")
+    try:
+        _upload(content, suffix="zip", engine=engine)
+        for name in functions(engine=engine).values():
+            client.update_function_code(FunctionName=name, S3Bucket=BUCKET, S3Key=_key(content, "zip"))
+    except (BotoCoreError, ClientError) as exc:
+        raise DeployFailed(str(exc)) from exc
+
+
 def remove(*, engine: Engine) -> None:
     """Delete the stack, as ``sam delete`` does. Resources that the template retains stay.
 
@@ -109,6 +121,16 @@ def function_name(logical_id: str, *, engine: Engine) -> str:
     answer = engine.client("cloudformation").describe_stack_resource(StackName=STACK, LogicalResourceId=logical_id)
     name: str = answer["StackResourceDetail"]["PhysicalResourceId"]
     return name
+
+
+def functions(*, engine: Engine) -> dict[str, str]:
+    """Return the name of each function of the template by its logical id."""
+    resources = engine.client("cloudformation").describe_stack_resources(StackName=STACK)["StackResources"]
+    return {
+        resource["LogicalResourceId"]: resource["PhysicalResourceId"]
+        for resource in resources
+        if resource["ResourceType"] == "AWS::Lambda::Function"
+    }
 
 
 def _translated(path: Path, *, engine: Engine, variables: Mapping[str, str]) -> Template:

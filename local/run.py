@@ -1,6 +1,6 @@
 """``make run``: start the local stack, run one demo sync from trigger to completion, and stay up until Ctrl-C.
 
-NIGHTSHIFT_DEMO=0 leaves the demo sync out.
+While it is up, changed code is brought into the stack. NIGHTSHIFT_DEMO=0 leaves the demo sync out.
 """
 
 import argparse
@@ -21,11 +21,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from local.ports import Ports
 from local.processes import signals_end
-from local.stack import CannotStart, Stack, running
+from local.reload import Watch
+from local.stack import CHECKOUT, CannotStart, Stack, running
 
 LIVE = ("pending", "running")
 POLL_S = 0.3
-CHECK_S = 1
+# How often it looks for changed files. A change is handled at the second look after it.
+LOOK_S = 0.25
 
 
 class DemoFailed(RuntimeError):
@@ -41,6 +43,7 @@ def main() -> None:
         with signals_end(signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             stack = Stack(folder, ports=Ports.from_environment(), say=lambda line: console.print(escape(line)))
             demo = wants_demo()
+            watch = Watch(CHECKOUT, update=stack.update_code, say=stack.say)
             try:
                 with running(stack) as here:
                     if demo:
@@ -51,8 +54,9 @@ def main() -> None:
                             console.print(f"[red]{escape(str(exc))}[/red]")
                     console.print(welcome(here, folder=folder))
                     while True:
-                        time.sleep(CHECK_S)
+                        time.sleep(LOOK_S)
                         stack.check()
+                        watch.look()
             except KeyboardInterrupt:
                 console.print(f"\nStopped all processes. The data stay in {folder} for the next start.")
     except RuntimeError as exc:
@@ -144,7 +148,7 @@ def follow_in_lines(polls: Iterator[dict[str, Any]], *, console: Console) -> dic
 
 def welcome(here: dict[str, Any], *, folder: Path) -> str:
     return f"""
-[bold]Nightshift is up.[/bold] Ctrl-C stops it.
+[bold]Nightshift is up.[/bold] It takes over your changes to functions/ and sql/queries. Ctrl-C stops it.
   Dashboard   {here["dashboard_url"]}#token={here["admin_token"]}
   API         {here["api_url"]}
   RevenueCat  {here["revenuecat_url"]} (a sandbox)

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from typing import Any
 
 from local.aws import Engine
-from local.deploy import STACK
+from local.deploy import functions
 
 # The name by which a container reaches this machine.
 DOCKER_HOST = "host.docker.internal"
@@ -16,18 +16,13 @@ def environments(engine: Engine, *, besides: Collection[str]) -> dict[str, dict[
     The variables in ``besides`` are left out: only local AWS needs them. sam passes on only variables that the template
     declares, so functions that declare none are left out.
     """
-    resources = engine.client("cloudformation").describe_stack_resources(StackName=STACK)["StackResources"]
-    functions = {
-        resource["LogicalResourceId"]: _variables(engine, resource["PhysicalResourceId"])
-        for resource in resources
-        if resource["ResourceType"] == "AWS::Lambda::Function"
-    }
+    declared = {logical_id: _variables(engine, name) for logical_id, name in functions(engine=engine).items()}
     return {
         logical_id: {
             name: value.replace("127.0.0.1", DOCKER_HOST) for name, value in variables.items() if name not in besides
         }
         | {"AWS_ENDPOINT_URL": engine.url.replace("127.0.0.1", DOCKER_HOST)}
-        for logical_id, variables in functions.items()
+        for logical_id, variables in declared.items()
         if variables
     }
 

@@ -19,7 +19,7 @@ import pg8000.native
 
 from local import mailbox, processes, roles, sam, seed
 from local.aws import Engine, last_lines
-from local.deploy import api_url, dashboard_url, deploy, function_name
+from local.deploy import api_url, dashboard_url, deploy, function_name, update_code
 from local.files import write_private
 from local.older import changed_migrations
 from local.packages import installed_dependencies
@@ -182,6 +182,10 @@ class Stack:
             variables=variables,
         )
 
+    def update_code(self, source: Path = CHECKOUT) -> None:
+        """Give the functions the code and the queries in ``source``. Raise DeployFailed if local AWS refuses them."""
+        update_code(source / "functions", engine=self.engine)
+
     def invoke(self, logical_id: str, event: Mapping[str, object]) -> Any:
         """Invoke a function of the template as EventBridge does, wait for it and return its result."""
         answer = self.engine.client("lambda").invoke(
@@ -207,7 +211,7 @@ class Stack:
             running = json.loads(self.file.read_text())
             return (
                 f"Nightshift is already running here: process {running['pid']}, {running['api_url']}\n"
-                "Press Ctrl-C in its terminal to stop it. The next start applies your changes."
+                "It takes over your changes to the code. Press Ctrl-C in its terminal to stop it."
             )
         except (OSError, ValueError, KeyError):
             return f"Another stack is starting or stopping in {self.folder}. Try again when it is done."

@@ -3,9 +3,7 @@
 import os
 import re
 import shlex
-import shutil
 import subprocess
-import sys
 from dataclasses import asdict
 from pathlib import Path
 
@@ -17,16 +15,6 @@ PAGE = Path("docs/write-a-job.md")
 # A fenced block, its language, and the path at the end of the line before it, if there is one.
 BLOCK = re.compile(r"(?:`([\w/]+\.\w+)`:\n\n)?^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 TO_WRITE, TO_RUN = PAGE.read_text().split("## 5. Let it run")
-LEFT_OUT = (".git", ".venv", ".local", ".aws-sam", ".*_cache", "__pycache__", ".hypothesis")
-
-
-@pytest.fixture
-def checkout(tmp_path):
-    """Copy this checkout, with the same environment."""
-    copy = tmp_path / "checkout"
-    shutil.copytree(Path.cwd(), copy, symlinks=True, ignore=shutil.ignore_patterns(*LEFT_OUT))
-    (copy / ".venv").symlink_to(sys.prefix)
-    return copy
 
 
 def run(command, *, folder):
