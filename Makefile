@@ -34,22 +34,22 @@ export PYTHONUTF8 := 1
 
 # Check the ports before anything is installed. Where nothing has to be installed, the start itself checks them first.
 run: BEFORE_INSTALLING = @$(PYTHON) -I local/ports.py
-run: $(VENV)/ready $(VENV)/engine/ready
+run: $(VENV)/ready $(VENV)/local-aws/ready
 	@$(VENV)/bin/python -m local.run
 
 test: $(VENV)/ready
 	@$(VENV)/bin/python -m local.everything
 
-test-code: $(VENV)/ready $(VENV)/engine/ready
+test-code: $(VENV)/ready $(VENV)/local-aws/ready
 	$(VENV)/bin/python -m pytest $(AT_ONCE) worksteal -m "not stack and not browser"
 
-test-stack: $(VENV)/ready $(VENV)/engine/ready
+test-stack: $(VENV)/ready $(VENV)/local-aws/ready
 	$(VENV)/bin/python -m pytest $(AT_ONCE) loadfile -m stack
 
-test-browser: $(VENV)/ready $(VENV)/engine/ready $(VENV)/browser/ready
+test-browser: $(VENV)/ready $(VENV)/local-aws/ready $(VENV)/browser/ready
 	$(VENV)/bin/python -m pytest $(AT_ONCE) loadfile -m browser
 
-screenshots: $(VENV)/ready $(VENV)/engine/ready $(VENV)/browser/ready
+screenshots: $(VENV)/ready $(VENV)/local-aws/ready $(VENV)/browser/ready
 	@$(VENV)/bin/python -m tools.screenshots
 
 check: lint types template build
@@ -111,7 +111,7 @@ $(VENV)/browser/ready: local/requirements/browser.txt $(VENV)/ready
 	@mkdir -p $(@D) && touch $@
 
 # Each tool pins its own botocore, so each has its own environment.
-$(VENV)/engine/ready: TOOL := local AWS (takes half a minute
+$(VENV)/local-aws/ready: TOOL := local AWS (takes half a minute
 $(VENV)/sam/ready: TOOL := sam and cfn-lint (takes about a minute
 $(VENV)/checkov/ready: TOOL := checkov (takes about a minute
 $(VENV)/uv/ready: TOOL := uv (takes some seconds

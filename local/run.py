@@ -154,7 +154,7 @@ def welcome(here: dict[str, Any], *, folder: Path) -> str:
   RevenueCat  {here["revenuecat_url"]} (a sandbox)
   Mailbox     {here["mailbox_page_url"]} (all mails that SES would have sent)
   Keys        {folder}/stack.json
-  Logs        {folder}/engine.log
+  Logs        {folder}/local-aws.log
 
 Try these commands in another terminal, in this folder:
   .venv/bin/nightshift jobs list

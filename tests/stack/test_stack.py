@@ -77,7 +77,7 @@ def test_a_second_start_keeps_the_data_and_a_stop_leaves_nothing(folders: Callab
         assert left_behind(folder) == []
         assert not stack.postgres.is_running()
         assert {path.name for path in folder.iterdir()} == {
-            *("demo.json", "database.json", "postgres", "engine.log", "revenuecat.log")
+            *("demo.json", "database.json", "postgres", "local-aws.log", "revenuecat.log")
         }
     (team, key, first), (same_team, same_key, second) = seen
     assert (same_team, same_key) == (team, key)

@@ -77,7 +77,7 @@ def test_killed_before_everything_it_makes(folder: Path, ports: Ports, start: St
         assert process.returncode == -signal.SIGKILL, said
         killed_before.append(said[-1])
     made = "\n".join(killed_before)
-    parts = ("initdb", "rename", "--single", "max_connections", "local.revenuecat", "local.engine", "local.seed")
+    parts = ("initdb", "rename", "--single", "max_connections", "local.revenuecat", "local.aws_process", "local.seed")
     for part in (*parts, "stack.new", "pg_ctl"):
         assert part in made
     assert not (folder / "postgres.new").exists()

@@ -1,4 +1,4 @@
-"""``python -m local.engine``: run ministack behind a gate, in the interpreter that ministack is installed in.
+"""``python -m local.aws_process``: run ministack behind a gate, in the interpreter that ministack is installed in.
 
 ministack checks signatures, but treats an unsigned request as one of the account's root, and needs no signature for
 its own pages (``/_ministack/…``). The gate requires a signature by a key of this stack on every request, with two
