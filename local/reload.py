@@ -20,11 +20,19 @@ class Watch:
     """Compare the files of a checkout with those that the stack runs.
 
     Create the watch before the stack starts, so that it notices changes during the start. ``update`` deploys the
-    functions' code. ``say`` receives a line about each change.
+    functions' code, and ``error`` then returns the error with which they cannot start, if there is one. ``say``
+    receives a line about each change.
     """
 
-    def __init__(self, checkout: Path, *, update: Callable[[], None], say: Callable[[str], None]):
-        self._checkout, self._update, self._say = checkout, update, say
+    def __init__(
+        self,
+        checkout: Path,
+        *,
+        update: Callable[[], None],
+        error: Callable[[], str | None],
+        say: Callable[[str], None],
+    ):
+        self._checkout, self._update, self._error, self._say = checkout, update, error, say
         self._deployed = self._handled = self._seen = self._files()
 
     def look(self) -> None:
@@ -52,6 +60,8 @@ class Watch:
             return
         self._deployed = self._handled
         self._say(f"Reloaded the functions: {_listed(changed)} changed.")
+        if error := self._error():
+            self._say(f"The functions cannot start until you correct this: {error}")
 
     def _files(self) -> Files:
         functions = self._checkout / "functions"

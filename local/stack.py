@@ -186,6 +186,12 @@ class Stack:
         """Give the functions the code and the queries in ``source``. Raise DeployFailed if local AWS refuses them."""
         update_code(source / "functions", local_aws=self.local_aws)
 
+    def start_error(self) -> str | None:
+        """Start the worker, which imports all job types. Return its error if it cannot start."""
+        answer = self.invoke("WorkerFunction", {"Records": []})
+        error: str | None = (answer or {}).get("errorMessage")
+        return error
+
     def invoke(self, logical_id: str, event: Mapping[str, object]) -> Any:
         """Invoke a function of the template as EventBridge does, wait for it and return its result."""
         answer = self.local_aws.client("lambda").invoke(

@@ -280,12 +280,6 @@ class TestCodeAheadOfItsPackages:
             sweep(db=db, settings=cloud)
         assert run_row(owner, row["id"])["status"] == "failed"
 
-    @pytest.mark.parametrize("misfit", MISFITS, ids=lambda misfit: misfit.__name__)
-    def test_where_updates_take_no_time_a_mistake_fails_its_run_at_once(self, cloud, db, owner, team, job, misfit):
-        row = trigger(team, job_type=job(misfit), db=db, settings=cloud)
-        work(row["id"], 0, db=db, settings=dataclasses.replace(cloud, awaits_updates=0))
-        assert run_row(owner, row["id"])["status"] == "failed"
-
     def test_it_waits_longer_than_an_update_of_a_function_takes(self):
         waits = [MISFIT_RETRY.delay_before(failure) for failure in range(1, MISFIT_RETRY.attempts + 1)]
         assert sum(waits) >= 60

@@ -17,8 +17,9 @@ class Stack:
 
     def __init__(self, folder: Path):
         self.folder, self.updates, self.refusal = folder, 0, ""
+        self.error: str | None = None
         self.lines: list[str] = []
-        self.watch = Watch(folder, update=self._update, say=self.lines.append)
+        self.watch = Watch(folder, update=self._update, error=lambda: self.error, say=self.lines.append)
 
     def _update(self) -> None:
         if self.refusal:
@@ -100,6 +101,15 @@ def test_what_local_aws_refuses_is_told_and_tried_again_with_the_next_save(stack
     stack.refusal = ""
     stack.save("sql/queries/runs/find_run.sql", "SELECT 1")
     assert stack.told() == ["Reloaded the functions: nightshift_jobs/greeting/job.py and 1 other file changed."]
+
+
+def test_code_that_the_functions_cannot_start_with_is_told(stack: Stack) -> None:
+    stack.error = "NameError: name 'x' is not defined"
+    stack.save(JOB, "x")
+    assert stack.told() == [
+        "Reloaded the functions: nightshift_jobs/greeting/job.py changed.",
+        "The functions cannot start until you correct this: NameError: name 'x' is not defined",
+    ]
 
 
 @pytest.mark.parametrize("name", ["template.yaml", "sql/jobs/0001_runs.sql", "sql/jobs/0002_next.sql"])

@@ -41,7 +41,7 @@ def author(stack: Stack, tmp_path: Path, lines: list[str]) -> Iterator[Callable[
     for name in ("functions", "layers", "sql"):
         shutil.copytree(CHECKOUT / name, tmp_path / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(CHECKOUT / "template.yaml", tmp_path)
-    watch = Watch(tmp_path, update=lambda: stack.update_code(tmp_path), say=lines.append)
+    watch = Watch(tmp_path, update=lambda: stack.update_code(tmp_path), error=stack.start_error, say=lines.append)
 
     def save(name: str, content: str) -> None:
         path = tmp_path / "functions" / name
@@ -82,6 +82,12 @@ def test_a_new_job_its_changes_and_its_mistakes(
 
     author("nightshift_jobs/greeting/job.py", CODE.format("Good night"))
     assert greeted(here) == {"greeting": "Good night"}
+
+    author("nightshift_jobs/greeting/__init__.py", DECLARATION.replace("greeting", "welcome"))
+    assert lines[-1].startswith("The functions cannot start until you correct this: ")
+    assert "nightshift_jobs/greeting must declare JOB_TYPE = JobType(name='greeting', …)" in lines[-1]
+    author("nightshift_jobs/greeting/__init__.py", DECLARATION)
+    assert lines[-1] == "Reloaded the functions: nightshift_jobs/greeting/__init__.py changed."
 
 
 def test_a_query_and_the_dashboard(here: dict[str, Any], author: Callable[[str, str], None]) -> None:
@@ -128,7 +134,7 @@ def test_make_run_looks_for_changes_and_can_leave_the_demo_out(
     run = started(*arguments, checkout=checkout, NIGHTSHIFT_DEMO="0", **variables)
     story = list(iter(run.stdout.readline, "  .venv/bin/nightshift system health\n"))
     assert "Adding the demo team …\n" in story
-    assert not [line for line in story if "sync" in line]
+    assert not [line for line in story if line.startswith("Triggering")]
     here = json.loads((folder / "stack.json").read_text())
     assert call(here, "GET", f"/v1/teams/{here['team_id']}/jobs")[1]["job_runs"] == []
 
