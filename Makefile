@@ -1,4 +1,5 @@
-# make run    start Nightshift on this machine
+# make run    start Nightshift on this machine, with a demo sync: NIGHTSHIFT_DEMO=0 leaves the sync out. Until Ctrl-C,
+#             changes to the code and the queries reach the stack at once
 # make test   run everything in this list up to `make build`; fetch a Python and a Chromium if the machine lacks them. The
 #             suite exits with 3, which make shows as "Error 3", if one cannot be fetched and a part was left out
 #               make check          lint, types, template and build, as below
@@ -31,22 +32,24 @@ export PYTHONUTF8 := 1
 .PHONY: run test test-code test-stack test-browser screenshots check lint types template build mutants simulate docs prove bench lock clean
 .DELETE_ON_ERROR:
 
-run: $(VENV)/ready $(VENV)/engine/ready
+# Check the ports before anything is installed. Where nothing has to be installed, the start itself checks them first.
+run: BEFORE_INSTALLING = @$(PYTHON) -I local/ports.py
+run: $(VENV)/ready $(VENV)/local-aws/ready
 	@$(VENV)/bin/python -m local.run
 
 test: $(VENV)/ready
 	@$(VENV)/bin/python -m local.everything
 
-test-code: $(VENV)/ready $(VENV)/engine/ready
+test-code: $(VENV)/ready $(VENV)/local-aws/ready
 	$(VENV)/bin/python -m pytest $(AT_ONCE) worksteal -m "not stack and not browser"
 
-test-stack: $(VENV)/ready $(VENV)/engine/ready
+test-stack: $(VENV)/ready $(VENV)/local-aws/ready
 	$(VENV)/bin/python -m pytest $(AT_ONCE) loadfile -m stack
 
-test-browser: $(VENV)/ready $(VENV)/engine/ready $(VENV)/browser/ready
+test-browser: $(VENV)/ready $(VENV)/local-aws/ready $(VENV)/browser/ready
 	$(VENV)/bin/python -m pytest $(AT_ONCE) loadfile -m browser
 
-screenshots: $(VENV)/ready $(VENV)/engine/ready $(VENV)/browser/ready
+screenshots: $(VENV)/ready $(VENV)/local-aws/ready $(VENV)/browser/ready
 	@$(VENV)/bin/python -m tools.screenshots
 
 check: lint types template build
@@ -97,6 +100,7 @@ prove: $(VENV)/ready
 	$(VENV)/bin/python -m tools.model walk
 
 $(VENV)/ready: local/requirements/dev.txt pyproject.toml
+	$(BEFORE_INSTALLING)
 	@echo "Setting up $(VENV) (takes about a minute, only when requirements change) …"
 	@$(PYTHON) -I local/venv.py $(VENV) $< --with-checkout
 
@@ -107,11 +111,12 @@ $(VENV)/browser/ready: local/requirements/browser.txt $(VENV)/ready
 	@mkdir -p $(@D) && touch $@
 
 # Each tool pins its own botocore, so each has its own environment.
-$(VENV)/engine/ready: TOOL := local AWS (takes half a minute
+$(VENV)/local-aws/ready: TOOL := local AWS (takes half a minute
 $(VENV)/sam/ready: TOOL := sam and cfn-lint (takes about a minute
 $(VENV)/checkov/ready: TOOL := checkov (takes about a minute
 $(VENV)/uv/ready: TOOL := uv (takes some seconds
 $(VENV)/%/ready: local/requirements/%.txt | $(VENV)/ready
+	$(BEFORE_INSTALLING)
 	@echo "Setting up $(TOOL), only when its requirements change) …"
 	@$(PYTHON) -I local/venv.py $(VENV)/$* $<
 

@@ -20,7 +20,7 @@ from nightshift_cli.remote.loopback import without_account
 REGION = "us-east-1"
 
 # The interpreter of ministack, which also runs the functions.
-PYTHON = Path(".venv/engine/bin/python")
+PYTHON = Path(".venv/local-aws/bin/python")
 
 START_TIMEOUT_S = 60
 
@@ -31,7 +31,7 @@ def _access_key_id() -> str:
 
 
 @dataclass
-class Engine:
+class LocalAws:
     """Local AWS. ``folder`` holds its log and unpacked files; ``checkout`` holds its virtual environment.
 
     Each instance has new credentials: ``access_key_id`` and ``secret_access_key`` are the account's, and ``mail_key``
@@ -52,7 +52,7 @@ class Engine:
 
     @property
     def log(self) -> Path:
-        return self.folder / "engine.log"
+        return self.folder / "local-aws.log"
 
     @property
     def mails_url(self) -> str:
@@ -80,7 +80,7 @@ class Engine:
         unpacked = self.folder / "tmp"
         unpacked.mkdir(mode=0o700, exist_ok=True)
         self.process = processes.start(
-            [str(self.checkout / PYTHON), "-m", "local.engine"],
+            [str(self.checkout / PYTHON), "-m", "local.aws_process"],
             folder=self.folder,
             log=self.log,
             cwd=self.folder,

@@ -16,9 +16,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from botocore.exceptions import ClientError, WaiterError
+from botocore.exceptions import BotoCoreError, ClientError, WaiterError
 
-from local.aws import Engine
+from local.aws import LocalAws
 from local.gate import API, API_PATH
 from local.loops import Template
 from local.packages import zipped
@@ -48,15 +48,15 @@ class DeployFailed(RuntimeError):
 
 
 def deploy(
-    template: Path, *, engine: Engine, parameters: Mapping[str, str], variables: Mapping[str, str]
+    template: Path, *, local_aws: LocalAws, parameters: Mapping[str, str], variables: Mapping[str, str]
 ) -> dict[str, str]:
     """Create or update the stack, as ``sam deploy`` does, and return its outputs.
 
     ``variables`` are set in every function's environment. Raise DeployFailed with the reason of each resource that
     failed, after CloudFormation has rolled everything back.
     """
-    cloudformation = engine.client("cloudformation")
-    body = _translated(template, engine=engine, variables=variables)
+    cloudformation = local_aws.client("cloudformation")
+    body = _translated(template, local_aws=local_aws, variables=variables)
     known = {name: parameter.get("Default") for name, parameter in body["Parameters"].items()} | dict(parameters)
     _set_numbers(body["Resources"], known)
     verb = "update" if _is_there(cloudformation) else "create"
@@ -64,7 +64,7 @@ def deploy(
     try:
         getattr(cloudformation, f"{verb}_stack")(
             StackName=STACK,
-            TemplateURL=_upload(json.dumps(body).encode(), suffix="json", engine=engine),
+            TemplateURL=_upload(json.dumps(body).encode(), suffix="json", local_aws=local_aws),
             Parameters=[{"ParameterKey": name, "ParameterValue": value} for name, value in parameters.items()],
             Capabilities=["CAPABILITY_IAM"],
             ClientRequestToken=token,
@@ -79,12 +79,24 @@ def deploy(
     return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
 
 
-def remove(*, engine: Engine) -> None:
+def update_code(folder: Path, *, local_aws: LocalAws) -> None:
+    """Give all functions the code in ``folder``, as ``sam sync --code`` does. Raise DeployFailed if one refuses it."""
+    content = zipped(folder)
+    client = local_aws.client("lambda")
+    try:
+        _upload(content, suffix="zip", local_aws=local_aws)
+        for name in functions(local_aws=local_aws).values():
+            client.update_function_code(FunctionName=name, S3Bucket=BUCKET, S3Key=_key(content, "zip"))
+    except (BotoCoreError, ClientError) as exc:
+        raise DeployFailed(str(exc)) from exc
+
+
+def remove(*, local_aws: LocalAws) -> None:
     """Delete the stack, as ``sam delete`` does. Resources that the template retains stay.
 
     Raise DeployFailed with the reason of each resource that could not be deleted.
     """
-    cloudformation = engine.client("cloudformation")
+    cloudformation = local_aws.client("cloudformation")
     token = str(uuid.uuid4())
     # Wait by id, because a deleted stack has no name.
     [stack] = cloudformation.describe_stacks(StackName=STACK)["Stacks"]
@@ -95,47 +107,57 @@ def remove(*, engine: Engine) -> None:
         raise DeployFailed(" / ".join(_reasons(cloudformation, token)) or str(exc)) from exc
 
 
-def api_url(engine: Engine) -> str:
+def api_url(local_aws: LocalAws) -> str:
     """Return the API's URL. Local AWS serves an API below its id, and takes the id from a tag."""
-    return engine.url + API_PATH.rstrip("/")
+    return local_aws.url + API_PATH.rstrip("/")
 
 
-def dashboard_url(engine: Engine) -> str:
+def dashboard_url(local_aws: LocalAws) -> str:
     """Return the dashboard's URL, with the trailing slash that local AWS needs to recognise the API's path."""
-    return f"{api_url(engine)}/"
+    return f"{api_url(local_aws)}/"
 
 
-def function_name(logical_id: str, *, engine: Engine) -> str:
+def function_name(logical_id: str, *, local_aws: LocalAws) -> str:
     """Return the name that local AWS gave to a function of the template."""
-    answer = engine.client("cloudformation").describe_stack_resource(StackName=STACK, LogicalResourceId=logical_id)
+    answer = local_aws.client("cloudformation").describe_stack_resource(StackName=STACK, LogicalResourceId=logical_id)
     name: str = answer["StackResourceDetail"]["PhysicalResourceId"]
     return name
 
 
-def _translated(path: Path, *, engine: Engine, variables: Mapping[str, str]) -> Template:
+def functions(*, local_aws: LocalAws) -> dict[str, str]:
+    """Return the name of each function of the template by its logical id."""
+    resources = local_aws.client("cloudformation").describe_stack_resources(StackName=STACK)["StackResources"]
+    return {
+        resource["LogicalResourceId"]: resource["PhysicalResourceId"]
+        for resource in resources
+        if resource["ResourceType"] == "AWS::Lambda::Function"
+    }
+
+
+def _translated(path: Path, *, local_aws: LocalAws, variables: Mapping[str, str]) -> Template:
     template = load(path)
     template["Globals"]["Function"]["Environment"]["Variables"] |= variables
-    engine.client("s3").create_bucket(Bucket=BUCKET)
+    local_aws.client("s3").create_bucket(Bucket=BUCKET)
 
     def package(logical_id: str, folder: str) -> dict[str, str]:
         # sam puts the files of a Python layer that it builds below python/.
         method = template["Resources"].get(logical_id, {}).get("Metadata", {}).get("BuildMethod", "")
         content = zipped(path.parent / folder, prefix="python/" if method.startswith("python") else "")
-        _upload(content, suffix="zip", engine=engine)
+        _upload(content, suffix="zip", local_aws=local_aws)
         return {"Bucket": BUCKET, "Key": _key(content, "zip")}
 
-    translated = translate(template, package=package, session=engine.session)
+    translated = translate(template, package=package, session=local_aws.session)
     _serve_api_bodies(translated["Resources"])
     for resource in translated["Resources"].values():
         if resource["Type"] == "AWS::IAM::Role":
-            _name_actions_as_the_engine_does(resource["Properties"].get("Policies", []))
+            _name_actions_as_local_aws_does(resource["Properties"].get("Policies", []))
     return translated
 
 
-def _upload(content: bytes, *, suffix: str, engine: Engine) -> str:
+def _upload(content: bytes, *, suffix: str, local_aws: LocalAws) -> str:
     key = _key(content, suffix)
-    engine.client("s3").put_object(Bucket=BUCKET, Key=key, Body=content)
-    return f"{engine.url}/{BUCKET}/{key}"
+    local_aws.client("s3").put_object(Bucket=BUCKET, Key=key, Body=content)
+    return f"{local_aws.url}/{BUCKET}/{key}"
 
 
 def _key(content: bytes, suffix: str) -> str:
@@ -167,11 +189,11 @@ def _serve_api_bodies(resources: Template) -> None:
             }
 
 
-def _name_actions_as_the_engine_does(node: Any) -> None:
+def _name_actions_as_local_aws_does(node: Any) -> None:
     """Rename actions in policy statements, which may be nested in an ``Fn::If``."""
     if isinstance(node, list):
         for item in node:
-            _name_actions_as_the_engine_does(item)
+            _name_actions_as_local_aws_does(item)
     elif isinstance(node, dict) and "Action" in node:
         if node["Action"] == "ses:SendEmail":
             node.pop("Condition", None)
@@ -179,7 +201,7 @@ def _name_actions_as_the_engine_does(node: Any) -> None:
         node["Action"] = BATCHES.get(node["Action"], node["Action"])
     elif isinstance(node, dict):
         for item in node.values():
-            _name_actions_as_the_engine_does(item)
+            _name_actions_as_local_aws_does(item)
 
 
 def _routes(body: Template) -> Iterator[tuple[str, Template]]:

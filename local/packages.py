@@ -25,19 +25,24 @@ def zipped(folder: Path, *, prefix: str = "") -> bytes:
     """Return a zip of the files of ``folder`` that are shipped, below ``prefix``. Equal files give equal bytes."""
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as target:
-        for path in sorted(_files_in(folder)):
-            name = path.relative_to(folder)
-            if "__pycache__" not in name.parts and not is_for_tests(name):
-                entry = zipfile.ZipInfo(prefix + name.as_posix(), EPOCH)
-                entry.external_attr = 0o644 << 16
+        for path in sorted(files_in(folder)):
+            entry = zipfile.ZipInfo(prefix + path.relative_to(folder).as_posix(), EPOCH)
+            entry.external_attr = 0o644 << 16
+            # An editor may have removed the file since it was listed.
+            with contextlib.suppress(FileNotFoundError):
                 target.writestr(entry, path.read_bytes(), zipfile.ZIP_DEFLATED)
     return archive.getvalue()
 
 
-def _files_in(folder: Path) -> Iterator[Path]:
-    """Its files, and those that its links lead to: functions/sql is one, as sam follows it."""
-    for parent, _, names in os.walk(folder, followlinks=True):
-        yield from (Path(parent, name) for name in names)
+def files_in(folder: Path) -> Iterator[Path]:
+    """Yield the files of ``folder``, and those that its links lead to: functions/sql is one, as sam follows it.
+
+    Leave out tests, and what Python and editors keep beside them: __pycache__, hidden files and copies ending in ~.
+    """
+    for parent, folders, names in os.walk(folder, followlinks=True):
+        folders[:] = [name for name in folders if name != "__pycache__"]
+        paths = (Path(parent, name) for name in names if not name.startswith(".") and not name.endswith("~"))
+        yield from (path for path in paths if not is_for_tests(path.relative_to(folder)))
 
 
 def installed_dependencies(

@@ -1,8 +1,45 @@
-"""Check the stack's ports. When some are taken, suggest a command line with free ones."""
+"""``python -I local/ports.py``: check the stack's ports. When some are taken, suggest a command line with free ones.
 
+`make run` runs it before anything is installed, so it uses only the standard library, and even an outdated Python must
+run it. The start of the stack checks the ports again.
+"""
+
+from __future__ import annotations
+
+import os
 import socket
+import sys
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+
+class InvalidPort(RuntimeError):
+    """An environment variable contains no port"""
+
+
+@dataclass(frozen=True)
+class Ports:
+    """The stack's ports. NIGHTSHIFT_<NAME>_PORT sets one, for example NIGHTSHIFT_AWS_PORT."""
+
+    aws: int = 4566
+    postgres: int = 5466
+    revenuecat: int = 4567
+    mailbox: int = 4568
+
+    @classmethod
+    def from_environment(cls) -> Ports:
+        """Read the ports from the environment. Raise InvalidPort for an invalid value."""
+        chosen = {}
+        for name in asdict(cls()):
+            variable = f"NIGHTSHIFT_{name.upper()}_PORT"
+            text = os.environ.get(variable)
+            if text is None:
+                continue
+            if not (text.isascii() and text.isdigit() and 0 < int(text) < 65536):
+                raise InvalidPort(f"{variable} must be a port between 1 and 65535, got {text!r}")
+            chosen[name] = int(text)
+        return cls(**chosen)
 
 
 def complaint(wanted: Mapping[str, int], *, usual: Mapping[str, int]) -> str | None:
@@ -52,3 +89,16 @@ def _other(port: int, *, besides: set[int]) -> int:
 
 def _listed(ports: list[int]) -> str:
     return f"{', '.join(map(str, ports[:-1]))} and {ports[-1]}"
+
+
+def main() -> None:
+    try:
+        sentence = complaint(asdict(Ports.from_environment()), usual=asdict(Ports()))
+    except InvalidPort as exc:
+        sentence = str(exc)
+    if sentence:
+        sys.exit(sentence)
+
+
+if __name__ == "__main__":
+    main()

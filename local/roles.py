@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pg8000.native
 
-from local.aws import Engine
+from local.aws import LocalAws
 from local.files import write_private
 
 OPERATOR = "postgres"
@@ -38,8 +38,8 @@ def let_functions_in(connection: pg8000.native.Connection, passwords: Mapping[st
         connection.run(f"{'ALTER' if is_there else 'CREATE'} ROLE {role} LOGIN PASSWORD '{passwords[role]}'")
 
 
-def store(passwords: Mapping[str, str], *, engine: Engine) -> None:
-    client = engine.client("secretsmanager")
+def store(passwords: Mapping[str, str], *, local_aws: LocalAws) -> None:
+    client = local_aws.client("secretsmanager")
     for role, password in passwords.items():
         content = {"username": role, "password": password}
         client.create_secret(Name=f"{SECRETS}{role}", SecretString=json.dumps(content))

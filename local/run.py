@@ -1,6 +1,10 @@
-"""``make run``: start the local stack, run one demo sync from trigger to completion, and stay up until Ctrl-C."""
+"""``make run``: start the local stack, run one demo sync from trigger to completion, and stay up until Ctrl-C.
+
+While it is up, changed code is brought into the stack. NIGHTSHIFT_DEMO=0 leaves the demo sync out.
+"""
 
 import argparse
+import os
 import signal
 import sys
 import time
@@ -15,12 +19,15 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from local.ports import Ports
 from local.processes import signals_end
-from local.stack import Ports, Stack, running
+from local.reload import Watch
+from local.stack import CHECKOUT, CannotStart, Stack, running
 
 LIVE = ("pending", "running")
 POLL_S = 0.3
-CHECK_S = 1
+# How often it looks for changed files. A change is handled at the second look after it.
+LOOK_S = 0.25
 
 
 class DemoFailed(RuntimeError):
@@ -35,17 +42,21 @@ def main() -> None:
     try:
         with signals_end(signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             stack = Stack(folder, ports=Ports.from_environment(), say=lambda line: console.print(escape(line)))
+            demo = wants_demo()
+            watch = Watch(CHECKOUT, update=stack.update_code, error=stack.start_error, say=stack.say)
             try:
                 with running(stack) as here:
-                    try:
-                        show_a_sync(here, stack=stack, console=console)
-                    except DemoFailed as exc:
-                        # The stack stays up, so that the developer can find out why.
-                        console.print(f"[red]{escape(str(exc))}[/red]")
+                    if demo:
+                        try:
+                            show_a_sync(here, stack=stack, console=console)
+                        except DemoFailed as exc:
+                            # The stack stays up, so that the developer can find out why.
+                            console.print(f"[red]{escape(str(exc))}[/red]")
                     console.print(welcome(here, folder=folder))
                     while True:
-                        time.sleep(CHECK_S)
+                        time.sleep(LOOK_S)
                         stack.check()
+                        watch.look()
             except KeyboardInterrupt:
                 console.print(f"\nStopped all processes. The data stay in {folder} for the next start.")
     except RuntimeError as exc:
@@ -56,6 +67,14 @@ def main() -> None:
         where = f"{exc.filename}: " if exc.filename and str(exc.filename) != str(folder) else ""
         console.print(f"[red]{escape(f'Nightshift cannot run in {folder}: {where}{exc.strerror or exc}.')}[/red]")
         sys.exit(1)
+
+
+def wants_demo() -> bool:
+    """Return whether to run the demo sync. Raise CannotStart for an invalid NIGHTSHIFT_DEMO."""
+    text = os.environ.get("NIGHTSHIFT_DEMO", "1")
+    if text not in ("0", "1"):
+        raise CannotStart(f"NIGHTSHIFT_DEMO must be 1, for a demo sync at the start, or 0, for none; got {text!r}")
+    return text == "1"
 
 
 def show_a_sync(here: dict[str, Any], *, stack: Stack, console: Console) -> None:
@@ -129,13 +148,13 @@ def follow_in_lines(polls: Iterator[dict[str, Any]], *, console: Console) -> dic
 
 def welcome(here: dict[str, Any], *, folder: Path) -> str:
     return f"""
-[bold]Nightshift is up.[/bold] Ctrl-C stops it.
+[bold]Nightshift is up.[/bold] It takes over your changes to functions/ and sql/queries. Ctrl-C stops it.
   Dashboard   {here["dashboard_url"]}#token={here["admin_token"]}
   API         {here["api_url"]}
   RevenueCat  {here["revenuecat_url"]} (a sandbox)
-  Mailbox     {here["mailbox_page_url"]} (all mails that SES would have sent, including the sync's)
+  Mailbox     {here["mailbox_page_url"]} (all mails that SES would have sent)
   Keys        {folder}/stack.json
-  Logs        {folder}/engine.log
+  Logs        {folder}/local-aws.log
 
 Try these commands in another terminal, in this folder:
   .venv/bin/nightshift jobs list

@@ -18,12 +18,12 @@ import jwt
 import pg8000.native
 
 from local import mailbox, processes, roles, sam, seed
-from local.aws import Engine, last_lines
-from local.deploy import api_url, dashboard_url, deploy, function_name
+from local.aws import LocalAws, last_lines
+from local.deploy import api_url, dashboard_url, deploy, function_name, update_code
 from local.files import write_private
 from local.older import changed_migrations
 from local.packages import installed_dependencies
-from local.ports import complaint
+from local.ports import Ports, complaint
 from local.postgres import Postgres, close_to_others
 
 CHECKOUT = Path(__file__).parent.parent
@@ -58,41 +58,20 @@ class CannotStart(RuntimeError):
     """The stack cannot start"""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Ports:
-    """The stack's ports. NIGHTSHIFT_<NAME>_PORT sets one, for example NIGHTSHIFT_AWS_PORT."""
-
-    aws: int = 4566
-    postgres: int = 5466
-    revenuecat: int = 4567
-    mailbox: int = 4568
-
-    @classmethod
-    def from_environment(cls) -> "Ports":
-        """Read the ports from the environment. Raise CannotStart for an invalid value."""
-        chosen = {}
-        for name in asdict(cls()):
-            text = os.environ.get(variable := f"NIGHTSHIFT_{name.upper()}_PORT")
-            if text is None:
-                continue
-            if not (text.isascii() and text.isdigit() and 0 < int(text) < 65536):
-                raise CannotStart(f"{variable} must be a port between 1 and 65535, got {text!r}")
-            chosen[name] = int(text)
-        return cls(**chosen)
-
-
 @dataclass
 class Stack:
     """The local stack. ``folder`` holds every file that it writes; ``parameters`` override the template's parameters.
 
-    ``say`` receives a line before each slow step. ``revenuecat_budget`` is the number of calls a minute that the
-    sandbox allows, and an eighth of that for a project's configuration. RevenueCat itself allows 480, with which the
-    demo's sync would take six minutes.
+    ``say`` receives a line before each slow step. ``awaits_updates`` says whether a run whose job cannot be imported
+    tries again later, as on AWS; here all functions are updated together, so by default it fails at once.
+    ``revenuecat_budget`` is the number of calls a minute that the sandbox allows, and an eighth of that for a project's
+    configuration. RevenueCat itself allows 480, with which the demo's sync would take six minutes.
     """
 
     folder: Path
     ports: Ports
     parameters: Mapping[str, str] = field(default_factory=dict)
+    awaits_updates: bool = False
     revenuecat_budget: int = 60_000
     say: Callable[[str], None] = lambda sentence: None
     _postgres_missed_at: float | None = field(default=None, init=False, repr=False)
@@ -102,7 +81,7 @@ class Stack:
     def __post_init__(self) -> None:
         self.folder = self.folder.absolute()
         self.postgres = Postgres(self.folder / "postgres", self.ports.postgres)
-        self.engine = Engine(self.folder, CHECKOUT, self.ports.aws)
+        self.local_aws = LocalAws(self.folder, CHECKOUT, self.ports.aws)
 
     @property
     def file(self) -> Path:
@@ -119,7 +98,7 @@ class Stack:
 
     @property
     def _mailbox_url(self) -> str:
-        return f"http://127.0.0.1:{self.ports.mailbox}/{self.engine.mail_key}"
+        return f"http://127.0.0.1:{self.ports.mailbox}/{self.local_aws.mail_key}"
 
     def start(self) -> dict[str, Any]:
         """Start the stack and return the content of stack.json. Callers must call ``stop`` afterwards, also on errors.
@@ -145,22 +124,22 @@ class Stack:
         self._start_revenuecat()
         self.say("Starting AWS …")
         self._cleanup.callback(shutil.rmtree, self.folder / "tmp", ignore_errors=True)
-        self._cleanup.callback(self.engine.stop)
-        self.engine.start()
-        roles.store(passwords, engine=self.engine)
-        key, port = self.engine.mail_key, self.ports.mailbox
-        self._cleanup.enter_context(mailbox.serve(self.engine.mails_url, port=port, key=key, logs_of=self._logs_of))
+        self._cleanup.callback(self.local_aws.stop)
+        self.local_aws.start()
+        roles.store(passwords, local_aws=self.local_aws)
+        key, port = self.local_aws.mail_key, self.ports.mailbox
+        self._cleanup.enter_context(mailbox.serve(self.local_aws.mails_url, port=port, key=key, logs_of=self._logs_of))
         # SES refuses a sender whose identity is not verified. Local AWS marks an identity as verified at once.
-        self.engine.client("sesv2").create_email_identity(EmailIdentity=MAIL_DOMAIN)
-        assert self.engine.process is not None
-        self._watched["Local AWS"] = (self.engine.process, self.engine.log)
+        self.local_aws.client("sesv2").create_email_identity(EmailIdentity=MAIL_DOMAIN)
+        assert self.local_aws.process is not None
+        self._watched["Local AWS"] = (self.local_aws.process, self.local_aws.log)
         outputs = self.deploy()
         self.say("Adding the demo team …")
         content = self._describe(outputs, self._seed(outputs))
         self._cleanup.callback(self.file.unlink, missing_ok=True)
         write_private(self.file, content)
         self._cleanup.callback(self.sam_file.unlink, missing_ok=True)
-        write_private(self.sam_file, sam.environments(self.engine, besides=self._variables(CHECKOUT)))
+        write_private(self.sam_file, sam.environments(self.local_aws, besides=self._variables(CHECKOUT)))
         return content
 
     def stop(self) -> None:
@@ -194,19 +173,29 @@ class Stack:
         self.say("Deploying template.yaml …")
         return deploy(
             source / "template.yaml",
-            engine=self.engine,
+            local_aws=self.local_aws,
             parameters=PARAMETERS
             | {"DatabasePort": str(self.ports.postgres), "RevenueCatUrl": self._revenuecat_url}
-            | {"DashboardUrl": dashboard_url(self.engine)}
+            | {"DashboardUrl": dashboard_url(self.local_aws)}
             | {"LogsUrl": f"{self._mailbox_url}/logs/{{run_id}}"}
             | dict(self.parameters),
             variables=variables,
         )
 
+    def update_code(self, source: Path = CHECKOUT) -> None:
+        """Give the functions the code and the queries in ``source``. Raise DeployFailed if local AWS refuses them."""
+        update_code(source / "functions", local_aws=self.local_aws)
+
+    def start_error(self) -> str | None:
+        """Start the worker, which imports all job types. Return its error if it cannot start."""
+        answer = self.invoke("WorkerFunction", {"Records": []})
+        error: str | None = (answer or {}).get("errorMessage")
+        return error
+
     def invoke(self, logical_id: str, event: Mapping[str, object]) -> Any:
         """Invoke a function of the template as EventBridge does, wait for it and return its result."""
-        answer = self.engine.client("lambda").invoke(
-            FunctionName=function_name(logical_id, engine=self.engine), Payload=json.dumps(dict(event))
+        answer = self.local_aws.client("lambda").invoke(
+            FunctionName=function_name(logical_id, local_aws=self.local_aws), Payload=json.dumps(dict(event))
         )
         return json.load(answer["Payload"])
 
@@ -228,7 +217,7 @@ class Stack:
             running = json.loads(self.file.read_text())
             return (
                 f"Nightshift is already running here: process {running['pid']}, {running['api_url']}\n"
-                "Press Ctrl-C in its terminal to stop it. The next start applies your changes."
+                "It takes over your changes to the code. Press Ctrl-C in its terminal to stop it."
             )
         except (OSError, ValueError, KeyError):
             return f"Another stack is starting or stopping in {self.folder}. Try again when it is done."
@@ -297,15 +286,18 @@ class Stack:
         self._watched["The RevenueCat sandbox"] = (process, log)
 
     def _variables(self, source: Path) -> dict[str, str]:
-        """Return the variables that show the functions on local AWS the packages that Lambda has in the layer."""
+        """Return the variables that the functions have on local AWS only.
+
+        PYTHONPATH shows them the packages that Lambda has in the layer.
+        """
         requirements = source / "layers/dependencies/requirements.txt"
         packages = installed_dependencies(
             requirements, checkout=CHECKOUT, build=BUILD, folder=self.folder, say=self.say
         )
-        return {"PYTHONPATH": str(packages)}
+        return {"PYTHONPATH": str(packages), "AWAITS_UPDATES": str(int(self.awaits_updates))}
 
     def _seed(self, outputs: Mapping[str, str]) -> dict[str, str]:
-        environment = processes.clean_environment() | self.engine.environment
+        environment = processes.clean_environment() | self.local_aws.environment
         environment |= {
             processes.MARK: str(self.folder),
             "DATABASE_HOST": "127.0.0.1",
@@ -324,19 +316,20 @@ class Stack:
         return made
 
     def _describe(self, outputs: Mapping[str, str], demo: Mapping[str, str]) -> dict[str, Any]:
-        secret = self.engine.client("secretsmanager").get_secret_value(SecretId=outputs["JwtSecretId"])["SecretString"]
+        secrets = self.local_aws.client("secretsmanager")
+        secret = secrets.get_secret_value(SecretId=outputs["JwtSecretId"])["SecretString"]
         claims = {"sub": demo["admin_id"], "exp": int(time.time()) + TOKEN_DAYS * 86400}
         return {
             "pid": os.getpid(),
-            "api_url": api_url(self.engine),
-            "dashboard_url": dashboard_url(self.engine),
+            "api_url": api_url(self.local_aws),
+            "dashboard_url": dashboard_url(self.local_aws),
             "database_url": self.postgres.url(DATABASE),
-            "mailbox_url": self.engine.mails_url,
+            "mailbox_url": self.local_aws.mails_url,
             "mailbox_page_url": self._mailbox_url,
             "revenuecat_url": self._revenuecat_url,
-            "aws_endpoint_url": self.engine.url,
-            "aws_access_key_id": self.engine.access_key_id,
-            "aws_secret_access_key": self.engine.secret_access_key,
+            "aws_endpoint_url": self.local_aws.url,
+            "aws_access_key_id": self.local_aws.access_key_id,
+            "aws_secret_access_key": self.local_aws.secret_access_key,
             "integrations_key_id": outputs["IntegrationsKeyId"],
             "team_id": demo["team_id"],
             "project_id": demo["project_id"],

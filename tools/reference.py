@@ -11,7 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from local.stack import Ports
+from local.ports import Ports
 from local.template import load
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -168,6 +168,7 @@ def configuration_page() -> Iterator[str]:
     yield "|---|---|---|"
     for name, port in asdict(Ports()).items():
         yield f"| `NIGHTSHIFT_{name.upper()}_PORT` | `{port}` | port that `make run` listens on |"
+    yield "| `NIGHTSHIFT_DEMO` | `1` | `0` lets `make run` start without the demo sync |"
     yield "| `PYTHON` | `python3` | Python that `make` creates `.venv` with |"
     yield ""
     yield "For the command line's settings see [cli.md](cli.md)."

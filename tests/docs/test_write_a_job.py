@@ -3,9 +3,7 @@
 import os
 import re
 import shlex
-import shutil
 import subprocess
-import sys
 from dataclasses import asdict
 from pathlib import Path
 
@@ -21,16 +19,6 @@ TO_MAKE, TO_WRITE, TO_RUN, RULES = re.split(
 )
 # The word and the line for template.yaml.
 [WORD, LINE] = re.findall(r"^\| in .* \| `([^`]+)` \|$", TO_WRITE, re.MULTILINE)
-LEFT_OUT = (".git", ".venv", ".local", ".aws-sam", ".*_cache", "__pycache__", ".hypothesis")
-
-
-@pytest.fixture
-def checkout(tmp_path):
-    """Copy this checkout, with the same environment."""
-    copy = tmp_path / "checkout"
-    shutil.copytree(Path.cwd(), copy, symlinks=True, ignore=shutil.ignore_patterns(*LEFT_OUT))
-    (copy / ".venv").symlink_to(sys.prefix)
-    return copy
 
 
 def run(command, *, folder):

@@ -10,7 +10,7 @@ import pytest
 from pg8000.exceptions import DatabaseError
 
 from nightshift.aws import sqs
-from nightshift.base.errors import DatabaseGone, JobError, UnknownJob, sentence
+from nightshift.base.errors import DatabaseGone, DatabaseLocked, JobError, UnknownJob, sentence
 from nightshift.base.logger import logger
 from nightshift.database import queries
 from nightshift.jobs import Progress, Retry, Wait
@@ -132,6 +132,25 @@ def test_each_kind_of_trouble_is_tried_again_so_often_and_so_late(run_of, owner,
     run = run_of(failing, retry=Retry(attempts=2, delay_s=7)).finish()
     assert run.row["status"] == "failed"
     assert [wait for (wait,) in owner.run_script("SELECT wait_s FROM job_slices ORDER BY slice")] == [*waits, None]
+
+
+@pytest.mark.parametrize(
+    ("trouble", "status", "wait"),
+    [(UnknownJob("no code"), "failed", None), (ImportError("x"), "running", 7), (DatabaseLocked("x"), "running", 2)],
+    ids=["unknown", "misfit", "busy"],
+)
+def test_where_no_update_is_awaited_missing_code_gets_no_time(run_of, owner, trouble, status, wait):
+    """The other policies apply: of the job for its exceptions, and of the executor for a busy database."""
+
+    def failing(run, db):
+        raise trouble
+        yield
+
+    run = run_of(failing, retry=Retry(attempts=2, delay_s=7))
+    settings = dataclasses.replace(run.settings, awaits_updates=0)
+    executor.work(run.id, 0, db=run.db, settings=settings, remaining_s=lambda: 60, request_id="r")
+    assert run.row["status"] == status
+    assert owner.run_script("SELECT wait_s FROM job_slices") == [[wait]]
 
 
 @pytest.mark.parametrize(

@@ -77,13 +77,13 @@ def test_what_is_half_made_is_not_built_upon(checkout: Path) -> None:
         said, _ = process.communicate()
     assert (process.returncode, is_whole(checkout)) == (0, True), said
     # A complete environment is kept, and during a change it is not marked as ready.
-    (checkout / "venv" / "engine").mkdir()
+    (checkout / "venv" / "local-aws").mkdir()
     (checkout / "requirements.txt").write_text("nosuch==1 --hash=sha256:" + "0" * 64 + "\n")
     with make(checkout) as process:
         said, _ = process.communicate()
     assert process.returncode == 1
     assert "Could not set up venv" in said
-    assert (checkout / "venv" / "engine").exists()
+    assert (checkout / "venv" / "local-aws").exists()
     assert not (checkout / "venv" / "ready").exists()
 
 
@@ -103,7 +103,7 @@ def test_two_at_once_make_it_once(checkout: Path) -> None:
 
 def test_the_functions_packages_take_their_name_when_they_are_whole(checkout: Path, tmp_path: Path) -> None:
     (checkout / ".venv").mkdir()
-    (checkout / ".venv" / "engine").symlink_to(Path(".venv/engine").absolute())
+    (checkout / ".venv" / "local-aws").symlink_to(Path(".venv/local-aws").absolute())
     build, requirements = tmp_path / "build", checkout / "requirements.txt"
     said: list[str] = []
     wish = {"checkout": checkout, "build": build, "folder": tmp_path, "say": said.append}

@@ -77,7 +77,7 @@ def test_a_second_start_keeps_the_data_and_a_stop_leaves_nothing(folders: Callab
         assert left_behind(folder) == []
         assert not stack.postgres.is_running()
         assert {path.name for path in folder.iterdir()} == {
-            *("demo.json", "database.json", "postgres", "engine.log", "revenuecat.log")
+            *("demo.json", "database.json", "postgres", "local-aws.log", "revenuecat.log")
         }
     (team, key, first), (same_team, same_key, second) = seen
     assert (same_team, same_key) == (team, key)
@@ -100,7 +100,8 @@ def test_a_database_of_another_version_is_told_and_created_anew(folders: Callabl
 SLOW = """
 import sys, time
 from pathlib import Path
-from local.stack import Ports, Stack, running
+from local.ports import Ports
+from local.stack import Stack, running
 aws, postgres, revenuecat, mailbox = map(int, sys.argv[2:])
 ports = Ports(aws=aws, postgres=postgres, revenuecat=revenuecat, mailbox=mailbox)
 with running(Stack(Path(sys.argv[1]), ports=ports, revenuecat_budget=480)):
@@ -155,6 +156,15 @@ def test_make_run_tells_its_story_and_goes_quietly(folders: Callable[[], Path], 
     assert run.returncode == 0
     assert left_behind(folder) == []
     assert not (folder / "stack.json").exists()
+
+
+def test_a_value_that_decides_nothing_about_the_demo_is_refused(folders: Any, started: Any) -> None:
+    run = started("-m", "local.run", "--folder", str(folders()), NIGHTSHIFT_DEMO="no")
+    said, _ = run.communicate()
+    assert (run.returncode, said) == (
+        1,
+        "NIGHTSHIFT_DEMO must be 1, for a demo sync at the start, or 0, for none; got 'no'\n",
+    )
 
 
 def test_answers_pass_the_gateway_as_they_are(here: dict[str, Any]) -> None:

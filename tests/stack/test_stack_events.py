@@ -14,7 +14,7 @@ PATTERN = {"source": ["nightshift"], "detail-type": ["run completed", "run faile
 
 
 def test_whoever_listens_hears_of_the_end_once(stack: Stack, here: dict[str, Any], stack_owner: Any) -> None:
-    events, sqs = stack.engine.client("events"), stack.engine.client("sqs")
+    events, sqs = stack.local_aws.client("events"), stack.local_aws.client("sqs")
     url = sqs.create_queue(QueueName="listener")["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
     events.put_rule(Name="ends", EventPattern=json.dumps(PATTERN))

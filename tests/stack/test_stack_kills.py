@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
+from local.ports import Ports
 from local.processes import left_behind
 from local.run import call
-from local.stack import Ports, Stack, running
+from local.stack import Stack, running
 from tests.support.stack_world import SHORT, ended, free_ports, triggered, until
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
@@ -24,7 +25,8 @@ pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
 START = """
 import json, os, signal, sys
 from pathlib import Path
-from local.stack import Ports, Stack, running
+from local.ports import Ports
+from local.stack import Stack, running
 folder, ports, known = sys.argv[1], *map(json.loads, sys.argv[2:])
 def watch(event, arguments):
     if event in ("subprocess.Popen", "os.rename", "os.mkdir"):
@@ -75,7 +77,7 @@ def test_killed_before_everything_it_makes(folder: Path, ports: Ports, start: St
         assert process.returncode == -signal.SIGKILL, said
         killed_before.append(said[-1])
     made = "\n".join(killed_before)
-    parts = ("initdb", "rename", "--single", "max_connections", "local.revenuecat", "local.engine", "local.seed")
+    parts = ("initdb", "rename", "--single", "max_connections", "local.revenuecat", "local.aws_process", "local.seed")
     for part in (*parts, "stack.new", "pg_ctl"):
         assert part in made
     assert not (folder / "postgres.new").exists()

@@ -72,14 +72,14 @@ def allowed(function: str) -> set[Call]:
 
 def called(stack: Stack, function: str) -> set[Call]:
     """Return the same for each CloudTrail call with the credentials of this function's processes."""
-    resources = stack.engine.client("cloudformation").describe_stack_resources(StackName=STACK)["StackResources"]
+    resources = stack.local_aws.client("cloudformation").describe_stack_resources(StackName=STACK)["StackResources"]
     names = {resource["PhysicalResourceId"]: resource["LogicalResourceId"] for resource in resources}
     keys = {
         process.environ()["AWS_ACCESS_KEY_ID"]
         for process in left_behind(stack.folder)
         if names.get(process.environ().get("AWS_LAMBDA_FUNCTION_NAME", "")) == function
     }
-    pages = stack.engine.client("cloudtrail").get_paginator("lookup_events")
+    pages = stack.local_aws.client("cloudtrail").get_paginator("lookup_events")
     found = set()
     for key in keys:
         for page in pages.paginate(LookupAttributes=[{"AttributeKey": "AccessKeyId", "AttributeValue": key}]):
@@ -139,11 +139,11 @@ def driven(stack: Stack, here: dict[str, Any], stack_owner: pg8000.native.Connec
     stack_owner.run("UPDATE job_schedules SET active_since = active_since - interval '1 hour'")
     until(lambda: fires(stack, stack_owner))
     # The operator's commands.
-    letters = stack.engine.client("cloudformation").describe_stack_resource
+    letters = stack.local_aws.client("cloudformation").describe_stack_resource
     for queue in ("RunDeadLetters", "NotifyDeadLetters", "ScheduleDeadLetters"):
         url = letters(StackName=STACK, LogicalResourceId=queue)["StackResourceDetail"]["PhysicalResourceId"]
         body = json.dumps({"run_id": synced, "slice": 0, "outbox_id": str(uuid.uuid4())})
-        stack.engine.client("sqs").send_message(QueueUrl=url, MessageBody=body)
+        stack.local_aws.client("sqs").send_message(QueueUrl=url, MessageBody=body)
     commands = [
         {"command": "deadletters"},
         *({"command": "redrive", "queue": queue} for queue in ("runs", "mails", "schedules")),

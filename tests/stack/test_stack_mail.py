@@ -47,9 +47,9 @@ def test_the_owner_is_alerted(here: dict[str, Any], stack: Stack, stack_owner: A
     content = '{"subject": "A slot was missed", "lines": ["The schedule did not fire."]}'
     add = "INSERT INTO job_outbox (content) VALUES (CAST(:content AS jsonb)) RETURNING id"
     [[outbox_id]] = stack_owner.run(add, content=content)
-    queue_url = stack.engine.client("sqs").list_queues(QueueNamePrefix="nightshift-NotifyQueue")["QueueUrls"][0]
+    queue_url = stack.local_aws.client("sqs").list_queues(QueueNamePrefix="nightshift-NotifyQueue")["QueueUrls"][0]
     for _ in range(2):
-        stack.engine.client("sqs").send_message(QueueUrl=queue_url, MessageBody=f'{{"outbox_id": "{outbox_id}"}}')
+        stack.local_aws.client("sqs").send_message(QueueUrl=queue_url, MessageBody=f'{{"outbox_id": "{outbox_id}"}}')
     ended = "SELECT status FROM job_outbox WHERE id = :id"
     until(lambda: stack_owner.run(ended, id=outbox_id) == [["sent"]])
     alerts = [mail["To"] for mail in mails(here) if mail["Subject"] == "A slot was missed"]

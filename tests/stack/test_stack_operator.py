@@ -109,16 +109,16 @@ def test_a_team_is_set_up_on_the_running_stack(stack: Stack, here: dict[str, Any
     [key] = [word for word in made.stdout.split() if word.startswith("owl_agent_")]
     assert call(here | {"agent_key": key}, "GET", "/v1/auth/whoami")[1]["team"]["slug"] == "acme"
     assert "sk_acme" not in made.output
-    assert "sk_acme" not in (stack.folder / "engine.log").read_text()
+    assert "sk_acme" not in (stack.folder / "local-aws.log").read_text()
     again = system(*wish)
     assert again.exit_code == 4
     assert 'A team "acme" already exists' in again.stderr
 
 
 def test_a_dead_letter_is_shown_and_taken_back(system: System, stack: Stack, here: dict[str, Any]) -> None:
-    sqs, run_id = stack.engine.client("sqs"), triggered(here)["id"]
+    sqs, run_id = stack.local_aws.client("sqs"), triggered(here)["id"]
     until(lambda: ended(here, run_id))
-    found = stack.engine.client("cloudformation").describe_stack_resource(
+    found = stack.local_aws.client("cloudformation").describe_stack_resource(
         StackName=STACK, LogicalResourceId="RunDeadLetters"
     )
     url = found["StackResourceDetail"]["PhysicalResourceId"]
@@ -133,7 +133,7 @@ def test_a_dead_letter_is_shown_and_taken_back(system: System, stack: Stack, her
 
 
 def test_a_stack_is_found_by_its_name(system: System, stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in stack.engine.environment.items():
+    for name, value in stack.local_aws.environment.items():
         monkeypatch.setenv(name, value)
     named = system("schedules", "--stack", STACK, "--format", "json")
     assert {schedule["job_type"] for schedule in json.loads(named.stdout)["schedules"]} == {

@@ -22,14 +22,14 @@ pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
 
 SYNCS = 3
 USERS = 500
-# The smallest values: local AWS ends the processes of an updated function, and their leases have to expire.
+# The smallest values, so that a lost slice is soon noticed.
 PARAMETERS = SHORT | {"WorkerTimeout": "15", "SliceBudget": "8"}
 
 
 @pytest.fixture(scope="module")
 def stack(folders: Callable[[], Path]) -> Iterator[Stack]:
     """Start this module's own stack. It is updated and finally removed."""
-    stack = Stack(folders(), ports=free_ports(), parameters=PARAMETERS)
+    stack = Stack(folders(), ports=free_ports(), parameters=PARAMETERS, awaits_updates=True)
     with running(stack):
         yield stack
 
@@ -61,7 +61,7 @@ def version(here: dict[str, Any]) -> str:
 def add_project(stack: Stack, here: dict[str, Any], owner: pg8000.native.Connection) -> str:
     """Add another project to the demo team, with users and a RevenueCat key."""
     project_id = str(uuid.uuid4())
-    encrypted = stack.engine.client("kms").encrypt(
+    encrypted = stack.local_aws.client("kms").encrypt(
         KeyId=here["integrations_key_id"],
         Plaintext=REVENUECAT_KEY.encode(),
         EncryptionContext={"project_id": project_id},
@@ -142,7 +142,7 @@ def test_a_failing_migration_rolls_the_release_back(
     broken = release("8.0.0", **{"9002_wrong": "CREATE TABLE half_done (id int); SELECT 1 / 0"})
     with pytest.raises(DeployFailed, match=r"^Migrations: Migration jobs/9002_wrong failed: division by zero$"):
         stack.deploy(broken)
-    [rolled_back] = stack.engine.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"]
+    [rolled_back] = stack.local_aws.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"]
     assert rolled_back["StackStatus"] == "UPDATE_ROLLBACK_COMPLETE"
     assert version(here) == before
     assert stack_owner.run("SELECT to_regclass('half_done')") == [[None]]
@@ -157,7 +157,7 @@ def test_a_failing_migration_rolls_the_release_back(
 def mixed(release: Callable[..., Path], name: str) -> Path:
     """Create the state in which CloudFormation has updated the code but not the layer of packages, permanently."""
     folder = release("9.0.0")
-    code = folder / "functions/worker" / name
+    code = folder / "functions" / name
     code.write_text(code.read_text() + "\nimport of_the_next_release\n")
     return folder
 
@@ -178,13 +178,13 @@ def goes_on(stack: Stack, here: dict[str, Any], owner: pg8000.native.Connection,
 def test_a_worker_that_cannot_start_on_the_packages_of_another_release_loses_no_run(
     stack: Stack, here: dict[str, Any], stack_owner: pg8000.native.Connection, release: Callable[..., Path]
 ) -> None:
-    queue = function_name("RunQueue", engine=stack.engine)
+    queue = function_name("RunQueue", local_aws=stack.local_aws)
 
     def on_their_way() -> int:
-        attributes = stack.engine.client("sqs").get_queue_attributes(QueueUrl=queue, AttributeNames=["All"])
+        attributes = stack.local_aws.client("sqs").get_queue_attributes(QueueUrl=queue, AttributeNames=["All"])
         return int(attributes["Attributes"]["ApproximateNumberOfMessagesNotVisible"])
 
-    stack.deploy(mixed(release, "app.py"))
+    stack.deploy(mixed(release, "worker/app.py"))
     assert "of_the_next_release" in stack.invoke("WorkerFunction", {"Records": []})["errorMessage"]
     before = on_their_way()
     run_id = triggered(here)["id"]
@@ -198,7 +198,7 @@ def test_a_worker_that_cannot_start_on_the_packages_of_another_release_loses_no_
 def test_a_job_that_cannot_start_on_the_packages_of_another_release_loses_no_run(
     stack: Stack, here: dict[str, Any], stack_owner: pg8000.native.Connection, release: Callable[..., Path]
 ) -> None:
-    stack.deploy(mixed(release, "jobs/revenuecat_sync.py"))
+    stack.deploy(mixed(release, "nightshift_jobs/revenuecat_sync/job.py"))
     run_id = triggered(here)["id"]
 
     def outcomes() -> list[str]:
@@ -213,12 +213,12 @@ def test_a_job_that_cannot_start_on_the_packages_of_another_release_loses_no_run
 def test_removing_the_stack_leaves_the_data_and_what_reads_them(
     stack: Stack, here: dict[str, Any], stack_owner: pg8000.native.Connection
 ) -> None:
-    client = stack.engine.client
+    client = stack.local_aws.client
     [deployed] = client("cloudformation").describe_stacks(StackName=STACK)["Stacks"]
     [secret] = [each["OutputValue"] for each in deployed["Outputs"] if each["OutputKey"] == "JwtSecretId"]
     before = stack_owner.run("SELECT count(*), max(app_users.id::text) FROM app_users")
 
-    remove(engine=stack.engine)
+    remove(local_aws=stack.local_aws)
 
     assert client("lambda").list_functions()["Functions"] == []
     assert client("lambda").list_event_source_mappings()["EventSourceMappings"] == []

@@ -51,7 +51,7 @@ def invoked(stack: Stack, function: str, environment: dict[str, str]) -> subproc
     return subprocess.run(
         [sys.executable, "-c", INVOKE, package],
         input=event,
-        env=clean_environment() | stack.engine.credentials | {"AWS_LAMBDA_FUNCTION_NAME": function} | here,
+        env=clean_environment() | stack.local_aws.credentials | {"AWS_LAMBDA_FUNCTION_NAME": function} | here,
         capture_output=True,
         text=True,
     )

@@ -93,7 +93,7 @@ def test_only_the_keys_in_its_file_open_the_local_aws(here: dict[str, Any]) -> N
 
 def test_a_functions_keys_do_not_follow_from_its_name(stack: Stack, here: dict[str, Any]) -> None:
     """ministack's own keys do, and the names follow from the template."""
-    for function in stack.engine.client("lambda").list_functions()["Functions"]:
+    for function in stack.local_aws.client("lambda").list_functions()["Functions"]:
         name = f"{function['FunctionArn']}:{function['Role']}"
         drawn = hashlib.sha256(name.encode()).hexdigest()
         keys = {
@@ -107,7 +107,7 @@ def test_a_functions_keys_do_not_follow_from_its_name(stack: Stack, here: dict[s
 def test_an_old_signature_is_refused(stack: Stack, here: dict[str, Any]) -> None:
     """A signature that an attacker has kept."""
     sent: list[Any] = []
-    client = stack.engine.client("sqs")
+    client = stack.local_aws.client("sqs")
     client.meta.events.register("before-send.sqs", lambda request, **_: sent.append(request))
     client.list_queues()
     [request] = sent
@@ -201,7 +201,7 @@ def test_its_files_are_closed_to_others(stack: Stack) -> None:
 def test_no_secret_is_on_a_command_line(stack: Stack, here: dict[str, Any]) -> None:
     """Every user can read command lines."""
     secrets = [here[name] for name in ("aws_secret_access_key", "agent_key", "admin_token")]
-    secrets += [stack.engine.mail_key, *json.loads((stack.folder / "database.json").read_text()).values()]
+    secrets += [stack.local_aws.mail_key, *json.loads((stack.folder / "database.json").read_text()).values()]
     processes = until(lambda: left_behind(stack.folder))
     assert {process.name() for process in processes} >= {"postgres"}
     for process in processes:
@@ -212,6 +212,6 @@ def test_no_secret_is_on_a_command_line(stack: Stack, here: dict[str, Any]) -> N
 def test_the_functions_hold_no_key_but_their_own(stack: Stack, here: dict[str, Any]) -> None:
     functions = [process for process in left_behind(stack.folder) if "AWS_LAMBDA_FUNCTION_NAME" in process.environ()]
     assert functions
-    kept = {here["aws_secret_access_key"], stack.engine.mail_key}
+    kept = {here["aws_secret_access_key"], stack.local_aws.mail_key}
     for process in functions:
         assert not kept & set(process.environ().values())

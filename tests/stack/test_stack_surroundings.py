@@ -157,9 +157,9 @@ def test_it_starts_and_is_asked_among_settings_that_are_not_for_it(
 
 def test_make_hides_the_developers_account_from_what_it_runs(tmp_path: Path, hostile: dict[str, Any]) -> None:
     """`make run` itself, with a Python that prints its environment."""
-    for folder in ("bin", "engine"):
+    for folder in ("bin", "local-aws"):
         (tmp_path / "venv" / folder).mkdir(parents=True)
-    for ready in ("ready", "engine/ready"):
+    for ready in ("ready", "local-aws/ready"):
         (tmp_path / "venv" / ready).touch()
     told = tmp_path / "venv" / "bin" / "python"
     told.write_text("#!/bin/sh\nenv\n")

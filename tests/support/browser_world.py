@@ -238,9 +238,9 @@ def people(stack: Stack, stack_owner: pg8000.native.Connection) -> People:
 
 
 def jwt_secret(stack: Stack) -> str:
-    [described] = stack.engine.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"]
+    [described] = stack.local_aws.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"]
     outputs = {output["OutputKey"]: output["OutputValue"] for output in described["Outputs"]}
-    secret: str = stack.engine.client("secretsmanager").get_secret_value(SecretId=outputs["JwtSecretId"])[
+    secret: str = stack.local_aws.client("secretsmanager").get_secret_value(SecretId=outputs["JwtSecretId"])[
         "SecretString"
     ]
     return secret

@@ -27,10 +27,14 @@ from nightshift.testing.rows import sweep
 
 FORKS = multiprocessing.get_context("forkserver")
 
-LEASE_S = 1.0
-# The remaining time that every worker sees; its lease is shorter nevertheless (settings.lease_margin_s).
+# The remaining time that every worker sees.
 REMAINING_S = 60.0
+# Leases last until Chaos ends them, because a worker on a busy machine may need any time for its slice.
+LEASE_S = 86_400.0
+# A frozen worker goes on after this long, long after the server has ended its transaction.
+FROZEN_S = 2.0
 AT_ONCE = 4
+SWEEP_EVERY_S = 0.2
 
 
 def start_forks(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -39,6 +43,15 @@ def start_forks(monkeypatch: pytest.MonkeyPatch) -> None:
     # Until Python 3.13 the server ignores sys.path, and then silently preloads nothing.
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
     forkserver.ensure_running()
+
+
+LIVE = """SELECT id::text, slice, cursor::text, coalesce(lease_expires_at > clock_timestamp(), false) FROM job_runs
+          WHERE status IN ('pending', 'running') ORDER BY id"""
+END_LEASE = "UPDATE job_runs SET lease_expires_at = clock_timestamp() WHERE id = '{}' AND slice = {}"
+
+
+class Stuck(Exception):
+    """Runs do not end"""
 
 
 @dataclass(frozen=True)
@@ -63,6 +76,7 @@ class Delivery:
 
 @dataclass
 class Worker:
+    slice: tuple[str, int]
     process: Any
     pipe: Connection
     fate: Fate
@@ -77,6 +91,10 @@ class Chaos:
     settings: Settings
     fate: Callable[[str, int, int], Fate] = lambda *_: Fate()
     delivery: Callable[[str, int, int], Delivery] = lambda *_: Delivery()
+    still_sweeps: int = 1500
+    """So many sweeps in a row that change nothing mean that something hangs: no lease or resend is that late."""
+    deliveries_per_run: int = 200
+    """So many messages for each run mean that the runs go in circles. A run needs about ten."""
     messages: list[tuple[float, str, int]] = field(default_factory=list)
     workers: list[Worker] = field(default_factory=list)
     seen: dict[tuple[str, int], int] = field(default_factory=dict)
@@ -98,32 +116,58 @@ class Chaos:
             self._note("doubled")
         return None
 
-    def until_ended(
-        self, db: queries.Database, *, deadline_s: float, between: Callable[[], None] = lambda: None
-    ) -> None:
-        """Work until every run has ended. Raise TimeoutError with the runs that are still live."""
-        deadline, swept = time.monotonic() + deadline_s, 0.0
+    def until_ended(self, db: queries.Database, *, between: Callable[[], None] = lambda: None) -> None:
+        """Work until every run has ended. Raise Stuck with the live runs if they hang or go in circles."""
+        swept, before, still = 0.0, None, 0
         try:
             while True:
                 now = time.monotonic()
-                if now - swept > 0.2:
+                if now - swept > SWEEP_EVERY_S:
                     swept, live = now, None
                     try:
                         between()
-                        for message in self._swept(db):
-                            self.send(message)
-                        live = db.run_script("SELECT id, slice FROM job_runs WHERE status IN ('pending', 'running')")
+                        self._send_swept(db)
+                        live = db.run_script(LIVE)
+                        self._end_leases(db, [(run_id, number) for run_id, number, _, is_leased in live if is_leased])
                     except DatabaseGone:
                         self._note("no database")
                     if live == [] and not self.workers:
                         return
-                    if now > deadline:
-                        raise TimeoutError(f"still live: {live}")
+                    state = (live, dict(self.seen), [worker.process.pid for worker in self.workers])
+                    before, still = state, still + 1 if state == before else 0
+                    runs = {run_id for run_id, _ in self.seen}
+                    if still >= self.still_sweeps or sum(self.seen.values()) > self.deliveries_per_run * len(runs):
+                        raise Stuck(f"{still} sweeps changed nothing, {self._told(live)}")
                 self._deliver(now)
                 self._watch()
         finally:
             for worker in self.workers:
                 self._end(worker)
+
+    def _told(self, live: list[list[Any]] | None) -> str:
+        delivered, waiting, at_work = sum(self.seen.values()), len(self.messages), len(self.workers)
+        return (
+            f"{delivered} messages were delivered, {waiting} wait, {at_work} workers are there; "
+            f"live runs (id, slice, cursor, whether leased): {live}"
+        )
+
+    def _send_swept(self, db: queries.Database) -> None:
+        """Sweep, and send what the sweep sends, except copies of messages that still wait.
+
+        On a busy machine messages wait longer than the sweep does. Every sweep would then add copies faster than the
+        workers take messages, and the queue would only grow.
+        """
+        waiting = {(run_id, number) for _, run_id, number in self.messages}
+        for message in self._swept(db):
+            if (message.run_id, message.slice) not in waiting:
+                self.send(message)
+
+    def _end_leases(self, db: queries.Database, leased: list[tuple[str, int]]) -> None:
+        """Let the time of each lease be over whose holder is dead or frozen."""
+        at_work = {worker.slice for worker in self.workers if worker.frozen_at is None}
+        for run_id, number in leased:
+            if (run_id, number) not in at_work:
+                db.run_script(END_LEASE.format(run_id, number))
 
     def _swept(self, db: queries.Database) -> list[Message]:
         messages: list[Message] = []
@@ -147,7 +191,7 @@ class Chaos:
             process = FORKS.Process(target=invoke, args=(there, self.settings, run_id, number, fate))
             process.start()
             there.close()
-            self.workers.append(Worker(process, here, fate, now))
+            self.workers.append(Worker((run_id, number), process, here, fate, now))
 
     def _watch(self) -> None:
         """Wait briefly for news of a worker, then apply fates whose time has come."""
@@ -172,7 +216,7 @@ class Chaos:
                 worker.fate = Fate()
                 self._note("struck")
                 os.kill(worker.process.pid, signal.SIGKILL)
-            if worker.frozen_at is not None and now - worker.frozen_at > 2 * LEASE_S:
+            if worker.frozen_at is not None and now - worker.frozen_at > FROZEN_S:
                 worker.frozen_at = None
                 os.kill(worker.process.pid, signal.SIGCONT)
 

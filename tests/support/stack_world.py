@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -14,11 +15,13 @@ from typing import Any
 import pg8000.native
 import pytest
 
+from local.ports import Ports
 from local.run import LIVE, call
-from local.stack import CHECKOUT, Ports, Stack, running
+from local.stack import CHECKOUT, Stack, running
 from tests.support.fixtures import free_port
 
 PATIENCE_S = 60
+NOT_COPIED = (".git", ".venv", ".local", ".aws-sam", ".*_cache", "__pycache__", ".hypothesis")
 # Short times, but long enough for a page of users in a slice.
 SHORT = {"WorkerTimeout": "20", "SliceBudget": "12", "SliceReserve": "4", "LeaseMargin": "1", "ResendDelay": "2"}
 
@@ -63,6 +66,15 @@ def stack(folders: Callable[[], Path]) -> Iterator[Stack]:
     stack = Stack(folders(), ports=free_ports(), parameters=SHORT | EVERY_MINUTE)
     with running(stack):
         yield stack
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """Copy this checkout, with the same environment."""
+    copy = tmp_path / "checkout"
+    shutil.copytree(CHECKOUT, copy, symlinks=True, ignore=shutil.ignore_patterns(*NOT_COPIED))
+    (copy / ".venv").symlink_to(sys.prefix)
+    return copy
 
 
 @pytest.fixture

@@ -97,6 +97,9 @@ class Settings:
     slice_reserve_s: float = 30
     # The longest time of a slice, even if Lambda allows more, so that other runs in the queue get their turn.
     slice_budget_s: float = 90
+    # 1: a run whose job cannot be imported waits and tries again, because an update of the functions may be under way.
+    # 0: it fails at once, on a stack whose functions are all updated together.
+    awaits_updates: int = 1
     sweep_batch: int = 500
     # The most runs that one team may start within a minute.
     runs_per_minute: int = 120

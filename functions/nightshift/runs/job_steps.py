@@ -176,6 +176,8 @@ def _after_exception(current: Slice, exc: BaseException) -> Outcome:
         raise exc
     error = sentence(exc)
     for name, retry in _policies(exc, current.job_type):
+        if name == "misfit" and not current.settings.awaits_updates:
+            continue
         failure = current.failed_attempts.get(name, 0) + 1
         delay_s = retry.delay_before(failure)
         if delay_s is not None:

@@ -59,7 +59,7 @@ class Slice:
         self.run = RunHandle(row, is_cancelled=self.is_cancelled, remaining_s=self._spendable_s)
         self.step = StepDatabase(db, self)
         self._db = db
-        self._settings = settings
+        self.settings = settings
         self._refusal = refusal
         self._remaining_s = remaining_s
         self._claimed_with_s = remaining_s()
@@ -181,7 +181,7 @@ class Slice:
             waiting_for=reason,
             failed_as=failed_as,
             max_delay_s=MAX_DELAY_S,
-            resend_delay_s=self._settings.resend_delay_s,
+            resend_delay_s=self.settings.resend_delay_s,
         )
         return Message.of(row, wait_s) if wait_s <= MAX_DELAY_S else None
 

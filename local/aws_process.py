@@ -1,4 +1,4 @@
-"""``python -m local.engine``: run ministack behind a gate, in the interpreter that ministack is installed in.
+"""``python -m local.aws_process``: run ministack behind a gate, in the interpreter that ministack is installed in.
 
 ministack checks signatures, but treats an unsigned request as one of the account's root, and needs no signature for
 its own pages (``/_ministack/…``). The gate requires a signature by a key of this stack on every request, with two
@@ -23,6 +23,7 @@ from ministack.core.sigv4 import (
     parse_header_signature,
     request_time_failure,
 )
+from ministack.services import lambda_svc
 
 from local.gate import API_PATH, refusal
 
@@ -137,10 +138,33 @@ def _draw_the_functions_keys_at_random() -> None:
     lambda_runtime.execution_credentials = execution_credentials
 
 
+def _let_invocations_end() -> None:
+    """Keep a process of an updated function until its invocation ends, as Lambda does. ministack ends it at once."""
+    invalidate, release = lambda_svc.invalidate_worker, lambda_svc.release_worker
+    retired: set[Any] = set()
+
+    def invalidate_worker(function: str, *arguments: Any, **options: Any) -> None:
+        with lambda_runtime._lock:
+            for key, workers in lambda_runtime._workers.items():
+                if key.split(":")[2] == function:
+                    retired.update(worker for worker in workers if worker.in_use)
+                    workers[:] = [worker for worker in workers if not worker.in_use]
+        invalidate(function, *arguments, **options)
+
+    def release_worker(worker: Any) -> None:
+        release(worker)
+        if worker in retired:
+            retired.discard(worker)
+            worker.kill()
+
+    lambda_svc.invalidate_worker, lambda_svc.release_worker = invalidate_worker, release_worker
+
+
 def main() -> None:
     # Only this interpreter needs it, and the functions inherit the environment.
     del os.environ["PYTHONPATH"]
     _draw_the_functions_keys_at_random()
+    _let_invocations_end()
     ministack.app = Gate(ministack.app, mail_key=os.environ.pop("NIGHTSHIFT_MAIL_KEY"))
     ministack.main()
 
