@@ -164,7 +164,7 @@ class TestChecks:
         sweep(db=db, settings=cloud)
         well = system("health")
         assert well.exit_code == 0
-        assert well.stdout.splitlines()[-1] == "All 19 checks are green."
+        assert well.stdout.splitlines()[-1] == "All 20 checks are green."
         boto3.client("sqs").send_message(QueueUrl=settings_module.settings().run_dead_letters_url, MessageBody="{}")
         ill = system("health")
         assert ill.exit_code == 1
@@ -172,7 +172,7 @@ class TestChecks:
             r"RED +dead letters: runs +about 1 message *\n +-> nightshift system --stack prod-jobs dead",
             ill.stdout,
         )
-        assert ill.stdout.splitlines()[-1] == "1 of 19 checks is red."
+        assert ill.stdout.splitlines()[-1] == "1 of 20 checks is red."
         report = system("health", "--format", "json")
         assert (report.exit_code, json.loads(report.stdout)["ok"]) == (1, False)
 
@@ -188,11 +188,11 @@ class TestChecks:
         assert "runs: about 12 waiting; redrive sends them again\n" in said
         assert re.search(rf"\nrun +{run_id} +pending", said)
         assert "schedules: about 1 waiting; redrive deletes them" in said
-        assert system("deadletters", "redrive").stdout == "runs: 12 sent again\n"
+        assert system("deadletters", "redrive").stdout == "runs: 12 sent again\nmails: 0 sent again\n"
         assert len(received(cloud)) == 12
         assert system("deadletters", "redrive", "schedules").stdout == "schedules: 1 deleted\n"
         assert system("deadletters", "redrive", "schedules").stdout == "schedules: 0 deleted\n"
-        assert system("deadletters").stdout == "runs: empty\nschedules: empty\n"
+        assert system("deadletters").stdout == "runs: empty\nmails: empty\nschedules: empty\n"
 
     def test_of_an_unknown_dead_letter_the_beginning_is_shown(self, system: Cli) -> None:
         settings, long = settings_module.settings(), "x\ny " * 100
@@ -205,12 +205,13 @@ class TestChecks:
             "runs: about 1 waiting; redrive sends them again",
             "ABOUT    BODY",
             "unknown  " + ("x y " * 15)[:59] + "…",
+            "mails: empty",
             "schedules: about 1 waiting; redrive deletes them (the sweep accounts for missed slots)",
             "ABOUT  BODY",
             "event  {}",
             "error: No permission",
         ]
-        [runs, _] = json.loads(system("deadletters", "--format", "json").stdout)["queues"]
+        [runs, _, _] = json.loads(system("deadletters", "--format", "json").stdout)["queues"]
         assert runs["messages"][0]["body"] == long
 
     def test_redriving_goes_on_until_nothing_is_left(

@@ -51,7 +51,7 @@ class Settings:
     database_timeout_s: float = 35
     queue_url: str = ""
     notify_queue_url: str = ""
-    # The dead-letter queues, for the operator's commands. Empty: there is no such queue.
+    # The dead-letter queues, for the operator's commands.
     run_dead_letters_url: str = ""
     notify_dead_letters_url: str = ""
     schedule_dead_letters_url: str = ""

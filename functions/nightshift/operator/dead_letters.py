@@ -30,14 +30,13 @@ RUNS, MAILS, SCHEDULES = "runs", "mails", "schedules"
 
 
 def queues_of(settings: Settings) -> list[tuple[str, str, str]]:
-    """Return the name, the URL and the redrive target's URL of each configured dead-letter queue."""
-    known = [
+    """Return the name, the URL and the redrive target's URL of each dead-letter queue."""
+    return [
         (RUNS, settings.run_dead_letters_url, settings.queue_url),
         (MAILS, settings.notify_dead_letters_url, settings.notify_queue_url),
         # Events that EventBridge could not deliver have no queue to return to.
         (SCHEDULES, settings.schedule_dead_letters_url, ""),
     ]
-    return [queue for queue in known if queue[1]]
 
 
 def waiting_in(url: str) -> int:
