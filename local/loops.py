@@ -1,7 +1,7 @@
 """Expand the loops of template.yaml as AWS::LanguageExtensions does, for SAM's translator, which does not know them.
 
-AWS fills in a loop's word at four places: in the keys of the loop's own resources, in ``!Sub``, in ``!Ref`` and in the
-keys of ``!FindInMap``. It does not in other texts, so a placeholder there is an error.
+AWS fills in a loop's word in the names of the loop's resources, in ``!Sub`` and in ``!Ref``. It leaves other texts as
+they are, so a placeholder there is an error.
 """
 
 import re

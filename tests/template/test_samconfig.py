@@ -41,6 +41,12 @@ def test_overrides_are_parameters_with_values_that_the_template_takes(stage):
 
 
 @pytest.mark.parametrize("stage", STAGES)
+def test_every_command_of_sam_knows_the_loops_of_the_template(stage):
+    """Without it, sam ends with an error of its own: `'list' object has no attribute 'get'`."""
+    assert STAGES[stage]["global"]["parameters"]["language_extensions"]
+
+
+@pytest.mark.parametrize("stage", STAGES)
 def test_a_deploy_may_make_roles_without_names_and_rolls_back_when_it_fails(stage):
     deploy = STAGES[stage]["deploy"]["parameters"]
     assert deploy["capabilities"] == "CAPABILITY_IAM"
