@@ -2,9 +2,9 @@
 
 import pytest
 
-from api import health
+from api import health as api_health
 from nightshift.database.queries import database
-from nightshift.operator import commands, doctor, health_report
+from nightshift.operator import commands, doctor, health
 from nightshift.testing.rows import make_team, run_row, sweep, work
 from tests.api.test_api import Api, error, trigger
 
@@ -46,7 +46,7 @@ class TestASessionThatOnlyReads:
         assert trigger(api, team)[0] == 201
 
     def test_health_finds_another(self, api, team):
-        health._trouble_at.cache_clear()  # It asks once a second.
+        api_health._trouble_at.cache_clear()  # It asks once a second.
         assert api("GET", "/v1/health")[0] == 200
         assert database().run_script("SHOW default_transaction_read_only") == [["off"]]
 
@@ -70,7 +70,7 @@ class TestADatabaseThatOnlyReads:
         assert trigger(api, team) == error(503, SENTENCE)
         assert api("GET", f"/v1/teams/{team.id}/jobs")[0] == 200
 
-    @pytest.mark.parametrize("command", [health_report.check_health, doctor.examine])
+    @pytest.mark.parametrize("command", [health.check_health, doctor.examine])
     def test_so_do_health_and_doctor(self, cloud, db, standby, command):
         def line():
             checks = command(db=db, settings=cloud)["checks"]

@@ -22,7 +22,7 @@ from nightshift.base.logger import logger
 from nightshift.base.settings import Settings
 from nightshift.database.queries import Database, query_text
 from nightshift.jobs.registry import JOB_TYPES
-from nightshift.operator import checks, dead_letters, doctor, health_report
+from nightshift.operator import checks, dead_letters, doctor, health
 from nightshift.operator.commands import COMMANDS, answer
 from nightshift.operator.partition_checks import check_partitions
 from nightshift.testing.rows import age, make_team, run_row, sweep, work
@@ -493,7 +493,7 @@ class TestHealth:
         tight = check(ask("health", dataclasses.replace(desk, max_database_size_gb=0.001)), "database size")
         assert not tight["ok"]
         assert "--type db_pruning" in tight["do"]
-        monkeypatch.setattr(health_report, "FULL", 0)
+        monkeypatch.setattr(health, "FULL", 0)
         assert not check(ask("health"), "connections")["ok"]
 
     def test_dead_letters_and_a_queue_that_cannot_be_read(self, ask, desk):
