@@ -10,7 +10,7 @@ from nightshift.database.queries import database
 from nightshift.operator import (
     dead_letters,
     doctor,
-    health_report,
+    health,
     log_lines,
     mail_commands,
     pause_commands,
@@ -29,7 +29,7 @@ COMMANDS: Mapping[str, Command] = {
     "pause": pause_commands.pause,
     "resume": pause_commands.resume,
     "schedules": schedule_commands.list_schedules,
-    "health": health_report.check_health,
+    "health": health.check_health,
     "deadletters": dead_letters.list_dead_letters,
     "redrive": dead_letters.redrive,
     "doctor": doctor.examine,

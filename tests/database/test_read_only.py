@@ -4,7 +4,7 @@ import pytest
 
 from api import database_probe
 from nightshift.database.queries import database
-from nightshift.operator import doctor, health_report
+from nightshift.operator import doctor, health
 from nightshift.testing.rows import make_team, run_row, sweep, work
 from tests.api.test_api import Api, error, trigger
 from tests.support.operator_world import answer
@@ -71,7 +71,7 @@ class TestADatabaseThatOnlyReads:
         assert trigger(api, team) == error(503, SENTENCE)
         assert api("GET", f"/v1/teams/{team.id}/jobs")[0] == 200
 
-    @pytest.mark.parametrize("command", [health_report.check_health, doctor.examine])
+    @pytest.mark.parametrize("command", [health.check_health, doctor.examine])
     def test_so_do_health_and_doctor(self, cloud, db, standby, command):
         def line():
             checks = command(db=db, settings=cloud)["checks"]

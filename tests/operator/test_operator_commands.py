@@ -21,7 +21,7 @@ from nightshift.base.logger import logger
 from nightshift.base.settings import Settings
 from nightshift.database.queries import Database, query_text
 from nightshift.jobs.registry import JOB_TYPES
-from nightshift.operator import checks, dead_letters, doctor, health_report
+from nightshift.operator import checks, dead_letters, doctor, health
 from nightshift.testing.rows import age, make_team, run_row, sweep, work
 from operate.app import COMMANDS
 from tests.support.operator_world import answer
@@ -492,7 +492,7 @@ class TestHealth:
         tight = check(ask("health", dataclasses.replace(desk, max_database_size_gb=0.001)), "database size")
         assert not tight["ok"]
         assert "--type db_pruning" in tight["do"]
-        monkeypatch.setattr(health_report, "FULL", 0)
+        monkeypatch.setattr(health, "FULL", 0)
         assert not check(ask("health"), "connections")["ok"]
 
     def test_dead_letters_and_a_queue_that_cannot_be_read(self, ask, desk):

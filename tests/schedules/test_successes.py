@@ -10,7 +10,7 @@ from pg8000.exceptions import DatabaseError
 from nightshift.base import metrics
 from nightshift.base.wording import moment
 from nightshift.jobs.registry import JOB_TYPES
-from nightshift.operator.health_report import check_health
+from nightshift.operator.health import check_health
 from nightshift.runs import pauses
 from nightshift.schedules.cron import BadCron, from_five_fields
 from nightshift.schedules.slots import register

@@ -4,12 +4,12 @@
 sweep) and this test's real Postgres. Only the queue is left out: each slice is started by its number. Nothing sleeps:
 every wait of a run ends at once.
 
-    def test_whoever_was_quiet_is_marked(job_run, owner):
+    def test_quiet_users_are_marked(job_run, owner):
         run = job_run("quiet_users").finish()
         assert run.result == {"marked": 2}
         assert [step.cursor for step in run.checkpoints] == [{"after": "a"}, {"after": "b"}]
 
-    def test_whatever_kills_it_the_end_is_the_same(job_run):
+    def test_every_death_leads_to_the_same_end(job_run):
         assert_resumable(job_run, "quiet_users", end=marked)
 
 A worker that is killed here still runs the job's ``finally`` blocks; tests/support/chaos.py kills processes.

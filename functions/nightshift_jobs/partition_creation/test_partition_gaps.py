@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pg8000.exceptions import DatabaseError
 
 from nightshift.database.partitions import EVENT_TABLES, by_month, find_gaps, merge, months
-from nightshift.operator import doctor, health_report
+from nightshift.operator import doctor, health
 from nightshift.operator.partition_checks import check_partitions
 from nightshift.testing import assert_resumable
 from nightshift_jobs.partition_creation import job
@@ -403,7 +403,7 @@ class TestChecks:
     @pytest.fixture
     def said(self, db, cloud):
         def said():
-            reports = (doctor.examine(db=db, settings=cloud), health_report.check_health(db=db, settings=cloud))
+            reports = (doctor.examine(db=db, settings=cloud), health.check_health(db=db, settings=cloud))
             [one, other] = [check for report in reports for check in report["checks"] if check["name"] == "partitions"]
             assert one == other
             return one
