@@ -46,8 +46,9 @@ class Watch:
         news, self._handled = _differing(self._handled, self._seen), self._seen
         if at_start := [name for name in news if name.startswith(AT_START)]:
             self._say(f"{_listed(at_start)} changed. Press Ctrl-C and start `make run` again to apply it.")
-        if len(at_start) < len(news):
-            self._reload([name for name in _differing(self._deployed, self._seen) if not name.startswith(AT_START)])
+        changed = [name for name in _differing(self._deployed, self._seen) if not name.startswith(AT_START)]
+        if changed and len(at_start) < len(news):
+            self._reload(changed)
 
     def _reload(self, changed: Sequence[str]) -> None:
         if mistakes := list(_mistakes(self._checkout / "functions", changed)):
@@ -86,8 +87,10 @@ def _mistakes(functions: Path, names: Collection[str]) -> Iterator[str]:
         if name.endswith(".py"):
             try:
                 compile((functions / name).read_bytes(), name, "exec", dont_inherit=True)
-            except SyntaxError as exc:
-                yield f"{name}, line {exc.lineno}: {exc.msg}."
+            except (SyntaxError, ValueError) as exc:
+                # A file with null bytes has no line. Until Python 3.11.4 it leads to a ValueError.
+                line = getattr(exc, "lineno", None)
+                yield f"{name}{f', line {line}' if line else ''}: {getattr(exc, 'msg', exc)}."
             except FileNotFoundError:
                 continue
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import jwt
 import pg8000.native
+from botocore.exceptions import BotoCoreError, ClientError
 
 from local import mailbox, processes, roles, sam, seed
 from local.aws import LocalAws, last_lines
@@ -188,7 +189,10 @@ class Stack:
 
     def start_error(self) -> str | None:
         """Start the worker, which imports all job types. Return its error if it cannot start."""
-        answer = self.invoke("WorkerFunction", {"Records": []})
+        try:
+            answer = self.invoke("WorkerFunction", {"Records": []})
+        except (BotoCoreError, ClientError) as exc:
+            return str(exc)
         error: str | None = (answer or {}).get("errorMessage")
         return error
 

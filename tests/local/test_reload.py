@@ -92,6 +92,20 @@ def test_a_file_with_a_mistake_is_told_with_its_line_and_the_next_save_mends_it(
     assert stack.updates == 1
 
 
+def test_a_new_file_with_a_mistake_that_is_removed_leaves_nothing_to_do(stack: Stack) -> None:
+    stack.save("functions/nightshift_jobs/greeting/other.py", "def (")
+    assert len(stack.told()) == 1
+    (stack.folder / "functions/nightshift_jobs/greeting/other.py").unlink()
+    assert stack.told() == []
+    assert stack.updates == 0
+
+
+def test_a_file_that_is_no_text_is_told(stack: Stack) -> None:
+    stack.save(JOB, "first = 1\0")
+    [line] = stack.told()
+    assert line.startswith("nightshift_jobs/greeting/job.py: source code string cannot contain null bytes.")
+
+
 def test_what_local_aws_refuses_is_told_and_tried_again_with_the_next_save(stack: Stack) -> None:
     stack.refusal = "The code is too large"
     stack.save(JOB, "# large")
