@@ -65,12 +65,12 @@ TRANSLATED := .local/translated.json
 template: $(VENV)/ready $(VENV)/sam/ready $(VENV)/checkov/ready
 	$(VENV)/sam/bin/sam validate --lint --region us-east-1
 	@mkdir -p .local
-	$(VENV)/bin/python -m local.template > $(TRANSLATED)
+	$(VENV)/bin/python -m local.deployment.template > $(TRANSLATED)
 	$(VENV)/sam/bin/cfn-lint $(TRANSLATED)
 	$(VENV)/checkov/bin/checkov -f $(TRANSLATED)
 
 build: $(VENV)/ready $(VENV)/sam/ready
-	@$(VENV)/bin/python -m local.build
+	@$(VENV)/bin/python -m local.deployment.build
 
 mutants: $(VENV)/ready
 	@$(VENV)/bin/python -m tests.mutants $(if $(FIND),--find $(FIND),$(ONLY))

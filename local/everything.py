@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from local import chromium
-from local.build import UV, BuildFailed, interpreter, runtime
+from local.deployment.build import UV, BuildFailed, interpreter, runtime
 
 LEFT_OUT = 3
 """The exit code if all parts that ran passed and one was left out. make shows it as "Error 3" and exits with 2."""

@@ -4,8 +4,8 @@ import contextlib
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
-from local.deploy import DeployFailed
-from local.packages import files_in
+from local.deployment.deploy import DeployFailed
+from local.deployment.packages import files_in
 
 # Beside the functions' code, which contains sql/, the start of the stack reads these files.
 SETUP = ("template.yaml", "layers/dependencies/requirements.txt")

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from typing import Any
 
 from local.aws import LocalAws
-from local.deploy import functions
+from local.deployment.deploy import functions
 
 # The name by which a container reaches this machine.
 DOCKER_HOST = "host.docker.internal"

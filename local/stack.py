@@ -20,10 +20,10 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from local import mailbox, processes, roles, sam, seed
 from local.aws import LocalAws, last_lines
-from local.deploy import api_url, dashboard_url, deploy, function_name, update_code
+from local.deployment.deploy import api_url, dashboard_url, deploy, function_name, update_code
+from local.deployment.packages import installed_dependencies
 from local.files import write_private
 from local.older import changed_migrations
-from local.packages import installed_dependencies
 from local.ports import Ports, complaint
 from local.postgres import Postgres, close_to_others
 

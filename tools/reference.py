@@ -11,8 +11,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from local.deployment.template import load
 from local.ports import Ports
-from local.template import load
 
 DOCS = Path(__file__).parent.parent / "docs"
 TEMPLATE = DOCS.parent / "template.yaml"

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from local.template import PATH, load
+from local.deployment.template import PATH, load
 from tests.support.fixtures import load_function
 
 STATIC = Path("functions/dashboard/static")

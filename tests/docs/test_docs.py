@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from api import parsing
-from local.template import PATH, load
+from local.deployment.template import PATH, load
 from nightshift.base.settings import Settings
 from nightshift.database.queries import query_files
 from nightshift.jobs.job_type import JobType

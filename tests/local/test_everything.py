@@ -21,7 +21,7 @@ def bare(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(folder))
     monkeypatch.setenv("PYENV_ROOT", str(tmp_path))
     monkeypatch.delenv("NIGHTSHIFT_CHROMIUM", raising=False)
-    monkeypatch.setattr("local.build.UV", tmp_path / "uv")
+    monkeypatch.setattr("local.deployment.build.UV", tmp_path / "uv")
     monkeypatch.setattr(chromium, "FOLDER", tmp_path / "browser")
     return tmp_path
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from local.deploy import DeployFailed
+from local.deployment.deploy import DeployFailed
 from local.reload import Watch
 
 JOB = "functions/nightshift_jobs/greeting/job.py"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from local.packages import installed_dependencies
+from local.deployment.packages import installed_dependencies
 
 SCRIPT = Path("local/venv.py").absolute()
 

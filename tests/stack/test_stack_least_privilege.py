@@ -14,11 +14,11 @@ import pg8000.native
 import pytest
 import urllib3
 
-from local.deploy import BATCHES, STACK
+from local.deployment.deploy import BATCHES, STACK
+from local.deployment.template import PATH, load
 from local.processes import left_behind
 from local.run import call
 from local.stack import CHECKOUT, Stack
-from local.template import PATH, load
 from tests.support.stack_world import ended, triggered, until
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]

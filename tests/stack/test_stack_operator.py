@@ -9,7 +9,7 @@ import pytest
 import urllib3
 from click.testing import CliRunner, Result
 
-from local.deploy import STACK
+from local.deployment.deploy import STACK
 from local.run import call
 from local.stack import Stack
 from nightshift.jobs.registry import JOB_TYPES

@@ -12,7 +12,7 @@ import pg8000.native
 import pytest
 import urllib3
 
-from local.deploy import STACK, DeployFailed, function_name, remove
+from local.deployment.deploy import STACK, DeployFailed, function_name, remove
 from local.run import call
 from local.seed import REVENUECAT_KEY, REVENUECAT_PROJECT_ID
 from local.stack import CHECKOUT, Stack, running

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from local.deployment.template import PATH, load
 from local.processes import clean_environment
 from local.sam import DOCKER_HOST
 from local.stack import CHECKOUT, Stack
-from local.template import PATH, load
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
 

@@ -15,7 +15,7 @@ from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from local import chromium
-from local.deploy import STACK
+from local.deployment.deploy import STACK
 from local.run import call
 from local.stack import Stack
 from nightshift.tenants.auth import key_hash

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from local.build import (
+from local.deployment.build import (
     AWS_SERVICES,
     BUDGETS_KB,
     BuildFailed,
@@ -24,8 +24,8 @@ from local.build import (
     prune,
     prune_tests,
 )
-from local.packages import zipped
-from local.template import PATH, code_of, load
+from local.deployment.packages import zipped
+from local.deployment.template import PATH, code_of, load
 
 THIS_VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
 FLAGS = slice(4, 8)  # PEP 552: 0b01 = by hash; 0b10 not set = do not compare it with the source

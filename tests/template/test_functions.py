@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from local.template import PATH, load
+from local.deployment.template import PATH, load
 from nightshift.base.settings import settings
 from nightshift.database import migrations, queries
 from nightshift.database.partitions import EVENT_TABLES

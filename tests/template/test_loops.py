@@ -7,8 +7,8 @@ import pytest
 from samtranslator.yaml_helper import yaml_parse
 
 from local.aws import PYTHON
-from local.loops import BadLoop, expanded
-from local.template import PATH, load
+from local.deployment.loops import BadLoop, expanded
+from local.deployment.template import PATH, load
 
 # local AWS follows what was measured on AWS. Without values, it leaves the parameters to the stack, as we do.
 THEIRS = """

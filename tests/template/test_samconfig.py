@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from local.template import PATH, load
+from local.deployment.template import PATH, load
 
 PARAMETERS = load(PATH)["Parameters"]
 TEXT = Path("samconfig.toml").read_text()

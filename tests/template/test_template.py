@@ -10,7 +10,7 @@ from pathlib import Path
 import boto3
 import pytest
 
-from local.template import PATH, load, translate
+from local.deployment.template import PATH, load, translate
 from nightshift.base import metrics
 from nightshift.base.settings import REQUIRED, Settings
 from nightshift.database.connection import CONNECT_TIMEOUT_S

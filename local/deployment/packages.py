@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from local.aws import PYTHON
+from local.deployment.shipped import is_for_tests
 from local.processes import MARK
-from local.shipped import is_for_tests
 from local.venv import pip, pip_environment
 
 # The earliest time that a zip can store.

@@ -11,8 +11,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from local.shipped import is_for_tests
-from local.template import PATH, code_of, load
+from local.deployment.shipped import is_for_tests
+from local.deployment.template import PATH, code_of, load
 
 SAM = Path(".venv/sam/bin/sam")
 BUILT = Path(".aws-sam/build")
@@ -130,7 +130,7 @@ def over_budget(sizes: dict[str, int]) -> list[str]:
     """Return an error for each function or layer that exceeds its budget or has none."""
     return [
         f"{name} is {size / 1024:,.0f} KB, over its budget of {BUDGETS_KB.get(name, 0):,} KB "
-        "(BUDGETS_KB in local/build.py)"
+        "(BUDGETS_KB in local/deployment/build.py)"
         for name, size in sizes.items()
         if size > BUDGETS_KB.get(name, 0) * 1024
     ]

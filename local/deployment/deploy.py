@@ -19,10 +19,10 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError, WaiterError
 
 from local.aws import LocalAws
+from local.deployment.loops import Template
+from local.deployment.packages import zipped
+from local.deployment.template import load, translate
 from local.gate import API, API_PATH
-from local.loops import Template
-from local.packages import zipped
-from local.template import load, translate
 
 STACK = "nightshift"
 BUCKET = "nightshift-artifacts"

@@ -10,7 +10,7 @@ from samtranslator.parser.parser import Parser
 from samtranslator.translator.translator import Translator
 from samtranslator.yaml_helper import yaml_parse
 
-from local.loops import Template, expanded
+from local.deployment.loops import Template, expanded
 
 PATH = Path("template.yaml")
 SAM = "AWS::Serverless-2016-10-31"
