@@ -366,6 +366,17 @@ def test_a_connection_that_the_job_finds_lost_is_not_its_failure(run_of, owner, 
     assert reason.startswith("Lost the database connection: ")
 
 
+@pytest.mark.parametrize(("remaining_s", "left_s"), [(60, 55), (3, 0)])
+def test_a_job_may_spend_what_remains_but_for_its_last_commit(run_of, remaining_s, left_s):
+    def looking(run, db):
+        found.append(run.remaining_s)
+        yield Progress(processed=1, total=1, message="", cursor=None)
+
+    found = []
+    run_of(looking).work(remaining_s=remaining_s)
+    assert found == [left_s]
+
+
 @pytest.mark.parametrize(("remaining_s", "notes"), [(5.9, False), (6, True)])
 def test_a_note_is_written_while_there_is_time_for_a_connection(run_of, owner, remaining_s, notes):
     def cut(run, db):

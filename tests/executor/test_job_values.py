@@ -298,3 +298,12 @@ class TestWatching:
         assert "it was at executor/test_job_values.py:" in said
         assert "in blocked_here." in said
         assert "an unknown line" in blocked_at(thread.ident)
+
+    def test_it_names_a_librarys_line_where_there_is_no_other(self):
+        may_go = threading.Event()
+        thread = threading.Thread(target=may_go.wait)
+        thread.start()
+        said = blocked_at(thread.ident)
+        may_go.set()
+        thread.join()
+        assert "threading.py:" in said
