@@ -32,9 +32,10 @@ TRIGGERS = 500
 class Unprepared(queries.Database):
     """A database that uses the driver's ``run``, which waits for parse, describe and bind at every call."""
 
-    def _run_prepared(self, name: str, values: dict[str, Any]) -> list[queries.Row]:
+    def _run_prepared(self, name: str, statement: queries.Statement, values: list[Any]) -> list[queries.Row]:
         connection = self._connected()
-        rows = connection.run(queries.query_text(name), **values) or []
+        named = dict(zip(statement.names, values, strict=True))
+        rows = connection.run(queries.query_text(name), **named) or []
         names = [column["name"] for column in connection.columns or []]
         return [dict(zip(names, row, strict=True)) for row in rows]
 

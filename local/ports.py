@@ -4,14 +4,16 @@
 run it. The start of the stack checks the ports again.
 """
 
-from __future__ import annotations
-
 import os
 import socket
 import sys
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+
+try:
+    from dataclasses import asdict, dataclass
+except ImportError:
+    sys.exit(0)  # Python 3.6: local/venv.py says which version is needed
 
 
 class InvalidPort(RuntimeError):
@@ -28,7 +30,7 @@ class Ports:
     mailbox: int = 4568
 
     @classmethod
-    def from_environment(cls) -> Ports:
+    def from_environment(cls) -> "Ports":
         """Read the ports from the environment. Raise InvalidPort for an invalid value."""
         chosen = {}
         for name in asdict(cls()):
@@ -42,7 +44,7 @@ class Ports:
         return cls(**chosen)
 
 
-def complaint(wanted: Mapping[str, int], *, usual: Mapping[str, int]) -> str | None:
+def complaint(wanted: "Mapping[str, int]", *, usual: "Mapping[str, int]") -> "str | None":
     """Return an error that names every unavailable port and ends with a command that avoids them all.
 
     Return None when all ports are available. ``wanted`` and ``usual`` map names to ports; the command sets only the
@@ -81,13 +83,13 @@ def is_free(port: int) -> bool:
     return True
 
 
-def _other(port: int, *, besides: set[int]) -> int:
+def _other(port: int, *, besides: "set[int]") -> int:
     """Return a free port, preferably a hundred higher."""
     candidates = [*range(port + 100, 65536), *range(1024, port)]
     return next((other for other in candidates if other not in besides and is_free(other)), port)
 
 
-def _listed(ports: list[int]) -> str:
+def _listed(ports: "list[int]") -> str:
     return f"{', '.join(map(str, ports[:-1]))} and {ports[-1]}"
 
 
