@@ -6,14 +6,13 @@ from collections import Counter
 
 import pytest
 
-from local.postgres import Postgres
 from local.revenuecat.sandbox import Sandbox
 from local.revenuecat.server import serve
 from nightshift.database.migrations import migrate
 from nightshift.database.queries import Database
 from nightshift.testing.rows import make_team
 from tests.support.chaos import LEASE_S, REMAINING_S, Chaos, Delivery, Fate, Stuck, start_forks
-from tests.support.fixtures import free_port, settings_for
+from tests.support.fixtures import settings_for, throwaway_postgres
 
 # The bounds of Chaos end what hangs, by what happens and not by the time.
 pytestmark = pytest.mark.timeout(3600)
@@ -181,12 +180,14 @@ def test_a_queue_that_misbehaves(settings, arena, connect, trouble):
     assert set(endings(arena).values()) == {1}
 
 
-def test_postgres_restarted_in_the_middle_twice(settings, tmp_path_factory, request):
+@pytest.fixture
+def server():
+    with throwaway_postgres() as server:
+        yield server
+
+
+def test_postgres_restarted_in_the_middle_twice(settings, server, request):
     """The test's own server crashes and is stopped quickly while 24 syncs use it."""
-    folder = tmp_path_factory.mktemp("restarted")
-    server = Postgres(folder / "postgres", free_port())
-    server.start(fsync="off")
-    request.addfinalizer(lambda: server.stop("immediate"))
     owner = Database(settings_for(server, "postgres", user="postgres"))
     request.addfinalizer(owner.close)
     migrate(owner)

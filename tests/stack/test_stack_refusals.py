@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -28,9 +29,10 @@ def test_a_folder_that_holds_something_else_is_not_touched(tmp_path: Path) -> No
     assert [path.name for path in data.iterdir()] == ["holiday.jpg"]
 
 
-def test_what_another_start_has_left_half_made_is_made_anew(tmp_path: Path) -> None:
-    (tmp_path / "made" / "postgres.new" / "base").mkdir(parents=True)
-    server = Postgres(tmp_path / "made" / "postgres", free_port(), password="secret")
+def test_what_another_start_has_left_half_made_is_made_anew(folders: Callable[[], Path]) -> None:
+    folder = folders()
+    (folder / "postgres.new" / "base").mkdir(parents=True)
+    server = Postgres(folder / "postgres", free_port(), password="secret")
     server.start()
     try:
         assert server.is_running()

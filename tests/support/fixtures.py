@@ -63,6 +63,11 @@ def free_port() -> int:
 
 @contextmanager
 def throwaway_postgres() -> Iterator[Postgres]:
+    """Run a server in a folder of its own.
+
+    The folder is not below pytest's root folder. Each start of pytest, also by another session, closes that folder to
+    other users, and where root runs the tests, the server runs as another user.
+    """
     with tempfile.TemporaryDirectory(prefix="nightshift-tests-") as folder:
         server = Postgres(Path(folder) / "postgres", free_port())
         server.start(fsync="off", full_page_writes="off")

@@ -69,9 +69,9 @@ def stack(folders: Callable[[], Path]) -> Iterator[Stack]:
 
 
 @pytest.fixture
-def checkout(tmp_path: Path) -> Path:
-    """Copy this checkout, with the same environment."""
-    copy = tmp_path / "checkout"
+def checkout(folders: Callable[[], Path]) -> Path:
+    """Copy this checkout, with the same environment. A stack may run in it, so it is not below pytest's root folder."""
+    copy = folders().parent / "checkout"
     shutil.copytree(CHECKOUT, copy, symlinks=True, ignore=shutil.ignore_patterns(*NOT_COPIED))
     (copy / ".venv").symlink_to(sys.prefix)
     return copy
