@@ -242,6 +242,13 @@ class TestAlone:
         leased().run_alone("CREATE TABLE made (id int)", patience_ms=50)
         assert owner.run_script("SELECT count(*) FROM made") == [[0]]
 
+    def test_its_connection_is_closed_with_it(self, leased, monkeypatch):
+        opened, sibling = [], Database.sibling
+        monkeypatch.setattr(Database, "sibling", lambda *of, **how: opened.append(sibling(*of, **how)) or opened[-1])
+        leased().run_alone("SELECT 1", patience_ms=50)
+        [alone] = opened
+        assert alone._connection is None
+
     @pytest.mark.parametrize(
         ("change", "raised"),
         [
