@@ -17,7 +17,7 @@ from nightshift.jobs import Progress, Retry, Wait
 from nightshift.runs import executor, requests
 from nightshift.testing.rows import work
 from tests.support.executor_world import counting_to, steps_of
-from tests.support.world import cut_sessions
+from tests.support.world import cut_sessions, other_role_of_system_jobs
 
 
 @pytest.fixture
@@ -254,11 +254,9 @@ def test_a_job_works_in_the_role_of_its_scope_and_no_other_connection_is_kept(
 def test_a_system_job_that_finds_no_connection_abandons_its_slice(job, job_run, superuser):
     job(counting_to(1), scope="system")
     run = job_run("counting")
-    superuser.run_script("ALTER ROLE nightshift_maintenance CONNECTION LIMIT 0")
-    try:
+    how = {"superuser": superuser, "settings": run.settings}
+    with other_role_of_system_jobs("LOGIN CONNECTION LIMIT 0", **how) as run.settings:
         run.work()
-    finally:
-        superuser.run_script("ALTER ROLE nightshift_maintenance CONNECTION LIMIT -1")
     [[outcome, reason]] = run.owner.run_script("SELECT outcome, reason FROM job_slices")
     assert (run.row["status"], outcome) == ("running", None)
     assert "too many connections for role" in reason

@@ -12,7 +12,14 @@ from nightshift.runs.watchdog import NOTE_RESERVE_S, blocked_at, watching
 from nightshift.testing.rows import age, run_row, slices, sweep, work
 from tests.support.executor_world import counting_to, steps_of
 from tests.support.stack_world import until
-from tests.support.world import closed_to_new_sessions, cut_sessions, received, system_run, trigger
+from tests.support.world import (
+    closed_to_new_sessions,
+    cut_sessions,
+    other_role_of_system_jobs,
+    received,
+    system_run,
+    trigger,
+)
 
 PASSING = {
     "40001": "could not serialize access",
@@ -206,21 +213,14 @@ class TestWhyAWorkerWasLost:
 
 
 class TestASystemJobThatCannotSignIn:
-    @pytest.mark.parametrize("broken", ["NOLOGIN", "gone"])
-    def test_fails_at_once_and_says_so(self, cloud, db, owner, superuser, broken):
+    @pytest.mark.parametrize("attributes", ["NOLOGIN", None], ids=["NOLOGIN", "gone"])
+    def test_fails_at_once_and_says_so(self, cloud, db, owner, superuser, attributes):
         run_id = system_run(owner, "partition_creation")
-        if broken == "NOLOGIN":
-            superuser.run_script("ALTER ROLE nightshift_maintenance NOLOGIN")
-        else:
-            superuser.run_script("ALTER ROLE nightshift_maintenance RENAME TO nightshift_elsewhere")
-        try:
-            with contextlib.suppress(SignInRefused):
-                work(run_id, 0, db=db, settings=cloud)
-        finally:
-            if broken == "NOLOGIN":
-                superuser.run_script("ALTER ROLE nightshift_maintenance LOGIN")
-            else:
-                superuser.run_script("ALTER ROLE nightshift_elsewhere RENAME TO nightshift_maintenance")
+        with (
+            other_role_of_system_jobs(attributes, superuser=superuser, settings=cloud) as settings,
+            contextlib.suppress(SignInRefused),
+        ):
+            work(run_id, 0, db=db, settings=settings)
         ended = run_row(owner, run_id)
         assert (ended["status"], ended["lost_slices"]) == ("failed", 0)
-        assert "nightshift_maintenance" in ended["error"]
+        assert settings.database_maintenance_user in ended["error"]

@@ -5,6 +5,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import jwt
@@ -110,3 +111,18 @@ def system_run(owner: Database, job_type: str) -> str:
         f" VALUES ('{run_id}', '{job_type}', 'schedule', clock_timestamp() + interval '2 minutes')"
     )
     return run_id
+
+
+@contextmanager
+def other_role_of_system_jobs(attributes: str | None, *, superuser: Database, settings: Settings) -> Iterator[Settings]:
+    """Yield settings in which system jobs sign in as another role; without ``attributes``, as one that is missing.
+
+    The product's own roles belong to the whole server, which tests of another process may use at the same time.
+    """
+    role = f"{settings.database_name}_jobs"
+    if attributes:
+        superuser.run_script(f"CREATE ROLE {role} {attributes}")
+    try:
+        yield replace(settings, database_maintenance_user=role)
+    finally:
+        superuser.run_script(f"DROP ROLE IF EXISTS {role}")
