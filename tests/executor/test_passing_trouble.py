@@ -186,7 +186,9 @@ class TestWhyAWorkerWasLost:
 
         row = trigger(team, job_type=job(blocking), db=db, settings=cloud)
         work(row["id"], 0, db=db, settings=cloud, remaining_s=NOTE_RESERVE_S + 0.05)
-        assert noted[0].startswith("The job did not return before Lambda's time limit; it was at executor/")
+        assert noted[0].startswith(
+            "The job did not return before Lambda's time limit; it was at support/stack_world.py:"
+        )
         # It came back after all, and its own result counts.
         assert slices(owner, row["id"])[0] == [0, "continued", None]
 

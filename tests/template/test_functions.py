@@ -174,10 +174,12 @@ class TestMigrate:
         assert cloudformation.answers[0]["Reason"] == "Migration jobs/0009_bad failed: division by zero"
 
     def test_a_variable_that_the_template_lacks_fails_the_deployment(self, cloudformation, monkeypatch):
-        monkeypatch.delenv("SCHEDULES")
+        monkeypatch.delenv("MIGRATION_FOLDERS")
         load_function("migrate").handler(event("migrate") | {"ResponseURL": cloudformation.url}, CONTEXT)
         assert cloudformation.answers[0]["Status"] == "FAILED"
-        assert cloudformation.answers[0]["Reason"].startswith("MigrateFunction cannot work without SCHEDULES: set ")
+        assert cloudformation.answers[0]["Reason"].startswith(
+            "MigrateFunction cannot work without MIGRATION_FOLDERS: set "
+        )
 
     def test_whatever_is_wrong_is_told_in_a_sentence(self, cloudformation, owner):
         owner.run_script("DROP TABLE job_schedules CASCADE")

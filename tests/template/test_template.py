@@ -60,7 +60,7 @@ def folder_of(function):
 
 
 def variables_of(function):
-    own = FUNCTIONS[function]["Environment"].get("Variables", {})
+    own = FUNCTIONS[function].get("Environment", {}).get("Variables", {})
     return TEMPLATE["Globals"]["Function"]["Environment"]["Variables"] | own
 
 
@@ -82,7 +82,7 @@ def test_each_function_gets_only_settings_that_its_code_reads(function):
     if function == "WorkerFunction":  # the registry imports a job when a run needs it
         modules |= {name for job in JOB_TYPES for name in imported_by(f"nightshift_jobs.{job}.job")}
     code = "".join(path_of(name).read_text() for name in modules - {"nightshift.base.settings"})
-    own = FUNCTIONS[function]["Environment"].get("Variables", {})
+    own = FUNCTIONS[function].get("Environment", {}).get("Variables", {})
     assert {name for name in own if not re.search(rf"\.{name.lower()}\b", code)} == set()
 
 

@@ -12,7 +12,7 @@ from nightshift.base.errors import ConfigurationError
 # compares them with template.yaml.
 REQUIRED: dict[str, tuple[str, ...]] = {
     "api": ("QUEUE_URL", "NOTIFY_QUEUE_URL"),
-    "migrate": ("DATABASE_USER", "MIGRATION_FOLDERS", "SCHEDULES"),
+    "migrate": ("DATABASE_USER", "MIGRATION_FOLDERS"),
     "notify": (),
     "operate": (
         *("QUEUE_URL", "NOTIFY_QUEUE_URL", "INTEGRATIONS_KEY_ID"),

@@ -105,11 +105,14 @@ def test_the_setting_says_how_far_ahead(run, monkeypatch):
     assert made == [name(table, month) for month in months(THIS, ahead=5)[4:] for table in EVENT_TABLES]
 
 
-@pytest.mark.parametrize("ahead", ["-1", "37"])
-def test_a_setting_beyond_reason_is_named(run, monkeypatch, ahead):
+@pytest.mark.parametrize(
+    ("ahead", "sentence"),
+    [("-1", "must be a whole number of 0 or more, got '-1'"), ("37", "must be from 0 to 36, got 37")],
+)
+def test_a_setting_beyond_reason_is_named(run, monkeypatch, ahead, sentence):
     monkeypatch.setenv("PARTITION_MONTHS_AHEAD", ahead)
     settings_module.settings.cache_clear()
-    assert run()["error"] == f"PARTITION_MONTHS_AHEAD must be from 0 to 36, got {ahead}"
+    assert run()["error"] == f"PARTITION_MONTHS_AHEAD {sentence}"
 
 
 def test_each_partition_is_a_step(job_run, owner):

@@ -425,11 +425,11 @@ class TestChecks:
 
     def test_the_whole_horizon_is_looked_at(self, bare, said, db, cloud):
         attach(bare, [FIRST, LAST])
-        assert check_partitions(db, replace(cloud, partition_months_ahead=2))["ok"]
+        assert check_partitions(db, replace(cloud, partition_months_ahead=2)).ok
         further = check_partitions(db, replace(cloud, partition_months_ahead=5))
-        assert further["says"].startswith(f"missing: events from {LAST:%Y-%m-%d} 00:00:00 to ")
+        assert further.says.startswith(f"missing: events from {LAST:%Y-%m-%d} 00:00:00 to ")
         bare.run_script("DROP TABLE own_0")
-        assert not check_partitions(db, replace(cloud, partition_months_ahead=0))["ok"]
+        assert not check_partitions(db, replace(cloud, partition_months_ahead=0)).ok
 
     def test_very_many_are_a_line(self, bare, said):
         assert said()["says"].count("(UTC)") == 1
