@@ -1,10 +1,8 @@
 """Calls to AWS without a client send the same bytes as a botocore client."""
 
 import json
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +20,7 @@ from nightshift.base.settings import Settings
 from nightshift.notify import delivery
 from nightshift.notify.mail import Mail
 from nightshift.tenants import integrations
+from tests.support import http_server
 from tests.support.fixtures import free_port
 from tests.support.world import received
 
@@ -66,35 +65,17 @@ def own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def wire(monkeypatch: pytest.MonkeyPatch) -> Iterator[Wire]:
     wire = Wire()
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+    def answer(request: http_server.Request) -> http_server.Reply | None:
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        wire.asked.append((request.path, headers, json.loads(request.body)))
+        status, text = wire.answers[min(len(wire.asked), len(wire.answers)) - 1]
+        return http_server.Reply(status, text.encode()) if status else None
 
-        def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            wire.asked.append((self.path, {name.lower(): value for name, value in self.headers.items()}, body))
-            status, text = wire.answers[min(len(wire.asked), len(wire.answers)) - 1]
-            self.close_connection = not status
-            if not status:
-                return
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(text)))
-            self.end_headers()
-            self.wfile.write(text.encode())
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    wire.url = f"http://127.0.0.1:{server.server_port}"
-    monkeypatch.setenv("AWS_ENDPOINT_URL", wire.url)
-    yield wire
-    aws_http._connections(wire.url).close()
-    aws_http._connections.cache_clear()
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with http_server.serve(answer, keep_alive=True) as wire.url:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", wire.url)
+        yield wire
+        aws_http._connections(wire.url).close()
+        aws_http._connections.cache_clear()
 
 
 ENTRY = {"MessageBody": '{"run_id": "é"}', "MessageGroupId": "team", "DelaySeconds": 30}

@@ -7,9 +7,7 @@ import json
 import os
 import re
 import shlex
-import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from urllib.parse import parse_qsl
 
@@ -27,6 +25,7 @@ from nightshift.testing.rows import Team, make_team
 from nightshift_cli.main import main
 from nightshift_cli.remote import profiles
 from nightshift_cli.session import Session
+from tests.support import http_server
 from tests.support.fixtures import CONTEXT, load_function
 from tests.support.operator_world import Aws, end_all
 from tests.support.world import trigger
@@ -141,31 +140,13 @@ def api(cloud: Settings) -> Iterator[Api]:
     load_function("api")  # loads a path that is relative to the repository
     api = Api()
 
-    class Handler(BaseHTTPRequestHandler):
-        def answer(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            status, data = api.answer(self.command, self.path, dict(self.headers), body)
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            if data.startswith(GZIP):
-                self.send_header("Content-Encoding", "gzip")
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
+    def answer(request: http_server.Request) -> http_server.Reply:
+        status, data = api.answer(request.method, request.path, dict(request.headers), request.body)
+        encoding = {"Content-Encoding": "gzip"} if data.startswith(GZIP) else {}
+        return http_server.Reply(status, data, {"Content-Type": "application/json"} | encoding)
 
-        do_GET = do_POST = answer
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    api.url = f"http://127.0.0.1:{server.server_port}"
-    yield api
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with http_server.serve(answer) as api.url:
+        yield api
 
 
 Run = Callable[[str], Result]

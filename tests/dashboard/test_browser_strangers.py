@@ -1,9 +1,7 @@
 """A page of another site in the developer's browser attacks the running stack: a real Chromium tries all it can."""
 
 import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,6 +10,7 @@ import urllib3
 from playwright.sync_api import Browser, Page, expect
 
 from local.run import call
+from tests.support import http_server
 from tests.support.browser_world import PATIENCE_MS
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
@@ -49,25 +48,14 @@ def stranger(browser: Browser, here: dict[str, Any], request: pytest.FixtureRequ
     faults = here["revenuecat_url"].removesuffix("/v2") + "/_sandbox/faults"
     content = FORM.format(url=faults, link=here["dashboard_url"]).encode()
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.send_header("Content-Type", "text/html")
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, *args: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}).start()
+    page_of_another_site = http_server.Reply(200, content, {"Content-Type": "text/html"})
+    with http_server.serve(lambda asked: page_of_another_site) as url:
         context = browser.new_context()
         context.set_default_timeout(PATIENCE_MS)
         page = context.new_page()
-        page.goto(f"http://{request.param}:{server.server_port}/")
+        page.goto(f"{url.replace('127.0.0.1', request.param)}/")
         yield page
         context.close()
-        server.shutdown()
 
 
 @pytest.fixture

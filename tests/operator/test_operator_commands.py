@@ -6,7 +6,6 @@ import json
 import threading
 import uuid
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import boto3
@@ -24,6 +23,7 @@ from nightshift.jobs.registry import JOB_TYPES
 from nightshift.operator import checks, dead_letters, doctor, health
 from nightshift.testing.rows import age, make_team, run_row, sweep, work
 from operate.app import COMMANDS
+from tests.support import http_server
 from tests.support.operator_world import answer
 from tests.support.world import received, trigger
 
@@ -707,20 +707,8 @@ class TestDeadLetters:
 class TestDoctor:
     @pytest.fixture
     def provider(self) -> Iterator[str]:
-        class NotFound(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                self.send_error(404)
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        server = HTTPServer(("127.0.0.1", 0), NotFound)
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/v2"
-        server.shutdown()
-        thread.join()
-        server.server_close()
+        with http_server.serve(lambda request: http_server.Reply(404)) as url:
+            yield f"{url}/v2"
 
     @pytest.fixture
     def fresh(self, desk: Settings, provider: str, owner: Database) -> Iterator[Settings]:

@@ -8,7 +8,6 @@ import re
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from click.testing import CliRunner, Result
 from api.responses import takes_gzip
 from nightshift_cli.main import main
 from nightshift_cli.session import Session
+from tests.support import http_server
 
 VARIABLES = tuple(f"NIGHTSHIFT_{name}" for name in ("API_URL", "TOKEN", "TEAM", "PROFILE", "STACK"))
 ROOT = Path(__file__).parents[2]
@@ -104,44 +104,26 @@ class Script:
 def api(bare_environment: None) -> Iterator[Script]:
     script = Script()
 
-    class Handler(BaseHTTPRequestHandler):
-        def answer(self) -> None:
-            path, _, query = self.path.partition("?")
-            where = f"{self.command} {path}"
-            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            script.bodies.append(body)
-            script.requests.append((where, query, dict(self.headers), json.loads(body) if body else None))
-            answers = script.answers.get(where) or [(404, b'{"error": "Job run not found"}', "application/json")]
-            status, data, kind = answers.pop(0) if len(answers) > 1 else answers[0]
-            self.send_response(status)
-            self.send_header("Content-Type", kind)
-            if takes_gzip(self.headers.get("Accept-Encoding", "")):  # as the API does for long answers
-                data = gzip.compress(data)
-                self.send_header("Content-Encoding", "gzip")
-            self.send_header("Content-Length", str(len(data)))
-            if status == 302:
-                self.send_header("Location", "/elsewhere")
-            if status == 429 and script.retry_after:
-                self.send_header("Retry-After", script.retry_after)
-            self.end_headers()
-            self.wfile.write(data)
+    def answer(request: http_server.Request) -> http_server.Reply:
+        path, _, query = request.path.partition("?")
+        where, body = f"{request.method} {path}", request.body
+        script.bodies.append(body)
+        script.requests.append((where, query, dict(request.headers), json.loads(body) if body else None))
+        answers = script.answers.get(where) or [(404, b'{"error": "Job run not found"}', "application/json")]
+        status, data, kind = answers.pop(0) if len(answers) > 1 else answers[0]
+        headers = {"Content-Type": kind}
+        if takes_gzip(request.headers.get("Accept-Encoding", "")):  # as the API does for long answers
+            data, headers["Content-Encoding"] = gzip.compress(data), "gzip"
+        if status == 302:
+            headers["Location"] = "/elsewhere"
+        if status == 429 and script.retry_after:
+            headers["Retry-After"] = script.retry_after
+        if script.date:
+            headers["Date"] = script.date
+        return http_server.Reply(status, data, headers)
 
-        do_GET = do_POST = do_CONNECT = answer
-
-        def date_time_string(self, timestamp: float | None = None) -> str:
-            return script.date or super().date_time_string(timestamp)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    script.url = f"http://127.0.0.1:{server.server_port}"
-    yield script
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with http_server.serve(answer) as script.url:
+        yield script
 
 
 Nightshift = Callable[..., Result]

@@ -5,11 +5,12 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+
+from tests.support import http_server
 
 ISSUER, AUDIENCE = "https://identity.example/", "nightshift"
 
@@ -55,39 +56,16 @@ def serve() -> Iterator[Provider]:
     provider = Provider()
     over = threading.Event()
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            provider.asked += 1
-            if provider.drips:
-                self._drip()
-                return
-            status, headers, body = provider.answer or (200, {}, json.dumps({"keys": provider.keys}).encode())
-            self.send_response(status)
-            for name, value in headers.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(body)
+    def answer(request: http_server.Request) -> http_server.Reply:
+        provider.asked += 1
+        if provider.drips:
+            return http_server.Reply(200, iter(lambda: b"" if over.wait(0.05) else b" ", b""))
+        status, headers, body = provider.answer or (200, {}, json.dumps({"keys": provider.keys}).encode())
+        return http_server.Reply(status, body, headers)
 
-        def _drip(self) -> None:
-            self.send_response(200)
-            self.end_headers()
-            try:
-                while not over.wait(0.05):
-                    self.wfile.write(b" ")
-            except OSError:
-                pass
-
-        def log_message(self, *args: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    provider.url = f"http://127.0.0.1:{server.server_port}/jwks"
-    try:
-        yield provider
-    finally:
-        over.set()
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with http_server.serve(answer) as url:
+        provider.url = f"{url}/jwks"
+        try:
+            yield provider
+        finally:
+            over.set()

@@ -4,10 +4,8 @@ import contextlib
 import io
 import json
 import re
-import threading
 from collections.abc import Callable, Iterator
 from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
@@ -20,6 +18,7 @@ from nightshift.base.settings import Settings
 from nightshift.database.queries import Database
 from nightshift.operator import dead_letters, dispatch
 from operate.app import COMMANDS
+from tests.support import http_server
 from tests.support.fixtures import CONTEXT, load_function
 
 # The operate function without its environment: ``answer(event, db=…, settings=…)``.
@@ -68,34 +67,16 @@ class Aws:
 def amazon() -> Iterator[Aws]:
     aws = Aws()
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            aws.signed.append(self.headers["Authorization"])
-            invoked = re.fullmatch(r"/2015-03-31/functions/(\w+)-1/invocations", self.path)
-            prepared = aws.answers.get("invoke" if invoked else "describe")
-            ours = partial(aws.invoke, function=invoked[1]) if invoked else aws.describe
-            status, headers, answer = prepared or ours(body)
-            self.send_response(status)
-            for name, value in ({"Content-Length": str(len(answer))} | headers).items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(answer)
+    def answer(request: http_server.Request) -> http_server.Reply:
+        aws.signed.append(request.headers["Authorization"])
+        invoked = re.fullmatch(r"/2015-03-31/functions/(\w+)-1/invocations", request.path)
+        prepared = aws.answers.get("invoke" if invoked else "describe")
+        ours = partial(aws.invoke, function=invoked[1]) if invoked else aws.describe
+        status, headers, body = prepared or ours(request.body)
+        return http_server.Reply(status, body, headers | ({"Date": aws.date} if aws.date else {}))
 
-        def date_time_string(self, timestamp: float | None = None) -> str:
-            return aws.date or super().date_time_string(timestamp)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    aws.url = f"http://127.0.0.1:{server.server_port}"
-    yield aws
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with http_server.serve(answer) as aws.url:
+        yield aws
 
 
 @pytest.fixture

@@ -4,8 +4,9 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from tests.support import http_server
 
 
 class Ses:
@@ -53,30 +54,11 @@ class Ses:
 def serve() -> Iterator[Ses]:
     ses = Ses()
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            status, code, content = ses.answer(self.path, request)
-            if ses.hangs_up:
-                return
-            body = json.dumps(content).encode()
-            self.send_response(status)
-            if code:  # the protocol rest-json sends an error's name here
-                self.send_header("x-amzn-ErrorType", code)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+    def answer(request: http_server.Request) -> http_server.Reply | None:
+        status, code, content = ses.answer(request.path, json.loads(request.body))
+        # The protocol rest-json sends an error's name in a header.
+        headers = {"x-amzn-ErrorType": code} if code else {}
+        return None if ses.hangs_up else http_server.Reply(status, json.dumps(content).encode(), headers)
 
-        def log_message(self, *args: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    ses.url = f"http://127.0.0.1:{server.server_port}"
-    try:
+    with http_server.serve(answer) as ses.url:
         yield ses
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()

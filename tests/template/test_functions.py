@@ -1,8 +1,6 @@
 """Each function, called with its sample event."""
 
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,6 +12,7 @@ from nightshift.database import migrations, queries
 from nightshift.database.partitions import EVENT_TABLES
 from nightshift.healing.sweep import COUNTS
 from nightshift.testing.rows import make_team, run_row
+from tests.support import http_server
 from tests.support.fixtures import CONTEXT, load_function
 from tests.support.world import trigger
 
@@ -27,27 +26,16 @@ def cloudformation():
     """Serve CloudFormation's URL for a custom resource's answer. Yield the URL and the answers."""
     answers = []
 
-    class Bucket(BaseHTTPRequestHandler):
-        refusals = 0
+    bucket = SimpleNamespace(refusals=0)
 
-        def do_PUT(self):
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/crpg-ref-responses.html
-            assert len(body) <= 4096
-            answers.append(json.loads(body))
-            self.send_response(200 if len(answers) > Bucket.refusals else 503)
-            self.end_headers()
+    def answer(request):
+        # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/crpg-ref-responses.html
+        assert len(request.body) <= 4096
+        answers.append(json.loads(request.body))
+        return http_server.Reply(200 if len(answers) > bucket.refusals else 503)
 
-        def log_message(self, *args):
-            pass
-
-    server = HTTPServer(("127.0.0.1", 0), Bucket)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    yield SimpleNamespace(url=f"http://127.0.0.1:{server.server_port}/response", answers=answers, bucket=Bucket)
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with http_server.serve(answer) as url:
+        yield SimpleNamespace(url=f"{url}/response", answers=answers, bucket=bucket)
 
 
 def test_there_is_an_event_for_every_function():

@@ -7,7 +7,6 @@ import threading
 import time
 from contextlib import contextmanager, suppress
 from decimal import Decimal
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from hypothesis import given
@@ -19,6 +18,7 @@ from nightshift.base.errors import JobError
 from nightshift_jobs.revenuecat_sync.api_errors import Denied, Missing, OutOfTime, RateLimited, Rejected, Unavailable
 from nightshift_jobs.revenuecat_sync.client import RevenueCat
 from nightshift_jobs.revenuecat_sync.governor import Governor
+from tests.support import http_server
 
 KEY = "sk_sandbox"
 PROJECT = "/v2/projects/proj1a2b3c4d"
@@ -66,30 +66,16 @@ def scripted(answers, *, headers=()):
     """
     asked = []
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self):
-            asked.append(self.path)
-            queue = answers.get(self.path, [(404, {"message": f"There is no {self.path}."}, {})])
-            status, body, headers = queue.pop(0) if len(queue) > 1 else queue[0]
-            text = body if isinstance(body, str) else json.dumps(body)
-            content = text.replace("ORIGIN", f"http://127.0.0.1:{self.server.server_port}").encode()
-            self.send_response(status)
-            for name, value in {"Content-Length": len(content), **headers}.items():
-                self.send_header(name, str(value))
-            self.end_headers()
-            self.wfile.write(content)
+    def answer(request):
+        asked.append(request.path)
+        queue = answers.get(request.path, [(404, {"message": f"There is no {request.path}."}, {})])
+        status, body, headers = queue.pop(0) if len(queue) > 1 else queue[0]
+        text = body if isinstance(body, str) else json.dumps(body)
+        content = text.replace("ORIGIN", f"http://{request.headers['Host']}").encode()
+        return http_server.Reply(status, content, {name: str(value) for name, value in headers.items()})
 
-        def log_message(self, *_):
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}/v2", asked
-        finally:
-            server.shutdown()
-            thread.join()
+    with http_server.serve(answer) as url:
+        yield f"{url}/v2", asked
 
 
 def ok(*ids, **more):
