@@ -13,7 +13,8 @@ from nightshift_cli.remote import api
 from nightshift_cli.remote.api import Api
 from nightshift_cli.remote.config import Config
 
-OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+# The client must not use the connection again: it may send before it learns that the server has closed it.
+OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n"
 Serve = Callable[[socket.socket], None]
 
 
