@@ -242,11 +242,17 @@ class TestAlone:
         leased().run_alone("CREATE TABLE made (id int)", patience_ms=50)
         assert owner.run_script("SELECT count(*) FROM made") == [[0]]
 
-    def test_its_connection_is_closed_with_it(self, leased, monkeypatch):
+    def test_its_connection_has_its_limits_and_is_closed_with_it(self, leased, monkeypatch):
         opened, sibling = [], Database.sibling
-        monkeypatch.setattr(Database, "sibling", lambda *of, **how: opened.append(sibling(*of, **how)) or opened[-1])
+
+        def watched(*of, **limits):
+            opened.append((sibling(*of, **limits), limits))
+            return opened[-1][0]
+
+        monkeypatch.setattr(Database, "sibling", watched)
         leased().run_alone("SELECT 1", patience_ms=50)
-        [alone] = opened
+        [(alone, limits)] = opened
+        assert limits == {"lock_timeout": "50ms", "idle_session_timeout": "2000ms"}
         assert alone._connection is None
 
     @pytest.mark.parametrize(
