@@ -191,7 +191,7 @@ def _run(who: Principal, run_id: str, permission: str) -> Row:
 
 
 def _project_job_type(name: object) -> JobType:
-    """Return the job type. Raise Refused if there is no such type, or if it is a system job's."""
+    """Return the job type of this name. Raise Refused for an unknown name and for a system job."""
     wanted = job_type(name)
     if wanted.scope == "system":
         raise Refused(f'Cannot trigger system job "{wanted.name}" via API')

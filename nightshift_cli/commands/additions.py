@@ -1,4 +1,4 @@
-"""What an author adds to template.yaml for a scheduled job: EventBridge needs a rule for it, the operator an alarm."""
+"""Say how to extend template.yaml for a scheduled job, so that the stack gets the job's rule and its alarm."""
 
 import re
 from dataclasses import dataclass

@@ -2,6 +2,7 @@
 
 import keyword
 import re
+import shutil
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -139,12 +140,19 @@ def _free_folder(name: str) -> Path:
     if not JOBS.is_dir():
         raise Misconfigured(f"{here()} is not a checkout of Nightshift: {JOBS} is missing.")
     for folder in sorted(JOBS.iterdir()):
+        if _is_left_over(folder):
+            continue
         if folder.name == name:
             raise Misconfigured(f"{folder} already exists: choose another name, or remove the folder.")
         # Names of resources in a template have no underscores: x_1 and x1 would be the same.
         if folder.name.replace("_", "") == name.replace("_", ""):
             raise Misconfigured(f"{name} and {folder} differ only in underscores: choose another name.")
     return JOBS / name
+
+
+def _is_left_over(folder: Path) -> bool:
+    """Return whether ``git rm`` has removed the folder's files: git leaves the files that Python compiled."""
+    return folder.is_dir() and all(path.name == "__pycache__" for path in folder.iterdir())
 
 
 def _make(folder: Path, files: dict[str, str]) -> None:
@@ -155,6 +163,7 @@ def _make(folder: Path, files: dict[str, str]) -> None:
             made.mkdir()
             for file, text in files.items():
                 (made / file).write_text(text, encoding="utf-8")
+            shutil.rmtree(folder / "__pycache__", ignore_errors=True)
             made.rename(folder)
     except OSError as exc:
         raise Misconfigured(f"Nothing was created: {exc.filename or folder}: {exc.strerror}.") from exc

@@ -202,6 +202,18 @@ def test_a_name_of_the_longest_length_is_taken(checkout):
     assert new_job("a" * LONGEST_NAME).exit_code == 0
 
 
+def test_a_job_that_git_removed_can_be_made_again(checkout):
+    new_job("report")
+    for path in (checkout / JOBS / "report").iterdir():
+        path.unlink()
+    (checkout / JOBS / "report/__pycache__").mkdir()
+    (checkout / JOBS / "report/__pycache__/job.cpython-311.pyc").write_bytes(b"old")
+    assert "report" not in registry(checkout)
+    said = new_job("report")
+    assert said.exit_code == 0, said.stderr
+    assert {path.name for path in (checkout / JOBS / "report").iterdir()} == {"__init__.py", "job.py", "test_report.py"}
+
+
 def test_a_file_in_the_place_of_the_folder_is_not_replaced(checkout):
     (checkout / JOBS / "report").write_text("mine")
     before = texts(checkout)

@@ -102,7 +102,7 @@ def test_the_page_names_every_room():
     ids=["shared package", "command line"],
 )
 def test_imports_between_rooms_only_go_down(root, floors):
-    """So there is no circle of rooms, and a change of a room cannot break a room below."""
+    """Imports that only go down form no circle, and a change of a room cannot break a room below it."""
     assert arrows_up(Path(root), floors) == []
 
 

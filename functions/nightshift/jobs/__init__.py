@@ -1,4 +1,4 @@
-"""What authors of jobs import. docs/write-a-job.md walks through a job."""
+"""The names that authors of jobs import. docs/write-a-job.md walks through a job."""
 
 from nightshift.base.errors import JobError
 from nightshift.jobs.author_api import Job, JobDatabase, Progress, Retry, Run, Steps, Wait
