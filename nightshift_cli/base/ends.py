@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from nightshift.base.errors import ConfigurationError
 from nightshift_cli.base.failures import Misconfigured
 from nightshift_cli.base.text import clean
 
@@ -67,7 +68,10 @@ def refuse_bytes(arguments: Sequence[str]) -> None:
 
 
 def told_as_fault(exc: Exception) -> None:
-    """Print one line for the developers: the exception, and where it was raised."""
+    """Print one line: what is wrong with the checkout's jobs, or for our developers the exception and its place."""
+    if isinstance(exc, ConfigurationError):
+        _complain(f"{exc}. Correct that file, or remove its folder.")
+        return
     last = traceback.extract_tb(exc.__traceback__)[-1]
     _complain(
         f"Internal error in nightshift: {type(exc).__name__}: {exc} ({Path(last.filename).name}, line {last.lineno}). "

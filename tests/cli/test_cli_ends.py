@@ -196,3 +196,33 @@ def test_bash_completes_commands_and_options(api: Script) -> None:
     assert ended("nightshift", env=environment(api) | question).stdout == b"plain,cancel\n"
     question |= {"COMP_WORDS": "nightshift jobs list --sta"} | {"COMP_CWORD": "3"}
     assert ended("nightshift", env=environment(api) | question).stdout == b"plain,--status\n"
+
+
+# Let the registry find jobs in one more folder.
+WITH_JOBS = """
+import sys, nightshift_jobs
+nightshift_jobs.__path__.append(sys.argv.pop(1))
+from nightshift_cli.__main__ import start
+start()
+"""
+
+
+@pytest.mark.parametrize(
+    ("declaration", "sentence"),
+    [
+        ("JOB_TYPE = 3", "nightshift_jobs/bad must declare JOB_TYPE = JobType(name='bad', …), got 3."),
+        ("", "nightshift_jobs/bad must declare JOB_TYPE = JobType(name='bad', …), got None."),
+        ("1 / 0", "nightshift_jobs/bad/__init__.py cannot be imported: ZeroDivisionError: division by zero."),
+        (
+            "def (",
+            "nightshift_jobs/bad/__init__.py cannot be imported: SyntaxError: invalid syntax (__init__.py, line 1).",
+        ),
+    ],
+)
+def test_a_job_that_is_declared_wrongly_is_named(api: Script, tmp_path: Path, declaration: str, sentence: str) -> None:
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "__init__.py").write_text(declaration)
+    command = [sys.executable, "-c", WITH_JOBS, str(tmp_path), "--version"]
+    done = subprocess.run(command, env=environment(api), capture_output=True, text=True, timeout=30)
+    assert (done.returncode, done.stdout) == (70, "")
+    assert done.stderr == f"Error: {sentence} Correct that file, or remove its folder.\n"

@@ -4,7 +4,7 @@ import pkgutil
 from importlib import import_module
 
 import nightshift_jobs
-from nightshift.base.errors import ConfigurationError, Refused
+from nightshift.base.errors import ConfigurationError, Refused, sentence
 from nightshift.jobs.job_type import JobType
 
 
@@ -15,7 +15,10 @@ def _declared() -> dict[str, JobType]:
 
 
 def _job_type_in(folder: str) -> JobType:
-    declared = getattr(import_module(f"nightshift_jobs.{folder}"), "JOB_TYPE", None)
+    try:
+        declared = getattr(import_module(f"nightshift_jobs.{folder}"), "JOB_TYPE", None)
+    except Exception as exc:
+        raise ConfigurationError(f"nightshift_jobs/{folder}/__init__.py cannot be imported: {sentence(exc)}") from exc
     if not isinstance(declared, JobType) or declared.name != folder:
         raise ConfigurationError(
             f"nightshift_jobs/{folder} must declare JOB_TYPE = JobType(name={folder!r}, …), got {declared!r}"
