@@ -69,7 +69,6 @@ FUNCTIONS = (
     "cleanup_resource",
     "cleanup_runs",
     "create_event_partition",
-    "create_month_partition",
     "drop_detached_partition",
     "event_gaps",
     "event_tree",

@@ -20,11 +20,26 @@ CREATE TABLE job_schedule_slots (
     CONSTRAINT no_run_is_missed_or_has_a_reason CHECK ((run_id IS NULL) = (outcome = 'missed' OR reason IS NOT NULL)),
     CONSTRAINT only_skipped_has_a_reason CHECK (reason IS NULL OR outcome = 'skipped')
 );
-
--- For finding old rows. A run gets its entry once, when it ends.
+-- For finding old rows.
 CREATE INDEX job_schedule_slots_decided ON job_schedule_slots (decided_at);
-CREATE INDEX job_runs_completed ON job_runs (completed_at) WHERE completed_at IS NOT NULL;
 
-GRANT SELECT, UPDATE ON job_schedules TO nightshift_app;
-GRANT SELECT, INSERT, DELETE ON job_schedule_slots TO nightshift_app;
-GRANT DELETE ON job_runs, job_slices TO nightshift_app;
+-- One row per scheduled job type. Not part of job_schedules, whose row the sweep locks while it starts a run: the end
+-- of a run, which locks the run's row and then this one, could deadlock with that sweep.
+CREATE TABLE job_successes (
+    job_type         text PRIMARY KEY,
+    expected_within  interval NOT NULL,           -- between two successes; set from the schedule by each deployment
+    last_success_at  timestamptz(3),
+    since            timestamptz NOT NULL         -- the last success, or when its schedule was activated or resumed
+                     DEFAULT clock_timestamp(),
+    overdue_at       timestamptz NOT NULL         -- when to alert the operator unless it succeeds; moves on after that
+);
+
+-- Pauses by the operator.
+CREATE TABLE job_pauses (
+    job_type   text NOT NULL,
+    what       text NOT NULL CHECK (what IN ('type', 'schedule')),  -- type: no starts; schedule: manual starts only
+    paused_by  text NOT NULL,
+    why        text NOT NULL,
+    paused_at  timestamptz(3) NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (job_type, what)
+);

@@ -1,39 +1,45 @@
--- One row per run. The API shows the first block of columns; the second is internal to the executor (docs/protocol.md).
--- fillfactor: a yield, a claim of a later slice and a slice end change no indexed column, so they stay HOT updates.
+-- One row per run. fillfactor: an update finds room on its page, so a claim of a later slice, a yield and a slice end,
+-- which change no indexed column, need no entry in any index (HOT).
 
 CREATE TABLE job_runs (
-    id            uuid PRIMARY KEY,
-    job_type      text NOT NULL,
-    status        text NOT NULL DEFAULT 'pending',
-    team_id       uuid REFERENCES teams,
-    project_id    uuid REFERENCES projects,
-    triggered_by  text NOT NULL,
-    params        jsonb NOT NULL DEFAULT '{}',
-    progress      jsonb,
-    result        jsonb,
-    error         text,
-    notify        boolean NOT NULL DEFAULT false,
-    started_at    timestamptz(3),                 -- first claim
-    completed_at  timestamptz(3),                 -- the end, with any status
-    created_at    timestamptz(3) NOT NULL DEFAULT clock_timestamp(),  -- milliseconds, as in list cursors
+    -- Written by the trigger. What changes later comes after it: an update logs only the part of the row that changed.
+    id               uuid PRIMARY KEY,
+    team_id          uuid REFERENCES teams,
+    project_id       uuid REFERENCES projects,
+    created_at       timestamptz(3) NOT NULL DEFAULT clock_timestamp(),  -- milliseconds, as in list cursors
+    rerun_of         uuid,                        -- the ended run whose params this one repeats; not a foreign key,
+                                                  -- because the old run may be pruned first
+    job_type         text NOT NULL,
+    triggered_by     text NOT NULL,
+    params           jsonb NOT NULL DEFAULT '{}',
+    idempotency_key  bytea,                       -- SHA-256 of caller, team and the client's key
+    request_hash     bytea,                       -- SHA-256 of the request that came with the key
+    notify           boolean NOT NULL DEFAULT false,
 
-    slice                integer NOT NULL DEFAULT 0,        -- raised only by the end of a slice and by the sweep
-    cursor               jsonb,                             -- where the job continues; moves with every yield
-    cursor_version       integer,                           -- version of the code that wrote the cursor
+    -- Where the run stands (docs/protocol.md).
+    started_at           timestamptz(3),                    -- first claim
+    ends_by              timestamptz,                       -- set by the first claim; then the sweep fails the run
     lease_expires_at     timestamptz,                       -- set by the claim, cleared by the end of the slice
     due_at               timestamptz NOT NULL DEFAULT clock_timestamp(),
     resend_at            timestamptz,                       -- when the sweep repeats an unclaimed message
-    resends              integer NOT NULL DEFAULT 0,        -- repeats since the last claim: the back-off's exponent
-    last_step_at         timestamptz(3),                    -- the last yield; a leased run that stopped yielding is stuck
+    completed_at         timestamptz(3),                    -- the end, with any status
     cancel_requested_at  timestamptz(3),
-    cancel_requested_by  text,
+    last_step_at         timestamptz(3),                    -- the last yield; a leased run that stopped yielding is stuck
+    slice                integer NOT NULL DEFAULT 0,        -- raised only by the end of a slice and by the sweep
+    resends              integer NOT NULL DEFAULT 0,        -- repeats since the last claim: the back-off's exponent
     lost_slices          integer NOT NULL DEFAULT 0,        -- slices in a row that died without moving the cursor
-    failures             integer NOT NULL DEFAULT 0,        -- exceptions in a row without moving the cursor
+    lost_in_total        integer NOT NULL DEFAULT 0,        -- all lost slices, even if the cursor moved
+    cursor_version       integer,                           -- version of the code that wrote the cursor
+    status               text NOT NULL DEFAULT 'pending',
+    failed_attempts      jsonb NOT NULL DEFAULT '{}',       -- exceptions in a row without moving the cursor, by policy
+    cursor               jsonb,                             -- where the job continues; moves with every yield
+    progress             jsonb,
     waiting_for          text,                              -- why the next slice starts later, as text
-    idempotency_key      bytea,                             -- SHA-256 of caller, team and the client's key
-    request_hash         bytea,                             -- SHA-256 of the request that came with the key
-    rerun_of             uuid,                              -- the ended run whose params this one repeats; not a
-                                                            -- foreign key, because the old run may be pruned first
+    cancel_requested_by  text,
+    result               jsonb,
+    error                text,
+    untold               text,                              -- why mails, the event or the success of the end could not
+                                                            -- be written; null: nothing is missing
 
     CONSTRAINT known_status CHECK (status IN ('pending', 'running', 'completed', 'failed', 'cancelled')),
     CONSTRAINT scope_is_whole CHECK ((team_id IS NULL) = (project_id IS NULL)),
@@ -70,6 +76,12 @@ CREATE INDEX job_runs_project ON job_runs (project_id, created_at DESC, id DESC)
 CREATE INDEX job_runs_project_type ON job_runs (project_id, job_type, created_at DESC, id DESC);
 CREATE INDEX job_runs_project_status ON job_runs (project_id, status, created_at DESC, id DESC);
 CREATE INDEX job_runs_project_type_status ON job_runs (project_id, job_type, status, created_at DESC, id DESC);
+
+-- For finding old rows. A run gets its entry once, when it ends.
+CREATE INDEX job_runs_completed ON job_runs (completed_at) WHERE completed_at IS NOT NULL;
+-- Failed runs of teams, for health and its alarm: few rows, however many runs there are.
+CREATE INDEX job_runs_failed ON job_runs (completed_at) WHERE status = 'failed' AND project_id IS NOT NULL;
+CREATE INDEX job_runs_untold ON job_runs (completed_at) WHERE untold IS NOT NULL;
 
 -- The timeline: one row per claimed slice. The statement that raises the slice number or ends the run closes it.
 CREATE TABLE job_slices (

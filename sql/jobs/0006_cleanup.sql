@@ -1,20 +1,20 @@
--- Rights and functions for the soft-delete cleanup: it locks resources before it deletes them, and it uses statements
--- with the table name as a parameter, because a dozen tables are emptied in the same way.
+-- The soft-delete cleanup uses statements with the table name as a parameter, because a dozen tables are emptied in the
+-- same way.
 
--- Locking a row requires the right to update at least one of its columns.
-DO $$
-DECLARE
-    resource regclass;
-BEGIN
-    FOREACH resource IN ARRAY ARRAY[
-        to_regclass('teams'), to_regclass('projects'), to_regclass('apps'), to_regclass('api_keys'),
-        to_regclass('project_integrations'), to_regclass('metric_definitions'), to_regclass('funnel_definitions')]
-    LOOP
-        IF resource IS NOT NULL THEN
-            EXECUTE format('GRANT UPDATE (deleted_at) ON %s TO nightshift_maintenance', resource);
-        END IF;
-    END LOOP;
-END $$;
+-- The audit of deleted events: how many, of which project, from which table, and why.
+CREATE TABLE event_deletions (
+    id          uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    run_id      uuid NOT NULL,                    -- not a foreign key: this row outlives the run
+    project_id  uuid NOT NULL,                    -- not a foreign key: the project is deleted
+    event_table text NOT NULL,
+    reason      text NOT NULL,
+    cutoff      timestamptz NOT NULL,             -- resources soft-deleted before this time were due
+    deleted     bigint NOT NULL CHECK (deleted > 0),
+    created_at  timestamptz(3) NOT NULL DEFAULT clock_timestamp(),
+    updated_at  timestamptz(3) NOT NULL DEFAULT clock_timestamp(),
+    UNIQUE (run_id, project_id, event_table, reason)
+);
+CREATE INDEX event_deletions_project ON event_deletions (project_id, created_at);
 
 -- The condition under which a resource is considered on its own: nothing above it is soft-deleted. A parent that was
 -- soft-deleted within seven days protects everything under it; after seven days it is deleted with everything under it.

@@ -19,7 +19,6 @@ JOIN pg_partitioned_table partitioned ON partitioned.partrelid = class.oid
 LEFT JOIN pg_attribute key ON key.attrelid = class.oid AND key.attnum = partitioned.partattrs[0]
 CROSS JOIN LATERAL (SELECT partitioned.partstrat = 'r' AND key.atttypid IN (
     CAST('timestamptz' AS regtype), CAST('timestamp' AS regtype), CAST('date' AS regtype)) AS is_time) AS time;
-GRANT SELECT ON event_tables TO nightshift_app, nightshift_events;
 
 -- The partitions and sub-partitions of the event tables, each with the time range that it can contain, from its own
 -- bounds and those above it. Bounds without a time zone are in UTC. A partition by another column can contain the whole
@@ -64,8 +63,8 @@ LANGUAGE sql STABLE SET timezone = 'UTC' SET datestyle = 'ISO, YMD' AS $$
     FROM tree WHERE depth > 0
 $$;
 
--- As before, and also with bounds that are open on one side.
-CREATE OR REPLACE VIEW event_partitions AS
+-- The partitions directly below the event tables, for both partition jobs.
+CREATE VIEW event_partitions AS
 SELECT span.event_table, span.position, span.parent, span.partition, class.relname AS name, class.relkind AS kind,
        class.relowner AS owner, class.reltuples AS estimated_rows, span.is_detaching, span.since, span.until,
        span.is_default
@@ -92,8 +91,7 @@ $$;
 -- Creates a partition of an event table for a gap, as a separate table, and attaches it. Attaching a table whose CHECK
 -- already proves the bounds needs no scan and only SHARE UPDATE EXCLUSIVE on the parent, so readers and writers
 -- continue. For a whole month (UTC) its name is events_2026_03 if that name is free, or is that of a separate table,
--- which is then attached with its rows; otherwise events_2026_03_from_31t220000. (create_month_partition remains for
--- the previous release, which may still run.) outcome is one of
+-- which is then attached with its rows; otherwise events_2026_03_from_31t220000. outcome is one of
 --   created   detail is the partition's name
 --   existing  other sessions created partitions for all or part of that time: nothing was changed
 --   missing   no partitioned table has this name
@@ -218,6 +216,26 @@ EXCEPTION
         detail := pg_catalog.format('%s cannot be attached to %s: %s', child, parent, pg_catalog.left(SQLERRM, 300));
 END $$;
 
--- Granted to the roles that call them, in case the platform has revoked functions from PUBLIC.
-GRANT EXECUTE ON FUNCTION event_tree(), event_gaps(timestamptz, timestamptz) TO nightshift_app, nightshift_events;
-GRANT EXECUTE ON FUNCTION create_event_partition(text, timestamptz, timestamptz) TO nightshift_events;
+-- Drops the table that db_pruning recorded (by oid and name) and detached, but only while it is not attached. outcome
+-- is dropped, busy, changed, or refused for the reason in detail, for example if a view depends on it.
+CREATE FUNCTION drop_detached_partition(partition oid, name text, OUT outcome text, OUT detail text) LANGUAGE plpgsql
+SET lock_timeout = '50ms' AS $$
+BEGIN
+    IF EXISTS (SELECT FROM pg_class WHERE oid = partition) THEN
+        -- The lock prevents other sessions from renaming or attaching it.
+        EXECUTE pg_catalog.format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', CAST(partition AS regclass));
+    END IF;
+    IF NOT EXISTS (SELECT FROM pg_class WHERE oid = partition AND relname = name AND NOT relispartition) THEN
+        outcome := 'changed';
+        RETURN;
+    END IF;
+    EXECUTE pg_catalog.format('DROP TABLE %s', CAST(partition AS regclass));
+    outcome := 'dropped';
+EXCEPTION
+    WHEN lock_not_available OR deadlock_detected THEN
+        outcome := 'busy';
+    WHEN OTHERS THEN
+        GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL;
+        outcome := 'refused';
+        detail := pg_catalog.left(pg_catalog.concat_ws(': ', SQLERRM, nullif(detail, '')), 500);
+END $$;
