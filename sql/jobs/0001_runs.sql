@@ -4,8 +4,8 @@
 CREATE TABLE job_runs (
     -- Written by the trigger. What changes later comes after it: an update logs only the part of the row that changed.
     id               uuid PRIMARY KEY,
-    team_id          uuid REFERENCES teams,
-    project_id       uuid REFERENCES projects,
+    team_id          uuid,                        -- team and project are not foreign keys: each check would lock their
+    project_id       uuid,                        -- rows, and the platform may delete them (docs/decisions/0074)
     created_at       timestamptz(3) NOT NULL DEFAULT clock_timestamp(),  -- milliseconds, as in list cursors
     rerun_of         uuid,                        -- the ended run whose params this one repeats; not a foreign key,
                                                   -- because the old run may be pruned first
@@ -25,6 +25,7 @@ CREATE TABLE job_runs (
     completed_at         timestamptz(3),                    -- the end, with any status
     cancel_requested_at  timestamptz(3),
     last_step_at         timestamptz(3),                    -- the last yield; a leased run that stopped yielding is stuck
+    slice_started_at     timestamptz(3),                    -- of the last claim; job_slices has the earlier ones
     slice                integer NOT NULL DEFAULT 0,        -- raised only by the end of a slice and by the sweep
     resends              integer NOT NULL DEFAULT 0,        -- repeats since the last claim: the back-off's exponent
     lost_slices          integer NOT NULL DEFAULT 0,        -- slices in a row that died without moving the cursor
@@ -34,6 +35,8 @@ CREATE TABLE job_runs (
     failed_attempts      jsonb NOT NULL DEFAULT '{}',       -- exceptions in a row without moving the cursor, by policy
     cursor               jsonb,                             -- where the job continues; moves with every yield
     progress             jsonb,
+    request_id           text,                              -- of the last claim's Lambda invocation
+    abandoned_because    text,                              -- a worker's reason for giving up the slice that it holds
     waiting_for          text,                              -- why the next slice starts later, as text
     cancel_requested_by  text,
     result               jsonb,
@@ -44,9 +47,9 @@ CREATE TABLE job_runs (
     CONSTRAINT known_status CHECK (status IN ('pending', 'running', 'completed', 'failed', 'cancelled')),
     CONSTRAINT scope_is_whole CHECK ((team_id IS NULL) = (project_id IS NULL)),
     CONSTRAINT live_is_leased_or_resent CHECK (
-        num_nonnulls(lease_expires_at, resend_at) = (status IN ('pending', 'running'))::int),
+        num_nonnulls(lease_expires_at, resend_at) = (completed_at IS NULL)::int),
     CONSTRAINT cancel_waits_only_for_a_lease CHECK (
-        status NOT IN ('pending', 'running') OR cancel_requested_at IS NULL OR lease_expires_at IS NOT NULL),
+        completed_at IS NOT NULL OR cancel_requested_at IS NULL OR lease_expires_at IS NOT NULL),
     CONSTRAINT pending_has_not_started CHECK (status <> 'pending' OR (started_at IS NULL AND lease_expires_at IS NULL)),
     CONSTRAINT running_has_started CHECK (status <> 'running' OR started_at IS NOT NULL),
     CONSTRAINT ended_has_a_time CHECK ((completed_at IS NULL) = (status IN ('pending', 'running'))),
@@ -60,40 +63,60 @@ CREATE TABLE job_runs (
     CONSTRAINT idempotency_is_whole CHECK ((idempotency_key IS NULL) = (request_hash IS NULL))
 ) WITH (fillfactor = 70);
 
--- Promise 2: at most one live run per type and project, and per type for system jobs (NULLS NOT DISTINCT).
--- The sweep uses this index, too: it contains only the live runs.
-CREATE UNIQUE INDEX job_runs_one_live ON job_runs (job_type, project_id) NULLS NOT DISTINCT
-    WHERE status IN ('pending', 'running');
+-- Promise 2: at most one live run per type and project, and per type for system jobs (NULLS NOT DISTINCT). The sweep reads
+-- this index: it contains only live runs. A list of one project's live runs reads it, too.
+CREATE UNIQUE INDEX job_runs_one_live ON job_runs (project_id, job_type) NULLS NOT DISTINCT WHERE completed_at IS NULL;
 CREATE UNIQUE INDEX job_runs_idempotency ON job_runs (idempotency_key) WHERE idempotency_key IS NOT NULL;
 
--- One index per combination of the list's filters, each ending in the order of the pages, so that every page reads only
--- the rows that it returns. A run's entries change only with its status: insert, first claim, end.
-CREATE INDEX job_runs_team ON job_runs (team_id, created_at DESC, id DESC);
-CREATE INDEX job_runs_team_type ON job_runs (team_id, job_type, created_at DESC, id DESC);
-CREATE INDEX job_runs_team_status ON job_runs (team_id, status, created_at DESC, id DESC);
-CREATE INDEX job_runs_team_type_status ON job_runs (team_id, job_type, status, created_at DESC, id DESC);
-CREATE INDEX job_runs_project ON job_runs (project_id, created_at DESC, id DESC);
-CREATE INDEX job_runs_project_type ON job_runs (project_id, job_type, created_at DESC, id DESC);
-CREATE INDEX job_runs_project_status ON job_runs (project_id, status, created_at DESC, id DESC);
-CREATE INDEX job_runs_project_type_status ON job_runs (project_id, job_type, status, created_at DESC, id DESC);
+-- The lists. A run is in the two indexes of a team's live runs until it ends, and then in four indexes of ended runs.
+-- Each page merges one range for each status that it asks for (job_runs_newest), so it reads only the rows that it
+-- returns, for each combination of filters, however many other runs there are.
+CREATE INDEX job_runs_live ON job_runs (team_id, status, created_at DESC, id DESC) WHERE completed_at IS NULL;
+CREATE INDEX job_runs_live_type ON job_runs (team_id, job_type, status, created_at DESC, id DESC)
+    WHERE completed_at IS NULL;
+CREATE INDEX job_runs_team ON job_runs (team_id, status, created_at DESC, id DESC) WHERE completed_at IS NOT NULL;
+CREATE INDEX job_runs_team_type ON job_runs (team_id, job_type, status, created_at DESC, id DESC)
+    WHERE completed_at IS NOT NULL;
+CREATE INDEX job_runs_project ON job_runs (project_id, status, created_at DESC, id DESC) WHERE completed_at IS NOT NULL;
+CREATE INDEX job_runs_project_type ON job_runs (project_id, job_type, status, created_at DESC, id DESC)
+    WHERE completed_at IS NOT NULL;
 
--- For finding old rows. A run gets its entry once, when it ends.
+-- For finding old rows.
 CREATE INDEX job_runs_completed ON job_runs (completed_at) WHERE completed_at IS NOT NULL;
--- Failed runs of teams, for health and its alarm: few rows, however many runs there are.
-CREATE INDEX job_runs_failed ON job_runs (completed_at) WHERE status = 'failed' AND project_id IS NOT NULL;
+-- For health and its alarm, and for the operator's list: few rows, however many runs there are.
+CREATE INDEX job_runs_failed ON job_runs (completed_at) WHERE status = 'failed';
 CREATE INDEX job_runs_untold ON job_runs (completed_at) WHERE untold IS NOT NULL;
 
--- The timeline: one row per claimed slice. The statement that raises the slice number or ends the run closes it.
+-- What the outside sees of a run: the API, events and mails.
+CREATE VIEW job_runs_public AS
+SELECT id, job_type, status, team_id, project_id, triggered_by, params, progress, result, error, notify, started_at,
+       completed_at, created_at, waiting_for
+FROM job_runs;
+
+-- For lists, ORDER BY created_at DESC, id DESC. Each status is one range of an index, and the ranges are merged: each
+-- branch is ordered so that the planner can do so. A branch whose status is not asked for is not executed.
+CREATE VIEW job_runs_newest AS
+(SELECT * FROM job_runs_public WHERE completed_at IS NULL AND status = 'pending' ORDER BY created_at DESC, id DESC)
+UNION ALL
+(SELECT * FROM job_runs_public WHERE completed_at IS NULL AND status = 'running' ORDER BY created_at DESC, id DESC)
+UNION ALL
+(SELECT * FROM job_runs_public WHERE completed_at IS NOT NULL AND status = 'completed' ORDER BY created_at DESC, id DESC)
+UNION ALL
+(SELECT * FROM job_runs_public WHERE completed_at IS NOT NULL AND status = 'failed' ORDER BY created_at DESC, id DESC)
+UNION ALL
+(SELECT * FROM job_runs_public WHERE completed_at IS NOT NULL AND status = 'cancelled' ORDER BY created_at DESC, id DESC);
+
+-- The timeline: one row per slice that is over, written by the statement that raises the slice number or ends the run.
+-- The slice that a worker holds is in job_runs.
 CREATE TABLE job_slices (
     run_id      uuid NOT NULL REFERENCES job_runs,
     slice       integer NOT NULL,
     request_id  text NOT NULL,                    -- of the Lambda invocation, to find its log lines
-    started_at  timestamptz(3) NOT NULL DEFAULT clock_timestamp(),
-    ended_at    timestamptz(3),
-    outcome     text CHECK (outcome IN ('continued', 'waiting', 'retrying', 'lost', 'completed', 'failed', 'cancelled')),
+    started_at  timestamptz(3) NOT NULL,
+    ended_at    timestamptz(3) NOT NULL DEFAULT clock_timestamp(),
+    outcome     text NOT NULL CHECK (outcome IN ('continued', 'waiting', 'retrying', 'lost', 'completed', 'failed', 'cancelled')),
     reason      text,                             -- what the slice waits for, or what failed
     wait_s      integer,
     processed   bigint,                           -- progress at the end of the slice
-    PRIMARY KEY (run_id, slice),
-    CONSTRAINT ended_has_an_outcome CHECK ((ended_at IS NULL) = (outcome IS NULL))
+    PRIMARY KEY (run_id, slice)
 );

@@ -95,7 +95,19 @@ CREATE FUNCTION cleanup_extent(
     relation text, parent_column text, parent uuid, walk_column text, OUT first text, OUT last text
 ) LANGUAGE plpgsql STABLE AS $$
 BEGIN
-    IF to_regclass(quote_ident(relation)) IS NOT NULL THEN
+    IF relation = 'job_runs' THEN
+        -- The indexes of ended runs are in this order for each status.
+        EXECUTE format(
+            'SELECT min(first)::text, max(last)::text
+             FROM unnest(ARRAY[''completed'', ''failed'', ''cancelled'']) AS ended (status),
+                  LATERAL (SELECT created_at AS first FROM job_runs run
+                           WHERE %1$I = $1 AND run.status = ended.status AND completed_at IS NOT NULL
+                           ORDER BY created_at LIMIT 1) AS oldest,
+                  LATERAL (SELECT created_at AS last FROM job_runs run
+                           WHERE %1$I = $1 AND run.status = ended.status AND completed_at IS NOT NULL
+                           ORDER BY created_at DESC LIMIT 1) AS newest', parent_column)
+        INTO first, last USING parent;
+    ELSIF to_regclass(quote_ident(relation)) IS NOT NULL THEN
         EXECUTE format(
             'SELECT (SELECT %2$I FROM %1$I WHERE %3$I = $1 ORDER BY %2$I LIMIT 1)::text,
                     (SELECT %2$I FROM %1$I WHERE %3$I = $1 ORDER BY %2$I DESC LIMIT 1)::text',
@@ -168,9 +180,13 @@ DECLARE
     referring text;
 BEGIN
     WITH ended AS MATERIALIZED (
-        SELECT id, created_at FROM job_runs
+        -- Merged from one range of an index for each status.
+        SELECT id, created_at
+        FROM (SELECT * FROM job_runs WHERE completed_at IS NOT NULL AND status = 'completed'
+              UNION ALL SELECT * FROM job_runs WHERE completed_at IS NOT NULL AND status = 'failed'
+              UNION ALL SELECT * FROM job_runs WHERE completed_at IS NOT NULL AND status = 'cancelled') AS run
         WHERE (project IS NULL OR project_id = project) AND (team IS NULL OR team_id = team)
-          AND created_at BETWEEN first AND last AND status NOT IN ('pending', 'running')
+          AND created_at BETWEEN first AND last
         ORDER BY created_at LIMIT batch
     ), mails AS (
         DELETE FROM job_outbox WHERE run_id IN (SELECT id FROM ended)
@@ -197,6 +213,17 @@ DECLARE
     referring   text;
     in_the_way  text;
 BEGIN
+    -- Runs have no foreign key to these two. The halves are two conditions, because an index holds only one of them.
+    IF resource = 'projects' AND (EXISTS (SELECT FROM job_runs run WHERE project_id = cleanup_resource.id
+                                          AND completed_at IS NULL)
+                                  OR EXISTS (SELECT FROM job_runs run WHERE project_id = cleanup_resource.id
+                                             AND completed_at IS NOT NULL))
+       OR resource = 'teams' AND (EXISTS (SELECT FROM job_runs run WHERE team_id = cleanup_resource.id
+                                          AND completed_at IS NULL)
+                                  OR EXISTS (SELECT FROM job_runs run WHERE team_id = cleanup_resource.id
+                                             AND completed_at IS NOT NULL)) THEN
+        RETURN 'job_runs refers to it';
+    END IF;
     EXECUTE format('DELETE FROM %I AS resource WHERE resource.id = $1', resource) USING id;
     GET DIAGNOSTICS deleted = ROW_COUNT;
     IF deleted = 0 THEN
@@ -233,7 +260,8 @@ DECLARE
     plan          json;
 BEGIN
     FOR branch IN
-        SELECT relation, parent_column, parents
+        SELECT relation, parent_column, parents,
+               CASE relation WHEN 'job_runs' THEN ' AND completed_at IS NOT NULL' ELSE '' END AS also
         FROM (VALUES ('app_id', due_apps, '{events, metric_events, funnel_events, api_keys}'::text[]),
                      ('project_id', due_projects,
                       '{metric_definitions, funnel_definitions, project_integrations, app_users, job_runs}'),
@@ -241,12 +269,12 @@ BEGIN
              LATERAL unnest(relations) AS relation
         WHERE to_regclass(relation) IS NOT NULL AND relation <> ALL (barred)
     LOOP
-        EXECUTE format('SELECT count(*) FROM (SELECT FROM %I WHERE %I = ANY ($1) LIMIT $2) AS found',
-                       branch.relation, branch.parent_column)
+        EXECUTE format('SELECT count(*) FROM (SELECT FROM %I WHERE %I = ANY ($1)%s LIMIT $2) AS found',
+                       branch.relation, branch.parent_column, branch.also)
         INTO counted USING branch.parents, quick;
         IF counted = quick THEN
-            EXECUTE format('EXPLAIN (FORMAT JSON) SELECT FROM %I WHERE %I = ANY (%L::uuid[])',
-                           branch.relation, branch.parent_column, branch.parents)
+            EXECUTE format('EXPLAIN (FORMAT JSON) SELECT FROM %I WHERE %I = ANY (%L::uuid[])%s',
+                           branch.relation, branch.parent_column, branch.parents, branch.also)
             INTO plan;
             counted := greatest(counted, (plan->0->'Plan'->>'Plan Rows')::bigint);
         END IF;

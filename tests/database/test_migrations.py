@@ -24,7 +24,7 @@ def test_everything_applies_once_and_repeats_harmlessly(empty):
     applied = migrate(empty)
 
     assert applied[0] == "platform/0001_platform"
-    assert "jobs/0001_job_runs" in applied
+    assert "jobs/0001_runs" in applied
     assert migrate(empty) == []
 
 

@@ -49,8 +49,8 @@ def test_the_master_user_can_migrate_and_is_left_with_tokens_alone(rds: Database
 def test_an_owner_who_may_not_grant_sign_in_is_told(rds: Database) -> None:
     rds.run_script("CREATE ROLE platform_owner LOGIN CREATEROLE")
     owner = owner_of_a_database(rds, "platform_owner")
-    with pytest.raises(MigrationFailed, match='jobs/0003_role failed: permission denied to grant role "rds_iam"'):
+    with pytest.raises(MigrationFailed, match='jobs/0007_roles failed: permission denied to grant role "rds_iam"'):
         migrate(owner)
     rds.run_script("GRANT rds_iam TO platform_owner WITH ADMIN OPTION")
-    assert "jobs/0003_role" in migrate(owner)
+    assert "jobs/0007_roles" in migrate(owner)
     owner.close()

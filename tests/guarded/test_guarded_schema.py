@@ -88,16 +88,6 @@ class TestRuns:
         ):
             run(owner, columns)
 
-    def test_a_run_is_of_a_team_and_a_project_that_are_there(self, owner):
-        team, nobody = make_team(owner), str(uuid.uuid4())
-        scopes = {
-            "job_runs_team_id_fkey": {"team_id": nobody, "project_id": team.project_id},
-            "job_runs_project_id_fkey": {"team_id": team.id, "project_id": nobody},
-        }
-        for name, scope in scopes.items():
-            columns = {**PENDING, "id": str(uuid.uuid4()), "job_type": "t", "triggered_by": "x", **scope}
-            assert refused_by(owner, "job_runs", **columns) == name
-
     def test_its_id_is_its_own(self, owner):
         run_id = run(owner)
         assert refused_by(owner, "job_runs", **PENDING, id=run_id, job_type="t", triggered_by="x") == "job_runs_pkey"
@@ -269,16 +259,13 @@ class TestIndexes:
             run(owner, state)
         for state in (FAILED, FAILED, ENDED, {**ENDED, "idempotency_key": "\\x00", "request_hash": "\\x00"}):
             run(owner, state, **scope)
-        partial = {
-            **{"job_runs_one_live": 2, "job_runs_completed": 8, "job_runs_untold": 1, "job_runs_failed": 2},
-            "job_runs_idempotency": 1,
+        live = ("one_live", "live", "live_type")
+        ended = ("team", "team_type", "project", "project_type", "completed")
+        assert self.held(owner, "job_runs") == {
+            **{f"job_runs_{name}": 2 for name in live},
+            **{f"job_runs_{name}": 8 for name in ended},
+            **{"job_runs_pkey": 10, "job_runs_failed": 3, "job_runs_untold": 1, "job_runs_idempotency": 1},
         }
-        by_list = {
-            f"job_runs_{first}{rest}": 10
-            for first in ("team", "project")
-            for rest in ("", "_type", "_status", "_type_status")
-        }
-        assert self.held(owner, "job_runs") == {**partial, **by_list, "job_runs_pkey": 10}
 
     def test_those_of_the_outbox_hold_the_rows_that_they_are_for(self, owner):
         team = {"team_id": str(uuid.uuid4()), "recipient": "a@x"}

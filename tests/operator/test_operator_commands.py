@@ -738,7 +738,7 @@ class TestDoctor:
         assert check(report, "SES account")["says"] == "in production, 12 of 50,000 mails sent in 24 hours"
 
     DAMAGE = [
-        ("DELETE FROM nightshift_migrations WHERE name LIKE '%outbox'", "migrations", "not applied: jobs/0005_outbox"),
+        ("DELETE FROM nightshift_migrations WHERE name LIKE '%outbox'", "migrations", "not applied: jobs/0003_outbox"),
         ("REVOKE UPDATE ON job_runs FROM nightshift_app", "rights", "nightshift_app may not UPDATE job_runs"),
         (
             "REVOKE UPDATE ON job_runs FROM nightshift_app; REVOKE DELETE ON apps FROM nightshift_maintenance",

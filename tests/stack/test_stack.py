@@ -91,9 +91,9 @@ def test_a_database_of_another_version_is_told_and_created_anew(folders: Callabl
         with running(stack) as here, closing(stack.connect()) as owner:
             assert call(here, "GET", f"/v1/teams/{here['team_id']}/jobs")[1]["job_runs"] == []
             triggered(here)
-            owner.run("UPDATE nightshift_migrations SET checksum = 'of another file' WHERE name = 'jobs/0001_job_runs'")
+            owner.run("UPDATE nightshift_migrations SET checksum = 'of another file' WHERE name = 'jobs/0001_runs'")
     [sentence] = [line for line in told if "another version" in line]
-    assert "jobs/0001_job_runs.sql has changed. Creating a new one" in sentence
+    assert "jobs/0001_runs.sql has changed. Creating a new one" in sentence
 
 
 # Starts a stack that syncs at RevenueCat's own pace, so that later steps find the run half done.

@@ -147,7 +147,7 @@ def test_neither_tests_nor_their_kit_are_shipped(functions):
     assert not re.search(r"^\s*(from|import) (pytest|nightshift\.testing)\b", code, re.M)
     # Everything else is shipped: the code, the queries, the migrations and the certificates.
     assert all(name.startswith("nightshift/testing/") or "/test_" in name for name in left_out)
-    assert {"sql/jobs/0001_job_runs.sql", "nightshift/database/rds.pem"} <= files_in(functions)
+    assert {"sql/jobs/0001_runs.sql", "nightshift/database/rds.pem"} <= files_in(functions)
 
 
 def test_local_aws_gets_the_files_that_aws_gets(functions):

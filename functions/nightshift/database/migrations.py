@@ -43,7 +43,7 @@ class MigrationFailed(NightshiftError):
 
 
 def migrate(db: Database, *, folders: Sequence[str] = ("platform", "jobs")) -> list[str]:
-    """Apply the missing files sql/<folder>/NNNN_name.sql. Return their names, like ``jobs/0001_job_runs``.
+    """Apply the missing files sql/<folder>/NNNN_name.sql. Return their names, like ``jobs/0001_runs``.
 
     Safe to repeat and to run concurrently: each migration is checked and applied under one lock.
     Traffic continues: a migration that does not get its locks at once is retried while time is left.

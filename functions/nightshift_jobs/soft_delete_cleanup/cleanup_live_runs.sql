@@ -1,6 +1,6 @@
 -- A project that moved here from another team left its runs there. They are ended with the project itself.
 SELECT CAST(id AS text) AS id
 FROM job_runs
-WHERE status IN ('pending', 'running')
+WHERE completed_at IS NULL
   AND (team_id = CAST(:team_id AS uuid) OR project_id = CAST(:project_id AS uuid))
 ORDER BY id LIMIT CAST(:page AS integer);

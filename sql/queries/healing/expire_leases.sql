@@ -6,11 +6,11 @@ WITH expired AS (
     SELECT run.id, run.slice AS lost_slice, cancel_requested_at IS NOT NULL AS cancelled,
            lost_slices + 1 >= CAST(:lost_slices_limit AS integer)
            OR lost_in_total + 1 >= CAST(:lost_slices_ceiling AS integer) AS dead,
-           coalesce(open.reason, 'Its worker did not end it before the lease was over') AS reason
-    FROM job_runs AS run LEFT JOIN job_slices AS open ON open.run_id = run.id AND open.slice = run.slice
-    WHERE run.id = ANY (CAST(:keys AS uuid[])) AND run.status IN ('pending', 'running')
+           coalesce(abandoned_because, 'Its worker did not end it before the lease was over') AS reason
+    FROM job_runs AS run
+    WHERE run.id = ANY (CAST(:keys AS uuid[])) AND run.completed_at IS NULL
       AND lease_expires_at <= clock_timestamp()
-    FOR UPDATE OF run SKIP LOCKED
+    FOR UPDATE SKIP LOCKED
 ), decided AS (
     UPDATE job_runs AS run
     SET status = CASE WHEN cancelled THEN 'cancelled' WHEN dead THEN 'failed' ELSE status END,
@@ -28,12 +28,10 @@ WITH expired AS (
         resend_at = CASE WHEN NOT (cancelled OR dead)
                          THEN clock_timestamp() + make_interval(secs => CAST(:resend_delay_s AS float8)) END
     FROM expired WHERE run.id = expired.id
-    RETURNING run.id, run.job_type, run.slice, run.team_id, run.status, run.progress, expired.lost_slice,
-              expired.reason
-), closed AS (
-    UPDATE job_slices AS gone
-    SET ended_at = clock_timestamp(), outcome = 'lost', reason = decided.reason,
-        processed = CAST(decided.progress->>'processed' AS bigint)
-    FROM decided WHERE gone.run_id = decided.id AND gone.slice = decided.lost_slice
+    RETURNING run.*, expired.lost_slice, expired.reason
+), recorded AS (
+    INSERT INTO job_slices (run_id, slice, request_id, started_at, outcome, reason, processed)
+    SELECT id, lost_slice, request_id, slice_started_at, 'lost', reason, CAST(progress->>'processed' AS bigint)
+    FROM decided
 )
 SELECT id, job_type, slice, team_id, status FROM decided;

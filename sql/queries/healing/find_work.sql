@@ -5,18 +5,19 @@ WITH beat AS (
     UPDATE job_sweep SET came_at = clock_timestamp()
     WHERE only_row IN (SELECT only_row FROM job_sweep FOR UPDATE SKIP LOCKED)
 )
-SELECT EXISTS (SELECT FROM job_runs WHERE status IN ('pending', 'running')
+SELECT EXISTS (SELECT FROM job_runs WHERE completed_at IS NULL
                AND lease_expires_at <= clock_timestamp()) AS expired,
-       EXISTS (SELECT FROM job_runs WHERE status IN ('pending', 'running')
+       EXISTS (SELECT FROM job_runs WHERE completed_at IS NULL
                AND lease_expires_at IS NULL AND ends_by <= clock_timestamp()) AS overlong,
-       EXISTS (SELECT FROM job_runs WHERE status IN ('pending', 'running')
+       EXISTS (SELECT FROM job_runs WHERE completed_at IS NULL
                AND lease_expires_at IS NULL AND resend_at <= clock_timestamp()) AS unclaimed,
        EXISTS (SELECT FROM job_runs run JOIN projects project ON project.id = run.project_id
-               WHERE run.status IN ('pending', 'running') AND project.team_id <> run.team_id) AS moved,
-       EXISTS (SELECT FROM job_runs run JOIN projects project ON project.id = run.project_id
-                                        JOIN teams team ON team.id = project.team_id
-               WHERE run.status IN ('pending', 'running') AND run.cancel_requested_at IS NULL
-                 AND (project.deleted_at IS NOT NULL OR team.deleted_at IS NOT NULL)) AS deleted,
+               WHERE run.completed_at IS NULL AND project.team_id <> run.team_id) AS moved,
+       EXISTS (SELECT FROM job_runs run
+                   LEFT JOIN projects project ON project.id = run.project_id AND project.deleted_at IS NULL
+                   LEFT JOIN teams team ON team.id = project.team_id AND team.deleted_at IS NULL
+               WHERE run.completed_at IS NULL AND run.cancel_requested_at IS NULL
+                 AND run.project_id IS NOT NULL AND team.id IS NULL) AS deleted,
        EXISTS (SELECT FROM job_runs WHERE untold IS NOT NULL) AS untold,
        EXISTS (SELECT FROM job_outbox WHERE send_at <= statement_timestamp()) AS unsent,
        EXISTS (SELECT FROM job_schedules WHERE next_slot <= CAST(:schedules_until AS timestamptz)) AS slots,

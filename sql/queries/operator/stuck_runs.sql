@@ -2,6 +2,6 @@
 SELECT id, job_type, count(*) OVER () AS stuck,
        extract(epoch FROM clock_timestamp() - coalesce(lease_expires_at, resend_at)) AS overdue_s
 FROM job_runs
-WHERE status IN ('pending', 'running')
+WHERE completed_at IS NULL
   AND coalesce(lease_expires_at, resend_at) < clock_timestamp() - make_interval(secs => CAST(:grace_s AS float8))
 ORDER BY coalesce(lease_expires_at, resend_at) LIMIT 1;

@@ -11,13 +11,12 @@ WITH at AS MATERIALIZED (SELECT clock_timestamp() AS time), claimed AS (
         ends_by = coalesce(ends_by, at.time + make_interval(secs => coalesce(
             CAST(CAST(:max_durations AS jsonb)->>job_type AS float8), CAST(:max_duration_s AS float8)))),
         lease_expires_at = at.time + make_interval(secs => CAST(:lease_s AS float8)),
+        slice_started_at = at.time, request_id = CAST(:request_id AS text), abandoned_because = NULL,
         resend_at = NULL, resends = 0, waiting_for = NULL
     FROM at
-    WHERE id = CAST(:run_id AS uuid) AND slice = CAST(:slice AS integer) AND status IN ('pending', 'running')
+    WHERE id = CAST(:run_id AS uuid) AND slice = CAST(:slice AS integer) AND completed_at IS NULL
       AND lease_expires_at IS NULL AND due_at <= at.time AND (ends_by IS NULL OR ends_by > at.time)
     RETURNING run.*, at.time - due_at AS lag, ends_by - at.time AS remaining
-), opened AS (
-    INSERT INTO job_slices (run_id, slice, request_id) SELECT id, slice, CAST(:request_id AS text) FROM claimed
 )
 SELECT id, job_type, team_id, project_id, params, progress, cursor, cursor_version, slice, failed_attempts,
        CAST(-extract(epoch FROM lag) AS float8) AS early_s, CAST(extract(epoch FROM remaining) AS float8) AS left_s
@@ -26,5 +25,5 @@ UNION ALL
 SELECT id, job_type, team_id, project_id, params, progress, cursor, cursor_version, slice, failed_attempts,
        CAST(extract(epoch FROM due_at - at.time) AS float8), NULL
 FROM job_runs, at
-WHERE id = CAST(:run_id AS uuid) AND slice = CAST(:slice AS integer) AND status IN ('pending', 'running')
+WHERE id = CAST(:run_id AS uuid) AND slice = CAST(:slice AS integer) AND completed_at IS NULL
   AND lease_expires_at IS NULL AND due_at > at.time;

@@ -6,13 +6,11 @@ WITH ended AS (
         progress = CASE WHEN CAST(:status AS text) = 'completed'
                         THEN jsonb_set(progress, '{processed}', progress->'total') ELSE progress END,
         completed_at = clock_timestamp(), lease_expires_at = NULL, resend_at = NULL, waiting_for = NULL
-    WHERE id = CAST(:run_id AS uuid) AND slice = CAST(:slice AS integer) AND status IN ('pending', 'running')
+    WHERE id = CAST(:run_id AS uuid) AND slice = CAST(:slice AS integer) AND completed_at IS NULL
       AND (cancel_requested_at IS NULL OR CAST(:status AS text) = 'cancelled')
-    RETURNING id, slice, status, error, progress
-), closed AS (
-    UPDATE job_slices AS done
-    SET ended_at = clock_timestamp(), outcome = ended.status, reason = ended.error,
-        processed = CAST(ended.progress->>'processed' AS bigint)
-    FROM ended WHERE done.run_id = ended.id AND done.slice = ended.slice
+    RETURNING *
+), recorded AS (
+    INSERT INTO job_slices (run_id, slice, request_id, started_at, outcome, reason, processed)
+    SELECT id, slice, request_id, slice_started_at, status, error, CAST(progress->>'processed' AS bigint) FROM ended
 )
 SELECT id FROM ended;

@@ -25,13 +25,13 @@ handed_over AS (
         progress = CASE WHEN CAST(:has_checkpoint AS boolean) THEN coalesce(CAST(:progress AS jsonb), progress)
                         ELSE progress END
     FROM at
-    WHERE id = CAST(:run_id AS uuid) AND slice = CAST(:slice AS integer) AND status IN ('pending', 'running')
+    WHERE id = CAST(:run_id AS uuid) AND slice = CAST(:slice AS integer) AND completed_at IS NULL
       AND cancel_requested_at IS NULL
-    RETURNING run.id, run.slice, run.team_id, run.progress
-), closed AS (
-    UPDATE job_slices AS done
-    SET ended_at = clock_timestamp(), outcome = CAST(:outcome AS text), reason = CAST(:reason AS text),
-        wait_s = ceil(CAST(:wait_s AS float8)), processed = CAST(handed_over.progress->>'processed' AS bigint)
-    FROM handed_over WHERE done.run_id = handed_over.id AND done.slice = CAST(:slice AS integer)
+    RETURNING run.*
+), recorded AS (
+    INSERT INTO job_slices (run_id, slice, request_id, started_at, outcome, reason, wait_s, processed)
+    SELECT id, CAST(:slice AS integer), request_id, slice_started_at, CAST(:outcome AS text), CAST(:reason AS text),
+           ceil(CAST(:wait_s AS float8)), CAST(progress->>'processed' AS bigint)
+    FROM handed_over
 )
 SELECT id, slice, team_id FROM handed_over;

@@ -21,13 +21,13 @@ WITH earlier AS (
 ), live AS (
     SELECT * FROM job_runs
     WHERE job_type = CAST(:job_type AS text) AND project_id = CAST(:project_id AS uuid)
-      AND status IN ('pending', 'running') AND (SELECT true FROM wanted)
+      AND completed_at IS NULL AND (SELECT true FROM wanted)
 ), crowded AS (
     -- A run is possible again when the oldest of the last :runs_per_minute runs is a minute old.
     SELECT greatest(1, CAST(ceil(extract(epoch FROM made.created_at + interval '1 minute' - statement_timestamp()))
                             AS integer)) AS retry_after_s
     FROM wanted, LATERAL (
-        SELECT created_at FROM job_runs
+        SELECT created_at FROM job_runs_newest
         WHERE team_id = CAST(:team_id AS uuid) AND created_at > statement_timestamp() - interval '1 minute'
         ORDER BY created_at DESC, id DESC
         OFFSET CAST(:runs_per_minute AS integer) - 1 LIMIT 1
@@ -46,7 +46,7 @@ WITH earlier AS (
            clock_timestamp() + make_interval(secs => CAST(:resend_delay_s AS float8))
     FROM wanted
     WHERE NOT EXISTS (SELECT FROM live) AND NOT EXISTS (SELECT FROM crowded)
-    ON CONFLICT (job_type, project_id) WHERE status IN ('pending', 'running') DO UPDATE SET status = run.status
+    ON CONFLICT (project_id, job_type) WHERE completed_at IS NULL DO UPDATE SET status = run.status
     RETURNING run.*
 )
 SELECT id, job_type, status, team_id, project_id, triggered_by, params, progress, result, error, notify, started_at,

@@ -2,7 +2,7 @@
 -- The live run is looked for first; the no-op DO UPDATE is for a race (insert_run.sql).
 WITH live AS (
     SELECT * FROM job_runs
-    WHERE job_type = CAST(:job_type AS text) AND project_id IS NULL AND status IN ('pending', 'running')
+    WHERE job_type = CAST(:job_type AS text) AND project_id IS NULL AND completed_at IS NULL
 ), pause AS (
     SELECT FROM job_pauses WHERE job_type = CAST(:job_type AS text) AND what = 'type'
 ), inserted AS (
@@ -10,7 +10,7 @@ WITH live AS (
     SELECT CAST(:id AS uuid), CAST(:job_type AS text), CAST(:triggered_by AS text), CAST(:params AS jsonb),
            clock_timestamp() + make_interval(secs => CAST(:resend_delay_s AS float8))
     WHERE NOT EXISTS (SELECT FROM pause) AND NOT EXISTS (SELECT FROM live)
-    ON CONFLICT (job_type, project_id) WHERE status IN ('pending', 'running') DO UPDATE SET status = run.status
+    ON CONFLICT (project_id, job_type) WHERE completed_at IS NULL DO UPDATE SET status = run.status
     RETURNING run.*
 )
 SELECT id, job_type, status, team_id, project_id, triggered_by, params, progress, result, error, notify, started_at,

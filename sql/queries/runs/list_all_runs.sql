@@ -2,7 +2,7 @@
 -- index that exists for other queries, so a million old runs do not slow this down.
 WITH live AS (
     SELECT *, 0 AS half, created_at AS moment FROM job_runs
-    WHERE status IN ('pending', 'running')
+    WHERE completed_at IS NULL
       AND (CAST(:job_type AS text) IS NULL OR job_type = CAST(:job_type AS text))
       AND (CAST(:status AS text) IS NULL OR status = CAST(:status AS text))
     ORDER BY created_at DESC LIMIT CAST(:limit AS integer)

@@ -1,14 +1,14 @@
--- Planned with its values, so an absent filter folds away and each combination of filters finds its own index. The row
--- comparison is an index condition, so a deep page costs as much as the first. The project is looked up first: the
--- indexes that begin with it contain the runs of every team that has owned it, and another team's history is never
--- read. A live run whose project has moved belongs to the new team (get_run.sql); the sweep updates its team_id within
--- a minute.
+-- Planned with its values, so an absent filter folds away, and each combination of filters finds its own ranges of an
+-- index (job_runs_newest). The row comparison is an index condition, so a deep page costs as much as the first. The
+-- project is looked up first: the indexes that begin with it contain the runs of every team that has owned it, and
+-- another team's history is never read. A live run whose project has moved belongs to the new team (get_run.sql); the
+-- sweep updates its team_id within a minute.
 SELECT id, job_type, status, team_id, project_id, triggered_by, params, progress, result, error, notify, started_at,
        completed_at, created_at, waiting_for
-FROM job_runs
+FROM job_runs_newest run
 WHERE team_id = CAST(:team_id AS uuid)
   AND (completed_at IS NOT NULL OR EXISTS (
-           SELECT FROM projects home WHERE home.id = job_runs.project_id AND home.team_id = CAST(:team_id AS uuid)))
+           SELECT FROM projects home WHERE home.id = run.project_id AND home.team_id = CAST(:team_id AS uuid)))
   AND (CAST(:job_type AS text) IS NULL OR job_type = CAST(:job_type AS text))
   AND (CAST(:status AS text) IS NULL OR status = CAST(:status AS text))
   AND (CAST(:project_id AS uuid) IS NULL OR

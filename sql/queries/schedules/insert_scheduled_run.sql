@@ -6,14 +6,14 @@ WITH pause AS (
     WHERE job_type = CAST(:job_type AS text) ORDER BY what DESC LIMIT 1
 ), live AS (
     SELECT id, NULL AS reason FROM job_runs
-    WHERE job_type = CAST(:job_type AS text) AND project_id IS NULL AND status IN ('pending', 'running')
+    WHERE job_type = CAST(:job_type AS text) AND project_id IS NULL AND completed_at IS NULL
       AND NOT EXISTS (SELECT FROM pause)
 ), inserted AS (
     INSERT INTO job_runs AS run (id, job_type, triggered_by, params, resend_at)
     SELECT CAST(:id AS uuid), CAST(:job_type AS text), 'schedule', CAST(:params AS jsonb),
            clock_timestamp() + make_interval(secs => CAST(:resend_delay_s AS float8))
     WHERE NOT EXISTS (SELECT FROM pause) AND NOT EXISTS (SELECT FROM live)
-    ON CONFLICT (job_type, project_id) WHERE status IN ('pending', 'running') DO UPDATE SET status = run.status
+    ON CONFLICT (project_id, job_type) WHERE completed_at IS NULL DO UPDATE SET status = run.status
     RETURNING run.id, NULL AS reason
 )
 INSERT INTO job_schedule_slots (job_type, slot, outcome, run_id, reason)
