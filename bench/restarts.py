@@ -125,7 +125,7 @@ def _sync(server: Postgres, name: str, *, disturb: Disturb | None, plain: bool) 
         stats = json.loads(urllib3.request("GET", url.removesuffix("/v2") + "/_sandbox/stats").data)
     [[status, lost]] = _again(
         owner,
-        "SELECT status, (SELECT count(*) FROM job_slices slice WHERE slice.run_id = run.id AND outcome = 'lost')"
+        "SELECT status, (SELECT count(*) FROM job_timeline slice WHERE slice.run_id = run.id AND outcome = 'lost')"
         f" FROM job_runs run WHERE id = '{run_id}'",
     )
     owner.close()

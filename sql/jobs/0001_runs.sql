@@ -25,7 +25,7 @@ CREATE TABLE job_runs (
     completed_at         timestamptz(3),                    -- the end, with any status
     cancel_requested_at  timestamptz(3),
     last_step_at         timestamptz(3),                    -- the last yield; a leased run that stopped yielding is stuck
-    slice_started_at     timestamptz(3),                    -- of the last claim; job_slices has the earlier ones
+    slice_started_at     timestamptz(3),                    -- set with request_id
     slice                integer NOT NULL DEFAULT 0,        -- raised only by the end of a slice and by the sweep
     resends              integer NOT NULL DEFAULT 0,        -- repeats since the last claim: the back-off's exponent
     lost_slices          integer NOT NULL DEFAULT 0,        -- slices in a row that died without moving the cursor
@@ -35,7 +35,8 @@ CREATE TABLE job_runs (
     failed_attempts      jsonb NOT NULL DEFAULT '{}',       -- exceptions in a row without moving the cursor, by policy
     cursor               jsonb,                             -- where the job continues; moves with every yield
     progress             jsonb,
-    request_id           text,                              -- of the last claim's Lambda invocation
+    request_id           text,                              -- the Lambda invocation that works this slice or ended the
+                                                            -- run in it; null between two slices
     abandoned_because    text,                              -- a worker's reason for giving up the slice that it holds
     waiting_for          text,                              -- why the next slice starts later, as text
     cancel_requested_by  text,
@@ -50,6 +51,8 @@ CREATE TABLE job_runs (
         num_nonnulls(lease_expires_at, resend_at) = (completed_at IS NULL)::int),
     CONSTRAINT cancel_waits_only_for_a_lease CHECK (
         completed_at IS NOT NULL OR cancel_requested_at IS NULL OR lease_expires_at IS NOT NULL),
+    CONSTRAINT leased_has_a_slice CHECK (lease_expires_at IS NULL OR request_id IS NOT NULL),
+    CONSTRAINT slice_has_a_start CHECK ((request_id IS NULL) = (slice_started_at IS NULL)),
     CONSTRAINT pending_has_not_started CHECK (status <> 'pending' OR (started_at IS NULL AND lease_expires_at IS NULL)),
     CONSTRAINT running_has_started CHECK (status <> 'running' OR started_at IS NOT NULL),
     CONSTRAINT ended_has_a_time CHECK ((completed_at IS NULL) = (status IN ('pending', 'running'))),
@@ -70,15 +73,16 @@ CREATE UNIQUE INDEX job_runs_idempotency ON job_runs (idempotency_key) WHERE ide
 
 -- The lists. A run is in the two indexes of a team's live runs until it ends, and then in four indexes of ended runs.
 -- Each page merges one range for each status that it asks for (job_runs_newest), so it reads only the rows that it
--- returns, for each combination of filters, however many other runs there are.
-CREATE INDEX job_runs_live ON job_runs (team_id, status, created_at DESC, id DESC) WHERE completed_at IS NULL;
-CREATE INDEX job_runs_live_type ON job_runs (team_id, job_type, status, created_at DESC, id DESC)
+-- returns, for each combination of filters, however many other runs there are. Ascending, though the lists are read
+-- backwards: a page of an index that is full at its end splits without moving and logging half of its entries.
+CREATE INDEX job_runs_live ON job_runs (team_id, status, created_at, id) WHERE completed_at IS NULL;
+CREATE INDEX job_runs_live_type ON job_runs (team_id, job_type, status, created_at, id)
     WHERE completed_at IS NULL;
-CREATE INDEX job_runs_team ON job_runs (team_id, status, created_at DESC, id DESC) WHERE completed_at IS NOT NULL;
-CREATE INDEX job_runs_team_type ON job_runs (team_id, job_type, status, created_at DESC, id DESC)
+CREATE INDEX job_runs_team ON job_runs (team_id, status, created_at, id) WHERE completed_at IS NOT NULL;
+CREATE INDEX job_runs_team_type ON job_runs (team_id, job_type, status, created_at, id)
     WHERE completed_at IS NOT NULL;
-CREATE INDEX job_runs_project ON job_runs (project_id, status, created_at DESC, id DESC) WHERE completed_at IS NOT NULL;
-CREATE INDEX job_runs_project_type ON job_runs (project_id, job_type, status, created_at DESC, id DESC)
+CREATE INDEX job_runs_project ON job_runs (project_id, status, created_at, id) WHERE completed_at IS NOT NULL;
+CREATE INDEX job_runs_project_type ON job_runs (project_id, job_type, status, created_at, id)
     WHERE completed_at IS NOT NULL;
 
 -- For finding old rows.
@@ -106,17 +110,27 @@ UNION ALL
 UNION ALL
 (SELECT * FROM job_runs_public WHERE completed_at IS NOT NULL AND status = 'cancelled' ORDER BY created_at DESC, id DESC);
 
--- The timeline: one row per slice that is over, written by the statement that raises the slice number or ends the run.
--- The slice that a worker holds is in job_runs.
+-- One row per slice that is over, written by the statement that ends the slice. The slice that a worker holds, or in
+-- which it ended the run, is in job_runs.
 CREATE TABLE job_slices (
-    run_id      uuid NOT NULL REFERENCES job_runs,
+    run_id      uuid NOT NULL,                    -- not a foreign key: each check would lock the run's row again
     slice       integer NOT NULL,
     request_id  text NOT NULL,                    -- of the Lambda invocation, to find its log lines
     started_at  timestamptz(3) NOT NULL,
     ended_at    timestamptz(3) NOT NULL DEFAULT clock_timestamp(),
-    outcome     text NOT NULL CHECK (outcome IN ('continued', 'waiting', 'retrying', 'lost', 'completed', 'failed', 'cancelled')),
+    outcome     text NOT NULL CHECK (outcome IN ('continued', 'waiting', 'retrying', 'lost')),
     reason      text,                             -- what the slice waits for, or what failed
     wait_s      integer,
     processed   bigint,                           -- progress at the end of the slice
     PRIMARY KEY (run_id, slice)
 );
+
+-- The timeline: all claimed slices, ORDER BY slice DESC. The last one is open while a worker holds it.
+CREATE VIEW job_timeline AS
+(SELECT run_id, slice, request_id, started_at, ended_at, outcome, reason, wait_s, processed
+ FROM job_slices ORDER BY slice DESC)
+UNION ALL
+(SELECT id, slice, request_id, slice_started_at, completed_at, CASE WHEN completed_at IS NOT NULL THEN status END,
+        CASE WHEN completed_at IS NOT NULL THEN error ELSE abandoned_because END, NULL,
+        CASE WHEN completed_at IS NOT NULL THEN CAST(progress->>'processed' AS bigint) END
+ FROM job_runs WHERE request_id IS NOT NULL);

@@ -79,7 +79,7 @@ def test_what_others_have_costs_nothing(db, owner, crowded):
 def test_what_is_another_teams_costs_what_is_not_there_costs(db, owner, crowded):
     """The row's own page is excepted: the query reads it to find the owning team."""
     team, others = crowded
-    [[theirs]] = owner.run_script("SELECT run_id FROM job_slices LIMIT 1")
+    [[theirs]] = owner.run_script("SELECT run_id FROM job_timeline LIMIT 1")
     [[key]] = owner.run_script("SELECT idempotency_key FROM job_runs WHERE idempotency_key IS NOT NULL LIMIT 1")
     absent = str(uuid.uuid4())
     for query, named, foreign, values in (

@@ -210,7 +210,7 @@ def test_postgres_restarted_in_the_middle_twice(settings, server, request):
     assert owner.run_script("SELECT status, count(*) FROM job_runs GROUP BY 1") == [["completed", 24]]
     assert_every_user_written_once_and_equal(owner)
     assert next(restarts, None) is None
-    assert owner.run_script("SELECT count(*) FROM job_slices WHERE outcome = 'lost'")[0][0] > 0
+    assert owner.run_script("SELECT count(*) FROM job_timeline WHERE outcome = 'lost'")[0][0] > 0
 
 
 def test_cancels_at_random_moments_leave_one_true_end(settings, arena, connect, capsys):

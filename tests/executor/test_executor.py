@@ -168,7 +168,7 @@ def test_the_retry_policy_waits_longer_each_time_and_counts_anew_when_the_cursor
         work(row["id"], number, db=db, settings=cloud)
         if run_row(owner, row["id"])["status"] != "running":
             break
-        waits.append(owner.run_script(f"SELECT wait_s FROM job_slices WHERE slice = {number}")[0][0])
+        waits.append(owner.run_script(f"SELECT wait_s FROM job_timeline WHERE slice = {number}")[0][0])
         age(owner, row["id"], 60)
 
     assert waits == [10, 20, 10, 20]

@@ -131,7 +131,7 @@ def test_each_kind_of_trouble_is_tried_again_so_often_and_so_late(run_of, owner,
 
     run = run_of(failing, retry=Retry(attempts=2, delay_s=7)).finish()
     assert run.row["status"] == "failed"
-    assert [wait for (wait,) in owner.run_script("SELECT wait_s FROM job_slices ORDER BY slice")] == [*waits, None]
+    assert [wait for (wait,) in owner.run_script("SELECT wait_s FROM job_timeline ORDER BY slice")] == [*waits, None]
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def test_where_no_update_is_awaited_missing_code_gets_no_time(run_of, owner, tro
     settings = dataclasses.replace(run.settings, awaits_updates=0)
     executor.work(run.id, 0, db=run.db, settings=settings, remaining_s=lambda: 60, request_id="r")
     assert run.row["status"] == status
-    assert owner.run_script("SELECT wait_s FROM job_slices") == [[wait]]
+    assert owner.run_script("SELECT wait_s FROM job_timeline") == [[wait]]
 
 
 @pytest.mark.parametrize(
@@ -185,7 +185,7 @@ def test_a_run_started_when_its_first_slice_was_claimed(run_of):
     run = run_of(counting_to(3)).work(remaining_s=1)
     started = run.row["started_at"]
     assert run.finish(remaining_s=1).row["started_at"] == started
-    first, following, *_ = [at for (at,) in run.owner.run_script("SELECT started_at FROM job_slices ORDER BY slice")]
+    first, following, *_ = [at for (at,) in run.owner.run_script("SELECT started_at FROM job_timeline ORDER BY slice")]
     assert datetime.fromisoformat(run.row["created_at"]) <= datetime.fromisoformat(started) <= first < following
 
 
@@ -257,7 +257,7 @@ def test_a_system_job_that_finds_no_connection_abandons_its_slice(job, job_run, 
     how = {"superuser": superuser, "settings": run.settings}
     with other_role_of_system_jobs("LOGIN CONNECTION LIMIT 0", **how) as run.settings:
         run.work()
-    [[outcome, reason]] = run.owner.run_script("SELECT outcome, reason FROM job_slices")
+    [[outcome, reason]] = run.owner.run_script("SELECT outcome, reason FROM job_timeline")
     assert (run.row["status"], outcome) == ("running", None)
     assert "too many connections for role" in reason
 
@@ -359,7 +359,7 @@ def test_a_connection_that_the_job_finds_lost_is_not_its_failure(run_of, owner, 
 
     run = run_of(cut, retry=Retry(attempts=1)).work()
     assert (run.row["status"], run.row["slice"], run.row["failed_attempts"]) == ("running", 0, {})
-    [[outcome, reason]] = owner.run_script("SELECT outcome, reason FROM job_slices")
+    [[outcome, reason]] = owner.run_script("SELECT outcome, reason FROM job_timeline")
     assert outcome is None
     assert reason.startswith("Lost the database connection: ")
 
@@ -383,7 +383,7 @@ def test_a_note_is_written_while_there_is_time_for_a_connection(run_of, owner, r
         yield
 
     run = run_of(cut).work(remaining_s=remaining_s)
-    assert owner.run_script("SELECT reason IS NOT NULL FROM job_slices") == [[notes]]
+    assert owner.run_script("SELECT reason IS NOT NULL FROM job_timeline") == [[notes]]
     assert run.row["status"] == "running"
 
 
@@ -546,7 +546,7 @@ def test_a_lock_that_the_engine_itself_cannot_get_abandons_the_slice(run_of, con
     work(run.id, 0, db=impatient, settings=run.settings)
     holder.rollback()
     assert (run.row["status"], run.row["slice"], run.row["cursor"]) == ("running", 0, None)
-    assert run.owner.run_script("SELECT outcome, reason FROM job_slices") == [
+    assert run.owner.run_script("SELECT outcome, reason FROM job_timeline") == [
         [None, "The database was busy: canceling statement due to lock timeout"]
     ]
     assert not impatient.in_transaction

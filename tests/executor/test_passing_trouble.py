@@ -71,7 +71,7 @@ def test_what_passes_is_tried_again_and_costs_no_committed_step(run_of, owner, o
 
     run = run_of(unlucky).work()
     assert run.slices[0][2].startswith(f"retry 1 of {policy.attempts} after: The database")
-    assert owner.run_script("SELECT wait_s FROM job_slices") == [[policy.delay_s]]
+    assert owner.run_script("SELECT wait_s FROM job_timeline") == [[policy.delay_s]]
     assert run.finish().row["status"] == "completed"
     assert steps_of(owner, run.id) == [1, 2, 3]
 

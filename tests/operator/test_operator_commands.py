@@ -644,7 +644,7 @@ class TestDeadLetters:
         for message in back:
             work(message["run_id"], message["slice"], db=db, settings=desk)
         assert run_row(owner, ended) == before
-        assert owner.run_script("SELECT count(*) FROM job_slices") == [[1]]
+        assert owner.run_script("SELECT count(*) FROM job_timeline") == [[1]]
         queues = ask("deadletters")["queues"]
         assert [queue["waiting"] for queue in queues] == [0, 0, 1]
 

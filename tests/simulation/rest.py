@@ -10,7 +10,7 @@ LEFT_OVER = {
     "unsent": "SELECT run_id, kind, attempts, error FROM job_outbox WHERE status = 'unsent'",
     "given up": "SELECT run_id, kind, error FROM job_outbox WHERE status = 'failed'",
     "set aside": "SELECT healer, key, error FROM job_set_aside",
-    "a slice without an end": "SELECT run_id, slice FROM job_slices WHERE ended_at IS NULL",
+    "a slice without an end": "SELECT run_id, slice FROM job_timeline WHERE ended_at IS NULL",
     "a second row of one mail": "SELECT run_id, recipient FROM job_outbox WHERE kind = 'mail' AND run_id IS NOT NULL"
     " GROUP BY run_id, recipient HAVING count(*) > 1",
     "a mail to a person outside the run's team": "SELECT run_id, recipient FROM job_outbox notice"

@@ -55,7 +55,7 @@ def run_row(owner: Database, run_id: object) -> dict[str, Any]:
 
 def slices(owner: Database, run_id: object) -> list[list[Any]]:
     """Return ``[slice, outcome, reason]`` of each slice, in order."""
-    return owner.run_script(f"SELECT slice, outcome, reason FROM job_slices WHERE run_id = '{run_id}' ORDER BY slice")
+    return owner.run_script(f"SELECT slice, outcome, reason FROM job_timeline WHERE run_id = '{run_id}' ORDER BY slice")
 
 
 def age(owner: Database, run_id: object, seconds: float) -> None:

@@ -3,7 +3,7 @@
 -- The error of a failed run says how often its worker was lost, at which step, and the last reason that a worker
 -- recorded.
 WITH expired AS (
-    SELECT run.id, run.slice AS lost_slice, cancel_requested_at IS NOT NULL AS cancelled,
+    SELECT run.id, run.slice AS lost_slice, request_id, slice_started_at, cancel_requested_at IS NOT NULL AS cancelled,
            lost_slices + 1 >= CAST(:lost_slices_limit AS integer)
            OR lost_in_total + 1 >= CAST(:lost_slices_ceiling AS integer) AS dead,
            coalesce(abandoned_because, 'Its worker did not end it before the lease was over') AS reason
@@ -23,12 +23,13 @@ WITH expired AS (
         completed_at = CASE WHEN cancelled OR dead THEN clock_timestamp() END,
         slice = CASE WHEN cancelled OR dead THEN slice ELSE slice + 1 END,
         lost_slices = lost_slices + 1, lost_in_total = lost_in_total + 1,
-        lease_expires_at = NULL, resends = 0,
+        lease_expires_at = NULL, request_id = NULL, slice_started_at = NULL, resends = 0,
         due_at = clock_timestamp(),
         resend_at = CASE WHEN NOT (cancelled OR dead)
                          THEN clock_timestamp() + make_interval(secs => CAST(:resend_delay_s AS float8)) END
     FROM expired WHERE run.id = expired.id
-    RETURNING run.*, expired.lost_slice, expired.reason
+    RETURNING run.id, run.job_type, run.slice, run.team_id, run.status, run.progress, expired.lost_slice,
+              expired.request_id, expired.slice_started_at, expired.reason
 ), recorded AS (
     INSERT INTO job_slices (run_id, slice, request_id, started_at, outcome, reason, processed)
     SELECT id, lost_slice, request_id, slice_started_at, 'lost', reason, CAST(progress->>'processed' AS bigint)

@@ -5,7 +5,7 @@
 WITH at AS MATERIALIZED (SELECT clock_timestamp() AS time, make_interval(secs => CAST(:wait_s AS float8)) AS wait),
 handed_over AS (
     UPDATE job_runs AS run
-    SET slice = slice + 1, lease_expires_at = NULL, resends = 0,
+    SET slice = slice + 1, lease_expires_at = NULL, request_id = NULL, slice_started_at = NULL, resends = 0,
         due_at = at.time + at.wait,
         resend_at = at.time + at.wait + make_interval(
             secs => CASE WHEN CAST(:wait_s AS float8) > CAST(:max_delay_s AS float8) THEN 0
@@ -27,11 +27,12 @@ handed_over AS (
     FROM at
     WHERE id = CAST(:run_id AS uuid) AND slice = CAST(:slice AS integer) AND completed_at IS NULL
       AND cancel_requested_at IS NULL
-    RETURNING run.*
+    RETURNING run.id, run.slice, run.team_id, run.progress
 ), recorded AS (
+    -- A statement sees its tables as they were before it, so job_runs still has the slice here.
     INSERT INTO job_slices (run_id, slice, request_id, started_at, outcome, reason, wait_s, processed)
-    SELECT id, CAST(:slice AS integer), request_id, slice_started_at, CAST(:outcome AS text), CAST(:reason AS text),
-           ceil(CAST(:wait_s AS float8)), CAST(progress->>'processed' AS bigint)
-    FROM handed_over
+    SELECT held.id, held.slice, held.request_id, held.slice_started_at, CAST(:outcome AS text), CAST(:reason AS text),
+           ceil(CAST(:wait_s AS float8)), CAST(handed_over.progress->>'processed' AS bigint)
+    FROM handed_over JOIN job_runs held ON held.id = handed_over.id
 )
 SELECT id, slice, team_id FROM handed_over;
