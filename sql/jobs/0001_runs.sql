@@ -72,8 +72,8 @@ CREATE UNIQUE INDEX job_runs_one_live ON job_runs (project_id, job_type) NULLS N
 CREATE UNIQUE INDEX job_runs_idempotency ON job_runs (idempotency_key) WHERE idempotency_key IS NOT NULL;
 
 -- The lists. A run is in the two indexes of a team's live runs until it ends, and then in four indexes of ended runs.
--- Each page merges one range for each status that it asks for (job_runs_newest), so it reads only the rows that it
--- returns, for each combination of filters, however many other runs there are. Ascending, though the lists are read
+-- A page reads one range for each status (list_runs.sql), so it reads few rows for each combination of filters, however
+-- many other runs there are. Ascending, though the lists are read
 -- backwards: a page of an index that is full at its end splits without moving and logging half of its entries.
 CREATE INDEX job_runs_live ON job_runs (team_id, status, created_at, id) WHERE completed_at IS NULL;
 CREATE INDEX job_runs_live_type ON job_runs (team_id, job_type, status, created_at, id)
@@ -96,19 +96,6 @@ CREATE VIEW job_runs_public AS
 SELECT id, job_type, status, team_id, project_id, triggered_by, params, progress, result, error, notify, started_at,
        completed_at, created_at, waiting_for
 FROM job_runs;
-
--- For lists, ORDER BY created_at DESC, id DESC. Each status is one range of an index, and the ranges are merged: each
--- branch is ordered so that the planner can do so. A branch whose status is not asked for is not executed.
-CREATE VIEW job_runs_newest AS
-(SELECT * FROM job_runs_public WHERE completed_at IS NULL AND status = 'pending' ORDER BY created_at DESC, id DESC)
-UNION ALL
-(SELECT * FROM job_runs_public WHERE completed_at IS NULL AND status = 'running' ORDER BY created_at DESC, id DESC)
-UNION ALL
-(SELECT * FROM job_runs_public WHERE completed_at IS NOT NULL AND status = 'completed' ORDER BY created_at DESC, id DESC)
-UNION ALL
-(SELECT * FROM job_runs_public WHERE completed_at IS NOT NULL AND status = 'failed' ORDER BY created_at DESC, id DESC)
-UNION ALL
-(SELECT * FROM job_runs_public WHERE completed_at IS NOT NULL AND status = 'cancelled' ORDER BY created_at DESC, id DESC);
 
 -- One row per slice that is over, written by the statement that ends the slice. The slice that a worker holds, or in
 -- which it ended the run, is in job_runs.

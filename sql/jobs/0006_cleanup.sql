@@ -180,13 +180,12 @@ DECLARE
     referring text;
 BEGIN
     WITH ended AS MATERIALIZED (
-        -- Merged from one range of an index for each status.
-        SELECT id, created_at
-        FROM (SELECT * FROM job_runs WHERE completed_at IS NOT NULL AND status = 'completed'
-              UNION ALL SELECT * FROM job_runs WHERE completed_at IS NOT NULL AND status = 'failed'
-              UNION ALL SELECT * FROM job_runs WHERE completed_at IS NOT NULL AND status = 'cancelled') AS run
-        WHERE (project IS NULL OR project_id = project) AND (team IS NULL OR team_id = team)
-          AND created_at BETWEEN first AND last
+        SELECT run.*
+        FROM unnest(ARRAY['completed', 'failed', 'cancelled']) AS each (status), LATERAL (
+            SELECT id, created_at FROM job_runs
+            WHERE (project IS NULL OR project_id = project) AND (team IS NULL OR team_id = team)
+              AND status = each.status AND completed_at IS NOT NULL AND created_at BETWEEN first AND last
+            ORDER BY created_at LIMIT batch) AS run
         ORDER BY created_at LIMIT batch
     ), mails AS (
         DELETE FROM job_outbox WHERE run_id IN (SELECT id FROM ended)

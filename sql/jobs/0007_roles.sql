@@ -87,7 +87,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON job_runs, job_slices, job_outbox, job_ma
 GRANT SELECT, UPDATE ON job_schedules, job_successes, job_sweep TO nightshift_app;
 GRANT SELECT, INSERT, DELETE ON job_schedule_slots, job_pauses TO nightshift_app;
 -- The operator's `doctor` compares the applied migrations with those of its release.
-GRANT SELECT ON job_runs_public, job_runs_newest, job_timeline, job_deployment, nightshift_migrations TO nightshift_app;
+GRANT SELECT ON job_runs_public, job_timeline, job_deployment, nightshift_migrations TO nightshift_app;
 GRANT SELECT, INSERT, UPDATE ON event_deletions TO nightshift_maintenance;
 GRANT SELECT ON event_tables TO nightshift_app, nightshift_events;
 GRANT SELECT ON event_partitions TO nightshift_events;

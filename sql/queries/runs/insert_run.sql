@@ -27,10 +27,21 @@ WITH earlier AS (
     SELECT greatest(1, CAST(ceil(extract(epoch FROM made.created_at + interval '1 minute' - statement_timestamp()))
                             AS integer)) AS retry_after_s
     FROM wanted, LATERAL (
-        SELECT created_at FROM job_runs_newest
-        WHERE team_id = CAST(:team_id AS uuid) AND created_at > statement_timestamp() - interval '1 minute'
-        ORDER BY created_at DESC, id DESC
-        OFFSET CAST(:runs_per_minute AS integer) - 1 LIMIT 1
+        SELECT created_at
+        FROM (SELECT run.created_at
+              FROM unnest(ARRAY['pending', 'running']) AS live (status), LATERAL (
+                  SELECT created_at FROM job_runs
+                  WHERE team_id = CAST(:team_id AS uuid) AND status = live.status AND completed_at IS NULL
+                    AND created_at > statement_timestamp() - interval '1 minute'
+                  ORDER BY created_at DESC LIMIT CAST(:runs_per_minute AS integer)) AS run
+              UNION ALL
+              SELECT run.created_at
+              FROM unnest(ARRAY['completed', 'failed', 'cancelled']) AS ended (status), LATERAL (
+                  SELECT created_at FROM job_runs
+                  WHERE team_id = CAST(:team_id AS uuid) AND status = ended.status AND completed_at IS NOT NULL
+                    AND created_at > statement_timestamp() - interval '1 minute'
+                  ORDER BY created_at DESC LIMIT CAST(:runs_per_minute AS integer)) AS run) AS newest
+        ORDER BY created_at DESC OFFSET CAST(:runs_per_minute AS integer) - 1 LIMIT 1
     ) AS made
     WHERE NOT EXISTS (SELECT FROM live)
 ), inserted AS (
