@@ -80,10 +80,10 @@ docs: $(VENV)/ready
 	$(VENV)/bin/python -m tools.reference
 	$(VENV)/bin/python -m tools.cli_reference
 
-# Measure one claim: make bench BENCH=sync_memory
+# Measure one claim: make bench BENCH=sync_memory. Lines of the functions' log and metrics are left out.
 BENCH ?= sync_memory
-bench: $(VENV)/ready
-	@$(VENV)/bin/python -m bench.$(BENCH) | grep -v '^{"level"'
+bench: $(VENV)/ready $(if $(filter run_costs,$(BENCH)),$(VENV)/peers/ready)
+	@$(VENV)/bin/python -m bench.$(BENCH) | grep -v -e '^{"level"' -e '^{"_aws"'
 
 # NIGHTSHIFT_POSTGRES_VERSION=18 selects Postgres's version. `make prove` uses the oldest and the newest of RDS.
 STEPS ?= 20000
@@ -115,10 +115,14 @@ $(VENV)/local-aws/ready: TOOL := local AWS (takes half a minute
 $(VENV)/sam/ready: TOOL := sam and cfn-lint (takes about a minute
 $(VENV)/checkov/ready: TOOL := checkov (takes about a minute
 $(VENV)/uv/ready: TOOL := uv (takes some seconds
+$(VENV)/peers/ready: TOOL := other job queues (takes some seconds
+# oban-py needs a newer Python than we do. `make build` needs the functions' Python, which is new enough.
+$(VENV)/peers/ready: FIND_PYTHON := from local.deployment.build import interpreter, runtime; print(interpreter(runtime()))
+$(VENV)/peers/ready: NEWER = "$$($(VENV)/bin/python -c '$(FIND_PYTHON)')"
 $(VENV)/%/ready: local/requirements/%.txt | $(VENV)/ready
 	$(BEFORE_INSTALLING)
 	@echo "Setting up $(TOOL), only when its requirements change) …"
-	@$(PYTHON) -I local/venv.py $(VENV)/$* $<
+	@$(or $(NEWER),$(PYTHON)) -I local/venv.py $(VENV)/$* $<
 
 # Pin every requirement with its hashes. Needs uv. The files contain no index URLs.
 lock:

@@ -1,5 +1,6 @@
 """Shared parts of the benchmarks: databases, the chain of a run's slices, and the sandbox as a separate process."""
 
+import json
 import os
 import signal
 import socket
@@ -46,6 +47,18 @@ def copy_of(server: Postgres, template: str, name: str) -> Iterator[Settings]:
     admin = Database(settings_of(server, "postgres", "postgres"))
     admin.run_script(f"DROP DATABASE {name} WITH (FORCE)")
     admin.close()
+
+
+def trigger_event(team_id: str, *, key: str, job_type: str, project_id: str) -> dict[str, Any]:
+    """Return the event with which API Gateway passes a trigger to the API's function."""
+    path = f"/v1/teams/{team_id}/jobs/trigger"
+    return {
+        "rawPath": path,
+        "headers": {"authorization": f"Bearer {key}"},
+        "requestContext": {"http": {"method": "POST", "path": path}, "requestId": "r", "stage": "$default"},
+        "body": json.dumps({"job_type": job_type, "project_id": project_id}),
+        "isBase64Encoded": False,
+    }
 
 
 def countdown(seconds: float) -> Callable[[], float]:

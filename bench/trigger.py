@@ -19,7 +19,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from bench.parts import free_port, settings_of
+from bench.parts import free_port, settings_of, trigger_event
 from local.postgres import Postgres
 from nightshift.aws import queue
 from nightshift.database import queries
@@ -77,14 +77,7 @@ def _compare(server: Postgres) -> None:
 
 
 def _trigger(api: Any, owner: queries.Database, *, key: str, team: str, project: str) -> list[float]:
-    path = f"/v1/teams/{team}/jobs/trigger"
-    event = {
-        "rawPath": path,
-        "headers": {"authorization": f"Bearer {key}"},
-        "requestContext": {"http": {"method": "POST", "path": path}, "requestId": "r", "stage": "$default"},
-        "body": json.dumps({"job_type": "revenuecat_sync", "project_id": project}),
-        "isBase64Encoded": False,
-    }
+    event = trigger_event(team, key=key, job_type="revenuecat_sync", project_id=project)
     context = SimpleNamespace(
         function_name="api", memory_limit_in_mb=512, invoked_function_arn="arn", aws_request_id="request"
     )

@@ -1,0 +1,46 @@
+"""What a run and a step cost the database, by counts. bench/run_costs.py shows the same beside other job queues."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from bench.costs import counting_server
+from bench.own_runs import database_with_projects, request
+from bench.own_steps import measure_steps
+from bench.run_costs import cost_of_run
+from local.postgres import Postgres
+
+# Measured, and a reserve: ids are random, so the splits of index pages differ.
+MOST_WAL_OF_A_RUN, MOST_ENTRIES_OF_A_RUN, MOST_BUFFERS_OF_A_RUN = 5_400, 31.2, 185
+MOST_WAL_OF_A_STEP, MOST_BUFFERS_OF_A_STEP = 210, 7.5
+# The most that a step may cost of an UPDATE with its COMMIT.
+MOST_OF_AN_UPDATE = 1.2
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Postgres]:
+    """Start a server without autovacuum, whose work depends on time."""
+    with counting_server(autovacuum="off") as server:
+        yield server
+
+
+@pytest.mark.parametrize("at_once", [1, 10])
+def test_a_run_that_does_nothing(server, at_once):
+    cost = cost_of_run(server, f"runs_{at_once}", trigger=request, at_once=at_once, few=20, many=220)
+    # The trigger, the claim and the ending write. The fourth statement looks for mails to send.
+    assert (cost.statements, cost.transactions, cost.commits) == (4, 4, 3)
+    assert cost.index_entries <= MOST_ENTRIES_OF_A_RUN
+    assert cost.wal_bytes <= MOST_WAL_OF_A_RUN
+    assert cost.buffers <= MOST_BUFFERS_OF_A_RUN
+
+
+def test_a_step_is_little_more_than_an_update(server):
+    [project, *_] = database_with_projects(server, "steps", projects=20)
+    ours, bare = measure_steps(server, "steps", project, steps=1_000)
+    assert (ours.cost.statements, ours.cost.transactions, ours.cost.commits) == (1, 1, 1)
+    assert (bare.cost.statements, bare.cost.transactions, bare.cost.commits) == (1, 1, 1)
+    assert ours.cost.index_entries == 0
+    assert ours.cost.wal_bytes <= min(MOST_WAL_OF_A_STEP, MOST_OF_AN_UPDATE * bare.cost.wal_bytes)
+    assert ours.cost.buffers <= MOST_BUFFERS_OF_A_STEP
+    # Only the claims and endings of the measured runs change an index.
+    assert ours.hot > 0.99
