@@ -8,7 +8,7 @@ SET status = 'failed', completed_at = clock_timestamp(), resend_at = NULL, waiti
         ' hours, the most that its job type allows', '. It was waiting for ' || run.waiting_for)
 FROM (
     SELECT id FROM job_runs
-    WHERE id = ANY (CAST(:keys AS uuid[])) AND completed_at IS NULL AND lease_expires_at IS NULL
+    WHERE id = ANY (CAST(:keys AS uuid[])) AND status IN ('pending', 'running') AND lease_expires_at IS NULL
       AND ends_by <= clock_timestamp()
     FOR UPDATE SKIP LOCKED
 ) AS overlong

@@ -8,7 +8,7 @@ WITH expired AS (
            OR lost_in_total + 1 >= CAST(:lost_slices_ceiling AS integer) AS dead,
            coalesce(abandoned_because, 'Its worker did not end it before the lease was over') AS reason
     FROM job_runs AS run
-    WHERE run.id = ANY (CAST(:keys AS uuid[])) AND run.completed_at IS NULL
+    WHERE run.id = ANY (CAST(:keys AS uuid[])) AND run.status IN ('pending', 'running')
       AND lease_expires_at <= clock_timestamp()
     FOR UPDATE SKIP LOCKED
 ), decided AS (

@@ -2,7 +2,7 @@
 -- sees what the run writes. The caller's idempotency key is removed, because it would lead there.
 WITH moved AS (
     SELECT run.id, project.team_id FROM job_runs run JOIN projects project ON project.id = run.project_id
-    WHERE run.id = ANY (CAST(:keys AS uuid[])) AND run.completed_at IS NULL
+    WHERE run.id = ANY (CAST(:keys AS uuid[])) AND run.status IN ('pending', 'running')
       AND project.team_id <> run.team_id
     FOR UPDATE OF run SKIP LOCKED
 )

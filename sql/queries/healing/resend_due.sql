@@ -2,7 +2,7 @@
 -- another sweep has locked are left to that sweep.
 WITH due AS (
     SELECT id FROM job_runs
-    WHERE id = ANY (CAST(:keys AS uuid[])) AND completed_at IS NULL
+    WHERE id = ANY (CAST(:keys AS uuid[])) AND status IN ('pending', 'running')
       AND lease_expires_at IS NULL AND resend_at <= clock_timestamp()
     FOR UPDATE SKIP LOCKED
 )

@@ -5,7 +5,7 @@ WITH deleted AS (
     FROM job_runs run
         LEFT JOIN projects project ON project.id = run.project_id AND project.deleted_at IS NULL
         LEFT JOIN teams team ON team.id = project.team_id AND team.deleted_at IS NULL
-    WHERE run.id = ANY (CAST(:keys AS uuid[])) AND run.completed_at IS NULL
+    WHERE run.id = ANY (CAST(:keys AS uuid[])) AND run.status IN ('pending', 'running')
       AND run.cancel_requested_at IS NULL AND run.project_id IS NOT NULL AND team.id IS NULL
     FOR UPDATE OF run SKIP LOCKED
 )

@@ -6,5 +6,5 @@ SET cancel_requested_at = coalesce(cancel_requested_at, clock_timestamp()),
     status = CASE WHEN lease_expires_at IS NULL THEN 'cancelled' ELSE status END,
     completed_at = CASE WHEN lease_expires_at IS NULL THEN clock_timestamp() END,
     resend_at = NULL, waiting_for = NULL
-WHERE id = CAST(:run_id AS uuid) AND completed_at IS NULL
+WHERE id = CAST(:run_id AS uuid) AND status IN ('pending', 'running')
 RETURNING status;

@@ -14,7 +14,7 @@ WITH at AS MATERIALIZED (SELECT clock_timestamp() AS time), claimed AS (
         slice_started_at = at.time, request_id = CAST(:request_id AS text), abandoned_because = NULL,
         resend_at = NULL, resends = 0, waiting_for = NULL
     FROM at
-    WHERE id = CAST(:run_id AS uuid) AND slice = CAST(:slice AS integer) AND completed_at IS NULL
+    WHERE id = CAST(:run_id AS uuid) AND slice = CAST(:slice AS integer) AND status IN ('pending', 'running')
       AND lease_expires_at IS NULL AND due_at <= at.time AND (ends_by IS NULL OR ends_by > at.time)
     RETURNING run.*, at.time - due_at AS lag, ends_by - at.time AS remaining
 )
@@ -25,5 +25,5 @@ UNION ALL
 SELECT id, job_type, team_id, project_id, params, progress, cursor, cursor_version, slice, failed_attempts,
        CAST(extract(epoch FROM due_at - at.time) AS float8), NULL
 FROM job_runs, at
-WHERE id = CAST(:run_id AS uuid) AND slice = CAST(:slice AS integer) AND completed_at IS NULL
+WHERE id = CAST(:run_id AS uuid) AND slice = CAST(:slice AS integer) AND status IN ('pending', 'running')
   AND lease_expires_at IS NULL AND due_at > at.time;

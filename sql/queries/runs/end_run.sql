@@ -5,6 +5,6 @@ SET status = CAST(:status AS text), result = CAST(:result AS jsonb), error = CAS
     progress = CASE WHEN CAST(:status AS text) = 'completed'
                     THEN jsonb_set(progress, '{processed}', progress->'total') ELSE progress END,
     completed_at = clock_timestamp(), lease_expires_at = NULL, resend_at = NULL, waiting_for = NULL
-WHERE id = CAST(:run_id AS uuid) AND slice = CAST(:slice AS integer) AND completed_at IS NULL
+WHERE id = CAST(:run_id AS uuid) AND slice = CAST(:slice AS integer) AND status IN ('pending', 'running')
   AND (cancel_requested_at IS NULL OR CAST(:status AS text) = 'cancelled')
 RETURNING id;

@@ -25,7 +25,7 @@ handed_over AS (
         progress = CASE WHEN CAST(:has_checkpoint AS boolean) THEN coalesce(CAST(:progress AS jsonb), progress)
                         ELSE progress END
     FROM at
-    WHERE id = CAST(:run_id AS uuid) AND slice = CAST(:slice AS integer) AND completed_at IS NULL
+    WHERE id = CAST(:run_id AS uuid) AND slice = CAST(:slice AS integer) AND status IN ('pending', 'running')
       AND cancel_requested_at IS NULL
     RETURNING run.id, run.slice, run.team_id, run.progress
 ), recorded AS (

@@ -6,5 +6,5 @@ SET lost_slices = CASE WHEN cursor IS DISTINCT FROM CAST(:cursor AS jsonb) THEN 
     failed_attempts = CASE WHEN cursor IS DISTINCT FROM CAST(:cursor AS jsonb) THEN '{}' ELSE failed_attempts END,
     cursor = CAST(:cursor AS jsonb), cursor_version = CAST(:cursor_version AS integer),
     progress = CAST(:progress AS jsonb), last_step_at = clock_timestamp()
-WHERE id = CAST(:run_id AS uuid) AND slice = CAST(:slice AS integer) AND completed_at IS NULL
+WHERE id = CAST(:run_id AS uuid) AND slice = CAST(:slice AS integer) AND status IN ('pending', 'running')
 RETURNING cancel_requested_at IS NOT NULL AS cancel_requested, failed_attempts;

@@ -5,7 +5,7 @@ WITH held AS (
            least(CAST(extract(epoch FROM lease_expires_at - clock_timestamp()) AS float8)
                  - CAST(:kept_back_s AS float8), CAST(:longest_s AS float8)) AS limit_s
     FROM job_runs
-    WHERE id = CAST(:run_id AS uuid) AND slice = CAST(:slice AS integer) AND completed_at IS NULL
+    WHERE id = CAST(:run_id AS uuid) AND slice = CAST(:slice AS integer) AND status IN ('pending', 'running')
       AND lease_expires_at IS NOT NULL
 )
 SELECT cancel_requested, limit_s,
