@@ -79,6 +79,7 @@ mutants: $(VENV)/ready
 docs: $(VENV)/ready
 	$(VENV)/bin/python -m tools.reference
 	$(VENV)/bin/python -m tools.cli_reference
+	$(VENV)/bin/python -m tools.schema_page
 
 # Measure one claim: make bench BENCH=sync_memory. Lines of the functions' log and metrics are left out.
 BENCH ?= sync_memory

@@ -19,8 +19,9 @@ from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
-from bench.parts import copy_of, create_database, free_port, settings_of, work_system_run
+from bench.parts import copy_of, create_database, settings_of, work_system_run
 from bench.traffic import COLUMNS, repeated, wal_bytes
+from local.ports import free_port
 from local.postgres import Postgres
 from nightshift.base.settings import Settings
 from nightshift.database.migrations import create_first_partitions, migrate

@@ -19,7 +19,7 @@ from pathlib import Path
 from shutil import copy, copytree, ignore_patterns
 
 from bench.first_calls import Answer, Events, call, environment, serve_aws
-from bench.parts import free_port
+from local.ports import free_port
 from local.postgres import Postgres
 from nightshift.base.settings import Settings
 from nightshift.database.migrations import create_first_partitions, migrate

@@ -10,8 +10,9 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.parts import free_port, settings_of
+from bench.parts import settings_of
 from bench.wal import Kind, records_between
+from local.ports import free_port
 from local.postgres import Postgres
 from nightshift.database.queries import Database
 

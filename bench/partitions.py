@@ -17,8 +17,9 @@ from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
-from bench.parts import copy_of, create_database, free_port, settings_of, work_system_run
+from bench.parts import copy_of, create_database, settings_of, work_system_run
 from bench.traffic import QUIET_SERVER, ROLE, Figures, fill_months, measure
+from local.ports import free_port
 from local.postgres import Postgres
 from nightshift.base.settings import Settings
 from nightshift.database.migrations import migrate

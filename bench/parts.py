@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+from local.ports import free_port
 from local.postgres import Postgres
 from nightshift.aws import queue
 from nightshift.base import settings as settings_module
@@ -21,12 +21,6 @@ from nightshift.database.queries import Database
 from nightshift.runs import executor
 
 PLENTY = 10**9
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def settings_of(server: Postgres, database: str, user: str) -> Settings:

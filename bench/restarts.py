@@ -24,8 +24,9 @@ from typing import Any
 
 import urllib3
 
-from bench.parts import countdown, free_port, sandbox_process, settings_of
+from bench.parts import countdown, sandbox_process, settings_of
 from bench.syncs import INSERT_RUN, database_with_users, start_worker
+from local.ports import free_port
 from local.postgres import Postgres
 from nightshift.aws import queue
 from nightshift.base.errors import DatabaseGone

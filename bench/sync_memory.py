@@ -11,8 +11,9 @@ import dataclasses
 import tempfile
 from pathlib import Path
 
-from bench.parts import free_port, sandbox_process, settings_of
+from bench.parts import sandbox_process, settings_of
 from bench.syncs import INSERT_RUN, database_with_users, start_worker
+from local.ports import free_port
 from local.postgres import Postgres
 
 SLICE_S = 2.0

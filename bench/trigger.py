@@ -19,7 +19,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from bench.parts import free_port, settings_of, trigger_event
+from bench.parts import settings_of, trigger_event
+from local.ports import free_port
 from local.postgres import Postgres
 from nightshift.aws import queue
 from nightshift.database import queries

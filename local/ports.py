@@ -83,6 +83,14 @@ def is_free(port: int) -> bool:
     return True
 
 
+def free_port() -> int:
+    """Return a free port, chosen by the operating system."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
 def _other(port: int, *, besides: "set[int]") -> int:
     """Return a free port, preferably a hundred higher."""
     candidates = [*range(port + 100, 65536), *range(1024, port)]

@@ -4,8 +4,11 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,7 @@ from typing import Any
 import psutil
 
 from local import processes
+from local.ports import free_port
 
 with warnings.catch_warnings():
     # On import, the package warns about a missing runtime folder of the login session, which we do not use.
@@ -167,6 +171,18 @@ class Postgres:
         if os.geteuid() != 0:
             return {"env": environment, "cwd": "/"}
         return {"env": environment, "cwd": "/", "user": SYSTEM_USER, "group": SYSTEM_USER, "extra_groups": []}
+
+
+@contextmanager
+def throwaway(**options: str) -> Iterator[Postgres]:
+    """Run a server in a folder of its own, and delete both. Nothing on it survives a crash."""
+    with tempfile.TemporaryDirectory(prefix="nightshift-") as folder:
+        server = Postgres(Path(folder) / "postgres", free_port())
+        server.start(fsync="off", full_page_writes="off", **options)
+        try:
+            yield server
+        finally:
+            server.stop("immediate")
 
 
 def _binary(name: str) -> Path:

@@ -1,8 +1,6 @@
--- One row per run. fillfactor: an update finds room on its page, so a claim of a later slice, a yield and a slice end,
--- which change no indexed column, need no entry in any index (HOT).
-
 CREATE TABLE job_runs (
-    -- Written by the trigger. What changes later comes after it: an update logs only the part of the row that changed.
+    -- Written by the trigger. The columns that change later follow, because an update logs the row from the first byte
+    -- that changed to the last.
     id               uuid PRIMARY KEY,
     team_id          uuid,                        -- team and project are not foreign keys: each check would lock their
     project_id       uuid,                        -- rows, and the platform may delete them (docs/decisions/0074)
@@ -16,7 +14,7 @@ CREATE TABLE job_runs (
     request_hash     bytea,                       -- SHA-256 of the request that came with the key
     notify           boolean NOT NULL DEFAULT false,
 
-    -- Where the run stands (docs/protocol.md).
+    -- The state of the run (docs/protocol.md).
     started_at           timestamptz(3),                    -- first claim
     ends_by              timestamptz,                       -- set by the first claim; then the sweep fails the run
     lease_expires_at     timestamptz,                       -- set by the claim, cleared by the end of the slice
@@ -65,43 +63,54 @@ CREATE TABLE job_runs (
         status <> 'completed' OR progress IS NULL OR progress->>'processed' = progress->>'total'),
     CONSTRAINT idempotency_is_whole CHECK ((idempotency_key IS NULL) = (request_hash IS NULL))
 ) WITH (fillfactor = 70);
+COMMENT ON TABLE job_runs IS
+    'One row per run. Its fillfactor leaves room for updates on the same page, so a claim of a later slice, a yield
+     and the end of a slice, which change no indexed column, need no entry in any index (HOT).';
 
 -- A run is live while completed_at is null. Statements that know the ids of their runs compare the status instead, from
 -- which no index of live runs follows: by the statistics of a quiet hour the planner would read that index as a whole.
 
--- Promise 2: at most one live run per type and project, and per type for system jobs (NULLS NOT DISTINCT). The sweep reads
--- this index: it contains only live runs. A list of one project's live runs reads it, too.
 CREATE UNIQUE INDEX job_runs_one_live ON job_runs (project_id, job_type) NULLS NOT DISTINCT WHERE completed_at IS NULL;
+COMMENT ON INDEX job_runs_one_live IS
+    'Allows one live run per type and project, and one per type for system jobs (NULLS NOT DISTINCT). The sweep reads
+     it, because it contains only live runs, and so do lists of one project''s live runs.';
 CREATE UNIQUE INDEX job_runs_idempotency ON job_runs (idempotency_key) WHERE idempotency_key IS NOT NULL;
+COMMENT ON INDEX job_runs_idempotency IS 'Allows one run per idempotency key. Few runs have one.';
 
--- The lists. A run is in the two indexes of a team's live runs until it ends, and then in four indexes of ended runs.
--- A page reads one range for each status (list_runs.sql), so it reads few rows for each combination of filters, however
--- many other runs there are. Ascending, though the lists are read
--- backwards: a page of an index that is full at its end splits without moving and logging half of its entries.
+-- The lists. A run is in the two indexes of live runs until it ends, and then in four indexes of ended runs. A page reads
+-- one range for each status (list_runs.sql), so it reads few rows for each combination of filters, however many other
+-- runs there are. The indexes are ascending, though lists are read backwards: a page that is full at its end splits
+-- without moving its entries, and without logging them.
 CREATE INDEX job_runs_live ON job_runs (team_id, status, created_at, id) WHERE completed_at IS NULL;
+COMMENT ON INDEX job_runs_live IS 'A team''s list of live runs, in the order of its pages, by status.';
 CREATE INDEX job_runs_live_type ON job_runs (team_id, job_type, status, created_at, id)
     WHERE completed_at IS NULL;
+COMMENT ON INDEX job_runs_live_type IS 'The same for one job type.';
 CREATE INDEX job_runs_team ON job_runs (team_id, status, created_at, id) WHERE completed_at IS NOT NULL;
+COMMENT ON INDEX job_runs_team IS 'A team''s list of ended runs, in the order of its pages, by status.';
 CREATE INDEX job_runs_team_type ON job_runs (team_id, job_type, status, created_at, id)
     WHERE completed_at IS NOT NULL;
+COMMENT ON INDEX job_runs_team_type IS 'The same for one job type.';
 CREATE INDEX job_runs_project ON job_runs (project_id, status, created_at, id) WHERE completed_at IS NOT NULL;
+COMMENT ON INDEX job_runs_project IS 'The list of a project''s ended runs, and that of ended system runs.';
 CREATE INDEX job_runs_project_type ON job_runs (project_id, job_type, status, created_at, id)
     WHERE completed_at IS NOT NULL;
+COMMENT ON INDEX job_runs_project_type IS 'The same for one job type.';
 
--- For finding old rows.
 CREATE INDEX job_runs_completed ON job_runs (completed_at) WHERE completed_at IS NOT NULL;
--- For health and its alarm, and for the operator's list: few rows, however many runs there are.
+COMMENT ON INDEX job_runs_completed IS 'Retention finds the oldest runs, and the operator''s list the newest.';
 CREATE INDEX job_runs_failed ON job_runs (completed_at) WHERE status = 'failed';
+COMMENT ON INDEX job_runs_failed IS
+    'Health, its alarm and the operator''s list find failed runs among any number of others.';
 CREATE INDEX job_runs_untold ON job_runs (completed_at) WHERE untold IS NOT NULL;
+COMMENT ON INDEX job_runs_untold IS 'The sweep finds the endings whose mails or events are not written yet.';
 
--- What the outside sees of a run: the API, events and mails.
 CREATE VIEW job_runs_public AS
 SELECT id, job_type, status, team_id, project_id, triggered_by, params, progress, result, error, notify, started_at,
        completed_at, created_at, waiting_for
 FROM job_runs;
+COMMENT ON VIEW job_runs_public IS 'What the outside sees of a run: the API, events and mails.';
 
--- One row per slice that is over, written by the statement that ends the slice. The slice that a worker holds, or in
--- which it ended the run, is in job_runs.
 CREATE TABLE job_slices (
     run_id      uuid NOT NULL,                    -- not a foreign key: each check would lock the run's row again
     slice       integer NOT NULL,
@@ -114,8 +123,10 @@ CREATE TABLE job_slices (
     processed   bigint,                           -- progress at the end of the slice
     PRIMARY KEY (run_id, slice)
 );
+COMMENT ON TABLE job_slices IS
+    'One row per slice that is over, written by the statement that ends the slice. The slice that a worker holds, or
+     in which it ended the run, is in job_runs.';
 
--- The timeline: all claimed slices, ORDER BY slice DESC. The last one is open while a worker holds it.
 CREATE VIEW job_timeline AS
 (SELECT run_id, slice, request_id, started_at, ended_at, outcome, reason, wait_s, processed
  FROM job_slices ORDER BY slice DESC)
@@ -124,3 +135,5 @@ UNION ALL
         CASE WHEN completed_at IS NOT NULL THEN error ELSE abandoned_because END, NULL,
         CASE WHEN completed_at IS NOT NULL THEN CAST(progress->>'processed' AS bigint) END
  FROM job_runs WHERE request_id IS NOT NULL);
+COMMENT ON VIEW job_timeline IS
+    'The timeline: all claimed slices, ORDER BY slice DESC. The last one is open while a worker holds it.';

@@ -1,12 +1,12 @@
--- The schedules, and the outcome of each of their slots.
-
--- Each deployment writes it from the template's parameters, so that the EventBridge rule and this table agree.
 CREATE TABLE job_schedules (
     job_type      text PRIMARY KEY,
     cron          text NOT NULL,              -- five fields, UTC
     active_since  timestamptz NOT NULL,       -- since when it has this cron; earlier slots are ignored
     next_slot     timestamptz NOT NULL        -- the first slot that the sweep has not recorded; only moves forward
 );
+COMMENT ON TABLE job_schedules IS
+    'The schedules of system jobs. Each deployment writes them from the template''s parameters, so that the
+     EventBridge rules and this table agree.';
 
 CREATE TABLE job_schedule_slots (
     job_type    text NOT NULL,
@@ -16,15 +16,15 @@ CREATE TABLE job_schedule_slots (
     run_id      uuid,                         -- the run it started, or the live run it was skipped for; not a foreign
                                               -- key, because runs and slots are pruned separately
     decided_at  timestamptz(3) NOT NULL DEFAULT clock_timestamp(),
-    PRIMARY KEY (job_type, slot),             -- EventBridge may deliver a slot twice
+    PRIMARY KEY (job_type, slot),
     CONSTRAINT no_run_is_missed_or_has_a_reason CHECK ((run_id IS NULL) = (outcome = 'missed' OR reason IS NOT NULL)),
     CONSTRAINT only_skipped_has_a_reason CHECK (reason IS NULL OR outcome = 'skipped')
 );
--- For finding old rows.
+COMMENT ON TABLE job_schedule_slots IS
+    'The outcome of each slot of a schedule. Its key refuses a slot that EventBridge delivers twice.';
 CREATE INDEX job_schedule_slots_decided ON job_schedule_slots (decided_at);
+COMMENT ON INDEX job_schedule_slots_decided IS 'Retention finds the oldest slots, and health the newest.';
 
--- One row per scheduled job type. Not part of job_schedules, whose row the sweep locks while it starts a run: the end
--- of a run, which locks the run's row and then this one, could deadlock with that sweep.
 CREATE TABLE job_successes (
     job_type         text PRIMARY KEY,
     expected_within  interval NOT NULL,           -- between two successes; set from the schedule by each deployment
@@ -33,8 +33,11 @@ CREATE TABLE job_successes (
                      DEFAULT clock_timestamp(),
     overdue_at       timestamptz NOT NULL         -- when to alert the operator unless it succeeds; moves on after that
 );
+COMMENT ON TABLE job_successes IS
+    'The last success of each scheduled job type, and when the next one is overdue. Not part of job_schedules, whose
+     row the sweep locks while it starts a run: the end of a run, which locks the run''s row and then this one, could
+     deadlock with that sweep.';
 
--- Pauses by the operator.
 CREATE TABLE job_pauses (
     job_type   text NOT NULL,
     what       text NOT NULL CHECK (what IN ('type', 'schedule')),  -- type: no starts; schedule: manual starts only
@@ -43,3 +46,4 @@ CREATE TABLE job_pauses (
     paused_at  timestamptz(3) NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (job_type, what)
 );
+COMMENT ON TABLE job_pauses IS 'The operator''s pauses: of a job type, or of its schedule alone.';

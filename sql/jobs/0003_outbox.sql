@@ -1,11 +1,9 @@
--- Mails to be sent, and an event that other systems can react to. They are written in the transaction that ends a run,
--- so that a run cannot end without them.
-
--- Settings that statements need. Each deployment writes them from the template's parameters.
 CREATE TABLE job_deployment (
     only_row      boolean PRIMARY KEY DEFAULT true CHECK (only_row),
     wants_events  boolean NOT NULL                -- without an event bus, an event would waste a row and a message
 );
+COMMENT ON TABLE job_deployment IS
+    'The settings that statements need. Each deployment writes them from the template''s parameters.';
 INSERT INTO job_deployment (wants_events) VALUES (false);
 
 CREATE TABLE job_outbox (
@@ -38,19 +36,26 @@ CREATE TABLE job_outbox (
     CONSTRAINT digested_has_a_digest CHECK ((status = 'digested') = (digest_id IS NOT NULL)),
     CONSTRAINT digest_is_of_a_team CHECK (NOT takes_more OR (team_id IS NOT NULL AND recipient IS NOT NULL))
 );
--- One mail per run and recipient, one event per run.
+COMMENT ON TABLE job_outbox IS
+    'Mails to send, and events that other systems can react to. They are written in the transaction that ends a run,
+     so that a run cannot end without them.';
 CREATE UNIQUE INDEX job_outbox_once ON job_outbox (run_id, kind, recipient) NULLS NOT DISTINCT WHERE run_id IS NOT NULL;
+COMMENT ON INDEX job_outbox_once IS 'Allows one mail per run and recipient, and one event per run.';
 CREATE INDEX job_outbox_unsent ON job_outbox (send_at) WHERE send_at IS NOT NULL;
+COMMENT ON INDEX job_outbox_unsent IS 'The sweep finds what is due, and health what is late.';
 CREATE INDEX job_outbox_ended ON job_outbox (ended_at) WHERE ended_at IS NOT NULL;
--- One open digest per team and recipient.
+COMMENT ON INDEX job_outbox_ended IS 'Retention finds the oldest alerts, and health what was given up.';
 CREATE UNIQUE INDEX job_outbox_open_digest ON job_outbox (team_id, recipient) WHERE takes_more AND status = 'unsent';
+COMMENT ON INDEX job_outbox_open_digest IS 'Allows one open digest per team and recipient.';
 CREATE INDEX job_outbox_digested ON job_outbox (digest_id) WHERE digest_id IS NOT NULL;
+COMMENT ON INDEX job_outbox_digested IS 'A digest finds the mails whose runs it reports.';
 
--- A team's hourly share of mails. Mails beyond it are combined in one digest per recipient.
 CREATE TABLE job_mail_shares (
     team_id  uuid PRIMARY KEY,                    -- not a foreign key: the row outlives its team by a day
     sent_at  timestamptz[] NOT NULL               -- the mails of the last hour, newest first
 );
+COMMENT ON TABLE job_mail_shares IS
+    'A team''s hourly share of mails. Mails beyond it are combined in one digest per recipient.';
 
 -- Writes mails, event and success for the end of a run. Safe to repeat. It reads the platform's tables, so each part
 -- may fail, but only by itself (a block with EXCEPTION is a subtransaction): the error is stored in the run, and the

@@ -2,8 +2,6 @@
 -- Bounds are read as text, so each function that reads them pins the settings for formatting and parsing times.
 -- Functions are schema-qualified: others may create functions in the tables' schema, and the schema owner calls these.
 
--- The partitioned event tables, with their partitioning column of time. trouble says why the jobs cannot create
--- partitions of a table; the column is then null.
 CREATE VIEW event_tables AS
 SELECT parent.name AS event_table, parent.position, class.oid AS relid, namespace.nspname AS schema,
        CAST(class.relowner AS regrole) AS owner, partitioned.partnatts AS key_columns,
@@ -19,6 +17,9 @@ JOIN pg_partitioned_table partitioned ON partitioned.partrelid = class.oid
 LEFT JOIN pg_attribute key ON key.attrelid = class.oid AND key.attnum = partitioned.partattrs[0]
 CROSS JOIN LATERAL (SELECT partitioned.partstrat = 'r' AND key.atttypid IN (
     CAST('timestamptz' AS regtype), CAST('timestamp' AS regtype), CAST('date' AS regtype)) AS is_time) AS time;
+COMMENT ON VIEW event_tables IS
+    'The partitioned event tables, with their partitioning column of time. trouble says why the jobs cannot create
+     partitions of a table; the column is then null.';
 
 -- The partitions and sub-partitions of the event tables, each with the time range that it can contain, from its own
 -- bounds and those above it. Bounds without a time zone are in UTC. A partition by another column can contain the whole
@@ -63,13 +64,13 @@ LANGUAGE sql STABLE SET timezone = 'UTC' SET datestyle = 'ISO, YMD' AS $$
     FROM tree WHERE depth > 0
 $$;
 
--- The partitions directly below the event tables, for both partition jobs.
 CREATE VIEW event_partitions AS
 SELECT span.event_table, span.position, span.parent, span.partition, class.relname AS name, class.relkind AS kind,
        class.relowner AS owner, class.reltuples AS estimated_rows, span.is_detaching, span.since, span.until,
        span.is_default
 FROM event_tree() AS span JOIN pg_class class ON class.oid = span.partition
 WHERE span.depth = 1;
+COMMENT ON VIEW event_partitions IS 'The partitions directly below the event tables, for both partition jobs.';
 
 -- The gaps of the event tables from first to last (exclusive). A partition that is being detached accepts no rows, and
 -- rows in a DEFAULT partition can never be dropped with their month, so neither counts as cover.

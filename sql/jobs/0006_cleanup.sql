@@ -1,7 +1,6 @@
 -- The soft-delete cleanup uses statements with the table name as a parameter, because a dozen tables are emptied in the
 -- same way.
 
--- The audit of deleted events: how many, of which project, from which table, and why.
 CREATE TABLE event_deletions (
     id          uuid PRIMARY KEY DEFAULT gen_random_uuid(),
     run_id      uuid NOT NULL,                    -- not a foreign key: this row outlives the run
@@ -14,7 +13,10 @@ CREATE TABLE event_deletions (
     updated_at  timestamptz(3) NOT NULL DEFAULT clock_timestamp(),
     UNIQUE (run_id, project_id, event_table, reason)
 );
+COMMENT ON TABLE event_deletions IS
+    'The audit of deleted events: how many, of which project, from which table, and why.';
 CREATE INDEX event_deletions_project ON event_deletions (project_id, created_at);
+COMMENT ON INDEX event_deletions_project IS 'The audit of one project, in order of time.';
 
 -- The condition under which a resource is considered on its own: nothing above it is soft-deleted. A parent that was
 -- soft-deleted within seven days protects everything under it; after seven days it is deleted with everything under it.

@@ -13,7 +13,7 @@ from nightshift.base.settings import Settings
 from nightshift.database.queries import query_files
 from nightshift.jobs.job_type import JobType
 from nightshift.jobs.registry import JOB_TYPES
-from tools import reference
+from tools import reference, schema_page
 
 PAGES = [*Path().glob("*.md"), *Path("docs").rglob("*.md")]
 
@@ -69,6 +69,15 @@ def test_commands_name_outputs_and_parameters_of_the_template():
     parameters -= {"OutputKey", "AttributeKey", "AttributeValue"}  # parameters of the AWS command line itself
     assert parameters >= {"Shape", "Egress"}
     assert parameters <= template["Parameters"].keys()
+
+
+def test_the_schema_page_is_the_catalogues(owner):
+    text = schema_page.page(owner)
+    assert Path("docs/schema.md").read_text() == text, "make docs"
+    assert "|  |" not in text, "an index or a table without COMMENT ON"
+    assert not re.search(r"^## \w+[^\n]*\n\n", text.partition("## What each role")[0], re.MULTILINE), (
+        "a table without COMMENT ON"
+    )
 
 
 def test_the_scale_page_counts_the_indexes_of_a_run():

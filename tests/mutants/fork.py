@@ -3,7 +3,6 @@
 import multiprocessing
 import os
 import signal
-import socket
 import tempfile
 import time
 import traceback
@@ -70,10 +69,3 @@ def _answer(function: Callable[[Path], Any], connection: Connection, folder: Pat
         connection.close()
     # Threads of the tests may still run, so exit without any clean-up.
     os._exit(0)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from local.ports import free_port
 from local.postgres import Postgres
 from tests.mutants import fork
 from tests.mutants.child import Verdict, run_tests
@@ -71,7 +72,7 @@ def warmed(test_files: list[str], *, patience_s: float = 300) -> Iterator[Warm]:
     sys.path[:0] = PATHS
     with tempfile.TemporaryDirectory(prefix="nightshift-mutants-") as name:
         folder = Path(name)
-        server = Postgres(folder / "postgres", fork.free_port())
+        server = Postgres(folder / "postgres", free_port())
         server.start(fsync="off", full_page_writes="off")
         try:
             warm = Warm(server, folder, patience_s=patience_s)

@@ -8,9 +8,7 @@ renew NAME …         store the digests of these statements or schema parts, af
 
 import argparse
 import os
-import socket
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -94,27 +92,19 @@ def _renew(names: Sequence[str]) -> int:
 
 def _schema() -> dict[str, str]:
     """Return the parts of the schema from a server to which all migrations were applied."""
-    from local.postgres import Postgres
+    from local.postgres import throwaway
     from nightshift.base.settings import Settings
     from nightshift.database.migrations import migrate
     from nightshift.database.queries import Database
 
-    with tempfile.TemporaryDirectory(prefix="nightshift-model-") as folder, socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-        probe.close()
-        server = Postgres(Path(folder) / "postgres", port)
-        server.start(fsync="off")
-        try:
-            db = Database(
-                Settings(
-                    database_host="127.0.0.1", database_port=port, database_name="postgres", database_user="postgres"
-                )
+    with throwaway() as server:
+        db = Database(
+            Settings(
+                database_host="127.0.0.1", database_port=server.port, database_name="postgres", database_user="postgres"
             )
-            migrate(db)
-            return dict(db.run_script(SCHEMA.read_text()))
-        finally:
-            server.stop("immediate")
+        )
+        migrate(db)
+        return dict(db.run_script(SCHEMA.read_text()))
 
 
 if __name__ == "__main__":
