@@ -664,8 +664,13 @@ def test_a_platform_may_keep_its_own_retention(api, team, owner):
             assert kept == [shown, 365, 365], (column, stored)
 
 
+def offered(api, name):
+    [job_type] = [each for each in api("GET", "/v1/job-types")[1]["job_types"] if each["job_type"] == name]
+    return job_type
+
+
 def test_job_types_offer_their_params_as_json_schema(api):
-    sync = api("GET", "/v1/job-types")[1]["job_types"][0]
+    sync = offered(api, "revenuecat_sync")
     assert sync["label"] == "RevenueCat Sync"
     assert sync["params"]["properties"]["include_sandbox"]["type"] == "boolean"
 
@@ -688,7 +693,7 @@ def test_members_and_keys_of_a_team_are_named(api, as_user, team, strangers, own
 
 def test_a_paused_type_says_so_and_refuses(api, team, db):
     pauses.pause(JOB_TYPES["revenuecat_sync"], what="type", by="ada", why="provider maintenance", db=db)
-    sync = api("GET", "/v1/job-types")[1]["job_types"][0]
+    sync = offered(api, "revenuecat_sync")
     assert (sync["paused"]["by"], sync["paused"]["why"]) == ("ada", "provider maintenance")
     status, body = trigger(api, team)
     assert status == 400

@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 
 from nightshift.base import settings as settings_module
 from nightshift.database.queries import Database
+from nightshift.jobs.registry import JOB_TYPES
 from nightshift.operator import dead_letters
 from nightshift.testing.rows import make_team, run_row, sweep
 from nightshift_cli.commands.system.reports import POLLS
@@ -67,7 +68,7 @@ class TestRuns:
         assert system("runs", "--status", "failed").stdout == "No runs.\n"
         nosuch = system("runs", "--type", "nosuch")
         assert nosuch.exit_code == 4
-        assert nosuch.stderr.startswith("Error: job_type must be one of revenuecat_sync, db_pruning, ")
+        assert nosuch.stderr.startswith(f"Error: job_type must be one of {', '.join(JOB_TYPES)}, got ")
 
         viewed = system("view", run_id).stdout
         assert re.search(r"\nwhy +It is waiting for a free worker *\nsince +20\S+Z \(\d+ (s|min) ago\)", viewed)

@@ -1,4 +1,3 @@
-
 """A run, slice by slice: every end of a slice, and late, early and repeated messages."""
 
 import dataclasses

@@ -192,7 +192,7 @@ class TestCommands:
     @pytest.mark.parametrize(
         ("arguments", "sentence"),
         [
-            ({"job_type": "nope", "why": "x", "by": "ada"}, 'job_type must be one of revenuecat_sync, db_pruning'),
+            ({"job_type": "nope", "why": "x", "by": "ada"}, f"job_type must be one of {', '.join(JOB_TYPES)}, got "),
             ({"job_type": "db_pruning", "by": "ada"}, "why is required"),
             ({"job_type": "db_pruning", "why": " ", "by": "ada"}, "why must have at least 1 character, got "),
             ({"job_type": "db_pruning", "why": "x" * 501, "by": "ada"}, "why must have at most 500 characters"),

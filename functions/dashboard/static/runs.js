@@ -99,11 +99,14 @@ function List({ list, isCurrent, me, team, known, filters, onRun }) {
 }
 
 // Explicit roles: on phones, CSS turns rows into cards, and a changed `display` removes a table's implicit roles.
-const COLUMNS = ["Status", "Job", "Project", "Triggered by", "Progress", "Duration", "When"];
+// The class of a column is also that of its cells.
+const COLUMNS = {
+  state: "Status", job: "Job", of: "Project", by: "Triggered by", progress: "Progress", took: "Duration", when: "When",
+};
 const Table = ({ busy, children }) => html`
   <table class="runs ${busy ? "busy" : ""}" role="table" aria-label="Runs" aria-busy=${busy}>
     <thead role="rowgroup">
-      <tr role="row">${COLUMNS.map((name) => html`<th role="columnheader" scope="col">${name}</th>`)}</tr>
+      <tr role="row">${Object.entries(COLUMNS).map(([column, name]) => html`<th role="columnheader" scope="col" class=${column}>${name}</th>`)}</tr>
     </thead>
     <tbody role="rowgroup">${children}</tbody>
   </table>`;
@@ -137,7 +140,7 @@ const Skeleton = () => html`
   <${Announce} text="Loading" />
   <${Table} busy=${true}>
     ${[0, 1, 2, 3, 4, 5].map(() => html`
-      <tr role="row" class="skeleton">${COLUMNS.map(() => html`<td role="cell"><span></span></td>`)}</tr>`)}
+      <tr role="row" class="skeleton">${Object.keys(COLUMNS).map(() => html`<td role="cell"><span></span></td>`)}</tr>`)}
   <//>`;
 
 function Empty({ known, filters, onRun }) {
