@@ -15,7 +15,7 @@ from nightshift.base.logger import logger
 from nightshift.database import queries
 from nightshift.jobs import Progress, Retry, Wait
 from nightshift.runs import executor, requests
-from nightshift.testing.rows import work
+from nightshift.testing.rows import age, sweep, work
 from tests.support.executor_world import counting_to, steps_of
 from tests.support.world import cut_sessions, other_role_of_system_jobs
 
