@@ -19,8 +19,8 @@ def there(owner):
     return make_team(owner, slug="there")
 
 
-def ended(owner, team_id, project_id, seconds):
-    run_id = run(owner, ENDED, team_id=team_id, project_id=project_id, created_at=at(seconds))
+def ended(owner, team_id, project_id, seconds, **columns):
+    run_id = run(owner, {**ENDED, **columns}, team_id=team_id, project_id=project_id, created_at=at(seconds))
     slice_over(owner, run_id)
     notice(owner, run_id=run_id)
     return run_id
@@ -36,9 +36,10 @@ def remove(owner, resource, resource_id):
 
 @pytest.mark.parametrize("by", ["team", "project"])
 def test_its_ended_runs_go_with_all_that_is_of_them(owner, here, there, by):
-    oldest, newest = (ended(owner, here.id, here.project_id, seconds) for seconds in (-100, -1))
-    teams_alone = ended(owner, here.id, there.project_id, -50)
-    projects_alone = ended(owner, there.id, here.project_id, -49)
+    oldest = ended(owner, here.id, here.project_id, -100)
+    newest = ended(owner, here.id, here.project_id, -1, status="failed", error="e")
+    teams_alone = ended(owner, here.id, there.project_id, -50, status="completed")
+    projects_alone = ended(owner, there.id, here.project_id, -49, status="completed")
     kept = {
         ended(owner, there.id, there.project_id, -50),
         ended(owner, here.id, here.project_id, -101),
@@ -53,7 +54,7 @@ def test_its_ended_runs_go_with_all_that_is_of_them(owner, here, there, by):
     first = clean(owner, **scope, batch=1)
     assert (first["deleted"], first["in_the_way"]) == (1, None)
     assert rows(owner, "job_runs").keys() == every - {oldest}
-    second = clean(owner, **scope)
+    second = clean(owner, **scope, batch=2)
     assert (second["deleted"], second["reached"][:22]) == (2, at(-1)[:19].replace("T", " ") + "+00")
     left = every - mine
     assert rows(owner, "job_runs").keys() == left

@@ -149,7 +149,7 @@ class TestSliceEnd:
 
     @pytest.fixture
     def run_id(self, owner):
-        run(owner, LEASED, **self.STORED)
+        run(owner, LEASED, **self.STORED, request_id="other")
         return run(owner, LEASED, **self.STORED)
 
     @pytest.mark.parametrize("cursor", [None, {"done": 1}, MOVED])
