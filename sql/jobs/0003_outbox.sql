@@ -69,10 +69,10 @@ DECLARE
     errors      text[] := '{}';
     owed        text;
 BEGIN
-    -- The project may have moved while the run was live: its new team gets the result.
+    -- The project may have moved while the run was live: its new team gets the result. If the project is gone, its last team does.
     IF ended.project_id IS NOT NULL THEN
         BEGIN
-            SELECT team_id INTO STRICT home FROM projects WHERE id = ended.project_id;
+            home := coalesce((SELECT team_id FROM projects WHERE id = ended.project_id), ended.team_id);
             IF home <> ended.team_id THEN
                 UPDATE job_runs SET team_id = home, idempotency_key = NULL, request_hash = NULL WHERE id = ended.id;
             END IF;

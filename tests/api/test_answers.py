@@ -372,7 +372,7 @@ class TestSixMegabytes:
         runs_of(team, owner, 1)
         [[run_id]] = owner.run_script("SELECT id FROM job_runs")
         owner.run_script(
-            "INSERT INTO job_slices (run_id, slice, request_id, ended_at, outcome, reason)"
+            "INSERT INTO job_slices (run_id, slice, request_id, started_at, outcome, reason)"
             f" SELECT '{run_id}', n, 'r', clock_timestamp(), 'retrying', repeat('\U0001f989', 2000)"
             " FROM generate_series(0, 999) n"
         )

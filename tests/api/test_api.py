@@ -819,8 +819,8 @@ class TestTimeline:
         run = trigger(api, team)[1]["job_run"]["id"]
         assert api("GET", f"/v1/jobs/{run}/timeline")[1]["slices_left_out"] == 0
         owner.run_script(
-            "INSERT INTO job_slices (run_id, slice, request_id)"
-            f" SELECT '{run}', slice, 'w' FROM generate_series(0, 1002) AS slice"
+            "INSERT INTO job_slices (run_id, slice, request_id, started_at, outcome)"
+            f" SELECT '{run}', slice, 'w', now(), 'continued' FROM generate_series(0, 1002) AS slice"
         )
         answer = api("GET", f"/v1/jobs/{run}/timeline")[1]
         assert answer["slices_left_out"] == 3

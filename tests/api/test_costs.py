@@ -22,8 +22,9 @@ def crowded(owner):
                               idempotency_key, request_hash)
         SELECT gen_random_uuid(), 'revenuecat_sync', '{others.id}', '{others.project_id}', 'x', 'failed', 'e',
                clock_timestamp(), sha256(CAST(n AS text)::bytea), '' FROM generate_series(1, {CROWD}) n;
-        INSERT INTO job_slices (run_id, slice, request_id)
-        SELECT (SELECT id FROM job_runs LIMIT 1), n, 'r' FROM generate_series(1, {CROWD}) n;
+        INSERT INTO job_slices (run_id, slice, request_id, started_at, outcome)
+        SELECT (SELECT id FROM job_runs LIMIT 1), n, 'r', clock_timestamp(), 'continued'
+        FROM generate_series(1, {CROWD}) n;
         INSERT INTO projects (team_id, name, slug) SELECT '{others.id}', 'P' || n, 'p' || n
         FROM generate_series(1, {CROWD}) n;
         INSERT INTO apps (project_id, name) SELECT '{others.project_id}', 'A' || n FROM generate_series(1, {CROWD}) n;

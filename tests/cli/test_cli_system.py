@@ -113,8 +113,8 @@ class TestRuns:
     def test_of_many_slices_the_last_are_shown(self, system: Cli, owner: Database) -> None:
         [run_id] = re.findall(r"Run (\S+) is", system("trigger", "db_pruning").stdout)
         owner.run_script(
-            "INSERT INTO job_slices (run_id, slice, request_id)"
-            f" SELECT '{run_id}', slice, 'r' FROM generate_series(0, 249) AS slice"
+            "INSERT INTO job_slices (run_id, slice, request_id, started_at, outcome)"
+            f" SELECT '{run_id}', slice, 'r', now(), 'continued' FROM generate_series(0, 249) AS slice"
         )
         viewed = system("view", run_id).stdout.splitlines()
         start = viewed.index("The last 200 slices; 50 older ones are not shown.")
@@ -133,7 +133,8 @@ class TestRuns:
         owner.run_script(
             f"INSERT INTO job_outbox (run_id, recipient, attempts, error) "
             f" VALUES ('{run['id']}', 'a@b.c', 2, 'Throttled');"
-            f"INSERT INTO job_slices (run_id, slice, request_id) VALUES ('{run['id']}', 0, 'r')"
+            "UPDATE job_runs SET status = 'running', started_at = now(), lease_expires_at = now() + interval '1 min',"
+            f" resend_at = NULL, request_id = 'r', slice_started_at = now() WHERE id = '{run['id']}'"
         )
         viewed = system("view", str(run["id"])).stdout
         assert re.search(r"a@b\.c +unsent +2 +Throttled", viewed)

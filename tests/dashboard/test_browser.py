@@ -200,7 +200,8 @@ class TestARun:
         stack_owner.run(
             "UPDATE job_runs SET cancel_requested_at = clock_timestamp(), cancel_requested_by = 'soft_delete_cleanup',"
             " lease_expires_at = coalesce(lease_expires_at, clock_timestamp()), resend_at = NULL, status = 'running',"
-            " started_at = coalesce(started_at, clock_timestamp()) WHERE id = :id",
+            " started_at = coalesce(started_at, clock_timestamp()), request_id = coalesce(request_id, 'r'),"
+            " slice_started_at = coalesce(slice_started_at, clock_timestamp()) WHERE id = :id",
             id=run_id,
         )
         page = admin(f"runs/{run_id}")

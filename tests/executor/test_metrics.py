@@ -127,6 +127,7 @@ class TestMetrics:
 
     def test_lost_slices_and_the_runs_they_end(self, cloud, db, owner, printed):
         leased = "status = 'running', started_at = now(), resend_at = NULL, lease_expires_at = now() - interval '1 s'"
+        leased += ", request_id = 'r', slice_started_at = now()"
         for name, lost in (("db_pruning", 4), ("partition_creation", 0)):
             owner.run_script(
                 f"UPDATE job_runs SET {leased}, lost_slices = {lost} WHERE id = '{system_run(owner, name)}'"

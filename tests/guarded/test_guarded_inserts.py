@@ -112,6 +112,16 @@ class TestTrigger:
         [row] = trigger(noon, team)
         assert (row["status"], row["retry_after_s"]) == ("pending", None)
 
+    @pytest.mark.parametrize(("running", "is_made"), [(0, True), (1, False)])
+    def test_the_rate_counts_each_live_run_once(self, owner, noon, team, running, is_made):
+        """A run of each kind is in the minute, and a third one is possible beside two of them."""
+        run(owner, PENDING, **of(team), created_at=at(-30))
+        run(owner, ENDED, **of(team), created_at=at(-20))
+        for _ in range(running):
+            run(owner, LEASED, **of(team), created_at=at(-40))
+        [row] = trigger(noon, team, runs_per_minute=3)
+        assert (row["id"] is not None, row["retry_after_s"]) == (is_made, None if is_made else 20)
+
     def test_the_rate_counts_the_newest_runs(self, owner, noon, team):
         for age in (50, 40, 30):
             run(owner, ENDED, **of(team), created_at=at(-age))

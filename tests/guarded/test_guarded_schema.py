@@ -6,7 +6,20 @@ import pytest
 from pg8000.exceptions import DatabaseError
 
 from nightshift.testing.rows import make_team
-from tests.guarded.world_at_noon import ENDED, LEASED, PENDING, SENT, WAITING, at, days, insert, notice, run
+from tests.guarded.world_at_noon import (
+    ENDED,
+    LEASED,
+    PENDING,
+    SENT,
+    SLICE,
+    WAITING,
+    at,
+    days,
+    insert,
+    notice,
+    run,
+    slice_over,
+)
 
 COMPLETED = {**ENDED, "status": "completed"}
 FAILED = {**ENDED, "status": "failed", "error": "e"}
@@ -38,7 +51,7 @@ class TestRuns:
                     {**WAITING, "resend_at": None},
                     {**LEASED, "resend_at": at(60)},
                     {**ENDED, "resend_at": at(60)},
-                    {**ENDED, "lease_expires_at": at(60)},
+                    {**ENDED, **SLICE, "lease_expires_at": at(60)},
                 ],
             ),
             (
@@ -49,7 +62,15 @@ class TestRuns:
                 "pending_has_not_started",
                 [
                     {**PENDING, "started_at": at(-1)},
-                    {**PENDING, "lease_expires_at": at(60), "resend_at": None},
+                    {**PENDING, **SLICE, "lease_expires_at": at(60), "resend_at": None},
+                ],
+            ),
+            ("leased_has_a_slice", [{**LEASED, "request_id": None, "slice_started_at": None}]),
+            (
+                "slice_has_a_start",
+                [
+                    *({**state, "slice_started_at": None} for state in (LEASED, {**ENDED, **SLICE})),
+                    *({**state, "slice_started_at": at(-1)} for state in (PENDING, WAITING, ENDED)),
                 ],
             ),
             ("running_has_started", [{**WAITING, "started_at": None}]),
@@ -81,9 +102,11 @@ class TestRuns:
         for columns in (
             *(PENDING, WAITING, LEASED, ENDED, COMPLETED, FAILED),
             *({**LEASED, "cancel_requested_at": at(-1)}, {**ENDED, "cancel_requested_at": at(-1)}),
+            *({**ENDED, **SLICE}, {**LEASED, "abandoned_because": "no connection"}),
             *({**COMPLETED, "result": {"a": 1}}, {**COMPLETED, **progress(2, 2)}, {**COMPLETED, **progress(0, 0)}),
             *({**LEASED, **progress(0, 2)}, {**LEASED, **progress(2, 2)}, {**FAILED, **progress(1, 2)}),
             {**PENDING, "team_id": team.id, "project_id": team.project_id},
+            {**PENDING, "team_id": str(uuid.uuid4()), "project_id": str(uuid.uuid4())},
             {**PENDING, "idempotency_key": "\\x00", "request_hash": "\\x00"},
         ):
             run(owner, columns)
@@ -116,20 +139,21 @@ class TestRuns:
 class TestSlices:
     def test_each_number_of_a_run_comes_once_and_ends_with_an_outcome(self, owner):
         one, two = run(owner), run(owner)
-        outcomes = ("continued", "waiting", "retrying", "lost", "completed", "failed", "cancelled")
-        for number, outcome in enumerate(outcomes):
-            insert(
-                owner, "job_slices", run_id=one, slice=number, request_id="r", outcome=outcome, ended_at=at(0)
-            )  # fmt: skip
-        insert(owner, "job_slices", run_id=two, slice=0, request_id="r")
-        for columns, constraint in (
-            ({"run_id": two, "slice": 0}, "job_slices_pkey"),
-            ({"run_id": two, "outcome": "done", "ended_at": at(0)}, "job_slices_outcome_check"),
-            ({"run_id": two, "outcome": "lost"}, "ended_has_an_outcome"),
-            ({"run_id": two, "ended_at": at(0)}, "ended_has_an_outcome"),
-            ({"run_id": str(uuid.uuid4())}, "job_slices_run_id_fkey"),
-        ):
-            assert refused_by(owner, "job_slices", **{"slice": 9, "request_id": "r", **columns}) == constraint
+        for number, outcome in enumerate(("continued", "waiting", "retrying", "lost")):
+            slice_over(owner, one, number, outcome=outcome)
+        slice_over(owner, two, 0)
+        slice_over(owner, str(uuid.uuid4()))
+        own = {"run_id": two, "slice": 9, "request_id": "r", "started_at": at(0), "outcome": "lost"}
+        assert refused_by(owner, "job_slices", **own | {"slice": 0}) == "job_slices_pkey"
+        for outcome in ("done", "completed", "failed", "cancelled"):
+            assert refused_by(owner, "job_slices", **own | {"outcome": outcome}) == "job_slices_outcome_check"
+
+    @pytest.mark.parametrize("column", ["run_id", "slice", "request_id", "started_at", "ended_at", "outcome"])
+    def test_each_says_when_it_was_and_how_it_ended(self, owner, column):
+        whole = {"run_id": run(owner), "slice": 0, "request_id": "r", "started_at": at(-1), "outcome": "lost"}
+        with pytest.raises(DatabaseError) as refusal:
+            insert(owner, "job_slices", **whole | {column: None})
+        assert (refusal.value.args[0]["C"], refusal.value.args[0]["c"]) == ("23502", column)
 
 
 class TestOutbox:
@@ -282,7 +306,7 @@ class TestIndexes:
 
     def test_those_of_slots_and_slices_hold_all_rows(self, owner):
         insert(owner, "job_schedule_slots", job_type="t", slot=at(0), outcome="missed")
-        insert(owner, "job_slices", run_id=run(owner), slice=0, request_id="r")
+        slice_over(owner, run(owner))
         held = {"job_schedule_slots_pkey": 1, "job_schedule_slots_decided": 1}
         assert self.held(owner, "job_schedule_slots") == held
         assert self.held(owner, "job_slices") == {"job_slices_pkey": 1}

@@ -4,7 +4,18 @@ import json
 
 import pytest
 
-from tests.guarded.world_at_noon import ENDED, LEASED, PENDING, WAITING, Changes, at, insert, run
+from tests.guarded.world_at_noon import (
+    ENDED,
+    LEASED,
+    PENDING,
+    WAITING,
+    Changes,
+    at,
+    rows,
+    run,
+    slice_over,
+    the_real_time,
+)
 
 DAY = 86_400
 MOVED = {"done": 2}
@@ -21,7 +32,7 @@ def claim(db, run_id, number, lease_s=30, longest=None):
 class TestClaim:
     FIRST = {
         **{"status": "running", "started_at": at(0), "lease_expires_at": at(30), "resend_at": None},
-        **{"resends": 0, "waiting_for": None},
+        **{"resends": 0, "waiting_for": None, "request_id": "r", "slice_started_at": at(0)},
     }
 
     @pytest.mark.parametrize(("longest", "ends_by"), [({"own": 3600}, at(3600)), ({"another": 3600}, at(DAY))])
@@ -34,14 +45,14 @@ class TestClaim:
         assert (row["early_s"], row["left_s"]) == (-5, 3600 if ends_by == at(3600) else DAY)
 
     def test_a_later_one_keeps_the_start_and_the_time(self, owner, noon):
-        run_id = run(owner, WAITING, due_at=at(0))
+        run_id = run(owner, WAITING, due_at=at(0), abandoned_because="the last one had no connection")
         run(owner, WAITING)
-        changes, timeline = Changes(owner, "job_runs"), Changes(owner, "job_slices", "run_id")
+        changes = Changes(owner, "job_runs")
         [row] = claim(noon, run_id, 2)
-        assert changes() == {run_id: {"lease_expires_at": at(30), "resend_at": None}}
+        held = {"lease_expires_at": at(30), "resend_at": None, "abandoned_because": None}
+        assert changes() == {run_id: {**held, "request_id": "r", "slice_started_at": at(0)}}
         assert (row["early_s"], row["left_s"]) == (0, 6000)
-        [opened] = timeline().values()
-        assert (opened["run_id"], opened["slice"], opened["request_id"]) == (run_id, 2, "r")
+        assert rows(owner, "job_slices", "run_id") == {}
 
     @pytest.mark.parametrize("state", [PENDING, WAITING], ids=["pending", "running"])
     def test_before_its_time_it_says_how_early_it_is(self, owner, noon, state):
@@ -67,9 +78,9 @@ class TestClaim:
     )
     def test_it_finds_nothing(self, owner, noon, state, number, due_at):
         run_id = run(owner, state, due_at=due_at)
-        changes, timeline = Changes(owner, "job_runs"), Changes(owner, "job_slices", "run_id")
+        changes = Changes(owner, "job_runs")
         assert claim(noon, run_id, number) == []
-        assert (changes(), timeline()) == ({}, {})
+        assert changes() == {}
 
     @pytest.mark.parametrize("ends_by", [at(0), at(-1)])
     def test_it_finds_no_run_whose_time_is_over(self, owner, noon, ends_by):
@@ -129,7 +140,7 @@ def end_slice(db, run_id, number, **given):
 class TestSliceEnd:
     OVER = {
         **{"slice": 3, "lease_expires_at": None, "resends": 0, "waiting_for": "the quota"},
-        **{"due_at": at(40.5), "resend_at": at(160.5)},
+        **{"due_at": at(40.5), "resend_at": at(160.5), "request_id": None, "slice_started_at": None},
     }
     STORED = {
         **{"lost_slices": 2, "failed_attempts": {"job": 1, "busy": 2}, "cursor": {"done": 1}, "cursor_version": 4},
@@ -138,7 +149,7 @@ class TestSliceEnd:
 
     @pytest.fixture
     def run_id(self, owner):
-        run(owner, LEASED, **self.STORED)
+        run(owner, LEASED, **self.STORED, request_id="other")
         return run(owner, LEASED, **self.STORED)
 
     @pytest.mark.parametrize("cursor", [None, {"done": 1}, MOVED])
@@ -180,16 +191,21 @@ class TestSliceEnd:
         end_slice(noon, run_id, 2, wait_s=wait_s)
         assert changes()[run_id]["resend_at"] == resend_at
 
-    @pytest.mark.parametrize("changed", [{}, {"status": "pending", "started_at": None, "lease_expires_at": None}])
-    def test_it_closes_its_own_row_of_the_timeline(self, owner, noon, run_id, changed):
-        for number in (1, 2):
-            insert(owner, "job_slices", run_id=run_id, slice=number, request_id=f"r{number}")
-        other = run(owner, LEASED)
-        insert(owner, "job_slices", run_id=other, slice=2, request_id="other")
+    @pytest.mark.parametrize(
+        ("checkpoint", "processed"),
+        [({}, 1), ({"has_checkpoint": True, "progress": json.dumps(PROGRESS)}, 4)],
+        ids=["stored", "of the wait"],
+    )
+    def test_it_records_its_slice(self, owner, noon, run_id, checkpoint, processed):
+        slice_over(owner, run_id, 1, request_id="before")
         timeline = Changes(owner, "job_slices", "request_id")
-        end_slice(noon, run_id, 2)
-        closed = {"ended_at": at(0), "outcome": "waiting", "reason": "a quota", "wait_s": 41, "processed": 1}
-        assert timeline() == {"r2": closed}
+        with the_real_time(owner) as is_within:
+            end_slice(noon, run_id, 2, **checkpoint)
+        [(request_id, recorded)] = timeline().items()
+        assert request_id == "r"
+        assert is_within(recorded.pop("ended_at"))
+        own = {"run_id": run_id, "slice": 2, "request_id": "r", "started_at": at(-30)}
+        assert recorded == {**own, "outcome": "waiting", "reason": "a quota", "wait_s": 41, "processed": processed}
 
     @pytest.mark.parametrize(
         ("state", "number"),
@@ -198,11 +214,10 @@ class TestSliceEnd:
     )
     def test_it_is_fenced(self, owner, noon, state, number):
         run_id = run(owner, state)
-        insert(owner, "job_slices", run_id=run_id, slice=number, request_id="r")
-        changes, timeline = Changes(owner, "job_runs"), Changes(owner, "job_slices", "run_id")
+        changes = Changes(owner, "job_runs")
         for failed_as in (None, "job"):
             assert end_slice(noon, run_id, number, failed_as=failed_as) == []
-        assert (changes(), timeline()) == ({}, {})
+        assert (changes(), rows(owner, "job_slices", "run_id")) == ({}, {})
 
 
 def end_run(db, run_id, number, status, result=None, error=None):
@@ -224,17 +239,12 @@ class TestEnding:
     def test_it_writes_the_outcome_and_leaves_no_claim(self, owner, noon, status, result, error, progress):
         run_id = run(owner, LEASED, **self.STORED)
         run(owner, LEASED, **self.STORED)
-        for number in (1, 2):
-            insert(owner, "job_slices", run_id=run_id, slice=number, request_id=f"r{number}")
-        insert(owner, "job_slices", run_id=run(owner, LEASED), slice=2, request_id="other")
-        changes, timeline = Changes(owner, "job_runs"), Changes(owner, "job_slices", "request_id")
+        changes = Changes(owner, "job_runs")
         [row] = end_run(noon, run_id, 2, status, result and json.dumps(result), error)
         assert str(row["id"]) == run_id
         given = {name: value for name, value in (("result", result), ("error", error)) if value}
         assert changes() == {run_id: {**self.OVER, **progress, **given, "status": status}}
-        processed = 9 if status == "completed" else 1
-        closed = {"ended_at": at(0), "outcome": status, "reason": error, "processed": processed}
-        assert timeline() == {"r2": {name: value for name, value in closed.items() if value is not None}}
+        assert rows(owner, "job_slices", "run_id") == {}
 
     def test_a_message_that_waits_goes_with_it(self, owner, noon):
         run_id = run(owner, WAITING)
@@ -303,16 +313,27 @@ class TestQuestionsOfALeaseHolder:
         run(owner, LEASED)
         assert noon.query("is_cancelled", run_id=run_id, slice=number) == [{"cancelled": cancelled}]
 
-    def test_a_note_goes_to_its_own_slice_while_that_is_open(self, owner, noon):
-        run_id, other = run(owner, LEASED), run(owner, LEASED)
-        insert(owner, "job_slices", run_id=run_id, slice=1, request_id="r1")
-        insert(owner, "job_slices", run_id=run_id, slice=2, request_id="r2")
-        insert(owner, "job_slices", run_id=other, slice=2, request_id="other")
-        insert(owner, "job_slices", run_id=run_id, slice=0, request_id="r0", ended_at=at(-9), outcome="lost")
-        timeline = Changes(owner, "job_slices", "request_id")
-        for number in (2, 0):
-            noon.query("note_slice", run_id=run_id, slice=number, reason="no connection")
-        assert timeline() == {"r2": {"reason": "no connection"}}
+    def note(self, noon, run_id, number):
+        noon.query("note_slice", run_id=run_id, slice=number, reason="no connection")
+
+    def test_a_note_goes_to_the_run_while_its_own_slice_is_open(self, owner, noon):
+        run_id, waiting, ended = run(owner, LEASED), run(owner, WAITING), run(owner, ENDED)
+        run(owner, LEASED)
+        changes = Changes(owner, "job_runs")
+        for one, number in ((run_id, 1), (run_id, 3), (waiting, 2), (ended, 2)):
+            self.note(noon, one, number)
+        assert changes() == {}
+        self.note(noon, run_id, 2)
+        assert changes() == {run_id: {"abandoned_because": "no connection"}}
+
+    def test_a_note_does_not_wait_for_the_session_that_holds_the_run(self, owner, noon):
+        run_id = run(owner, LEASED)
+        changes = Changes(owner, "job_runs")
+        owner.begin()
+        owner.run_script(f"SELECT FROM job_runs WHERE id = '{run_id}' FOR NO KEY UPDATE")
+        self.note(noon, run_id, 2)
+        owner.rollback()
+        assert changes() == {}
 
     @pytest.mark.parametrize(
         ("lease_s", "limit_s", "timeout"), [(60, 20, "20s"), (10, 7, "7s"), (3.0625, 0.0625, "62ms"), (2, -1, "1ms")]

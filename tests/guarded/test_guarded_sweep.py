@@ -25,6 +25,8 @@ from tests.guarded.world_at_noon import (
     notice,
     rows,
     run,
+    slice_over,
+    the_real_time,
 )
 
 R, H = 120, 3600
@@ -85,7 +87,9 @@ def deleted(owner):
     late = [
         run(owner, PENDING, **gone, created_at=at(-1)),
         run(owner, LEASED, **of(teams["team_gone"]), created_at=at(-60)),
+        run(owner, PENDING, **of(teams["here"], project_id=str(uuid.uuid4())), created_at=at(-90)),
     ]
+    left.append(run(owner, ENDED, **of(teams["here"], project_id=str(uuid.uuid4()))))
     return late[::-1], left
 
 
@@ -106,7 +110,7 @@ def old_runs(owner):
         insert(owner, "job_outbox", run_id=run_id, recipient="a@x", **mail)
     for run_id in late:
         insert(owner, "job_outbox", run_id=run_id, status="sent", ended_at=at(-1), send_at=None)
-        insert(owner, "job_slices", run_id=run_id, slice=0, request_id="r")
+        slice_over(owner, run_id)
     return late[::-1], left
 
 
@@ -238,10 +242,9 @@ def test_the_search_for_work_sees_each_of_them_by_itself(owner, owner_at_noon, k
     late, left = kind.make(owner)
     others = [key for number, key in enumerate(left) if number not in kind.counted]
     trying = owner_at_noon
-    for kept, is_found in (([late[0], *others], True), ([late[1], *others], True), (others, False)):
+    for kept, is_found in (*(([key, *others], True) for key in late), (others, False)):
         trying.begin()
         trying.run_script(
-            "DELETE FROM job_slices;"
             f"DELETE FROM job_outbox WHERE run_id IS NOT NULL AND '{kind.table}' = 'job_runs';"
             f"DELETE FROM {kind.table} WHERE NOT CAST({kind.key} AS text) = ANY ('{{{','.join(map(quoted, kept))}}}')"
         )
@@ -284,10 +287,11 @@ class TestSearchForWork:
 class TestExpiry:
     RAISED = {
         **{"slice": 3, "lost_slices": 1, "lost_in_total": 1, "lease_expires_at": None},
-        **{"resends": 0, "due_at": at(0), "resend_at": at(R)},
+        **{"resends": 0, "due_at": at(0), "resend_at": at(R), "request_id": None, "slice_started_at": None},
     }
     OVER = {
         **{"completed_at": at(0), "lease_expires_at": None, "due_at": at(0), "lost_slices": 1, "lost_in_total": 1},
+        **{"request_id": None, "slice_started_at": None},
     }
     REASON = "Its worker did not end it before the lease was over"
 
@@ -301,19 +305,21 @@ class TestExpiry:
         assert changes() == {run_id: self.RAISED}
         assert (str(row["id"]), row["slice"], row["status"], row["team_id"]) == (run_id, 3, "running", None)
 
+    @pytest.mark.parametrize("end", [{}, {"lost_slices": 4}, {"cancel_requested_at": at(-2)}], ids=str)
+    @pytest.mark.parametrize(("progress", "step"), [(None, {}), ({"total": 9, "processed": 4}, {"processed": 4})])
     @pytest.mark.parametrize("reason", [None, "no connection"])
-    def test_it_closes_the_slice_that_was_lost(self, owner, noon, reason):
-        progress = {"progress": {"total": 9, "message": "", "processed": 4}}
-        run_id = run(owner, LEASED, lease_expires_at=at(-1), **progress)
-        other = run(owner, LEASED)
-        insert(owner, "job_slices", run_id=run_id, slice=1, request_id="r1", reason="the one before")
-        insert(owner, "job_slices", run_id=run_id, slice=2, request_id="r2", reason=reason)
-        insert(owner, "job_slices", run_id=run_id, slice=3, request_id="r3", reason="none of this run's yet")
-        insert(owner, "job_slices", run_id=other, slice=2, request_id="other", reason="another")
+    def test_it_records_the_slice_that_was_lost(self, owner, noon, reason, progress, step, end):
+        run_id = run(owner, LEASED, lease_expires_at=at(-1), progress=progress, abandoned_because=reason, **end)
+        run(owner, LEASED, request_id="other", abandoned_because="another")
+        slice_over(owner, run_id, 1, request_id="before", reason="the one before")
         timeline = Changes(owner, "job_slices", "request_id")
-        self.expire(noon, run_id)
-        closed = {"ended_at": at(0), "outcome": "lost", "processed": 4}
-        assert timeline() == {"r2": closed if reason else {**closed, "reason": self.REASON}}
+        with the_real_time(owner) as is_within:
+            self.expire(noon, run_id)
+        [(request_id, recorded)] = timeline().items()
+        assert request_id == "r"
+        assert is_within(recorded.pop("ended_at"))
+        lost = {"run_id": run_id, "slice": 2, "request_id": "r", "started_at": at(-30), "outcome": "lost"}
+        assert recorded == {**lost, **step, "reason": reason or self.REASON}
 
     @pytest.mark.parametrize(
         ("columns", "times"),
@@ -371,13 +377,13 @@ class TestHealing:
         assert row["status"] == "failed"
 
     def test_a_run_of_a_deleted_project_ends_or_is_asked_to(self, owner, noon):
-        waiting, held = deleted(owner)[0][::-1]
+        of_no_project, held, waiting = deleted(owner)[0]
         owner.run_script("UPDATE job_runs SET waiting_for = 'a quota' WHERE lease_expires_at IS NULL")
         changes = Changes(owner, "job_runs")
-        noon.query("stop_deleted", keys=[waiting, held])
+        noon.query("stop_deleted", keys=[waiting, held, of_no_project])
         asked = {"cancel_requested_at": at(0), "cancel_requested_by": "sweep"}
         ended = {"status": "cancelled", "completed_at": at(0), "resend_at": None, "waiting_for": None}
-        assert changes() == {waiting: {**asked, **ended}, held: asked}
+        assert changes() == {waiting: {**asked, **ended}, of_no_project: {**asked, **ended}, held: asked}
 
     def test_a_run_goes_with_its_project_and_without_its_key(self, owner, noon):
         run_id = moved(owner)[0][0]
@@ -389,7 +395,7 @@ class TestHealing:
 
     def test_an_old_run_goes_with_its_slices_and_what_was_sent(self, owner, noon):
         late, left = old_runs(owner)
-        insert(owner, "job_slices", run_id=left[0], slice=0, request_id="r")
+        slice_over(owner, left[0])
         assert len(noon.query("prune_runs", keys=late[:1])) == 1
         for table, key, kept in (
             ("job_runs", "id", {late[1], *left}),

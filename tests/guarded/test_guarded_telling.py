@@ -111,6 +111,24 @@ class TestHome:
         end(noon, second)
         assert owed(owner, second) == [("mail", "member@owls.example")]
 
+    @pytest.mark.parametrize("status", ["completed", "failed", "cancelled"])
+    def test_a_run_whose_project_is_gone_is_told_in_its_own_team(self, owner, noon, team, status):
+        owner.run_script("UPDATE job_deployment SET wants_events = true")
+        run_id = run(owner, LEASED, **asked_by(team) | {"project_id": str(uuid.uuid4())})
+        end(noon, run_id, status)
+        row = rows(owner, "job_runs")[run_id]
+        assert (row["team_id"], row["untold"]) == (team.id, None)
+        assert owed(owner, run_id) == [EVENT, ("mail", "admin@owls.example")]
+
+    def test_a_run_whose_team_is_gone_owes_an_event_alone(self, owner, noon, team):
+        owner.run_script("UPDATE job_deployment SET wants_events = true")
+        gone = {"team_id": str(uuid.uuid4()), "project_id": str(uuid.uuid4())}
+        run_id = run(owner, LEASED, **asked_by(team) | gone)
+        end(noon, run_id)
+        row = rows(owner, "job_runs")[run_id]
+        assert (row["team_id"], row["untold"]) == (gone["team_id"], None)
+        assert owed(owner, run_id) == [EVENT]
+
     def test_an_ending_that_owes_nothing_else_writes_its_run_once(self, owner, noon, team):
         run_id = run(owner, LEASED, **asked_by(team))
 

@@ -3,6 +3,7 @@
 import itertools
 import json
 import uuid
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 NOON = datetime(2031, 3, 1, 12, tzinfo=UTC)
@@ -21,7 +22,8 @@ def days(number: float) -> float:
 
 PENDING = {"status": "pending", "due_at": at(-60), "resend_at": at(60)}
 WAITING = {**PENDING, "status": "running", "started_at": at(-600), "ends_by": at(6000), "slice": 2}
-LEASED = {**WAITING, "lease_expires_at": at(60), "resend_at": None}
+SLICE = {"request_id": "r", "slice_started_at": at(-30)}
+LEASED = {**WAITING, **SLICE, "lease_expires_at": at(60), "resend_at": None}
 SENT = {"status": "sent", "send_at": None, "ended_at": at(-1)}
 ENDED = {**WAITING, "status": "cancelled", "completed_at": at(-10), "resend_at": None}
 
@@ -43,6 +45,12 @@ def run(owner, state=PENDING, **columns):
     return run_id
 
 
+def slice_over(owner, run_id, number=0, **columns):
+    """Insert a slice of the run that is over and did not end it."""
+    given = {"request_id": "r", "started_at": at(-90), "ended_at": at(-60), "outcome": "continued", **columns}
+    insert(owner, "job_slices", run_id=run_id, slice=number, **given)
+
+
 def rows(owner, table, key="id"):
     """Return every row of the table, by its key."""
     found = owner.run_script(f"SELECT to_jsonb({table}) FROM {table}")
@@ -61,6 +69,15 @@ def notice(owner, **columns):
     insert(owner, "job_outbox", **{**content, **columns})
     [outbox_id] = rows(owner, "job_outbox").keys() - before.keys()
     return outbox_id
+
+
+@contextmanager
+def the_real_time(owner):
+    """Yield a check that a time, which a column's default wrote, is of the statements in between."""
+    read = "SELECT date_trunc('milliseconds', clock_timestamp())"
+    [[first]], times = owner.run_script(read), []
+    yield lambda time: first <= datetime.fromisoformat(time) <= times[0] + timedelta(milliseconds=1)
+    times.extend(owner.run_script(read)[0])
 
 
 class Changes:

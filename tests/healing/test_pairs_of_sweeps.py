@@ -26,7 +26,10 @@ LONG_AGO = "clock_timestamp() - interval '100 days'"
 ROWS = {
     "expired": (
         "expire_leases", "recovered",
-        RUN.format(columns="status, started_at, lease_expires_at", values=f"'running', {AN_HOUR_AGO}, {AN_HOUR_AGO}"),
+        RUN.format(
+            columns="status, request_id, started_at, slice_started_at, lease_expires_at",
+            values=f"'running', 'r', {AN_HOUR_AGO}, {AN_HOUR_AGO}, {AN_HOUR_AGO}",
+        ),
     ),
     "unclaimed": ("resend_due", "resent", RUN.format(columns="resend_at", values=AN_HOUR_AGO)),
     "overlong": (

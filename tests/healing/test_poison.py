@@ -61,6 +61,7 @@ def by_a_cancel(run_id, *, db, cloud, owner):
 def by_the_sweep(run_id, *, db, cloud, owner):
     owner.run_script(
         "UPDATE job_runs SET status = 'running', started_at = now(), resend_at = NULL, lost_slices = 4,"
+        " request_id = 'r', slice_started_at = now(),"
         f" lease_expires_at = now() - interval '1 s' WHERE id = '{run_id}'"
     )
     with suppress(DatabaseError):  # another right may be missing, which is reported at the end
@@ -239,8 +240,9 @@ def lost(owner, count, **columns):
     ids = [str(uuid.uuid4()) for _ in range(count)]
     for number, run_id in enumerate(ids):
         owner.run_script(
-            "INSERT INTO job_runs (id, job_type, status, triggered_by, started_at, lease_expires_at) VALUES"
-            f" ('{run_id}', 'type {number}', 'running', 'x', now(), now() - interval '{count - number} s')"
+            "INSERT INTO job_runs (id, job_type, status, triggered_by, started_at, request_id, slice_started_at,"
+            f" lease_expires_at) VALUES ('{run_id}', 'type {number}', 'running', 'x', now(), 'r', now(),"
+            f" now() - interval '{count - number} s')"
         )
     return ids
 

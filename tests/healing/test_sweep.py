@@ -15,16 +15,18 @@ from nightshift.notify import outbox
 from nightshift.testing.rows import make_team, sweep
 
 LOST = """
-    INSERT INTO job_runs (id, job_type, status, triggered_by, started_at, lease_expires_at, lost_slices, slice)
+    INSERT INTO job_runs (id, job_type, status, triggered_by, started_at, lease_expires_at, lost_slices, slice,
+                          request_id, slice_started_at)
     SELECT gen_random_uuid(), 'type ' || n, 'running', 'x', clock_timestamp(), clock_timestamp() - interval '1 s',
-           CASE WHEN n % 10 = 0 THEN 4 ELSE 0 END, 7
+           CASE WHEN n % 10 = 0 THEN 4 ELSE 0 END, 7, 'r', clock_timestamp()
     FROM generate_series(1, {count}) n
 """
 ENDED = """
     INSERT INTO job_runs (id, job_type, status, triggered_by, created_at, started_at, completed_at)
     SELECT gen_random_uuid(), 'db_pruning', 'completed', 'schedule', at, at, at
     FROM generate_series(1, {count}), (SELECT clock_timestamp() - interval '{days} days' AS at) AS time;
-    INSERT INTO job_slices (run_id, slice, request_id) SELECT id, 0, 'r' FROM job_runs ON CONFLICT DO NOTHING;
+    INSERT INTO job_slices (run_id, slice, request_id, started_at, outcome)
+    SELECT id, 0, 'r', started_at, 'continued' FROM job_runs ON CONFLICT DO NOTHING;
     INSERT INTO job_outbox (run_id) SELECT id FROM job_runs ON CONFLICT DO NOTHING
 """
 

@@ -106,7 +106,7 @@ class TestCommand:
     def slice_of(self, owner, run_id, number, request_id, outcome="lost"):
         reason = "Its worker did not end it before the lease was over"
         owner.run_script(
-            "INSERT INTO job_slices (run_id, slice, request_id, ended_at, outcome, reason) VALUES"
+            "INSERT INTO job_slices (run_id, slice, request_id, started_at, outcome, reason) VALUES"
             f" ('{run_id}', {number}, '{request_id}', now(), '{outcome}', '{reason}')"
         )
 
@@ -136,7 +136,7 @@ class TestCommand:
     def test_lambdas_own_lines_say_why_a_worker_was_lost(self, cloud, db, owner, logged, line, says):
         run_id, lost, other = system_run(owner, "db_pruning"), str(uuid.uuid4()), str(uuid.uuid4())
         self.slice_of(owner, run_id, 0, lost)
-        self.slice_of(owner, run_id, 1, str(uuid.uuid4()), "completed")
+        self.slice_of(owner, run_id, 1, str(uuid.uuid4()), "retrying")
         now = datetime.now(UTC)
         logged("worker", now, {"level": "INFO", "message": "Slice began", "run_id": run_id})
         logged("worker", now, f'{{"type":"platform.start","record":{{"requestId":"{lost}"}}}}')
@@ -161,7 +161,7 @@ class TestCommand:
         run_id, lost = system_run(owner, "db_pruning"), str(uuid.uuid4())
         self.slice_of(owner, run_id, 0, lost)
         owner.run_script(
-            "INSERT INTO job_slices (run_id, slice, request_id, ended_at, outcome)"
+            "INSERT INTO job_slices (run_id, slice, request_id, started_at, outcome)"
             f" SELECT '{run_id}', n, gen_random_uuid(), now(), 'continued' FROM generate_series(1, 200) n"
         )
         logged("worker", datetime.now(UTC), f"{lost} Task timed out after 120.00 seconds")
@@ -174,8 +174,8 @@ class TestCommand:
     def test_a_pattern_is_as_long_as_cloudwatch_takes_it(self, cloud, db, owner, logged, monkeypatch):
         run_id = system_run(owner, "db_pruning")
         owner.run_script(
-            "INSERT INTO job_slices (run_id, slice, request_id)"
-            f" SELECT '{run_id}', n, gen_random_uuid() FROM generate_series(0, 200) n"
+            "INSERT INTO job_slices (run_id, slice, request_id, started_at, outcome)"
+            f" SELECT '{run_id}', n, gen_random_uuid(), now(), 'continued' FROM generate_series(0, 200) n"
         )
         patterns, logs = [], clients.client("logs")
         asked = logs.filter_log_events

@@ -249,8 +249,9 @@ class TestRuns:
         run_id = system_run(ask)
         assert ask("view", run_id=run_id)["slices"] == 0
         owner.run_script(
-            "INSERT INTO job_slices (run_id, slice, request_id, reason)"
-            f" SELECT '{run_id}', slice, gen_random_uuid(), repeat('x', 2000) FROM generate_series(0, 2999) AS slice"
+            "INSERT INTO job_slices (run_id, slice, request_id, started_at, outcome, reason)"
+            f" SELECT '{run_id}', slice, gen_random_uuid(), now(), 'retrying', repeat('x', 2000)"
+            " FROM generate_series(0, 2999) AS slice"
         )
         seen = ask("view", run_id=run_id)
         assert (seen["slices"], seen["timeline"]["slices_left_out"]) == (3000, 2800)
@@ -353,6 +354,7 @@ class TestHealth:
         if is_leased:
             owner.run_script(
                 "UPDATE job_runs SET status = 'running', started_at = clock_timestamp(), resend_at = NULL,"
+                " request_id = 'r', slice_started_at = clock_timestamp(),"
                 f" lease_expires_at = clock_timestamp() WHERE id = '{run_id}'"
             )
         age(owner, run_id, 30)

@@ -107,7 +107,8 @@ def _inserts(node: Node) -> list[str]:
                 " (id, job_type, team_id, project_id, triggered_by, status, started_at, completed_at)"
                 f" VALUES ('{node.id}', 'revenuecat_sync', '{above.parent.id}', '{above.id}', 'x', 'completed',"
                 " clock_timestamp(), clock_timestamp())",
-                f"INSERT INTO job_slices VALUES ('{node.id}', 0, 'request'), ('{node.id}', 1, 'request')",
+                "INSERT INTO job_slices (run_id, slice, request_id, started_at, outcome)"
+                f" SELECT '{node.id}', slice, 'request', now(), 'continued' FROM generate_series(0, 1) AS slice",
                 f"INSERT INTO job_outbox (run_id, recipient) VALUES ('{node.id}', 'somebody@example.com')",
             ]
         case _:

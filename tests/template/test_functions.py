@@ -139,13 +139,13 @@ class TestMigrate:
     @pytest.mark.parametrize("request_type", ["Create", "Update", "Delete"])
     def test_cloudformation_is_answered(self, cloudformation, request_type, owner):
         url, answers = cloudformation.url, cloudformation.answers
-        owner.run_script("DELETE FROM nightshift_migrations WHERE name = 'jobs/0007_partition_jobs'")
-        owner.run_script("DROP FUNCTION create_month_partition, drop_detached_partition; DROP VIEW event_partitions")
+        owner.run_script("DELETE FROM nightshift_migrations WHERE name = 'jobs/0004_healing'")
+        owner.run_script("DROP TABLE job_set_aside, job_sweep")
         load_function("migrate").handler(event("migrate") | {"ResponseURL": url, "RequestType": request_type}, CONTEXT)
         assert [answer["Status"] for answer in answers] == ["SUCCESS"]
         assert answers[0]["RequestId"] == event("migrate")["RequestId"]
-        made = owner.run_script("SELECT count(*) FROM pg_proc WHERE proname = 'create_month_partition'")
-        assert made == [[0 if request_type == "Delete" else 1]]
+        [[made]] = owner.run_script("SELECT to_regclass('job_sweep') IS NOT NULL")
+        assert made is (request_type != "Delete")
 
     @pytest.fixture
     def failing(self, monkeypatch, tmp_path):
