@@ -135,7 +135,7 @@ def test_killed_and_frozen_at_every_boundary_and_at_random_moments(settings, are
         if n < 144 and (is_its_turn or (action, one_step, boundary) not in chaos.struck):
             return Fate(action=action, boundary=boundary, one_step=one_step)
         if n >= 144 and number < 3:
-            return Fate(seconds=rnd.uniform(0, 0.2), one_step=one_step)
+            return Fate(seconds=rnd.uniform(0, 0.1), one_step=one_step)
         return Fate(one_step=one_step)
 
     chaos = Chaos(settings, fate=fate)

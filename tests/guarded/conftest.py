@@ -7,10 +7,10 @@ from types import SimpleNamespace
 import pytest
 
 from nightshift.database.queries import Database
-from nightshift.database.session_pins import pin, pin_session
+from nightshift.database.session_pins import pin_session
 from nightshift.testing.rows import make_team
 from tests.guarded.world_at_noon import NOON
-from tests.support.fixtures import settings_for
+from tests.support.fixtures import copy_database, settings_for
 
 STOPPED_CLOCK = """
 CREATE SCHEMA stopped;
@@ -41,12 +41,11 @@ _serial = itertools.count()
 def connections(postgres, superuser, template):
     """Open connections to a database. The tests may change only its rows."""
     name = f"guarded_{os.getpid()}_{next(_serial)}"
-    superuser.run_script(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
+    copy_database(superuser, template, name)
     settings, operators = settings_for(postgres, name), settings_for(postgres, name, user="postgres")
     owner, owner_at_noon = Database(operators), Database(operators)
     for db in (owner, owner_at_noon):
         pin_session(db)
-    pin(owner)
     owner.run_script(STOPPED_CLOCK.format(noon=NOON.isoformat()))
     owner_at_noon.run_script(f"SET search_path = {AT_NOON}")
     noon = Database(settings, search_path=AT_NOON, lock_timeout="1ms")

@@ -127,11 +127,11 @@ def put_query(name: str, text: str, folder: Path) -> None:
 def altered_template(given: dict[str, Any], script: str) -> str:
     """Alter a copy of the template with the script and return its name."""
     from nightshift.database.queries import Database
-    from tests.support.fixtures import settings_for
+    from tests.support.fixtures import copy_database, settings_for
 
     name = f"mutant_{uuid.uuid4().hex}"
     superuser = Database(settings_for(given["postgres"], "postgres", user="postgres"))
-    superuser.run_script(f"CREATE DATABASE {name} TEMPLATE {given['template']} STRATEGY FILE_COPY")
+    copy_database(superuser, given["template"], name)
     superuser.close()
     owner = Database(settings_for(given["postgres"], name, user="postgres"))
     owner.run_script(script)

@@ -39,7 +39,8 @@ SWEEP_EVERY_S = 0.2
 
 def start_forks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Start the server that forks the workers, with all modules imported."""
-    FORKS.set_forkserver_preload(["tests.support.chaos_worker"])
+    job = "nightshift_jobs.revenuecat_sync"
+    FORKS.set_forkserver_preload(["tests.support.chaos_worker", f"{job}.params", f"{job}.job"])
     # Until Python 3.13 the server ignores sys.path, and then silently preloads nothing.
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
     forkserver.ensure_running()
