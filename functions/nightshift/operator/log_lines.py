@@ -14,7 +14,8 @@ from nightshift.base.logger import logger
 from nightshift.base.paging import fitting
 from nightshift.base.settings import Settings
 from nightshift.base.wording import timestamp
-from nightshift.database.queries import Database, Row
+from nightshift.database.queries import Database
+from nightshift.database.run_row import RunState
 from nightshift.operator.lambda_lines import level_of, told
 from nightshift.operator.run_commands import find_run
 from nightshift.runs.log_links import log_groups, logs_url, window
@@ -55,27 +56,28 @@ def run_logs(
     if time ran out before every log group was read, or if the lines do not fit into one answer. A new line takes some
     seconds to appear in CloudWatch.
     """
-    run = find_run(run_id, db=db)
-    requests = [row["request_id"] for row in db.query("request_ids_of_run", run_id=run["id"], at_most=MAX_REQUESTS)]
+    state = find_run(run_id, db=db)
+    requests = [row["request_id"] for row in db.query("request_ids_of_run", run_id=state.run.id, at_most=MAX_REQUESTS)]
     # The run's own lines are searched first and separately: they matter more than Lambda's.
-    searches = [[str(run["id"])], *(requests[at : at + TERMS_AT_ONCE] for at in range(0, len(requests), TERMS_AT_ONCE))]
-    events, complete = _events(searches, run, settings=settings, budget_s=BUDGET_S)
+    batches = (requests[at : at + TERMS_AT_ONCE] for at in range(0, len(requests), TERMS_AT_ONCE))
+    searches = [[str(state.run.id)], *batches]
+    events, complete = _events(searches, state, settings=settings, budget_s=BUDGET_S)
     latest = sorted(events, key=lambda event: event["timestamp"])[-at_most:]
     lines = [_line(event) for event in latest]
     lines = lines[len(lines) - fitting(reversed(lines), most_bytes=MOST_BYTES) :]
     complete = complete and len(lines) == len(latest)
-    return {"lines": lines, "complete": complete, "url": logs_url(run, settings=settings)}
+    return {"lines": lines, "complete": complete, "url": logs_url(state, settings=settings)}
 
 
-def last_words(run: Row, *, db: Database, settings: Settings) -> dict[str, str]:
+def last_words(state: RunState, *, db: Database, settings: Settings) -> dict[str, str]:
     """Return Lambda's messages about the run's lost invocations, by request id, as far as they are found in time.
 
     Never raise: the caller's report is useful without them.
     """
     try:
-        rows = db.query("request_ids_of_run", run_id=run["id"], at_most=TERMS_AT_ONCE)
+        rows = db.query("request_ids_of_run", run_id=state.run.id, at_most=TERMS_AT_ONCE)
         lost = [row["request_id"] for row in rows if row["is_lost"]]
-        events, _ = _events([lost], run, settings=settings, budget_s=LAST_WORDS_BUDGET_S) if lost else ([], True)
+        events, _ = _events([lost], state, settings=settings, budget_s=LAST_WORDS_BUDGET_S) if lost else ([], True)
     except Exception as exc:
         logger.warning(f"Could not read Lambda's log lines: {sentence(exc)}", action="last_words_failed")
         return {}
@@ -88,14 +90,14 @@ def last_words(run: Row, *, db: Database, settings: Settings) -> dict[str, str]:
 
 
 def _events(
-    searches: list[list[str]], run: Row, *, settings: Settings, budget_s: float
+    searches: list[list[str]], state: RunState, *, settings: Settings, budget_s: float
 ) -> tuple[list[dict[str, Any]], bool]:
     """Return the distinct log events that contain a term of a search, and whether the search was complete."""
     deadline = time.monotonic() + budget_s
     found: dict[tuple[object, ...], dict[str, Any]] = {}
     for terms in searches:
         for group in log_groups(settings):
-            for page in _pages(group, run, terms):
+            for page in _pages(group, state, terms):
                 for event in page:
                     # CloudWatch and the local AWS match patterns differently.
                     if any(term in event["message"] for term in terms):
@@ -105,8 +107,8 @@ def _events(
     return list(found.values()), True
 
 
-def _pages(group: str, run: Row, terms: list[str]) -> Iterator[list[dict[str, Any]]]:
-    begin, end = window(run)
+def _pages(group: str, state: RunState, terms: list[str]) -> Iterator[list[dict[str, Any]]]:
+    begin, end = window(state)
     wanted = {
         "logGroupName": group,
         "startTime": int(begin.timestamp() * 1000),

@@ -1,9 +1,11 @@
 """Checks of runs: do they progress, and do team runs and system runs succeed?"""
 
 from functools import partial
+from typing import NamedTuple
 
 from nightshift.base.wording import one_line, short_duration
 from nightshift.database.queries import Database
+from nightshift.database.run_row import RunState
 from nightshift.healing.team_failures import team_failures
 from nightshift.operator.checks import Check, Finding, count_of, green, red
 from nightshift.operator.sweep_checks import GRACE_S, LONG_S, SWEEP
@@ -12,6 +14,13 @@ from nightshift.runs.timeline import explain
 DAY_S = 86_400
 # Maximum length of an error within a longer line.
 ERROR_SHOWN = 300
+
+
+class FirstInLine(NamedTuple):
+    """The run that was due first of those without a worker, and the number of such runs."""
+
+    state: RunState
+    waiting: int
 
 
 def checks_of_runs(db: Database, *, lost_slices_limit: int) -> list[Check]:
@@ -37,14 +46,15 @@ def _stuck(db: Database) -> Finding:
 
 
 def _waiting(db: Database, *, lost_slices_limit: int) -> Finding:
-    run = db.one("oldest_waiting_run")
-    if run is None:
+    first = db.one_as(FirstInLine, "oldest_waiting_run")
+    if first is None:
         return green("none")
-    _, why, _, _ = explain(run, lost_slices_limit=lost_slices_limit)
-    late_s = (run["now"] - run["due_at"]).total_seconds()
+    state, run = first.state, first.state.run
+    why = explain(state, lost_slices_limit=lost_slices_limit).why
+    late_s = (state.now - state.due_at).total_seconds()
     says = (
-        f"{run['waiting']:,}; the first in line is {run['job_type']} {run['id']}, "
-        f"created {short_duration((run['now'] - run['created_at']).total_seconds())} ago: {why}"
+        f"{first.waiting:,}; the first in line is {run.job_type} {run.id}, "
+        f"created {short_duration((state.now - run.created_at).total_seconds())} ago: {why}"
     )
     if late_s < LONG_S:
         return green(says)

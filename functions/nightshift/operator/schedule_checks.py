@@ -8,7 +8,7 @@ from nightshift.base.wording import short_duration
 from nightshift.database.queries import Database, Row
 from nightshift.operator.checks import Check, Finding, count_of, green, red
 from nightshift.operator.sweep_checks import GRACE_S
-from nightshift.runs.pauses import list_pauses, pause_sentence
+from nightshift.runs.pauses import list_pauses
 from nightshift.schedules.cron import from_five_fields
 
 
@@ -61,8 +61,7 @@ def _successes(db: Database) -> Finding:
 
 
 def _pauses(db: Database) -> Finding:
-    rows = list_pauses(db)
-    return green("; ".join(pause_sentence(row, label=row["job_type"]) for row in rows) or "none")
+    return green("; ".join(pause.sentence(label=pause.job_type) for pause in list_pauses(db)) or "none")
 
 
 def _minute(moment: datetime) -> str:

@@ -10,7 +10,7 @@ from pydantic import Field
 from nightshift.base.wording import timestamp
 from nightshift.database.queries import Database
 from nightshift.jobs.registry import JOB_TYPES
-from nightshift.runs.pauses import list_pauses, pause_json
+from nightshift.runs.pauses import list_pauses
 from nightshift.schedules.cron import from_five_fields
 
 NEXT_SLOTS = 3
@@ -21,9 +21,9 @@ def list_schedules(*, slots: Annotated[int, Field(ge=1, le=50)] = 3, db: Databas
 
     ``paused`` lists the pauses of the type and of its schedule. A system job without a schedule has only these.
     """
-    paused: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for row in list_pauses(db, again_if_gone=True):
-        paused[row["job_type"]].append(pause_json(row))
+    paused: dict[str, list[dict[str, object]]] = defaultdict(list)
+    for pause in list_pauses(db, again_if_gone=True):
+        paused[pause.job_type].append(pause.as_json())
     rows = db.query("list_schedules", slots=slots)
     found = {job_type: list(group) for job_type, group in groupby(rows, key=lambda row: row["job_type"])}
     unscheduled = [name for name, known in JOB_TYPES.items() if known.scope == "system" and name not in found]
