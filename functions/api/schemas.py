@@ -58,11 +58,10 @@ def _field(name: str, kind: Any) -> tuple[Any, Any]:
     return OF_A_RUN.get(name, TIMES.get(kind, kind)), ...
 
 
-JobRun = create_model(
-    "JobRun",
-    __base__=Answer,
-    **{name: _field(name, kind) for name, kind in RunRow.__annotations__.items() if name != "waiting_for"},
-)
+# waiting_for is a part of the progress's message.
+_SEEN = {name: _field(name, kind) for name, kind in RunRow.__annotations__.items() if name != "waiting_for"}
+JobRun = create_model("JobRun", __base__=Answer, **dict[str, Any](_SEEN))
+JobRuns = GenericAlias(list, (JobRun,))
 
 
 class Slice(Answer):
@@ -197,7 +196,7 @@ RunEnvelope = create_model("RunEnvelope", __base__=Answer, job_run=(JobRun, ...)
 RunPage = create_model(
     "RunPage",
     __base__=Answer,
-    job_runs=(GenericAlias(list, (JobRun,)), ...),
+    job_runs=(JobRuns, ...),
     cursor=(str | None, ...),
     has_more=(bool, ...),
 )
