@@ -125,7 +125,7 @@ class Database:
         """Stays true after the connection is lost, until rollback or close: later statements must not commit alone."""
         self.statements = 0
 
-    def query(self, name: str, /, *, again_if_gone: bool = False, **params: Any) -> list[Row]:
+    def query(self, name: str, /, *, again_if_gone: bool = False, **params: Any) -> list[dict[str, Any]]:
         """Run the query in the file <name>.sql and return its rows. Dicts are passed as JSON text.
 
         If two columns have one name, the row has the later one: ``SELECT run.*, home.team_id`` overrides a column.
@@ -164,7 +164,7 @@ class Database:
                 self.close()
             return self._run_prepared(name, statement, values)
 
-    def one(self, name: str, /, *, again_if_gone: bool = False, **params: Any) -> Row | None:
+    def one(self, name: str, /, *, again_if_gone: bool = False, **params: Any) -> dict[str, Any] | None:
         """Return the first row of ``query``, or None."""
         rows = self.query(name, again_if_gone=again_if_gone, **params)
         return rows[0] if rows else None
@@ -257,7 +257,7 @@ class Database:
         if connection is not None:
             connection.close()
 
-    def _run_prepared(self, name: str, statement: Statement, values: list[Any]) -> list[Row]:
+    def _run_prepared(self, name: str, statement: Statement, values: list[Any]) -> list[dict[str, Any]]:
         with self._translated_errors(name):
             connection = self._connected()
             prepared = self._prepared.get(name)
