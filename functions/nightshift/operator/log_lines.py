@@ -4,7 +4,7 @@ import json
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import Field
 
@@ -43,6 +43,15 @@ DULL = {
 }
 
 
+class LogEvent(NamedTuple):
+    """An event of CloudWatch Logs. ``timestamp`` is in milliseconds."""
+
+    group: str
+    id: str | None
+    timestamp: int
+    message: str
+
+
 def run_logs(
     *,
     run_id: str,
@@ -62,7 +71,7 @@ def run_logs(
     batches = (requests[at : at + TERMS_AT_ONCE] for at in range(0, len(requests), TERMS_AT_ONCE))
     searches = [[str(state.run.id)], *batches]
     events, complete = _events(searches, state, settings=settings, budget_s=BUDGET_S)
-    latest = sorted(events, key=lambda event: event["timestamp"])[-at_most:]
+    latest = sorted(events, key=lambda event: event.timestamp)[-at_most:]
     lines = [_line(event) for event in latest]
     lines = lines[len(lines) - fitting(reversed(lines), most_bytes=MOST_BYTES) :]
     complete = complete and len(lines) == len(latest)
@@ -82,32 +91,32 @@ def last_words(state: RunState, *, db: Database, settings: Settings) -> dict[str
         logger.warning(f"Could not read Lambda's log lines: {sentence(exc)}", action="last_words_failed")
         return {}
     said: dict[str, str] = {}
-    for event in sorted(events, key=lambda event: event["timestamp"]):
+    for event in sorted(events, key=lambda event: event.timestamp):
         line = _line(event)
         if line["level"] == "ERROR":
-            said |= {request: line["message"] for request in lost if request in event["message"]}
+            said |= {request: line["message"] for request in lost if request in event.message}
     return said
 
 
 def _events(
     searches: list[list[str]], state: RunState, *, settings: Settings, budget_s: float
-) -> tuple[list[dict[str, Any]], bool]:
+) -> tuple[list[LogEvent], bool]:
     """Return the distinct log events that contain a term of a search, and whether the search was complete."""
     deadline = time.monotonic() + budget_s
-    found: dict[tuple[object, ...], dict[str, Any]] = {}
+    found: set[LogEvent] = set()
     for terms in searches:
         for group in log_groups(settings):
             for page in _pages(group, state, terms):
                 for event in page:
                     # CloudWatch and the local AWS match patterns differently.
-                    if any(term in event["message"] for term in terms):
-                        found[group, event.get("eventId"), event["timestamp"], event["message"]] = event
+                    if any(term in event.message for term in terms):
+                        found.add(event)
                 if time.monotonic() > deadline:
-                    return list(found.values()), False
-    return list(found.values()), True
+                    return list(found), False
+    return list(found), True
 
 
-def _pages(group: str, state: RunState, terms: list[str]) -> Iterator[list[dict[str, Any]]]:
+def _pages(group: str, state: RunState, terms: list[str]) -> Iterator[list[LogEvent]]:
     begin, end = window(state)
     wanted = {
         "logGroupName": group,
@@ -119,7 +128,9 @@ def _pages(group: str, state: RunState, terms: list[str]) -> Iterator[list[dict[
     token: dict[str, str] = {}
     while True:
         answer = client("logs").filter_log_events(**wanted, **token)
-        yield answer["events"]
+        yield [
+            LogEvent(group, event.get("eventId"), event["timestamp"], event["message"]) for event in answer["events"]
+        ]
         if "nextToken" not in answer:
             return
         token = {"nextToken": answer["nextToken"]}
@@ -131,8 +142,8 @@ def _cut(value: Any) -> Any:
     return value if len(text) <= LONGEST else f"{text[:LONGEST]}… ({len(text) - LONGEST:,} more characters)"
 
 
-def _line(event: dict[str, Any]) -> dict[str, Any]:
-    text = event["message"].strip()
+def _line(event: LogEvent) -> dict[str, Any]:
+    text = event.message.strip()
     try:
         logged = json.loads(text)
         json.dumps(logged)
@@ -142,7 +153,7 @@ def _line(event: dict[str, Any]) -> dict[str, Any]:
         logged = {"message": text, "level": level_of(text)}
     logged = told(logged) or logged
     return {
-        "at": timestamp(datetime.fromtimestamp(event["timestamp"] / 1000, UTC)),
+        "at": timestamp(datetime.fromtimestamp(event.timestamp / 1000, UTC)),
         "level": logged.get("level"),
         "message": _cut(logged.get("message")),
         "fields": {name: _cut(value) for name, value in logged.items() if name not in DULL},
