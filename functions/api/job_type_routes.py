@@ -6,13 +6,13 @@ from api.operations import operation
 from api.request import Request
 from nightshift.database.queries import database
 from nightshift.jobs.registry import JOB_TYPES
-from nightshift.runs.pauses import list_pauses, pause_json
+from nightshift.runs.pauses import list_pauses
 
 
 @operation("GET", "/v1/job-types", summary="Job types that can be triggered", answer="JobTypes", errors=(401,))
 def list_job_types(request: Request) -> dict[str, Any]:
     request.caller()
-    paused = {row["job_type"]: pause_json(row) for row in list_pauses(database()) if row["what"] == "type"}
+    paused = {pause.job_type: pause.as_json() for pause in list_pauses(database()) if pause.what == "type"}
     return {
         "job_types": [
             {

@@ -61,7 +61,7 @@ def sync_revenuecat(request: Request, project_id: str) -> dict[str, Any]:
     project = _project(who, project_id, "jobs:write")
     integrations.require_revenuecat(project["id"], db=database())
     wanted = JOB_TYPES["revenuecat_sync"]
-    row = requests.create(
+    run = requests.create(
         requests.Trigger(
             job_type=wanted,
             team_id=project["team_id"],
@@ -73,7 +73,7 @@ def sync_revenuecat(request: Request, project_id: str) -> dict[str, Any]:
         db=database(),
         settings=settings(),
     )
-    return {"syncing": True, "total": row["progress"]["total"], "job_run_id": str(row["id"])}
+    return {"syncing": True, "total": run.progress and run.progress["total"], "job_run_id": str(run.id)}
 
 
 def _project(who: Principal, project_id: str, permission: str) -> dict[str, Any]:

@@ -17,7 +17,8 @@ from api.request import Request
 from nightshift.base.errors import NotFound, Refused
 from nightshift.base.settings import settings
 from nightshift.base.validation import parse_uuid, validate
-from nightshift.database.queries import Row, database
+from nightshift.database.queries import database
+from nightshift.database.run_row import LIVE, RunState
 from nightshift.jobs.job_type import JobType
 from nightshift.jobs.registry import job_type
 from nightshift.runs import reading, requests
@@ -71,13 +72,13 @@ def list_runs(request: Request, team_id: str) -> dict[str, Any]:
         limit=parse_limit(request.query("limit")),
         db=database(),
     )
-    return {"job_runs": [reading.as_json(row) for row in page.rows], "cursor": page.cursor, "has_more": page.has_more}
+    return {"job_runs": [run.as_json() for run in page.runs], "cursor": page.cursor, "has_more": page.has_more}
 
 
 def _page_by_prefix(beginning: str, *, team_id: str) -> dict[str, Any]:
     """Return a page of the few runs whose id has this prefix. Other filters are ignored."""
     found = find_runs("id_prefix", beginning, team_id=team_id, db=database())
-    shown_runs = [reading.as_json(row) for row in found[:MOST]]
+    shown_runs = [run.as_json() for run in found[:MOST]]
     return {"job_runs": shown_runs, "cursor": None, "has_more": len(found) > MOST}
 
 
@@ -102,7 +103,7 @@ def trigger(request: Request, team_id: str) -> dict[str, Any]:
         raise Refused("project_id is required for project-scoped jobs")
     asked = validate(TriggerBody, body)
     project_id = parse_uuid("project_id", asked.project_id)
-    row = requests.create(
+    run = requests.create(
         requests.Trigger(
             job_type=wanted,
             team_id=team_id,
@@ -115,12 +116,12 @@ def trigger(request: Request, team_id: str) -> dict[str, Any]:
         db=database(),
         settings=settings(),
     )
-    return {"job_run": reading.as_json(row)}
+    return {"job_run": run.as_json()}
 
 
 @operation("GET", "/v1/jobs/{run_id}", summary="A run", answer="RunEnvelope")
 def get_run(request: Request, run_id: str) -> dict[str, Any]:
-    return {"job_run": reading.as_json(_run(request.caller(), run_id, "jobs:read"))}
+    return {"job_run": _state(request.caller(), run_id, "jobs:read").run.as_json()}
 
 
 @operation(
@@ -130,14 +131,14 @@ def get_run(request: Request, run_id: str) -> dict[str, Any]:
     answer="Timeline",
 )
 def get_timeline(request: Request, run_id: str) -> dict[str, Any]:
-    run = _run(request.caller(), run_id, "jobs:read")
-    return timeline(run, db=database(), settings=settings())
+    state = _state(request.caller(), run_id, "jobs:read")
+    return timeline(state, db=database(), settings=settings())
 
 
 @operation("POST", "/v1/jobs/{run_id}/cancel", summary="Cancel a run", answer="Cancelled")
 def cancel(request: Request, run_id: str) -> dict[str, Any]:
     who = request.caller()
-    run = _run(who, run_id, "jobs:write")
+    run = _state(who, run_id, "jobs:write").run
     requests.cancel(run, requested_by=who.triggered_by, db=database(), settings=settings())
     return {"cancelled": True}
 
@@ -156,38 +157,39 @@ def rerun(request: Request, run_id: str) -> dict[str, Any]:
     from api.bodies import RerunBody
 
     who = request.caller()
-    old = _run(who, run_id, "jobs:write")
+    state = _state(who, run_id, "jobs:write")
+    old = state.run
     asked = validate(RerunBody, request.body())
-    if old["status"] in reading.LIVE:
-        raise Refused(f'Cannot rerun a job with status "{old["status"]}"')
-    if old["status"] == "completed" and asked.from_ == "cursor":
+    if old.status in LIVE:
+        raise Refused(f'Cannot rerun a job with status "{old.status}"')
+    if old.status == "completed" and asked.from_ == "cursor":
         raise Refused('Cannot rerun a job with status "completed" from its cursor. Rerun it from the start')
-    wanted, project_id = _project_job_type(old["job_type"]), str(old["project_id"])
-    row = requests.create(
+    wanted, project_id = _project_job_type(old.job_type), str(old.project_id)
+    run = requests.create(
         requests.Trigger(
             job_type=wanted,
-            team_id=str(old["team_id"]),
+            team_id=str(old.team_id),
             project_id=project_id,
             triggered_by=who.triggered_by,
-            **check_params(wanted, old["params"], project_id=project_id),
-            notify=old["notify"],
+            **check_params(wanted, old.params, project_id=project_id),
+            notify=old.notify,
             idempotency_key=request.idempotency_key(),
-            rerun_of=old,
+            rerun_of=state,
             from_cursor=asked.from_ == "cursor",
         ),
         db=database(),
         settings=settings(),
     )
-    return {"job_run": reading.as_json(row)}
+    return {"job_run": run.as_json()}
 
 
-def _run(who: Principal, run_id: str, permission: str) -> Row:
+def _state(who: Principal, run_id: str, permission: str) -> RunState:
     """Return the run. Raise NotFound for another team's run, and Forbidden if the caller lacks the permission."""
-    row = database().one("get_run", run_id=parse_uuid("run_id", run_id))
-    if row is None or str(row["team_id"]) not in who.teams:
+    state = database().one_as(RunState, "get_run", run_id=parse_uuid("run_id", run_id))
+    if state is None or str(state.run.team_id) not in who.teams:
         raise NotFound
-    who.require(str(row["team_id"]), permission)
-    return row
+    who.require(str(state.run.team_id), permission)
+    return state
 
 
 def _project_job_type(name: object) -> JobType:

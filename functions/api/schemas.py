@@ -1,9 +1,13 @@
 """Models of the HTTP contract's responses. The OpenAPI document is generated from them."""
 
+from datetime import datetime
+from types import GenericAlias
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
+
+from nightshift.database.run_row import RunRow
 
 Timestamp = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$")]
 Status = Literal["pending", "running", "completed", "failed", "cancelled"]
@@ -35,21 +39,29 @@ class Progress(Answer):
     message: str
 
 
-class JobRun(Answer):
-    id: UUID
-    job_type: str
-    status: Status
-    team_id: UUID
-    project_id: UUID
-    triggered_by: str = Field(examples=["manual:user:0b6a5a0e-…", "manual:api_key:5f0c…"])
-    params: dict[str, Any]
-    progress: Progress | None
-    result: dict[str, Any] | None
-    error: str | None = Field(description="Why the run failed: a sentence that a person can act on")
-    notify: bool
-    started_at: Timestamp | None
-    completed_at: Timestamp | None
-    created_at: Timestamp
+# What JSON says more exactly than the type in RunRow.
+OF_A_RUN: dict[str, Any] = {
+    "status": Status,
+    # The API answers with the runs of teams only.
+    "team_id": UUID,
+    "project_id": UUID,
+    "triggered_by": Annotated[str, Field(examples=["manual:user:0b6a5a0e-…", "manual:api_key:5f0c…"])],
+    "params": dict[str, Any],
+    "progress": Progress | None,
+    "result": dict[str, Any] | None,
+    "error": Annotated[str | None, Field(description="Why the run failed: a sentence that a person can act on")],
+}
+TIMES = {datetime: Timestamp, datetime | None: Timestamp | None}
+
+
+def _field(name: str, kind: Any) -> tuple[Any, Any]:
+    return OF_A_RUN.get(name, TIMES.get(kind, kind)), ...
+
+
+# waiting_for is a part of the progress's message.
+_SEEN = {name: _field(name, kind) for name, kind in RunRow.__annotations__.items() if name != "waiting_for"}
+JobRun = create_model("JobRun", __base__=Answer, **dict[str, Any](_SEEN))
+JobRuns = GenericAlias(list, (JobRun,))
 
 
 class Slice(Answer):
@@ -182,7 +194,11 @@ class Health(Answer):
 
 RunEnvelope = create_model("RunEnvelope", __base__=Answer, job_run=(JobRun, ...))
 RunPage = create_model(
-    "RunPage", __base__=Answer, job_runs=(list[JobRun], ...), cursor=(str | None, ...), has_more=(bool, ...)
+    "RunPage",
+    __base__=Answer,
+    job_runs=(JobRuns, ...),
+    cursor=(str | None, ...),
+    has_more=(bool, ...),
 )
 Syncing = create_model(
     "Syncing",

@@ -33,8 +33,8 @@ def walk(db, team_id, size, **filters):
         created_at, run_id = parse_cursor(cursor)
         where = NO_FILTERS | filters | {"before_created_at": created_at, "before_id": run_id}
         page = reading.list_page(team_id=team_id, limit=size, db=db, **where)
-        assert len(page.rows) <= size
-        seen += [str(row["id"]) for row in page.rows]
+        assert len(page.runs) <= size
+        seen += [str(run.id) for run in page.runs]
         if not page.has_more:
             assert page.cursor is None
             return seen

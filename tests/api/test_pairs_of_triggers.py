@@ -9,7 +9,7 @@ from nightshift.schedules.slots import fire, register
 from nightshift.testing.rows import make_team, run_row, sweep
 from tests.healing.test_pairs_of_sweeps import HOUR, START, fires, slots
 from tests.support.two_sessions import ORDERS, Act, Died
-from tests.support.world import received, trigger
+from tests.support.world import received, state_of, trigger
 
 SYNC = JOB_TYPES["revenuecat_sync"]
 
@@ -126,7 +126,7 @@ def test_a_run_is_run_again_while_it_is_thrown_away(meet, triggers, db, owner, c
         " cursor_version = 1, completed_at = clock_timestamp() - interval '91 days'"
     )
     [old] = made(owner)
-    again = triggers(rerun_of=db.one("get_any_run", run_id=old), from_cursor=True)
+    again = triggers(rerun_of=state_of(db, old), from_cursor=True)
     prune = Act(lambda db: sweep(db=db, settings=cloud)["pruned"], "prune_runs")
     met = meet(again, prune, first=first, dies=dies)
     assert not met.waited

@@ -10,10 +10,10 @@ from pg8000.exceptions import DatabaseError
 
 from nightshift.base.errors import Conflict, NotFound, Refused, TooManyRuns, Unprocessable
 from nightshift.jobs.registry import JOB_TYPES
-from nightshift.runs import pauses, reading, requests
+from nightshift.runs import pauses, requests
 from nightshift.testing.rows import make_team, run_row
 from tests.support.plans import explained
-from tests.support.world import claim, system_run, trigger
+from tests.support.world import claim, state_of, system_run, trigger
 
 
 @pytest.fixture
@@ -116,7 +116,7 @@ class TestKeys:
             {"asked": {}},
             {"asked": None, "params": {}},
             {"notify": True},
-            {"rerun_of": {"id": first}},
+            {"rerun_of": state_of(db, first)},
         ):
             with pytest.raises(Unprocessable, match="Idempotency-Key 'k' was already used for a different request"):
                 again(**{"params": asked} | other)
@@ -125,10 +125,12 @@ class TestKeys:
         def again(old, **wish):
             return trigger(team, db=db, settings=cloud, idempotency_key="k", rerun_of=old, **wish)["id"]
 
-        old = dict.fromkeys(("cursor", "cursor_version", "progress")) | {"id": str(uuid.uuid4())}
+        old = state_of(db, trigger(team, db=db, settings=cloud)["id"])
+        requests.cancel(old.run, requested_by="me", db=db, settings=cloud)
         first = again(old)
         assert again(old) == first
-        for other in ({"old": old, "from_cursor": True}, {"old": old | {"id": str(uuid.uuid4())}}):
+        another = old._replace(run=old.run._replace(id=uuid.uuid4()))
+        for other in ({"old": old, "from_cursor": True}, {"old": another}):
             with pytest.raises(Unprocessable):
                 again(**other)
 
@@ -156,10 +158,12 @@ class TestKeys:
 
 def test_a_rerun_takes_the_old_runs_checkpoint_where_it_is_asked_to(cloud, db, owner, team):
     checkpoint = {"cursor": {"at": 7}, "cursor_version": 3, "progress": {"processed": 7, "total": 9, "message": "x"}}
-    old = trigger(team, db=db, settings=cloud) | checkpoint
+    made = state_of(db, trigger(team, db=db, settings=cloud)["id"])
+    run = made.run._replace(progress=checkpoint["progress"])
+    old = made._replace(run=run, cursor=checkpoint["cursor"], cursor_version=checkpoint["cursor_version"])
     end(owner)
     from_start = run_row(owner, trigger(team, db=db, settings=cloud, rerun_of=old)["id"])
-    assert (from_start["cursor"], from_start["cursor_version"], from_start["rerun_of"]) == (None, None, str(old["id"]))
+    assert (from_start["cursor"], from_start["cursor_version"], from_start["rerun_of"]) == (None, None, str(run.id))
     assert from_start["progress"]["processed"] == 0
     assert from_start["notify"] is False
     end(owner)
@@ -171,7 +175,7 @@ def test_a_rerun_takes_the_old_runs_checkpoint_where_it_is_asked_to(cloud, db, o
 
 class TestCancel:
     def test_one_that_is_over_or_gone_says_so(self, cloud, db, team, owner):
-        run = trigger(team, db=db, settings=cloud)
+        run = state_of(db, trigger(team, db=db, settings=cloud)["id"]).run
         requests.cancel(run, requested_by="me", db=db, settings=cloud)
         with pytest.raises(Refused, match='Cannot cancel a job with status "cancelled"'):
             requests.cancel(run, requested_by="me", db=db, settings=cloud)
@@ -183,21 +187,21 @@ class TestCancel:
         told = []
         monkeypatch.setattr(requests.outbox, "dispatch", lambda run_ids, **_: told.append(run_ids))
         monkeypatch.setattr(requests.metrics, "count_ending", lambda *ending, **of: told.append((ending, of)))
-        run = trigger(team, db=db, settings=cloud)
-        claim(db, run["id"], 0, request_id="r", lease_s=60)
+        run = state_of(db, trigger(team, db=db, settings=cloud)["id"]).run
+        claim(db, run.id, 0, request_id="r", lease_s=60)
         requests.cancel(run, requested_by="me", db=db, settings=cloud)
         assert told == []
         db.run_script("UPDATE job_runs SET status = 'cancelled', completed_at = now(), lease_expires_at = NULL")
-        run = trigger(team, db=db, settings=cloud)
+        run = state_of(db, trigger(team, db=db, settings=cloud)["id"]).run
         requests.cancel(run, requested_by="me", db=db, settings=cloud)
-        assert told == [(("cancelled",), {"job_type": "revenuecat_sync"}), [str(run["id"])]]
+        assert told == [(("cancelled",), {"job_type": "revenuecat_sync"}), [str(run.id)]]
 
 
 class TestAsJson:
     def test_ids_are_text_or_null(self, cloud, db, owner, team):
-        of_a_team = reading.as_json(trigger(team, db=db, settings=cloud))
+        of_a_team = state_of(db, trigger(team, db=db, settings=cloud)["id"]).run.as_json()
         assert (of_a_team["team_id"], of_a_team["project_id"]) == (team.id, team.project_id)
-        of_the_system = reading.as_json(db.one("get_any_run", run_id=system_run(owner, "db_pruning")))
+        of_the_system = state_of(db, system_run(owner, "db_pruning")).run.as_json()
         assert (of_the_system["team_id"], of_the_system["project_id"]) == (None, None)
 
     @pytest.mark.parametrize(
@@ -211,9 +215,10 @@ class TestAsJson:
         ],
     )
     def test_the_bar_says_what_the_run_waits_for(self, cloud, db, team, status, waiting_for, before, after):
-        row = trigger(team, db=db, settings=cloud) | {"status": status, "waiting_for": waiting_for}
-        assert reading.as_json(row | {"progress": {"message": before}})["progress"] == {"message": after}
-        assert reading.as_json(row | {"progress": None})["progress"] is None
+        run = state_of(db, trigger(team, db=db, settings=cloud)["id"]).run
+        run = run._replace(status=status, waiting_for=waiting_for, progress={"message": before})
+        assert run.as_json()["progress"] == {"message": after}
+        assert run._replace(progress=None).as_json()["progress"] is None
 
 
 class TestRefusedTriggers:

@@ -22,7 +22,8 @@ from nightshift.database import queries
 from nightshift.database.connection import connect
 from nightshift.database.queries import Database
 from nightshift.database.statements import NumberedParameter, parse
-from nightshift.runs.slices import Slice
+from nightshift.database.typed_rows import typed
+from nightshift.runs.slices import ClaimedSlice, Slice
 from tests.support.stack_world import until
 from tests.support.world import claim, system_run
 
@@ -311,7 +312,9 @@ class TestThreads:
         row = claim(db, run_id, 0, lease_s=60, request_id="threads")[0]
         from nightshift.jobs.registry import JOB_TYPES
 
-        current = Slice(row, job_type=JOB_TYPES["db_pruning"], db=db, settings=cloud, remaining_s=lambda: 60)
+        current = Slice(
+            typed(ClaimedSlice, row), job_type=JOB_TYPES["db_pruning"], db=db, settings=cloud, remaining_s=lambda: 60
+        )
 
         def page(number):
             return (

@@ -17,7 +17,7 @@ from nightshift.jobs import Progress, Retry, Wait
 from nightshift.runs import executor, requests
 from nightshift.testing.rows import age, sweep, work
 from tests.support.executor_world import counting_to, steps_of
-from tests.support.world import cut_sessions, other_role_of_system_jobs
+from tests.support.world import cut_sessions, other_role_of_system_jobs, state_of
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def test_nothing_that_a_job_writes_in_its_last_words_outlives_its_slice(run_of, 
             db.write("record_step", run_id=run.id, step=1)
             yield Progress(processed=1, total=2, message="", cursor={"done": 1})
             if how == "cancelled":
-                requests.cancel(this.row, requested_by="me", db=owner, settings=this.settings)
+                requests.cancel(state_of(owner, this.id).run, requested_by="me", db=owner, settings=this.settings)
             if how == "lost":
                 owner.run_script("UPDATE job_runs SET slice = slice + 1")
             yield {
@@ -206,7 +206,7 @@ def test_every_checkpoint_is_of_the_version_that_wrote_it(run_of, written_by):
 def test_the_first_caller_that_cancels_is_the_one_that_is_named(run_of, owner):
     def cancelled_twice(run, db):
         for caller in ("manual:user:ada", "soft_delete_cleanup"):
-            requests.cancel(this.row, requested_by=caller, db=owner, settings=this.settings)
+            requests.cancel(state_of(owner, this.id).run, requested_by=caller, db=owner, settings=this.settings)
             asked.append((this.row["cancel_requested_at"], this.row["cancel_requested_by"]))
         yield Progress(processed=1, total=2, message="", cursor=None)
 
@@ -293,7 +293,7 @@ def test_a_step_that_is_not_kept_lets_go_of_its_locks_before_the_jobs_last_words
         if how == "lost":
             owner.run_script("UPDATE job_runs SET slice = slice + 1")
         else:
-            requests.cancel(this.row, requested_by="me", db=owner, settings=this.settings)
+            requests.cancel(state_of(owner, this.id).run, requested_by="me", db=owner, settings=this.settings)
         try:
             db.write("touch")
             yield Wait(seconds=1, why="", cursor={"at": 2})
@@ -312,7 +312,7 @@ def test_a_step_that_is_not_kept_lets_go_of_its_locks_before_the_jobs_last_words
 def test_a_cancel_that_is_met_in_the_midst_of_a_step_keeps_nothing_of_it(job, job_run, team):
     def interrupted(run, db):
         db.write("record_step", run_id=run.id, step=1)
-        requests.cancel(this.row, requested_by="me", db=this.owner, settings=this.settings)
+        requests.cancel(state_of(this.owner, this.id).run, requested_by="me", db=this.owner, settings=this.settings)
         db.run_alone("CREATE TABLE made (id int)", patience_ms=50)
         yield Progress(processed=1, total=1, message="", cursor=None)
 
@@ -331,7 +331,7 @@ def test_a_slice_that_is_taken_from_its_job_is_no_failure_of_the_job(job, job_ru
         if how == "lost":
             owner.run_script("UPDATE job_runs SET slice = slice + 1")
         else:
-            requests.cancel(this.row, requested_by="me", db=owner, settings=this.settings)
+            requests.cancel(state_of(owner, this.id).run, requested_by="me", db=owner, settings=this.settings)
         if where == "alone":
             db.run_alone("SELECT 1", patience_ms=50)
         yield Progress(processed=1, total=2, message="", cursor={"at": 1})

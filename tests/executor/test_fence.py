@@ -12,11 +12,12 @@ from pg8000.exceptions import DatabaseError
 
 from nightshift.base.errors import DatabaseBusy, DatabaseGone
 from nightshift.database.queries import Database
+from nightshift.database.typed_rows import typed
 from nightshift.jobs import Progress
 from nightshift.jobs.job_type import JobType
 from nightshift.jobs.registry import JOB_TYPES
 from nightshift.runs import executor, slices
-from nightshift.runs.slices import CancelRequested, Slice, SliceLost
+from nightshift.runs.slices import CancelRequested, ClaimedSlice, Slice, SliceLost
 from nightshift.testing.rows import age, make_team, run_row, sweep
 from tests.support.stack_world import until
 from tests.support.world import claim, received, system_run, trigger
@@ -233,7 +234,11 @@ class TestAlone:
             claimed = claim(db, run_id, 0, lease_s=lease_s, request_id="first")[0]
             jobs = connect(user="nightshift_maintenance")
             return Slice(
-                claimed, job_type=JOB_TYPES["db_pruning"], db=jobs, settings=cloud, remaining_s=lambda: lease_s
+                typed(ClaimedSlice, claimed),
+                job_type=JOB_TYPES["db_pruning"],
+                db=jobs,
+                settings=cloud,
+                remaining_s=lambda: lease_s,
             )
 
         return leased

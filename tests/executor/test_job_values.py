@@ -167,9 +167,8 @@ class TestStorable:
 
 class TestMessages:
     def test_each_is_of_the_team_or_of_the_system(self):
-        row = {"id": RUN_ID, "slice": 3, "team_id": None}
-        assert Message.of(row) == Message(RUN_ID, 3, "system", 0)
-        assert Message.of(row | {"team_id": "t"}, 5) == Message(RUN_ID, 3, "t", 5)
+        assert Message.of(RUN_ID, 3, None) == Message(RUN_ID, 3, "system", 0)
+        assert Message.of(RUN_ID, 3, "t", 5) == Message(RUN_ID, 3, "t", 5)
 
     @pytest.mark.parametrize(("delay_s", "seconds"), [(-3, 0), (0, 0), (0.1, 1), (899.5, 900), (900, 900), (4000, 900)])
     def test_a_delay_is_whole_seconds_that_sqs_takes(self, delay_s, seconds):

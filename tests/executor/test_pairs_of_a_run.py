@@ -11,7 +11,7 @@ from nightshift.runs import requests
 from nightshift.testing.rows import age, make_team, sweep, work
 from tests.support.executor_world import steps_of
 from tests.support.two_sessions import ORDERS, Act, Died
-from tests.support.world import claim
+from tests.support.world import claim, state_of
 
 
 def counting(run, db):
@@ -79,7 +79,10 @@ def worker(run, at, *, number=0):
 
 
 def cancel(run):
-    return Act(lambda db: requests.cancel(run.row, requested_by="me", db=db, settings=run.settings), "cancel_run")
+    return Act(
+        lambda db: requests.cancel(state_of(db, run.id).run, requested_by="me", db=db, settings=run.settings),
+        "cancel_run",
+    )
 
 
 def sweeping(run, at, counted):

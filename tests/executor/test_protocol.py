@@ -3,12 +3,13 @@
 import pytest
 
 from nightshift.aws import queue
+from nightshift.database.typed_rows import typed
 from nightshift.jobs import Progress
 from nightshift.jobs.registry import JOB_TYPES
-from nightshift.runs.slices import Slice, SliceLost
+from nightshift.runs.slices import ClaimedSlice, Slice, SliceLost
 from nightshift.testing.rows import run_row, work
 from tests.support.executor_world import counting_to
-from tests.support.world import claim, system_run, trigger
+from tests.support.world import claim, state_of, system_run, trigger
 
 
 def test_a_lease_that_is_not_over_is_left_to_its_worker(db, owner, team, cloud):
@@ -45,7 +46,7 @@ def test_a_rerun_from_the_cursor_keeps_the_version_of_its_code(db, owner, team, 
     old = trigger(team, db=db, settings=cloud)
     cursor = {"after": 7}
     db.query("cancel_run", run_id=old["id"], requested_by="x")
-    rerun_of = old | {"cursor": cursor, "cursor_version": version}
+    rerun_of = state_of(db, old["id"])._replace(cursor=cursor, cursor_version=version)
     run = run_row(owner, trigger(team, db=db, settings=cloud, rerun_of=rerun_of, from_cursor=True)["id"])
     assert (run["cursor"], run["cursor_version"]) == (cursor, version)
 
@@ -61,7 +62,7 @@ class TestASystemJobsStep:
     @pytest.fixture
     def step(self, db, owner, connect, cloud, other):
         run = system_run(owner, "soft_delete_cleanup")
-        claimed = claim(db, run, 0)[0]
+        claimed = typed(ClaimedSlice, claim(db, run, 0)[0])
         maintenance = connect(user="nightshift_maintenance")
         job_type = JOB_TYPES["soft_delete_cleanup"]
         current = Slice(claimed, job_type=job_type, db=maintenance, settings=cloud, remaining_s=lambda: 60)

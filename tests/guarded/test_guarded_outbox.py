@@ -24,7 +24,12 @@ class TestClaim:
         [row] = claim(noon, outbox_id)
         moved = {"claimed_until": at(30), "send_at": at(after_s), "retry_at": at(after_s)}
         assert changes() == {outbox_id: {"attempts": attempts + 1, "resends": 0, **moved}}
-        assert (str(row["id"]), row["attempts"], row["run_id"], row["team_id"]) == (outbox_id, attempts + 1, None, None)
+        assert (str(row["outbox_id"]), row["attempts"], row["id"], row["team_id"]) == (
+            outbox_id,
+            attempts + 1,
+            None,
+            None,
+        )
 
     @pytest.mark.parametrize("claimed_until", [None, at(0), at(-1)])
     def test_a_claim_that_is_over_is_claimed_over(self, owner, noon, claimed_until):
@@ -41,9 +46,9 @@ class TestClaim:
         run_id = run(owner, ENDED, team_id=team.id, project_id=team.project_id)
         run(owner, ENDED, team_id=other.id, project_id=other.project_id)
         [row] = claim(noon, notice(owner, run_id=run_id, **MAIL, retry_at=at(-1)))
-        assert (str(row["run_id"]), str(row["team_id"]), row["digest_of"]) == (run_id, team.id, None)
+        assert (str(row["id"]), str(row["team_id"]), row["digest_of"]) == (run_id, team.id, None)
         [row] = claim(noon, notice(owner, team_id=other.id, **MAIL, retry_at=at(-1)))
-        assert (row["run_id"], str(row["team_id"]), str(row["digest_of"])) == (None, other.id, other.id)
+        assert (row["id"], row["team_id"], str(row["digest_of"])) == (None, None, other.id)
 
 
 def fences(owner, statement, *, status="unsent", **columns):

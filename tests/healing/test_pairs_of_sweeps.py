@@ -191,7 +191,7 @@ class TestASlot:
     def test_is_skipped_for_a_run_that_an_operator_starts_just_now(self, meet, cloud, owner, first, dies):
         def starts(db):
             of = {"params": {}, "triggered_by": "system"}
-            return requests.create_system(JOB_TYPES["db_pruning"], db=db, settings=cloud, **of)["triggered_by"]
+            return requests.create_system(JOB_TYPES["db_pruning"], db=db, settings=cloud, **of).triggered_by
 
         met = meet(Act(fires(cloud), "insert_scheduled_run"), Act(starts, "insert_system_run"), first=first, dies=dies)
         fired = (first == 0) != dies

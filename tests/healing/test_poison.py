@@ -14,7 +14,7 @@ from nightshift.healing.set_aside import MAX_NAMED, TROUBLES
 from nightshift.operator.sweep_checks import checks_of_sweep
 from nightshift.runs import requests
 from nightshift.testing.rows import make_team, run_row, sweep, work
-from tests.support.world import received, system_run, trigger
+from tests.support.world import received, state_of, system_run, trigger
 
 REFUSE = """
     CREATE FUNCTION refuse_{table}() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -55,7 +55,7 @@ def by_the_worker(run_id, *, db, cloud, owner):
 
 
 def by_a_cancel(run_id, *, db, cloud, owner):
-    requests.cancel(run_row(owner, run_id), requested_by="manual:user:ada", db=db, settings=cloud)
+    requests.cancel(state_of(db, run_id).run, requested_by="manual:user:ada", db=db, settings=cloud)
 
 
 def by_the_sweep(run_id, *, db, cloud, owner):

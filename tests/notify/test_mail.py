@@ -1,5 +1,6 @@
 """The content of mails, in which no value can be more than text."""
 
+import uuid
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 
@@ -8,38 +9,47 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nightshift.base import wording
+from nightshift.database.run_row import RunRow
+from nightshift.database.typed_rows import typed
 from nightshift.notify import mail_content
 from nightshift.notify.mail import render_mail
+from nightshift.notify.notices import Names, Notice
 
 STARTED = datetime(2026, 11, 23, 3, 0, 12, tzinfo=UTC)
 RUN_ID = "4b0c1f9e-6f0a-4f5e-9a55-3f2b1c0d9e77"
 
 
 def row(**fields):
-    """Return a completed run, as claim_outbox.sql returns it."""
-    return {
-        "run_id": RUN_ID,
-        "content": None,
-        "job_type": "revenuecat_sync",
-        "status": "completed",
-        "triggered_by": "manual:user:0",
-        "progress": {"processed": 1000, "total": 1000, "message": "Synced 962 users, 38 skipped"},
-        "result": {"synced": 962},
-        "error": None,
-        "started_at": STARTED,
-        "completed_at": STARTED + timedelta(seconds=192),
-        "project_id": "p",
-        "project": "Space Rocks",
-        "team": "Acme Games",
-    } | fields
+    """Return the mail of a completed run, as claim_outbox.sql returns it, with the names of its project and team."""
+    unset = dict.fromkeys((*RunRow._fields, *Notice._fields))
+    return (
+        unset
+        | {
+            "id": uuid.UUID(RUN_ID),
+            "kind": "mail",
+            "job_type": "revenuecat_sync",
+            "status": "completed",
+            "triggered_by": "manual:user:0",
+            "progress": {"processed": 1000, "total": 1000, "message": "Synced 962 users, 38 skipped"},
+            "result": {"synced": 962},
+            "error": None,
+            "started_at": STARTED,
+            "completed_at": STARTED + timedelta(seconds=192),
+            "project_id": "p",
+            "project": "Space Rocks",
+            "team": "Acme Games",
+        }
+        | fields
+    )
 
 
 def alert(subject="A slot was missed", *lines):
-    return {"content": {"subject": subject, "lines": list(lines)}}
+    return {"id": None, "content": {"subject": subject, "lines": list(lines)}}
 
 
 def mail(dashboard_url="https://dash.example/", **fields):
-    return render_mail(row(**fields), dashboard_url=dashboard_url)
+    made = row(**fields)
+    return render_mail(typed(Notice, made), names=typed(Names, made), dashboard_url=dashboard_url)
 
 
 class Seen(HTMLParser):
@@ -104,7 +114,7 @@ class TestWhatItSays:
         assert "/runs/" not in made.html + made.text
 
     def test_an_alert(self):
-        made = mail(**alert("6 slots were missed", "The rule did not fire.", "Enable it."), run_id=None)
+        made = mail(**alert("6 slots were missed", "The rule did not fire.", "Enable it."))
         assert made.subject == "6 slots were missed"
         for part in (made.text, Seen(made.html).text):
             assert "The rule did not fire." in part

@@ -10,16 +10,20 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 from nightshift.aws import clients
+from nightshift.database.run_row import RunRow, RunState
+from nightshift.database.typed_rows import typed
 from nightshift.runs.log_links import logs_url
 from tests.support.operator_world import answer
 from tests.support.world import system_run
 
-RUN = {
-    "id": "0b8e2a52-6b0f-4a7e-9a53-0d3b1f0f5a11",
+RUN_ID = "0b8e2a52-6b0f-4a7e-9a53-0d3b1f0f5a11"
+# The fields that a link depends on.
+RUN = dict.fromkeys(RunRow._fields) | {
+    "id": uuid.UUID(RUN_ID),
     "created_at": datetime(2026, 11, 23, 3, 0, tzinfo=UTC),
     "completed_at": datetime(2026, 11, 23, 3, 4, 10, 31000, tzinfo=UTC),
-    "now": datetime(2026, 11, 24, tzinfo=UTC),
 }
+STATE = typed(RunState, dict.fromkeys(RunState._fields) | RUN | {"now": datetime(2026, 11, 24, tzinfo=UTC)})
 
 
 def jsurl(text):
@@ -48,7 +52,7 @@ class TestLink:
     def test_leads_to_a_query_for_this_run_over_its_time_and_the_functions_groups(self, config, monkeypatch):
         monkeypatch.setenv("AWS_REGION", "eu-central-1")
         groups = ["prod-WorkerLogs-A1b2", "prod-ApiLogs-C3"]
-        url = urlsplit(logs_url(RUN, settings=dataclasses.replace(config, log_groups=",".join(groups))))
+        url = urlsplit(logs_url(STATE, settings=dataclasses.replace(config, log_groups=",".join(groups))))
         assert url.hostname == "eu-central-1.console.aws.amazon.com"
         assert (url.path, url.query) == ("/cloudwatch/home", "region=eu-central-1")
         assert re.fullmatch(r"[\w\-.!~*'():$]+", url.fragment)
@@ -57,14 +61,14 @@ class TestLink:
         asked = jsurl(detail)
         assert asked["source"] == groups
         assert (asked["start"], asked["end"]) == ("2026-11-23T02:55:00.000Z", "2026-11-23T03:09:10.031Z")
-        assert f'| filter run_id = "{RUN["id"]}"\n' in asked["editorString"]
+        assert f'| filter run_id = "{RUN_ID}"\n' in asked["editorString"]
 
     def test_a_place_of_the_owners_own(self, config):
         settings = dataclasses.replace(config, logs_url="https://logs.example/?q=run_id:{run_id}", log_groups="a")
-        assert logs_url(RUN, settings=settings) == f"https://logs.example/?q=run_id:{RUN['id']}"
+        assert logs_url(STATE, settings=settings) == f"https://logs.example/?q=run_id:{RUN_ID}"
 
     def test_nowhere(self, config):
-        assert logs_url(RUN, settings=config) is None
+        assert logs_url(STATE, settings=config) is None
 
 
 class TestCommand:
@@ -224,5 +228,5 @@ class TestCommand:
         assert (shown["level"], shown["message"], shown["fields"]) == (None, line.format(run_id), {})
 
     def test_a_run_that_is_none(self, cloud, db):
-        said = answer({"command": "logs", "run_id": RUN["id"]}, db=db, settings=cloud)
-        assert said == {"error": f"Unknown run {RUN['id']}"}
+        said = answer({"command": "logs", "run_id": RUN_ID}, db=db, settings=cloud)
+        assert said == {"error": f"Unknown run {RUN_ID}"}

@@ -5,6 +5,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from nightshift.base.errors import Conflict, NotFound, Refused, TooManyRuns
+from nightshift.database.run_row import RunState
 from nightshift.runs import requests
 from tests.simulation import jobs
 from tests.simulation.actors import Actor
@@ -48,14 +49,14 @@ def trigger(play: "Play", job_type: str, project: int, script: str, key: str) ->
 def _create(actor: Actor, wish: requests.Trigger) -> None:
     world = actor.world
     try:
-        row = requests.create(wish, db=actor.environment.db, settings=world.config)
+        run = requests.create(wish, db=actor.environment.db, settings=world.config)
     except Conflict as exc:
         if blocking := exc.extra.get("existing_run_id"):  # without one, the job type was just resumed
             actor.then = lambda: _was_live(actor, str(blocking))
         return
     except (Refused, NotFound, TooManyRuns):
         return
-    run_id = str(row["id"])
+    run_id = str(run.id)
 
     def is_known() -> None:
         promise(run_id in world.runs, f"{actor.name} got a run that does not exist")
@@ -100,11 +101,11 @@ def cancel(play: "Play", run: str) -> None:
 
 def _cancel(actor: Actor, run_id: str) -> None:
     known, db = actor.world.runs[run_id], actor.environment.db
-    row = db.one("get_any_run", run_id=run_id, again_if_gone=True)
-    if row is None:
+    state = db.one_as(RunState, "get_any_run", run_id=run_id, again_if_gone=True)
+    if state is None:
         return
     try:
-        requests.cancel(row, requested_by=f"manual:{actor.name}", db=db, settings=actor.world.config)
+        requests.cancel(state.run, requested_by=f"manual:{actor.name}", db=db, settings=actor.world.config)
     except Refused:
         actor.then = lambda: promise(
             known.status not in LIVE, f"{known.name} could not be cancelled although it is {known.status}"
@@ -126,17 +127,18 @@ def rerun(play: "Play", run: str, from_cursor: bool) -> None:
 
 def _rerun(actor: Actor, run_id: str, *, from_cursor: bool) -> None:
     """Rerun the run as functions/api does."""
-    old = actor.environment.db.one("get_any_run", run_id=run_id, again_if_gone=True)
-    if old is None or old["status"] in LIVE or (from_cursor and old["status"] == "completed"):
+    state = actor.environment.db.one_as(RunState, "get_any_run", run_id=run_id, again_if_gone=True)
+    if state is None or state.run.status in LIVE or (from_cursor and state.run.status == "completed"):
         return
+    old = state.run
     wish = requests.Trigger(
-        job_type=jobs.TYPES[old["job_type"]],
-        team_id=str(old["team_id"]),
-        project_id=str(old["project_id"]),
-        triggered_by=old["triggered_by"],
-        params=old["params"],
+        job_type=jobs.TYPES[old.job_type],
+        team_id=str(old.team_id),
+        project_id=str(old.project_id),
+        triggered_by=old.triggered_by,
+        params=old.params,
         notify=True,
-        rerun_of=old,
+        rerun_of=state,
         from_cursor=from_cursor,
     )
     _create(actor, wish)

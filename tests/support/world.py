@@ -11,7 +11,8 @@ from typing import Any
 import jwt
 
 from nightshift.base.settings import Settings
-from nightshift.database.queries import Database, Row
+from nightshift.database.queries import Database
+from nightshift.database.run_row import RunState
 from nightshift.jobs.registry import JOB_TYPES
 from nightshift.runs import requests
 from nightshift.testing.rows import Team, make_team
@@ -33,7 +34,8 @@ def token(user_id: str, secret: str, *, expires_in_s: int = 3600, **claims: Any)
     return jwt.encode({"sub": user_id, "exp": int(time.time()) + expires_in_s} | claims, secret, algorithm="HS256")
 
 
-def trigger(team: Team, *, db: Database, settings: Settings, **overrides: Any) -> Row:
+def trigger(team: Team, *, db: Database, settings: Settings, **overrides: Any) -> dict[str, Any]:
+    """Trigger a run and return what the outside sees of it, as a dict."""
     wish: dict[str, Any] = {
         "job_type": JOB_TYPES["revenuecat_sync"],
         "team_id": team.id,
@@ -41,7 +43,12 @@ def trigger(team: Team, *, db: Database, settings: Settings, **overrides: Any) -
         "triggered_by": "manual:user:somebody",
         "params": {"project_id": team.project_id},
     }
-    return requests.create(requests.Trigger(**(wish | overrides)), db=db, settings=settings)
+    return requests.create(requests.Trigger(**(wish | overrides)), db=db, settings=settings)._asdict()
+
+
+def state_of(db: Database, run_id: object) -> RunState:
+    [state] = db.query_as(RunState, "get_any_run", run_id=run_id)
+    return state
 
 
 def received(settings: Settings) -> list[dict[str, Any]]:
@@ -68,7 +75,7 @@ def claim(
     lease_s: float = 60,
     request_id: str = "worker",
     longest_s: float = 86400,
-) -> list[Row]:
+) -> list[dict[str, Any]]:
     """Claim a slice as a worker does if all job types have the default duration, ``longest_s``."""
     return db.query(
         "claim_slice",

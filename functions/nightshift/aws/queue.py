@@ -23,9 +23,9 @@ class Message(NamedTuple):
     delay_s: float = 0
 
     @classmethod
-    def of(cls, row: dict[str, Any], delay_s: float = 0) -> "Message":
-        """Create the message from a row with id, slice and team_id."""
-        return cls(str(row["id"]), row["slice"], str(row["team_id"] or "system"), delay_s)
+    def of(cls, run_id: object, slice: int, team_id: object, delay_s: float = 0) -> "Message":
+        """Create the message of a run's slice. A run of the system has no team."""
+        return cls(str(run_id), slice, str(team_id or "system"), delay_s)
 
     def entry(self) -> dict[str, Any]:
         # Rounded up: a message that arrives a fraction too early would be sent again and again.

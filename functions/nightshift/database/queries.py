@@ -30,6 +30,7 @@ from nightshift.base.errors import (
 from nightshift.base.settings import Settings, settings
 from nightshift.database.connection import FATAL, Connection, connect, fields_of, reason_of
 from nightshift.database.statements import EngineCommand, NumberedParameter, Statement, parse
+from nightshift.database.typed_rows import Typed, typed
 
 Row = dict[str, Any]
 
@@ -124,8 +125,10 @@ class Database:
         """Stays true after the connection is lost, until rollback or close: later statements must not commit alone."""
         self.statements = 0
 
-    def query(self, name: str, /, *, again_if_gone: bool = False, **params: Any) -> list[Row]:
+    def query(self, name: str, /, *, again_if_gone: bool = False, **params: Any) -> list[dict[str, Any]]:
         """Run the query in the file <name>.sql and return its rows. Dicts are passed as JSON text.
+
+        If two columns have one name, the row has the later one: ``SELECT run.*, home.team_id`` overrides a column.
 
         Set ``again_if_gone`` for the first statement of an invocation: the environment may have been frozen for an hour
         while its connection died, or an earlier invocation may have left a transaction open. Only use it for statements
@@ -161,10 +164,19 @@ class Database:
                 self.close()
             return self._run_prepared(name, statement, values)
 
-    def one(self, name: str, /, *, again_if_gone: bool = False, **params: Any) -> Row | None:
+    def one(self, name: str, /, *, again_if_gone: bool = False, **params: Any) -> dict[str, Any] | None:
         """Return the first row of ``query``, or None."""
         rows = self.query(name, again_if_gone=again_if_gone, **params)
         return rows[0] if rows else None
+
+    def query_as(self, kind: type[Typed], name: str, /, *, again_if_gone: bool = False, **params: Any) -> list[Typed]:
+        """Return the rows of ``query`` as ``kind``, a NamedTuple whose fields are columns (typed_rows.py)."""
+        return [typed(kind, row) for row in self.query(name, again_if_gone=again_if_gone, **params)]
+
+    def one_as(self, kind: type[Typed], name: str, /, *, again_if_gone: bool = False, **params: Any) -> Typed | None:
+        """Return the first row of ``query_as``, or None."""
+        row = self.one(name, again_if_gone=again_if_gone, **params)
+        return None if row is None else typed(kind, row)
 
     def run_script(self, script: str) -> list[Any]:
         """Run one or more SQL statements without parameters. For migrations and DDL only."""
@@ -245,7 +257,7 @@ class Database:
         if connection is not None:
             connection.close()
 
-    def _run_prepared(self, name: str, statement: Statement, values: list[Any]) -> list[Row]:
+    def _run_prepared(self, name: str, statement: Statement, values: list[Any]) -> list[dict[str, Any]]:
         with self._translated_errors(name):
             connection = self._connected()
             prepared = self._prepared.get(name)

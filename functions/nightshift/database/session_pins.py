@@ -4,7 +4,9 @@ They are set for our roles in this database, which overrides settings of the rol
 no statement per session, which a connection proxy would punish: https://www.postgresql.org/docs/16/sql-alterrole.html
 """
 
-from nightshift.database.queries import Database, Row
+from typing import NamedTuple
+
+from nightshift.database.queries import Database
 
 PINS = {
     # How values are read and written.
@@ -76,19 +78,31 @@ FUNCTIONS = (
 )
 
 
-def unpinned(db: Database) -> list[Row]:
+class Unpinned(NamedTuple):
+    """A setting of a role or a function that differs from what it should be, and the statement that pins it."""
+
+    subject: str
+    setting: str
+    found: str | None
+    wanted: str
+    statement: str
+
+
+def unpinned(db: Database) -> list[Unpinned]:
     """Return the settings that are not pinned: ``subject``, ``setting``, ``found``, ``wanted`` and ``statement``.
 
     ``statement`` pins the setting.
     """
     wanted = PINS | ROLE_LIMITS
     db.run_script("DO $$ BEGIN END $$")  # loads PL/pgSQL, so that the server knows its settings in this session
-    return db.query("unpinned", names=list(wanted), values=list(wanted.values()), functions=list(FUNCTIONS))
+    return db.query_as(
+        Unpinned, "unpinned", names=list(wanted), values=list(wanted.values()), functions=list(FUNCTIONS)
+    )
 
 
 def pin(db: Database) -> None:
     """Pin missing settings for our roles in this database and for our functions. Needs the schema owner."""
-    if statements := [row["statement"] for row in unpinned(db)]:
+    if statements := [row.statement for row in unpinned(db)]:
         db.run_script(";".join(statements))
 
 

@@ -171,7 +171,7 @@ class _Work:
             outbox.dispatch([str(row["id"]) for row in rows], db=self.db, settings=self.settings)
 
     def _send_slices(self, rows: list[Row]) -> None:
-        self.counts.update(refused=queue.send_all(Message.of(row) for row in rows))
+        self.counts.update(refused=queue.send_all(Message.of(row["id"], row["slice"], row["team_id"]) for row in rows))
 
 
 def _tell_of_expired(row: Row) -> None:

@@ -10,9 +10,11 @@ from nightshift.base.addresses import BadAddress, addresses_in, ascii_address
 from nightshift.base.errors import DatabaseGone, sentence
 from nightshift.base.logger import logger
 from nightshift.base.settings import Settings
-from nightshift.database.queries import Database, Row
+from nightshift.database.queries import Database
+from nightshift.database.run_row import RunRow
 from nightshift.notify import events, mail_shares
 from nightshift.notify.mail import Mail, render_mail
+from nightshift.notify.notices import Names, Notice
 
 # After a failed attempt the sweep retries in a minute, and doubles the delay each time, up to an hour. The 30th claim
 # comes a little more than a day after the first, and gives up.
@@ -55,7 +57,8 @@ def deliver(outbox_id: str, *, db: Database, settings: Settings, remaining_s: Ca
     Errors of SES and EventBridge are stored in the row, and not raised. Raise DatabaseGone and DatabaseBusy: the queue
     then delivers the message again, and if the row is still claimed at that time, the sweep sends another message.
     """
-    row = db.one(
+    notice = db.one_as(
+        Notice,
         "claim_outbox",
         again_if_gone=True,
         outbox_id=outbox_id,
@@ -63,103 +66,104 @@ def deliver(outbox_id: str, *, db: Database, settings: Settings, remaining_s: Ca
         retry_delay_s=RETRY_DELAY_S,
         retry_ceiling_s=RETRY_CEILING_S,
     )
-    if row is None:
+    if notice is None:
         logger.info(
             "Ignored a message whose outbox row is claimed or done", action="notice_dropped", outbox_id=outbox_id
         )
         return
-    logger.append_keys(outbox_id=outbox_id, run_id=row["run_id"], attempt=row["attempts"])
-    outcome = _attempt(row | _names_in(row, db=db), db=db, settings=settings)
+    run_id = notice.run and notice.run.id
+    logger.append_keys(outbox_id=outbox_id, run_id=run_id, attempt=notice.attempts)
+    outcome = _attempt(notice, names=_names_in(notice, db=db), db=db, settings=settings)
     if outcome is None:
         return
     db.query(
         "end_outbox_attempt",
         again_if_gone=True,
         outbox_id=outbox_id,
-        attempt=row["attempts"],
+        attempt=notice.attempts,
         status=outcome.status,
         error=outcome.error,
         message_id=outcome.message_id,
     )
-    _tell(row["kind"], outcome)
+    _tell(notice.kind, outcome)
 
 
-def _names_in(row: Row, *, db: Database) -> Row:
-    """Return the names ``{"project", "team"}``. If they cannot be read, return None for both: the notice omits them."""
+def _names_in(notice: Notice, *, db: Database) -> Names:
+    """Return the names of project and team. If they cannot be read, return None for both: the notice omits them."""
+    project_id = notice.run and notice.run.project_id
     try:
-        return db.query("names_in_notice", project_id=row["project_id"], team_id=row["team_id"])[0]
+        return db.query_as(Names, "names_in_notice", project_id=project_id, team_id=notice.team_id)[0]
     except DatabaseGone:
         raise
     except Exception as exc:
         logger.warning(f"The names of team and project cannot be read: {sentence(exc)}", action="names_unread")
-        return {"project": None, "team": None}
+        return Names()
 
 
-def _attempt(row: Row, *, db: Database, settings: Settings) -> Outcome | None:
+def _attempt(notice: Notice, *, names: Names, db: Database, settings: Settings) -> Outcome | None:
     """Try to send. Return None if the mail has to wait because its team has reached its limit."""
-    is_event = row["kind"] == "event"
-    if not _is_wanted(row, settings):
+    told = notice.run if notice.kind == "event" else None
+    if not _is_wanted(notice, settings):
         return Outcome(status="unwanted")
-    if not is_event and not settings.mail_from:
+    if not told and not settings.mail_from:
         return Outcome(
             status="failed",
             error="No sender address: set the stack parameter MailFrom to an address that is verified in SES",
             reason="MailFrom is empty",
         )
-    if row["attempts"] > MAX_ATTEMPTS:
-        last = row["last_error"] or "the notify function died each time"
+    if notice.attempts > MAX_ATTEMPTS:
+        last = notice.last_error or "the notify function died each time"
         return Outcome(status="failed", error=f"Gave up after {MAX_ATTEMPTS} attempts: {last}", reason="gave up")
-    if not is_event:
-        row = _addressed(row, db=db, settings=settings)
-        if not mail_shares.is_due(row, db=db, settings=settings):
+    if not told:
+        notice = _addressed(notice, db=db, settings=settings)
+        if not mail_shares.is_due(notice, db=db, settings=settings):
             return None
-        if row["digest_of"]:
-            row = row | {"runs": mail_shares.runs_of(row, db=db)}
-            if not row["runs"]:
-                return Outcome(status="unwanted")
+    digested = mail_shares.runs_of(notice, db=db) if notice.digest_of else []
+    if notice.digest_of and not digested:
+        return Outcome(status="unwanted")
     try:
-        message_id = events.put_event(row, bus=settings.event_bus_name) if is_event else _send_mail(row, settings)
+        if told:
+            message_id = events.put_event(told, bus=settings.event_bus_name)
+        else:
+            mail = render_mail(notice, names=names, digested=digested, dashboard_url=settings.dashboard_url)
+            message_id = _send_mail(mail, to=notice.recipient or "", settings=settings)
         return Outcome(status="sent", message_id=message_id)
     except BadAddress as exc:
         return Outcome(status="failed", error=str(exc), reason="BadAddress")
     except Exception as exc:
         code, error = _what_aws_says(exc)
-        for_good = code in (events.REFUSED_FOR_GOOD if is_event else REFUSED_FOR_GOOD)
+        for_good = code in (events.REFUSED_FOR_GOOD if told else REFUSED_FOR_GOOD)
         return Outcome(status="failed" if for_good else "unsent", error=error, reason=code)
 
 
-def _is_wanted(row: Row, settings: Settings) -> bool:
-    if row["kind"] == "event":
+def _is_wanted(notice: Notice, settings: Settings) -> bool:
+    if notice.kind == "event":
         return bool(settings.event_bus_name)
-    return bool(row["recipient"]) or _owner_wants(row, settings)
+    return bool(notice.recipient) or _owner_wants(notice.run, settings)
 
 
-def _owner_wants(row: Row, settings: Settings) -> bool:
+def _owner_wants(run: RunRow | None, settings: Settings) -> bool:
     """Tell whether the operator wants this mail: alerts and failures always, other runs as SystemJobsAlerts says."""
     if not addresses_in(settings.system_jobs_alert_email):
         return False
-    if row["content"] or row["status"] == "failed" or settings.system_jobs_alerts != "failures":
+    if run is None or run.status == "failed" or settings.system_jobs_alerts != "failures":
         return True
-    return bool((row["result"] or {}).get("warning"))
+    return bool((run.result or {}).get("warning"))
 
 
-def _addressed(row: Row, *, db: Database, settings: Settings) -> Row:
+def _addressed(notice: Notice, *, db: Database, settings: Settings) -> Notice:
     """Add the recipient. A mail to several operators becomes one mail to each of them."""
-    if row["recipient"]:
-        return row
+    if notice.recipient:
+        return notice
     first, *others = addresses_in(settings.system_jobs_alert_email)
     if others:
-        db.query("address_alert", outbox_id=row["id"], attempt=row["attempts"], first=first, others=others)
-    return row | {"recipient": first}
+        db.query("address_alert", outbox_id=notice.outbox_id, attempt=notice.attempts, first=first, others=others)
+    return notice._replace(recipient=first)
 
 
-def _send_mail(row: Row, settings: Settings) -> str:
-    recipient, sender = ascii_address(row["recipient"]), ascii_address(settings.mail_from)
-    return _send(render_mail(row, dashboard_url=settings.dashboard_url), sender=sender, recipient=recipient)
-
-
-def _send(mail: Mail, *, sender: str, recipient: str) -> str:
-    """Send the mail and return SES's message id. Raise the errors of nightshift.aws.aws_http."""
+def _send_mail(mail: Mail, *, to: str, settings: Settings) -> str:
+    """Send the mail and return SES's message id. Raise BadAddress, and the errors of nightshift.aws.aws_http."""
+    recipient, sender = ascii_address(to), ascii_address(settings.mail_from)
     simple = {
         "Subject": _utf8(mail.subject),
         "Body": {"Text": _utf8(mail.text), "Html": _utf8(mail.html)},

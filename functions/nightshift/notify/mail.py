@@ -1,12 +1,13 @@
 """A rendered mail: the subject, and a text part and an HTML part with the same content."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from textwrap import wrap
 
-from nightshift.database.queries import Row
 from nightshift.notify.digest import describe_digest
-from nightshift.notify.mail_content import Facts, MailContent, Section, Table, describe_mail
+from nightshift.notify.mail_content import Facts, MailContent, Section, Table, describe_alert, describe_run
 from nightshift.notify.mail_html import render_html
+from nightshift.notify.notices import DigestLine, Names, Notice
 
 WIDTH = 76
 
@@ -18,9 +19,14 @@ class Mail:
     html: str
 
 
-def render_mail(row: Row, *, dashboard_url: str) -> Mail:
-    """Render the mail in a row of claim_outbox.sql. With an empty ``dashboard_url`` it has no link."""
-    content = (describe_digest if row.get("digest_of") else describe_mail)(row, dashboard_url=dashboard_url)
+def render_mail(notice: Notice, *, names: Names, digested: Sequence[DigestLine] = (), dashboard_url: str) -> Mail:
+    """Render the mail. A digest has one or more runs ``digested``. With an empty ``dashboard_url`` it has no link."""
+    if digested:
+        content = describe_digest(digested, team_id=notice.digest_of, names=names, dashboard_url=dashboard_url)
+    elif notice.run:
+        content = describe_run(notice.run, names=names, dashboard_url=dashboard_url)
+    else:
+        content = describe_alert(notice.content or {})
     return Mail(content.subject, render_text(content), render_html(content))
 
 

@@ -6,10 +6,14 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from nightshift.base import wording
-from nightshift.database.queries import Row
+from nightshift.database.run_row import RunRow
 from nightshift.jobs.registry import JOB_TYPES
+from nightshift.notify.notices import Names
 
 Tone = Literal["completed", "failed", "cancelled", "warning"]
+
+# By the status of the run.
+TONES: dict[str, Tone] = {"completed": "completed", "failed": "failed", "cancelled": "cancelled"}
 
 # Mail programs cut longer subjects.
 MAX_SUBJECT = 120
@@ -67,12 +71,8 @@ class MailContent:
         return wording.one_line(self.notice or " ".join(self.paragraphs), longest=140)
 
 
-def describe_mail(row: Row, *, dashboard_url: str) -> MailContent:
-    """Return the content of the mail in a row of claim_outbox.sql."""
-    return _alert(row["content"]) if row["content"] else _run(row, dashboard_url=dashboard_url)
-
-
-def _alert(content: Mapping[str, Any]) -> MailContent:
+def describe_alert(content: Mapping[str, Any]) -> MailContent:
+    """Return the content of the mail with this ``subject`` and these ``lines``."""
     subject = wording.one_line(str(content["subject"]), longest=MAX_SUBJECT)
     return MailContent(
         tone="warning",
@@ -85,50 +85,53 @@ def _alert(content: Mapping[str, Any]) -> MailContent:
     )
 
 
-def _run(row: Row, *, dashboard_url: str) -> MailContent:
-    known = JOB_TYPES.get(row["job_type"])
-    job, status, result = known.label if known else row["job_type"], row["status"], row["result"] or {}
-    is_system = row["project_id"] is None
+def describe_run(run: RunRow, *, names: Names, dashboard_url: str) -> MailContent:
+    """Return the content of the mail about a run that has ended."""
+    known = JOB_TYPES.get(run.job_type)
+    job, status, result = known.label if known else run.job_type, run.status, run.result or {}
+    is_system = run.project_id is None
     warning = wording.lines(str(result.get("warning") or ""))
     badge = f"{status} with a warning" if warning else status
-    subject = f"{job} {badge}: {row['project']}" if row["project"] else f"{job} {badge}"
-    progress = row["progress"] or {}
+    subject = f"{job} {badge}: {names.project}" if names.project else f"{job} {badge}"
+    message = run.progress["message"] if run.progress else ""
     return MailContent(
-        tone="warning" if warning else status,
+        tone="warning" if warning else TONES[status],
         subject=wording.one_line(subject, longest=MAX_SUBJECT),
         badge=badge.capitalize(),
         title=wording.one_line(job, longest=MAX_SUBJECT),
-        subtitle=wording.one_line(" · ".join(filter(None, (row["project"], row["team"]))), longest=MAX_SUBJECT),
-        notice=warning or wording.lines(row["error"] or ""),
-        paragraphs=[wording.one_line(progress["message"], longest=300)] if progress.get("message") else [],
-        sections=[Facts("Run", list(_facts(row))), *sections_of(result)],
-        link="" if is_system or not dashboard_url else f"{dashboard_url.rstrip('/')}/runs/{row['run_id']}",
-        reason=_reason(row),
+        subtitle=wording.one_line(" · ".join(filter(None, names)), longest=MAX_SUBJECT),
+        notice=warning or wording.lines(run.error or ""),
+        paragraphs=[wording.one_line(message, longest=300)] if message else [],
+        sections=[Facts("Run", list(_facts(run))), *sections_of(result)],
+        link="" if is_system or not dashboard_url else f"{dashboard_url.rstrip('/')}/runs/{run.id}",
+        reason=_reason(run),
     )
 
 
-def _facts(row: Row) -> Iterator[tuple[str, str]]:
-    started, completed = row["started_at"], row["completed_at"]
-    yield "Duration", wording.duration((completed - started).total_seconds()) if started else "Never started"
-    if row["progress"]:
-        processed, total = row["progress"]["processed"], row["progress"]["total"]
-        written = wording.size if _counts_bytes(row["job_type"]) else wording.number
+def _facts(run: RunRow) -> Iterator[tuple[str, str]]:
+    started, completed = run.started_at, run.completed_at
+    took_s = (completed - started).total_seconds() if started and completed else None
+    yield "Duration", "Never started" if took_s is None else wording.duration(took_s)
+    if run.progress:
+        processed, total = run.progress["processed"], run.progress["total"]
+        written = wording.size if _counts_bytes(run.job_type) else wording.number
         percent = f" ({100 * processed // total} %)" if 0 < processed < total else ""
         yield "Progress", f"{written(processed)} of {written(total)}{percent}"
     if started:
         yield "Started", wording.moment(started)
-    yield "Ended", wording.moment(completed)
-    how, _, who = row["triggered_by"].partition(":")
+    if completed:
+        yield "Ended", wording.moment(completed)
+    how, _, who = run.triggered_by.partition(":")
     yield "Started by", STARTED_BY.get(who.partition(":")[0] or how, "Unknown")
-    yield "Run", str(row["run_id"])
+    yield "Run", str(run.id)
 
 
 def _counts_bytes(job_type: str) -> bool:
     return job_type in JOB_TYPES and JOB_TYPES[job_type].counts_bytes
 
 
-def _reason(row: Row) -> str:
-    if row["project_id"] is not None:
+def _reason(run: RunRow) -> str:
+    if run.project_id is not None:
         return "You get this mail because you asked for a notification when this run ends (notify)."
     return (
         "You get this mail because the stack parameter SystemJobsAlertEmail contains your address. Set "

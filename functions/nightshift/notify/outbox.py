@@ -1,14 +1,15 @@
 """The outbox: a row for each mail and event to send, and the messages that tell the notify function to send it."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from nightshift.aws.queue import send_batches
 from nightshift.base.errors import sentence
 from nightshift.base.logger import logger
 from nightshift.base.settings import Settings
-from nightshift.database.queries import Database, Row
+from nightshift.database.queries import Database
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +20,7 @@ class Alert:
     lines: list[str]
 
 
-def alert(wanted: Alert, *, db: Database) -> Row:
+def alert(wanted: Alert, *, db: Database) -> dict[str, Any]:
     """Write an outbox row in the caller's transaction and return its ``id``. The sweep sends it within two minutes."""
     return db.query("insert_alert", content=asdict(wanted))[0]
 
@@ -37,7 +38,7 @@ def dispatch(run_ids: Sequence[str], *, db: Database, settings: Settings) -> Non
         logger.warning(f"Sending from the outbox is left to the sweep: {sentence(exc)}", action="dispatch_failed")
 
 
-def send_messages(rows: Sequence[Row], *, settings: Settings) -> int:
+def send_messages(rows: Sequence[Mapping[str, Any]], *, settings: Settings) -> int:
     """Send a message for each outbox row (``id``, ``team_id``). Return how many SQS refused.
 
     Like the run queue, the queue is fair between teams: many mails of one team do not delay the mails of others.

@@ -7,7 +7,7 @@ approximate counts, and is missing in the local AWS.
 
 import json
 import time
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 from uuid import UUID
 
 from pydantic import Field
@@ -27,6 +27,15 @@ REDRIVE_AT_MOST = 1000
 REDRIVE_BUDGET_S = 30
 
 RUNS, MAILS, SCHEDULES = "runs", "mails", "schedules"
+
+
+class Letter(NamedTuple):
+    """A received message. ``group`` keeps its queue fair; ``error`` is EventBridge's, if it could not deliver."""
+
+    body: str
+    receipt: str
+    group: str | None
+    error: str | None
 
 
 def queues_of(settings: Settings) -> list[tuple[str, str, str]]:
@@ -90,7 +99,7 @@ def _listed(name: str, url: str, target: str, *, peek: int, db: Database) -> dic
 
 
 def _redrive(name: str, url: str, target: str, *, deadline: float) -> dict[str, Any]:
-    done, refused, batch, error = 0, 0, list[dict[str, Any]](), None
+    done, refused, batch, error = 0, 0, list[Letter](), None
     try:
         while done + refused < REDRIVE_AT_MOST and time.monotonic() < deadline and (batch := _receive(url)):
             sent = _send(batch, target) if target else batch
@@ -110,18 +119,17 @@ def _redrive(name: str, url: str, target: str, *, deadline: float) -> dict[str, 
     }
 
 
-def _send(batch: list[dict[str, Any]], target: str) -> list[dict[str, Any]]:
+def _send(batch: list[Letter], target: str) -> list[Letter]:
     """Send the messages and return those that were sent. Each keeps its group, so that the queue stays fair.
 
     SQS may refuse a whole batch because of one message: then each message is sent on its own.
     """
     entries = []
     for number, message in enumerate(batch):
-        group = message.get("Attributes", {}).get("MessageGroupId")
-        own = {"MessageGroupId": group} if group else {}
-        entries.append({"Id": str(number), "MessageBody": message["Body"]} | own)
+        own = {"MessageGroupId": message.group} if message.group else {}
+        entries.append({"Id": str(number), "MessageBody": message.body} | own)
     try:
-        answer = client("sqs").send_message_batch(QueueUrl=target, Entries=entries)
+        answer: dict[str, list[dict[str, str]]] = client("sqs").send_message_batch(QueueUrl=target, Entries=entries)
     except Exception as exc:
         if len(batch) > 1:
             return [sent for message in batch for sent in _send([message], target)]
@@ -130,12 +138,12 @@ def _send(batch: list[dict[str, Any]], target: str) -> list[dict[str, Any]]:
     return [batch[int(entry["Id"])] for entry in answer.get("Successful", [])]
 
 
-def _delete(batch: list[dict[str, Any]], url: str) -> int:
+def _delete(batch: list[Letter], url: str) -> int:
     """Delete the messages and return how many could not be deleted. Redriving those a second time is harmless."""
     return len(client("sqs").delete_message_batch(QueueUrl=url, Entries=_entries(batch)).get("Failed", []))
 
 
-def _receive(url: str, *, at_most: int = 10) -> list[dict[str, Any]]:
+def _receive(url: str, *, at_most: int = 10) -> list[Letter]:
     received = client("sqs").receive_message(
         QueueUrl=url,
         MaxNumberOfMessages=at_most,
@@ -144,66 +152,70 @@ def _receive(url: str, *, at_most: int = 10) -> list[dict[str, Any]]:
         MessageSystemAttributeNames=["MessageGroupId"],
         MessageAttributeNames=["ERROR_MESSAGE"],
     )
-    messages: list[dict[str, Any]] = received.get("Messages", [])
-    return messages
+    return [_letter_of(message) for message in received.get("Messages", [])]
 
 
-def _peek(url: str, *, at_most: int) -> list[dict[str, Any]]:
+def _letter_of(message: dict[str, Any]) -> Letter:
+    error = message.get("MessageAttributes", {}).get("ERROR_MESSAGE", {}).get("StringValue")
+    return Letter(message["Body"], message["ReceiptHandle"], message.get("Attributes", {}).get("MessageGroupId"), error)
+
+
+def _peek(url: str, *, at_most: int) -> list[Letter]:
     """Return up to ``at_most`` messages. They stay hidden until all are read, so that none is received twice."""
-    seen: list[dict[str, Any]] = []
+    seen: list[Letter] = []
     try:
         while len(seen) < at_most and (batch := _receive(url, at_most=min(10, at_most - len(seen)))):
             seen += batch
     finally:
         for start in range(0, len(seen), 10):
-            entries = [entry | {"VisibilityTimeout": 0} for entry in _entries(seen[start : start + 10])]
+            entries = [{**entry, "VisibilityTimeout": 0} for entry in _entries(seen[start : start + 10])]
             client("sqs").change_message_visibility_batch(QueueUrl=url, Entries=entries)
     return seen
 
 
-def _entries(batch: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{"Id": str(number), "ReceiptHandle": message["ReceiptHandle"]} for number, message in enumerate(batch)]
+def _entries(batch: list[Letter]) -> list[dict[str, str]]:
+    return [{"Id": str(number), "ReceiptHandle": message.receipt} for number, message in enumerate(batch)]
 
 
-def _described(queue: str, messages: list[dict[str, Any]], *, db: Database) -> list[dict[str, Any]]:
+def _described(queue: str, messages: list[Letter], *, db: Database) -> list[dict[str, object]]:
     known = {RUNS: ("run", "run_id", "statuses_of_runs"), MAILS: ("mail", "outbox_id", "statuses_of_outbox")}
     if queue not in known:
-        return [_letter(message, about="event") for message in messages]
+        return [_shown(message, about="event") for message in messages]
     about, key, query = known[queue]
     ids = [_id_in(message, key) for message in messages]
     wanted = [id_ for id_ in ids if id_]
     try:
-        rows, missing = db.query(query, ids=wanted) if wanted else [], "gone"
+        rows, missing = (db.query(query, ids=wanted) if wanted else []), "gone"
     except Exception as exc:
         logger.warning(f"Could not look up statuses: {sentence(exc)}", action="deadletters_failed", queue=queue)
         rows, missing = [], "unknown"
-    found = {str(row["id"]): row for row in rows}
+    found: dict[str, tuple[str, str]] = {str(row["id"]): (row.get("kind", about), row["status"]) for row in rows}
     letters = []
     for message, id_ in zip(messages, ids, strict=True):
         if id_ is None:
-            letters.append(_letter(message))
+            letters.append(_shown(message))
             continue
-        row = found.get(id_, {"status": missing})
-        letters.append(_letter(message, about=row.get("kind", about), id_=id_, status=row["status"]))
+        kind, status = found.get(id_, (about, missing))
+        letters.append(_shown(message, about=kind, id_=id_, status=status))
     return letters
 
 
-def _letter(
-    message: dict[str, Any], *, about: str = "unknown", id_: str | None = None, status: str | None = None
-) -> dict[str, Any]:
+def _shown(
+    message: Letter, *, about: str = "unknown", id_: str | None = None, status: str | None = None
+) -> dict[str, object]:
     """Return one entry of the list: with the body if the id is unknown, and with EventBridge's error, if any."""
     return {
         "about": about,
         "id": id_,
         "status": status,
-        "body": None if id_ else message["Body"][:1000],
-        "error": message.get("MessageAttributes", {}).get("ERROR_MESSAGE", {}).get("StringValue"),
+        "body": None if id_ else message.body[:1000],
+        "error": message.error,
     }
 
 
-def _id_in(message: dict[str, Any], key: str) -> str | None:
+def _id_in(message: Letter, key: str) -> str | None:
     """Return the UUID under ``key`` of the body's JSON object, or None."""
     try:
-        return str(UUID(json.loads(message["Body"])[key]))
+        return str(UUID(json.loads(message.body)[key]))
     except (ValueError, TypeError, KeyError, AttributeError):
         return None

@@ -111,11 +111,11 @@ def _settings(db: Database) -> Finding:
     if not rows:
         return green("pinned for the functions' roles in this database")
     found = [
-        f"{row['subject']}: {row['setting']} is "
-        + (f"{row['found']}, not {row['wanted']}" if row["found"] is not None else f"not pinned to {row['wanted']}")
+        f"{row.subject}: {row.setting} is "
+        + (f"{row.found}, not {row.wanted}" if row.found is not None else f"not pinned to {row.wanted}")
         for row in rows
     ]
-    return red(_listed(found), do=f"Invoke MigrateFunction, or run as the operator: {rows[0]['statement']}")
+    return red(_listed(found), do=f"Invoke MigrateFunction, or run as the operator: {rows[0].statement}")
 
 
 def _provider(url: str) -> Finding:

@@ -1,7 +1,7 @@
 """The health report: is anything stuck, missed, dead-lettered, unsent or full?"""
 
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from nightshift.base.errors import DatabaseReadOnly, sentence
 from nightshift.base.settings import Settings
@@ -18,6 +18,24 @@ FULL = 0.9
 GIB = 1024**3
 NO_DATABASE = "Start the database, or restore network access to it. Runs wait for it and then continue by themselves."
 UNREADABLE = "Check that OperateFunction has the permission to read the queue and can reach SQS."
+
+
+class UnsentNotices(NamedTuple):
+    """The mails or events that are unsent, and those that were given up (outbox_trouble.sql)."""
+
+    overdue: int
+    waiting: int
+    oldest_s: float
+    error: str | None
+    failed: int
+    failed_error: str | None
+
+
+class Connections(NamedTuple):
+    """The answer of database_connections.sql."""
+
+    connections: int
+    max_connections: int
 
 
 def check_health(*, db: Database, settings: Settings) -> dict[str, Any]:
@@ -55,25 +73,25 @@ def _database(db: Database) -> Finding:
 
 def _unsent(kind: str, db: Database, *, do: str) -> Finding:
     """Check the outbox for unsent messages of this ``kind``: mail or event."""
-    [unsent] = db.query("outbox_trouble", grace_s=GRACE_S, kind=kind)
-    why = f"; {unsent['error']}" if unsent["error"] else ""
-    if unsent["overdue"]:
+    [unsent] = db.query_as(UnsentNotices, "outbox_trouble", grace_s=GRACE_S, kind=kind)
+    why = f"; {unsent.error}" if unsent.error else ""
+    if unsent.overdue:
         return red(
-            f"{count_of(unsent['overdue'], kind)} not resent by the sweep, the oldest is "
-            f"{short_duration(unsent['oldest_s'])} old{why}",
+            f"{count_of(unsent.overdue, kind)} not resent by the sweep, the oldest is "
+            f"{short_duration(unsent.oldest_s)} old{why}",
             do=SWEEP,
         )
-    if unsent["oldest_s"] > LONG_S:
+    if unsent.oldest_s > LONG_S:
         return red(
-            f"{count_of(unsent['waiting'], kind)} unsent, the oldest is {short_duration(unsent['oldest_s'])} old{why}",
+            f"{count_of(unsent.waiting, kind)} unsent, the oldest is {short_duration(unsent.oldest_s)} old{why}",
             do=do,
         )
-    if unsent["failed"]:
+    if unsent.failed:
         return red(
-            f"{unsent['failed']:,} given up in the last day; latest error: {unsent['failed_error']}",
+            f"{unsent.failed:,} given up in the last day; latest error: {unsent.failed_error}",
             do=f"{do} They are not sent again.",
         )
-    return green(f"{unsent['waiting']:,} in transit, none given up in the last day")
+    return green(f"{unsent.waiting:,} in transit, none given up in the last day")
 
 
 def _size(db: Database, *, limit_gib: float) -> Finding:
@@ -90,9 +108,9 @@ def _size(db: Database, *, limit_gib: float) -> Finding:
 
 
 def _connections(db: Database) -> Finding:
-    [found] = db.query("database_connections")
-    says = f"{found['connections']} of {found['max_connections']}"
-    if found["connections"] < FULL * found["max_connections"]:
+    [found] = db.query_as(Connections, "database_connections")
+    says = f"{found.connections} of {found.max_connections}"
+    if found.connections < FULL * found.max_connections:
         return green(says)
     return red(says, do="Lower WorkerConcurrency, or use a larger database, which allows more.")
 

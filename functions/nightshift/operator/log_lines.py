@@ -4,7 +4,7 @@ import json
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import Field
 
@@ -14,7 +14,8 @@ from nightshift.base.logger import logger
 from nightshift.base.paging import fitting
 from nightshift.base.settings import Settings
 from nightshift.base.wording import timestamp
-from nightshift.database.queries import Database, Row
+from nightshift.database.queries import Database
+from nightshift.database.run_row import RunState
 from nightshift.operator.lambda_lines import level_of, told
 from nightshift.operator.run_commands import find_run
 from nightshift.runs.log_links import log_groups, logs_url, window
@@ -42,6 +43,15 @@ DULL = {
 }
 
 
+class LogEvent(NamedTuple):
+    """An event of CloudWatch Logs. ``timestamp`` is in milliseconds."""
+
+    group: str
+    id: str | None
+    timestamp: int
+    message: str
+
+
 def run_logs(
     *,
     run_id: str,
@@ -55,58 +65,59 @@ def run_logs(
     if time ran out before every log group was read, or if the lines do not fit into one answer. A new line takes some
     seconds to appear in CloudWatch.
     """
-    run = find_run(run_id, db=db)
-    requests = [row["request_id"] for row in db.query("request_ids_of_run", run_id=run["id"], at_most=MAX_REQUESTS)]
+    state = find_run(run_id, db=db)
+    requests = [row["request_id"] for row in db.query("request_ids_of_run", run_id=state.run.id, at_most=MAX_REQUESTS)]
     # The run's own lines are searched first and separately: they matter more than Lambda's.
-    searches = [[str(run["id"])], *(requests[at : at + TERMS_AT_ONCE] for at in range(0, len(requests), TERMS_AT_ONCE))]
-    events, complete = _events(searches, run, settings=settings, budget_s=BUDGET_S)
-    latest = sorted(events, key=lambda event: event["timestamp"])[-at_most:]
+    batches = (requests[at : at + TERMS_AT_ONCE] for at in range(0, len(requests), TERMS_AT_ONCE))
+    searches = [[str(state.run.id)], *batches]
+    events, complete = _events(searches, state, settings=settings, budget_s=BUDGET_S)
+    latest = sorted(events, key=lambda event: event.timestamp)[-at_most:]
     lines = [_line(event) for event in latest]
     lines = lines[len(lines) - fitting(reversed(lines), most_bytes=MOST_BYTES) :]
     complete = complete and len(lines) == len(latest)
-    return {"lines": lines, "complete": complete, "url": logs_url(run, settings=settings)}
+    return {"lines": lines, "complete": complete, "url": logs_url(state, settings=settings)}
 
 
-def last_words(run: Row, *, db: Database, settings: Settings) -> dict[str, str]:
+def last_words(state: RunState, *, db: Database, settings: Settings) -> dict[str, str]:
     """Return Lambda's messages about the run's lost invocations, by request id, as far as they are found in time.
 
     Never raise: the caller's report is useful without them.
     """
     try:
-        rows = db.query("request_ids_of_run", run_id=run["id"], at_most=TERMS_AT_ONCE)
+        rows = db.query("request_ids_of_run", run_id=state.run.id, at_most=TERMS_AT_ONCE)
         lost = [row["request_id"] for row in rows if row["is_lost"]]
-        events, _ = _events([lost], run, settings=settings, budget_s=LAST_WORDS_BUDGET_S) if lost else ([], True)
+        events, _ = _events([lost], state, settings=settings, budget_s=LAST_WORDS_BUDGET_S) if lost else ([], True)
     except Exception as exc:
         logger.warning(f"Could not read Lambda's log lines: {sentence(exc)}", action="last_words_failed")
         return {}
     said: dict[str, str] = {}
-    for event in sorted(events, key=lambda event: event["timestamp"]):
+    for event in sorted(events, key=lambda event: event.timestamp):
         line = _line(event)
         if line["level"] == "ERROR":
-            said |= {request: line["message"] for request in lost if request in event["message"]}
+            said |= {request: line["message"] for request in lost if request in event.message}
     return said
 
 
 def _events(
-    searches: list[list[str]], run: Row, *, settings: Settings, budget_s: float
-) -> tuple[list[dict[str, Any]], bool]:
+    searches: list[list[str]], state: RunState, *, settings: Settings, budget_s: float
+) -> tuple[list[LogEvent], bool]:
     """Return the distinct log events that contain a term of a search, and whether the search was complete."""
     deadline = time.monotonic() + budget_s
-    found: dict[tuple[object, ...], dict[str, Any]] = {}
+    found: set[LogEvent] = set()
     for terms in searches:
         for group in log_groups(settings):
-            for page in _pages(group, run, terms):
+            for page in _pages(group, state, terms):
                 for event in page:
                     # CloudWatch and the local AWS match patterns differently.
-                    if any(term in event["message"] for term in terms):
-                        found[group, event.get("eventId"), event["timestamp"], event["message"]] = event
+                    if any(term in event.message for term in terms):
+                        found.add(event)
                 if time.monotonic() > deadline:
-                    return list(found.values()), False
-    return list(found.values()), True
+                    return list(found), False
+    return list(found), True
 
 
-def _pages(group: str, run: Row, terms: list[str]) -> Iterator[list[dict[str, Any]]]:
-    begin, end = window(run)
+def _pages(group: str, state: RunState, terms: list[str]) -> Iterator[list[LogEvent]]:
+    begin, end = window(state)
     wanted = {
         "logGroupName": group,
         "startTime": int(begin.timestamp() * 1000),
@@ -117,7 +128,9 @@ def _pages(group: str, run: Row, terms: list[str]) -> Iterator[list[dict[str, An
     token: dict[str, str] = {}
     while True:
         answer = client("logs").filter_log_events(**wanted, **token)
-        yield answer["events"]
+        yield [
+            LogEvent(group, event.get("eventId"), event["timestamp"], event["message"]) for event in answer["events"]
+        ]
         if "nextToken" not in answer:
             return
         token = {"nextToken": answer["nextToken"]}
@@ -129,8 +142,8 @@ def _cut(value: Any) -> Any:
     return value if len(text) <= LONGEST else f"{text[:LONGEST]}… ({len(text) - LONGEST:,} more characters)"
 
 
-def _line(event: dict[str, Any]) -> dict[str, Any]:
-    text = event["message"].strip()
+def _line(event: LogEvent) -> dict[str, Any]:
+    text = event.message.strip()
     try:
         logged = json.loads(text)
         json.dumps(logged)
@@ -140,7 +153,7 @@ def _line(event: dict[str, Any]) -> dict[str, Any]:
         logged = {"message": text, "level": level_of(text)}
     logged = told(logged) or logged
     return {
-        "at": timestamp(datetime.fromtimestamp(event["timestamp"] / 1000, UTC)),
+        "at": timestamp(datetime.fromtimestamp(event.timestamp / 1000, UTC)),
         "level": logged.get("level"),
         "message": _cut(logged.get("message")),
         "fields": {name: _cut(value) for name, value in logged.items() if name not in DULL},

@@ -8,7 +8,7 @@ from nightshift.base.settings import Settings
 from nightshift.base.validation import is_mail_address, shown
 from nightshift.database.queries import Database
 from nightshift.notify import outbox
-from nightshift.operator.run_commands import mail_as_json
+from nightshift.operator.run_commands import MailRow
 
 
 def send_test_mail(*, to: str, db: Database, settings: Settings) -> dict[str, Any]:
@@ -29,7 +29,7 @@ def send_test_mail(*, to: str, db: Database, settings: Settings) -> dict[str, An
 
 def view_mail(*, mail_id: UUID, db: Database) -> dict[str, Any]:
     """Return ``{"mail": {"id", "recipient", "status", "attempts", "error", "created_at", "ended_at"}}``."""
-    row = db.one("get_mail", again_if_gone=True, id=str(mail_id))
-    if row is None:
+    mail = db.one_as(MailRow, "get_mail", again_if_gone=True, id=str(mail_id))
+    if mail is None:
         raise NotFound(f"Unknown mail {mail_id}")
-    return {"mail": mail_as_json(row)}
+    return {"mail": mail.as_json()}

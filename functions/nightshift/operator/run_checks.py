@@ -1,9 +1,12 @@
 """Checks of runs: do they progress, and do team runs and system runs succeed?"""
 
 from functools import partial
+from typing import NamedTuple
+from uuid import UUID
 
 from nightshift.base.wording import one_line, short_duration
 from nightshift.database.queries import Database
+from nightshift.database.run_row import RunState
 from nightshift.healing.team_failures import team_failures
 from nightshift.operator.checks import Check, Finding, count_of, green, red
 from nightshift.operator.sweep_checks import GRACE_S, LONG_S, SWEEP
@@ -12,6 +15,42 @@ from nightshift.runs.timeline import explain
 DAY_S = 86_400
 # Maximum length of an error within a longer line.
 ERROR_SHOWN = 300
+
+
+class FirstInLine(NamedTuple):
+    """The run that was due first of those without a worker, and the number of such runs."""
+
+    state: RunState
+    waiting: int
+
+
+class StuckRun(NamedTuple):
+    """The run that the sweep should have picked up first, and the number of such runs (stuck_runs.sql)."""
+
+    id: UUID
+    job_type: str
+    stuck: int
+    overdue_s: float
+
+
+class OldestRun(NamedTuple):
+    """The run that has been live the longest, and the number of live runs (oldest_live_run.sql)."""
+
+    id: UUID
+    job_type: str
+    live: int
+    team: str | None
+    project: str | None
+    age_s: float
+
+
+class FailedRun(NamedTuple):
+    """The system run that failed last, and the number of those that failed in the last day (failed_system_runs.sql)."""
+
+    id: UUID
+    job_type: str
+    error: str
+    failed: int
 
 
 def checks_of_runs(db: Database, *, lost_slices_limit: int) -> list[Check]:
@@ -25,26 +64,27 @@ def checks_of_runs(db: Database, *, lost_slices_limit: int) -> list[Check]:
 
 
 def _stuck(db: Database) -> Finding:
-    rows = db.query("stuck_runs", grace_s=GRACE_S)
+    rows = db.query_as(StuckRun, "stuck_runs", grace_s=GRACE_S)
     if not rows:
         return green("none")
     first = rows[0]
     return red(
-        f"{count_of(first['stuck'], 'stuck run')}: the sweep has not picked {'it' if first['stuck'] == 1 else 'them'} "
-        f"up. Oldest: {first['job_type']} {first['id']} ({short_duration(first['overdue_s'])} overdue)",
+        f"{count_of(first.stuck, 'stuck run')}: the sweep has not picked {'it' if first.stuck == 1 else 'them'} "
+        f"up. Oldest: {first.job_type} {first.id} ({short_duration(first.overdue_s)} overdue)",
         do=SWEEP,
     )
 
 
 def _waiting(db: Database, *, lost_slices_limit: int) -> Finding:
-    run = db.one("oldest_waiting_run")
-    if run is None:
+    first = db.one_as(FirstInLine, "oldest_waiting_run")
+    if first is None:
         return green("none")
-    _, why, _, _ = explain(run, lost_slices_limit=lost_slices_limit)
-    late_s = (run["now"] - run["due_at"]).total_seconds()
+    state, run = first.state, first.state.run
+    why = explain(state, lost_slices_limit=lost_slices_limit).why
+    late_s = (state.now - state.due_at).total_seconds()
     says = (
-        f"{run['waiting']:,}; the first in line is {run['job_type']} {run['id']}, "
-        f"created {short_duration((run['now'] - run['created_at']).total_seconds())} ago: {why}"
+        f"{first.waiting:,}; the first in line is {run.job_type} {run.id}, "
+        f"created {short_duration((state.now - run.created_at).total_seconds())} ago: {why}"
     )
     if late_s < LONG_S:
         return green(says)
@@ -55,13 +95,12 @@ def _waiting(db: Database, *, lost_slices_limit: int) -> Finding:
 
 
 def _live(db: Database) -> Finding:
-    run = db.one("oldest_live_run")
+    run = db.one_as(OldestRun, "oldest_live_run")
     if run is None:
         return green("none")
-    whose = f" of {run['team']} / {run['project']}" if run["team"] else ""
+    whose = f" of {run.team} / {run.project}" if run.team else ""
     return green(
-        f"{run['live']:,}; the oldest is {run['job_type']} {run['id']}{whose}, "
-        f"created {short_duration(run['age_s'])} ago",
+        f"{run.live:,}; the oldest is {run.job_type} {run.id}{whose}, created {short_duration(run.age_s)} ago",
     )
 
 
@@ -82,10 +121,10 @@ def _team_runs(db: Database) -> Finding:
 
 
 def _system_runs(db: Database) -> Finding:
-    run = db.one("failed_system_runs")
+    run = db.one_as(FailedRun, "failed_system_runs")
     if run is None:
         return green("none failed in the last day")
     return red(
-        f"{run['failed']:,} failed in the last day; latest: {run['job_type']}: {run['error']}",
-        do=f"nightshift system view {run['id']}",
+        f"{run.failed:,} failed in the last day; latest: {run.job_type}: {run.error}",
+        do=f"nightshift system view {run.id}",
     )

@@ -1,6 +1,8 @@
 """The commands that list and cancel any run, and that start system jobs."""
 
-from typing import Annotated, Any, Literal
+from datetime import datetime
+from typing import Annotated, Any, Literal, NamedTuple
+from uuid import UUID
 
 from pydantic import Field
 
@@ -9,14 +11,42 @@ from nightshift.base.paging import fitting
 from nightshift.base.settings import Settings
 from nightshift.base.validation import shown
 from nightshift.base.wording import timestamp
-from nightshift.database.queries import Database, Row
+from nightshift.database.queries import Database
+from nightshift.database.run_row import RunRow, RunState
 from nightshift.jobs.job_type import JobType
 from nightshift.jobs.registry import JOB_TYPES
-from nightshift.runs import reading, requests
+from nightshift.runs import requests
 from nightshift.runs.run_ids import whole_id
 from nightshift.runs.run_params import check_params
 
 OWNER = "system"
+
+
+class NamedRun(NamedTuple):
+    """A run with the names of its team and its project."""
+
+    run: RunRow
+    team: str | None
+    project: str | None
+
+    def as_json(self) -> dict[str, object]:
+        return self.run.as_json() | {"team": self.team, "project": self.project}
+
+
+class MailRow(NamedTuple):
+    """A mail as list_mails.sql and get_mail.sql return it."""
+
+    id: UUID
+    recipient: str | None
+    status: str
+    attempts: int
+    error: str | None
+    created_at: datetime
+    ended_at: datetime | None
+
+    def as_json(self) -> dict[str, object]:
+        times = {"created_at": timestamp(self.created_at), "ended_at": timestamp(self.ended_at)}
+        return self._asdict() | {"id": str(self.id)} | times
 
 
 def list_runs(
@@ -38,10 +68,10 @@ def list_runs(
     is_a_projects = job_type is not None and JOB_TYPES[job_type].scope == "project"
     filters = {"job_type": job_type, "status": status, "limit": limit}
     if every_team or is_a_projects:
-        rows = db.query("list_all_runs", again_if_gone=True, **filters)
-        listed = [reading.as_json(row) | {"team": row["team"], "project": row["project"]} for row in rows]
+        named = db.query_as(NamedRun, "list_all_runs", again_if_gone=True, **filters)
+        listed = [run.as_json() for run in named]
     else:
-        listed = [reading.as_json(row) for row in db.query("list_system_runs", again_if_gone=True, **filters)]
+        listed = [run.as_json() for run in db.query_as(RunRow, "list_system_runs", again_if_gone=True, **filters)]
     kept = listed[: fitting(listed)]
     return {"job_runs": kept} | ({"left_out": len(listed) - len(kept)} if len(kept) < len(listed) else {})
 
@@ -53,33 +83,25 @@ def trigger(*, job_type: str, params: dict[str, Any] | None = None, db: Database
     """
     wanted = _system_job_type(job_type)
     values = check_params(wanted, params or {})["params"]
-    row = requests.create_system(wanted, params=values, triggered_by=OWNER, db=db, settings=settings)
-    return {"job_run": reading.as_json(row)}
+    run = requests.create_system(wanted, params=values, triggered_by=OWNER, db=db, settings=settings)
+    return {"job_run": run.as_json()}
 
 
 def cancel(*, run_id: str, db: Database, settings: Settings) -> dict[str, Any]:
     """Cancel the run, or ask it to stop after its current step. Return ``{"cancelled": true}``."""
-    requests.cancel(find_run(run_id, db=db), requested_by=OWNER, db=db, settings=settings)
+    requests.cancel(find_run(run_id, db=db).run, requested_by=OWNER, db=db, settings=settings)
     return {"cancelled": True}
 
 
-def mail_as_json(row: Row) -> dict[str, Any]:
-    return row | {
-        "id": str(row["id"]),
-        "created_at": timestamp(row["created_at"]),
-        "ended_at": timestamp(row["ended_at"]),
-    }
-
-
-def find_run(run_id: str, *, db: Database) -> Row:
-    """Return the run with this id or beginning of an id, and the database's ``now``.
+def find_run(run_id: str, *, db: Database) -> RunState:
+    """Return the run with this id or beginning of an id.
 
     Raise NotFound if there is none, Refused if several ids begin so.
     """
-    run = db.one("get_any_run", again_if_gone=True, run_id=whole_id("run_id", run_id, db=db))
-    if run is None:
+    state = db.one_as(RunState, "get_any_run", again_if_gone=True, run_id=whole_id("run_id", run_id, db=db))
+    if state is None:
         raise NotFound(f"Unknown run {run_id}")
-    return run
+    return state
 
 
 def _system_job_type(name: str) -> JobType:

@@ -1,13 +1,13 @@
 """The command that shows any run, a team's or the system's: its state, its slices, and why a worker was lost."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from nightshift.base.settings import Settings
 from nightshift.database.queries import Database
 from nightshift.operator.log_lines import last_words
-from nightshift.operator.run_commands import find_run, mail_as_json
-from nightshift.runs import reading
-from nightshift.runs.timeline import timeline
+from nightshift.operator.run_commands import MailRow, find_run
+from nightshift.runs.timeline import SliceRow, left_out, newest_slices, told
 
 SLICES_SHOWN = 200
 
@@ -18,16 +18,21 @@ def view(*, run_id: str, db: Database, settings: Settings) -> dict[str, Any]:
     ``job_run`` has the names of ``team`` and ``project`` in addition to the ids. The timeline holds the newest slices,
     with Lambda's messages about lost ones; ``slices`` is the total number of slices.
     """
-    run = find_run(run_id, db=db)
-    told = timeline(run, db=db, settings=settings, at_most=SLICES_SHOWN)
-    if any(entry["outcome"] == "lost" for entry in told["timeline"]):
-        said = last_words(run, db=db, settings=settings)
-        for entry in told["timeline"]:
-            if entry["outcome"] == "lost" and entry["request_id"] in said:
-                entry["reason"] = f"{entry['reason']}. {said[entry['request_id']]}"
+    state = find_run(run_id, db=db)
+    slices = newest_slices(state.run.id, at_most=SLICES_SHOWN, db=db)
+    if any(slice.outcome == "lost" for slice in slices):
+        said = last_words(state, db=db, settings=settings)
+        slices = [_with_last_words(slice, said) for slice in slices]
     return {
-        "job_run": reading.as_json(run) | (db.one("whose_run", run_id=run["id"]) or {}),
-        "timeline": told,
-        "slices": told["slices_left_out"] + len(told["timeline"]),
-        "mails": [mail_as_json(mail) for mail in db.query("list_mails", run_id=run["id"])],
+        "job_run": state.run.as_json() | (db.one("whose_run", run_id=state.run.id) or {}),
+        "timeline": told(state, slices, settings=settings),
+        "slices": left_out(slices) + len(slices),
+        "mails": [mail.as_json() for mail in db.query_as(MailRow, "list_mails", run_id=state.run.id)],
     }
+
+
+def _with_last_words(slice: SliceRow, said: Mapping[str, str]) -> SliceRow:
+    """Add Lambda's message about the invocation to the reason of a lost slice."""
+    if slice.outcome != "lost" or slice.request_id not in said:
+        return slice
+    return slice._replace(reason=f"{slice.reason}. {said[slice.request_id]}")

@@ -1,6 +1,8 @@
 """Checks of the sweep: does it run every minute, and does it heal the rows that it finds?"""
 
+from datetime import datetime
 from functools import partial
+from typing import NamedTuple
 
 from nightshift.base.wording import short_duration
 from nightshift.database.queries import Database
@@ -14,6 +16,26 @@ LONG_S = 900
 SWEEP = "The sweep heals this every minute. Check the log of SweepFunction, and that its rule is enabled."
 
 
+class SetAsideRow(NamedTuple):
+    """A row that the sweep could not heal, as list_set_aside.sql returns it."""
+
+    healer: str
+    key: str
+    error: str
+    attempts: int
+    since: datetime
+    now: datetime
+
+
+class UntoldEndings(NamedTuple):
+    """How many runs ended without mails and event, and the first of them, as untold_endings.sql returns them."""
+
+    untold: int
+    run_id: str
+    error: str
+    oldest_s: float
+
+
 def checks_of_sweep(db: Database) -> list[Check]:
     return [
         Check("sweep", partial(_sweep, db)),
@@ -23,7 +45,7 @@ def checks_of_sweep(db: Database) -> list[Check]:
 
 
 def _sweep(db: Database) -> Finding:
-    ago_s = db.query("sweep_came")[0]["ago_s"]
+    ago_s: float = db.query("sweep_came")[0]["ago_s"]
     says = f"last ran {short_duration(ago_s)} ago"
     if ago_s <= SILENT_S:
         return green(says)
@@ -35,27 +57,27 @@ def _sweep(db: Database) -> Finding:
 
 def _set_aside(db: Database) -> Finding:
     # A row without a counted attempt met a lock or a lost connection: the sweep tries it again in a minute.
-    rows = [row for row in db.query("list_set_aside") if row["key"] != SLOW and row["attempts"]]
+    rows = [row for row in db.query_as(SetAsideRow, "list_set_aside") if row.key != SLOW and row.attempts]
     if not rows:
         return green("the sweep heals every row that it finds")
     first = rows[0]
     return red(
-        f"{count_of(len(rows), 'row')} cannot be healed. {trouble(first['healer'], first['key'])}: {first['error']} "
-        f"(for {short_duration((first['now'] - first['since']).total_seconds())}, "
-        f"{count_of(first['attempts'], 'attempt')})",
+        f"{count_of(len(rows), 'row')} cannot be healed. {trouble(first.healer, first.key)}: {first.error} "
+        f"(for {short_duration((first.now - first.since).total_seconds())}, "
+        f"{count_of(first.attempts, 'attempt')})",
         do="Fix the cause; the sweep tries again within ten minutes. For missing rights: nightshift system doctor. To "
         "list all rows: SELECT * FROM job_set_aside;",
     )
 
 
 def _endings(db: Database) -> Finding:
-    [found] = db.query("untold_endings")
-    if not found["untold"]:
+    [found] = db.query_as(UntoldEndings, "untold_endings")
+    if not found.untold:
         return green("every ended run has its mails and its event")
     says = (
-        f"{count_of(found['untold'], 'run')} ended without mails and event; the first, "
-        f"{found['run_id']}, {short_duration(found['oldest_s'])} ago: {found['error']}"
+        f"{count_of(found.untold, 'run')} ended without mails and event; the first, "
+        f"{found.run_id}, {short_duration(found.oldest_s)} ago: {found.error}"
     )
-    if found["oldest_s"] < GRACE_S:
+    if found.oldest_s < GRACE_S:
         return green(says)
     return red(says, do=f"Fix the cause. {SWEEP}")

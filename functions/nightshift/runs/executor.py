@@ -11,12 +11,12 @@ from nightshift.base import metrics
 from nightshift.base.errors import DatabaseGone, SignInRefused, sentence
 from nightshift.base.logger import logger
 from nightshift.base.settings import Settings
-from nightshift.database.queries import Database, Row
+from nightshift.database.queries import Database
 from nightshift.jobs.job_type import JobType
 from nightshift.jobs.registry import JOB_TYPES
 from nightshift.notify import outbox
 from nightshift.runs.job_steps import Abandoned, Ended, HandedOver, Lost, Outcome, take_steps
-from nightshift.runs.slices import Slice
+from nightshift.runs.slices import ClaimedSlice, Slice
 from nightshift.runs.watchdog import watching
 
 # A new connection is only attempted while enough time is left for its timeout (seconds).
@@ -51,20 +51,21 @@ def work(
     """
     logger.append_keys(run_id=run_id, slice=number)
     call = Invocation(run_id, number, db, settings, remaining_s, request_id)
-    row = _claim(call)
-    if row is None:
+    claimed = _claim(call)
+    if claimed is None:
         return
-    job_type = _begin(row, call)
+    job_type = _begin(claimed, call)
     with _connection_for(job_type, call) as (own, refusal):
-        current = Slice(row, job_type=job_type, db=own, settings=settings, remaining_s=remaining_s, refusal=refusal)
+        current = Slice(claimed, job_type=job_type, db=own, settings=settings, remaining_s=remaining_s, refusal=refusal)
         with closing(current), watching(lambda reason: _note(reason, call), remaining_s=remaining_s()):
             outcome = take_steps(current)
     _after(outcome, job_type=job_type, call=call)
 
 
-def _claim(call: Invocation) -> Row | None:
+def _claim(call: Invocation) -> ClaimedSlice | None:
     """Claim the slice. Return its run, or None for a message that came too often, too late or too early."""
-    row = call.db.one(
+    found = call.db.one_as(
+        ClaimedSlice,
         "claim_slice",
         again_if_gone=True,
         run_id=call.run_id,
@@ -74,22 +75,22 @@ def _claim(call: Invocation) -> Row | None:
         max_duration_s=JobType.max_duration_s,
         request_id=call.request_id,
     )
-    if row is None:
+    if found is None:
         logger.info("Ignored a message for a slice that is already claimed, finished or gone", action="message_dropped")
         return None
-    if row["early_s"] > 0:
-        _send(Message.of(row, row["early_s"]))
+    if found.early_s > 0:
+        _send(Message.of(found.id, found.slice, found.team_id, found.early_s))
         return None
-    return row
+    return found
 
 
-def _begin(row: Row, call: Invocation) -> JobType:
+def _begin(claimed: ClaimedSlice, call: Invocation) -> JobType:
     """Log and count the slice that was claimed. Return the run's job type."""
-    name = row["job_type"]
-    logger.append_keys(job_type=name, team_id=row["team_id"])
+    name = claimed.job_type
+    logger.append_keys(job_type=name, team_id=claimed.team_id)
     logger.info("The slice begins", action="slice_begun", request_id=call.request_id)
     metrics.count("Slices", job_type=name)
-    metrics.count("Lag", -row["early_s"], job_type=name)
+    metrics.count("Lag", -claimed.early_s, job_type=name)
     if call.number == 0:
         metrics.count("RunsStarted", job_type=name)
     # After a rollback the job type may be unknown here; the error is raised later, when its code is loaded.

@@ -11,23 +11,23 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from nightshift.base.errors import DatabaseBusy, DatabaseGone, JobError
-from nightshift.database.queries import Database, Row
+from nightshift.database.queries import Database
 from nightshift.jobs.author_api import Progress
 
 if TYPE_CHECKING:
-    from nightshift.runs.slices import Slice
+    from nightshift.runs.slices import ClaimedSlice, Slice
 
 
 class RunHandle:
     """The run as its job sees it (``nightshift.jobs.author_api.Run``)."""
 
-    def __init__(self, row: Row, *, is_cancelled: Callable[[], bool], remaining_s: Callable[[], float]):
-        self.id = str(row["id"])
-        self.project_id = row["project_id"] and str(row["project_id"])
-        self.params: dict[str, Any] = copy.deepcopy(row["params"])
-        self.progress: dict[str, Any] | None = copy.deepcopy(row["progress"])
-        self.cursor: dict[str, Any] | None = copy.deepcopy(row["cursor"])
-        self.failures = sum(row["failed_attempts"].values())
+    def __init__(self, claimed: "ClaimedSlice", *, is_cancelled: Callable[[], bool], remaining_s: Callable[[], float]):
+        self.id = str(claimed.id)
+        self.project_id = str(claimed.project_id) if claimed.project_id else None
+        self.params: dict[str, Any] = copy.deepcopy(claimed.params)
+        self.progress: dict[str, Any] | None = copy.deepcopy(claimed.progress)
+        self.cursor: dict[str, Any] | None = copy.deepcopy(claimed.cursor)
+        self.failures = sum(claimed.failed_attempts.values())
         self._is_cancelled = is_cancelled
         self._remaining_s = remaining_s
 
@@ -63,11 +63,11 @@ class StepDatabase:
         """Refuse further queries, as from a thread that the job left behind: the next slice uses the connection."""
         self._is_over = True
 
-    def read(self, query: str, /, **params: Any) -> list[Row]:
+    def read(self, query: str, /, **params: Any) -> list[dict[str, Any]]:
         with self._remembered():
             return self._db.query(query, **params)
 
-    def write(self, query: str, /, **params: Any) -> list[Row]:
+    def write(self, query: str, /, **params: Any) -> list[dict[str, Any]]:
         with self._turn, self._remembered():
             if not self._db.in_transaction:
                 self._db.begin()

@@ -5,24 +5,24 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
 
 from nightshift.base.settings import Settings
-from nightshift.database.queries import Row
+from nightshift.database.run_row import RunState
 
 # Log lines may be this much before the run's creation or after its end: clocks differ, and mails are sent later.
 MARGIN = timedelta(minutes=5)
 
 
-def logs_url(run: Row, *, settings: Settings) -> str | None:
+def logs_url(state: RunState, *, settings: Settings) -> str | None:
     """Return the address of the log lines: ``LOGS_URL`` with the run's id, or a query of CloudWatch Logs Insights.
 
     Return None if neither is configured.
     """
     if settings.logs_url:
-        return settings.logs_url.replace("{run_id}", str(run["id"]))
+        return settings.logs_url.replace("{run_id}", str(state.run.id))
     if not settings.log_groups:
         return None
-    begin, end = window(run)
+    begin, end = window(state)
     return _insights_url(
-        f'fields @timestamp, level, message\n| filter run_id = "{run["id"]}"\n| sort @timestamp',
+        f'fields @timestamp, level, message\n| filter run_id = "{state.run.id}"\n| sort @timestamp',
         groups=log_groups(settings),
         begin=begin,
         end=end,
@@ -34,9 +34,9 @@ def log_groups(settings: Settings) -> list[str]:
     return [name for name in settings.log_groups.split(",") if name]
 
 
-def window(run: Row) -> tuple[datetime, datetime]:
+def window(state: RunState) -> tuple[datetime, datetime]:
     """Return the period in which the run's log lines lie."""
-    return run["created_at"] - MARGIN, (run["completed_at"] or run["now"]) + MARGIN
+    return state.run.created_at - MARGIN, (state.run.completed_at or state.now) + MARGIN
 
 
 def _insights_url(query: str, *, groups: list[str], begin: datetime, end: datetime, region: str) -> str:

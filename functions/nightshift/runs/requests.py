@@ -4,7 +4,7 @@ import hashlib
 import json
 import uuid
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from pg8000.exceptions import DatabaseError
 
@@ -14,7 +14,8 @@ from nightshift.base import metrics
 from nightshift.base.errors import Conflict, NotFound, Refused, TooManyRuns, Unprocessable
 from nightshift.base.logger import logger
 from nightshift.base.settings import Settings
-from nightshift.database.queries import Database, Row
+from nightshift.database.queries import Database
+from nightshift.database.run_row import RunRow, RunState
 from nightshift.jobs.job_type import JobType
 from nightshift.notify import outbox
 from nightshift.runs.pauses import refuse_paused
@@ -37,13 +38,25 @@ class Trigger:
     defaults. None: all of them."""
     notify: bool = False
     idempotency_key: str | None = None
-    rerun_of: Row | None = None
+    rerun_of: RunState | None = None
     from_cursor: bool = False
     """Whether a rerun continues from the old run's checkpoint."""
 
 
-def create(trigger: Trigger, *, db: Database, settings: Settings) -> Row:
-    """Insert the run and send its first message. Return its row, or the row of the earlier run with the same key.
+class Inserted(NamedTuple):
+    """The answer of insert_run.sql: the new run, or the run that stands in the way.
+
+    Without a run, the team has used up its runs of this minute.
+    """
+
+    run: RunRow | None
+    valid_key: bytes | None
+    request_hash: bytes | None
+    retry_after_s: int
+
+
+def create(trigger: Trigger, *, db: Database, settings: Settings) -> RunRow:
+    """Insert the run and send its first message. Return it, or the earlier run with the same key.
 
     Raises NotFound (project), Refused if the type is paused, Conflict with ``existing_run_id`` (or without it if the
     type was just resumed), TooManyRuns if the team has used up its runs of this minute, and Unprocessable if the key
@@ -61,48 +74,50 @@ def create(trigger: Trigger, *, db: Database, settings: Settings) -> Row:
         "triggered_by": trigger.triggered_by,
         "params": trigger.params,
         "notify": trigger.notify,
-        "cursor": old["cursor"] if old else None,
-        "cursor_version": old["cursor_version"] if old else None,
-        "progress": old["progress"] if old else None,
+        "cursor": old.cursor if old else None,
+        "cursor_version": old.cursor_version if old else None,
+        "progress": old.run.progress if old else None,
         "total": trigger.job_type.total,
-        "rerun_of": trigger.rerun_of["id"] if trigger.rerun_of else None,
+        "rerun_of": trigger.rerun_of.run.id if trigger.rerun_of else None,
         "idempotency_key": key,
         "request_hash": request_hash,
         "resend_delay_s": settings.resend_delay_s,
         "runs_per_minute": settings.runs_per_minute,
     }
-    row = _insert(values, db=db)
-    if row is None:
+    answer = _insert(values, db=db)
+    if answer is None:
         refuse_paused(trigger.job_type, db=db)
         # Either the type was just resumed, or the project does not exist.
-        row = _insert(values, db=db)
-    if row is None:
+        answer = _insert(values, db=db)
+    if answer is None:
         project = db.one("get_project", project_id=trigger.project_id)
         if project and str(project["team_id"]) == str(trigger.team_id):
             raise Conflict(JUST_RESUMED)
         raise NotFound("Project not found")
-    if row["id"] is None:
-        raise TooManyRuns(settings.runs_per_minute, retry_after_s=row["retry_after_s"])
-    if str(row["id"]) == run_id:
-        _send_first(row)
-        return row
-    if key is None or row["idempotency_key"] != key:
-        raise Conflict(existing_run_id=str(row["id"]))
-    if row["request_hash"] != request_hash:
+    run = answer.run
+    if run is None:
+        raise TooManyRuns(settings.runs_per_minute, retry_after_s=answer.retry_after_s)
+    if str(run.id) == run_id:
+        _send_first(run)
+        return run
+    if key is None or answer.valid_key != key:
+        raise Conflict(existing_run_id=str(run.id))
+    if answer.request_hash != request_hash:
         raise Unprocessable(f"Idempotency-Key {trigger.idempotency_key!r} was already used for a different request")
-    return row
+    return run
 
 
 def create_system(
     job_type: JobType, *, params: dict[str, Any], triggered_by: str, db: Database, settings: Settings
-) -> Row:
-    """Insert a run of a system job with validated ``params`` and send its first message. Return its row.
+) -> RunRow:
+    """Insert a run of a system job with validated ``params`` and send its first message. Return it.
 
     Raises Refused if the type is paused, and Conflict with ``existing_run_id``. A message that cannot be sent is not an
     error: the sweep sends it.
     """
     run_id = str(uuid.uuid4())
-    row = db.one(
+    run = db.one_as(
+        RunRow,
         "insert_system_run",
         id=run_id,
         job_type=job_type.name,
@@ -110,32 +125,32 @@ def create_system(
         params=params,
         resend_delay_s=settings.resend_delay_s,
     )
-    if row is None:
+    if run is None:
         refuse_paused(job_type, db=db)
         raise Conflict(JUST_RESUMED)
-    if str(row["id"]) != run_id:
-        raise Conflict(existing_run_id=str(row["id"]))
-    _send_first(row)
-    return row
+    if str(run.id) != run_id:
+        raise Conflict(existing_run_id=str(run.id))
+    _send_first(run)
+    return run
 
 
-def cancel(row: Row, *, requested_by: str, db: Database, settings: Settings) -> None:
+def cancel(run: RunRow, *, requested_by: str, db: Database, settings: Settings) -> None:
     """End the run, or ask the worker that holds it to stop. Raises Refused if it has already ended."""
-    cancelled = db.one("cancel_run", run_id=row["id"], requested_by=requested_by)
+    cancelled = db.one("cancel_run", run_id=run.id, requested_by=requested_by)
     if cancelled is None:
-        now = db.one("get_any_run", run_id=row["id"])
-        raise Refused(f'Cannot cancel a job with status "{now["status"] if now else "deleted"}"')
+        now = db.one_as(RunState, "get_any_run", run_id=run.id)
+        raise Refused(f'Cannot cancel a job with status "{now.run.status if now else "deleted"}"')
     if cancelled["status"] == "cancelled":
-        metrics.count_ending("cancelled", job_type=row["job_type"])
-        outbox.dispatch([str(row["id"])], db=db, settings=settings)
-    logger.info("Cancel accepted", action="cancel_accepted", run_id=str(row["id"]))
+        metrics.count_ending("cancelled", job_type=run.job_type)
+        outbox.dispatch([str(run.id)], db=db, settings=settings)
+    logger.info("Cancel accepted", action="cancel_accepted", run_id=str(run.id))
 
 
-def _insert(values: dict[str, Any], *, db: Database) -> Row | None:
+def _insert(values: dict[str, Any], *, db: Database) -> Inserted | None:
     """Insert the run in one statement; retry if two requests race with the same key, or if the key has expired."""
     for attempt in range(3):
         try:
-            return db.one("insert_run", **values)
+            return db.one_as(Inserted, "insert_run", **values)
         except DatabaseError as exc:
             raced = exc.args[0].get("n") == "job_runs_idempotency"
             if not raced or attempt == 2:
@@ -144,18 +159,18 @@ def _insert(values: dict[str, Any], *, db: Database) -> Row | None:
     raise AssertionError("unreachable")
 
 
-def _send_first(row: Row) -> None:
+def _send_first(run: RunRow) -> None:
     try:
-        queue.send(Message.of(row))
+        queue.send(Message.of(run.id, 0, run.team_id))
     except Exception as exc:
-        logger.warning(f"Could not send the first message: {exc}", action="send_failed", run_id=str(row["id"]))
-    logger.info("Run created", action="run_created", run_id=str(row["id"]), job_type=row["job_type"])
+        logger.warning(f"Could not send the first message: {exc}", action="send_failed", run_id=str(run.id))
+    logger.info("Run created", action="run_created", run_id=str(run.id), job_type=run.job_type)
 
 
 def _idempotency(trigger: Trigger) -> tuple[bytes | None, bytes | None]:
     if trigger.idempotency_key is None:
         return None, None
-    rerun = {"of": str(trigger.rerun_of["id"]), "from_cursor": trigger.from_cursor} if trigger.rerun_of else None
+    rerun = {"of": str(trigger.rerun_of.run.id), "from_cursor": trigger.from_cursor} if trigger.rerun_of else None
     params = trigger.params if trigger.asked is None else trigger.asked
     request = [trigger.job_type.name, trigger.project_id, params, trigger.notify, rerun]
     scope = [trigger.triggered_by, trigger.team_id, trigger.idempotency_key]

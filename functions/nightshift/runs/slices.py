@@ -4,13 +4,14 @@ import json
 import sys
 from collections.abc import Callable, Generator
 from contextlib import closing
-from typing import Any
+from typing import Any, NamedTuple
+from uuid import UUID
 
 from nightshift.aws.queue import MAX_DELAY_S, Message
 from nightshift.base.errors import DatabaseBusy, JobError, NightshiftError
 from nightshift.base.settings import Settings
 from nightshift.base.stored_json import shown, storable
-from nightshift.database.queries import Database, Row
+from nightshift.database.queries import Database
 from nightshift.jobs.author_api import Job, Progress, Steps, Wait
 from nightshift.jobs.job_type import JobType
 from nightshift.runs.handles import RunHandle, StepDatabase
@@ -31,6 +32,23 @@ ALONE_IDLE_S, ALONE_RESERVE_S = 2, 1
 MAX_RESULT_BYTES = 16_384
 
 
+class ClaimedSlice(NamedTuple):
+    """The run of a claimed slice, as claim_slice.sql returns it. If ``early_s`` is positive, it is not due yet."""
+
+    id: UUID
+    job_type: str
+    team_id: UUID | None
+    project_id: UUID | None
+    params: dict[str, Any]
+    progress: dict[str, Any] | None
+    cursor: dict[str, Any] | None
+    cursor_version: int | None
+    slice: int
+    failed_attempts: dict[str, int]
+    early_s: float
+    left_s: float
+
+
 class SliceLost(NightshiftError):
     """Another worker holds the run now; this worker changes nothing"""
 
@@ -44,7 +62,7 @@ class Slice:
 
     def __init__(
         self,
-        row: Row,
+        claimed: ClaimedSlice,
         *,
         job_type: JobType,
         db: Database,
@@ -52,21 +70,21 @@ class Slice:
         remaining_s: Callable[[], float],
         refusal: Exception | None = None,
     ):
-        self.id = str(row["id"])
-        self.number: int = row["slice"]
+        self.id = str(claimed.id)
+        self.number = claimed.slice
         self.job_type = job_type
-        self.failed_attempts: dict[str, int] = row["failed_attempts"]
-        self.run = RunHandle(row, is_cancelled=self.is_cancelled, remaining_s=self._spendable_s)
+        self.failed_attempts = claimed.failed_attempts
+        self.run = RunHandle(claimed, is_cancelled=self.is_cancelled, remaining_s=self._spendable_s)
         self.step = StepDatabase(db, self)
         self._db = db
         self.settings = settings
         self._refusal = refusal
         self._remaining_s = remaining_s
         self._claimed_with_s = remaining_s()
-        self._run_left_s: float = row["left_s"]
+        self._run_left_s = claimed.left_s
         self._budget_ends_at_s = max(self._claimed_with_s - settings.slice_budget_s, settings.slice_reserve_s)
-        self._began_with: object = row["cursor"]
-        self._stored_version: int | None = row["cursor_version"]
+        self._began_with: object = claimed.cursor
+        self._stored_version = claimed.cursor_version
         self._version = 1
 
     def start(self) -> Steps:
@@ -183,7 +201,7 @@ class Slice:
             max_delay_s=MAX_DELAY_S,
             resend_delay_s=self.settings.resend_delay_s,
         )
-        return Message.of(row, wait_s) if wait_s <= MAX_DELAY_S else None
+        return Message.of(self.id, row["slice"], row["team_id"], wait_s) if wait_s <= MAX_DELAY_S else None
 
     def complete(self, result: dict[str, Any] | None) -> None:
         """End the run with the job's result.
@@ -215,7 +233,7 @@ class Slice:
     def _spendable_s(self) -> float:
         return max(0.0, self._remaining_s() - COMMIT_RESERVE_S)
 
-    def _unless_cancelled(self, query: str, **params: Any) -> Row:
+    def _unless_cancelled(self, query: str, **params: Any) -> dict[str, Any]:
         # No row means a cancel request or a lost slice. Both end here as CancelRequested; ``cancel`` is fenced too, and
         # raises SliceLost if the slice was lost.
         try:
@@ -225,7 +243,7 @@ class Slice:
         self._commit_step()
         return row
 
-    def _fenced(self, query: str, **params: Any) -> Row:
+    def _fenced(self, query: str, **params: Any) -> dict[str, Any]:
         row = self._db.one(query, run_id=self.id, slice=self.number, **params)
         if row is None:
             self._db.rollback()

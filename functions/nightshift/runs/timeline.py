@@ -1,64 +1,100 @@
 """The timeline of a run: its slices, and one sentence that says what it is doing or why it is not moving."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import NamedTuple
+from uuid import UUID
 
 from nightshift.base.paging import fitting
 from nightshift.base.settings import Settings
 from nightshift.base.wording import timestamp
-from nightshift.database.queries import Database, Row
+from nightshift.database.queries import Database
+from nightshift.database.run_row import LIVE, RunState
 from nightshift.runs.log_links import logs_url
-from nightshift.runs.reading import LIVE
 
 MAX_SLICES = 1000
 # The sweep runs every minute. If it is more than two minutes late, it may be paused or failing.
 OVERDUE = timedelta(minutes=2)
 
 
-def timeline(run: Row, *, db: Database, settings: Settings, at_most: int = MAX_SLICES) -> dict[str, Any]:
+class SliceRow(NamedTuple):
+    """A slice as list_slices.sql returns it."""
+
+    slice: int
+    request_id: str
+    started_at: datetime
+    ended_at: datetime | None
+    outcome: str | None
+    reason: str | None
+    wait_s: int | None
+    processed: int | None
+
+    def as_json(self) -> dict[str, object]:
+        return self._asdict() | {"started_at": timestamp(self.started_at), "ended_at": timestamp(self.ended_at)}
+
+
+class Explanation(NamedTuple):
+    """What a run is doing: one word, one sentence, and the time since or until which it does so."""
+
+    state: str
+    why: str
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+def timeline(state: RunState, *, db: Database, settings: Settings) -> dict[str, object]:
+    """Return the run's timeline as the API shows it: as many of its newest slices as fit into one response."""
+    return told(state, newest_slices(state.run.id, at_most=MAX_SLICES, db=db), settings=settings)
+
+
+def newest_slices(run_id: UUID, *, at_most: int, db: Database) -> list[SliceRow]:
+    """Return the newest slices, the oldest of them first: up to ``at_most``, or as many as fit into one response."""
+    slices = db.query_as(SliceRow, "list_slices", run_id=run_id, at_most=at_most)
+    return slices[len(slices) - fitting(slice.as_json() for slice in reversed(slices)) :]
+
+
+def told(state: RunState, slices: Sequence[SliceRow], *, settings: Settings) -> dict[str, object]:
     """Return ``{"state", "why", "since", "until", "cancel_requested_at", "cancel_requested_by", "rerun_of",
-    "logs_url", "slices_left_out", "timeline": [...]}`` with the newest slices: up to ``at_most``, or as many as fit
-    into one response.
+    "logs_url", "slices_left_out", "timeline": [...]}``.
     """
-    slices = [_as_json(row) for row in db.query("list_slices", run_id=run["id"], at_most=at_most)]
-    slices = slices[len(slices) - fitting(reversed(slices)) :]
-    state, why, since, until = explain(run, lost_slices_limit=settings.lost_slices_limit)
+    explained = explain(state, lost_slices_limit=settings.lost_slices_limit)
     return {
-        "state": state,
-        "why": why,
-        "since": timestamp(since),
-        "until": timestamp(until),
-        "cancel_requested_at": timestamp(run["cancel_requested_at"]),
-        "cancel_requested_by": run["cancel_requested_by"],
-        "rerun_of": run["rerun_of"] and str(run["rerun_of"]),
-        "logs_url": logs_url(run, settings=settings),
-        # Slices are numbered from 0, without a gap.
-        "slices_left_out": slices[0]["slice"] if slices else 0,
-        "timeline": slices,
+        "state": explained.state,
+        "why": explained.why,
+        "since": timestamp(explained.since),
+        "until": timestamp(explained.until),
+        "cancel_requested_at": timestamp(state.cancel_requested_at),
+        "cancel_requested_by": state.cancel_requested_by,
+        "rerun_of": state.rerun_of and str(state.rerun_of),
+        "logs_url": logs_url(state, settings=settings),
+        "slices_left_out": left_out(slices),
+        "timeline": [slice.as_json() for slice in slices],
     }
 
 
-def _as_json(slice: Row) -> dict[str, Any]:
-    times = {"started_at": timestamp(slice["started_at"]), "ended_at": timestamp(slice["ended_at"])}
-    return slice | times
+def left_out(newest: Sequence[SliceRow]) -> int:
+    """Return how many slices came before these. Slices are numbered from 0, without a gap."""
+    return newest[0].slice if newest else 0
 
 
-def explain(run: Row, *, lost_slices_limit: int) -> tuple[str, str, datetime | None, datetime | None]:
-    """Return state, sentence, since and until. The row carries the database's ``now``."""
-    now, lease, due = run["now"], run["lease_expires_at"], run["due_at"]
-    lost = f"lost slice {run['lost_slices']} of {lost_slices_limit}"
-    if run["status"] not in LIVE:
-        return "ended", f"It is {run['status']}", run["completed_at"], None
-    if lease and run["cancel_requested_at"]:
-        return "cancelling", "It will stop at its next step", run["cancel_requested_at"], None
+def explain(state: RunState, *, lost_slices_limit: int) -> Explanation:
+    """Say what the run is doing, or why it is not moving, at the database's ``now``."""
+    run, now, lease, due = state.run, state.now, state.lease_expires_at, state.due_at
+    lost = f"lost slice {state.lost_slices} of {lost_slices_limit}"
+    if run.status not in LIVE:
+        return Explanation("ended", f"It is {run.status}", run.completed_at)
+    if lease and state.cancel_requested_at:
+        return Explanation("cancelling", "It will stop at its next step", state.cancel_requested_at)
     if lease and lease <= now - OVERDUE:
-        return "recovering", "Its worker stopped responding, and the sweep that recovers it is overdue", lease, None
+        overdue = "Its worker stopped responding, and the sweep that recovers it is overdue"
+        return Explanation("recovering", overdue, lease)
     if lease and lease <= now:
-        return "recovering", "Its worker stopped responding; the sweep, due every minute, will recover it", lease, None
+        soon = "Its worker stopped responding; the sweep, due every minute, will recover it"
+        return Explanation("recovering", soon, lease)
     if lease:
-        return "running", "A worker is running its current step", run["last_step_at"] or run["started_at"], None
-    if due > now and run["waiting_for"]:
-        return "waiting", f"It is waiting for {run['waiting_for']}", None, due
-    if run["lost_slices"]:
-        return "recovering", f"Its worker died ({lost}); it will continue from its last step", due, None
-    return "queued", "It is waiting for a free worker", due, None
+        return Explanation("running", "A worker is running its current step", state.last_step_at or run.started_at)
+    if due > now and run.waiting_for:
+        return Explanation("waiting", f"It is waiting for {run.waiting_for}", until=due)
+    if state.lost_slices:
+        return Explanation("recovering", f"Its worker died ({lost}); it will continue from its last step", due)
+    return Explanation("queued", "It is waiting for a free worker", due)

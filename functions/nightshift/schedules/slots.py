@@ -4,6 +4,7 @@ import uuid
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from itertools import islice, takewhile
+from typing import NamedTuple
 
 from pg8000.exceptions import DatabaseError
 
@@ -13,7 +14,7 @@ from nightshift.base import metrics
 from nightshift.base.errors import ConfigurationError, NightshiftError
 from nightshift.base.logger import logger
 from nightshift.base.settings import Settings
-from nightshift.database.queries import Database, Row
+from nightshift.database.queries import Database
 from nightshift.jobs.registry import JOB_TYPES, job_type
 from nightshift.notify import outbox
 from nightshift.schedules.cron import BadCron, Cron, from_eventbridge, from_five_fields
@@ -27,6 +28,14 @@ SLOTS_AT_ONCE = 500
 
 # The operator is alerted when a job has not succeeded for two slots plus this time for the run itself.
 LONGEST_RUN = timedelta(hours=1)
+
+
+class DueSchedule(NamedTuple):
+    """A schedule whose next slot has passed, as lock_overdue_schedule.sql returns it."""
+
+    job_type: str
+    cron: str
+    next_slot: datetime
 
 
 class AlreadyDecided(NightshiftError):
@@ -91,7 +100,7 @@ def account_for_missed(name: str, *, now: datetime, db: Database, settings: Sett
     message = None
     try:
         with db.transaction():
-            schedule = db.one("lock_overdue_schedule", job_type=name, until=now - GRACE)
+            schedule = db.one_as(DueSchedule, "lock_overdue_schedule", job_type=name, until=now - GRACE)
             if schedule:
                 message = _account_for(schedule, now=now, counts=counts, db=db, settings=settings)
     except AlreadyDecided:
@@ -103,10 +112,10 @@ def account_for_missed(name: str, *, now: datetime, db: Database, settings: Sett
 
 
 def _account_for(
-    schedule: Row, *, now: datetime, counts: dict[str, int], db: Database, settings: Settings
+    schedule: DueSchedule, *, now: datetime, counts: dict[str, int], db: Database, settings: Settings
 ) -> Message | None:
-    name, cron = schedule["job_type"], from_five_fields(schedule["cron"])
-    ahead = cron.slots_after(schedule["next_slot"] - timedelta(seconds=1))
+    name, cron = schedule.job_type, from_five_fields(schedule.cron)
+    ahead = cron.slots_after(schedule.next_slot - timedelta(seconds=1))
     slots = list(islice(takewhile(lambda slot: slot <= now - GRACE, ahead), SLOTS_AT_ONCE))
     following = next(cron.slots_after(slots[-1]))
     db.query("move_schedule", job_type=name, next_slot=following)

@@ -3,7 +3,8 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
+from uuid import UUID
 
 from nightshift.base.errors import Forbidden, Unauthorized
 from nightshift.base.settings import Settings
@@ -23,6 +24,28 @@ class Membership:
     slug: str
     role: str | None = None
     """None for an API key: its permissions decide instead."""
+
+
+class KeyRow(NamedTuple):
+    """An API key and its team, as find_api_key.sql returns them."""
+
+    id: UUID
+    key_type: str
+    permissions: list[str]
+    expired: bool
+    team_id: UUID
+    team_name: str
+    team_slug: str
+
+
+class MemberRow(NamedTuple):
+    """A user and one of their teams, as find_user.sql returns them; without a team if they have none."""
+
+    email: str
+    team_id: UUID | None
+    team_name: str
+    team_slug: str
+    role: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,37 +99,37 @@ def key_hash(key: str) -> bytes:
 
 
 def _api_key(token: str, *, db: Database) -> Principal:
-    row = db.one("find_api_key", key_hash=key_hash(token), again_if_gone=True)
-    if row is None:
+    key = db.one_as(KeyRow, "find_api_key", key_hash=key_hash(token), again_if_gone=True)
+    if key is None:
         raise Unauthorized("Invalid API key")
-    if row["expired"]:
+    if key.expired:
         raise Unauthorized("API key expired")
-    team_id = str(row["team_id"])
+    team_id = str(key.team_id)
     return Principal(
         kind="api_key",
-        id=str(row["id"]),
-        key_type=row["key_type"],
-        permissions=tuple(row["permissions"]),
-        teams={team_id: Membership(team_id=team_id, name=row["team_name"], slug=row["team_slug"])},
+        id=str(key.id),
+        key_type=key.key_type,
+        permissions=tuple(key.permissions),
+        teams={team_id: Membership(team_id=team_id, name=key.team_name, slug=key.team_slug)},
     )
 
 
 def _user(token: str, *, db: Database, settings: Settings) -> Principal:
     subject = tokens.verify(token, settings=settings)
     user_id = subject.user_id or _id_of(str(subject.email), db=db)
-    rows = db.query("find_user", user_id=user_id, again_if_gone=True)
+    rows = db.query_as(MemberRow, "find_user", user_id=user_id, again_if_gone=True)
     if not rows:
         raise Unauthorized
     return Principal(
         kind="user",
         id=user_id,
-        email=rows[0]["email"],
+        email=rows[0].email,
         teams={
-            str(row["team_id"]): Membership(
-                team_id=str(row["team_id"]), name=row["team_name"], slug=row["team_slug"], role=row["role"]
+            str(row.team_id): Membership(
+                team_id=str(row.team_id), name=row.team_name, slug=row.team_slug, role=row.role
             )
             for row in rows
-            if row["team_id"]
+            if row.team_id
         },
     )
 

@@ -39,7 +39,7 @@ class KeySet:
 
     def __init__(self, url: str, *, clock: Callable[[], float] = time.time):
         self._url, self._clock = url, clock
-        self._keys: list[dict[str, Any]] = []
+        self._keys: list[dict[str, object]] = []
         self._read_at: float | None = None
         self._ask_again_at = 0.0
 
@@ -95,7 +95,7 @@ def key_set(url: str) -> KeySet:
     return KeySet(url)
 
 
-def read(url: str) -> list[dict[str, Any]]:
+def read(url: str) -> list[dict[str, object]]:
     """Read once, without following redirects. Raise BadKeySet, or botocore's errors if there is no response."""
     from botocore.awsrequest import AWSRequest
     from botocore.httpsession import URLLib3Session
@@ -120,7 +120,7 @@ def read(url: str) -> list[dict[str, Any]]:
     return _keys_in(content, url=url)
 
 
-def _keys_in(content: bytes, *, url: str) -> list[dict[str, Any]]:
+def _keys_in(content: bytes, *, url: str) -> list[dict[str, object]]:
     try:
         keys = json.loads(content)["keys"]
         found = [key for key in keys if isinstance(key, dict)]
@@ -131,7 +131,7 @@ def _keys_in(content: bytes, *, url: str) -> list[dict[str, Any]]:
     return found
 
 
-def fits(jwk: dict[str, Any], algorithm: str) -> bool:
+def fits(jwk: dict[str, object], algorithm: str) -> bool:
     """Tell whether the key's fields allow signatures with this algorithm."""
     operations = jwk.get("key_ops", ["verify"])
     return (

@@ -28,12 +28,13 @@ import pytest
 from nightshift.aws import sqs
 from nightshift.base.settings import Settings
 from nightshift.database.queries import Database
+from nightshift.database.run_row import RunState
 from nightshift.database.session_pins import pin, pin_session
 from nightshift.jobs.author_api import MAX_WAIT_S, Progress, Wait
 from nightshift.jobs.registry import JOB_TYPES
 from nightshift.runs import executor, requests
 from nightshift.runs.run_params import check_params
-from nightshift.runs.slices import CancelRequested, Slice
+from nightshift.runs.slices import CancelRequested, ClaimedSlice, Slice
 from nightshift.testing.rows import Team, age, make_team, run_row, slices, sweep, work
 
 # A test's job needs fewer. An endless job must fail its test instead of hanging it.
@@ -113,7 +114,7 @@ class JobRun:
         old = self.row
         assert old["project_id"] or not from_cursor, "A system job's run cannot be rerun from its cursor"
         of = {name: old[name] for name in ("team_id", "project_id", "params")}
-        of |= {"rerun_of": old, "from_cursor": from_cursor}
+        of |= {"rerun_of": self.db.one_as(RunState, "get_any_run", run_id=self.id), "from_cursor": from_cursor}
         made = _trigger(old["job_type"], db=self.db, settings=self.settings, **of)
         return replace(self, id=made, checkpoints=[], fate=None)
 
@@ -185,8 +186,8 @@ class Fate:
 class _Watched(Slice):
     """A worker's slice whose fate can strike around each of its commits."""
 
-    def __init__(self, run: JobRun, row: dict[str, Any], **parts: Any):
-        super().__init__(row, **parts)
+    def __init__(self, run: JobRun, claimed: ClaimedSlice, **parts: Any):
+        super().__init__(claimed, **parts)
         self.watched = run
 
     def save(self, step: Progress) -> None:
@@ -280,11 +281,11 @@ def _trigger(name: str, *, db: Database, settings: Settings, **of: Any) -> str:
     job_type = JOB_TYPES[name]
     if job_type.scope == "system":
         params = of["params"]
-        row = requests.create_system(job_type, params=params, triggered_by="system", db=db, settings=settings)
+        run = requests.create_system(job_type, params=params, triggered_by="system", db=db, settings=settings)
     else:
         wish = requests.Trigger(job_type=job_type, triggered_by="manual:user:somebody", **of)
-        row = requests.create(wish, db=db, settings=settings)
-    return str(row["id"])
+        run = requests.create(wish, db=db, settings=settings)
+    return str(run.id)
 
 
 @pytest.fixture

@@ -16,8 +16,6 @@ WITH next AS MATERIALIZED (
       AND (claimed_until IS NULL OR claimed_until <= clock_timestamp())
     RETURNING id, kind, run_id, team_id, recipient, content, attempts, error
 )
-SELECT notice.id, notice.kind, notice.recipient, notice.content, notice.attempts, notice.error AS last_error,
-       run.id AS run_id, run.job_type, run.status, run.triggered_by, run.progress, run.result, run.error,
-       run.started_at, run.completed_at, run.project_id, notice.team_id AS digest_of,
-       coalesce(run.team_id, notice.team_id) AS team_id
-FROM claimed notice LEFT JOIN job_runs run ON run.id = notice.run_id;
+SELECT run.*, notice.id AS outbox_id, notice.kind, notice.recipient, notice.content, notice.attempts,
+       notice.error AS last_error, notice.team_id AS digest_of
+FROM claimed notice LEFT JOIN job_runs_public run ON run.id = notice.run_id;

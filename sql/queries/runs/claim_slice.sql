@@ -23,7 +23,7 @@ SELECT id, job_type, team_id, project_id, params, progress, cursor, cursor_versi
 FROM claimed
 UNION ALL
 SELECT id, job_type, team_id, project_id, params, progress, cursor, cursor_version, slice, failed_attempts,
-       CAST(extract(epoch FROM due_at - at.time) AS float8), NULL
+       CAST(extract(epoch FROM due_at - at.time) AS float8), 0
 FROM job_runs, at
 WHERE id = CAST(:run_id AS uuid) AND slice = CAST(:slice AS integer) AND status IN ('pending', 'running')
   AND lease_expires_at IS NULL AND due_at > at.time;

@@ -1,6 +1,7 @@
 -- The trigger. Returns one row: the new run (its id is :id); or the earlier run with the same idempotency key; or the
--- live run that stands in the way; or a null id and retry_after_s, if the team has used up its runs of the last minute.
+-- live run that stands in the way; or a null id and retry_after_s (otherwise 0), if the team has used up its runs of the last minute.
 -- No row: the project does not exist or belongs to another team, or the type is paused.
+-- The row is that of job_runs: the view does not contain a row that its own statement inserts.
 -- The progress starts at 0 of :total if the job type says what it counts.
 -- The statement looks for a live run before it inserts: ON CONFLICT would wait for the worker that has locked the row,
 -- and would leave a dead row behind. Only a race gets that far; the no-op DO UPDATE then returns the winner's row.
@@ -60,10 +61,9 @@ WITH earlier AS (
     ON CONFLICT (project_id, job_type) WHERE completed_at IS NULL DO UPDATE SET status = run.status
     RETURNING run.*
 )
-SELECT id, job_type, status, team_id, project_id, triggered_by, params, progress, result, error, notify, started_at,
-       completed_at, created_at, slice, request_hash, waiting_for,
+SELECT run.*,
        -- A key is valid for a day, even if its run is still live after that.
-       CASE WHEN created_at > clock_timestamp() - interval '24 hours' THEN idempotency_key END AS idempotency_key,
-       retry_after_s
+       CASE WHEN created_at > clock_timestamp() - interval '24 hours' THEN idempotency_key END AS valid_key,
+       coalesce(retry_after_s, 0) AS retry_after_s
 FROM (SELECT * FROM earlier UNION ALL SELECT * FROM live UNION ALL SELECT * FROM inserted) AS run
 FULL JOIN crowded ON true;

@@ -13,6 +13,5 @@ WITH live AS (
     ON CONFLICT (project_id, job_type) WHERE completed_at IS NULL DO UPDATE SET status = run.status
     RETURNING run.*
 )
-SELECT id, job_type, status, team_id, project_id, triggered_by, params, progress, result, error, notify, started_at,
-       completed_at, created_at, slice
+SELECT *
 FROM (SELECT * FROM live WHERE NOT EXISTS (SELECT FROM pause) UNION ALL SELECT * FROM inserted) AS run;

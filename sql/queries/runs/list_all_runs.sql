@@ -1,21 +1,19 @@
 -- Runs of every team: first the live ones, newest first, then those that ended last. Both halves use the order of an
 -- index that exists for other queries, so a million old runs do not slow this down.
 WITH live AS (
-    SELECT *, 0 AS half, created_at AS moment FROM job_runs
+    SELECT *, 0 AS half, created_at AS moment FROM job_runs_public
     WHERE completed_at IS NULL
       AND (CAST(:job_type AS text) IS NULL OR job_type = CAST(:job_type AS text))
       AND (CAST(:status AS text) IS NULL OR status = CAST(:status AS text))
     ORDER BY created_at DESC LIMIT CAST(:limit AS integer)
 ), ended AS (
-    SELECT *, 1 AS half, completed_at AS moment FROM job_runs
+    SELECT *, 1 AS half, completed_at AS moment FROM job_runs_public
     WHERE completed_at IS NOT NULL
       AND (CAST(:job_type AS text) IS NULL OR job_type = CAST(:job_type AS text))
       AND (CAST(:status AS text) IS NULL OR status = CAST(:status AS text))
     ORDER BY completed_at DESC LIMIT CAST(:limit AS integer)
 )
-SELECT run.id, run.job_type, run.status, run.team_id, run.project_id, run.triggered_by, run.params, run.progress,
-       run.result, run.error, run.notify, run.started_at, run.completed_at, run.created_at, run.waiting_for,
-       team.name AS team, project.name AS project
+SELECT run.*, team.name AS team, project.name AS project
 FROM (SELECT * FROM live UNION ALL SELECT * FROM ended) AS run
     LEFT JOIN teams team ON team.id = run.team_id
     LEFT JOIN projects project ON project.id = run.project_id

@@ -3,8 +3,7 @@
 -- deep page costs as much as the first. The project is looked up first: the indexes that begin with it contain the runs
 -- of every team that has owned it, and another team's history is never read. A live run whose project has moved belongs
 -- to the new team (get_run.sql); the sweep updates its team_id within a minute.
-SELECT id, job_type, status, team_id, project_id, triggered_by, params, progress, result, error, notify, started_at,
-       completed_at, created_at, waiting_for
+SELECT *
 FROM (
     SELECT run.*
     FROM unnest(ARRAY['pending', 'running']) AS live (status), LATERAL (

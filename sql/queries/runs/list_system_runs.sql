@@ -1,7 +1,6 @@
 -- The newest runs of each status, merged (list_runs.sql). Ordered by project_id, which is null in all of them, because IS
 -- NULL alone does not let the planner skip the first column of an index.
-SELECT id, job_type, status, team_id, project_id, triggered_by, params, progress, result, error, notify, started_at,
-       completed_at, created_at, waiting_for
+SELECT *
 FROM (
     SELECT * FROM job_runs_public WHERE project_id IS NULL AND completed_at IS NULL
     UNION ALL

@@ -1,0 +1,47 @@
+"""The rows of a mail or an event that is about to be sent."""
+
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from nightshift.database.run_row import RunRow
+
+
+class Notice(NamedTuple):
+    """A claimed row of the outbox (claim_outbox.sql): a mail about a run, an alert, a digest or an event."""
+
+    outbox_id: UUID
+    kind: str
+    """``mail`` or ``event``."""
+    recipient: str | None
+    content: dict[str, Any] | None
+    """The text of an alert. A mail about a run and an event have None."""
+    attempts: int
+    last_error: str | None
+    digest_of: UUID | None
+    """The team whose runs a digest reports."""
+    run: RunRow | None
+
+    @property
+    def team_id(self) -> UUID | None:
+        return self.run.team_id if self.run else self.digest_of
+
+
+class Names(NamedTuple):
+    """The names of a notice's project and team; None if they are deleted or cannot be read."""
+
+    project: str | None = None
+    team: str | None = None
+
+
+class DigestLine(NamedTuple):
+    """A run that a digest names, and the counts of all its runs, as list_digest.sql returns them."""
+
+    job_type: str
+    status: str
+    error: str | None
+    completed_at: datetime
+    project: str | None
+    completed: int
+    failed: int
+    cancelled: int
