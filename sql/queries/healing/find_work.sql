@@ -6,11 +6,11 @@ WITH beat AS (
     WHERE only_row IN (SELECT only_row FROM job_sweep FOR UPDATE SKIP LOCKED)
 )
 SELECT EXISTS (SELECT FROM job_runs WHERE completed_at IS NULL
-               AND lease_expires_at <= clock_timestamp()) AS expired,
+               AND lease_expires_at <= statement_timestamp()) AS expired,
        EXISTS (SELECT FROM job_runs WHERE completed_at IS NULL
-               AND lease_expires_at IS NULL AND ends_by <= clock_timestamp()) AS overlong,
+               AND lease_expires_at IS NULL AND ends_by <= statement_timestamp()) AS overlong,
        EXISTS (SELECT FROM job_runs WHERE completed_at IS NULL
-               AND lease_expires_at IS NULL AND resend_at <= clock_timestamp()) AS unclaimed,
+               AND lease_expires_at IS NULL AND resend_at <= statement_timestamp()) AS unclaimed,
        EXISTS (SELECT FROM job_runs run JOIN projects project ON project.id = run.project_id
                WHERE run.completed_at IS NULL AND project.team_id <> run.team_id) AS moved,
        EXISTS (SELECT FROM job_runs run
