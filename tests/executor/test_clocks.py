@@ -38,8 +38,8 @@ BY_STATEMENT = {
     *("old_slots", "outbox_trouble", "overdue_successes", "overlong_runs", "prune_alerts", "stuck_runs"),
     *("team_failures", "unclaimed_runs", "unsent_notices"),
 }
-# Queries that compare with clock_timestamp(). They find their rows by a key. A statement that has waited for the lock of
-# such a row must see the present time: a lease or a claim may have begun in the meantime.
+# Queries that compare with clock_timestamp(). They find their rows by a key. A statement that has waited for the lock
+# of such a row must see the present time: a lease or a claim may have begun in the meantime.
 BY_KEY = {
     *("claim_outbox", "end_overlong", "expire_leases", "find_api_key", "forget_idempotency_key", "insert_run"),
     *("list_live_agent_keys", "partition_state", "resend_due", "take_mail_share"),
