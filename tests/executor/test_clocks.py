@@ -33,10 +33,10 @@ WORDS_FOR_TIMES = {"now", "today", "tomorrow", "yesterday"}
 # Queries that read statement_timestamp(). An index supports a comparison with it, but not with clock_timestamp(), which
 # can differ between rows. It stands still while the statement waits; the next sweep or request then checks again.
 BY_STATEMENT = {
-    *("claim_overdue_successes", "claim_set_aside", "claim_unsent", "delete_pauses", "expired_leases"),
+    *("claim_overdue_successes", "claim_set_aside", "claim_unsent", "delete_pauses", "due_runs"),
     *("failed_system_runs", "find_work", "insert_run", "list_successes", "missed_slots", "old_alerts", "old_runs"),
-    *("old_slots", "outbox_trouble", "overdue_successes", "overlong_runs", "prune_alerts", "stuck_runs"),
-    *("team_failures", "unclaimed_runs", "unsent_notices"),
+    *("old_slots", "outbox_trouble", "overdue_successes", "prune_alerts", "stuck_runs"),
+    *("team_failures", "unsent_notices"),
 }
 # Queries that compare with clock_timestamp(). They find their rows by a key. A statement that has waited for the lock
 # of such a row must see the present time: a lease or a claim may have begun in the meantime.
