@@ -44,7 +44,9 @@ COMMENT ON INDEX job_outbox_once IS 'Allows one mail per run and recipient, and 
 CREATE INDEX job_outbox_unsent ON job_outbox (send_at) WHERE send_at IS NOT NULL;
 COMMENT ON INDEX job_outbox_unsent IS 'The sweep finds what is due, and health what is late.';
 CREATE INDEX job_outbox_ended ON job_outbox (ended_at) WHERE ended_at IS NOT NULL;
-COMMENT ON INDEX job_outbox_ended IS 'Retention finds the oldest alerts, and health what was given up.';
+COMMENT ON INDEX job_outbox_ended IS 'Retention finds the oldest alerts.';
+CREATE INDEX job_outbox_failed ON job_outbox (ended_at) WHERE status = 'failed';
+COMMENT ON INDEX job_outbox_failed IS 'Health finds what was given up: few rows, however many were sent.';
 CREATE UNIQUE INDEX job_outbox_open_digest ON job_outbox (team_id, recipient) WHERE takes_more AND status = 'unsent';
 COMMENT ON INDEX job_outbox_open_digest IS 'Allows one open digest per team and recipient.';
 CREATE INDEX job_outbox_digested ON job_outbox (digest_id) WHERE digest_id IS NOT NULL;

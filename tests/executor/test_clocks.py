@@ -1,7 +1,8 @@
-"""Our statements read the current time, never the beginning of the transaction.
+"""Our statements read the current time, never the beginning of the transaction; and their searches can use an index.
 
 A step's transaction, or a statement in it, may have waited for a lock. With ``now()`` and its synonyms, a lease, a wait
-or a cut-off would then begin too early.
+or a cut-off would then begin too early. A search for rows is the opposite: ``clock_timestamp()`` can differ between two
+rows, so Postgres uses no index for a comparison with it, and reads every row that the table has ever kept.
 """
 
 import re
@@ -32,8 +33,16 @@ WORDS_FOR_TIMES = {"now", "today", "tomorrow", "yesterday"}
 # Queries that read statement_timestamp(). An index supports a comparison with it, but not with clock_timestamp(), which
 # can differ between rows. It stands still while the statement waits; the next sweep or request then checks again.
 BY_STATEMENT = {
-    *("claim_overdue_successes", "claim_unsent", "delete_pauses", "find_work", "insert_run", "list_successes"),
-    *("old_alerts", "old_runs", "old_slots", "overdue_successes", "team_failures", "unsent_notices"),
+    *("claim_overdue_successes", "claim_set_aside", "claim_unsent", "delete_pauses", "due_runs"),
+    *("failed_system_runs", "find_work", "insert_run", "list_successes", "missed_slots", "old_alerts", "old_runs"),
+    *("old_slots", "outbox_trouble", "overdue_successes", "prune_alerts", "stuck_runs"),
+    *("team_failures", "unsent_notices"),
+}
+# Queries that compare with clock_timestamp(). They find their rows by a key. A statement that has waited for the lock
+# of such a row must see the present time: a lease or a claim may have begun in the meantime.
+BY_KEY = {
+    *("claim_outbox", "end_overlong", "expire_leases", "find_api_key", "forget_idempotency_key", "insert_run"),
+    *("list_live_agent_keys", "partition_state", "resend_due", "take_mail_share"),
 }
 
 
@@ -93,3 +102,36 @@ def test_no_statement_reads_a_clock_that_stands_still(paths):
 def test_every_exception_is_still_one():
     for name in BY_STATEMENT:
         assert "statement_timestamp" in frozen_clocks(query_text(name)), name
+
+
+def bounds_by_the_clock(sql: str) -> int:
+    """Count the comparisons of order with clock_timestamp(), alone or with an interval added or subtracted."""
+    bare = "".join(" " if token["space"] else token[0] for token in TOKEN.finditer(sql))
+    clock = r"clock_timestamp \( \) (?: [-+] (?: interval '[^']*' | make_interval \( .*? \) \) ) )?"
+    compared = rf"(?: (?<!=)[<>] | [<>]= | \bBETWEEN\b | \bAND\b ) {clock} | {clock} (?: [<>](?!=>) | \bBETWEEN\b )"
+    return len(re.findall(compared.replace(" ", r"\s*"), bare, re.IGNORECASE | re.DOTALL))
+
+
+@pytest.mark.parametrize(
+    ("sql", "bounds"),
+    [
+        ("WHERE send_at <= clock_timestamp()", 1),
+        ("WHERE send_at>Clock_Timestamp ( ) - interval '1 day'", 1),
+        ("WHERE clock_timestamp() - make_interval(secs => CAST(:grace_s AS float8)) > send_at", 1),
+        ("WHERE clock_timestamp() >= a AND b /* ago */ < clock_timestamp()", 2),
+        ("WHERE moment BETWEEN a AND clock_timestamp()", 1),
+        ("SET at = clock_timestamp(), b = make_interval(secs => 1), c = f(x => clock_timestamp())", 0),
+        ("WHERE send_at <= statement_timestamp() -- < clock_timestamp()", 0),
+        ("SELECT 1 < 2, clock_timestamp() AS now", 0),
+    ],
+)
+def test_a_bound_is_found_on_either_side_of_the_comparison(sql, bounds):
+    assert bounds_by_the_clock(sql) == bounds
+
+
+def test_no_search_is_bounded_by_a_clock_that_no_index_serves():
+    found = {name for name, path in query_files().items() if bounds_by_the_clock(path.read_text())}
+    assert found == BY_KEY, (
+        "An index serves a comparison with statement_timestamp(), not with clock_timestamp(). A query that finds its "
+        "rows by a key belongs in BY_KEY of this test"
+    )

@@ -461,7 +461,7 @@ class TestResend:
         small = dataclasses.replace(cloud, sweep_batch=20)
         first, second = connect(), connect()
         first.begin()
-        keys = [row["key"] for row in first.query("unclaimed_runs", batch=20, passed_over=[])]
+        keys = [row["key"] for row in first.query("due_runs", at_most=20)]
         rows = first.query("resend_due", keys=keys, resend_delay_s=120, resend_ceiling_s=3600)
         counts = sweep(db=second, settings=small)  # while the first sweep still holds its rows
         first.commit()

@@ -16,7 +16,7 @@ FEW_BUFFERS = 50
 
 R = {"resend_delay_s": 120, "resend_ceiling_s": 3600}
 OLD = {"retention_s": 90 * 86_400}
-FINDS = {"passed_over": "{}", "batch": 500}
+FINDS = {"at_most": 100_000}
 
 
 @pytest.fixture
@@ -72,15 +72,12 @@ def test_the_engine_reads_what_it_is_about_and_no_crowd(db, ids):
         "note_slice": slice_0 | {"reason": "x"},
         "stay_within_lease": slice_0 | {"kept_back_s": 3, "longest_s": 20},
         "find_work": OLD | {"schedules_until": "2026-01-01Z"},
-        "expired_leases": FINDS,
+        "due_runs": FINDS,
+        "misplaced_runs": FINDS,
         "expire_leases": key["leased"] | {"lost_slices_limit": 5, "lost_slices_ceiling": 50, "resend_delay_s": 120},
-        "unclaimed_runs": FINDS,
         "resend_due": key["unclaimed"] | R,
-        "overlong_runs": FINDS,
         "end_overlong": key["unclaimed"],
-        "moved_runs": FINDS,
         "rehome_runs": key["unclaimed"],
-        "deleted_runs": FINDS,
         "stop_deleted": key["unclaimed"],
         "untold_runs": FINDS,
         "tell_of_endings": key["old"],

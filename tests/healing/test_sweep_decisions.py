@@ -93,16 +93,16 @@ class TestItsQuestions:
         lost(owner, 1)
         left = [RESERVE_S + 1]
         assert sweep(db=db, settings=cloud, remaining_s=lambda: left.pop())["recovered"] == 1
-        assert asked == ["find_work", "expired_leases", "expire_leases"]
+        assert asked == ["find_work", "due_runs", "expire_leases"]
 
     def test_a_single_row_is_tried_once_and_then_passed_over(self, cloud, db, owner, asked):
         poison_runs(owner, lost(owner, 1))
         sweep(db=db, settings=cloud)
         tells = ["claim_set_aside", "insert_alert"]
-        assert asked == ["find_work", "expired_leases", "expire_leases", "set_aside", *tells]
+        assert asked == ["find_work", "due_runs", "expire_leases", "set_aside", *tells]
         asked.clear()
         sweep(db=db, settings=cloud)
-        kept = ["list_set_aside", "expired_leases", "forget_set_aside", "claim_set_aside"]
+        kept = ["list_set_aside", "due_runs", "forget_set_aside", "claim_set_aside"]
         assert asked[:5] == ["find_work", *kept]
 
     def test_a_row_that_a_batch_has_set_aside_is_not_in_the_next_one(self, cloud, db, owner):
@@ -118,7 +118,7 @@ class TestItsQuestions:
         asked.clear()
         counts = sweep(db=db, settings=cloud)
         assert (counts["stopped"], counts["ended"]) == (1, 0)
-        assert asked == ["find_work", "deleted_runs", "stop_deleted"]
+        assert asked == ["find_work", "misplaced_runs", "stop_deleted"]
         assert not counted
 
 

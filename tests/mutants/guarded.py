@@ -10,8 +10,8 @@ QUERIES = (
     *("insert_run", "insert_system_run", "insert_scheduled_run", "forget_idempotency_key"),
     *("claim_slice", "save_progress", "end_slice", "end_run", "cancel_run", "is_cancelled", "note_slice"),
     *("stay_within_lease", "cleanup_live_runs"),
-    *("find_work", "expire_leases", "expired_leases", "resend_due", "unclaimed_runs", "end_overlong", "overlong_runs"),
-    *("stop_deleted", "deleted_runs", "rehome_runs", "moved_runs", "tell_of_endings", "untold_runs"),
+    *("find_work", "due_runs", "misplaced_runs", "expire_leases", "resend_due", "end_overlong"),
+    *("stop_deleted", "rehome_runs", "tell_of_endings", "untold_runs"),
     *("prune_runs", "old_runs", "prune_alerts", "old_alerts", "prune_slots", "old_slots"),
     *("claim_outbox", "end_outbox_attempt", "claim_unsent", "unsent_notices", "unsent_of_runs", "address_alert"),
     *(

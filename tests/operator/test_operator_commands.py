@@ -271,7 +271,7 @@ class TestRuns:
             " SELECT gen_random_uuid(), 'db_pruning', 'completed', 'schedule', clock_timestamp(), NULL"
             " FROM generate_series(1, 5000); ANALYZE job_runs"
         )
-        values = {":job_type": "NULL", ":status": "NULL", ":limit": "20"}
+        values = {":job_type": "NULL", ":status": "NULL", ":limit": "20", ":look_through": "9", ":ended_through": "9"}
         owner.run_script(
             "INSERT INTO job_runs (id, job_type, triggered_by, resend_at) VALUES"
             " (gen_random_uuid(), 'db_pruning', 'schedule', now())"

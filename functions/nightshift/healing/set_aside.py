@@ -47,6 +47,8 @@ class SetAside:
         self._keys: defaultdict[str, set[str]] = defaultdict(set)
         self._slow: set[str] = set()
         self._due: datetime | None = None
+        self.count = 0
+        """How many rows were set aside when this sweep began."""
 
     def load(self) -> None:
         for row in self._db.query("list_set_aside"):
@@ -55,10 +57,11 @@ class SetAside:
                 self._slow.add(row["healer"])
             elif not row["is_due"]:
                 self._keys[row["healer"]].add(row["key"])
+        self.count = sum(map(len, self._keys.values()))
 
-    def keys(self, healer: str) -> list[str]:
+    def keys(self, healer: str) -> frozenset[str]:
         """Return the keys of the rows to skip."""
-        return sorted(self._keys[healer])
+        return frozenset(self._keys[healer])
 
     def is_slow(self, healer: str) -> bool:
         return healer in self._slow

@@ -28,8 +28,9 @@ COUNTS = (
 def sweep(*, now: datetime, db: Database, settings: Settings, remaining_s: Callable[[], float]) -> dict[str, int]:
     """Heal rows, batch by batch while time remains. Return the counts of what was done.
 
-    If there is nothing to do, this takes one statement. Concurrent sweeps share the work (SKIP LOCKED). The next sweep
-    handles the rows that are left when time runs out. A row that cannot be healed is set aside and does not affect
+    If there is nothing to do, this takes one statement. Rows are searched for once, because each search reads all live
+    runs. Concurrent sweeps share the work (SKIP LOCKED). The next sweep handles the rows that are left when time runs
+    out. A row that cannot be healed is set aside and does not affect
     other rows. A failing healer does not stop the others; the first exception is raised again at the end.
     """
     counts: Counter[str] = Counter()
@@ -59,6 +60,8 @@ class _Sweep:
     db: Database
     remaining_s: Callable[[], float]
     failures: list[Exception] = field(default_factory=list)
+    found: dict[str, defaultdict[str, list[str]]] = field(default_factory=dict)
+    """The keys of each query's rows, by healer."""
 
     def find_work(self, **horizons: Any) -> dict[str, bool]:
         """Return which healers have work to do. If the query fails, every healer looks for its own rows."""
@@ -74,16 +77,30 @@ class _Sweep:
     def heal_all(self, healer: Healer) -> bool:
         """Heal the healer's rows. Return whether all are done, apart from the rows set aside."""
         with self.keeping_failures(healer.name):
-            while self.remaining_s() > RESERVE_S:
-                rows = self.db.query(
-                    healer.find, batch=healer.batch, passed_over=self.aside.keys(healer.name), **healer.horizon
-                )
-                keys = [row["key"] for row in rows]
-                if keys and not self._heal(healer, keys):
+            if self.remaining_s() <= RESERVE_S:
+                return False
+            found, passed_over = self._find(healer), self.aside.keys(healer.name)
+            keys = [key for key in found if key not in passed_over]
+            for first in range(0, len(keys), healer.batch):
+                if first and self.remaining_s() <= RESERVE_S:
                     return False
-                if len(keys) < healer.batch:
-                    return True
+                if not self._heal(healer, keys[first : first + healer.batch]):
+                    return False
+            return len(found) < self._at_most(healer)
         return False
+
+    def _find(self, healer: Healer) -> list[str]:
+        """Return the keys of the healer's rows, also of those set aside. Each query runs once."""
+        if healer.find not in self.found:
+            found: defaultdict[str, list[str]] = defaultdict(list)
+            for row in self.db.query(healer.find, at_most=self._at_most(healer), **healer.horizon):
+                found[row.get("healer", healer.name)].append(row["key"])
+            self.found[healer.find] = found
+        return self.found[healer.find][healer.name]
+
+    def _at_most(self, healer: Healer) -> int:
+        """Return how many rows to find: rows set aside must not leave the healer without others."""
+        return healer.at_most + self.aside.count
 
     def _heal(self, healer: Healer, keys: list[str]) -> bool:
         """Heal a batch, or its rows one by one if the batch fails. Return whether there was time for all."""

@@ -20,6 +20,8 @@ from nightshift.runs.run_ids import whole_id
 from nightshift.runs.run_params import check_params
 
 OWNER = "system"
+# The list of all teams' runs applies its filters to this many live runs and to as many that ended last.
+LOOK_THROUGH = 10_000
 
 
 class NamedRun(NamedTuple):
@@ -61,19 +63,37 @@ def list_runs(
     ``every_team`` or for the type of a project job.
 
     Runs of teams have the names of ``team`` and ``project`` in addition to the ids. ``left_out`` counts the runs that
-    do not fit into one answer, if any.
+    do not fit into one answer, if any. ``looked_through`` is the number of runs that were searched, if that were not
+    all and fewer than ``limit`` were found.
     """
     if job_type is not None and job_type not in JOB_TYPES:
         raise Refused(f"job_type must be one of {', '.join(JOB_TYPES)}, got {shown(job_type)}")
-    is_a_projects = job_type is not None and JOB_TYPES[job_type].scope == "project"
-    filters = {"job_type": job_type, "status": status, "limit": limit}
-    if every_team or is_a_projects:
-        named = db.query_as(NamedRun, "list_all_runs", again_if_gone=True, **filters)
+    more: dict[str, int] = {}
+    # Each page of system runs comes from an index, and no team has runs of their types.
+    if JOB_TYPES[job_type].scope == "project" if job_type else every_team:
+        is_indexed = job_type is None and status in (None, "failed")
+        search: dict[str, Any] = {"status": status, "look_through": LOOK_THROUGH}
+        named = db.query_as(
+            NamedRun,
+            "list_all_runs",
+            again_if_gone=True,
+            limit=limit,
+            job_type=job_type,
+            ended_through=limit if is_indexed else LOOK_THROUGH,
+            **search,
+        )
         listed = [run.as_json() for run in named]
+        if len(listed) < limit and not is_indexed and db.query("runs_beyond", **search)[0]["is_so"]:
+            more["looked_through"] = LOOK_THROUGH
     else:
-        listed = [run.as_json() for run in db.query_as(RunRow, "list_system_runs", again_if_gone=True, **filters)]
+        runs = db.query_as(
+            RunRow, "list_system_runs", again_if_gone=True, limit=limit, job_type=job_type, status=status
+        )
+        listed = [run.as_json() for run in runs]
     kept = listed[: fitting(listed)]
-    return {"job_runs": kept} | ({"left_out": len(listed) - len(kept)} if len(kept) < len(listed) else {})
+    if len(kept) < len(listed):
+        more["left_out"] = len(listed) - len(kept)
+    return {"job_runs": kept} | more
 
 
 def trigger(*, job_type: str, params: dict[str, Any] | None = None, db: Database, settings: Settings) -> dict[str, Any]:

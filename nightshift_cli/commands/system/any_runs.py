@@ -54,6 +54,10 @@ def runs(session: Session, /, **filters: Any) -> None:
             session.output.say(
                 f"{left_out:,} more runs did not fit into one answer. Narrow the list with --type or --status."
             )
+    if not session.output.as_json and (looked_through := answer.get("looked_through")):
+        session.output.say(
+            f"Only the {looked_through:,} runs that ended last and {looked_through:,} live runs were looked through."
+        )
 
 
 @click.command()

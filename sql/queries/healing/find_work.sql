@@ -1,23 +1,11 @@
--- Does the sweep have anything to do? One row, from one look at each of a few small tables and indexes: live runs,
+-- Does the sweep have anything to do? One row, from one look at each live run and at a few small tables and indexes:
 -- unsent mails and events, schedules, and the oldest rows with a retention time. It also notes that the sweep ran,
 -- without waiting for another sweep that does so.
 WITH beat AS (
     UPDATE job_sweep SET came_at = clock_timestamp()
     WHERE only_row IN (SELECT only_row FROM job_sweep FOR UPDATE SKIP LOCKED)
 )
-SELECT EXISTS (SELECT FROM job_runs WHERE completed_at IS NULL
-               AND lease_expires_at <= clock_timestamp()) AS expired,
-       EXISTS (SELECT FROM job_runs WHERE completed_at IS NULL
-               AND lease_expires_at IS NULL AND ends_by <= clock_timestamp()) AS overlong,
-       EXISTS (SELECT FROM job_runs WHERE completed_at IS NULL
-               AND lease_expires_at IS NULL AND resend_at <= clock_timestamp()) AS unclaimed,
-       EXISTS (SELECT FROM job_runs run JOIN projects project ON project.id = run.project_id
-               WHERE run.completed_at IS NULL AND project.team_id <> run.team_id) AS moved,
-       EXISTS (SELECT FROM job_runs run
-                   LEFT JOIN projects project ON project.id = run.project_id AND project.deleted_at IS NULL
-                   LEFT JOIN teams team ON team.id = project.team_id AND team.deleted_at IS NULL
-               WHERE run.completed_at IS NULL AND run.cancel_requested_at IS NULL
-                 AND run.project_id IS NOT NULL AND team.id IS NULL) AS deleted,
+SELECT live.*,
        EXISTS (SELECT FROM job_runs WHERE untold IS NOT NULL) AS untold,
        EXISTS (SELECT FROM job_outbox WHERE send_at <= statement_timestamp()) AS unsent,
        EXISTS (SELECT FROM job_schedules WHERE next_slot <= CAST(:schedules_until AS timestamptz)) AS slots,
@@ -28,4 +16,16 @@ SELECT EXISTS (SELECT FROM job_runs WHERE completed_at IS NULL
        EXISTS (SELECT FROM job_runs WHERE status = 'failed' AND project_id IS NOT NULL
                AND completed_at > statement_timestamp() - interval '1 hour') AS failing,
        EXISTS (SELECT FROM job_set_aside) AS set_aside
-FROM (SELECT statement_timestamp() - make_interval(secs => CAST(:retention_s AS float8)) AS kept_since) AS retention;
+FROM (SELECT statement_timestamp() - make_interval(secs => CAST(:retention_s AS float8)) AS kept_since) AS retention,
+     -- The conditions of due_runs.sql and misplaced_runs.sql.
+     (SELECT coalesce(bool_or(run.lease_expires_at <= statement_timestamp()), false) AS expired,
+             coalesce(bool_or(run.lease_expires_at IS NULL AND run.ends_by <= statement_timestamp()), false) AS overlong,
+             coalesce(bool_or(run.lease_expires_at IS NULL AND run.resend_at <= statement_timestamp()), false)
+                 AS unclaimed,
+             coalesce(bool_or(project.team_id <> run.team_id), false) AS moved,
+             coalesce(bool_or(run.project_id IS NOT NULL AND run.cancel_requested_at IS NULL
+                              AND (project.deleted_at IS NOT NULL OR team.id IS NULL)), false) AS deleted
+      FROM job_runs run
+          LEFT JOIN projects project ON project.id = run.project_id
+          LEFT JOIN teams team ON team.id = project.team_id AND team.deleted_at IS NULL
+      WHERE run.completed_at IS NULL) AS live;

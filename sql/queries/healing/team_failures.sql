@@ -11,7 +11,8 @@ WITH failed AS MATERIALIZED (
     SELECT * FROM failed
     WHERE NOT EXISTS (SELECT FROM job_runs later
                       WHERE later.project_id = failed.project_id AND later.job_type = failed.job_type
-                        AND later.status = 'completed' AND later.created_at > failed.created_at)
+                        AND later.status = 'completed' AND later.completed_at IS NOT NULL
+                        AND later.created_at > failed.created_at)
 ), commonest AS (
     SELECT job_type, error, count(*) AS with_error, CAST((array_agg(id ORDER BY completed_at DESC))[1] AS text) AS run_id
     FROM standing GROUP BY job_type, error ORDER BY count(*) DESC, max(completed_at) DESC LIMIT 1

@@ -1,6 +1,4 @@
 -- Mails without a run whose retention time is over.
 SELECT CAST(id AS text) AS key FROM job_outbox
 WHERE ended_at <= statement_timestamp() - make_interval(secs => CAST(:retention_s AS float8)) AND run_id IS NULL
-  AND id <> ALL (CAST(:passed_over AS uuid[]))
-ORDER BY ended_at LIMIT CAST(:batch AS integer)
-FOR NO KEY UPDATE SKIP LOCKED;
+ORDER BY ended_at LIMIT CAST(:at_most AS integer);

@@ -6,6 +6,4 @@ WHERE untold IS NULL
       SELECT FROM job_outbox mail LEFT JOIN job_outbox digest ON digest.id = mail.digest_id
       WHERE mail.run_id = run.id AND (mail.send_at IS NOT NULL OR digest.send_at IS NOT NULL))
   AND completed_at <= statement_timestamp() - make_interval(secs => CAST(:retention_s AS float8))
-  AND id <> ALL (CAST(:passed_over AS uuid[]))
-ORDER BY completed_at LIMIT CAST(:batch AS integer)
-FOR NO KEY UPDATE SKIP LOCKED;
+ORDER BY completed_at LIMIT CAST(:at_most AS integer);

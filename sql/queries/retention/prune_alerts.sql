@@ -1,7 +1,7 @@
 -- Deletes alerts and digests whose retention time is over, and the shares of teams without a mail for a day.
 WITH unused AS (
     DELETE FROM job_mail_shares
-    WHERE clock_timestamp() - interval '1 day' > (SELECT max(mail) FROM unnest(sent_at) AS mail)
+    WHERE statement_timestamp() - interval '1 day' > (SELECT max(mail) FROM unnest(sent_at) AS mail)
 )
 DELETE FROM job_outbox WHERE id IN (
     SELECT id FROM job_outbox

@@ -11,6 +11,11 @@ SET overdue_at = statement_timestamp() + expected_within
 FROM overdue WHERE success.job_type = overdue.job_type
 RETURNING success.job_type, last_success_at, since, extract(epoch FROM statement_timestamp() - since)::float8 AS silent_s,
           EXISTS (SELECT FROM job_pauses pause WHERE pause.job_type = success.job_type) AS is_paused,
-          (SELECT run.error FROM job_runs run
-           WHERE run.job_type = success.job_type AND run.project_id IS NULL AND run.completed_at > success.since
-           ORDER BY run.created_at DESC LIMIT 1) AS last_error;
+          -- Of its last run, which is one of the last runs of each status (list_system_runs.sql).
+          (SELECT CASE WHEN completed_at > success.since THEN error END
+           FROM unnest(ARRAY['completed', 'failed', 'cancelled']) AS ended (status), LATERAL (
+               SELECT error, created_at, completed_at FROM job_runs
+               WHERE project_id IS NULL AND job_type = success.job_type AND status = ended.status
+                 AND completed_at IS NOT NULL
+               ORDER BY project_id DESC, created_at DESC LIMIT 1) AS run
+           ORDER BY created_at DESC LIMIT 1) AS last_error;

@@ -67,7 +67,7 @@ def deliver(scene: Scene) -> Steps:
 
 
 def resend(scene: Scene) -> Steps:
-    """``unclaimed_runs.sql``, ``resend_due.sql``: send a message that no worker claimed in time, with back-off."""
+    """``due_runs.sql``, ``resend_due.sql``: send a message that no worker claimed in time, with back-off."""
     row, rules, sizes = scene.row, scene.rules, scene.sizes
     is_free = row.lease is None or not rules.resend_no_lease
     if scene.is_locked or row.resend != 0 or not is_free or not (scene.is_live or not rules.resend_live):
@@ -88,7 +88,7 @@ def resend(scene: Scene) -> Steps:
 
 
 def expire(scene: Scene) -> Steps:
-    """``expired_leases.sql``, ``expire_leases.sql``: on the locked row: check cancel and limits, raise the number."""
+    """``due_runs.sql``, ``expire_leases.sql``: on the locked row: check cancel and limits, raise the number."""
     row = scene.row
     is_over = row.lease == 0 or (row.lease is not None and not scene.rules.expiry_over)
     if scene.is_locked or not (scene.is_live and is_over):
@@ -149,7 +149,7 @@ def _expire(scene: Scene, decision: str, workers: list[Worker], *, fair: str) ->
 
 
 def end_overlong(scene: Scene) -> Steps:
-    """``overlong_runs.sql``, ``end_overlong.sql``: end a run that no worker holds and that exceeded its duration."""
+    """``due_runs.sql``, ``end_overlong.sql``: end a run that no worker holds and that exceeded its duration."""
     row, rules = scene.row, scene.rules
     is_free = row.lease is None or not rules.overlong_no_lease
     is_live = scene.is_live or not rules.overlong_live
