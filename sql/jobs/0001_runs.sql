@@ -22,22 +22,25 @@ CREATE TABLE job_runs (
     resend_at            timestamptz,                       -- when the sweep repeats an unclaimed message
     completed_at         timestamptz(3),                    -- the end, with any status
     cancel_requested_at  timestamptz(3),
-    last_step_at         timestamptz(3),                    -- the last yield; a leased run that stopped yielding is stuck
     slice_started_at     timestamptz(3),                    -- set with request_id
     slice                integer NOT NULL DEFAULT 0,        -- raised only by the end of a slice and by the sweep
     resends              integer NOT NULL DEFAULT 0,        -- repeats since the last claim: the back-off's exponent
-    lost_slices          integer NOT NULL DEFAULT 0,        -- slices in a row that died without moving the cursor
     lost_in_total        integer NOT NULL DEFAULT 0,        -- all lost slices, even if the cursor moved
-    cursor_version       integer,                           -- version of the code that wrote the cursor
     status               text NOT NULL DEFAULT 'pending',
-    failed_attempts      jsonb NOT NULL DEFAULT '{}',       -- exceptions in a row without moving the cursor, by policy
-    cursor               jsonb,                             -- where the job continues; moves with every yield
-    progress             jsonb,
     request_id           text,                              -- the Lambda invocation that works this slice or ended the
                                                             -- run in it; null between two slices
-    abandoned_because    text,                              -- a worker's reason for giving up the slice that it holds
     waiting_for          text,                              -- why the next slice starts later, as text
+    abandoned_because    text,                              -- a worker's reason for giving up the slice that it holds
     cancel_requested_by  text,
+
+    -- The columns that a yield changes are beside each other.
+    lost_slices          integer NOT NULL DEFAULT 0,        -- slices in a row that died without moving the cursor
+    cursor_version       integer,                           -- version of the code that wrote the cursor
+    failed_attempts      jsonb NOT NULL DEFAULT '{}',       -- exceptions in a row without moving the cursor, by policy
+    last_step_at         timestamptz(3),                    -- the last yield; a leased run that stopped yielding is stuck
+    cursor               jsonb,                             -- where the job continues; moves with every yield
+    progress             jsonb,
+
     result               jsonb,
     error                text,
     untold               text,                              -- why mails, the event or the success of the end could not

@@ -124,9 +124,10 @@ def _after(outcome: Outcome, *, job_type: JobType, call: Invocation) -> None:
     match outcome:
         case HandedOver(Message() as following):
             _send(following)
-        case Ended(status):
+        case Ended(status, announces):
             metrics.count_ending(status, job_type=job_type.name)
-            outbox.dispatch([call.run_id], db=call.db, settings=call.settings)
+            if announces:
+                outbox.dispatch([call.run_id], db=call.db, settings=call.settings)
         case Lost():
             logger.warning("Lost the slice to another worker", action="slice_lost")
         case Abandoned(error):

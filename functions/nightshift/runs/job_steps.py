@@ -31,9 +31,10 @@ class HandedOver:
 
 @dataclass(frozen=True)
 class Ended:
-    """The run has ended with this status."""
+    """The run has ended with this status. ``announces``: the ending may owe a mail or an event."""
 
     status: str
+    announces: bool
 
 
 @dataclass(frozen=True)
@@ -93,9 +94,9 @@ def _until_cancelled(current: Slice) -> Outcome:
             return _take(steps, current)
     except CancelRequested:
         current.rollback()
-        current.cancel()
+        announces = current.cancel()
         logger.info("Run cancelled", action="run_cancelled")
-        return Ended("cancelled")
+        return Ended("cancelled", announces)
 
 
 def _take(steps: Steps, current: Slice) -> Outcome:
@@ -113,9 +114,9 @@ def _take(steps: Steps, current: Slice) -> Outcome:
                         _fail_at_its_line(steps, refusal)
                     return HandedOver(current.hand_over("waiting", wait=wait))
                 case Returned(result=dict() | None as result):
-                    current.complete(result)
+                    announces = current.complete(result)
                     logger.info("Run completed", action="run_completed")
-                    return Ended("completed")
+                    return Ended("completed", announces)
                 case Returned(result=other):
                     raise JobError(f"A job returns a dict or None, got {shown(other)}")
                 case Raised(error):
@@ -185,8 +186,7 @@ def _after_exception(current: Slice, exc: BaseException) -> Outcome:
             reason = f"retry {failure} of {retry.attempts} after: {error}"
             return HandedOver(current.hand_over("retrying", wait_s=delay_s, reason=reason, failed_as=name))
     logger.error(f"Run failed: {error}", action="run_failed", exc_info=exc)
-    current.fail(error)
-    return Ended("failed")
+    return Ended("failed", current.fail(error))
 
 
 def _policies(exc: BaseException, job_type: JobType) -> list[tuple[str, Retry]]:

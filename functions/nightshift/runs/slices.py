@@ -203,23 +203,23 @@ class Slice:
         )
         return Message.of(self.id, row["slice"], row["team_id"], wait_s) if wait_s <= MAX_DELAY_S else None
 
-    def complete(self, result: dict[str, Any] | None) -> None:
-        """End the run with the job's result.
+    def complete(self, result: dict[str, Any] | None) -> bool:
+        """End the run with the job's result. Return whether the ending may owe a mail or an event.
 
         Raises the step's first database error, CancelRequested (the last step is rolled back), SliceLost, or JobError
         for a result that cannot be stored.
         """
         text = storable("The result", result or {}, max_bytes=MAX_RESULT_BYTES)
         self.step.check()
-        self._unless_cancelled("end_run", status="completed", result=text, error=None)
+        return bool(self._unless_cancelled("end_run", status="completed", result=text, error=None)["announces"])
 
-    def fail(self, error: str) -> None:
-        """Fail the run. Raises CancelRequested or SliceLost."""
-        self._unless_cancelled("end_run", status="failed", result=None, error=error)
+    def fail(self, error: str) -> bool:
+        """Fail the run. Return as ``complete``. Raises CancelRequested or SliceLost."""
+        return bool(self._unless_cancelled("end_run", status="failed", result=None, error=error)["announces"])
 
-    def cancel(self) -> None:
-        """End the run as cancelled. Raises SliceLost."""
-        self._fenced("end_run", status="cancelled", result=None, error=None)
+    def cancel(self) -> bool:
+        """End the run as cancelled. Return as ``complete``. Raises SliceLost."""
+        return bool(self._fenced("end_run", status="cancelled", result=None, error=None)["announces"])
 
     def rollback(self) -> None:
         """Discard what the job wrote since its last yield."""

@@ -200,13 +200,13 @@ class _Watched(Slice):
         with self._commit(how["wait"]):
             return super().hand_over(outcome, **how)
 
-    def complete(self, result: dict[str, Any] | None) -> None:
+    def complete(self, result: dict[str, Any] | None) -> bool:
         with self._commit():
-            super().complete(result)
+            return super().complete(result)
 
-    def fail(self, error: str) -> None:
+    def fail(self, error: str) -> bool:
         with self._commit():
-            super().fail(error)
+            return super().fail(error)
 
     @contextmanager
     def _commit(self, checkpoint: Progress | Wait | None = None) -> Iterator[None]:

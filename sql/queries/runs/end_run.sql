@@ -1,5 +1,6 @@
 -- The worker ends the run as completed, failed or cancelled. An accepted cancel wins: completed and failed then find no
 -- row, and the worker ends the run as cancelled. If that finds no row either, the slice is lost.
+-- announces: whether the ending may owe a mail or an event, which tell_of_ending decides.
 UPDATE job_runs
 SET status = CAST(:status AS text), result = CAST(:result AS jsonb), error = CAST(:error AS text),
     progress = CASE WHEN CAST(:status AS text) = 'completed'
@@ -7,4 +8,4 @@ SET status = CAST(:status AS text), result = CAST(:result AS jsonb), error = CAS
     completed_at = clock_timestamp(), lease_expires_at = NULL, resend_at = NULL, waiting_for = NULL
 WHERE id = CAST(:run_id AS uuid) AND slice = CAST(:slice AS integer) AND status IN ('pending', 'running')
   AND (cancel_requested_at IS NULL OR CAST(:status AS text) = 'cancelled')
-RETURNING id;
+RETURNING notify OR project_id IS NULL OR EXISTS (SELECT FROM job_deployment WHERE wants_events) AS announces;
