@@ -45,7 +45,7 @@ LEFT_OUT = {
     "address_alert.sql": "it creates one mail for each operator, before any is sent",
     "insert_alert.sql": "a mail without a run; from its first claim on, it is like other mails",
     "insert_test_mail.sql": "a mail without a run; from its first claim on, it is like other mails",
-    "note_slice.sql": "it stores why a slice was abandoned, which no condition reads",
+    "note_slice.sql": "it stores why a slice was abandoned, which no condition reads, and waits for no lock",
     "prune_alerts.sql": "it deletes alerts that are over",
     "prune_slots.sql": "it deletes slots that were decided long ago",
     "rehome_runs.sql": "it changes the team of a run, which no condition reads, and removes the run's key",
