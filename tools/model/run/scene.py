@@ -121,7 +121,7 @@ class Scene:
     def _refusal(self, row: Row, workers: Iterable[Worker] | None) -> str:
         """Check ``live_is_leased_or_resent`` and ``cancel_waits_only_for_a_lease``, the CHECK constraints.
 
-        The statements read *live* as a run without an end. By ``job_runs.ended_has_a_time`` these are the same runs as here.
+        The statements read *live* as a run without an end: by ``job_runs.ended_has_a_time`` the same runs as here.
         """
         if row.status not in LIVE:
             is_clear = row.lease is None and row.resend is None
