@@ -77,7 +77,7 @@ def seed():
 
 
 def test_every_filter_and_a_deep_page_read_a_handful_of_buffers_a_row(db, owner, seed):
-    """200,000 runs of two teams. The worst cases are mixes whose rows are few and far apart."""
+    """200,000 ended runs of two teams, 50,000 live ones of one. In the worst mixes, rows are few and far apart."""
     team, other = make_team(owner, projects=20), make_team(owner, slug="others", projects=5)
     owner.run_script(
         f"SELECT setseed({seed / 10**6});"
@@ -91,13 +91,25 @@ def test_every_filter_and_a_deep_page_read_a_handful_of_buffers_a_row(db, owner,
         "      JOIN projects project ON project.id = pick.id,"
         "      LATERAL (SELECT CASE WHEN random() + n * 0 < 0.97 THEN 'completed' WHEN random() < 0.7 THEN 'failed'"
         "               ELSE 'cancelled' END AS status) outcome;"
-        "ANALYZE job_runs"
+        # One run of a type is live for each project, so so many are live only in a team of many projects.
+        f"INSERT INTO projects (team_id, name, slug) SELECT '{team.id}', 'P', 'crowd-' || n"
+        " FROM generate_series(1, 25000) n;"
+        "INSERT INTO job_runs"
+        " (id, job_type, team_id, project_id, triggered_by, status, started_at, created_at, resend_at)"
+        " SELECT gen_random_uuid(), type, team_id, project.id, 'x', status, CASE status WHEN 'running' THEN now() END,"
+        "        timestamptz '2026-01-01Z' + n * interval '8 min', now()"
+        " FROM (SELECT *, row_number() OVER (ORDER BY slug LIKE 'crowd-%', random()) AS n FROM projects"
+        f"      WHERE team_id = '{team.id}') project,"
+        "      unnest(ARRAY['revenuecat_sync', 'common_type', 'rare_type']) AS type,"
+        "      LATERAL (SELECT CASE WHEN random() + n * 0 < 0.97 THEN 'running' ELSE 'pending' END AS status) stage"
+        " WHERE type <> 'rare_type' OR n % 500 = 1;"
+        "ANALYZE job_runs, projects"
     )
     deep = datetime(2026, 1, 2, tzinfo=UTC)
     limit = 51
     choices = {
         "job_type": [None, "revenuecat_sync", "rare_type"],
-        "status": [None, "completed", "failed", "cancelled"],
+        "status": [None, "pending", "running", "completed", "failed", "cancelled"],
         "project_id": [None, team.project_id],
         "since": [None, datetime(2026, 3, 1, tzinfo=UTC)],
         "until": [None, datetime(2026, 4, 1, tzinfo=UTC)],
@@ -108,8 +120,33 @@ def test_every_filter_and_a_deep_page_read_a_handful_of_buffers_a_row(db, owner,
         if where["before_created_at"]:
             where["before_id"] = "ffffffff-ffff-ffff-ffff-ffffffffffff"
         rows, buffers = explained(db, "list_runs", team_id=team.id, limit=limit, **where)
-        assert buffers <= 24 + 4 * rows, (where, rows, buffers)
+        # A page of one status reads the row of each ended run, and of each live one also the owner of its project.
+        is_ended = where["status"] in ("completed", "failed", "cancelled")
+        assert buffers <= 24 + (4 if is_ended else 9) * rows, (where, rows, buffers)
     assert other.id != team.id
+
+
+def test_a_page_of_a_long_timeline_reads_its_own_rows(db, owner):
+    """The run has 10,000 slices, and so have others; its last slice, in the run's own row, is the newest."""
+    team = make_team(owner)
+    owner.run_script(
+        "INSERT INTO job_runs"
+        " (id, job_type, team_id, project_id, triggered_by, status, completed_at, slice, request_id, slice_started_at)"
+        f" SELECT gen_random_uuid(), 'revenuecat_sync', '{team.id}', '{team.project_id}', 'x', 'completed', now(),"
+        " 10000, 'last', now() FROM generate_series(1, 5);"
+        "INSERT INTO job_slices (run_id, slice, request_id, started_at, outcome)"
+        " SELECT id, n, 'r' || n, now(), 'continued' FROM job_runs, generate_series(0, 9999) n;"
+        "ANALYZE job_runs, job_slices"
+    )
+    [[run_id]] = owner.run_script("SELECT CAST(id AS text) FROM job_runs LIMIT 1")
+    for at_most in (1, 50, 1001):
+        slices = db.query("list_slices", run_id=run_id, at_most=at_most)
+        assert [row["slice"] for row in slices] == list(range(10_001 - at_most, 10_001))
+        assert (slices[-1]["request_id"], slices[-1]["outcome"]) == ("last", "completed")
+        explained(db, "list_slices", run_id=run_id, at_most=at_most)
+        rows, buffers = explained(db, "list_slices", run_id=run_id, at_most=at_most)
+        assert rows == at_most
+        assert buffers <= 12 + rows / 5, (rows, buffers)  # a page of the table holds about 80 slices
 
 
 def test_another_teams_project_costs_what_no_project_costs(db, owner):

@@ -45,7 +45,7 @@ LEFT_OUT = {
     "address_alert.sql": "it creates one mail for each operator, before any is sent",
     "insert_alert.sql": "a mail without a run; from its first claim on, it is like other mails",
     "insert_test_mail.sql": "a mail without a run; from its first claim on, it is like other mails",
-    "note_slice.sql": "it stores why a slice was abandoned, which no condition reads",
+    "note_slice.sql": "it stores why a slice was abandoned, which no condition reads, and waits for no lock",
     "prune_alerts.sql": "it deletes alerts that are over",
     "prune_slots.sql": "it deletes slots that were decided long ago",
     "rehome_runs.sql": "it changes the team of a run, which no condition reads, and removes the run's key",
@@ -78,9 +78,14 @@ def present(schema: Mapping[str, str]) -> dict[str, Compared]:
     texts = {f"{name}.sql": path.read_text() for name, path in sorted(query_files().items())}
     wanted = {name: text for name, text in texts.items() if _word(name) in named or WRITES.search(text)}
     return {
-        name: Compared(name, digest_of(text), ",".join(named.get(_word(name), [NO_ACTION])))
+        name: Compared(name, digest_of(text), ",".join(_named(name, named) or [NO_ACTION]))
         for name, text in {**wanted, **schema}.items()
     }
+
+
+def _named(name: str, actions: Mapping[str, list[str]]) -> list[str]:
+    """Return the actions that name it, alone or with its table, as two tables may have CHECKs of the same name."""
+    return [action for word in sorted({_word(name), name.split(" ")[-1]}) for action in actions.get(word, [])]
 
 
 def digest_of(text: str) -> str:
@@ -131,7 +136,7 @@ def actions() -> dict[str, list[str]]:
     for machine, modules in MODULES.items():
         for module in modules:
             for name, docstring in _docstrings(module):
-                for word in re.findall(r"``(\w+(?:\.sql)?)``", docstring):
+                for word in re.findall(r"``(\w+(?:\.\w+)?)``", docstring):
                     found.setdefault(word, []).append(f"{machine}.{name}")
     return found
 

@@ -2,6 +2,8 @@
 WITH needed (role, "table", privileges) AS (
     VALUES ('nightshift_app', 'job_runs', 'SELECT,INSERT,UPDATE,DELETE'),
            ('nightshift_app', 'job_slices', 'SELECT,INSERT,UPDATE,DELETE'),
+           ('nightshift_app', 'job_runs_public', 'SELECT'),
+           ('nightshift_app', 'job_timeline', 'SELECT'),
            ('nightshift_app', 'job_schedules', 'SELECT,UPDATE'),
            ('nightshift_app', 'job_schedule_slots', 'SELECT,INSERT,DELETE'),
            ('nightshift_app', 'job_outbox', 'SELECT,INSERT,UPDATE,DELETE'),

@@ -119,7 +119,10 @@ class Scene:
         return self.ended(CANCELLED, cancel=True) if self.row.lease is None else self.row._replace(cancel=True)
 
     def _refusal(self, row: Row, workers: Iterable[Worker] | None) -> str:
-        """Check ``live_is_leased_or_resent`` and ``cancel_waits_only_for_a_lease``, the CHECK constraints."""
+        """Check ``live_is_leased_or_resent`` and ``cancel_waits_only_for_a_lease``, the CHECK constraints.
+
+        The statements read *live* as a run without an end: by ``job_runs.ended_has_a_time`` the same runs as here.
+        """
         if row.status not in LIVE:
             is_clear = row.lease is None and row.resend is None
             return "" if is_clear or not self.sizes.checked else "refused by a CHECK: a run that is over keeps a time"
