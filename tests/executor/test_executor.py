@@ -1,6 +1,7 @@
 """A run, slice by slice: every end of a slice, and late, early and repeated messages."""
 
 import dataclasses
+import math
 
 import pytest
 
@@ -69,7 +70,7 @@ def test_messages_twice_old_and_early_change_nothing(cloud, db, owner, team, job
 def test_a_message_before_its_time_is_sent_on_with_what_remains(cloud, db, owner, team, job):
     def waiting(run, db):
         if run.cursor is None:
-            yield Wait(seconds=2.2, why="the moon", cursor={"waited": True})
+            yield Wait(seconds=602.2, why="the moon", cursor={"waited": True})
         return {}
 
     row = trigger(team, job_type=job(waiting), db=db, settings=cloud)
@@ -80,12 +81,13 @@ def test_a_message_before_its_time_is_sent_on_with_what_remains(cloud, db, owner
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(queue, "send", sent.append)
         work(row["id"], 1, db=db, settings=cloud)
-    assert 0 < sent[0].delay_s <= 2.2
-    assert sent[0].entry()["DelaySeconds"] == 3  # rounded up, so that the message does not arrive early again and again
+    assert 0 < sent[0].delay_s <= 602.2
+    # Rounded up, so that the message does not arrive early again and again.
+    assert sent[0].entry()["DelaySeconds"] == math.ceil(sent[0].delay_s)
     early = run_row(owner, row["id"])
     assert (early["status"], early["slice"], early["lease_expires_at"]) == ("running", 1, None)
 
-    age(owner, row["id"], 3)
+    age(owner, row["id"], 603)
     work(row["id"], 1, db=db, settings=cloud)
     assert run_row(owner, row["id"])["status"] == "completed"
 
