@@ -22,7 +22,7 @@
 PYTHON ?= python3
 VENV := .venv
 # One test process for each core. Each has its own Postgres and stack.
-AT_ONCE := -n auto --maxprocesses 4 --dist
+AT_ONCE := -n auto --maxprocesses 4 --durations 15 --dist
 
 export SAM_CLI_TELEMETRY := 0
 # Ignore the developer's own AWS account, database, Python settings and locale.

@@ -49,26 +49,29 @@ def meaning(word, kind):
     return values
 
 
-def due(text):
-    """Return the days of SOME_YEARS and the minutes of a day on which a schedule is due."""
+def parts(text):
+    """Return what five or six fields mean: the test of a day, and the minutes of a day on which it is due."""
     is_eventbridge = text.startswith("cron(")
     kinds = (MINUTE, HOUR, DAY, MONTH, EVENTBRIDGE_WEEKDAY if is_eventbridge else WEEKDAY)
     words = text.removeprefix("cron(").replace("?", "*").split()
     minutes, hours, days, months, weekdays = map(meaning, words, kinds)
-    return (
-        [
-            day
-            for day in SOME_YEARS
-            if day.day in days and day.month in months and day.isoweekday() % 7 + is_eventbridge in weekdays
-        ],
-        [time for time in range(24 * 60) if time // 60 in hours and time % 60 in minutes],
-    )
+
+    def has(day):
+        return day.day in days and day.month in months and day.isoweekday() % 7 + is_eventbridge in weekdays
+
+    return has, [hour * 60 + minute for hour in sorted(hours) for minute in sorted(minutes)]
+
+
+def due(text):
+    """Return the days of SOME_YEARS and the minutes of a day on which a schedule is due."""
+    has, minutes = parts(text)
+    return [day for day in SOME_YEARS if has(day)], minutes
 
 
 def slots_after(text, moment):
-    days, minutes = due(text)
-    for day in days:
-        for time in minutes:
+    has, minutes = parts(text)
+    for day in SOME_YEARS[SOME_YEARS.index(moment.date()) :]:
+        for time in minutes if has(day) else ():
             slot = datetime(day.year, day.month, day.day, *divmod(time, 60), tzinfo=UTC)
             if slot > moment:
                 yield slot
