@@ -136,12 +136,12 @@ def _provider(url: str) -> Finding:
 
 def _queue(url: str) -> Finding:
     waits = "ApproximateNumberOfMessages"
-    count = client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=[waits])["Attributes"][waits]
+    count: str = client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=[waits])["Attributes"][waits]
     return green(f"reachable, about {count} waiting")
 
 
 def _key(key_id: str) -> Finding:
-    state = client("kms").describe_key(KeyId=key_id)["KeyMetadata"]["KeyState"]
+    state: str = client("kms").describe_key(KeyId=key_id)["KeyMetadata"]["KeyState"]
     return green("enabled") if state == "Enabled" else red(f"the key is {state}", do=NO_KEY)
 
 
