@@ -1,6 +1,6 @@
 """Check that few expressions of the shared package are untyped (Any): python -m tools.untyped REPORT.
 
-REPORT is the file any-exprs.txt that ``mypy --any-exprs-report`` writes. mypy takes an alias of a type with Any, such as
+REPORT is the file any-exprs.txt of ``mypy --any-exprs-report``. mypy takes an alias of a type with Any, such as
 ``Row = dict[str, Any]``, for typed, so write such a type out.
 """
 

@@ -30,6 +30,19 @@ class Notice(NamedTuple):
     run: RunRow | None
 
     @property
+    def event(self) -> RunRow | None:
+        """The run whose end the event tells; None for a mail."""
+        return self.run if self.kind == "event" else None
+
+    @property
+    def run_id(self) -> UUID | None:
+        return self.run and self.run.id
+
+    @property
+    def project_id(self) -> UUID | None:
+        return self.run and self.run.project_id
+
+    @property
     def team_id(self) -> UUID | None:
         return self.run.team_id if self.run else self.digest_of
 
