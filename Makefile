@@ -8,7 +8,7 @@
 #               make test-browser   the tests of the dashboard, in Chromium
 # make check  check everything that needs no running system:
 #               make lint      ruff on all files
-#               make types     mypy in strict mode, except on tests and benchmarks
+#               make types     mypy in strict mode, except on tests and benchmarks; and few expressions are untyped
 #               make template  template.yaml as SAM and as translated CloudFormation: sam validate, cfn-lint, checkov
 #               make build     build the code that `sam deploy` ships, compiled for Lambda's Python, and check its size
 # make screenshots    create the README's pictures of the dashboard
@@ -59,7 +59,8 @@ lint: $(VENV)/ready
 	$(VENV)/bin/ruff format --check .
 
 types: $(VENV)/ready
-	$(VENV)/bin/mypy
+	$(VENV)/bin/mypy --any-exprs-report .local/types
+	$(VENV)/bin/python -m tools.untyped .local/types/any-exprs.txt
 
 TRANSLATED := .local/translated.json
 template: $(VENV)/ready $(VENV)/sam/ready $(VENV)/checkov/ready

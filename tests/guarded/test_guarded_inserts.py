@@ -142,14 +142,14 @@ class TestKey:
         earlier = self.keyed(owner, team, state, job_type="another", created_at=at(-days(1) + 0.001))
         run(owner, ENDED, **of(team), idempotency_key="\\x00", request_hash="\\x00")
         [row] = self.ask(noon, team)
-        assert (str(row["id"]), bytes(row["valid_key"]), bytes(row["request_hash"])) == (earlier, KEY, HASH)
+        assert (str(row["id"]), bytes(row["idempotency_key"]), bytes(row["request_hash"])) == (earlier, KEY, HASH)
         assert len(rows(owner, "job_runs")) == 2
 
     @pytest.mark.parametrize("age", [days(1), days(1) + 1, days(2) - 1])
     def test_it_is_good_for_a_day(self, owner, noon, team, age):
         earlier = self.keyed(owner, team, job_type="sync", created_at=at(-age))
         [row] = self.ask(noon, team)
-        assert (str(row["id"]), row["valid_key"]) == (earlier, None)  # it is the live run, not the key's run
+        assert (str(row["id"]), row["idempotency_key"]) == (earlier, None)  # it is the live run, not the key's run
 
     @pytest.mark.parametrize("age", [days(1), days(1) + 1, days(2) - 1])
     def test_after_a_day_it_names_no_ended_run(self, owner, noon, team, age):

@@ -55,6 +55,7 @@ ABOUT = {
     "delivery.py": ("notify", "mail_shares", "events", "pairs_of_mails"),
     "mail_shares.py": ("mail_shares", "pairs_of_mails"),
     "reading.py": ("list", "runs", "api"),
+    "run_row.py": ("runs", "typed_rows"),
     "requests.py": ("runs", "pairs_of_triggers", "api"),
     "stored_json.py": ("careless_jobs",),
     "watchdog.py": ("passing_trouble",),

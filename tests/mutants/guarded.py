@@ -59,6 +59,7 @@ MODULES = (
         "pauses.py",
         "requests.py",
         "reading.py",
+        "run_row.py",
         "successes.py",
     ),
     *("stored_json.py", "watchdog.py"),

@@ -5,7 +5,7 @@ Creating a client reads megabytes of service descriptions, which takes longer th
 
 import os
 from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSPreparedRequest, AWSRequest
@@ -51,8 +51,7 @@ def region() -> str:
 def signed(service: str, request: AWSRequest) -> AWSPreparedRequest:
     """Sign the request. It must be sent within five minutes."""
     SigV4Auth(credentials(), service, region()).add_auth(request)
-    prepared: Any = request.prepare()
-    return prepared
+    return request.prepare()
 
 
 @cache

@@ -4,7 +4,6 @@ import json
 import re
 import unicodedata
 from datetime import UTC, datetime
-from typing import Any
 
 ZWJ = "\u200d"
 # Characters that, like combining marks, belong to the preceding one: joiners, skin tones of emoji, tags of a flag.
@@ -129,7 +128,7 @@ def label(key: str) -> str:
     return words[:1].upper() + words[1:]
 
 
-def value(key: str, of: Any, *, longest: int = 300) -> str:
+def value(key: str, of: object, *, longest: int = 300) -> str:
     """Format a scalar of a result in the unit that its key names: ``bytes`` as one of its words, or ``_s`` at its end.
 
     If the formatted value is rounded, the exact number follows in parentheses.

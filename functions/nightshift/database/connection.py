@@ -36,7 +36,7 @@ def fields_of(exc: DatabaseError) -> dict[str, str]:
     return exc.args[0] if exc.args and isinstance(exc.args[0], dict) else {}
 
 
-class Connection(pg8000.native.Connection):  # type: ignore[misc]
+class Connection(pg8000.native.Connection):
     """pg8000's connection, which also parses every timestamp and reads the reason when the server ends the session."""
 
     def __init__(self, *args: Any, **kwargs: Any):

@@ -14,7 +14,7 @@ from nightshift.database.queries import Database
 from nightshift.database.run_row import RunRow
 from nightshift.notify import events, mail_shares
 from nightshift.notify.mail import Mail, render_mail
-from nightshift.notify.notices import Names, Notice
+from nightshift.notify.notices import DigestLine, Names, Notice
 
 # After a failed attempt the sweep retries in a minute, and doubles the delay each time, up to an hour. The 30th claim
 # comes a little more than a day after the first, and gives up.
@@ -71,8 +71,7 @@ def deliver(outbox_id: str, *, db: Database, settings: Settings, remaining_s: Ca
             "Ignored a message whose outbox row is claimed or done", action="notice_dropped", outbox_id=outbox_id
         )
         return
-    run_id = notice.run and notice.run.id
-    logger.append_keys(outbox_id=outbox_id, run_id=run_id, attempt=notice.attempts)
+    logger.append_keys(outbox_id=outbox_id, run_id=notice.run_id, attempt=notice.attempts)
     outcome = _attempt(notice, names=_names_in(notice, db=db), db=db, settings=settings)
     if outcome is None:
         return
@@ -90,9 +89,8 @@ def deliver(outbox_id: str, *, db: Database, settings: Settings, remaining_s: Ca
 
 def _names_in(notice: Notice, *, db: Database) -> Names:
     """Return the names of project and team. If they cannot be read, return None for both: the notice omits them."""
-    project_id = notice.run and notice.run.project_id
     try:
-        return db.query_as(Names, "names_in_notice", project_id=project_id, team_id=notice.team_id)[0]
+        return db.query_as(Names, "names_in_notice", project_id=notice.project_id, team_id=notice.team_id)[0]
     except DatabaseGone:
         raise
     except Exception as exc:
@@ -102,7 +100,7 @@ def _names_in(notice: Notice, *, db: Database) -> Names:
 
 def _attempt(notice: Notice, *, names: Names, db: Database, settings: Settings) -> Outcome | None:
     """Try to send. Return None if the mail has to wait because its team has reached its limit."""
-    told = notice.run if notice.kind == "event" else None
+    told = notice.event
     if not _is_wanted(notice, settings):
         return Outcome(status="unwanted")
     if not told and not settings.mail_from:
@@ -114,19 +112,21 @@ def _attempt(notice: Notice, *, names: Names, db: Database, settings: Settings) 
     if notice.attempts > MAX_ATTEMPTS:
         last = notice.last_error or "the notify function died each time"
         return Outcome(status="failed", error=f"Gave up after {MAX_ATTEMPTS} attempts: {last}", reason="gave up")
+    digested: list[DigestLine] = []
     if not told:
         notice = _addressed(notice, db=db, settings=settings)
         if not mail_shares.is_due(notice, db=db, settings=settings):
             return None
-    digested = mail_shares.runs_of(notice, db=db) if notice.digest_of else []
-    if notice.digest_of and not digested:
-        return Outcome(status="unwanted")
+        if notice.digest_of:
+            digested = mail_shares.runs_of(notice, db=db)
+            if not digested:
+                return Outcome(status="unwanted")
     try:
         if told:
             message_id = events.put_event(told, bus=settings.event_bus_name)
         else:
             mail = render_mail(notice, names=names, digested=digested, dashboard_url=settings.dashboard_url)
-            message_id = _send_mail(mail, to=notice.recipient or "", settings=settings)
+            message_id = _send_mail(mail, to=str(notice.recipient), settings=settings)
         return Outcome(status="sent", message_id=message_id)
     except BadAddress as exc:
         return Outcome(status="failed", error=str(exc), reason="BadAddress")

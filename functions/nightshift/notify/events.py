@@ -43,11 +43,11 @@ def put_event(run: RunRow, *, bus: str) -> str:
     }
     endpoint = endpoint_of("EVENTBRIDGE", host=regional_host("events"))
     # No retries: EventBridge has no client token, so a retry could put the event twice.
-    [answer] = post("events", {"Entries": [entry]}, endpoint=endpoint, target="AWSEvents.PutEvents", attempts=1)[
-        "Entries"
-    ]
+    answers = post("events", {"Entries": [entry]}, endpoint=endpoint, target="AWSEvents.PutEvents", attempts=1)
+    entries: list[dict[str, str]] = answers["Entries"]
+    [answer] = entries
     if "EventId" in answer:
-        return str(answer["EventId"])
+        return answer["EventId"]
     raise AwsRefused("events", answer.get("ErrorCode", "Unknown"), answer.get("ErrorMessage", ""), passing=False)
 
 

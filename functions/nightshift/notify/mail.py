@@ -23,10 +23,12 @@ def render_mail(notice: Notice, *, names: Names, digested: Sequence[DigestLine] 
     """Render the mail. A digest has one or more runs ``digested``. With an empty ``dashboard_url`` it has no link."""
     if digested:
         content = describe_digest(digested, team_id=notice.digest_of, names=names, dashboard_url=dashboard_url)
+    elif notice.content:
+        content = describe_alert(notice.content)
     elif notice.run:
         content = describe_run(notice.run, names=names, dashboard_url=dashboard_url)
     else:
-        content = describe_alert(notice.content or {})
+        raise AssertionError("unreachable")
     return Mail(content.subject, render_text(content), render_html(content))
 
 

@@ -3,12 +3,12 @@
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal, TypeGuard
 
 from nightshift.base import wording
 from nightshift.database.run_row import RunRow
 from nightshift.jobs.registry import JOB_TYPES
-from nightshift.notify.notices import Names
+from nightshift.notify.notices import AlertText, Names
 
 Tone = Literal["completed", "failed", "cancelled", "warning"]
 
@@ -71,15 +71,15 @@ class MailContent:
         return wording.one_line(self.notice or " ".join(self.paragraphs), longest=140)
 
 
-def describe_alert(content: Mapping[str, Any]) -> MailContent:
+def describe_alert(content: AlertText) -> MailContent:
     """Return the content of the mail with this ``subject`` and these ``lines``."""
-    subject = wording.one_line(str(content["subject"]), longest=MAX_SUBJECT)
+    subject = wording.one_line(content["subject"], longest=MAX_SUBJECT)
     return MailContent(
         tone="warning",
         subject=subject,
         badge="Alert",
         title=subject,
-        paragraphs=[wording.lines(str(line)) for line in content["lines"]],
+        paragraphs=[wording.lines(line) for line in content["lines"]],
         sections=[],
         reason="You get this mail because the stack parameter SystemJobsAlertEmail contains your address.",
     )
@@ -139,7 +139,7 @@ def _reason(run: RunRow) -> str:
     )
 
 
-def sections_of(result: Mapping[str, Any], *, everything: bool = False) -> list[Section]:
+def sections_of(result: Mapping[str, object], *, everything: bool = False) -> list[Section]:
     """Return the sections of a job's result: its values, then a table for each list of objects.
 
     Unless ``everything`` is true, empty values are left out; so are zeros if there are more than MAX_ZEROS.
@@ -155,7 +155,7 @@ def sections_of(result: Mapping[str, Any], *, everything: bool = False) -> list[
     return [*facts, *(_table(key, of) for key, of in tables.items())]
 
 
-def _rows(key: str, of: Any) -> Iterator[tuple[str, str]]:
+def _rows(key: str, of: object) -> Iterator[tuple[str, str]]:
     """Flatten one level of a nested object. Deeper levels are shown as JSON."""
     if not isinstance(of, dict) or not of:
         yield wording.label(key), _value(key, of)
@@ -164,7 +164,7 @@ def _rows(key: str, of: Any) -> Iterator[tuple[str, str]]:
         yield f"{wording.label(key)}: {wording.label(name).lower()}", _value(name, inner)
 
 
-def _value(key: str, of: Any) -> str:
+def _value(key: str, of: object) -> str:
     match of:
         case list() if of and not any(isinstance(each, (list, dict)) for each in of):
             listed = ", ".join(wording.value(key, each, longest=60) for each in of[:MAX_LISTED])
@@ -175,11 +175,11 @@ def _value(key: str, of: Any) -> str:
             return wording.value(key, of)
 
 
-def _is_table(of: Any) -> bool:
+def _is_table(of: object) -> TypeGuard[list[dict[str, object]]]:
     return isinstance(of, list) and bool(of) and all(isinstance(each, dict) and each for each in of)
 
 
-def _table(key: str, of: list[dict[str, Any]]) -> Table:
+def _table(key: str, of: list[dict[str, object]]) -> Table:
     names = list(dict.fromkeys(name for each in of for name in each))
     left_out = []
     if len(of) > MAX_LISTED:

@@ -1,10 +1,17 @@
 """The rows of a mail or an event that is about to be sent."""
 
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypedDict
 from uuid import UUID
 
 from nightshift.database.run_row import RunRow
+
+
+class AlertText(TypedDict):
+    """The text of a mail that is not about a run, as the outbox stores it."""
+
+    subject: str
+    lines: list[str]
 
 
 class Notice(NamedTuple):
@@ -14,13 +21,26 @@ class Notice(NamedTuple):
     kind: str
     """``mail`` or ``event``."""
     recipient: str | None
-    content: dict[str, Any] | None
-    """The text of an alert. A mail about a run and an event have None."""
+    content: AlertText | None
+    """None for a mail about a run and for an event. A digest has another content, which nothing reads."""
     attempts: int
     last_error: str | None
     digest_of: UUID | None
     """The team whose runs a digest reports."""
     run: RunRow | None
+
+    @property
+    def event(self) -> RunRow | None:
+        """The run whose end the event tells; None for a mail."""
+        return self.run if self.kind == "event" else None
+
+    @property
+    def run_id(self) -> UUID | None:
+        return self.run and self.run.id
+
+    @property
+    def project_id(self) -> UUID | None:
+        return self.run and self.run.project_id
 
     @property
     def team_id(self) -> UUID | None:

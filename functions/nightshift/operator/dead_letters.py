@@ -51,7 +51,7 @@ def queues_of(settings: Settings) -> list[tuple[str, str, str]]:
 def waiting_in(url: str) -> int:
     """Return the number of messages, which is approximate in SQS. Raise botocore's errors."""
     names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-    attributes = client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
+    attributes: dict[str, str] = client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
     return sum(int(attributes.get(name, 0)) for name in names)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from nightshift.aws.clients import client
 from nightshift.base.errors import DatabaseReadOnly
@@ -58,27 +58,35 @@ def _checks_elsewhere(settings: Settings) -> list[Check]:
     ]
 
 
+class Server(NamedTuple):
+    """The answer of describe_database.sql."""
+
+    version: str
+    version_num: int
+    timezone: str
+
+
 def _reach(db: Database) -> Finding:
     db.query("ping", again_if_gone=True)
     return green("it answers")
 
 
 def _database(db: Database) -> Finding:
-    [found] = db.query("describe_database")
-    says = f"Postgres {found['version']}, time zone {found['timezone']}"
+    [found] = db.query_as(Server, "describe_database")
+    says = f"Postgres {found.version}, time zone {found.timezone}"
     try:
         db.require_writable()
     except DatabaseReadOnly as exc:
         return red(f"{says}. {exc}", do=READ_ONLY)
-    if found["version_num"] // 10000 < OLDEST_POSTGRES:
+    if found.version_num // 10000 < OLDEST_POSTGRES:
         return red(says, do=f"Upgrade it: Nightshift needs Postgres {OLDEST_POSTGRES} or newer.")
-    if found["timezone"] != "UTC":
+    if found.timezone != "UTC":
         return red(says, do="ALTER ROLE nightshift_app SET timezone = 'UTC';")
     return green(says)
 
 
 def _migrations(db: Database) -> Finding:
-    applied = {row["name"] for row in db.query("list_migrations")}
+    applied: set[str] = {row["name"] for row in db.query("list_migrations")}
     # If the platform brings its own tables, their migrations are not ours to apply.
     folders = ["jobs", *({"platform"} & {name.partition("/")[0] for name in applied})]
     shipped = {name for folder in folders for name in _shipped(sql_directory() / folder)}
@@ -97,7 +105,7 @@ def _shipped(folder: Path) -> list[str]:
 
 
 def _rights(db: Database) -> Finding:
-    lacking = [row["lacking"] for row in db.query("missing_rights")]
+    lacking: list[str] = [row["lacking"] for row in db.query("missing_rights")]
     if lacking:
         return red(_listed(lacking), do="Invoke MigrateFunction. Grant any rest as the schema owner.")
     # Postgres cannot distinguish a row that a view hides from a missing row; the operator can.
@@ -128,12 +136,12 @@ def _provider(url: str) -> Finding:
 
 def _queue(url: str) -> Finding:
     waits = "ApproximateNumberOfMessages"
-    count = client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=[waits])["Attributes"][waits]
+    count: str = client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=[waits])["Attributes"][waits]
     return green(f"reachable, about {count} waiting")
 
 
 def _key(key_id: str) -> Finding:
-    state = client("kms").describe_key(KeyId=key_id)["KeyMetadata"]["KeyState"]
+    state: str = client("kms").describe_key(KeyId=key_id)["KeyMetadata"]["KeyState"]
     return green("enabled") if state == "Enabled" else red(f"the key is {state}", do=NO_KEY)
 
 

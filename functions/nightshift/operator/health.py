@@ -95,7 +95,8 @@ def _unsent(kind: str, db: Database, *, do: str) -> Finding:
 
 
 def _size(db: Database, *, limit_gib: float) -> Finding:
-    size_gib = db.query("database_size")[0]["bytes"] / GIB
+    size_bytes: int = db.query("database_size")[0]["bytes"]
+    size_gib = size_bytes / GIB
     if not limit_gib:
         return green(f"{size_gib:.2f} GiB; no limit is set")
     says = f"{size_gib:.2f} of {limit_gib:g} GiB ({size_gib / limit_gib:.0%})"

@@ -4,19 +4,22 @@ https://docs.aws.amazon.com/lambda/latest/dg/telemetry-schema-reference.html
 """
 
 import re
-from typing import Any
 
 # Text lines which report that an invocation ended early.
 TROUBLE = re.compile(r"Task timed out|Runtime exited|Runtime\.\w+|signal: killed|Status: (timeout|error)")
 
 
-def told(logged: dict[str, Any]) -> dict[str, Any] | None:
+def told(logged: dict[str, object]) -> dict[str, object] | None:
     """Return ``level``, ``message`` and fields of a JSON line of Lambda's own; None for other lines."""
     kind, record = logged.get("type"), logged.get("record")
     if not (isinstance(kind, str) and kind.startswith("platform.") and isinstance(record, dict)):
         return None
     what = kind.removeprefix("platform.")
-    line = {"level": "INFO", "message": f"Lambda: {what}", "function_request_id": record.get("requestId")}
+    line: dict[str, object] = {
+        "level": "INFO",
+        "message": f"Lambda: {what}",
+        "function_request_id": record.get("requestId"),
+    }
     if what != "report":
         return line
     status = str(record.get("status") or "success")

@@ -94,7 +94,7 @@ def last_words(state: RunState, *, db: Database, settings: Settings) -> dict[str
     for event in sorted(events, key=lambda event: event.timestamp):
         line = _line(event)
         if line["level"] == "ERROR":
-            said |= {request: line["message"] for request in lost if request in event.message}
+            said |= {request: str(line["message"]) for request in lost if request in event.message}
     return said
 
 
@@ -136,21 +136,21 @@ def _pages(group: str, state: RunState, terms: list[str]) -> Iterator[list[LogEv
         token = {"nextToken": answer["nextToken"]}
 
 
-def _cut(value: Any) -> Any:
+def _cut(value: object) -> object:
     """Return the value; a long value is cut as text, with a note."""
     text = value if isinstance(value, str) else json.dumps(value)
     return value if len(text) <= LONGEST else f"{text[:LONGEST]}… ({len(text) - LONGEST:,} more characters)"
 
 
-def _line(event: LogEvent) -> dict[str, Any]:
+def _line(event: LogEvent) -> dict[str, object]:
     text = event.message.strip()
     try:
-        logged = json.loads(text)
-        json.dumps(logged)
+        parsed: object = json.loads(text)
+        json.dumps(parsed)
     except (ValueError, RecursionError):
-        logged = None
-    if not isinstance(logged, dict):
-        logged = {"message": text, "level": level_of(text)}
+        parsed = None
+    plain: dict[str, object] = {"message": text, "level": level_of(text)}
+    logged: dict[str, object] = parsed if isinstance(parsed, dict) else plain
     logged = told(logged) or logged
     return {
         "at": timestamp(datetime.fromtimestamp(event.timestamp / 1000, UTC)),

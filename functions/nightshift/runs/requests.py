@@ -50,7 +50,8 @@ class Inserted(NamedTuple):
     """
 
     run: RunRow | None
-    valid_key: bytes | None
+    idempotency_key: bytes | None
+    """None also for a key that is older than a day."""
     request_hash: bytes | None
     retry_after_s: int
 
@@ -100,7 +101,7 @@ def create(trigger: Trigger, *, db: Database, settings: Settings) -> RunRow:
     if str(run.id) == run_id:
         _send_first(run)
         return run
-    if key is None or answer.valid_key != key:
+    if key is None or answer.idempotency_key != key:
         raise Conflict(existing_run_id=str(run.id))
     if answer.request_hash != request_hash:
         raise Unprocessable(f"Idempotency-Key {trigger.idempotency_key!r} was already used for a different request")

@@ -30,6 +30,13 @@ SLOTS_AT_ONCE = 500
 LONGEST_RUN = timedelta(hours=1)
 
 
+class ActiveSchedule(NamedTuple):
+    """A schedule, as get_schedule.sql returns it."""
+
+    cron: str
+    active_since: datetime
+
+
 class DueSchedule(NamedTuple):
     """A schedule whose next slot has passed, as lock_overdue_schedule.sql returns it."""
 
@@ -70,11 +77,11 @@ def fire(name: str, *, time: datetime, now: datetime, db: Database, settings: Se
 
     Raises Refused for an unknown job type.
     """
-    row = db.one("get_schedule", job_type=job_type(name).name, again_if_gone=True)
-    if row is None:
+    active = db.one_as(ActiveSchedule, "get_schedule", job_type=job_type(name).name, again_if_gone=True)
+    if active is None:
         return "inactive"
-    slot = from_five_fields(row["cron"]).slot_at(time)
-    if slot < row["active_since"]:
+    slot = from_five_fields(active.cron).slot_at(time)
+    if slot < active.active_since:
         return "inactive"
     if now - slot > GRACE:
         return "late"
@@ -129,7 +136,9 @@ def _account_for(
     )
     missed = slots[:-1] if may_catch_up else slots
     # Slots that are skipped, or that a delivery has decided, are neither inserted nor reported.
-    told = sorted(row["slot"] for row in db.query("insert_slots", job_type=name, slots=missed, reason=None))
+    told: list[datetime] = sorted(
+        row["slot"] for row in db.query("insert_slots", job_type=name, slots=missed, reason=None)
+    )
     counts["missed"] += len(told)
     outcome, message = "missed", None
     if may_catch_up:

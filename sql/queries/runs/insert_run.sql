@@ -1,5 +1,6 @@
 -- The trigger. Returns one row: the new run (its id is :id); or the earlier run with the same idempotency key; or the
--- live run that stands in the way; or a null id and retry_after_s (otherwise 0), if the team has used up its runs of the last minute.
+-- live run that stands in the way; or a null id and retry_after_s (otherwise 0), if the team has used up its runs of
+-- the last minute.
 -- No row: the project does not exist or belongs to another team, or the type is paused.
 -- The row is that of job_runs: the view does not contain a row that its own statement inserts.
 -- The progress starts at 0 of :total if the job type says what it counts.
@@ -63,7 +64,7 @@ WITH earlier AS (
 )
 SELECT run.*,
        -- A key is valid for a day, even if its run is still live after that.
-       CASE WHEN created_at > clock_timestamp() - interval '24 hours' THEN idempotency_key END AS valid_key,
+       CASE WHEN created_at > clock_timestamp() - interval '24 hours' THEN idempotency_key END AS idempotency_key,
        coalesce(retry_after_s, 0) AS retry_after_s
 FROM (SELECT * FROM earlier UNION ALL SELECT * FROM live UNION ALL SELECT * FROM inserted) AS run
 FULL JOIN crowded ON true;

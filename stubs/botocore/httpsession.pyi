@@ -1,0 +1,13 @@
+from collections.abc import Mapping
+
+from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+
+class URLLib3Session:
+    def __init__(
+        self,
+        verify: bool | str = ...,
+        proxies: Mapping[str, str] | None = ...,
+        timeout: float | tuple[float, float] | None = ...,
+    ) -> None: ...
+    def send(self, request: AWSPreparedRequest) -> AWSResponse: ...
+    def close(self) -> None: ...

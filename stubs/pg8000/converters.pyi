@@ -1,0 +1,6 @@
+from collections.abc import Callable, Mapping, Sequence
+
+def make_params(
+    py_types: Mapping[type, Callable[[object], object]], values: Sequence[object]
+) -> tuple[object, ...]: ...
+def _array_in(adapter: Callable[[str], object]) -> Callable[[str], object]: ...
