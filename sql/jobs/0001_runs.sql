@@ -64,7 +64,19 @@ CREATE TABLE job_runs (
     CONSTRAINT completed_is_all_processed CHECK (
         status <> 'completed' OR progress IS NULL OR progress->>'processed' = progress->>'total'),
     CONSTRAINT idempotency_is_whole CHECK ((idempotency_key IS NULL) = (request_hash IS NULL))
-) WITH (fillfactor = 70);
+) WITH (
+    fillfactor = 70,
+    -- Vacuum by the number of replaced rows: by their share, as is the default, ten million runs would wait for two
+    -- million of them. It passes over the indexes while they have few. Ten times the default pace, so that it ends before
+    -- the next one is due. A large cursor is stored apart (toast), and each yield replaces it.
+    autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000, autovacuum_vacuum_cost_limit = 2000,
+    toast.autovacuum_vacuum_scale_factor = 0, toast.autovacuum_vacuum_threshold = 20000,
+    toast.autovacuum_vacuum_cost_limit = 2000,
+    -- New rows: for index-only scans, and so that a later vacuum need not freeze them all at once.
+    autovacuum_vacuum_insert_scale_factor = 0, autovacuum_vacuum_insert_threshold = 100000,
+    -- The planner chooses by the share of live runs, which a burst of triggers changes within minutes.
+    autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 20000
+);
 
 -- Promise 2: at most one live run per type and project, and per type for system jobs (NULLS NOT DISTINCT). The sweep reads
 -- this index: it contains only live runs. A list of one project's live runs reads it, too.
@@ -110,6 +122,10 @@ CREATE TABLE job_slices (
     wait_s      integer,
     processed   bigint,                           -- progress at the end of the slice
     PRIMARY KEY (run_id, slice)
+) WITH (                                          -- as job_runs
+    autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000, autovacuum_vacuum_cost_limit = 2000,
+    autovacuum_vacuum_insert_scale_factor = 0, autovacuum_vacuum_insert_threshold = 100000,
+    autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 100000
 );
 
 -- The timeline: all claimed slices, ORDER BY slice DESC. The last one is open while a worker holds it.

@@ -37,6 +37,10 @@ CREATE TABLE job_outbox (
     CONSTRAINT failed_has_an_error CHECK (status <> 'failed' OR error IS NOT NULL),
     CONSTRAINT digested_has_a_digest CHECK ((status = 'digested') = (digest_id IS NOT NULL)),
     CONSTRAINT digest_is_of_a_team CHECK (NOT takes_more OR (team_id IS NOT NULL AND recipient IS NOT NULL))
+) WITH (                                          -- as job_runs
+    autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000, autovacuum_vacuum_cost_limit = 2000,
+    autovacuum_vacuum_insert_scale_factor = 0, autovacuum_vacuum_insert_threshold = 100000,
+    autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 20000
 );
 -- One mail per run and recipient, one event per run.
 CREATE UNIQUE INDEX job_outbox_once ON job_outbox (run_id, kind, recipient) NULLS NOT DISTINCT WHERE run_id IS NOT NULL;
