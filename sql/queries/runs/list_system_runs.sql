@@ -3,7 +3,10 @@
 SELECT id, job_type, status, team_id, project_id, triggered_by, params, progress, result, error, notify, started_at,
        completed_at, created_at, waiting_for
 FROM (
-    SELECT * FROM job_runs_public WHERE project_id IS NULL AND completed_at IS NULL
+    -- One of each type at most, in the order of job_runs_one_live. OFFSET keeps the filters outside: with them, the
+    -- planner would read the live runs of every team.
+    (SELECT * FROM job_runs_public WHERE project_id IS NULL AND completed_at IS NULL
+     ORDER BY project_id, job_type OFFSET 0)
     UNION ALL
     SELECT run.*
     FROM unnest(ARRAY['completed', 'failed', 'cancelled']) AS ended (status), LATERAL (
@@ -12,6 +15,7 @@ FROM (
           AND (CAST(:job_type AS text) IS NULL OR job_type = CAST(:job_type AS text))
         ORDER BY project_id DESC, created_at DESC, id DESC LIMIT CAST(:limit AS integer)
     ) AS run
+    WHERE CAST(:status AS text) IS NULL OR ended.status = CAST(:status AS text)
 ) AS run
 WHERE (CAST(:job_type AS text) IS NULL OR job_type = CAST(:job_type AS text))
   AND (CAST(:status AS text) IS NULL OR status = CAST(:status AS text))
