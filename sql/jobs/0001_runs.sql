@@ -65,7 +65,19 @@ CREATE TABLE job_runs (
     CONSTRAINT completed_is_all_processed CHECK (
         status <> 'completed' OR progress IS NULL OR progress->>'processed' = progress->>'total'),
     CONSTRAINT idempotency_is_whole CHECK ((idempotency_key IS NULL) = (request_hash IS NULL))
-) WITH (fillfactor = 70);
+) WITH (
+    fillfactor = 70,
+    -- Vacuum by the number of replaced rows: by their share, as is the default, ten million runs would wait for two
+    -- million of them. It passes over the indexes while they have few. Ten times the default pace, so that it ends before
+    -- the next one is due. A large cursor is stored apart (toast), and each yield replaces it.
+    autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000, autovacuum_vacuum_cost_limit = 2000,
+    toast.autovacuum_vacuum_scale_factor = 0, toast.autovacuum_vacuum_threshold = 20000,
+    toast.autovacuum_vacuum_cost_limit = 2000,
+    -- New rows: for index-only scans, and so that a later vacuum need not freeze them all at once.
+    autovacuum_vacuum_insert_scale_factor = 0, autovacuum_vacuum_insert_threshold = 100000,
+    -- The planner chooses by the share of live runs, which a burst of triggers changes within minutes.
+    autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 5000
+);
 COMMENT ON TABLE job_runs IS
     'One row per run. Its fillfactor leaves room for updates on the same page, so a claim of a later slice, a yield
      and the end of a slice, which change no indexed column, need no entry in any index (HOT).';
@@ -125,6 +137,10 @@ CREATE TABLE job_slices (
     wait_s      integer,
     processed   bigint,                           -- progress at the end of the slice
     PRIMARY KEY (run_id, slice)
+) WITH (                                          -- as job_runs
+    autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000, autovacuum_vacuum_cost_limit = 2000,
+    autovacuum_vacuum_insert_scale_factor = 0, autovacuum_vacuum_insert_threshold = 100000,
+    autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 100000
 );
 COMMENT ON TABLE job_slices IS
     'One row per slice that is over, written by the statement that ends the slice. The slice that a worker holds, or

@@ -35,6 +35,10 @@ CREATE TABLE job_outbox (
     CONSTRAINT failed_has_an_error CHECK (status <> 'failed' OR error IS NOT NULL),
     CONSTRAINT digested_has_a_digest CHECK ((status = 'digested') = (digest_id IS NOT NULL)),
     CONSTRAINT digest_is_of_a_team CHECK (NOT takes_more OR (team_id IS NOT NULL AND recipient IS NOT NULL))
+) WITH (                                          -- as job_runs
+    autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000, autovacuum_vacuum_cost_limit = 2000,
+    autovacuum_vacuum_insert_scale_factor = 0, autovacuum_vacuum_insert_threshold = 100000,
+    autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 20000
 );
 COMMENT ON TABLE job_outbox IS
     'Mails to send, and events that other systems can react to. They are written in the transaction that ends a run,

@@ -173,11 +173,12 @@ EXCEPTION WHEN OTHERS THEN
 END $$;
 
 -- The same for the ended runs of a project or of a team (the other is null), oldest first, with their slices and mails.
--- One statement, so that foreign keys are checked after all three are deleted.
+-- One statement, so that foreign keys are checked after all three are deleted. It is planned with the values, of which
+-- one is null.
 CREATE FUNCTION cleanup_runs(
     project uuid, team uuid, first timestamptz, last timestamptz, batch integer,
     OUT deleted bigint, OUT reached text, OUT in_the_way text
-) LANGUAGE plpgsql AS $$
+) LANGUAGE plpgsql SET plan_cache_mode = force_custom_plan AS $$
 DECLARE
     referring text;
 BEGIN

@@ -21,8 +21,6 @@ BEGIN
         -- A frozen Lambda may hold the lock of a run's row. Without this limit, the sweep could never take over the run.
         EXECUTE format('ALTER ROLE %I SET idle_in_transaction_session_timeout = ''10s''', role);
         EXECUTE format('ALTER ROLE %I SET timezone = ''UTC''', role);
-        -- Optional filters only fold away if a statement is planned with its values.
-        EXECUTE format('ALTER ROLE %I SET plan_cache_mode = ''force_custom_plan''', role);
         BEGIN
             -- A statement whose function gave up or died must not keep its locks and use up the server.
             EXECUTE format('ALTER ROLE %I SET client_connection_check_interval = ''2s''', role);

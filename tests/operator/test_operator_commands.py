@@ -20,7 +20,7 @@ from nightshift.base.logger import logger
 from nightshift.base.settings import Settings
 from nightshift.database.queries import Database, query_text
 from nightshift.jobs.registry import JOB_TYPES
-from nightshift.operator import checks, dead_letters, doctor, health
+from nightshift.operator import checks, database_checks, dead_letters, doctor
 from nightshift.testing.rows import age, make_team, run_row, sweep, work
 from operate.app import COMMANDS
 from tests.support import http_server
@@ -322,8 +322,8 @@ class TestHealth:
         report = ask("health")
         assert report["ok"], report
         assert all(each["do"] is None for each in report["checks"])
-        assert len(report["checks"]) == 20
-        assert db.statements - before == 19
+        assert len(report["checks"]) == 21
+        assert db.statements - before == 20
 
     def test_a_queued_run_is_nothing_to_worry_about_at_first(self, ask, owner):
         run_id = system_run(ask)
@@ -423,7 +423,7 @@ class TestHealth:
         sweep(db=db, settings=desk)
         owner.run_script(f"REVOKE SELECT ON {table} FROM nightshift_app")
         report = ask("health")
-        assert len(report["checks"]) == 20
+        assert len(report["checks"]) == 21
         assert {each["name"] for each in report["checks"] if not each["ok"]} == red
         for name in red:
             assert check(report, name)["says"] == f"permission denied for table {table}"
@@ -500,7 +500,7 @@ class TestHealth:
         tight = check(ask("health", dataclasses.replace(desk, max_database_size_gb=0.001)), "database size")
         assert not tight["ok"]
         assert "--type db_pruning" in tight["do"]
-        monkeypatch.setattr(health, "FULL", 0)
+        monkeypatch.setattr(database_checks, "FULL", 0)
         assert not check(ask("health"), "connections")["ok"]
 
     def test_dead_letters_and_a_queue_that_cannot_be_read(self, ask, desk):

@@ -9,7 +9,7 @@ from typing import Any
 
 import pg8000.native
 from pg8000.converters import _array_in
-from pg8000.core import Context
+from pg8000.core import CLOSE, STATEMENT, Context
 from pg8000.exceptions import DatabaseError, InterfaceError
 
 from nightshift.base.errors import ConfigurationError, DatabaseGone, SignInRefused
@@ -59,6 +59,12 @@ class Connection(pg8000.native.Connection):
         super().handle_ERROR_RESPONSE(data, context)
         if fields_of(context.error).get("V") in FATAL:
             raise context.error
+
+    def prepare_with_next(self, name: bytes, text: str) -> None:
+        """Prepare the statement anew under its name, in the round trip of its next execution."""
+        self._send_message(CLOSE, STATEMENT + name)
+        self.send_PARSE(name, text)
+        self.send_DESCRIBE_STATEMENT(name)
 
     def last_words(self) -> str | None:
         """Return the server's reason for ending the session, which is still unread if a write failed. Never blocks."""

@@ -1,4 +1,4 @@
-"""A Postgres connection and its queries: one file each, prepared once per connection.
+"""A Postgres connection and its queries: one file each, prepared by each connection.
 
 Statements run in autocommit unless a transaction is opened with ``begin`` or ``transaction``.
 """
@@ -60,6 +60,19 @@ PLAN_CHANGED = ("0A000", "RevalidateCachedQuery", "cached plan must not change")
 CATALOGUE_CHANGED = ("XX000", "simple_heap_", "tuple concurrently ")
 ROWS_HIDDEN = ("42501", "check_enable_rls", "query would be affected by row-level security")
 
+# Statements of each run and each request. They find their rows by a key, so one plan is right for all values, and
+# Postgres may keep it: planning costs more than such a statement.
+PLANNED_ONCE = frozenset(
+    (
+        *("claim_slice", "save_progress", "end_slice", "end_run", "insert_run", "is_cancelled"),
+        *("find_api_key", "get_run", "claim_outbox", "end_outbox_attempt"),
+    )
+)
+# Other statements are planned with their values: optional filters only fold away if the planner knows them. Postgres
+# does so for the first five uses of a prepared statement (choose_custom_plan in its plancache.c); then it is prepared
+# anew.
+PLANNED_WITH_VALUES = 5
+
 # Detail, context and internal query of an error. They quote rows and keys, which must not appear in a log.
 # https://www.postgresql.org/docs/16/protocol-error-fields.html
 QUOTING = ("D", "W", "q")
@@ -98,7 +111,7 @@ def _parsed(query: str) -> Statement:
     return parse(query)
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Prepared:
     """A statement that the server has prepared, with the name and the column readers that the driver assigned."""
 
@@ -106,6 +119,7 @@ class _Prepared:
     text: str
     columns: list[dict[str, Any]] | None
     readers: list[Any]
+    uses: int = 0
 
 
 class Database:
@@ -265,15 +279,21 @@ class Database:
                 server_name, columns, readers = connection.prepare_statement(statement.text, ())
                 prepared = self._prepared[name] = _Prepared(server_name, statement.text, columns, readers)
             self.statements += 1
-            rows = connection.execute_named(
+            prepared.uses += 1
+            is_anew = prepared.uses > PLANNED_WITH_VALUES and name not in PLANNED_ONCE
+            if is_anew:
+                connection.prepare_with_next(prepared.name, prepared.text)
+            result = connection.execute_named(
                 prepared.name,
                 make_params(connection.py_types, values),
                 prepared.columns,
                 prepared.readers,
                 prepared.text,
-            ).rows
+            )
+            if is_anew:
+                prepared.columns, prepared.readers, prepared.uses = result.columns, result.input_funcs, 1
         names = [column["name"] for column in prepared.columns or []]
-        return [dict(zip(names, row, strict=True)) for row in rows or []]
+        return [dict(zip(names, row, strict=True)) for row in result.rows or []]
 
     def _leave_stray_transaction(self) -> None:
         """Close a session whose open transaction was not begun here: nothing would ever commit it."""

@@ -44,8 +44,8 @@ PINS = {
     "default_table_access_method": "heap",
     "check_function_bodies": "on",
     "createrole_self_grant": "",
-    # The planner drops optional filters and prunes partitions only if it knows the statement's values.
-    "plan_cache_mode": "force_custom_plan",
+    # A statement that must be planned with its values is prepared anew before Postgres would keep a plan (queries.py).
+    "plan_cache_mode": "auto",
     "enable_partition_pruning": "on",
     "constraint_exclusion": "partition",
     "jit": "off",

@@ -3,19 +3,17 @@
 from functools import partial
 from typing import Any, NamedTuple
 
-from nightshift.base.errors import DatabaseReadOnly, sentence
 from nightshift.base.settings import Settings
 from nightshift.base.wording import short_duration
 from nightshift.database.queries import Database
-from nightshift.operator.checks import READ_ONLY, Check, Finding, count_of, green, red, report, run, run_all
+from nightshift.operator.checks import Check, Finding, count_of, green, red, report, run, run_all
+from nightshift.operator.database_checks import check_writable, checks_of_database
 from nightshift.operator.dead_letters import queues_of, waiting_in
 from nightshift.operator.partition_checks import check_partitions
 from nightshift.operator.run_checks import checks_of_runs
 from nightshift.operator.schedule_checks import checks_of_schedules
 from nightshift.operator.sweep_checks import GRACE_S, LONG_S, SWEEP, checks_of_sweep
 
-FULL = 0.9
-GIB = 1024**3
 NO_DATABASE = "Start the database, or restore network access to it. Runs wait for it and then continue by themselves."
 UNREADABLE = "Check that OperateFunction has the permission to read the queue and can reach SQS."
 
@@ -31,16 +29,9 @@ class UnsentNotices(NamedTuple):
     failed_error: str | None
 
 
-class Connections(NamedTuple):
-    """The answer of database_connections.sql."""
-
-    connections: int
-    max_connections: int
-
-
 def check_health(*, db: Database, settings: Settings) -> dict[str, Any]:
     """Return ``{"ok", "checks": [{"name", "ok", "says", "do"}]}``; without a database, only checks that need none."""
-    lines = [run("database", partial(_database, db), NO_DATABASE)]
+    lines = [run("database", partial(check_writable, db), NO_DATABASE)]
     if lines[0]["ok"]:
         lines += run_all(_checks_in_database(db, settings))
     for name, url, _ in queues_of(settings):
@@ -58,17 +49,8 @@ def _checks_in_database(db: Database, settings: Settings) -> list[Check]:
         Check("mails", partial(_unsent, "mail", db, do=ses)),
         Check("events", partial(_unsent, "event", db, do=bus)),
         Check("partitions", partial(check_partitions, db, settings)),
-        Check("database size", partial(_size, db, limit_gib=settings.max_database_size_gb)),
-        Check("connections", partial(_connections, db)),
+        *checks_of_database(db, limit_gib=settings.max_database_size_gb),
     ]
-
-
-def _database(db: Database) -> Finding:
-    try:
-        db.require_writable()
-    except DatabaseReadOnly as exc:
-        return red(sentence(exc), do=READ_ONLY)
-    return green("accepts reads and writes")
 
 
 def _unsent(kind: str, db: Database, *, do: str) -> Finding:
@@ -92,28 +74,6 @@ def _unsent(kind: str, db: Database, *, do: str) -> Finding:
             do=f"{do} They are not sent again.",
         )
     return green(f"{unsent.waiting:,} in transit, none given up in the last day")
-
-
-def _size(db: Database, *, limit_gib: float) -> Finding:
-    size_bytes: int = db.query("database_size")[0]["bytes"]
-    size_gib = size_bytes / GIB
-    if not limit_gib:
-        return green(f"{size_gib:.2f} GiB; no limit is set")
-    says = f"{size_gib:.2f} of {limit_gib:g} GiB ({size_gib / limit_gib:.0%})"
-    if size_gib <= limit_gib:
-        return green(says)
-    return red(
-        says,
-        do="db_pruning drops the oldest events every hour. To see its runs: nightshift system runs --type db_pruning",
-    )
-
-
-def _connections(db: Database) -> Finding:
-    [found] = db.query_as(Connections, "database_connections")
-    says = f"{found.connections} of {found.max_connections}"
-    if found.connections < FULL * found.max_connections:
-        return green(says)
-    return red(says, do="Lower WorkerConcurrency, or use a larger database, which allows more.")
 
 
 def _dead_letters(url: str) -> Finding:
