@@ -48,6 +48,18 @@ def test_a_run_is_a_chain_of_slices_that_look_like_one(cloud, db, owner, team, j
     assert [outcome for _, outcome, _ in slices(owner, row["id"])] == ["continued"] * 3 + ["completed"]
 
 
+def test_only_an_ending_that_may_owe_a_mail_is_followed_by_a_question(cloud, db, team, job):
+    """The claim and the ending, and then the outbox."""
+
+    def statements(**options):
+        row = trigger(team, job_type=job(counting_to(0)), db=db, settings=cloud, **options)
+        before = db.statements
+        work(row["id"], 0, db=db, settings=cloud)
+        return db.statements - before
+
+    assert (statements(), statements(notify=True)) == (2, 3)
+
+
 def test_messages_twice_old_and_early_change_nothing(cloud, db, owner, team, job):
     row = trigger(team, job_type=job(counting_to(2)), db=db, settings=cloud)
     work(row["id"], 1, db=db, settings=cloud)  # a future number

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from nightshift.testing.rows import make_team
 from tests.guarded.world_at_noon import (
     ENDED,
     LEASED,
@@ -255,6 +256,18 @@ class TestEnding:
     def test_a_cancel_that_was_asked_for_lets_it_end_in_no_other_way(self, owner, noon, status, ends):
         run_id = run(owner, LEASED, cancel_requested_at=at(-1))
         assert len(end_run(noon, run_id, 2, status, error="e" if status == "failed" else None)) == ends
+
+    def test_it_says_whether_it_may_owe_a_mail_or_an_event(self, owner, noon):
+        team = make_team(owner)
+        of_a_team = {"team_id": team.id, "project_id": team.project_id}
+
+        def announces(**columns):
+            [row] = end_run(noon, run(owner, LEASED, **columns), 2, "cancelled")
+            return row["announces"]
+
+        assert [announces(), announces(**of_a_team, notify=True), announces(**of_a_team)] == [True, True, False]
+        owner.run_script("UPDATE job_deployment SET wants_events = true")
+        assert announces(**of_a_team)
 
     @pytest.mark.parametrize(("state", "number"), [(LEASED, 1), (LEASED, 3), (ENDED, 2)])
     def test_it_is_fenced(self, owner, noon, state, number):

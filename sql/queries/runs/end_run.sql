@@ -8,4 +8,4 @@ SET status = CAST(:status AS text), result = CAST(:result AS jsonb), error = CAS
     completed_at = clock_timestamp(), lease_expires_at = NULL, resend_at = NULL, waiting_for = NULL
 WHERE id = CAST(:run_id AS uuid) AND slice = CAST(:slice AS integer) AND status IN ('pending', 'running')
   AND (cancel_requested_at IS NULL OR CAST(:status AS text) = 'cancelled')
-RETURNING notify OR project_id IS NULL OR EXISTS (SELECT FROM job_deployment WHERE wants_events) AS announces;
+RETURNING id, notify OR project_id IS NULL OR EXISTS (SELECT FROM job_deployment WHERE wants_events) AS announces;
