@@ -2,7 +2,7 @@
 -- which change no indexed column, need no entry in any index (HOT).
 
 CREATE TABLE job_runs (
-    -- Written by the trigger. What changes later comes after it: an update logs only the part of the row that changed.
+    -- Written by the trigger. Columns that change later come after it: an update logs only the part of the row that changed.
     id               uuid PRIMARY KEY,
     team_id          uuid,                        -- team and project are not foreign keys: each check would lock their
     project_id       uuid,                        -- rows, and the platform may delete them (docs/decisions/0074)
@@ -16,7 +16,7 @@ CREATE TABLE job_runs (
     request_hash     bytea,                       -- SHA-256 of the request that came with the key
     notify           boolean NOT NULL DEFAULT false,
 
-    -- Where the run stands (docs/protocol.md).
+    -- The state of the run (docs/protocol.md).
     started_at           timestamptz(3),                    -- first claim
     ends_by              timestamptz,                       -- set by the first claim; then the sweep fails the run
     lease_expires_at     timestamptz,                       -- set by the claim, cleared by the end of the slice
@@ -91,7 +91,7 @@ CREATE INDEX job_runs_completed ON job_runs (completed_at) WHERE completed_at IS
 CREATE INDEX job_runs_failed ON job_runs (completed_at) WHERE status = 'failed';
 CREATE INDEX job_runs_untold ON job_runs (completed_at) WHERE untold IS NOT NULL;
 
--- What the outside sees of a run: the API, events and mails.
+-- The columns that the API, events and mails read.
 CREATE VIEW job_runs_public AS
 SELECT id, job_type, status, team_id, project_id, triggered_by, params, progress, result, error, notify, started_at,
        completed_at, created_at, waiting_for

@@ -92,7 +92,7 @@ GRANT SELECT, INSERT, UPDATE ON event_deletions TO nightshift_maintenance;
 GRANT SELECT ON event_tables TO nightshift_app, nightshift_events;
 GRANT SELECT ON event_partitions TO nightshift_events;
 
--- What PUBLIC may do by default, but a platform may have revoked: use the schemas of the tables that we name, and call
+-- The rights that PUBLIC has by default, but a platform may have revoked: use the schemas of the tables that we name, and call
 -- our functions. The end of each run calls tell_of_ending.
 DO $$
 DECLARE
