@@ -8,8 +8,8 @@ from nightshift.testing.rows import make_team
 from tests.support.plans import explained
 
 CROWD = 20_000
-# Reading an index and a few rows; the pages of a crowd are hundreds.
-FEW_BUFFERS = 14
+# Reading an index and a few rows; the pages of a crowd are hundreds. A list reads one range for each of five statuses.
+FEW_BUFFERS = 20
 
 
 @pytest.fixture
