@@ -96,6 +96,9 @@ CREATE INDEX job_runs_team_type ON job_runs (team_id, job_type, status, created_
 CREATE INDEX job_runs_project ON job_runs (project_id, status, created_at, id) WHERE completed_at IS NOT NULL;
 CREATE INDEX job_runs_project_type ON job_runs (project_id, job_type, status, created_at, id)
     WHERE completed_at IS NOT NULL;
+-- The runs of a project are those of its team. Without this, the planner expects a list of one project's runs to find few
+-- of them, and reads and sorts all.
+CREATE STATISTICS job_runs_homes (dependencies) ON project_id, team_id FROM job_runs;
 
 -- For finding old rows.
 CREATE INDEX job_runs_completed ON job_runs (completed_at) WHERE completed_at IS NOT NULL;
