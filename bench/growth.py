@@ -13,6 +13,7 @@ ratio for each row that it returns. Statements that grow by half or more are nam
 import sys
 import tempfile
 import uuid
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -138,7 +139,7 @@ def _compare(server: Postgres, runs: int) -> list[str]:
 def _measure(server: Postgres, name: str, runs: int, *, longer: int) -> dict[str, tuple[int, int]]:
     """Return rows and buffers of each statement, whose key is the query's name and, after a space, a variant."""
     create_database(server, name)
-    owner = Database(settings_of(server, name, "postgres"))
+    owner = Database(replace(settings_of(server, name, "postgres"), database_timeout_s=3600))
     migrate(owner)
     pin(owner)
     owner.run_script(WORLD)
