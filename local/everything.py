@@ -1,4 +1,4 @@
-"""``make test``: every part of the proof. Parts that mostly wait run beside the last one, which computes.
+"""``make test``: every part of the proof. Tests wait now and then, so the other parts run beside them.
 
 Some parts need a program that the machine may lack. It is fetched first; where that fails, the part is left out, which
 is said before anything runs and shows in the exit code.
@@ -43,8 +43,8 @@ class Part:
     name: str
     command: Command
     need: Need | None = None
-    waits: bool = False
-    """It waits more than it computes, for a stack or a page."""
+    beside: bool = False
+    """It uses one core or mostly waits, so it runs beside the parts that do not."""
 
 
 class Failed(Exception):
@@ -75,14 +75,15 @@ def chromium_commands() -> list[Command]:
 
 PYTHON_OF_LAMBDA = Need("Lambda's Python", has_python, python_commands)
 CHROMIUM = Need("Chromium", lambda: chromium.find() is not None, chromium_commands)
+MAKE = ("make", "--no-print-directory")
 PARTS = (
-    Part("lint, types and template", ["make", "--no-print-directory", "lint", "types", "template"]),
-    Part("the build", ["make", "--no-print-directory", "build"], PYTHON_OF_LAMBDA),
-    # Parts that run at once must not install anything.
-    Part("the tests' packages", ["make", "--no-print-directory", "test-packages"]),
-    Part("the tests", ["make", "--no-print-directory", "test-code"]),
-    Part("the tests of the whole stack", ["make", "--no-print-directory", "test-stack"], waits=True),
-    Part("the tests in a browser", ["make", "--no-print-directory", "test-browser"], CHROMIUM, waits=True),
+    # First, because parts that run at once must not change an environment in which another one runs.
+    Part("the tests' packages", [*MAKE, "test-packages"]),
+    Part("lint, types and template", [*MAKE, "lint", "types", "template"], beside=True),
+    Part("the build", [*MAKE, "build"], PYTHON_OF_LAMBDA, beside=True),
+    Part("the tests of the whole stack", [*MAKE, "test-stack"], beside=True),
+    Part("the tests in a browser", [*MAKE, "test-browser"], CHROMIUM, beside=True),
+    Part("the tests", [*MAKE, "test-code"]),
 )
 
 
@@ -114,20 +115,20 @@ def run(parts: Sequence[Part]) -> int:
 
 
 async def _run_all(parts: Sequence[Part]) -> None:
-    """Run the parts in order, but those that wait beside the last one. Their output is shown when that one has ended.
+    """Run the parts in order; those with ``beside`` beside the last other one. Their output is shown after its own.
 
     Raises a group of Failed.
     """
     this = asyncio.current_task()
     assert this is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, this.cancel)  # Ctrl-C cancels it, too
-    computing, waiting = ([part for part in parts if part.waits == waits] for waits in (False, True))
+    shown, beside = ([part for part in parts if part.beside == is_beside] for is_beside in (False, True))
     with tempfile.TemporaryFile() as output:
         try:
             async with asyncio.TaskGroup() as rows:
-                await _run_in_order(computing[:-1])
-                rows.create_task(_run_in_order(waiting, output))
-                rows.create_task(_run_in_order(computing[-1:]))
+                await _run_in_order(shown[:-1])
+                rows.create_task(_run_in_order(beside, output))
+                rows.create_task(_run_in_order(shown[-1:]))
         finally:
             output.seek(0)
             sys.stdout.write(output.read().decode(errors="replace"))

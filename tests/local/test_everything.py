@@ -57,12 +57,12 @@ def until(path):
     return f"import os, time\nwhile not os.path.exists({str(path)!r}): time.sleep(0.01)\n"
 
 
-def test_what_waits_runs_beside_the_last_that_computes_and_shows_its_output_after_it(tmp_path, capfd):
+def test_parts_run_beside_the_last_other_one_and_show_their_output_after_its_own(tmp_path, capfd):
     here, there = tmp_path / "here", tmp_path / "there"
     parts = [
         Part("the packages", [*PYTHON, f"import os; print('packages', os.path.exists({str(here)!r}))"]),
-        Part("the stack", [*PYTHON, f"open({str(here)!r}, 'w')\n{until(there)}print('stack')"], waits=True),
-        Part("the browser", [*PYTHON, "print('browser')"], waits=True),
+        Part("the stack", [*PYTHON, f"open({str(here)!r}, 'w')\n{until(there)}print('stack')"], beside=True),
+        Part("the browser", [*PYTHON, "print('browser')"], beside=True),
         Part("the tests", [*PYTHON, f"open({str(there)!r}, 'w')\n{until(here)}print('tests')"]),
     ]
     assert run(parts) == 0
@@ -79,13 +79,13 @@ except KeyboardInterrupt:
 """
 
 
-@pytest.mark.parametrize("waits", [True, False])
-def test_a_part_that_fails_interrupts_the_one_beside_it(waits, tmp_path, capfd):
+@pytest.mark.parametrize("beside", [True, False])
+def test_a_part_that_fails_interrupts_the_one_beside_it(beside, tmp_path, capfd):
     begun = tmp_path / "begun"
     parts = [
-        Part("the one", [*PYTHON, f"{until(begun)}raise SystemExit(7)"], waits=waits),
-        Part("the other", [*PYTHON, CLEARS_UP, str(begun)], waits=not waits),
-        Part("the next", noted(tmp_path / "note"), waits=True),
+        Part("the one", [*PYTHON, f"{until(begun)}raise SystemExit(7)"], beside=beside),
+        Part("the other", [*PYTHON, CLEARS_UP, str(begun)], beside=not beside),
+        Part("the next", noted(tmp_path / "note"), beside=True),
     ]
     assert run(parts) == 7
     out, err = capfd.readouterr()
@@ -98,7 +98,7 @@ def test_a_part_that_fails_interrupts_the_one_beside_it(waits, tmp_path, capfd):
 def test_a_signal_ends_all_parts(number, tmp_path):
     begun = [tmp_path / "one", tmp_path / "other"]
     commands = [[*PYTHON, CLEARS_UP, str(path)] for path in begun]
-    parts = f"Part('one', {commands[0]}, waits=True), Part('other', {commands[1]})"
+    parts = f"Part('one', {commands[0]}, beside=True), Part('other', {commands[1]})"
     code = f"from local import everything; from local.everything import Part\neverything.PARTS = [{parts}]\n"
     with subprocess.Popen(
         [*PYTHON, f"{code}raise SystemExit(everything.main())"], stdout=subprocess.PIPE, text=True
@@ -149,7 +149,7 @@ def test_a_build_of_playwright_is_found_and_one_that_is_named_comes_first(bare, 
 def test_each_part_is_a_target_of_make():
     makefile = Path("Makefile").read_text()
     targets = [target for part in PARTS for target in part.command[2:]]
-    tests = ["test-packages", "test-code", "test-stack", "test-browser"]
-    assert targets == ["lint", "types", "template", "build", *tests]
+    assert targets[0] == "test-packages"
+    assert targets[1:] == ["lint", "types", "template", "build", "test-stack", "test-browser", "test-code"]
     for target in targets:
         assert f"\n{target}:" in makefile
