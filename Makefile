@@ -29,7 +29,7 @@ export SAM_CLI_TELEMETRY := 0
 unexport $(filter-out PYTHON,$(filter AWS_% PG% PYTHON%,$(.VARIABLES)))
 export PYTHONUTF8 := 1
 
-.PHONY: run test test-code test-stack test-browser screenshots check lint types template build mutants simulate docs prove bench lock clean
+.PHONY: run test test-packages test-code test-stack test-browser screenshots check lint types template build mutants simulate docs prove bench lock clean
 .DELETE_ON_ERROR:
 
 # Check the ports before anything is installed. Where nothing has to be installed, the start itself checks them first.
@@ -39,6 +39,8 @@ run: $(VENV)/ready $(VENV)/local-aws/ready
 
 test: $(VENV)/ready
 	@$(VENV)/bin/python -m local.everything
+
+test-packages: $(VENV)/ready $(VENV)/local-aws/ready $(VENV)/browser/ready
 
 test-code: $(VENV)/ready $(VENV)/local-aws/ready
 	$(VENV)/bin/python -m pytest $(AT_ONCE) worksteal -m "not stack and not browser"

@@ -1,16 +1,21 @@
-"""``make test``: every part of the proof, one after the other.
+"""``make test``: every part of the proof. Tests wait now and then, so the other parts run beside them.
 
 Some parts need a program that the machine may lack. It is fetched first; where that fails, the part is left out, which
 is said before anything runs and shows in the exit code.
 """
 
+import asyncio
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from local import chromium
 from local.deployment.build import UV, BuildFailed, interpreter, runtime
@@ -18,6 +23,7 @@ from local.deployment.build import UV, BuildFailed, interpreter, runtime
 LEFT_OUT = 3
 """The exit code if all parts that ran passed and one was left out. make shows it as "Error 3" and exits with 2."""
 
+INTERRUPTED = 130
 DOWNLOAD_S = 600
 ENVIRONMENT = {"DEBIAN_FRONTEND": "noninteractive", "PLAYWRIGHT_BROWSERS_PATH": str(chromium.FOLDER.absolute())}
 Command = Sequence[str | Path]
@@ -37,6 +43,14 @@ class Part:
     name: str
     command: Command
     need: Need | None = None
+    beside: bool = False
+    """It uses one core or mostly waits, so it runs beside the parts that do not."""
+
+
+class Failed(Exception):
+    def __init__(self, part: Part, code: int):
+        super().__init__(f"Failed: {part.name} ({' '.join(map(str, part.command))})")
+        self.code = code
 
 
 def has_python() -> bool:
@@ -61,35 +75,81 @@ def chromium_commands() -> list[Command]:
 
 PYTHON_OF_LAMBDA = Need("Lambda's Python", has_python, python_commands)
 CHROMIUM = Need("Chromium", lambda: chromium.find() is not None, chromium_commands)
+MAKE = ("make", "--no-print-directory")
 PARTS = (
-    Part("lint, types and template", ["make", "--no-print-directory", "lint", "types", "template"]),
-    Part("the build", ["make", "--no-print-directory", "build"], PYTHON_OF_LAMBDA),
-    Part("the tests", ["make", "--no-print-directory", "test-code"]),
-    Part("the tests of the whole stack", ["make", "--no-print-directory", "test-stack"]),
-    Part("the tests in a browser", ["make", "--no-print-directory", "test-browser"], CHROMIUM),
+    # First, because parts that run at once must not change an environment in which another one runs.
+    Part("the tests' packages", [*MAKE, "test-packages"]),
+    Part("lint, types and template", [*MAKE, "lint", "types", "template"], beside=True),
+    Part("the build", [*MAKE, "build"], PYTHON_OF_LAMBDA, beside=True),
+    Part("the tests of the whole stack", [*MAKE, "test-stack"], beside=True),
+    Part("the tests in a browser", [*MAKE, "test-browser"], CHROMIUM, beside=True),
+    Part("the tests", [*MAKE, "test-code"]),
 )
 
 
 def main() -> int:
-    return run(PARTS)
+    try:
+        return run(PARTS)
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        return INTERRUPTED
 
 
 def run(parts: Sequence[Part]) -> int:
-    """Return 0, LEFT_OUT, or the exit code of the first part that failed; the parts after it do not run."""
+    """Return 0, LEFT_OUT, or the exit code of the first part that failed; parts that run beside it are interrupted."""
     left_out = dict(_unavailable(parts))
     for part, reason in left_out.items():
         print(f"{part.need and part.need.name} is not here and cannot be fetched, so {part.name} is left out: {reason}")
     sys.stdout.flush()
-    for part in parts:
-        if part not in left_out:
-            code = subprocess.run(part.command, check=False).returncode
-            if code:
-                print(f"Failed: {part.name} ({' '.join(map(str, part.command))})", file=sys.stderr)
-                return code
+    failed: list[Failed] = []
+    try:
+        asyncio.run(_run_all([part for part in parts if part not in left_out]))
+    except* Failed as group:
+        failed = [each for each in group.exceptions if isinstance(each, Failed)]
+    if failed:
+        print(failed[0], file=sys.stderr)
+        return failed[0].code
     if left_out:
         print(f"Passed, without {' and '.join(part.name for part in left_out)} (exit code {LEFT_OUT})", file=sys.stderr)
         return LEFT_OUT
     return 0
+
+
+async def _run_all(parts: Sequence[Part]) -> None:
+    """Run the parts in order; those with ``beside`` beside the last other one. Their output is shown after its own.
+
+    Raises a group of Failed.
+    """
+    this = asyncio.current_task()
+    assert this is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, this.cancel)  # Ctrl-C cancels it, too
+    shown, beside = ([part for part in parts if part.beside == is_beside] for is_beside in (False, True))
+    with tempfile.TemporaryFile() as output:
+        try:
+            async with asyncio.TaskGroup() as rows:
+                await _run_in_order(shown[:-1])
+                rows.create_task(_run_in_order(beside, output))
+                rows.create_task(_run_in_order(shown[-1:]))
+        finally:
+            output.seek(0)
+            sys.stdout.write(output.read().decode(errors="replace"))
+            sys.stdout.flush()
+
+
+async def _run_in_order(parts: Sequence[Part], output: IO[bytes] | None = None) -> None:
+    """Run one part after the other, each in a process group of its own. If it is cancelled, interrupt the group."""
+    for part in parts:
+        process = await asyncio.create_subprocess_exec(
+            *part.command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, process_group=0
+        )
+        try:
+            code = await process.wait()
+        except asyncio.CancelledError:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does, so that it clears up after itself
+            await process.wait()
+            raise
+        if code:
+            raise Failed(part, code)
 
 
 def _unavailable(parts: Sequence[Part]) -> Iterator[tuple[Part, str]]:

@@ -61,7 +61,8 @@ def make(folder: Path, requirements: Path, *, with_checkout: bool, lock: int) ->
         shutil.rmtree(folder, ignore_errors=True)
     ready.unlink(missing_ok=True)
     run([sys.executable, "-I", "-m", "venv", str(folder)])
-    run(pip(python, "--no-deps", "--require-hashes", "-r", str(requirements)))
+    # Python compiles a module when it is first imported. Most modules of these packages never are.
+    run(pip(python, "--no-deps", "--no-compile", "--require-hashes", "-r", str(requirements)))
     if with_checkout:
         run(pip(python, "--no-deps", "--no-build-isolation", "--editable", "."))
     ready.touch()

@@ -1,12 +1,14 @@
 """``make test`` says first what it could not get, and its exit code says so, too."""
 
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from local import chromium, everything
-from local.everything import CHROMIUM, LEFT_OUT, PARTS, PYTHON_OF_LAMBDA, Need, Part, run
+from local.everything import CHROMIUM, INTERRUPTED, LEFT_OUT, PARTS, PYTHON_OF_LAMBDA, Need, Part, run
 
 MISSING = Need("A program", lambda: False, lambda: [[sys.executable, "-c", "import sys; sys.exit('no network')"]])
 PYTHON = [sys.executable, "-c"]
@@ -50,6 +52,64 @@ def test_a_part_that_fails_ends_it_with_its_own_code(tmp_path, capfd):
     assert "Failed: the tests (" in capfd.readouterr().err
 
 
+def until(path):
+    """Return the code of a process that waits until the path is there."""
+    return f"import os, time\nwhile not os.path.exists({str(path)!r}): time.sleep(0.01)\n"
+
+
+def test_parts_run_beside_the_last_other_one_and_show_their_output_after_its_own(tmp_path, capfd):
+    here, there = tmp_path / "here", tmp_path / "there"
+    parts = [
+        Part("the packages", [*PYTHON, f"import os; print('packages', os.path.exists({str(here)!r}))"]),
+        Part("the stack", [*PYTHON, f"open({str(here)!r}, 'w')\n{until(there)}print('stack')"], beside=True),
+        Part("the browser", [*PYTHON, "print('browser')"], beside=True),
+        Part("the tests", [*PYTHON, f"open({str(there)!r}, 'w')\n{until(here)}print('tests')"]),
+    ]
+    assert run(parts) == 0
+    assert capfd.readouterr() == ("packages False\ntests\nstack\nbrowser\n", "")
+
+
+CLEARS_UP = """
+import sys, time
+try:
+    open(sys.argv[1], "w")
+    time.sleep(600)
+except KeyboardInterrupt:
+    print("cleared up")
+"""
+
+
+@pytest.mark.parametrize("beside", [True, False])
+def test_a_part_that_fails_interrupts_the_one_beside_it(beside, tmp_path, capfd):
+    begun = tmp_path / "begun"
+    parts = [
+        Part("the one", [*PYTHON, f"{until(begun)}raise SystemExit(7)"], beside=beside),
+        Part("the other", [*PYTHON, CLEARS_UP, str(begun)], beside=not beside),
+        Part("the next", noted(tmp_path / "note"), beside=True),
+    ]
+    assert run(parts) == 7
+    out, err = capfd.readouterr()
+    assert out == "cleared up\n"
+    assert err.startswith("Failed: the one (")
+    assert not (tmp_path / "note").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+def test_a_signal_ends_all_parts(number, tmp_path):
+    begun = [tmp_path / "one", tmp_path / "other"]
+    commands = [[*PYTHON, CLEARS_UP, str(path)] for path in begun]
+    parts = f"Part('one', {commands[0]}, beside=True), Part('other', {commands[1]})"
+    code = f"from local import everything; from local.everything import Part\neverything.PARTS = [{parts}]\n"
+    with subprocess.Popen(
+        [*PYTHON, f"{code}raise SystemExit(everything.main())"], stdout=subprocess.PIPE, text=True
+    ) as process:
+        for path in begun:
+            subprocess.run([*PYTHON, until(path)], check=True)
+        process.send_signal(number)
+        assert process.communicate()[0] == "cleared up\ncleared up\n"
+    assert process.returncode == INTERRUPTED
+
+
 def test_a_program_that_was_fetched_leaves_nothing_out(tmp_path, capfd):
     there = tmp_path / "program"
     need = Need("A program", there.exists, lambda: [[*PYTHON, f"open({str(there)!r}, 'w')"]])
@@ -89,6 +149,7 @@ def test_a_build_of_playwright_is_found_and_one_that_is_named_comes_first(bare, 
 def test_each_part_is_a_target_of_make():
     makefile = Path("Makefile").read_text()
     targets = [target for part in PARTS for target in part.command[2:]]
-    assert targets == ["lint", "types", "template", "build", "test-code", "test-stack", "test-browser"]
+    assert targets[0] == "test-packages"
+    assert targets[1:] == ["lint", "types", "template", "build", "test-stack", "test-browser", "test-code"]
     for target in targets:
         assert f"\n{target}:" in makefile
