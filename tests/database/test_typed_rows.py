@@ -13,6 +13,7 @@ from nightshift.database.queries import query_text
 from nightshift.database.run_row import RunRow, RunState
 from nightshift.database.statements import parse
 from nightshift.database.typed_rows import typed
+from nightshift.operator.run_checks import FirstInLine
 from nightshift_cli.show.run_rows import facts_of
 from tests.support.world import state_of, system_run
 
@@ -83,6 +84,10 @@ class TestTyped:
         for kind in (RunRow, RunState):
             with pytest.raises(BadQuery, match=f"The query returns no column {missing}"):
                 typed(kind, row | ({} if missing == "id" else {"id": 1}))
+
+    def test_a_row_in_a_row_in_a_row_is_filled(self):
+        first = typed(FirstInLine, self.ROW | {"id": 1, "waiting": 2})
+        assert (first.state.run.id, first.waiting) == (1, 2)
 
     def test_a_row_without_its_run_has_none(self):
         assert typed(RunState, self.ROW).run is None

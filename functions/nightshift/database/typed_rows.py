@@ -20,7 +20,7 @@ def typed(kind: type[Typed], row: Mapping[str, object]) -> Typed:
 
 def _value(name: str, inner: type[NamedTuple] | None, row: Mapping[str, object]) -> object:
     if inner:
-        return None if _value(inner._fields[0], None, row) is None else typed(inner, row)
+        return None if _value(*_fields(inner)[0], row) is None else typed(inner, row)
     if name not in row:
         raise BadQuery(f"The query returns no column {name}. Add it to the query or to the view that it reads")
     return row[name]
