@@ -1,0 +1,103 @@
+"""Put the events of outbox rows on the bus, ten in one call, or record in each row why that was not possible."""
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from nightshift.aws.aws_http import AwsRefused, AwsUnreachable
+from nightshift.base.errors import DatabaseGone, sentence
+from nightshift.base.logger import logger
+from nightshift.base.settings import Settings
+from nightshift.database.queries import Database, Row
+from nightshift.notify import attempts, events
+from nightshift.notify.attempts import Outcome
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def announce(
+    outbox_ids: Sequence[str], *, db: Database, settings: Settings, remaining_s: Callable[[], float]
+) -> list[str]:
+    """Send the events of these rows, at most events.MOST_ENTRIES, except those that are sent or claimed elsewhere.
+
+    Return the ids of the rows that the database could not claim or store; their messages have to be delivered again.
+    Each event is sent once, with the exception in nightshift.notify.delivery.deliver, which EventBridge shares.
+    Errors of EventBridge are stored in the rows, and not raised. Raise DatabaseGone, and any error of the database that
+    concerns all rows.
+    """
+
+    def claim(ids: Sequence[str]) -> list[Row]:
+        return attempts.claim(ids, kind="event", db=db, settings=settings, remaining_s=remaining_s)
+
+    def record(outcomes: Sequence[tuple[Row, Outcome]]) -> list[None]:
+        attempts.record(outcomes, db=db)
+        return []
+
+    rows, unclaimed = _together_or_alone(claim, list(dict.fromkeys(outbox_ids)))
+    _, unrecorded = _together_or_alone(record, _outcomes(rows, settings))
+    return unclaimed + [str(row["id"]) for row, _ in unrecorded]
+
+
+def _together_or_alone(
+    step: Callable[[Sequence[Item]], list[Result]], items: Sequence[Item]
+) -> tuple[list[Result], list[Item]]:
+    """Take the step for all items at once or, if that fails, for each alone. Return the results and the failed items.
+
+    So an item that cannot be done costs no other one. If each of them fails, raise the last error.
+    """
+    if not items:
+        return [], []
+    try:
+        return step(items), []
+    except DatabaseGone:
+        raise
+    except Exception as exc:
+        if len(items) == 1:
+            raise
+        logger.warning(
+            f"A batch failed; doing its rows one by one: {sentence(exc)}", action="batch_failed", rows=len(items)
+        )
+    results: list[Result] = []
+    failed: list[Item] = []
+    for item in items:
+        try:
+            results += step([item])
+        except Exception as exc:
+            logger.warning(f"A row failed: {sentence(exc)}", action="row_failed")
+            failed.append(item)
+            if len(failed) == len(items):
+                raise
+    return results, failed
+
+
+def _outcomes(rows: Sequence[Row], settings: Settings) -> list[tuple[Row, Outcome]]:
+    decided = [(row, _without_a_call(row, settings)) for row in rows]
+    done = [(row, outcome) for row, outcome in decided if outcome]
+    sendable = [row for row, outcome in decided if outcome is None]
+    return done + list(zip(sendable, _sent(sendable, settings), strict=True))
+
+
+def _without_a_call(row: Row, settings: Settings) -> Outcome | None:
+    if not settings.event_bus_name:
+        return Outcome(status="unwanted")
+    return attempts.given_up(row, function="announce")
+
+
+def _sent(rows: Sequence[Row], settings: Settings) -> list[Outcome]:
+    """Send the events in one call. If EventBridge refuses the whole call, send each alone: one may be the reason."""
+    if not rows:
+        return []
+    try:
+        answers = events.put_events(rows, bus=settings.event_bus_name)
+    except Exception as exc:
+        if len(rows) == 1 or isinstance(exc, AwsUnreachable) or (isinstance(exc, AwsRefused) and exc.passing):
+            return [_refused(exc)] * len(rows)
+        return [outcome for row in rows for outcome in _sent([row], settings)]
+    return [
+        _refused(answer) if isinstance(answer, AwsRefused) else Outcome(status="sent", message_id=answer)
+        for answer in answers
+    ]
+
+
+def _refused(exc: Exception) -> Outcome:
+    return attempts.refused(exc, for_good=events.REFUSED_FOR_GOOD)
