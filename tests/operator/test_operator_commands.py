@@ -36,7 +36,7 @@ def desk(cloud: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
     monkeypatch.setattr(dead_letters, "RECEIVE_WAIT_S", 0)
     urls = {
         f"{name}_dead_letters_url": boto3.client("sqs").create_queue(QueueName=f"{name}-dead")["QueueUrl"]
-        for name in ("run", "notify", "schedule")
+        for name in ("run", "notify", "announce", "schedule")
     }
     return dataclasses.replace(cloud, **urls)
 
@@ -315,7 +315,7 @@ class TestHealth:
         report = ask("health")
         assert report["ok"], report
         assert all(each["do"] is None for each in report["checks"])
-        assert len(report["checks"]) == 20
+        assert len(report["checks"]) == 21
         assert db.statements - before == 19
 
     def test_a_queued_run_is_nothing_to_worry_about_at_first(self, ask, owner):
@@ -415,7 +415,7 @@ class TestHealth:
         sweep(db=db, settings=desk)
         owner.run_script(f"REVOKE SELECT ON {table} FROM nightshift_app")
         report = ask("health")
-        assert len(report["checks"]) == 20
+        assert len(report["checks"]) == 21
         assert {each["name"] for each in report["checks"] if not each["ok"]} == red
         for name in red:
             assert check(report, name)["says"] == f"permission denied for table {table}"
