@@ -32,6 +32,7 @@ LIMITS = {
     "worker": 0.5,
     "schedule": 0.5,
     "notify": 0.5,
+    "announce": 0.5,
     "sweep": 0.5,
     "operate": 0.5,
     "setup": 0.5,

@@ -12,7 +12,7 @@ class Eager(NamedTuple):
 
 
 # For each function: the services that its code can call, and the modules that its code imports lazily. Every function
-# except notify imports nightshift.aws.queue, and so the code that sends messages.
+# except notify and announce imports nightshift.aws.queue, and so the code that sends messages.
 LAZY = {
     "api": Eager(
         ("sqs", "secretsmanager"), ("jwt", "nightshift_jobs.revenuecat_sync.params", "api.schemas", "api.openapi")
@@ -24,6 +24,7 @@ LAZY = {
     "schedule": Eager(("sqs",), ("croniter",)),
     "sweep": Eager(("sqs",), ("croniter",)),
     "notify": Eager(("sesv2",), ("nightshift.notify.mail",)),
+    "announce": Eager(("events",)),
     "operate": Eager(("sqs", "sesv2"), ("croniter", "nightshift_jobs.revenuecat_sync.params")),
     "setup": Eager(("kms",), ("croniter",)),
     "migrate": Eager(("sqs",), ("croniter",)),

@@ -123,6 +123,15 @@ class Events:
         [row] = self._owner.query("insert_alert", content={"subject": "Missed", "lines": ["It did not fire."]})
         return _records({"outbox_id": str(row["id"])})
 
+    def _announce(self) -> dict[str, Any]:
+        run_id = self._system_run()
+        self._owner.run_script(
+            "UPDATE job_runs SET status = 'cancelled', resend_at = NULL, completed_at = clock_timestamp()"
+            f" WHERE id = '{run_id}'; INSERT INTO job_outbox (run_id, kind) VALUES ('{run_id}', 'event')"
+        )
+        [[outbox_id]] = self._owner.run_script("SELECT id FROM job_outbox WHERE kind = 'event'")
+        return _records({"outbox_id": str(outbox_id)})
+
     def _schedule(self) -> dict[str, Any]:
         now = datetime.now(UTC)
         every_minute = {"partition_creation": "cron(* * * * ? *)"}
@@ -170,7 +179,8 @@ class Events:
 
 def environment(*, port: int, database: str, aws_url: str) -> dict[str, str]:
     """Return a function's environment variables, for a Postgres on this machine and the fake AWS of ``serve_aws``."""
-    queues = ("QUEUE", "NOTIFY_QUEUE", "RUN_DEAD_LETTERS", "NOTIFY_DEAD_LETTERS", "SCHEDULE_DEAD_LETTERS")
+    letters = (f"{each}_DEAD_LETTERS" for each in ("RUN", "NOTIFY", "ANNOUNCE", "SCHEDULE"))
+    queues = ("QUEUE", "NOTIFY_QUEUE", "ANNOUNCE_QUEUE", *letters)
     return {
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",
@@ -186,6 +196,7 @@ def environment(*, port: int, database: str, aws_url: str) -> dict[str, str]:
         "DATABASE_NAME": database,
         "MAIL_FROM": "nightshift@example.com",
         "SYSTEM_JOBS_ALERT_EMAIL": "owner@example.com",
+        "EVENT_BUS_NAME": "default",
         "JWT_SECRET_ID": "jwt",
         "INTEGRATIONS_KEY_ID": "key",
         "MIGRATION_FOLDERS": "platform,jobs",
@@ -197,6 +208,7 @@ def serve_aws() -> Iterator[tuple[str, list[str]]]:
     """Serve a fake AWS where every call succeeds. Yield its URL and the list of calls, as target or path."""
     content = {
         "MessageId": "message",
+        "Entries": [{"EventId": "event"}],
         "Successful": [],
         "Failed": [],
         "Attributes": {"ApproximateNumberOfMessages": "0", "ApproximateNumberOfMessagesNotVisible": "0"},
@@ -240,4 +252,4 @@ def _request(method: str, path: str, *, token: str = "", body: str | None = None
 
 
 def _records(message: dict[str, Any]) -> dict[str, Any]:
-    return {"Records": [{"body": json.dumps(message)}]}
+    return {"Records": [{"messageId": "message", "body": json.dumps(message)}]}

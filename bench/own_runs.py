@@ -67,7 +67,7 @@ def functions_on(server: Postgres, database: str) -> Iterator[list[Message]]:
     """Let the functions of this process use the database. Yield the list in which their messages for runs arrive."""
     sent: list[Message] = []
     variables = {"DATABASE_HOST": "127.0.0.1", "DATABASE_PORT": str(server.port), "DATABASE_NAME": database}
-    variables |= {name: "http://127.0.0.1/none" for name in ("QUEUE_URL", "NOTIFY_QUEUE_URL")}
+    variables |= {name: "http://127.0.0.1/none" for name in ("QUEUE_URL", "NOTIFY_QUEUE_URL", "ANNOUNCE_QUEUE_URL")}
     variables |= {"INTEGRATIONS_KEY_ID": "none"}
     settings_module.settings.cache_clear()
     queries.database.cache_clear()

@@ -78,7 +78,14 @@ class Session:
     def project_id(self, wanted: str | None) -> str:
         """Return the project's id for an id or a slug; for None, the id of the only project."""
         wanted = wanted or self.config.project_id
-        return wanted if wanted and _is_id(wanted) else chosen("project", wanted, self.api.projects(self.team_id))
+        if wanted and _is_id(wanted):
+            return wanted
+        if wanted:
+            for project in self.api.projects(self.team_id, search=wanted):
+                if project.get("slug") == wanted:
+                    return str(project.get("id"))
+        # The error names some of the others.
+        return chosen("project", wanted, self.api.projects(self.team_id))
 
 
 def here() -> Path:

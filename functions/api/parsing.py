@@ -13,6 +13,8 @@ DEFAULT_LIMIT, MAX_LIMIT = 50, 200
 # Maximum number of projects, teams or members in one response.
 MAX_LISTED = 1000
 MAX_SEARCH = 100
+# Ids in one query. API Gateway takes about 10 KB of request line and headers.
+MAX_IDS = 100
 MAX_IDEMPOTENCY_KEY = 255
 MAX_BODY_BYTES = 65_536
 # Levels of objects and lists in a body: far more than any request needs, far fewer than Python or Postgres can handle.
@@ -24,6 +26,14 @@ UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"
 
 def parse_optional_uuid(field: str, value: object) -> str | None:
     return None if value is None else parse_uuid(field, value)
+
+
+def parse_ids(field: str, value: str) -> list[str]:
+    """Return the UUIDs in a list that is separated by commas."""
+    ids = value.split(",")
+    if len(ids) > MAX_IDS:
+        raise Refused(f"{field} must have at most {MAX_IDS} ids, got {len(ids)}")
+    return [parse_uuid(field, id_) for id_ in ids]
 
 
 def parse_choice(field: str, value: str | None, choices: tuple[str, ...]) -> str | None:

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from api.operations import CURSOR, OF_A_RUN, UUID, operation, searched
-from api.parsing import parse_optional_uuid
+from api.operations import CURSOR, OF_A_RUN, SEARCHED, UUID, operation, searched
+from api.parsing import MAX_IDS, parse_ids, parse_optional_uuid
 from api.request import Request
 from api.responses import more
 from nightshift.base.errors import NotFound
@@ -26,6 +26,12 @@ from nightshift.tenants.auth import Principal
         ("team_id", "Only projects of this team", UUID),
         *searched("projects whose name or slug contains this text"),
         ("cursor", CURSOR, UUID),
+        (
+            "ids",
+            f"Only projects with these ids, at most {MAX_IDS}, separated by commas; unknown ids are left out, and q, "
+            "limit and cursor are ignored",
+            SEARCHED,
+        ),
     ),
     errors=(400, 401, 403),
 )
@@ -33,8 +39,12 @@ def list_projects(request: Request) -> dict[str, Any]:
     who, team_id = request.caller(), parse_optional_uuid("team_id", request.query("team_id"))
     if team_id:
         who.require(team_id, "jobs:read")
+    teams = [team_id] if team_id else who.managed_teams("jobs:read")
+    if ids := request.query("ids"):
+        found, has_more = projects.find_projects(parse_ids("ids", ids), teams, db=database())
+        return {"projects": found} | ({"has_more": True} if has_more else {})
     page, cursor = projects.list_page(
-        [team_id] if team_id else who.managed_teams("jobs:read"),
+        teams,
         q=request.search(),
         after=parse_optional_uuid("cursor", request.query("cursor")),
         limit=request.limit(),

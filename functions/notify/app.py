@@ -1,4 +1,4 @@
-"""Deliver the mails and events that the notify queue's messages name; both are rows of the outbox."""
+"""Deliver the mails that the notify queue's messages name; each is a row of the outbox."""
 
 from typing import Any
 

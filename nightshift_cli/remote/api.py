@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import quote, unquote, urlencode
 from urllib.request import getproxies, proxy_bypass
@@ -29,6 +29,8 @@ LONGEST_DELAY_S = 10
 LAST_ATTEMPT_S = 40
 # A longer list of projects or members is cut: its cursors must be wrong.
 MOST_PAGES = 200
+# The API's own limit for ids in one request.
+MOST_IDS = 100
 # Another attempt would fail the same way.
 HOPELESS = (NewConnectionError, SSLError, LocationValueError, UnicodeError)
 # Longer messages are cut: people would not read them.
@@ -78,13 +80,24 @@ class Api:
     def openapi(self) -> dict[str, Any]:
         return self._call("GET", "/v1/openapi.json", openapi=str)
 
-    def projects(self, team_id: str, *, attempts: int = ATTEMPTS) -> list[dict[str, Any]]:
+    def projects(self, team_id: str, *, search: str | None = None) -> list[dict[str, Any]]:
+        """Return the team's projects, or those whose name or slug contains ``search``. Older APIs return all."""
+        wanted = {"team_id": team_id} | ({"q": search} if search else {})
+
         def page(cursor: dict[str, str]) -> dict[str, Any]:
-            path = "/v1/projects?" + urlencode({"team_id": team_id} | cursor)
-            return self._call("GET", path, attempts=attempts, projects=list)
+            return self._call("GET", "/v1/projects?" + urlencode(wanted | cursor), projects=list)
 
         projects: list[dict[str, Any]] = _every(page, "projects")["projects"]
         return projects
+
+    def projects_by_id(self, team_id: str, project_ids: Sequence[str], *, attempts: int) -> list[dict[str, Any]]:
+        """Return those of these projects that exist. Older APIs return others too."""
+        found: list[dict[str, Any]] = []
+        for start in range(0, len(project_ids), MOST_IDS):
+            wanted = {"team_id": team_id, "ids": ",".join(project_ids[start : start + MOST_IDS])}
+            path = "/v1/projects?" + urlencode(wanted, safe=",")
+            found += self._call("GET", path, attempts=attempts, projects=list)["projects"]
+        return found
 
     def project(self, project_id: str) -> dict[str, Any]:
         """Return the project with its ``apps``."""

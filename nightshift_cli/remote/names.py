@@ -48,15 +48,16 @@ NOBODY = Names()
 
 
 def names_of(runs: Iterable[Mapping[str, Any]], *, team_id: str, api: Api) -> Names:
-    """Look up the names: one request for projects and one for people, if the runs refer to any.
+    """Look up the names: one request for each hundred projects and one for people, if the runs refer to any.
 
     A failed request is ignored: the ids are shown instead.
     """
     projects, people = dict[str, str](), dict[str, str]()
     runs = list(runs)
-    if any(run.get("project_id") for run in runs):
+    if ids := sorted({clean(run["project_id"]) for run in runs if run.get("project_id")}):
         with contextlib.suppress(Failure):
-            projects = {clean(each.get("id")): clean(each.get("slug")) for each in api.projects(team_id, attempts=1)}
+            found = api.projects_by_id(team_id, ids, attempts=1)
+            projects = {clean(each.get("id")): clean(each.get("slug")) for each in found}
     if any(clean(run.get("triggered_by")).startswith("manual:") for run in runs):
         with contextlib.suppress(Failure):
             known = api.members(team_id, attempts=1)

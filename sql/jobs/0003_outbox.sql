@@ -13,10 +13,10 @@ CREATE TABLE job_outbox (
     recipient      text,                          -- null: the operator, whose address is a setting
     content        jsonb,                         -- {"subject": …, "lines": [ … ]}
     status         text NOT NULL DEFAULT 'unsent',
-    send_at        timestamptz                    -- when the sweep (re)sends its message to the notify function
+    send_at        timestamptz                    -- when the sweep (re)sends its message
                    DEFAULT clock_timestamp() + interval '1 minute',
     resends        integer NOT NULL DEFAULT 0,    -- messages since the last claim: the exponent of the back-off
-    attempts       integer NOT NULL DEFAULT 0,    -- claims by the notify function
+    attempts       integer NOT NULL DEFAULT 0,    -- claims by the notify or announce function
     retry_at       timestamptz NOT NULL           -- claims before this time are duplicates and are ignored
                    DEFAULT clock_timestamp(),
     claimed_until  timestamptz,                   -- by this time, that function has certainly ended

@@ -41,6 +41,7 @@ CREATE TABLE projects (
 );
 CREATE UNIQUE INDEX projects_slug ON projects (team_id, slug) WHERE deleted_at IS NULL;
 CREATE INDEX projects_team ON projects (team_id);
+CREATE INDEX projects_in_order ON projects (team_id, left(name, 200), id) WHERE deleted_at IS NULL;
 CREATE INDEX projects_deleted ON projects (deleted_at) WHERE deleted_at IS NOT NULL;
 
 CREATE TABLE apps (

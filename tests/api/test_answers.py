@@ -405,6 +405,35 @@ class TestCrowds:
         assert found.keys() == {"projects"}
         assert api("GET", "/v1/projects", q="%")[1] == {"projects": []}
 
+    def test_projects_by_their_ids(self, api, team, owner):
+        owner.run_script(
+            "INSERT INTO projects (team_id, name, slug)"
+            f" SELECT '{team.id}', 'App ' || n, 'app-' || n FROM generate_series(1, 150) n"
+        )
+        strangers = make_team(owner, slug="strangers")
+        ids = [str(id_) for (id_,) in owner.run_script(f"SELECT id FROM projects WHERE team_id = '{team.id}'")]
+        wanted = [*ids[:3], strangers.project_id, "00000000-0000-4000-8000-000000000000"]
+        found = api("GET", "/v1/projects", ids=",".join(wanted))[1]
+        assert {each["id"] for each in found["projects"]} == set(ids[:3])
+        assert found.keys() == {"projects"}
+        assert len(api("GET", "/v1/projects", ids=",".join(ids[:100]))[1]["projects"]) == 100
+        refused = (400, {"error": "ids must have at most 100 ids, got 101"})
+        assert api("GET", "/v1/projects", ids=",".join(ids[:101])) == refused
+        assert api("GET", "/v1/projects", ids=f"{ids[0]},x")[0] == 400
+        assert api("GET", "/v1/projects", ids=ids[0], team_id=strangers.id)[0] == 403
+
+    def test_names_that_begin_alike_are_all_on_some_page(self, api, team, owner):
+        owner.run_script(
+            "INSERT INTO projects (team_id, name, slug)"
+            f" SELECT '{team.id}', repeat('n', 250) || n % 7, 'app-' || n FROM generate_series(1, 50) n"
+        )
+        seen, cursor = [], {}
+        while cursor is not None:
+            page = api("GET", "/v1/projects", limit="7", **cursor)[1]
+            seen += [each["id"] for each in page["projects"]]
+            cursor = {"cursor": page["cursor"]} if "has_more" in page else None
+        assert len(set(seen)) == len(seen) == 51
+
     def test_another_teams_project_is_no_cursor(self, api, team, owner):
         strangers = make_team(owner, slug="strangers")
         for project_id in (strangers.project_id, "00000000-0000-4000-8000-000000000000"):

@@ -56,6 +56,7 @@ def test_what_others_have_costs_nothing(db, owner, crowded):
         ("list_runs", {"team_id": team.id, "limit": 51, "since": "2020-01-01Z", "until": "2050-01-01Z"}),
         ("list_projects", {"team_ids": f"{{{team.id}}}", "limit": 1001}),
         ("list_projects", {"team_ids": f"{{{team.id}}}", "limit": 1001, "q": "p1"}),
+        ("projects_by_id", {"team_ids": f"{{{team.id}}}", "project_ids": f"{{{others.project_id}}}"}),
         ("project_name", {"team_ids": f"{{{team.id}}}", "project_id": others.project_id}),
         ("list_members", listing | {"team_id": team.id}),
         ("list_members", listing | {"team_id": team.id, "q": "1@x"}),
@@ -75,6 +76,18 @@ def test_what_others_have_costs_nothing(db, owner, crowded):
     for query, values in asked:
         _, buffers = explained(db, query, **values)
         assert buffers <= FEW_BUFFERS, (query, values, buffers)
+
+
+def test_a_page_of_projects_costs_the_same_at_any_depth(db, owner, crowded):
+    """For a key of one team, and for a person of two."""
+    team, others = crowded
+    near_the_end = f"SELECT name, id FROM projects ORDER BY left(name, 200), id OFFSET {CROWD} - 100 LIMIT 1"
+    [[name, id_]] = owner.run_script(near_the_end)
+    for teams in (f"{{{others.id}}}", f"{{{team.id},{others.id}}}"):
+        for after in ({}, {"after_name": name, "after_id": id_}):
+            rows, buffers = explained(db, "list_projects", team_ids=teams, limit=51, **after)
+            assert rows == 51
+            assert buffers < 51 + 2 * FEW_BUFFERS, (teams, after, buffers)
 
 
 def test_what_is_another_teams_costs_what_is_not_there_costs(db, owner, crowded):

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs
 
 import click
 import pytest
@@ -356,13 +357,27 @@ def test_a_project_on_a_later_page_is_found(api: Script, nightshift: Nightshift)
     [(_, _, _, body)] = api.asked(f"POST /v1/teams/{TEAM}/jobs/trigger")
     assert body["project_id"] == second["projects"][0]["id"]
     asked = [query for _, query, _, _ in api.asked("GET /v1/projects")]
-    assert asked[1].endswith(f"&cursor={ACME['id']}")
+    assert asked == [f"team_id={TEAM}&q=zebra", f"team_id={TEAM}&q=zebra&cursor={ACME['id']}"]
 
 
 def test_pages_that_lead_nowhere_come_to_an_end(api: Script, nightshift: Nightshift) -> None:
     api.on("GET /v1/projects", {"projects": [ACME], "has_more": True, "cursor": "the same"})
     nightshift("jobs", "trigger", "revenuecat_sync", "--project", "zebra")
-    assert len(api.asked("GET /v1/projects")) == 2
+    # The search, and the whole list from which the error names some.
+    assert len(api.asked("GET /v1/projects")) == 2 + 2
+
+
+def test_a_list_of_runs_looks_up_the_names_of_its_own_projects(api: Script, nightshift: Nightshift) -> None:
+    ids = [f"{number:08x}-0000-4000-8000-000000000000" for number in range(150)]
+    listed = [run() | {"project_id": id} for id in ids]
+    api.on(f"GET /v1/teams/{TEAM}/jobs", {"job_runs": listed, "cursor": None, "has_more": False})
+    pages = [{"projects": [ACME | {"id": id, "slug": f"slug-{id[:8]}"}]} for id in (ids[0], ids[149])]
+    api.on("GET /v1/projects", *pages)
+    shown = nightshift("jobs", "list").stdout
+    asked = [parse_qs(query) for _, query, _, _ in api.asked("GET /v1/projects")]
+    assert [each["ids"][0].split(",") for each in asked] == [ids[:100], ids[100:]]
+    assert "slug-00000000" in shown
+    assert "slug-00000095" in shown
 
 
 def test_a_token_that_is_not_taken_is_told_with_its_source(api: Script, nightshift: Nightshift) -> None:

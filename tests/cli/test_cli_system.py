@@ -166,7 +166,7 @@ class TestChecks:
         sweep(db=db, settings=cloud)
         well = system("health")
         assert well.exit_code == 0
-        assert well.stdout.splitlines()[-1] == "All 20 checks are green."
+        assert well.stdout.splitlines()[-1] == "All 21 checks are green."
         boto3.client("sqs").send_message(QueueUrl=settings_module.settings().run_dead_letters_url, MessageBody="{}")
         ill = system("health")
         assert ill.exit_code == 1
@@ -190,11 +190,12 @@ class TestChecks:
         assert "runs: about 12 waiting; redrive sends them again\n" in said
         assert re.search(rf"\nrun +{run_id} +pending", said)
         assert "schedules: about 1 waiting; redrive deletes them" in said
-        assert system("deadletters", "redrive").stdout == "runs: 12 sent again\nmails: 0 sent again\n"
+        redriven = system("deadletters", "redrive").stdout
+        assert redriven == "runs: 12 sent again\nmails: 0 sent again\nevents: 0 sent again\n"
         assert len(received(cloud)) == 12
         assert system("deadletters", "redrive", "schedules").stdout == "schedules: 1 deleted\n"
         assert system("deadletters", "redrive", "schedules").stdout == "schedules: 0 deleted\n"
-        assert system("deadletters").stdout == "runs: empty\nmails: empty\nschedules: empty\n"
+        assert system("deadletters").stdout == "runs: empty\nmails: empty\nevents: empty\nschedules: empty\n"
 
     def test_of_an_unknown_dead_letter_the_beginning_is_shown(self, system: Cli) -> None:
         settings, long = settings_module.settings(), "x\ny " * 100
@@ -208,12 +209,13 @@ class TestChecks:
             "ABOUT    BODY",
             "unknown  " + ("x y " * 15)[:59] + "…",
             "mails: empty",
+            "events: empty",
             "schedules: about 1 waiting; redrive deletes them (the sweep accounts for missed slots)",
             "ABOUT  BODY",
             "event  {}",
             "error: No permission",
         ]
-        [runs, _, _] = json.loads(system("deadletters", "--format", "json").stdout)["queues"]
+        [runs, _, _, _] = json.loads(system("deadletters", "--format", "json").stdout)["queues"]
         assert runs["messages"][0]["body"] == long
 
     def test_redriving_goes_on_until_nothing_is_left(

@@ -136,7 +136,8 @@ def test_a_run_that_ends_after_the_move_ends_with_the_new_team(was, now_is, old,
     # The event names the owning team. No mail leads the requesting user to another team's run.
     assert owner.run_script("SELECT kind FROM job_outbox") == [["event"]]
     [[outbox_id]] = owner.run_script("SELECT id FROM job_outbox")
-    claimed = db.one("claim_outbox", outbox_id=outbox_id, claim_s=60, retry_delay_s=60, retry_ceiling_s=3600)
+    claim = {"kind": "event", "claim_s": 60, "retry_delay_s": 60, "retry_ceiling_s": 3600}
+    [claimed] = db.query("claim_outbox", outbox_ids=[str(outbox_id)], **claim)
     assert (str(claimed["team_id"]), str(claimed["project_id"])) == (new.id, old.project_id)
     assert trigger(was, old, old.project_id, key="k", status=404) == {"error": "Project not found"}
 

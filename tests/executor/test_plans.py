@@ -83,7 +83,10 @@ def test_the_engine_reads_what_it_is_about_and_no_crowd(db, ids):
         "tell_of_endings": key["old"],
         "unsent_notices": FINDS,
         "claim_unsent": key["mail"] | R,
-        "claim_outbox": {"outbox_id": ids["mail"], "claim_s": 30, "retry_delay_s": 60, "retry_ceiling_s": 3600},
+        "claim_outbox": {
+            "outbox_ids": f"{{{ids['mail']}}}", "kind": "mail", "claim_s": 30, "retry_delay_s": 60,
+            "retry_ceiling_s": 3600,
+        },
         "unsent_of_runs": {"run_ids": f"{{{ids['old']}}}"},
         "old_runs": FINDS | OLD,
         "prune_runs": key["old"],

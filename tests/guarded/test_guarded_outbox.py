@@ -8,9 +8,9 @@ DELAY, CEILING = 60, 3600
 MAIL = {"recipient": "ada@x.example"}
 
 
-def claim(db, outbox_id):
+def claim(db, *outbox_ids, kind="mail"):
     return db.query(
-        "claim_outbox", outbox_id=outbox_id, claim_s=30, retry_delay_s=DELAY, retry_ceiling_s=CEILING
+        "claim_outbox", outbox_ids=list(outbox_ids), kind=kind, claim_s=30, retry_delay_s=DELAY, retry_ceiling_s=CEILING
     )  # fmt: skip
 
 
@@ -42,6 +42,20 @@ class TestClaim:
         assert claim(noon, outbox_id) == []
         assert changes() == {}
 
+    def test_several_are_claimed_in_one_statement_and_one_that_is_not_free_keeps_none_back(self, owner, noon):
+        free = [notice(owner, retry_at=at(-1), attempts=attempts) for attempts in (0, 2)]
+        taken = notice(owner, retry_at=at(-1), claimed_until=at(1))
+        assert {str(row["id"]): row["attempts"] for row in claim(noon, taken, *free)} == dict(
+            zip(free, (1, 3), strict=True)
+        )
+
+    def test_a_function_claims_its_own_kind(self, owner, noon):
+        mail = notice(owner, retry_at=at(-1))
+        event = notice(owner, run_id=run(owner, ENDED), kind="event", retry_at=at(-1))
+        changes = Changes(owner, "job_outbox")
+        assert [str(row["id"]) for row in claim(noon, mail, event, kind="event")] == [event]
+        assert changes().keys() == {event}
+
     def test_it_says_of_which_run_and_of_which_team(self, owner, noon, team, other):
         run_id = run(owner, ENDED, team_id=team.id, project_id=team.project_id)
         run(owner, ENDED, team_id=other.id, project_id=other.project_id)
@@ -63,6 +77,15 @@ def fences(owner, statement, *, status="unsent", **columns):
     return mine, changes
 
 
+def end_attempts(db, *outcomes):
+    columns = {"outbox_ids": "outbox_id", "attempts": "attempt", "statuses": "status"}
+    columns |= {"errors": "error", "message_ids": "message_id"}
+    db.query(
+        "end_outbox_attempt",
+        **{several: [outcome.get(one) for outcome in outcomes] for several, one in columns.items()},
+    )
+
+
 class TestOutcome:
     @pytest.mark.parametrize(
         ("outcome", "changed"),
@@ -75,15 +98,27 @@ class TestOutcome:
     )
     def test_it_ends_its_own_attempt(self, owner, noon, outcome, changed):
         def end(outbox_id, attempt):
-            noon.query(
-                "end_outbox_attempt",
-                **({"outbox_id": outbox_id, "attempt": attempt, "error": None, "message_id": None} | outcome),
-            )
+            end_attempts(noon, {"outbox_id": outbox_id, "attempt": attempt} | outcome)
 
         mine, changes = fences(owner, end)
         end(mine, 2)
         said = {name: value for name, value in outcome.items() if (name, value) != ("status", "unsent")}
         assert changes() == {mine: {**said, **changed}}
+
+    def test_several_end_in_one_statement_each_with_its_own_outcome(self, owner, noon):
+        sent, failed, lost = (notice(owner, attempts=2) for _ in range(3))
+        changes = Changes(owner, "job_outbox")
+        end_attempts(
+            noon,
+            {"outbox_id": sent, "attempt": 2, "status": "sent", "message_id": "m"},
+            {"outbox_id": lost, "attempt": 1, "status": "sent", "message_id": "n"},
+            {"outbox_id": failed, "attempt": 2, "status": "failed", "error": "refused"},
+        )
+        ended = {"send_at": None, "ended_at": at(0)}
+        assert changes() == {
+            sent: {"status": "sent", "message_id": "m", **ended},
+            failed: {"status": "failed", "error": "refused", **ended},
+        }
 
     def test_an_alert_to_several_becomes_one_for_each(self, owner, noon):
         def address(outbox_id, attempt):
@@ -116,7 +151,7 @@ class TestSending:
         changes = Changes(owner, "job_outbox")
         [row] = noon.query("claim_unsent", keys=[outbox_id], resend_delay_s=DELAY, resend_ceiling_s=CEILING)
         assert changes() == {outbox_id: {"resends": resends + 1, "send_at": at(after_s)}}
-        assert (str(row["id"]), str(row["team_id"])) == (outbox_id, team.id)
+        assert (str(row["id"]), row["kind"], str(row["team_id"])) == (outbox_id, "mail", team.id)
 
     def test_it_goes_into_the_queue_of_its_team(self, owner, noon, team, other):
         run(owner, PENDING, team_id=other.id, project_id=other.project_id)
@@ -131,7 +166,7 @@ class TestSending:
         notice(owner, run_id=run_id, recipient="bob@x.example", **SENT)
         notice(owner, run_id=run(owner, ENDED))
         [row] = noon.query("unsent_of_runs", run_ids=[run_id])
-        assert (str(row["id"]), str(row["team_id"])) == (outbox_id, team.id)
+        assert (str(row["id"]), row["kind"], str(row["team_id"])) == (outbox_id, "mail", team.id)
 
     def test_a_test_mail_and_an_alert_are_ready_to_be_sent(self, owner, noon):
         noon.query("insert_alert", content={"subject": "a", "lines": []})

@@ -123,7 +123,8 @@ class TestMails:
 
         assert [next_in_s() for _ in range(7)] == [120, 240, 480, 960, 1920, 3600, 3600]
         [[outbox_id]] = owner.run_script("SELECT id FROM job_outbox")
-        db.query("claim_outbox", outbox_id=outbox_id, claim_s=30, retry_delay_s=60, retry_ceiling_s=3600)
+        claim = {"kind": "mail", "claim_s": 30, "retry_delay_s": 60, "retry_ceiling_s": 3600}
+        db.query("claim_outbox", outbox_ids=[str(outbox_id)], **claim)
         assert [next_in_s() for _ in range(2)] == [120, 240]
 
     def test_what_an_ending_cannot_send_itself_is_left_to_the_sweep(self, cloud, db, owner, sent, caplog):

@@ -53,6 +53,8 @@ ABOUT = {
     "pauses.py": ("pauses",),
     "slots.py": ("schedules", "pairs_of_sweeps", "pauses"),
     "delivery.py": ("notify", "mail_shares", "events", "pairs_of_mails"),
+    "attempts.py": ("notify", "mail_shares", "events", "pairs_of_mails"),
+    "announcement.py": ("events",),
     "mail_shares.py": ("mail_shares", "pairs_of_mails"),
     "reading.py": ("list", "runs", "api"),
     "run_row.py": ("runs", "typed_rows"),

@@ -55,6 +55,8 @@ MODULES = (
         "set_aside.py",
         "slots.py",
         "delivery.py",
+        "attempts.py",
+        "announcement.py",
         "mail_shares.py",
         "pauses.py",
         "requests.py",

@@ -15,7 +15,7 @@ from nightshift.aws import clients
 from nightshift.base import metrics
 from nightshift.base import settings as settings_module
 from nightshift.base.errors import DatabaseGone
-from nightshift.notify import delivery
+from nightshift.notify import attempts, delivery
 from nightshift.testing.rows import make_team, run_row, work
 from tests.support import ses as ses_server
 from tests.support.fixtures import load_function
@@ -305,7 +305,7 @@ class TestSesInTrouble:
     def test_after_a_day_the_mail_is_given_up(self, owner, ses):
         outbox_id, ses.refusal = alert(owner), (429, "TooManyRequestsException", "Slow down")
         passed_s = 0
-        for _ in range(delivery.MAX_ATTEMPTS):
+        for _ in range(attempts.MAX_ATTEMPTS):
             notified(outbox_id)
             wait_s = waits_s(owner, outbox_id)
             passed_s += wait_s
@@ -328,8 +328,8 @@ class TestSesInTrouble:
     def test_a_function_that_died_is_followed_by_another(self, owner, db, ses):
         """It had claimed the row and stored no outcome."""
         outbox_id = alert(owner)
-        claim = {"claim_s": 40, "retry_delay_s": delivery.RETRY_DELAY_S, "retry_ceiling_s": delivery.RETRY_CEILING_S}
-        db.query("claim_outbox", outbox_id=str(outbox_id), **claim)
+        config = settings_module.settings()
+        attempts.claim([str(outbox_id)], kind="mail", db=db, settings=config, remaining_s=lambda: 30)
         notified(outbox_id)
         assert ses.mails == []
         age(owner, outbox_id, waits_s(owner, outbox_id))
@@ -372,6 +372,13 @@ class TestWhatItSays:
     def test_of_a_mail_that_is_not_wanted(self, owner, db, configure, caplog):
         configure(SYSTEM_JOBS_ALERT_EMAIL="")
         self.assert_said(owner, db, caplog, "mail_unwanted", {})
+
+    def test_of_a_message_that_comes_twice(self, owner, db, caplog):
+        outbox_id = str(alert(owner))
+        for _ in range(2):
+            delivery.deliver(outbox_id, db=db, settings=settings_module.settings(), remaining_s=lambda: 30)
+        actions = [record.action for record in caplog.records if record.name == "nightshift"]
+        assert actions == ["mail_sent", "notice_dropped"]
 
     @staticmethod
     def assert_said(owner, db, caplog, action, counted):
@@ -433,7 +440,7 @@ def test_a_claim_outlives_its_function_by_the_margin(owner, db, ses):
 class TestBounds:
     def test_a_mail_that_was_never_answered_for_is_given_up_in_words(self, owner, ses):
         outbox_id = alert(owner)
-        owner.run_script(f"UPDATE job_outbox SET attempts = {delivery.MAX_ATTEMPTS}")
+        owner.run_script(f"UPDATE job_outbox SET attempts = {attempts.MAX_ATTEMPTS}")
         notified(outbox_id)
         row = mail(owner, outbox_id)
         assert (row.status, row.error) == ("failed", "Gave up after 29 attempts: the notify function died each time")
@@ -441,7 +448,7 @@ class TestBounds:
 
     def test_the_last_attempt_is_made(self, owner, ses):
         outbox_id = alert(owner)
-        owner.run_script(f"UPDATE job_outbox SET attempts = {delivery.MAX_ATTEMPTS - 1}")
+        owner.run_script(f"UPDATE job_outbox SET attempts = {attempts.MAX_ATTEMPTS - 1}")
         notified(outbox_id)
         assert mail(owner, outbox_id).status == "sent"
 

@@ -44,10 +44,12 @@ def deliver(outbox_id, db):
 
 
 @pytest.mark.parametrize("dies", [False, True])
-def test_one_mail_is_sent_though_two_have_its_message(meet, owner, ses, dies):
+def test_one_mail_is_sent_though_two_have_its_message(meet, owner, db, ses, dies):
     outbox_id = alert(owner)
     met = meet(delivers(outbox_id), delivers(outbox_id), dies=dies)
-    assert met.waited
+    assert not met.waited  # a mail whose row is locked is left to the session that holds it
+    if dies:
+        deliver(outbox_id, db)  # SQS delivers the message of the dead function again
     assert ses.recipients == [OWNER]
     assert (mail(owner, outbox_id).status, mail(owner, outbox_id).attempts) == ("sent", 1)
 
@@ -58,7 +60,7 @@ def test_a_message_that_is_sent_again_while_its_mail_is_claimed_sends_one(meet, 
     owner.run_script("UPDATE job_outbox SET send_at = clock_timestamp() - interval '1 s'")
     again = Act(lambda db: sweep(db=db, settings=cloud)["mails"], "claim_unsent")
     met = meet(delivers(outbox_id), again, first=first, dies=dies)
-    assert met.waited == (first == 1)
+    assert not met.waited  # each leaves a row that is locked to the session that holds it
     if not (first == 1 and dies):
         assert met.other == first
     deliver(outbox_id, owner)

@@ -39,7 +39,7 @@ def desk(cloud: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
     monkeypatch.setattr(dead_letters, "RECEIVE_WAIT_S", 0)
     urls = {
         f"{name}_dead_letters_url": boto3.client("sqs").create_queue(QueueName=f"{name}-dead")["QueueUrl"]
-        for name in ("run", "notify", "schedule")
+        for name in ("run", "notify", "announce", "schedule")
     }
     return dataclasses.replace(cloud, **urls)
 
@@ -617,14 +617,16 @@ class TestDeadLetters:
         dead("run", {"run_id": str(uuid.uuid4()), "slice": 0})
         dead("run", "no JSON")
         dead("notify", {"outbox_id": str(mail_id)})
+        dead("announce", {"outbox_id": str(uuid.uuid4())})
         dead("schedule", {"job_type": "db_pruning"})
         for _ in range(2):
-            runs, mails, schedules = ask("deadletters")["queues"]
-            assert [queue["waiting"] for queue in (runs, mails, schedules)] == [3, 1, 1]
+            runs, mails, events, schedules = ask("deadletters")["queues"]
+            assert [queue["waiting"] for queue in (runs, mails, events, schedules)] == [3, 1, 1, 1]
             said = {(message["about"], message["status"]) for message in runs["messages"]}
             assert said == {("run", "completed"), ("run", "gone"), ("unknown", None)}
             assert mails["messages"][0]["id"] == str(mail_id)
             assert mails["messages"][0]["status"] == "unsent"
+            assert [(message["about"], message["status"]) for message in events["messages"]] == [("event", "gone")]
             assert schedules["messages"][0]["about"] == "event"
             assert json.loads(schedules["messages"][0]["body"]) == {"job_type": "db_pruning"}
 
@@ -643,7 +645,7 @@ class TestDeadLetters:
             for _ in range(8):
                 dead("run", {"run_id": run_id, "slice": 0})
         dead("schedule", {"job_type": "db_pruning"})
-        runs, mails = ask("redrive")["redriven"]
+        runs, mails, _ = ask("redrive")["redriven"]
         assert runs == {"queue": "runs", "moved": 16, "deleted": 0, "refused": 0, "more": False, "error": None}
         assert (mails["queue"], mails["moved"]) == ("mails", 0)
         back = received(desk)
@@ -654,7 +656,7 @@ class TestDeadLetters:
         assert run_row(owner, ended) == before
         assert owner.run_script("SELECT count(*) FROM job_timeline") == [[1]]
         queues = ask("deadletters")["queues"]
-        assert [queue["waiting"] for queue in queues] == [0, 0, 1]
+        assert [queue["waiting"] for queue in queues] == [0, 0, 0, 1]
 
     def test_a_message_keeps_its_group(self, ask, desk):
         boto3.client("sqs").send_message(
@@ -667,17 +669,17 @@ class TestDeadLetters:
         dead("schedule", {"job_type": "db_pruning"})
         [schedules] = ask("redrive", queue="schedules")["redriven"]
         assert (schedules["moved"], schedules["deleted"]) == (0, 1)
-        assert ask("deadletters")["queues"][2]["waiting"] == 0
+        assert ask("deadletters")["queues"][3]["waiting"] == 0
 
     def test_a_queue_that_cannot_be_read_hides_and_holds_up_no_other(self, ask, dead, desk):
         dead("notify", {"outbox_id": str(uuid.uuid4())})
         dead("run", {})
         boto3.client("sqs").delete_queue(QueueUrl=desk.run_dead_letters_url)
-        runs, mails, _ = ask("deadletters")["queues"]
+        runs, mails, _, _ = ask("deadletters")["queues"]
         assert "does not exist" in runs["error"]
         assert (runs["waiting"], runs["messages"]) == (None, [])
         assert (mails["error"], mails["messages"][0]["status"]) == (None, "gone")
-        runs, mails = ask("redrive")["redriven"]
+        runs, mails, _ = ask("redrive")["redriven"]
         assert "does not exist" in runs["error"]
         assert (mails["moved"], mails["error"]) == (1, None)
 
@@ -739,7 +741,7 @@ class TestDoctor:
         assert report["ok"], report
         assert [each["name"] for each in report["checks"]] == [
             "database", "migrations", "rights", "settings", "partitions", "RevenueCat access", "run queue",
-            "mail queue", "users' tokens", "providers' secrets", "sender", "SES account",
+            "mail queue", "event queue", "users' tokens", "providers' secrets", "sender", "SES account",
         ]  # fmt: skip
         assert check(report, "RevenueCat access")["says"].endswith("responds with status 404")
         assert check(report, "sender")["says"] == "jobs@acme.example, verified in SES as acme.example"

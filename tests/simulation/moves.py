@@ -4,6 +4,7 @@ Arguments are text and numbers, so that a play can be printed and repeated. A mo
 state raises Impossible and is left out.
 """
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
@@ -11,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from nightshift.aws.queue import read, slice_in
 from nightshift.notify import delivery
+from nightshift.notify.announcement import announce
+from nightshift.notify.events import MOST_ENTRIES
 from nightshift.runs.executor import work
 from tests.simulation.actors import Actor
 from tests.simulation.faults import OUTSIDE, fates_of
@@ -150,7 +153,7 @@ def _delivery(play: "Play", rnd: Random) -> Arguments | None:
 
 @move(10, _delivery)
 def deliver(play: "Play", message: str, early: bool, release: int, limit_s: int) -> None:
-    """Deliver to a worker or the notify function of a release. A worker with 31 s has time for one step."""
+    """Deliver to a worker of a release, or to the notify or announce function. A worker with 31 s does one step."""
     outside = play.world.outside
     if not outside.may_be_received(message, early=early):
         raise Impossible
@@ -172,6 +175,11 @@ def deliver(play: "Play", message: str, early: bool, release: int, limit_s: int)
             claimed=named,
             when_over=ended,
         )
+    elif received.queue == "announce":
+        names = [name for name in outside.messages if name != message and outside.may_be_received(name)]
+        others = [name for name in names if outside.messages[name].queue == "announce"]
+        batch = {message: received.body} | {name: outside.receive(name).body for name in others[: MOST_ENTRIES - 1]}
+        play.start(f"announce{play.number}", "announce", lambda actor: _announce(actor, batch))
     else:
         notice = read(received.body, "outbox_id")
         assert notice
@@ -193,6 +201,15 @@ def _work(actor: Actor, run_id: str, number: int) -> None:
         remaining_s=actor.remaining_s,
         request_id=actor.name,
     )
+
+
+def _announce(actor: Actor, batch: dict[str, str]) -> None:
+    ids = {name: str(json.loads(body)["outbox_id"]) for name, body in batch.items()}
+    config, db = actor.world.config, actor.environment.db
+    failed = announce(list(ids.values()), db=db, settings=config, remaining_s=actor.remaining_s)
+    for name, outbox_id in ids.items():
+        if outbox_id not in failed:
+            actor.world.outside.messages.pop(name, None)
 
 
 def _notify(actor: Actor, outbox_id: str) -> None:

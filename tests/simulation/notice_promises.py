@@ -3,7 +3,7 @@
 from collections import Counter
 from datetime import timedelta
 
-from nightshift.notify.delivery import RETRY_CEILING_S, RETRY_DELAY_S
+from nightshift.notify.attempts import RETRY_CEILING_S, RETRY_DELAY_S
 from tests.simulation.promises import Change, Row, promise, promise_over, promise_time
 from tests.simulation.world import World
 
@@ -26,18 +26,18 @@ class NoticePromises:
 
     def each_once(self) -> None:
         """Check at rest that each was accepted once outside, plus once for each attempt with an unknown outcome."""
-        accepted = Counter(each.outbox_id for each in self.world.outside.delivered)
-        excused = Counter(each.outbox_id for each in self.world.outside.delivered if each.actor.was_disturbed)
-        for outbox_id, times in accepted.items():
-            lost = excused[outbox_id]
-            promise(times <= 1 + lost, f"notice {outbox_id} was sent {times} times, but only {lost} answers were lost")
-        sent = {str(id) for (id,) in self.world.owner.run_script("SELECT id FROM job_outbox WHERE status = 'sent'")}
+        accepted = Counter(each.notice for each in self.world.outside.delivered)
+        excused = Counter(each.notice for each in self.world.outside.delivered if each.actor.was_disturbed)
+        for notice, times in accepted.items():
+            lost = excused[notice]
+            promise(times <= 1 + lost, f"notice {notice} was sent {times} times, but only {lost} answers were lost")
+        sent = {str(notice) for (notice,) in self.world.owner.run_script(SENT)}
         promise(sent <= accepted.keys(), f"marked as sent, but never accepted outside: {sent - accepted.keys()}")
         digested = self.world.owner.run_script(
             "SELECT digest_id, count(*) FROM job_outbox WHERE status = 'digested' GROUP BY digest_id"
         )
         for digest_id, count in digested:
-            told = [each.subject for each in self.world.outside.delivered if each.outbox_id == str(digest_id)]
+            told = [each.subject for each in self.world.outside.delivered if each.notice == str(digest_id)]
             # The subject begins with the number of mails. Mails may have been deleted since.
             is_told = any(int(subject.split()[0]) >= count for subject in told)
             promise(is_told, f"a digest has {count} mails, but was sent as {told}")
@@ -60,6 +60,7 @@ class NoticePromises:
         promise_time(after["send_at"], change.at + timedelta(seconds=pause_s), f"the message about {name} is repeated")
 
 
+SENT = "SELECT CASE kind WHEN 'event' THEN run_id ELSE id END FROM job_outbox WHERE status = 'sent'"
 # Each ending owes an event. A system run's ending owes the operator a mail; a project run's, the member who asked for
 # it.
 OWED = """

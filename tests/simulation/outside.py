@@ -33,7 +33,8 @@ class Delivered:
     """A mail or an event that the outside accepted."""
 
     kind: str
-    outbox_id: str
+    notice: str
+    """The id of a mail's row, or of an event's run."""
     actor: "Actor"
     subject: str
 
@@ -53,8 +54,8 @@ class Outside:
         if service == "sqs":
             return actor.stop_before(self._sending(actor, body))
         if service == "events":
-            return actor.stop_before(self._delivering(actor, "event", ""))
-        return actor.stop_before(self._delivering(actor, "mail", body["Content"]["Simple"]["Subject"]["Data"]))
+            return actor.stop_before(self._announcing(actor, body["Entries"]))
+        return actor.stop_before(self._mailing(actor, body["Content"]["Simple"]["Subject"]["Data"]))
 
     def _sending(self, actor: "Actor", body: dict[str, Any]) -> Operation:
         entries = body.get("Entries", [body])
@@ -72,13 +73,21 @@ class Outside:
 
         return Operation(f"send to {queue}", "send", perform, _unanswered)
 
-    def _delivering(self, actor: "Actor", kind: str, subject: str) -> Operation:
+    def _mailing(self, actor: "Actor", subject: str) -> Operation:
         def perform() -> dict[str, Any]:
             assert actor.claimed
-            self.delivered.append(Delivered(kind, actor.claimed[0], actor, subject))
-            return {"MessageId": "accepted"} if kind == "mail" else {"Entries": [{"EventId": "accepted"}]}
+            self.delivered.append(Delivered("mail", actor.claimed[0], actor, subject))
+            return {"MessageId": "accepted"}
 
-        return Operation(f"send the {kind}", kind, perform, _unanswered)
+        return Operation("send the mail", "mail", perform, _unanswered)
+
+    def _announcing(self, actor: "Actor", entries: list[dict[str, Any]]) -> Operation:
+        def perform() -> dict[str, Any]:
+            for entry in entries:
+                self.delivered.append(Delivered("event", json.loads(entry["Detail"])["id"], actor, ""))
+            return {"Entries": [{"EventId": "accepted"} for _ in entries]}
+
+        return Operation(f"send {len(entries)} events", "event", perform, _unanswered)
 
     def may_be_received(self, name: str, *, early: bool = False) -> bool:
         message = self.messages.get(name)

@@ -48,6 +48,7 @@ class World:
             config,
             queue_url="http://sqs.simulated/runs",
             notify_queue_url="http://sqs.simulated/notify",
+            announce_queue_url="http://sqs.simulated/announce",
             mail_from="nightshift@simulated.example",
             system_jobs_alert_email="operator@simulated.example",
             event_bus_name="simulated",

@@ -40,8 +40,8 @@ def test_whoever_listens_hears_of_the_end_once(stack: Stack, here: dict[str, Any
     [[outbox_id, _]] = stack_owner.run(stored, run_id=run_id)
     until(lambda: stack_owner.run(stored, run_id=run_id) == [[outbox_id, "sent"]])
     # Its message is repeated. A later message in the same queue shows that it was processed.
-    notify_queue = sqs.list_queues(QueueNamePrefix="nightshift-NotifyQueue")["QueueUrls"][0]
-    sqs.send_message(QueueUrl=notify_queue, MessageBody=json.dumps({"outbox_id": str(outbox_id)}))
+    announce_queue = sqs.list_queues(QueueNamePrefix="nightshift-AnnounceQueue")["QueueUrls"][0]
+    sqs.send_message(QueueUrl=announce_queue, MessageBody=json.dumps({"outbox_id": str(outbox_id)}))
     second_id = triggered(here)["id"]
     until(lambda: listen() and any(event["detail"]["id"] == second_id for event in heard))
     assert len([event for event in heard if event["detail"]["id"] == run_id]) == 1

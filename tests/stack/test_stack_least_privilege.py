@@ -128,11 +128,17 @@ def driven(stack: Stack, here: dict[str, Any], stack_owner: pg8000.native.Connec
     # Worker: a sync to its end, with its mail.
     synced = triggered(here, notify=True)["id"]
     assert until(lambda: ended(here, synced))["status"] == "completed"
-    # Sweep: a run and a mail without messages.
+    # Sweep: a run, a mail and an event without messages.
     run_id = lost("db_pruning")
     stack_owner.run(
         "INSERT INTO job_outbox (content, send_at) VALUES (CAST(:content AS jsonb), clock_timestamp())",
         content='{"subject": "Lost", "lines": []}',
+    )
+    stack_owner.run(
+        "UPDATE job_outbox SET status = 'unsent', attempts = 0, ended_at = NULL, message_id = NULL,"
+        " claimed_until = NULL, retry_at = clock_timestamp(), send_at = clock_timestamp()"
+        " WHERE run_id = CAST(:run_id AS uuid) AND kind = 'event'",
+        run_id=synced,
     )
     until(lambda: stack.invoke("SweepFunction", {}) and is_over(run_id))
     # Schedule: this minute's slot, whether or not its rule has fired.
@@ -140,13 +146,13 @@ def driven(stack: Stack, here: dict[str, Any], stack_owner: pg8000.native.Connec
     until(lambda: fires(stack, stack_owner))
     # The operator's commands.
     letters = stack.local_aws.client("cloudformation").describe_stack_resource
-    for queue in ("RunDeadLetters", "NotifyDeadLetters", "ScheduleDeadLetters"):
+    for queue in ("RunDeadLetters", "NotifyDeadLetters", "AnnounceDeadLetters", "ScheduleDeadLetters"):
         url = letters(StackName=STACK, LogicalResourceId=queue)["StackResourceDetail"]["PhysicalResourceId"]
         body = json.dumps({"run_id": synced, "slice": 0, "outbox_id": str(uuid.uuid4())})
         stack.local_aws.client("sqs").send_message(QueueUrl=url, MessageBody=body)
     commands = [
         {"command": "deadletters"},
-        *({"command": "redrive", "queue": queue} for queue in ("runs", "mails", "schedules")),
+        *({"command": "redrive", "queue": queue} for queue in ("runs", "mails", "events", "schedules")),
         {"command": "doctor"},
         {"command": "health"},
         {"command": "trigger", "job_type": "db_pruning"},
@@ -160,7 +166,7 @@ def driven(stack: Stack, here: dict[str, Any], stack_owner: pg8000.native.Connec
             assert [each["ok"] for each in answer["checks"] if each["name"] in ("sender", "SES account")] == [True] * 2
     wish = {"command": "setup", "team": "Least", "admin_email": "least@demo.test", "project": "One"}
     assert "agent_key" in stack.invoke("SetupFunction", wish | {"revenuecat_key": "sk_least"})
-    # Notify: all those mails.
+    # Notify and announce: all those mails and events.
     until(lambda: not stack_owner.run("SELECT FROM job_outbox WHERE status = 'unsent'"))
     assert ["sent"] in stack_owner.run("SELECT status FROM job_outbox")
 

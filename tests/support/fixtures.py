@@ -223,6 +223,7 @@ def cloud(monkeypatch: pytest.MonkeyPatch, environment: Settings, moto_endpoint:
         settings = dataclasses.replace(
             environment,
             notify_queue_url=clients.client("sqs").create_queue(QueueName="notify")["QueueUrl"],
+            announce_queue_url=clients.client("sqs").create_queue(QueueName="announce")["QueueUrl"],
             queue_url=clients.client("sqs").create_queue(QueueName="runs")["QueueUrl"],
             jwt_secret_id=clients.client("secretsmanager").create_secret(Name="jwt", SecretString=JWT_SECRET)["ARN"],
             integrations_key_id=clients.client("kms").create_key()["KeyMetadata"]["KeyId"],

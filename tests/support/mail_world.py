@@ -1,4 +1,4 @@
-"""Mails in the outbox, the notify function that sends them, and an SES that accepts or refuses them."""
+"""Mails and events in the outbox, the functions that send them, and an SES that accepts or refuses mails."""
 
 import json
 import uuid
@@ -43,6 +43,17 @@ def notified(outbox_id):
     message = json.loads(Path("events/notify.json").read_text())
     message["Records"][0]["body"] = json.dumps({"outbox_id": str(outbox_id)})
     load_function("notify").handler(message, AS_LONG_AS_IT_HAS)
+
+
+def announced(*outbox_ids):
+    """Deliver the messages for these rows in one batch. Return the ids of those that are to be delivered again."""
+    [record, *_] = json.loads(Path("events/announce.json").read_text())["Records"]
+    named = {f"message-{number}": str(outbox_id) for number, outbox_id in enumerate(outbox_ids)}
+    records = [
+        record | {"messageId": name, "body": json.dumps({"outbox_id": outbox_id})} for name, outbox_id in named.items()
+    ]
+    answer = load_function("announce").handler({"Records": records}, AS_LONG_AS_IT_HAS)
+    return [named[failure["itemIdentifier"]] for failure in answer["batchItemFailures"]]
 
 
 def end(owner, run_id, status="completed", *, result=None, error=None):

@@ -108,7 +108,7 @@ def bare(
 def dead_letter_queues(cloud: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """Create the dead-letter queues, empty, and set the environment of the operate function."""
     monkeypatch.setattr(dead_letters, "RECEIVE_WAIT_S", 0)
-    for name in ("run", "notify", "schedule"):
+    for name in ("run", "notify", "announce", "schedule"):
         url = boto3.client("sqs").create_queue(QueueName=f"{name}-dead")["QueueUrl"]
         monkeypatch.setenv(f"{name}_dead_letters_url".upper(), url)
     settings_module.settings.cache_clear()

@@ -41,10 +41,11 @@ WAYS = {
     "worker_dropped": ({"nightshift.runs.executor"}, []),
     "schedule": (SIGNED | {"croniter"}, ["AmazonSQS.SendMessageBatch"]),
     "notify": (SIGNED | {"nightshift.notify.mail"}, ["/v2/email/outbound-emails"]),
+    "announce": (SIGNED, ["AWSEvents.PutEvents"]),
     "sweep": ({"nightshift.healing.sweep"}, []),
     "operate": (
         {"boto3", "botocore.session", "botocore.client", "pydantic", "croniter"} | SIGNED,
-        ["AmazonSQS.GetQueueAttributes"] * 3,
+        ["AmazonSQS.GetQueueAttributes"] * 4,
     ),
     "setup": ({"pydantic"}, []),
     "migrate": ({"croniter"}, []),

@@ -55,7 +55,11 @@ def test_the_samples_are_what_the_template_makes_aws_send():
     assert (
         event("api")["routeKey"] == event("api")["requestContext"]["routeKey"] == f"{route['Method']} {route['Path']}"
     )
-    for function, source in (("worker", events["Slices"]), ("notify", events["Mails"])):
+    for function, source in (
+        ("worker", events["Slices"]),
+        ("notify", events["Mails"]),
+        ("announce", events["Notices"]),
+    ):
         records = event(function)["Records"]
         assert len(records) == source["Properties"]["BatchSize"]
         assert records[0]["eventSourceARN"].endswith(f"-{source['Properties']['Queue']['Fn::GetAtt'][0]}")
@@ -107,7 +111,7 @@ def test_worker(cloud, db, owner):
      "[" * 200_000],
     ids=lambda body: body[:40],
 )  # fmt: skip
-@pytest.mark.parametrize("function", ["worker", "notify"])
+@pytest.mark.parametrize("function", ["worker", "notify", "announce"])
 def test_what_is_no_message_of_ours_is_dropped_and_not_delivered_for_ever(cloud, function, body):
     message = event(function)
     message["Records"][0]["body"] = body
@@ -127,6 +131,12 @@ def test_schedule(cloud, db):
 def test_notify(cloud, owner):
     """The sample names a mail that is not in this outbox: the message is dropped, and SES is not called."""
     load_function("notify").handler(event("notify"), CONTEXT)
+    assert owner.run_script("SELECT count(*) FROM job_outbox") == [[0]]
+
+
+def test_announce(cloud, owner):
+    """The sample names events that are not in this outbox: the messages are dropped, and no event is sent."""
+    assert load_function("announce").handler(event("announce"), CONTEXT) == {"batchItemFailures": []}
     assert owner.run_script("SELECT count(*) FROM job_outbox") == [[0]]
 
 

@@ -16,7 +16,8 @@ from nightshift.base.settings import REQUIRED, Settings
 from nightshift.database.connection import CONNECT_TIMEOUT_S
 from nightshift.database.migrations import LOCK_TIMEOUT_S, TIME_LIMIT_S
 from nightshift.jobs.registry import JOB_TYPES
-from nightshift.notify.delivery import RETRY_DELAY_S
+from nightshift.notify.attempts import RETRY_DELAY_S
+from nightshift.notify.events import MOST_ENTRIES
 from nightshift.schedules.cron import from_five_fields
 from nightshift.schedules.entries import with_usual_schedules
 from nightshift.schedules.slots import GRACE
@@ -148,39 +149,42 @@ def test_a_slice_at_work_is_not_delivered_again():
     assert FUNCTIONS["WorkerFunction"]["Events"]["Slices"]["Properties"]["BatchSize"] == 1
 
 
-def test_a_mail_on_its_way_is_not_attempted_again():
-    queue, function = TEMPLATE["Resources"]["NotifyQueue"]["Properties"], FUNCTIONS["NotifyFunction"]
+@pytest.mark.parametrize(("kind", "source", "batch"), [("Notify", "Mails", 1), ("Announce", "Notices", MOST_ENTRIES)])
+def test_a_notice_on_its_way_is_not_attempted_again(kind, source, batch):
+    queue, function = TEMPLATE["Resources"][f"{kind}Queue"]["Properties"], FUNCTIONS[f"{kind}Function"]
     assert queue["VisibilityTimeout"] >= 6 * function["Timeout"]
     assert queue["RedrivePolicy"]["maxReceiveCount"] >= 5
-    assert function["Events"]["Mails"]["Properties"]["BatchSize"] == 1
+    mapping = function["Events"][source]["Properties"]
+    assert mapping["Queue"] == {"Fn::GetAtt": [f"{kind}Queue", "Arn"]}
+    assert mapping["BatchSize"] == batch
+    # Without this, Lambda would take the handler's answer as the success of the whole batch.
+    assert mapping.get("FunctionResponseTypes") == (["ReportBatchItemFailures"] if batch > 1 else None)
     # A claim has expired when the sweep sends again.
     assert function["Timeout"] + Settings(database_host="").lease_margin_s < RETRY_DELAY_S
 
 
-def test_whoever_ends_runs_can_send_their_mails():
+@pytest.mark.parametrize("kind", ["Notify", "Announce"])
+def test_whoever_ends_runs_can_send_their_mails_and_events(kind):
     for name in ("ApiFunction", "WorkerFunction", "SweepFunction"):
-        assert FUNCTIONS[name]["Environment"]["Variables"]["NOTIFY_QUEUE_URL"] == {"Ref": "NotifyQueue"}
+        assert FUNCTIONS[name]["Environment"]["Variables"][f"{kind.upper()}_QUEUE_URL"] == {"Ref": f"{kind}Queue"}
         resources = [statement["Resource"] for statement in FUNCTIONS[name]["Policies"][0]["Statement"]]
-        assert {"Fn::GetAtt": ["NotifyQueue", "Arn"]} in resources
+        assert {"Fn::GetAtt": [f"{kind}Queue", "Arn"]} in resources
 
 
 def test_mails_come_from_one_address():
-    [statement] = _statements("NotifyFunction", "ses:SendEmail")
+    [statement] = FUNCTIONS["NotifyFunction"]["Policies"][0]["Statement"]
+    assert statement["Action"] == "ses:SendEmail"
     assert statement["Condition"] == {"StringEquals": {"ses:FromAddress": {"Ref": "MailFrom"}}}
 
 
 def test_events_go_to_the_bus_of_the_parameter_alone():
-    [statement] = _statements("NotifyFunction", "events:PutEvents")
+    [statement] = FUNCTIONS["AnnounceFunction"]["Policies"][0]["Statement"]
+    assert statement["Action"] == "events:PutEvents"
     assert statement["Resource"]["Fn::Sub"].endswith(":${AWS::AccountId}:event-bus/${EventBusName}")
-    for name in ("NotifyFunction", "MigrateFunction"):
+    for name in ("AnnounceFunction", "MigrateFunction"):
         assert FUNCTIONS[name]["Environment"]["Variables"]["EVENT_BUS_NAME"] == {"Ref": "EventBusName"}
     # A change makes endings start or stop to leave events.
     assert TEMPLATE["Resources"]["Migrations"]["Properties"]["Events"] == {"Ref": "EventBusName"}
-
-
-def _statements(function, action):
-    statements = FUNCTIONS[function]["Policies"][0]["Statement"]
-    return [statement for statement in statements if statement["Action"] == action]
 
 
 def test_the_times_of_a_slice_fit_into_each_other():
@@ -217,13 +221,33 @@ def test_a_migration_is_ended_by_the_server_before_the_function_is():
 def test_all_functions_together_leave_the_database_connections_for_others():
     """Each environment keeps one connection. A running system job has three, and only one run of each type is live."""
     maintenance = 2 * len(SYSTEM_JOBS)
-    mails = FUNCTIONS["NotifyFunction"]["Events"]["Mails"]["Properties"]["ScalingConfig"]["MaximumConcurrency"]
     others = 3 + 2 + 2 + 1 + 1  # schedules at the same minute, two sweeps, an operator and doctor, a migration, a setup
-    together = default("WorkerConcurrency") + maintenance + mails + others + default("ApiConcurrency")
+    together = maintenance + others + sum(map(default, [*CONCURRENCY.values(), "ApiConcurrency"]))
     for name, connections in CONNECTIONS.items():
         assert together <= connections["Many"], name
         # Postgres and RDS reserve some, and a person with psql needs one, too.
         assert connections["Most"] - connections["Many"] >= 10, name
+
+
+# How many of these functions work at the same time, and so how many connections they have.
+CONCURRENCY = {
+    "WorkerFunction": "WorkerConcurrency",
+    "NotifyFunction": "MailConcurrency",
+    "AnnounceFunction": "EventConcurrency",
+}
+
+
+def test_the_concurrency_of_each_queue_is_a_parameter_with_the_limits_of_sqs():
+    mappings = {
+        name: event["Properties"]["ScalingConfig"]["MaximumConcurrency"]
+        for name, function in FUNCTIONS.items()
+        for event in function.get("Events", {}).values()
+        if event["Type"] == "SQS"
+    }
+    assert mappings == {name: {"Ref": parameter} for name, parameter in CONCURRENCY.items()}
+    for parameter in CONCURRENCY.values():
+        limits = TEMPLATE["Parameters"][parameter]
+        assert (limits["Type"], limits["MinValue"], limits["MaxValue"]) == ("Number", 2, 1000)
 
 
 CONNECTIONS = TEMPLATE["Mappings"]["Connections"]

@@ -1,5 +1,8 @@
 """The outbox machine: one ending, its mail and messages, two notify functions, SES, the sweep and pruning.
 
+An event with the announce function and EventBridge does the same: statements of several rows treat each by itself. A
+claim that skips a locked row drops its message, as if the message had been lost on its way.
+
 A notify function may die or freeze before SES takes the mail, after it, and after the outcome is stored. Times are
 ticks.
 """

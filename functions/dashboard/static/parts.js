@@ -19,8 +19,11 @@ export const Mark = () => html`
 
 export const Status = ({ of }) => html`<span class="status ${of}" translate=${false}><i aria-hidden="true"></i>${capital(of)}</span>`;
 
+/** A project; undefined is a deleted one, null one that is not known yet. */
 export const Project = ({ of }) =>
-  of
+  of === null
+    ? null
+    : of
     ? html`<span class="project" translate=${false}><i style=${{ backgroundColor: of.color }} aria-hidden="true"></i>${of.name}</span>`
     : html`<span class="quiet">A deleted project</span>`;
 

@@ -11,7 +11,7 @@ import { nameOf } from "./people.js";
 import { Link, toList, toRun } from "./router.js";
 import { Timeline } from "./slices.js";
 import { Instead, isGone, Stale } from "./states.js";
-import { projectOf, typeOf, useTeam } from "./team.js";
+import { typeOf, useProjects, useTeam } from "./team.js";
 import { json, Values } from "./values.js";
 
 const LIVE_MS = 2_000;
@@ -47,6 +47,7 @@ function Page({ run, timeline, known, me, onChange }) {
   const { label } = typeOf(run.job_type, known);
   const team = me.teams.find((each) => each.id === run.team_id);
   const title = useRef();
+  const project = useProjects(run.team_id, [run.project_id], known)(run.project_id);
   const { value, max } = progressOf(run);
   const percent = Math.floor((100 * value) / max);
   const asked = Boolean(timeline.cancel_requested_at);
@@ -63,7 +64,7 @@ function Page({ run, timeline, known, me, onChange }) {
     <div class="heading">
       <h1 ref=${title} tabindex="-1">${label}</h1>
       <${Status} of=${run.status} />
-      <${Project} of=${projectOf(run.project_id, known)} />
+      <${Project} of=${project} />
       <span class="gap"></span>
       ${me.mayWrite && (isLive(run)
         ? html`<${Cancel} run=${run} asked=${asked} onDone=${onChange} />`

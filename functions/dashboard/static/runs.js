@@ -9,7 +9,7 @@ import { Ago, Announce, Bar, Blank, isLive, progressOf, Project, Status, Took } 
 import { nameOf } from "./people.js";
 import { hasMoved, Link, toRun } from "./router.js";
 import { Instead, isGone, Stale } from "./states.js";
-import { Paused, projectOf, typeOf, useTeam } from "./team.js";
+import { Paused, typeOf, useProjects, useTeam } from "./team.js";
 import { Trigger } from "./trigger.js";
 
 const PAGE = 30;
@@ -57,7 +57,7 @@ export function Runs({ me, team, query }) {
       ${mayRun && html`<button class="primary" type="button" onClick=${() => setDialog(true)}>Run job</button>`}
     </div>
     ${known.data?.types.filter((type) => type.paused).map((type) => html`<${Paused} type=${type} team=${known.data} me=${me} />`)}
-    <${Filters} query=${query} team=${known.data} />
+    <${Filters} query=${query} teamId=${team.id} team=${known.data} />
     ${isNonsense
       ? html`<${Nonsense} why=${list.error.message} />`
       : html`<${List} key=${key} list=${list} isCurrent=${list.key === key} ...${{ me, team, known: known.data, filters }}
@@ -70,6 +70,7 @@ function List({ list, isCurrent, me, team, known, filters, onRun }) {
   const { shown, held, show } = useHeld(list.data?.rows);
   const [more, setMore] = useState({});
   const said = useEndings(list.data?.rows, known);
+  const projectOf = useProjects(team.id, shown.map((run) => run.project_id), known);
   const loadMore = async () => {
     setMore({ loading: true });
     try {
@@ -88,7 +89,7 @@ function List({ list, isCurrent, me, team, known, filters, onRun }) {
     <${Announce} text=${said} />
     ${held > 0 && html`<button class="fresh" type="button" onClick=${show}>${held} new ${held === 1 ? "run" : "runs"}</button>`}
     <${Table} busy=${!isCurrent}>
-      ${shown.map((run) => html`<${Row} key=${run.id} ...${{ run, known, me }} />`)}
+      ${shown.map((run) => html`<${Row} key=${run.id} ...${{ run, project: projectOf(run.project_id), known, me }} />`)}
     <//>
     ${list.data.has_more &&
     html`
@@ -111,13 +112,13 @@ const Table = ({ busy, children }) => html`
     <tbody role="rowgroup">${children}</tbody>
   </table>`;
 
-function Row({ run, known, me }) {
+function Row({ run, project, known, me }) {
   const { label } = typeOf(run.job_type, known);
   return html`
     <tr role="row">
       <td role="cell" class="state"><${Status} of=${run.status} /></td>
       <td role="cell" class="job"><${Link} href=${toRun(run.id)}>${label}<//></td>
-      <td role="cell" class="of"><${Project} of=${projectOf(run.project_id, known)} /></td>
+      <td role="cell" class="of"><${Project} of=${project} /></td>
       <td role="cell" class="by" translate=${false}>${nameOf(run.triggered_by, { people: known.people, me })}</td>
       <td role="cell" class="progress"><${Progress} run=${run} label="Progress of ${label}" /></td>
       <td role="cell" class="took"><${Took} from=${run.started_at} to=${run.completed_at} /></td>

@@ -5,12 +5,14 @@ import { Choice } from "./choice.js";
 import { Fields, fieldsOf, paramsOf } from "./fields.js";
 import { Dialog } from "./parts.js";
 import { Refusal, useStart } from "./start.js";
-import { Paused, projectChoices } from "./team.js";
+import { Paused, projectChoices, projectFinder } from "./team.js";
 
 export function Trigger({ me, team, known, onClose }) {
-  const { types, projects } = known.data;
+  const { types, projects, hasMore } = known.data;
   const [typeName, setTypeName] = useState((types.find((type) => !type.paused) ?? types[0])?.job_type);
   const [projectId, setProjectId] = useState(projects[0]?.id);
+  // A choice that a search has found, beside the first projects.
+  const [found, setFound] = useState(null);
   const type = types.find((each) => each.job_type === typeName);
   const schema = JSON.stringify(type?.params);
   const fields = useMemo(() => fieldsOf(type?.params ?? {}), [schema]);
@@ -29,10 +31,17 @@ export function Trigger({ me, team, known, onClose }) {
       refuse(error);
     }
   };
-  const change = (set) => (value) => {
+  const change = (set) => (value, choice) => {
     clear();
-    set(value);
+    set(value, choice);
   };
+  const choose = (id, choice) => {
+    setProjectId(id);
+    if (hasMore) setFound(choice);
+  };
+
+  const offered = projectChoices(projects);
+  const choices = !found || offered.some(([id]) => id === found[0]) ? offered : [...offered, found];
 
   return html`
     <${Dialog} title="Run job" onClose=${onClose} busy=${sending}>
@@ -48,8 +57,8 @@ export function Trigger({ me, team, known, onClose }) {
         </div>
         <div class="field">
           <label for="project">Project</label>
-          <${Choice} id="project" what="projects" required value=${projectId} onChange=${change(setProjectId)}
-            first=${!projects.some(({ id }) => id === projectId) && "No longer available: choose another"} choices=${projectChoices(projects)} />
+          <${Choice} id="project" what="projects" required value=${projectId} onChange=${change(choose)} find=${hasMore ? projectFinder(team.id) : null}
+            first=${!choices.some(([id]) => id === projectId) && "No longer available: choose another"} choices=${choices} />
         </div>
         <${Fields} key=${typeName} fields=${fields} />
         <div class="field switch">

@@ -11,17 +11,19 @@ from nightshift.base.errors import ConfigurationError
 # For each function: the variables without which it refuses every call, beside DATABASE_HOST, which all need. A test
 # compares them with template.yaml.
 REQUIRED: dict[str, tuple[str, ...]] = {
-    "api": ("QUEUE_URL", "NOTIFY_QUEUE_URL"),
+    "announce": (),
+    "api": ("QUEUE_URL", "NOTIFY_QUEUE_URL", "ANNOUNCE_QUEUE_URL"),
     "migrate": ("DATABASE_USER", "MIGRATION_FOLDERS"),
     "notify": (),
     "operate": (
-        *("QUEUE_URL", "NOTIFY_QUEUE_URL", "INTEGRATIONS_KEY_ID"),
-        *("RUN_DEAD_LETTERS_URL", "NOTIFY_DEAD_LETTERS_URL", "SCHEDULE_DEAD_LETTERS_URL"),
+        *("QUEUE_URL", "NOTIFY_QUEUE_URL", "ANNOUNCE_QUEUE_URL", "INTEGRATIONS_KEY_ID"),
+        *("RUN_DEAD_LETTERS_URL", "NOTIFY_DEAD_LETTERS_URL"),
+        *("ANNOUNCE_DEAD_LETTERS_URL", "SCHEDULE_DEAD_LETTERS_URL"),
     ),
     "schedule": ("QUEUE_URL",),
     "setup": ("DATABASE_USER", "INTEGRATIONS_KEY_ID"),
-    "sweep": ("QUEUE_URL", "NOTIFY_QUEUE_URL"),
-    "worker": ("QUEUE_URL", "NOTIFY_QUEUE_URL", "INTEGRATIONS_KEY_ID"),
+    "sweep": ("QUEUE_URL", "NOTIFY_QUEUE_URL", "ANNOUNCE_QUEUE_URL"),
+    "worker": ("QUEUE_URL", "NOTIFY_QUEUE_URL", "ANNOUNCE_QUEUE_URL", "INTEGRATIONS_KEY_ID"),
 }
 
 
@@ -50,10 +52,13 @@ class Settings:
     # than the server's statement_timeout: that error says that nothing took effect, a silent connection does not.
     database_timeout_s: float = 35
     queue_url: str = ""
+    # The queue of mails, and that of events.
     notify_queue_url: str = ""
+    announce_queue_url: str = ""
     # The dead-letter queues, for the operator's commands.
     run_dead_letters_url: str = ""
     notify_dead_letters_url: str = ""
+    announce_dead_letters_url: str = ""
     schedule_dead_letters_url: str = ""
     # The sender, an identity verified in SES. Empty: mails fail, and their outbox rows say why.
     mail_from: str = ""

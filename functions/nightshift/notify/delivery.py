@@ -1,26 +1,19 @@
-"""Send the mail or event of an outbox row once, or record in the row why it could not be sent."""
+"""Send the mail of an outbox row once, or record in the row why it could not be sent."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from email.utils import formataddr
 
-from nightshift.aws.aws_http import AwsRefused, endpoint_of, post, regional_host
-from nightshift.base import metrics
+from nightshift.aws.aws_http import endpoint_of, post, regional_host
 from nightshift.base.addresses import BadAddress, addresses_in, ascii_address
 from nightshift.base.errors import DatabaseGone, sentence
 from nightshift.base.logger import logger
 from nightshift.base.settings import Settings
 from nightshift.database.queries import Database
 from nightshift.database.run_row import RunRow
-from nightshift.notify import events, mail_shares
+from nightshift.notify import attempts, mail_shares
+from nightshift.notify.attempts import Outcome
 from nightshift.notify.mail import Mail, render_mail
 from nightshift.notify.notices import DigestLine, Names, Notice
-
-# After a failed attempt the sweep retries in a minute, and doubles the delay each time, up to an hour. The 30th claim
-# comes a little more than a day after the first, and gives up.
-RETRY_DELAY_S = 60
-RETRY_CEILING_S = 3600
-MAX_ATTEMPTS = 29
 
 # Errors that a retry cannot fix. All others may be temporary: TooManyRequestsException (the rate),
 # LimitExceededException (the daily quota), SendingPausedException, a permission that IAM has not propagated yet,
@@ -37,54 +30,18 @@ REFUSED_FOR_GOOD = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """The result of an attempt. ``status`` is as in job_outbox; "unsent" is retried."""
-
-    status: str
-    error: str | None = None
-    message_id: str | None = None
-    reason: str | None = None
-    """The error without its text, which may hold an address: for the log."""
-
-
 def deliver(outbox_id: str, *, db: Database, settings: Settings, remaining_s: Callable[[], float]) -> None:
-    """Send the mail or event of this outbox row, unless it has been sent or another invocation is sending it.
+    """Send the mail of this outbox row, unless it has been sent or another invocation is sending it.
 
-    Each row is sent once, however often its message is delivered, with one exception: SES and EventBridge have no
-    client token. So the row is sent again if their response is lost (a timeout after the request, the function's death,
-    a database that fails before the response is stored), or if the function freezes for longer than its claim.
-    Errors of SES and EventBridge are stored in the row, and not raised. Raise DatabaseGone and DatabaseBusy: the queue
-    then delivers the message again, and if the row is still claimed at that time, the sweep sends another message.
+    Each mail is sent once, however often its message is delivered, with one exception: SES has no client token. So the
+    mail is sent again if SES's response is lost (a timeout after the request, the function's death, a database that
+    fails before the response is stored), or if the function freezes for longer than its claim.
+    Errors of SES are stored in the row, and not raised. Raise DatabaseGone and DatabaseBusy.
     """
-    notice = db.one_as(
-        Notice,
-        "claim_outbox",
-        again_if_gone=True,
-        outbox_id=outbox_id,
-        claim_s=remaining_s() + settings.lease_margin_s,
-        retry_delay_s=RETRY_DELAY_S,
-        retry_ceiling_s=RETRY_CEILING_S,
-    )
-    if notice is None:
-        logger.info(
-            "Ignored a message whose outbox row is claimed or done", action="notice_dropped", outbox_id=outbox_id
-        )
-        return
-    logger.append_keys(outbox_id=outbox_id, run_id=notice.run_id, attempt=notice.attempts)
-    outcome = _attempt(notice, names=_names_in(notice, db=db), db=db, settings=settings)
-    if outcome is None:
-        return
-    db.query(
-        "end_outbox_attempt",
-        again_if_gone=True,
-        outbox_id=outbox_id,
-        attempt=notice.attempts,
-        status=outcome.status,
-        error=outcome.error,
-        message_id=outcome.message_id,
-    )
-    _tell(notice.kind, outcome)
+    for notice in attempts.claim([outbox_id], kind="mail", db=db, settings=settings, remaining_s=remaining_s):
+        logger.append_keys(outbox_id=outbox_id, run_id=notice.run_id, attempt=notice.attempts)
+        if outcome := _attempt(notice, names=_names_in(notice, db=db), db=db, settings=settings):
+            attempts.record([(notice, outcome)], db=db)
 
 
 def _names_in(notice: Notice, *, db: Database) -> Names:
@@ -100,46 +57,31 @@ def _names_in(notice: Notice, *, db: Database) -> Names:
 
 def _attempt(notice: Notice, *, names: Names, db: Database, settings: Settings) -> Outcome | None:
     """Try to send. Return None if the mail has to wait because its team has reached its limit."""
-    told = notice.event
-    if not _is_wanted(notice, settings):
+    if not (notice.recipient or _owner_wants(notice.run, settings)):
         return Outcome(status="unwanted")
-    if not told and not settings.mail_from:
+    if not settings.mail_from:
         return Outcome(
             status="failed",
             error="No sender address: set the stack parameter MailFrom to an address that is verified in SES",
             reason="MailFrom is empty",
         )
-    if notice.attempts > MAX_ATTEMPTS:
-        last = notice.last_error or "the notify function died each time"
-        return Outcome(status="failed", error=f"Gave up after {MAX_ATTEMPTS} attempts: {last}", reason="gave up")
+    if outcome := attempts.given_up(notice, function="notify"):
+        return outcome
+    notice = _addressed(notice, db=db, settings=settings)
+    if not mail_shares.is_due(notice, db=db, settings=settings):
+        return None
     digested: list[DigestLine] = []
-    if not told:
-        notice = _addressed(notice, db=db, settings=settings)
-        if not mail_shares.is_due(notice, db=db, settings=settings):
-            return None
-        if notice.digest_of:
-            digested = mail_shares.runs_of(notice, db=db)
-            if not digested:
-                return Outcome(status="unwanted")
+    if notice.digest_of:
+        digested = mail_shares.runs_of(notice, db=db)
+        if not digested:
+            return Outcome(status="unwanted")
     try:
-        if told:
-            message_id = events.put_event(told, bus=settings.event_bus_name)
-        else:
-            mail = render_mail(notice, names=names, digested=digested, dashboard_url=settings.dashboard_url)
-            message_id = _send_mail(mail, to=str(notice.recipient), settings=settings)
-        return Outcome(status="sent", message_id=message_id)
+        mail = render_mail(notice, names=names, digested=digested, dashboard_url=settings.dashboard_url)
+        return Outcome(status="sent", message_id=_send_mail(mail, to=str(notice.recipient), settings=settings))
     except BadAddress as exc:
         return Outcome(status="failed", error=str(exc), reason="BadAddress")
     except Exception as exc:
-        code, error = _what_aws_says(exc)
-        for_good = code in (events.REFUSED_FOR_GOOD if told else REFUSED_FOR_GOOD)
-        return Outcome(status="failed" if for_good else "unsent", error=error, reason=code)
-
-
-def _is_wanted(notice: Notice, settings: Settings) -> bool:
-    if notice.kind == "event":
-        return bool(settings.event_bus_name)
-    return bool(notice.recipient) or _owner_wants(notice.run, settings)
+        return attempts.refused(exc, for_good=REFUSED_FOR_GOOD)
 
 
 def _owner_wants(run: RunRow | None, settings: Settings) -> bool:
@@ -189,27 +131,3 @@ def _send_mail(mail: Mail, *, to: str, settings: Settings) -> str:
 
 def _utf8(text: str) -> dict[str, str]:
     return {"Data": text, "Charset": "UTF-8"}
-
-
-def _what_aws_says(exc: Exception) -> tuple[str, str]:
-    """Return the error's code and message."""
-    if isinstance(exc, AwsRefused):
-        return exc.code, f"{exc.code}: {exc.said}"
-    return type(exc).__name__, sentence(exc)
-
-
-def _tell(kind: str, outcome: Outcome) -> None:
-    """Log and count the outcome. ``kind`` is mail or event."""
-    name = kind.capitalize()
-    match outcome.status:
-        case "sent":
-            logger.info(f"{name} sent", action=f"{kind}_sent", message_id=outcome.message_id)
-            metrics.count(f"{name}sSent")
-        case "unwanted":
-            logger.info(f"{name} not sent, because it is not wanted", action=f"{kind}_unwanted")
-        case "failed":
-            logger.error(f"{name} failed: {outcome.reason}", action=f"{kind}_failed")
-            metrics.count(f"{name}sFailed")
-        case _:
-            logger.warning(f"{name} will be retried: {outcome.reason}", action=f"{kind}_retried")
-            metrics.count(f"{name}sRetried")

@@ -1,8 +1,10 @@
-"""The event that an ended run puts on an EventBridge bus, so that other systems can react without polling."""
+"""The events that ended runs put on an EventBridge bus, so that other systems can react without polling."""
 
 import json
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from nightshift.aws.aws_http import AwsRefused, endpoint_of, post, regional_host
+from nightshift.aws.aws_http import AwsRefused, AwsUnreachable, endpoint_of, post, regional_host
 from nightshift.database.run_row import RunRow
 
 SOURCE = "nightshift"
@@ -29,26 +31,40 @@ REFUSED_FOR_GOOD = {
 }
 
 
-def put_event(run: RunRow, *, bus: str) -> str:
-    """Put the event of this ended run on the bus, and return EventBridge's id of the event.
+# The most entries that EventBridge takes in one call. Together they may have 256 KB; ten of ours have less.
+# https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-putevents.html
+MOST_ENTRIES = 10
 
-    Raise the errors of nightshift.aws.aws_http. A refused entry, for which EventBridge answers 200, raises AwsRefused.
+
+def put_events(runs: Sequence[RunRow], *, bus: str) -> list[str | AwsRefused]:
+    """Put the events of these ended runs on the bus, at most MOST_ENTRIES.
+
+    Return for each run EventBridge's id of the event, or the reason why EventBridge refused this entry.
+    Raise the errors of nightshift.aws.aws_http if the call as a whole fails.
     """
-    entry = {
+    endpoint = endpoint_of("EVENTBRIDGE", host=regional_host("events"))
+    body = {"Entries": [_entry(run, bus=bus) for run in runs]}
+    # No retries: EventBridge has no client token, so a retry could put the events twice.
+    answers = post("events", body, endpoint=endpoint, target="AWSEvents.PutEvents", attempts=1).get("Entries") or []
+    if len(answers) != len(runs):
+        raise AwsUnreachable(f"EventBridge answered for {len(answers)} of {len(runs)} events")
+    return [_id_or_refusal(answer) for answer in answers]
+
+
+def _entry(run: RunRow, *, bus: str) -> dict[str, Any]:
+    return {
         "EventBusName": bus,
         "Source": SOURCE,
         "DetailType": f"run {run.status}",
         "Time": run.completed_at and run.completed_at.timestamp(),
         "Detail": json.dumps(detail_of(run), ensure_ascii=False),
     }
-    endpoint = endpoint_of("EVENTBRIDGE", host=regional_host("events"))
-    # No retries: EventBridge has no client token, so a retry could put the event twice.
-    answers = post("events", {"Entries": [entry]}, endpoint=endpoint, target="AWSEvents.PutEvents", attempts=1)
-    entries: list[dict[str, str]] = answers["Entries"]
-    [answer] = entries
+
+
+def _id_or_refusal(answer: Mapping[str, Any]) -> str | AwsRefused:
     if "EventId" in answer:
-        return answer["EventId"]
-    raise AwsRefused("events", answer.get("ErrorCode", "Unknown"), answer.get("ErrorMessage", ""), passing=False)
+        return str(answer["EventId"])
+    return AwsRefused("events", answer.get("ErrorCode", "Unknown"), answer.get("ErrorMessage", ""), passing=False)
 
 
 def detail_of(run: RunRow) -> dict[str, object]:

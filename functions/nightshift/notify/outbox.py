@@ -1,4 +1,4 @@
-"""The outbox: a row for each mail and event to send, and the messages that tell the notify function to send it."""
+"""The outbox: a row for each mail and event to send, and the messages that say that there is something to send."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -39,15 +39,17 @@ def dispatch(run_ids: Sequence[str], *, db: Database, settings: Settings) -> Non
 
 
 def send_messages(rows: Sequence[Mapping[str, Any]], *, settings: Settings) -> int:
-    """Send a message for each outbox row (``id``, ``team_id``). Return how many SQS refused.
+    """Send a message for each outbox row (``id``, ``kind``, ``team_id``). Return how many SQS refused.
 
-    Like the run queue, the queue is fair between teams: many mails of one team do not delay the mails of others.
+    Mails and events have a queue each, so that people's mails do not wait behind events. Like the run queue, both are
+    fair between teams: many mails of one team do not delay the mails of others.
     """
-    entries = [
-        {
-            "MessageBody": json.dumps({"outbox_id": str(row["id"])}),
-            "MessageGroupId": str(row.get("team_id") or "system"),
-        }
-        for row in rows
-    ]
-    return send_batches(settings.notify_queue_url, entries)
+    queues = {"mail": settings.notify_queue_url, "event": settings.announce_queue_url}
+    return sum(send_batches(url, [_entry(row) for row in rows if row["kind"] == kind]) for kind, url in queues.items())
+
+
+def _entry(row: Mapping[str, Any]) -> dict[str, str]:
+    return {
+        "MessageBody": json.dumps({"outbox_id": str(row["id"])}),
+        "MessageGroupId": str(row.get("team_id") or "system"),
+    }

@@ -26,7 +26,7 @@ RECEIVE_WAIT_S = 1
 REDRIVE_AT_MOST = 1000
 REDRIVE_BUDGET_S = 30
 
-RUNS, MAILS, SCHEDULES = "runs", "mails", "schedules"
+RUNS, MAILS, EVENTS, SCHEDULES = "runs", "mails", "events", "schedules"
 
 
 class Letter(NamedTuple):
@@ -43,6 +43,7 @@ def queues_of(settings: Settings) -> list[tuple[str, str, str]]:
     return [
         (RUNS, settings.run_dead_letters_url, settings.queue_url),
         (MAILS, settings.notify_dead_letters_url, settings.notify_queue_url),
+        (EVENTS, settings.announce_dead_letters_url, settings.announce_queue_url),
         # Events that EventBridge could not deliver have no queue to return to.
         (SCHEDULES, settings.schedule_dead_letters_url, ""),
     ]
@@ -178,7 +179,11 @@ def _entries(batch: list[Letter]) -> list[dict[str, str]]:
 
 
 def _described(queue: str, messages: list[Letter], *, db: Database) -> list[dict[str, object]]:
-    known = {RUNS: ("run", "run_id", "statuses_of_runs"), MAILS: ("mail", "outbox_id", "statuses_of_outbox")}
+    known = {
+        RUNS: ("run", "run_id", "statuses_of_runs"),
+        MAILS: ("mail", "outbox_id", "statuses_of_outbox"),
+        EVENTS: ("event", "outbox_id", "statuses_of_outbox"),
+    }
     if queue not in known:
         return [_shown(message, about="event") for message in messages]
     about, key, query = known[queue]

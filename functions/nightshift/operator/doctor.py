@@ -47,11 +47,15 @@ def _checks_in_database(db: Database, settings: Settings) -> list[Check]:
 
 
 def _checks_elsewhere(settings: Settings) -> list[Check]:
-    queues = (("run queue", settings.queue_url), ("mail queue", settings.notify_queue_url))
+    queues = {
+        "run queue": settings.queue_url,
+        "mail queue": settings.notify_queue_url,
+        "event queue": settings.announce_queue_url,
+    }
     key = settings.integrations_key_id
     return [
         Check("RevenueCat access", partial(_provider, settings.revenuecat_url), NO_WAY_OUT),
-        *(Check(name, partial(_queue, url), NO_WAY_OUT) for name, url in queues if url),
+        *(Check(name, partial(_queue, url), NO_WAY_OUT) for name, url in queues.items() if url),
         Check("users' tokens", partial(check_tokens, settings), NO_KEYS),
         *([Check("providers' secrets", partial(_key, key), NO_KEY)] if key else []),
         *checks_of_mail(settings),

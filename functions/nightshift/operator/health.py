@@ -41,7 +41,7 @@ def check_health(*, db: Database, settings: Settings) -> dict[str, Any]:
 
 def _checks_in_database(db: Database, settings: Settings) -> list[Check]:
     ses = "Check SES with `nightshift system doctor`, and see the log of NotifyFunction."
-    bus = "Check that the event bus exists, and see the log of NotifyFunction."
+    bus = "Check that the event bus exists, and see the log of AnnounceFunction."
     return [
         *checks_of_sweep(db),
         *checks_of_runs(db, lost_slices_limit=settings.lost_slices_limit),

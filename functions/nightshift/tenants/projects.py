@@ -34,6 +34,16 @@ def list_page(
     return page, page[-1]["id"] if len(listed) > len(page) else ""
 
 
+def find_projects(
+    project_ids: Sequence[str], team_ids: Sequence[str], *, db: Database
+) -> tuple[list[dict[str, Any]], bool]:
+    """Return those of these projects that belong to the teams, and whether some did not fit into the answer."""
+    rows = db.query("projects_by_id", project_ids=list(project_ids), team_ids=list(team_ids))
+    found = [_project_as_json(row) for row in rows]
+    fits = fitting(found)
+    return found[:fits], fits < len(found)
+
+
 def get_project(project_id: str, *, db: Database) -> dict[str, Any]:
     """Return the project. Raise NotFound if it does not exist."""
     row = db.one("get_project", project_id=project_id)

@@ -115,10 +115,10 @@ def deadletters(context: click.Context, peek: int) -> None:
 @operator_options
 @click.pass_obj
 def redrive(session: Session, queue: str | None) -> None:
-    """Send dead letters again: those of QUEUE (runs or mails), or all.
+    """Send dead letters again: those of QUEUE (runs, mails or events), or all.
 
-    This is always harmless: a message for an ended run is dropped, and a mail is sent only once. Events that
-    EventBridge could not deliver (schedules) have no queue to return to; naming that queue deletes its messages.
+    This is always harmless: a message for an ended run is dropped, and a mail or an event is sent only once. Calls
+    that EventBridge could not deliver (schedules) have no queue to return to; naming that queue deletes its messages.
 
     \b
     Examples:

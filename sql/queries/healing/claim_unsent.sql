@@ -9,5 +9,5 @@ SET resends = resends + 1,
     send_at = clock_timestamp() + make_interval(secs => least(
         CAST(:resend_delay_s AS float8) * power(2, least(resends, 30)), CAST(:resend_ceiling_s AS float8)))
 FROM due WHERE notice.id = due.id
-RETURNING notice.id,
+RETURNING notice.id, notice.kind,
           coalesce(notice.team_id, (SELECT team_id FROM job_runs WHERE id = notice.run_id)) AS team_id;

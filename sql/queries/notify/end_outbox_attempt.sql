@@ -1,7 +1,10 @@
--- Records the result of the attempt. "unsent" is retried at the claim's send_at. Fenced by the number of the attempt: a
+-- Records the result of each attempt. "unsent" is retried at the claim's send_at. Fenced by the number of the attempt: a
 -- function that was frozen until another one claimed the row changes nothing.
-UPDATE job_outbox
-SET status = CAST(:status AS text), error = CAST(:error AS text), message_id = CAST(:message_id AS text),
-    send_at = CASE WHEN CAST(:status AS text) = 'unsent' THEN send_at END,
-    ended_at = CASE WHEN CAST(:status AS text) <> 'unsent' THEN clock_timestamp() END
-WHERE id = CAST(:outbox_id AS uuid) AND status = 'unsent' AND attempts = CAST(:attempt AS integer);
+UPDATE job_outbox AS notice
+SET status = outcome.status, error = outcome.error, message_id = outcome.message_id,
+    send_at = CASE WHEN outcome.status = 'unsent' THEN notice.send_at END,
+    ended_at = CASE WHEN outcome.status <> 'unsent' THEN clock_timestamp() END
+FROM unnest(
+    CAST(:outbox_ids AS uuid[]), CAST(:attempts AS integer[]), CAST(:statuses AS text[]), CAST(:errors AS text[]),
+    CAST(:message_ids AS text[])) AS outcome (id, attempt, status, error, message_id)
+WHERE notice.id = outcome.id AND notice.status = 'unsent' AND notice.attempts = outcome.attempt;
