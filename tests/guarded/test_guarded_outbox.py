@@ -45,7 +45,7 @@ class TestClaim:
     def test_several_are_claimed_in_one_statement_and_one_that_is_not_free_keeps_none_back(self, owner, noon):
         free = [notice(owner, retry_at=at(-1), attempts=attempts) for attempts in (0, 2)]
         taken = notice(owner, retry_at=at(-1), claimed_until=at(1))
-        assert {str(row["id"]): row["attempts"] for row in claim(noon, taken, *free)} == dict(
+        assert {str(row["outbox_id"]): row["attempts"] for row in claim(noon, taken, *free)} == dict(
             zip(free, (1, 3), strict=True)
         )
 
@@ -53,7 +53,7 @@ class TestClaim:
         mail = notice(owner, retry_at=at(-1))
         event = notice(owner, run_id=run(owner, ENDED), kind="event", retry_at=at(-1))
         changes = Changes(owner, "job_outbox")
-        assert [str(row["id"]) for row in claim(noon, mail, event, kind="event")] == [event]
+        assert [str(row["outbox_id"]) for row in claim(noon, mail, event, kind="event")] == [event]
         assert changes().keys() == {event}
 
     def test_it_says_of_which_run_and_of_which_team(self, owner, noon, team, other):
