@@ -423,9 +423,9 @@ class TestSuccesses:
         for error, columns in {
             "first": {"completed_at": at(-90), "created_at": at(-100)},
             "last": {"completed_at": at(-30), "created_at": at(-40)},
-            None: {"completed_at": at(-50), "created_at": at(-60), "status": "cancelled"},
+            None: {"completed_at": at(-50), "created_at": at(-60), "status": "completed"},
             "another's": {"completed_at": at(-5), "created_at": at(-10), "job_type": "another"},
-            "a project's": {"completed_at": at(-5), "created_at": at(-10), **of(team)},
+            "a project's": {"completed_at": at(-5), "created_at": at(-10), "status": "cancelled", **of(team)},
         }.items():
             run(owner, ENDED, **{**failed, "error": error, **columns})
         assert [row["last_error"] for row in self.tell(noon, "prune")] == ["last"]
