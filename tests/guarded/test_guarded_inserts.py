@@ -419,15 +419,16 @@ class TestSuccesses:
 
     def test_the_last_error_is_of_the_newest_system_run_since(self, owner, noon, team):
         self.late(owner, "prune")
-        failed = {"job_type": "prune", "status": "failed"}
-        for error, columns in {
-            "first": {"completed_at": at(-90), "created_at": at(-100)},
-            "last": {"completed_at": at(-30), "created_at": at(-40)},
-            None: {"completed_at": at(-50), "created_at": at(-60), "status": "completed"},
-            "another's": {"completed_at": at(-5), "created_at": at(-10), "job_type": "another"},
-            "a project's": {"completed_at": at(-5), "created_at": at(-10), "status": "cancelled", **of(team)},
-        }.items():
-            run(owner, ENDED, **{**failed, "error": error, **columns})
+        for age, error, columns in (
+            (100, "first", {}),
+            (60, None, {"status": "completed"}),
+            (40, "last", {}),
+            (10, "another's", {"job_type": "another"}),
+            (10, "a project's", of(team)),
+            (5, None, {"status": "cancelled", **of(team)}),
+        ):
+            times = {"created_at": at(-age), "completed_at": at(-age + 1)}
+            run(owner, ENDED, **{"job_type": "prune", "status": "failed", "error": error, **times, **columns})
         assert [row["last_error"] for row in self.tell(noon, "prune")] == ["last"]
 
     @pytest.mark.parametrize(("completed_s", "error"), [(-7201, None), (-7200, None), (-7199.999, "e")])
