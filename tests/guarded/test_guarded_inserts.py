@@ -120,7 +120,7 @@ class TestTrigger:
         for _ in range(running):
             run(owner, LEASED, **of(team), created_at=at(-40))
         [row] = trigger(noon, team, runs_per_minute=3)
-        assert (row["id"] is not None, row["retry_after_s"]) == (is_made, None if is_made else 20)
+        assert (row["id"] is not None, row["retry_after_s"]) == (is_made, 0 if is_made else 20)
 
     def test_the_rate_counts_the_newest_runs(self, owner, noon, team):
         for age in (50, 40, 30):
@@ -419,16 +419,23 @@ class TestSuccesses:
 
     def test_the_last_error_is_of_the_newest_system_run_since(self, owner, noon, team):
         self.late(owner, "prune")
-        failed = {"job_type": "prune", "status": "failed"}
-        for error, columns in {
-            "before": {"completed_at": at(-7200), "created_at": at(-1)},
-            "first": {"completed_at": at(-90), "created_at": at(-100)},
-            "last": {"completed_at": at(-30), "created_at": at(-40)},
-            "another's": {"completed_at": at(-5), "created_at": at(-10), "job_type": "another"},
-            "a project's": {"completed_at": at(-5), "created_at": at(-10), **of(team)},
-        }.items():
-            run(owner, ENDED, **{**failed, "error": error, **columns})
+        for age, error, columns in (
+            (100, "first", {}),
+            (60, None, {"status": "completed"}),
+            (40, "last", {}),
+            (10, "another's", {"job_type": "another"}),
+            (10, "a project's", of(team)),
+            (5, None, {"status": "cancelled", **of(team)}),
+        ):
+            times = {"created_at": at(-age), "completed_at": at(-age + 1)}
+            run(owner, ENDED, **{"job_type": "prune", "status": "failed", "error": error, **times, **columns})
         assert [row["last_error"] for row in self.tell(noon, "prune")] == ["last"]
+
+    @pytest.mark.parametrize(("completed_s", "error"), [(-7201, None), (-7200, None), (-7199.999, "e")])
+    def test_an_error_from_before_its_last_success_is_not_said(self, owner, noon, completed_s, error):
+        self.late(owner, "prune")
+        run(owner, ENDED, job_type="prune", status="failed", error="e", completed_at=at(completed_s))
+        assert [row["last_error"] for row in self.tell(noon, "prune")] == [error]
 
 
 class TestSetAside:

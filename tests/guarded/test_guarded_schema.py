@@ -299,9 +299,11 @@ class TestIndexes:
             notice(owner, status="digested", digest_id=digest_id, send_at=None, ended_at=at(-days(1)))
         notice(owner)
         notice(owner, run_id=run(owner, ENDED))
+        for _ in range(2):
+            notice(owner, **{**SENT, "status": "failed", "error": "refused"})
         assert self.held(owner, "job_outbox") == {
-            **{"job_outbox_pkey": 7, "job_outbox_unsent": 3, "job_outbox_ended": 4, "job_outbox_digested": 3},
-            **{"job_outbox_once": 1, "job_outbox_open_digest": 1},
+            **{"job_outbox_pkey": 9, "job_outbox_unsent": 3, "job_outbox_ended": 6, "job_outbox_digested": 3},
+            **{"job_outbox_once": 1, "job_outbox_open_digest": 1, "job_outbox_failed": 2},
         }
 
     def test_those_of_slots_and_slices_hold_all_rows(self, owner):

@@ -254,6 +254,10 @@ def quoted(key):
 
 
 class TestSearchForWork:
+    def test_without_rows_the_answer_to_each_question_is_no(self, noon):
+        [found] = noon.query("find_work", schedules_until=at(0), retention_s=OLD)
+        assert found == dict.fromkeys([*(kind.name for kind in KINDS), "failing", "set_aside"], False)
+
     @pytest.mark.parametrize(
         ("columns", "failing"),
         [

@@ -1,7 +1,5 @@
 """The sweep reads each live run a fixed number of times, however many others it has to heal, and no history."""
 
-import dataclasses
-
 import pytest
 
 from nightshift.healing import healers
@@ -58,16 +56,3 @@ def test_a_sweep_searches_once_for_all_that_is_due(cloud, db, live, monkeypatch)
     monkeypatch.setattr("nightshift.aws.queue.send_all", lambda messages: 0)
     assert sweep(db=db, settings=cloud)["recovered"] == LIVE // 2
     assert searched == ["due_runs"]
-
-
-def test_rows_that_are_set_aside_take_no_place_of_others(cloud, db, live, owner, monkeypatch):
-    few = lambda **given: [dataclasses.replace(healer, at_most=10) for healer in healers.healers_of(**given)]  # noqa: E731
-    monkeypatch.setattr("nightshift.healing.sweep.healers_of", few)
-    monkeypatch.setattr("nightshift.aws.queue.send_all", lambda messages: 0)
-    owner.run_script(
-        "INSERT INTO job_set_aside (healer, key, error, attempts, retry_at)"
-        " SELECT 'expired', id, 'x', 1, clock_timestamp() + interval '1 h' FROM job_runs"
-        " WHERE completed_at IS NULL AND lease_expires_at < clock_timestamp() ORDER BY lease_expires_at LIMIT 15"
-    )
-    assert sweep(db=db, settings=cloud)["recovered"] == 10
-    assert owner.run_script("SELECT count(*) FROM job_set_aside") == [[15]]

@@ -9,7 +9,7 @@ from pg8000.exceptions import DatabaseError
 from nightshift.base import metrics
 from nightshift.base.errors import DatabaseGone
 from nightshift.database.queries import Database
-from nightshift.healing import team_failures
+from nightshift.healing import healers, team_failures
 from nightshift.healing.set_aside import MAX_NAMED
 from nightshift.healing.sweep import RESERVE_S
 from nightshift.schedules.slots import GRACE
@@ -64,6 +64,26 @@ def mend(owner):
     owner.run_script("DROP FUNCTION refuse_job_runs CASCADE; UPDATE job_set_aside SET retry_at = clock_timestamp()")
 
 
+def put_aside(owner, *keys, healer="expired", retry_at="now"):
+    owner.run_script(
+        "INSERT INTO job_set_aside (healer, key, error, attempts, retry_at, told_at)"
+        f" SELECT '{healer}', key, 'x', 1, '{retry_at}', now() FROM unnest('{{{','.join(keys)}}}'::text[]) AS key"
+    )
+
+
+@pytest.fixture
+def find_at_most(monkeypatch):
+    """Let each search find fewer rows than there are."""
+
+    def find_at_most(rows):
+        def limited(**given):
+            return [dataclasses.replace(healer, at_most=rows) for healer in healers.healers_of(**given)]
+
+        monkeypatch.setattr("nightshift.healing.sweep.healers_of", limited)
+
+    return find_at_most
+
+
 def mended_but_for_the_first(owner, *, count, db, settings):
     """Let a sweep set lost runs aside, then make them due again. Return their ids."""
     ids = lost(owner, count)
@@ -110,6 +130,15 @@ class TestItsQuestions:
         left = iter(range(RESERVE_S + 20, 0, -1))
         counts = sweep(db=db, settings=dataclasses.replace(cloud, sweep_batch=1), remaining_s=lambda: next(left))
         assert (counts["set_aside"], counts["recovered"]) == (2, 1)
+
+    def test_healers_that_share_a_search_search_once(self, cloud, db, owner, asked):
+        ids = lost(owner, 2)
+        owner.run_script(
+            f"UPDATE job_runs SET resend_at = lease_expires_at, lease_expires_at = NULL WHERE id = '{ids[1]}'"
+        )
+        counts = sweep(db=db, settings=cloud)
+        assert (counts["recovered"], counts["resent"]) == (1, 1)
+        assert asked == ["find_work", "due_runs", "expire_leases", "resend_due"]
 
     def test_a_run_that_a_worker_holds_is_only_asked_to_stop(self, cloud, db, owner, asked, counted):
         team = make_team(owner)
@@ -175,6 +204,42 @@ class TestRowsSetAside:
         owner.run_script("UPDATE job_set_aside SET retry_at = clock_timestamp()")
         sweep(db=db, settings=cloud, remaining_s=lambda: RESERVE_S)
         assert aside(owner) == sorted(ids)
+
+    def test_rows_of_a_batch_that_the_time_did_not_reach_stay_set_aside(self, cloud, db, owner):
+        ids = lost(owner, 2)
+        put_aside(owner, *ids)
+        # Before the search, and before the second batch.
+        left = [RESERVE_S + 1, RESERVE_S]
+        small = dataclasses.replace(cloud, sweep_batch=1)
+        assert sweep(db=db, settings=small, remaining_s=lambda: left.pop(0))["recovered"] == 1
+        assert aside(owner) == sorted(ids)
+
+    def test_rows_that_were_not_found_stay_set_aside(self, cloud, db, owner, find_at_most):
+        ids = lost(owner, 3)
+        put_aside(owner, ids[2])
+        find_at_most(2)
+        assert sweep(db=db, settings=cloud)["recovered"] == 2
+        assert aside(owner) == ids[2:]
+        assert sweep(db=db, settings=cloud)["recovered"] == 1
+        assert aside(owner) == []
+
+    def test_rows_whose_search_failed_stay_set_aside(self, cloud, db, owner):
+        owner.run_script(
+            "INSERT INTO job_successes (job_type, expected_within, overdue_at) VALUES ('db_pruning', '1 h', now());"
+            "REVOKE SELECT ON job_successes FROM nightshift_app"
+        )
+        put_aside(owner, "db_pruning", healer="silent")
+        with pytest.raises(DatabaseError, match="permission denied for table job_successes"):
+            sweep(db=db, settings=cloud)
+        assert aside(owner) == ["db_pruning"]
+
+    def test_rows_that_are_set_aside_take_no_place_of_others(self, cloud, db, owner, find_at_most):
+        ids = lost(owner, 4)
+        put_aside(owner, *ids[:2], retry_at="tomorrow")
+        find_at_most(1)
+        assert sweep(db=db, settings=cloud)["recovered"] == 1
+        assert [run_row(owner, run_id)["slice"] for run_id in ids] == [0, 0, 1, 0]
+        assert aside(owner) == sorted(ids[:2])
 
     def test_a_mail_that_cannot_be_written_is_written_later(self, cloud, db, owner):
         poison_runs(owner, lost(owner, 1))
