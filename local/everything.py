@@ -36,6 +36,8 @@ class Need:
     name: str
     is_here: Callable[[], bool]
     commands: Callable[[], list[Command]]
+    wants_better: Callable[[], bool] = lambda: False
+    """Whether to fetch it although another one is here, which is used where that fails."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,13 +70,16 @@ def python_commands() -> list[Command]:
 def chromium_commands() -> list[Command]:
     """As root on Debian its package, which brings the libraries that it needs; elsewhere the build of Playwright."""
     if os.geteuid() == 0 and shutil.which("apt-get"):
-        quiet = ["--quiet=2", "--no-install-recommends"]
-        return [["apt-get", "update", "--quiet=2"], ["apt-get", "install", "--yes", *quiet, "chromium"]]
-    return [["make", "--no-print-directory", ".venv/browser/ready"], [".venv/bin/playwright", "install", "chromium"]]
+        quiet = ["--quiet=2", "--no-install-recommends", "--no-remove"]
+        return [["apt-get", "update", "--quiet=2"], ["apt-get", "install", "--yes", *quiet, chromium.SHELL]]
+    playwright = [".venv/bin/playwright", "install", "--only-shell", "chromium"]
+    return [["make", "--no-print-directory", ".venv/browser/ready"], playwright]
 
 
 PYTHON_OF_LAMBDA = Need("Lambda's Python", has_python, python_commands)
-CHROMIUM = Need("Chromium", lambda: chromium.find() is not None, chromium_commands)
+CHROMIUM = Need(
+    "Chromium", lambda: chromium.find() is not None, chromium_commands, lambda: chromium.find_wanted() is None
+)
 MAKE = ("make", "--no-print-directory")
 PARTS = (
     # First, because parts that run at once must not change an environment in which another one runs.
@@ -154,7 +159,7 @@ async def _run_in_order(parts: Sequence[Part], output: IO[bytes] | None = None) 
 
 def _unavailable(parts: Sequence[Part]) -> Iterator[tuple[Part, str]]:
     for part in parts:
-        if part.need and not part.need.is_here():
+        if part.need and (not part.need.is_here() or part.need.wants_better()):
             print(f"Fetching {part.need.name} for {part.name} …", flush=True)
             reason = _fetch(part.need)
             if not part.need.is_here():
