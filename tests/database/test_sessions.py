@@ -133,10 +133,10 @@ def test_a_deployment_pins_again_what_was_changed(operator, change, subject):
     operator.run_script(change)
     changed = unpinned(operator)
     if subject is None:  # The operator chooses the search path of nightshift_app; all others follow it.
-        assert {row["wanted"] for row in changed} == {"public"}
-        assert "nightshift_app" not in {row["subject"] for row in changed}
+        assert {row.wanted for row in changed} == {"public"}
+        assert "nightshift_app" not in {row.subject for row in changed}
     else:
-        assert {row["subject"] for row in changed} == {subject}
+        assert {row.subject for row in changed} == {subject}
     migrate(operator)
     assert unpinned(operator) == []
 

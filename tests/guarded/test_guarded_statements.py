@@ -62,7 +62,7 @@ class TestClaim:
         run(owner, state, due_at=at(30.5))
         changes = Changes(owner, "job_runs")
         [row] = claim(noon, run_id, number)
-        assert (str(row["id"]), row["early_s"], row["left_s"]) == (run_id, 30.5, None)
+        assert (str(row["id"]), row["early_s"], row["left_s"]) == (run_id, 30.5, 0)
         assert changes() == {}
 
     @pytest.mark.parametrize("due_at", [at(-60), at(0), at(60)], ids=["over", "due", "early"])

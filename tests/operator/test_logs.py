@@ -4,7 +4,7 @@ import dataclasses
 import json
 import re
 import uuid
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from urllib.parse import unquote, urlsplit
 
 import pytest
@@ -142,8 +142,9 @@ class TestCommand:
         self.slice_of(owner, run_id, 0, lost)
         self.slice_of(owner, run_id, 1, str(uuid.uuid4()), "retrying")
         now = datetime.now(UTC)
-        logged("worker", now, {"level": "INFO", "message": "Slice began", "run_id": run_id})
-        logged("worker", now, f'{{"type":"platform.start","record":{{"requestId":"{lost}"}}}}')
+        then = now - timedelta(seconds=1)
+        logged("worker", then - timedelta(seconds=1), {"level": "INFO", "message": "Slice began", "run_id": run_id})
+        logged("worker", then, f'{{"type":"platform.start","record":{{"requestId":"{lost}"}}}}')
         logged("worker", now, line.format(id=other))
         logged("worker", now, line.format(id=lost))
         settings = dataclasses.replace(cloud, log_groups="worker,api")

@@ -116,7 +116,7 @@ class TestCommands:
             f"job_type must be one of {', '.join(SYSTEM_TYPES)}, got ",
         ),
         ({"command": "trigger", "job_type": "db_pruning", "params": {"a": 1}}, "params.a is not a known field, got 1"),
-        ({"command": "redrive", "queue": "x"}, "queue must be one of runs, mails, schedules, got 'x'"),
+        ({"command": "redrive", "queue": "x"}, "queue must be one of runs, mails, events, schedules, got 'x'"),
         ({"command": "send_test_mail", "to": "nobody"}, 'to must be a mail address, got "nobody"'),
         ({"command": "send_test_mail", "to": "a@b\x00"}, 'to must be a mail address, got "a@b\\u0000"'),
         ({"command": "mail", "mail_id": str(uuid.UUID(int=7))}, f"Unknown mail {uuid.UUID(int=7)}"),
@@ -322,7 +322,7 @@ class TestHealth:
         report = ask("health")
         assert report["ok"], report
         assert all(each["do"] is None for each in report["checks"])
-        assert len(report["checks"]) == 21
+        assert len(report["checks"]) == 22
         assert db.statements - before == 20
 
     def test_a_queued_run_is_nothing_to_worry_about_at_first(self, ask, owner):
@@ -423,7 +423,7 @@ class TestHealth:
         sweep(db=db, settings=desk)
         owner.run_script(f"REVOKE SELECT ON {table} FROM nightshift_app")
         report = ask("health")
-        assert len(report["checks"]) == 21
+        assert len(report["checks"]) == 22
         assert {each["name"] for each in report["checks"] if not each["ok"]} == red
         for name in red:
             assert check(report, name)["says"] == f"permission denied for table {table}"

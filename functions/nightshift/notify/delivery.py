@@ -106,6 +106,10 @@ def _addressed(notice: Notice, *, db: Database, settings: Settings) -> Notice:
 def _send_mail(mail: Mail, *, to: str, settings: Settings) -> str:
     """Send the mail and return SES's message id. Raise BadAddress, and the errors of nightshift.aws.aws_http."""
     recipient, sender = ascii_address(to), ascii_address(settings.mail_from)
+    return _send(mail, sender=sender, recipient=recipient)
+
+
+def _send(mail: Mail, *, sender: str, recipient: str) -> str:
     simple = {
         "Subject": _utf8(mail.subject),
         "Body": {"Text": _utf8(mail.text), "Html": _utf8(mail.html)},
