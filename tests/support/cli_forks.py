@@ -5,6 +5,7 @@ It reads a JSON list of ``{"arguments", "surroundings"}`` from standard input an
 """
 
 import difflib  # noqa: F401  what is imported late must not be looked for as another user
+import gc
 import json
 import os
 import resource
@@ -18,20 +19,10 @@ import botocore.loaders
 
 import nightshift_cli.main  # noqa: F401
 from nightshift_cli.__main__ import start
+from tests.support.service_models import Loader
 
 NOBODY = 65534
-_load = botocore.loaders.JSONFileLoader.load_file
-_read: dict[str, Any] = {}
-
-
-def load_once(loader: Any, path: str) -> Any:
-    """Cache botocore's data about AWS's services for all calls."""
-    if path not in _read:
-        _read[path] = _load(loader, path)
-    return _read[path]
-
-
-botocore.loaders.JSONFileLoader.load_file = load_once
+botocore.loaders.Loader = Loader
 
 
 def surround(name: str, folder: Path) -> None:
@@ -138,6 +129,7 @@ def _flushed() -> bool:
 if __name__ == "__main__":
     for service in ("lambda", "cloudformation"):
         boto3.Session().client(service)
+    gc.freeze()  # a collection in a fork would copy the memory that it shares
     calls = json.load(sys.stdin)
     answers = [run(call) for call in calls]
     json.dump(answers, sys.stdout)

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from typing import Any
 from unittest.mock import patch
 
 from botocore import loaders
@@ -12,19 +11,10 @@ from moto.core.models import botocore_stubber
 from moto.kms.models import generate_private_key
 
 from tests.support import http_server
+from tests.support.service_models import Loader
 
 # Headers that the server sets itself.
 OF_THE_CONNECTION = ("content-length", "date", "server")
-
-
-class Loader(loaders.Loader):
-    """Read botocore's descriptions of services once per process, not once per session: each test has new sessions."""
-
-    _read: dict[tuple[Any, ...], Any] = {}
-
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self._cache = self._read
 
 
 @contextmanager
