@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from api.operations import CURSOR, OF_A_RUN, SEARCHED, UUID, operation, searched
+from api.operations import CURSOR, OF_A_RUN, TEXT, UUID, operation, searched
 from api.parsing import MAX_IDS, parse_ids, parse_optional_uuid
 from api.request import Request
 from api.responses import more
@@ -15,6 +15,9 @@ from nightshift.runs import requests
 from nightshift.runs.run_params import check_params
 from nightshift.tenants import integrations, projects
 from nightshift.tenants.auth import Principal
+
+_ID = "[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+IDS = TEXT | {"pattern": f"^{_ID}(,{_ID}){{0,{MAX_IDS - 1}}}$"}
 
 
 @operation(
@@ -30,7 +33,7 @@ from nightshift.tenants.auth import Principal
             "ids",
             f"Only projects with these ids, at most {MAX_IDS}, separated by commas; unknown ids are left out, and q, "
             "limit and cursor are ignored",
-            SEARCHED,
+            IDS,
         ),
     ),
     errors=(400, 401, 403),
