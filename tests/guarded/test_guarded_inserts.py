@@ -127,6 +127,20 @@ class TestTrigger:
             run(owner, ENDED, **of(team), created_at=at(-age))
         assert [row["retry_after_s"] for row in trigger(noon, team)] == [20]
 
+    def test_the_rate_counts_the_newest_live_runs(self, owner, noon, team):
+        for state, age in ((ENDED, 55), (PENDING, 50), (PENDING, 40), (PENDING, 30)):
+            run(owner, state, **of(team), created_at=at(-age))
+        assert [row["retry_after_s"] for row in trigger(noon, team)] == [20]
+
+    @pytest.mark.parametrize("ages", [(1, 60), (1, 119)])
+    def test_older_live_ones_and_those_of_other_teams_leave_it_room(self, owner, noon, team, other, ages):
+        for age in ages:
+            run(owner, PENDING, **of(team), created_at=at(-age))
+        for age in (1, 2, 3):
+            run(owner, PENDING, **of(other), created_at=at(-age))
+        [row] = trigger(noon, team)
+        assert (row["status"], row["retry_after_s"]) == ("pending", 0)
+
 
 class TestKey:
     def keyed(self, owner, team, state=PENDING, **columns):
