@@ -30,8 +30,8 @@ def sweep(*, now: datetime, db: Database, settings: Settings, remaining_s: Calla
 
     If there is nothing to do, this takes one statement. Rows are searched for once, because each search reads all live
     runs. Concurrent sweeps share the work (SKIP LOCKED). The next sweep handles the rows that are left when time runs
-    out. A row that cannot be healed is set aside and does not affect
-    other rows. A failing healer does not stop the others; the first exception is raised again at the end.
+    out. A row that cannot be healed is set aside and does not affect other rows. A failing healer does not stop the
+    others; the first exception is raised again at the end.
     """
     counts: Counter[str] = Counter()
     current = _Sweep(SetAside(db, counts), db, remaining_s)

@@ -1,5 +1,5 @@
--- Cancels these runs if their project or its team is still deleted or gone. Like cancel_run, it ends runs that no worker holds,
--- and leaves a request for the lease holder of the others.
+-- Cancels these runs if their project or its team is still deleted or gone. Like cancel_run, it ends runs that no
+-- worker holds, and leaves a request for the lease holder of the others.
 WITH deleted AS (
     SELECT run.id
     FROM job_runs run
