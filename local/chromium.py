@@ -8,20 +8,19 @@ from pathlib import Path
 SHELL = "chromium-headless-shell"
 COMMANDS = ("chromium", "chromium-browser", "google-chrome")
 
-
 # Where Playwright puts its own builds (PLAYWRIGHT_BROWSERS_PATH).
 FOLDER = Path(".venv/browser")
 
 
 def find() -> str | None:
-    """Return the path of the one to use: without windows if there is one, or else of any."""
-    return find_wanted() or _first(*map(shutil.which, COMMANDS), *_builds("chromium-*/chrome-linux*/chrome"))
-
-
-def find_wanted() -> str | None:
-    """Return the path that NIGHTSHIFT_CHROMIUM gives, or that of a Chromium without windows, on PATH or in FOLDER."""
-    builds = _builds("chromium_headless_shell-*/chrome-*/*headless*shell")
-    return _first(os.environ.get("NIGHTSHIFT_CHROMIUM"), shutil.which(SHELL), *builds)
+    """Return the path that NIGHTSHIFT_CHROMIUM gives, or that of a Chromium without windows, or else of any."""
+    return _first(
+        os.environ.get("NIGHTSHIFT_CHROMIUM"),
+        shutil.which(SHELL),
+        *_builds("chromium_headless_shell-*/chrome-*/*headless*shell"),
+        *map(shutil.which, COMMANDS),
+        *_builds("chromium-*/chrome-linux*/chrome"),
+    )
 
 
 def _builds(pattern: str) -> list[str]:

@@ -36,8 +36,6 @@ class Need:
     name: str
     is_here: Callable[[], bool]
     commands: Callable[[], list[Command]]
-    wants_better: Callable[[], bool] = lambda: False
-    """Whether to fetch it although another one is here, which is used where that fails."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,9 +75,7 @@ def chromium_commands() -> list[Command]:
 
 
 PYTHON_OF_LAMBDA = Need("Lambda's Python", has_python, python_commands)
-CHROMIUM = Need(
-    "Chromium", lambda: chromium.find() is not None, chromium_commands, lambda: chromium.find_wanted() is None
-)
+CHROMIUM = Need("Chromium", lambda: chromium.find() is not None, chromium_commands)
 MAKE = ("make", "--no-print-directory")
 PARTS = (
     # First, because parts that run at once must not change an environment in which another one runs.
@@ -159,7 +155,7 @@ async def _run_in_order(parts: Sequence[Part], output: IO[bytes] | None = None) 
 
 def _unavailable(parts: Sequence[Part]) -> Iterator[tuple[Part, str]]:
     for part in parts:
-        if part.need and (not part.need.is_here() or part.need.wants_better()):
+        if part.need and not part.need.is_here():
             print(f"Fetching {part.need.name} for {part.name} …", flush=True)
             reason = _fetch(part.need)
             if not part.need.is_here():

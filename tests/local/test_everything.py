@@ -118,13 +118,6 @@ def test_a_program_that_was_fetched_leaves_nothing_out(tmp_path, capfd):
     assert capfd.readouterr() == ("Fetching A program for the build …\n", "")
 
 
-def test_one_that_cannot_be_replaced_by_a_better_one_is_used(tmp_path, capfd):
-    need = Need("A program", lambda: True, MISSING.commands, lambda: True)
-    assert run([Part("the build", noted(tmp_path / "note"), need)]) == 0
-    assert (tmp_path / "note").read_text() == "ran "
-    assert capfd.readouterr() == ("Fetching A program for the build …\n", "")
-
-
 @pytest.mark.parametrize("need", [PYTHON_OF_LAMBDA, CHROMIUM], ids=lambda need: need.name)
 def test_a_bare_machine_lacks_both(bare, need, monkeypatch, capfd):
     """And cannot fetch them where make finds no Makefile."""
@@ -143,15 +136,13 @@ def test_root_on_debian_gets_the_package(bare, monkeypatch):
     assert [command[0] for command in CHROMIUM.commands()] == ["apt-get", "apt-get"]
 
 
-def test_one_without_windows_is_wanted_and_one_that_is_named_comes_first(bare, monkeypatch):
+def test_one_without_windows_is_preferred_and_one_that_is_named_comes_first(bare, monkeypatch):
     assert chromium.find() is None
     for folder in ("chromium-1200/chrome-linux64/chrome", "chromium_headless_shell-1255/chrome-linux/headless_shell"):
-        assert CHROMIUM.wants_better()
         built = bare / "browser" / folder
         built.parent.mkdir(parents=True)
         built.touch()
         assert chromium.find() == str(built)
-    assert not CHROMIUM.wants_better()
     command = bare / "bin" / "chromium-headless-shell"
     command.symlink_to("/usr/bin/true")
     assert chromium.find() == str(command)
