@@ -5,6 +5,7 @@ It reads a JSON list of ``{"arguments", "surroundings"}`` from standard input an
 """
 
 import difflib  # noqa: F401  what is imported late must not be looked for as another user
+import encodings.idna  # noqa: F401  likewise
 import gc
 import json
 import os
