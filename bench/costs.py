@@ -1,4 +1,4 @@
-"""What an action costs a database, in counts that do not depend on the machine."""
+"""Count the costs of an action for a database. The counts do not depend on the machine."""
 
 import os
 import re

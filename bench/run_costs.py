@@ -86,7 +86,7 @@ def measure_peers(server: Postgres) -> tuple[Costs, Costs]:
 
 
 def measure_ours(server: Postgres) -> Costs:
-    """Return what a run of ours costs: with messages one by one, in tens, and triggered through the API's handler."""
+    """Return the costs of our run: with messages one by one, in tens, and triggered through the API's handler."""
     return {
         "ours, one message": cost_of_run(server, "one_message", trigger=request, at_once=1),
         "ours, ten messages": cost_of_run(server, "ten_messages", trigger=request, at_once=10),

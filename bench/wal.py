@@ -8,7 +8,7 @@ from local.postgres import POSTGRES_VERSION, POSTGRES_VERSIONS, Postgres
 from nightshift.database.queries import Database
 
 Kind = tuple[str, str]
-"""What a record does, like ``Heap HOT_UPDATE``, and its table or index. A commit has none: ``""``."""
+"""The action of a record, like ``Heap HOT_UPDATE``, and its table or index, which is ``""`` for a commit."""
 
 RECORD = re.compile(r"rmgr: (\w+)\s+len \(rec/tot\):\s*\d+/\s*(\d+), .*? desc: (\w+)")
 PLACE = re.compile(r" blkref #0: rel \d+/(\d+)/(\d+)")

@@ -39,7 +39,7 @@ class Progress(Answer):
     message: str
 
 
-# What JSON says more exactly than the type in RunRow.
+# The fields for which JSON Schema is more exact than the type in RunRow.
 OF_A_RUN: dict[str, Any] = {
     "status": Status,
     # The API answers with the runs of teams only.

@@ -127,7 +127,7 @@ CREATE VIEW job_runs_public AS
 SELECT id, job_type, status, team_id, project_id, triggered_by, params, progress, result, error, notify, started_at,
        completed_at, created_at, waiting_for
 FROM job_runs;
-COMMENT ON VIEW job_runs_public IS 'What the outside sees of a run: the API, events and mails.';
+COMMENT ON VIEW job_runs_public IS 'The columns of a run that the API, events and mails read.';
 
 CREATE TABLE job_slices (
     run_id      uuid NOT NULL,                    -- not a foreign key: each check would lock the run's row again

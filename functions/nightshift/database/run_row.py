@@ -19,7 +19,7 @@ class StoredProgress(TypedDict):
 
 # These are NamedTuples because a dataclass takes Python ten times as long to create, and each cold start pays for it.
 class RunRow(NamedTuple):
-    """What the outside sees of a run: the columns of the view ``job_runs_public``. The API, events and mails use it.
+    """A run as clients see it: the columns of the view ``job_runs_public``. The API, events and mails use it.
 
     A column that is added to the view and here is in the API's answers and its OpenAPI document as well.
     """
