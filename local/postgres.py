@@ -81,7 +81,12 @@ class Postgres:
     def stop(self, mode: str = "fast") -> None:
         """Stop the server. Mode ``fast`` ends sessions and shuts down cleanly; ``immediate`` is a crash."""
         if self.is_running():
-            self._run("pg_ctl", "-D", str(self.data), "-w", "-m", mode, "stop")
+            try:
+                self._run("pg_ctl", "-D", str(self.data), "-w", "-m", mode, "stop")
+            except RuntimeError:
+                # The server of a killed stack may have ended by itself in the meantime.
+                if self.is_running():
+                    raise
         if self._server is not None:
             self._server.wait()
 
