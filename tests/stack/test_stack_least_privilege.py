@@ -134,6 +134,9 @@ def driven(stack: Stack, here: dict[str, Any], stack_owner: pg8000.native.Connec
         "INSERT INTO job_outbox (content, send_at) VALUES (CAST(:content AS jsonb), clock_timestamp())",
         content='{"subject": "Lost", "lines": []}',
     )
+    # The announce function, which may still be sending this event, would mark it as sent after our statement.
+    of_synced = "FROM job_outbox WHERE run_id = CAST(:run_id AS uuid) AND kind = 'event'"
+    until(lambda: stack_owner.run(f"SELECT status {of_synced}", run_id=synced) == [["sent"]])
     stack_owner.run(
         "UPDATE job_outbox SET status = 'unsent', attempts = 0, ended_at = NULL, message_id = NULL,"
         " claimed_until = NULL, retry_at = clock_timestamp(), send_at = clock_timestamp()"
