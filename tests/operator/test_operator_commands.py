@@ -23,7 +23,7 @@ from nightshift.jobs.registry import JOB_TYPES
 from nightshift.operator import checks, database_checks, dead_letters, doctor
 from nightshift.testing.rows import age, make_team, run_row, sweep, work
 from operate.app import COMMANDS
-from tests.support import http_server
+from tests.support import http_server, moto_server
 from tests.support.operator_world import answer
 from tests.support.world import received, trigger
 
@@ -38,7 +38,7 @@ def desk(cloud: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """``cloud`` with a dead-letter queue of each kind, without waits."""
     monkeypatch.setattr(dead_letters, "RECEIVE_WAIT_S", 0)
     urls = {
-        f"{name}_dead_letters_url": boto3.client("sqs").create_queue(QueueName=f"{name}-dead")["QueueUrl"]
+        f"{name}_dead_letters_url": moto_server.queue(f"{name}-dead")
         for name in ("run", "notify", "announce", "schedule")
     }
     return dataclasses.replace(cloud, **urls)

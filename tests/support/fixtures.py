@@ -216,18 +216,18 @@ def cloud(monkeypatch: pytest.MonkeyPatch, environment: Settings, moto_endpoint:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
         monkeypatch.setenv(name, "testing")
     for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
-        monkeypatch.setenv(name, "us-east-1")
+        monkeypatch.setenv(name, moto_server.REGION)
     monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "test")
     monkeypatch.setenv("AWS_ENDPOINT_URL", moto_endpoint)
     _forget_environment()
     with mock_aws():
         settings = dataclasses.replace(
             environment,
-            notify_queue_url=clients.client("sqs").create_queue(QueueName="notify")["QueueUrl"],
-            announce_queue_url=clients.client("sqs").create_queue(QueueName="announce")["QueueUrl"],
-            queue_url=clients.client("sqs").create_queue(QueueName="runs")["QueueUrl"],
-            jwt_secret_id=clients.client("secretsmanager").create_secret(Name="jwt", SecretString=JWT_SECRET)["ARN"],
-            integrations_key_id=clients.client("kms").create_key()["KeyMetadata"]["KeyId"],
+            notify_queue_url=moto_server.queue("notify"),
+            announce_queue_url=moto_server.queue("announce"),
+            queue_url=moto_server.queue("runs"),
+            jwt_secret_id=moto_server.secret("jwt", JWT_SECRET),
+            integrations_key_id=moto_server.key(),
         )
         _set_environment(monkeypatch, settings)
         yield settings

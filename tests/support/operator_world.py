@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
-import boto3
 import pytest
 
 from nightshift.base import settings as settings_module
@@ -18,7 +17,7 @@ from nightshift.base.settings import Settings
 from nightshift.database.queries import Database
 from nightshift.operator import dead_letters, dispatch
 from operate.app import COMMANDS
-from tests.support import http_server
+from tests.support import http_server, moto_server
 from tests.support.fixtures import CONTEXT, load_function
 
 # The operate function without its environment: ``answer(event, db=…, settings=…)``.
@@ -109,8 +108,7 @@ def dead_letter_queues(cloud: Settings, monkeypatch: pytest.MonkeyPatch) -> Sett
     """Create the dead-letter queues, empty, and set the environment of the operate function."""
     monkeypatch.setattr(dead_letters, "RECEIVE_WAIT_S", 0)
     for name in ("run", "notify", "announce", "schedule"):
-        url = boto3.client("sqs").create_queue(QueueName=f"{name}-dead")["QueueUrl"]
-        monkeypatch.setenv(f"{name}_dead_letters_url".upper(), url)
+        monkeypatch.setenv(f"{name}_dead_letters_url".upper(), moto_server.queue(f"{name}-dead"))
     settings_module.settings.cache_clear()
     return settings_module.settings()
 
