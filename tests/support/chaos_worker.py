@@ -1,6 +1,7 @@
 """The process that works one message, and dies or freezes at the moment of its fate."""
 
 import dataclasses
+import gc
 import os
 import signal
 from multiprocessing.connection import Connection
@@ -68,3 +69,8 @@ class FatefulDatabase(queries.Database):
 
     def commit(self) -> None:
         self._boundary.around(super().commit)()
+
+
+# The server that forks the workers imports this module. A worker shares with it what it does not have to change.
+queries.query_files()
+gc.freeze()
