@@ -156,10 +156,16 @@ def copy_database(superuser: Database, source: str, name: str) -> None:
 
 
 @pytest.fixture
-def config(postgres: Postgres, superuser: Database, template: str) -> Iterator[Settings]:
+def source(template: str) -> str:
+    """Return the database that each test gets a copy of. Tests that need many rows override it."""
+    return template
+
+
+@pytest.fixture
+def config(postgres: Postgres, superuser: Database, source: str) -> Iterator[Settings]:
     """Return settings of a new database for this test."""
     name = f"test_{os.getpid()}_{next(_serial)}"
-    copy_database(superuser, template, name)
+    copy_database(superuser, source, name)
     if hostile.ASKED_FOR in os.environ:
         hostile.spoil_roles(superuser, name)
     yield settings_for(postgres, name)

@@ -11,9 +11,12 @@ from nightshift.base import settings as settings_module
 from nightshift.base.errors import DatabaseGone
 from nightshift.database.migrations import create_first_partitions
 from nightshift.database.partitions import EVENT_TABLES, months
+from nightshift.database.queries import Database
+from nightshift.database.session_pins import pin_session
 from nightshift.runs import slices as slices_module
 from nightshift.runs.handles import StepDatabase
 from nightshift_jobs.db_pruning import job
+from tests.support.fixtures import copy_database, settings_for
 
 THIS = date.today().replace(day=1)
 HISTORY = months(date(THIS.year - 1, THIS.month, 1), ahead=2)
@@ -27,13 +30,29 @@ SOME = 500_000
 SMALL_GB = 0.001
 
 
-@pytest.fixture
-def history(owner):
+@pytest.fixture(scope="module")
+def filled(postgres, superuser, template):
     """Add three past months with rows to each table, and some rows to the current month."""
+    copy_database(superuser, template, "filled")
+    owner = Database(settings_for(postgres, "filled", user="postgres"))
+    pin_session(owner)
     assert len(create_first_partitions(owner, today=HISTORY[0], months_ahead=2)) == 9
     for table, month in itertools.product(EVENT_TABLES, [*HISTORY, THIS]):
         fill(owner, table, month)
     owner.run_script("ANALYZE")
+    owner.close()
+    yield "filled"
+    superuser.run_script("DROP DATABASE filled WITH (FORCE)")
+
+
+@pytest.fixture
+def source(request, template, filled):
+    return filled if "history" in request.fixturenames else template
+
+
+@pytest.fixture
+def history(owner):
+    """Return the partitions of this test's database, which has past months with rows."""
     return names(owner)
 
 
