@@ -46,10 +46,10 @@ test-code: $(VENV)/ready $(VENV)/local-aws/ready
 	$(VENV)/bin/python -m pytest $(AT_ONCE) worksteal -m "not stack and not browser"
 
 test-stack: $(VENV)/ready $(VENV)/local-aws/ready
-	$(VENV)/bin/python -m pytest $(AT_ONCE) loadfile -m stack
+	$(VENV)/bin/python -m pytest $(AT_ONCE) loadfile -m stack tests/stack
 
 test-browser: $(VENV)/ready $(VENV)/local-aws/ready $(VENV)/browser/ready
-	$(VENV)/bin/python -m pytest $(AT_ONCE) loadfile -m browser
+	$(VENV)/bin/python -m pytest $(AT_ONCE) loadfile -m browser tests/dashboard
 
 screenshots: $(VENV)/ready $(VENV)/local-aws/ready $(VENV)/browser/ready
 	@$(VENV)/bin/python -m tools.screenshots

@@ -1,5 +1,6 @@
 """``make test`` says first what it could not get, and its exit code says so, too."""
 
+import re
 import signal
 import subprocess
 import sys
@@ -157,3 +158,16 @@ def test_each_part_is_a_target_of_make():
     assert targets[1:] == ["lint", "types", "template", "build", "test-stack", "test-browser", "test-code"]
     for target in targets:
         assert f"\n{target}:" in makefile
+
+
+@pytest.mark.parametrize("mark", ["stack", "browser"])
+def test_a_test_with_a_mark_is_in_the_folder_in_which_make_looks_for_it(mark):
+    [folder] = re.findall(rf"\n\t.* -m {mark} (\S+)\n", Path("Makefile").read_text())
+    marked = [
+        path
+        for root in ("tests", "functions")
+        for path in Path(root).rglob("test_*.py")
+        if re.search(rf"pytest\.mark\.{mark}\b", path.read_text())
+    ]
+    assert marked
+    assert {path.parent for path in marked} == {Path(folder)}

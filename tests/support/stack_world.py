@@ -70,6 +70,10 @@ def stack(folders: Callable[[], Path]) -> Iterator[Stack]:
 
 @pytest.fixture
 def checkout(folders: Callable[[], Path]) -> Path:
+    return copied(folders)
+
+
+def copied(folders: Callable[[], Path]) -> Path:
     """Copy this checkout, with the same environment. A stack may run in it, so it is not below pytest's root folder."""
     copy = folders().parent / "checkout"
     shutil.copytree(CHECKOUT, copy, symlinks=True, ignore=shutil.ignore_patterns(*NOT_COPIED))
