@@ -13,7 +13,7 @@ import urllib3
 
 from local.reload import Watch
 from local.run import call
-from local.stack import BUILD, CHECKOUT, Stack
+from local.stack import CHECKOUT, Stack
 from tests.support.stack_world import ended, free_ports, triggered, until
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
@@ -127,9 +127,6 @@ def test_make_run_looks_for_changes_and_can_leave_the_demo_out(
 ) -> None:
     folder = folders()
     variables = {f"NIGHTSHIFT_{name.upper()}_PORT": str(port) for name, port in asdict(free_ports()).items()}
-    # The packages of this checkout.
-    (checkout / ".local").mkdir()
-    (checkout / ".local/build").symlink_to(BUILD)
     arguments = ("-u", "-m", "local.run", "--folder", str(folder))
     run = started(*arguments, checkout=checkout, NIGHTSHIFT_DEMO="0", **variables)
     story = list(iter(run.stdout.readline, "  .venv/bin/nightshift system health\n"))

@@ -17,7 +17,7 @@ import pytest
 
 from local.ports import Ports
 from local.run import LIVE, call
-from local.stack import CHECKOUT, Stack, running
+from local.stack import BUILD, CHECKOUT, Stack, running
 from tests.support.fixtures import free_port
 
 PATIENCE_S = 60
@@ -78,6 +78,10 @@ def copied(folders: Callable[[], Path]) -> Path:
     copy = folders().parent / "checkout"
     shutil.copytree(CHECKOUT, copy, symlinks=True, ignore=shutil.ignore_patterns(*NOT_COPIED))
     (copy / ".venv").symlink_to(sys.prefix)
+    # Of `.local` only the installed packages are shared: their installation takes longer than the rest of a start.
+    BUILD.mkdir(mode=0o700, parents=True, exist_ok=True)
+    (copy / ".local").mkdir(mode=0o700)
+    (copy / ".local" / "build").symlink_to(BUILD)
     return copy
 
 
