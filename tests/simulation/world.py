@@ -109,11 +109,7 @@ class World:
 
     def records(self) -> list[dict[str, Any]]:
         """Return the changes committed since the last call, each row's changes in order."""
-        rows = self.owner.run_script(
-            "WITH taken AS (DELETE FROM simulated.records RETURNING *)"
-            " SELECT to_jsonb(taken) || jsonb_build_object('seen_at', simulated.statement_timestamp())"
-            " FROM taken ORDER BY number"
-        )
+        rows = self.owner.run_script("SELECT simulated.taken_records()")
         self.records_read += len(rows)
         return [row for (row,) in rows]
 
