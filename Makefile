@@ -40,7 +40,7 @@ run: $(VENV)/ready $(VENV)/local-aws/ready
 test: $(VENV)/ready
 	@$(VENV)/bin/python -m local.everything
 
-test-packages: $(VENV)/ready $(VENV)/local-aws/ready $(VENV)/browser/ready
+test-packages: $(VENV)/ready $(foreach tool,local-aws browser sam checkov,$(VENV)/$(tool)/ready)
 
 test-code: $(VENV)/ready $(VENV)/local-aws/ready
 	$(VENV)/bin/python -m pytest $(AT_ONCE) worksteal -m "not stack and not browser"

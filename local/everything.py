@@ -79,7 +79,7 @@ CHROMIUM = Need("Chromium", lambda: chromium.find() is not None, chromium_comman
 MAKE = ("make", "--no-print-directory")
 PARTS = (
     # First, because parts that run at once must not change an environment in which another one runs.
-    Part("the tests' packages", [*MAKE, "test-packages"]),
+    Part("the tests' packages", [*MAKE, "--jobs=4", "test-packages"]),
     Part("lint, types and template", [*MAKE, "lint", "types", "template"], beside=True),
     Part("the build", [*MAKE, "build"], PYTHON_OF_LAMBDA, beside=True),
     Part("the tests of the whole stack", [*MAKE, "test-stack"], beside=True),

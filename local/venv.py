@@ -78,15 +78,15 @@ def main() -> None:
     parser.add_argument("requirements", type=Path)
     parser.add_argument("--with-checkout", action="store_true", help="install this checkout in editable mode")
     options = parser.parse_args()
-    # Lock the checkout itself: the lock ends with the processes that hold it in every case.
-    checkout = os.open(".", os.O_RDONLY)
+    # Lock the requirements, which only this environment has. The lock ends with the processes that hold it.
+    lock = os.open(str(options.requirements), os.O_RDONLY)
     try:
-        fcntl.flock(checkout, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        print("Another make is setting up this checkout. Waiting for it …", flush=True)
-        fcntl.flock(checkout, fcntl.LOCK_EX)
+        print(f"Another make is setting up {options.folder}. Waiting for it …", flush=True)
+        fcntl.flock(lock, fcntl.LOCK_EX)
     try:
-        make(options.folder, options.requirements, with_checkout=options.with_checkout, lock=checkout)
+        make(options.folder, options.requirements, with_checkout=options.with_checkout, lock=lock)
     except (OSError, subprocess.CalledProcessError) as exc:
         sys.exit(f"Could not set up {options.folder}: {exc}")
 
