@@ -16,10 +16,9 @@ import urllib3
 
 from local.deployment.deploy import BATCHES, STACK
 from local.deployment.template import PATH, load
-from local.processes import left_behind
 from local.run import call
 from local.stack import CHECKOUT, Stack
-from tests.support.stack_world import ended, triggered, until
+from tests.support.stack_world import ended, function_processes, triggered, until
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
 
@@ -75,9 +74,9 @@ def called(stack: Stack, function: str) -> set[Call]:
     resources = stack.local_aws.client("cloudformation").describe_stack_resources(StackName=STACK)["StackResources"]
     names = {resource["PhysicalResourceId"]: resource["LogicalResourceId"] for resource in resources}
     keys = {
-        process.environ()["AWS_ACCESS_KEY_ID"]
-        for process in left_behind(stack.folder)
-        if names.get(process.environ().get("AWS_LAMBDA_FUNCTION_NAME", "")) == function
+        environment["AWS_ACCESS_KEY_ID"]
+        for _, environment in function_processes(stack.folder)
+        if names.get(environment["AWS_LAMBDA_FUNCTION_NAME"]) == function
     }
     pages = stack.local_aws.client("cloudtrail").get_paginator("lookup_events")
     found = set()

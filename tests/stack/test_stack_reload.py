@@ -135,10 +135,12 @@ def test_make_run_looks_for_changes_and_can_leave_the_demo_out(
     here = json.loads((folder / "stack.json").read_text())
     assert call(here, "GET", f"/v1/teams/{here['team_id']}/jobs")[1]["job_runs"] == []
 
-    job = checkout / "functions/nightshift_jobs/greeting"
-    job.mkdir()
+    job = folders() / "greeting"
+    job.mkdir(parents=True)
     (job / "__init__.py").write_text(DECLARATION)
     (job / "job.py").write_text(CODE.format("Hello"))
+    # Both files at once: `make run` may look at any moment.
+    job.rename(checkout / "functions/nightshift_jobs/greeting")
     assert run.stdout.readline() == "\n"
     line = run.stdout.readline()
     assert line == "Reloaded the functions: nightshift_jobs/greeting/__init__.py and 1 other file changed.\n"

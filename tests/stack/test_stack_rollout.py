@@ -21,6 +21,7 @@ from tests.support.stack_world import SHORT, ended, free_ports, triggered, until
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
 
 SYNCS = 3
+CALLS_PER_USER = 3
 USERS = 500
 # The smallest values, so that a lost slice is soon noticed.
 PARAMETERS = SHORT | {"WorkerTimeout": "15", "SliceBudget": "8"}
@@ -106,11 +107,13 @@ def test_runs_in_flight_survive_an_update_with_a_migration(
     projects = [add_project(stack, here, stack_owner) for _ in range(SYNCS)]
     count_writes(stack_owner)
     faults = here["revenuecat_url"].removesuffix("/v2") + "/_sandbox/faults"
-    urllib3.request("POST", faults, json={"latency_s": 0.1, "path": "customers", "times": None})
+    # After half of the calls that one run needs, each call is so slow that no run can end before the update does.
+    urllib3.request("POST", faults, json={"path": "customers", "times": USERS * CALLS_PER_USER // 2})
+    urllib3.request("POST", faults, json={"latency_s": 2, "path": "customers", "times": None})
     runs = [triggered(here, project_id=project)["id"] for project in projects]
 
     def in_flight() -> list[dict[str, Any]]:
-        """Return the runs that have committed a page, but not the last one."""
+        """Return the runs that have committed a page and have not ended."""
         found = [call(here, "GET", f"/v1/jobs/{run_id}")[1]["job_run"] for run_id in runs]
         return [run for run in found if run["status"] == "running" and run["progress"]]
 
@@ -186,10 +189,10 @@ def test_a_worker_that_cannot_start_on_the_packages_of_another_release_loses_no_
 
     stack.deploy(mixed(release, "worker/app.py"))
     assert "of_the_next_release" in stack.invoke("WorkerFunction", {"Records": []})["errorMessage"]
-    before = on_their_way()
+    until(lambda: on_their_way() == 0)
     run_id = triggered(here)["id"]
     # Delivered, but not yet processed.
-    until(lambda: on_their_way() > before)
+    until(on_their_way)
 
     stack.deploy(release("9.0.1"))
     goes_on(stack, here, stack_owner, run_id)

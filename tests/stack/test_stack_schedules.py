@@ -20,7 +20,7 @@ def test_a_rule_fires_each_minute_and_its_slot_becomes_a_run(
             " WHERE slot.job_type = 'partition_creation' AND run.completed_at IS NOT NULL"
         )
 
-    slot, outcome, status, triggered_by = until(slots, patience_s=130)[0]
+    slot, outcome, status, triggered_by = until(slots)[0]
     assert (slot.second, outcome, status, triggered_by) == (0, "started", "completed", "schedule")
 
 
@@ -30,7 +30,6 @@ def test_a_scheduled_slot_that_comes_twice_runs_once(stack: Stack, stack_owner: 
             "SELECT max(slot) FROM job_schedule_slots WHERE job_type = 'partition_creation'"
             " HAVING max(slot) IS NOT NULL"
         ),
-        patience_s=130,
     )
     again = {"job_type": "partition_creation", "time": slot.strftime("%Y-%m-%dT%H:%M:%SZ")}
     assert stack.invoke("ScheduleFunction", again) == {"outcome": "duplicate"}

@@ -5,11 +5,13 @@ import json
 import os
 import socket
 import stat
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
 import boto3
 import pg8000.native
+import psutil
 import pytest
 import urllib3
 from botocore.config import Config
@@ -18,7 +20,7 @@ from botocore.exceptions import ClientError
 from local.gate import NAMES
 from local.processes import left_behind
 from local.stack import Stack
-from tests.support.stack_world import until
+from tests.support.stack_world import function_processes
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
 
@@ -202,16 +204,18 @@ def test_no_secret_is_on_a_command_line(stack: Stack, here: dict[str, Any]) -> N
     """Every user can read command lines."""
     secrets = [here[name] for name in ("aws_secret_access_key", "agent_key", "admin_token")]
     secrets += [stack.local_aws.mail_key, *json.loads((stack.folder / "database.json").read_text()).values()]
-    processes = until(lambda: left_behind(stack.folder))
-    assert {process.name() for process in processes} >= {"postgres"}
-    for process in processes:
-        said = " ".join(process.cmdline())
-        assert not [secret for secret in secrets if secret in said], said
+    commands = []
+    for process in left_behind(stack.folder):
+        with suppress(psutil.Error):  # it has ended since it was listed
+            commands.append([process.name(), *process.cmdline()])
+    assert "postgres" in {name for name, *_ in commands}
+    for command in commands:
+        assert not [secret for secret in secrets if secret in " ".join(command)], command
 
 
 def test_the_functions_hold_no_key_but_their_own(stack: Stack, here: dict[str, Any]) -> None:
-    functions = [process for process in left_behind(stack.folder) if "AWS_LAMBDA_FUNCTION_NAME" in process.environ()]
+    functions = function_processes(stack.folder)
     assert functions
     kept = {here["aws_secret_access_key"], stack.local_aws.mail_key}
-    for process in functions:
-        assert not kept & set(process.environ().values())
+    for _, environment in functions:
+        assert not kept & set(environment.values())

@@ -15,7 +15,7 @@ import pytest
 
 from local.processes import left_behind
 from local.stack import CHECKOUT
-from tests.support.stack_world import free_ports
+from tests.support.stack_world import free_ports, function_processes
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
 
@@ -142,10 +142,10 @@ def test_it_starts_and_is_asked_among_settings_that_are_not_for_it(
     # The functions started with their own settings, and their environments contain none of these.
     shared = {"1", "true", "127.0.0.1", hostile["HOME"]}
     foreign = {value for name, value in hostile.items() if name not in NAMES} - shared
-    found = [process for process in left_behind(folder) if "AWS_LAMBDA_FUNCTION_NAME" in process.environ()]
+    found = function_processes(folder)
     assert found
-    for process in found:
-        assert not foreign & set(process.environ().values())
+    for _, environment in found:
+        assert not foreign & set(environment.values())
     run.terminate()
     run.communicate()
     assert run.returncode == 0

@@ -8,19 +8,22 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
 import pg8000.native
+import psutil
 import pytest
 
 from local.ports import Ports
+from local.processes import left_behind
 from local.run import LIVE, call
 from local.stack import BUILD, CHECKOUT, Stack, running
 from tests.support.fixtures import free_port
 
-PATIENCE_S = 60
+# Only what hangs takes so long, however busy the machine is.
+PATIENCE_S = 300
 NOT_COPIED = (".git", ".venv", ".local", ".aws-sam", ".*_cache", "__pycache__", ".hypothesis")
 # Short times, but long enough for a page of users in a slice.
 SHORT = {"WorkerTimeout": "20", "SliceBudget": "12", "SliceReserve": "4", "LeaseMargin": "1", "ResendDelay": "2"}
@@ -52,6 +55,17 @@ def triggered(here: dict[str, Any], **fields: Any) -> dict[str, Any]:
 def ended(here: dict[str, Any], run_id: str) -> dict[str, Any] | None:
     run = call(here, "GET", f"/v1/jobs/{run_id}")[1]["job_run"]
     return None if run["status"] in LIVE else run
+
+
+def function_processes(folder: Path) -> list[tuple[psutil.Process, dict[str, str]]]:
+    """Return the processes that run functions of the stack in ``folder``, and their environments."""
+    found = []
+    for process in left_behind(folder):
+        with suppress(psutil.Error):  # it has ended since it was listed
+            environment = process.environ()
+            if "AWS_LAMBDA_FUNCTION_NAME" in environment:
+                found.append((process, environment))
+    return found
 
 
 @pytest.fixture(scope="session")
