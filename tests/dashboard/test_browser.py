@@ -23,7 +23,7 @@ from tests.support.browser_world import (
 )
 from tests.support.stack_world import ended, triggered, until
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.browser
 
 LOOKS = {
     "light": {"color_scheme": "light"},

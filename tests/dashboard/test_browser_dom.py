@@ -11,7 +11,7 @@ from local.run import call
 from tests.support.browser_world import DOWN, Open, Visitor, heading, look_again, rows
 from tests.support.stack_world import ended, triggered, until
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.browser
 
 EACH_TEXT = """(change) => {
     const walker = document.createTreeWalker(document.getElementById("app"), NodeFilter.SHOW_TEXT), texts = [];

@@ -9,7 +9,7 @@ from playwright.sync_api import expect
 
 from tests.support.browser_world import Visitor, heading, keeps_somebody_out, rows, run_id_of
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.browser
 
 REFUSE = "throw new DOMException('Refused', 'SecurityError')"
 GETTER = "Object.defineProperty({0}, '{1}', {{ configurable: true, get() {{ {2} }} }});"

@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 from tests.support.browser_world import DOWN, People, Visitor, changed, keeps_somebody_out, look_again, rows, run_id_of
 from tests.support.stack_world import triggered, until
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.browser
 
 # A hundred times the demo's numbers and more.
 MANY_PROJECTS, MANY_TEAMS = 25_000, 500

@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 from tests.support.browser_world import People, Visitor, changed, heading, look_again, rows
 from tests.support.stack_world import until
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.browser
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from local.run import call
 from tests.support import http_server
 from tests.support.browser_world import PATIENCE_MS
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.browser
 
 FORM = """<form method="post" enctype="text/plain" action="{url}">
 <input name='{{"status": 500, "times": null, "path": "' value='"}}'>

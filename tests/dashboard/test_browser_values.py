@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 
 from tests.support.browser_world import People, Visitor, heading
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.browser
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from local.run import call
 from local.stack import CannotStart, Stack, running
 from tests.support.stack_world import SHORT, ended, free_ports, triggered, until
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.stack
 
 
 def test_a_sync_goes_from_trigger_to_completion(here: dict[str, Any]) -> None:

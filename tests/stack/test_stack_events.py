@@ -8,7 +8,7 @@ import pytest
 from local.stack import Stack
 from tests.support.stack_world import ended, triggered, until
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.stack
 
 PATTERN = {"source": ["nightshift"], "detail-type": ["run completed", "run failed", "run cancelled"]}
 

@@ -18,7 +18,7 @@ from local.run import call
 from local.stack import Stack, running
 from tests.support.stack_world import SHORT, ended, free_ports, triggered, until
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.stack
 
 # A boundary is a moment when the start creates something that another start may find: a process, a folder, a file name.
 # It is killed with SIGKILL before the first boundary that is not in the given list: no clean-up runs.

@@ -20,7 +20,7 @@ from local.run import call
 from local.stack import CHECKOUT, Stack
 from tests.support.stack_world import ended, function_processes, triggered, until
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.stack
 
 RESOURCES = load(CHECKOUT / PATH)["Resources"]
 

@@ -10,7 +10,7 @@ from local.seed import ADMIN_EMAIL
 from local.stack import Stack
 from tests.support.stack_world import triggered, until
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.stack
 
 
 def mails(here: dict[str, Any]) -> list[dict[str, Any]]:

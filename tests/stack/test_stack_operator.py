@@ -17,7 +17,7 @@ from nightshift_cli.main import main
 from nightshift_cli.session import Session
 from tests.support.stack_world import ended, triggered, until
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.stack
 
 System = Callable[..., Result]
 

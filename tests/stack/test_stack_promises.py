@@ -15,7 +15,7 @@ from local.run import call
 from local.stack import Stack
 from tests.support.stack_world import ended, function_processes, triggered, until
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.stack
 
 AT_ONCE = 50
 ROUNDS = 6

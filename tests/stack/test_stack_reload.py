@@ -16,7 +16,7 @@ from local.run import call
 from local.stack import CHECKOUT, Stack
 from tests.support.stack_world import ended, free_ports, triggered, until
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.stack
 
 DECLARATION = """
 from nightshift.jobs.job_type import JobType

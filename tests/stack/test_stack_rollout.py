@@ -18,7 +18,7 @@ from local.seed import REVENUECAT_KEY, REVENUECAT_PROJECT_ID
 from local.stack import CHECKOUT, Stack, running
 from tests.support.stack_world import SHORT, ended, free_ports, triggered, until
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.stack
 
 SYNCS = 3
 CALLS_PER_USER = 3

@@ -16,7 +16,7 @@ from local.processes import clean_environment
 from local.sam import DOCKER_HOST
 from local.stack import CHECKOUT, Stack
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.stack
 
 TEMPLATE = load(CHECKOUT / PATH)
 SHARED = TEMPLATE["Globals"]["Function"]["Environment"]["Variables"]

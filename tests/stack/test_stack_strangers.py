@@ -22,7 +22,7 @@ from local.processes import left_behind
 from local.stack import Stack
 from tests.support.stack_world import function_processes
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.stack
 
 VISIT = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document", "Sec-Fetch-Site": "cross-site"}
 

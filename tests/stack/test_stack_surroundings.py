@@ -17,7 +17,7 @@ from local.processes import left_behind
 from local.stack import CHECKOUT
 from tests.support.stack_world import free_ports, function_processes
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.stack
 
 # The variables that the stack may inherit from the developer.
 NAMES = {"PATH", "LD_LIBRARY_PATH"}

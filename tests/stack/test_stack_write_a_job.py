@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.stack_world import copied, free_ports
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.stack
 
 PAGE = Path("docs/write-a-job.md")
 # A fenced block, its language, and the path at the end of the line before it, if there is one.
