@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 from nightshift.base import settings as settings_module
 from nightshift.database.queries import Database
 from nightshift.jobs.registry import JOB_TYPES
-from nightshift.operator import dead_letters
+from nightshift.operator import dead_letters, run_commands
 from nightshift.testing.rows import make_team, run_row, sweep
 from nightshift_cli.commands.system.reports import POLLS
 from nightshift_cli.main import main
@@ -95,6 +95,15 @@ class TestRuns:
         assert re.search(
             r"\n\d+ more runs did not fit into one answer\. Narrow the list with --type or --status\.$", said.strip()
         )
+
+    def test_a_list_that_is_not_of_all_runs_says_so(self, system: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+        sentence = "Only the 1 runs that ended last and 1 live runs were looked through."
+        system("trigger", "db_pruning")
+        assert sentence not in system("runs", "--all").stdout
+        monkeypatch.setattr(run_commands, "LOOK_THROUGH", 1)
+        assert sentence not in system("runs", "--all").stdout
+        system("trigger", "partition_creation")
+        assert system("runs", "--all").stdout.strip().endswith(sentence)
 
     def test_json_is_the_functions_answer(self, system: Cli, amazon: Aws) -> None:
         for command, key in (("runs", "job_runs"), ("schedules", "schedules"), ("deadletters", "queues")):

@@ -63,8 +63,8 @@ def list_runs(
     ``every_team`` or for the type of a project job.
 
     Runs of teams have the names of ``team`` and ``project`` in addition to the ids. ``left_out`` counts the runs that
-    do not fit into one answer, if any. ``looked_through`` is the number of runs that were searched, if that were not
-    all and fewer than ``limit`` were found.
+    do not fit into one answer, if any. ``looked_through`` is the number of runs that were searched, if more exist and
+    one of those could belong into the list.
     """
     if job_type is not None and job_type not in JOB_TYPES:
         raise Refused(f"job_type must be one of {', '.join(JOB_TYPES)}, got {shown(job_type)}")
@@ -83,7 +83,9 @@ def list_runs(
             **search,
         )
         listed = [run.as_json() for run in named]
-        if len(listed) < limit and not is_indexed and db.query("runs_beyond", **search)[0]["is_so"]:
+        [beyond] = db.query("runs_beyond", **search)
+        # The live runs have no order of their own, so the newest one may be among those beyond.
+        if beyond["live"] or (beyond["ended"] and len(listed) < limit and not is_indexed):
             more["looked_through"] = LOOK_THROUGH
     else:
         runs = db.query_as(
