@@ -87,11 +87,10 @@ def _compare(server: Postgres, *, ours: Path, baseline: Path) -> None:
     version = subprocess.run([PYTHON, "--version"], capture_output=True, text=True, check=True).stdout.strip()
     print(f"{version}, medians of {SAMPLES}")
     with serve_aws() as (url, asked):
-        variables = environment(port=server.port, database="postgres", aws_url=url)
         for name, limit in LIMITS.items():
             taken: dict[Path, list[Answer]] = {ours: [], baseline: []}
             function = name.split("_")[0]
-            own = {"DATABASE_USER": "postgres"} if function in ("migrate", "setup") else {}
+            variables = environment(function, port=server.port, database="postgres", aws_url=url)
             for sample in range(SAMPLES + 1):
                 for tree in taken:
                     asked.clear()
@@ -100,7 +99,7 @@ def _compare(server: Postgres, *, ours: Path, baseline: Path) -> None:
                         event,
                         function=function,
                         path=[tree / "functions", tree / "layer"],
-                        environment=variables | own,
+                        environment=variables,
                         # -S: no site-packages. -B: write no .pyc files.
                         command=[PYTHON, "-S", "-B"],
                         eager=function if tree is baseline else None,

@@ -14,6 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from local import roles
 from nightshift.database.queries import Database
 from nightshift.schedules import slots
 from nightshift.schedules.entries import with_usual_schedules
@@ -177,7 +178,7 @@ class Events:
         return team, project, key
 
 
-def environment(*, port: int, database: str, aws_url: str) -> dict[str, str]:
+def environment(function: str, *, port: int, database: str, aws_url: str) -> dict[str, str]:
     """Return a function's environment variables, for a Postgres on this machine and the fake AWS of ``serve_aws``."""
     letters = (f"{each}_DEAD_LETTERS" for each in ("RUN", "NOTIFY", "ANNOUNCE", "SCHEDULE"))
     queues = ("QUEUE", "NOTIFY_QUEUE", "ANNOUNCE_QUEUE", *letters)
@@ -194,6 +195,7 @@ def environment(*, port: int, database: str, aws_url: str) -> dict[str, str]:
         "DATABASE_HOST": "127.0.0.1",
         "DATABASE_PORT": str(port),
         "DATABASE_NAME": database,
+        "DATABASE_USER": roles.OF_FUNCTION.get(function, roles.OPERATOR),
         "MAIL_FROM": "nightshift@example.com",
         "SYSTEM_JOBS_ALERT_EMAIL": "owner@example.com",
         "EVENT_BUS_NAME": "default",

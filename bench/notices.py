@@ -74,6 +74,7 @@ def _send(server: Postgres, requests: list[int], *, batch: int) -> float:
     owner.run_script(OWED)
     outbox_ids = [str(id_) for (id_,) in owner.run_script("SELECT id FROM job_outbox")]
     os.environ |= {"DATABASE_HOST": "127.0.0.1", "DATABASE_PORT": str(server.port), "DATABASE_NAME": name}
+    os.environ["DATABASE_USER"] = "nightshift_notify"
     settings_module.settings.cache_clear()
     queries.database.cache_clear()
     handler = importlib.import_module("announce.app").handler

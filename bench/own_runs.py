@@ -12,7 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
-from bench.parts import create_database, settings_of, trigger_event
+from bench.parts import create_database, let_worker_play_all, settings_of, trigger_event
 from local.postgres import Postgres
 from nightshift.aws import queue
 from nightshift.aws.queue import Message
@@ -47,6 +47,7 @@ def database_with_projects(server: Postgres, name: str, *, projects: int) -> lis
     create_database(server, name)
     owner = Database(settings_of(server, name, "postgres"))
     migrate(owner)
+    let_worker_play_all(owner)
     owner.run_script(
         f"""
         INSERT INTO teams (name, slug) SELECT 'T', 't' || n FROM generate_series(1, {projects // PROJECTS_OF_A_TEAM}) n;
@@ -68,7 +69,7 @@ def functions_on(server: Postgres, database: str) -> Iterator[list[Message]]:
     sent: list[Message] = []
     variables = {"DATABASE_HOST": "127.0.0.1", "DATABASE_PORT": str(server.port), "DATABASE_NAME": database}
     variables |= {name: "http://127.0.0.1/none" for name in ("QUEUE_URL", "NOTIFY_QUEUE_URL", "ANNOUNCE_QUEUE_URL")}
-    variables |= {"INTEGRATIONS_KEY_ID": "none"}
+    variables |= {"INTEGRATIONS_KEY_ID": "none", "DATABASE_USER": "nightshift_worker"}
     settings_module.settings.cache_clear()
     queries.database.cache_clear()
     with patch.dict(os.environ, variables), patch.object(queue, "send", sent.append):

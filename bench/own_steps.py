@@ -19,7 +19,7 @@ FIRST, TOTAL = 1_000_000, 9_999_999
 BARE = """
     CREATE TABLE bare WITH (fillfactor = 70) AS SELECT * FROM job_runs;
     ALTER TABLE bare ADD PRIMARY KEY (id);
-    GRANT SELECT, UPDATE ON bare TO nightshift_app
+    GRANT SELECT, UPDATE ON bare TO nightshift_worker
 """
 UPDATE = """
     UPDATE bare SET cursor = CAST(:cursor AS jsonb), progress = CAST(:progress AS jsonb) WHERE id = CAST(:id AS uuid)
@@ -58,7 +58,7 @@ def measure_steps(server: Postgres, database: str, project: Project, *, steps: i
         ours = _measured(yields, "job_runs", server, database, steps=steps)
 
     def bare_updates(count: int) -> None:
-        connection = connect(settings_of(server, database, "nightshift_app"), {})
+        connection = connect(settings_of(server, database, "nightshift_worker"), {})
         [[row_id]] = connection.run("SELECT CAST(id AS text) FROM bare ORDER BY ctid DESC LIMIT 1")
         update = connection.prepare(UPDATE)
         for number in range(count):

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+from local import roles
 from local.ports import free_port
 from local.postgres import Postgres
 from nightshift.aws import queue
@@ -77,16 +78,21 @@ def work_slices(run_id: str, *, db: Database, settings: Settings, number: int = 
     return slices, waits
 
 
+def let_worker_play_all(owner: Database) -> None:
+    """Give the worker's role the rights of all functions, for a session that plays several of them."""
+    owner.run_script(f"GRANT {', '.join({*roles.FUNCTIONS} - {'nightshift_worker'})} TO nightshift_worker")
+
+
 def work_system_run(job_type: str, settings: Settings, **environment: str) -> tuple[dict[str, Any], int, int]:
     """Work a new run to its end and return result, slices and waits. ``environment`` sets the job's settings."""
-    os.environ |= {"DATABASE_HOST": settings.database_host, **environment}
+    os.environ |= {"DATABASE_HOST": settings.database_host, "DATABASE_USER": "nightshift_worker", **environment}
     settings_module.settings.cache_clear()
     owner, run_id = Database(settings), str(uuid.uuid4())
     owner.run_script(
         "INSERT INTO job_runs (id, job_type, triggered_by, resend_at)"
         f" VALUES ('{run_id}', '{job_type}', 'system', clock_timestamp())"
     )
-    db = Database(replace(settings, database_user="nightshift_app"))
+    db = Database(replace(settings, database_user="nightshift_worker"))
     slices, waits = work_slices(run_id, db=db, settings=settings)
     db.close()
     ((status, error, result),) = owner.run_script("SELECT status, error, result FROM job_runs")

@@ -92,7 +92,7 @@ def _sync(server: Postgres, name: str, *, disturb: Disturb | None, plain: bool) 
     owner = database_with_users(server, name, users=USERS)
     [[run_id]] = owner.run_script(INSERT_RUN)
     with sandbox_process(customers=USERS) as url:
-        settings = dataclasses.replace(settings_of(server, name, "nightshift_app"), revenuecat_url=url)
+        settings = dataclasses.replace(settings_of(server, name, "nightshift_worker"), revenuecat_url=url)
         worker, pipe = start_worker(settings, run_id)
         if disturb:
             _wait(owner, run_id, lambda run: run["processed"] * 2 >= USERS)

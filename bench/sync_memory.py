@@ -40,7 +40,10 @@ def _measure(server: Postgres, users: int) -> float:
     [[run_id]] = owner.run_script(INSERT_RUN)
     with sandbox_process(customers=users) as url:
         settings = dataclasses.replace(
-            settings_of(server, name, "nightshift_app"), revenuecat_url=url, slice_budget_s=SLICE_S, slice_reserve_s=0
+            settings_of(server, name, "nightshift_worker"),
+            revenuecat_url=url,
+            slice_budget_s=SLICE_S,
+            slice_reserve_s=0,
         )
         worker, pipe = start_worker(settings, run_id)
         slices, statements, seconds = pipe.recv()

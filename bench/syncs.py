@@ -12,6 +12,7 @@ from nightshift.base import settings as settings_module
 from nightshift.base.settings import Settings
 from nightshift.database.migrations import migrate
 from nightshift.database.queries import Database
+from nightshift.jobs.rights import declare_rights
 from nightshift_jobs.revenuecat_sync import source
 
 INSERT_RUN = (
@@ -26,6 +27,7 @@ def database_with_users(server: Postgres, name: str, *, users: int) -> Database:
     create_database(server, name)
     owner = Database(settings_of(server, name, "postgres"))
     migrate(owner)
+    declare_rights(owner)
     owner.run_script(
         f"""
         INSERT INTO teams (name, slug) VALUES ('T', 't');
@@ -53,6 +55,7 @@ def start_worker(settings: Settings, run_id: str, *, number: int = 0) -> tuple[B
 
 def _work(pipe: Connection, settings: Settings, run_id: str, number: int) -> None:
     os.environ["DATABASE_HOST"], os.environ["REVENUECAT_URL"] = settings.database_host, settings.revenuecat_url
+    os.environ["DATABASE_USER"] = settings.database_user
     settings_module.settings.cache_clear()
     source.decrypt_secret = lambda ciphertext, *, project_id: ciphertext.decode()
     db, began = Database(settings), time.monotonic()

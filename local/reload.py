@@ -1,6 +1,7 @@
 """Bring changed files into the running stack, as ``sam sync --code --watch`` does on AWS."""
 
 import contextlib
+import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
@@ -12,6 +13,9 @@ SETUP = ("template.yaml", "layers/dependencies/requirements.txt")
 # A change of one of these takes effect at the next start.
 AT_START = (*SETUP, "sql/jobs/", "sql/platform/")
 
+# The file in which a job declares its rights.
+DECLARATION = re.compile(r"nightshift_jobs/\w+/__init__\.py")
+
 # Each file with its time and size, by which a change shows.
 Files = dict[str, tuple[int, int]]
 
@@ -20,8 +24,9 @@ class Watch:
     """Compare the files of a checkout with those that the stack runs.
 
     Create the watch before the stack starts, so that it notices changes during the start. ``update`` deploys the
-    functions' code, and ``error`` then returns the error with which they cannot start, if there is one. ``say``
-    receives a line about each change.
+    functions' code, and ``error`` then returns the error with which they cannot start, if there is one. ``declare``
+    brings changed declarations of jobs to the database, and returns its error. ``say`` receives a line about each
+    change.
     """
 
     def __init__(
@@ -30,9 +35,10 @@ class Watch:
         *,
         update: Callable[[], None],
         error: Callable[[], str | None],
+        declare: Callable[[], str | None],
         say: Callable[[str], None],
     ):
-        self._checkout, self._update, self._error, self._say = checkout, update, error, say
+        self._checkout, self._update, self._error, self._declare, self._say = checkout, update, error, declare, say
         self._deployed = self._handled = self._seen = self._files()
 
     def look(self) -> None:
@@ -63,6 +69,8 @@ class Watch:
         self._say(f"Reloaded the functions: {_listed(changed)} changed.")
         if error := self._error():
             self._say(f"The functions cannot start until you correct this: {error}")
+        elif any(DECLARATION.fullmatch(name) for name in changed) and (error := self._declare()):
+            self._say(f"The database refuses what a job declares until you correct this: {error}")
 
     def _files(self) -> Files:
         functions = self._checkout / "functions"

@@ -14,7 +14,18 @@ from local.aws import LocalAws
 from local.files import write_private
 
 OPERATOR = "postgres"
-FUNCTIONS = ("nightshift_app", "nightshift_maintenance")
+# The role of each function, as in the template's mapping DatabaseRoles.
+OF_FUNCTION = {
+    "api": "nightshift_api",
+    "worker": "nightshift_worker",
+    "schedule": "nightshift_sweep",
+    "sweep": "nightshift_sweep",
+    "notify": "nightshift_notify",
+    "announce": "nightshift_notify",
+    "operate": "nightshift_operate",
+    "setup": "nightshift_setup",
+}
+FUNCTIONS = (*dict.fromkeys(OF_FUNCTION.values()), "nightshift_maintenance")
 
 # The template's parameter DatabaseRoleSecrets: a secret's name is this prefix and the role's name.
 SECRETS = "nightshift/database/"

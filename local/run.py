@@ -43,7 +43,9 @@ def main() -> None:
         with signals_end(signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             stack = Stack(folder, ports=Ports.from_environment(), say=lambda line: console.print(escape(line)))
             demo = wants_demo()
-            watch = Watch(CHECKOUT, update=stack.update_code, error=stack.start_error, say=stack.say)
+            watch = Watch(
+                CHECKOUT, update=stack.update_code, error=stack.start_error, declare=stack.declare, say=stack.say
+            )
             try:
                 with running(stack) as here:
                     if demo:

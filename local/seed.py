@@ -12,7 +12,7 @@ from local.files import write_private
 from nightshift.base.settings import Settings
 from nightshift.database.queries import Database
 from nightshift.database.session_pins import pin_session
-from nightshift.tenants.agent_keys import new_agent_key
+from nightshift.tenants.agent_keys import find_team, new_agent_key
 from nightshift.tenants.auth import key_hash
 from nightshift.tenants.team_setup import setup_team, store_revenuecat_key
 
@@ -28,12 +28,14 @@ USERS = 1000
 def seed(db: Database, *, kept: Path) -> dict[str, str]:
     """Add missing rows. Return team_id, project_id, admin_id and agent_key; the file ``kept`` keeps the agent key."""
     pin_session(db)
-    found = db.one("find_setup", team_slug=DEMO, project_slug=DEMO)
-    if found is None:
+    project = db.one("find_project", team_slug=DEMO, project_slug=DEMO)
+    if project is None:
         made = setup_team(db, team_name="Demo", admin_email=ADMIN_EMAIL, project_name="Demo")
         ids, key = {"team_id": made.team_id, "project_id": made.project_id, "admin_id": made.admin_id}, made.agent_key
     else:
-        ids = {name: str(value) for name, value in found.items()}
+        team_id = find_team(db, team_slug=DEMO)
+        [owner] = db.query("find_team_owner", team_id=team_id)
+        ids = {"team_id": team_id, "project_id": str(project["id"]), "admin_id": str(owner["user_id"])}
         key = _kept_key(db, kept, team_id=ids["team_id"]) or new_agent_key(
             db, team_id=ids["team_id"], created_by=ids["admin_id"]
         )

@@ -189,8 +189,15 @@ class Stack:
 
     def start_error(self) -> str | None:
         """Start the worker, which imports all job types. Return its error if it cannot start."""
+        return self._error_of("WorkerFunction", {"Records": []})
+
+    def declare(self) -> str | None:
+        """Bring the declarations of the jobs to the database, as a deployment does. Return the error, if any."""
+        return self._error_of("MigrateFunction", {})
+
+    def _error_of(self, logical_id: str, event: Mapping[str, object]) -> str | None:
         try:
-            answer = self.invoke("WorkerFunction", {"Records": []})
+            answer = self.invoke(logical_id, event)
         except (BotoCoreError, ClientError) as exc:
             return str(exc)
         error: str | None = (answer or {}).get("errorMessage")

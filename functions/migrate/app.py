@@ -10,6 +10,7 @@ from nightshift.base.logger import logger
 from nightshift.base.settings import settings_for
 from nightshift.database.migrations import create_first_partitions, migrate
 from nightshift.database.queries import database
+from nightshift.jobs.rights import declare_rights
 from nightshift.notify.outbox import want_events
 from nightshift.schedules.entries import with_usual_schedules
 from nightshift.schedules.slots import register
@@ -39,6 +40,7 @@ def _bring_up_to_date() -> dict[str, Any]:
     applied = migrate(database(), folders=settings.migration_folders.split(","))
     ahead = settings.partition_months_ahead
     partitions = create_first_partitions(database(), today=now.date(), months_ahead=ahead)
+    declare_rights(database())
     want_events(settings.event_bus_name != "", db=database())
     register(with_usual_schedules(settings.schedules), now=now, db=database())
     logger.info("Database is up to date", action="migrated", applied=applied, partitions=partitions)

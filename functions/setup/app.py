@@ -1,4 +1,4 @@
-"""Create teams and keys as the schema owner. The CLI invokes this function with IAM credentials."""
+"""Create teams and keys. The CLI invokes this function with IAM credentials."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -48,7 +48,7 @@ class StackFunctions:
         return self._invoke(OPERATE, command, arguments)
 
     def set_up(self, command: str, **arguments: Any) -> dict[str, Any]:
-        """Return the answer of the setup function, which connects as the schema owner."""
+        """Return the answer of the setup function, which creates teams and keys."""
         return self._invoke(SETUP, command, arguments)
 
     def _invoke(self, function: str, command: str, arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,20 +1,29 @@
--- The roles that the functions connect as, and what each may do.
-
--- nightshift_app reads and writes rows and owns nothing. nightshift_maintenance is the role of the system jobs: it has
--- the rights of nightshift_app, may delete soft-deleted rows, and is a member of nightshift_events, which owns the event
--- tables: only a table's owner may attach and detach partitions.
+-- The roles that the functions connect as, and what each may do. Each group of functions has its own role, which may do
+-- what the statements of these functions need, and nothing else:
+--   nightshift_api          api
+--   nightshift_worker       worker, except for a slice of a system job
+--   nightshift_maintenance  worker, for a slice of a system job
+--   nightshift_sweep        sweep, schedule
+--   nightshift_notify       notify, announce
+--   nightshift_operate      operate
+--   nightshift_setup        setup
+-- They own nothing. nightshift_maintenance is also a member of nightshift_events, which owns the event tables: only a
+-- table's owner may attach and detach partitions.
 -- Time limits are set here and not by SET statements, because a connection proxy pins a session that uses SET.
 DO $$
 DECLARE
+    functions CONSTANT text[] := ARRAY['nightshift_api', 'nightshift_worker', 'nightshift_maintenance',
+                                       'nightshift_sweep', 'nightshift_notify', 'nightshift_operate',
+                                       'nightshift_setup'];
     role text;
 BEGIN
-    FOREACH role IN ARRAY ARRAY['nightshift_events', 'nightshift_app', 'nightshift_maintenance'] LOOP
+    FOREACH role IN ARRAY functions || 'nightshift_events'::text LOOP
         BEGIN
             EXECUTE format('CREATE ROLE %I NOLOGIN', role);
         EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL;  -- another database of this server created it
         END;
     END LOOP;
-    FOREACH role IN ARRAY ARRAY['nightshift_app', 'nightshift_maintenance'] LOOP
+    FOREACH role IN ARRAY functions LOOP
         EXECUTE format('ALTER ROLE %I LOGIN', role);
         EXECUTE format('ALTER ROLE %I SET statement_timeout = ''30s''', role);
         EXECUTE format('ALTER ROLE %I SET lock_timeout = ''5s''', role);
@@ -33,7 +42,7 @@ BEGIN
         END;
     END LOOP;
 END $$;
-GRANT nightshift_app, nightshift_events TO nightshift_maintenance;
+GRANT nightshift_events TO nightshift_maintenance;
 
 -- The previous owners of the event tables become members of the new owner: they keep all rights on these tables and get
 -- no others.
@@ -56,39 +65,145 @@ BEGIN
     END LOOP;
 END $$;
 
--- The tables of the platform.
-GRANT SELECT ON users, teams, team_members, projects, apps, api_keys, project_integrations TO nightshift_app;
-GRANT SELECT, UPDATE ON app_users TO nightshift_app;
-GRANT DELETE ON teams, team_members, projects, apps, api_keys, project_integrations, app_users TO nightshift_maintenance;
-DO $$
+-- What each role may do with which table. The statements of a later release may need more: its migration adds rows and
+-- calls grant_job_rights. The operator's `doctor` compares them with the rights that the roles have.
+CREATE TABLE job_rights (
+    role         text NOT NULL,
+    table_name   text NOT NULL,
+    privileges   text[] NOT NULL CHECK (
+        cardinality(privileges) > 0
+        AND array_to_string(privileges, ';', '')
+            ~ '^((SELECT|INSERT|UPDATE)( \(\w+(, \w+)*\))?|DELETE)(;((SELECT|INSERT|UPDATE)( \(\w+(, \w+)*\))?|DELETE))*$'),
+    declared_by  text NOT NULL DEFAULT '',           -- the job type whose folder declares it; empty: a migration
+    optional     boolean NOT NULL DEFAULT false,     -- not every platform has this table
+    PRIMARY KEY (role, table_name, declared_by)
+);
+COMMENT ON TABLE job_rights IS 'The rights that the statements of the functions need, for each role and table.';
+
+CREATE FUNCTION grant_job_rights() RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
-    resource text;
+    needed   job_rights;
+    granted  text;
 BEGIN
-    -- Not every platform has tables of definitions.
-    FOREACH resource IN ARRAY ARRAY['metric_definitions', 'funnel_definitions'] LOOP
-        IF to_regclass(resource) IS NOT NULL THEN
-            EXECUTE format('GRANT SELECT, DELETE ON %I TO nightshift_maintenance', resource);
-        END IF;
-    END LOOP;
-    -- The cleanup locks resources before it deletes them, which needs the right to update at least one column.
-    FOREACH resource IN ARRAY ARRAY['teams', 'projects', 'apps', 'api_keys', 'project_integrations',
-                                    'metric_definitions', 'funnel_definitions'] LOOP
-        IF to_regclass(resource) IS NOT NULL THEN
-            EXECUTE format('GRANT UPDATE (deleted_at) ON %I TO nightshift_maintenance', resource);
-        END IF;
+    FOR needed IN SELECT * FROM job_rights LOOP
+        CONTINUE WHEN needed.optional AND to_regclass(quote_ident(needed.table_name)) IS NULL;
+        granted := format('GRANT %s ON %I TO %I', array_to_string(needed.privileges, ', '), needed.table_name, needed.role);
+        BEGIN
+            EXECUTE granted;
+        EXCEPTION WHEN undefined_table OR undefined_column OR insufficient_privilege THEN
+            RAISE EXCEPTION '% (%, as % declares)', SQLERRM, granted, coalesce(nullif(needed.declared_by, ''), 'a migration')
+                USING ERRCODE = SQLSTATE;
+        END;
     END LOOP;
 END $$;
 
--- The tables of the jobs.
-GRANT SELECT, INSERT, UPDATE, DELETE ON job_runs, job_slices, job_outbox, job_mail_shares, job_set_aside
-    TO nightshift_app;
-GRANT SELECT, UPDATE ON job_schedules, job_successes, job_sweep TO nightshift_app;
-GRANT SELECT, INSERT, DELETE ON job_schedule_slots, job_pauses TO nightshift_app;
--- The operator's `doctor` compares the applied migrations with those of its release.
-GRANT SELECT ON job_runs_public, job_timeline, job_deployment, nightshift_migrations TO nightshift_app;
-GRANT SELECT, INSERT, UPDATE ON event_deletions TO nightshift_maintenance;
-GRANT SELECT ON event_tables TO nightshift_app, nightshift_events;
-GRANT SELECT ON event_partitions TO nightshift_events;
+-- Replaces what the job types of an earlier release declared: {"rights": [{role, table_name, privileges, declared_by}]}.
+CREATE FUNCTION declare_job_rights(declared jsonb) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    earlier job_rights;
+BEGIN
+    FOR earlier IN DELETE FROM job_rights WHERE declared_by <> '' RETURNING * LOOP
+        IF to_regclass(quote_ident(earlier.table_name)) IS NOT NULL THEN
+            EXECUTE format('REVOKE %s ON %I FROM %I', array_to_string(earlier.privileges, ', '), earlier.table_name,
+                           earlier.role);
+        END IF;
+    END LOOP;
+    INSERT INTO job_rights (role, table_name, privileges, declared_by)
+    SELECT role, table_name, privileges, declared_by
+    FROM jsonb_to_recordset(declared -> 'rights')
+         AS job (role text, table_name text, privileges text[], declared_by text);
+    PERFORM grant_job_rights();
+END $$;
+
+-- The end of each run calls tell_of_ending, which finds the person to mail: by the creator of the key, but not its hash.
+INSERT INTO job_rights (role, table_name, privileges)
+SELECT role, table_name, privileges
+FROM unnest(ARRAY['nightshift_api', 'nightshift_worker', 'nightshift_sweep', 'nightshift_operate']) AS role,
+     (VALUES ('job_deployment', ARRAY['SELECT']), ('projects', ARRAY['SELECT']), ('users', ARRAY['SELECT']),
+             ('team_members', ARRAY['SELECT'])) AS of_all (table_name, privileges);
+
+INSERT INTO job_rights (role, table_name, privileges) VALUES
+    ('nightshift_api', 'job_runs', '{SELECT,INSERT,UPDATE}'),
+    ('nightshift_api', 'job_runs_public', '{SELECT}'),
+    ('nightshift_api', 'job_timeline', '{SELECT}'),
+    ('nightshift_api', 'job_outbox', '{SELECT,INSERT}'),
+    ('nightshift_api', 'job_pauses', '{SELECT}'),
+    ('nightshift_api', 'teams', '{SELECT}'),
+    ('nightshift_api', 'apps', '{SELECT}'),
+    ('nightshift_api', 'api_keys', '{SELECT}'),
+    -- Whether there is an integration, but not its secret; and how many users there are.
+    ('nightshift_api', 'project_integrations', '{"SELECT (project_id, provider, deleted_at)"}'),
+    ('nightshift_api', 'app_users', '{"SELECT (project_id)"}'),
+
+    ('nightshift_worker', 'job_runs', '{SELECT,UPDATE}'),
+    ('nightshift_worker', 'job_slices', '{INSERT}'),
+    ('nightshift_worker', 'job_outbox', '{SELECT,INSERT}'),
+    ('nightshift_worker', 'api_keys', '{"SELECT (id, created_by)"}'),
+
+    ('nightshift_sweep', 'job_runs', '{SELECT,INSERT,UPDATE,DELETE}'),
+    ('nightshift_sweep', 'job_slices', '{SELECT,INSERT,DELETE}'),
+    ('nightshift_sweep', 'job_outbox', '{SELECT,INSERT,UPDATE,DELETE}'),
+    ('nightshift_sweep', 'job_mail_shares', '{SELECT,DELETE}'),
+    ('nightshift_sweep', 'job_pauses', '{SELECT}'),
+    ('nightshift_sweep', 'job_schedules', '{SELECT,UPDATE}'),
+    ('nightshift_sweep', 'job_schedule_slots', '{SELECT,INSERT,DELETE}'),
+    ('nightshift_sweep', 'job_successes', '{SELECT,UPDATE}'),
+    ('nightshift_sweep', 'job_sweep', '{SELECT,UPDATE}'),
+    ('nightshift_sweep', 'job_set_aside', '{SELECT,INSERT,UPDATE,DELETE}'),
+    ('nightshift_sweep', 'teams', '{SELECT}'),
+    ('nightshift_sweep', 'api_keys', '{"SELECT (id, created_by)"}'),
+
+    ('nightshift_notify', 'job_runs_public', '{SELECT}'),
+    ('nightshift_notify', 'job_outbox', '{SELECT,INSERT,UPDATE}'),
+    ('nightshift_notify', 'job_mail_shares', '{SELECT,INSERT,UPDATE}'),
+    ('nightshift_notify', 'projects', '{SELECT}'),
+    ('nightshift_notify', 'teams', '{SELECT}'),
+
+    ('nightshift_operate', 'job_runs', '{SELECT,INSERT,UPDATE}'),
+    ('nightshift_operate', 'job_runs_public', '{SELECT}'),
+    ('nightshift_operate', 'job_timeline', '{SELECT}'),
+    ('nightshift_operate', 'job_outbox', '{SELECT,INSERT}'),
+    ('nightshift_operate', 'job_pauses', '{SELECT,INSERT,DELETE}'),
+    ('nightshift_operate', 'job_schedules', '{SELECT}'),
+    ('nightshift_operate', 'job_schedule_slots', '{SELECT}'),
+    ('nightshift_operate', 'job_successes', '{SELECT,UPDATE}'),
+    ('nightshift_operate', 'job_sweep', '{SELECT}'),
+    ('nightshift_operate', 'job_set_aside', '{SELECT}'),
+    ('nightshift_operate', 'job_rights', '{SELECT}'),
+    ('nightshift_operate', 'nightshift_migrations', '{SELECT}'),
+    ('nightshift_operate', 'event_tables', '{SELECT}'),
+    ('nightshift_operate', 'teams', '{SELECT}'),
+    ('nightshift_operate', 'api_keys', '{"SELECT (id, created_by)"}'),
+
+    -- Locking a row needs the right to update at least one of its columns.
+    ('nightshift_setup', 'users', '{SELECT,INSERT,"UPDATE (email)"}'),
+    ('nightshift_setup', 'teams', '{SELECT,INSERT,"UPDATE (slug)"}'),
+    ('nightshift_setup', 'team_members', '{SELECT,INSERT,"UPDATE (role)",DELETE}'),
+    ('nightshift_setup', 'projects', '{SELECT,INSERT}'),
+    ('nightshift_setup', 'api_keys', '{SELECT,INSERT,"UPDATE (deleted_at)"}'),
+    ('nightshift_setup', 'project_integrations',
+     '{SELECT,INSERT,"UPDATE (config, secret_encrypted, updated_at)"}'),
+
+    ('nightshift_maintenance', 'job_runs', '{SELECT,UPDATE,DELETE}'),
+    ('nightshift_maintenance', 'job_slices', '{SELECT,INSERT,DELETE}'),
+    ('nightshift_maintenance', 'job_outbox', '{SELECT,INSERT,DELETE}'),
+    ('nightshift_maintenance', 'job_successes', '{SELECT,UPDATE}'),
+    ('nightshift_maintenance', 'job_deployment', '{SELECT}'),
+    ('nightshift_maintenance', 'event_deletions', '{SELECT,INSERT,UPDATE}'),
+    ('nightshift_maintenance', 'users', '{SELECT}'),
+    ('nightshift_maintenance', 'teams', '{SELECT,"UPDATE (deleted_at)",DELETE}'),
+    ('nightshift_maintenance', 'team_members', '{SELECT,DELETE}'),
+    ('nightshift_maintenance', 'projects', '{SELECT,"UPDATE (deleted_at)",DELETE}'),
+    ('nightshift_maintenance', 'apps', '{SELECT,"UPDATE (deleted_at)",DELETE}'),
+    ('nightshift_maintenance', 'api_keys', '{SELECT,"UPDATE (deleted_at)",DELETE}'),
+    ('nightshift_maintenance', 'project_integrations', '{SELECT,"UPDATE (deleted_at)",DELETE}'),
+    ('nightshift_maintenance', 'app_users', '{SELECT,DELETE}');
+
+INSERT INTO job_rights (role, table_name, privileges, optional) VALUES
+    ('nightshift_maintenance', 'metric_definitions', '{SELECT,"UPDATE (deleted_at)",DELETE}', true),
+    ('nightshift_maintenance', 'funnel_definitions', '{SELECT,"UPDATE (deleted_at)",DELETE}', true);
+SELECT grant_job_rights();
+GRANT SELECT ON event_tables, event_partitions TO nightshift_events;
 
 -- A platform may have revoked what PUBLIC may do by default: use the schemas of the tables that we name, and call our
 -- functions. The end of each run calls tell_of_ending.
@@ -103,11 +218,14 @@ BEGIN
                           'events', 'metric_events', 'funnel_events']) AS named (name)
         JOIN pg_class class ON class.oid = to_regclass(named.name)
     LOOP
-        EXECUTE format('GRANT USAGE ON SCHEMA %s TO nightshift_app, nightshift_events', place);
+        EXECUTE format(
+            'GRANT USAGE ON SCHEMA %s TO nightshift_api, nightshift_worker, nightshift_maintenance, nightshift_sweep,
+             nightshift_notify, nightshift_operate, nightshift_setup, nightshift_events', place);
     END LOOP;
 END $$;
-GRANT EXECUTE ON FUNCTION tell_of_ending(job_runs) TO nightshift_app;
-GRANT EXECUTE ON FUNCTION event_tree(), event_gaps(timestamptz, timestamptz) TO nightshift_app, nightshift_events;
+GRANT EXECUTE ON FUNCTION tell_of_ending(job_runs)
+    TO nightshift_api, nightshift_worker, nightshift_maintenance, nightshift_sweep, nightshift_operate;
+GRANT EXECUTE ON FUNCTION event_tree(), event_gaps(timestamptz, timestamptz) TO nightshift_operate, nightshift_events;
 GRANT EXECUTE ON FUNCTION create_event_partition(text, timestamptz, timestamptz) TO nightshift_events;
 GRANT EXECUTE ON FUNCTION
     drop_detached_partition(oid, text), cleanup_is_on_its_own(text), cleanup_refusal(text, text, text, text),

@@ -24,6 +24,7 @@ WRONG = [
 @pytest.mark.parametrize(("name", "value", "sentence"), WRONG)
 def test_a_wrong_value_is_refused_with_name_and_value(monkeypatch, name, value, sentence):
     monkeypatch.setenv("DATABASE_HOST", "db")
+    monkeypatch.setenv("DATABASE_USER", "us")
     monkeypatch.setenv(name, value)
     with pytest.raises(ConfigurationError) as refused:
         Settings.from_environment()
@@ -32,6 +33,7 @@ def test_a_wrong_value_is_refused_with_name_and_value(monkeypatch, name, value, 
 
 def test_values_are_read_and_empty_ones_are_defaults(monkeypatch):
     monkeypatch.setenv("DATABASE_HOST", "db")
+    monkeypatch.setenv("DATABASE_USER", "us")
     monkeypatch.setenv("DATABASE_PORT", "1")
     monkeypatch.setenv("DATABASE_TIMEOUT_S", "0.5")
     monkeypatch.setenv("QUEUE_URL", "http://127.0.0.1/runs")
@@ -41,9 +43,18 @@ def test_values_are_read_and_empty_ones_are_defaults(monkeypatch):
     assert (known.queue_url, known.revenuecat_url) == ("http://127.0.0.1/runs", Settings.revenuecat_url)
 
 
-def test_without_a_database_nothing_works(monkeypatch):
-    monkeypatch.delenv("DATABASE_HOST", raising=False)
-    with pytest.raises(ConfigurationError, match=r"^DATABASE_HOST is not set: set it to the address of the Postgres "):
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("DATABASE_HOST", "set it to the address of the Postgres server"),
+        ("DATABASE_USER", "set it to the Postgres role of this function"),
+    ],
+)
+def test_without_a_database_nothing_works(monkeypatch, name, advice):
+    monkeypatch.setenv("DATABASE_HOST", "db")
+    monkeypatch.setenv("DATABASE_USER", "us")
+    monkeypatch.delenv(name)
+    with pytest.raises(ConfigurationError, match=f"^{name} is not set: {advice}$"):
         Settings.from_environment()
 
 

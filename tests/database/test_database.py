@@ -68,11 +68,11 @@ class TestSessionsOfNoUse:
     @pytest.fixture
     def written(self, db, owner, own_queries):
         """Write a row, and return the number of rows."""
-        owner.run_script("CREATE TABLE notes (note text); GRANT ALL ON notes TO nightshift_app, pg_monitor")
-        owner.run_script("GRANT pg_monitor TO nightshift_app; REVOKE ALL ON notes FROM pg_monitor")
+        owner.run_script("CREATE TABLE notes (note text); GRANT ALL ON notes TO nightshift_tests, pg_monitor")
+        owner.run_script("GRANT pg_monitor TO nightshift_tests; REVOKE ALL ON notes FROM pg_monitor")
         own_queries["write_note"] = "INSERT INTO notes VALUES (:note)"
         yield lambda: (db.query("write_note", note="x"), owner.run_script("SELECT count(*) FROM notes")[0][0])[1]
-        owner.run_script("REVOKE pg_monitor FROM nightshift_app")
+        owner.run_script("REVOKE pg_monitor FROM nightshift_tests")
 
     @pytest.mark.parametrize("spoil", SPOILED.values(), ids=SPOILED)
     def test_it_is_replaced_and_the_statement_takes_effect_once(self, db, written, spoil):
@@ -129,10 +129,10 @@ class TestSessionsOfNoUse:
         if kind == "missing":
             owner.run_script("DROP TABLE notes")
         elif kind == "forbidden":
-            owner.run_script("REVOKE INSERT ON notes FROM nightshift_app")
+            owner.run_script("REVOKE INSERT ON notes FROM nightshift_tests")
         else:
             name = db._config.database_name
-            owner.run_script(f"ALTER ROLE nightshift_app IN DATABASE {name} SET default_transaction_read_only = on")
+            owner.run_script(f"ALTER ROLE nightshift_tests IN DATABASE {name} SET default_transaction_read_only = on")
             db.run_script("SET default_transaction_read_only = on")
             error = DatabaseReadOnly
         with pytest.raises(error):
@@ -305,7 +305,7 @@ class TestThreads:
                 assert rows == [{"number": asked % 8, "n": n, "asked": asked} for n in range(1, 51)]
 
     def test_the_threads_of_a_job_read_write_and_ask_whether_to_stop(self, cloud, db, owner, own_queries):
-        owner.run_script("CREATE TABLE notes (note int); GRANT ALL ON notes TO nightshift_app")
+        owner.run_script("CREATE TABLE notes (note int); GRANT ALL ON notes TO nightshift_tests")
         own_queries["write_note"] = "INSERT INTO notes VALUES (:note::int) RETURNING note"
         own_queries["echo"] = "SELECT :value::int AS value"
         run_id = system_run(owner, "db_pruning")
@@ -329,7 +329,7 @@ class TestThreads:
         assert owner.run_script("SELECT count(*) FROM notes") == [[0]]
 
     def test_what_one_loses_the_others_do_not_write_alone(self, db, owner, own_queries):
-        owner.run_script("CREATE TABLE notes (note int); GRANT ALL ON notes TO nightshift_app")
+        owner.run_script("CREATE TABLE notes (note int); GRANT ALL ON notes TO nightshift_tests")
         own_queries["write_note"] = "INSERT INTO notes VALUES (:note::int)"
         db.begin()
         db.query("write_note", note=0)

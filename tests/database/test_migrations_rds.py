@@ -41,9 +41,9 @@ def test_the_master_user_can_migrate_and_is_left_with_tokens_alone(rds: Database
     assert master.query("missing_rights") == []
     master.close()
     # As nightshift.database.signin and docs/deploy.md state, the master user is a member of the roles that it created.
-    members = "SELECT member::regrole::text FROM pg_auth_members WHERE roleid = 'nightshift_app'::regrole"
+    members = "SELECT member::regrole::text FROM pg_auth_members WHERE roleid = 'nightshift_worker'::regrole"
     assert ["master"] in rds.run_script(members)
-    assert rds.run_script("SELECT pg_has_role('nightshift_app', 'rds_iam', 'MEMBER')") == [[True]]
+    assert rds.run_script("SELECT pg_has_role('nightshift_worker', 'rds_iam', 'MEMBER')") == [[True]]
 
 
 def test_an_owner_who_may_not_grant_sign_in_is_told(rds: Database) -> None:

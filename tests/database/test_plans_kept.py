@@ -66,7 +66,7 @@ def test_a_statement_that_failed_is_prepared_and_planned_all_the_same(db, owner,
 
 
 def test_a_column_whose_type_has_changed_is_read_as_what_it_is(db, owner, own_queries):
-    owner.run_script("CREATE TABLE measured AS SELECT 1 AS value; GRANT SELECT ON measured TO nightshift_app")
+    owner.run_script("CREATE TABLE measured AS SELECT 1 AS value; GRANT SELECT ON measured TO nightshift_tests")
     own_queries["measure"] = "SELECT value FROM measured"
     for _ in range(5):
         assert db.query("measure") == [{"value": 1}]

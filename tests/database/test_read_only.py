@@ -7,6 +7,7 @@ from nightshift.database.queries import database
 from nightshift.operator import doctor, health
 from nightshift.testing.rows import make_team, run_row, sweep, work
 from tests.api.test_api import Api, error, trigger
+from tests.support.fixtures import TESTS
 from tests.support.operator_world import answer
 
 SENTENCE = "The database is read-only at the moment. Try again in a moment."
@@ -28,7 +29,7 @@ def standby(owner, db, config):
     """Make the whole database read-only for our roles, permanently."""
 
     def standby():
-        for role in ("nightshift_app", "nightshift_maintenance"):
+        for role in (TESTS, "nightshift_maintenance"):
             setting = "SET default_transaction_read_only = on"
             owner.run_script(f"ALTER ROLE {role} IN DATABASE {config.database_name} {setting}")
         db.close()

@@ -5,14 +5,14 @@ from dataclasses import replace
 
 import pytest
 
+from local import roles
 from nightshift.database.migrations import MigrationFailed, migrate
 from nightshift.database.queries import Database
-from nightshift.database.session_pins import OPERATOR_LIMITS, PINS, ROLE_LIMITS, pin_session, unpinned
+from nightshift.database.session_pins import OPERATOR_LIMITS, PINS, ROLE_LIMITS, ROLES, pin_session, unpinned
 from nightshift.operator import doctor
 from tests.support import hostile
 from tests.support.fixtures import superuser_of_a_new_server
 
-ROLES = ("nightshift_app", "nightshift_maintenance")
 ACCESS_METHOD = "CREATE ACCESS METHOD hostile TYPE TABLE HANDLER heap_tableam_handler"
 
 
@@ -38,7 +38,7 @@ def operator(root: Database) -> Iterator[Database]:
     db.close()
     yield db
     db.close()
-    for role in ROLES:
+    for role in roles.FUNCTIONS:
         root.run_script(f"ALTER ROLE {role} RESET ALL")
     root.run_script("DROP DATABASE platform WITH (FORCE)")
 
@@ -52,12 +52,12 @@ def settings_of(db: Database, names) -> dict[str, str]:
     return {name: value.replace('""', "") for name, value in found.items() if value is not None}
 
 
-def reset(root: Database, *roles: str, name: str = "platform") -> None:
-    for role in roles:
+def reset(root: Database, *names: str, name: str = "platform") -> None:
+    for role in names:
         root.run_script(f"ALTER ROLE {role} IN DATABASE {name} RESET ALL")
 
 
-@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("role", roles.FUNCTIONS)
 def test_every_setting_is_ours_and_without_the_pins_none_is(operator, root, role):
     db = Database(replace(operator._config, database_user=role))
     wanted = PINS | ROLE_LIMITS | {"search_path": "public, pg_temp"}
@@ -105,13 +105,13 @@ def test_each_database_of_a_server_has_pins_of_its_own(operator, root):
         another.run_script("CREATE SCHEMA app; ALTER DATABASE another SET search_path = 'app'")
         another.close()
         migrate(another)
-        for role in ROLES:
+        for role in roles.FUNCTIONS:
             db = Database(replace(another._config, database_user=role))
             assert settings_of(db, ["search_path", "DateStyle"]) == {
                 "search_path": "app, pg_temp",
                 "DateStyle": "ISO, MDY",
             }
-            assert db.run_script("SELECT count(*) FROM job_runs, projects") == [[0]]
+            assert db.run_script("SELECT CAST('job_runs' AS regclass)::text") == [["job_runs"]]
             db.close()
     finally:
         another.close()
@@ -121,9 +121,9 @@ def test_each_database_of_a_server_has_pins_of_its_own(operator, root):
 @pytest.mark.parametrize(
     ("change", "subject"),
     [
-        ("ALTER ROLE nightshift_app IN DATABASE platform SET DateStyle = 'SQL, DMY'", "nightshift_app"),
+        ("ALTER ROLE nightshift_worker IN DATABASE platform SET DateStyle = 'SQL, DMY'", "nightshift_worker"),
         ("ALTER ROLE nightshift_maintenance IN DATABASE platform RESET ALL", "nightshift_maintenance"),
-        ("ALTER ROLE nightshift_app IN DATABASE platform SET search_path = 'public'", None),
+        ("ALTER ROLE nightshift_api IN DATABASE platform SET search_path = 'public'", None),
         ("ALTER FUNCTION announce_ending RESET search_path", "function announce_ending()"),
     ],
 )
@@ -132,13 +132,18 @@ def test_a_deployment_pins_again_what_was_changed(operator, change, subject):
     assert unpinned(operator) == []
     operator.run_script(change)
     changed = unpinned(operator)
-    if subject is None:  # The operator chooses the search path of nightshift_app; all others follow it.
+    if subject is None:  # The operator chooses the search path of nightshift_api; all others follow it.
         assert {row.wanted for row in changed} == {"public"}
-        assert "nightshift_app" not in {row.subject for row in changed}
+        assert "nightshift_api" not in {row.subject for row in changed}
     else:
         assert {row.subject for row in changed} == {subject}
     migrate(operator)
     assert unpinned(operator) == []
+
+
+def test_each_role_with_rights_is_pinned(operator):
+    pin_session(operator)
+    assert {role for (role,) in operator.run_script("SELECT role FROM job_rights")} == {*ROLES} == {*roles.FUNCTIONS}
 
 
 def test_no_function_of_ours_depends_on_who_calls_it(operator):
@@ -157,12 +162,15 @@ def test_our_roles_may_call_every_function_of_ours_also_where_public_may_call_no
     barred = """
         SELECT proname::text FROM pg_proc
         WHERE pronamespace = 'public'::regnamespace AND prorettype <> 'trigger'::regtype
+          AND proname NOT IN ('declare_job_rights', 'grant_job_rights')     -- the schema owner's
           AND NOT has_function_privilege('nightshift_maintenance', oid, 'EXECUTE')
     """
     assert operator.run_script(barred) == []
-    assert operator.run_script(
-        "SELECT has_function_privilege('nightshift_app', 'tell_of_ending(job_runs)', 'EXECUTE')"
-    ) == [[True]]
+    for role in roles.FUNCTIONS:
+        may_end_runs = role not in ("nightshift_notify", "nightshift_setup")
+        assert operator.run_script(
+            f"SELECT has_function_privilege('{role}', 'tell_of_ending(job_runs)', 'EXECUTE')"
+        ) == [[may_end_runs]]
 
 
 def test_a_person_with_another_path_ends_a_run_as_the_engine_does(operator, root):
@@ -179,7 +187,7 @@ def test_a_person_with_another_path_ends_a_run_as_the_engine_does(operator, root
 
 
 def test_an_installation_that_the_session_does_not_find_is_not_made_anew(operator, root):
-    reset(root, *ROLES)
+    reset(root, *roles.FUNCTIONS)
     pin_session(operator)
     operator.run_script("DROP TABLE hostile.nightshift_migrations")
     root.run_script("ALTER DATABASE platform SET search_path = 'hostile'")
@@ -189,13 +197,13 @@ def test_an_installation_that_the_session_does_not_find_is_not_made_anew(operato
 
 
 def test_the_doctor_names_what_is_not_pinned_and_how_it_is(operator, root):
-    db = Database(replace(operator._config, database_user="nightshift_app"))
+    db = Database(replace(operator._config, database_user="nightshift_operate"))
     try:
         assert doctor._settings(db).ok
-        root.run_script("ALTER ROLE nightshift_app IN DATABASE platform SET DateStyle = 'SQL, DMY'")
+        root.run_script("ALTER ROLE nightshift_api IN DATABASE platform SET DateStyle = 'SQL, DMY'")
         check = doctor._settings(db)
         assert not check.ok
-        assert check.says == "nightshift_app: DateStyle is SQL, DMY, not ISO, MDY"
-        assert "ALTER ROLE nightshift_app IN DATABASE platform SET DateStyle = 'ISO, MDY'" in check.do
+        assert check.says == "nightshift_api: DateStyle is SQL, DMY, not ISO, MDY"
+        assert "ALTER ROLE nightshift_api IN DATABASE platform SET DateStyle = 'ISO, MDY'" in check.do
     finally:
         db.close()

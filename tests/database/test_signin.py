@@ -43,12 +43,12 @@ def stopped_clock(monkeypatch):
 
 
 def test_a_token_is_what_botocore_makes(keys, stopped_clock):
-    config = Settings(database_host="db.example.com", database_user="nightshift_app", database_auth="iam")
+    config = Settings(database_host="db.example.com", database_user="nightshift_api", database_auth="iam")
     official = (
         boto3.Session()
         .client("rds")
         .generate_db_auth_token(
-            DBHostname="db.example.com", Port=5432, DBUsername="nightshift_app", Region="eu-central-1"
+            DBHostname="db.example.com", Port=5432, DBUsername="nightshift_api", Region="eu-central-1"
         )
     )
     assert signin.passwords_for(config) == [official]
@@ -56,9 +56,9 @@ def test_a_token_is_what_botocore_makes(keys, stopped_clock):
 
 
 def test_every_connection_gets_a_token_of_its_own_user_and_host(keys, stopped_clock):
-    config = Settings(database_host="db.example.com", database_auth="iam")
+    config = Settings(database_host="db.example.com", database_user="nightshift_api", database_auth="iam")
     [token] = signin.passwords_for(config)
-    assert token.startswith("db.example.com:5432/?Action=connect&DBUser=nightshift_app&")
+    assert token.startswith("db.example.com:5432/?Action=connect&DBUser=nightshift_api&")
     other = Database(config).sibling(user="nightshift_maintenance", host="direct.example.com")
     assert signin.passwords_for(other._config)[0].startswith(
         "direct.example.com:5432/?Action=connect&DBUser=nightshift_maintenance&"
@@ -76,11 +76,13 @@ def test_the_owners_password_comes_from_its_secret(cloud):
 
 
 def test_each_role_signs_in_with_the_password_in_its_own_secret(cloud):
-    for role in ("nightshift_app", "nightshift_maintenance"):
+    for role in ("nightshift_api", "nightshift_maintenance"):
         content = f'{{"username": "{role}", "password": "{role} pass"}}'
         boto3.client("secretsmanager").create_secret(Name=f"here/{role}", SecretString=content)
-    config = dataclasses.replace(cloud, database_auth="secret", database_role_secrets="here/")
-    assert signin.passwords_for(config)[0] == "nightshift_app pass"
+    config = dataclasses.replace(
+        cloud, database_user="nightshift_api", database_auth="secret", database_role_secrets="here/"
+    )
+    assert signin.passwords_for(config)[0] == "nightshift_api pass"
     other = Database(config).sibling(user="nightshift_maintenance")
     assert signin.passwords_for(other._config)[0] == "nightshift_maintenance pass"
 
@@ -106,7 +108,7 @@ def test_a_secret_without_a_password_is_named_and_not_shown(cloud, content, word
 
 def test_without_secrets_manager_the_database_is_out_of_reach(cloud, monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
-    with pytest.raises(DatabaseGone, match="The password of nightshift_app cannot be read from the secret here: "):
+    with pytest.raises(DatabaseGone, match="The password of nightshift_tests cannot be read from the secret here: "):
         signin.passwords_for(dataclasses.replace(cloud, database_auth="secret", database_secret_id="here"))
 
 

@@ -9,11 +9,12 @@ from collections.abc import Callable
 
 import pytest
 
+from local import roles
 from nightshift.operator import doctor
 from nightshift.testing.rows import run_row, work
 from nightshift_jobs.soft_delete_cleanup import job
 from tests.api.test_api import Api, trigger
-from tests.support.fixtures import JWT_SECRET
+from tests.support.fixtures import JWT_SECRET, TESTS
 from tests.support.world import make_furnished_team, system_run, token
 
 HIDING = "ALTER TABLE {table} ENABLE ROW LEVEL SECURITY; CREATE POLICY nobody ON {table} USING (false)"
@@ -64,16 +65,16 @@ class TestRequests:
 
 class TestJobs:
     @pytest.mark.parametrize("table", ["app_users", "project_integrations"])
-    def test_a_sync_of_nobody_is_not_completed(self, cloud, team, db, owner, hide, table):
+    def test_a_sync_of_nobody_is_not_completed(self, cloud, team, connect, owner, hide, table):
         api = Api(f"Bearer {team.agent_key}")
         run_id = trigger(api, team)[1]["job_run"]["id"]
         hide(table)
-        work(run_id, 0, db=db, settings=cloud)
+        work(run_id, 0, db=connect(user="nightshift_worker"), settings=cloud)
         run = run_row(owner, run_id)
         assert run["status"] == "failed"
         assert run["error"] == (
-            "Row-level security hides rows from nightshift_app: query would be affected by row-level security policy "
-            f'for table "{table}". As a superuser: ALTER ROLE nightshift_app BYPASSRLS'
+            "Row-level security hides rows from nightshift_worker: query would be affected by row-level security "
+            f'policy for table "{table}". As a superuser: ALTER ROLE nightshift_worker BYPASSRLS'
         )
 
     @pytest.mark.parametrize("table", [*job.RESOURCES[:-1], "app_users", "events"])
@@ -98,33 +99,36 @@ class TestJobs:
         for table in ("users", "teams", "team_members", "projects", "apps", "api_keys", "app_users"):
             hide(table)
         try:
-            superuser.run_script("ALTER ROLE nightshift_app BYPASSRLS; ALTER ROLE nightshift_maintenance BYPASSRLS")
+            for role in (TESTS, *roles.FUNCTIONS):
+                superuser.run_script(f"ALTER ROLE {role} BYPASSRLS")
             api = Api(f"Bearer {team.agent_key}")
             assert [each["id"] for each in api("GET", "/v1/projects")[1]["projects"]] == [team.project_id]
             assert owner.query("missing_rights") == []
         finally:
-            superuser.run_script("ALTER ROLE nightshift_app NOBYPASSRLS; ALTER ROLE nightshift_maintenance NOBYPASSRLS")
+            for role in (TESTS, *roles.FUNCTIONS):
+                superuser.run_script(f"ALTER ROLE {role} NOBYPASSRLS")
 
 
 class TestDoctor:
-    BOTH = ("nightshift_app", "nightshift_maintenance")
     NEEDED_BY = {
-        **dict.fromkeys(
-            ("users", "teams", "team_members", "projects", "apps", "api_keys", "project_integrations", "app_users"),
-            BOTH,
-        ),
-        "job_runs": BOTH,
-        "metric_definitions": BOTH[1:],
-        "funnel_definitions": BOTH[1:],
+        "users": ("api", "maintenance", "operate", "setup", "sweep", "worker"),
+        "api_keys": ("api", "maintenance", "operate", "setup", "sweep", "worker"),
+        "projects": ("api", "maintenance", "notify", "operate", "setup", "sweep", "worker"),
+        "project_integrations": ("api", "maintenance", "setup", "worker"),
+        "app_users": ("api", "maintenance", "worker"),
+        "apps": ("api", "maintenance"),
+        "job_runs": ("api", "maintenance", "operate", "sweep", "worker"),
+        "metric_definitions": ("maintenance",),
+        "funnel_definitions": ("maintenance",),
     }
 
-    @pytest.mark.parametrize(("table", "roles"), NEEDED_BY.items(), ids=NEEDED_BY)
-    def test_it_names_the_table_and_the_role(self, db, cloud, owner, hide, table, roles):
+    @pytest.mark.parametrize(("table", "needed_by"), NEEDED_BY.items(), ids=NEEDED_BY)
+    def test_it_names_the_table_and_the_role(self, db, cloud, owner, hide, table, needed_by):
         assert doctor._rights(db).ok
         hide(table)
         assert sorted(row["lacking"] for row in owner.query("missing_rights")) == [
             f"row-level security keeps rows of {table} from {role}. As a superuser: ALTER ROLE {role} BYPASSRLS"
-            for role in roles
+            for role in (f"nightshift_{each}" for each in needed_by)
         ]
         assert not doctor._rights(db).ok
 
@@ -139,14 +143,15 @@ class TestDoctor:
         [
             "CREATE SCHEMA elsewhere; ALTER TABLE apps SET SCHEMA elsewhere",
             "CREATE SCHEMA elsewhere; ALTER TABLE apps SET SCHEMA elsewhere;"
-            "ALTER ROLE nightshift_app IN DATABASE {database} SET search_path = elsewhere, public",
+            "ALTER ROLE nightshift_operate IN DATABASE {database} SET search_path = elsewhere, public",
         ],
         ids=["not searched", "not open"],
     )
     def test_a_table_out_of_sight_is_not_said_to_be_gone(self, connect, owner, change):
         owner.run_script(change.format(database=owner._config.database_name))
-        assert "apps is in the schema elsewhere, which is not in the search path of nightshift_app, or not open" in (
-            doctor._rights(connect()).says
+        assert (
+            "apps is in the schema elsewhere, which is not in the search path of nightshift_operate, or not open"
+            in (doctor._rights(connect(user="nightshift_operate")).says)
         )
 
     def test_a_rule_that_keeps_what_is_written_is_named(self, db, cloud, owner):
@@ -159,7 +164,7 @@ class TestDoctor:
         assert "view" not in doctor._rights(db).says
         owner.run_script(
             "ALTER TABLE apps RENAME TO all_apps; CREATE VIEW apps AS SELECT * FROM all_apps WHERE platform = 'ios';"
-            "GRANT SELECT, UPDATE, DELETE ON apps TO nightshift_app, nightshift_maintenance"
+            "SELECT grant_job_rights()"
         )
         check = doctor._rights(db)
         assert check.ok, check

@@ -175,7 +175,7 @@ def test_the_index_leads_to_every_page():
 # A file of the example that docs/write-a-job.md makes.
 OF_THE_EXAMPLE = {
     f"functions/nightshift_jobs/quiet_users/{name}"
-    for name in ("", "job.py", "mark_quiet_users.sql", "test_quiet_users.py")
+    for name in ("", "__init__.py", "job.py", "mark_quiet_users.sql", "test_quiet_users.py")
 }
 
 

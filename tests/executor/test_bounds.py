@@ -291,11 +291,13 @@ class TestHandingOver:
         stored = ("status", "cursor", "cursor_version", "progress")
         assert {name: run.row[name] for name in stored} == {name: before[name] for name in stored}
 
-    def test_a_slice_that_continues_writes_the_cursor_once(self, run_of, db, monkeypatch):
-        asked = []
-        real = db.query
-        monkeypatch.setattr(db, "query", lambda name, **params: asked.append((name, params)) or real(name, **params))
-        run_of(counting_to(3)).work(remaining_s=1)
+    def test_a_slice_that_continues_writes_the_cursor_once(self, run_of, monkeypatch):
+        run, asked = run_of(counting_to(3)), []
+        real = run.db.query
+        monkeypatch.setattr(
+            run.db, "query", lambda name, **params: asked.append((name, params)) or real(name, **params)
+        )
+        run.work(remaining_s=1)
         (ending,) = [params for name, params in asked if name == "end_slice"]
         assert (ending["has_checkpoint"], ending["cursor"], ending["progress"]) == (False, None, None)
 

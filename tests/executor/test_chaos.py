@@ -8,11 +8,10 @@ import pytest
 
 from local.revenuecat.sandbox import Sandbox
 from local.revenuecat.server import serve
-from nightshift.database.migrations import migrate
 from nightshift.database.queries import Database
 from nightshift.testing.rows import make_team
 from tests.support.chaos import LEASE_S, REMAINING_S, Chaos, Delivery, Fate, Stuck, start_forks
-from tests.support.fixtures import settings_for, throwaway_postgres
+from tests.support.fixtures import install, settings_for, throwaway_postgres
 
 # The bounds of Chaos end what hangs, by what happens and not by the time.
 pytestmark = pytest.mark.timeout(3600)
@@ -190,7 +189,7 @@ def test_postgres_restarted_in_the_middle_twice(settings, server, request):
     """The test's own server crashes and is stopped quickly while 24 syncs use it."""
     owner = Database(settings_for(server, "postgres", user="postgres"))
     request.addfinalizer(owner.close)
-    migrate(owner)
+    install(owner)
     record_changes(owner)
     runs = begin(owner, runs=24)
     restarts, wanted = iter(["immediate", "fast"]), [10]

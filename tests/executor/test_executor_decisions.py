@@ -230,7 +230,7 @@ def test_the_bar_of_an_ended_run_says_what_was_done(run_of):
     assert run_of(half).work().row["progress"] == {"processed": 4, "total": 4, "message": "One"}
 
 
-@pytest.mark.parametrize(("scope", "role"), [("project", "nightshift_app"), ("system", "nightshift_maintenance")])
+@pytest.mark.parametrize(("scope", "role"), [("project", "nightshift_worker"), ("system", "nightshift_maintenance")])
 def test_a_job_works_in_the_role_of_its_scope_and_no_other_connection_is_kept(
     job, job_run, team, own_queries, scope, role
 ):
@@ -551,7 +551,7 @@ def test_a_lock_that_the_engine_itself_cannot_get_abandons_the_slice(run_of, con
     assert impatient.query("ping")
     assert steps_of(run.owner, run.id) == []
     age(run.owner, run.id, 900)
-    sweep(db=run.db, settings=run.settings)
+    sweep(db=connect(), settings=run.settings)
     assert run.slices == [[0, "lost", "Its worker did not end it before the lease was over"]]
     assert run.finish().row["status"] == "completed"
 

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pg8000.exceptions import DatabaseError
 
+from local import roles
 from nightshift.base.errors import DatabaseBusy, DatabaseGone
 from nightshift.database.queries import Database
 from nightshift.database.typed_rows import typed
@@ -164,7 +165,7 @@ def test_the_sweep_leaves_a_locked_row_to_whoever_holds_it(cloud, connect, db, o
 
 def test_a_frozen_transaction_is_rolled_back_by_the_database(cloud, connect, db, owner, run):
     """With a low limit of the role, the sweep gets past a worker that froze between its yield and its commit."""
-    limits = owner.run_script("SELECT unnest(rolconfig) FROM pg_roles WHERE rolname = 'nightshift_app'")
+    limits = owner.run_script("SELECT unnest(rolconfig) FROM pg_roles WHERE rolname = 'nightshift_worker'")
     assert ["idle_in_transaction_session_timeout=10s"] in limits
     frozen = connect()
     frozen.begin()
@@ -181,7 +182,7 @@ def test_a_frozen_transaction_is_rolled_back_by_the_database(cloud, connect, db,
 
 def test_what_its_client_has_given_up_on_is_ended_by_the_database(config, owner):
     """The roles' limit is set low here; most functions' driver gives up long before statement_timeout."""
-    for role in ("nightshift_app", "nightshift_maintenance"):
+    for role in roles.FUNCTIONS:
         limits = owner.run_script(f"SELECT unnest(rolconfig) FROM pg_roles WHERE rolname = '{role}'")
         assert ["client_connection_check_interval=2s"] in limits
     impatient = Database(replace(config, database_timeout_s=0.1), client_connection_check_interval="10ms")

@@ -18,7 +18,7 @@ TOTAL = 3
 
 @pytest.fixture
 def team(owner):
-    owner.run_script("CREATE TABLE steps (step int); GRANT ALL ON steps TO nightshift_app")
+    owner.run_script("CREATE TABLE steps (step int); GRANT ALL ON steps TO nightshift_worker")
     return make_team(owner)
 
 

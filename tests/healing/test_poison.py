@@ -14,6 +14,7 @@ from nightshift.healing.set_aside import MAX_NAMED, TROUBLES
 from nightshift.operator.sweep_checks import checks_of_sweep
 from nightshift.runs import requests
 from nightshift.testing.rows import make_team, run_row, sweep, work
+from tests.support.fixtures import ROLES
 from tests.support.world import received, state_of, system_run, trigger
 
 REFUSE = """
@@ -69,7 +70,7 @@ def by_the_sweep(run_id, *, db, cloud, owner):
 
 
 def by_a_person(run_id, *, db, cloud, owner):
-    owner.run_script("SET ROLE nightshift_app")
+    owner.run_script("SET ROLE nightshift_worker")
     owner.run_script(
         "UPDATE job_runs SET status = 'failed', error = 'Enough', completed_at = clock_timestamp(), resend_at = NULL"
         f" WHERE id = '{run_id}'"
@@ -82,13 +83,13 @@ ENDINGS = [by_the_worker, by_a_cancel, by_the_sweep, by_a_person]
 # Ways to break an ending's mails, the repair of each, and the reason that the run shows.
 UNTELLABLE = {
     "no right to read people": (
-        "REVOKE SELECT ON users FROM nightshift_app",
-        "GRANT SELECT ON users TO nightshift_app",
+        f"REVOKE SELECT ON users FROM {ROLES}",
+        "SELECT grant_job_rights()",
         "its mail: permission denied for table users",
     ),
     "no right to write mails": (
-        "REVOKE INSERT ON job_outbox FROM nightshift_app",
-        "GRANT INSERT ON job_outbox TO nightshift_app",
+        f"REVOKE INSERT ON job_outbox FROM {ROLES}",
+        "SELECT grant_job_rights()",
         "its event: permission denied for table job_outbox; its mail: permission denied for table job_outbox",
     ),
     "a column that the platform renamed": (
@@ -118,13 +119,13 @@ UNTELLABLE = {
         "its event: a rule or a trigger on job_outbox swallows it; its mail: a rule or a trigger on job_outbox",
     ),
     "rows that are hidden": (
-        "ALTER TABLE users ENABLE ROW LEVEL SECURITY; ALTER ROLE nightshift_app SET row_security = off",
-        "ALTER TABLE users DISABLE ROW LEVEL SECURITY; ALTER ROLE nightshift_app RESET row_security",
+        "ALTER TABLE users ENABLE ROW LEVEL SECURITY; ALTER ROLE nightshift_tests SET row_security = off",
+        "ALTER TABLE users DISABLE ROW LEVEL SECURITY; ALTER ROLE nightshift_tests RESET row_security",
         'its mail: query would be affected by row-level security policy for table "users"',
     ),
     "a project that cannot be read": (
-        "REVOKE SELECT ON projects FROM nightshift_app",
-        "GRANT SELECT ON projects TO nightshift_app",
+        f"REVOKE SELECT ON projects FROM {ROLES}",
+        "SELECT grant_job_rights()",
         "its team: permission denied for table projects",
     ),
 }
@@ -152,7 +153,7 @@ def test_an_ending_stands_and_is_told_when_it_can_be(cloud, connect, owner, team
 
 
 def test_one_part_that_fails_keeps_no_other_part_back(cloud, db, owner, run_id):
-    owner.run_script("UPDATE job_deployment SET wants_events = true; REVOKE SELECT ON users FROM nightshift_app")
+    owner.run_script(f"UPDATE job_deployment SET wants_events = true; REVOKE SELECT ON users FROM {ROLES}")
     by_a_cancel(run_id, db=db, cloud=cloud, owner=owner)
     assert outbox(owner, run_id) == [["event", None, "unsent"]]
 
@@ -517,7 +518,7 @@ ELSEWHERE = (
 @pytest.mark.parametrize("table", ELSEWHERE)
 def test_a_right_that_is_missing_elsewhere_keeps_no_run_from_being_recovered(cloud, connect, owner, table):
     [run_id] = lost(owner, 1)
-    owner.run_script(f"REVOKE ALL ON {table} FROM nightshift_app")
+    owner.run_script(f"REVOKE ALL ON {table} FROM {ROLES}")
     db = connect()
     with suppress(DatabaseError):
         sweep(db=db, settings=cloud)
@@ -528,7 +529,7 @@ def test_a_right_that_is_missing_elsewhere_keeps_no_run_from_being_recovered(clo
 def test_a_row_that_cannot_be_noted_stands_in_no_others_way(cloud, db, owner):
     ids = lost(owner, 3)
     poison_runs(owner, ids[:1])
-    owner.run_script("REVOKE INSERT ON job_set_aside FROM nightshift_app")
+    owner.run_script(f"REVOKE INSERT ON job_set_aside FROM {ROLES}")
     for _ in range(2):
         sweep(db=db, settings=cloud)
     assert [run_row(owner, run_id)["slice"] for run_id in ids] == [0, 1, 1]
@@ -538,7 +539,7 @@ def test_an_untellable_run_is_not_pruned(cloud, db, owner):
     owner.run_script(
         "INSERT INTO job_runs (id, job_type, status, triggered_by, completed_at, untold) VALUES"
         " (gen_random_uuid(), 'x', 'cancelled', 'x', now() - interval '91 days', 'its event: no right');"
-        "UPDATE job_deployment SET wants_events = true; REVOKE INSERT ON job_outbox FROM nightshift_app"
+        f"UPDATE job_deployment SET wants_events = true; REVOKE INSERT ON job_outbox FROM {ROLES}"
     )
     with pytest.raises(DatabaseError):
         sweep(db=db, settings=cloud)  # the alert cannot be written either

@@ -13,6 +13,7 @@ from nightshift.healing.healers import PRUNE_BATCH
 from nightshift.healing.sweep import RESERVE_S
 from nightshift.notify import outbox
 from nightshift.testing.rows import make_team, sweep
+from tests.support.fixtures import ROLES
 
 LOST = """
     INSERT INTO job_runs (id, job_type, status, triggered_by, started_at, lease_expires_at, lost_slices, slice,
@@ -90,7 +91,7 @@ def test_what_fails_keeps_no_run_from_being_healed(cloud, db, owner, sent, caplo
     owner.run_script(
         "INSERT INTO job_schedules VALUES ('db_pruning', 'not a cron', '2026-01-01Z', '2026-01-01Z');"
         "INSERT INTO job_successes (job_type, expected_within, overdue_at) VALUES ('db_pruning', '1 h', '2026-01-01Z');"
-        "REVOKE SELECT ON job_successes FROM nightshift_app"
+        f"REVOKE SELECT ON job_successes FROM {ROLES}"
     )
     with pytest.raises(DatabaseError):
         sweep(db=db, settings=cloud)
@@ -128,7 +129,7 @@ class TestMails:
         assert [next_in_s() for _ in range(2)] == [120, 240]
 
     def test_what_an_ending_cannot_send_itself_is_left_to_the_sweep(self, cloud, db, owner, sent, caplog):
-        owner.run_script("REVOKE SELECT ON job_outbox FROM nightshift_app")
+        owner.run_script(f"REVOKE SELECT ON job_outbox FROM {ROLES}")
         outbox.dispatch([str(uuid.uuid4())], db=db, settings=cloud)
         assert [record.action for record in caplog.records] == ["dispatch_failed"]
 

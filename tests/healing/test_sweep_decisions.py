@@ -16,7 +16,7 @@ from nightshift.schedules.slots import GRACE
 from nightshift.testing.rows import make_team, run_row, sweep
 from tests.healing.test_poison import REFUSE, lost, poison_runs
 from tests.healing.test_sweep import ENDED
-from tests.support.fixtures import free_port
+from tests.support.fixtures import ROLES, free_port
 from tests.support.world import claim, received, system_run, trigger
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
@@ -226,7 +226,7 @@ class TestRowsSetAside:
     def test_rows_whose_search_failed_stay_set_aside(self, cloud, db, owner):
         owner.run_script(
             "INSERT INTO job_successes (job_type, expected_within, overdue_at) VALUES ('db_pruning', '1 h', now());"
-            "REVOKE SELECT ON job_successes FROM nightshift_app"
+            f"REVOKE SELECT ON job_successes FROM {ROLES}"
         )
         put_aside(owner, "db_pruning", healer="silent")
         with pytest.raises(DatabaseError, match="permission denied for table job_successes"):
@@ -243,10 +243,10 @@ class TestRowsSetAside:
 
     def test_a_mail_that_cannot_be_written_is_written_later(self, cloud, db, owner):
         poison_runs(owner, lost(owner, 1))
-        owner.run_script("REVOKE INSERT ON job_outbox FROM nightshift_app")
+        owner.run_script(f"REVOKE INSERT ON job_outbox FROM {ROLES}")
         with pytest.raises(DatabaseError, match="permission denied for table job_outbox"):
             sweep(db=db, settings=cloud)
-        owner.run_script("GRANT INSERT ON job_outbox TO nightshift_app")
+        owner.run_script("SELECT grant_job_rights()")
         sweep(db=db, settings=cloud)
         assert len(owner.run_script("SELECT FROM job_outbox")) == 1
 
@@ -273,7 +273,7 @@ class TestRowsSetAside:
 class TestItsFailures:
     def test_a_search_that_fails_is_raised_when_everything_is_healed(self, cloud, db, owner):
         [run_id] = lost(owner, 1)
-        owner.run_script("REVOKE UPDATE ON job_sweep FROM nightshift_app")
+        owner.run_script(f"REVOKE UPDATE ON job_sweep FROM {ROLES}")
         with pytest.raises(DatabaseError, match="permission denied for table job_sweep"):
             sweep(db=db, settings=cloud)
         assert run_row(owner, run_id)["slice"] == 1
@@ -302,7 +302,7 @@ class TestItsFailures:
             " clock_timestamp(), clock_timestamp() FROM projects"
         )
         poison_runs(owner, lost(owner, 1))
-        owner.run_script("REVOKE INSERT ON job_outbox FROM nightshift_app")
+        owner.run_script(f"REVOKE INSERT ON job_outbox FROM {ROLES}")
         monkeypatch.setattr(team_failures, "OF_THE_SYSTEM", "(")
         caplog.set_level("INFO")
         with pytest.raises(DatabaseError, match="permission denied for table job_outbox"):

@@ -18,13 +18,20 @@ class Stack:
     def __init__(self, folder: Path):
         self.folder, self.updates, self.refusal = folder, 0, ""
         self.error: str | None = None
+        self.declared, self.declare_error = 0, ""
         self.lines: list[str] = []
-        self.watch = Watch(folder, update=self._update, error=lambda: self.error, say=self.lines.append)
+        self.watch = Watch(
+            folder, update=self._update, error=lambda: self.error, declare=self._declare, say=self.lines.append
+        )
 
     def _update(self) -> None:
         if self.refusal:
             raise DeployFailed(self.refusal)
         self.updates += 1
+
+    def _declare(self) -> str | None:
+        self.declared += 1
+        return self.declare_error or None
 
     def save(self, name: str, content: str) -> None:
         (self.folder / name).parent.mkdir(exist_ok=True)
@@ -62,6 +69,23 @@ def test_a_change_to_the_code_or_a_query_reloads_the_functions(stack: Stack, nam
     stack.save(name, "# changed")
     assert stack.told() == [f"Reloaded the functions: {told} changed."]
     assert stack.updates == 1
+
+
+def test_a_changed_declaration_is_brought_to_the_database(stack: Stack) -> None:
+    declaration = "functions/nightshift_jobs/greeting/__init__.py"
+    stack.save(JOB, "# changed")
+    stack.told()
+    assert stack.declared == 0
+    stack.save(declaration, "# changed")
+    stack.told()
+    assert stack.declared == 1
+    stack.declare_error = "no such table"
+    stack.save(declaration, "# changed again")
+    assert stack.told()[-1] == "The database refuses what a job declares until you correct this: no such table"
+    stack.error = "it cannot be imported"
+    stack.save(declaration, "# changed once more")
+    assert stack.told()[-1] == "The functions cannot start until you correct this: it cannot be imported"
+    assert stack.declared == 2
 
 
 def test_a_removed_file_is_a_change(stack: Stack) -> None:

@@ -14,7 +14,7 @@ from nightshift.base.settings import settings
 from nightshift.notify import announcement, attempts, events
 from nightshift.notify.outbox import want_events
 from nightshift.testing.rows import make_team, run_row, work
-from tests.support.fixtures import CONTEXT, load_function
+from tests.support.fixtures import CONTEXT, ROLES, load_function
 from tests.support.mail_world import age, alert, announced, end, mail, project_run, system_run, waits_s
 
 BUS = "night-life"
@@ -220,7 +220,7 @@ class TestTenEvents:
         assert statuses(owner, ten) == {held: "unsent", **dict.fromkeys(good, "sent")}
 
     def test_what_concerns_every_row_is_an_error_of_the_function(self, ten, owner, entries):
-        owner.run_script("REVOKE UPDATE ON job_outbox FROM nightshift_app")
+        owner.run_script(f"REVOKE UPDATE ON job_outbox FROM {ROLES}")
         with pytest.raises(DatabaseError):
             announced(*ten.values())
         assert entries.calls == []

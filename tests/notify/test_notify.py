@@ -18,7 +18,7 @@ from nightshift.base.errors import DatabaseGone
 from nightshift.notify import attempts, delivery
 from nightshift.testing.rows import make_team, run_row, work
 from tests.support import ses as ses_server
-from tests.support.fixtures import load_function
+from tests.support.fixtures import ROLES, load_function
 from tests.support.mail_world import (
     OWNER,
     SENDER,
@@ -142,7 +142,7 @@ class TestWhoGetsAMail:
 def test_a_right_that_is_missing_in_the_platforms_tables_keeps_no_mail_back(team, owner, db, cloud, ses):
     """This includes the operator's alert about that very right."""
     of_a_run = end(owner, project_run(team, db=db, settings=cloud, by=f"user:{team.users['admin']}"))
-    owner.run_script("REVOKE SELECT ON teams, projects FROM nightshift_app")
+    owner.run_script(f"REVOKE SELECT ON teams, projects FROM {ROLES}")
     notified(alert(owner))
     notified(*end(owner, system_run(owner), "failed"))
     notified(*of_a_run)

@@ -34,7 +34,7 @@ def test_a_session_is_named_with_its_role_and_what_ends_it(look, owner, connect)
     pass_transactions(owner, 9)
     young = look()
     assert young["ok"]
-    assert young["says"].startswith(f"session {pid} of nightshift_app (a notebook) open for ")
+    assert young["says"].startswith(f"session {pid} of nightshift_tests (a notebook) open for ")
     assert young["says"].endswith(" has the oldest, 9 transactions behind")
     pass_transactions(owner, 1)
     old = look()

@@ -17,6 +17,7 @@ from nightshift.schedules.slots import register
 from nightshift.schedules.successes import tell_of_overdue
 from nightshift.testing.rows import run_row, sweep
 from tests.schedules.test_schedules import DAILY, HOURLY, alerts, end
+from tests.support.fixtures import ROLES
 from tests.support.world import system_run
 
 
@@ -99,10 +100,10 @@ def test_the_mail_says_since_when_and_where_to_look(cloud, db, owner):
 
 def test_a_mail_that_cannot_be_written_is_written_later(cloud, db, owner):
     age(owner, hours=3.1)
-    owner.run_script("REVOKE INSERT ON job_outbox FROM nightshift_app")
+    owner.run_script(f"REVOKE INSERT ON job_outbox FROM {ROLES}")
     with pytest.raises(DatabaseError):
         tell_of_overdue(["db_pruning"], db=db)
-    owner.run_script("GRANT INSERT ON job_outbox TO nightshift_app")
+    owner.run_script("SELECT grant_job_rights()")
     assert tell_of_overdue(["db_pruning"], db=db) == 1
     assert len(alerts(owner)) == 1
 

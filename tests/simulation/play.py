@@ -10,6 +10,7 @@ from unittest import mock
 
 from pg8000.exceptions import DatabaseError
 
+from local import roles
 from nightshift.base.errors import DatabaseBusy, DatabaseExhausted, DatabaseGone
 from nightshift.database.queries import Database
 from nightshift.jobs.registry import JOB_TYPES
@@ -112,7 +113,7 @@ class Play:
             None,
         )
         if environment is None:
-            config = dataclasses.replace(self.world.config, database_user=user or self.world.config.database_user)
+            config = dataclasses.replace(self.world.config, database_user=user or roles.OF_FUNCTION[function])
             db = Database(config, search_path=SEARCH_PATH) if user else Database(config)
             environment = Environment(function, db, release)
             self.world.environments.append(environment)

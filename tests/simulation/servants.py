@@ -14,6 +14,7 @@ from tests.simulation.actors import Actor
 from tests.simulation.moves import Arguments, move, one_of
 from tests.simulation.promises import LIVE
 from tests.simulation.stage import RIGHT_IN_TROUBLE
+from tests.support.fixtures import ROLES
 
 if TYPE_CHECKING:
     from tests.simulation.play import Play
@@ -124,9 +125,9 @@ def move_project(play: "Play", project: int, team: int) -> None:
 @move(0.04, lambda play, rnd: ())
 def begin_trouble(play: "Play") -> None:
     """Take a right from the functions: they cannot read recipients, so an ending's mails cannot be written."""
-    play.as_platform(f"REVOKE {RIGHT_IN_TROUBLE} FROM nightshift_app, nightshift_maintenance")
+    play.as_platform(f"REVOKE {RIGHT_IN_TROUBLE} FROM {ROLES}")
 
 
 @move(0.08, lambda play, rnd: ())
 def end_trouble(play: "Play") -> None:
-    play.as_platform(f"GRANT {RIGHT_IN_TROUBLE} TO nightshift_app, nightshift_maintenance")
+    play.as_platform("SELECT grant_job_rights()")

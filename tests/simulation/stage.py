@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from local import roles
 from nightshift.base.settings import Settings
 from nightshift.database.migrations import migrate
 from nightshift.database.queries import Database
@@ -60,8 +61,7 @@ BEGIN
 END $$;
 CREATE TABLE steps (run_id text NOT NULL, place integer);
 CREATE TABLE lone_steps (run_id text NOT NULL, lease_expires_at timestamptz, slice integer, status text);
-GRANT ALL ON steps, lone_steps TO nightshift_app, nightshift_maintenance;
-GRANT SELECT ON job_runs TO nightshift_maintenance;
+GRANT ALL ON steps, lone_steps TO nightshift_worker, nightshift_maintenance;
 """
 RECORDED = ("job_runs", "job_outbox", "job_schedule_slots", "job_pauses", "steps", "lone_steps")
 RECORDER = (
@@ -72,7 +72,7 @@ RECORDER = (
 RIGHT_IN_TROUBLE = "SELECT ON users"
 
 # The tables that are not emptied between plays, because migrations filled them.
-KEPT = ("nightshift_migrations", "job_deployment", "job_sweep")
+KEPT = ("nightshift_migrations", "job_deployment", "job_rights", "job_sweep")
 
 
 def migrated(config: Settings, superuser: Database) -> Database:
@@ -80,14 +80,14 @@ def migrated(config: Settings, superuser: Database) -> Database:
     superuser.run_script(f"CREATE DATABASE {config.database_name}")
     owner = Database(dataclasses.replace(config, database_user="postgres"))
     owner.run_script(CLOCK)
-    for role in ("nightshift_app", "nightshift_maintenance"):
+    for role in roles.FUNCTIONS:
         if not owner.run_script(f"SELECT FROM pg_roles WHERE rolname = '{role}'"):
             owner.run_script(f"CREATE ROLE {role} LOGIN")
         owner.run_script(f"ALTER ROLE {role} IN DATABASE {config.database_name} SET search_path = {SEARCH_PATH}")
     pin_session(owner)
     migrate(owner)
     pin(owner)
-    for role in ("nightshift_app", "nightshift_maintenance"):
+    for role in roles.FUNCTIONS:
         for name, value in LIMITS.items():
             owner.run_script(f"ALTER ROLE {role} IN DATABASE {config.database_name} SET {name} = '{value}'")
     # These functions wait in real time; the simulator cancels their statements instead.

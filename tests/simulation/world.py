@@ -13,7 +13,7 @@ from nightshift.schedules import slots
 from nightshift.testing.rows import Team, make_team
 from tests.simulation import jobs
 from tests.simulation.outside import Outside
-from tests.simulation.stage import RIGHT_IN_TROUBLE, emptied, migrated
+from tests.simulation.stage import emptied, migrated
 
 if TYPE_CHECKING:
     from tests.simulation.actors import Actor
@@ -90,7 +90,7 @@ class World:
         self.owner.run_script("TRUNCATE simulated.records")
 
     def end_trouble(self) -> None:
-        self.owner.run_script(f"GRANT {RIGHT_IN_TROUBLE} TO nightshift_app, nightshift_maintenance")
+        self.owner.run_script("SELECT grant_job_rights()")
 
     def team_of(self, project: int) -> Team | None:
         """Return the project's team, or None if the cleanup has deleted the project."""

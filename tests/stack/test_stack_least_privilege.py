@@ -166,6 +166,8 @@ def driven(stack: Stack, here: dict[str, Any], stack_owner: pg8000.native.Connec
         assert "error" not in answer, (command, answer)
         if command == {"command": "doctor"}:
             assert [each["ok"] for each in answer["checks"] if each["name"] in ("sender", "SES account")] == [True] * 2
+    # Migrate: the process that the deployment started may have ended.
+    assert stack.invoke("MigrateFunction", {})["applied"] == []
     wish = {"command": "setup", "team": "Least", "admin_email": "least@demo.test", "project": "One"}
     assert "agent_key" in stack.invoke("SetupFunction", wish | {"revenuecat_key": "sk_least"})
     # Notify and announce: all those mails and events.

@@ -41,7 +41,13 @@ def author(stack: Stack, tmp_path: Path, lines: list[str]) -> Iterator[Callable[
     for name in ("functions", "layers", "sql"):
         shutil.copytree(CHECKOUT / name, tmp_path / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(CHECKOUT / "template.yaml", tmp_path)
-    watch = Watch(tmp_path, update=lambda: stack.update_code(tmp_path), error=stack.start_error, say=lines.append)
+    watch = Watch(
+        tmp_path,
+        update=lambda: stack.update_code(tmp_path),
+        error=stack.start_error,
+        declare=stack.declare,
+        say=lines.append,
+    )
 
     def save(name: str, content: str) -> None:
         path = tmp_path / "functions" / name
@@ -60,8 +66,12 @@ def greeted(here: dict[str, Any]) -> Any:
     return run["result"] or run["error"]
 
 
+def with_rights(rights: str) -> str:
+    return DECLARATION.replace("scope=", f"rights={rights}, scope=")
+
+
 def test_a_new_job_its_changes_and_its_mistakes(
-    here: dict[str, Any], author: Callable[[str, str], None], lines: list[str]
+    here: dict[str, Any], author: Callable[[str, str], None], lines: list[str], stack_owner: Any
 ) -> None:
     author("nightshift_jobs/greeting/__init__.py", DECLARATION)
     author("nightshift_jobs/greeting/job.py", CODE.format("Hello"))
@@ -88,6 +98,19 @@ def test_a_new_job_its_changes_and_its_mistakes(
     assert "nightshift_jobs/greeting must declare JOB_TYPE = JobType(name='greeting', …)" in lines[-1]
     author("nightshift_jobs/greeting/__init__.py", DECLARATION)
     assert lines[-1] == "Reloaded the functions: nightshift_jobs/greeting/__init__.py changed."
+
+    may_read = "SELECT has_table_privilege('nightshift_worker', 'apps', 'SELECT')"
+    assert stack_owner.run(may_read) == [[False]]
+    author("nightshift_jobs/greeting/__init__.py", with_rights('{"apps": ("SELECT",)}'))
+    assert lines[-1] == "Reloaded the functions: nightshift_jobs/greeting/__init__.py changed."
+    assert stack_owner.run(may_read) == [[True]]
+    author("nightshift_jobs/greeting/__init__.py", with_rights('{"invoices": ("SELECT",)}'))
+    assert lines[-1] == (
+        "The database refuses what a job declares until you correct this: A right that a job needs cannot be granted: "
+        'relation "invoices" does not exist (GRANT SELECT ON invoices TO nightshift_worker, as greeting declares)'
+    )
+    author("nightshift_jobs/greeting/__init__.py", DECLARATION)
+    assert stack_owner.run(may_read) == [[False]]
 
 
 def test_a_query_and_the_dashboard(here: dict[str, Any], author: Callable[[str, str], None]) -> None:

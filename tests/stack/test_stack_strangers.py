@@ -17,6 +17,7 @@ import urllib3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from local import roles
 from local.gate import NAMES
 from local.processes import left_behind
 from local.stack import Stack
@@ -170,7 +171,7 @@ def test_many_requests_share_a_connection(here: dict[str, Any]) -> None:
         assert pool.num_connections == 1
 
 
-@pytest.mark.parametrize("role", ["postgres", "nightshift_app", "nightshift_maintenance"])
+@pytest.mark.parametrize("role", ["postgres", *roles.FUNCTIONS])
 def test_nobody_signs_in_to_the_database_without_a_password(stack: Stack, here: dict[str, Any], role: str) -> None:
     place = {"host": "127.0.0.1", "port": stack.ports.postgres, "database": "nightshift"}
     for password in ("", "postgres", role):

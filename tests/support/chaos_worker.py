@@ -27,6 +27,7 @@ def invoke(pipe: Connection, settings: Settings, run_id: str, number: int, fate:
     source.decrypt_secret = lambda ciphertext, *, project_id: ciphertext.decode()
     settings_module.settings.cache_clear()
     os.environ["DATABASE_HOST"], os.environ["REVENUECAT_URL"] = settings.database_host, settings.revenuecat_url
+    os.environ["DATABASE_USER"] = settings.database_user
     settings = dataclasses.replace(settings, slice_budget_s=0 if fate.one_step else REMAINING_S)
     executor.work(run_id, number, db=db, settings=settings, remaining_s=lambda: REMAINING_S, request_id="chaos")
     db.close()

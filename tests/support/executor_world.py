@@ -16,7 +16,7 @@ COUNTING = JobType(name="counting", label="Counting", description="Counts", scop
 @pytest.fixture
 def team(owner):
     """Create a team, and a table for the rows that a test's job writes."""
-    owner.run_script("CREATE TABLE steps (run_id text, step int); GRANT ALL ON steps TO nightshift_app")
+    owner.run_script("CREATE TABLE steps (run_id text, step int); GRANT ALL ON steps TO nightshift_worker")
     return make_team(owner)
 
 

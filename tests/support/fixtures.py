@@ -21,6 +21,7 @@ import pytest
 from moto import mock_aws
 
 from api import database_probe
+from local import roles
 from local.postgres import Postgres
 from nightshift.aws import aws_http, clients
 from nightshift.base import settings as settings_module
@@ -29,6 +30,7 @@ from nightshift.database import queries
 from nightshift.database.migrations import create_first_partitions, migrate
 from nightshift.database.queries import Database
 from nightshift.database.session_pins import pin_session
+from nightshift.jobs.rights import declare_rights
 from nightshift.tenants import jwks, tokens
 from tests.support import hostile, moto_server
 
@@ -37,6 +39,19 @@ hypothesis.settings.register_profile("patient", deadline=None, suppress_health_c
 hypothesis.settings.load_profile("patient")
 
 _serial = itertools.count()
+
+# A test plays several functions in one session, so its role is a member of their roles. Each function has a role of its
+# own in the simulation, in the local stack and in tests/database/test_rights.py.
+TESTS = "nightshift_tests"
+# The functions' roles, for GRANT and REVOKE.
+ROLES = ", ".join(roles.FUNCTIONS)
+MAKE_TESTS = f"""
+    CREATE ROLE {TESTS} LOGIN;
+    GRANT nightshift_api, nightshift_worker, nightshift_sweep, nightshift_notify, nightshift_operate TO {TESTS};
+    SET allow_system_table_mods = on;
+    INSERT INTO pg_db_role_setting SELECT setdatabase, '{TESTS}'::regrole, setconfig
+        FROM pg_db_role_setting WHERE setrole = 'nightshift_worker'::regrole;
+"""
 
 # Linux's file system in memory. A server of the tests needs less than 1 GB.
 IN_MEMORY = Path("/dev/shm")
@@ -131,12 +146,19 @@ def make_template(postgres: Postgres, superuser: Database) -> str:
     if hostile.ASKED_FOR in os.environ:
         pin_session(owner)
         owner.run_script(hostile.NOTHING_FOR_PUBLIC)
-    migrate(owner)
+    install(owner)
     create_first_partitions(owner, today=date.today())
     if hostile.ASKED_FOR in os.environ:
         owner.run_script(hostile.DOUBLES)
     owner.close()
     return "nightshift_template"
+
+
+def install(owner: Database) -> None:
+    """Create the tables, the functions' roles, and the tests' role with the settings of the worker's."""
+    migrate(owner)
+    declare_rights(owner)
+    owner.run_script(MAKE_TESTS)
 
 
 def copy_database(superuser: Database, source: str, name: str) -> None:
@@ -177,7 +199,7 @@ def connect(config: Settings) -> Iterator[Callable[..., Database]]:
     """``connect(user=…, **startup_params)``: open another connection to this test's database."""
     opened = []
 
-    def connect(user: str = "nightshift_app", **startup_params: str) -> Database:
+    def connect(user: str = TESTS, **startup_params: str) -> Database:
         opened.append(Database(dataclasses.replace(config, database_user=user), **startup_params))
         if user == "postgres":
             pin_session(opened[-1])
@@ -278,5 +300,5 @@ def load_function(name: str) -> ModuleType:
     return importlib.import_module(f"{name}.app")
 
 
-def settings_for(server: Postgres, database: str, user: str = "nightshift_app") -> Settings:
+def settings_for(server: Postgres, database: str, user: str = TESTS) -> Settings:
     return Settings(database_host="127.0.0.1", database_port=server.port, database_name=database, database_user=user)

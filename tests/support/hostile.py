@@ -1,5 +1,6 @@
 """A platform's database in which every setting that our sessions could depend on has an unusual value."""
 
+from local import roles
 from nightshift.database.queries import Database
 
 # tests/database/test_hostile_settings.py sets it for a separate run.
@@ -86,7 +87,7 @@ def spoil_database(superuser: Database, name: str) -> None:
 def spoil_roles(superuser: Database, name: str) -> None:
     """Set more after the installation: for roles, and for the search path."""
     superuser.run_script(f"ALTER DATABASE {name} SET search_path = 'hostile'")
-    for role in ("nightshift_app", "nightshift_maintenance"):
+    for role in roles.FUNCTIONS:
         superuser.run_script(f"GRANT hostile TO {role}")
         for each in _assignments(superuser, SETTINGS | OTHERS):
             superuser.run_script(f"ALTER ROLE {role} SET {each}")

@@ -89,13 +89,13 @@ def claim(
 
 
 def cut_sessions(owner: Database) -> None:
-    """End the sessions of the product's role in this test's database, and return when they are gone.
+    """End the functions' sessions in this test's database, and return when they are gone.
 
     Tests of another process may have a database of their own on the same server.
     """
     owner.run_script(
         "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
-        " WHERE usename = 'nightshift_app' AND datname = current_database()"
+        " WHERE usename <> 'postgres' AND datname = current_database()"
     )
 
 

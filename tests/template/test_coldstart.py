@@ -62,9 +62,7 @@ def aws() -> Iterator[tuple[str, list[str]]]:
 def test_a_path_imports_nothing_that_it_does_not_use(way: str, config: Settings, owner: Database, aws) -> None:
     url, asked = aws
     function = way.split("_")[0]
-    variables = environment(port=config.database_port, database=config.database_name, aws_url=url)
-    if function in ("migrate", "setup"):
-        variables["DATABASE_USER"] = "postgres"
+    variables = environment(function, port=config.database_port, database=config.database_name, aws_url=url)
     answered = call(Events(owner).of(way), function=function, path=[Path("functions")], environment=variables)
     allowed, calls = WAYS[way]
     assert asked == calls

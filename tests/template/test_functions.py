@@ -182,7 +182,10 @@ class TestMigrate:
     def test_whatever_is_wrong_is_told_in_a_sentence(self, cloudformation, owner):
         owner.run_script("DROP TABLE job_schedules CASCADE")
         load_function("migrate").handler(event("migrate") | {"ResponseURL": cloudformation.url}, CONTEXT)
-        assert cloudformation.answers[0]["Reason"] == 'relation "job_schedules" does not exist'
+        assert cloudformation.answers[0]["Reason"] == (
+            'A right that a job needs cannot be granted: relation "job_schedules" does not exist'
+            " (GRANT SELECT, UPDATE ON job_schedules TO nightshift_sweep, as a migration declares)"
+        )
 
     def test_a_long_reason_is_cut_to_what_cloudformation_takes(self, cloudformation, failing):
         failing(f"DO $$ BEGIN RAISE EXCEPTION '{'é' * 3000}'; END $$")

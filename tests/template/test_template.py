@@ -10,6 +10,7 @@ from pathlib import Path
 import boto3
 import pytest
 
+from local import roles
 from local.deployment.template import PATH, load, translate
 from nightshift.base import metrics
 from nightshift.base.settings import REQUIRED, Settings
@@ -160,7 +161,7 @@ def test_a_notice_on_its_way_is_not_attempted_again(kind, source, batch):
     # Without this, Lambda would take the handler's answer as the success of the whole batch.
     assert mapping.get("FunctionResponseTypes") == (["ReportBatchItemFailures"] if batch > 1 else None)
     # A claim has expired when the sweep sends again.
-    assert function["Timeout"] + Settings(database_host="").lease_margin_s < RETRY_DELAY_S
+    assert function["Timeout"] + Settings(database_host="", database_user="").lease_margin_s < RETRY_DELAY_S
 
 
 @pytest.mark.parametrize("kind", ["Notify", "Announce"])
@@ -210,7 +211,7 @@ def test_the_server_ends_a_workers_statement_before_the_driver_gives_up():
 
 def driver_timeout_s(function):
     own = FUNCTIONS[function]["Environment"]["Variables"]
-    return float(own.get("DATABASE_TIMEOUT_S", Settings(database_host="").database_timeout_s))
+    return float(own.get("DATABASE_TIMEOUT_S", Settings(database_host="", database_user="").database_timeout_s))
 
 
 def test_a_migration_is_ended_by_the_server_before_the_function_is():
@@ -353,24 +354,38 @@ def test_the_owners_commands_are_reached_by_nobody_but_iam(function):
 
 
 def test_who_connects_as_the_owner_of_the_tables_may_sign_in_as_that():
-    [roles] = [
+    [signing_in] = [
         {role["Ref"] for role in resource["Properties"]["Roles"]}
         for name, resource in TEMPLATE["Resources"].items()
         if name == "OwnerSignIn"
     ]
-    owner = FUNCTIONS["MigrateFunction"]["Environment"]["Variables"]
+    assert signing_in == {"MigrateFunctionRole"}
     for name, function in FUNCTIONS.items():
         own = function.get("Environment", {}).get("Variables", {})
-        assert (f"{name}Role" in roles) == ("DATABASE_USER" in own), name
-        for variable in ("DATABASE_USER", "DATABASE_HOST", "DATABASE_AUTH", "DATABASE_SECRET_ID"):
-            assert f"{name}Role" not in roles or own[variable] == owner[variable], name
+        for variable in ("DATABASE_HOST", "DATABASE_AUTH", "DATABASE_SECRET_ID"):
+            assert (variable in own) == (name == "MigrateFunction"), name
     # Before the migrations, which CloudFormation would otherwise start as soon as the function exists.
     assert "OwnerSignIn" in str(TEMPLATE["Resources"]["Migrations"]["Properties"]["After"])
 
 
+def of_role(statement):
+    """Return the text of the statement's resource, with its role."""
+    text = statement["Resource"]["Fn::Sub"]
+    return text if isinstance(text, str) else text[0].replace("${Role}", text[1].get("Role", ""))
+
+
 def test_functions_that_sign_in_with_a_password_read_that_of_their_role_alone():
     """As with tokens: the same functions, the same roles."""
-    for name, role in {"SignIn": "nightshift_app", "MaintenanceSignIn": "nightshift_maintenance"}.items():
+    assert TEMPLATE["Mappings"]["DatabaseRoles"] == {
+        function.capitalize(): {"Role": role} for function, role in roles.OF_FUNCTION.items()
+    }
+    for function in roles.OF_FUNCTION:
+        user = FUNCTIONS[f"{function.capitalize()}Function"]["Environment"]["Variables"]["DATABASE_USER"]
+        assert user == roles.OF_FUNCTION[function]
+    signs_in = {f"{function.capitalize()}SignIn": role for function, role in roles.OF_FUNCTION.items()}
+    policies = {name for name in TEMPLATE["Resources"] if name.endswith("SignIn")}
+    assert policies == {*signs_in, "MaintenanceSignIn", "OwnerSignIn"}
+    for name, role in (signs_in | {"MaintenanceSignIn": "nightshift_maintenance"}).items():
         [choice] = TEMPLATE["Resources"][name]["Properties"]["PolicyDocument"]["Statement"]
         condition, token, password = choice["Fn::If"]
         assert (condition, token["Action"], password["Action"]) == (
@@ -378,8 +393,8 @@ def test_functions_that_sign_in_with_a_password_read_that_of_their_role_alone():
             "rds-db:connect",
             "secretsmanager:GetSecretValue",
         )
-        assert token["Resource"]["Fn::Sub"][0].endswith(f"dbuser:${{Id}}/{role}")
-        assert password["Resource"]["Fn::Sub"].endswith(f"secret:${{DatabaseRoleSecrets}}{role}-??????")
+        assert of_role(token).endswith(f"dbuser:${{Id}}/{role}")
+        assert of_role(password).endswith(f"secret:${{DatabaseRoleSecrets}}{role}-??????")
 
 
 def test_no_alias_stands_before_a_function():
@@ -733,6 +748,7 @@ def test_tokens_of_others_are_refused_by_the_rules_as_by_the_api(given, refused)
     assert [sentence.partition(",")[0] for sentence in said] == refused
     settings = Settings(
         database_host="",
+        database_user="",
         jwks_url=parameters["JwksUrl"],
         jwt_issuer=parameters["JwtIssuer"],
         jwt_audience=parameters["JwtAudience"],

@@ -202,7 +202,9 @@ class TestWhoIssuedItForWhom:
 
     def test_http_is_for_this_machine(self):
         for host in ("127.0.0.1:80", "localhost", "[::1]:8080"):
-            settings = Settings(database_host="", jwks_url=f"http://{host}/keys", jwt_issuer="i", jwt_audience="a")
+            settings = Settings(
+                database_host="", database_user="", jwks_url=f"http://{host}/keys", jwt_issuer="i", jwt_audience="a"
+            )
             assert trouble_with(settings) is None
 
 

@@ -23,5 +23,5 @@ SELECT 'function ' || proname, concat_ws(' ', prosrc, array_to_string(proconfig,
 UNION ALL
 SELECT 'role ' || rolname, array_to_string(ARRAY(
     SELECT setting FROM unnest(rolconfig) AS setting WHERE setting ~ '_timeout=' ORDER BY setting), ' ')
-FROM pg_roles WHERE rolname IN ('nightshift_app', 'nightshift_maintenance')
+FROM pg_roles WHERE rolname IN (SELECT job_rights.role FROM job_rights)
 ORDER BY name;

@@ -1,7 +1,7 @@
 """The system machine: a slice of a system job, its step on one connection, and its DDL on another (run_alone).
 
-nightshift_app makes the claim; nightshift_maintenance makes the step's writes and their fence. DDL has no WHERE clause
-for the slice, so its session must end before the lease. Times are ticks.
+nightshift_worker makes the claim; nightshift_maintenance makes the step's writes and their fence. DDL has no WHERE
+clause for the slice, so its session must end before the lease. Times are ticks.
 """
 
 from collections.abc import Iterator

@@ -8,12 +8,12 @@ from typing import Any, Literal, get_args
 
 from nightshift.base.errors import ConfigurationError
 
-# For each function: the variables without which it refuses every call, beside DATABASE_HOST, which all need. A test
-# compares them with template.yaml.
+# For each function: the variables without which it refuses every call, beside DATABASE_HOST and DATABASE_USER, which
+# all need. A test compares them with template.yaml.
 REQUIRED: dict[str, tuple[str, ...]] = {
     "announce": (),
     "api": ("QUEUE_URL", "NOTIFY_QUEUE_URL", "ANNOUNCE_QUEUE_URL"),
-    "migrate": ("DATABASE_USER", "MIGRATION_FOLDERS"),
+    "migrate": ("MIGRATION_FOLDERS",),
     "notify": (),
     "operate": (
         *("QUEUE_URL", "NOTIFY_QUEUE_URL", "ANNOUNCE_QUEUE_URL", "INTEGRATIONS_KEY_ID"),
@@ -21,7 +21,7 @@ REQUIRED: dict[str, tuple[str, ...]] = {
         *("ANNOUNCE_DEAD_LETTERS_URL", "SCHEDULE_DEAD_LETTERS_URL"),
     ),
     "schedule": ("QUEUE_URL",),
-    "setup": ("DATABASE_USER", "INTEGRATIONS_KEY_ID"),
+    "setup": ("INTEGRATIONS_KEY_ID",),
     "sweep": ("QUEUE_URL", "NOTIFY_QUEUE_URL", "ANNOUNCE_QUEUE_URL"),
     "worker": ("QUEUE_URL", "NOTIFY_QUEUE_URL", "ANNOUNCE_QUEUE_URL", "INTEGRATIONS_KEY_ID"),
 }
@@ -32,9 +32,10 @@ class Settings:
     """One field per environment variable, which has the same name in capitals. Times are in seconds."""
 
     database_host: str
+    # The Postgres role, which may do what this function's statements need (sql/jobs/0007_roles.sql).
+    database_user: str
     database_port: int = 5432
     database_name: str = "nightshift"
-    database_user: str = "nightshift_app"
     # The Postgres role of the system jobs, which owns the event tables.
     database_maintenance_user: str = "nightshift_maintenance"
     # How to sign in: "iam" with a token of this function's role, "secret" with the password in database_secret_id,
@@ -120,6 +121,8 @@ class Settings:
         values = {field.name: _read(field.name.upper(), text, field.type) for field, text in given.items()}
         if "database_host" not in values:
             raise ConfigurationError("DATABASE_HOST is not set: set it to the address of the Postgres server")
+        if "database_user" not in values:
+            raise ConfigurationError("DATABASE_USER is not set: set it to the Postgres role of this function")
         return cls(**values)
 
 

@@ -119,7 +119,7 @@ def _make_table(db: Database) -> None:
             raise MigrationFailed(
                 f"The table nightshift_migrations is in schema {elsewhere['schema']}, which is not in this "
                 f"session's search_path ({elsewhere['search_path']}). Nothing was applied. Set the search_path of the "
-                f"role that the functions connect as: ALTER ROLE nightshift_app IN DATABASE {elsewhere['database']} "
+                f"role that the functions connect as: ALTER ROLE nightshift_api IN DATABASE {elsewhere['database']} "
                 f"SET search_path = {elsewhere['schema']}"
             )
         db.run_script(

@@ -8,6 +8,12 @@ from typing import NamedTuple
 
 from nightshift.database.queries import Database
 
+# The roles that the functions connect as (sql/jobs/0007_roles.sql).
+ROLES = (
+    *("nightshift_api", "nightshift_worker", "nightshift_maintenance", "nightshift_sweep"),
+    *("nightshift_notify", "nightshift_operate", "nightshift_setup"),
+)
+
 PINS = {
     # How values are read and written.
     "client_encoding": "UTF8",
@@ -71,9 +77,11 @@ FUNCTIONS = (
     "cleanup_resource",
     "cleanup_runs",
     "create_event_partition",
+    "declare_job_rights",
     "drop_detached_partition",
     "event_gaps",
     "event_tree",
+    "grant_job_rights",
     "tell_of_ending",
 )
 
@@ -96,7 +104,12 @@ def unpinned(db: Database) -> list[Unpinned]:
     wanted = PINS | ROLE_LIMITS
     db.run_script("DO $$ BEGIN END $$")  # loads PL/pgSQL, so that the server knows its settings in this session
     return db.query_as(
-        Unpinned, "unpinned", names=list(wanted), values=list(wanted.values()), functions=list(FUNCTIONS)
+        Unpinned,
+        "unpinned",
+        names=list(wanted),
+        values=list(wanted.values()),
+        roles=list(ROLES),
+        functions=list(FUNCTIONS),
     )
 
 

@@ -1,14 +1,18 @@
 """A job type: everything that the API, the schedules and the command line know of a job without its code."""
 
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal
 
-from nightshift.base.errors import UnknownJob
+from nightshift.base.errors import ConfigurationError, UnknownJob
 from nightshift.jobs.author_api import NO_RETRY, Job, Retry
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
+
+PRIVILEGE = re.compile(r"(SELECT|INSERT|UPDATE)( \(\w+(, \w+)*\))?|DELETE")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,8 +32,19 @@ class JobType:
     """The project's rows that the progress counts, so that the bar starts at 0 of them. None: unknown at the start."""
     counts_bytes: bool = False
     """Whether the progress counts bytes; clients then display it as bytes."""
+    rights: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """The tables that the job's own queries use, each with the privileges that they need: ``{"app_users": ("SELECT",
+    "UPDATE (properties)")}``. A deployment grants them to the role of the scope; there are no others."""
     max_duration_s: int = 86_400
     """A run that has not ended this long after its first slice began is failed."""
+
+    def __post_init__(self) -> None:
+        for table, privileges in self.rights.items():
+            if not privileges or not all(PRIVILEGE.fullmatch(privilege) for privilege in privileges):
+                raise ConfigurationError(
+                    f"The rights of {self.name} on {table} must be a tuple of SELECT, INSERT, UPDATE or DELETE, each "
+                    f"also for some columns as in 'UPDATE (name, price)', got {privileges!r}"
+                )
 
     def params_model(self) -> "type[BaseModel]":
         # Imported here, so that only code that validates pays for pydantic.

@@ -68,6 +68,7 @@ class Server(NamedTuple):
     version: str
     version_num: int
     timezone: str
+    role: str
 
 
 def _reach(db: Database) -> Finding:
@@ -85,7 +86,7 @@ def _database(db: Database) -> Finding:
     if found.version_num // 10000 < OLDEST_POSTGRES:
         return red(says, do=f"Upgrade it: Nightshift needs Postgres {OLDEST_POSTGRES} or newer.")
     if found.timezone != "UTC":
-        return red(says, do="ALTER ROLE nightshift_app SET timezone = 'UTC';")
+        return red(says, do=f"ALTER ROLE {found.role} SET timezone = 'UTC';")
     return green(says)
 
 

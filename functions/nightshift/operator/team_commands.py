@@ -1,4 +1,4 @@
-"""The setup function's commands, which need the rights of the schema owner. Keys pass through, but are never logged."""
+"""The setup function's commands, which write the platform's tables. Keys pass through, but are never logged."""
 
 from dataclasses import asdict
 from typing import Annotated, Any, Literal
@@ -8,7 +8,6 @@ from pydantic import Field, StringConstraints
 from nightshift.base.paging import fitting
 from nightshift.base.wording import timestamp
 from nightshift.database.queries import Database
-from nightshift.database.session_pins import pin_session
 from nightshift.tenants import agent_keys, team_setup
 
 # Maximum number of rows in a list, and of projects or people named in a row.
@@ -32,7 +31,6 @@ def set_up(
 
     Return ``{"team_id", "team_slug", "admin_id", "project_id", "project_slug", "agent_key"}``.
     """
-    pin_session(db)
     made = team_setup.setup_team(
         db,
         team_name=team,
@@ -55,7 +53,6 @@ def store_revenuecat_key(
     db: Database,
 ) -> dict[str, Any]:
     """Store the key of a project and return ``{"project_id"}``. Team and project are slugs."""
-    pin_session(db)
     project_id = team_setup.find_project(db, team_slug=team, project_slug=project)
     team_setup.store_revenuecat_key(
         db, project_id=project_id, key=revenuecat_key, revenuecat_project_id=revenuecat_project_id
@@ -73,7 +70,6 @@ def add_project(
     db: Database,
 ) -> dict[str, Any]:
     """Create a project in the team with this slug, and return ``{"project_id", "project_slug"}``."""
-    pin_session(db)
     return team_setup.add_project(
         db,
         team_slug=team,
@@ -88,7 +84,6 @@ def set_member(
     *, team: Word, email: Word, role: Literal["owner", "admin", "member", "none"], db: Database
 ) -> dict[str, Any]:
     """Give a person this role in the team, or remove them with ``none``. Return ``{"user_id"}``."""
-    pin_session(db)
     return {"user_id": team_setup.set_member(db, team_slug=team, email=email, role=None if role == "none" else role)}
 
 
@@ -105,21 +100,18 @@ def make_agent_key(
 
     ``ends`` is the beginning of a key that the new one replaces.
     """
-    pin_session(db)
     key = agent_keys.make_key(db, team_slug=team, ends=ends, name=name, read_only=read_only, days=days)
     return {"agent_key": key}
 
 
 def end_agent_key(*, team: Word, prefix: Word, db: Database) -> dict[str, Any]:
     """End the agent key that begins with ``prefix``, and return ``{"ended": True}``."""
-    pin_session(db)
     agent_keys.end_key(db, team_slug=team, prefix=prefix)
     return {"ended": True}
 
 
 def list_keys(*, team: Word, search: Word | None = None, db: Database) -> dict[str, Any]:
     """Return ``{"keys": […]}``, each as in live_keys with its times as text; ``has_more`` if there are more keys."""
-    pin_session(db)
     rows = agent_keys.live_keys(db, team_slug=team, search=search, limit=MAX_LISTED + 1)
     told = [row | {name: timestamp(row[name]) for name in ("created_at", "expires_at")} for row in rows]
     return _listed("keys", told)

@@ -10,7 +10,7 @@ from nightshift.database.queries import Database
 
 def require_revenuecat(project_id: str, *, db: Database) -> None:
     """Raise NotFound for a project without a RevenueCat integration."""
-    if not db.query("revenuecat_integration", project_id=project_id):
+    if not db.query("has_revenuecat", project_id=project_id):
         raise NotFound("RevenueCat integration not found")
 
 

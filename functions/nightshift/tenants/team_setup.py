@@ -1,4 +1,4 @@
-"""Setup of teams, their projects and members by the operator. The database connection is the schema owner's."""
+"""Setup of teams, their projects and members by the operator. Its rights are those of nightshift_setup."""
 
 import uuid
 from dataclasses import dataclass, field

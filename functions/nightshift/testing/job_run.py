@@ -114,7 +114,7 @@ class JobRun:
         old = self.row
         assert old["project_id"] or not from_cursor, "A system job's run cannot be rerun from its cursor"
         of = {name: old[name] for name in ("team_id", "project_id", "params")}
-        of |= {"rerun_of": self.db.one_as(RunState, "get_any_run", run_id=self.id), "from_cursor": from_cursor}
+        of |= {"rerun_of": self.owner.one_as(RunState, "get_any_run", run_id=self.id), "from_cursor": from_cursor}
         made = _trigger(old["job_type"], db=self.db, settings=self.settings, **of)
         return replace(self, id=made, checkpoints=[], fate=None)
 
@@ -146,7 +146,7 @@ class JobRun:
         age(self.owner, self.id, MAX_WAIT_S)
         if self.row["lease_expires_at"]:
             # Use a separate connection, because a frozen worker's is in the middle of a step.
-            with closing(self.db.sibling()) as db:
+            with closing(self.db.sibling(user="nightshift_sweep")) as db:
                 sweep(db=db, settings=self.settings)
 
     def _meet(self, fate: "Fate") -> "JobRun":
@@ -280,22 +280,27 @@ class JobRuns:
 def _trigger(name: str, *, db: Database, settings: Settings, **of: Any) -> str:
     job_type = JOB_TYPES[name]
     if job_type.scope == "system":
-        params = of["params"]
-        run = requests.create_system(job_type, params=params, triggered_by="system", db=db, settings=settings)
+        with closing(db.sibling(user="nightshift_operate")) as operate:
+            run = requests.create_system(
+                job_type, params=of["params"], triggered_by="system", db=operate, settings=settings
+            )
     else:
         wish = requests.Trigger(job_type=job_type, triggered_by="manual:user:somebody", **of)
-        run = requests.create(wish, db=db, settings=settings)
+        with closing(db.sibling(user="nightshift_api")) as api:
+            run = requests.create(wish, db=api, settings=settings)
     return str(run.id)
 
 
 @pytest.fixture
 def job_run(
     environment: Settings, db: Database, owner: Database, superuser: Database, monkeypatch: pytest.MonkeyPatch
-) -> JobRuns:
+) -> Iterator[JobRuns]:
     """Create runs of registered job types. No message is sent to a queue."""
     monkeypatch.setattr(sqs, "send_message", lambda url, entry: None)
     monkeypatch.setattr(sqs, "send_message_batch", lambda url, entries: [])
-    return JobRuns(db, owner, environment, superuser)
+    # The job has the rights that it has in production.
+    with closing(db.sibling(user="nightshift_worker")) as worker:
+        yield JobRuns(worker, owner, environment, superuser)
 
 
 def assert_resumable(

@@ -11,4 +11,8 @@ JOB_TYPE = JobType(
     # 100,000 users take ten hours of RevenueCat's rate limit, which other clients may share.
     max_duration_s=3 * 86_400,
     total="app_users",
+    rights={
+        "project_integrations": ("SELECT",),
+        "app_users": ("SELECT", "UPDATE (properties, total_revenue_usd_cents, revenue_synced_at)"),
+    },
 )

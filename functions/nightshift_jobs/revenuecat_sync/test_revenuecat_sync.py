@@ -175,6 +175,7 @@ def kms(moto_endpoint):
         environment.setenv("AWS_DEFAULT_REGION", "eu-central-1")
         environment.setenv("AWS_ENDPOINT_URL", moto_endpoint)
         environment.setenv("DATABASE_HOST", "unused")
+        environment.setenv("DATABASE_USER", "unused")
         clients.client.cache_clear()
         key_id = boto3.client("kms").create_key()["KeyMetadata"]["KeyId"]
         environment.setenv("INTEGRATIONS_KEY_ID", key_id)

@@ -23,6 +23,7 @@ from nightshift_jobs.soft_delete_cleanup import job as cleanup_job
 from nightshift_jobs.soft_delete_cleanup import pace
 from nightshift_jobs.soft_delete_cleanup.pace import FIRST_BATCH, MAX_BATCH, next_batch
 from nightshift_jobs.soft_delete_cleanup.state import REASON_LENGTH, SHOWN, State
+from tests.support.fixtures import ROLES
 from tests.support.forest import DEFINITIONS, EVENTS, TABLES, Forest, Node, audited, stored
 from tests.support.world import claim
 
@@ -532,7 +533,7 @@ class TestRefused:
     @pytest.mark.parametrize(
         "narrow",
         [
-            "REVOKE SELECT ON {t} FROM nightshift_app, nightshift_maintenance",
+            "REVOKE SELECT ON {t} FROM " + ROLES,
             "ALTER TABLE {t} ENABLE ROW LEVEL SECURITY",
         ],
     )

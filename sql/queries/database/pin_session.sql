@@ -1,4 +1,4 @@
--- Applies the settings of unpinned.sql to this session. search_path is the one that nightshift_app has here.
+-- Applies the settings of unpinned.sql to this session. search_path is the one that nightshift_api has here.
 SELECT set_config(wanted.name, wanted.value, false)
 FROM unnest(CAST(:names AS text[]), CAST(:values AS text[])) AS wanted (name, value)
 LEFT JOIN pg_settings known ON lower(known.name) = lower(wanted.name)
@@ -8,6 +8,6 @@ UNION ALL
 SELECT set_config('search_path', substr(entry, length('search_path=') + 1), false)
 FROM pg_db_role_setting pinned
 JOIN pg_database here ON here.oid = pinned.setdatabase AND here.datname = current_database()
-JOIN pg_roles role ON role.oid = pinned.setrole AND role.rolname = 'nightshift_app',
+JOIN pg_roles role ON role.oid = pinned.setrole AND role.rolname = 'nightshift_api',
      unnest(pinned.setconfig) AS entry
 WHERE entry LIKE 'search_path=%';

@@ -1,5 +1,5 @@
 -- Settings that our roles' sessions in this database, and our functions, would inherit from others, with the statement
--- that pins each. search_path is pinned to the value of nightshift_app or, before that is pinned, to the schemas of
+-- that pins each. search_path is pinned to the value of nightshift_api or, before that is pinned, to the schemas of
 -- this session. Settings that this server does not have, or that the caller may not set, are left out; for the caller's
 -- own role they are listed if their value is wrong.
 WITH here AS (
@@ -8,11 +8,11 @@ WITH here AS (
     SELECT role.rolname AS name, coalesce(pinned.setconfig, '{}') AS config
     FROM pg_roles role CROSS JOIN here
     LEFT JOIN pg_db_role_setting pinned ON pinned.setrole = role.oid AND pinned.setdatabase = here.oid
-    WHERE role.rolname IN ('nightshift_app', 'nightshift_maintenance')
+    WHERE role.rolname = ANY (CAST(:roles AS text[]))
 ), path AS (
     SELECT coalesce(
         (SELECT substr(entry, length('search_path=') + 1) FROM roles, unnest(config) AS entry
-         WHERE roles.name = 'nightshift_app' AND entry LIKE 'search_path=%'),
+         WHERE roles.name = 'nightshift_api' AND entry LIKE 'search_path=%'),
         (SELECT string_agg(quote_ident(schema), ', ' ORDER BY place) || ', pg_temp'
          FROM unnest(current_schemas(false)) WITH ORDINALITY AS found (schema, place) WHERE schema NOT LIKE 'pg_temp%')
     ) AS value

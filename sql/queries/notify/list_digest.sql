@@ -5,7 +5,7 @@ SELECT run.job_type, run.status, run.error, run.completed_at, project.name AS pr
        count(*) FILTER (WHERE run.status = 'failed') OVER () AS failed,
        count(*) FILTER (WHERE run.status = 'cancelled') OVER () AS cancelled
 FROM job_outbox mail
-    JOIN job_runs run ON run.id = mail.run_id
+    JOIN job_runs_public run ON run.id = mail.run_id
     LEFT JOIN projects project ON project.id = run.project_id
 WHERE mail.digest_id = CAST(:outbox_id AS uuid)
 ORDER BY run.status = 'failed' DESC, run.completed_at, run.id

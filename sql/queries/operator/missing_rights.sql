@@ -1,41 +1,9 @@
 -- The rights that the functions' roles lack, as sentences; missing roles come first.
-WITH needed (role, "table", privileges) AS (
-    VALUES ('nightshift_app', 'job_runs', 'SELECT,INSERT,UPDATE,DELETE'),
-           ('nightshift_app', 'job_slices', 'SELECT,INSERT,UPDATE,DELETE'),
-           ('nightshift_app', 'job_runs_public', 'SELECT'),
-           ('nightshift_app', 'job_timeline', 'SELECT'),
-           ('nightshift_app', 'job_schedules', 'SELECT,UPDATE'),
-           ('nightshift_app', 'job_schedule_slots', 'SELECT,INSERT,DELETE'),
-           ('nightshift_app', 'job_outbox', 'SELECT,INSERT,UPDATE,DELETE'),
-           ('nightshift_app', 'job_mail_shares', 'SELECT,INSERT,UPDATE,DELETE'),
-           ('nightshift_app', 'job_deployment', 'SELECT'),
-           ('nightshift_app', 'nightshift_migrations', 'SELECT'),
-           ('nightshift_app', 'job_pauses', 'SELECT,INSERT,DELETE'),
-           ('nightshift_app', 'job_successes', 'SELECT,UPDATE'),
-           ('nightshift_app', 'job_set_aside', 'SELECT,INSERT,UPDATE,DELETE'),
-           ('nightshift_app', 'job_sweep', 'SELECT,UPDATE'),
-           ('nightshift_app', 'event_tables', 'SELECT'),
-           ('nightshift_app', 'users', 'SELECT'),
-           ('nightshift_app', 'teams', 'SELECT'),
-           ('nightshift_app', 'team_members', 'SELECT'),
-           ('nightshift_app', 'projects', 'SELECT'),
-           ('nightshift_app', 'apps', 'SELECT'),
-           ('nightshift_app', 'api_keys', 'SELECT'),
-           ('nightshift_app', 'project_integrations', 'SELECT'),
-           ('nightshift_app', 'app_users', 'SELECT,UPDATE'),
-           ('nightshift_maintenance', 'teams', 'DELETE,UPDATE (deleted_at)'),
-           ('nightshift_maintenance', 'team_members', 'DELETE'),
-           ('nightshift_maintenance', 'projects', 'DELETE,UPDATE (deleted_at)'),
-           ('nightshift_maintenance', 'apps', 'DELETE,UPDATE (deleted_at)'),
-           ('nightshift_maintenance', 'api_keys', 'DELETE,UPDATE (deleted_at)'),
-           ('nightshift_maintenance', 'project_integrations', 'DELETE,UPDATE (deleted_at)'),
-           ('nightshift_maintenance', 'app_users', 'DELETE'),
-           ('nightshift_maintenance', 'event_deletions', 'SELECT,INSERT,UPDATE')
-    UNION ALL
-    -- Not every platform has definition tables, and they may be newer than the grants.
-    SELECT 'nightshift_maintenance', definitions, 'SELECT,DELETE,UPDATE (deleted_at)'
-    FROM unnest(ARRAY['metric_definitions', 'funnel_definitions']) AS definitions
-    WHERE to_regclass(definitions) IS NOT NULL
+WITH needed AS (
+    SELECT role, table_name AS "table", privilege
+    FROM job_rights, unnest(privileges) AS privilege
+    -- Not every platform has the optional tables, and they may be newer than the grants.
+    WHERE NOT optional OR to_regclass(table_name) IS NOT NULL
 ), roles AS (
     SELECT DISTINCT needed.role, pg_roles.oid IS NOT NULL AS is_there, coalesce(pg_roles.rolconfig, '{}') AS config
     FROM needed LEFT JOIN pg_roles ON pg_roles.rolname = needed.role
@@ -54,13 +22,12 @@ WHERE to_regclass(missing."table") IS NULL
 UNION ALL
 SELECT format('%s may not %s %s', needed.role, privilege, needed."table")
 FROM needed JOIN roles ON roles.role = needed.role AND roles.is_there,
-     LATERAL unnest(string_to_array(needed.privileges, ',')) AS privilege
-WHERE NOT coalesce(
-    CASE privilege
-        -- Locking a row requires the right to update at least one of its columns.
-        WHEN 'UPDATE (deleted_at)' THEN has_any_column_privilege(roles.role, to_regclass(needed."table"), 'UPDATE')
-        ELSE has_table_privilege(roles.role, to_regclass(needed."table"), privilege)
-    END, true)
+     -- A privilege may name columns, as in SELECT (id, created_by).
+     regexp_match(privilege, '^(\w+)(?: \((.+)\))?$') AS part (word)
+WHERE NOT CASE WHEN part.word[2] IS NULL THEN has_table_privilege(roles.role, to_regclass(needed."table"), part.word[1])
+    ELSE (SELECT bool_and(has_column_privilege(roles.role, to_regclass(needed."table"), name, part.word[1]))
+          FROM unnest(string_to_array(part.word[2], ', ')) AS name)
+    END
 UNION ALL
 -- Without time limits, a frozen Lambda would hold its row locks forever.
 SELECT format('%s has no %s of its own', role, setting)
@@ -80,7 +47,6 @@ UNION ALL
 SELECT format('row-level security keeps rows of %s from %s. As a superuser: ALTER ROLE %s BYPASSRLS', class.oid::regclass,
               named.role, named.role)
 FROM (SELECT role, "table" FROM needed
-      UNION SELECT 'nightshift_maintenance', "table" FROM needed      -- a member of nightshift_app
       UNION SELECT 'nightshift_maintenance', unnest(ARRAY['events', 'metric_events', 'funnel_events'])) AS named
 JOIN pg_class class ON class.oid = to_regclass(named."table") AND class.relrowsecurity
 JOIN pg_roles role ON role.rolname = named.role AND NOT (role.rolbypassrls OR role.rolsuper)

@@ -249,7 +249,7 @@ def crash(scene: Scene, worker: Worker, rest: list[Worker]) -> Steps:
 
 
 def thaw(scene: Scene, worker: Worker, rest: list[Worker]) -> Steps:
-    """Let a frozen worker thaw, at any time or never. A time-out of ``nightshift_app`` ends its idle transaction."""
+    """Let a frozen worker thaw, at any time or never. A time-out of ``nightshift_worker`` ends its idle transaction."""
     yield scene.step(f"THAW at {worker.at}", workers=[*rest, worker._replace(is_frozen=False)])
     if worker.at in LOCKING and scene.rules.idle_timeout:
         yield scene.step("idle transaction ended", fair="database", workers=rest)

@@ -1,0 +1,1 @@
+SELECT declare_job_rights(CAST(:declared AS jsonb));
