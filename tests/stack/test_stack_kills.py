@@ -2,7 +2,6 @@
 
 import json
 import random
-import signal
 import subprocess
 import time
 from collections.abc import Callable
@@ -20,27 +19,47 @@ from tests.support.stack_world import SHORT, ended, free_ports, triggered, until
 
 pytestmark = pytest.mark.stack
 
-# A boundary is a moment when the start creates something that another start may find: a process, a folder, a file name.
-# It is killed with SIGKILL before the first boundary that is not in the given list: no clean-up runs.
+# A stack that starts and stops.
 START = """
-import json, os, signal, sys
+import json, sys
 from pathlib import Path
 from local.ports import Ports
 from local.stack import Stack, running
-folder, ports, known = sys.argv[1], *map(json.loads, sys.argv[2:])
-def watch(event, arguments):
-    if event in ("subprocess.Popen", "os.rename", "os.mkdir"):
-        made = " ".join(map(str, arguments[1])) if event == "subprocess.Popen" else f"{event} {arguments[0]}"
-        if known is not None and made not in known:
-            print(made, flush=True)
-            os.kill(os.getpid(), signal.SIGKILL)
-stack = Stack(Path(folder), ports=Ports(**ports))
-sys.addaudithook(watch)
-with running(stack):
-    print("up", flush=True)
+folder, ports = sys.argv[1], json.loads(sys.argv[2])
+def start():
+    with running(Stack(Path(folder), ports=Ports(**ports))):
+        print("up", flush=True)
 """
 
-Start = Callable[[list[str] | None], "subprocess.Popen[str]"]
+# A boundary is a moment when the start creates something that another start may find: a process, a folder, a file name.
+# Each start is killed with SIGKILL before its first boundary that is new: no clean-up runs. Each is a fork, because the
+# imports take longer than most of these starts.
+AT_EACH_BOUNDARY = """
+import multiprocessing, os, signal
+forks = multiprocessing.get_context("fork")
+def start_up_to(known, told):
+    def watch(event, arguments):
+        if event in ("subprocess.Popen", "os.rename", "os.mkdir"):
+            made = " ".join(map(str, arguments[1])) if event == "subprocess.Popen" else f"{event} {arguments[0]}"
+            if made not in known:
+                told.send(made)
+                os.kill(os.getpid(), signal.SIGKILL)
+    sys.addaudithook(watch)
+    start()
+known = []
+while True:
+    ours, theirs = forks.Pipe()
+    process = forks.Process(target=start_up_to, args=(known, theirs))
+    process.start()
+    process.join()
+    if process.exitcode != -signal.SIGKILL:
+        break
+    known.append(ours.recv())
+print(json.dumps(known))
+sys.exit(process.exitcode)
+"""
+
+Start = Callable[[str], "subprocess.Popen[str]"]
 
 
 @pytest.fixture
@@ -55,8 +74,8 @@ def ports() -> Ports:
 
 @pytest.fixture
 def start(folder: Path, ports: Ports, started: Callable[..., subprocess.Popen[str]]) -> Start:
-    """``start(known)``: a start that is killed before the first boundary that is not in ``known``; never for None."""
-    return lambda known: started("-c", START, str(folder), json.dumps(asdict(ports)), json.dumps(known))
+    """``start(code)``: run this code, in which ``start()`` starts a stack in this test's folder and stops it."""
+    return lambda code: started("-c", START + code, str(folder), json.dumps(asdict(ports)))
 
 
 def works(here: dict[str, Any]) -> None:
@@ -68,15 +87,10 @@ def works(here: dict[str, Any]) -> None:
 
 
 def test_killed_before_everything_it_makes(folder: Path, ports: Ports, start: Start) -> None:
-    killed_before: list[str] = []
-    while True:
-        process = start(killed_before)
-        said = process.communicate()[0].splitlines()
-        if process.returncode == 0:
-            break
-        assert process.returncode == -signal.SIGKILL, said
-        killed_before.append(said[-1])
-    made = "\n".join(killed_before)
+    process = start(AT_EACH_BOUNDARY)
+    *said, killed_before = process.communicate()[0].splitlines()
+    assert (process.returncode, said) == (0, ["up"])
+    made = "\n".join(json.loads(killed_before))
     parts = ("initdb", "rename", "--single", "max_connections", "local.revenuecat", "local.aws_process", "local.seed")
     for part in (*parts, "stack.new", "pg_ctl"):
         assert part in made
@@ -91,7 +105,7 @@ def test_killed_at_any_moment(folder: Path, ports: Ports, start: Start) -> None:
     """Moments between two boundaries: inside initdb, the migrations, the seed."""
     moments = random.Random(seed := 1)
     for _ in range(3):
-        process, delay = start(None), moments.uniform(0.3, 10)
+        process, delay = start("start()"), moments.uniform(0.3, 10)
         time.sleep(delay)
         process.kill()
         print(f"seed {seed}: killed after {delay:.2f} s, at {process.communicate()[0]!r}")
