@@ -8,9 +8,10 @@ import pytest
 
 from nightshift.database.queries import Database
 from nightshift.database.session_pins import pin_session
+from nightshift.testing.database_copy import copy_database
 from nightshift.testing.rows import make_team
 from tests.guarded.world_at_noon import NOON
-from tests.support.fixtures import copy_database, settings_for
+from tests.support.fixtures import settings_for
 
 STOPPED_CLOCK = """
 CREATE SCHEMA stopped;

@@ -127,7 +127,8 @@ def put_query(name: str, text: str, folder: Path) -> None:
 def altered_template(given: dict[str, Any], script: str) -> str:
     """Alter a copy of the template with the script and return its name."""
     from nightshift.database.queries import Database
-    from tests.support.fixtures import copy_database, settings_for
+    from nightshift.testing.database_copy import copy_database
+    from tests.support.fixtures import settings_for
 
     name = f"mutant_{uuid.uuid4().hex}"
     superuser = Database(settings_for(given["postgres"], "postgres", user="postgres"))

@@ -32,6 +32,7 @@ from nightshift.database.queries import Database
 from nightshift.database.session_pins import pin_session
 from nightshift.jobs.rights import declare_rights
 from nightshift.tenants import jwks, tokens
+from nightshift.testing.database_copy import copy_database
 from tests.support import hostile, moto_server
 
 # On a busy machine examples are slow, so none may fail because of its duration.
@@ -159,22 +160,6 @@ def install(owner: Database) -> None:
     migrate(owner)
     declare_rights(owner)
     owner.run_script(MAKE_TESTS)
-
-
-def copy_database(superuser: Database, source: str, name: str) -> None:
-    """Create a database with the content and the settings of another one."""
-    # Copying files is twenty times faster than logging them, and this server need not survive a crash.
-    superuser.run_script(f"CREATE DATABASE {name} TEMPLATE {source} STRATEGY FILE_COPY")
-    # CREATE DATABASE leaves out the settings of the database and of roles in it. One statement per setting, in a
-    # session of that database, would take as long as the copy.
-    superuser.run_script(
-        f"""
-        SET allow_system_table_mods = on;
-        INSERT INTO pg_db_role_setting SELECT made.oid, setrole, setconfig
-            FROM pg_db_role_setting JOIN pg_database source ON source.oid = setdatabase, pg_database made
-            WHERE source.datname = '{source}' AND made.datname = '{name}';
-        """
-    )
 
 
 @pytest.fixture

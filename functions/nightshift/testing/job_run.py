@@ -29,12 +29,13 @@ from nightshift.aws import sqs
 from nightshift.base.settings import Settings
 from nightshift.database.queries import Database
 from nightshift.database.run_row import RunState
-from nightshift.database.session_pins import pin, pin_session
+from nightshift.database.session_pins import pin_session
 from nightshift.jobs.author_api import MAX_WAIT_S, Progress, Wait
 from nightshift.jobs.registry import JOB_TYPES
 from nightshift.runs import executor, requests
 from nightshift.runs.run_params import check_params
 from nightshift.runs.slices import CancelRequested, ClaimedSlice, Slice
+from nightshift.testing.database_copy import copy_database
 from nightshift.testing.rows import Team, age, make_team, run_row, slices, sweep, work
 
 # A test's job needs fewer. An endless job must fail its test instead of hanging it.
@@ -265,10 +266,9 @@ class JobRuns:
         self.superuser.run_script(
             f"SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = '{source}'"
         )
-        self.superuser.run_script(f"CREATE DATABASE {copied.database_name} TEMPLATE {source} STRATEGY FILE_COPY")
+        copy_database(self.superuser, source, copied.database_name)
         db, owner = Database(copied), Database(replace(copied, database_user=self.owner._config.database_user))
         pin_session(owner)
-        pin(owner)  # a copy does not include a role's settings for the database
         try:
             yield JobRuns(db, owner, copied, self.superuser)
         finally:

@@ -15,8 +15,9 @@ from nightshift.database.queries import Database
 from nightshift.database.session_pins import pin_session
 from nightshift.runs import slices as slices_module
 from nightshift.runs.handles import StepDatabase
+from nightshift.testing.database_copy import copy_database
 from nightshift_jobs.db_pruning import job
-from tests.support.fixtures import copy_database, settings_for
+from tests.support.fixtures import settings_for
 
 THIS = date.today().replace(day=1)
 HISTORY = months(date(THIS.year - 1, THIS.month, 1), ahead=2)
