@@ -170,7 +170,7 @@ class TestSigningIn:
 @pytest.mark.usefixtures("quiet")
 class TestARun:
     def test_from_the_dialog_to_its_completion(self, admin: Open, faults: Any, here: dict[str, Any]) -> None:
-        faults(latency_s=0.2, path="customers")
+        faults(latency_s=0.1, path="customers")
         page = admin()
         page.get_by_role("button", name="Run job").click()
         page.get_by_label("Include sandbox").check()
