@@ -24,6 +24,7 @@ from nightshift.schedules.entries import with_usual_schedules
 from nightshift.schedules.slots import GRACE
 from nightshift.tenants.tokens import trouble_with
 from operate.app import COMMANDS
+from tools import rds_roots
 
 TEMPLATE = load(PATH)
 FUNCTIONS = {
@@ -712,6 +713,8 @@ def evaluated(node, parameters):
         case "Fn::Equals":
             left, right = (evaluated(side, parameters) for side in of)
             return left == right
+        case "Fn::Contains":
+            return evaluated(of[1], parameters) in of[0]
         case "Fn::Select":
             return evaluated(of[1], parameters)[of[0]]
         case "Fn::Split":
@@ -722,6 +725,35 @@ def evaluated(node, parameters):
             known = parameters | {name: evaluated(value, parameters) for name, value in values.items()}
             return re.sub(r"\$\{(\w+)\}", lambda found: known[found[1]], text)
     raise AssertionError(function)
+
+
+def refusals(given, *, region="us-east-1"):
+    """Return the values of all parameters, some of them ``given``, and the sentences with which rules refuse them."""
+    parameters = {name: parameter.get("Default") for name, parameter in TEMPLATE["Parameters"].items()} | given
+    known = parameters | {"AWS::Region": region}
+    return parameters, [
+        assertion["AssertDescription"]
+        for rule in TEMPLATE["Rules"].values()
+        if evaluated(rule["RuleCondition"], known)
+        for assertion in rule["Assertions"]
+        if not evaluated(assertion["Assert"], known)
+    ]
+
+
+def test_a_region_is_refused_exactly_if_its_roots_are_missing():
+    bundle = rds_roots.ROOTS.read_text()
+    session = boto3.Session()
+    of_rds = {
+        region for kind in session.get_available_partitions() for region in session.get_available_regions("rds", kind)
+    }
+    refused = {region for region in of_rds if refusals({}, region=region)[1]}
+    assert of_rds - refused == rds_roots.regions(bundle)
+    assert refused & set(session.get_available_regions("rds")) == {"ap-east-2", "ap-southeast-6"}
+    assert {"us-gov-west-1", "us-gov-east-1", "cn-north-1", "cn-northwest-1"} <= refused
+    for region in refused:
+        [sentence] = refusals({}, region=region)[1]
+        assert sentence.startswith("rds.pem lacks the root certificates of RDS in this region.")
+        assert refusals({"DatabaseCaFile": "/var/task/nightshift/database/region.pem"}, region=region)[1] == []
 
 
 @pytest.mark.parametrize(
@@ -737,14 +769,7 @@ def evaluated(node, parameters):
     ],
 )
 def test_tokens_of_others_are_refused_by_the_rules_as_by_the_api(given, refused):
-    parameters = {name: parameter.get("Default") for name, parameter in TEMPLATE["Parameters"].items()} | given
-    said = [
-        assertion["AssertDescription"]
-        for rule in TEMPLATE["Rules"].values()
-        if evaluated(rule["RuleCondition"], parameters)
-        for assertion in rule["Assertions"]
-        if not evaluated(assertion["Assert"], parameters)
-    ]
+    parameters, said = refusals(given)
     assert [sentence.partition(",")[0] for sentence in said] == refused
     settings = Settings(
         database_host="",
