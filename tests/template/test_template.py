@@ -143,6 +143,25 @@ def test_only_a_function_that_feeds_its_own_queue_may_go_round():
     assert {name for name, function in FUNCTIONS.items() if function.get("RecursiveLoop") == "Allow"} == feeds_itself
 
 
+def test_the_page_says_how_often_sam_asks_for_a_route_without_authentication():
+    """sam asks for each event of an API in which it finds no authorizer."""
+    asks = {
+        name: sum(event["Type"] == "HttpApi" for event in function.get("Events", {}).values())
+        for name, function in FUNCTIONS.items()
+    }
+    assert {name: times for name, times in asks.items() if times} == {"ApiFunction": 1, "DashboardFunction": 3}
+    page = " ".join(Path("docs/deploy.md").read_text().split())
+    assert (
+        "*ApiFunction has no authentication. Is this okay?*, and the same three times for *DashboardFunction*" in page
+    )
+    assert "Answer **y** four times" in page
+
+
+def test_the_access_log_needs_no_room_in_the_accounts_policy():
+    name = TEMPLATE["Resources"]["ApiAccessLog"]["Properties"]["LogGroupName"]["Fn::Sub"]
+    assert name.startswith("/aws/vendedlogs/${AWS::StackName}/")
+
+
 def test_a_slice_at_work_is_not_delivered_again():
     queue = TEMPLATE["Resources"]["RunQueue"]["Properties"]
     assert queue["VisibilityTimeout"] >= 6 * default("WorkerTimeout")
@@ -316,7 +335,9 @@ def test_no_resource_has_a_name_of_its_own():
             "DashboardName",
             "TopicName",
         }
-        assert not named & set(resource.get("Properties", {})), name
+        # The access log's name has to begin in a certain way; the stack's name is a part of it.
+        allowed = {"LogGroupName"} if name == "ApiAccessLog" else set()
+        assert named & set(resource.get("Properties", {})) == allowed, name
 
 
 def test_queues_are_encrypted():
