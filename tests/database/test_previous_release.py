@@ -1,7 +1,8 @@
 """A deployment migrates first, so the previous release works on the new schema until it ends or is rolled back.
 
-So migrations only add, and code ignores additions. The release before this one, found by its tag, runs on this one's
-schema. This release runs on a schema with additional columns in every table, without a tag or history.
+So migrations only add, and code ignores additions. The release before this one runs on this one's schema: the last tag
+or, until there is one, the commit in previous_release.txt. A checkout without history lacks both. This release runs on
+a schema with additional columns in every table.
 """
 
 import os
@@ -33,11 +34,17 @@ END $$;
 """
 
 
-def previous_release() -> str | None:
-    """Return the last tag before this commit, or None without a tag or history."""
-    describe = ["git", "describe", "--tags", "--abbrev=0", "--match=v[0-9]*", "HEAD^"]
-    found = subprocess.run(describe, cwd=CHECKOUT, capture_output=True, text=True)
-    return found.stdout.strip() or None if found.returncode == 0 else None
+def git(*arguments: str) -> str:
+    """Return the command's output; nothing if it fails."""
+    done = subprocess.run(["git", *arguments], cwd=CHECKOUT, capture_output=True, text=True)
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def previous_release() -> str:
+    """Return the last tag before this commit, otherwise the commit in the file. Nothing without history."""
+    commit = (Path(__file__).parent / "previous_release.txt").read_text().strip()
+    last_tag = git("describe", "--tags", "--abbrev=0", "--match=v[0-9]*", "HEAD^")
+    return last_tag or git("rev-parse", "--verify", f"{commit}^{{commit}}")
 
 
 def this_release(folder: Path) -> None:
@@ -48,21 +55,21 @@ def this_release(folder: Path) -> None:
     (folder / "sql/jobs/9999_grown.sql").write_text(GROWN)
 
 
-def release_before(tag: str) -> Callable[[Path], None]:
+def release_before(name: str) -> Callable[[Path], None]:
     def fetch(folder: Path) -> None:
-        archive = subprocess.run(["git", "archive", tag], cwd=CHECKOUT, capture_output=True, check=True).stdout
+        archive = subprocess.run(["git", "archive", name], cwd=CHECKOUT, capture_output=True, check=True).stdout
         with tarfile.open(fileobj=BytesIO(archive)) as files:
             files.extractall(folder, filter="data")
-        for name in ("platform", "jobs"):
-            shutil.rmtree(folder / "sql" / name)
-            shutil.copytree(CHECKOUT / "sql" / name, folder / "sql" / name)
+        for migrations in ("sql/platform", "sql/jobs"):
+            shutil.rmtree(folder / migrations)
+            shutil.copytree(CHECKOUT / migrations, folder / migrations)
 
     return fetch
 
 
-TAG = previous_release()
+PREVIOUS = previous_release()
 RELEASES = {"this release, on tables that have grown": this_release} | (
-    {f"{TAG}, on this schema": release_before(TAG)} if TAG else {}
+    {"the previous release, on this schema": release_before(PREVIOUS)} if PREVIOUS else {}
 )
 
 
