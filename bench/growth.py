@@ -166,6 +166,8 @@ def _measure(server: Postgres, name: str, runs: int, *, longer: int) -> dict[str
             app.begin()
             read[statement] = explained(app, statement.split()[0], **values)
             app.rollback()
+    app.close()
+    owner.close()
     return read
 
 
