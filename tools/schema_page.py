@@ -121,7 +121,7 @@ def _tables(owner: Database) -> Iterator[str]:
 
 def _rights(owner: Database) -> Iterator[str]:
     yield ""
-    yield "## What each role may do"
+    yield "## Rights of the roles"
     yield "A job type may declare more for its own queries: `rights` in its folder's `__init__.py`."
     yield ""
     yield "| role | table | may |"

@@ -1,5 +1,5 @@
--- The roles that the functions connect as, and what each may do. Each group of functions has its own role, which may do
--- what the statements of these functions need, and nothing else:
+-- The roles that the functions connect as, and their rights. Each group of functions has its own role, with the rights
+-- that the statements of these functions need, and no others:
 --   nightshift_api          api
 --   nightshift_worker       worker, except for a slice of a system job
 --   nightshift_maintenance  worker, for a slice of a system job
@@ -65,7 +65,7 @@ BEGIN
     END LOOP;
 END $$;
 
--- What each role may do with which table. The statements of a later release may need more: its migration adds rows and
+-- The rights of each role on each table. The statements of a later release may need more: its migration adds rows and
 -- calls grant_job_rights. The operator's `doctor` compares them with the rights that the roles have.
 CREATE TABLE job_rights (
     role         text NOT NULL,

@@ -141,8 +141,8 @@ class JobDatabase(Protocol):
     """The database of a step. Queries are named after their files, which are beside the job or in sql/queries.
 
     ``params`` are the parameters of the query (``:after``); dicts are passed as JSON. Rows are dicts by column name. A
-    project's job runs as the role nightshift_worker, a system job as nightshift_maintenance; the migrations in sql/jobs
-    define the rights of each.
+    project's job runs as the role nightshift_worker, a system job as nightshift_maintenance. ``rights`` in the
+    declaration of the job names the tables that its own queries use.
 
     A database error rolls back the step, even if the job catches it: the next ``yield`` raises it again. The executor
     repeats the step after a temporary error (a deadlock, a lost connection).

@@ -33,8 +33,8 @@ class JobType:
     counts_bytes: bool = False
     """Whether the progress counts bytes; clients then display it as bytes."""
     rights: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """The tables that the job's own queries use, each with the privileges that they need: ``{"app_users": ("SELECT",
-    "UPDATE (properties)")}``. A deployment grants them to the role of the scope; there are no others."""
+    """The tables that the job's own queries use, each with the privileges that these queries need: ``{"app_users":
+    ("SELECT", "UPDATE (properties)")}``. A deployment grants them to the role in which the job works."""
     max_duration_s: int = 86_400
     """A run that has not ended this long after its first slice began is failed."""
 
