@@ -102,6 +102,8 @@ CREATE FUNCTION declare_job_rights(declared jsonb) RETURNS void LANGUAGE plpgsql
 DECLARE
     earlier job_rights;
 BEGIN
+    -- Two deployments take turns. Each statement below sees what the other one has committed.
+    LOCK TABLE job_rights IN SHARE ROW EXCLUSIVE MODE;
     FOR earlier IN DELETE FROM job_rights WHERE declared_by <> '' RETURNING * LOOP
         IF to_regclass(quote_ident(earlier.table_name)) IS NOT NULL THEN
             EXECUTE format('REVOKE %s ON %I FROM %I', array_to_string(earlier.privileges, ', '), earlier.table_name,

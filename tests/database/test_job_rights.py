@@ -2,7 +2,7 @@
 
 import pytest
 
-from nightshift.base.errors import ConfigurationError
+from nightshift.base.errors import ConfigurationError, DatabaseLocked
 from nightshift.database.queries import Database
 from nightshift.jobs import JobType, rights
 from nightshift.jobs.registry import JOB_TYPES
@@ -78,6 +78,16 @@ def test_a_dropped_table_is_in_the_way_only_while_a_job_declares_it(owner, deplo
     ):
         deploy({"bills": ("SELECT",)})
     deploy(None)
+
+
+def test_two_deployments_take_turns(owner, connect) -> None:
+    other = connect(user="postgres", lock_timeout="50ms")
+    owner.begin()
+    declare_rights(owner)
+    with pytest.raises(DatabaseLocked):
+        declare_rights(other)
+    owner.commit()
+    declare_rights(other)
 
 
 def test_a_refused_right_changes_nothing(owner, deploy) -> None:
