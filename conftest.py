@@ -8,7 +8,7 @@ collect_ignore_glob = [] if HAS_PLAYWRIGHT else ["tests/dashboard/test_browser*.
 pytest_plugins = [
     "nightshift.testing.job_run",
     "tests.support.fixtures",
-    *(f"tests.support.{world}_world" for world in ("stack", "cli", "operator", "executor", "mail")),
+    *(f"tests.support.{world}_world" for world in ("stack", "cli", "operator", "executor", "mail", "sync")),
     "tests.support.two_sessions",
     *(["tests.support.browser_world"] if HAS_PLAYWRIGHT else []),
 ]

@@ -13,7 +13,7 @@ from nightshift.base.settings import Settings
 from nightshift.database.migrations import migrate
 from nightshift.database.queries import Database
 from nightshift.jobs.rights import declare_rights
-from nightshift_jobs.revenuecat_sync import source
+from nightshift_jobs.revenuecat_sync import place
 
 INSERT_RUN = (
     "INSERT INTO job_runs (id, job_type, team_id, project_id, triggered_by, resend_at)"
@@ -57,7 +57,7 @@ def _work(pipe: Connection, settings: Settings, run_id: str, number: int) -> Non
     os.environ["DATABASE_HOST"], os.environ["REVENUECAT_URL"] = settings.database_host, settings.revenuecat_url
     os.environ["DATABASE_USER"] = settings.database_user
     settings_module.settings.cache_clear()
-    source.decrypt_secret = lambda ciphertext, *, project_id: ciphertext.decode()
+    place.decrypt_secret = lambda ciphertext, *, project_id: ciphertext.decode()
     db, began = Database(settings), time.monotonic()
     slices, _ = work_slices(run_id, db=db, settings=settings, number=number)
     pipe.send((slices, db.statements, time.monotonic() - began))

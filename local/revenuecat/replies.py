@@ -1,5 +1,6 @@
 """Replies over HTTP: a body with its status, and the API's errors."""
 
+import json
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
@@ -26,6 +27,10 @@ class Reply:
     status: int = 200
     body: dict[str, Any] | str
     headers: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def content(self) -> bytes:
+        return (self.body if isinstance(self.body, str) else json.dumps(self.body)).encode()
 
 
 def error(status: int, message: str, *, param: str | None = None, retry_after_s: int = 1) -> Reply:

@@ -53,6 +53,10 @@ class Sandbox:
         self._budgets = {CUSTOMER_INFORMATION: Budget(budget), PROJECT_CONFIGURATION: Budget(configuration_budget)}
         self._lock = threading.Lock()
 
+    @property
+    def budget(self) -> int:
+        return self._budgets[CUSTOMER_INFORMATION].limit
+
     def add_fault(self, /, **fields: Any) -> None:
         """Inject a fault into the next matching calls; for the fields see ``Fault``. Raise ValueError for others."""
         fault = Fault.from_fields(fields)

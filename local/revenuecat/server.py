@@ -123,10 +123,9 @@ class _Handler(GatedHandler):
             self._send(reply)
 
     def _send(self, reply: Reply) -> None:
-        html = reply.body if isinstance(reply.body, str) else None
-        content = (html or json.dumps(reply.body)).encode()
+        content = reply.content
         self.send_response(reply.status)
-        self.send_header("Content-Type", "text/html" if html else "application/json")
+        self.send_header("Content-Type", "text/html" if isinstance(reply.body, str) else "application/json")
         self.send_header("Content-Length", str(len(content)))
         for name, value in reply.headers.items():
             self.send_header(name, value)

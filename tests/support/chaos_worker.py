@@ -12,7 +12,7 @@ from nightshift.base import settings as settings_module
 from nightshift.base.settings import Settings
 from nightshift.database import queries
 from nightshift.runs import executor
-from nightshift_jobs.revenuecat_sync import source
+from nightshift_jobs.revenuecat_sync import crew, place
 from tests.support.chaos import REMAINING_S, Fate
 
 # Queries that commit on their own when no transaction is open.
@@ -23,8 +23,9 @@ def invoke(pipe: Connection, settings: Settings, run_id: str, number: int, fate:
     boundary = Boundary(pipe, fate)
     db = FatefulDatabase(settings, boundary)
     queue.send = boundary.around(lambda message: pipe.send(("send", *message)))
-    source.PAGE_SIZE = 4
-    source.decrypt_secret = lambda ciphertext, *, project_id: ciphertext.decode()
+    crew.USERS_A_COMMIT = crew.USERS_A_SLICE = 4
+    crew.COMMIT_AFTER_S = 0
+    place.decrypt_secret = lambda ciphertext, *, project_id: ciphertext.decode()
     settings_module.settings.cache_clear()
     os.environ["DATABASE_HOST"], os.environ["REVENUECAT_URL"] = settings.database_host, settings.revenuecat_url
     os.environ["DATABASE_USER"] = settings.database_user

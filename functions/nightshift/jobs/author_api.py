@@ -195,6 +195,11 @@ class Run(Protocol):
     def remaining_s(self) -> float:
         """Seconds left in this invocation. Use it as the limit of every external call."""
 
+    @property
+    def slice_left_s(self) -> float:
+        """Seconds until the executor ends the slice at a yield; negative: the next yield ends it. The invocation lasts
+        longer. A job that keeps calls in flight across yields lets them land before."""
+
     def is_cancelled(self) -> bool:
         """Ask the database whether the run was cancelled or the slice was lost. For long work between yields.
 

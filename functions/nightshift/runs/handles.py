@@ -21,7 +21,14 @@ if TYPE_CHECKING:
 class RunHandle:
     """The run as its job sees it (``nightshift.jobs.author_api.Run``)."""
 
-    def __init__(self, claimed: "ClaimedSlice", *, is_cancelled: Callable[[], bool], remaining_s: Callable[[], float]):
+    def __init__(
+        self,
+        claimed: "ClaimedSlice",
+        *,
+        is_cancelled: Callable[[], bool],
+        remaining_s: Callable[[], float],
+        slice_left_s: Callable[[], float],
+    ):
         self.id = str(claimed.id)
         self.project_id = str(claimed.project_id) if claimed.project_id else None
         self.params: dict[str, Any] = copy.deepcopy(claimed.params)
@@ -30,10 +37,15 @@ class RunHandle:
         self.failures = sum(claimed.failed_attempts.values())
         self._is_cancelled = is_cancelled
         self._remaining_s = remaining_s
+        self._slice_left_s = slice_left_s
 
     @property
     def remaining_s(self) -> float:
         return self._remaining_s()
+
+    @property
+    def slice_left_s(self) -> float:
+        return self._slice_left_s()
 
     def is_cancelled(self) -> bool:
         return self._is_cancelled()

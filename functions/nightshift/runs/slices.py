@@ -74,7 +74,12 @@ class Slice:
         self.number = claimed.slice
         self.job_type = job_type
         self.failed_attempts = claimed.failed_attempts
-        self.run = RunHandle(claimed, is_cancelled=self.is_cancelled, remaining_s=self._spendable_s)
+        self.run = RunHandle(
+            claimed,
+            is_cancelled=self.is_cancelled,
+            remaining_s=self._spendable_s,
+            slice_left_s=lambda: self._remaining_s() - self._budget_ends_at_s,
+        )
         self.step = StepDatabase(db, self)
         self._db = db
         self.settings = settings

@@ -12,7 +12,10 @@ JOB_TYPE = JobType(
     max_duration_s=3 * 86_400,
     total="app_users",
     rights={
+        "teams": ("SELECT",),
         "project_integrations": ("SELECT",),
         "app_users": ("SELECT", "UPDATE (properties, total_revenue_usd_cents, revenue_synced_at)"),
+        "job_revenuecat_users": ("SELECT", "INSERT", "UPDATE"),
+        "job_revenuecat_projects": ("SELECT", "INSERT", "UPDATE", "DELETE"),
     },
 )

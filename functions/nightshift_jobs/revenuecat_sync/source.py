@@ -1,135 +1,147 @@
-"""The source of a sync: the project's users in the order of their ids, and RevenueCat's answers about them."""
+"""One slice's connection to RevenueCat: the key, the project's catalogue, and the crew that looks at users."""
 
+import json
 from collections.abc import Callable
 from typing import Any, Self
 
-from nightshift.aws.aws_http import AwsRefused, AwsUnreachable
 from nightshift.base.errors import JobError
 from nightshift.base.settings import settings
 from nightshift.jobs import JobDatabase, Run
-from nightshift.tenants.integrations import decrypt_secret
-from nightshift_jobs.revenuecat_sync.api_errors import Denied, Rejected, Unavailable
-from nightshift_jobs.revenuecat_sync.client import RESERVE_S, RevenueCat
-from nightshift_jobs.revenuecat_sync.mapping import Catalogue
-from nightshift_jobs.revenuecat_sync.page import WORKERS, Page, fetch_page
+from nightshift_jobs.revenuecat_sync.crew import Crew, Item, Outcome
+from nightshift_jobs.revenuecat_sync.looks import Look, catalogue_as_json, catalogue_from_json, look_at
+from nightshift_jobs.revenuecat_sync.phases import Phases
+from nightshift_jobs.revenuecat_sync.place import ANOTHER_PROJECT, require_open, secret_of
+from nightshift_jobs.revenuecat_sync.revenuecat.api_errors import Missing, Rejected
+from nightshift_jobs.revenuecat_sync.revenuecat.client import RevenueCat
+from nightshift_jobs.revenuecat_sync.revenuecat.flight import Flight, Task
+from nightshift_jobs.revenuecat_sync.revenuecat.governor import Governor
+from nightshift_jobs.revenuecat_sync.revenuecat.http_calls import CallsOf
+from nightshift_jobs.revenuecat_sync.revenuecat.mapping import Catalogue
 from nightshift_jobs.revenuecat_sync.walk import Walk
 
-PAGE_SIZE = 125
-# Waits in a row at the same user, after which the users behind that one are tried.
-SUSPECT_AFTER = 4
+# Products may be added during a long sync.
+CATALOGUE_FOR_S = 3600
+# The catalogue is a part of the cursor, which every commit writes. A larger one is read again in each slice.
+LARGEST_CATALOGUE = 16_384
 
 
 class Source:
-    """Fetches the next page of users. It opens its client and reads the catalogue with the first page of a slice.
-
-    Raises JobError if the project has no integration.
-    """
+    """RevenueCat and the database, for one slice. ``open`` it before anything else, and close it."""
 
     def __init__(
-        self, run: Run, db: JobDatabase, *, clock: Callable[[], float], sleep: Callable[[float], None]
-    ) -> None:
-        self._run, self._db = run, db
-        self._clock, self._sleep = clock, sleep
-        self._integration = _integration(run, db)
-        self._client: RevenueCat | None = None
+        self,
+        run: Run,
+        db: JobDatabase,
+        walk: Walk,
+        place: dict[str, Any],
+        *,
+        clock: Callable[[], float],
+        calls: CallsOf,
+    ):
+        self._run, self._db, self._walk, self._place = run, db, walk, place
+        self._clock, self._calls = clock, calls
+        self.fingerprint: str = place["fingerprint"]
+        is_same_key = walk.fingerprint == self.fingerprint
+        self.governor = Governor(walk.governor if is_same_key else None)
+        self._flight: Flight | None = None
         self._catalogue: Catalogue | None = None
-        self._seconds_a_user = 0.0
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        if self._client:
-            self._client.close()
+        if self._flight:
+            self._flight.close()
 
-    def next_page(self, walk: Walk) -> tuple[list[dict[str, Any]], Page]:
-        """Return the users behind the walk's position and RevenueCat's answers; no users at the end.
+    def open(self) -> None:
+        """Open the connection and read the catalogue, unless the cursor has it.
 
-        Raises Unavailable if a wait may help: RevenueCat or KMS cannot be used, or another key was stored. Raises
-        Denied or JobError if no wait helps.
+        Raises Unavailable if a wait may help, Denied if RevenueCat refuses the key, or JobError.
         """
+        walk, run = self._walk, self._run
+        secret = secret_of(self._place, run)
+        self._flight = Flight(
+            self._calls(secret), self.governor, secret=secret, clock=self._clock, remaining_s=lambda: run.remaining_s
+        )
+        self.client = RevenueCat(
+            base_url=settings().revenuecat_url,
+            project_id=self._place["config"].get("project_id") or self._known_project(),
+            environment=None if run.params.get("include_sandbox") else "production",
+        )
+        self._flight.run(self.client.open())
+        if walk.project not in (None, self.client.project_id):
+            raise JobError(ANOTHER_PROJECT)
+        walk.project, walk.fingerprint = self.client.project_id, self._place["fingerprint"]
+        self._read_catalogue()
+        self.phases = Phases(run, self._db, walk, flight=self._flight, client=self.client)
+        self.crew = Crew(
+            self._flight,
+            self.governor,
+            more=self.phases.more,
+            look=self._look,
+            clock=self._clock,
+            remaining_s=lambda: run.remaining_s,
+            slice_left_s=lambda: run.slice_left_s,
+            failed_before=walk.attempt > 0,
+        )
+
+    def trouble(self, taken: list[tuple[Item, Outcome]]) -> Exception | None:
+        """Ask RevenueCat about a user that it knows. Return the error if it does not answer, or if none is known."""
+        assert self._flight
+        looked_at = (item.user["user_id"] for item, outcome in taken if item.user and isinstance(outcome, Look))
+        known = next(looked_at, self._walk.known)
+        if known is None:
+            return self.crew.trouble
         try:
-            return self._next_page(walk)
-        except Denied as exc:
-            if _integration(self._run, self._db) == self._integration:
-                raise
-            raise Unavailable(
-                "The key was refused", "another one was stored", wait_s=0, waiting_for="the new RevenueCat key"
-            ) from exc
+            self._flight.run(self.client.is_known(known))
+        except Rejected:
+            return None
+        except Exception as exc:
+            return exc
+        return None
 
-    def _next_page(self, walk: Walk) -> tuple[list[dict[str, Any]], Page]:
-        client = self._client = self._client or _client(
-            self._run, self._integration, clock=self._clock, sleep=self._sleep
-        )
-        catalogue = self._catalogue = self._catalogue or client.catalogue()
-        page_size = _page_size(self._run.remaining_s, self._seconds_a_user)
-        users = self._db.read("next_app_users", project_id=self._run.project_id, after=walk.after, page_size=page_size)
+    def write(self, taken: list[tuple[Item, Outcome]]) -> dict[str, Any]:
+        """Write the looks, in one statement. Raises KeyChanged or JobError if they must not be written any longer."""
+        users = [
+            {"id": item.id} | (outcome.as_row() if isinstance(outcome, Look) else {})
+            for item, outcome in taken
+            if isinstance(outcome, Look | Missing)
+        ]
         if not users:
-            return [], Page([], None)
-        started = self._clock()
-        page = _fetch(client, catalogue, users, walk)
-        if page.outcomes:
-            self._seconds_a_user = (self._clock() - started) / len(page.outcomes)
-        return users, page
+            return {"shared": 0, "gone": [], "refused": {}}
+        answer = self._db.write(
+            "write_app_users",
+            project_id=self._run.project_id,
+            config=self._place["config"],
+            fingerprint=self._place["fingerprint"],
+            users=json.dumps(users),
+        )[0]
+        require_open(answer["state"])
+        written: dict[str, Any] = answer["written"]
+        return written
 
+    def save(self) -> float:
+        """Note in the walk what the next slice should know. Return the time."""
+        now = self._clock()
+        self._walk.governor = self.governor.saved(now)
+        self._walk.calls_a_minute = self.governor.calls_a_minute(now)
+        return now
 
-def _fetch(client: RevenueCat, catalogue: Catalogue, users: list[dict[str, Any]], walk: Walk) -> Page:
-    """Return the page. If its first user fails repeatedly but others succeed, count that user as an error."""
-    page = fetch_page(client, catalogue, users)
-    if page.outcomes or walk.attempt < SUSPECT_AFTER:
-        return page
-    first, others = users[0], users[1:]
-    rest = fetch_page(client, catalogue, others)
-    if any(outcome is not None for outcome in rest.outcomes):
-        return Page([Rejected(f"RevenueCat has no answer for {first['user_id']}"), *rest.outcomes], rest.trouble)
-    if others and rest.trouble:
-        return Page([], rest.trouble)
-    # There are no other users to try. If users were synced before, RevenueCat is available, and this user is the cause.
-    if not walk.counts["synced"]:
-        return page
-    return Page([Rejected(f"RevenueCat has no answer for {first['user_id']}")], None)
+    def _known_project(self) -> str | None:
+        return self._walk.project if self._walk.fingerprint == self._place["fingerprint"] else None
 
+    def _read_catalogue(self) -> None:
+        assert self._flight
+        walk, now = self._walk, self._clock()
+        if walk.catalogue and now - walk.catalogue_read_at < CATALOGUE_FOR_S:
+            self._catalogue = catalogue_from_json(walk.catalogue)
+            return
+        self._catalogue = self._flight.run(self.client.catalogue())
+        saved = catalogue_as_json(self._catalogue)
+        is_small = len(json.dumps(saved)) <= LARGEST_CATALOGUE
+        walk.catalogue, walk.catalogue_read_at = (saved if is_small else None), now
 
-def _integration(run: Run, db: JobDatabase) -> dict[str, Any]:
-    rows = db.read("revenuecat_integration", project_id=run.project_id)
-    if not rows:
-        raise JobError(
-            "This project has no RevenueCat integration. Ask the operator of this server to store a v2 secret key "
-            "for it (nightshift system revenuecat-key), then start the sync again."
-        )
-    return rows[0]
-
-
-def _client(
-    run: Run, integration: dict[str, Any], *, clock: Callable[[], float], sleep: Callable[[float], None]
-) -> RevenueCat:
-    try:
-        key = decrypt_secret(integration["secret_encrypted"], project_id=str(run.project_id)).strip()
-    except (AwsRefused, AwsUnreachable) as exc:
-        # The error names accounts and roles, which teams must not see. The log has it.
-        said = exc.code if isinstance(exc, AwsRefused) else "KMS did not answer"
-        if not exc.passing:
-            raise JobError(
-                f"The stored RevenueCat key could not be decrypted: {said}. Tell the operator of this server."
-            ) from exc
-        raise Unavailable("The stored RevenueCat key was not decrypted", said, wait_s=0) from exc
-    # The HTTP library's error message would quote such a key.
-    if not (key and key.isascii() and key.isprintable()):
-        raise JobError("The stored RevenueCat key is empty or contains invalid characters. Store it again.")
-    return RevenueCat(
-        base_url=settings().revenuecat_url,
-        key=key,
-        project_id=integration["config"].get("project_id"),
-        environment=None if run.params.get("include_sandbox") else "production",
-        connections=WORKERS,
-        remaining_s=lambda: run.remaining_s,
-        clock=clock,
-        sleep=sleep,
-    )
-
-
-def _page_size(remaining_s: float, seconds_a_user: float) -> int:
-    """Return the number of users that fit into the slice at the speed so far."""
-    if not seconds_a_user:
-        return PAGE_SIZE
-    return max(1, min(PAGE_SIZE, int((remaining_s - RESERVE_S) / seconds_a_user)))
+    def _look(self, user: dict[str, Any]) -> Task:
+        assert self._catalogue
+        record = yield from self.client.customer(user["user_id"], with_attributes=user["asks_attribution"])
+        return look_at(user["user_id"], record, self._catalogue, now_ms=self._clock() * 1000)

@@ -1,87 +1,195 @@
-"""The progress of a sync: its position, its counts, and its waits in a row."""
+"""The progress of a sync: its position, its counts, and the users that are tried again at its end."""
 
+from copy import deepcopy
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from nightshift.base.errors import JobError
+from nightshift.base.wording import short_duration
 from nightshift.jobs import Progress, Wait
-from nightshift_jobs.revenuecat_sync.api_errors import Missing, Unavailable
-from nightshift_jobs.revenuecat_sync.mapping import Subscriber
-from nightshift_jobs.revenuecat_sync.page import Page
+from nightshift_jobs.revenuecat_sync.crew import Item, Outcome
+from nightshift_jobs.revenuecat_sync.looks import Look
+from nightshift_jobs.revenuecat_sync.revenuecat.api_errors import (
+    Denied,
+    Missing,
+    OutOfTime,
+    Postponed,
+    RateLimited,
+    Unavailable,
+)
 
 # The number of ids that the result names for each kind of problem.
 IDS_SHOWN = 10
-# Waits in a row without a synced user. They double from 5 s, so the run gives up after about ten minutes.
+# Waits in a row without an answer. They double from 5 s, so the run gives up after about ten minutes.
 ATTEMPTS, IN_WORDS, FIRST_WAIT_S = 8, "eight", 5
+# Users that are kept for another try. If there are more, they are tried before the others go on.
+MOST_RETRIES = 200
+# How long other clients may use up the rate limit before the run gives up.
+MOST_STARVED_S = 6 * 3600
+# A refused key is looked at again after so many seconds.
+SECOND_LOOK_S = 30
+CALLS_A_USER = 3
+# A user that does not fit into so many slices counts as an error.
+SHORT_SLICES = 3
 
 
 @dataclass
 class Walk:
     """The progress of the sync. Its fields are the run's cursor.
 
-    ``total`` is the number of users at the start; ``attempt`` counts the waits of ``run_id`` since the last user.
+    ``total`` is the number of users at the start. ``phase`` and ``after`` are the position. ``retry`` are the ids of
+    users without an answer so far. ``attempt`` counts the waits of ``run_id`` since the last answer, ``waits`` all of
+    them, and ``starved_since`` is when other clients left no call for us. ``pace`` is when this run began to count, and
+    from where. ``governor`` and ``catalogue`` are what the last slice knew, ``project`` is RevenueCat's own id of it.
     """
 
     total: int
-    after: str | None = None
+    run_id: str = ""
+    mode: str = "full"
+    began: str = ""
+    phase: str = "users"
+    after: Any = None
     counts: dict[str, int] = field(
         default_factory=lambda: dict.fromkeys(("synced", "skipped", "active", "inactive", "not_found", "errors"), 0)
     )
     ids: dict[str, list[str]] = field(default_factory=lambda: {"not_found": [], "errors": []})
+    shared: int = 0
+    retry: list[str] = field(default_factory=list)
+    is_retrying: bool = False
+    known: str | None = None
+    said: str = ""
     attempt: int = 0
-    run_id: str = ""
+    waits: int = 0
+    starved_since: float | None = None
+    is_denied: bool = False
+    pace: list[float] = field(default_factory=lambda: [0, 0])
+    calls_a_minute: int = 480
+    governor: dict[str, Any] = field(default_factory=dict)
+    fingerprint: str = ""
+    catalogue: dict[str, Any] | None = None
+    catalogue_read_at: float = 0
+    project: str | None = None
 
-    def take(self, users: list[dict[str, Any]], page: Page) -> list[dict[str, Any]]:
-        """Count the page's outcomes and move past them. Return the rows to write."""
-        rows = []
-        for user, outcome in zip(users, page.outcomes, strict=False):
-            self.after = str(user["id"])
-            match outcome:
-                case Subscriber():
-                    self._count("synced", "active" if outcome.active else "inactive")
-                    rows.append(
-                        {
-                            "id": self.after,
-                            "properties": outcome.properties,
-                            "attribution": outcome.attribution,
-                            "revenue_usd_cents": outcome.revenue_usd_cents,
-                        }
-                    )
-                case None:
-                    self._count("skipped")
-                case Missing():
-                    self._count("skipped", "not_found")
-                    self._note("not_found", user["user_id"])
-                case _:
-                    self._count("errors")
-                    self._note("errors", user["user_id"])
-        return rows
+    @classmethod
+    def of(cls, cursor: dict[str, Any], *, run_id: str, now: float) -> "Walk":
+        """Return the walk of a cursor. The waits of another run do not count."""
+        walk = cls(**deepcopy(cursor))
+        if walk.run_id != run_id:
+            walk.run_id, walk.attempt, walk.starved_since, walk.is_denied = run_id, 0, None, False
+            walk.pace = [now, walk.processed]
+        return walk
 
-    def progress(self) -> Progress:
-        counts, processed = self.counts, self._processed()
-        message = f"Synced {counts['synced']} users, {counts['skipped']} skipped"
-        if counts["errors"]:
-            message += f", {counts['errors']} failed"
-        return Progress(processed=min(processed, self.total), total=self.total, message=message, cursor=self._cursor())
+    @property
+    def processed(self) -> int:
+        return self.counts["synced"] + self.counts["skipped"] + self.counts["errors"]
 
-    def waiting(self, trouble: Unavailable) -> Wait:
-        """Return a Wait. Raises JobError after too many waits."""
+    def take(self, taken: list[tuple[Item, Outcome]], written: dict[str, Any], *, blames: bool) -> None:
+        """Count the users and move past them. ``written`` is the answer of job_revenuecat_write.
+
+        ``blames``: a user without an answer counts as an error, and is not kept for another try.
+        """
+        gone, refused = set(written["gone"]), written["refused"]
+        self.shared += written["shared"]
+        for item, outcome in taken:
+            if item.after is not None:
+                self.after = item.after
+            if item.id in self.retry:
+                self.retry.remove(item.id)
+            if item.id in gone or item.user is None or outcome is None:
+                self._count("skipped")
+            elif item.id in refused:
+                self._fail(item, f"Postgres refused the user: {refused[item.id]}")
+            else:
+                self._take(item, item.user["user_id"], outcome, blames=blames)
+
+    def _take(self, item: Item, user_id: str, outcome: Outcome, *, blames: bool) -> None:
+        match outcome:
+            case Look(subscriber=subscriber):
+                self._count("synced", "active" if subscriber.active else "inactive")
+                self._hear(user_id)
+            case Missing():
+                self._count("skipped", "not_found")
+                self._note("not_found", user_id)
+                self.said = self.said or str(outcome)
+                self._hear(None)
+            case OutOfTime() if self.is_retrying and self.attempt >= SHORT_SLICES:
+                self._fail(item, str(outcome))
+            case Postponed() | Denied():
+                self.retry.append(item.id)
+            case Unavailable() if not blames:
+                self.retry.append(item.id)
+                self.said = str(outcome)
+            case _:
+                self._fail(item, str(outcome))
+
+    def _hear(self, user_id: str | None) -> None:
+        """Note that RevenueCat has answered: about a user that it knows, or that it knows no such user."""
+        self.attempt, self.starved_since = 0, None
+        if user_id:
+            self.known, self.is_denied = user_id, False
+
+    def _fail(self, item: Item, said: str) -> None:
+        self._count("errors")
+        self._note("errors", item.user["user_id"] if item.user else item.id)
+        self.said = said
+
+    def progress(self, now: float) -> Progress:
+        processed = min(self.processed, self.total)
+        return Progress(processed=processed, total=self.total, message=self._message(now), cursor=asdict(self))
+
+    def wait(self, seconds: float, why: str, now: float) -> Wait:
+        self.waits += 1  # the executor refuses a Wait that leaves the cursor as it was
+        return Wait(seconds=seconds, why=why, cursor=asdict(self), progress=self.progress(now))
+
+    def waiting(self, trouble: Unavailable, now: float) -> Wait:
+        """Return a Wait for RevenueCat. Raises JobError after too many waits, or after hours without a call."""
+        if isinstance(trouble, RateLimited):
+            return self.waiting_for_the_limit(trouble.wait_s, now)
         self.attempt += 1
         if self.attempt >= ATTEMPTS:
             raise JobError(f"{trouble.what} {IN_WORDS} times in a row: {trouble.detail}") from trouble
-        seconds = max(trouble.wait_s, FIRST_WAIT_S * 2 ** (self.attempt - 1))
-        return Wait(seconds=seconds, why=trouble.waiting_for, cursor=self._cursor(), progress=self.progress())
+        return self.wait(max(trouble.wait_s, FIRST_WAIT_S * 2 ** (self.attempt - 1)), trouble.waiting_for, now)
+
+    def waiting_for_the_limit(self, seconds: float, now: float) -> Wait:
+        self.starved_since = self.starved_since or now
+        if now - self.starved_since > MOST_STARVED_S:
+            raise JobError(
+                f"Other clients have used up the rate limit of the RevenueCat key for {MOST_STARVED_S // 3600} hours. "
+                "Start the sync again when they use less of it, or give the sync a key of its own."
+            )
+        return self.wait(seconds, "RevenueCat's rate limit", now)
 
     def result(self) -> dict[str, Any]:
+        """Return the run's result. Raises JobError if users were asked for and none was synced."""
+        counts = self.counts
+        if self.mode == "full" and not counts["synced"] and (counts["not_found"] or counts["errors"]):
+            raise JobError(
+                f"No user was synced: {counts['not_found']:,} are unknown to RevenueCat, {counts['errors']:,} failed. "
+                f"{self.said}"
+            )
         return {
-            "total": self._processed(),
-            **self.counts,
+            "mode": self.mode,
+            "total": self.processed,
+            **counts,
             "not_found_ids": self.ids["not_found"],
             "error_ids": self.ids["errors"],
+            # Other clients of the platform read the lists under these names.
+            "not_found_users": self.ids["not_found"],
+            "error_users": self.ids["errors"],
+            "shared_customers": self.shared,
         }
 
-    def _processed(self) -> int:
-        return self.counts["synced"] + self.counts["skipped"] + self.counts["errors"]
+    def _message(self, now: float) -> str:
+        counts, left = self.counts, self.total - self.processed
+        failed = f", {counts['errors']} failed" if counts["errors"] else ""
+        if left <= 0:
+            return f"Synced {counts['synced']} users, {counts['skipped']} skipped{failed}"
+        began_at, began_with = self.pace
+        a_minute = self.calls_a_minute / CALLS_A_USER
+        if (done := self.processed - began_with) and now > began_at:
+            a_minute = min(a_minute, done / (now - began_at) * 60)
+        about = f", {round(a_minute):,} a minute, about {short_duration(max(1, left / a_minute * 60))} left"
+        return f"{self.processed:,} of {self.total:,}{about if self.processed else ''}{failed}"
 
     def _count(self, *names: str) -> None:
         for name in names:
@@ -90,6 +198,3 @@ class Walk:
     def _note(self, kind: str, user_id: str) -> None:
         if len(self.ids[kind]) < IDS_SHOWN:
             self.ids[kind].append(user_id)
-
-    def _cursor(self) -> dict[str, Any]:
-        return asdict(self)

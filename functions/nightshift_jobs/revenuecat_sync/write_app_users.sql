@@ -1,17 +1,18 @@
--- Writes one page. Attribution that an app has found itself takes precedence over RevenueCat's, so attribution goes
--- under the existing keys, while the rc_* keys replace theirs. An unchanged row gets no new version.
--- Properties that are not an object are replaced: otherwise they would become an array that grows with every sync.
-UPDATE app_users AS u
-SET properties = r.attribution
-                 || CASE jsonb_typeof(u.properties) WHEN 'object' THEN u.properties ELSE '{}' END
-                 || r.properties,
-    total_revenue_usd_cents = r.revenue_usd_cents,
-    revenue_synced_at = clock_timestamp()
-FROM jsonb_to_recordset(CAST(:users AS jsonb))
-    AS r (id uuid, attribution jsonb, properties jsonb, revenue_usd_cents bigint)
-WHERE u.id = r.id
-  AND u.project_id = CAST(:project_id AS uuid)
-  AND (u.properties, u.total_revenue_usd_cents)
-      IS DISTINCT FROM (r.attribution
-                        || CASE jsonb_typeof(u.properties) WHEN 'object' THEN u.properties ELSE '{}' END
-                        || r.properties, r.revenue_usd_cents);
+-- Writes a page of users, in one statement with the look at what it may write to: the run's project and team, and the
+-- integration that the page was fetched with. "written" is null if any of these is gone or was changed.
+WITH place AS (
+    SELECT CASE WHEN team.id IS NULL THEN 'deleted'
+                WHEN integration.id IS NULL THEN 'removed'
+                WHEN integration.config ->> 'enabled' = 'false' THEN 'disabled'
+                WHEN integration.config <> CAST(:config AS jsonb)
+                     OR encode(sha256(integration.secret_encrypted), 'hex') <> CAST(:fingerprint AS text) THEN 'changed'
+                ELSE 'open' END AS state
+    FROM (VALUES (CAST(:project_id AS uuid))) AS wanted (id)
+    LEFT JOIN projects project ON project.id = wanted.id AND project.deleted_at IS NULL
+    LEFT JOIN teams team ON team.id = project.team_id AND team.deleted_at IS NULL
+    LEFT JOIN project_integrations integration
+        ON integration.project_id = wanted.id AND integration.provider = 'revenuecat' AND integration.deleted_at IS NULL
+)
+SELECT state,
+       CASE state WHEN 'open' THEN job_revenuecat_write(CAST(:project_id AS uuid), CAST(:users AS jsonb)) END AS written
+FROM place;

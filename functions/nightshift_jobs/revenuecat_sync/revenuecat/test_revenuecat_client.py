@@ -1,29 +1,38 @@
 """The client over HTTP: every page once, every id, every kind of failure, and never faster than allowed."""
 
-import itertools
 import json
 import socket
 import threading
-import time
 from contextlib import contextmanager, suppress
 from decimal import Decimal
+from itertools import pairwise
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from local.revenuecat.catalogue import Customer, Purchase, Subscription, product
 from local.revenuecat.server import Sandbox, serve
 from nightshift.base.errors import JobError
-from nightshift_jobs.revenuecat_sync.api_errors import Denied, Missing, OutOfTime, RateLimited, Rejected, Unavailable
-from nightshift_jobs.revenuecat_sync.client import RevenueCat
-from nightshift_jobs.revenuecat_sync.governor import Governor
+from nightshift_jobs.revenuecat_sync.revenuecat.answers import LATE, Answer
+from nightshift_jobs.revenuecat_sync.revenuecat.api_errors import (
+    Denied,
+    Forbidden,
+    Missing,
+    OutOfTime,
+    RateLimited,
+    Rejected,
+    Unavailable,
+)
+from nightshift_jobs.revenuecat_sync.revenuecat.client import RevenueCat
+from nightshift_jobs.revenuecat_sync.revenuecat.flight import Flight
+from nightshift_jobs.revenuecat_sync.revenuecat.governor import Governor
+from nightshift_jobs.revenuecat_sync.revenuecat.http_calls import HttpCalls
 from tests.support import http_server
 
 KEY = "sk_sandbox"
 PROJECT = "/v2/projects/proj1a2b3c4d"
 ENTITLEMENTS = f"{PROJECT}/entitlements?limit=100"
-CUSTOMERS = "customer information"
+CUSTOMER = f"{PROJECT}/customers/x"
+SUBSCRIPTIONS = f"{CUSTOMER}/subscriptions?limit=100&environment=production"
 
 
 class Clock:
@@ -35,27 +44,61 @@ class Clock:
     def __call__(self):
         return self.now
 
-    def sleep(self, seconds):
-        self.sleeps.append(seconds)
-        self.now += seconds
+
+class HurriedCalls(HttpCalls):
+    """Calls over HTTP. Where no answer is on its way, a wait is over at once."""
+
+    def __init__(self, key, clock):
+        super().__init__(key)
+        self._clock, self._on_their_way = clock, 0
+
+    def send(self, number, url, *, timeout_s):
+        self._on_their_way += 1
+        super().send(number, url, timeout_s=timeout_s)
+
+    def next(self, wait_s):
+        if self._on_their_way:
+            arrived = super().next(60)
+            self._on_their_way -= 1
+            return arrived
+        self._clock.sleeps.append(wait_s)
+        self._clock.now += wait_s
+        return None
+
+
+class Connection:
+    """A client whose tasks are flown at once."""
+
+    def __init__(self, url, clock, *, project_id="proj1a2b3c4d", environment="production", key=KEY, remaining_s=60):
+        self._client = RevenueCat(base_url=url, project_id=project_id, environment=environment)
+        self._flight = Flight(
+            HurriedCalls(key, clock),
+            Governor(),
+            secret=key,
+            clock=clock,
+            remaining_s=lambda: remaining_s - clock(),
+        )
+
+    def catalogue(self):
+        self._flight.run(self._client.open())
+        return self._flight.run(self._client.catalogue())
+
+    def customer(self, user_id, *, with_attributes=True):
+        return self._flight.run(self._client.customer(user_id, with_attributes=with_attributes))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc_info):
+        self._flight.close()
+
+
+connect = Connection
 
 
 @pytest.fixture
 def clock():
     return Clock()
-
-
-def connect(url, clock, *, project_id="proj1a2b3c4d", environment="production", key=KEY, remaining_s=60):
-    return RevenueCat(
-        base_url=url,
-        key=key,
-        project_id=project_id,
-        environment=environment,
-        connections=1,
-        remaining_s=lambda: remaining_s - clock(),
-        clock=clock,
-        sleep=clock.sleep,
-    )
 
 
 @contextmanager
@@ -122,28 +165,57 @@ def test_a_next_page_that_leads_nowhere_good_is_not_followed(clock, next_page, s
 
 
 def test_a_list_without_items_is_no_empty_list(clock):
-    customer = f"{PROJECT}/customers/x"
-    answers = {
-        f"{customer}?expand=attributes": [(200, {"id": "x", "active_entitlements": {"items": []}}, {})],
-        f"{customer}/subscriptions?limit=100&environment=production": [(200, {"object": "list"}, {})],
-    }
+    answers = answered(200, {"object": "list"})
     with scripted(answers) as (url, _), connect(url, clock) as revenuecat, pytest.raises(Rejected, match="no items"):
         revenuecat.customer("x")
 
 
 def test_pages_of_lists_inside_the_customer_are_read_too(clock):
-    customer = f"{PROJECT}/customers/x"
-    attributes = {"items": [{"name": "a", "value": "1"}], "next_page": f"ORIGIN{customer}/attributes?starting_after=a"}
+    attributes = {"items": [{"name": "a", "value": "1"}], "next_page": f"ORIGIN{CUSTOMER}/attributes?starting_after=a"}
     answers = {
-        f"{customer}?expand=attributes": [
-            (200, {"active_entitlements": {"items": [], "next_page": None}, "attributes": attributes}, {})
-        ],
-        f"{customer}/attributes?starting_after=a": [(200, {"items": [{"name": "b", "value": "2"}]}, {})],
-        f"{customer}/subscriptions?limit=100": [ok()],
-        f"{customer}/purchases?limit=100": [ok()],
+        f"{CUSTOMER}?expand=attributes": [(200, {"attributes": attributes}, {})],
+        f"{CUSTOMER}/attributes?starting_after=a": [(200, {"items": [{"name": "b", "value": "2"}]}, {})],
+        f"{CUSTOMER}/subscriptions?limit=100": [ok()],
+        f"{CUSTOMER}/purchases?limit=100": [ok()],
     }
     with scripted(answers) as (url, _), connect(url, clock, environment=None) as revenuecat:
         assert [row["name"] for row in revenuecat.customer("x").attributes] == ["a", "b"]
+
+
+def test_missing_entitlements_are_not_none_but_asked_for(clock):
+    rows = {"items": [{"id": "sub1", "gives_access": True}]}
+    live = [{"entitlement_id": "entl1", "expires_at": None}]
+    answers = {
+        SUBSCRIPTIONS: [(200, rows, {})],
+        f"{CUSTOMER}/purchases?limit=100&environment=production": [ok()],
+        f"{CUSTOMER}?expand=attributes": [(200, {"id": "x", "attributes": {"items": []}}, {})],
+        f"{CUSTOMER}/active_entitlements?limit=100": [(200, {"items": live}, {})],
+    }
+    with scripted(answers) as (url, asked), connect(url, clock) as revenuecat:
+        assert revenuecat.customer("x", with_attributes=False).active_entitlements == live
+    assert len(asked) == 4
+
+
+def test_an_endless_list_is_given_up(clock):
+    pages = [f"{CUSTOMER}/subscriptions?after={n}" for n in range(200)]
+    answers = {page: [ok("a", next_page=following)] for page, following in pairwise([SUBSCRIPTIONS, *pages])}
+    with scripted(answers) as (url, asked), connect(url, clock) as revenuecat:
+        with pytest.raises(Rejected, match="more than 100 pages"):
+            revenuecat.customer("x")
+        assert len(asked) == 100
+
+
+def test_an_odd_entry_of_the_catalogue_is_called_by_its_id(clock):
+    entitlements = [{"id": "entl1"}, {"id": "entl2", "lookup_key": "pro"}, {}]
+    products = [{"id": "prod1", "store_identifier": None}]
+    answers = {
+        ENTITLEMENTS: [(200, {"items": entitlements}, {})],
+        f"{PROJECT}/products?limit=100": [(200, {"items": products}, {})],
+    }
+    with scripted(answers) as (url, _), connect(url, clock) as revenuecat:
+        catalogue = revenuecat.catalogue()
+    assert catalogue.entitlements == {"entl1": "entl1", "entl2": "pro"}
+    assert catalogue.products["prod1"].store_identifier == "prod1"
 
 
 def test_a_catalogue_of_many_pages(clock):
@@ -180,28 +252,31 @@ def test_forty_subscriptions_are_all_counted(clock):
     assert sum(row["revenue_in_usd"]["gross"] for row in record.purchases) == Decimal("457.70")
 
 
-def test_a_customer_is_three_calls(clock):
+@pytest.mark.parametrize(("with_attributes", "calls"), [(True, 3), (False, 2)])
+def test_a_customer_is_three_calls_and_two_without_attributes(clock, with_attributes, calls):
     sandbox = Sandbox(api_key=KEY)
     sandbox.customers["x"] = Customer(subscriptions=(Subscription(product_id=None),), attributes={"$email": "a@b.c"})
     with serve(sandbox) as url, connect(url, clock) as revenuecat:
-        revenuecat.customer("x")
+        revenuecat.customer("x", with_attributes=with_attributes)
+        with pytest.raises(Missing):
+            revenuecat.customer("unknown", with_attributes=with_attributes)
 
-    assert len(sandbox.calls) == 3
+    assert len(sandbox.calls) == calls + 1
 
 
 ERROR = {"object": "error", "message": "Because of the moon."}
 
 
 def answered(status, body=ERROR, **headers):
-    return {f"{PROJECT}/customers/x?expand=attributes": [(status, body, headers)]}
+    return {SUBSCRIPTIONS: [(status, body, headers)]}
 
 
 @pytest.mark.parametrize(
     ("status", "kind", "tries"),
     [
-        *[(401, Denied, 1), (403, Denied, 1), (404, Missing, 1), (429, RateLimited, 3)],
-        *[(status, Rejected, 1) for status in (400, 405, 409, 414, 422)],
-        *[(status, Unavailable, 3) for status in (302, 423, 500, 501, 502, 503, 504)],
+        *[(401, Denied, 1), (403, Forbidden, 1), (404, Missing, 1), (429, RateLimited, 3)],
+        *[(status, Rejected, 1) for status in (400, 405, 409, 410, 414, 422)],
+        *[(status, Unavailable, 3) for status in (302, 408, 423, 425, 500, 501, 502, 503, 504)],
     ],
 )
 def test_errors_are_told_apart(clock, status, kind, tries):
@@ -213,13 +288,38 @@ def test_errors_are_told_apart(clock, status, kind, tries):
     assert type(error.value) is kind
 
 
+@pytest.mark.parametrize("status", [401, 403, 404])
+def test_only_revenuecats_own_json_refuses(clock, status):
+    """A proxy in front may answer with a page of its own."""
+    with (
+        scripted(answered(status, "<html>Forbidden</html>")) as (url, asked),
+        connect(url, clock) as revenuecat,
+        pytest.raises(Unavailable, match=str(status)) as error,
+    ):
+        revenuecat.customer("x")
+    assert (type(error.value), len(asked)) == (Unavailable, 3)
+
+
+def test_a_403_about_the_project_is_about_the_key(clock):
+    answers = project({ENTITLEMENTS: [(403, ERROR, {})]})
+    with scripted(answers) as (url, _), connect(url, clock) as revenuecat, pytest.raises(Denied):
+        revenuecat.catalogue()
+
+
 @pytest.mark.parametrize(
     ("body", "headers", "wait_s"),
     [
         (ERROR | {"backoff_ms": 4000}, {}, 4),
-        (ERROR | {"backoff_ms": 1000}, {"Retry-After": 3}, 3),
-        (ERROR, {"Retry-After": "Wed, 21 Oct 2026 07:28:00 GMT"}, 1),
+        (ERROR | {"backoff_ms": 2500}, {"Retry-After": 3}, 2.5),
+        (ERROR | {"backoff_ms": "1500.5"}, {}, 1.5005),
+        (ERROR, {"Retry-After": 3}, 3),
+        (ERROR, {"Retry-After": 2.5}, 2.5),
+        (ERROR, {"Retry-After": 2000}, 2),
+        (ERROR, {"Retry-After": "Thu, 01 Jan 1970 00:00:02 GMT"}, 2),
+        (ERROR, {"Retry-After": "Thu, 01 Jan 1970 00:00:02"}, 2),
+        (ERROR, {"Retry-After": "soon"}, 1),
         (ERROR | {"backoff_ms": -5000}, {"Retry-After": -5}, 1),
+        (ERROR | {"backoff_ms": True}, {"Retry-After": "1e3"}, 1),
         ("<html>Bad gateway</html>", {}, 1),
     ],
 )
@@ -228,12 +328,25 @@ def test_the_next_try_comes_when_revenuecat_says(clock, status, body, headers, w
     with (
         scripted(answered(status, body, **headers)) as (url, _),
         connect(url, clock) as revenuecat,
-        pytest.raises(Unavailable) as error,
+        pytest.raises(Unavailable),
     ):
         revenuecat.customer("x")
 
-    assert clock.sleeps == [wait_s, wait_s]
-    assert error.value.wait_s == wait_s
+    assert clock.sleeps[0] == pytest.approx(wait_s)
+
+
+@pytest.mark.parametrize(("asked", "wait_s"), [({"Retry-After": 500}, 61), ({}, 16)])
+def test_no_429_waits_longer_than_the_window_needs_and_those_without_a_header_wait_longer_each_time(
+    clock, asked, wait_s
+):
+    with (
+        scripted(answered(429, **asked)) as (url, _),
+        connect(url, clock) as revenuecat,
+        pytest.raises(RateLimited) as error,
+    ):
+        revenuecat.customer("x")
+
+    assert (clock.sleeps, error.value.wait_s) == ([] if asked else [1, 4], wait_s)
 
 
 def test_a_long_wait_is_not_slept_inside(clock):
@@ -318,107 +431,19 @@ def test_the_key_is_in_no_error_and_no_repr(clock):
 
 def test_a_sentence_without_its_full_stop_is_given_one(clock):
     with (
-        scripted(answered(403, {"message": "Forbidden"})) as (url, _),
+        scripted(answered(401, {"message": "Forbidden"})) as (url, _),
         connect(url, clock) as revenuecat,
-        pytest.raises(Denied, match=r"^RevenueCat answered 403: Forbidden\. The project needs"),
+        pytest.raises(Denied, match=r"^RevenueCat answered 401: Forbidden\. The project needs"),
     ):
         revenuecat.customer("x")
 
 
-# Only the governor: the clock controls the time.
-
-
-@pytest.fixture
-def governor(clock):
-    return Governor(clock=clock, sleep=clock.sleep)
-
-
-def call(governor, *, usage=None, limit=None, patience_s=0):
-    governor.finish(CUSTOMERS, governor.start(CUSTOMERS, patience_s=patience_s), usage=usage, limit=limit)
-
-
-def calls_until_limited(governor, usage=None, limit=None):
-    for n in range(1000):
-        try:
-            call(governor, usage=usage and usage(n), limit=limit)
-        except RateLimited as limited:
-            return n, limited.wait_s
-    raise AssertionError("never limited")
-
-
-def test_alone_the_budget_is_used_but_for_a_reserve(clock, governor):
-    assert calls_until_limited(governor, usage=lambda n: n + 1, limit=480) == (471, 60)
-
-    clock.now += 60
-
-    call(governor, usage=1, limit=480)
-
-
-def test_what_others_use_is_left_to_them(governor):
-    made, wait_s = calls_until_limited(governor, usage=lambda n: 400 + n + 1, limit=480)
-
-    assert made == 71
-    assert wait_s <= 5
-
-
-def test_a_full_budget_is_left_alone_for_a_whole_window(clock, governor):
-    call(governor, usage=480, limit=480)
-    with pytest.raises(RateLimited) as limited:
-        call(governor, patience_s=5)
-
-    assert limited.value.wait_s == 60
-
-
-def test_a_hold_is_for_every_budget_and_the_longest_counts(clock, governor):
-    governor.hold(30)
-    governor.hold(10)
-
-    with pytest.raises(RateLimited) as limited:
-        governor.start("project configuration", patience_s=5)
-    assert limited.value.wait_s == 30
-
-    clock.now += 26
-    governor.start("project configuration", patience_s=5)
-    assert clock.now == 30
-
-
-def test_the_first_call_goes_alone(governor):
-    first = governor.start(CUSTOMERS, patience_s=0)
-    second = threading.Thread(target=call, args=(governor,), kwargs={"usage": 2, "limit": 480})
-    second.start()
-
-    second.join(0.05)
-    assert second.is_alive()
-    governor.finish(CUSTOMERS, first, usage=1, limit=480)
-    second.join(10)
-
-    assert not second.is_alive()
-
-
-@given(st.integers(1, 500), st.integers(0, 500), st.lists(st.floats(0, 20), max_size=300))
-def test_alone_or_beside_steady_company_no_window_is_overdrawn(limit, others, pauses):
-    clock = Clock()
-    governor, ours = Governor(clock=clock, sleep=clock.sleep), []
-    for pause in pauses:
-        clock.now += pause
-        try:
-            ticket = governor.start(CUSTOMERS, patience_s=5)
-        except RateLimited:
-            continue
-        in_window = [at for at in ours if at + 60 > clock.now]
-        allowed = len(in_window) + others < limit
-        # The first call after a silent window is a risk that cannot be avoided.
-        assert allowed or not ours or ours[-1] + 60 <= clock.now
-        ours.append(clock.now)
-        governor.finish(CUSTOMERS, ticket, usage=len(in_window) + 1 + others if allowed else limit, limit=limit)
-
-
-def test_an_answer_that_drips_does_not_outlive_the_slice():
-    """Each packet comes within the read timeout; the test's clock jumps at each."""
+def test_an_answer_that_drips_does_not_outlive_its_time():
+    """Each packet comes within the read timeout."""
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
         server.listen()
-        passed, hung_up = itertools.count(), threading.Event()
+        hung_up = threading.Event()
 
         def drip():
             connection, _ = server.accept()
@@ -430,11 +455,9 @@ def test_an_answer_that_drips_does_not_outlive_the_slice():
 
         dripping = threading.Thread(target=drip)
         dripping.start()
-        url = f"http://127.0.0.1:{server.getsockname()[1]}/v2"
-        with RevenueCat(
-            base_url=url, key="k", project_id="p", environment=None, connections=1, clock=time.monotonic,
-            sleep=time.sleep, remaining_s=lambda: 20 - next(passed),
-        ) as slow, pytest.raises(OutOfTime):  # fmt: skip
-            slow.customer("x")
+        calls = HttpCalls("k")
+        calls.send(7, f"http://127.0.0.1:{server.getsockname()[1]}/v2", timeout_s=0.2)
+        assert calls.next(60) == (7, Answer(0, failure=LATE))
+        calls.close()
         hung_up.set()
         dripping.join()

@@ -5,6 +5,9 @@ from dataclasses import dataclass, field
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
+# The largest number that Postgres holds (bigint).
+MAX_COUNT = 2**63 - 1
+
 Row = dict[str, Any]
 
 # ISO 8601 durations as the stores write them, and the billing periods that the platform's users page supports.
@@ -41,14 +44,19 @@ class Catalogue:
     products: dict[str, Product]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class CustomerRecord:
-    """All rows of RevenueCat about one customer, from all pages of each list."""
+    """All rows of RevenueCat about one customer, from all pages of each list.
 
-    active_entitlements: list[Row] = field(default_factory=list)
-    attributes: list[Row] = field(default_factory=list)
+    ``attributes`` None: they were not asked for. ``active_entitlements`` None: they follow from the rows.
+    """
+
     subscriptions: list[Row] = field(default_factory=list)
     purchases: list[Row] = field(default_factory=list)
+    active_entitlements: list[Row] | None = None
+    attributes: list[Row] | None = None
+    id: str | None = None
+    first_seen_at: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +111,7 @@ def map_subscriber(record: CustomerRecord, catalogue: Catalogue) -> Subscriber:
     - A user without any rows has an empty status: nothing has expired.
     - Revenue is the exact sum of gross amounts (RevenueCat has subtracted refunds), rounded half up to cents.
     """
-    live = {row["entitlement_id"]: row.get("expires_at") for row in record.active_entitlements}
+    live = live_entitlements(record, catalogue)
     names = {key: {key, catalogue.entitlements.get(key, key)} for key in live}
     granted = [row for row in record.subscriptions if row.get("gives_access")]
     # RevenueCat does not say why an entitlement never expires: a lifetime grant looks like a lifetime purchase.
@@ -132,10 +140,32 @@ def map_subscriber(record: CustomerRecord, catalogue: Catalogue) -> Subscriber:
     }
     return Subscriber(
         properties={key: storable(value) for key, value in properties.items()},
-        attribution=_attribution(record.attributes),
+        attribution={} if record.attributes is None else _attribution(record.attributes),
         revenue_usd_cents=cents,
         active=best is not None and best.gives_access,
     )
+
+
+def lists_entitlements(record: CustomerRecord) -> bool:
+    """Return whether every row names its entitlements, so that the customer need not be asked for them."""
+    return all(row.get("entitlements") is not None for row in (*record.subscriptions, *record.purchases))
+
+
+def live_entitlements(record: CustomerRecord, catalogue: Catalogue) -> dict[str, Any]:
+    """Return the end of each live entitlement by its id, in milliseconds; None means that it never ends."""
+    if record.active_entitlements is not None:
+        return {row["entitlement_id"]: row.get("expires_at") for row in record.active_entitlements}
+    ends: dict[str, list[Any]] = {}
+    for row in record.subscriptions:
+        for key in _entitlement_ids(row) if row.get("gives_access") else ():
+            ends.setdefault(key, []).append(row.get("current_period_ends_at"))
+    for row in record.purchases:
+        product = catalogue.products.get(row.get("product_id") or "")
+        # A subscription that does not renew ends, at a time that its row does not name.
+        is_for_life = product is None or product.type != "non_renewing_subscription"
+        for key in _entitlement_ids(row) if row.get("status") == "owned" else ():
+            ends.setdefault(key, []).append(None if is_for_life else row.get("purchased_at") or 0)
+    return {key: None if None in each else max(each) for key, each in ends.items()}
 
 
 def _subscription(row: Row) -> _Holding:
@@ -191,9 +221,19 @@ def _unlocks(row: Row, names: set[str]) -> bool:
 
 
 def _entitlement_names(row: Row) -> set[str]:
+    return {item[key] for item in _listed(row) for key in ("id", "entitlement_id", "lookup_key") if item.get(key)}
+
+
+def _entitlement_ids(row: Row) -> set[str]:
+    """Return one name of each entitlement of the row: its id, or else its lookup key."""
+    names = (item.get("id") or item.get("entitlement_id") or item.get("lookup_key") for item in _listed(row))
+    return {name for name in names if name}
+
+
+def _listed(row: Row) -> list[Row]:
     listed = row.get("entitlements") or []
-    items = listed["items"] if isinstance(listed, dict) else listed
-    return {item[key] for item in items for key in ("id", "entitlement_id", "lookup_key") if item.get(key)}
+    items: list[Row] = listed["items"] if isinstance(listed, dict) else listed
+    return items
 
 
 def _store_identifier(holding: _Holding | None, catalogue: Catalogue) -> str:
@@ -214,7 +254,10 @@ def _cents(record: CustomerRecord) -> int:
     amounts = [row.get("total_revenue_in_usd") for row in record.subscriptions]
     amounts += [row.get("revenue_in_usd") for row in record.purchases]
     total = sum((Decimal(str(amount.get("gross") or 0)) for amount in amounts if amount), Decimal(0))
-    return int((total * 100).quantize(Decimal(1), ROUND_HALF_UP))
+    cents = int((total * 100).quantize(Decimal(1), ROUND_HALF_UP))
+    if abs(cents) > MAX_COUNT:
+        raise ValueError("the revenue is larger than any that can be stored")
+    return cents
 
 
 def _attribution(attributes: Iterable[Row]) -> dict[str, str]:

@@ -16,7 +16,7 @@ class Missing(Rejected):
 
 
 class Unavailable(NightshiftError):
-    """RevenueCat cannot answer now.
+    """RevenueCat cannot answer this request now.
 
     ``what`` says what happened, so that "eight times in a row" can follow; ``detail`` is RevenueCat's message;
     ``wait_s`` is the minimum delay in seconds; ``waiting_for`` completes "waiting for …".
@@ -28,14 +28,23 @@ class Unavailable(NightshiftError):
         self.waiting_for = waiting_for or f"another try: {what} ({detail})"
 
 
-class RateLimited(Unavailable):
-    """The key's rate limit is used up for longer than a call may sleep."""
-
-    def __init__(self, what: str, detail: str, *, wait_s: float):
-        super().__init__(what, detail, wait_s=wait_s, waiting_for="RevenueCat's rate limit")
+class Forbidden(Unavailable):
+    """The key may not read this customer (403). If that is so for many customers, it is Denied."""
 
 
-class OutOfTime(Unavailable):
+class Postponed(Unavailable):
+    """The call was not made, or is not to be repeated in this slice. The customer is not the cause."""
+
+
+class RateLimited(Postponed):
+    """The key's rate limit is used up. ``wait_s`` is None if RevenueCat does not say for how long."""
+
+    def __init__(self, what: str, detail: str, *, wait_s: float | None):
+        super().__init__(what, detail, wait_s=wait_s or 0, waiting_for="RevenueCat's rate limit")
+        self.asked_s = wait_s
+
+
+class OutOfTime(Postponed):
     """The invocation would end before another call."""
 
     def __init__(self) -> None:

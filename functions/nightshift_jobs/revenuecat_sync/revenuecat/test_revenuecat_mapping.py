@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nightshift_jobs.revenuecat_sync.mapping import Catalogue, CustomerRecord, Product, map_subscriber
+from nightshift_jobs.revenuecat_sync.revenuecat.mapping import Catalogue, CustomerRecord, Product, map_subscriber
 
 DAY = 86_400_000
 NOW = 1_800_000_000_000
