@@ -61,7 +61,7 @@ def test_a_trigger_returns_the_run_and_sends_its_first_message(api, team, cloud,
         "notify", "started_at", "completed_at", "created_at",
     ]  # fmt: skip
     assert run["status"] == "pending"
-    assert run["params"] == {"project_id": team.project_id, "include_sandbox": True}
+    assert run["params"] == {"project_id": team.project_id, "include_sandbox": True, "mode": "incremental"}
     assert run["triggered_by"].startswith("manual:api_key:")
     assert run["notify"] is True
     assert run["created_at"].endswith("Z")
@@ -402,7 +402,7 @@ class TestSyncRoute:
         assert answer == {"syncing": True, "total": 7, "job_run_id": run_id}
         run = api("GET", f"/v1/jobs/{run_id}")[1]["job_run"]
         assert (run["job_type"], run["status"], run["notify"]) == ("revenuecat_sync", "pending", False)
-        assert run["params"] == {"project_id": team.project_id, "include_sandbox": False}
+        assert run["params"] == {"project_id": team.project_id, "include_sandbox": False, "mode": "incremental"}
         assert received(cloud) == [{"run_id": run_id, "slice": 0, "group": team.id}]
 
     def test_it_overlaps_like_any_other(self, api, team, sync):

@@ -72,7 +72,7 @@ def test_what_is_no_such_value_stays_refused(given):
 def test_unknown_fields_are_refused_with_those_that_exist():
     with pytest.raises(ValidationError) as caught:
         RevenueCatSyncParams.model_validate({"sandbox": "true"})
-    said = 'params.sandbox is not a known field, got "true". Known: include_sandbox'
+    said = 'params.sandbox is not a known field, got "true". Known: include_sandbox, mode'
     assert refusal(caught.value, prefix="params", model=RevenueCatSyncParams) == said
     with pytest.raises(ValidationError) as caught:
         NoParams.model_validate({"x": 1})

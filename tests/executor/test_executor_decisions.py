@@ -396,7 +396,7 @@ def test_a_job_finds_the_default_of_what_its_run_was_made_without(run_of, owner)
     run = run_of(looking, params="nightshift_jobs.revenuecat_sync.params:RevenueCatSyncParams")
     owner.run_script('UPDATE job_runs SET params = \'{"project_id": "p"}\'')
     run.work()
-    assert found == [{"project_id": "p", "include_sandbox": False}]
+    assert found == [{"project_id": "p", "include_sandbox": False, "mode": "incremental"}]
 
 
 def test_a_step_is_committed_and_shown_at_its_yield(run_of, owner):

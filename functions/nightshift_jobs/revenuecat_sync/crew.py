@@ -8,7 +8,14 @@ from typing import Any, NamedTuple
 from nightshift.base.errors import JobError
 from nightshift_jobs.revenuecat_sync.looks import Look
 from nightshift_jobs.revenuecat_sync.revenuecat.answers import LATE
-from nightshift_jobs.revenuecat_sync.revenuecat.api_errors import Denied, Forbidden, Missing, Postponed, Unavailable
+from nightshift_jobs.revenuecat_sync.revenuecat.api_errors import (
+    Denied,
+    Forbidden,
+    Missing,
+    Postponed,
+    RateLimited,
+    Unavailable,
+)
 from nightshift_jobs.revenuecat_sync.revenuecat.budget import NEVER
 from nightshift_jobs.revenuecat_sync.revenuecat.flight import RESERVE_S, Flight, Task
 from nightshift_jobs.revenuecat_sync.revenuecat.governor import Governor
@@ -141,6 +148,8 @@ class Crew:
             if not self._waiting and not self._is_last and not (stops_early or self._is_troubled):
                 try:
                     more = self._more()
+                except RateLimited as exc:
+                    return Stop("wait", max(SHORTEST_WAIT_S, exc.wait_s), exc)
                 except Unavailable as exc:
                     return Stop("wait", exc.wait_s + LEAVE_S, exc)
                 except Denied as exc:

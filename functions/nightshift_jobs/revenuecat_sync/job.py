@@ -1,16 +1,25 @@
 """RevenueCat Sync: updates subscriber data and revenue of a project's users, a few seconds of looks per step."""
 
+import math
 import time
 from collections.abc import Callable, Generator
 from typing import Any
 
 from nightshift.jobs import JobDatabase, Progress, Run, Steps, Wait
 from nightshift_jobs.revenuecat_sync.crew import Stop
+from nightshift_jobs.revenuecat_sync.phases import ROTATION, ROTATION_OF_PAYERS
 from nightshift_jobs.revenuecat_sync.place import KeyChanged, read_place
 from nightshift_jobs.revenuecat_sync.revenuecat.answers import refusal
-from nightshift_jobs.revenuecat_sync.revenuecat.api_errors import Denied, Forbidden, OutOfTime, Postponed, Unavailable
+from nightshift_jobs.revenuecat_sync.revenuecat.api_errors import (
+    Denied,
+    Forbidden,
+    OutOfTime,
+    Postponed,
+    RateLimited,
+    Unavailable,
+)
 from nightshift_jobs.revenuecat_sync.revenuecat.http_calls import CallsOf, HttpCalls
-from nightshift_jobs.revenuecat_sync.source import Source
+from nightshift_jobs.revenuecat_sync.source import Source, count_users
 from nightshift_jobs.revenuecat_sync.walk import MOST_RETRIES, SECOND_LOOK_S, Walk
 
 CURSOR_VERSION = 2
@@ -21,7 +30,7 @@ RETRY_AFTER_S = 30
 def revenuecat_sync(
     run: Run, db: JobDatabase, *, clock: Callable[[], float] = time.time, calls: CallsOf = HttpCalls
 ) -> Steps:
-    """Sync the project's users by primary key: at most three calls per user, one statement per step.
+    """Sync the project's users, or those who may have changed: at most three calls per user, one statement per step.
 
     Raises JobError if RevenueCat refuses the key or the project, or is unavailable for too long.
     """
@@ -37,7 +46,8 @@ def revenuecat_sync(
         except Unavailable as trouble:
             yield walk.waiting(trouble, source.save())
         yield from _Steps(run, db, walk, source).until_done()
-    return walk.result()
+        result, oldest_look = walk.result(), source.complete()
+        return result | ({"oldest_look_at": oldest_look} if walk.mode == "incremental" else {})
 
 
 class _Steps:
@@ -66,9 +76,10 @@ class _Steps:
                 yield step
                 continue
             if stop.why == "done":
-                if taken:
+                goes_on = self._goes_on()
+                if taken or not goes_on:
                     yield walk.progress(self.source.save())
-                if not self._goes_on():
+                if not goes_on:
                     return
                 if walk.is_retrying and crew.trouble:
                     crew.trouble = None
@@ -86,10 +97,10 @@ class _Steps:
         match stop:
             case Stop("denied", _, Denied() as exc):
                 return _denied(walk, self.source, exc, self.run, self.db)
+            case Stop("wait", wait_s, None | RateLimited()):
+                return walk.waiting_for_the_limit(self.source.governor.sleep_s(now, wait_s), now)
             case Stop("wait", _, Unavailable() as trouble):
                 return walk.waiting(trouble, now)
-            case Stop("wait", wait_s):
-                return walk.waiting_for_the_limit(self.source.governor.sleep_s(wait_s), now)
             case Stop("ending") if not self.has_taken:
                 return walk.waiting(OutOfTime(), now)
             case Stop("ending") if self.run.slice_left_s > 0:
@@ -126,13 +137,21 @@ def _walk_of(run: Run, db: JobDatabase, place: dict[str, Any], now: float) -> Wa
     if run.cursor:
         return Walk.of(run.cursor, run_id=run.id, now=now)
     known = db.read("known_app_user", project_id=run.project_id)
-    return Walk(
-        total=db.read("count_app_users", project_id=run.project_id)[0]["total"],
+    walk = Walk(
+        total=0,
         run_id=run.id,
         began=place["now"],
         known=known[0]["user_id"] if known else None,
         pace=[now, 0],
     )
+    is_complete = place["include_sandbox"] is bool(run.params.get("include_sandbox"))
+    if run.params.get("mode") == "full" or not is_complete:
+        walk.begin("full", count_users(run, db))
+    else:
+        extent = db.read("sync_extent", project_id=run.project_id)[0]
+        in_turn = math.ceil(extent["running"] / ROTATION_OF_PAYERS) + math.ceil(extent["others"] / ROTATION)
+        walk.begin("incremental", extent["due"] + extent["newcomers"] + in_turn)
+    return walk
 
 
 def _denied(walk: Walk, source: Source, exc: Denied, run: Run, db: JobDatabase) -> Wait:

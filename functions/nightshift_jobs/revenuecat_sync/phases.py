@@ -1,24 +1,46 @@
 """Where the users of a sync come from, phase by phase."""
 
+import math
+from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 from nightshift.jobs import JobDatabase, Run
 from nightshift_jobs.revenuecat_sync.crew import Item
+from nightshift_jobs.revenuecat_sync.revenuecat.api_errors import RateLimited, Rejected
 from nightshift_jobs.revenuecat_sync.revenuecat.client import RevenueCat
 from nightshift_jobs.revenuecat_sync.revenuecat.flight import Flight
 from nightshift_jobs.revenuecat_sync.walk import Walk
 
 PAGE_SIZE = 500
-# The phases of each mode, in order.
-PHASES = {"full": ("users",)}
+# The part of the users with a running subscription, and of the others, at whom an incremental sync looks in turn.
+ROTATION_OF_PAYERS, ROTATION = 7, 30
+# A purchase may arrive without the customer being seen, so users that were seen before the last sync count as well.
+OVERLAP_MS = 48 * 3600 * 1000
+# Pages of the list of customers, which has a hundred on each. An endless list must not stop the sync.
+MOST_LIST_PAGES = 20_000
 
 
 class Phases:
-    """The users of the walk's phase, or those that are tried again."""
+    """The users of the walk's phase, or those that are tried again.
 
-    def __init__(self, run: Run, db: JobDatabase, walk: Walk, *, flight: Flight, client: RevenueCat):
+    ``wait_s()`` returns the seconds until one more call may begin. ``since`` is when the last complete sync began.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        db: JobDatabase,
+        walk: Walk,
+        *,
+        flight: Flight,
+        client: RevenueCat,
+        wait_s: Callable[[], float],
+        since: str | None,
+    ):
         self._run, self._db, self._walk = run, db, walk
-        self._flight, self._client = flight, client
+        self._flight, self._client, self._wait_s = flight, client, wait_s
+        self._since = since
         self.restart()
 
     def restart(self) -> None:
@@ -27,17 +49,15 @@ class Phases:
 
     def move_on(self) -> bool:
         """Go to the next phase. Return False behind the last one."""
-        walk, phases = self._walk, PHASES[self._walk.mode]
-        following = phases.index(walk.phase) + 1 if walk.phase in phases else len(phases)
-        walk.phase, walk.after = (*phases, "end")[following], None
+        self._walk.move_on()
         self.restart()
-        return walk.phase != "end"
+        return self._walk.phase != "end"
 
     def more(self) -> list[Item]:
         """Return the next users, or none at the end of the phase."""
         if self._is_over or (self._walk.phase == "end" and not self._walk.is_retrying):
             return []
-        items = self._again() if self._walk.is_retrying else self._users()
+        items = self._again() if self._walk.is_retrying else getattr(self, f"_{self._walk.phase}")()
         self._is_over = self._is_over or not items
         return items
 
@@ -49,7 +69,80 @@ class Phases:
         return [Item(id, found.get(id)) for id in ids]
 
     def _users(self) -> list[Item]:
-        rows = self._db.read("next_app_users", project_id=self._run.project_id, after=self._after, page_size=PAGE_SIZE)
+        return self._by_id("next_app_users")
+
+    def _newcomers(self) -> list[Item]:
+        return self._by_id("next_newcomers")
+
+    def _by_id(self, query: str) -> list[Item]:
+        rows = self._db.read(query, project_id=self._run.project_id, after=self._after, page_size=PAGE_SIZE)
         items = [Item(str(row["id"]), row, str(row["id"])) for row in rows]
         self._after = items[-1].after if items else self._after
         return items
+
+    def _payers(self) -> list[Item]:
+        after, after_id = self._after or (None, None)
+        rows = self._db.read(
+            "next_payers",
+            project_id=self._run.project_id,
+            began=self._walk.began,
+            after=after,
+            after_id=after_id,
+            page_size=PAGE_SIZE,
+        )
+        items = [Item(str(row["id"]), row, [row["place"], str(row["id"])]) for row in rows]
+        self._after = items[-1].after if items else self._after
+        return items
+
+    def _running(self) -> list[Item]:
+        return self._in_turn(ROTATION_OF_PAYERS, is_running=True)
+
+    def _others(self) -> list[Item]:
+        return self._in_turn(ROTATION, is_running=False)
+
+    def _in_turn(self, rotation: int, *, is_running: bool) -> list[Item]:
+        after, after_id, left = self._after or (None, None, None)
+        rows = self._db.read(
+            "next_in_turn",
+            is_running=is_running,
+            project_id=self._run.project_id,
+            began=self._walk.began,
+            after=after,
+            after_id=after_id,
+            page_size=PAGE_SIZE if left is None else min(left, PAGE_SIZE),
+        )
+        if rows and left is None:
+            left = math.ceil(rows[0]["others"] / rotation)
+        items = [
+            Item(str(row["id"]), row, [row["place"], str(row["id"]), (left or 0) - n])
+            for n, row in enumerate(rows[:left], 1)
+        ]
+        self._after = items[-1].after if items else self._after
+        return items
+
+    def _seen(self) -> list[Item]:
+        """Return the users of one page of RevenueCat's list who were seen lately, and the place behind them."""
+        if (wait_s := self._wait_s()) > 0:
+            raise RateLimited("RevenueCat's rate limit was used up", "no call left for the list", wait_s=wait_s)
+        page, pages, first = self._after or (None, 0, None)
+        try:
+            rows, following = self._flight.run(self._client.customers(page))
+        except Rejected:
+            return []  # users whom the list does not name have their turn among the others
+        beginning = str(rows[0].get("id")) if rows else None
+        is_endless = (page and following == page) or (page and beginning == first) or pages >= MOST_LIST_PAGES
+        if not rows or is_endless:
+            return []
+        user_ids = [str(row.get("id")) for row in rows if self._was_seen_lately(row)]
+        users = self._db.read(
+            "seen_app_users", project_id=self._run.project_id, user_ids=user_ids, began=self._walk.began
+        )
+        self._is_over = following is None
+        self._after = [following, pages + 1, first or beginning]
+        return [*(Item(str(row["id"]), row) for row in users), Item("", None, self._after if following else None)]
+
+    def _was_seen_lately(self, row: dict[str, Any]) -> bool:
+        seen_at = row.get("last_seen_at")
+        if self._since is None or not isinstance(seen_at, int | float):
+            return True
+        return bool(seen_at >= datetime.fromisoformat(self._since).timestamp() * 1000 - OVERLAP_MS)

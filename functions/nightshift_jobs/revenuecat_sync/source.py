@@ -6,6 +6,7 @@ from typing import Any, Self
 
 from nightshift.base.errors import JobError
 from nightshift.base.settings import settings
+from nightshift.base.wording import timestamp
 from nightshift.jobs import JobDatabase, Run
 from nightshift_jobs.revenuecat_sync.crew import Crew, Item, Outcome
 from nightshift_jobs.revenuecat_sync.looks import Look, catalogue_as_json, catalogue_from_json, look_at
@@ -23,6 +24,12 @@ from nightshift_jobs.revenuecat_sync.walk import Walk
 CATALOGUE_FOR_S = 3600
 # The catalogue is a part of the cursor, which every commit writes. A larger one is read again in each slice.
 LARGEST_CATALOGUE = 16_384
+
+
+def count_users(run: Run, db: JobDatabase) -> int:
+    """Return the number of the project's users."""
+    total: int = db.read("count_app_users", project_id=run.project_id)[0]["total"]
+    return total
 
 
 class Source:
@@ -71,9 +78,19 @@ class Source:
         self._flight.run(self.client.open())
         if walk.project not in (None, self.client.project_id):
             raise JobError(ANOTHER_PROJECT)
+        if walk.mode == "incremental" and self._place["revenuecat_project"] != self.client.project_id:
+            walk.begin("full", count_users(run, self._db))
         walk.project, walk.fingerprint = self.client.project_id, self._place["fingerprint"]
         self._read_catalogue()
-        self.phases = Phases(run, self._db, walk, flight=self._flight, client=self.client)
+        self.phases = Phases(
+            run,
+            self._db,
+            walk,
+            flight=self._flight,
+            client=self.client,
+            wait_s=self._wait_for_a_call_s,
+            since=self._place["synced_since"],
+        )
         self.crew = Crew(
             self._flight,
             self.governor,
@@ -117,8 +134,15 @@ class Source:
             users=json.dumps(users),
         )[0]
         require_open(answer["state"])
+        if self._walk.mode == "full":
+            self._db.write("forget_sync", **self._of_the_sync())
         written: dict[str, Any] = answer["written"]
         return written
+
+    def complete(self) -> str | None:
+        """Record that the sync is complete. Return when RevenueCat was last asked about the user who waits longest."""
+        [row] = self._db.write("complete_sync", began=self._walk.began, **self._of_the_sync())
+        return timestamp(row["oldest_look"])
 
     def save(self) -> float:
         """Note in the walk what the next slice should know. Return the time."""
@@ -126,6 +150,18 @@ class Source:
         self._walk.governor = self.governor.saved(now)
         self._walk.calls_a_minute = self.governor.calls_a_minute(now)
         return now
+
+    def _of_the_sync(self) -> dict[str, Any]:
+        include_sandbox = bool(self._run.params.get("include_sandbox"))
+        return {
+            "project_id": self._run.project_id,
+            "include_sandbox": include_sandbox,
+            "revenuecat_project": self._walk.project,
+        }
+
+    def _wait_for_a_call_s(self) -> float:
+        assert self._flight
+        return self.governor.wait_s(self._clock(), 1, in_flight=self._flight.in_flight)
 
     def _known_project(self) -> str | None:
         return self._walk.project if self._walk.fingerprint == self._place["fingerprint"] else None

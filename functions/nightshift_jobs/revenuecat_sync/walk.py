@@ -18,6 +18,9 @@ from nightshift_jobs.revenuecat_sync.revenuecat.api_errors import (
     Unavailable,
 )
 
+# The phases of each mode, in order. Incremental: users whose period ends, users at whom no sync has looked, those that
+# RevenueCat's list has seen lately, a share of those with a running subscription, and a share of the others.
+PHASES = {"full": ("users",), "incremental": ("payers", "newcomers", "seen", "running", "others")}
 # The number of ids that the result names for each kind of problem.
 IDS_SHOWN = 10
 # Waits in a row without an answer. They double from 5 s, so the run gives up after about ten minutes.
@@ -79,6 +82,14 @@ class Walk:
             walk.pace = [now, walk.processed]
         return walk
 
+    def begin(self, mode: str, total: int) -> None:
+        self.mode, self.phase, self.total = mode, PHASES[mode][0], total
+
+    def move_on(self) -> None:
+        """Go to the next phase; ``end`` is behind the last one."""
+        phases = (*PHASES[self.mode], "end")
+        self.phase, self.after = phases[min(phases.index(self.phase) + 1, len(phases) - 1)], None
+
     @property
     def processed(self) -> int:
         return self.counts["synced"] + self.counts["skipped"] + self.counts["errors"]
@@ -93,6 +104,8 @@ class Walk:
         for item, outcome in taken:
             if item.after is not None:
                 self.after = item.after
+            if not item.id:
+                continue
             if item.id in self.retry:
                 self.retry.remove(item.id)
             if item.id in gone or item.user is None or outcome is None:
@@ -134,6 +147,9 @@ class Walk:
         self.said = said
 
     def progress(self, now: float) -> Progress:
+        if self.mode == "incremental":  # the list of customers names more users on each page
+            is_over = self.phase == "end" and not self.retry
+            self.total = self.processed if is_over else max(self.total, self.processed + 1)
         processed = min(self.processed, self.total)
         return Progress(processed=processed, total=self.total, message=self._message(now), cursor=asdict(self))
 

@@ -100,6 +100,17 @@ class Budget:
             waits.append(self._time_until(last, self.reserved + calls, window_s=round_s, allowed=share))
         return max(waits)
 
+    def wait_for_a_burst_s(self, now: float, calls_a_second: float) -> float:
+        """Return the seconds until calls at this rate are never held up, though our calls leave the window in turn."""
+        self._forget(now)
+        inside = [(at, count) for at, count in self._own if at + COUNTS_S > now]
+        free = self.allowance(now) - sum(count for _, count in inside)
+        wait_s = 0.0
+        for at, count in inside:
+            wait_s = max(wait_s, at + COUNTS_S - now - max(0, free) / calls_a_second)
+            free += count
+        return wait_s
+
     def wait_for_own_s(self, now: float) -> float:
         """Return the seconds until a call fits below the limit beside our own calls."""
         self._forget(now)

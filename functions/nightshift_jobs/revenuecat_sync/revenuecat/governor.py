@@ -19,6 +19,8 @@ LATENCY_S, MARGIN, BURST, MOST_IN_A_BURST, MOST = 0.8, 1.25, 4, 32, 64
 LONGEST_HOLD_S = WINDOW_S + 1
 # A new slice takes about so long until its first call.
 STARTS_IN_S = 0.5
+# A burst may be held up for so long by calls that have not left the window: each second of waiting costs throughput.
+HELD_UP_S = 8
 
 
 class Governor:
@@ -66,8 +68,14 @@ class Governor:
         # A user that goes alone may use the reserve. It begins early: the others begin when its answer is there.
         return max(0.0, wait_s - self.latency_s, min(wait_s, budget.wait_for_a_look_s(now, 1)))
 
-    def sleep_s(self, wait_s: float) -> int:
-        """Return the whole seconds to wait outside the Lambda, so that a user can go alone at the end of a wait."""
+    def sleep_s(self, now: float, wait_s: float) -> int:
+        """Return the whole seconds to wait outside the Lambda, so that a user can go alone at the end of a wait.
+
+        Alone, wait until a burst is hardly held up: otherwise bursts become longer and longer, and are paid for.
+        """
+        budget = self._budgets[CUSTOMERS]
+        if wait_s > WINDOW_S / 4 and not budget.has_company(now):
+            wait_s = max(wait_s, budget.wait_for_a_burst_s(now, self.at_once() / max(0.01, self.latency_s)) - HELD_UP_S)
         return max(1, int(wait_s - self.latency_s - STARTS_IN_S))
 
     def wait_for_a_call_s(self, now: float, name: str) -> float:

@@ -1,0 +1,246 @@
+"""An incremental sync finds each change that RevenueCat shows somewhere, and asks about few users."""
+
+import dataclasses
+import time
+
+import pytest
+
+from local.revenuecat.catalogue import Customer, Subscription, product
+from nightshift.base.errors import JobError
+from nightshift.jobs import Wait
+from nightshift_jobs.revenuecat_sync import phases
+
+DAY_MS = 86_400_000
+MONTHLY = Subscription(product_id=product("premium_p1m").id, gross=9.99)
+PAYING = Customer(subscriptions=(MONTHLY,))
+ENDED = dataclasses.replace(
+    MONTHLY, gives_access=False, status="expired", auto_renewal_status="will_not_renew", entitlements=()
+)
+
+
+def names(count):
+    return [f"user_{n:03d}" for n in range(count)]
+
+
+def now_ms():
+    return int(time.time() * 1000)
+
+
+@pytest.fixture
+def synced(stage):
+    """``synced(count, payers)``: a stage after its first sync. The periods of the first users end within a day."""
+
+    def synced(count, payers=0, **options):
+        it = stage(**options)
+        it.users(*names(count))
+        for n, name in enumerate(names(count)):
+            due = dataclasses.replace(MONTHLY, current_period_ends_at=now_ms() + DAY_MS // 2)
+            it.sandbox.customers[name] = Customer(subscriptions=(due,)) if n < payers else Customer()
+        assert it.sync(mode="incremental")[0]["mode"] == "full"
+        it.sandbox.calls.clear()
+        return it
+
+    return synced
+
+
+def calls(it):
+    return it.sandbox.stats()["calls"]["customer_information"]
+
+
+def asked_for(it):
+    return {call.customer_id for call in it.sandbox.calls if call.customer_id}
+
+
+def status(it, user_id):
+    return it.stored()[user_id][0]["rc_status"]
+
+
+def test_only_payers_and_a_thirtieth_of_the_others_are_asked_for(synced):
+    it = synced(310, payers=10)
+    result, yields = it.sync(mode="incremental")
+    assert (result["mode"], result["synced"]) == ("incremental", 10 + 10)
+    assert calls(it) == (10 + 10) * 2 + 4
+    assert asked_for(it) > {*names(10)}
+    assert yields[0].as_json() == {"processed": 0, "total": 20, "message": "0 of 20"}
+    assert yields[-1].processed == yields[-1].total == 20
+
+
+def test_payers_come_first_those_whose_period_is_over_before_all_others(synced):
+    it = synced(40)
+    ends = {"user_007": -DAY_MS, "user_021": 0, "user_003": DAY_MS // 2}
+    for user_id, after_ms in ends.items():
+        running = dataclasses.replace(MONTHLY, current_period_ends_at=now_ms() + after_ms)
+        it.sandbox.customers[user_id] = Customer(subscriptions=(running,))
+    it.sync(mode="full")
+    it.sandbox.calls.clear()
+    it.sync(mode="incremental")
+    in_order = list(dict.fromkeys(call.customer_id for call in it.sandbox.calls if call.customer_id))
+    assert in_order[:3] == list(ends)
+
+
+def test_a_subscription_that_ended_is_found_and_is_then_one_of_the_others(synced):
+    it = synced(40, payers=1)
+    it.sandbox.customers["user_000"] = Customer(subscriptions=(ENDED,))
+    it.sync(mode="incremental")
+    assert status(it, "user_000") == "expired"
+    assert it.arrange("SELECT count(*) FROM job_revenuecat_users WHERE period_ends_at IS NOT NULL") == [[0]]
+
+
+@pytest.mark.parametrize("odd", ["in_billing_retry", "in_grace_period"])
+def test_a_subscription_that_may_come_back_is_looked_at_each_time(synced, odd):
+    it = synced(40)
+    row = dataclasses.replace(ENDED, status=odd, current_period_ends_at=now_ms() - DAY_MS)
+    it.sandbox.customers["user_030"] = Customer(subscriptions=(row,))
+    it.sync(mode="full")
+    for _ in range(3):
+        it.sandbox.calls.clear()
+        it.sync(mode="incremental")
+        assert "user_030" in asked_for(it)
+
+
+def test_a_user_who_was_seen_since_or_shortly_before_the_last_sync_is_found(synced):
+    it = synced(300)
+    seen = {"user_100": now_ms(), "user_200": now_ms() - DAY_MS, "user_299": now_ms() - 3 * DAY_MS}
+    for user_id, seen_at in seen.items():
+        it.sandbox.customers[user_id] = dataclasses.replace(PAYING, last_seen_at=seen_at)
+    it.arrange("UPDATE job_revenuecat_users SET looked_at = looked_at - interval '1 min' WHERE app_user_id IN"
+               " (SELECT id FROM app_users WHERE user_id < 'user_050')")  # fmt: skip
+    it.sync(mode="incremental")
+    assert [status(it, user_id) for user_id in seen] == ["active", "active", ""]
+
+
+def test_a_newcomer_is_asked_for(synced):
+    it = synced(5)
+    it.users("newcomer")
+    it.users("walk-in", anonymous=True)
+    it.users("$RCAnonymousID:0")
+    it.sandbox.customers["newcomer"] = PAYING
+    result, _ = it.sync(mode="incremental")
+    assert status(it, "newcomer") == "active"
+    assert result["skipped"] == 0
+
+
+def test_every_user_has_a_turn_within_thirty_syncs(synced):
+    it = synced(95)
+    it.sandbox.calls.clear()
+    for _ in range(30):
+        it.sync(mode="incremental")
+    assert asked_for(it) == {*names(95)}
+
+
+def test_every_user_with_a_running_subscription_has_a_turn_within_seven_syncs(synced):
+    it = synced(60)
+    for n, name in enumerate(names(60)):
+        it.sandbox.customers[name] = PAYING if n < 30 else Customer()
+    paused = dataclasses.replace(ENDED, status="paused", current_period_ends_at=None)
+    it.sandbox.customers["user_000"] = Customer(subscriptions=(paused,))
+    it.sync(mode="full")
+    it.sandbox.calls.clear()
+    for _ in range(7):
+        it.sync(mode="incremental")
+    assert asked_for(it) >= {*names(30)}
+    assert len(it.sandbox.calls) < 60 * 2 + 7 * 4
+
+
+def test_two_calls_a_user_and_a_third_while_the_attribution_is_open(synced):
+    it = synced(1)
+    young = int(it.clock() * 1000) - DAY_MS
+    it.sandbox.customers["young"] = Customer(first_seen_at=young)
+    it.users("young")
+    it.sync(mode="incremental")
+    it.sandbox.customers["young"] = Customer(
+        first_seen_at=young, last_seen_at=now_ms(), attributes={"$mediaSource": "Apple Search Ads"}
+    )
+    for expected in (3, 2):
+        it.sandbox.calls.clear()
+        it.sync(mode="incremental")
+        assert sum(call.customer_id == "young" for call in it.sandbox.calls) == expected
+    assert it.stored()["young"][0]["attribution_source"] == "apple_search_ads"
+
+
+def test_other_parameters_need_a_full_sync(synced):
+    it = synced(40)
+    assert it.sync(mode="incremental", include_sandbox=True)[0]["mode"] == "full"
+    assert it.sync(mode="incremental", include_sandbox=True)[0]["mode"] == "incremental"
+    assert it.sync(mode="incremental")[0]["mode"] == "full"
+    assert it.sync(mode="full")[0]["mode"] == "full"
+    assert it.sync(mode="incremental")[0]["mode"] == "incremental"
+
+
+@pytest.mark.parametrize("stored", ['{"project_id": "proj99999999"}', "{}"])
+def test_another_project_of_revenuecat_needs_a_full_sync(synced, stored):
+    it = synced(10)
+    it.sandbox.project_id = "proj99999999"
+    it.connect(it.project_id, config=stored)
+    assert it.sync(mode="incremental")[0]["mode"] == "full"
+    assert it.sync(mode="incremental")[0]["mode"] == "incremental"
+
+
+def test_a_full_sync_with_other_parameters_that_fails_half_way_needs_a_full_one_after_it(synced):
+    it = synced(300, budget=480)
+    it.clock.sleep(100)
+    it.clock.at(it.clock() + 30, lambda: it.sandbox.add_fault(times=None, path="", status=401, message="No."))
+    with pytest.raises(JobError):
+        it.sync(mode="incremental", include_sandbox=True)
+    it.sandbox.clear_faults()
+    assert it.sync(mode="incremental")[0]["mode"] == "full"
+
+
+def test_a_failed_first_sync_is_not_complete(stage):
+    it = stage()
+    it.users(*names(10))
+    it.sandbox.customers["user_003"] = PAYING
+    it.sandbox.add_fault(times=None, path="entitlements", status=503)
+    with pytest.raises(JobError):
+        it.sync(mode="incremental")
+    it.sandbox.clear_faults()
+    assert it.sync(mode="incremental")[0]["mode"] == "full"
+
+
+def test_the_result_says_how_old_the_oldest_look_is(synced):
+    it = synced(95)
+    it.arrange("UPDATE job_revenuecat_users SET looked_at = '2026-01-02T03:04:05Z'")
+    it.arrange("UPDATE job_revenuecat_users SET looked_at = '2026-01-01T03:04:05Z' WHERE app_user_id IN"
+               " (SELECT id FROM app_users WHERE user_id = 'user_050')")  # fmt: skip
+    assert it.sync(mode="incremental")[0]["oldest_look_at"] == "2026-01-02T03:04:05.000Z"
+
+
+def test_it_ends_like_an_undisturbed_one_whatever_happens_to_its_workers(synced):
+    it = synced(400, payers=40, budget=120, latency_s=0.3)
+    for user_id in names(400)[100::7]:
+        it.sandbox.customers[user_id] = dataclasses.replace(PAYING, last_seen_at=now_ms())
+    it.users("newcomer")
+    it.sandbox.customers["newcomer"] = PAYING
+    dead = iter([False, True, False, False, True] * 1000)
+    result, yields = it.sync(mode="incremental", slice_s=5, dies=lambda: next(dead))
+    assert sum(isinstance(step, Wait) for step in yields) > 3
+    assert {status(it, user_id) for user_id in [*names(400)[100::7], *names(40), "newcomer"]} == {"active"}
+    assert result["errors"] == 0
+
+
+def test_a_list_that_begins_anew_is_given_up(synced, monkeypatch):
+    it = synced(250)
+    real = it.sandbox.customers.page
+    monkeypatch.setattr(it.sandbox.customers, "page", lambda offset, limit: real(offset % 200, limit)[:limit])
+    it.sync(mode="incremental")
+    assert sum(call.endpoint.endswith("/customers") for call in it.sandbox.calls) <= 4
+
+
+def test_a_list_that_is_refused_costs_only_the_users_it_would_name(synced):
+    it = synced(60, payers=3)
+    it.sandbox.add_fault(times=None, path="/customers", status=400)
+    it.sandbox.customers["user_050"] = PAYING
+    original = it.sandbox.answer
+
+    def answer(target, **how):
+        if "/customers/" in target:
+            it.sandbox.clear_faults()
+        elif target.startswith(f"/projects/{it.sandbox.project_id}/customers?"):
+            it.sandbox.add_fault(times=1, path="/customers", status=400)
+        return original(target, **how)
+
+    it.sandbox.clear_faults()
+    it.sandbox.answer = answer
+    result, _ = it.sync(mode="incremental")
+    assert (result["mode"], result["synced"], result["errors"]) == ("incremental", 3 + 2, 0)
+    assert phases.ROTATION == 30
