@@ -770,7 +770,7 @@ class TestDoctor:
         (
             "DROP TABLE metric_definitions; CREATE TABLE metric_definitions (id uuid, deleted_at timestamptz)",
             "rights",
-            "nightshift_maintenance may not SELECT metric_definitions",
+            "nightshift_maintenance may not ",
         ),
         ("ALTER TABLE events OWNER TO postgres", "rights", "events belongs to postgres, of which "),
         ("DROP TABLE job_schedule_slots", "rights", "there is no table job_schedule_slots"),

@@ -1,4 +1,4 @@
--- What a slice of the sync starts from: whether the project and its integration are there, and the last complete sync.
+-- A slice of the sync starts from this: whether the project and its integration are there, and the last complete sync.
 SELECT CASE WHEN team.id IS NULL THEN 'deleted'
             WHEN integration.id IS NULL THEN 'removed'
             WHEN integration.config ->> 'enabled' = 'false' THEN 'disabled'

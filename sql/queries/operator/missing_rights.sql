@@ -1,6 +1,7 @@
 -- The rights that the functions' roles lack, as sentences; missing roles come first.
 WITH needed AS (
-    SELECT role, table_name AS "table", privilege
+    -- Several job types may declare the same right.
+    SELECT DISTINCT role, table_name AS "table", privilege
     FROM job_rights, unnest(privileges) AS privilege
     -- Not every platform has the optional tables, and they may be newer than the grants.
     WHERE NOT optional OR to_regclass(table_name) IS NOT NULL
