@@ -11,8 +11,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from bench.plain_sync import plain_sync
-from bench.simulated import Company, run_sync, simulated
+from bench.simulated import Company, plain_sync, run_sync, simulated
 from local.ports import free_port
 from local.postgres import Postgres
 from local.revenuecat.sandbox import Sandbox
