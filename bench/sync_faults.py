@@ -70,14 +70,14 @@ def _follow(server: Postgres, seed: int) -> tuple[int, int, int]:
         owner.run_script("TRUNCATE job_revenuecat_users, job_revenuecat_projects")
         run_sync(owner, settings, sandbox, clock)
         truth = _stored(owner)
-    errors = set((run.row["result"] or {}).get("error_ids", ids if run.row["status"] != "completed" else []))
-    wrong = [id for id, stored in found.items() if id not in errors and stored != truth[id]]
+    missed = {id for id, stored in found.items() if stored == ({}, None) != truth[id]}
+    wrong = [id for id, stored in found.items() if id not in missed and stored != truth[id]]
     if wrong or run.row["status"] != "completed":
         print(f"seed {seed}: {run.row['status']} {run.row['error'] or ''} {wrong[:3]}", flush=True)
     schedule, sandbox, clock = _arrange(seed, ids)
     schedule.begin(sandbox, clock, delete=lambda user_id: None, store_key=lambda key: setattr(sandbox, "api_key", KEY))
     plain = plain_sync(sandbox, clock, ids)
-    return len(wrong), len(errors - schedule.bad - schedule.deleted), len(plain.missed - schedule.bad)
+    return len(wrong), len(missed - schedule.bad), len(plain.missed - schedule.bad)
 
 
 def _arrange(seed: int, ids: list[str]) -> tuple[FaultSchedule, Sandbox, SimulatedTime]:

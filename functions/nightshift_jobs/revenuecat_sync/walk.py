@@ -41,9 +41,10 @@ class Walk:
     """The progress of the sync. Its fields are the run's cursor.
 
     ``total`` is the number of users at the start. ``phase`` and ``after`` are the position. ``retry`` are the ids of
-    users without an answer so far. ``attempt`` counts the waits of ``run_id`` since the last answer, ``waits`` all of
-    them, and ``starved_since`` is when other clients left no call for us. ``pace`` is when this run began to count, and
-    from where. ``governor`` and ``catalogue`` are what the last slice knew, ``project`` is RevenueCat's own id of it.
+    users without an answer so far; ``has_had_mercy``: they were tried again before. ``attempt`` counts the waits of
+    ``run_id`` since the last answer, ``waits`` all of them, and ``starved_since`` is when others left us no call.
+    ``pace`` is when this run began to count, and from where. ``governor`` and ``catalogue`` are what the last slice
+    knew, ``project`` is RevenueCat's own id of it.
     """
 
     total: int
@@ -59,6 +60,7 @@ class Walk:
     shared: int = 0
     retry: list[str] = field(default_factory=list)
     is_retrying: bool = False
+    has_had_mercy: bool = False
     known: str | None = None
     said: str = ""
     attempt: int = 0

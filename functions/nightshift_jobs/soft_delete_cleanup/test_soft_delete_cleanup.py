@@ -874,8 +874,14 @@ def test_every_foreign_key_has_an_index_that_begins_with_it(owner):
     assert how_many(owner, "pg_constraint", "contype = 'f'") > 10
 
 
-def test_no_foreign_key_deletes_by_itself(owner):
-    assert how_many(owner, "pg_constraint", "contype = 'f' AND confdeltype <> 'a'") == 0
+def test_no_foreign_key_deletes_more_than_one_row_by_itself(owner):
+    """A step deletes a batch of rows. The sync remembers each user and each project in one row, which goes with it."""
+    of_one_row = (
+        "array_length(conkey, 1) = 1 AND EXISTS (SELECT FROM pg_index WHERE indrelid = conrelid AND indisunique"
+    )
+    of_one_row += " AND indisunique AND indnkeyatts = 1 AND indkey[0] = conkey[1])"
+    assert how_many(owner, "pg_constraint", f"contype = 'f' AND confdeltype <> 'a' AND NOT ({of_one_row})") == 0
+    assert how_many(owner, "pg_constraint", f"contype = 'f' AND confdeltype <> 'a' AND {of_one_row}") == 2
 
 
 class TestPace:
