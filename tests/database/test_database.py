@@ -37,7 +37,7 @@ def own_queries(monkeypatch):
 
 
 def test_two_query_files_of_one_name_are_refused(tmp_path, monkeypatch):
-    [existing] = Path("functions/nightshift_jobs/revenuecat_sync").resolve().glob("next_app_users.sql")
+    [existing] = Path("functions/nightshift_jobs/revenuecat_sync").resolve().rglob("next_app_users.sql")
     twin = tmp_path / "queries/runs/next_app_users.sql"
     twin.parent.mkdir(parents=True)
     twin.write_text("SELECT 1")

@@ -91,17 +91,20 @@ def test_a_lease_outlives_its_invocation_by_the_margin(run_of, owner):
 )
 def test_a_slice_takes_steps_within_its_budget_and_outside_the_reserve(run_of, has, left, steps):
     """Of the ``has`` seconds at the invocation's start, ``left`` remain after the first step."""
-    clock = [has]
+    clock, lasts = [has], []
 
     def spending(run, db):
+        lasts.append(run.slice_left_s)
         for step in (1, 2, 3):
             clock[0] = left
+            lasts.append(run.slice_left_s)
             yield Progress(processed=step, total=3, message="", cursor={"done": step})
 
     run = run_of(spending)
     settings = dataclasses.replace(run.settings, slice_budget_s=90, slice_reserve_s=30)
     executor.work(run.id, 0, db=run.db, settings=settings, remaining_s=lambda: clock[0], request_id="r")
     assert run.row["progress"]["processed"] == steps
+    assert lasts[:2] == [min(90, has - 30), min(90, has - 30) - (has - left)]
 
 
 DEADLOCK = "DO $$ BEGIN RAISE EXCEPTION 'deadlock' USING ERRCODE = '40P01'; END $$"
