@@ -76,8 +76,10 @@ class _Steps:
                 yield step
                 continue
             if stop.why == "done":
+                # A slice may have time for one step alone, so the end is not committed a second time.
+                was_over = walk.phase == "end" and not walk.retry
                 goes_on = self._goes_on()
-                if taken or not goes_on:
+                if taken or not (goes_on or was_over):
                     yield walk.progress(self.source.save())
                 if not goes_on:
                     return
