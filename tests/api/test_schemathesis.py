@@ -50,6 +50,7 @@ def wsgi(environ: dict[str, Any], start_response: Any) -> Iterator[bytes]:
     path = unquote(environ["PATH_INFO"].encode("latin-1").decode("utf-8", "replace"))
     query = dict(parse_qsl(environ["QUERY_STRING"], keep_blank_values=True))
     authorization = headers.pop("authorization", None)
+    headers.pop("accept-encoding", None)  # the client does not decompress what it asks for
     answer = Api(authorization).send(environ["REQUEST_METHOD"], path, body, headers=headers, **query)
     start_response(f"{answer['statusCode']} ", list(answer["headers"].items()))
     yield answer["body"].encode()

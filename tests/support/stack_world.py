@@ -46,9 +46,9 @@ def free_ports() -> Ports:
 
 
 def triggered(here: dict[str, Any], **fields: Any) -> dict[str, Any]:
-    """Trigger a sync of all users, whether or not one has been completed before."""
+    """Trigger a run: of a sync of all users, even if one has been completed before, unless ``fields`` name a type."""
     sync = {"job_type": "revenuecat_sync", "params": {"mode": "full"}}
-    body = sync | {"project_id": here["project_id"]} | fields
+    body = ({} if "job_type" in fields else sync) | {"project_id": here["project_id"]} | fields
     status, answer = call(here, "POST", f"/v1/teams/{here['team_id']}/jobs/trigger", body)
     assert status == 201, answer
     return answer["job_run"]
