@@ -110,6 +110,11 @@ def _readme(camera: Camera, here: dict[str, Any]) -> None:
     until(lambda: ended(here, run_id))
 
 
+def _run_dialog(page: Page) -> None:
+    page.get_by_role("button", name="Run job").click()
+    page.locator("#type").select_option("revenuecat_sync")
+
+
 def _states(camera: Camera, here: dict[str, Any], people: People, stack: Stack, *, folder: Path) -> None:
     """Take a picture when its page has been still for a while. People review these pictures; this is not a test."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -144,7 +149,7 @@ def _states(camera: Camera, here: dict[str, Any], people: People, stack: Stack, 
             page.context.close()
 
         def refused(page: Page) -> None:
-            page.get_by_role("button", name="Run job").click()
+            _run_dialog(page)
             page.get_by_role("button", name="Run", exact=True).click()
 
         def wrong(page: Page) -> None:
@@ -164,7 +169,7 @@ def _states(camera: Camera, here: dict[str, Any], people: People, stack: Stack, 
         take("list-loading", then=loading)
         take("list-nothing", "?status=pending&since=1h")
         take("offline", then=offline)
-        take("dialog", then=lambda page: page.get_by_role("button", name="Run job").click())
+        take("dialog", then=_run_dialog)
         take("dialog-409", then=refused)
         take("waiting", f"runs/{live}")
         take("cancel", f"runs/{live}", then=lambda page: page.get_by_role("button", name="Cancel").click())
@@ -177,7 +182,7 @@ def _states(camera: Camera, here: dict[str, Any], people: People, stack: Stack, 
     stack.invoke("OperateFunction", PAUSE)
     for name, look in LOOKS.items():
         page = camera.open(**look)
-        page.get_by_role("button", name="Run job").click()
+        _run_dialog(page)
         page.wait_for_timeout(500)
         page.screenshot(path=folder / f"paused-{name}.png")
     call(here, "POST", f"/v1/jobs/{live}/cancel")

@@ -19,7 +19,9 @@ from tests.support.browser_world import (
     is_wider_than_the_window,
     keeps_somebody_out,
     rows,
+    run_dialog,
     run_id_of,
+    type_of,
 )
 from tests.support.stack_world import ended, triggered, until
 
@@ -172,7 +174,7 @@ class TestARun:
     def test_from_the_dialog_to_its_completion(self, admin: Open, faults: Any, here: dict[str, Any]) -> None:
         faults(latency_s=0.1, path="customers")
         page = admin()
-        page.get_by_role("button", name="Run job").click()
+        run_dialog(page)
         page.get_by_label("Include sandbox").check()
         page.get_by_label("Notify me when done").check()
         page.get_by_role("button", name="Run", exact=True).click()
@@ -254,7 +256,7 @@ class TestARun:
         faults(**DOWN)
         first = triggered(here)["id"]
         page = admin()
-        page.get_by_role("button", name="Run job").click()
+        run_dialog(page)
         page.get_by_role("button", name="Run", exact=True).click()
         expect(page.get_by_role("alert")).to_contain_text("A job of this type is already running or pending")
         page.get_by_role("link", name="Open the existing run").click()
@@ -264,7 +266,7 @@ class TestARun:
     def test_starts_once_though_the_answer_is_lost(self, admin: Open, faults: Any, here: dict[str, Any]) -> None:
         faults(**DOWN)
         page = admin()
-        page.get_by_role("button", name="Run job").click()
+        run_dialog(page)
         lost = []
 
         def lose(route: Any) -> None:
@@ -279,7 +281,7 @@ class TestARun:
 
     def test_nothing_closes_the_dialog_while_its_answer_is_on_the_way(self, admin: Open, here: dict[str, Any]) -> None:
         page = admin()
-        page.get_by_role("button", name="Run job").click()
+        run_dialog(page)
         held: list[Any] = []
         page.route("**/jobs/trigger", lambda route: held.append(route), times=1)
         page.get_by_role("button", name="Run", exact=True).click()
@@ -309,7 +311,7 @@ class TestARun:
         ]
         for count, answer in enumerate(answers, start=1):
             page.get_by_role("link", name="Runs").click()
-            page.get_by_role("button", name="Run job").click()
+            run_dialog(page)
             page.get_by_role("button", name="Run", exact=True).click()
             until(lambda count=count: len(held) == count or page.wait_for_timeout(10))
             with page.expect_response("**/members"):
@@ -372,6 +374,9 @@ class TestARun:
         expect(opener).to_be_focused()
         page.keyboard.press("Enter")
         expect(page.locator("#type")).to_be_focused()
+        # A select without a list on the screen takes the entry that starts with the letters typed.
+        page.keyboard.type("RevenueCat S")
+        page.keyboard.press("Tab")
         page.keyboard.press("Tab")
         page.keyboard.press("Tab")
         expect(page.get_by_label("Include sandbox")).to_be_focused()
@@ -697,7 +702,7 @@ def test_nobody_is_kept_out(
     page.keyboard.press("Enter")
     expect(rows(page).first).to_be_visible()
     check(page)
-    page.get_by_role("button", name="Run job").click()
+    run_dialog(page)
     page.get_by_role("button", name="Run", exact=True).click()
     expect(page.get_by_role("alert")).to_be_visible()
     check(page)
@@ -730,7 +735,7 @@ def test_nobody_is_kept_out(
 
 
 def test_the_parameters_form_is_made_from_any_schema(visitor: Callable[..., Visitor], here: dict[str, Any]) -> None:
-    """Today's job types have at most a switch, so the test inserts the schema into the API's answer."""
+    """Today's job types have at most a choice and a switch, so the test inserts the schema into the API's answer."""
     params = {
         "type": "object",
         "required": ["size", "mode"],
@@ -748,7 +753,7 @@ def test_the_parameters_form_is_made_from_any_schema(visitor: Callable[..., Visi
 
     def with_params(route: Any) -> None:
         body = route.fetch().json()
-        body["job_types"][0]["params"] = params
+        type_of(body)["params"] = params
         route.fulfill(json=body)
 
     visit.context.route("**/v1/job-types", with_params)
@@ -758,7 +763,7 @@ def test_the_parameters_form_is_made_from_any_schema(visitor: Callable[..., Visi
         "**/jobs/trigger", lambda route: (sent.append(route.request.post_data_json), route.fulfill(**answer))
     )
     page = visit.open(token=here["admin_token"])
-    page.get_by_role("button", name="Run job").click()
+    run_dialog(page)
     run = page.get_by_role("button", name="Run", exact=True)
     expect(page.get_by_label("Dry run")).to_be_checked()
     expect(page.get_by_label("Rate")).to_have_value("0.5")
@@ -814,7 +819,7 @@ def test_what_is_written_to_harm_is_shown_as_it_is(
 
     def with_pause(route: Any) -> None:
         body = route.fetch().json()
-        body["job_types"][0]["paused"] = {"by": evil, "why": evil, "since": "2026-11-24T00:00:00.000Z"}
+        type_of(body)["paused"] = {"by": evil, "why": evil, "since": "2026-11-24T00:00:00.000Z"}
         route.fulfill(json=body)
 
     visit.context.route("**/v1/job-types", with_pause)
@@ -846,7 +851,7 @@ def pause(stack: Stack) -> Iterator[Callable[[], Any]]:
 
 def test_a_paused_type_says_so_and_is_not_run(admin: Open, pause: Callable[[], Any]) -> None:
     page = admin()
-    page.get_by_role("button", name="Run job").click()
+    run_dialog(page)
     pause()
     # The API knows of the pause; the dialog does not yet.
     page.get_by_role("button", name="Run", exact=True).click()

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from local.run import call
-from tests.support.browser_world import DOWN, Open, Visitor, heading, look_again, rows
+from tests.support.browser_world import DOWN, Open, Visitor, heading, look_again, rows, run_dialog
 from tests.support.stack_world import ended, triggered, until
 
 pytestmark = pytest.mark.browser
@@ -126,14 +126,14 @@ def test_a_form_sends_what_it_shows(
         lambda route: (sent.append(route.request.post_data_json), route.fulfill(status=400, json={"error": "No"})),
     )
     page = visit.open(token=here["admin_token"])
-    page.get_by_role("button", name="Run job").click()
+    run_dialog(page)
     disturb(page)
     page.get_by_label("Include sandbox").check()
     page.get_by_label("Notify me when done").check()
     disturb(page)
     page.get_by_role("button", name="Run", exact=True).click()
     expect(page.get_by_role("alert")).to_have_text("No")
-    assert (sent[0]["params"], sent[0]["notify"]) == ({"include_sandbox": True}, True)
+    assert (sent[0]["params"], sent[0]["notify"]) == ({"include_sandbox": True, "mode": "incremental"}, True)
     assert page.get_by_role("dialog").evaluate("dialog => dialog.matches(':modal')")
     page.get_by_role("button", name="Close", exact=True).last.click()
     expect(page.get_by_role("dialog")).to_have_count(0)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-from tests.support.browser_world import Visitor, heading, keeps_somebody_out, rows, run_id_of
+from tests.support.browser_world import Visitor, heading, keeps_somebody_out, rows, run_dialog, run_id_of
 
 pytestmark = pytest.mark.browser
 
@@ -85,7 +85,7 @@ def test_a_visit_without_it(
     page.get_by_label("Token or agent key").fill(here["agent_key"])
     page.keyboard.press("Enter")
     expect(rows(page).first).to_be_visible()
-    page.get_by_role("button", name="Run job").click()
+    run_dialog(page)
     page.get_by_role("button", name="Run", exact=True).click()
     expect(page.get_by_role("dialog").get_by_role("alert")).to_have_text("Not today")
     page.get_by_role("button", name="Close", exact=True).last.click()

@@ -7,7 +7,18 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.support.browser_world import DOWN, People, Visitor, changed, keeps_somebody_out, look_again, rows, run_id_of
+from tests.support.browser_world import (
+    DOWN,
+    People,
+    Visitor,
+    changed,
+    keeps_somebody_out,
+    look_again,
+    rows,
+    run_dialog,
+    run_id_of,
+    type_of,
+)
 from tests.support.stack_world import triggered, until
 
 pytestmark = pytest.mark.browser
@@ -39,8 +50,7 @@ def opened(visitor: Callable[..., Visitor], people: People, team: str) -> Callab
             ),
         )
         page = visit.open(token=people.user((team, "admin")))
-        page.get_by_role("button", name=re.compile("^Run (job|the first job)$")).first.click()
-        expect(page.get_by_role("dialog")).to_be_visible()
+        run_dialog(page)
         return page, sent
 
     return opened
@@ -51,10 +61,10 @@ def run(page: Page) -> None:
 
 
 def with_params(params: list[dict[str, Any]]) -> Callable[[Visitor], None]:
-    """Use the last of ``params`` as the first job type's parameters."""
+    """Use the last of ``params`` as the sync's parameters."""
 
     def change(body: dict[str, Any]) -> None:
-        body["job_types"][0]["params"] = {"type": "object", "properties": params[-1]}
+        type_of(body)["params"] = {"type": "object", "properties": params[-1]}
 
     return lambda visit: changed(visit.context, "**/v1/job-types", change)
 
@@ -91,8 +101,7 @@ class TestAmongMany:
         page.wait_for_url("**/?project_id=*")
         expect(page.get_by_label("Project", exact=True).locator("option:checked")).to_have_text("日本アプリ")
         assert keeps_somebody_out(page) == []
-        page.get_by_role("button", name="Run job").click()
-        dialog = page.get_by_role("dialog")
+        dialog = run_dialog(page)
         expect(dialog.get_by_text("More: search to find them")).to_be_attached()
         dialog.get_by_label("Search projects").fill("Ärzte")
         expect(dialog.get_by_text("Found projects: 1")).to_be_attached()
@@ -243,7 +252,7 @@ class TestWhatIsShownIsSent:
 
     def test_a_type_that_is_set_without_a_word_shows_its_own_fields_first(self, opened: Any) -> None:
         def two_types(body: dict[str, Any]) -> None:
-            first = body["job_types"][0]
+            first = type_of(body)
             other = {"type": "object", "properties": {"depth": {"type": "integer", "default": 1}}}
             body["job_types"] = [first, first | {"job_type": "other", "label": "Other", "params": other}]
 
@@ -284,7 +293,7 @@ def test_a_double_click_starts_one_run(visitor: Callable[..., Visitor], people: 
     visit, sent = visitor(), []
     visit.context.on("request", lambda request: sent.append(request) if request.url.endswith("/trigger") else None)
     page = visit.open(token=people.user((team, "admin")))
-    page.get_by_role("button", name="Run the first job").click()
+    run_dialog(page)
     page.get_by_role("button", name="Run", exact=True).evaluate(
         "button => { button.click(); button.click(); button.form.requestSubmit() }"
     )

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.support.browser_world import People, Visitor, changed, heading, look_again, rows
+from tests.support.browser_world import People, Visitor, changed, heading, look_again, rows, run_dialog
 from tests.support.stack_world import until
 
 pytestmark = pytest.mark.browser
@@ -196,7 +196,7 @@ class TestTheServerSaysWhen:
         self, clocked: Any, answer: dict[str, Any], sentences: list[str]
     ) -> None:
         _visit, page = clocked()
-        page.get_by_role("button", name="Run job").click()
+        run_dialog(page)
         page.route("**/jobs/trigger", lambda route: route.fulfill(**answer))
         page.get_by_role("button", name="Run", exact=True).click()
         alert = page.get_by_role("dialog").get_by_role("alert")

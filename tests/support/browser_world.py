@@ -291,6 +291,20 @@ def changed(context: BrowserContext, path: str, change: Callable[[dict[str, Any]
     context.route(path, alter)
 
 
+def run_dialog(page: Page, job_type: str = "revenuecat_sync") -> Any:
+    """Open the dialog "Run job", choose the type and return the dialog."""
+    page.get_by_role("button", name=re.compile("^Run (job|the first job)$")).first.click()
+    dialog = page.get_by_role("dialog", name="Run job")
+    dialog.get_by_label("Type", exact=True).select_option(job_type)
+    return dialog
+
+
+def type_of(body: dict[str, Any], job_type: str = "revenuecat_sync") -> dict[str, Any]:
+    """Return the job type of this name from the API's answer to GET /v1/job-types."""
+    found: dict[str, Any] = next(each for each in body["job_types"] if each["job_type"] == job_type)
+    return found
+
+
 def run_id_of(page: Page) -> str:
     """Wait until the page shows a run and return its id."""
     page.wait_for_url(re.compile(r"/runs/[0-9a-f-]{36}(\?|$)"))

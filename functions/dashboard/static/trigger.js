@@ -1,4 +1,5 @@
-// The "Run job" dialog: type, project and parameters. It sends exactly what it shows, even if the data has changed.
+// The "Run job" dialog: type, project and parameters. It sends exactly what it shows, even if the data has changed. A
+// person chooses the type where there are several: the first one may do what that person did not mean.
 
 import { html, useMemo, useState } from "./html.js";
 import { Choice } from "./choice.js";
@@ -9,7 +10,7 @@ import { Paused, projectChoices, projectFinder } from "./team.js";
 
 export function Trigger({ me, team, known, onClose }) {
   const { types, projects, hasMore } = known.data;
-  const [typeName, setTypeName] = useState((types.find((type) => !type.paused) ?? types[0])?.job_type);
+  const [typeName, setTypeName] = useState(types.length === 1 ? types[0].job_type : null);
   const [projectId, setProjectId] = useState(projects[0]?.id);
   // A choice that a search has found, beside the first projects.
   const [found, setFound] = useState(null);
@@ -51,7 +52,7 @@ export function Trigger({ me, team, known, onClose }) {
         <div class="field">
           <label for="type">Type</label>
           <${Choice} id="type" what="types" autofocus required aria-describedby="type-hint" value=${typeName} onChange=${change(setTypeName)}
-            first=${!type && "No longer available: choose another"}
+            first=${!type && (typeName ? "No longer available: choose another" : "Choose a type")}
             choices=${types.map((each) => [each.job_type, `${each.label}${each.paused ? " (paused)" : ""}`])} />
           <p id="type-hint" class="hint">${type?.description}</p>
         </div>
