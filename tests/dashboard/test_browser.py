@@ -172,9 +172,10 @@ class TestSigningIn:
 @pytest.mark.usefixtures("quiet")
 class TestARun:
     def test_from_the_dialog_to_its_completion(self, admin: Open, faults: Any, here: dict[str, Any]) -> None:
-        faults(latency_s=0.1, path="customers")
+        faults(latency_s=0.4, path="customers")
         page = admin()
         run_dialog(page)
+        page.get_by_label("Mode").select_option("full")
         page.get_by_label("Include sandbox").check()
         page.get_by_label("Notify me when done").check()
         page.get_by_role("button", name="Run", exact=True).click()
@@ -219,7 +220,9 @@ class TestARun:
         faults(latency_s=0.2, path="customers")
         run_id = triggered(here)["id"]
         page = admin(f"runs/{run_id}")
-        expect(page.get_by_text(re.compile("of 1,000"))).to_be_visible()
+        expect(page.locator(".measure-card .figures").first).to_have_text(re.compile("^[1-9][0-9]* of 1,000$"))
+        # The job's message begins with the same count.
+        expect(page.locator(".measure-card .said")).to_have_text(re.compile("^[0-9,]+ a minute, about .+ left$"))
         page.get_by_role("button", name="Cancel").click()
         page.get_by_role("button", name="Cancel run").click()
         expect(page.locator(".timeline")).to_contain_text("Asked to stop by")
@@ -378,9 +381,9 @@ class TestARun:
         page.keyboard.type("RevenueCat S")
         page.keyboard.press("Tab")
         page.keyboard.press("Tab")
-        page.keyboard.press("Tab")
         expect(page.get_by_label("Include sandbox")).to_be_focused()
         page.keyboard.press("Space")
+        page.keyboard.press("Tab")
         page.keyboard.press("Tab")
         page.keyboard.press("Tab")
         page.keyboard.press("Tab")

@@ -52,12 +52,17 @@ export function Countdown({ at }) {
 
 const WITHOUT_PROGRESS = { pending: "Not started", running: "No step yet", completed: "Done" };
 
-/** The progress of a run, for the bar and the text beside it. `value` is null if it is unknown. */
+/**
+ * The progress of a run, for the bar and the text beside it. `value` is null if it is unknown. `message` is the job's,
+ * without the count if it begins with it: the page shows the count anyway.
+ */
 export function progressOf({ status, progress }) {
   const { processed = 0, total = 0 } = progress ?? {};
   const words = progress ? `${number(processed)} of ${number(total)}` : (WITHOUT_PROGRESS[status] ?? "No progress");
-  if (total > 0) return { words, value: processed, max: total };
-  return { words, value: LIVE.includes(status) ? null : status === "completed" ? 1 : 0, max: 1 };
+  const told = progress?.message ?? "";
+  const message = told === words ? "" : told.startsWith(`${words}, `) ? told.slice(words.length + 2) : told;
+  if (total > 0) return { words, message, value: processed, max: total };
+  return { words, message, value: LIVE.includes(status) ? null : status === "completed" ? 1 : 0, max: 1 };
 }
 
 /** The progress bar of a run. `label` describes it for screen readers. */

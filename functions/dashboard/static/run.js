@@ -93,8 +93,7 @@ function Page({ run, timeline, known, me, onChange }) {
 
 function Measure({ run, timeline, percent, label }) {
   const pace = usePace(run, timeline);
-  const { message } = run.progress ?? {};
-  const { words, value } = progressOf(run);
+  const { words, message, value } = progressOf(run);
   return html`
     <section class="card measure-card" aria-label="Progress">
       <div class="line">

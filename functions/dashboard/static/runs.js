@@ -127,12 +127,12 @@ function Row({ run, project, known, me }) {
 }
 
 function Progress({ run, label }) {
-  const { message } = run.progress ?? {};
-  const said = run.error ?? message ?? (run.status === "pending" ? "Not started" : "");
+  const { words, message } = progressOf(run);
+  const said = run.error ?? (message || (run.status === "pending" && !run.progress ? "Not started" : ""));
   return html`
     <div class="measure">
       <${Bar} run=${run} label=${label} />
-      <span class="figures" translate=${false}>${run.progress ? progressOf(run).words : ""}</span>
+      <span class="figures" translate=${false}>${run.progress ? words : ""}</span>
     </div>
     <p class="said ${run.error ? "bad" : ""}" title=${said}>${said || "\u00a0"}</p>`;
 }

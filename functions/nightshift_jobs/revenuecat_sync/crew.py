@@ -30,6 +30,8 @@ LEAVE_S = 2
 SHORTEST_WAIT_S = 0.01
 # A commit takes four statements, so it waits for so many users, but not for longer than this.
 USERS_A_COMMIT, COMMIT_AFTER_S, COMMIT_AT_LATEST_S = 40, 5, 15
+# The first commit of a run comes sooner, because a person who has just started it watches.
+FIRST_COMMIT_AFTER_S, USERS_IN_FIRST_COMMIT = 1, 10
 # A slice begins so many users, however short it is.
 USERS_A_SLICE = 25
 # The duration of a user's calls, in latencies.
@@ -76,6 +78,7 @@ class Crew:
     """``more()`` returns the next users, or none at the end; ``look(user)`` is the task about one of them.
 
     ``remaining_s()`` and ``slice_left_s()`` are those of the run. ``failed_before``: the last slice met an outage.
+    ``is_first``: no user of this run is committed yet.
     """
 
     def __init__(
@@ -89,6 +92,7 @@ class Crew:
         remaining_s: Callable[[], float],
         slice_left_s: Callable[[], float],
         failed_before: bool,
+        is_first: bool,
     ):
         self._flight, self._governor = flight, governor
         self._more, self._look, self._clock = more, look, clock
@@ -102,6 +106,7 @@ class Crew:
         self.denied: Denied | None = None
         self.trouble: Unavailable | None = None
         self._committed_at = clock()
+        self._is_first = is_first
 
     def work(self, *, stops_early: bool) -> Stop:
         """Look at users until there is something to do. ``stops_early``: begin no further users."""
@@ -131,6 +136,7 @@ class Crew:
             begun = self._begun.popleft()
             taken.append((begun.item, begun.outcome))
         self._committed_at = self._clock()
+        self._is_first = self._is_first and not taken
         return taken
 
     @property
@@ -192,7 +198,10 @@ class Crew:
         ready = sum(1 for begun in self._begun if begun.is_over)
         waited_s = now - self._committed_at
         is_next = bool(self._begun) and self._begun[0].is_over
-        return is_next and (waited_s >= COMMIT_AT_LATEST_S or (waited_s >= COMMIT_AFTER_S and ready >= USERS_A_COMMIT))
+        after_s, users = COMMIT_AFTER_S, USERS_A_COMMIT
+        if self._is_first:
+            after_s, users = FIRST_COMMIT_AFTER_S, USERS_IN_FIRST_COMMIT
+        return is_next and (waited_s >= COMMIT_AT_LATEST_S or (waited_s >= after_s and ready >= users))
 
     def _land(self, begun: _Begun, outcome: Outcome) -> None:
         begun.outcome, begun.is_over = outcome, True

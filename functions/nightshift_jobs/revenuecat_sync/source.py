@@ -100,6 +100,7 @@ class Source:
             remaining_s=lambda: run.remaining_s,
             slice_left_s=lambda: run.slice_left_s,
             failed_before=walk.attempt > 0,
+            is_first=walk.processed == 0,
         )
 
     def trouble(self, taken: list[tuple[Item, Outcome]]) -> Exception | None:

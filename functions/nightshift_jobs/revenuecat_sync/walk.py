@@ -31,6 +31,8 @@ MOST_RETRIES = 200
 MOST_STARVED_S = 6 * 3600
 # A refused key is looked at again after so many seconds.
 SECOND_LOOK_S = 30
+# Fewer users do not show how fast the sync is.
+USERS_FOR_A_PACE = 10
 CALLS_A_USER = 3
 # A user that does not fit into so many slices counts as an error.
 SHORT_SLICES = 3
@@ -204,7 +206,7 @@ class Walk:
             return f"Synced {counts['synced']} users, {counts['skipped']} skipped{failed}"
         began_at, began_with = self.pace
         a_minute = self.calls_a_minute / CALLS_A_USER
-        if (done := self.processed - began_with) and now > began_at:
+        if (done := self.processed - began_with) >= USERS_FOR_A_PACE and now > began_at:
             a_minute = min(a_minute, done / (now - began_at) * 60)
         about = f", {round(a_minute):,} a minute, about {short_duration(max(1, left / a_minute * 60))} left"
         return f"{self.processed:,} of {self.total:,}{about if self.processed else ''}{failed}"
