@@ -168,7 +168,7 @@ class TestSessionsOfNoUse:
         assert owner.run_script("SELECT note FROM notes") == [["x"]]
 
     def test_a_transaction_begins_on_a_connection_that_died_while_the_environment_slept(self, db, owner, written):
-        owner.run_script(f"SELECT pg_terminate_backend({session_of(db)})")
+        owner.run_script(f"SELECT pg_terminate_backend({session_of(db)}, 60000)")
         with db.transaction():
             db.query("write_note", note="x")
         assert owner.run_script("SELECT count(*) FROM notes") == [[1]]
@@ -333,7 +333,7 @@ class TestThreads:
         own_queries["write_note"] = "INSERT INTO notes VALUES (:note::int)"
         db.begin()
         db.query("write_note", note=0)
-        owner.run_script(f"SELECT pg_terminate_backend({session_of(db)})")
+        owner.run_script(f"SELECT pg_terminate_backend({session_of(db)}, 60000)")
         errors = []
 
         def write(note):

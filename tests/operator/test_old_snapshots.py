@@ -42,6 +42,9 @@ def test_a_session_is_named_with_its_role_and_what_ends_it(look, owner, connect)
     assert "10 transactions behind. Until it ends, Postgres removes no row version" in old["says"]
     assert old["do"].endswith(f"SELECT pg_terminate_backend({pid});")
     owner.run_script(old["do"].rpartition(": ")[2])
+    # Postgres only sends a signal: the session ends a moment later.
+    while owner.run_script(f"SELECT FROM pg_stat_activity WHERE pid = {pid}"):
+        pass
     assert look()["says"] == "no open transaction"
 
 
