@@ -95,6 +95,8 @@ class _Steps:
 
     def _after(self, stop: Stop) -> Progress | Wait:
         walk = self.walk
+        if stop.why == "ending" and not self.has_taken:
+            self.source.governor.forget_latency()
         now = self.source.save()
         match stop:
             case Stop("denied", _, Denied() as exc):

@@ -126,6 +126,8 @@ def test_whatever_happens_to_its_workers_it_ends_like_an_undisturbed_one(
 ):
     monkeypatch.setattr(crew, "COMMIT_AFTER_S", 0)
     monkeypatch.setattr(crew, "USERS_A_COMMIT", 7)
+    monkeypatch.setattr(crew, "FIRST_COMMIT_AFTER_S", 0)
+    monkeypatch.setattr(crew, "USERS_IN_FIRST_COMMIT", 7)
     monkeypatch.setenv("INTEGRATIONS_KEY_ID", kms)
     it, team = stage(customer_ids=names(30), seed=5, latency_s=0.2), make_team(owner)
     in_simulated_time(it)

@@ -371,3 +371,16 @@ def test_purchases_without_a_type_are_for_life(stage):
     it.sync()
     properties = it.stored()["a"][0]
     assert (properties["rc_period_type"], properties["rc_product"]) == ("lifetime", "prod_unknown")
+
+
+def test_a_latency_that_leaves_no_user_time_in_a_slice_is_measured_again(payers):
+    it = payers(60, latency_s=9)
+
+    def answer_fast():
+        it.sandbox.latency_s = 0.1
+
+    began = it.clock()
+    it.clock.at(began + 40, answer_fast)
+    result, _ = it.sync(slice_s=5)
+    assert result["synced"] == 60
+    assert it.clock() - began < 120

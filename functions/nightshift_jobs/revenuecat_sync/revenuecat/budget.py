@@ -13,8 +13,9 @@ KEPT_S = WINDOW_S + 2
 BUCKET_S, SAVED = 0.25, 100
 # So many calls beyond our own mean that another client uses the key. That is remembered, because it comes back.
 COMPANY_FROM, COMPANY_S = 3, 900
-# The part of the limit that is left to other clients: alone, for a call that looks whether there are any.
-LEFT_ALONE, LEFT_TO_COMPANY = 120, 16
+# The part of the limit that is left to other clients. Alone it is for a call that looks whether there are any, so a few
+# calls are enough however high the limit is.
+LEFT_ALONE, MOST_LEFT_ALONE, LEFT_TO_COMPANY = 120, 8, 16
 # Beside other clients, calls are spread over the minute, in rounds of at least so many calls and seconds.
 CALLS_A_ROUND, SHORTEST_ROUND_S = 105, 15
 NEVER = float("inf")
@@ -31,6 +32,8 @@ class Budget:
         saved = saved or {}
         self.limit: int = saved.get("limit", limit)
         self.reserved = 0
+        # Since a 429 no answer has said how much other clients use.
+        self.is_in_doubt: bool = saved.get("is_in_doubt", False)
         self._own = deque((float(at), int(count)) for at, count in saved.get("own", []))
         self._others: int = saved.get("others", 0)
         self.heard_at: float | None = saved.get("heard_at")
@@ -49,6 +52,7 @@ class Budget:
             "others": self._others,
             "heard_at": self.heard_at and round(self.heard_at, 2),
             "company_until": round(self._company_until),
+            **({"is_in_doubt": True} if self.is_in_doubt else {}),
         }
 
     def has_company(self, now: float) -> bool:
@@ -56,8 +60,10 @@ class Budget:
 
     def allowance(self, now: float) -> int:
         """Return the number of calls a minute that are ours, at least one."""
-        left = LEFT_TO_COMPANY if self.has_company(now) else LEFT_ALONE
-        return max(1, self.limit - max(1, self.limit // left) - self._known_others(now))
+        left = (
+            self.limit // LEFT_TO_COMPANY if self.has_company(now) else min(self.limit // LEFT_ALONE, MOST_LEFT_ALONE)
+        )
+        return max(1, self.limit - max(1, left) - self._known_others(now))
 
     def start(self, now: float) -> None:
         """Count a call that starts now."""
@@ -68,7 +74,7 @@ class Budget:
 
     def hear(self, now: float, started_at: float, *, usage: int, limit: int) -> None:
         """Learn from the headers of the answer to a call that started at ``started_at``."""
-        self.limit = max(1, limit)
+        self.limit, self.is_in_doubt = max(1, limit), False
         # The usage when the call arrived includes at most these calls of ours.
         most = self._started(started_at - KEPT_S, now)
         if usage - most >= COMPANY_FROM:
@@ -79,7 +85,7 @@ class Budget:
 
     def hear_refusal(self, now: float) -> None:
         """Learn from a 429: the window is full, so the calls that are not ours are other clients'."""
-        self._company_until = now + COMPANY_S
+        self._company_until, self.is_in_doubt = now + COMPANY_S, True
         self._others = max(0, self.limit - self._started(now - WINDOW_S, now))
         self.heard_at = now
 
@@ -111,10 +117,17 @@ class Budget:
             free += count
         return wait_s
 
-    def wait_for_own_s(self, now: float) -> float:
-        """Return the seconds until a call fits below the limit beside our own calls."""
+    def wait_for_a_call_s(self, now: float) -> float:
+        """Return the seconds until a call of a begun user fits below the limit.
+
+        In doubt, the reserve has to become free first, if enough of our own calls are there to leave the window.
+        """
         self._forget(now)
-        return self._time_until(now, 1, window_s=COUNTS_S, allowed=self.limit)
+        reserve = self.limit // LEFT_TO_COMPANY
+        allowed = self.limit - self._known_others(now) - reserve
+        if not self.is_in_doubt or allowed < reserve:
+            allowed = self.limit
+        return self._time_until(now, 1, window_s=COUNTS_S, allowed=allowed)
 
     def wait_for_a_look_s(self, now: float, calls: int) -> float:
         """Return the seconds until ``calls`` more fit below the limit itself."""

@@ -8,7 +8,7 @@ from nightshift_jobs.revenuecat_sync.revenuecat.budget import NEVER, WINDOW_S, B
 CUSTOMERS, CONFIGURATION = "customer information", "project configuration"
 # The rate limits per key that RevenueCat documents. Its response headers override them. https://www.revenuecat.com/docs/api-v2
 CALLS_PER_WINDOW = {CUSTOMERS: 480, CONFIGURATION: 60}
-# After so many seconds without an answer, one user goes alone: its headers show what other clients use.
+# After a 429, and after so many seconds without an answer, one user goes alone: its headers show what others use.
 SILENCE_S = 5
 # Seconds until the next look while other clients use up the limit.
 LOOK_S = 20
@@ -59,12 +59,15 @@ class Governor:
         if held_s > 0:
             return held_s
         wait_s = budget.wait_s(now, calls, latency_s=self.latency_s)
-        if budget.heard_at is not None and now - budget.heard_at < SILENCE_S:
+        if budget.heard_at is not None and now - budget.heard_at < SILENCE_S and not budget.is_in_doubt:
             return wait_s if wait_s < NEVER else self._wait_beside_others_s(budget, now, calls)
         if in_flight:
             return NEVER
         if wait_s == NEVER:
             return self._wait_beside_others_s(budget, now, calls)
+        if budget.is_in_doubt:
+            # The window is full: once the reserve is free, one user finds it before other clients have used it up.
+            return wait_s
         # A user that goes alone may use the reserve. It begins early: the others begin when its answer is there.
         return max(0.0, wait_s - self.latency_s, min(wait_s, budget.wait_for_a_look_s(now, 1)))
 
@@ -80,7 +83,7 @@ class Governor:
 
     def wait_for_a_call_s(self, now: float, name: str) -> float:
         """Return the seconds until a call of a begun user may start. What other clients leave was looked at before."""
-        return max(self._held_until - now, self._budgets[name].wait_for_own_s(now))
+        return max(self._held_until - now, self._budgets[name].wait_for_a_call_s(now))
 
     def reserve(self, calls: int) -> None:
         """Set calls aside for a user that begins. Release those that are not made with a negative number."""
@@ -103,6 +106,10 @@ class Governor:
             took_s = max(0.0, now - started_at)
             self.latency_s = self.latency_s * 0.9 + took_s * 0.1 if self._is_measured else took_s
             self._is_measured = True
+
+    def forget_latency(self) -> None:
+        """Measure the latency again: if no user fits into a slice at that latency, no call would ever correct it."""
+        self.latency_s, self._is_measured = min(self.latency_s, LATENCY_S), False
 
     def refuse(self, now: float, name: str, asked_s: float | None) -> float:
         """Learn from a 429. Block all calls for as long as it asks for, and return those seconds."""
