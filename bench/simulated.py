@@ -80,7 +80,8 @@ def simulated(server: Postgres, name: str, *, users: int) -> Iterator[tuple[Data
     """Yield a new database with a project of so many users: a superuser's connection, and the worker's settings."""
     owner = database_with_users(server, name, users=users)
     settings = settings_of(server, name, "nightshift_worker")
-    os.environ |= {"DATABASE_HOST": settings.database_host, "REVENUECAT_URL": BASE_URL}
+    os.environ |= {"DATABASE_HOST": settings.database_host, "DATABASE_USER": settings.database_user}
+    os.environ["REVENUECAT_URL"] = BASE_URL
     settings_module.settings.cache_clear()
     place.decrypt_secret = lambda ciphertext, *, project_id: ciphertext.decode()
     yield owner, replace(settings, slice_reserve_s=30)
