@@ -63,7 +63,7 @@ class Phases:
 
     def _again(self) -> list[Item]:
         self._is_over = True
-        ids = self._walk.retry
+        ids = self._walk.next_tries()
         rows = self._db.read("app_users_by_id", project_id=self._run.project_id, ids=ids)
         found: dict[str, dict[str, Any]] = {str(row["id"]): row for row in rows}
         return [Item(id, found.get(id)) for id in ids]

@@ -1,6 +1,7 @@
 """A sync is never stuck: each kind of trouble costs the users that it is about, and what is gone is not written to."""
 
 import dataclasses
+from collections import Counter
 from itertools import pairwise
 
 import pytest
@@ -36,6 +37,11 @@ def in_order(it):
     """Return the users in the order of the sync."""
     rows = it.arrange("SELECT user_id FROM app_users WHERE project_id = :id ORDER BY id", id=it.project_id)
     return [user_id for (user_id,) in rows]
+
+
+def failures(it):
+    """Return how many calls about each user failed."""
+    return Counter(call.customer_id for call in it.sandbox.calls if call.status != 200)
 
 
 def written(it):
@@ -79,6 +85,17 @@ def test_more_users_without_an_answer_than_the_cursor_keeps_are_tried_in_between
     assert result["errors"] == len(bad) > 5
     assert written(it) == {*names(120)} - bad
     assert max(len(step.cursor["retry"]) for step in yields) < len(bad)
+
+
+@pytest.mark.parametrize("budget", [10, 30])
+def test_those_that_are_tried_again_have_their_turn_though_no_slice_has_calls_for_all(payers, budget):
+    it = payers(30, budget=budget)
+    bad = in_order(it)[3::5]
+    for user_id in bad:
+        it.sandbox.add_fault(times=None, path=f"/{user_id}/subscriptions", status=500)
+    result, _ = it.sync()
+    assert (result["synced"], sorted(result["error_ids"])) == (24, sorted(bad))
+    assert all(3 * 3 <= count <= 3 * 3 + 1 for count in failures(it).values())
 
 
 def test_an_outage_costs_nothing_but_time(payers):
