@@ -161,7 +161,9 @@ class Crew:
                 except Denied as exc:
                     self.denied = exc
                     continue
-                self._waiting.extend(more)
+                # Two pages of RevenueCat's list may name the same customer.
+                uncommitted = {each.item.id for each in self._begun if each.item.id}
+                self._waiting.extend(item for item in more if item.id not in uncommitted)
                 self._is_last = not more
             while self._waiting and not self._waiting[0].is_looked_at:
                 self._begun.append(_Begun(self._waiting.popleft(), is_over=True))
