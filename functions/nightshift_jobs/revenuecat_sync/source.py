@@ -72,7 +72,7 @@ class Source:
         )
         self.client = RevenueCat(
             base_url=settings().revenuecat_url,
-            project_id=self._place["config"].get("project_id") or self._known_project(),
+            project_id=self._place["wanted_project"] or self._known_project(),
             environment=None if run.params.get("include_sandbox") else "production",
         )
         self._flight.run(self.client.open())
@@ -130,7 +130,6 @@ class Source:
         answer = self._db.write(
             "write_app_users",
             project_id=self._run.project_id,
-            config=self._place["config"],
             fingerprint=self._place["fingerprint"],
             users=json.dumps(users),
         )[0]

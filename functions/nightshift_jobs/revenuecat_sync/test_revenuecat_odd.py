@@ -135,3 +135,10 @@ def test_a_customer_whom_two_pages_show_counts_once(payers):
     it.sandbox.calls.clear()
     it.sync()
     assert sum(call.customer_id == "user_100" for call in it.sandbox.calls) == 2
+
+
+@pytest.mark.parametrize("note", ["0.1234567890123456789012345", "1e400", "12345678901234567890123.5"])
+def test_a_number_in_the_config_does_not_look_like_a_change(payers, note):
+    it = payers(3)
+    it.connect(it.project_id, config=f'{{"project_id": "proj1a2b3c4d", "note": {note}}}')
+    assert it.sync()[0]["synced"] == 3
