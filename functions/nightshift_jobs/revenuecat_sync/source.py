@@ -1,7 +1,8 @@
 """One slice's connection to RevenueCat: the key, the project's catalogue, and the crew that looks at users."""
 
 import json
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
 from typing import Any, Self
 
 from nightshift.base.errors import JobError
@@ -12,8 +13,8 @@ from nightshift_jobs.revenuecat_sync.crew import Crew, Item, Outcome
 from nightshift_jobs.revenuecat_sync.looks import Look, catalogue_as_json, catalogue_from_json, look_at
 from nightshift_jobs.revenuecat_sync.phases import Phases
 from nightshift_jobs.revenuecat_sync.place import ANOTHER_PROJECT, require_open, secret_of
-from nightshift_jobs.revenuecat_sync.revenuecat.api_errors import Missing, Rejected
-from nightshift_jobs.revenuecat_sync.revenuecat.client import RevenueCat
+from nightshift_jobs.revenuecat_sync.revenuecat.api_errors import Missing, Postponed, Rejected, Unavailable
+from nightshift_jobs.revenuecat_sync.revenuecat.client import RevenueCat, text_of
 from nightshift_jobs.revenuecat_sync.revenuecat.flight import Flight, Task
 from nightshift_jobs.revenuecat_sync.revenuecat.governor import Governor
 from nightshift_jobs.revenuecat_sync.revenuecat.http_calls import CallsOf
@@ -24,6 +25,8 @@ from nightshift_jobs.revenuecat_sync.walk import Walk
 CATALOGUE_FOR_S = 3600
 # The catalogue is a part of the cursor, which every commit writes. A larger one is read again in each slice.
 LARGEST_CATALOGUE = 16_384
+# So many customers of RevenueCat's list are asked for before an outage is believed.
+LISTED_ASKED = 3
 
 
 def count_users(run: Run, db: JobDatabase) -> int:
@@ -104,19 +107,37 @@ class Source:
         )
 
     def trouble(self, taken: list[tuple[Item, Outcome]]) -> Exception | None:
-        """Ask RevenueCat about a user that it knows. Return the error if it does not answer, or if none is known."""
+        """Ask RevenueCat about users that it should know. Return its error if it does not answer about any."""
         assert self._flight
-        looked_at = (item.user["user_id"] for item, outcome in taken if item.user and isinstance(outcome, Look))
-        known = next(looked_at, self._walk.known)
-        if known is None:
-            return self.crew.trouble
+        trouble: Exception | None = self.crew.trouble
         try:
-            self._flight.run(self.client.is_known(known))
+            for user_id in self._others_than(taken):
+                try:
+                    self._flight.run(self.client.is_known(user_id))
+                    return None
+                except Postponed:
+                    raise
+                except Unavailable as exc:
+                    trouble = exc
         except Rejected:
             return None
         except Exception as exc:
             return exc
-        return None
+        return trouble
+
+    def _others_than(self, taken: list[tuple[Item, Outcome]]) -> Iterator[str]:
+        """Yield a user that was synced, then some of RevenueCat's list. During an outage, the first is enough."""
+        assert self._flight
+        users = [(item.user["user_id"], outcome) for item, outcome in taken if item.user]
+        failed = {user_id for user_id, outcome in users if isinstance(outcome, Unavailable)}
+        known = next((user_id for user_id, outcome in users if isinstance(outcome, Look)), self._walk.known)
+        if known and known not in failed:
+            yield known
+        if self._walk.attempt == 0:
+            rows, _ = self._flight.run(self.client.customers(None))
+            listed = [id for row in rows if (id := text_of(row, "id")) and id not in failed | {known}]
+            # Customers side by side on the list may have the same trouble.
+            yield from listed[:: math.ceil(len(listed) / LISTED_ASKED) or 1]
 
     def write(self, taken: list[tuple[Item, Outcome]]) -> dict[str, Any]:
         """Write the looks, in one statement. Raises KeyChanged or JobError if they must not be written any longer."""

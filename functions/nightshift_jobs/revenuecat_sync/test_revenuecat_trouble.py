@@ -75,6 +75,29 @@ def test_many_users_in_a_row_without_an_answer_are_not_an_outage_while_another_i
     assert whys == ["another try of 20 users that RevenueCat did not answer for"] * 2
 
 
+@pytest.mark.parametrize("fault", [{"status": 500}, {"status": 403}, {"latency_s": 40}])
+def test_the_first_users_of_a_project_may_have_no_answer(payers, fault):
+    """No user was synced that could be asked for, but RevenueCat lists customers that it knows."""
+    it = payers(40)
+    bad = in_order(it)[:12]
+    for user_id in bad:
+        it.sandbox.add_fault(times=None, path=f"/{user_id}/", **fault)
+    result, _ = it.sync()
+    assert (result["synced"], result["errors"]) == (28, 12)
+
+
+def test_the_user_that_is_known_may_have_no_answer_later(payers):
+    it = payers(60, latency_s=0.1)
+    order = in_order(it)
+    for user_id in order[20:40]:
+        it.sandbox.add_fault(times=None, path=f"/{user_id}/", status=500)
+    it.clock.at(it.clock() + 1.2, lambda: it.sandbox.add_fault(times=None, path=f"/{order[0]}/", status=500))
+    for user_id in order[:20]:
+        it.clock.at(it.clock() + 1.2, lambda id=user_id: it.sandbox.add_fault(times=None, path=f"/{id}/", status=500))
+    result, _ = it.sync()
+    assert (result["synced"], result["errors"]) == (40, 20)
+
+
 def test_more_users_without_an_answer_than_the_cursor_keeps_are_tried_in_between(payers, monkeypatch):
     monkeypatch.setattr("nightshift_jobs.revenuecat_sync.job.MOST_RETRIES", 5)
     it = payers(120, latency_s=0.1, budget=480)
