@@ -5,7 +5,7 @@
 CREATE TABLE job_revenuecat_users (
     app_user_id       uuid PRIMARY KEY REFERENCES app_users (id) ON DELETE CASCADE,
     project_id        uuid NOT NULL,
-    looked_at         timestamptz(3) NOT NULL,   -- when RevenueCat last answered about this user, also with "unknown"
+    looked_at         timestamptz(3) NOT NULL,   -- when the sync last asked about this user, also without an answer
     period_ends_at    timestamptz(3),            -- the status may change then; null: no running subscription
     attribution_open  boolean NOT NULL,          -- RevenueCat may still learn the source; a "none" is the sync's own
     alias_of          text                       -- RevenueCat's customer, if the user's id is an alias of it

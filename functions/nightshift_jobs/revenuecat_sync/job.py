@@ -68,7 +68,8 @@ class _Steps:
             except KeyChanged as exc:
                 yield walk.wait(0, exc.waiting_for, self.source.save())
                 continue
-            walk.take(taken, written, is_outage=trouble is not None)
+            if failed := walk.take(taken, written, is_outage=trouble is not None):
+                self.source.note_failed(failed)
             self.has_taken = self.has_taken or any(not isinstance(outcome, Postponed) for _, outcome in taken)
             if trouble is None:
                 crew.failed_in_a_row = 0 if stop.why == "down" else crew.failed_in_a_row

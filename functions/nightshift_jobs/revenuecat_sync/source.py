@@ -160,6 +160,10 @@ class Source:
         written: dict[str, Any] = answer["written"]
         return written
 
+    def note_failed(self, ids: list[str]) -> None:
+        """Record that users had their turn without an answer, so that it is now the turn of others."""
+        self._db.write("note_failed_looks", ids=ids)
+
     def complete(self) -> str | None:
         """Record that the sync is complete. Return when RevenueCat was last asked about the user who waits longest."""
         [row] = self._db.write("complete_sync", began=self._walk.began, **self._of_the_sync())

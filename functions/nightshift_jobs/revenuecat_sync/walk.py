@@ -99,25 +99,29 @@ class Walk:
     def processed(self) -> int:
         return self.counts["synced"] + self.counts["skipped"] + self.counts["errors"]
 
-    def take(self, taken: list[tuple[Item, Outcome]], written: dict[str, Any], *, is_outage: bool) -> None:
-        """Count the users and move past them. ``written`` is the answer of job_revenuecat_write.
+    def take(self, taken: list[tuple[Item, Outcome]], written: dict[str, Any], *, is_outage: bool) -> list[str]:
+        """Count the users and move past them. Return the ids of those that count as errors.
 
+        ``written`` is the answer of job_revenuecat_write.
         ``is_outage``: RevenueCat answers about no user, so this was no try.
         """
-        gone, refused = set(written["gone"]), written["refused"]
+        gone, refused, failed = set(written["gone"]), written["refused"], list[str]()
         self.shared += written["shared"]
         for item, outcome in taken:
             if item.after is not None:
                 self.after = item.after
             if not item.id:
                 continue
-            tries = self.retry.pop(item.id, 0)
+            tries, errors = self.retry.pop(item.id, 0), self.counts["errors"]
             if item.id in gone or item.user is None or outcome is None:
                 self._count("skipped")
             elif item.id in refused:
                 self._fail(item, f"Postgres refused the user: {refused[item.id]}")
             else:
                 self._take(item, item.user["user_id"], outcome, tries=tries, is_outage=is_outage)
+            if self.counts["errors"] > errors:
+                failed.append(item.id)
+        return failed
 
     def _take(self, item: Item, user_id: str, outcome: Outcome, *, tries: int, is_outage: bool) -> None:
         match outcome:

@@ -244,3 +244,23 @@ def test_a_list_that_is_refused_costs_only_the_users_it_would_name(synced):
     result, _ = it.sync(mode="incremental")
     assert (result["mode"], result["synced"], result["errors"]) == ("incremental", 3 + 2, 0)
     assert phases.ROTATION == 30
+
+
+@pytest.mark.parametrize("fault", [{"status": 400}, {"status": 500}])
+def test_users_without_an_answer_do_not_keep_the_others_from_their_turn(synced, fault):
+    it = synced(60)
+    bad = set(names(60)[::10])
+    for user_id in bad:
+        it.sandbox.add_fault(times=None, path=f"/{user_id}/", **fault)
+    for _ in range(30):
+        it.sync(mode="incremental")
+    assert asked_for(it) == {*names(60)}
+
+
+def test_a_user_without_an_answer_counts_once(synced, monkeypatch):
+    monkeypatch.setattr("nightshift_jobs.revenuecat_sync.job.MOST_RETRIES", 2)
+    it = synced(40, payers=5)
+    for user_id in names(5):
+        it.sandbox.add_fault(times=None, path=f"/{user_id}/", status=500)
+    result, _ = it.sync(mode="incremental")
+    assert result["errors"] == len(set(result["error_ids"])) == 5
