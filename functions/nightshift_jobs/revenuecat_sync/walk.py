@@ -110,7 +110,8 @@ class Walk:
         for item, outcome in taken:
             if item.after is not None:
                 self.after = item.after
-            if not item.id:
+            if not item.id:  # a page of RevenueCat's list
+                self._hear(None)
                 continue
             tries, errors = self.retry.pop(item.id, 0), self.counts["errors"]
             if item.id in gone or item.user is None or outcome is None:
