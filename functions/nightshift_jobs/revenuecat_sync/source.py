@@ -113,7 +113,7 @@ class Source:
         try:
             for user_id in self._others_than(taken):
                 try:
-                    self._flight.run(self.client.is_known(user_id))
+                    self._flight.run(self.client.customer(user_id, with_attributes=True))
                     return None
                 except Postponed:
                     raise
@@ -121,6 +121,9 @@ class Source:
                     trouble = exc
         except Rejected:
             return None
+        except Postponed as exc:
+            # With few calls a minute there may never be one left to ask others: then the try counts without.
+            return None if self._walk.is_retrying else exc
         except Exception as exc:
             return exc
         return trouble

@@ -59,7 +59,7 @@ def test_two_neighbours_without_an_answer_cost_only_themselves(payers, fault):
 
     assert (result["synced"], sorted(result["error_ids"])) == (98, sorted(bad))
     assert written(it) == {*names(100)} - {*bad}
-    assert it.sandbox.stats()["calls"]["customer_information"] <= 98 * 3 + 2 * 3 * (1 + 3) + 4
+    assert it.sandbox.stats()["calls"]["customer_information"] <= 98 * 3 + 2 * 3 * (1 + 3) + 2 * 3
     assert sum(isinstance(step, Wait) for step in yields) == 2
 
 
@@ -131,6 +131,15 @@ def test_an_outage_costs_nothing_but_time(payers):
     whys = [step.why for step in yields if isinstance(step, Wait)]
     assert 3 <= sum("503" in why for why in whys) <= 5
     assert it.clock() - begins < 400
+
+
+def test_an_outage_of_one_endpoint_costs_nothing_but_time(payers):
+    it = payers(60, latency_s=0.1)
+    begins = it.clock()
+    it.clock.at(begins + 0.5, lambda: it.sandbox.add_fault(times=None, path="/purchases", status=503))
+    it.clock.at(begins + 120, it.sandbox.clear_faults)
+    result, _ = it.sync()
+    assert (result["synced"], result["errors"]) == (60, 0)
 
 
 def test_an_outage_at_the_end_is_not_blamed_on_those_that_are_tried_again(payers):

@@ -90,10 +90,6 @@ class RevenueCat:
                 record.active_entitlements = yield from self._embedded(customer, "active_entitlements", url)
         return record
 
-    def is_known(self, user_id: str) -> Task:
-        """Return if RevenueCat answers for this customer. Raises as ``customer`` does."""
-        yield Call(f"{self._customer(user_id)}/subscriptions?limit=1{self._environment}")
-
     def customers(self, page: str | None) -> Task:
         """Return one page of the project's list of customers, and the address of the next page or None."""
         url = page or f"{self._project}/customers?limit=100"

@@ -269,7 +269,7 @@ def test_a_user_without_an_answer_counts_once(synced, monkeypatch):
 
 @pytest.fixture
 def listed(synced):
-    """``listed(pages)``: a synced stage with few users. RevenueCat's list has so many pages of others, seen long ago."""
+    """``listed(pages)``: a synced stage with few users, and so many pages of others in RevenueCat's list."""
 
     def listed(pages, **options):
         it = synced(5, **options)
@@ -284,7 +284,7 @@ def test_a_long_list_is_walked_in_steps(listed):
     it = listed(80, latency_s=1)
     commits, real = [it.clock()], it.step.commit
     it.step.commit = lambda: (commits.append(it.clock()), real())
-    result, yields = it.sync(mode="incremental", slice_s=30)
+    result, _ = it.sync(mode="incremental", slice_s=30)
     assert max(later - earlier for earlier, later in pairwise(commits)) < 20
     assert result["errors"] == 0
     assert sum(call.endpoint.endswith("/customers") for call in it.sandbox.calls) <= 82
