@@ -5,7 +5,7 @@
 CREATE TABLE job_revenuecat_users (
     app_user_id       uuid PRIMARY KEY REFERENCES app_users (id) ON DELETE CASCADE,
     project_id        uuid NOT NULL,
-    looked_at         timestamptz(3) NOT NULL,   -- when RevenueCat last answered about this user, also with "unknown"
+    looked_at         timestamptz(3) NOT NULL,   -- when the sync last asked about this user, also without an answer
     period_ends_at    timestamptz(3),            -- the status may change then; null: no running subscription
     attribution_open  boolean NOT NULL,          -- RevenueCat may still learn the source; a "none" is the sync's own
     alias_of          text                       -- RevenueCat's customer, if the user's id is an alias of it
@@ -33,6 +33,26 @@ CREATE TABLE job_revenuecat_projects (
 COMMENT ON TABLE job_revenuecat_projects IS
     'Projects with a complete RevenueCat sync, and its parameters: the next sync may be incremental. '
     'A sync with other parameters deletes the row.';
+
+-- Returns what a project's integration is, and whether a job may write to the project now. read_with is the fingerprint
+-- of the key and the config that the job's data was read with, null at the start. The writing statements call this, so
+-- that the answer holds for what they write.
+CREATE FUNCTION job_revenuecat_place(project uuid, read_with text)
+RETURNS TABLE (state text, revenuecat_project text, secret_encrypted bytea, fingerprint text) LANGUAGE sql STABLE AS $$
+    SELECT CASE WHEN team.id IS NULL THEN 'deleted'
+                WHEN integration.id IS NULL THEN 'removed'
+                WHEN integration.config ->> 'enabled' = 'false' THEN 'disabled'
+                WHEN print.fingerprint <> read_with THEN 'changed'
+                ELSE 'open' END,
+           integration.config ->> 'project_id', integration.secret_encrypted, print.fingerprint
+    FROM (VALUES (project)) AS wanted (id)
+    LEFT JOIN projects found ON found.id = wanted.id AND found.deleted_at IS NULL
+    LEFT JOIN teams team ON team.id = found.team_id AND team.deleted_at IS NULL
+    LEFT JOIN project_integrations integration
+        ON integration.project_id = wanted.id AND integration.provider = 'revenuecat' AND integration.deleted_at IS NULL,
+    LATERAL (SELECT encode(sha256(integration.secret_encrypted || convert_to(integration.config::text, 'UTF8')), 'hex')
+            ) AS print (fingerprint)
+$$;
 
 -- Writes what RevenueCat said about a page of users, and that it was asked. Returns how many users share a customer.
 -- * Attribution is written as a whole, and only if the user has none, or has the "none" of an earlier look that was
@@ -126,5 +146,5 @@ BEGIN
 END $$;
 
 -- A platform may have revoked what PUBLIC may do by default. The rights on the tables are declared by the job.
-GRANT EXECUTE ON FUNCTION job_revenuecat_write_page(uuid, jsonb), job_revenuecat_write(uuid, jsonb)
-    TO nightshift_worker;
+GRANT EXECUTE ON FUNCTION job_revenuecat_place(uuid, text), job_revenuecat_write_page(uuid, jsonb),
+    job_revenuecat_write(uuid, jsonb) TO nightshift_worker;

@@ -1,16 +1,6 @@
--- Creates the users that are missing, in one statement with the look at what it may write to (write_app_users.sql).
-WITH place AS (
-    SELECT CASE WHEN team.id IS NULL THEN 'deleted'
-                WHEN integration.id IS NULL THEN 'removed'
-                WHEN integration.config ->> 'enabled' = 'false' THEN 'disabled'
-                WHEN integration.config <> CAST(:config AS jsonb)
-                     OR encode(sha256(integration.secret_encrypted), 'hex') <> CAST(:fingerprint AS text) THEN 'changed'
-                ELSE 'open' END AS state
-    FROM (VALUES (CAST(:project_id AS uuid))) AS wanted (id)
-    LEFT JOIN projects project ON project.id = wanted.id AND project.deleted_at IS NULL
-    LEFT JOIN teams team ON team.id = project.team_id AND team.deleted_at IS NULL
-    LEFT JOIN project_integrations integration
-        ON integration.project_id = wanted.id AND integration.provider = 'revenuecat' AND integration.deleted_at IS NULL
+-- Creates the users that are missing, in one statement with the look at what it may write to.
+WITH place AS MATERIALIZED (
+    SELECT state FROM job_revenuecat_place(CAST(:project_id AS uuid), CAST(:fingerprint AS text))
 ), made AS (
     INSERT INTO app_users (project_id, user_id)
     SELECT CAST(:project_id AS uuid), given.user_id

@@ -68,9 +68,7 @@ def _pages(
     clock: Callable[[], float],
 ) -> Generator[Progress | Wait, None, None]:
     """Read and write page after page."""
-    client = RevenueCat(
-        base_url=settings().revenuecat_url, project_id=place["config"].get("project_id"), environment=None
-    )
+    client = RevenueCat(base_url=settings().revenuecat_url, project_id=place["wanted_project"], environment=None)
     while not tour.is_over:
         try:
             _open(client, tour, place, flight)
@@ -79,7 +77,6 @@ def _pages(
             written = db.write(
                 "insert_app_users",
                 project_id=run.project_id,
-                config=place["config"],
                 fingerprint=place["fingerprint"],
                 user_ids=json.dumps(user_ids),
             )[0]

@@ -7,7 +7,7 @@ from typing import Any
 from nightshift.base.errors import JobError
 from nightshift.jobs import Progress, Wait
 from nightshift_jobs.revenuecat_sync.revenuecat.api_errors import RateLimited, Unavailable
-from nightshift_jobs.revenuecat_sync.revenuecat.mapping import storable
+from nightshift_jobs.revenuecat_sync.revenuecat.client import text_of
 from nightshift_jobs.revenuecat_sync.walk import ATTEMPTS, FIRST_WAIT_S, IN_WORDS, MOST_STARVED_S
 
 # A longer id does not fit into the index on it. In bytes.
@@ -42,12 +42,12 @@ class Tour:
 
     def wanted(self, rows: list[dict[str, Any]]) -> list[str]:
         """Return the ids of the customers that may become users."""
-        ids = [str(row.get("id") or "") for row in rows]
-        return [id for id in ids if id == storable(id) and _fits(id) and not id.startswith("$RCAnonymousID:")]
+        ids = dict.fromkeys(text_of(row, "id") for row in rows)
+        return [id for id in ids if _fits(id) and not id.startswith("$RCAnonymousID:")]
 
     def take(self, rows: list[dict[str, Any]], following: str | None, *, wanted: int, made: int) -> None:
         """Count a page and move past it. A list that begins anew is over."""
-        beginning = str(rows[0].get("id")) if rows else None
+        beginning = text_of(rows[0], "id") if rows else None
         is_endless = self.pages > 0 and (beginning == self.first or following == self.page)
         self.first = beginning if self.pages == 0 else self.first
         self.is_over = not rows or not following or is_endless

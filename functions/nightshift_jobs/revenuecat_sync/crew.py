@@ -12,6 +12,7 @@ from nightshift_jobs.revenuecat_sync.revenuecat.api_errors import (
     Denied,
     Forbidden,
     Missing,
+    OutOfTime,
     Postponed,
     RateLimited,
     Unavailable,
@@ -156,21 +157,24 @@ class Crew:
                     more = self._more()
                 except RateLimited as exc:
                     return Stop("wait", max(SHORTEST_WAIT_S, exc.wait_s), exc)
+                except OutOfTime:
+                    return Stop("ending")
                 except Unavailable as exc:
                     return Stop("wait", exc.wait_s + LEAVE_S, exc)
                 except Denied as exc:
                     self.denied = exc
                     continue
-                self._waiting.extend(more)
+                # Two pages of RevenueCat's list may name the same customer.
+                uncommitted = {each.item.id for each in self._begun if each.item.id}
+                self._waiting.extend(item for item in more if item.id not in uncommitted)
                 self._is_last = not more
             while self._waiting and not self._waiting[0].is_looked_at:
                 self._begun.append(_Begun(self._waiting.popleft(), is_over=True))
             if stops_early or self._is_troubled:
                 return Stop("due")
             if not self._waiting:
-                if self._is_last:
-                    return Stop("done")
-                continue
+                # A page that names no user may be due for a commit, like the users that were begun before.
+                return Stop("done") if self._is_last else Stop("wait", SHORTEST_WAIT_S)
             if self._is_ending():
                 return Stop("ending")
             in_flight = self._flight.in_flight

@@ -68,7 +68,8 @@ class _Steps:
             except KeyChanged as exc:
                 yield walk.wait(0, exc.waiting_for, self.source.save())
                 continue
-            walk.take(taken, written, blames=walk.is_retrying and walk.has_had_mercy and trouble is None)
+            if failed := walk.take(taken, written, is_outage=trouble is not None):
+                self.source.note_failed(failed)
             self.has_taken = self.has_taken or any(not isinstance(outcome, Postponed) for _, outcome in taken)
             if trouble is None:
                 crew.failed_in_a_row = 0 if stop.why == "down" else crew.failed_in_a_row
@@ -125,8 +126,6 @@ class _Steps:
         """Choose the next users: those that are tried again, or those of the next phase. Return False at the end."""
         walk, crew, phases = self.walk, self.source.crew, self.source.phases
         crew.turn_to_others()
-        # Those that fail again are tried once more: RevenueCat may have had trouble that the known user did not meet.
-        walk.has_had_mercy = walk.has_had_mercy or walk.is_retrying
         if walk.is_retrying and not walk.retry:
             walk.is_retrying = False
             phases.restart()

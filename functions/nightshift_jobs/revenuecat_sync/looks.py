@@ -10,6 +10,7 @@ from nightshift_jobs.revenuecat_sync.revenuecat.mapping import (
     Row,
     Subscriber,
     map_subscriber,
+    storable,
 )
 
 # RevenueCat learns of Apple's search ads up to 24 hours after the install. A look within this time may be too early.
@@ -49,7 +50,7 @@ def look_at(user_id: str, record: CustomerRecord, catalogue: Catalogue, *, now_m
     subscriber = map_subscriber(record, catalogue)
     is_young = record.first_seen_at is not None and now_ms - record.first_seen_at < ATTRIBUTION_OPEN_MS
     owners = {str(row["customer_id"]) for row in record.subscriptions + record.purchases if row.get("customer_id")}
-    owner = min(owners, default=record.id)
+    owner = storable(min(owners, default=str(record.id or "")))
     return Look(
         subscriber=subscriber,
         period_ends_at=min((_end(row) for row in record.subscriptions if _is_running(row)), default=None),

@@ -8,7 +8,7 @@ from typing import Any
 from nightshift.jobs import JobDatabase, Run
 from nightshift_jobs.revenuecat_sync.crew import Item
 from nightshift_jobs.revenuecat_sync.revenuecat.api_errors import RateLimited, Rejected
-from nightshift_jobs.revenuecat_sync.revenuecat.client import RevenueCat
+from nightshift_jobs.revenuecat_sync.revenuecat.client import RevenueCat, text_of
 from nightshift_jobs.revenuecat_sync.revenuecat.flight import Flight
 from nightshift_jobs.revenuecat_sync.walk import Walk
 
@@ -63,7 +63,7 @@ class Phases:
 
     def _again(self) -> list[Item]:
         self._is_over = True
-        ids = self._walk.retry
+        ids = self._walk.next_tries()
         rows = self._db.read("app_users_by_id", project_id=self._run.project_id, ids=ids)
         found: dict[str, dict[str, Any]] = {str(row["id"]): row for row in rows}
         return [Item(id, found.get(id)) for id in ids]
@@ -129,16 +129,16 @@ class Phases:
             rows, following = self._flight.run(self._client.customers(page))
         except Rejected:
             return []  # users whom the list does not name have their turn among the others
-        beginning = str(rows[0].get("id")) if rows else None
-        is_endless = (page and following == page) or (page and beginning == first) or pages >= MOST_LIST_PAGES
+        ids = [text_of(row, "id") for row in rows]
+        is_endless = (page and following == page) or (page and ids[:1] == [first]) or pages >= MOST_LIST_PAGES
         if not rows or is_endless:
             return []
-        user_ids = [str(row.get("id")) for row in rows if self._was_seen_lately(row)]
+        user_ids = [id for id, row in zip(ids, rows, strict=True) if id and self._was_seen_lately(row)]
         users = self._db.read(
             "seen_app_users", project_id=self._run.project_id, user_ids=user_ids, began=self._walk.began
         )
         self._is_over = following is None
-        self._after = [following, pages + 1, first or beginning]
+        self._after = [following, pages + 1, first or ids[0]]
         return [*(Item(str(row["id"]), row) for row in users), Item("", None, self._after if following else None)]
 
     def _was_seen_lately(self, row: dict[str, Any]) -> bool:

@@ -1,7 +1,8 @@
 """One slice's connection to RevenueCat: the key, the project's catalogue, and the crew that looks at users."""
 
 import json
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
 from typing import Any, Self
 
 from nightshift.base.errors import JobError
@@ -12,8 +13,8 @@ from nightshift_jobs.revenuecat_sync.crew import Crew, Item, Outcome
 from nightshift_jobs.revenuecat_sync.looks import Look, catalogue_as_json, catalogue_from_json, look_at
 from nightshift_jobs.revenuecat_sync.phases import Phases
 from nightshift_jobs.revenuecat_sync.place import ANOTHER_PROJECT, require_open, secret_of
-from nightshift_jobs.revenuecat_sync.revenuecat.api_errors import Missing, Rejected
-from nightshift_jobs.revenuecat_sync.revenuecat.client import RevenueCat
+from nightshift_jobs.revenuecat_sync.revenuecat.api_errors import Missing, Postponed, Rejected, Unavailable
+from nightshift_jobs.revenuecat_sync.revenuecat.client import RevenueCat, text_of
 from nightshift_jobs.revenuecat_sync.revenuecat.flight import Flight, Task
 from nightshift_jobs.revenuecat_sync.revenuecat.governor import Governor
 from nightshift_jobs.revenuecat_sync.revenuecat.http_calls import CallsOf
@@ -24,6 +25,8 @@ from nightshift_jobs.revenuecat_sync.walk import Walk
 CATALOGUE_FOR_S = 3600
 # The catalogue is a part of the cursor, which every commit writes. A larger one is read again in each slice.
 LARGEST_CATALOGUE = 16_384
+# So many customers of RevenueCat's list are asked for before an outage is believed.
+LISTED_ASKED = 3
 
 
 def count_users(run: Run, db: JobDatabase) -> int:
@@ -72,7 +75,7 @@ class Source:
         )
         self.client = RevenueCat(
             base_url=settings().revenuecat_url,
-            project_id=self._place["config"].get("project_id") or self._known_project(),
+            project_id=self._place["wanted_project"] or self._known_project(),
             environment=None if run.params.get("include_sandbox") else "production",
         )
         self._flight.run(self.client.open())
@@ -104,19 +107,40 @@ class Source:
         )
 
     def trouble(self, taken: list[tuple[Item, Outcome]]) -> Exception | None:
-        """Ask RevenueCat about a user that it knows. Return the error if it does not answer, or if none is known."""
+        """Ask RevenueCat about users that it should know. Return its error if it does not answer about any."""
         assert self._flight
-        looked_at = (item.user["user_id"] for item, outcome in taken if item.user and isinstance(outcome, Look))
-        known = next(looked_at, self._walk.known)
-        if known is None:
-            return self.crew.trouble
+        trouble: Exception | None = self.crew.trouble
         try:
-            self._flight.run(self.client.is_known(known))
+            for user_id in self._others_than(taken):
+                try:
+                    self._flight.run(self.client.customer(user_id, with_attributes=True))
+                    return None
+                except Postponed:
+                    raise
+                except Unavailable as exc:
+                    trouble = exc
         except Rejected:
             return None
+        except Postponed as exc:
+            # With few calls a minute there may never be one left to ask others: then the try counts without.
+            return None if self._walk.is_retrying else exc
         except Exception as exc:
             return exc
-        return None
+        return trouble
+
+    def _others_than(self, taken: list[tuple[Item, Outcome]]) -> Iterator[str]:
+        """Yield a user that was synced, then some of RevenueCat's list. During an outage, the first is enough."""
+        assert self._flight
+        users = [(item.user["user_id"], outcome) for item, outcome in taken if item.user]
+        failed = {user_id for user_id, outcome in users if isinstance(outcome, Unavailable)}
+        known = next((user_id for user_id, outcome in users if isinstance(outcome, Look)), self._walk.known)
+        if known and known not in failed:
+            yield known
+        if self._walk.attempt == 0:
+            rows, _ = self._flight.run(self.client.customers(None))
+            listed = [id for row in rows if (id := text_of(row, "id")) and id not in failed | {known}]
+            # Customers side by side on the list may have the same trouble.
+            yield from listed[:: math.ceil(len(listed) / LISTED_ASKED) or 1]
 
     def write(self, taken: list[tuple[Item, Outcome]]) -> dict[str, Any]:
         """Write the looks, in one statement. Raises KeyChanged or JobError if they must not be written any longer."""
@@ -130,7 +154,6 @@ class Source:
         answer = self._db.write(
             "write_app_users",
             project_id=self._run.project_id,
-            config=self._place["config"],
             fingerprint=self._place["fingerprint"],
             users=json.dumps(users),
         )[0]
@@ -139,6 +162,10 @@ class Source:
             self._db.write("forget_sync", **self._of_the_sync())
         written: dict[str, Any] = answer["written"]
         return written
+
+    def note_failed(self, ids: list[str]) -> None:
+        """Record that users had their turn without an answer, so that it is now the turn of others."""
+        self._db.write("note_failed_looks", ids=ids)
 
     def complete(self) -> str | None:
         """Record that the sync is complete. Return when RevenueCat was last asked about the user who waits longest."""

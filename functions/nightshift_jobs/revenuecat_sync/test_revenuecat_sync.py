@@ -144,7 +144,9 @@ def test_whatever_happens_to_its_workers_it_ends_like_an_undisturbed_one(
 
     steps = assert_resumable(job_run, "revenuecat_sync", team=team, end=end)
 
-    assert [step.processed for step in steps][0::5] == [0, 30]
+    processed = [step.processed for step in steps]
+    assert (processed[0], processed[-1]) == (0, 30)
+    assert len(processed) > 3  # how many, depends on the order of the users' ids
     counts = steps[-1].cursor["counts"]
     assert counts["synced"] == 30 - counts["not_found"]
 

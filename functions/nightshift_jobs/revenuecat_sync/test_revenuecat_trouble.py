@@ -1,6 +1,7 @@
 """A sync is never stuck: each kind of trouble costs the users that it is about, and what is gone is not written to."""
 
 import dataclasses
+from collections import Counter
 from itertools import pairwise
 
 import pytest
@@ -38,6 +39,11 @@ def in_order(it):
     return [user_id for (user_id,) in rows]
 
 
+def failures(it):
+    """Return how many calls about each user failed."""
+    return Counter(call.customer_id for call in it.sandbox.calls if call.status != 200)
+
+
 def written(it):
     return {user_id for user_id, (_, _, was_written) in it.stored().items() if was_written}
 
@@ -53,7 +59,7 @@ def test_two_neighbours_without_an_answer_cost_only_themselves(payers, fault):
 
     assert (result["synced"], sorted(result["error_ids"])) == (98, sorted(bad))
     assert written(it) == {*names(100)} - {*bad}
-    assert it.sandbox.stats()["calls"]["customer_information"] <= 98 * 3 + 2 * 3 * (1 + 3) + 4
+    assert it.sandbox.stats()["calls"]["customer_information"] <= 98 * 3 + 2 * 3 * (1 + 3) + 2 * 3
     assert sum(isinstance(step, Wait) for step in yields) == 2
 
 
@@ -69,6 +75,29 @@ def test_many_users_in_a_row_without_an_answer_are_not_an_outage_while_another_i
     assert whys == ["another try of 20 users that RevenueCat did not answer for"] * 2
 
 
+@pytest.mark.parametrize("fault", [{"status": 500}, {"status": 403}, {"latency_s": 40}])
+def test_the_first_users_of_a_project_may_have_no_answer(payers, fault):
+    """No user was synced that could be asked for, but RevenueCat lists customers that it knows."""
+    it = payers(40)
+    bad = in_order(it)[:12]
+    for user_id in bad:
+        it.sandbox.add_fault(times=None, path=f"/{user_id}/", **fault)
+    result, _ = it.sync()
+    assert (result["synced"], result["errors"]) == (28, 12)
+
+
+def test_the_user_that_is_known_may_have_no_answer_later(payers):
+    it = payers(60, latency_s=0.1)
+    order = in_order(it)
+    for user_id in order[20:40]:
+        it.sandbox.add_fault(times=None, path=f"/{user_id}/", status=500)
+    it.clock.at(it.clock() + 1.2, lambda: it.sandbox.add_fault(times=None, path=f"/{order[0]}/", status=500))
+    for user_id in order[:20]:
+        it.clock.at(it.clock() + 1.2, lambda id=user_id: it.sandbox.add_fault(times=None, path=f"/{id}/", status=500))
+    result, _ = it.sync()
+    assert (result["synced"], result["errors"]) == (40, 20)
+
+
 def test_more_users_without_an_answer_than_the_cursor_keeps_are_tried_in_between(payers, monkeypatch):
     monkeypatch.setattr("nightshift_jobs.revenuecat_sync.job.MOST_RETRIES", 5)
     it = payers(120, latency_s=0.1, budget=480)
@@ -81,6 +110,17 @@ def test_more_users_without_an_answer_than_the_cursor_keeps_are_tried_in_between
     assert max(len(step.cursor["retry"]) for step in yields) < len(bad)
 
 
+@pytest.mark.parametrize("budget", [10, 30])
+def test_those_that_are_tried_again_have_their_turn_though_no_slice_has_calls_for_all(payers, budget):
+    it = payers(30, budget=budget)
+    bad = in_order(it)[3::5]
+    for user_id in bad:
+        it.sandbox.add_fault(times=None, path=f"/{user_id}/subscriptions", status=500)
+    result, _ = it.sync()
+    assert (result["synced"], sorted(result["error_ids"])) == (24, sorted(bad))
+    assert all(3 * 3 <= count <= 3 * 3 + 1 for count in failures(it).values())
+
+
 def test_an_outage_costs_nothing_but_time(payers):
     it = payers(100, latency_s=0.1)
     begins = it.clock()
@@ -91,6 +131,15 @@ def test_an_outage_costs_nothing_but_time(payers):
     whys = [step.why for step in yields if isinstance(step, Wait)]
     assert 3 <= sum("503" in why for why in whys) <= 5
     assert it.clock() - begins < 400
+
+
+def test_an_outage_of_one_endpoint_costs_nothing_but_time(payers):
+    it = payers(60, latency_s=0.1)
+    begins = it.clock()
+    it.clock.at(begins + 0.5, lambda: it.sandbox.add_fault(times=None, path="/purchases", status=503))
+    it.clock.at(begins + 120, it.sandbox.clear_faults)
+    result, _ = it.sync()
+    assert (result["synced"], result["errors"]) == (60, 0)
 
 
 def test_an_outage_at_the_end_is_not_blamed_on_those_that_are_tried_again(payers):
@@ -357,7 +406,7 @@ def test_progress_comes_from_the_first_second_and_every_few_seconds_with_pace_an
     first, second, *_ = (step for step in yields[1:] if isinstance(step, Progress))
     assert first.processed >= 10
     assert first.as_json()["message"].startswith(f"{first.processed} of 400, ")
-    assert second.as_json()["message"].startswith(f"{second.processed} of 400, 159 a minute, about 2 min left")
+    assert second.as_json()["message"].startswith(f"{second.processed} of 400, 159 a minute, about ")
     [wait, *_] = [step for step in yields if isinstance(step, Wait)]
     assert wait.progress.as_json()["message"] == f"{wait.progress.processed} of 400, 159 a minute, about 1 min left"
     assert yields[-1].as_json()["message"] == "Synced 400 users, 0 skipped"

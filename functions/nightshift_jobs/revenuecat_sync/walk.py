@@ -27,6 +27,8 @@ IDS_SHOWN = 10
 ATTEMPTS, IN_WORDS, FIRST_WAIT_S = 8, "eight", 5
 # Users that are kept for another try. If there are more, they are tried before the others go on.
 MOST_RETRIES = 200
+# A user without an answer is tried so many times, then counts as an error.
+TRIES = 3
 # How long other clients may use up the rate limit before the run gives up.
 MOST_STARVED_S = 6 * 3600
 # A refused key is looked at again after so many seconds.
@@ -42,9 +44,9 @@ SHORT_SLICES = 3
 class Walk:
     """The progress of the sync. Its fields are the run's cursor.
 
-    ``total`` is the number of users at the start. ``phase`` and ``after`` are the position. ``retry`` are the ids of
-    users without an answer so far; ``has_had_mercy``: they were tried again before. ``attempt`` counts the waits of
-    ``run_id`` since the last answer, ``waits`` all of them, and ``starved_since`` is when others left us no call.
+    ``total`` is the number of users at the start. ``phase`` and ``after`` are the position. ``retry`` has the ids of
+    users without an answer so far, each with the number of its tries. ``attempt`` counts the waits of ``run_id`` since
+    the last answer, ``waits`` all of them, and ``starved_since`` is when others left us no call.
     ``pace`` is when this run began to count, and from where. ``governor`` and ``catalogue`` are what the last slice
     knew, ``project`` is RevenueCat's own id of it.
     """
@@ -60,9 +62,8 @@ class Walk:
     )
     ids: dict[str, list[str]] = field(default_factory=lambda: {"not_found": [], "errors": []})
     shared: int = 0
-    retry: list[str] = field(default_factory=list)
+    retry: dict[str, int] = field(default_factory=dict)
     is_retrying: bool = False
-    has_had_mercy: bool = False
     known: str | None = None
     said: str = ""
     attempt: int = 0
@@ -98,28 +99,32 @@ class Walk:
     def processed(self) -> int:
         return self.counts["synced"] + self.counts["skipped"] + self.counts["errors"]
 
-    def take(self, taken: list[tuple[Item, Outcome]], written: dict[str, Any], *, blames: bool) -> None:
-        """Count the users and move past them. ``written`` is the answer of job_revenuecat_write.
+    def take(self, taken: list[tuple[Item, Outcome]], written: dict[str, Any], *, is_outage: bool) -> list[str]:
+        """Count the users and move past them. Return the ids of those that count as errors.
 
-        ``blames``: a user without an answer counts as an error, and is not kept for another try.
+        ``written`` is the answer of job_revenuecat_write.
+        ``is_outage``: RevenueCat answers about no user, so this was no try.
         """
-        gone, refused = set(written["gone"]), written["refused"]
+        gone, refused, failed = set(written["gone"]), written["refused"], list[str]()
         self.shared += written["shared"]
         for item, outcome in taken:
             if item.after is not None:
                 self.after = item.after
-            if not item.id:
+            if not item.id:  # a page of RevenueCat's list
+                self._hear(None)
                 continue
-            if item.id in self.retry:
-                self.retry.remove(item.id)
+            tries, errors = self.retry.pop(item.id, 0), self.counts["errors"]
             if item.id in gone or item.user is None or outcome is None:
                 self._count("skipped")
             elif item.id in refused:
                 self._fail(item, f"Postgres refused the user: {refused[item.id]}")
             else:
-                self._take(item, item.user["user_id"], outcome, blames=blames)
+                self._take(item, item.user["user_id"], outcome, tries=tries, is_outage=is_outage)
+            if self.counts["errors"] > errors:
+                failed.append(item.id)
+        return failed
 
-    def _take(self, item: Item, user_id: str, outcome: Outcome, *, blames: bool) -> None:
+    def _take(self, item: Item, user_id: str, outcome: Outcome, *, tries: int, is_outage: bool) -> None:
         match outcome:
             case Look(subscriber=subscriber):
                 self._count("synced", "active" if subscriber.active else "inactive")
@@ -132,12 +137,17 @@ class Walk:
             case OutOfTime() if self.is_retrying and self.attempt >= SHORT_SLICES:
                 self._fail(item, str(outcome))
             case Postponed() | Denied():
-                self.retry.append(item.id)
-            case Unavailable() if not blames:
-                self.retry.append(item.id)
+                self.retry[item.id] = tries
+            case Unavailable() if is_outage or tries + 1 < TRIES:
+                self.retry[item.id] = tries if is_outage else tries + 1
                 self.said = str(outcome)
             case _:
                 self._fail(item, str(outcome))
+
+    def next_tries(self) -> list[str]:
+        """Return the users that are tried again next: those with the fewest tries, so that each has its turn."""
+        fewest = min(self.retry.values(), default=0)
+        return [id for id, tries in self.retry.items() if tries == fewest]
 
     def _hear(self, user_id: str | None) -> None:
         """Note that RevenueCat has answered: about a user that it knows, or that it knows no such user."""

@@ -8,10 +8,18 @@ from nightshift.base.errors import JobError
 from nightshift_jobs.revenuecat_sync.revenuecat.api_errors import Rejected
 from nightshift_jobs.revenuecat_sync.revenuecat.flight import Call, Task
 from nightshift_jobs.revenuecat_sync.revenuecat.governor import CONFIGURATION, CUSTOMERS
-from nightshift_jobs.revenuecat_sync.revenuecat.mapping import Catalogue, CustomerRecord, Product, lists_entitlements
+from nightshift_jobs.revenuecat_sync.revenuecat.mapping import (
+    Catalogue,
+    CustomerRecord,
+    Product,
+    lists_entitlements,
+    storable,
+)
 
 # Pages of one list. A customer with a hundred rows on each has ten thousand.
 MOST_PAGES = 100
+# The address of a page is a part of the cursor.
+LONGEST_ADDRESS = 4_000
 
 Rows = Generator[Call, dict[str, Any], list[dict[str, Any]]]
 
@@ -31,13 +39,17 @@ class RevenueCat:
         """Find out which project the key belongs to. Raises JobError if it can read none or several."""
         if self.project_id:
             return
-        projects = yield from self._list(f"{self._base_url}/projects", CONFIGURATION)
-        if len(projects) != 1:
+        try:
+            projects = yield from self._list(f"{self._base_url}/projects", CONFIGURATION)
+        except Rejected as exc:
+            raise JobError(f"RevenueCat does not show the key's project. {exc}") from exc
+        ids = [*_by_id(projects)]
+        if len(ids) != 1:
             raise JobError(
-                f"The RevenueCat key can read {len(projects)} projects. "
+                f"The RevenueCat key can read {len(ids)} projects. "
                 "Set project_id in the integration's config to the project to sync."
             )
-        self.project_id = projects[0]["id"]
+        self.project_id = ids[0]
 
     def catalogue(self) -> Task:
         """Return every entitlement and product as a Catalogue. Raises JobError if RevenueCat does not show them."""
@@ -47,15 +59,14 @@ class RevenueCat:
         except Rejected as exc:
             raise JobError(f"RevenueCat does not show the project's entitlements and products. {exc}") from exc
         return Catalogue(
-            entitlements={row["id"]: row.get("lookup_key") or row["id"] for row in entitlements if row.get("id")},
+            entitlements={id: text_of(row, "lookup_key") or id for id, row in _by_id(entitlements).items()},
             products={
-                row["id"]: Product(
-                    store_identifier=row.get("store_identifier") or row["id"],
-                    type=row.get("type"),
-                    duration=(row.get("subscription") or {}).get("duration"),
+                id: Product(
+                    store_identifier=text_of(row, "store_identifier") or id,
+                    type=text_of(row, "type") or None,
+                    duration=text_of(row.get("subscription"), "duration") or None,
                 )
-                for row in products
-                if row.get("id")
+                for id, row in _by_id(products).items()
             },
         )
 
@@ -78,10 +89,6 @@ class RevenueCat:
             if not names_them:
                 record.active_entitlements = yield from self._embedded(customer, "active_entitlements", url)
         return record
-
-    def is_known(self, user_id: str) -> Task:
-        """Return if RevenueCat answers for this customer. Raises as ``customer`` does."""
-        yield Call(f"{self._customer(user_id)}/subscriptions?limit=1{self._environment}")
 
     def customers(self, page: str | None) -> Task:
         """Return one page of the project's list of customers, and the address of the next page or None."""
@@ -120,16 +127,36 @@ class RevenueCat:
             seen.add(following)
             page, url = (yield Call(following, budget, of_a_customer)), following
             items += _items(page, url)
-        return items
+        return _once(items)
 
     def _next_page(self, page: dict[str, Any], url: str) -> str | None:
-        """Return the absolute address of the next page. Raises Rejected if it is on another server."""
+        """Return the absolute address of the next page. Raises Rejected if it is on another server, or no address."""
         if not page.get("next_page"):
             return None
-        following = urljoin(url, str(page["next_page"]))
+        address = text_of(page, "next_page")
+        if not address or len(address) > LONGEST_ADDRESS:
+            raise Rejected(f"RevenueCat named a next page of {urlsplit(url).path} that is not an address")
+        following = urljoin(url, address)
         if urlsplit(following)[:2] != urlsplit(self._base_url)[:2]:
             raise Rejected(f"RevenueCat named a next page on another server: {urlsplit(following).netloc}")
         return following
+
+
+def text_of(row: object, name: str) -> str:
+    """Return this value of a row, or "" if it is not text that Postgres can store."""
+    value = row.get(name) if isinstance(row, dict) else None
+    return value if isinstance(value, str) and value == storable(value) else ""
+
+
+def _by_id(rows: list[Any]) -> dict[str, dict[str, Any]]:
+    """Return the rows by their ids. Rows without an id are left out."""
+    return {id: row for row in rows if (id := text_of(row, "id"))}
+
+
+def _once(rows: list[Any]) -> list[Any]:
+    """Return each row once. A row that is added between two calls moves another one to the next page, for the second
+    time."""
+    return [*{text_of(row, "id") or n: row for n, row in enumerate(rows)}.values()]
 
 
 def _items(page: dict[str, Any], url: str) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import time
+from itertools import pairwise
 
 import pytest
 
@@ -244,3 +245,70 @@ def test_a_list_that_is_refused_costs_only_the_users_it_would_name(synced):
     result, _ = it.sync(mode="incremental")
     assert (result["mode"], result["synced"], result["errors"]) == ("incremental", 3 + 2, 0)
     assert phases.ROTATION == 30
+
+
+@pytest.mark.parametrize("fault", [{"status": 400}, {"status": 500}])
+def test_users_without_an_answer_do_not_keep_the_others_from_their_turn(synced, fault):
+    it = synced(60)
+    bad = set(names(60)[::10])
+    for user_id in bad:
+        it.sandbox.add_fault(times=None, path=f"/{user_id}/", **fault)
+    for _ in range(30):
+        it.sync(mode="incremental")
+    assert asked_for(it) == {*names(60)}
+
+
+def test_a_user_without_an_answer_counts_once(synced, monkeypatch):
+    monkeypatch.setattr("nightshift_jobs.revenuecat_sync.job.MOST_RETRIES", 2)
+    it = synced(40, payers=5)
+    for user_id in names(5):
+        it.sandbox.add_fault(times=None, path=f"/{user_id}/", status=500)
+    result, _ = it.sync(mode="incremental")
+    assert result["errors"] == len(set(result["error_ids"])) == 5
+
+
+@pytest.fixture
+def listed(synced):
+    """``listed(pages)``: a synced stage with few users, and so many pages of others in RevenueCat's list."""
+
+    def listed(pages, **options):
+        it = synced(5, **options)
+        for n in range(pages * 100):
+            it.sandbox.customers[f"other_{n}"] = Customer(last_seen_at=now_ms() - 9 * DAY_MS)
+        return it
+
+    return listed
+
+
+def test_a_long_list_is_walked_in_steps(listed):
+    it = listed(80, latency_s=1)
+    commits, real = [it.clock()], it.step.commit
+    it.step.commit = lambda: (commits.append(it.clock()), real())
+    result, _ = it.sync(mode="incremental", slice_s=30)
+    assert max(later - earlier for earlier, later in pairwise(commits)) < 20
+    assert result["errors"] == 0
+    assert sum(call.endpoint.endswith("/customers") for call in it.sandbox.calls) <= 82
+
+
+def test_trouble_on_many_pages_of_the_list_is_not_one_long_outage(listed):
+    it = listed(30, latency_s=0.1)
+    answered, real = [0], it.sandbox.answer
+
+    def answer(target, **how):
+        if "/customers?" in target:
+            answered[0] += 1
+            if answered[0] % 5 == 1:
+                it.sandbox.add_fault(times=3, path="/customers", status=503)
+        return real(target, **how)
+
+    it.sandbox.answer = answer
+    assert it.sync(mode="incremental")[0]["mode"] == "incremental"
+    assert it.sandbox.stats()["statuses"]["503"] > 3 * 8
+
+
+def test_a_slice_that_is_too_short_for_the_list_ends(listed):
+    it = listed(1)
+    with it.job(it.slice(mode="incremental")) as steps:
+        cursor = next(steps).cursor | {"phase": "seen"}
+    with it.job(it.slice(cursor, slice_s=-22, mode="incremental")) as steps:
+        assert isinstance(next(steps), Wait)
