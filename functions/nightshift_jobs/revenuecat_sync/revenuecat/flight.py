@@ -11,7 +11,6 @@ from nightshift_jobs.revenuecat_sync.revenuecat.answers import LATE, Answer, bod
 from nightshift_jobs.revenuecat_sync.revenuecat.api_errors import (
     Forbidden,
     OutOfTime,
-    Postponed,
     RateLimited,
     Rejected,
     Unavailable,
@@ -179,8 +178,7 @@ class Flight:
     def _rest(self, flying: _Flying, trouble: Unavailable) -> None:
         """Try the call again after a while, unless that takes too long or was done too often."""
         patience_s = min(PATIENCE_S, self._remaining_s() - RESERVE_S)
-        is_over = not (flying.tries_left or isinstance(trouble, Postponed))
-        if trouble.wait_s > patience_s or is_over or isinstance(trouble, Forbidden):
+        if trouble.wait_s > patience_s or not flying.tries_left or isinstance(trouble, Forbidden):
             return self._step(flying, trouble)
         heapq.heappush(self._resting, (self._clock() + trouble.wait_s, next(self._numbers), flying))
         return None
