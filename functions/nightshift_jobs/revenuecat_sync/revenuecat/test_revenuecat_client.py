@@ -447,6 +447,33 @@ def test_a_sentence_without_its_full_stop_is_given_one(clock):
         revenuecat.customer("x")
 
 
+class LateCalls:
+    """Calls whose answers come much later than they should."""
+
+    def __init__(self, clock):
+        self._clock, self._sent = clock, []
+
+    def send(self, number, url, *, timeout_s):
+        self._sent.append((self._clock.now + 100, number))
+
+    def next(self, wait_s):
+        if self._sent and self._sent[0][0] <= self._clock.now:
+            return self._sent.pop(0)[1], Answer(200, {}, b'{"items": []}')
+        self._clock.now += wait_s
+        return None
+
+
+def test_an_answer_that_never_comes_is_not_waited_for(clock):
+    client = RevenueCat(base_url="http://revenuecat.invalid", project_id="p", environment=None)
+    flight = Flight(LateCalls(clock), Governor(), secret="k", clock=clock, remaining_s=lambda: 200 - clock.now)
+    with pytest.raises(Unavailable, match=LATE):
+        flight.run(client.customers(None))
+    assert 10 < clock.now < 15
+    clock.now += 100
+    with pytest.raises(Unavailable, match=LATE):
+        flight.run(client.customers(None))
+
+
 def test_an_answer_that_drips_does_not_outlive_its_time():
     """Each packet comes within the read timeout."""
     with socket.socket() as server:
