@@ -38,7 +38,8 @@ def database_with_users(server: Postgres, name: str, *, users: int) -> Database:
         INSERT INTO project_integrations (project_id, provider, config, secret_encrypted)
             SELECT id, 'revenuecat', '{{"project_id": "proj1a2b3c4d"}}', 'sk_sandbox' FROM projects;
         INSERT INTO app_users (id, project_id, user_id)
-            SELECT md5(n::text)::uuid, id, 'user_' || lpad(n::text, 6, '0') FROM projects, generate_series(1, {users}) n;
+            SELECT md5(n::text)::uuid, id, 'user_' || lpad(n::text, 6, '0')
+            FROM projects, generate_series(1, {users}) n;
         ANALYZE
         """
     )
