@@ -153,13 +153,11 @@ class Source:
             return {"shared": 0, "gone": [], "refused": {}}
         answer = self._db.write(
             "write_app_users",
-            project_id=self._run.project_id,
             fingerprint=self._place["fingerprint"],
             users=json.dumps(users),
+            **self._of_the_sync(),
         )[0]
         require_open(answer["state"])
-        if self._walk.mode == "full":
-            self._db.write("forget_sync", **self._of_the_sync())
         written: dict[str, Any] = answer["written"]
         return written
 
