@@ -83,6 +83,12 @@ class Budget:
         self._others = max(0, self.limit - self._started(now - WINDOW_S, now))
         self.heard_at = now
 
+    def wait_for_room_s(self, now: float) -> float:
+        """Return the seconds until as many calls as are left to other clients fit below the limit, or NEVER."""
+        return self._time_until(
+            now, self.limit // LEFT_TO_COMPANY, window_s=COUNTS_S, allowed=self.limit - self._known_others(now)
+        )
+
     def wait_s(self, now: float, calls: int, *, latency_s: float) -> float:
         """Return the seconds until ``calls`` more fit into our allowance; NEVER if other clients use too much of it.
 

@@ -105,9 +105,15 @@ class Governor:
             self._is_measured = True
 
     def refuse(self, now: float, name: str, asked_s: float | None) -> float:
-        """Learn from a 429. Block all calls for as long as it asks for, and return those seconds."""
-        self._budgets[name].hear_refusal(now)
-        wait_s = min(LONGEST_HOLD_S, max(asked_s or 0, 4.0**self._refusals if self._refusals or asked_s is None else 0))
+        """Learn from a 429. Block all calls for as long as it asks for, and return those seconds.
+
+        It asks for the time until one call is free, which another client takes as well: wait until there is room.
+        """
+        budget = self._budgets[name]
+        budget.hear_refusal(now)
+        room_s = budget.wait_for_room_s(now)
+        growing_s = 4.0**self._refusals if self._refusals or asked_s is None else 0
+        wait_s = min(LONGEST_HOLD_S, max(asked_s or 0, growing_s, room_s if room_s < NEVER else 0))
         self._refusals = min(self._refusals + 1, 3)
         self._held_until = max(self._held_until, now + wait_s)
         return self._held_until - now

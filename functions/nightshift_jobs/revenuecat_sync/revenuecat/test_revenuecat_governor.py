@@ -154,6 +154,17 @@ def test_refusals_without_a_back_off_block_longer_each_time():
     assert waits == [1, 4, 16, 61, 61, 61, 61, 61, 61]
 
 
+def test_after_a_refusal_there_is_room_before_a_begun_user_goes_on():
+    key = Key()
+    key.use_up()
+    key.others = 480 - len(key.calls)
+    key.now = key.calls[0] + 59
+    key.call()
+    assert key.refused == 1
+    key.now += key.governor.wait_for_a_call_s(key.now, CUSTOMERS)
+    assert key.limit - key.usage() >= 480 // 16
+
+
 def test_a_hold_is_for_both_budgets_and_the_longest_counts():
     key = Key()
     key.governor.refuse(key.now, CUSTOMERS, 30)
