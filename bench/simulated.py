@@ -66,9 +66,12 @@ class Measured:
         return sum(call.status == 429 for call in self.calls)
 
     def line(self) -> str:
+        """Return the figures of a completed run. Another one has none to claim."""
+        if self.row["status"] != "completed":
+            raise SystemExit(f"The sync has {self.row['status']}: {self.row['error']}")
         paid, statements = self.paid_s / self.users, self.statements / self.users
         return (
-            f"{self.row['error'] or self.row['status']}, {self.calls_a_user:.2f} calls a user, "
+            f"{self.calls_a_user:.2f} calls a user, "
             f"{self.share:.1%} of the limit, "
             f"{self.refused} x 429, {paid:.3f} paid s a user, {statements:.3f} statements a user, "
             f"{self.slices} slices, {self.seconds / 60:.1f} min"

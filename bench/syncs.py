@@ -23,7 +23,10 @@ INSERT_RUN = (
 
 
 def database_with_users(server: Postgres, name: str, *, users: int) -> Database:
-    """Create a database with a project of ``users`` users that the sandbox knows. Return a superuser's connection."""
+    """Create a database with a project of ``users`` users that the sandbox knows. Return a superuser's connection.
+
+    The order of the users' ids is the same in each run.
+    """
     create_database(server, name)
     owner = Database(settings_of(server, name, "postgres"))
     migrate(owner)
@@ -34,8 +37,9 @@ def database_with_users(server: Postgres, name: str, *, users: int) -> Database:
         INSERT INTO projects (team_id, name, slug) SELECT id, 'P', 'p' FROM teams;
         INSERT INTO project_integrations (project_id, provider, config, secret_encrypted)
             SELECT id, 'revenuecat', '{{"project_id": "proj1a2b3c4d"}}', 'sk_sandbox' FROM projects;
-        INSERT INTO app_users (project_id, user_id)
-            SELECT id, 'user_' || lpad(n::text, 6, '0') FROM projects, generate_series(1, {users}) n;
+        INSERT INTO app_users (id, project_id, user_id)
+            SELECT md5(n::text)::uuid, id, 'user_' || lpad(n::text, 6, '0')
+            FROM projects, generate_series(1, {users}) n;
         ANALYZE
         """
     )

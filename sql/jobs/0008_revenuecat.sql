@@ -145,6 +145,30 @@ BEGIN
     RETURN jsonb_build_object('shared', shared, 'gone', gone, 'refused', refused);
 END $$;
 
+-- Creates the users that are missing, for the backfill. If Postgres refuses them, each is created alone: a constraint of
+-- the platform may refuse one of them. Returns {"made": how many, "refused": how many}. Temporary errors are raised, and
+-- errors about rights and columns, which are those of every user.
+CREATE FUNCTION job_revenuecat_insert(project uuid, user_ids text[]) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+    every_user CONSTANT text := '^(08|40|42|53|55|57|58|XX)';
+    made       integer;
+BEGIN
+    INSERT INTO app_users (project_id, user_id)
+    SELECT project, given.user_id FROM unnest(user_ids) AS given (user_id)
+    WHERE NOT EXISTS (SELECT FROM app_users u WHERE u.project_id = project AND u.user_id = given.user_id)
+    ON CONFLICT DO NOTHING;
+    GET DIAGNOSTICS made = ROW_COUNT;
+    RETURN jsonb_build_object('made', made, 'refused', 0);
+EXCEPTION WHEN OTHERS THEN
+    IF SQLSTATE ~ every_user THEN
+        RAISE;
+    ELSIF cardinality(user_ids) = 1 THEN
+        RETURN jsonb_build_object('made', 0, 'refused', 1);
+    END IF;
+    RETURN (SELECT jsonb_build_object('made', sum((done->>'made')::integer), 'refused', sum((done->>'refused')::integer))
+            FROM unnest(user_ids) AS one, LATERAL job_revenuecat_insert(project, ARRAY[one]) AS done);
+END $$;
+
 -- A platform may have revoked what PUBLIC may do by default. The rights on the tables are declared by the job.
 GRANT EXECUTE ON FUNCTION job_revenuecat_place(uuid, text), job_revenuecat_write_page(uuid, jsonb),
-    job_revenuecat_write(uuid, jsonb) TO nightshift_worker;
+    job_revenuecat_write(uuid, jsonb), job_revenuecat_insert(uuid, text[]) TO nightshift_worker;

@@ -53,6 +53,7 @@ BATCH = """
          cleanup_batch('{0}', '{1}', parent.id, '{3}', span.first, span.last, 1)
 """
 PLACE = f"SELECT FROM job_revenuecat_place({NO_ROW}, NULL)"
+BACKFILL = "SELECT job_revenuecat_insert(id, ARRAY['two']) FROM projects"
 LOOKS = """
     SELECT owes(job_revenuecat_write(project_id, jsonb_build_array(jsonb_build_object(
         'id', id, 'properties', jsonb_build_object('rc_status', 'active'), 'attribution', jsonb_build_object(),
@@ -64,7 +65,7 @@ LOOKS = """
 BODIES = {
     "nightshift_api": [CANCELLED],
     "nightshift_operate": [CANCELLED, "SELECT FROM event_gaps(now(), now())"],
-    "nightshift_worker": [FAILED, OF_A_PROJECT, PLACE, LOOKS],
+    "nightshift_worker": [FAILED, OF_A_PROJECT, PLACE, LOOKS, BACKFILL],
     "nightshift_sweep": [FAILED, COMPLETED],
     "nightshift_maintenance": [
         *(CANCELLED, FAILED, COMPLETED),

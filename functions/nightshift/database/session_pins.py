@@ -82,6 +82,7 @@ FUNCTIONS = (
     "event_gaps",
     "event_tree",
     "grant_job_rights",
+    "job_revenuecat_insert",
     "job_revenuecat_place",
     "job_revenuecat_write",
     "job_revenuecat_write_page",

@@ -1,6 +1,5 @@
 """RevenueCat Backfill: creates the users whom RevenueCat's list of customers names, one page of a hundred per step."""
 
-import json
 import time
 from collections.abc import Callable, Generator
 from typing import Any
@@ -74,14 +73,15 @@ def _pages(
             _open(client, tour, place, flight)
             rows, following = _read(client, tour, flight=flight, governor=governor, now=clock())
             user_ids = tour.wanted(rows)
-            written = db.write(
+            answer = db.write(
                 "insert_app_users",
                 project_id=run.project_id,
                 fingerprint=place["fingerprint"],
-                user_ids=json.dumps(user_ids),
+                user_ids=user_ids,
             )[0]
-            require_open(written["state"])
-            tour.take(rows, following, wanted=len(user_ids), made=written["made"])
+            require_open(answer["state"])
+            written = answer["written"]
+            tour.take(rows, following, wanted=len(user_ids) - written["refused"], made=written["made"])
             step: Progress | Wait = tour.progress()
         except KeyChanged as exc:
             step = tour.wait(0, exc.waiting_for)

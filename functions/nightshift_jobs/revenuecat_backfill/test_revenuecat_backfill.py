@@ -153,3 +153,28 @@ def test_every_death_of_a_worker_leads_to_the_same_end(job_run, kms, known, owne
         job_run, "revenuecat_backfill", team=team,
         end=lambda owner: owner.run_script("SELECT user_id FROM app_users ORDER BY user_id"),
     )  # fmt: skip
+
+
+def test_a_list_that_repeats_itself_behind_its_first_page_ends(known, monkeypatch):
+    it = known(400)
+    real = it.sandbox.customers.page
+    # The first page, then the third, fourth and second in turn.
+    monkeypatch.setattr(it.sandbox.customers, "page", lambda offset, limit: real(offset and 100 + offset % 300, limit))
+    assert backfill(it)[0]["made"] == 400
+    assert len(it.sandbox.calls) < 12
+
+
+def test_a_user_whom_postgres_refuses_costs_one_user(known):
+    it = known(150)
+    it.owner.run_script("ALTER TABLE app_users ADD CHECK (user_id <> 'user_0004')")
+    result, _ = backfill(it)
+    assert result == {"read": 150, "made": 149, "known": 0, "skipped": 1}
+    assert it.stored().keys() == {*names(150)} - {"user_0004"}
+
+
+def test_a_customer_whom_a_page_names_twice_is_created_once(known):
+    it = known(3)
+    it.owner.run_script("DROP INDEX app_users_user")
+    real = it.sandbox.customers.page
+    it.sandbox.customers.page = lambda offset, limit: real(offset, limit) * 2
+    assert backfill(it)[0]["made"] == 3

@@ -7,7 +7,7 @@ from typing import Any
 from nightshift.base.errors import JobError
 from nightshift.jobs import Progress, Wait
 from nightshift_jobs.revenuecat_sync.revenuecat.api_errors import RateLimited, Unavailable
-from nightshift_jobs.revenuecat_sync.revenuecat.client import text_of
+from nightshift_jobs.revenuecat_sync.revenuecat.client import landmarks, text_of
 from nightshift_jobs.revenuecat_sync.walk import ATTEMPTS, FIRST_WAIT_S, IN_WORDS, MOST_STARVED_S
 
 # A longer id does not fit into the index on it. In bytes.
@@ -16,13 +16,13 @@ LONGEST_ID = 2_000
 
 @dataclass
 class Tour:
-    """The fields are the run's cursor. ``page`` is the address of the next page of the list, ``first`` the first
-    customer of the first page. ``attempt`` counts the waits of ``run_id`` since the last page."""
+    """The fields are the run's cursor. ``page`` is the address of the next page of the list, ``landmarks`` are the
+    first customers of some pages. ``attempt`` counts the waits of ``run_id`` since the last page."""
 
     run_id: str
     page: str | None = None
     pages: int = 0
-    first: str | None = None
+    landmarks: list[str] = field(default_factory=list)
     is_over: bool = False
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(("read", "made", "known", "skipped"), 0))
     attempt: int = 0
@@ -46,10 +46,10 @@ class Tour:
         return [id for id in ids if _fits(id) and not id.startswith("$RCAnonymousID:")]
 
     def take(self, rows: list[dict[str, Any]], following: str | None, *, wanted: int, made: int) -> None:
-        """Count a page and move past it. A list that begins anew is over."""
-        beginning = text_of(rows[0], "id") if rows else None
-        is_endless = self.pages > 0 and (beginning == self.first or following == self.page)
-        self.first = beginning if self.pages == 0 else self.first
+        """Count a page and move past it. A list that repeats itself is over."""
+        beginning = text_of(rows[0], "id") if rows else ""
+        is_endless = (beginning and beginning in self.landmarks) or (self.pages > 0 and following == self.page)
+        self.landmarks = landmarks(self.pages, beginning, self.landmarks)
         self.is_over = not rows or not following or is_endless
         self.page, self.pages = following, self.pages + 1
         self.attempt, self.starved_since, self.is_denied = 0, None, False

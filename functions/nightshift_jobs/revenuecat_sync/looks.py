@@ -48,7 +48,7 @@ class Look(NamedTuple):
 def look_at(user_id: str, record: CustomerRecord, catalogue: Catalogue, *, now_ms: float) -> Look:
     """Return what RevenueCat's rows say about the user. Raises for rows of an unknown shape."""
     subscriber = map_subscriber(record, catalogue)
-    is_young = record.first_seen_at is not None and now_ms - record.first_seen_at < ATTRIBUTION_OPEN_MS
+    is_young = record.first_seen_at is not None and now_ms - float(record.first_seen_at) < ATTRIBUTION_OPEN_MS
     owners = {str(row["customer_id"]) for row in record.subscriptions + record.purchases if row.get("customer_id")}
     owner = storable(min(owners, default=str(record.id or "")))
     return Look(

@@ -8,7 +8,7 @@ from typing import Any
 from nightshift.jobs import JobDatabase, Run
 from nightshift_jobs.revenuecat_sync.crew import Item
 from nightshift_jobs.revenuecat_sync.revenuecat.api_errors import RateLimited, Rejected
-from nightshift_jobs.revenuecat_sync.revenuecat.client import RevenueCat, text_of
+from nightshift_jobs.revenuecat_sync.revenuecat.client import RevenueCat, landmarks, text_of
 from nightshift_jobs.revenuecat_sync.revenuecat.flight import Flight
 from nightshift_jobs.revenuecat_sync.walk import Walk
 
@@ -124,13 +124,13 @@ class Phases:
         """Return the users of one page of RevenueCat's list who were seen lately, and the place behind them."""
         if (wait_s := self._wait_s()) > 0:
             raise RateLimited("RevenueCat's rate limit was used up", "no call left for the list", wait_s=wait_s)
-        page, pages, first = self._after or (None, 0, None)
+        page, pages, known = self._after or (None, 0, [])
         try:
             rows, following = self._flight.run(self._client.customers(page))
         except Rejected:
             return []  # users whom the list does not name have their turn among the others
         ids = [text_of(row, "id") for row in rows]
-        is_endless = (page and following == page) or (page and ids[:1] == [first]) or pages >= MOST_LIST_PAGES
+        is_endless = (page and following == page) or (ids and ids[0] and ids[0] in known) or pages >= MOST_LIST_PAGES
         if not rows or is_endless:
             return []
         user_ids = [id for id, row in zip(ids, rows, strict=True) if id and self._was_seen_lately(row)]
@@ -138,7 +138,7 @@ class Phases:
             "seen_app_users", project_id=self._run.project_id, user_ids=user_ids, began=self._walk.began
         )
         self._is_over = following is None
-        self._after = [following, pages + 1, first or ids[0]]
+        self._after = [following, pages + 1, landmarks(pages, ids[0], known)]
         return [*(Item(str(row["id"]), row) for row in users), Item("", None, self._after if following else None)]
 
     def _was_seen_lately(self, row: dict[str, Any]) -> bool:

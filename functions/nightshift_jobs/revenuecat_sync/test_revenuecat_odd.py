@@ -115,6 +115,28 @@ def test_a_project_of_an_unknown_shape_ends_the_run_with_a_sentence(payers, body
         it.sync()
 
 
+@pytest.mark.parametrize("moment", [1.7e12, -1, 0, 10**30, 1e300, True, float("nan"), float("inf")])
+def test_an_odd_moment_stops_nobody(payers, moment):
+    it = payers(3)
+    odd = {"first_seen_at": moment, "last_seen_at": moment}
+    alter(it, "expand=attributes", lambda body: body | odd)
+    alter(it, r"/customers\?", lambda body: body | {"items": [row | odd for row in body["items"]]})
+    alter(it, "/subscriptions", lambda body: {"items": [row | {"starts_at": moment} for row in body["items"]]})
+    for _ in range(2):
+        result, _ = it.sync()
+        assert result["errors"] == 0
+
+
+@pytest.mark.parametrize("moment", [1.7e12, -1, 0, 10**30, 1e300, True])
+def test_an_odd_end_of_a_period_stops_nobody(payers, moment):
+    it = payers(3)
+    odd = {"current_period_ends_at": moment}
+    alter(it, "/subscriptions", lambda body: {"items": [row | odd for row in body["items"]]})
+    for _ in range(2):
+        result, _ = it.sync()
+        assert result["errors"] == 0
+
+
 def test_a_row_that_two_pages_show_counts_once(payers):
     """A row that is added between two calls moves the others to the next page."""
     it = payers(2)

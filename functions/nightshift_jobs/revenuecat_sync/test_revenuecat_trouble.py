@@ -170,6 +170,18 @@ def test_five_calls_a_minute_are_enough_to_get_on(payers):
     assert sum(isinstance(step, Wait) for step in yields) > 10
 
 
+def test_a_429_about_one_user_does_not_hold_up_the_others(payers):
+    it = payers(200, latency_s=0.1)
+    first = in_order(it)[0]
+    it.sandbox.add_fault(times=None, path=f"/{first}/", status=429, retry_after=1)
+    by_then = []
+    it.clock.at(it.clock() + 120, lambda: by_then.extend(written(it)))
+    it.clock.at(it.clock() + 600, it.sandbox.clear_faults)
+    result, _ = it.sync()
+    assert {*by_then} == {*names(200)} - {first}
+    assert result["synced"] == 200
+
+
 def test_other_clients_may_use_up_the_limit_for_hours(payers):
     it = payers(5, budget=480, used_by_others=480)
     it.clock.at(it.clock() + 5 * HOUR_S, lambda: setattr(it.sandbox, "used_by_others", 0))

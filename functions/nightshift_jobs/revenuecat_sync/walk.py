@@ -190,13 +190,14 @@ class Walk:
         return self.wait(seconds, "RevenueCat's rate limit", now)
 
     def result(self) -> dict[str, Any]:
-        """Return the run's result. Raises JobError if users were asked for and none was synced."""
+        """Return the run's result. Raises JobError if users were asked for and none was synced.
+
+        An incremental sync may meet unknown users alone, as long as RevenueCat says so.
+        """
         counts = self.counts
-        if self.mode == "full" and not counts["synced"] and (counts["not_found"] or counts["errors"]):
-            raise JobError(
-                f"No user was synced: {counts['not_found']:,} are unknown to RevenueCat, {counts['errors']:,} failed. "
-                f"{self.said}"
-            )
+        unknown, failed = counts["not_found"], counts["errors"]
+        if not counts["synced"] and (unknown or failed if self.mode == "full" else failed and not unknown):
+            raise JobError(f"No user was synced: {unknown:,} are unknown to RevenueCat, {failed:,} failed. {self.said}")
         return {
             "mode": self.mode,
             "total": self.processed,

@@ -59,14 +59,20 @@ def body_of(answer: Answer, *, key: str, of_a_customer: bool, now: float) -> dic
 
 
 def usage_of(answer: Answer) -> tuple[int | None, int | None]:
-    """Return what the headers say about the last minute: the calls made with the key, and the limit."""
+    """Return what the headers say about the last minute: the calls made with the key, and the limit.
+
+    A 429 says more than its headers.
+    """
+    if answer.status == 429:
+        return None, None
     usage, limit = (_whole(answer.headers.get(f"{RATE_LIMIT}-{what}")) for what in ("usage", "limit"))
     return usage, limit
 
 
 def _raise(answer: Answer, body: dict[str, Any] | None, *, key: str, of_a_customer: bool, now: float) -> None:
     status, what = answer.status, f"RevenueCat answered {answer.status}"
-    is_own = body is not None and (body.get("object") == "error" or "message" in body)
+    # A proxy's JSON has a message alone.
+    is_own = body is not None and "message" in body and not body.keys().isdisjoint(("object", "type", "code"))
     body = body or {}
     # This text becomes the run's error: it must not contain the key, nor characters that Postgres cannot store.
     said = body.get("message") or answer.reason or "without a reason"

@@ -32,8 +32,6 @@ class Budget:
         saved = saved or {}
         self.limit: int = saved.get("limit", limit)
         self.reserved = 0
-        # Since a 429 no answer has said how much other clients use.
-        self.is_in_doubt: bool = saved.get("is_in_doubt", False)
         self._own = deque((float(at), int(count)) for at, count in saved.get("own", []))
         self._others: int = saved.get("others", 0)
         self.heard_at: float | None = saved.get("heard_at")
@@ -52,7 +50,6 @@ class Budget:
             "others": self._others,
             "heard_at": self.heard_at and round(self.heard_at, 2),
             "company_until": round(self._company_until),
-            **({"is_in_doubt": True} if self.is_in_doubt else {}),
         }
 
     def has_company(self, now: float) -> bool:
@@ -74,7 +71,7 @@ class Budget:
 
     def hear(self, now: float, started_at: float, *, usage: int, limit: int) -> None:
         """Learn from the headers of the answer to a call that started at ``started_at``."""
-        self.limit, self.is_in_doubt = max(1, limit), False
+        self.limit = max(1, limit)
         # The usage when the call arrived includes at most these calls of ours.
         most = self._started(started_at - KEPT_S, now)
         if usage - most >= COMPANY_FROM:
@@ -85,9 +82,15 @@ class Budget:
 
     def hear_refusal(self, now: float) -> None:
         """Learn from a 429: the window is full, so the calls that are not ours are other clients'."""
-        self._company_until, self.is_in_doubt = now + COMPANY_S, True
+        self._company_until = now + COMPANY_S
         self._others = max(0, self.limit - self._started(now - WINDOW_S, now))
         self.heard_at = now
+
+    def wait_for_room_s(self, now: float) -> float:
+        """Return the seconds until as many calls as are left to other clients fit below the limit, or NEVER."""
+        return self._time_until(
+            now, self.limit // LEFT_TO_COMPANY, window_s=COUNTS_S, allowed=self.limit - self._known_others(now)
+        )
 
     def wait_s(self, now: float, calls: int, *, latency_s: float) -> float:
         """Return the seconds until ``calls`` more fit into our allowance; NEVER if other clients use too much of it.
@@ -117,17 +120,10 @@ class Budget:
             free += count
         return wait_s
 
-    def wait_for_a_call_s(self, now: float) -> float:
-        """Return the seconds until a call of a begun user fits below the limit.
-
-        In doubt, the reserve has to become free first, if enough of our own calls are there to leave the window.
-        """
+    def wait_for_own_s(self, now: float) -> float:
+        """Return the seconds until a call fits below the limit beside our own calls."""
         self._forget(now)
-        reserve = self.limit // LEFT_TO_COMPANY
-        allowed = self.limit - self._known_others(now) - reserve
-        if not self.is_in_doubt or allowed < reserve:
-            allowed = self.limit
-        return self._time_until(now, 1, window_s=COUNTS_S, allowed=allowed)
+        return self._time_until(now, 1, window_s=COUNTS_S, allowed=self.limit)
 
     def wait_for_a_look_s(self, now: float, calls: int) -> float:
         """Return the seconds until ``calls`` more fit below the limit itself."""

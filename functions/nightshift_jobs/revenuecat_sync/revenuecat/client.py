@@ -148,6 +148,15 @@ def text_of(row: object, name: str) -> str:
     return value if isinstance(value, str) and value == storable(value) else ""
 
 
+def landmarks(pages: int, beginning: str, known: list[str]) -> list[str]:
+    """Return the customers that the beginnings of later pages are compared with. ``pages`` were read before this one.
+
+    They are the beginning of the first page, and that of the second, third, fifth, ninth, and so on: a list that
+    repeats itself comes back to one of them.
+    """
+    return [*known[:1], beginning] if pages & (pages - 1) == 0 else known
+
+
 def _by_id(rows: list[Any]) -> dict[str, dict[str, Any]]:
     """Return the rows by their ids. Rows without an id are left out."""
     return {id: row for row in rows if (id := text_of(row, "id"))}

@@ -11,7 +11,6 @@ from nightshift_jobs.revenuecat_sync.revenuecat.answers import LATE, Answer, bod
 from nightshift_jobs.revenuecat_sync.revenuecat.api_errors import (
     Forbidden,
     OutOfTime,
-    Postponed,
     RateLimited,
     Rejected,
     Unavailable,
@@ -21,6 +20,8 @@ from nightshift_jobs.revenuecat_sync.revenuecat.http_calls import Calls
 
 # How often a call is tried, how long its task may sleep before it is tried again, and how long an answer may take.
 TRIES, PATIENCE_S, CALL_S = 3, 5, 10
+# An answer that is later than this after its call's time is not waited for: name servers have times of their own.
+GRACE_S = 2
 # Reserved of the slice for writing fetched rows, and the shortest remaining time in which a call is made.
 RESERVE_S, SHORTEST_CALL_S = 3, 1
 
@@ -48,6 +49,7 @@ class _Flying:
     call: Call
     tries_left: int = TRIES
     started_at: float = 0
+    ends_at: float = 0
 
 
 class Flight:
@@ -91,10 +93,15 @@ class Flight:
                 self._start(heapq.heappop(self._resting)[2])
             if self._landed or now >= until:
                 break
-            wakes = min(until, self._resting[0][0]) if self._resting else until
-            if arrived := self._calls.next(wakes - now):
-                number, answer = arrived
-                self._arrive(self._in_the_air.pop(number), answer)
+            wakes = [
+                until,
+                *(at for at, *_ in self._resting[:1]),
+                *(each.ends_at for each in self._in_the_air.values()),
+            ]
+            if arrived := self._calls.next(min(wakes) - now):
+                self._arrive(*arrived)
+            else:
+                self._give_up_late_calls()
         landed, self._landed = self._landed, []
         return landed
 
@@ -150,13 +157,22 @@ class Flight:
             )
             return self._rest(flying, trouble)
         number = next(self._numbers)
-        flying.started_at, flying.tries_left = now, flying.tries_left - 1
+        timeout_s = min(CALL_S, left_s)
+        flying.started_at, flying.ends_at, flying.tries_left = now, now + timeout_s + GRACE_S, flying.tries_left - 1
         self._governor.start(now, flying.call.budget)
         self._in_the_air[number] = flying
-        self._calls.send(number, flying.call.url, timeout_s=min(CALL_S, left_s))
+        self._calls.send(number, flying.call.url, timeout_s=timeout_s)
         return None
 
-    def _arrive(self, flying: _Flying, answer: Answer) -> None:
+    def _give_up_late_calls(self) -> None:
+        now = self._clock()
+        for number in [number for number, flying in self._in_the_air.items() if flying.ends_at <= now]:
+            self._arrive(number, Answer(0, failure=LATE))
+
+    def _arrive(self, number: int, answer: Answer) -> None:
+        flying = self._in_the_air.pop(number, None)
+        if flying is None:
+            return
         now, call = self._clock(), flying.call
         usage, limit = usage_of(answer)
         self._governor.finish(
@@ -179,8 +195,7 @@ class Flight:
     def _rest(self, flying: _Flying, trouble: Unavailable) -> None:
         """Try the call again after a while, unless that takes too long or was done too often."""
         patience_s = min(PATIENCE_S, self._remaining_s() - RESERVE_S)
-        is_over = not (flying.tries_left or isinstance(trouble, Postponed))
-        if trouble.wait_s > patience_s or is_over or isinstance(trouble, Forbidden):
+        if trouble.wait_s > patience_s or not flying.tries_left or isinstance(trouble, Forbidden):
             return self._step(flying, trouble)
         heapq.heappush(self._resting, (self._clock() + trouble.wait_s, next(self._numbers), flying))
         return None

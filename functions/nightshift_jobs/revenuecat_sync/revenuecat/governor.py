@@ -8,7 +8,7 @@ from nightshift_jobs.revenuecat_sync.revenuecat.budget import NEVER, WINDOW_S, B
 CUSTOMERS, CONFIGURATION = "customer information", "project configuration"
 # The rate limits per key that RevenueCat documents. Its response headers override them. https://www.revenuecat.com/docs/api-v2
 CALLS_PER_WINDOW = {CUSTOMERS: 480, CONFIGURATION: 60}
-# After a 429, and after so many seconds without an answer, one user goes alone: its headers show what others use.
+# After so many seconds without an answer, one user goes alone: its headers show what other clients use.
 SILENCE_S = 5
 # Seconds until the next look while other clients use up the limit.
 LOOK_S = 20
@@ -59,15 +59,12 @@ class Governor:
         if held_s > 0:
             return held_s
         wait_s = budget.wait_s(now, calls, latency_s=self.latency_s)
-        if budget.heard_at is not None and now - budget.heard_at < SILENCE_S and not budget.is_in_doubt:
+        if budget.heard_at is not None and now - budget.heard_at < SILENCE_S:
             return wait_s if wait_s < NEVER else self._wait_beside_others_s(budget, now, calls)
         if in_flight:
             return NEVER
         if wait_s == NEVER:
             return self._wait_beside_others_s(budget, now, calls)
-        if budget.is_in_doubt:
-            # The window is full: once the reserve is free, one user finds it before other clients have used it up.
-            return wait_s
         # A user that goes alone may use the reserve. It begins early: the others begin when its answer is there.
         return max(0.0, wait_s - self.latency_s, min(wait_s, budget.wait_for_a_look_s(now, 1)))
 
@@ -83,7 +80,7 @@ class Governor:
 
     def wait_for_a_call_s(self, now: float, name: str) -> float:
         """Return the seconds until a call of a begun user may start. What other clients leave was looked at before."""
-        return max(self._held_until - now, self._budgets[name].wait_for_a_call_s(now))
+        return max(self._held_until - now, self._budgets[name].wait_for_own_s(now))
 
     def reserve(self, calls: int) -> None:
         """Set calls aside for a user that begins. Release those that are not made with a negative number."""
@@ -112,9 +109,15 @@ class Governor:
         self.latency_s, self._is_measured = min(self.latency_s, LATENCY_S), False
 
     def refuse(self, now: float, name: str, asked_s: float | None) -> float:
-        """Learn from a 429. Block all calls for as long as it asks for, and return those seconds."""
-        self._budgets[name].hear_refusal(now)
-        wait_s = min(LONGEST_HOLD_S, max(asked_s or 0, 4.0**self._refusals if self._refusals or asked_s is None else 0))
+        """Learn from a 429. Block all calls for as long as it asks for, and return those seconds.
+
+        It asks for the time until one call is free, which another client takes as well: wait until there is room.
+        """
+        budget = self._budgets[name]
+        budget.hear_refusal(now)
+        room_s = budget.wait_for_room_s(now)
+        growing_s = 4.0**self._refusals if self._refusals or asked_s is None else 0
+        wait_s = min(LONGEST_HOLD_S, max(asked_s or 0, growing_s, room_s if room_s < NEVER else 0))
         self._refusals = min(self._refusals + 1, 3)
         self._held_until = max(self._held_until, now + wait_s)
         return self._held_until - now

@@ -289,10 +289,11 @@ def test_errors_are_told_apart(clock, status, kind, tries):
 
 
 @pytest.mark.parametrize("status", [401, 403, 404])
-def test_only_revenuecats_own_json_refuses(clock, status):
+@pytest.mark.parametrize("page", ["<html>Forbidden</html>", {"message": "Forbidden"}, {"detail": "Not found"}, "[]"])
+def test_only_revenuecats_own_json_refuses(clock, status, page):
     """A proxy in front may answer with a page of its own."""
     with (
-        scripted(answered(status, "<html>Forbidden</html>")) as (url, asked),
+        scripted(answered(status, page)) as (url, asked),
         connect(url, clock) as revenuecat,
         pytest.raises(Unavailable, match=str(status)) as error,
     ):
@@ -347,6 +348,14 @@ def test_no_429_waits_longer_than_the_window_needs_and_those_without_a_header_wa
         revenuecat.customer("x")
 
     assert (clock.sleeps, error.value.wait_s) == ([] if asked else [1, 4], wait_s)
+
+
+def test_429s_with_the_usual_headers_wait_longer_each_time_too(clock):
+    usual = {"RevenueCat-Rate-Limit-Current-Usage": 480, "RevenueCat-Rate-Limit-Current-Limit": 480}
+    with scripted(answered(429, **usual)) as (url, _), connect(url, clock) as revenuecat, pytest.raises(RateLimited):
+        revenuecat.customer("x")
+
+    assert clock.sleeps == [1, 4]
 
 
 def test_a_long_wait_is_not_slept_inside(clock):
@@ -417,7 +426,7 @@ def test_a_key_without_one_project_says_what_to_set(clock, projects, count):
 
 
 def test_the_key_is_in_no_error_and_no_repr(clock):
-    body = {"message": f"Bad key {KEY}\0!"}
+    body = ERROR | {"message": f"Bad key {KEY}\0!"}
     with scripted(answered(401, body)) as (url, _), connect(url, clock) as revenuecat:
         with pytest.raises(Denied) as error:
             revenuecat.customer("x")
@@ -431,11 +440,38 @@ def test_the_key_is_in_no_error_and_no_repr(clock):
 
 def test_a_sentence_without_its_full_stop_is_given_one(clock):
     with (
-        scripted(answered(401, {"message": "Forbidden"})) as (url, _),
+        scripted(answered(401, ERROR | {"message": "Forbidden"})) as (url, _),
         connect(url, clock) as revenuecat,
         pytest.raises(Denied, match=r"^RevenueCat answered 401: Forbidden\. The project needs"),
     ):
         revenuecat.customer("x")
+
+
+class LateCalls:
+    """Calls whose answers come much later than they should."""
+
+    def __init__(self, clock):
+        self._clock, self._sent = clock, []
+
+    def send(self, number, url, *, timeout_s):
+        self._sent.append((self._clock.now + 100, number))
+
+    def next(self, wait_s):
+        if self._sent and self._sent[0][0] <= self._clock.now:
+            return self._sent.pop(0)[1], Answer(200, {}, b'{"items": []}')
+        self._clock.now += wait_s
+        return None
+
+
+def test_an_answer_that_never_comes_is_not_waited_for(clock):
+    client = RevenueCat(base_url="http://revenuecat.invalid", project_id="p", environment=None)
+    flight = Flight(LateCalls(clock), Governor(), secret="k", clock=clock, remaining_s=lambda: 200 - clock.now)
+    with pytest.raises(Unavailable, match=LATE):
+        flight.run(client.customers(None))
+    assert 10 < clock.now < 15
+    clock.now += 100
+    with pytest.raises(Unavailable, match=LATE):
+        flight.run(client.customers(None))
 
 
 def test_an_answer_that_drips_does_not_outlive_its_time():
