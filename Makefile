@@ -45,7 +45,7 @@ test-packages: $(VENV)/ready $(foreach tool,local-aws browser sam checkov,$(VENV
 test-code: $(VENV)/ready $(VENV)/local-aws/ready
 	$(VENV)/bin/python -m pytest $(AT_ONCE) worksteal -m "not stack and not browser"
 
-test-stack: $(VENV)/ready $(VENV)/local-aws/ready
+test-stack: $(VENV)/ready $(VENV)/local-aws/ready $(VENV)/lambda/ready
 	$(VENV)/bin/python -m pytest $(AT_ONCE) loadfile -m stack tests/stack
 
 test-browser: $(VENV)/ready $(VENV)/local-aws/ready $(VENV)/browser/ready
@@ -89,7 +89,8 @@ BENCH ?= sync_memory
 bench: $(VENV)/ready $(if $(filter run_costs,$(BENCH)),$(VENV)/peers/ready)
 	@$(VENV)/bin/python -m bench.$(BENCH) | grep -v -e '^{"level"' -e '^{"_aws"'
 
-# NIGHTSHIFT_POSTGRES_VERSION=18 selects Postgres's version. `make prove` uses the oldest and the newest of RDS.
+# NIGHTSHIFT_POSTGRES_VERSION=16 selects Postgres's version. `make prove` uses the oldest that we support and that of
+# the template.
 STEPS ?= 20000
 SEED ?=
 simulate: $(VENV)/ready
@@ -120,9 +121,10 @@ $(VENV)/sam/ready: TOOL := sam and cfn-lint (takes about a minute
 $(VENV)/checkov/ready: TOOL := checkov (takes about a minute
 $(VENV)/uv/ready: TOOL := uv (takes some seconds
 $(VENV)/peers/ready: TOOL := other job queues (takes some seconds
-# oban-py needs a newer Python than we do. `make build` needs the functions' Python, which is new enough.
-$(VENV)/peers/ready: FIND_PYTHON := from local.deployment.build import interpreter, runtime; print(interpreter(runtime()))
-$(VENV)/peers/ready: NEWER = "$$($(VENV)/bin/python -c '$(FIND_PYTHON)')"
+$(VENV)/lambda/ready: TOOL := Lambda's runtime client (takes some seconds
+# The functions' Python, which `make build` needs as well. oban-py needs a newer one than we do: this one is new enough.
+$(VENV)/peers/ready $(VENV)/lambda/ready: FIND_PYTHON := from local.deployment.build import interpreter, runtime; print(interpreter(runtime()))
+$(VENV)/peers/ready $(VENV)/lambda/ready: NEWER = "$$($(VENV)/bin/python -c '$(FIND_PYTHON)')"
 $(VENV)/%/ready: local/requirements/%.txt | $(VENV)/ready
 	$(BEFORE_INSTALLING)
 	@echo "Setting up $(TOOL), only when its requirements change) …"

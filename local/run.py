@@ -169,7 +169,7 @@ def call(here: dict[str, Any], method: str, path: str, body: dict[str, Any] | No
     """Return the answer's status and JSON body. Raise DemoFailed without an answer in JSON."""
     headers = {"Authorization": f"Bearer {here['agent_key']}"}
     # The first call waits until its function has started, which can take long on a busy machine.
-    timeout = urllib3.Timeout(total=60)
+    timeout = urllib3.Timeout(total=300)
     url = here["api_url"] + path
     try:
         answer = urllib3.request(method, url, json=body, headers=headers, timeout=timeout, retries=False)

@@ -12,6 +12,7 @@ import pytest
 
 from local import roles
 from local.deployment.template import PATH, load, translate
+from local.postgres import DEPLOYED_VERSION
 from nightshift.base import metrics
 from nightshift.base.settings import REQUIRED, Settings
 from nightshift.database.connection import CONNECT_TIMEOUT_S
@@ -41,6 +42,14 @@ WITHOUT_RESOURCE = {"ses:GetAccount"}
 
 def default(parameter):
     return TEMPLATE["Parameters"][parameter]["Default"]
+
+
+def test_the_tests_run_the_version_of_postgres_that_is_deployed():
+    version = TEMPLATE["Parameters"]["DatabaseVersion"]
+    assert version["Default"] == str(DEPLOYED_VERSION)
+    allowed = [major for major in range(14, 25) if re.fullmatch(version["AllowedPattern"], str(major))]
+    assert allowed == [DEPLOYED_VERSION]
+    assert re.fullmatch(version["AllowedPattern"], f"{DEPLOYED_VERSION}.11")
 
 
 def test_every_function_of_the_tree_is_deployed_and_nothing_else():
