@@ -38,6 +38,11 @@ ADVICE = (
 )
 
 
+# What a function may return, in bytes. https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+MOST_BYTES = 6 * 1024 * 1024
+INTERNAL = {"message": "Internal Server Error"}
+
+
 class Gate:
     """An ASGI application around ministack's. The mails are at ``/_ministack/<mail_key>/ses/messages``."""
 
@@ -160,11 +165,30 @@ def _let_invocations_end() -> None:
     lambda_svc.invalidate_worker, lambda_svc.release_worker = invalidate_worker, release_worker
 
 
+def _hand_over_as_aws_does() -> None:
+    """Give functions their cookies as the HTTP API does, and refuse answers that are too large for Lambda."""
+    execute = lambda_svc._execute_function_with_config_scope
+
+    def execute_as_aws_does(function: dict[str, Any], event: dict[str, Any]) -> dict[str, Any]:
+        is_of_the_api = event.get("version") == "2.0" and "requestContext" in event
+        if is_of_the_api and (cookies := event["headers"].pop("cookie", None)) is not None:
+            event["cookies"] = cookies.split("; ")
+        result: dict[str, Any] = execute(function, event)
+        if len(json.dumps(result.get("body")).encode()) <= MOST_BYTES:
+            return result
+        # The HTTP API answers like this when Lambda refuses what a function returned.
+        said = {"statusCode": 500, "headers": {"Content-Type": "application/json"}, "body": json.dumps(INTERNAL)}
+        return {"error": True, "body": said if is_of_the_api else {"errorType": "Function.ResponseSizeTooLarge"}}
+
+    lambda_svc._execute_function_with_config_scope = execute_as_aws_does
+
+
 def main() -> None:
     # Only this interpreter needs it, and the functions inherit the environment.
     del os.environ["PYTHONPATH"]
     _draw_the_functions_keys_at_random()
     _let_invocations_end()
+    _hand_over_as_aws_does()
     ministack.app = Gate(ministack.app, mail_key=os.environ.pop("NIGHTSHIFT_MAIL_KEY"))
     ministack.main()
 
