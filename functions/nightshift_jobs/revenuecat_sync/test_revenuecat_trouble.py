@@ -9,6 +9,9 @@ import pytest
 from local.revenuecat.catalogue import Customer, Purchase, Subscription, product
 from nightshift.base.errors import JobError
 from nightshift.jobs import Progress, Wait
+from nightshift_jobs.revenuecat_sync.crew import Item
+from nightshift_jobs.revenuecat_sync.revenuecat.api_errors import Unavailable
+from nightshift_jobs.revenuecat_sync.walk import Walk
 
 MONTHLY = Subscription(product_id=product("premium_p1m").id, gross=9.99)
 PAYING = Customer(subscriptions=(MONTHLY,))
@@ -131,6 +134,16 @@ def test_an_outage_costs_nothing_but_time(payers):
     whys = [step.why for step in yields if isinstance(step, Wait)]
     assert 3 <= sum("503" in why for why in whys) <= 5
     assert it.clock() - begins < 400
+
+
+def test_an_outage_is_no_try():
+    walk, user = Walk(total=1, is_retrying=True), {"user_id": "a", "is_anonymous": False}
+    taken = [(Item("1", user), Unavailable("RevenueCat answered 503", "Down.", wait_s=1))]
+    written = {"shared": 0, "gone": [], "refused": {}}
+    for _ in range(5):
+        assert walk.take(taken, written, is_outage=True) == []
+    assert [walk.take(taken, written, is_outage=False) for _ in range(3)] == [[], [], ["1"]]
+    assert (walk.counts["errors"], walk.retry) == (1, {})
 
 
 def test_an_outage_of_one_endpoint_costs_nothing_but_time(payers):
