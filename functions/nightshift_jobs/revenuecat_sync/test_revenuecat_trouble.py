@@ -230,6 +230,18 @@ def test_a_refused_key_is_looked_at_again(payers):
     ]
 
 
+def test_a_key_that_worked_in_between_is_looked_at_again_each_time(payers):
+    it = payers(200, latency_s=0.5, budget=480)
+    right, begins = it.sandbox.api_key, it.clock()
+    it.sandbox.api_key = "sk_another"
+    for after_s, key in ((20, right), (75, "sk_another"), (105, right)):
+        it.clock.at(begins + after_s, lambda key=key: setattr(it.sandbox, "api_key", key))
+    result, yields = it.sync()
+    assert result["synced"] == 200
+    whys = [step.why for step in yields if isinstance(step, Wait)]
+    assert whys.count("another look at the key that RevenueCat refused") == 2
+
+
 DELETE = "UPDATE {} SET deleted_at = now()"
 GONE = {
     "project": (DELETE.format("projects"), "This project or its team was deleted"),
