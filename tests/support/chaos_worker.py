@@ -23,8 +23,8 @@ def invoke(pipe: Connection, settings: Settings, run_id: str, number: int, fate:
     boundary = Boundary(pipe, fate)
     db = FatefulDatabase(settings, boundary)
     queue.send = boundary.around(lambda message: pipe.send(("send", *message)))
-    crew.USERS_A_COMMIT = crew.USERS_A_SLICE = 4
-    crew.COMMIT_AFTER_S = 0
+    crew.USERS_A_COMMIT = crew.USERS_IN_FIRST_COMMIT = crew.USERS_A_SLICE = 4
+    crew.COMMIT_AFTER_S = crew.FIRST_COMMIT_AFTER_S = 0
     place.decrypt_secret = lambda ciphertext, *, project_id: ciphertext.decode()
     settings_module.settings.cache_clear()
     os.environ["DATABASE_HOST"], os.environ["REVENUECAT_URL"] = settings.database_host, settings.revenuecat_url

@@ -13,7 +13,7 @@ from nightshift_jobs.revenuecat_sync.crew import Crew, Item, Outcome
 from nightshift_jobs.revenuecat_sync.looks import Look, catalogue_as_json, catalogue_from_json, look_at
 from nightshift_jobs.revenuecat_sync.phases import Phases
 from nightshift_jobs.revenuecat_sync.place import ANOTHER_PROJECT, require_open, secret_of
-from nightshift_jobs.revenuecat_sync.revenuecat.api_errors import Missing, Postponed, Rejected, Unavailable
+from nightshift_jobs.revenuecat_sync.revenuecat.api_errors import Missing, Postponed, RateLimited, Rejected, Unavailable
 from nightshift_jobs.revenuecat_sync.revenuecat.client import RevenueCat, text_of
 from nightshift_jobs.revenuecat_sync.revenuecat.flight import Flight, Task
 from nightshift_jobs.revenuecat_sync.revenuecat.governor import Governor
@@ -121,7 +121,7 @@ class Source:
                     trouble = exc
         except Rejected:
             return None
-        except Postponed as exc:
+        except RateLimited as exc:
             # With few calls a minute there may never be one left to ask others: then the try counts without.
             return None if self._walk.is_retrying else exc
         except Exception as exc:

@@ -1,6 +1,7 @@
 """What RevenueCat should never answer costs the row that it is about, and nothing else."""
 
 import dataclasses
+import itertools
 import re
 import time
 
@@ -135,6 +136,14 @@ def test_an_odd_end_of_a_period_stops_nobody(payers, moment):
     for _ in range(2):
         result, _ = it.sync()
         assert result["errors"] == 0
+
+
+def test_a_user_whose_pages_fit_into_no_slice_costs_one_user(payers):
+    it = payers(5, latency_s=2)
+    pages, url = itertools.count(), "/v2/projects/proj1a2b3c4d/customers/user_001/subscriptions"
+    alter(it, "user_001/subscriptions", lambda body: body | {"next_page": f"{url}?page={next(pages)}"})
+    result, _ = it.sync()
+    assert (result["synced"], result["error_ids"]) == (4, ["user_001"])
 
 
 def test_a_row_that_two_pages_show_counts_once(payers):

@@ -9,6 +9,9 @@ import pytest
 from local.revenuecat.catalogue import Customer, Purchase, Subscription, product
 from nightshift.base.errors import JobError
 from nightshift.jobs import Progress, Wait
+from nightshift_jobs.revenuecat_sync.crew import Item
+from nightshift_jobs.revenuecat_sync.revenuecat.api_errors import Unavailable
+from nightshift_jobs.revenuecat_sync.walk import Walk
 
 MONTHLY = Subscription(product_id=product("premium_p1m").id, gross=9.99)
 PAYING = Customer(subscriptions=(MONTHLY,))
@@ -133,6 +136,16 @@ def test_an_outage_costs_nothing_but_time(payers):
     assert it.clock() - begins < 400
 
 
+def test_an_outage_is_no_try():
+    walk, user = Walk(total=1, is_retrying=True), {"user_id": "a", "is_anonymous": False}
+    taken = [(Item("1", user), Unavailable("RevenueCat answered 503", "Down.", wait_s=1))]
+    written = {"shared": 0, "gone": [], "refused": {}}
+    for _ in range(5):
+        assert walk.take(taken, written, is_outage=True) == []
+    assert [walk.take(taken, written, is_outage=False) for _ in range(3)] == [[], [], ["1"]]
+    assert (walk.counts["errors"], walk.retry) == (1, {})
+
+
 def test_an_outage_of_one_endpoint_costs_nothing_but_time(payers):
     it = payers(60, latency_s=0.1)
     begins = it.clock()
@@ -215,6 +228,18 @@ def test_a_refused_key_is_looked_at_again(payers):
     assert [(step.seconds, step.why) for step in yields if isinstance(step, Wait)] == [
         (30, "another look at the key that RevenueCat refused")
     ]
+
+
+def test_a_key_that_worked_in_between_is_looked_at_again_each_time(payers):
+    it = payers(200, latency_s=0.5, budget=480)
+    right, begins = it.sandbox.api_key, it.clock()
+    it.sandbox.api_key = "sk_another"
+    for after_s, key in ((20, right), (75, "sk_another"), (105, right)):
+        it.clock.at(begins + after_s, lambda key=key: setattr(it.sandbox, "api_key", key))
+    result, yields = it.sync()
+    assert result["synced"] == 200
+    whys = [step.why for step in yields if isinstance(step, Wait)]
+    assert whys.count("another look at the key that RevenueCat refused") == 2
 
 
 DELETE = "UPDATE {} SET deleted_at = now()"
