@@ -144,7 +144,7 @@ def reason_of(exc: Exception) -> str:
 def _refusal(refused: Sequence[DatabaseError], config: Settings) -> DatabaseGone | SignInRefused:
     """Return our error for the last attempt. If sign-in was refused, it gives the reasons of all attempts.
 
-    With two passwords, the second may simply be wrong, and the first was refused for the reason that matters.
+    With several passwords, the last may simply be wrong, and the first was refused for the reason that matters.
     """
     state, message = fields_of(refused[-1]).get("C", ""), _message_of(refused[-1])
     if state.startswith(PASSING):
@@ -154,8 +154,11 @@ def _refusal(refused: Sequence[DatabaseError], config: Settings) -> DatabaseGone
         advice = {
             "iam": "Check that the role exists, is a member of rds_iam, and that the function's policy allows "
             "rds-db:connect for it.",
-            "secret": "Check that the role exists, that it may log in, and that the secret holds its password.",
-        }.get(config.database_auth, "Check that the role exists, its password (DATABASE_PASSWORD) and pg_hba.conf.")
+            "none": "Check that the role exists, its password (DATABASE_PASSWORD) and pg_hba.conf.",
+        }.get(
+            config.database_auth,
+            "Check that the role exists, that it may log in, and that the secret holds its password.",
+        )
     elif state == "3D000":
         advice = "Create the database, or correct DATABASE_NAME."
     elif state == "42501":
@@ -185,7 +188,8 @@ def _open(config: Settings, startup_params: dict[str, str], password: str | None
     try:
         return Connection(
             config.database_user,
-            host=config.database_host,
+            # Only for the server's certificate: the connection is open.
+            host=config.database_server_name or config.database_host,
             sock=connection,
             database=config.database_name,
             # Without a password, the driver would fail by itself when the server asks for one.

@@ -207,12 +207,10 @@ class Database:
         raise DatabaseReadOnly
 
     def sibling(self, *, user: str | None = None, host: str | None = None, **startup_params: str) -> "Database":
-        """Return another connection to the same database, optionally as ``user`` or through ``host``."""
-        config = replace(
-            self._config,
-            database_user=user or self._config.database_user,
-            database_host=host or self._config.database_host,
-        )
+        """Return another connection to the same database, optionally as ``user`` or through ``host``, its own name."""
+        config = replace(self._config, database_user=user or self._config.database_user)
+        if host:
+            config = replace(config, database_host=host, database_server_name="")
         return Database(config, **startup_params)
 
     def connect(self) -> None:
