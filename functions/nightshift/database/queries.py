@@ -274,8 +274,10 @@ class Database:
             connection = self._connected()
             prepared = self._prepared.get(name)
             if prepared is None:
-                server_name, columns, readers = connection.prepare_statement(statement.text, ())
-                prepared = self._prepared[name] = _Prepared(server_name, statement.text, columns, readers)
+                server_name, answer = connection.prepare_named(statement.text)
+                prepared = self._prepared[name] = _Prepared(
+                    server_name, statement.text, answer.columns, answer.input_funcs
+                )
             self.statements += 1
             prepared.uses += 1
             is_anew = prepared.uses > PLANNED_WITH_VALUES and name not in PLANNED_ONCE
