@@ -59,9 +59,9 @@ def test_every_connection_gets_a_token_of_its_own_user_and_host(keys, stopped_cl
     config = Settings(database_host="db.example.com", database_user="nightshift_api", database_auth="iam")
     [token] = signin.passwords_for(config)
     assert token.startswith("db.example.com:5432/?Action=connect&DBUser=nightshift_api&")
-    other = Database(config).sibling(user="nightshift_maintenance", host="direct.example.com")
+    other = Database(config).sibling(user="nightshift_maintenance", host="direct.example.com", port=6432)
     [token] = signin.passwords_for(other._config)
-    assert token.startswith("direct.example.com:5432/?Action=connect&DBUser=nightshift_maintenance&")
+    assert token.startswith("direct.example.com:6432/?Action=connect&DBUser=nightshift_maintenance&")
 
 
 def test_the_owners_password_comes_from_its_secret(cloud):
@@ -288,7 +288,7 @@ def test_a_server_behind_another_name_is_verified_by_its_own(
     assert db.run_script("SELECT current_user::text") == [[token_user]]
     db.close()
     # A pooler's name is not that of the server behind it, which has its own.
-    direct = db.sibling(host="127.0.0.1")
+    direct = db.sibling(host="127.0.0.1", port=port)
     with pytest.raises(DatabaseGone, match="certificate verify failed"):
         direct.connect()
 

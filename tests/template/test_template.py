@@ -125,7 +125,7 @@ def test_another_database_is_brought_up_to_date_too():
     shared = TEMPLATE["Globals"]["Function"]["Environment"]["Variables"]
     assert TEMPLATE["Resources"]["Migrations"]["Properties"]["Database"] == [
         own["DATABASE_HOST"],
-        shared["DATABASE_PORT"],
+        own["DATABASE_PORT"],
         shared["DATABASE_NAME"],
         own["MIGRATION_FOLDERS"],
     ]
@@ -473,9 +473,12 @@ def test_functions_and_owner_sign_in_as_the_parameters_say(given, functions, own
     [
         ({}, {"MigrateFunction": "the new one", "WorkerFunction": ""}),
         ({"DatabaseProxy": "true"}, {"MigrateFunction": "the new one", "WorkerFunction": "the new one"}),
-        ({"Shape": "existing", "DatabaseHost": "db"}, {"MigrateFunction": "db", "WorkerFunction": ""}),
         (
-            {"Shape": "existing", "DatabaseHost": "pooler", "DatabaseDirectHost": "db"},
+            {"Shape": "existing", "DatabaseHost": "db", "DatabasePort": 5432},
+            {"MigrateFunction": "db", "WorkerFunction": ""},
+        ),
+        (
+            {"Shape": "existing", "DatabaseHost": "pooler", "DatabasePort": 6432, "DatabaseDirectHost": "db"},
             {"MigrateFunction": "db", "WorkerFunction": "db"},
         ),
     ],
@@ -486,6 +489,13 @@ def test_migrations_and_system_jobs_pass_by_a_pooler(given, hosts):
     for function, variable in (("MigrateFunction", "DATABASE_HOST"), ("WorkerFunction", "DATABASE_DIRECT_HOST")):
         own = FUNCTIONS[function]["Environment"]["Variables"]
         assert evaluated(own[variable], parameters) == hosts[function], function
+    assert int(evaluated(FUNCTIONS["MigrateFunction"]["Environment"]["Variables"]["DATABASE_PORT"], parameters)) == 5432
+    assert FUNCTIONS["WorkerFunction"]["Environment"]["Variables"]["DATABASE_DIRECT_PORT"] == {
+        "Ref": "DatabaseDirectPort"
+    }
+    without_pooler = {"Shape": "existing", "DatabaseHost": "db", "DatabasePort": 6543}
+    own = FUNCTIONS["MigrateFunction"]["Environment"]["Variables"]
+    assert evaluated(own["DATABASE_PORT"], refusals(without_pooler)[0]) == 6543
 
 
 def test_a_name_for_the_pooler_is_not_that_of_the_server_behind_it():

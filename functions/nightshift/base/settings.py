@@ -49,6 +49,7 @@ class Settings:
     database_password: str = ""
     # The host for system jobs, which bypass a proxy or pooler. Empty: database_host.
     database_direct_host: str = ""
+    database_direct_port: int = 5432
     # The name for which the server's certificate must be, and IAM tokens are made. Empty: database_host.
     database_server_name: str = ""
     # The root certificates for the server's certificate. Required on AWS. Empty only if the server is this machine.

@@ -3,12 +3,12 @@
 import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import date
 from functools import partial
 from pathlib import Path
 
-from nightshift.base.errors import DatabaseLocked, NightshiftError, sentence
+from nightshift.base.errors import DatabaseGone, DatabaseLocked, NightshiftError, sentence
 from nightshift.base.logger import logger
 from nightshift.database.partitions import find_gaps, months
 from nightshift.database.queries import Database, sql_directory
@@ -23,6 +23,9 @@ TIME_LIMIT_S = 270
 # A migration that waits for a lock blocks all sessions behind it in the queue, and those that need a table that it has
 # already locked. So it gives up and retries before deadlock_timeout (1 s), when Postgres would end a statement.
 LOCK_TIMEOUT_S, LOCK_PAUSE_S = 0.9, 2
+
+# A time that no server has by default.
+ASKED_FOR_MS = 1234
 
 # A function that died or is frozen must release its locks soon.
 GIVES_BACK = """
@@ -49,10 +52,11 @@ def migrate(db: Database, *, folders: Sequence[str] = ("platform", "jobs"), role
     Traffic continues: a migration that does not get its locks at once is retried while time is left.
     Afterwards the settings of our roles and functions in this database are pinned again, even if others changed them.
     Raises MigrationChanged for a file that was edited after it was applied, and MigrationFailed with the database's
-    error, or, before anything is applied, with all that the schema owner lacks. ``roles_auth`` is how the functions'
-    roles will sign in.
+    error or, before anything is applied, with all that the schema owner lacks, or because the host is a pooler.
+    ``roles_auth`` is how the functions' roles will sign in.
     """
     ends_at_s = time.monotonic() + TIME_LIMIT_S
+    _refuse_pooler(db)
     pin_session(db)
     if lacks := [row["says"] for row in db.query("owner_lacks", roles=list(ROLES), auth=roles_auth)]:
         raise MigrationFailed(f"The schema owner lacks rights, so nothing was applied. {' '.join(lacks)}")
@@ -62,6 +66,22 @@ def migrate(db: Database, *, folders: Sequence[str] = ("platform", "jobs"), role
     if "jobs" in folders:
         _patiently(partial(_pin, db), what="Pinning the settings of our roles", ends_at_s=ends_at_s)
     return applied
+
+
+def _refuse_pooler(db: Database) -> None:
+    """Raise MigrationFailed if the server does not get a session's own settings, as migrations and system jobs need."""
+    with closing(db.sibling(lock_timeout=f"{ASKED_FOR_MS}ms")) as probe:
+        try:
+            [[found]] = probe.run_script("SHOW lock_timeout")
+        except DatabaseGone as exc:
+            if "startup parameter" not in str(exc):
+                raise
+            found = "refused"
+    if found != f"{ASKED_FOR_MS}ms":
+        raise MigrationFailed(
+            "The database's host is a pooler, which does not pass on the settings of a session. Nothing was applied. "
+            "Set DatabaseDirectHost to the address of the Postgres server itself."
+        )
 
 
 def _pin(db: Database) -> None:

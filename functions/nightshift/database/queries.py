@@ -206,11 +206,13 @@ class Database:
             self.close()
         raise DatabaseReadOnly
 
-    def sibling(self, *, user: str | None = None, host: str | None = None, **startup_params: str) -> "Database":
-        """Return another connection to the same database, optionally as ``user`` or through ``host``, its own name."""
+    def sibling(
+        self, *, user: str | None = None, host: str | None = None, port: int = 5432, **startup_params: str
+    ) -> "Database":
+        """Return another connection to the same database, optionally as ``user``, or past a pooler at ``host``."""
         config = replace(self._config, database_user=user or self._config.database_user)
         if host:
-            config = replace(config, database_host=host, database_server_name="")
+            config = replace(config, database_host=host, database_port=port, database_server_name="")
         return Database(config, **startup_params)
 
     def connect(self) -> None:
