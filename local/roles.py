@@ -1,14 +1,11 @@
-"""The roles that sign in to the stack's database, each with its own password.
+"""The roles of the stack's database. The operator's password is stored in a file beside the data, and in a secret.
 
-The passwords are stored in a file beside the data, and for the functions in one secret for each role.
+The stack makes the secrets of the functions' roles, and its migrations set their passwords.
 """
 
 import json
 import secrets
-from collections.abc import Mapping
 from pathlib import Path
-
-import pg8000.native
 
 from local.aws import LocalAws
 from local.files import write_private
@@ -27,30 +24,21 @@ OF_FUNCTION = {
 }
 FUNCTIONS = (*dict.fromkeys(OF_FUNCTION.values()), "nightshift_maintenance")
 
-# The template's parameter DatabaseRoleSecrets: a secret's name is this prefix and the role's name.
-SECRETS = "nightshift/database/"
+# The template's parameter DatabaseOwnerSecret.
+OPERATOR_SECRET = f"nightshift-local/{OPERATOR}"
 
 
-def kept_passwords(file: Path) -> dict[str, str]:
-    """Return the passwords of an earlier start, or new ones. Each start sets them in the server."""
+def kept_password(file: Path) -> str:
+    """Return the operator's password of an earlier start, or a new one. Each start sets it in the server."""
     try:
-        kept = json.loads(file.read_text())
-        return {role: str(kept[role]) for role in (OPERATOR, *FUNCTIONS)}
+        return str(json.loads(file.read_text())[OPERATOR])
     except (OSError, ValueError, KeyError, TypeError):
-        new = {role: secrets.token_hex(16) for role in (OPERATOR, *FUNCTIONS)}
-        write_private(file, new)
+        new = secrets.token_hex(16)
+        write_private(file, {OPERATOR: new})
         return new
 
 
-def let_functions_in(connection: pg8000.native.Connection, passwords: Mapping[str, str]) -> None:
-    """Set the functions' passwords. Create missing roles, because no migration has run at the first start."""
-    for role in FUNCTIONS:
-        is_there = connection.run("SELECT FROM pg_roles WHERE rolname = :role", role=role)
-        connection.run(f"{'ALTER' if is_there else 'CREATE'} ROLE {role} LOGIN PASSWORD '{passwords[role]}'")
-
-
-def store(passwords: Mapping[str, str], *, local_aws: LocalAws) -> None:
+def store(password: str, *, local_aws: LocalAws) -> None:
+    content = {"username": OPERATOR, "password": password}
     client = local_aws.client("secretsmanager")
-    for role, password in passwords.items():
-        content = {"username": role, "password": password}
-        client.create_secret(Name=f"{SECRETS}{role}", SecretString=json.dumps(content))
+    client.create_secret(Name=OPERATOR_SECRET, SecretString=json.dumps(content))

@@ -43,8 +43,8 @@ PARAMETERS = {
     "DatabaseHost": "127.0.0.1",
     "DatabaseName": DATABASE,
     "DatabaseOwner": roles.OPERATOR,
-    "DatabaseOwnerSecret": f"{roles.SECRETS}{roles.OPERATOR}",
-    "DatabaseRoleSecrets": roles.SECRETS,
+    "DatabaseOwnerSecret": roles.OPERATOR_SECRET,
+    "DatabaseSignIn": "password",
     "WorkerTimeout": "30",
     "SliceBudget": "20",
     "SliceReserve": "8",
@@ -115,19 +115,18 @@ class Stack:
         self._clear_up()
         self._check_ports()
         self.say("Starting Postgres …")
-        passwords = roles.kept_passwords(self.folder / "database.json")
-        self.postgres.password = passwords[roles.OPERATOR]
+        self.postgres.password = roles.kept_password(self.folder / "database.json")
         self._cleanup.callback(self.postgres.stop)
         # An interrupted start would leave a running server that this process does not know.
         with processes.uninterrupted():
             self.postgres.start()
-        self._create_database(passwords)
+        self._create_database()
         self._start_revenuecat()
         self.say("Starting AWS …")
         self._cleanup.callback(shutil.rmtree, self.folder / "tmp", ignore_errors=True)
         self._cleanup.callback(self.local_aws.stop)
         self.local_aws.start()
-        roles.store(passwords, local_aws=self.local_aws)
+        roles.store(self.postgres.password, local_aws=self.local_aws)
         key, port = self.local_aws.mail_key, self.ports.mailbox
         self._cleanup.enter_context(mailbox.serve(self.local_aws.mails_url, port=port, key=key, logs_of=self._logs_of))
         # SES refuses a sender whose identity is not verified. Local AWS marks an identity as verified at once.
@@ -250,9 +249,8 @@ class Stack:
         if sentence := complaint(asdict(self.ports), usual=asdict(Ports())):
             raise CannotStart(sentence)
 
-    def _create_database(self, passwords: Mapping[str, str]) -> None:
+    def _create_database(self) -> None:
         with contextlib.closing(self.connect("postgres")) as connection:
-            roles.let_functions_in(connection, passwords)
             is_there = connection.run("SELECT FROM pg_database WHERE datname = :name", name=DATABASE)
             if is_there and (changed := self._changed_migrations()):
                 self.say(

@@ -10,6 +10,7 @@ from nightshift.base.logger import logger
 from nightshift.base.settings import settings_for
 from nightshift.database.migrations import create_first_partitions, migrate
 from nightshift.database.queries import database
+from nightshift.database.role_signin import set_sign_ins
 from nightshift.jobs.rights import declare_rights
 from nightshift.notify.outbox import want_events
 from nightshift.schedules.entries import with_usual_schedules
@@ -37,10 +38,11 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
 def _bring_up_to_date() -> dict[str, Any]:
     now, settings = datetime.now(UTC), settings_for("migrate")
-    applied = migrate(database(), folders=settings.migration_folders.split(","))
+    applied = migrate(database(), folders=settings.migration_folders.split(","), roles_auth=settings.roles_auth)
     ahead = settings.partition_months_ahead
     partitions = create_first_partitions(database(), today=now.date(), months_ahead=ahead)
     declare_rights(database())
+    set_sign_ins(database(), settings=settings)
     want_events(settings.event_bus_name != "", db=database())
     register(with_usual_schedules(settings.schedules), now=now, db=database())
     logger.info("Database is up to date", action="migrated", applied=applied, partitions=partitions)

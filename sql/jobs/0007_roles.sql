@@ -9,7 +9,8 @@
 --   nightshift_setup        setup
 -- They own nothing. nightshift_maintenance is also a member of nightshift_events, which owns the event tables: only a
 -- table's owner may attach and detach partitions.
--- Time limits are set here and not by SET statements, because a connection proxy pins a session that uses SET.
+-- Time limits are set here and not by SET statements, because a connection proxy pins a session that uses SET. How the
+-- roles sign in is not set here, because it is a parameter of each deployment.
 DO $$
 DECLARE
     functions CONSTANT text[] := ARRAY['nightshift_api', 'nightshift_worker', 'nightshift_maintenance',
@@ -34,11 +35,6 @@ BEGIN
             -- A statement whose function gave up or died must not keep its locks and use up the server.
             EXECUTE format('ALTER ROLE %I SET client_connection_check_interval = ''2s''', role);
         EXCEPTION WHEN invalid_parameter_value THEN NULL;       -- not supported on every operating system
-        END;
-        BEGIN
-            -- On RDS: sign in with an IAM token instead of a password.
-            EXECUTE format('GRANT rds_iam TO %I', role);
-        EXCEPTION WHEN undefined_object THEN NULL;
         END;
     END LOOP;
 END $$;

@@ -16,7 +16,7 @@ WRONG = [
     ("SWEEP_BATCH", "-5", "SWEEP_BATCH must be a whole number of 0 or more, got '-5'"),
     ("QUEUE_URL", "runs", "QUEUE_URL must begin with https:// or http://, got 'runs'"),
     ("REVENUECAT_URL", " ", "REVENUECAT_URL must begin with https:// or http://, got ' '"),
-    ("DATABASE_AUTH", "token", "DATABASE_AUTH must be one of iam, secret, none, got 'token'"),
+    ("DATABASE_AUTH", "token", "DATABASE_AUTH must be one of iam, secret, either, none, got 'token'"),
     ("SYSTEM_JOBS_ALERTS", "some", "SYSTEM_JOBS_ALERTS must be one of all, failures, got 'some'"),
 ]
 

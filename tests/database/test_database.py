@@ -85,8 +85,22 @@ class TestSessionsOfNoUse:
 
     def test_another_ones_prepared_statement_stands_in_the_place_of_ours(self, db, written):
         db.query("ping")
-        db.run_script("PREPARE pg8000_statement_1 AS SELECT 1")
-        assert written() == 1
+        [[ours]] = db.run_script("SELECT name FROM pg_prepared_statements")
+        db.close()
+        db.run_script(f"PREPARE {ours} AS SELECT 2 AS ok")
+        assert db.query("ping")[0]["ok"] == 1
+
+    def test_a_name_stands_for_the_same_statement_in_every_session(self, connect, own_queries):
+        """A pooler may give an execution to a session in which another client has prepared its statements."""
+        own_queries.update(first="SELECT 1 AS one", second="SELECT 2 AS two", alike="SELECT 1 AS one")
+        kept = []
+        for order in (("first", "second", "alike"), ("second", "first")):
+            db = connect()
+            for name in order:
+                db.query(name)
+            kept.append(sorted(db.run_script("SELECT name, statement FROM pg_prepared_statements")))
+        assert kept[0] == kept[1]
+        assert len({name for name, _ in kept[0]}) == 2
 
     @pytest.mark.parametrize(
         ("spoil", "error"),

@@ -51,7 +51,7 @@ def test_a_token_is_what_botocore_makes(keys, stopped_clock):
             DBHostname="db.example.com", Port=5432, DBUsername="nightshift_api", Region="eu-central-1"
         )
     )
-    assert signin.passwords_for(config) == [official]
+    assert [*signin.passwords_for(config)] == [official]
     assert "X-Amz-Expires=900" in official
 
 
@@ -59,17 +59,16 @@ def test_every_connection_gets_a_token_of_its_own_user_and_host(keys, stopped_cl
     config = Settings(database_host="db.example.com", database_user="nightshift_api", database_auth="iam")
     [token] = signin.passwords_for(config)
     assert token.startswith("db.example.com:5432/?Action=connect&DBUser=nightshift_api&")
-    other = Database(config).sibling(user="nightshift_maintenance", host="direct.example.com")
-    assert signin.passwords_for(other._config)[0].startswith(
-        "direct.example.com:5432/?Action=connect&DBUser=nightshift_maintenance&"
-    )
+    other = Database(config).sibling(user="nightshift_maintenance", host="direct.example.com", port=6432)
+    [token] = signin.passwords_for(other._config)
+    assert token.startswith("direct.example.com:6432/?Action=connect&DBUser=nightshift_maintenance&")
 
 
 def test_the_owners_password_comes_from_its_secret(cloud):
     boto3.client("secretsmanager").create_secret(
         Name="rds!db-owner", SecretString='{"username": "postgres", "password": "hunter2"}'
     )
-    config = dataclasses.replace(cloud, database_auth="secret", database_secret_id="rds!db-owner")
+    config = dataclasses.replace(cloud, database_auth="either", database_secret_id="rds!db-owner")
     password, token = signin.passwords_for(config)
     assert password == "hunter2"
     assert token.startswith(f"127.0.0.1:{config.database_port}/?Action=connect")
@@ -82,9 +81,9 @@ def test_each_role_signs_in_with_the_password_in_its_own_secret(cloud):
     config = dataclasses.replace(
         cloud, database_user="nightshift_api", database_auth="secret", database_role_secrets="here/"
     )
-    assert signin.passwords_for(config)[0] == "nightshift_api pass"
+    assert [*signin.passwords_for(config)] == ["nightshift_api pass"]
     other = Database(config).sibling(user="nightshift_maintenance")
-    assert signin.passwords_for(other._config)[0] == "nightshift_maintenance pass"
+    assert [*signin.passwords_for(other._config)] == ["nightshift_maintenance pass"]
 
 
 @pytest.mark.parametrize(
@@ -101,15 +100,15 @@ def test_a_secret_without_a_password_is_named_and_not_shown(cloud, content, word
         boto3.client("secretsmanager").create_secret(Name="here", SecretString=content)
     config = dataclasses.replace(cloud, database_auth="secret", database_secret_id="here")
     with pytest.raises(ConfigurationError, match=words) as caught:
-        signin.passwords_for(config)
+        next(signin.passwords_for(config))
     assert "hunter2" not in str(caught.value)
     assert caught.value.__cause__ is None or content is None
 
 
 def test_without_secrets_manager_the_database_is_out_of_reach(cloud, monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
-    with pytest.raises(DatabaseGone, match="The password of nightshift_tests cannot be read from the secret here: "):
-        signin.passwords_for(dataclasses.replace(cloud, database_auth="secret", database_secret_id="here"))
+    with pytest.raises(DatabaseGone, match="The password cannot be read from the secret here: "):
+        next(signin.passwords_for(dataclasses.replace(cloud, database_auth="secret", database_secret_id="here")))
 
 
 class Certificate:
@@ -228,7 +227,7 @@ def test_a_token_signs_in_over_a_verified_connection(config, keys, stopped_clock
     config = dataclasses.replace(
         config, database_port=port, database_user=token_user, database_auth="iam", database_ca_file=str(root)
     )
-    superuser.run_script(f"ALTER ROLE {token_user} PASSWORD '{signin.passwords_for(config)[0]}'")
+    superuser.run_script(f"ALTER ROLE {token_user} PASSWORD '{next(signin.passwords_for(config))}'")
     db = Database(config)
     assert db.run_script("SELECT current_user::text") == [[token_user]]
     db.close()
@@ -240,10 +239,11 @@ def test_an_owner_whose_password_has_ended_signs_in_with_a_token(
     boto3.client("secretsmanager").create_secret(Name="owner", SecretString='{"password": "of old"}')
     port, root = tls_server("127.0.0.1", times=2)
     config = dataclasses.replace(
-        cloud, database_port=port, database_user=token_user, database_auth="secret", database_secret_id="owner",
+        cloud, database_port=port, database_user=token_user, database_auth="either", database_secret_id="owner",
         database_ca_file=str(root),
     )  # fmt: skip
-    superuser.run_script(f"ALTER ROLE {token_user} PASSWORD '{signin.passwords_for(config)[1]}'")
+    _, token = signin.passwords_for(config)
+    superuser.run_script(f"ALTER ROLE {token_user} PASSWORD '{token}'")
     db = Database(config)
     assert db.run_script("SELECT current_user::text") == [[token_user]]
     db.close()
@@ -263,13 +263,34 @@ def test_an_owner_whose_password_has_ended_signs_in_with_a_token(
 def test_of_two_passwords_both_are_told_why_they_were_refused(cloud, token_user, superuser, statement, kept, reasons):
     boto3.client("secretsmanager").create_secret(Name="kept", SecretString=json.dumps({"password": kept}))
     superuser.run_script(f"ALTER ROLE {token_user} {statement}")
-    config = dataclasses.replace(cloud, database_user=token_user, database_auth="secret", database_secret_id="kept")
+    config = dataclasses.replace(cloud, database_user=token_user, database_auth="either", database_secret_id="kept")
     with pytest.raises(SignInRefused) as refused:
         Database(config).query("ping")
     assert str(refused.value) == (
         f"The database at 127.0.0.1:{config.database_port} does not let token_user sign in: {reasons}. "
         "Check that the role exists, that it may log in, and that the secret holds its password."
     )
+
+
+def test_a_server_behind_another_name_is_verified_by_its_own(
+    config, keys, stopped_clock, token_user, tls_server, superuser
+):
+    """For example, behind a CNAME: the certificate and the token are for the name that RDS gave the server."""
+    port, root = tls_server("127.0.0.9", times=2)
+    config = dataclasses.replace(
+        config, database_port=port, database_user=token_user, database_auth="iam", database_ca_file=str(root),
+        database_server_name="127.0.0.9",
+    )  # fmt: skip
+    token = next(signin.passwords_for(config))
+    assert token.startswith(f"127.0.0.9:{port}/?")
+    superuser.run_script(f"ALTER ROLE {token_user} PASSWORD '{token}'")
+    db = Database(config)
+    assert db.run_script("SELECT current_user::text") == [[token_user]]
+    db.close()
+    # A pooler's name is not that of the server behind it, which has its own.
+    direct = db.sibling(host="127.0.0.1", port=port)
+    with pytest.raises(DatabaseGone, match="certificate verify failed"):
+        direct.connect()
 
 
 @pytest.mark.parametrize("trouble", ["another root", "another address"])

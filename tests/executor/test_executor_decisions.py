@@ -265,6 +265,18 @@ def test_a_system_job_that_finds_no_connection_abandons_its_slice(job, job_run, 
     assert "too many connections for role" in reason
 
 
+@pytest.mark.parametrize("scope", ["project", "system"])
+def test_a_system_job_connects_past_a_pooler_and_a_project_job_through_it(job, job_run, team, scope):
+    job(counting_to(1), scope=scope)
+    run = job_run("counting", team=team if scope == "project" else None)
+    # No server listens there.
+    run.settings = dataclasses.replace(run.settings, database_direct_host="127.0.0.1", database_direct_port=1)
+    run.work()
+    [[reason]] = run.owner.run_script("SELECT reason FROM job_timeline")
+    assert run.row["status"] == ("completed" if scope == "project" else "running")
+    assert ("Cannot connect to the database at 127.0.0.1:1:" in str(reason)) == (scope == "system")
+
+
 def test_a_job_that_returns_nothing_has_an_empty_result(run_of):
     def silent(run, db):
         yield Progress(processed=1, total=1, message="", cursor=None)

@@ -741,8 +741,8 @@ class TestDoctor:
         report = ask("doctor", fresh)
         assert report["ok"], report
         assert [each["name"] for each in report["checks"]] == [
-            "database", "migrations", "rights", "settings", "partitions", "RevenueCat access", "run queue",
-            "mail queue", "event queue", "users' tokens", "providers' secrets", "sender", "SES account",
+            "database", "migrations", "rights", "sign-in", "settings", "partitions", "RevenueCat access",
+            "run queue", "mail queue", "event queue", "users' tokens", "providers' secrets", "sender", "SES account",
         ]  # fmt: skip
         assert check(report, "RevenueCat access")["says"].endswith("responds with status 404")
         assert check(report, "sender")["says"] == "jobs@acme.example, verified in SES as acme.example"
@@ -774,6 +774,11 @@ class TestDoctor:
         ),
         ("ALTER TABLE events OWNER TO postgres", "rights", "events belongs to postgres, of which "),
         ("DROP TABLE job_schedule_slots", "rights", "there is no table job_schedule_slots"),
+        (
+            "CREATE ROLE rds_iam; GRANT rds_iam TO nightshift_api",
+            "sign-in",
+            "nightshift_api is a member of rds_iam, so it cannot sign in with a password",
+        ),
         ("ALTER TABLE metric_events DETACH PARTITION {next_month}", "partitions", "missing: metric_events from "),
         (f"REVOKE SELECT ON nightshift_migrations FROM {ROLES}", "migrations", "permission denied for table"),
         ("INSERT INTO nightshift_migrations VALUES ('jobs/9999_x', '')", "migrations", "applied by a newer release: "),
@@ -817,6 +822,14 @@ class TestDoctor:
             assert said == f"{role} may not {right} {table}" or (
                 said.startswith(f"{role} may not {right.partition(' ')[0]} (") and said.endswith(f") {table}")
             )
+
+    def test_roles_that_cannot_sign_in_with_tokens_are_named(self, ask, owner, fresh):
+        found = check(ask("doctor", dataclasses.replace(fresh, database_auth="iam")), "sign-in")
+        assert found["says"].startswith(
+            "nightshift_api is not a member of rds_iam, so it cannot sign in with a token; "
+        )
+        assert found["says"].endswith(" and 4 more")
+        assert "schema owner: GRANT rds_iam TO nightshift_api; ALTER ROLE nightshift_api PASSWORD NULL" in found["do"]
 
     def test_a_platform_without_definitions_lacks_nothing(self, ask, owner, fresh):
         owner.run_script("DROP TABLE metric_definitions, funnel_definitions")

@@ -37,7 +37,7 @@ BY_THEIR_EFFECT = {
     ("OperateFunction", "ses:GetAccount", "*"),
 }
 # The template's conditions that are true on this machine and affect policies.
-MET_HERE = {"OwnerHasSecret"}
+MET_HERE = {"OwnerHasSecret", "SignInWithPassword"}
 SINGLE = {batch: single for single, (_, batch) in BATCHES.items()}
 Call = tuple[str, str, str]
 

@@ -171,13 +171,19 @@ def test_many_requests_share_a_connection(here: dict[str, Any]) -> None:
         assert pool.num_connections == 1
 
 
+def password_of(role: str, stack: Stack) -> str:
+    secret = stack.local_aws.client("secretsmanager").get_secret_value(SecretId=f"nightshift/database/{role}")
+    password: str = json.loads(secret["SecretString"])["password"]
+    return password
+
+
 @pytest.mark.parametrize("role", ["postgres", *roles.FUNCTIONS])
 def test_nobody_signs_in_to_the_database_without_a_password(stack: Stack, here: dict[str, Any], role: str) -> None:
     place = {"host": "127.0.0.1", "port": stack.ports.postgres, "database": "nightshift"}
     for password in ("", "postgres", role):
         with pytest.raises(pg8000.native.DatabaseError, match="28P01"):
             pg8000.native.Connection(role, password=password, **place)
-    password = json.loads((stack.folder / "database.json").read_text())[role]
+    password = stack.postgres.password if role == "postgres" else password_of(role, stack)
     pg8000.native.Connection(role, password=password, **place).close()
     if role == "postgres":
         assert here["database_url"] == f"postgresql://postgres:{password}@127.0.0.1:{stack.ports.postgres}/nightshift"
@@ -204,7 +210,8 @@ def test_its_files_are_closed_to_others(stack: Stack) -> None:
 def test_no_secret_is_on_a_command_line(stack: Stack, here: dict[str, Any]) -> None:
     """Every user can read command lines."""
     secrets = [here[name] for name in ("aws_secret_access_key", "agent_key", "admin_token")]
-    secrets += [stack.local_aws.mail_key, *json.loads((stack.folder / "database.json").read_text()).values()]
+    secrets += [stack.local_aws.mail_key, stack.postgres.password]
+    secrets += [password_of(role, stack) for role in roles.FUNCTIONS]
     commands = []
     for process in left_behind(stack.folder):
         with suppress(psutil.Error):  # it has ended since it was listed

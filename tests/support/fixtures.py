@@ -91,8 +91,8 @@ def free_port() -> int:
 
 
 @contextmanager
-def throwaway_postgres() -> Iterator[Postgres]:
-    """Run a server in a folder of its own, in memory where that has room.
+def throwaway_postgres(password: str = "") -> Iterator[Postgres]:
+    """Run a server in a folder of its own, in memory where that has room. With a password, all have to give theirs.
 
     A database has 500 files, and each test creates and removes one. In memory that takes a third of the time.
 
@@ -101,7 +101,7 @@ def throwaway_postgres() -> Iterator[Postgres]:
     """
     has_room = IN_MEMORY.is_dir() and shutil.disk_usage(IN_MEMORY).free > ROOM
     with tempfile.TemporaryDirectory(prefix="nightshift-tests-", dir=IN_MEMORY if has_room else None) as folder:
-        server = Postgres(Path(folder) / "postgres", free_port())
+        server = Postgres(Path(folder) / "postgres", free_port(), password)
         # New statistics would change plans, and with them the order of rows, at a moment that no test decides.
         server.start(fsync="off", full_page_writes="off", autovacuum="off")
         try:

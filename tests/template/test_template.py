@@ -13,10 +13,12 @@ import pytest
 from local import roles
 from local.deployment.template import PATH, load, translate
 from local.postgres import DEPLOYED_VERSION
+from local.stack import PARAMETERS
 from nightshift.base import metrics
 from nightshift.base.settings import REQUIRED, Settings
 from nightshift.database.connection import CONNECT_TIMEOUT_S
 from nightshift.database.migrations import LOCK_TIMEOUT_S, TIME_LIMIT_S
+from nightshift.database.session_pins import ROLES
 from nightshift.jobs.registry import JOB_TYPES
 from nightshift.notify.attempts import RETRY_DELAY_S
 from nightshift.notify.events import MOST_ENTRIES
@@ -132,7 +134,7 @@ def test_another_database_is_brought_up_to_date_too():
     shared = TEMPLATE["Globals"]["Function"]["Environment"]["Variables"]
     assert TEMPLATE["Resources"]["Migrations"]["Properties"]["Database"] == [
         own["DATABASE_HOST"],
-        shared["DATABASE_PORT"],
+        own["DATABASE_PORT"],
         shared["DATABASE_NAME"],
         own["MIGRATION_FOLDERS"],
     ]
@@ -344,9 +346,12 @@ def test_no_resource_has_a_name_of_its_own():
             "DashboardName",
             "TopicName",
         }
-        # The access log's name has to begin in a certain way; the stack's name is a part of it.
-        allowed = {"LogGroupName"} if name == "ApiAccessLog" else set()
-        assert named & set(resource.get("Properties", {})) == allowed, name
+        # The access log's name has to begin in a certain way, and a function finds its role's secret by its name. The
+        # stack's name is a part of both.
+        allowed = {"LogGroupName"} if name == "ApiAccessLog" else {"Name"} if name.endswith("DatabaseSecret") else set()
+        own = named & set(resource.get("Properties", {}))
+        assert own == allowed, name
+        assert all("${AWS::StackName}" in resource["Properties"][each]["Fn::Sub"] for each in own), name
 
 
 def test_queues_are_encrypted():
@@ -407,8 +412,9 @@ def of_role(statement):
 
 def test_functions_that_sign_in_with_a_password_read_that_of_their_role_alone():
     """As with tokens: the same functions, the same roles."""
+    named = roles.OF_FUNCTION | {"maintenance": "nightshift_maintenance"}
     assert TEMPLATE["Mappings"]["DatabaseRoles"] == {
-        function.capitalize(): {"Role": role} for function, role in roles.OF_FUNCTION.items()
+        function.capitalize(): {"Role": role} for function, role in named.items()
     }
     for function in roles.OF_FUNCTION:
         user = FUNCTIONS[f"{function.capitalize()}Function"]["Environment"]["Variables"]["DATABASE_USER"]
@@ -425,7 +431,140 @@ def test_functions_that_sign_in_with_a_password_read_that_of_their_role_alone():
             "secretsmanager:GetSecretValue",
         )
         assert of_role(token).endswith(f"dbuser:${{Id}}/{role}")
-        assert of_role(password).endswith(f"secret:${{DatabaseRoleSecrets}}{role}-??????")
+        assert of_role(password).endswith(f":secret:${{AWS::StackName}}/database/{role}-??????")
+        assert "Condition" not in TEMPLATE["Resources"][name]
+
+
+def test_each_role_that_signs_in_with_a_password_has_a_secret_before_the_migrations_set_it():
+    made = {name: each for name, each in TEMPLATE["Resources"].items() if name.endswith("DatabaseSecret")}
+    prefix = "${AWS::StackName}/database/"
+    shared = TEMPLATE["Globals"]["Function"]["Environment"]["Variables"]
+    assert shared["DATABASE_ROLE_SECRETS"] == {"Fn::If": ["SignInWithPassword", {"Fn::Sub": prefix}, ""]}
+    for name, secret in made.items():
+        role = f"nightshift_{name.removesuffix('DatabaseSecret').lower()}"
+        generated = secret["Properties"]["GenerateSecretString"]
+        assert secret["Condition"] == "SignInWithPassword"
+        assert secret["Properties"]["Name"] == {"Fn::Sub": f"{prefix}{role}"}
+        # What RDS Proxy asks of a secret, and what our code reads.
+        assert json.loads(generated["SecretStringTemplate"]) == {"username": role}
+        assert generated["GenerateStringKey"] == "password"
+    assert {secret["Properties"]["Name"]["Fn::Sub"].removeprefix(prefix) for secret in made.values()} == {*ROLES}
+    # A change of DatabaseSignIn changes this property, so CloudFormation calls the function that changes the roles.
+    before = {"Fn::If": ["SignInWithPassword", [{"Ref": name} for name in made], []]}
+    assert TEMPLATE["Resources"]["Migrations"]["Properties"]["Secrets"] == before
+
+
+@pytest.mark.parametrize(
+    ("given", "functions", "owner"),
+    [
+        ({}, "iam", "either"),
+        ({"DatabaseSignIn": "password"}, "secret", "either"),
+        ({"Shape": "existing", "DatabaseResourceId": "db-A"}, "iam", "iam"),
+        ({"Shape": "existing", "DatabaseResourceId": "db-A", "DatabaseOwnerSecret": "rds!db"}, "iam", "either"),
+        ({"Shape": "existing", "DatabaseSignIn": "password", "DatabaseOwnerSecret": "neon"}, "secret", "secret"),
+        ({"Shape": "existing", "DatabaseSignIn": "password", "DatabaseResourceId": "db-A"}, "secret", "iam"),
+    ],
+)
+def test_functions_and_owner_sign_in_as_the_parameters_say(given, functions, owner):
+    parameters, _ = refusals(given)
+    shared = TEMPLATE["Globals"]["Function"]["Environment"]["Variables"]
+    own = FUNCTIONS["MigrateFunction"]["Environment"]["Variables"]
+    assert evaluated(shared["DATABASE_AUTH"], parameters) == evaluated(own["ROLES_AUTH"], parameters) == functions
+    assert evaluated(own["DATABASE_AUTH"], parameters) == owner
+    # Its policy allows no more, and no less: the password of its secret, a token, and the passwords of the roles.
+    statements = TEMPLATE["Resources"]["OwnerSignIn"]["Properties"]["PolicyDocument"]["Statement"]
+    met = [evaluated({"Condition": each["Fn::If"][0]}, parameters) for each in statements]
+    assert met == [owner in ("secret", "either"), owner in ("iam", "either"), functions == "secret"]
+
+
+@pytest.mark.parametrize(
+    ("given", "hosts"),
+    [
+        ({}, {"MigrateFunction": "the new one", "WorkerFunction": ""}),
+        ({"DatabaseProxy": "true"}, {"MigrateFunction": "the new one", "WorkerFunction": "the new one"}),
+        (
+            {"Shape": "existing", "DatabaseHost": "db", "DatabasePort": 5432},
+            {"MigrateFunction": "db", "WorkerFunction": ""},
+        ),
+        (
+            {"Shape": "existing", "DatabaseHost": "pooler", "DatabasePort": 6432, "DatabaseDirectHost": "db"},
+            {"MigrateFunction": "db", "WorkerFunction": "db"},
+        ),
+    ],
+)
+def test_migrations_and_system_jobs_pass_by_a_pooler(given, hosts):
+    parameters, _ = refusals(given)
+    parameters["Database.Endpoint.Address"] = "the new one"
+    for function, variable in (("MigrateFunction", "DATABASE_HOST"), ("WorkerFunction", "DATABASE_DIRECT_HOST")):
+        own = FUNCTIONS[function]["Environment"]["Variables"]
+        assert evaluated(own[variable], parameters) == hosts[function], function
+    assert int(evaluated(FUNCTIONS["MigrateFunction"]["Environment"]["Variables"]["DATABASE_PORT"], parameters)) == 5432
+    assert FUNCTIONS["WorkerFunction"]["Environment"]["Variables"]["DATABASE_DIRECT_PORT"] == {
+        "Ref": "DatabaseDirectPort"
+    }
+    without_pooler = {"Shape": "existing", "DatabaseHost": "db", "DatabasePort": 6543}
+    own = FUNCTIONS["MigrateFunction"]["Environment"]["Variables"]
+    assert evaluated(own["DATABASE_PORT"], refusals(without_pooler)[0]) == 6543
+
+
+def test_a_name_for_the_pooler_is_not_that_of_the_server_behind_it():
+    shared = TEMPLATE["Globals"]["Function"]["Environment"]["Variables"]["DATABASE_SERVER_NAME"]
+    own = FUNCTIONS["MigrateFunction"]["Environment"]["Variables"]["DATABASE_SERVER_NAME"]
+    given = {"Shape": "existing", "DatabaseHost": "alias", "DatabaseServerName": "name"}
+    for direct, name in (("", "name"), ("db", "")):
+        parameters, _ = refusals(given | {"DatabaseDirectHost": direct})
+        assert (evaluated(shared, parameters), evaluated(own, parameters)) == ("name", name)
+
+
+@pytest.mark.parametrize(
+    ("given", "owner_id"),
+    [
+        ({"DatabaseResourceId": "db-A"}, "db-A"),
+        ({"DatabaseResourceId": "prx-A", "DatabaseDirectHost": "h", "DatabaseDirectResourceId": "db-B"}, "db-B"),
+    ],
+)
+def test_a_token_for_the_server_behind_a_pooler_is_of_that_server(given, owner_id):
+    parameters, _ = refusals({"Shape": "existing", "DatabaseHost": "h"} | given)
+    for policy, place in (("MaintenanceSignIn", 0), ("OwnerSignIn", 1), ("ApiSignIn", 0)):
+        statement = TEMPLATE["Resources"][policy]["Properties"]["PolicyDocument"]["Statement"][place]["Fn::If"][1]
+        found = evaluated(statement["Resource"]["Fn::Sub"][1]["Id"], parameters)
+        assert found == (parameters["DatabaseResourceId"] if policy == "ApiSignIn" else owner_id), policy
+
+
+def test_the_log_of_refused_tokens_is_kept_where_there_are_tokens():
+    logs = TEMPLATE["Resources"]["Database"]["Properties"]["EnableCloudwatchLogsExports"]
+    assert logs == [
+        "postgresql",
+        "upgrade",
+        {"Fn::If": ["SignInWithIam", "iam-db-auth-error", {"Ref": "AWS::NoValue"}]},
+    ]
+
+
+def test_a_change_to_passwords_does_not_lock_the_owner_out():
+    """Until the migrations have run, the owner is a member of rds_iam through the roles, and needs a token."""
+    assert TEMPLATE["Resources"]["Database"]["Properties"]["EnableIAMDatabaseAuthentication"] is True
+
+
+def test_a_class_is_short_of_memory_before_tokens_fail():
+    """AWS asks for 300 MiB and more beside what the server needs; a micro never has them."""
+    assert default("DatabaseClass") == "db.t4g.small"
+    least = TEMPLATE["Mappings"]["FreeMemory"]
+    assert list(least) == list(MEMORY_GIB)
+    for name, gib in MEMORY_GIB.items():
+        tenth = gib * 1024**3 // 10
+        assert least[name]["Least"] == (tenth if gib == 1 else max(tenth, 300 * 1024**2)), name
+    alarm = TEMPLATE["Resources"]["DatabaseMemoryAlarm"]["Properties"]
+    assert alarm["Threshold"] == {"Fn::FindInMap": ["FreeMemory", {"Ref": "DatabaseClass"}, "Least"]}
+    assert alarm["ComparisonOperator"] == "LessThanThreshold"
+
+
+def test_credits_are_watched_where_a_class_has_any():
+    assert TEMPLATE["Resources"]["DatabaseCreditsAlarm"]["Condition"] == "NewBurstable"
+    for name in MEMORY_GIB:
+        parameters, _ = refusals({"DatabaseClass": name})
+        assert evaluated({"Condition": "NewBurstable"}, parameters) == name.startswith("db.t"), name
+    parameters, _ = refusals({"Shape": "existing"})
+    assert not evaluated({"Condition": "NewBurstable"}, parameters)
 
 
 def test_no_alias_stands_before_a_function():
@@ -740,6 +879,17 @@ def evaluated(node, parameters):
             return parameters[of]
         case "Fn::Not":
             return not evaluated(of[0], parameters)
+        case "Fn::And":
+            return all(evaluated(each, parameters) for each in of)
+        case "Fn::Or":
+            return any(evaluated(each, parameters) for each in of)
+        case "Condition":
+            return evaluated(TEMPLATE["Conditions"][of], parameters)
+        case "Fn::If":
+            condition, met, otherwise = of
+            return evaluated(met if evaluated({"Condition": condition}, parameters) else otherwise, parameters)
+        case "Fn::GetAtt":
+            return parameters[".".join(of)]
         case "Fn::Equals":
             left, right = (evaluated(side, parameters) for side in of)
             return left == right
@@ -784,6 +934,69 @@ def test_a_region_is_refused_exactly_if_its_roots_are_missing():
         [sentence] = refusals({}, region=region)[1]
         assert sentence.startswith("rds.pem lacks the root certificates of RDS in this region.")
         assert refusals({"DatabaseCaFile": "/var/task/nightshift/database/region.pem"}, region=region)[1] == []
+
+
+RDS = {"Shape": "existing", "DatabaseHost": "db.rds.amazonaws.com", "DatabaseResourceId": "db-A"}
+OTHER = {"Shape": "existing", "DatabaseHost": "db.example.com", "DatabaseSignIn": "password"}
+OTHER_CA = OTHER | {"DatabaseOwnerSecret": "s", "DatabaseCaFile": "/var/task/nightshift/database/own.pem"}
+DIRECT = {"DatabaseDirectHost": "direct", "DatabaseDirectResourceId": "db-B"}
+FOR_EXISTING = "is for an existing database"
+
+
+@pytest.mark.parametrize(
+    ("given", "refused"),
+    [
+        ({}, []),
+        ({"DatabaseSignIn": "password"}, []),
+        ({"DatabaseProxy": "true"}, []),
+        (RDS, []),
+        (RDS | {"MigrationFolders": "jobs"}, []),
+        (RDS | {"DatabaseServerName": "db-of-rds"}, []),
+        (RDS | DIRECT, []),
+        (RDS | {"DatabaseSignIn": "password", "DatabaseOwnerSecret": "s"}, []),
+        (RDS | {"DatabaseSignIn": "password"}, []),
+        (RDS | {"DatabaseCaFile": "/var/task/nightshift/database/region.pem"}, []),
+        (OTHER_CA, []),
+        (OTHER_CA | {"DatabaseDirectHost": "direct"}, []),
+        (OTHER_CA | {"DatabaseHost": "127.0.0.1", "DatabaseCaFile": ""}, []),
+        ({"DatabaseHost": "db"}, ["DatabaseHost is the address of an existing database"]),
+        ({"DatabaseServerName": "db"}, [f"DatabaseServerName {FOR_EXISTING}"]),
+        ({"DatabaseResourceId": "db-A"}, [f"DatabaseResourceId {FOR_EXISTING}"]),
+        ({"DatabaseDirectHost": "db"}, [f"DatabaseDirectHost {FOR_EXISTING}"]),
+        ({"DatabaseOwnerSecret": "s"}, [f"DatabaseOwnerSecret {FOR_EXISTING}"]),
+        ({"MigrationFolders": "jobs"}, ["MigrationFolders=jobs is for a database that has the platform's tables"]),
+        (RDS | {"DatabaseHost": ""}, ["Shape=existing needs DatabaseHost"]),
+        (RDS | {"DatabaseProxy": "true"}, ["DatabaseProxy=true makes a proxy for a new database"]),
+        (RDS | {"DatabaseResourceId": ""}, ["DatabaseSignIn=iam needs DatabaseResourceId"]),
+        (RDS | {"DatabaseDirectHost": "h"}, ["With DatabaseSignIn=iam, DatabaseDirectHost needs DatabaseDirectRes"]),
+        (RDS | {"DatabaseDirectResourceId": "db-B"}, ["DatabaseDirectResourceId needs DatabaseDirectHost"]),
+        (RDS | {"DatabaseCaFile": "/var/task/own.pem"}, ["With DatabaseSignIn=iam, the server is one of RDS"]),
+        (OTHER, ["DatabaseSignIn=password needs DatabaseOwnerSecret"]),
+        ({"DatabaseProxy": "true", "DatabaseSignIn": "password"}, ["DatabaseProxy=true needs DatabaseSignIn=iam"]),
+        (OTHER_CA | {"DatabaseCaFile": ""}, ["DatabaseCaFile is empty, so the server's certificate would not"]),
+    ],
+)
+def test_parameters_that_do_not_fit_together_are_refused_before_anything_is_made(given, refused):
+    parameters, said = refusals(given)
+    for name, value in parameters.items():
+        allowed = TEMPLATE["Parameters"][name]
+        assert value in allowed.get("AllowedValues", [value])
+        assert re.fullmatch(allowed.get("AllowedPattern", ".*"), str(value)), name
+    assert len(said) == len(refused), said
+    for sentence, beginning in zip(said, refused, strict=True):
+        assert sentence.startswith(beginning)
+
+
+@pytest.mark.parametrize("name", ["DatabaseHost", "DatabaseDirectHost", "DatabaseServerName"])
+def test_a_host_is_neither_a_url_nor_has_a_port(name):
+    pattern = TEMPLATE["Parameters"][name]["AllowedPattern"]
+    for wrong in ("postgres://db", "db:5432", "db/platform", "db "):
+        assert not re.fullmatch(pattern, wrong), wrong
+    assert re.fullmatch(pattern, "db.abc.eu-central-1.rds.amazonaws.com")
+
+
+def test_the_local_stack_is_an_existing_database_that_the_rules_accept():
+    assert refusals(PARAMETERS)[1] == []
 
 
 @pytest.mark.parametrize(

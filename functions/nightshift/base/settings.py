@@ -38,15 +38,20 @@ class Settings:
     database_name: str = "nightshift"
     # The Postgres role of the system jobs, which owns the event tables.
     database_maintenance_user: str = "nightshift_maintenance"
-    # How to sign in: "iam" with a token of this function's role, "secret" with the password in database_secret_id,
-    # "none" if the server requires no password.
-    database_auth: Literal["iam", "secret", "none"] = "none"
+    # How to sign in: "iam" with a token of this function's role, "secret" with the password in a secret, "either" with
+    # that password or, if it is refused, with a token; "none" with database_password, or without a password.
+    database_auth: Literal["iam", "secret", "either", "none"] = "none"
     database_secret_id: str = ""
     # Used if database_secret_id is empty: the secret's name is this prefix followed by the connecting role's name.
     database_role_secrets: str = ""
+    # For the migrate function: how the functions' roles sign in. "none" leaves them as they are.
+    roles_auth: Literal["iam", "secret", "none"] = "none"
     database_password: str = ""
-    # The host for system jobs, which bypass a proxy. Empty: database_host.
+    # The host for system jobs, which bypass a proxy or pooler. Empty: database_host.
     database_direct_host: str = ""
+    database_direct_port: int = 5432
+    # The name for which the server's certificate must be, and IAM tokens are made. Empty: database_host.
+    database_server_name: str = ""
     # The root certificates for the server's certificate. Required on AWS. Empty only if the server is this machine.
     database_ca_file: str = ""
     # How long one response of the database may take (seconds). Less than the function's timeout, and if possible more

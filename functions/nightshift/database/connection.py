@@ -1,5 +1,6 @@
 """Opens connections, parses dates, and reads the server's reason for ending a session."""
 
+import hashlib
 import socket
 import ssl
 from collections.abc import Callable, Sequence
@@ -9,7 +10,7 @@ from typing import Any
 
 import pg8000.native
 from pg8000.converters import _array_in
-from pg8000.core import CLOSE, STATEMENT, Context
+from pg8000.core import CLOSE, STATEMENT, SYNC, Context
 from pg8000.exceptions import DatabaseError, InterfaceError
 
 from nightshift.base.errors import ConfigurationError, DatabaseGone, SignInRefused
@@ -59,6 +60,23 @@ class Connection(pg8000.native.Connection):
         super().handle_ERROR_RESPONSE(data, context)
         if fields_of(context.error).get("V") in FATAL:
             raise context.error
+
+    def prepare_named(self, text: str) -> tuple[bytes, Context]:
+        """Prepare the statement. Return its name and the answer.
+
+        The name follows from the text. Behind a pooler, the next execution may reach a session in which another client
+        has prepared its statements: under the same name, it has prepared the same statement. The driver's own names are
+        numbers, by which another statement would run.
+        """
+        name = b"nightshift_" + hashlib.sha256(text.encode()).hexdigest()[:32].encode() + b"\x00"
+        self.prepare_with_next(name, text)
+        self._send_message(SYNC, b"")
+        if self._sock is None:
+            raise InterfaceError("connection is closed")
+        self._sock.flush()
+        answer = Context(text)
+        self.handle_messages(answer)
+        return name, answer
 
     def prepare_with_next(self, name: bytes, text: str) -> None:
         """Prepare the statement anew under its name, in the round trip of its next execution."""
@@ -144,7 +162,7 @@ def reason_of(exc: Exception) -> str:
 def _refusal(refused: Sequence[DatabaseError], config: Settings) -> DatabaseGone | SignInRefused:
     """Return our error for the last attempt. If sign-in was refused, it gives the reasons of all attempts.
 
-    With two passwords, the second may simply be wrong, and the first was refused for the reason that matters.
+    With several passwords, the last may simply be wrong, and the first was refused for the reason that matters.
     """
     state, message = fields_of(refused[-1]).get("C", ""), _message_of(refused[-1])
     if state.startswith(PASSING):
@@ -154,8 +172,11 @@ def _refusal(refused: Sequence[DatabaseError], config: Settings) -> DatabaseGone
         advice = {
             "iam": "Check that the role exists, is a member of rds_iam, and that the function's policy allows "
             "rds-db:connect for it.",
-            "secret": "Check that the role exists, that it may log in, and that the secret holds its password.",
-        }.get(config.database_auth, "Check that the role exists, its password (DATABASE_PASSWORD) and pg_hba.conf.")
+            "none": "Check that the role exists, its password (DATABASE_PASSWORD) and pg_hba.conf.",
+        }.get(
+            config.database_auth,
+            "Check that the role exists, that it may log in, and that the secret holds its password.",
+        )
     elif state == "3D000":
         advice = "Create the database, or correct DATABASE_NAME."
     elif state == "42501":
@@ -185,7 +206,8 @@ def _open(config: Settings, startup_params: dict[str, str], password: str | None
     try:
         return Connection(
             config.database_user,
-            host=config.database_host,
+            # Only for the server's certificate: the connection is open.
+            host=config.database_server_name or config.database_host,
             sock=connection,
             database=config.database_name,
             # Without a password, the driver would fail by itself when the server asks for one.

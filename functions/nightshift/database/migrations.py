@@ -3,16 +3,16 @@
 import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import date
 from functools import partial
 from pathlib import Path
 
-from nightshift.base.errors import DatabaseLocked, NightshiftError, sentence
+from nightshift.base.errors import DatabaseGone, DatabaseLocked, NightshiftError, sentence
 from nightshift.base.logger import logger
 from nightshift.database.partitions import find_gaps, months
 from nightshift.database.queries import Database, sql_directory
-from nightshift.database.session_pins import pin, pin_session
+from nightshift.database.session_pins import ROLES, pin, pin_session
 
 # Any number works, as long as no other program locks the same one in this database.
 LOCK = 0x6E69676874  # "night"
@@ -23,6 +23,9 @@ TIME_LIMIT_S = 270
 # A migration that waits for a lock blocks all sessions behind it in the queue, and those that need a table that it has
 # already locked. So it gives up and retries before deadlock_timeout (1 s), when Postgres would end a statement.
 LOCK_TIMEOUT_S, LOCK_PAUSE_S = 0.9, 2
+
+# A time that no server has by default.
+ASKED_FOR_MS = 1234
 
 # A function that died or is frozen must release its locks soon.
 GIVES_BACK = """
@@ -42,17 +45,21 @@ class MigrationFailed(NightshiftError):
     """A migration failed and was rolled back"""
 
 
-def migrate(db: Database, *, folders: Sequence[str] = ("platform", "jobs")) -> list[str]:
+def migrate(db: Database, *, folders: Sequence[str] = ("platform", "jobs"), roles_auth: str = "none") -> list[str]:
     """Apply the missing files sql/<folder>/NNNN_name.sql. Return their names, like ``jobs/0001_runs``.
 
     Safe to repeat and to run concurrently: each migration is checked and applied under one lock.
     Traffic continues: a migration that does not get its locks at once is retried while time is left.
     Afterwards the settings of our roles and functions in this database are pinned again, even if others changed them.
     Raises MigrationChanged for a file that was edited after it was applied, and MigrationFailed with the database's
-    error.
+    error or, before anything is applied, with all that the schema owner lacks, or because the host is a pooler.
+    ``roles_auth`` is how the functions' roles will sign in.
     """
     ends_at_s = time.monotonic() + TIME_LIMIT_S
+    _refuse_pooler(db)
     pin_session(db)
+    if lacks := [row["says"] for row in db.query("owner_lacks", roles=list(ROLES), auth=roles_auth)]:
+        raise MigrationFailed(f"The schema owner lacks rights, so nothing was applied. {' '.join(lacks)}")
     _patiently(partial(_make_table, db), what="Creating the table of migrations", ends_at_s=ends_at_s)
     files = [path for folder in folders for path in sorted((sql_directory() / folder).glob("[0-9]*.sql"))]
     applied = [name for path in files if (name := _apply(db, path, ends_at_s=ends_at_s))]
@@ -61,8 +68,24 @@ def migrate(db: Database, *, folders: Sequence[str] = ("platform", "jobs")) -> l
     return applied
 
 
+def _refuse_pooler(db: Database) -> None:
+    """Raise MigrationFailed if the server does not get a session's own settings, as migrations and system jobs need."""
+    with closing(db.sibling(lock_timeout=f"{ASKED_FOR_MS}ms")) as probe:
+        try:
+            [[found]] = probe.run_script("SHOW lock_timeout")
+        except DatabaseGone as exc:
+            if "startup parameter" not in str(exc):
+                raise
+            found = "refused"
+    if found != f"{ASKED_FOR_MS}ms":
+        raise MigrationFailed(
+            "The database's host is a pooler, which does not pass on the settings of a session. Nothing was applied. "
+            "Set DatabaseDirectHost to the address of the Postgres server itself."
+        )
+
+
 def _pin(db: Database) -> None:
-    with _alone(db):
+    with alone(db):
         pin(db)
 
 
@@ -114,7 +137,7 @@ def _patiently(attempt: Callable[[], str | None], *, what: str, ends_at_s: float
 
 
 def _make_table(db: Database) -> None:
-    with _alone(db):
+    with alone(db):
         if elsewhere := db.one("migrations_elsewhere"):
             raise MigrationFailed(
                 f"The table nightshift_migrations is in schema {elsewhere['schema']}, which is not in this "
@@ -131,7 +154,7 @@ def _make_table(db: Database) -> None:
 def _attempt(db: Database, path: Path, *, name: str, ends_at_s: float) -> str | None:
     script = path.read_text()
     checksum = hashlib.sha256(script.encode()).hexdigest()
-    with _alone(db):
+    with alone(db):
         applied = db.one("applied_migration", name=name)
         if applied and applied["checksum"] != checksum:
             raise MigrationChanged(
@@ -153,7 +176,7 @@ def _attempt(db: Database, path: Path, *, name: str, ends_at_s: float) -> str | 
 
 
 @contextmanager
-def _alone(db: Database) -> Iterator[None]:
+def alone(db: Database) -> Iterator[None]:
     """Run the block in a transaction that only one migrator can hold at a time."""
     with db.transaction():
         db.run_script(f"SET LOCAL lock_timeout = {LOCK_TIMEOUT_S * 1000:.0f}; {GIVES_BACK}")

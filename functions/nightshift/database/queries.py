@@ -206,13 +206,13 @@ class Database:
             self.close()
         raise DatabaseReadOnly
 
-    def sibling(self, *, user: str | None = None, host: str | None = None, **startup_params: str) -> "Database":
-        """Return another connection to the same database, optionally as ``user`` or through ``host``."""
-        config = replace(
-            self._config,
-            database_user=user or self._config.database_user,
-            database_host=host or self._config.database_host,
-        )
+    def sibling(
+        self, *, user: str | None = None, host: str | None = None, port: int = 5432, **startup_params: str
+    ) -> "Database":
+        """Return another connection to the same database, optionally as ``user``, or past a pooler at ``host``."""
+        config = replace(self._config, database_user=user or self._config.database_user)
+        if host:
+            config = replace(config, database_host=host, database_port=port, database_server_name="")
         return Database(config, **startup_params)
 
     def connect(self) -> None:
@@ -276,8 +276,10 @@ class Database:
             connection = self._connected()
             prepared = self._prepared.get(name)
             if prepared is None:
-                server_name, columns, readers = connection.prepare_statement(statement.text, ())
-                prepared = self._prepared[name] = _Prepared(server_name, statement.text, columns, readers)
+                server_name, answer = connection.prepare_named(statement.text)
+                prepared = self._prepared[name] = _Prepared(
+                    server_name, statement.text, answer.columns, answer.input_funcs
+                )
             self.statements += 1
             prepared.uses += 1
             is_anew = prepared.uses > PLANNED_WITH_VALUES and name not in PLANNED_ONCE

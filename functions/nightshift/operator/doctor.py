@@ -9,6 +9,7 @@ from nightshift.aws.clients import client
 from nightshift.base.errors import DatabaseReadOnly
 from nightshift.base.settings import Settings
 from nightshift.database.queries import Database, sql_directory
+from nightshift.database.role_signin import wrong_sign_ins
 from nightshift.database.session_pins import unpinned
 from nightshift.operator.checks import READ_ONLY, Check, Finding, green, red, report, run, run_all
 from nightshift.operator.mail_checks import checks_of_mail
@@ -41,6 +42,7 @@ def _checks_in_database(db: Database, settings: Settings) -> list[Check]:
         Check("database", partial(_database, db), AGAIN),
         Check("migrations", partial(_migrations, db), AGAIN),
         Check("rights", partial(_rights, db), AGAIN),
+        Check("sign-in", partial(_sign_in, db, settings), AGAIN),
         Check("settings", partial(_settings, db), AGAIN),
         Check("partitions", partial(check_partitions, db, settings), AGAIN),
     ]
@@ -117,6 +119,15 @@ def _rights(db: Database) -> Finding:
     views = [f"{row['name']} is {row['kind']}" for row in db.query("list_views", tables=list(PLATFORM_TABLES))]
     shown = f"; {', '.join(views)}: rows that it does not select are invisible" if views else ""
     return green(f"the functions' roles have the rights and time limits that they need{shown}")
+
+
+def _sign_in(db: Database, settings: Settings) -> Finding:
+    # The operator's function signs in like all others.
+    tokens = settings.database_auth == "iam"
+    if wrong := wrong_sign_ins(db, tokens=tokens):
+        found = [f"{role} {says}" for role, says, _ in wrong]
+        return red(_listed(found), do=f"Invoke MigrateFunction, or run as the schema owner: {wrong[0].statement}")
+    return green(f"the functions' roles sign in with {'IAM tokens' if tokens else 'passwords'}")
 
 
 def _settings(db: Database) -> Finding:

@@ -108,7 +108,12 @@ def _connection_for(job_type: JobType, call: Invocation) -> Iterator[tuple[Datab
         return
     settings = call.settings
     refusal = None
-    with closing(call.db.sibling(user=settings.database_maintenance_user, host=settings.database_direct_host)) as own:
+    past_the_pooler = call.db.sibling(
+        user=settings.database_maintenance_user,
+        host=settings.database_direct_host,
+        port=settings.database_direct_port,
+    )
+    with closing(past_the_pooler) as own:
         try:
             own.connect()
         except SignInRefused as exc:

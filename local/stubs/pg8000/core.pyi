@@ -5,6 +5,7 @@ from pg8000.exceptions import DatabaseError
 
 CLOSE: bytes
 STATEMENT: bytes
+SYNC: bytes
 
 class Context:
     rows: list[list[object]] | None
