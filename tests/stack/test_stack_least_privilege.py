@@ -13,6 +13,7 @@ from typing import Any
 import pg8000.native
 import pytest
 import urllib3
+from botocore.exceptions import ClientError
 
 from local.deployment.deploy import BATCHES, STACK
 from local.deployment.template import PATH, load
@@ -181,3 +182,18 @@ def test_a_role_allows_what_is_called_and_nothing_else(stack: Stack, driven: Non
     does = set().union(*(called(stack, function) for function in functions)) | BY_THEIR_EFFECT
     assert sorted(may - does) == []
     assert sorted(does - may) == []
+
+
+def test_a_queue_refuses_a_call_without_tls(stack: Stack) -> None:
+    """Local AWS is reached without it, so the stack on this machine does not have these policies."""
+    sqs = stack.local_aws.client("sqs")
+    queue = sqs.create_queue(QueueName="reached-without-tls")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    policy = RESOURCES["RunQueuePolicy"]["Properties"]["PolicyDocument"]
+    [statement] = policy["Statement"]
+    sqs.send_message(QueueUrl=queue, MessageBody="before")
+    sqs.set_queue_attributes(
+        QueueUrl=queue, Attributes={"Policy": json.dumps(policy | {"Statement": [statement | {"Resource": arn}]})}
+    )
+    with pytest.raises(ClientError, match="AccessDenied"):
+        sqs.send_message(QueueUrl=queue, MessageBody="after")
