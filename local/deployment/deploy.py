@@ -218,7 +218,7 @@ def _routes(body: Template) -> Iterator[tuple[str, Template]]:
     for path, methods in body["paths"].items():
         for method, operation in methods.items():
             verb = "ANY" if method == "x-amazon-apigateway-any-method" else method.upper()
-            yield f"{verb} {path}", operation["x-amazon-apigateway-integration"]
+            yield path if path == "$default" else f"{verb} {path}", operation["x-amazon-apigateway-integration"]
 
 
 def _set_numbers(node: Any, parameters: Mapping[str, Any]) -> None:

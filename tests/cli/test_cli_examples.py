@@ -119,7 +119,7 @@ class Api:
         self.asked.append(f"{method} {path}")
         event = {
             "version": "2.0",
-            "routeKey": "ANY /{proxy+}",
+            "routeKey": "$default",
             "rawPath": path,
             "rawQueryString": query,
             "headers": headers,

@@ -20,6 +20,7 @@ from nightshift.database.migrations import LOCK_TIMEOUT_S, TIME_LIMIT_S
 from nightshift.jobs.registry import JOB_TYPES
 from nightshift.notify.attempts import RETRY_DELAY_S
 from nightshift.notify.events import MOST_ENTRIES
+from nightshift.operator.account_checks import LEFT_AT_LEAST
 from nightshift.schedules.cron import from_five_fields
 from nightshift.schedules.entries import with_usual_schedules
 from nightshift.schedules.slots import GRACE
@@ -39,7 +40,8 @@ FUNCTIONS = {
 
 # Actions without resource-level permissions; each only reads.
 # https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonsimpleemailservicev2.html
-WITHOUT_RESOURCE = {"ses:GetAccount"}
+# https://docs.aws.amazon.com/service-authorization/latest/reference/list_awslambda.html
+WITHOUT_RESOURCE = {"ses:GetAccount", "lambda:GetAccountSettings"}
 
 
 def default(parameter):
@@ -302,18 +304,82 @@ def test_server_and_alarm_have_the_same_number_of_connections_in_mind():
 
 
 def test_the_api_takes_no_more_calls_at_once_than_it_has_connections():
-    settings = TEMPLATE["Resources"]["HttpApi"]["Properties"]["DefaultRouteSettings"]
+    settings = TEMPLATE["Resources"]["HttpApi"]["Properties"]["RouteSettings"]["$default"]
     assert settings["ThrottlingBurstLimit"] == {"Ref": "ApiConcurrency"}
 
 
-def test_routes_with_a_throttle_of_their_own_are_there():
-    events = [event for function in FUNCTIONS.values() for event in function.get("Events", {}).values()]
-    routes = {
-        f"{event['Properties']['Method']} {event['Properties']['Path']}"
-        for event in events
-        if event["Type"] == "HttpApi"
+def test_a_route_with_a_throttle_of_its_own_cannot_be_renamed():
+    """API Gateway compares these keys with the live routes in both directions, before and after they change."""
+    assert TEMPLATE["Resources"]["HttpApi"]["Properties"]["RouteSettings"].keys() == {"$default"}
+    paths = translated_with_code("a")["HttpApi"]["Properties"]["Body"]["paths"]
+    assert "ApiFunction" in json.dumps(paths.pop("$default"))
+    # Requests to the other routes open no connection.
+    assert "ApiFunction" not in json.dumps(paths)
+
+
+def test_a_first_visit_finds_all_modules():
+    files = sum(path.is_file() for path in Path("functions/dashboard/static").rglob("*"))
+    settings = TEMPLATE["Resources"]["HttpApi"]["Properties"]["DefaultRouteSettings"]
+    assert settings["ThrottlingBurstLimit"] >= 10 * files
+
+
+def test_nothing_is_reserved_for_the_api_unless_the_parameter_says_so():
+    """An account with ten concurrent executions refuses any reservation."""
+    assert default("ApiReservedConcurrency") == 0
+    assert FUNCTIONS["ApiFunction"]["ReservedConcurrentExecutions"] == {
+        "Fn::If": ["ReserveForApi", {"Ref": "ApiReservedConcurrency"}, {"Ref": "AWS::NoValue"}]
     }
-    assert TEMPLATE["Resources"]["HttpApi"]["Properties"]["RouteSettings"].keys() <= routes
+    assert [name for name, each in FUNCTIONS.items() if "ReservedConcurrentExecutions" in each] == ["ApiFunction"]
+
+
+def test_the_storage_alarm_is_silent_while_rds_adds_storage():
+    """RDS does so when less than a tenth is free, and the volume has at least the parameter's least value."""
+    smallest = TEMPLATE["Parameters"]["DatabaseStorageGb"]["MinValue"] * 2**30
+    assert ALARMS["DatabaseStorageAlarm"]["Threshold"] < smallest / 10
+
+
+def test_what_rds_says_reaches_the_topic_of_the_alarms():
+    events = TEMPLATE["Resources"]["DatabaseEvents"]["Properties"]
+    assert events["SnsTopicArn"] == TOPIC
+    assert events["SourceIds"] == [{"Ref": "Database"}]
+    assert {"failover", "failure", "low storage", "maintenance"} <= set(events["EventCategories"])
+    allowed, _ = TEMPLATE["Resources"]["AlarmTopicPolicy"]["Properties"]["PolicyDocument"]["Statement"]
+    assert allowed["Principal"] == {"Service": ["cloudwatch.amazonaws.com", "events.rds.amazonaws.com"]}
+    # RDS tries the topic when the subscription is created.
+    assert '"AlarmTopicPolicy"' in json.dumps(events["Tags"])
+
+
+def test_a_dropped_call_of_a_function_that_eventbridge_calls_raises_an_alarm():
+    called = {name for name, function in FUNCTIONS.items() if "EventInvokeConfig" in function}
+    watched = {
+        alarm["Dimensions"][0]["Value"]["Ref"]
+        for alarm in ALARMS.values()
+        if alarm["MetricName"] == "AsyncEventsDropped"
+    }
+    assert watched == called == {"ScheduleFunction", "SweepFunction"}
+    delivery = ALARMS["ScheduleUndeliveredAlarm"]
+    assert delivery["MetricName"] == "DestinationDeliveryFailures"
+    with_destination = {name for name in called if "DestinationConfig" in FUNCTIONS[name]["EventInvokeConfig"]}
+    assert delivery["Dimensions"] == [{"Name": "FunctionName", "Value": {"Ref": name}} for name in with_destination]
+
+
+def test_the_page_says_what_ten_concurrent_executions_are_enough_for():
+    queues = sum(map(default, CONCURRENCY.values()))
+    page = " ".join(Path("docs/deploy.md").read_text().split())
+    assert f"The queues alone may use {queues} (" in page
+    fewer = int(re.search(r"start with `WorkerConcurrency=(\d+)`", page)[1])
+    used = queues - default("WorkerConcurrency") + fewer
+    assert used + LEFT_AT_LEAST == 10
+    assert f"the queues then use {used}, and {LEFT_AT_LEAST} are left" in page
+
+
+def test_the_doctor_knows_how_much_the_queues_may_use():
+    variables = FUNCTIONS["OperateFunction"]["Environment"]["Variables"]
+    for parameter, variable in zip(
+        CONCURRENCY.values(), ("WORKER_CONCURRENCY", "MAIL_CONCURRENCY", "EVENT_CONCURRENCY"), strict=True
+    ):
+        assert variables[variable] == {"Ref": parameter}
+    assert variables["ALARM_TOPIC_ARN"] == TEMPLATE["Outputs"]["AlarmTopicArn"]["Value"] == TOPIC
 
 
 def test_what_the_data_depend_on_outlives_the_stack():
@@ -713,6 +779,7 @@ ALARMS = {
 }
 WIDGETS = json.loads(TEMPLATE["Resources"]["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"])["widgets"]
 STACK = {"Ref": "AWS::StackName"}
+TOPIC = {"Fn::If": ["MakeAlarmTopic", {"Ref": "AlarmTopic"}, {"Ref": "AlarmTopicArn"}]}
 
 
 def words_of(alarm):
@@ -722,7 +789,7 @@ def words_of(alarm):
 
 @pytest.mark.parametrize("alarm", ALARMS)
 def test_an_alarm_reaches_somebody_and_tells_what_to_do(alarm):
-    assert ALARMS[alarm]["AlarmActions"] == ALARMS[alarm]["OKActions"] == [{"Ref": "AlarmTopic"}]
+    assert ALARMS[alarm]["AlarmActions"] == ALARMS[alarm]["OKActions"] == [TOPIC]
     assert "TreatMissingData" in ALARMS[alarm]
     commands = re.findall(r"`([^`]+)`", words_of(alarm))
     assert commands, words_of(alarm)
@@ -807,7 +874,7 @@ def test_every_dead_letter_queue_raises_an_alarm():
     for queue in queues:
         alarm = resources[f"{queue}Alarm"]["Properties"]
         assert alarm["Dimensions"] == [{"Name": "QueueName", "Value": {"Fn::GetAtt": [queue, "QueueName"]}}]
-        assert alarm["AlarmActions"] == [{"Ref": "AlarmTopic"}]
+        assert alarm["AlarmActions"] == [TOPIC]
 
 
 def test_a_subnet_waits_for_the_block_that_it_reads():

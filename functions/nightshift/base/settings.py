@@ -68,6 +68,12 @@ class Settings:
     # Addresses for mails about system runs and missed schedules, separated by commas or semicolons.
     system_jobs_alert_email: str = ""
     system_jobs_alerts: Literal["all", "failures"] = "all"
+    # The SNS topic of the alarms, and how many messages of each queue are worked on at the same time: for the doctor
+    # command. Empty and 0: not checked.
+    alarm_topic_arn: str = ""
+    worker_concurrency: int = 0
+    mail_concurrency: int = 0
+    event_concurrency: int = 0
     # The event bus for events about ended runs. Empty: no events.
     event_bus_name: str = ""
     # The dashboard's address, for links in mails. Empty: no links.

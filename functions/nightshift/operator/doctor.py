@@ -10,6 +10,7 @@ from nightshift.base.errors import DatabaseReadOnly
 from nightshift.base.settings import Settings
 from nightshift.database.queries import Database, sql_directory
 from nightshift.database.session_pins import unpinned
+from nightshift.operator.account_checks import checks_of_account
 from nightshift.operator.checks import READ_ONLY, Check, Finding, green, red, report, run, run_all
 from nightshift.operator.mail_checks import checks_of_mail
 from nightshift.operator.partition_checks import check_partitions
@@ -59,6 +60,7 @@ def _checks_elsewhere(settings: Settings) -> list[Check]:
         Check("users' tokens", partial(check_tokens, settings), NO_KEYS),
         *([Check("providers' secrets", partial(_key, key), NO_KEY)] if key else []),
         *checks_of_mail(settings),
+        *checks_of_account(settings),
     ]
 
 
