@@ -22,6 +22,7 @@ ARNS = {
     "AWS::SQS::Queue": "arn:aws:sqs:us-east-1:123456789012:name",
     "AWS::SecretsManager::Secret": "arn:aws:secretsmanager:us-east-1:123456789012:secret:name-AbCdEf",
     "AWS::RDS::DBInstance": "arn:aws:secretsmanager:us-east-1:123456789012:secret:rds!db-name-AbCdEf",
+    "AWS::Events::Rule": "arn:aws:events:us-east-1:123456789012:rule/name",
     "AWS::SNS::Topic": "arn:aws:sns:us-east-1:123456789012:name",
 }
 # The ARNs of parameters that policies name.

@@ -142,6 +142,7 @@ class TestCommands:
             "mail": {"mail_id": str(uuid.uuid4())},
             "pause": {"job_type": "db_pruning", "why": "disk work", "by": "ada"},
             "resume": {"job_type": "db_pruning"},
+            "lift_mail_stop": {"address": "a@b.example"},
         }
         for command in COMMANDS:
             said = answer({"command": command} | arguments.get(command, {}), db=lost, settings=nowhere)
@@ -778,8 +779,8 @@ class TestDoctor:
         report = ask("doctor", fresh)
         assert report["ok"], report
         assert [each["name"] for each in report["checks"]] == [
-            "database", "migrations", "rights", "settings", "partitions", "RevenueCat access", "run queue",
-            "mail queue", "event queue", "users' tokens", "providers' secrets", "sender", "SES account",
+            "database", "migrations", "rights", "settings", "partitions", "stopped addresses", "RevenueCat access",
+            "run queue", "mail queue", "event queue", "users' tokens", "providers' secrets", "sender", "SES account",
         ]  # fmt: skip
         assert check(report, "RevenueCat access")["says"].endswith("responds with status 404")
         assert check(report, "sender")["says"] == "jobs@acme.example, verified in SES as acme.example"

@@ -12,7 +12,7 @@ from nightshift.database.queries import Database, sql_directory
 from nightshift.database.session_pins import unpinned
 from nightshift.operator.account_checks import checks_of_account
 from nightshift.operator.checks import READ_ONLY, Check, Finding, green, red, report, run, run_all
-from nightshift.operator.mail_checks import checks_of_mail
+from nightshift.operator.mail_checks import check_stops, checks_of_mail
 from nightshift.operator.partition_checks import check_partitions
 from nightshift.operator.token_checks import NO_KEYS, check_tokens
 
@@ -44,6 +44,7 @@ def _checks_in_database(db: Database, settings: Settings) -> list[Check]:
         Check("rights", partial(_rights, db), AGAIN),
         Check("settings", partial(_settings, db), AGAIN),
         Check("partitions", partial(check_partitions, db, settings), AGAIN),
+        Check("stopped addresses", partial(check_stops, db, settings), AGAIN),
     ]
 
 

@@ -1,13 +1,16 @@
-"""The commands that send a test mail, and show what became of it."""
+"""The commands that send a test mail, show its result, and list and lift stops of mails to an address."""
 
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
+
+from pydantic import Field
 
 from nightshift.base.errors import NotFound, Refused
 from nightshift.base.settings import Settings
 from nightshift.base.validation import is_mail_address, shown
 from nightshift.database.queries import Database
 from nightshift.notify import outbox
+from nightshift.notify.mail_stops import MailStop
 from nightshift.operator.run_commands import MailRow
 
 
@@ -33,3 +36,22 @@ def view_mail(*, mail_id: UUID, db: Database) -> dict[str, Any]:
     if mail is None:
         raise NotFound(f"Unknown mail {mail_id}")
     return {"mail": mail.as_json()}
+
+
+def list_mail_stops(*, at_most: Annotated[int, Field(ge=1, le=1000)] = 100, db: Database) -> dict[str, Any]:
+    """Return ``{"stops": [{"address", "reason", "detail", "stopped_at"}]}``, the newest first."""
+    found = db.query_as(MailStop, "list_mail_stops", again_if_gone=True, at_most=at_most)
+    return {"stops": [_as_json(each) for each in found]}
+
+
+def lift_mail_stop(*, address: str, db: Database) -> dict[str, Any]:
+    """Let mails go to the address again, and return ``{"lifted": stop}``. Raise Refused if it is not stopped."""
+    db.query("ping", again_if_gone=True)
+    found = db.one_as(MailStop, "delete_mail_stop", address=address.strip())
+    if found is None:
+        raise Refused(f"mails to {shown(address)} are not stopped")
+    return {"lifted": _as_json(found)}
+
+
+def _as_json(stop: MailStop) -> dict[str, Any]:
+    return stop._asdict() | {"stopped_at": stop.stopped_at.isoformat()}
