@@ -15,6 +15,7 @@ from local.deployment.deploy import WITHOUT_TLS
 from local.deployment.template import PATH, load, translate
 from nightshift.base import metrics
 from nightshift.base.settings import REQUIRED, Settings
+from nightshift.database import session_pins
 from nightshift.database.connection import CONNECT_TIMEOUT_S
 from nightshift.database.migrations import LOCK_TIMEOUT_S, TIME_LIMIT_S
 from nightshift.jobs.registry import JOB_TYPES
@@ -244,15 +245,40 @@ def test_a_migration_is_ended_by_the_server_before_the_function_is():
     assert TEMPLATE["Resources"]["Migrations"]["Properties"]["ServiceTimeout"] > FUNCTIONS["MigrateFunction"]["Timeout"]
 
 
-def test_all_functions_together_leave_the_database_connections_for_others():
-    """Each environment keeps one connection. A running system job has three, and only one run of each type is live."""
+SMALLEST = "db.t4g.micro"
+
+
+def concurrencies(name):
+    """Return the parameters of how many functions and requests may be at work, for a database of this class."""
+    usual = {parameter: default(parameter) for parameter in (*CONCURRENCY.values(), "ApiConcurrency")}
+    return usual | ({"WorkerConcurrency": 4, "ApiConcurrency": 14} if name == SMALLEST else {})
+
+
+def test_the_sessions_of_two_releases_leave_the_database_connections_for_others():
+    """Each environment keeps a session until it is idle for minutes, and Lambda tells none that a release replaced it.
+
+    A running system job has three sessions, of which its function keeps one, and only one run of each type is live.
+    """
     maintenance = 2 * len(SYSTEM_JOBS)
-    others = 3 + 2 + 2 + 1 + 1  # schedules at the same minute, two sweeps, an operator and doctor, a migration, a setup
-    together = maintenance + others + sum(map(default, [*CONCURRENCY.values(), "ApiConcurrency"]))
+    others = 3 + 2 + 2 + 1  # schedules at the same minute, two sweeps, an operator and doctor, a setup
+    migration = 1
     for name, connections in CONNECTIONS.items():
-        assert together <= connections["Many"], name
-        # Postgres and RDS reserve some, and a person with psql needs one, too.
+        of_one_release = sum(concurrencies(name).values()) + others
+        # Postgres and RDS reserve five, three for superusers and two for RDS.
+        assert 2 * of_one_release + maintenance + migration <= connections["Most"] - 5, name
+        assert of_one_release + maintenance + migration <= connections["Many"], name
+        # A person with psql needs one, too.
         assert connections["Most"] - connections["Many"] >= 10, name
+
+
+def test_an_idle_session_outlives_each_invocation_and_no_release_by_long():
+    minutes = int(session_pins.PINS["idle_session_timeout"].removesuffix("min"))
+    longest = max(function["Timeout"] for name, function in FUNCTIONS.items() if name not in OF_ITSELF)
+    assert max(longest, TEMPLATE["Parameters"]["WorkerTimeout"]["MaxValue"]) < 60 * minutes <= 600
+
+
+# The worker's time is a parameter, and the migrate function connects as the schema owner, who has no such limit.
+OF_ITSELF = ("WorkerFunction", "MigrateFunction")
 
 
 # How many of these functions work at the same time, and so how many connections they have.
@@ -902,11 +928,13 @@ def evaluated(node, parameters):
             return parameters[of]
         case "Fn::Not":
             return not evaluated(of[0], parameters)
+        case "Fn::And":
+            return all(evaluated(side, parameters) for side in of)
         case "Fn::Equals":
             left, right = (evaluated(side, parameters) for side in of)
             return left == right
         case "Fn::Contains":
-            return evaluated(of[1], parameters) in of[0]
+            return str(evaluated(of[1], parameters)) in of[0]
         case "Fn::Select":
             return evaluated(of[1], parameters)[of[0]]
         case "Fn::Split":
@@ -930,6 +958,17 @@ def refusals(given, *, region="us-east-1"):
         for assertion in rule["Assertions"]
         if not evaluated(assertion["Assert"], known)
     ]
+
+
+def test_the_smallest_database_is_refused_more_connections_than_it_accepts():
+    fits = concurrencies(SMALLEST) | {"DatabaseClass": SMALLEST}
+    assert refusals(fits)[1] == []
+    for parameter in ("WorkerConcurrency", "ApiConcurrency"):
+        [sentence] = refusals(fits | {parameter: fits[parameter] + 1})[1]
+        assert sentence == (
+            f"DatabaseClass={SMALLEST} needs {parameter}={fits[parameter]} or less, because it accepts few connections"
+        )
+        assert refusals({"DatabaseClass": SMALLEST} | {"Shape": "existing"})[1] == []
 
 
 def test_a_region_is_refused_exactly_if_its_roots_are_missing():

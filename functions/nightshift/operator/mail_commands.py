@@ -25,6 +25,7 @@ def send_test_mail(*, to: str, db: Database, settings: Settings) -> dict[str, An
         "subject": "Nightshift: a test mail",
         "lines": ["This mail was sent through Nightshift's outbox, its queue and SES.", "No action is needed."],
     }
+    db.query("ping", again_if_gone=True)
     [row] = db.query("insert_test_mail", recipient=to, content=content)
     outbox.send_messages([row], settings=settings)
     return view_mail(mail_id=row["id"], db=db)
