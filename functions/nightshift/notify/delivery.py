@@ -111,7 +111,7 @@ def _send_mail(mail: Mail, *, to: str, settings: Settings) -> str:
     return _send(mail, sender=sender, recipient=recipient, configuration_set=settings.mail_configuration_set)
 
 
-def _send(mail: Mail, *, sender: str, recipient: str, configuration_set: str = "") -> str:
+def _send(mail: Mail, *, sender: str, recipient: str, configuration_set: str) -> str:
     simple = {
         "Subject": _utf8(mail.subject),
         "Body": {"Text": _utf8(mail.text), "Html": _utf8(mail.html)},
@@ -124,8 +124,8 @@ def _send(mail: Mail, *, sender: str, recipient: str, configuration_set: str = "
             "FromEmailAddress": formataddr(("Nightshift", sender)),
             "Destination": {"ToAddresses": [recipient]},
             "Content": {"Simple": simple},
-        }
-        | ({"ConfigurationSetName": configuration_set} if configuration_set else {}),
+            "ConfigurationSetName": configuration_set,
+        },
         endpoint=endpoint_of("SESV2", host=regional_host("email")),
         path="/v2/email/outbound-emails",
         content_type="application/json",
