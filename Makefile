@@ -9,7 +9,8 @@
 # make check  check everything that needs no running system:
 #               make lint      ruff on all files
 #               make types     mypy in strict mode, except on tests and benchmarks; and few expressions are untyped
-#               make template  template.yaml as SAM and as translated CloudFormation: sam validate, cfn-lint, checkov
+#               make template  template.yaml as SAM and as translated CloudFormation: sam validate, cfn-lint,
+#                              checkov, and parliament on each policy
 #               make build     build the code that `sam deploy` ships, compiled for Lambda's Python, and check its size
 # make screenshots    create the README's pictures of the dashboard
 # make mutants   change each condition in turn and run the test that must then fail: ONLY=claim_slice for some;
@@ -40,7 +41,7 @@ run: $(VENV)/ready $(VENV)/local-aws/ready
 test: $(VENV)/ready
 	@$(VENV)/bin/python -m local.everything
 
-test-packages: $(VENV)/ready $(foreach tool,local-aws browser sam checkov,$(VENV)/$(tool)/ready)
+test-packages: $(VENV)/ready $(foreach tool,local-aws browser sam checkov parliament,$(VENV)/$(tool)/ready)
 
 test-code: $(VENV)/ready $(VENV)/local-aws/ready
 	$(VENV)/bin/python -m pytest $(AT_ONCE) worksteal -m "not stack and not browser"
@@ -65,12 +66,15 @@ types: $(VENV)/ready
 	$(VENV)/bin/python -m tools.untyped .local/types/any-exprs.txt
 
 TRANSLATED := .local/translated.json
-template: $(VENV)/ready $(VENV)/sam/ready $(VENV)/checkov/ready
+POLICIES := .local/policies
+template: $(VENV)/ready $(foreach tool,sam checkov parliament,$(VENV)/$(tool)/ready)
 	$(VENV)/sam/bin/sam validate --lint --region us-east-1
 	@mkdir -p .local
 	$(VENV)/bin/python -m local.deployment.template > $(TRANSLATED)
 	$(VENV)/sam/bin/cfn-lint $(TRANSLATED)
 	$(VENV)/checkov/bin/checkov -f $(TRANSLATED)
+	$(VENV)/bin/python -m tools.policies $(TRANSLATED) $(POLICIES)
+	$(VENV)/parliament/bin/parliament --config .parliament.yaml --directory $(POLICIES)
 
 build: $(VENV)/ready $(VENV)/sam/ready
 	@$(VENV)/bin/python -m local.deployment.build
@@ -119,6 +123,7 @@ $(VENV)/browser/ready: local/requirements/browser.txt $(VENV)/ready
 $(VENV)/local-aws/ready: TOOL := local AWS (takes half a minute
 $(VENV)/sam/ready: TOOL := sam and cfn-lint (takes about a minute
 $(VENV)/checkov/ready: TOOL := checkov (takes about a minute
+$(VENV)/parliament/ready: TOOL := parliament (takes some seconds
 $(VENV)/uv/ready: TOOL := uv (takes some seconds
 $(VENV)/peers/ready: TOOL := other job queues (takes some seconds
 $(VENV)/lambda/ready: TOOL := Lambda's runtime client (takes some seconds

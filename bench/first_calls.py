@@ -197,6 +197,7 @@ def environment(function: str, *, port: int, database: str, aws_url: str) -> dic
         "DATABASE_NAME": database,
         "DATABASE_USER": roles.OF_FUNCTION.get(function, roles.OPERATOR),
         "MAIL_FROM": "nightshift@example.com",
+        "MAIL_CONFIGURATION_SET": "mails",
         "SYSTEM_JOBS_ALERT_EMAIL": "owner@example.com",
         "EVENT_BUS_NAME": "default",
         "JWT_SECRET_ID": "jwt",

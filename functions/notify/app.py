@@ -1,4 +1,4 @@
-"""Deliver the mails that the notify queue's messages name; each is a row of the outbox."""
+"""Deliver the mails that the queue's messages name, each a row of the outbox, and hear what SES tells of mails."""
 
 from typing import Any
 
@@ -7,6 +7,7 @@ from nightshift.base import metrics
 from nightshift.base.logger import logger
 from nightshift.base.settings import settings_for
 from nightshift.database.queries import database
+from nightshift.notify import mail_stops
 from nightshift.notify.delivery import deliver
 
 
@@ -14,7 +15,9 @@ from nightshift.notify.delivery import deliver
 @metrics.published
 def handler(event: dict[str, Any], context: Any) -> None:
     for record in event["Records"]:
-        if message := read(record["body"], "outbox_id"):
+        if told := mail_stops.told_by(record["body"]):
+            mail_stops.stop(told, db=database())
+        elif message := read(record["body"], "outbox_id"):
             deliver(
                 message["outbox_id"],
                 db=database(),

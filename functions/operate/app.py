@@ -35,6 +35,8 @@ COMMANDS: Mapping[str, Command] = {
     "doctor": doctor.examine,
     "send_test_mail": mail_commands.send_test_mail,
     "mail": mail_commands.view_mail,
+    "mail_stops": mail_commands.list_mail_stops,
+    "lift_mail_stop": mail_commands.lift_mail_stop,
 }
 
 

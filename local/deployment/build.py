@@ -20,7 +20,7 @@ BUILT = Path(".aws-sam/build")
 UV = Path(".venv/uv/bin/uv")
 
 # The AWS services that the functions call. botocore contains models of four hundred others.
-AWS_SERVICES = {"kms", "logs", "sesv2", "sqs"}
+AWS_SERVICES = {"kms", "lambda", "logs", "sesv2", "sns", "sqs"}
 
 # Budgets in KB (1024 bytes), unzipped. Lambda allows 250 MB for a function with its layers. Before raising a budget,
 # check why the size grew: a cold start loads the code.

@@ -1,12 +1,13 @@
 """Deploy template.yaml to local AWS: translate it from SAM to CloudFormation, package the code, deploy a stack.
 
-Local AWS differs from AWS in four ways, for which this module compensates:
+Local AWS differs from AWS in five ways, for which this module compensates:
 - It ignores the OpenAPI ``Body`` of an HTTP API, so the body becomes Route and Integration resources.
 - It does not merge layers into /opt, and it unpacks every layer for every Lambda process. So ``variables`` tell the
   functions where to find their packages of 75 MB (PYTHONPATH).
 - It keeps a parameter as text when the property is a number, and then compares it with a number.
 - It checks the functions' calls against their policies, but names some actions differently: an SQS batch is an action
-  of its own, and SES's SendEmail has neither a resource nor a sender.
+  of its own, SES's SendEmail has neither a resource nor a sender, and KMS has no encryption context.
+- It is reached without TLS, which the policies of queues and topics refuse.
 """
 
 import hashlib
@@ -35,6 +36,9 @@ BATCHES = {
     f"sqs:{action}": [f"sqs:{action}", f"sqs:{action}Batch"]
     for action in ("SendMessage", "DeleteMessage", "ChangeMessageVisibility")
 }
+
+# When the policies of queues and topics refuse a call.
+WITHOUT_TLS = {"Bool": {"aws:SecureTransport": "false"}}
 
 # CloudFormation's error for an unknown stack. ``deploy`` then creates the stack instead of updating it.
 NO_STACK = "does not exist"
@@ -148,9 +152,14 @@ def _translated(path: Path, *, local_aws: LocalAws, variables: Mapping[str, str]
 
     translated = translate(template, package=package, session=local_aws.session)
     _serve_api_bodies(translated["Resources"])
-    for resource in translated["Resources"].values():
+    for name, resource in list(translated["Resources"].items()):
         if resource["Type"] == "AWS::IAM::Role":
             _name_actions_as_local_aws_does(resource["Properties"].get("Policies", []))
+        elif resource["Type"] in ("AWS::SQS::QueuePolicy", "AWS::SNS::TopicPolicy"):
+            document = resource["Properties"]["PolicyDocument"]
+            document["Statement"] = [each for each in document["Statement"] if each.get("Condition") != WITHOUT_TLS]
+            if not document["Statement"]:
+                del translated["Resources"][name]
     return translated
 
 
@@ -195,8 +204,9 @@ def _name_actions_as_local_aws_does(node: Any) -> None:
         for item in node:
             _name_actions_as_local_aws_does(item)
     elif isinstance(node, dict) and "Action" in node:
-        if node["Action"] == "ses:SendEmail":
+        if node["Action"] in ("ses:SendEmail", "kms:Encrypt", "kms:Decrypt"):
             node.pop("Condition", None)
+        if node["Action"] == "ses:SendEmail":
             node["Resource"] = "*"
         node["Action"] = BATCHES.get(node["Action"], node["Action"])
     elif isinstance(node, dict):
@@ -208,7 +218,7 @@ def _routes(body: Template) -> Iterator[tuple[str, Template]]:
     for path, methods in body["paths"].items():
         for method, operation in methods.items():
             verb = "ANY" if method == "x-amazon-apigateway-any-method" else method.upper()
-            yield f"{verb} {path}", operation["x-amazon-apigateway-integration"]
+            yield path if path == "$default" else f"{verb} {path}", operation["x-amazon-apigateway-integration"]
 
 
 def _set_numbers(node: Any, parameters: Mapping[str, Any]) -> None:

@@ -95,11 +95,12 @@ SAME = {
         lambda: boto3.client("sqs").send_message_batch(QueueUrl=QUEUE, Entries=[{"Id": "0", **ENTRY}]),
     ),
     "mail": (
-        lambda: delivery._send(MAIL, sender="a@example.com", recipient="b@example.com"),
+        lambda: delivery._send(MAIL, sender="a@example.com", recipient="b@example.com", configuration_set="mails"),
         lambda: boto3.client("sesv2").send_email(
             FromEmailAddress="Nightshift <a@example.com>",
             Destination={"ToAddresses": ["b@example.com"]},
             Content={"Simple": SIMPLE},
+            ConfigurationSetName="mails",
         ),
     ),
     "secret": (
@@ -220,7 +221,7 @@ class TestTrouble:
     def test_a_mail_is_sent_once_whatever_comes_back(self, wire: Wire, answer: tuple[int, str]) -> None:
         wire.answers = [answer]
         with pytest.raises((AwsUnreachable, AwsRefused)):
-            delivery._send(MAIL, sender="a@example.com", recipient="b@example.com")
+            delivery._send(MAIL, sender="a@example.com", recipient="b@example.com", configuration_set="mails")
         assert len(wire.asked) == 1
 
     def test_nobody_there(self) -> None:

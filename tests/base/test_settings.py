@@ -76,7 +76,7 @@ def test_every_function_checks_its_variables(cloud, monkeypatch, function):
     for name in REQUIRED[function]:
         monkeypatch.setenv(name, "")
     # Without a ResponseURL the migrations raise; test_functions.py tests the report to CloudFormation.
-    sample = event(function) if function in ("schedule", "worker") else {}
+    sample = event(function) if function in ("schedule", "worker", "notify") else {}
     with pytest.raises(ConfigurationError, match=f"^{function.capitalize()}Function cannot work without "):
         load_function(function).handler(sample, CONTEXT)
 

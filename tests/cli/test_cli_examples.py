@@ -93,6 +93,8 @@ OWNERS = {
     "doctor": "nightshift system doctor",
     "send_test_mail": "nightshift system doctor --mail-to a@b.example",
     "mail": "nightshift system doctor --mail-to a@b.example",
+    "mail_stops": "nightshift system mail-stops",
+    "lift_mail_stop": "nightshift system mail-stops --lift ada@example.com",
     "agent_key": "nightshift system agent-key acme",
     "end_key": "nightshift system end-key acme owl_agent_x7Qz",
     "keys": "nightshift system keys acme",
@@ -119,7 +121,7 @@ class Api:
         self.asked.append(f"{method} {path}")
         event = {
             "version": "2.0",
-            "routeKey": "ANY /{proxy+}",
+            "routeKey": "$default",
             "rawPath": path,
             "rawQueryString": query,
             "headers": headers,
@@ -194,6 +196,8 @@ def run(
             known["RUN_ID"] = str(trigger(team, db=db, settings=cloud)["id"])
         if "rerun" in words:
             end_all(owner, "failed", "'Down'")(0)
+        if "--lift" in words:
+            owner.run_script(f"INSERT INTO job_mail_stops VALUES ('{words[-1]}', 'bounce')")
         if "resume" in words:
             call(f"system pause {words[-1]} --why disk", owner=owner)
         if {"setup", "teams", "project", "member", "revenuecat-key", "agent-key", "end-key", "keys"} & set(words[1:]):

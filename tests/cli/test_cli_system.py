@@ -170,6 +170,26 @@ class TestRuns:
         assert "soft_delete_cleanup: no schedule; runs only when triggered.\n" in said
 
 
+class TestMailStops:
+    def test_stops_are_listed_and_lifted(self, system: Cli, owner: Database) -> None:
+        assert system("mail-stops").stdout == "No address is stopped.\n"
+        owner.run_script(
+            "INSERT INTO job_mail_stops VALUES ('a@b.example', 'bounce', '550 unknown', '2026-01-02 05:00Z'),"
+            " ('c@d.example', 'complaint', NULL, '2026-01-02 06:00Z')"
+        )
+        assert system("mail-stops").stdout.splitlines() == [
+            "2026-01-02 06:00  spam report  c@d.example",
+            "2026-01-02 05:00  bounced  a@b.example  550 unknown",
+        ]
+        assert [each["address"] for each in json.loads(system("mail-stops", "--format", "json").stdout)["stops"]] == [
+            *("c@d.example", "a@b.example")
+        ]
+        assert system("mail-stops", "--lift", "A@b.example").stdout == "Mails go to a@b.example again.\n"
+        refused = system("mail-stops", "--lift", "a@b.example")
+        assert refused.exit_code == 4
+        assert 'mails to "a@b.example" are not stopped' in refused.stderr
+
+
 class TestChecks:
     def test_health(self, system: Cli, cloud: Any, db: Database) -> None:
         sweep(db=db, settings=cloud)

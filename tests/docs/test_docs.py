@@ -134,7 +134,7 @@ def test_the_way_out_of_a_vpc_leads_to_all_that_a_function_in_it_calls():
     services = set(re.findall(r"'Action': '([\w-]+):", str(allowed))) - {"rds-db"}
     words = {
         "sqs": "SQS", "secretsmanager": "Secrets Manager", "kms": "KMS", "ses": "SES", "events": "EventBridge",
-        "logs": "CloudWatch Logs",
+        "logs": "CloudWatch Logs", "sns": "SNS", "lambda": "Lambda",
     }  # fmt: skip
     [way_out] = re.findall(r"^- The subnets need a way out.*?(?=^- )", Path("docs/deploy.md").read_text(), re.M | re.S)
     said = " ".join(way_out.split())

@@ -21,6 +21,7 @@ from nightshift.base.settings import Settings
 from nightshift.database.queries import Database, query_text
 from nightshift.jobs.registry import JOB_TYPES
 from nightshift.operator import checks, database_checks, dead_letters, doctor
+from nightshift.operator.account_checks import checks_of_account
 from nightshift.testing.rows import age, make_team, run_row, sweep, work
 from operate.app import COMMANDS
 from tests.support import http_server, moto_server
@@ -141,6 +142,7 @@ class TestCommands:
             "mail": {"mail_id": str(uuid.uuid4())},
             "pause": {"job_type": "db_pruning", "why": "disk work", "by": "ada"},
             "resume": {"job_type": "db_pruning"},
+            "lift_mail_stop": {"address": "a@b.example"},
         }
         for command in COMMANDS:
             said = answer({"command": command} | arguments.get(command, {}), db=lost, settings=nowhere)
@@ -737,12 +739,49 @@ class TestDoctor:
             stub.add_response("get_account", account)
             yield dataclasses.replace(desk, revenuecat_url=provider, mail_from="Acme <jobs@acme.example>")
 
+    @pytest.mark.parametrize(
+        ("subscriptions", "ok", "says"),
+        [
+            ([], True, "nothing receives them: set AlarmEmail, or subscribe to the topic AlarmTopicArn"),
+            ([("a@b.example", "arn:aws:sns:::t:1")], True, "sent to 1 confirmed subscription"),
+            (
+                [("a@b.example", "PendingConfirmation"), ("c@d.example", "arn:aws:sns:::t:1")],
+                False,
+                "no alarm reaches a@b.example, because the subscription is not confirmed",
+            ),
+        ],
+    )
+    def test_a_subscription_to_alarms_is_confirmed(self, desk, subscriptions, ok, says):
+        answer = [{"Endpoint": endpoint, "SubscriptionArn": arn} for endpoint, arn in subscriptions]
+        sns = clients.client("sns")
+        with Stubber(sns) as stub:
+            stub.add_response("list_subscriptions_by_topic", {"Subscriptions": answer}, {"TopicArn": "topic"})
+            [(_, look, _)] = checks_of_account(dataclasses.replace(desk, alarm_topic_arn="topic"))
+            assert look()[:2] == (ok, says)
+
+    @pytest.mark.parametrize(
+        ("quota", "workers", "ok"), [(10, 4, True), (10, 5, False), (1000, 10, True), (16, 10, True), (15, 10, False)]
+    )
+    def test_the_account_has_enough_concurrent_executions(self, desk, quota, workers, ok):
+        settings = dataclasses.replace(desk, worker_concurrency=workers, mail_concurrency=2, event_concurrency=2)
+        functions = clients.client("lambda")
+        with Stubber(functions) as stub:
+            limit = {"ConcurrentExecutions": quota + 100, "UnreservedConcurrentExecutions": quota}
+            stub.add_response("get_account_settings", {"AccountLimit": limit})
+            [(_, look, _)] = checks_of_account(settings)
+            found = look()
+        says = f"the queues may use {workers + 4} of the account's {quota:,} concurrent executions"
+        assert found.ok == ok
+        assert found.says == (says if ok else f"{says}, so under load requests get 503 and sweeps are dropped")
+        assert ok or found.do.endswith("deploy with WorkerConcurrency lower by 1.")
+
     def test_all_is_well(self, ask, fresh):
         report = ask("doctor", fresh)
         assert report["ok"], report
         assert [each["name"] for each in report["checks"]] == [
-            "database", "migrations", "rights", "sign-in", "settings", "partitions", "RevenueCat access",
-            "run queue", "mail queue", "event queue", "users' tokens", "providers' secrets", "sender", "SES account",
+            "database", "migrations", "rights", "sign-in", "settings", "partitions", "stopped addresses",
+            "RevenueCat access", "run queue", "mail queue", "event queue", "users' tokens", "providers' secrets",
+            "sender", "SES account",
         ]  # fmt: skip
         assert check(report, "RevenueCat access")["says"].endswith("responds with status 404")
         assert check(report, "sender")["says"] == "jobs@acme.example, verified in SES as acme.example"

@@ -4,6 +4,7 @@ Local AWS checks every call of every stack test against the policies, including 
 not allowed. So this test drives each function through its paths; a permission that was never used is too much.
 """
 
+import itertools
 import json
 import uuid
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from typing import Any
 import pg8000.native
 import pytest
 import urllib3
+from botocore.exceptions import ClientError
 
 from local.deployment.deploy import BATCHES, STACK
 from local.deployment.template import PATH, load
@@ -29,7 +31,9 @@ ELSEWHERE = {
     # Lambda itself sends events that the function failed at, with the function's role.
     ("ScheduleFunction", "sqs:SendMessage", "ScheduleDeadLetters"),
 }
-# Local AWS's CloudTrail omits SES. These calls were made if the outbox has sent mails, and the doctor knows sender and
+# Local AWS's CloudTrail does not name these calls. The doctor makes one of each kind.
+UNNAMED = {"lambda:GET.lambda": "lambda:GetAccountSettings", "sns:POST.sns": "sns:ListSubscriptionsByTopic"}
+# It omits SES. These calls were made if the outbox has sent mails, and the doctor knows sender and
 # account.
 BY_THEIR_EFFECT = {
     ("NotifyFunction", "ses:SendEmail", "*"),
@@ -78,15 +82,18 @@ def called(stack: Stack, function: str) -> set[Call]:
         for _, environment in function_processes(stack.folder)
         if names.get(environment["AWS_LAMBDA_FUNCTION_NAME"]) == function
     }
-    pages = stack.local_aws.client("cloudtrail").get_paginator("lookup_events")
+    look_up = stack.local_aws.client("cloudtrail").lookup_events
+    # Local AWS returns the fifty newest events, so ask for those of each service, too.
+    sources = {action.partition(":")[0] for _, action, _ in allowed(function)}
+    narrower = [[], *([{"AttributeKey": "EventSource", "AttributeValue": f"{each}.amazonaws.com"}] for each in sources)]
     found = set()
-    for key in keys:
-        for page in pages.paginate(LookupAttributes=[{"AttributeKey": "AccessKeyId", "AttributeValue": key}]):
-            for event in page["Events"]:
-                detail = json.loads(event["CloudTrailEvent"])
-                action = f"{detail['eventSource'].removesuffix('.amazonaws.com')}:{detail['eventName']}"
-                queue = names[detail["requestParameters"]["QueueUrl"]] if action.startswith("sqs:") else "*"
-                found.add((function, SINGLE.get(action, action), queue))
+    for key, further in itertools.product(keys, narrower):
+        of_key = {"AttributeKey": "AccessKeyId", "AttributeValue": key}
+        for event in look_up(LookupAttributes=[of_key, *further])["Events"]:
+            detail = json.loads(event["CloudTrailEvent"])
+            action = f"{detail['eventSource'].removesuffix('.amazonaws.com')}:{detail['eventName']}"
+            queue = names[detail["requestParameters"]["QueueUrl"]] if action.startswith("sqs:") else "*"
+            found.add((function, (SINGLE | UNNAMED).get(action, action), queue))
     return found
 
 
@@ -181,3 +188,18 @@ def test_a_role_allows_what_is_called_and_nothing_else(stack: Stack, driven: Non
     does = set().union(*(called(stack, function) for function in functions)) | BY_THEIR_EFFECT
     assert sorted(may - does) == []
     assert sorted(does - may) == []
+
+
+def test_a_queue_refuses_a_call_without_tls(stack: Stack) -> None:
+    """Local AWS is reached without it, so the stack on this machine does not have these policies."""
+    sqs = stack.local_aws.client("sqs")
+    queue = sqs.create_queue(QueueName="reached-without-tls")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    policy = RESOURCES["RunQueuePolicy"]["Properties"]["PolicyDocument"]
+    [statement] = policy["Statement"]
+    sqs.send_message(QueueUrl=queue, MessageBody="before")
+    sqs.set_queue_attributes(
+        QueueUrl=queue, Attributes={"Policy": json.dumps(policy | {"Statement": [statement | {"Resource": arn}]})}
+    )
+    with pytest.raises(ClientError, match="AccessDenied"):
+        sqs.send_message(QueueUrl=queue, MessageBody="after")

@@ -1,11 +1,13 @@
 """A mail on the whole stack: from a trigger over HTTP to the mailbox."""
 
+import json
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 import urllib3
 
+from local.deployment.deploy import STACK
 from local.seed import ADMIN_EMAIL
 from local.stack import Stack
 from tests.support.stack_world import triggered, until
@@ -54,3 +56,30 @@ def test_the_owner_is_alerted(here: dict[str, Any], stack: Stack, stack_owner: A
     until(lambda: stack_owner.run(ended, id=outbox_id) == [["sent"]])
     alerts = [mail["To"] for mail in mails(here) if mail["Subject"] == "A slot was missed"]
     assert alerts == [[ADMIN_EMAIL]]
+
+
+def test_a_bounce_that_ses_tells_eventbridge_stops_mails_to_the_address(stack: Stack, stack_owner: Any) -> None:
+    """Local AWS delivers no events of SES, and refuses events in its name. So the rule hears another source."""
+    events = stack.local_aws.client("events")
+    rule = resource_of(stack, "MailEventsRule").rpartition("/")[2].rpartition("|")[2]
+    pattern = json.loads(events.describe_rule(Name=rule)["EventPattern"])
+    assert pattern["source"] == ["aws.ses"]
+    events.put_rule(Name=rule, EventPattern=json.dumps(pattern | {"source": ["test"]}))
+    for configuration_set, address in (
+        ("another", "kept@demo.test"),
+        (resource_of(stack, "MailEvents"), "gone@demo.test"),
+    ):
+        detail = {
+            "eventType": "Bounce",
+            "bounce": {"bounceType": "Permanent", "bouncedRecipients": [{"emailAddress": address}]},
+            "mail": {"messageId": "1", "tags": {"ses:configuration-set": [configuration_set]}},
+        }
+        entry = {"Source": "test", "DetailType": "Email Bounced", "Detail": json.dumps(detail)}
+        assert events.put_events(Entries=[entry])["FailedEntryCount"] == 0
+    until(lambda: stack_owner.run("SELECT address FROM job_mail_stops") == [["gone@demo.test"]])
+
+
+def resource_of(stack: Stack, name: str) -> str:
+    describe = stack.local_aws.client("cloudformation").describe_stack_resource
+    identifier: str = describe(StackName=STACK, LogicalResourceId=name)["StackResourceDetail"]["PhysicalResourceId"]
+    return identifier

@@ -17,6 +17,7 @@ from local.run import call
 from local.seed import REVENUECAT_KEY, REVENUECAT_PROJECT_ID
 from local.stack import CHECKOUT, Stack, running
 from tests.support.stack_world import SHORT, ended, free_ports, triggered, until
+from tools import watch_updates
 
 pytestmark = pytest.mark.stack
 
@@ -155,6 +156,49 @@ def test_a_failing_migration_rolls_the_release_back(
     stack.deploy(release("8.0.1", **{"9002_wrong": "CREATE TABLE half_done (id int)"}))
     assert version(here) == "8.0.1"
     assert stack_owner.run("SELECT to_regclass('half_done')") == [["half_done"]]
+
+
+def test_a_release_is_left_for_the_earlier_one_during_a_run(
+    stack: Stack, here: dict[str, Any], stack_owner: pg8000.native.Connection, release: Callable[..., Path]
+) -> None:
+    """So a rollback works that alarms start after the update: each function gets its former code, the schema stays."""
+    earlier = release("8.2.0")
+    stack.deploy(earlier)
+    stack.deploy(release("8.3.0", **{"9003_remark": "ALTER TABLE job_runs ADD COLUMN remark text DEFAULT 'new'"}))
+    faults = here["revenuecat_url"].removesuffix("/v2") + "/_sandbox/faults"
+    urllib3.request("POST", faults, json={"latency_s": 2, "path": "customers", "times": None})
+    run_id = triggered(here)["id"]
+    until(lambda: call(here, "GET", f"/v1/jobs/{run_id}")[1]["job_run"]["status"] == "running")
+    stack.deploy(earlier)
+    urllib3.request("DELETE", faults)
+    assert version(here) == "8.2.0"
+    assert until(lambda: stack.invoke("SweepFunction", {}) and ended(here, run_id))["status"] == "completed"
+    assert stack_owner.run("SELECT remark FROM job_runs WHERE id = CAST(:id AS uuid)", id=run_id) == [["new"]]
+
+
+def test_updates_are_watched_without_another_change(stack: Stack, here: dict[str, Any]) -> None:
+    def described() -> dict[str, Any]:
+        [found] = stack.local_aws.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"]
+        assert found["StackStatus"] == "UPDATE_COMPLETE"
+        return {each["ParameterKey"]: each["ParameterValue"] for each in found["Parameters"]}
+
+    sent: list[dict[str, Any]] = []
+    session = stack.local_aws.session
+    session.events.register("provide-client-params.cloudformation.UpdateStack", lambda params, **_: sent.append(params))
+    before = described()
+    watch_updates.watch(STACK, session=session, endpoint=stack.local_aws.url)
+    assert described() == before
+    [triggers] = [params["RollbackConfiguration"]["RollbackTriggers"] for params in sent]
+    assert len({trigger["Arn"] for trigger in triggers}) == len(watch_updates.ALARMS)
+    assert all(":alarm:" in trigger["Arn"] for trigger in triggers)
+    # A stack whose alarm is on stays as it is.
+    alarm = triggers[0]["Arn"].rpartition(":alarm:")[2]
+    cloudwatch = stack.local_aws.client("cloudwatch")
+    cloudwatch.set_alarm_state(AlarmName=alarm, StateValue="ALARM", StateReason="test")
+    with pytest.raises(SystemExit, match=r"^Nothing was changed, because this alarm is on: "):
+        watch_updates.watch(STACK, session=session, endpoint=stack.local_aws.url)
+    assert len(sent) == 1
+    assert version(here)
 
 
 def mixed(release: Callable[..., Path], name: str) -> Path:

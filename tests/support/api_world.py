@@ -44,7 +44,7 @@ class Api:
         headers = dict(headers) | ({"authorization": authorization} if authorization is not None else {})
         event = {
             "version": "2.0",
-            "routeKey": "ANY /{proxy+}",
+            "routeKey": "$default",
             "rawPath": path,
             "rawQueryString": urlencode(query, errors="surrogatepass"),
             "headers": headers,

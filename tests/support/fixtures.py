@@ -241,6 +241,7 @@ def cloud(monkeypatch: pytest.MonkeyPatch, environment: Settings, moto_endpoint:
             queue_url=moto_server.queue("runs"),
             jwt_secret_id=moto_server.secret("jwt", JWT_SECRET),
             integrations_key_id=moto_server.key(),
+            mail_configuration_set="mails",
         )
         _set_environment(monkeypatch, settings)
         yield settings

@@ -22,7 +22,7 @@ MOST_CHARACTERS_OF_A_DESCRIPTION = 4_000
 # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 MOST_BYTES_OF_AN_ENVIRONMENT = 4 * 1024
 # As long as any ARN or URL of ours: what an intrinsic function may become.
-LONGEST_VALUE, LONGEST_NAME = 140, 90
+LONGEST_VALUE, LONGEST_TEXT, LONGEST_NAME = 140, 100, 90
 # Inline policies of a role, without white space. https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
 MOST_CHARACTERS_OF_A_ROLE = 10_240
 MOST_MANAGED_POLICIES = 10
@@ -65,7 +65,7 @@ def size_of(value: Any) -> int:
         case {"Ref": name} if name in TRANSLATED["Parameters"]:
             parameter = TRANSLATED["Parameters"][name]
             choices = parameter.get("AllowedValues", ["9" * 12] if parameter["Type"] == "Number" else [])
-            return max((len(str(choice)) for choice in choices), default=int(parameter.get("MaxLength", LONGEST_VALUE)))
+            return max((len(str(choice)) for choice in choices), default=int(parameter.get("MaxLength", LONGEST_TEXT)))
         case {"Ref": name} if RESOURCES.get(name, {}).get("Type") == "AWS::Logs::LogGroup":
             return LONGEST_NAME
         case dict():

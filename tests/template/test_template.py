@@ -11,23 +11,28 @@ import boto3
 import pytest
 
 from local import roles
+from local.deployment.deploy import WITHOUT_TLS
 from local.deployment.template import PATH, load, translate
 from local.postgres import DEPLOYED_VERSION
 from local.stack import PARAMETERS
 from nightshift.base import metrics
 from nightshift.base.settings import REQUIRED, Settings
+from nightshift.database import session_pins
 from nightshift.database.connection import CONNECT_TIMEOUT_S
 from nightshift.database.migrations import LOCK_TIMEOUT_S, TIME_LIMIT_S
 from nightshift.database.session_pins import ROLES
 from nightshift.jobs.registry import JOB_TYPES
 from nightshift.notify.attempts import RETRY_DELAY_S
 from nightshift.notify.events import MOST_ENTRIES
+from nightshift.operator.account_checks import LEFT_AT_LEAST
 from nightshift.schedules.cron import from_five_fields
 from nightshift.schedules.entries import with_usual_schedules
 from nightshift.schedules.slots import GRACE
+from nightshift.tenants.integrations import _context
 from nightshift.tenants.tokens import trouble_with
 from operate.app import COMMANDS
 from tools import rds_roots
+from tools.policies import policies
 
 TEMPLATE = load(PATH)
 FUNCTIONS = {
@@ -39,7 +44,8 @@ FUNCTIONS = {
 
 # Actions without resource-level permissions; each only reads.
 # https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonsimpleemailservicev2.html
-WITHOUT_RESOURCE = {"ses:GetAccount"}
+# https://docs.aws.amazon.com/service-authorization/latest/reference/list_awslambda.html
+WITHOUT_RESOURCE = {"ses:GetAccount", "lambda:GetAccountSettings"}
 
 
 def default(parameter):
@@ -250,15 +256,40 @@ def test_a_migration_is_ended_by_the_server_before_the_function_is():
     assert TEMPLATE["Resources"]["Migrations"]["Properties"]["ServiceTimeout"] > FUNCTIONS["MigrateFunction"]["Timeout"]
 
 
-def test_all_functions_together_leave_the_database_connections_for_others():
-    """Each environment keeps one connection. A running system job has three, and only one run of each type is live."""
+SMALLEST = "db.t4g.micro"
+
+
+def concurrencies(name):
+    """Return the parameters of how many functions and requests may be at work, for a database of this class."""
+    usual = {parameter: default(parameter) for parameter in (*CONCURRENCY.values(), "ApiConcurrency")}
+    return usual | ({"WorkerConcurrency": 4, "ApiConcurrency": 14} if name == SMALLEST else {})
+
+
+def test_the_sessions_of_two_releases_leave_the_database_connections_for_others():
+    """Each environment keeps a session until it is idle for minutes, and Lambda tells none that a release replaced it.
+
+    A running system job has three sessions, of which its function keeps one, and only one run of each type is live.
+    """
     maintenance = 2 * len(SYSTEM_JOBS)
-    others = 3 + 2 + 2 + 1 + 1  # schedules at the same minute, two sweeps, an operator and doctor, a migration, a setup
-    together = maintenance + others + sum(map(default, [*CONCURRENCY.values(), "ApiConcurrency"]))
+    others = 3 + 2 + 2 + 1  # schedules at the same minute, two sweeps, an operator and doctor, a setup
+    migration = 1
     for name, connections in CONNECTIONS.items():
-        assert together <= connections["Many"], name
-        # Postgres and RDS reserve some, and a person with psql needs one, too.
+        of_one_release = sum(concurrencies(name).values()) + others
+        # Postgres and RDS reserve five, three for superusers and two for RDS.
+        assert 2 * of_one_release + maintenance + migration <= connections["Most"] - 5, name
+        assert of_one_release + maintenance + migration <= connections["Many"], name
+        # A person with psql needs one, too.
         assert connections["Most"] - connections["Many"] >= 10, name
+
+
+def test_an_idle_session_outlives_each_invocation_and_no_release_by_long():
+    minutes = int(session_pins.PINS["idle_session_timeout"].removesuffix("min"))
+    longest = max(function["Timeout"] for name, function in FUNCTIONS.items() if name not in OF_ITSELF)
+    assert max(longest, TEMPLATE["Parameters"]["WorkerTimeout"]["MaxValue"]) < 60 * minutes <= 600
+
+
+# The worker's time is a parameter, and the migrate function connects as the schema owner, who has no such limit.
+OF_ITSELF = ("WorkerFunction", "MigrateFunction")
 
 
 # How many of these functions work at the same time, and so how many connections they have.
@@ -310,18 +341,82 @@ def test_server_and_alarm_have_the_same_number_of_connections_in_mind():
 
 
 def test_the_api_takes_no_more_calls_at_once_than_it_has_connections():
-    settings = TEMPLATE["Resources"]["HttpApi"]["Properties"]["DefaultRouteSettings"]
+    settings = TEMPLATE["Resources"]["HttpApi"]["Properties"]["RouteSettings"]["$default"]
     assert settings["ThrottlingBurstLimit"] == {"Ref": "ApiConcurrency"}
 
 
-def test_routes_with_a_throttle_of_their_own_are_there():
-    events = [event for function in FUNCTIONS.values() for event in function.get("Events", {}).values()]
-    routes = {
-        f"{event['Properties']['Method']} {event['Properties']['Path']}"
-        for event in events
-        if event["Type"] == "HttpApi"
+def test_a_route_with_a_throttle_of_its_own_cannot_be_renamed():
+    """API Gateway compares these keys with the live routes in both directions, before and after they change."""
+    assert TEMPLATE["Resources"]["HttpApi"]["Properties"]["RouteSettings"].keys() == {"$default"}
+    paths = translated_with_code("a")["HttpApi"]["Properties"]["Body"]["paths"]
+    assert "ApiFunction" in json.dumps(paths.pop("$default"))
+    # Requests to the other routes open no connection.
+    assert "ApiFunction" not in json.dumps(paths)
+
+
+def test_a_first_visit_finds_all_modules():
+    files = sum(path.is_file() for path in Path("functions/dashboard/static").rglob("*"))
+    settings = TEMPLATE["Resources"]["HttpApi"]["Properties"]["DefaultRouteSettings"]
+    assert settings["ThrottlingBurstLimit"] >= 10 * files
+
+
+def test_nothing_is_reserved_for_the_api_unless_the_parameter_says_so():
+    """An account with ten concurrent executions refuses any reservation."""
+    assert default("ApiReservedConcurrency") == 0
+    assert FUNCTIONS["ApiFunction"]["ReservedConcurrentExecutions"] == {
+        "Fn::If": ["ReserveForApi", {"Ref": "ApiReservedConcurrency"}, {"Ref": "AWS::NoValue"}]
     }
-    assert TEMPLATE["Resources"]["HttpApi"]["Properties"]["RouteSettings"].keys() <= routes
+    assert [name for name, each in FUNCTIONS.items() if "ReservedConcurrentExecutions" in each] == ["ApiFunction"]
+
+
+def test_the_storage_alarm_is_silent_while_rds_adds_storage():
+    """RDS does so when less than a tenth is free, and the volume has at least the parameter's least value."""
+    smallest = TEMPLATE["Parameters"]["DatabaseStorageGb"]["MinValue"] * 2**30
+    assert ALARMS["DatabaseStorageAlarm"]["Threshold"] < smallest / 10
+
+
+def test_what_rds_says_reaches_the_topic_of_the_alarms():
+    events = TEMPLATE["Resources"]["DatabaseEvents"]["Properties"]
+    assert events["SnsTopicArn"] == TOPIC
+    assert events["SourceIds"] == [{"Ref": "Database"}]
+    assert {"failover", "failure", "low storage", "maintenance"} <= set(events["EventCategories"])
+    allowed, _ = TEMPLATE["Resources"]["AlarmTopicPolicy"]["Properties"]["PolicyDocument"]["Statement"]
+    assert allowed["Principal"] == {"Service": ["cloudwatch.amazonaws.com", "events.rds.amazonaws.com"]}
+    # RDS tries the topic when the subscription is created.
+    assert '"AlarmTopicPolicy"' in json.dumps(events["Tags"])
+
+
+def test_a_dropped_call_of_a_function_that_eventbridge_calls_raises_an_alarm():
+    called = {name for name, function in FUNCTIONS.items() if "EventInvokeConfig" in function}
+    watched = {
+        alarm["Dimensions"][0]["Value"]["Ref"]
+        for alarm in ALARMS.values()
+        if alarm["MetricName"] == "AsyncEventsDropped"
+    }
+    assert watched == called == {"ScheduleFunction", "SweepFunction"}
+    delivery = ALARMS["ScheduleUndeliveredAlarm"]
+    assert delivery["MetricName"] == "DestinationDeliveryFailures"
+    with_destination = {name for name in called if "DestinationConfig" in FUNCTIONS[name]["EventInvokeConfig"]}
+    assert delivery["Dimensions"] == [{"Name": "FunctionName", "Value": {"Ref": name}} for name in with_destination]
+
+
+def test_the_page_says_what_ten_concurrent_executions_are_enough_for():
+    queues = sum(map(default, CONCURRENCY.values()))
+    page = " ".join(Path("docs/deploy.md").read_text().split())
+    assert f"The queues alone may use {queues} (" in page
+    fewer = int(re.search(r"start with `WorkerConcurrency=(\d+)`", page)[1])
+    used = queues - default("WorkerConcurrency") + fewer
+    assert used + LEFT_AT_LEAST == 10
+    assert f"the queues then use {used}, and {LEFT_AT_LEAST} are left" in page
+
+
+def test_the_doctor_knows_how_much_the_queues_may_use():
+    variables = FUNCTIONS["OperateFunction"]["Environment"]["Variables"]
+    for parameter, variable in zip(
+        CONCURRENCY.values(), ("WORKER_CONCURRENCY", "MAIL_CONCURRENCY", "EVENT_CONCURRENCY"), strict=True
+    ):
+        assert variables[variable] == {"Ref": parameter}
+    assert variables["ALARM_TOPIC_ARN"] == TEMPLATE["Outputs"]["AlarmTopicArn"]["Value"] == TOPIC
 
 
 def test_what_the_data_depend_on_outlives_the_stack():
@@ -354,6 +449,105 @@ def test_no_resource_has_a_name_of_its_own():
         assert all("${AWS::StackName}" in resource["Properties"][each]["Fn::Sub"] for each in own), name
 
 
+def test_queues_and_topics_are_reached_by_tls_alone():
+    """A queue and a topic have one policy each: a second one would replace the first."""
+    refused = [
+        (kind, name["Ref"])
+        for resource in TEMPLATE["Resources"].values()
+        for kind in ("Queues", "Topics")
+        for name in resource.get("Properties", {}).get(kind, [])
+        if denied_without_tls(resource["Properties"], name["Ref"])
+    ]
+    made = {
+        "Queues": {name for name, each in TEMPLATE["Resources"].items() if each["Type"] == "AWS::SQS::Queue"},
+        "Topics": {name for name, each in TEMPLATE["Resources"].items() if each["Type"] == "AWS::SNS::Topic"},
+    }
+    assert sorted(refused) == sorted((kind, name) for kind, names in made.items() for name in names)
+
+
+def denied_without_tls(properties, name):
+    statements = properties["PolicyDocument"]["Statement"]
+    [denied] = [statement for statement in statements if statement["Effect"] == "Deny"]
+    assert denied["Principal"] == "*"
+    assert denied["Condition"] == WITHOUT_TLS
+    return denied["Resource"] in ({"Fn::GetAtt": [name, "Arn"]}, {"Ref": name})
+
+
+def test_a_queue_takes_dead_letters_only_if_a_queue_of_ours_sends_them():
+    """A queue's own name of its sources would make a circle, so CloudFormation cannot name them."""
+    queues = {name: each["Properties"] for name, each in TEMPLATE["Resources"].items() if name.endswith("DeadLetters")}
+    targets = {
+        each["Properties"]["RedrivePolicy"]["deadLetterTargetArn"]["Fn::GetAtt"][0]
+        for each in TEMPLATE["Resources"].values()
+        if "RedrivePolicy" in each.get("Properties", {})
+    }
+    for name, properties in queues.items():
+        wanted = "allowAll" if name in targets else "denyAll"
+        assert properties["RedriveAllowPolicy"] == {"redrivePermission": wanted}, name
+
+
+def test_a_secret_is_encrypted_and_decrypted_only_with_its_project():
+    bound = {
+        statement["Action"]: statement["Condition"]
+        for function in FUNCTIONS.values()
+        for policy in function.get("Policies", [])
+        for statement in policy["Statement"]
+        if statement["Action"] in ("kms:Decrypt", "kms:Encrypt")
+    }
+    [name] = _context("a project")
+    condition = {"StringLike": {f"kms:EncryptionContext:{name}": "?*"}}
+    assert bound == {"kms:Decrypt": condition, "kms:Encrypt": condition}
+
+
+def test_the_dashboard_may_write_its_log_and_nothing_else():
+    """SAM lets each function that has a VpcConfig manage network interfaces, even if its value is AWS::NoValue."""
+    role = translated_with_code("a")["DashboardFunctionRole"]["Properties"]
+    assert [arn.rpartition("/")[2] for arn in role["ManagedPolicyArns"]] == ["AWSLambdaBasicExecutionRole"]
+    assert "Policies" not in role
+
+
+def test_s3_is_reached_for_the_answers_of_custom_resources_alone():
+    """Nothing else of ours is in S3: the functions have neither a permission for it nor a setting with a bucket."""
+    [statement] = TEMPLATE["Resources"]["S3Endpoint"]["Properties"]["PolicyDocument"]["Statement"]
+    text, values = statement["Resource"]["Fn::Sub"]
+    assert (statement["Effect"], statement["Action"]) == ("Allow", "s3:PutObject")
+    assert text == "arn:${AWS::Partition}:s3:::cloudformation-custom-resource-response-${Region}/*"
+    assert values == {"Region": {"Fn::Join": ["", {"Fn::Split": ["-", {"Ref": "AWS::Region"}]}]}}
+    actions = json.dumps([function.get("Policies", []) for function in FUNCTIONS.values()])
+    assert '"s3:' not in actions
+
+
+URLS = [name for name in TEMPLATE["Parameters"] if name.endswith("Url")]
+
+
+@pytest.mark.parametrize("parameter", URLS)
+def test_addresses_begin_with_https_except_on_this_machine(parameter):
+    pattern = TEMPLATE["Parameters"][parameter]["AllowedPattern"]
+    assert re.fullmatch(pattern, default(parameter))
+    assert re.fullmatch(pattern, "https://example.com/{run_id}")
+    for refused in ("http://example.com/", "example.com", "http://127.0.0.1.example.com/", "https://", "ftp://a/"):
+        assert not re.fullmatch(pattern, refused), refused
+
+
+def test_each_policy_is_linted_with_arns_in_place_of_references():
+    resources = translated_with_code("a")
+    written = dict(policies({"Resources": resources}))
+    kinds = {"AWS::SQS::QueuePolicy", "AWS::SNS::TopicPolicy", "AWS::IAM::ManagedPolicy", "AWS::KMS::Key"}
+    for name, resource in resources.items():
+        own = len(resource["Properties"].get("Policies", [])) if resource["Type"] == "AWS::IAM::Role" else 0
+        own += resource["Type"] in kinds or name == "S3Endpoint"
+        assert len([each for each in written if each.partition("-")[0] == name]) == own, name
+    for name, policy in written.items():
+        for statement in policy["Statement"]:
+            resource = statement["Resource"]
+            for arn in resource if isinstance(resource, list) else [resource]:
+                assert re.match(r"arn:aws:[a-z0-9-]+:", arn) or arn == "*", (name, arn)
+    # Both branches of a choice are linted.
+    assert {each["Action"] for each in written["ApiSignIn"]["Statement"]} == {
+        *("rds-db:connect", "secretsmanager:GetSecretValue")
+    }
+
+
 def test_queues_are_encrypted():
     for name, resource in TEMPLATE["Resources"].items():
         if resource["Type"] == "AWS::SQS::Queue":
@@ -364,7 +558,8 @@ def test_whatever_a_check_passes_over_has_its_reason():
     for name, resource in TEMPLATE["Resources"].items():
         for skip in resource.get("Metadata", {}).get("checkov", {}).get("skip", []):
             assert len(skip["comment"].split()) > 3, f"{name}: {skip['id']}"
-    for path, skipped in (".checkov.yaml", r" *- CKV"), ("template.yaml", " *ignore_checks:"):
+    skips = ((".checkov.yaml", r" *- CKV"), ("template.yaml", " *ignore_checks:"), (".parliament.yaml", "[A-Z_]+:"))
+    for path, skipped in skips:
         lines = Path(path).read_text().splitlines()
         for above, line in pairwise(lines):
             assert not re.match(skipped, line) or above.lstrip().startswith("# "), f"{path}: {line}"
@@ -641,7 +836,8 @@ def line_of(job):
 
 
 def test_the_template_has_the_word_and_the_line_of_each_scheduled_job_and_no_other():
-    words = {name.removesuffix("Rule") for name, each in TEMPLATE["Resources"].items() if each["Type"] == RULE}
+    rules = {name for name, each in TEMPLATE["Resources"].items() if each["Type"] == RULE}
+    words = {name.removesuffix("Rule") for name in rules - {"MailEventsRule"}}
     wanted = {word_of(job): line_of(job) for job in SYSTEM_JOBS}
     wrong = [f"add the word {word} to the list of Fn::ForEach::SystemJobs" for word in wanted if word not in words]
     for word, line in wanted.items():
@@ -758,6 +954,7 @@ ALARMS = {
 }
 WIDGETS = json.loads(TEMPLATE["Resources"]["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"])["widgets"]
 STACK = {"Ref": "AWS::StackName"}
+TOPIC = {"Fn::If": ["MakeAlarmTopic", {"Ref": "AlarmTopic"}, {"Ref": "AlarmTopicArn"}]}
 
 
 def words_of(alarm):
@@ -767,7 +964,7 @@ def words_of(alarm):
 
 @pytest.mark.parametrize("alarm", ALARMS)
 def test_an_alarm_reaches_somebody_and_tells_what_to_do(alarm):
-    assert ALARMS[alarm]["AlarmActions"] == ALARMS[alarm]["OKActions"] == [{"Ref": "AlarmTopic"}]
+    assert ALARMS[alarm]["AlarmActions"] == ALARMS[alarm]["OKActions"] == [TOPIC]
     assert "TreatMissingData" in ALARMS[alarm]
     commands = re.findall(r"`([^`]+)`", words_of(alarm))
     assert commands, words_of(alarm)
@@ -852,7 +1049,7 @@ def test_every_dead_letter_queue_raises_an_alarm():
     for queue in queues:
         alarm = resources[f"{queue}Alarm"]["Properties"]
         assert alarm["Dimensions"] == [{"Name": "QueueName", "Value": {"Fn::GetAtt": [queue, "QueueName"]}}]
-        assert alarm["AlarmActions"] == [{"Ref": "AlarmTopic"}]
+        assert alarm["AlarmActions"] == [TOPIC]
 
 
 def test_a_subnet_waits_for_the_block_that_it_reads():
@@ -894,7 +1091,7 @@ def evaluated(node, parameters):
             left, right = (evaluated(side, parameters) for side in of)
             return left == right
         case "Fn::Contains":
-            return evaluated(of[1], parameters) in of[0]
+            return str(evaluated(of[1], parameters)) in of[0]
         case "Fn::Select":
             return evaluated(of[1], parameters)[of[0]]
         case "Fn::Split":
@@ -918,6 +1115,17 @@ def refusals(given, *, region="us-east-1"):
         for assertion in rule["Assertions"]
         if not evaluated(assertion["Assert"], known)
     ]
+
+
+def test_the_smallest_database_is_refused_more_connections_than_it_accepts():
+    fits = concurrencies(SMALLEST) | {"DatabaseClass": SMALLEST}
+    assert refusals(fits)[1] == []
+    for parameter in ("WorkerConcurrency", "ApiConcurrency"):
+        [sentence] = refusals(fits | {parameter: fits[parameter] + 1})[1]
+        assert sentence == (
+            f"DatabaseClass={SMALLEST} needs {parameter}={fits[parameter]} or less, because it accepts few connections"
+        )
+        assert refusals(RDS | {"DatabaseClass": SMALLEST})[1] == []
 
 
 def test_a_region_is_refused_exactly_if_its_roots_are_missing():

@@ -14,7 +14,7 @@ REQUIRED: dict[str, tuple[str, ...]] = {
     "announce": (),
     "api": ("QUEUE_URL", "NOTIFY_QUEUE_URL", "ANNOUNCE_QUEUE_URL"),
     "migrate": ("MIGRATION_FOLDERS",),
-    "notify": (),
+    "notify": ("MAIL_CONFIGURATION_SET",),
     "operate": (
         *("QUEUE_URL", "NOTIFY_QUEUE_URL", "ANNOUNCE_QUEUE_URL", "INTEGRATIONS_KEY_ID"),
         *("RUN_DEAD_LETTERS_URL", "NOTIFY_DEAD_LETTERS_URL"),
@@ -68,11 +68,19 @@ class Settings:
     schedule_dead_letters_url: str = ""
     # The sender, an identity verified in SES. Empty: mails fail, and their outbox rows say why.
     mail_from: str = ""
+    # SES's configuration set, which tells of bounces and complaints.
+    mail_configuration_set: str = ""
     # Mails per hour to all members of a team together. Mails beyond that are combined into digests. 0: no limit.
     mails_per_team_and_hour: int = 10
     # Addresses for mails about system runs and missed schedules, separated by commas or semicolons.
     system_jobs_alert_email: str = ""
     system_jobs_alerts: Literal["all", "failures"] = "all"
+    # The SNS topic of the alarms, and how many messages of each queue are worked on at the same time: for the doctor
+    # command. Empty and 0: not checked.
+    alarm_topic_arn: str = ""
+    worker_concurrency: int = 0
+    mail_concurrency: int = 0
+    event_concurrency: int = 0
     # The event bus for events about ended runs. Empty: no events.
     event_bus_name: str = ""
     # The dashboard's address, for links in mails. Empty: no links.

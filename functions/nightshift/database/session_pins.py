@@ -41,8 +41,10 @@ PINS = {
     "default_transaction_read_only": "off",
     "default_transaction_deferrable": "off",
     # When the server ends a session or a transaction: a job may call other services for minutes between two statements.
+    # Idle for longer than any invocation runs: Lambda keeps environments of the last release, each with a session, and
+    # does not tell them. Their sessions would add to those of the new release.
     "exit_on_error": "off",
-    "idle_session_timeout": "0",
+    "idle_session_timeout": "5min",
     "transaction_timeout": "0",
     # How and where tables are stored.
     "default_tablespace": "",

@@ -102,7 +102,12 @@ def _tell(notice: Notice, outcome: Outcome) -> None:
             logger.info(f"{name} sent", action=f"{kind}_sent", message_id=outcome.message_id, **about)
             metrics.count(f"{name}sSent")
         case "unwanted":
-            logger.info(f"{name} not sent, because it is not wanted", action=f"{kind}_unwanted", **about)
+            logger.info(
+                f"{name} not sent, because it is not wanted",
+                action=f"{kind}_unwanted",
+                reason=outcome.reason,
+                **about,
+            )
         case "failed":
             logger.error(f"{name} failed: {outcome.reason}", action=f"{kind}_failed", **about)
             metrics.count(f"{name}sFailed")

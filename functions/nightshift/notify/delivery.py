@@ -10,7 +10,7 @@ from nightshift.base.logger import logger
 from nightshift.base.settings import Settings
 from nightshift.database.queries import Database
 from nightshift.database.run_row import RunRow
-from nightshift.notify import attempts, mail_shares
+from nightshift.notify import attempts, mail_shares, mail_stops
 from nightshift.notify.attempts import Outcome
 from nightshift.notify.mail import Mail, render_mail
 from nightshift.notify.notices import DigestLine, Names, Notice
@@ -68,6 +68,8 @@ def _attempt(notice: Notice, *, names: Names, db: Database, settings: Settings) 
     if outcome := attempts.given_up(notice, function="notify"):
         return outcome
     notice = _addressed(notice, db=db, settings=settings)
+    if outcome := mail_stops.refusal(str(notice.recipient), db=db):
+        return outcome
     if not mail_shares.is_due(notice, db=db, settings=settings):
         return None
     digested: list[DigestLine] = []
@@ -106,10 +108,10 @@ def _addressed(notice: Notice, *, db: Database, settings: Settings) -> Notice:
 def _send_mail(mail: Mail, *, to: str, settings: Settings) -> str:
     """Send the mail and return SES's message id. Raise BadAddress, and the errors of nightshift.aws.aws_http."""
     recipient, sender = ascii_address(to), ascii_address(settings.mail_from)
-    return _send(mail, sender=sender, recipient=recipient)
+    return _send(mail, sender=sender, recipient=recipient, configuration_set=settings.mail_configuration_set)
 
 
-def _send(mail: Mail, *, sender: str, recipient: str) -> str:
+def _send(mail: Mail, *, sender: str, recipient: str, configuration_set: str) -> str:
     simple = {
         "Subject": _utf8(mail.subject),
         "Body": {"Text": _utf8(mail.text), "Html": _utf8(mail.html)},
@@ -122,6 +124,7 @@ def _send(mail: Mail, *, sender: str, recipient: str) -> str:
             "FromEmailAddress": formataddr(("Nightshift", sender)),
             "Destination": {"ToAddresses": [recipient]},
             "Content": {"Simple": simple},
+            "ConfigurationSetName": configuration_set,
         },
         endpoint=endpoint_of("SESV2", host=regional_host("email")),
         path="/v2/email/outbound-emails",

@@ -11,8 +11,9 @@ from nightshift.base.settings import Settings
 from nightshift.database.queries import Database, sql_directory
 from nightshift.database.role_signin import wrong_sign_ins
 from nightshift.database.session_pins import unpinned
+from nightshift.operator.account_checks import checks_of_account
 from nightshift.operator.checks import READ_ONLY, Check, Finding, green, red, report, run, run_all
-from nightshift.operator.mail_checks import checks_of_mail
+from nightshift.operator.mail_checks import check_stops, checks_of_mail
 from nightshift.operator.partition_checks import check_partitions
 from nightshift.operator.token_checks import NO_KEYS, check_tokens
 
@@ -45,6 +46,7 @@ def _checks_in_database(db: Database, settings: Settings) -> list[Check]:
         Check("sign-in", partial(_sign_in, db, settings), AGAIN),
         Check("settings", partial(_settings, db), AGAIN),
         Check("partitions", partial(check_partitions, db, settings), AGAIN),
+        Check("stopped addresses", partial(check_stops, db, settings), AGAIN),
     ]
 
 
@@ -61,6 +63,7 @@ def _checks_elsewhere(settings: Settings) -> list[Check]:
         Check("users' tokens", partial(check_tokens, settings), NO_KEYS),
         *([Check("providers' secrets", partial(_key, key), NO_KEY)] if key else []),
         *checks_of_mail(settings),
+        *checks_of_account(settings),
     ]
 
 

@@ -6,7 +6,9 @@ from functools import partial
 from nightshift.aws.clients import client
 from nightshift.base.addresses import BadAddress, addresses_in, ascii_address
 from nightshift.base.settings import Settings
-from nightshift.operator.checks import Check, Finding, green, red
+from nightshift.database.queries import Database
+from nightshift.notify.mail_stops import MailStop
+from nightshift.operator.checks import Check, Finding, count_of, green, red
 
 ALLOW = "Give OperateFunction network access to SES, and the permissions ses:GetAccount and ses:GetEmailIdentity."
 
@@ -22,6 +24,23 @@ def checks_of_mail(settings: Settings) -> list[Check]:
         return [*checks, Check("sender", partial(red, "MAIL_FROM is not set, so no mail can be sent", do=verify))]
     sender = partial(_sender, parseaddr(settings.mail_from)[1])
     return [*checks, Check("sender", sender, ALLOW), Check("SES account", _account, ALLOW)]
+
+
+def check_stops(db: Database, settings: Settings) -> Finding:
+    """Check that the operators' own addresses get mails, and count the others that do not."""
+    stopped = [each.address for each in db.query_as(MailStop, "list_mail_stops", at_most=1000)]
+    try:
+        operators = {ascii_address(address).lower() for address in addresses_in(settings.system_jobs_alert_email)}
+    except BadAddress:
+        operators = set()  # another check says so
+    do = "See why: nightshift system mail-stops. Repair the mailbox, then add --lift ADDRESS."
+    if own := [address for address in stopped if address in operators]:
+        return red(f"mails to {', '.join(own)}, an address of the operators, are stopped", do=do)
+    return green(
+        f"{count_of(len(stopped), 'address', 'addresses')} of others (nightshift system mail-stops)"
+        if stopped
+        else "none"
+    )
 
 
 def _invalid_address(addresses: str) -> str | None:

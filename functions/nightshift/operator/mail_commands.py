@@ -1,13 +1,16 @@
-"""The commands that send a test mail, and show what became of it."""
+"""The commands that send a test mail, show its result, and list and lift stops of mails to an address."""
 
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
+
+from pydantic import Field
 
 from nightshift.base.errors import NotFound, Refused
 from nightshift.base.settings import Settings
 from nightshift.base.validation import is_mail_address, shown
 from nightshift.database.queries import Database
 from nightshift.notify import outbox
+from nightshift.notify.mail_stops import MailStop
 from nightshift.operator.run_commands import MailRow
 
 
@@ -22,6 +25,7 @@ def send_test_mail(*, to: str, db: Database, settings: Settings) -> dict[str, An
         "subject": "Nightshift: a test mail",
         "lines": ["This mail was sent through Nightshift's outbox, its queue and SES.", "No action is needed."],
     }
+    db.query("ping", again_if_gone=True)
     [row] = db.query("insert_test_mail", recipient=to, content=content)
     outbox.send_messages([row], settings=settings)
     return view_mail(mail_id=row["id"], db=db)
@@ -33,3 +37,22 @@ def view_mail(*, mail_id: UUID, db: Database) -> dict[str, Any]:
     if mail is None:
         raise NotFound(f"Unknown mail {mail_id}")
     return {"mail": mail.as_json()}
+
+
+def list_mail_stops(*, at_most: Annotated[int, Field(ge=1, le=1000)] = 100, db: Database) -> dict[str, Any]:
+    """Return ``{"stops": [{"address", "reason", "detail", "stopped_at"}]}``, the newest first."""
+    found = db.query_as(MailStop, "list_mail_stops", again_if_gone=True, at_most=at_most)
+    return {"stops": [_as_json(each) for each in found]}
+
+
+def lift_mail_stop(*, address: str, db: Database) -> dict[str, Any]:
+    """Let mails go to the address again, and return ``{"lifted": stop}``. Raise Refused if it is not stopped."""
+    db.query("ping", again_if_gone=True)
+    found = db.one_as(MailStop, "delete_mail_stop", address=address.strip())
+    if found is None:
+        raise Refused(f"mails to {shown(address)} are not stopped")
+    return {"lifted": _as_json(found)}
+
+
+def _as_json(stop: MailStop) -> dict[str, Any]:
+    return stop._asdict() | {"stopped_at": stop.stopped_at.isoformat()}

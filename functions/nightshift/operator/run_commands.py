@@ -105,6 +105,7 @@ def trigger(*, job_type: str, params: dict[str, Any] | None = None, db: Database
     """
     wanted = _system_job_type(job_type)
     values = check_params(wanted, params or {})["params"]
+    db.query("ping", again_if_gone=True)
     run = requests.create_system(wanted, params=values, triggered_by=OWNER, db=db, settings=settings)
     return {"job_run": run.as_json()}
 

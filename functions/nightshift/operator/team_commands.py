@@ -53,6 +53,7 @@ def store_revenuecat_key(
     db: Database,
 ) -> dict[str, Any]:
     """Store the key of a project and return ``{"project_id"}``. Team and project are slugs."""
+    db.query("ping", again_if_gone=True)
     project_id = team_setup.find_project(db, team_slug=team, project_slug=project)
     team_setup.store_revenuecat_key(
         db, project_id=project_id, key=revenuecat_key, revenuecat_project_id=revenuecat_project_id
@@ -112,6 +113,7 @@ def end_agent_key(*, team: Word, prefix: Word, db: Database) -> dict[str, Any]:
 
 def list_keys(*, team: Word, search: Word | None = None, db: Database) -> dict[str, Any]:
     """Return ``{"keys": […]}``, each as in live_keys with its times as text; ``has_more`` if there are more keys."""
+    db.query("ping", again_if_gone=True)
     rows = agent_keys.live_keys(db, team_slug=team, search=search, limit=MAX_LISTED + 1)
     told = [row | {name: timestamp(row[name]) for name in ("created_at", "expires_at")} for row in rows]
     return _listed("keys", told)

@@ -6,6 +6,7 @@ from nightshift_cli.base.group import Group
 from nightshift_cli.commands.system.any_runs import cancel, runs, schedules, trigger, view
 from nightshift_cli.commands.system.keys import agent_key, end_key, keys
 from nightshift_cli.commands.system.logs import logs
+from nightshift_cli.commands.system.mails import mail_stops
 from nightshift_cli.commands.system.pausing import pause, resume
 from nightshift_cli.commands.system.reports import deadletters, doctor, health
 from nightshift_cli.commands.system.setting_up import member, project, revenuecat_key, setup, teams
@@ -29,7 +30,7 @@ def system() -> None:
     """
 
 
-for command in (runs, view, logs, trigger, cancel, pause, resume, schedules, health, deadletters, doctor):
+for command in (runs, view, logs, trigger, cancel, pause, resume, schedules, health, deadletters, doctor, mail_stops):
     system.add_command(command)
 for command in (setup, teams, project, member, revenuecat_key, agent_key, end_key, keys):
     system.add_command(command)

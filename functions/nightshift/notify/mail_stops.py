@@ -1,0 +1,87 @@
+"""Stop mails to addresses of which SES has told that a mail bounced for good, or that its reader called it spam."""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from email.utils import parseaddr
+from typing import Any, NamedTuple
+
+from nightshift.base.addresses import BadAddress, ascii_address
+from nightshift.base.logger import logger
+from nightshift.database.queries import Database
+from nightshift.notify.attempts import Outcome
+
+WORDS = {"bounce": "a mail to it bounced for good", "complaint": "its reader reported a mail as spam"}
+MAX_DETAIL = 500
+
+
+class MailStop(NamedTuple):
+    """A row of job_mail_stops."""
+
+    address: str
+    reason: str
+    detail: str | None
+    stopped_at: datetime
+
+    @property
+    def says(self) -> str:
+        return WORDS[self.reason] + (f" ({self.detail})" if self.detail else "")
+
+
+class Told(NamedTuple):
+    """What an event of SES tells: ``reason`` as in job_mail_stops, and each address with the server's words."""
+
+    reason: str
+    recipients: Sequence[tuple[str, str | None]]
+
+
+def told_by(body: str) -> Told | None:
+    """Return what a message's body tells, if it is an event of SES, else None. A passing bounce names no addresses.
+
+    https://docs.aws.amazon.com/ses/latest/dg/event-publishing-retrieving-sns-contents.html
+    """
+    try:
+        match json.loads(body):
+            case {"eventType": "Bounce", "bounce": {"bounceType": str(kind), "bouncedRecipients": list(recipients)}}:
+                return Told("bounce", _addresses(recipients) if kind == "Permanent" else [])
+            case {"eventType": "Complaint", "complaint": {"complainedRecipients": list(recipients)}}:
+                return Told("complaint", _addresses(recipients))
+    except (ValueError, RecursionError):
+        return None
+    return None
+
+
+def _addresses(recipients: Sequence[Mapping[str, Any]]) -> list[tuple[str, str | None]]:
+    found = [(parseaddr(str(each.get("emailAddress", "")))[1], each.get("diagnosticCode")) for each in recipients]
+    return [(address, str(detail)[:MAX_DETAIL] if detail else None) for address, detail in found if address]
+
+
+def stop(told: Told, *, db: Database) -> None:
+    """Stop mails to these addresses. Safe to repeat. Raise the errors of Database.query."""
+    stopped = db.query(
+        "insert_mail_stops",
+        again_if_gone=True,
+        reason=told.reason,
+        addresses=[address for address, _ in told.recipients],
+        details=[detail for _, detail in told.recipients],
+    )
+    # Without the addresses, which must not appear in a log.
+    for _ in stopped:
+        logger.warning(f"Mails to an address are stopped: {WORDS[told.reason]}", action="mail_stopped")
+
+
+def refusal(recipient: str, *, db: Database) -> Outcome | None:
+    """Return the outcome of a mail to a stopped address, else None."""
+    try:
+        address = ascii_address(recipient)
+    except BadAddress:
+        return None  # the mail will fail for that reason
+    found = db.one_as(MailStop, "find_mail_stop", address=address)
+    if found is None:
+        return None
+    return Outcome(
+        status="unwanted",
+        error=f"Not sent: mails to this address are stopped since {found.stopped_at:%Y-%m-%d}, because {found.says}. "
+        "The operator lifts the stop: nightshift system mail-stops",
+        reason="its address is stopped",
+    )

@@ -1,0 +1,100 @@
+"""The server ends idle sessions, and every function's next invocation opens another one and does its work."""
+
+import json
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import operate.app
+import setup.app
+from local import roles
+from nightshift.base import settings as settings_module
+from nightshift.base.settings import REQUIRED, Settings
+from nightshift.database import session_pins
+from nightshift.database.queries import Database, database
+from tests.support.fixtures import CONTEXT, load_function
+from tests.support.world import cut_sessions
+
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    **{command: {"run_id": str(uuid.UUID(int=1))} for command in ("view", "cancel", "logs")},
+    "trigger": {"job_type": "db_pruning"},
+    "pause": {"job_type": "db_pruning", "why": "disk work", "by": "ada"},
+    "resume": {"job_type": "db_pruning"},
+    "send_test_mail": {"to": "a@b.example"},
+    "mail": {"mail_id": str(uuid.UUID(int=1))},
+    "lift_mail_stop": {"address": "a@b.example"},
+    "setup": {"team": "Acme", "admin_email": "ada@example.com", "project": "One", "revenuecat_key": "sk_x"},
+    "project": {"team": "acme", "project": "Two", "revenuecat_key": "sk_x"},
+    "member": {"team": "acme", "email": "ada@example.com", "role": "admin"},
+    "revenuecat_key": {"team": "acme", "project": "two", "revenuecat_key": "sk_x"},
+    "agent_key": {"team": "acme", "name": "deploy"},
+    "end_key": {"team": "acme", "prefix": "owl_agent_x7Qz"},
+    "keys": {"team": "acme"},
+}
+SAMPLES = [function for function in REQUIRED if function not in ("operate", "setup", "migrate")]
+# Those of the dead-letter queues read the database only for a message that waits there.
+COMMANDS = [("operate", name) for name in operate.app.COMMANDS.keys() - {"deadletters", "redrive"}] + [
+    ("setup", name) for name in setup.app.COMMANDS
+]
+
+
+def sample(function: str) -> dict[str, Any]:
+    event: dict[str, Any] = json.loads(Path(f"events/{function}.json").read_text())
+    return event
+
+
+def twice(function: str, event: dict[str, Any], owner: Database) -> Any:
+    """Invoke the function, end its session as the server does, and return the answer to the next invocation."""
+    handler = load_function(function).handler
+    handler(event, CONTEXT)
+    kept = database()._connection
+    assert kept is not None, "the first invocation keeps a session"
+    cut_sessions(owner)
+    answer = handler(event, CONTEXT)
+    assert database()._connection not in (None, kept), "the second invocation opens another one"
+    return answer
+
+
+@pytest.fixture
+def become(dead_letter_queues: None, cloud: Settings, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """``become("sweep")``: connect as the role of this function."""
+
+    def become(function: str) -> None:
+        monkeypatch.setenv("DATABASE_USER", roles.OF_FUNCTION[function])
+        settings_module.settings.cache_clear()
+
+    return become
+
+
+@pytest.mark.parametrize("function", SAMPLES)
+def test_an_invocation_after_the_end_of_its_session_works(
+    become: Callable[[str], None], owner: Database, function: str
+) -> None:
+    become(function)
+    event = sample(function)
+    if function == "api":
+        event |= {"rawPath": "/v1/auth/whoami", "headers": {"authorization": "Bearer owl_agent_unknown"}}
+    answer = twice(function, event, owner)
+    assert function != "api" or answer["statusCode"] == 401
+
+
+@pytest.mark.parametrize(("function", "command"), sorted(COMMANDS))
+def test_a_command_after_the_end_of_its_session_works(
+    become: Callable[[str], None], owner: Database, function: str, command: str
+) -> None:
+    become(function)
+    answer = twice(function, {"command": command} | ARGUMENTS.get(command, {}), owner)
+    assert "database" not in answer.get("error", ""), answer
+
+
+def test_the_roles_of_the_functions_have_the_limit(owner: Database) -> None:
+    limit = f"idle_session_timeout={session_pins.PINS['idle_session_timeout']}"
+    rows = owner.run_script(
+        "SELECT r.rolname FROM pg_db_role_setting s JOIN pg_roles r ON r.oid = s.setrole,"
+        f" unnest(s.setconfig) AS setting WHERE setting = '{limit}'"
+        " AND s.setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database())"
+    )
+    assert set(session_pins.ROLES) <= {name for [name] in rows}

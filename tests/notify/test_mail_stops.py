@@ -1,0 +1,145 @@
+"""Bounces and complaints of which SES tells, and the mails that are then not sent."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from local.deployment.template import PATH, load
+from nightshift.base.settings import Settings
+from nightshift.notify.mail_stops import told_by
+from nightshift.operator import mail_checks
+from tests.support.fixtures import load_function
+from tests.support.mail_world import AS_LONG_AS_IT_HAS, OWNER, SENDER, alert, mail, notified
+from tests.support.operator_world import answer
+
+WORDS = "smtp; 550 5.1.1 user unknown"
+
+
+@pytest.fixture(autouse=True)
+def mails(configure, ses):
+    configure(MAIL_FROM=SENDER, SYSTEM_JOBS_ALERT_EMAIL=OWNER, AWS_ENDPOINT_URL_SESV2=ses.url)
+
+
+def bounce(address, kind="Permanent"):
+    """Return the event of the reference: https://docs.aws.amazon.com/ses/latest/dg/event-publishing-retrieving-sns-examples.html"""
+    recipient = {"emailAddress": address, "action": "failed", "status": "5.1.1", "diagnosticCode": WORDS}
+    told = {"bounceType": kind, "bounceSubType": "General", "bouncedRecipients": [recipient]}
+    return {"eventType": "Bounce", "bounce": told, "mail": {"messageId": "message-1", "destination": [address]}}
+
+
+def complaint(address):
+    told = {"complainedRecipients": [{"emailAddress": address}], "complaintFeedbackType": "abuse"}
+    return {"eventType": "Complaint", "complaint": told, "mail": {"messageId": "message-1"}}
+
+
+def told(event):
+    message = json.loads(Path("events/notify.json").read_text())
+    message["Records"][0]["body"] = json.dumps(event)
+    load_function("notify").handler(message, AS_LONG_AS_IT_HAS)
+
+
+def stops(db):
+    return [
+        (each["address"], each["reason"], each["detail"])
+        for each in answer({"command": "mail_stops"}, db=db, settings=None)["stops"]
+    ]
+
+
+@pytest.mark.parametrize(
+    ("event", "says"),
+    [
+        (bounce(OWNER), f"because a mail to it bounced for good ({WORDS})."),
+        (bounce(f"The Owner <{OWNER.upper()}>"), f"because a mail to it bounced for good ({WORDS})."),
+        (complaint(OWNER), "because its reader reported a mail as spam."),
+    ],
+)
+def test_a_bounce_or_a_complaint_stops_mails_to_the_address_and_the_mail_says_so(db, owner, ses, event, says):
+    told(event)
+    told(event)  # delivered twice
+    outbox_id = alert(owner)
+    notified(outbox_id)
+    assert ses.mails == []
+    row = mail(owner, outbox_id)
+    assert (row.status, row.message_id) == ("unwanted", None)
+    assert row.error.startswith("Not sent: mails to this address are stopped since 20")
+    assert says in row.error
+    assert row.error.endswith("The operator lifts the stop: nightshift system mail-stops")
+    [(address, _, _)] = stops(db)
+    assert address == OWNER
+
+
+@pytest.mark.parametrize("kind", ["Transient", "Undetermined"])
+def test_a_passing_bounce_stops_nothing(db, owner, ses, kind):
+    told(bounce(OWNER, kind))
+    notified(alert(owner))
+    assert ses.recipients == [OWNER]
+    assert stops(db) == []
+
+
+def test_the_operator_lifts_a_stop(db, owner, ses):
+    told(bounce(OWNER))
+    lifted = answer({"command": "lift_mail_stop", "address": f" {OWNER.upper()} "}, db=db, settings=None)["lifted"]
+    assert (lifted["address"], lifted["reason"], lifted["detail"]) == (OWNER, "bounce", WORDS)
+    assert stops(db) == []
+    notified(alert(owner))
+    assert ses.recipients == [OWNER]
+    again = answer({"command": "lift_mail_stop", "address": OWNER}, db=db, settings=None)
+    assert again == {"error": f'mails to "{OWNER}" are not stopped'}
+
+
+def test_other_addresses_get_their_mails(db, owner, ses, configure):
+    configure(SYSTEM_JOBS_ALERT_EMAIL=f"{OWNER}, second@server.example")
+    told(bounce(OWNER))
+    outbox_id = alert(owner)
+    notified(outbox_id)
+    [[other]] = owner.run_script("SELECT id FROM job_outbox WHERE status = 'unsent'")
+    notified(other)
+    assert ses.recipients == ["second@server.example"]
+
+
+def test_the_first_reason_stays(db):
+    told(bounce("a@b.example"))
+    told(complaint("a@b.example"))
+    assert stops(db) == [("a@b.example", "bounce", WORDS)]
+
+
+def test_the_doctor_is_red_only_for_an_address_of_the_operators(db):
+    def found(addresses):
+        return mail_checks.check_stops(
+            db, Settings(database_host="", database_user="", system_jobs_alert_email=addresses)
+        )
+
+    assert found(OWNER)[:2] == (True, "none")
+    told(bounce("a@b.example"))
+    assert found(OWNER)[:2] == (True, "1 address of others (nightshift system mail-stops)")
+    assert found("not an address")[0]
+    told(bounce(OWNER))
+    assert found(OWNER.upper())[:2] == (False, f"mails to {OWNER}, an address of the operators, are stopped")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "no JSON",
+        "[" * 100_000,
+        "7",
+        '{"eventType": "Delivery", "delivery": {}}',
+        '{"eventType": "Bounce", "bounce": {"bounceType": "Permanent"}}',
+        '{"outbox_id": "6e0a826e-7216-4a48-a98c-67b6e26b9ae4"}',
+    ],
+)
+def test_other_messages_tell_of_no_address(body):
+    assert told_by(body) is None
+
+
+def test_mails_are_sent_with_the_set_that_tells_of_them(owner, ses):
+    notified(alert(owner))
+    assert ses.mails[0]["ConfigurationSetName"] == "mails"
+    resources = load(PATH)["Resources"]
+    variables = resources["NotifyFunction"]["Properties"]["Environment"]["Variables"]
+    destination = resources["MailEventsDestination"]["Properties"]
+    assert variables["MAIL_CONFIGURATION_SET"] == destination["ConfigurationSetName"] == {"Ref": "MailEvents"}
+    assert destination["EventDestination"]["MatchingEventTypes"] == ["bounce", "complaint"]
+    pattern = resources["MailEventsRule"]["Properties"]["EventPattern"]
+    assert pattern["detail"]["mail"]["tags"]["ses:configuration-set"] == [{"Ref": "MailEvents"}]
