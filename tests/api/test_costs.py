@@ -53,7 +53,7 @@ def test_what_others_have_costs_nothing(db, owner, crowded):
         ("list_runs", {"team_id": team.id, "limit": 51}),
         ("list_runs", {"team_id": team.id, "limit": 51, "status": "failed"}),
         ("list_runs", {"team_id": team.id, "limit": 51, "job_type": "revenuecat_sync", "status": "completed"}),
-        ("list_runs", {"team_id": team.id, "limit": 51, "since": "2020-01-01Z", "until": "2050-01-01Z"}),
+        ("list_runs", {"team_id": team.id, "limit": 51, "since": "2020-01-01Z"}),
         ("list_projects", {"team_ids": f"{{{team.id}}}", "limit": 1001}),
         ("list_projects", {"team_ids": f"{{{team.id}}}", "limit": 1001, "q": "p1"}),
         ("projects_by_id", {"team_ids": f"{{{team.id}}}", "project_ids": f"{{{others.project_id}}}"}),

@@ -103,16 +103,16 @@ def test_a_paused_type_is_refused_on_every_way_and_resumed(system: System, here:
 
 
 def test_a_team_is_set_up_on_the_running_stack(stack: Stack, here: dict[str, Any], system: System) -> None:
-    wish = ("setup", "--team", "Acme", "--admin-email", "ada@acme.test", "--project", "Rocks")
-    made = system(*wish, "--revenuecat-key-stdin", stdin="sk_acme\n")
+    wish = ("setup", "--team", "Quarry", "--admin-email", "ada@quarry.test", "--project", "Rocks")
+    made = system(*wish, "--revenuecat-key-stdin", stdin="sk_quarry\n")
     assert made.exit_code == 0, made.stderr
     [key] = [word for word in made.stdout.split() if word.startswith("owl_agent_")]
-    assert call(here | {"agent_key": key}, "GET", "/v1/auth/whoami")[1]["team"]["slug"] == "acme"
-    assert "sk_acme" not in made.output
-    assert "sk_acme" not in (stack.folder / "local-aws.log").read_text()
+    assert call(here | {"agent_key": key}, "GET", "/v1/auth/whoami")[1]["team"]["slug"] == "quarry"
+    assert "sk_quarry" not in made.output
+    assert "sk_quarry" not in (stack.folder / "local-aws.log").read_text()
     again = system(*wish)
     assert again.exit_code == 4
-    assert 'A team "acme" already exists' in again.stderr
+    assert 'A team "quarry" already exists' in again.stderr
 
 
 def test_a_dead_letter_is_shown_and_taken_back(system: System, stack: Stack, here: dict[str, Any]) -> None:

@@ -41,8 +41,8 @@ def workers(stack: Stack) -> list[psutil.Process]:
 def frozen_half_way(stack: Stack, here: dict[str, Any], owner: pg8000.native.Connection) -> tuple[str, psutil.Process]:
     """Start a run and freeze its worker in the middle of a slice. Return the run's id and the process.
 
-    Try again where the run ended or the slice was over before the process was frozen, or where a run of a schedule got
-    a process of its own, because either could be the one at work.
+    Try again where the run ended, took its last step, or the slice was over before the process was frozen, or where a
+    run of a schedule got a process of its own, because either could be the one at work.
     """
     while True:
         forget_what_was_synced(owner)
@@ -57,8 +57,8 @@ def frozen_half_way(stack: Stack, here: dict[str, Any], owner: pg8000.native.Con
             process.suspend()
         run = call(here, "GET", f"/v1/jobs/{run_id}")[1]["job_run"]
         holds = "SELECT lease_expires_at IS NOT NULL FROM job_runs WHERE id = CAST(:id AS uuid)"
-        if len(frozen) == 1 and owner.run(holds, id=run_id) == [[True]]:
-            assert run["progress"]["processed"] < run["progress"]["total"]
+        is_half_way = run["progress"]["processed"] < run["progress"]["total"]
+        if len(frozen) == 1 and is_half_way and owner.run(holds, id=run_id) == [[True]]:
             return run_id, frozen[0]
         for process in frozen:
             process.resume()

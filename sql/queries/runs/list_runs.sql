@@ -16,7 +16,6 @@ FROM (
           AND home.team_id = CAST(:team_id AS uuid)
           AND (CAST(:job_type AS text) IS NULL OR job_type = CAST(:job_type AS text))
           AND (CAST(:since AS timestamptz) IS NULL OR job_runs.created_at >= CAST(:since AS timestamptz))
-          AND (CAST(:until AS timestamptz) IS NULL OR job_runs.created_at <= CAST(:until AS timestamptz))
           AND (CAST(:before_created_at AS timestamptz) IS NULL OR
                (job_runs.created_at, job_runs.id) < (CAST(:before_created_at AS timestamptz), CAST(:before_id AS uuid)))
         ORDER BY job_runs.created_at DESC, job_runs.id DESC LIMIT CAST(:limit AS integer)
@@ -24,14 +23,13 @@ FROM (
     WHERE CAST(:project_id AS uuid) IS NULL
       AND (CAST(:status AS text) IS NULL OR live.status = CAST(:status AS text))
     UNION ALL
-    SELECT job_runs.* FROM live_of_project AS job_runs JOIN projects home ON home.id = project_id
-    WHERE job_runs.team_id = CAST(:team_id AS uuid) AND home.team_id = CAST(:team_id AS uuid)
+    SELECT * FROM live_of_project
+    WHERE team_id = CAST(:team_id AS uuid)
       AND (CAST(:job_type AS text) IS NULL OR job_type = CAST(:job_type AS text))
       AND (CAST(:status AS text) IS NULL OR status = CAST(:status AS text))
-      AND (CAST(:since AS timestamptz) IS NULL OR job_runs.created_at >= CAST(:since AS timestamptz))
-      AND (CAST(:until AS timestamptz) IS NULL OR job_runs.created_at <= CAST(:until AS timestamptz))
+      AND (CAST(:since AS timestamptz) IS NULL OR created_at >= CAST(:since AS timestamptz))
       AND (CAST(:before_created_at AS timestamptz) IS NULL OR
-           (job_runs.created_at, job_runs.id) < (CAST(:before_created_at AS timestamptz), CAST(:before_id AS uuid)))
+           (created_at, id) < (CAST(:before_created_at AS timestamptz), CAST(:before_id AS uuid)))
     UNION ALL
     SELECT run.*
     FROM unnest(ARRAY['completed', 'failed', 'cancelled']) AS ended (status), LATERAL (
@@ -40,7 +38,6 @@ FROM (
           AND (CAST(:job_type AS text) IS NULL OR job_type = CAST(:job_type AS text))
           AND (CAST(:project_id AS uuid) IS NULL OR project_id = CAST(:project_id AS uuid))
           AND (CAST(:since AS timestamptz) IS NULL OR created_at >= CAST(:since AS timestamptz))
-          AND (CAST(:until AS timestamptz) IS NULL OR created_at <= CAST(:until AS timestamptz))
           AND (CAST(:before_created_at AS timestamptz) IS NULL OR
                (created_at, id) < (CAST(:before_created_at AS timestamptz), CAST(:before_id AS uuid)))
         ORDER BY created_at DESC, id DESC LIMIT CAST(:limit AS integer)
