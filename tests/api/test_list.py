@@ -3,7 +3,7 @@
 import itertools
 import random
 import uuid
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -74,6 +74,35 @@ def seed():
     seed = random.randrange(10**6)
     print(f"seed {seed}")
     return seed
+
+
+def test_a_moment_and_a_cursor_bound_a_page_together(db, owner):
+    """Three runs at each of three moments. The moment itself belongs to the page, and the cursor's run does not."""
+    team = make_team(owner)
+    moments = [datetime(2026, 1, day, tzinfo=UTC) for day in (1, 2, 3)]
+    for moment in moments:
+        owner.run_script(
+            "INSERT INTO job_runs (id, job_type, team_id, project_id, triggered_by, status, created_at, completed_at)"
+            f" SELECT gen_random_uuid(), 'revenuecat_sync', '{team.id}', '{team.project_id}', 'x', 'completed',"
+            f" '{moment}', now() FROM generate_series(1, 3)"
+        )
+    ids = "SELECT id::text, created_at FROM job_runs ORDER BY created_at DESC, id DESC"
+    newest_first = [(run_id, moments.index(at)) for run_id, at in owner.run_script(ids)]
+
+    def page(*, until=None, cursor=None):
+        """Return the positions of the page's runs in the list of all, newest first."""
+        before = (None, None) if cursor is None else (moments[newest_first[cursor][1]], newest_first[cursor][0])
+        where = NO_FILTERS | {"until": until, "before_created_at": before[0], "before_id": before[1]}
+        runs = reading.list_page(team_id=team.id, limit=50, db=db, **where).runs
+        return [[run_id for run_id, _ in newest_first].index(str(run.id)) for run in runs]
+
+    assert page() == list(range(9))
+    assert page(cursor=4) == list(range(5, 9))
+    assert page(until=moments[1]) == list(range(3, 9))
+    assert page(until=moments[1], cursor=1) == list(range(3, 9))
+    assert page(until=moments[1], cursor=4) == list(range(5, 9))
+    assert page(until=moments[1], cursor=7) == [8]
+    assert page(until=moments[0] - timedelta(seconds=1)) == []
 
 
 def test_every_filter_and_a_deep_page_read_a_handful_of_buffers_a_row(db, owner, seed):

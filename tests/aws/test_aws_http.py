@@ -105,7 +105,7 @@ SAME = {
     ),
     "secret": (
         lambda: secret.secret_text("jwt"),
-        lambda: boto3.client("secretsmanager").get_secret_value(SecretId="jwt"),
+        lambda: boto3.client("secretsmanager").get_secret_value(SecretId="jwt", VersionStage="AWSCURRENT"),
     ),
     "decrypt": (
         lambda: integrations.decrypt_secret(b"\x00cipher\xff", project_id="p"),

@@ -47,7 +47,8 @@ ANSWER = {
     "job_runs": [run(error="日本アプリ")],
     "paused": {"what": "type", "job_type": "x", "since": None, "by": "ada", "why": "日本"},
     **{
-        name: [] for name in ("mails", "lines", "checks", "queues", "redriven", "teams", "keys", "schedules", "resumed")
+        name: []
+        for name in ("mails", "lines", "checks", "queues", "redriven", "teams", "keys", "schedules", "resumed", "stops")
     },
     "complete": True,
     "url": None,
@@ -178,6 +179,7 @@ EVERYTHING = ANSWER | {
     ],
     "resumed": [{"what": "type", "job_type": "j", "since": "s", "by": "b", "why": "w"}],
     "mails": [{"recipient": "r", "status": "s", "attempts": 1, "error": "e"}],
+    "stops": [{"address": "a", "reason": "r", "detail": "d", "stopped_at": "s"}],
     "url": "u",
     "team_id": "t",
     "id": PROJECT,
