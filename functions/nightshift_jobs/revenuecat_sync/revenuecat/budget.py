@@ -16,6 +16,8 @@ COMPANY_FROM, COMPANY_S = 3, 900
 # The part of the limit that is left to other clients. Alone it is for a call that looks whether there are any, so a few
 # calls are enough however high the limit is.
 LEFT_ALONE, MOST_LEFT_ALONE, LEFT_TO_COMPANY = 120, 8, 16
+# While a client that was seen is away, more is left: it comes back between two rounds, before headers show it.
+LEFT_WHILE_AWAY = 8
 # Beside other clients, calls are spread over the minute, in rounds of at least so many calls and seconds.
 CALLS_A_ROUND, SHORTEST_ROUND_S = 105, 15
 NEVER = float("inf")
@@ -57,10 +59,12 @@ class Budget:
 
     def allowance(self, now: float) -> int:
         """Return the number of calls a minute that are ours, at least one."""
-        left = (
-            self.limit // LEFT_TO_COMPANY if self.has_company(now) else min(self.limit // LEFT_ALONE, MOST_LEFT_ALONE)
-        )
-        return max(1, self.limit - max(1, left) - self._known_others(now))
+        others = self._known_others(now)
+        if not self.has_company(now):
+            left = min(self.limit // LEFT_ALONE, MOST_LEFT_ALONE)
+        else:
+            left = self.limit // (LEFT_WHILE_AWAY if others < COMPANY_FROM else LEFT_TO_COMPANY)
+        return max(1, self.limit - max(1, left) - others)
 
     def start(self, now: float) -> None:
         """Count a call that starts now."""

@@ -103,6 +103,23 @@ def test_with_company_one_sixteenth_of_the_limit_stays_free(others):
     assert key.refused == 0
 
 
+def test_while_a_client_that_was_seen_is_away_one_eighth_stays_free():
+    key = Key(others=100)
+    key.call()
+    key.others = 0
+    key.now += 61
+    for _ in range(200):
+        if (wait_s := key.wait_s()) > 0:
+            key.now += wait_s
+        for _ in range(3):
+            key.call(takes_s=0.05)
+    assert 480 - 60 - 6 < max_in_a_minute(key.calls) <= 480 - 60
+
+
+def max_in_a_minute(calls):
+    return max(sum(at - 60 < other <= at for other in calls) for at in calls)
+
+
 def test_with_company_the_calls_are_spread_over_the_minute():
     key = Key(others=100)
     key.call()
