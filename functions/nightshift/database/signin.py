@@ -34,7 +34,7 @@ def secret_of(role: str, config: Settings) -> str:
 def _passwords_in(secret: str) -> Iterator[str]:
     """Yield the password in the secret. If it is refused, read the secret again, and then its previous version.
 
-    The secret and the server cannot change in the same moment. Whichever changes first, one of the versions is valid.
+    A rotation changes the secret first and the server later. In between, the server accepts the previous version.
     """
     from nightshift.aws.secret import PREVIOUS
 
@@ -47,7 +47,7 @@ def _passwords_in(secret: str) -> Iterator[str]:
 
 
 def password_in(secret: str, *, stage: str = "AWSCURRENT") -> str:
-    """Return the password in this version of the secret; an empty text if there is no such version."""
+    """Return the password in the version ``stage`` of the secret, or an empty text without such a version."""
     from nightshift.aws.aws_http import AwsRefused, AwsUnreachable
     from nightshift.aws.secret import CURRENT, secret_text
 

@@ -29,7 +29,7 @@ class MailStop(NamedTuple):
 
 
 class Told(NamedTuple):
-    """What an event of SES tells: ``reason`` as in job_mail_stops, and each address with the server's words."""
+    """A bounce or a complaint that SES reports. ``recipients``: each address, with the sentence of its mail server."""
 
     reason: str
     recipients: Sequence[tuple[str, str | None]]
