@@ -9,6 +9,7 @@ import pytest
 from moto import mock_aws
 from pg8000.native import literal
 
+from local.revenuecat.catalogue import Customer, Subscription, product
 from local.revenuecat.sandbox import Sandbox
 from local.revenuecat.simulated import BASE_URL, SimulatedCalls, SimulatedTime
 from nightshift.aws import clients
@@ -18,6 +19,12 @@ from nightshift.tenants.integrations import encrypt_secret
 from nightshift_jobs.revenuecat_sync.job import revenuecat_sync
 
 SLICE_S = 60
+MONTHLY = Subscription(product_id=product("premium_p1m").id, gross=9.99)
+PAYING = Customer(subscriptions=(MONTHLY,))
+
+
+def names(count):
+    return [f"user_{n:03d}" for n in range(count)]
 
 
 @dataclass
@@ -130,18 +137,21 @@ class Stage:
     def slice(self, cursor=None, slice_s=SLICE_S, **params):
         return Slice(project_id=self.project_id, clock=self.clock, cursor=cursor, params=params, slice_s=slice_s)
 
-    def job(self, run):
-        return closing(revenuecat_sync(run, self.step, clock=self.clock, calls=self.calls))
+    def job(self, run, of=revenuecat_sync):
+        return closing(of(run, self.step, clock=self.clock, calls=self.calls))
 
     def calls(self, key):
         return SimulatedCalls(self.sandbox, self.clock, key)
 
-    def sync(self, *, slice_s=SLICE_S, dies=lambda: False, **params):
-        """Run to the end; return the result and the yields. ``dies()``: a worker dies before its commit."""
+    def sync(self, **how):
+        return self.run_to_the_end(revenuecat_sync, **how)
+
+    def run_to_the_end(self, of, *, slice_s=SLICE_S, dies=lambda: False, **params):
+        """Run the job ``of``; return its result and its yields. ``dies()``: a worker dies before its commit."""
         yields, cursor = [], None
         while True:
             run = self.slice(json.loads(json.dumps(cursor)), slice_s=slice_s, **params)
-            with self.job(run) as job:
+            with self.job(run, of) as job:
                 while True:
                     try:
                         yielded = next(job)
@@ -195,3 +205,17 @@ def stage(db, owner, kms, monkeypatch):
         return Stage(db, owner, sandbox, clock)
 
     return stage
+
+
+@pytest.fixture
+def payers(stage):
+    """``payers(count)``: a stage with so many users who pay."""
+
+    def payers(count, **options):
+        it = stage(**options)
+        it.users(*names(count))
+        for name in names(count):
+            it.sandbox.customers[name] = PAYING
+        return it
+
+    return payers

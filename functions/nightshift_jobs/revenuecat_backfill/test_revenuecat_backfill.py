@@ -1,8 +1,5 @@
 """The job revenuecat_backfill with a sandbox in simulated time and a real database."""
 
-import json
-from contextlib import closing
-
 import pytest
 
 from local.revenuecat.catalogue import Customer
@@ -16,29 +13,8 @@ def names(count):
     return [f"user_{n:04d}" for n in range(count)]
 
 
-def backfill(it, *, slice_s=60):
-    """Run to the end; return the result and the yields."""
-    yields, cursor = [], None
-    while True:
-        run = it.slice(json.loads(json.dumps(cursor)), slice_s=slice_s)
-        with closing(revenuecat_backfill(run, it.step, clock=it.clock, calls=it.calls)) as job:
-            while True:
-                try:
-                    step = next(job)
-                except StopIteration as end:
-                    it.step.commit()
-                    return end.value, yields
-                except BaseException:
-                    it.step.rollback()
-                    raise
-                it.step.commit()
-                yields.append(step)
-                cursor = step.cursor
-                if isinstance(step, Wait):
-                    it.clock.sleep(step.seconds)
-                    break
-                if run.slice_left_s <= 0:
-                    break
+def backfill(it, **how):
+    return it.run_to_the_end(revenuecat_backfill, **how)
 
 
 @pytest.fixture

@@ -7,12 +7,9 @@ import pytest
 
 from local.revenuecat.fault_schedule import FaultSchedule
 from nightshift.base.errors import JobError
+from tests.support.sync_world import names
 
 SCHEDULES = 15
-
-
-def names(count):
-    return [f"user_{n:03d}" for n in range(count)]
 
 
 def follow(it, schedule):

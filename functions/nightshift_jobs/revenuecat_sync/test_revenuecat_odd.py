@@ -7,30 +7,11 @@ import time
 
 import pytest
 
-from local.revenuecat.catalogue import Customer, Subscription, product
+from local.revenuecat.catalogue import Customer
 from nightshift.base.errors import JobError
+from tests.support.sync_world import PAYING
 
-MONTHLY = Subscription(product_id=product("premium_p1m").id, gross=9.99)
-PAYING = Customer(subscriptions=(MONTHLY,))
 UNSTORABLE = ["a\0b", "a\ud800b"]
-
-
-def names(count):
-    return [f"user_{n:03d}" for n in range(count)]
-
-
-@pytest.fixture
-def payers(stage):
-    """``payers(count)``: a stage with so many users who pay."""
-
-    def payers(count, **options):
-        it = stage(**options)
-        it.users(*names(count))
-        for name in names(count):
-            it.sandbox.customers[name] = PAYING
-        return it
-
-    return payers
 
 
 def alter(it, path, change):

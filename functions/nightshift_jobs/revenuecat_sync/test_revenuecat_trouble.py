@@ -6,34 +6,15 @@ from itertools import pairwise
 
 import pytest
 
-from local.revenuecat.catalogue import Customer, Purchase, Subscription, product
+from local.revenuecat.catalogue import Customer, Purchase
 from nightshift.base.errors import JobError
 from nightshift.jobs import Progress, Wait
 from nightshift_jobs.revenuecat_sync.crew import Item
 from nightshift_jobs.revenuecat_sync.revenuecat.api_errors import Unavailable
 from nightshift_jobs.revenuecat_sync.walk import Walk
+from tests.support.sync_world import MONTHLY, PAYING, names
 
-MONTHLY = Subscription(product_id=product("premium_p1m").id, gross=9.99)
-PAYING = Customer(subscriptions=(MONTHLY,))
 HOUR_S = 3600
-
-
-def names(count):
-    return [f"user_{n:03d}" for n in range(count)]
-
-
-@pytest.fixture
-def payers(stage):
-    """``payers(count)``: a stage with so many users who pay."""
-
-    def payers(count, **options):
-        it = stage(**options)
-        it.users(*names(count))
-        for name in names(count):
-            it.sandbox.customers[name] = PAYING
-        return it
-
-    return payers
 
 
 def in_order(it):

@@ -7,21 +7,16 @@ from itertools import pairwise
 
 import pytest
 
-from local.revenuecat.catalogue import Customer, Subscription, product
+from local.revenuecat.catalogue import Customer
 from nightshift.base.errors import JobError
 from nightshift.jobs import Wait
 from nightshift_jobs.revenuecat_sync import phases
+from tests.support.sync_world import MONTHLY, PAYING, names
 
 DAY_MS = 86_400_000
-MONTHLY = Subscription(product_id=product("premium_p1m").id, gross=9.99)
-PAYING = Customer(subscriptions=(MONTHLY,))
 ENDED = dataclasses.replace(
     MONTHLY, gives_access=False, status="expired", auto_renewal_status="will_not_renew", entitlements=()
 )
-
-
-def names(count):
-    return [f"user_{n:03d}" for n in range(count)]
 
 
 def now_ms():
