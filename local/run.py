@@ -23,6 +23,7 @@ from local.ports import Ports
 from local.processes import signals_end
 from local.reload import Watch
 from local.stack import CHECKOUT, CannotStart, Stack, running
+from nightshift_cli.show.run_rows import progress_of
 
 LIVE = ("pending", "running")
 POLL_S = 0.3
@@ -127,12 +128,12 @@ def follow_with_bar(polls: Iterator[dict[str, Any]], *, console: Console) -> dic
     with Progress(*columns, console=console) as bar:
         task = bar.add_task("", total=None)
         for run in polls:
-            progress = run["progress"] or {"processed": 0, "total": None, "message": run["status"]}
+            progress = progress_of(run)
             bar.update(
                 task,
-                completed=progress["processed"],
-                total=progress["total"],
-                description=escape(progress["message"] or run["status"]),
+                completed=progress.processed,
+                total=progress.total if run["progress"] else None,
+                description=escape(progress.message or run["status"]),
             )
     return run
 
@@ -140,8 +141,8 @@ def follow_with_bar(polls: Iterator[dict[str, Any]], *, console: Console) -> dic
 def follow_in_lines(polls: Iterator[dict[str, Any]], *, console: Console) -> dict[str, Any]:
     shown = None
     for run in polls:
-        progress = run["progress"]
-        line = f"{progress['processed']}/{progress['total']} {progress['message']}" if progress else run["status"]
+        progress = progress_of(run)
+        line = f"{progress.counts} {progress.message}".rstrip() if run["progress"] else run["status"]
         if line != shown:
             console.print("  " + escape(line))
         shown = line

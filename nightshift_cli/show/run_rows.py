@@ -28,7 +28,10 @@ _FROM_TIMELINE = ("cancel_requested_by", "cancel_requested_at", "rerun_of", "log
 
 
 class ProgressOf(NamedTuple):
-    """A run's progress. ``counts`` renders both numbers; ``done`` adds the percentage until it is complete."""
+    """A run's progress. ``counts`` renders both numbers; ``done`` adds the percentage until it is complete.
+
+    ``message`` is the job's, without the count if it begins with it: the count is shown anyway.
+    """
 
     processed: int
     total: int
@@ -48,7 +51,8 @@ def progress_of(run: Mapping[str, Any]) -> ProgressOf:
     processed, total = (value if isinstance(value := progress.get(name), int) else 0 for name in ("processed", "total"))
     known = JOB_TYPES.get(clean(run.get("job_type")))
     written = f"{size(processed)} of {size(total)}" if known and known.counts_bytes else f"{processed}/{total}"
-    return ProgressOf(processed, total, written, clean(progress.get("message")))
+    message, count = clean(progress.get("message")), f"{processed:,} of {total:,}"
+    return ProgressOf(processed, total, written, "" if message == count else message.removeprefix(f"{count}, "))
 
 
 def row_of(run: Mapping[str, Any], *, now: datetime, names: Names = NOBODY, id: str) -> Sequence[object]:

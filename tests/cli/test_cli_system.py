@@ -187,7 +187,7 @@ class TestMailStops:
         assert system("mail-stops", "--lift", "A@b.example").stdout == "Mails go to a@b.example again.\n"
         refused = system("mail-stops", "--lift", "a@b.example")
         assert refused.exit_code == 4
-        assert 'mails to "a@b.example" are not stopped' in refused.stderr
+        assert 'Mails to "a@b.example" are not stopped' in refused.stderr
 
 
 class TestChecks:

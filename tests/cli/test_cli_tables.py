@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from nightshift_cli.remote.names import Names
-from nightshift_cli.show.run_rows import facts_of, row_of
+from nightshift_cli.show.run_rows import facts_of, progress_of, row_of
 from nightshift_cli.show.table import laid_out
 from tests.support.cli_world import ACME, ADA, PROJECT, RUN, TEAM, Nightshift, Script, at, plain, run
 
@@ -308,3 +308,18 @@ def test_a_reason_wraps_in_its_column(api: Script, on_terminal: Terminal) -> Non
     assert max(map(len, lines)) <= 80
     assert plain(sent).count("very") == 20
     assert "sad" in plain(sent)
+
+
+@pytest.mark.parametrize(
+    ("message", "shown"),
+    [
+        ("1,240 of 10,000, 155 a minute, about 57 min left", "155 a minute, about 57 min left"),
+        ("1,240 of 10,000", ""),
+        ("1,240 of 10,000 users", "1,240 of 10,000 users"),
+        ("11,240 of 10,000, odd", "11,240 of 10,000, odd"),
+        ("", ""),
+    ],
+)
+def test_a_count_at_the_beginning_of_a_message_is_not_shown_twice(message, shown):
+    of_a_run = progress_of({"progress": {"processed": 1240, "total": 10_000, "message": message}})
+    assert (of_a_run.counts, of_a_run.message) == ("1240/10000", shown)

@@ -85,7 +85,9 @@ def test_the_operator_lifts_a_stop(db, owner, ses):
     notified(alert(owner))
     assert ses.recipients == [OWNER]
     again = answer({"command": "lift_mail_stop", "address": OWNER}, db=db, settings=None)
-    assert again == {"error": f'mails to "{OWNER}" are not stopped'}
+    assert again == {
+        "error": f'Mails to "{OWNER}" are not stopped. `nightshift system mail-stops` lists the stopped addresses'
+    }
 
 
 def test_other_addresses_get_their_mails(db, owner, ses, configure):

@@ -50,7 +50,9 @@ def lift_mail_stop(*, address: str, db: Database) -> dict[str, Any]:
     db.query("ping", again_if_gone=True)
     found = db.one_as(MailStop, "delete_mail_stop", address=address.strip())
     if found is None:
-        raise Refused(f"mails to {shown(address)} are not stopped")
+        raise Refused(
+            f"Mails to {shown(address)} are not stopped. `nightshift system mail-stops` lists the stopped addresses"
+        )
     return {"lifted": _as_json(found)}
 
 
