@@ -145,3 +145,12 @@ def test_mails_are_sent_with_the_set_that_tells_of_them(owner, ses):
     assert destination["EventDestination"]["MatchingEventTypes"] == ["bounce", "complaint"]
     pattern = resources["MailEventsRule"]["Properties"]["EventPattern"]
     assert pattern["detail"]["mail"]["tags"]["ses:configuration-set"] == [{"Ref": "MailEvents"}]
+
+
+@pytest.mark.parametrize("odd", ["a text", None, {}, {"emailAddress": 7}, {"emailAddress": "a\0b@x.example"}])
+def test_an_odd_recipient_or_odd_words_cost_nobody_else_their_stop(db, odd):
+    event = bounce(OWNER)
+    event["bounce"]["bouncedRecipients"][0]["diagnosticCode"] = "550 \0unknown \ud800user"
+    event["bounce"]["bouncedRecipients"].insert(0, odd)
+    told(event)
+    assert (OWNER.lower(), "bounce", "550 unknown user") in stops(db)

@@ -1,13 +1,14 @@
 """Stop mails to addresses of which SES has told that a mail bounced for good, or that its reader called it spam."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from email.utils import parseaddr
 from typing import Any, NamedTuple
 
 from nightshift.base.addresses import BadAddress, ascii_address
 from nightshift.base.logger import logger
+from nightshift.base.wording import one_line, visible
 from nightshift.database.queries import Database
 from nightshift.notify.attempts import Outcome
 
@@ -51,9 +52,14 @@ def told_by(body: str) -> Told | None:
     return None
 
 
-def _addresses(recipients: Sequence[Mapping[str, Any]]) -> list[tuple[str, str | None]]:
-    found = [(parseaddr(str(each.get("emailAddress", "")))[1], each.get("diagnosticCode")) for each in recipients]
-    return [(address, str(detail)[:MAX_DETAIL] if detail else None) for address, detail in found if address]
+def _addresses(recipients: Sequence[Any]) -> list[tuple[str, str | None]]:
+    """Return each address with the sentence of its mail server, which may hold anything."""
+    told = [
+        (visible(parseaddr(str(each.get("emailAddress", "")))[1]), str(each.get("diagnosticCode") or ""))
+        for each in recipients
+        if isinstance(each, dict)
+    ]
+    return [(address, one_line(detail, longest=MAX_DETAIL) or None) for address, detail in told if address]
 
 
 def stop(told: Told, *, db: Database) -> None:
