@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from nightshift.base.errors import Refused
-from nightshift.base.validation import clipped, parse_uuid, shown
+from nightshift.base.validation import UNSTORABLE, clipped, parse_uuid, shown
 
 DEFAULT_LIMIT, MAX_LIMIT = 50, 200
 # Maximum number of projects, teams or members in one response.
@@ -19,8 +19,6 @@ MAX_IDEMPOTENCY_KEY = 255
 MAX_BODY_BYTES = 65_536
 # Levels of objects and lists in a body: far more than any request needs, far fewer than Python or Postgres can handle.
 MAX_DEPTH = 32
-# Characters that JSON can hold and Postgres cannot: NUL, and half of a surrogate pair.
-UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
@@ -51,13 +49,6 @@ def parse_limit(value: str | None, *, default: int = DEFAULT_LIMIT, most: int = 
         # As a float, a number of any length can be read: it becomes infinite at worst.
         return int(min(most, max(1.0, float(value))))
     raise Refused(f"limit must be a whole number from 1 to {most}, got {shown(value)}")
-
-
-def parse_text(field: str, value: str | None) -> str | None:
-    """Return the text. Raise Refused if Postgres cannot store it."""
-    if value is not None and UNSTORABLE.search(value):
-        raise Refused(f"{field} must not contain NUL characters or broken surrogate pairs, got {shown(value)}")
-    return value
 
 
 def parse_search(value: str | None) -> str | None:

@@ -4,10 +4,11 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.data_classes.common import BaseProxyEvent
 
-from api.parsing import MAX_LISTED, parse_body, parse_idempotency_key, parse_limit, parse_search, parse_text
+from api.parsing import MAX_LISTED, parse_body, parse_idempotency_key, parse_limit, parse_search
 from api.signins import note_refused
 from nightshift.base.errors import Refused, Unauthorized
 from nightshift.base.settings import settings
+from nightshift.base.validation import parse_text
 from nightshift.database.queries import database
 from nightshift.tenants.auth import Principal, authenticate
 

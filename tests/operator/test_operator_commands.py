@@ -99,6 +99,8 @@ class TestCommands:
             'Unknown argument "db" of runs. Available: job_type, status, limit, ',
         ),
         ({"command": "health", "x": 1}, 'Unknown argument "x" of health. Available: none'),
+        ({"command": "lift_mail_stop", "address": "a\0b"}, "address must not contain NUL characters or broken"),
+        ({"command": "logs", "run_id": "\ud800"}, "run_id must not contain NUL characters or broken surrogate pairs"),
         ({"command": "view"}, "run_id is required"),
         ({"command": "view", "run_id": "7"}, 'run_id must be a UUID or at least its first 4 digits, got "7"'),
         ({"command": "view", "run_id": str(uuid.UUID(int=7))}, f"Unknown run {uuid.UUID(int=7)}"),
@@ -120,7 +122,7 @@ class TestCommands:
         ({"command": "trigger", "job_type": "db_pruning", "params": {"a": 1}}, "params.a is not a known field, got 1"),
         ({"command": "redrive", "queue": "x"}, "queue must be one of runs, mails, events, schedules, got 'x'"),
         ({"command": "send_test_mail", "to": "nobody"}, 'to must be a mail address, got "nobody"'),
-        ({"command": "send_test_mail", "to": "a@b\x00"}, 'to must be a mail address, got "a@b\\u0000"'),
+        ({"command": "send_test_mail", "to": "a@b\x01"}, 'to must be a mail address, got "a@b\\u0001"'),
         ({"command": "mail", "mail_id": str(uuid.UUID(int=7))}, f"Unknown mail {uuid.UUID(int=7)}"),
     ]
 

@@ -1,6 +1,7 @@
 """Validate input. A message about invalid input is one sentence that names the field and the value."""
 
 import json
+import re
 import uuid
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
 
 Model = TypeVar("Model", bound="BaseModel")
 
+# Characters that JSON can hold and Postgres cannot: NUL, and half of a surrogate pair.
+UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 # Fields whose values a message must not repeat: it may end up in a terminal's history or in a CI log.
 SECRET = {"revenuecat_key", "ends", "prefix"}
 # By pydantic's type of error. https://docs.pydantic.dev/latest/errors/validation_errors/
@@ -46,6 +49,14 @@ def validate(model: "type[Model]", value: object, *, prefix: str = "") -> "Model
         return model.model_validate(value)
     except ValidationError as exc:
         raise Refused(refusal(exc, prefix=prefix, model=model)) from None
+
+
+def parse_text(field: str, value: str | None) -> str | None:
+    """Return the text. Raise Refused if Postgres cannot store it."""
+    if value is not None and UNSTORABLE.search(value):
+        got = "" if field in SECRET else f", got {shown(value)}"
+        raise Refused(f"{field} must not contain NUL characters or broken surrogate pairs{got}")
+    return value
 
 
 def parse_uuid(field: str, value: object) -> str:

@@ -18,7 +18,7 @@ from nightshift.base.errors import (
 )
 from nightshift.base.logger import logger
 from nightshift.base.settings import Settings
-from nightshift.base.validation import refusal, shown
+from nightshift.base.validation import parse_text, refusal, shown
 from nightshift.database.queries import Database
 from nightshift.operator.checks import READ_ONLY
 
@@ -68,9 +68,11 @@ def _command_of(
         raise Refused(f"Unknown command {shown(name)}. Available: {', '.join(commands)}")
     parameters = inspect.signature(command).parameters
     own = {argument: parameter for argument, parameter in parameters.items() if argument not in given}
-    for argument in arguments:
+    for argument, value in arguments.items():
         if argument not in own:
             raise Refused(f"Unknown argument {shown(argument)} of {name}. Available: {', '.join(own) or 'none'}")
+        if isinstance(value, str):
+            parse_text(argument, value)
     for argument, parameter in own.items():
         if parameter.default is parameter.empty and argument not in arguments:
             raise Refused(f"{argument} is required")
