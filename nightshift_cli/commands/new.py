@@ -131,7 +131,7 @@ def job(session: Session, name: str, label: str | None, schedule: Cron | None, p
     session.output.say(
         f"Write the job in {folder / 'job.py'} and its description in {folder / '__init__.py'}. Then run:"
     )
-    tests = [str(folder), *(["tests/template/test_template.py"] if schedule else [])]
+    tests = [str(folder), *(["tests/template/test_system_jobs.py"] if schedule else [])]
     session.output.say(f"  .venv/bin/python -m pytest {' '.join(tests)}")
 
 

@@ -101,7 +101,7 @@ def test_a_scheduled_job_says_what_the_template_needs(checkout):
     assert lines[lines.index("Add to template.yaml, in the list of Fn::ForEach::SystemJobs:") + 1] == "  QuietUsers"
     line = '  QuietUsers: { JobType: quiet_users, Entry: " quiet_users=cron(", Fields: "0,30 1-3 ? * MON *" }'
     assert lines[lines.index("and in Mappings, below SystemJobs:") + 1] == line
-    assert lines[-1] == f"  .venv/bin/python -m pytest {JOBS}/quiet_users tests/template/test_template.py"
+    assert lines[-1] == f"  .venv/bin/python -m pytest {JOBS}/quiet_users tests/template/test_system_jobs.py"
 
 
 def test_a_program_reads_what_the_template_needs(checkout):

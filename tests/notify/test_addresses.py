@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from nightshift.base.addresses import BadAddress, addresses_in, ascii_address
 from nightshift.base.validation import is_mail_address
-from tests.template.test_template import TEMPLATE
+from tests.template.reading import TEMPLATE
 
 
 @pytest.mark.parametrize(
