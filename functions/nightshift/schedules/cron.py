@@ -7,7 +7,7 @@ its two day fields with "or", while EventBridge requires ``?`` in one of them, a
 https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-cron-expressions.html
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from itertools import pairwise
@@ -73,13 +73,23 @@ class Cron:
     @property
     def longest_gap(self) -> timedelta:
         """The longest time between two slots, within four years (a 29 February may take eight years, around 2100)."""
-        times = sorted(60 * hour + minute for hour in self.hours for minute in self.minutes)
-        days = [day for day in (_FOUR_YEARS + timedelta(days=count) for count in range(2 * 1461)) if self._is_on(day)]
-        nights = max((later - day).days for day, later in pairwise(days))
-        gaps = [later - time for time, later in pairwise(times)]
-        return timedelta(minutes=max([*gaps, nights * 1440 + times[0] - times[-1]]))
+        return max(self._gaps(max))
 
-    def _is_on(self, day: date) -> bool:
+    @property
+    def shortest_gap(self) -> timedelta:
+        """The shortest time between two slots, within four years."""
+        return min(self._gaps(min))
+
+    def _gaps(self, of_nights: Callable[[Iterator[int]], int]) -> list[timedelta]:
+        """Return the times between the slots of one day, and that over the longest or shortest night."""
+        times = sorted(60 * hour + minute for hour in self.hours for minute in self.minutes)
+        days = [day for day in (_FOUR_YEARS + timedelta(days=count) for count in range(2 * 1461)) if self.is_on(day)]
+        nights = of_nights((later - day).days for day, later in pairwise(days))
+        gaps = [later - time for time, later in pairwise(times)]
+        return [timedelta(minutes=gap) for gap in [*gaps, nights * 1440 + times[0] - times[-1]]]
+
+    def is_on(self, day: date) -> bool:
+        """Tell whether the day has slots."""
         return day.month in self.months and day.day in self.days and day.isoweekday() % 7 in self.weekdays
 
     @property
