@@ -8,10 +8,17 @@ from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, create_model
 
 from nightshift.jobs.job_type import JobType
 from nightshift.jobs.registry import JOB_TYPES
+from nightshift.schedules.team_schedules import MAX_NAME, MAX_WHY
 
 
 class Body(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
+
+
+Moment = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]
+Name = Annotated[str, Field(max_length=MAX_NAME, description="Empty: its times in words")]
+Cron = Annotated[str, Field(max_length=200, description="Five fields, or an alias such as @daily; see GET /v1/cron")]
+Zone = Annotated[str, Field(max_length=100, description="The time zone whose clock cron follows (default UTC)")]
 
 
 class TriggerBody(Body):
@@ -21,6 +28,7 @@ class TriggerBody(Body):
     project_id: Annotated[str, WithJsonSchema({"type": "string", "format": "uuid"})]
     params: dict[str, Any] | None = Field(default=None, description="See the job type's schema in GET /v1/job-types")
     notify: bool | None = Field(default=None, description="Send the person who triggered the run a mail when it ends")
+    run_at: Moment | None = Field(default=None, description="Start the run at this time: the answer is a schedule")
 
 
 class RerunBody(Body):
@@ -31,6 +39,36 @@ class RerunBody(Body):
         alias="from",
         description="cursor continues where the old run failed or was cancelled; refused for a completed run",
     )
+
+
+class ScheduleBody(Body):
+    """Make a schedule, with either ``cron`` or ``run_at``."""
+
+    job_type: str
+    project_id: Annotated[str, WithJsonSchema({"type": "string", "format": "uuid"})]
+    cron: Cron | None = None
+    zone: Zone | None = None
+    run_at: Moment | None = Field(default=None, description="The time of the one run that it starts")
+    params: dict[str, Any] | None = Field(default=None, description="See the job type's schema in GET /v1/job-types")
+    name: Name | None = None
+    notify: bool | None = Field(default=None, description="Send the maker of the schedule a mail when a run ends")
+
+
+class ScheduleChanges(Body):
+    """The fields to change. ``params`` are replaced as a whole."""
+
+    cron: Cron | None = None
+    zone: Zone | None = None
+    run_at: Moment | None = None
+    params: dict[str, Any] | None = None
+    name: Name | None = None
+    notify: bool | None = None
+
+
+class PauseBody(Body):
+    """Pause a schedule."""
+
+    why: str = Field(min_length=1, max_length=MAX_WHY, description="The reason, for the others in the team")
 
 
 def _trigger_of(job_type: JobType) -> type[TriggerBody]:

@@ -23,7 +23,7 @@ REASONS = {
     401: "The credentials are missing or not valid",
     403: "A permission or a role is missing",
     404: "Not found, or not visible to the caller",
-    409: "A run of this type is already pending or running",
+    409: "A run of this type is pending or running, or the same thing exists already",
     413: "The request body has more than 65,536 bytes",
     422: "The Idempotency-Key was already used with another request",
     429: "Too many concurrent requests, or more runs within a minute than a team may start; try again later",

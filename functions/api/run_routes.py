@@ -1,7 +1,7 @@
 """Operations on runs."""
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from api.operations import CURSOR, MOMENT, OF_A_RUN, SEARCHED, TEXT, UUID, WINDOW, operation
 from api.parsing import (
@@ -19,13 +19,17 @@ from nightshift.base.settings import settings
 from nightshift.base.validation import parse_uuid, validate
 from nightshift.database.queries import database
 from nightshift.database.run_row import LIVE, RunState
-from nightshift.jobs.job_type import JobType
-from nightshift.jobs.registry import job_type
+from nightshift.jobs.registry import project_job_type
 from nightshift.runs import reading, requests
 from nightshift.runs.run_ids import MOST, find_runs
 from nightshift.runs.run_params import check_params
 from nightshift.runs.timeline import timeline
+from nightshift.schedules import team_schedules
 from nightshift.tenants.auth import Principal
+
+if TYPE_CHECKING:
+    from api.bodies import TriggerBody
+    from nightshift.jobs.job_type import JobType
 
 
 @operation(
@@ -85,8 +89,8 @@ def _page_by_prefix(beginning: str, *, team_id: str) -> dict[str, Any]:
 @operation(
     "POST",
     "/v1/teams/{team_id}/jobs/trigger",
-    summary="Start a run",
-    answer="RunEnvelope",
+    summary="Start a run, or with run_at make a schedule that starts it later",
+    answer="Started",
     status=201,
     body="AnyTrigger",
     errors=OF_A_RUN,
@@ -98,11 +102,13 @@ def trigger(request: Request, team_id: str) -> dict[str, Any]:
     who, team_id = request.caller(), parse_uuid("team_id", team_id)
     who.require(team_id, "jobs:write")
     body = request.body()
-    wanted = _project_job_type(body.get("job_type"))
+    wanted = project_job_type(body.get("job_type"))
     if body.get("project_id") is None:
         raise Refused("project_id is required for project-scoped jobs")
     asked = validate(TriggerBody, body)
     project_id = parse_uuid("project_id", asked.project_id)
+    if asked.run_at is not None:
+        return {"schedule": _start_later(asked, wanted, project_id=project_id, team_id=team_id, by=who.triggered_by)}
     run = requests.create(
         requests.Trigger(
             job_type=wanted,
@@ -117,6 +123,24 @@ def trigger(request: Request, team_id: str) -> dict[str, Any]:
         settings=settings(),
     )
     return {"job_run": run.as_json()}
+
+
+def _start_later(asked: "TriggerBody", wanted: "JobType", *, project_id: str, team_id: str, by: str) -> dict[str, Any]:
+    now = datetime.now(UTC)
+    return team_schedules.make(
+        wanted,
+        team_schedules.Wanted(
+            project_id=project_id,
+            params=asked.params or {},
+            run_at=parse_moment("run_at", asked.run_at, now=now),
+            notify=bool(asked.notify),
+        ),
+        team_id=team_id,
+        by=by,
+        now=now,
+        db=database(),
+        settings=settings(),
+    )
 
 
 @operation("GET", "/v1/jobs/{run_id}", summary="A run", answer="RunEnvelope")
@@ -164,7 +188,7 @@ def rerun(request: Request, run_id: str) -> dict[str, Any]:
         raise Refused(f'Cannot rerun a job with status "{old.status}"')
     if old.status == "completed" and asked.from_ == "cursor":
         raise Refused('Cannot rerun a job with status "completed" from its cursor. Rerun it from the start')
-    wanted, project_id = _project_job_type(old.job_type), str(old.project_id)
+    wanted, project_id = project_job_type(old.job_type), str(old.project_id)
     run = requests.create(
         requests.Trigger(
             job_type=wanted,
@@ -190,11 +214,3 @@ def _state(who: Principal, run_id: str, permission: str) -> RunState:
         raise NotFound
     who.require(str(state.run.team_id), permission)
     return state
-
-
-def _project_job_type(name: object) -> JobType:
-    """Return the job type of this name. Raise Refused for an unknown name and for a system job."""
-    wanted = job_type(name)
-    if wanted.scope == "system":
-        raise Refused(f'Cannot trigger system job "{wanted.name}" via API')
-    return wanted

@@ -22,6 +22,7 @@ class Error(BaseModel):
 
     error: str
     existing_run_id: UUID | None = Field(default=None, description="With 409: the run that is pending or running")
+    existing_schedule_id: UUID | None = Field(default=None, description="With 409: the schedule that is the same")
     request_id: str | None = Field(default=None, description="With 500: the id that the request's log lines carry")
     paused: "Pause | None" = Field(default=None, description="With 400: the pause of the triggered job type")
     retry_after_s: int | None = Field(default=None, description="With 429: seconds until the team may start a run")
@@ -187,12 +188,67 @@ class JobTypeInfo(Answer):
     paused: Pause | None
 
 
+class SchedulePause(Answer):
+    since: Timestamp
+    by: str
+    why: str
+
+
+class Slot(Answer):
+    """One time of a schedule, and what became of it."""
+
+    slot: Timestamp
+    outcome: Literal["started", "skipped", "caught_up", "missed"]
+    reason: str | None = Field(description="Why it was skipped")
+    run_id: UUID | None = Field(description="The run that it started, or the live run for which it was skipped")
+
+
+class SlotWithStatus(Slot):
+    status: Status | None = Field(description="The run's status; null without a run, or if retention has deleted it")
+
+
+class Schedule(Answer):
+    """A schedule of a project's job. It has a ``cron``, or it starts once, at ``run_at``."""
+
+    id: UUID
+    team_id: UUID
+    project_id: UUID
+    job_type: str
+    name: str
+    cron: str | None
+    run_at: Timestamp | None
+    zone: str
+    said: str = Field(description="Its times in words", examples=["At 03:00 every day"])
+    params: dict[str, Any]
+    notify: bool
+    created_by: str = Field(examples=["manual:user:0b6a5a0e-…"])
+    maker_has_left: bool = Field(description="Whether its maker no longer belongs to the team; the schedule goes on")
+    created_at: Timestamp
+    updated_at: Timestamp
+    paused: SchedulePause | None
+    skipped: int = Field(ge=0, description="Slots in a row that were skipped")
+    next: list[Timestamp] = Field(description="Its next five times; none if it is paused or has started its one run")
+    last: Slot | None
+
+
+class CronPreview(Answer):
+    cron: str
+    zone: str
+    said: str = Field(description="The expression in words", examples=["At 03:00 every day"])
+    next: list[Timestamp] = Field(description="Its next five times")
+
+
 class Health(Answer):
     status: Literal["ok"]
     version: str
 
 
 RunEnvelope = create_model("RunEnvelope", __base__=Answer, job_run=(JobRun, ...))
+ScheduleEnvelope = create_model("ScheduleEnvelope", __base__=Answer, schedule=(Schedule, ...))
+Started = RunEnvelope | ScheduleEnvelope
+Schedules = create_model("Schedules", __base__=Listed, schedules=(list[Schedule], ...))
+SlotPage = create_model("SlotPage", __base__=Listed, slots=(list[SlotWithStatus], ...))
+Deleted = create_model("Deleted", __base__=Answer, deleted=(Literal[True], ...))
 RunPage = create_model(
     "RunPage",
     __base__=Answer,

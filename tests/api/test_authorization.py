@@ -56,8 +56,17 @@ POLICIES = {
     "GET /v1/jobs/{run_id}/timeline": Policy(of="run", needs="jobs:read"),
     "POST /v1/jobs/{run_id}/cancel": Policy(of="run", needs="jobs:write", passes=(200, 400)),
     "POST /v1/jobs/{run_id}/rerun": Policy(of="run", needs="jobs:write", passes=(201, 409)),
+    "GET /v1/cron": Policy(),
+    "GET /v1/teams/{team_id}/schedules": Policy(of="team", needs="jobs:read", takes_project=True),
+    "POST /v1/teams/{team_id}/schedules": Policy(of="team", needs="jobs:write", passes=(201, 409), takes_project=True),
+    "GET /v1/schedules/{schedule_id}": Policy(of="schedule", needs="jobs:read"),
+    "GET /v1/schedules/{schedule_id}/slots": Policy(of="schedule", needs="jobs:read"),
+    "PATCH /v1/schedules/{schedule_id}": Policy(of="schedule", needs="jobs:write"),
+    "POST /v1/schedules/{schedule_id}/pause": Policy(of="schedule", needs="jobs:write", passes=(200, 400)),
+    "POST /v1/schedules/{schedule_id}/resume": Policy(of="schedule", needs="jobs:write", passes=(200, 400)),
+    "DELETE /v1/schedules/{schedule_id}": Policy(of="schedule", needs="jobs:write"),
 }
-NOT_FOUND = {"run": "Job run not found", "project": "Project not found"}
+NOT_FOUND = {"run": "Job run not found", "project": "Project not found", "schedule": "Schedule not found"}
 
 
 @dataclass(frozen=True)
@@ -90,6 +99,8 @@ class World:
     gone: Team
     runs: dict[str, str] = field(default_factory=dict)
     """Run ids by kind: own, strangers, gone and system."""
+    schedules: dict[str, str] = field(default_factory=dict)
+    """Schedule ids by kind: own, strangers and gone."""
     deleted_project: str = ""
 
     def secrets(self) -> set[str]:
@@ -97,6 +108,7 @@ class World:
         others = [self.strangers, self.gone]
         ids = {each for other in others for each in (other.id, other.project_id, other.users["member"])}
         runs = {run_id for of, run_id in self.runs.items() if of != "own"}
+        runs |= {schedule_id for of, schedule_id in self.schedules.items() if of != "own"}
         return ids | runs | {"strangers", "The secret of strangers", "The secret of gone"}
 
 
@@ -110,6 +122,12 @@ def world(cloud, owner):
             "INSERT INTO job_runs (id, job_type, team_id, project_id, triggered_by, status, error, completed_at)"
             f" VALUES ('{run_id}', 'revenuecat_sync', '{team.id}', '{team.project_id}', 'manual:user:x', 'failed',"
             f" 'The secret of {of}', clock_timestamp())"
+        )
+        schedule_id = made.schedules[of] = str(uuid.uuid4())
+        owner.run_script(
+            "INSERT INTO job_team_schedules (id, project_id, job_type, name, cron, zone, params, created_by, next_slot)"
+            f" VALUES ('{schedule_id}', '{team.project_id}', 'revenuecat_sync', 'The secret of {of}', '0 3 * * *',"
+            f" 'UTC', '{{}}', 'manual:user:{team.users['owner']}', '2100-01-01T03:00:00Z')"
         )
     made.deleted_project = str(uuid.uuid4())
     owner.run_script(
@@ -192,6 +210,8 @@ def targets(policy, world):
         "project": projects | {world.deleted_project: None},
         "run": {world.runs["own"]: team.id, world.runs["strangers"]: theirs.id}
         | {run_id: None for run_id in (world.runs["gone"], world.runs["system"], NOT_THERE)},
+        "schedule": {world.schedules["own"]: team.id, world.schedules["strangers"]: theirs.id}
+        | {schedule_id: None for schedule_id in (world.schedules["gone"], NOT_THERE)},
     }
     named = [Target(id, of) for id, of in made[policy.of].items()] + [Target(id, is_malformed=True) for id in MALFORMED]
     if policy.takes_project:
@@ -225,9 +245,14 @@ def ask(route, caller, target, world):
     method, rule = route.split(" ")
     path = re.sub("{.+?}", lambda _: target.id, rule)
     body, query = None, {}
-    if route.endswith("/trigger"):
+    if route.endswith("/trigger") or (route.startswith("POST") and route.endswith("/schedules")):
         own = world.strangers if target.id == world.strangers.id else world.team
-        body = json.dumps({"job_type": "revenuecat_sync", "project_id": target.project_id or own.project_id})
+        wanted = {"job_type": "revenuecat_sync", "project_id": target.project_id or own.project_id}
+        body = json.dumps(wanted | ({} if route.endswith("/trigger") else {"cron": "0 4 * * *"}))
+    elif route.endswith("/pause"):
+        body = json.dumps({"why": "maintenance"})
+    elif route == "GET /v1/cron":
+        query = {"cron": "0 3 * * *"}
     elif target.project_id:
         query = {"project_id": target.project_id}
     elif target.id and not POLICIES[route].of:
@@ -242,6 +267,15 @@ def test_every_route_has_its_policy():
 
 @pytest.mark.parametrize("route", POLICIES)
 def test_who_may_ask(route, world, callers, owner):
+    if route.startswith("DELETE"):
+        owner.run_script(
+            "CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';"
+            "CREATE TRIGGER keep BEFORE DELETE ON job_team_schedules FOR EACH ROW EXECUTE FUNCTION keep()"
+        )
+    if route.endswith("/resume"):
+        owner.run_script(
+            "UPDATE job_team_schedules SET next_slot = NULL, paused_by = '', paused_why = '', paused_at = '2026-01-01'"
+        )
     if route.endswith("/cancel"):
         owner.run_script(
             "UPDATE job_runs SET status = 'pending', error = NULL, completed_at = NULL, resend_at = clock_timestamp()"

@@ -40,6 +40,8 @@ class RunRow(NamedTuple):
     created_at: datetime
     waiting_for: str | None
     """Why the next slice starts later. Clients read it in the progress."""
+    schedule_id: UUID | None
+    """The team's schedule that started the run. None: a person, a key, or the schedule of a system job did."""
 
     def as_json(self) -> dict[str, object]:
         """Return the ``job_run`` of the HTTP contract."""
@@ -50,7 +52,7 @@ class RunRow(NamedTuple):
     def _told_progress(self) -> StoredProgress | None:
         """Return the progress. While the run waits, the message also says what it waits for."""
         progress = self.progress
-        waits_for = {"pending": "a free worker", "running": self.waiting_for}.get(self.status)
+        waits_for = {"pending": self.waiting_for or "a free worker", "running": self.waiting_for}.get(self.status)
         if not progress or not waits_for:
             return progress
         before = f"{progress['message']}; waiting" if progress["message"] else "Waiting"

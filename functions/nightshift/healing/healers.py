@@ -19,7 +19,7 @@ from nightshift.base.settings import Settings
 from nightshift.database.queries import Database, Row
 from nightshift.jobs.registry import JOB_TYPES
 from nightshift.notify import outbox
-from nightshift.schedules import slots, successes
+from nightshift.schedules import slots, successes, team_slots
 from nightshift.schedules.slots import GRACE
 
 # Rows that one statement deletes. It holds its locks for as long as it runs.
@@ -66,6 +66,14 @@ def healers_of(*, now: datetime, counts: Counter[str], db: Database, settings: S
         Healer(name="expired", find="due_runs", heal=work.expire_leases, batch=size),
         Healer(name="overlong", find="due_runs", heal=work.end_overlong, batch=size),
         Healer(name="unclaimed", find="due_runs", heal=work.resend, batch=size),
+        Healer(
+            name="team_slots",
+            find="due_schedules",
+            heal=work.start_due,
+            batch=size,
+            at_most=settings.scheduled_starts_per_minute,
+            horizon={"now": now},
+        ),
         Healer(name="untold", find="untold_runs", heal=work.tell_of_endings, batch=size),
         Healer(name="unsent", find="unsent_notices", heal=work.send_notices, batch=size),
         *(
@@ -76,6 +84,8 @@ def healers_of(*, now: datetime, counts: Counter[str], db: Database, settings: S
                 ("old_runs", "prune_runs"),
                 ("old_alerts", "prune_alerts"),
                 ("old_slots", "prune_slots"),
+                ("old_team_slots", "prune_team_slots"),
+                ("old_team_schedules", "prune_team_schedules"),
             )
         ),
     ]
@@ -91,6 +101,12 @@ class _Work:
     def account_for(self, job_types: list[str]) -> None:
         for name in job_types:
             self.counts.update(slots.account_for_missed(name, now=self.now, db=self.db, settings=self.settings))
+
+    def start_due(self, schedule_ids: list[str]) -> None:
+        already = self.counts["scheduled"] + self.counts["skipped"]
+        rows = team_slots.decide(schedule_ids, now=self.now, already=already, db=self.db, settings=self.settings)
+        started = sum(row.starts for row in rows)
+        self.counts.update(scheduled=started, skipped=len(rows) - started)
 
     def tell_of_overdue(self, job_types: list[str]) -> None:
         self.counts.update(silent=successes.tell_of_overdue(job_types, db=self.db))

@@ -30,6 +30,8 @@ class JobType:
     retry: Retry = NO_RETRY
     total: Literal["app_users"] | None = None
     """The project's rows that the progress counts, so that the bar starts at 0 of them. None: unknown at the start."""
+    integration: str | None = None
+    """The provider whose key the job needs, for example ``revenuecat``. A schedule skips projects without it."""
     counts_bytes: bool = False
     """Whether the progress counts bytes; clients then display it as bytes."""
     rights: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

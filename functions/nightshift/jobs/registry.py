@@ -34,3 +34,11 @@ def job_type(name: object) -> JobType:
     if not isinstance(name, str) or name not in JOB_TYPES:
         raise Refused(f"Invalid job_type. Must be one of: {', '.join(JOB_TYPES)}")
     return JOB_TYPES[name]
+
+
+def project_job_type(name: object) -> JobType:
+    """Return the job type of this name. Raises Refused for an unknown name and for a system job."""
+    wanted = job_type(name)
+    if wanted.scope == "system":
+        raise Refused(f'Cannot trigger system job "{wanted.name}" via API')
+    return wanted

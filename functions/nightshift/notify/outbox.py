@@ -14,15 +14,23 @@ from nightshift.database.queries import Database
 
 @dataclass(frozen=True, kw_only=True)
 class Alert:
-    """A mail to the operator that is not about a run: a subject and paragraphs of text."""
+    """A mail that is not about a run: a subject and paragraphs of text."""
 
     subject: str
     lines: list[str]
 
 
 def alert(wanted: Alert, *, db: Database) -> dict[str, Any]:
-    """Write an outbox row in the caller's transaction and return its ``id``. The sweep sends it within two minutes."""
+    """Write an outbox row for the operator in the caller's transaction and return its ``id``.
+
+    The sweep sends it within two minutes.
+    """
     return db.query("insert_alert", content=asdict(wanted))[0]
+
+
+def mail_team(team_id: str, wanted: Alert, *, db: Database) -> None:
+    """Write an outbox row for each admin of the team in the caller's transaction. The sweep sends them."""
+    db.query("mail_team_admins", team_id=team_id, content=asdict(wanted))
 
 
 def want_events(wanted: bool, *, db: Database) -> None:

@@ -3,11 +3,11 @@
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from nightshift.base.errors import NotFound
 from nightshift.base.paging import fitting
 from nightshift.base.wording import timestamp
 from nightshift.database.queries import Database
 from nightshift.database.run_row import LIVE, RunRow
+from nightshift.tenants.projects import require_project
 
 # Greater than the id of any run.
 LAST_ID = "ffffffff-ffff-ffff-ffff-ffffffffffff"
@@ -40,9 +40,7 @@ def list_page(
     filters |= {"before_created_at": before_created_at, "before_id": before_id}
     runs = db.query_as(RunRow, "list_runs", limit=limit + 1, **filters)
     if not runs and filters["project_id"]:
-        project = db.one("get_project", project_id=filters["project_id"])
-        if project is None or str(project["team_id"]) != filters["team_id"]:
-            raise NotFound("Project not found")
+        require_project(filters["project_id"], team_id=filters["team_id"], db=db)
     page = runs[: fitting(run.as_json() for run in runs[:limit])]
     has_more = len(runs) > len(page)
     cursor = f"{timestamp(page[-1].created_at)}|{page[-1].id}" if has_more else None

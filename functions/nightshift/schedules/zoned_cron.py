@@ -60,14 +60,13 @@ class ZonedCron:
 
     def _slots_of(self, day: date) -> Iterator[datetime]:
         midnight = datetime.combine(day, time())
-        times = (midnight.replace(hour=hour, minute=minute) for hour in self.cron.hours for minute in self.cron.minutes)
-        offset = midnight.replace(tzinfo=self.zone).utcoffset()
-        if offset == (midnight + ONE_DAY).replace(tzinfo=self.zone, fold=1).utcoffset():
-            # The clock is not changed on this day.
-            yield from ((shown_time - offset).replace(tzinfo=UTC) for shown_time in times)
-        else:
-            for shown_time in times:
-                yield from self._moments(shown_time)
+        begin = midnight.replace(tzinfo=self.zone).astimezone(UTC)
+        end = (midnight + ONE_DAY).replace(tzinfo=self.zone, fold=1).astimezone(UTC)
+        for since_midnight in (timedelta(hours=h, minutes=m) for h in self.cron.hours for m in self.cron.minutes):
+            if end - begin == ONE_DAY:  # the clock is not changed on this day
+                yield begin + since_midnight
+            else:
+                yield from self._moments(midnight + since_midnight)
 
     def _moments(self, shown_time: datetime) -> Iterator[datetime]:
         """Yield the moments in UTC at which this time of the zone's clock is due."""

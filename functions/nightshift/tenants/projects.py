@@ -52,6 +52,13 @@ def get_project(project_id: str, *, db: Database) -> dict[str, Any]:
     return _project_as_json(row)
 
 
+def require_project(project_id: str, *, team_id: str, db: Database) -> None:
+    """Raise NotFound unless this is a project of the team."""
+    row = db.one("get_project", project_id=project_id)
+    if row is None or str(row["team_id"]) != team_id:
+        raise NotFound("Project not found")
+
+
 def with_apps(project: dict[str, Any], *, db: Database) -> dict[str, Any]:
     """Return the project with its ``apps``, and with ``has_more`` if they do not all fit into one answer."""
     listed = [_as_json(row) for row in db.query("list_apps", project_id=project["id"], limit=MAX_APPS + 1)]

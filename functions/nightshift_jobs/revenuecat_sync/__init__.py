@@ -11,6 +11,7 @@ JOB_TYPE = JobType(
     # 100,000 users take ten hours of RevenueCat's rate limit, which other clients may share.
     max_duration_s=3 * 86_400,
     total="app_users",
+    integration="revenuecat",
     rights={
         "teams": ("SELECT",),
         "project_integrations": ("SELECT",),

@@ -9,10 +9,13 @@ SELECT live.*,
        EXISTS (SELECT FROM job_runs WHERE untold IS NOT NULL) AS untold,
        EXISTS (SELECT FROM job_outbox WHERE send_at <= statement_timestamp()) AS unsent,
        EXISTS (SELECT FROM job_schedules WHERE next_slot <= CAST(:schedules_until AS timestamptz)) AS slots,
+       EXISTS (SELECT FROM job_team_schedules WHERE next_slot <= CAST(:now AS timestamptz)) AS team_slots,
        EXISTS (SELECT FROM job_successes WHERE overdue_at <= statement_timestamp()) AS silent,
        EXISTS (SELECT FROM job_runs WHERE completed_at <= kept_since) AS old_runs,
        EXISTS (SELECT FROM job_outbox WHERE ended_at <= kept_since AND run_id IS NULL) AS old_alerts,
        EXISTS (SELECT FROM job_schedule_slots WHERE decided_at <= kept_since) AS old_slots,
+       EXISTS (SELECT FROM job_team_slots WHERE decided_at <= kept_since) AS old_team_slots,
+       EXISTS (SELECT FROM job_team_schedules WHERE run_at <= kept_since AND next_slot IS NULL) AS old_team_schedules,
        EXISTS (SELECT FROM job_runs WHERE status = 'failed' AND project_id IS NOT NULL
                AND completed_at > statement_timestamp() - interval '1 hour') AS failing,
        EXISTS (SELECT FROM job_set_aside) AS set_aside
