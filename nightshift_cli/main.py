@@ -13,6 +13,7 @@ from nightshift_cli.commands.completion import completion
 from nightshift_cli.commands.jobs import jobs, refusal_hint
 from nightshift_cli.commands.login import login, logout
 from nightshift_cli.commands.new import new
+from nightshift_cli.commands.schedules import schedules
 from nightshift_cli.commands.service import open_dashboard, openapi, ping
 from nightshift_cli.commands.system.system import system
 from nightshift_cli.session import Session, common_options
@@ -98,7 +99,7 @@ def main(context: click.Context) -> None:
 
 # This is the order of the reference pages; --help sorts by name.
 for command in (
-    *(login, logout, whoami, jobs, projects, members, job_types),
+    *(login, logout, whoami, jobs, schedules, projects, members, job_types),
     *(open_dashboard, ping, openapi, completion, new, system),
 ):
     main.add_command(command)

@@ -2,6 +2,7 @@
 
 import json
 import re
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import click
@@ -12,15 +13,21 @@ from nightshift.jobs.registry import JOB_TYPES
 from nightshift_cli.base import exact
 from nightshift_cli.remote.config import is_header_value
 
+WAITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
 
 class RunId(click.ParamType[str]):
-    """A run id, or its beginning, that is valid in a URL path. The API tells whether the run exists."""
+    """The id of a run or of another thing, or its beginning, valid in a URL path. The API tells whether it exists."""
 
     name = "run_id"
 
+    def __init__(self, of: str = "run"):
+        self._of = of
+
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
         if not re.fullmatch(r"[\w-]+", value.strip(), re.ASCII):
-            self.fail(f"{value!r} is not a run id. See `nightshift jobs list`.", param, ctx)
+            where = "jobs" if self._of == "run" else f"{self._of}s"
+            self.fail(f"{value!r} is not a {self._of} id. See `nightshift {where} list`.", param, ctx)
         return value.strip()
 
 
@@ -57,6 +64,22 @@ class Name(click.ParamType[str]):
         if not value.strip():
             self.fail("must not be empty (is a shell variable unset?)", param, ctx)
         return value
+
+
+class Moment(click.ParamType[str]):
+    """A time to come as ISO 8601 in UTC: given as ISO 8601, in this machine's zone if it names none, or as a wait."""
+
+    name = "time"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            if wait := re.fullmatch(r"([0-9]{1,6})([mhdw])", value.strip(), re.ASCII):
+                moment = datetime.now(UTC) + timedelta(**{WAITS[wait[2]]: int(wait[1])})
+            else:
+                moment = datetime.fromisoformat(value.strip()).astimezone(UTC)
+        except (ValueError, OverflowError, OSError):
+            self.fail(f"{value!r} is not a time: write '2026-11-28 03:00', ISO 8601, or a wait such as 2h.", param, ctx)
+        return moment.isoformat(timespec="milliseconds")
 
 
 class JobTypeName(click.ParamType[str]):

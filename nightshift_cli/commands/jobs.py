@@ -9,12 +9,13 @@ import click
 from nightshift_cli.base.failures import Failure, NotSignedIn, RequestRefused, Unreachable
 from nightshift_cli.base.group import Group
 from nightshift_cli.base.text import clean
-from nightshift_cli.commands.outcome import report_run, show_runs, show_slices, watch_to_the_end
+from nightshift_cli.commands.outcome import report_run, report_schedule, show_runs, show_slices, watch_to_the_end
+from nightshift_cli.remote import schedule_calls
 from nightshift_cli.remote.names import names_of
 from nightshift_cli.session import Session, common_options
 from nightshift_cli.show.follow import follow_command, look_again
 from nightshift_cli.show.run_rows import STATUSES, facts_of
-from nightshift_cli.values import HeaderValue, Name, Param, RunId, by_name
+from nightshift_cli.values import HeaderValue, Moment, Name, Param, RunId, by_name
 
 run_id_argument = click.argument("run_id", type=RunId())
 wait_option = click.option("--wait", is_flag=True, help="Show progress until the run ends; exit with 0, 1 or 3.")
@@ -122,6 +123,9 @@ def view(session: Session, run_id: str, watch: bool) -> None:
 @click.option("--project", metavar="ID_OR_SLUG", type=Name(), help="The project; optional if the team has only one.")
 @params_option
 @click.option("--notify", is_flag=True, help="Send me a mail when the run ends.")
+@click.option(
+    "--at", "run_at", metavar="TIME", type=Moment(), help="Start it later: local time, ISO 8601, or a wait such as 2h."
+)
 @wait_option
 @key_option
 @common_options
@@ -132,20 +136,28 @@ def trigger(
     project: str | None,
     params: dict[str, Any],
     notify: bool,
+    run_at: str | None,
     wait: bool,
     idempotency_key: str | None,
 ) -> None:
-    """Start a run of JOB_TYPE.
+    """Start a run of JOB_TYPE, now or with --at at a later time.
 
     \b
     Examples:
       nightshift jobs trigger revenuecat_sync --project acme --wait
       nightshift jobs trigger revenuecat_sync --param include_sandbox=true --notify
+      nightshift jobs trigger revenuecat_sync --at '2026-12-24 03:00'
       nightshift jobs trigger revenuecat_sync --wait --format json > run.json
     """
     request: dict[str, Any] = {"job_type": job_type, "project_id": session.project_id(project), "notify": notify}
     if params:
         request["params"] = params
+    if run_at:
+        if wait:
+            raise click.UsageError("--wait cannot be used with --at: the run does not exist before its time.")
+        later = schedule_calls.start_later(session.team_id, request | {"run_at": run_at}, api=session.api)
+        report_schedule(later, session)
+        return
     run = session.api.trigger(session.team_id, request, idempotency_key=idempotency_key or str(uuid4()))
     report_run(run, api=session.api, session=session, wait=wait)
 

@@ -12,6 +12,7 @@ from nightshift_cli.session import Session
 from nightshift_cli.show.follow import Source, follow, look_again
 from nightshift_cli.show.results import result_lines
 from nightshift_cli.show.run_rows import EXIT_CODES, HEADERS, OPTIONAL, SLICE_HEADERS, row_of, slice_row_of
+from nightshift_cli.show.schedule_rows import when
 
 
 def report_run(run: dict[str, Any], *, api: Source, session: Session, wait: bool) -> None:
@@ -22,6 +23,13 @@ def report_run(run: dict[str, Any], *, api: Source, session: Session, wait: bool
         session.output.document(run)
     else:
         session.output.say(f"Run {run['id']} is {run['status']}. {look_again(run['id'], view=api.view)}")
+
+
+def report_schedule(schedule: dict[str, Any], session: Session) -> None:
+    if session.output.as_json:
+        session.output.document(schedule)
+    else:
+        session.output.say(f"Schedule {clean(schedule.get('id'))}: {when(schedule)}")
 
 
 def watch_to_the_end(run: dict[str, Any], *, api: Source, session: Session) -> None:

@@ -71,21 +71,21 @@ class Api:
         self._pool.clear()
 
     def whoami(self) -> dict[str, Any]:
-        return self._call("GET", "/v1/auth/whoami", type=str)
+        return self.call("GET", "/v1/auth/whoami", type=str)
 
     def ping(self) -> dict[str, Any]:
         """Return ``status`` and ``version``. The request is not repeated; the API does not check the token."""
-        return self._call("GET", "/v1/health", attempts=1, status=str)
+        return self.call("GET", "/v1/health", attempts=1, status=str)
 
     def openapi(self) -> dict[str, Any]:
-        return self._call("GET", "/v1/openapi.json", openapi=str)
+        return self.call("GET", "/v1/openapi.json", openapi=str)
 
     def projects(self, team_id: str, *, search: str | None = None) -> list[dict[str, Any]]:
         """Return the team's projects, or those whose name or slug contains ``search``. Older APIs return all."""
         wanted = {"team_id": team_id} | ({"q": search} if search else {})
 
         def page(cursor: dict[str, str]) -> dict[str, Any]:
-            return self._call("GET", "/v1/projects?" + urlencode(wanted | cursor), projects=list)
+            return self.call("GET", "/v1/projects?" + urlencode(wanted | cursor), projects=list)
 
         projects: list[dict[str, Any]] = _every(page, "projects")["projects"]
         return projects
@@ -96,44 +96,44 @@ class Api:
         for start in range(0, len(project_ids), MOST_IDS):
             wanted = {"team_id": team_id, "ids": ",".join(project_ids[start : start + MOST_IDS])}
             path = "/v1/projects?" + urlencode(wanted, safe=",")
-            found += self._call("GET", path, attempts=attempts, projects=list)["projects"]
+            found += self.call("GET", path, attempts=attempts, projects=list)["projects"]
         return found
 
     def project(self, project_id: str) -> dict[str, Any]:
         """Return the project with its ``apps``."""
-        return self._call("GET", f"/v1/projects/{_part(project_id)}", id=str, apps=list)
+        return self.call("GET", f"/v1/projects/{_part(project_id)}", id=str, apps=list)
 
     def members(self, team_id: str, *, attempts: int = ATTEMPTS) -> dict[str, Any]:
         """Return ``members`` and ``api_keys``."""
 
         def page(cursor: dict[str, str]) -> dict[str, Any]:
             path = f"/v1/teams/{_part(team_id)}/members" + (f"?{urlencode(cursor)}" if cursor else "")
-            return self._call("GET", path, attempts=attempts, members=list, api_keys=list)
+            return self.call("GET", path, attempts=attempts, members=list, api_keys=list)
 
         return _every(page, "members", "api_keys")
 
     def job_types(self) -> list[dict[str, Any]]:
-        job_types: list[dict[str, Any]] = self._call("GET", "/v1/job-types", job_types=list)["job_types"]
+        job_types: list[dict[str, Any]] = self.call("GET", "/v1/job-types", job_types=list)["job_types"]
         return job_types
 
     def runs(self, team_id: str, **filters: str | int | None) -> dict[str, Any]:
         """Return one page: ``job_runs``, ``cursor``, ``has_more``."""
         query = urlencode({name: value for name, value in filters.items() if value is not None})
-        return self._call("GET", f"/v1/teams/{_part(team_id)}/jobs?{query}", job_runs=list, has_more=bool)
+        return self.call("GET", f"/v1/teams/{_part(team_id)}/jobs?{query}", job_runs=list, has_more=bool)
 
     def run(self, run_id: str, *, attempts: int = ATTEMPTS) -> dict[str, Any]:
-        return _run_of(self._call("GET", f"/v1/jobs/{_part(run_id)}", attempts=attempts, job_run=dict))
+        return _run_of(self.call("GET", f"/v1/jobs/{_part(run_id)}", attempts=attempts, job_run=dict))
 
     def timeline(self, run_id: str, *, attempts: int = ATTEMPTS) -> dict[str, Any]:
         """Return ``timeline``, ``state``, ``why`` and ``since``."""
-        return self._call("GET", f"/v1/jobs/{_part(run_id)}/timeline", attempts=attempts, timeline=list)
+        return self.call("GET", f"/v1/jobs/{_part(run_id)}/timeline", attempts=attempts, timeline=list)
 
     def trigger(self, team_id: str, request: dict[str, Any], *, idempotency_key: str) -> dict[str, Any]:
         path = f"/v1/teams/{_part(team_id)}/jobs/trigger"
         return self._new_run(path, request, idempotency_key=idempotency_key)
 
     def cancel(self, run_id: str) -> dict[str, Any]:
-        return self._call("POST", f"/v1/jobs/{_part(run_id)}/cancel", attempts=1, cancelled=bool)
+        return self.call("POST", f"/v1/jobs/{_part(run_id)}/cancel", attempts=1, cancelled=bool)
 
     def rerun(self, run_id: str, *, start: str, idempotency_key: str) -> dict[str, Any]:
         return self._new_run(f"/v1/jobs/{_part(run_id)}/rerun", {"from": start}, idempotency_key=idempotency_key)
@@ -141,9 +141,9 @@ class Api:
     def _new_run(self, path: str, request: dict[str, Any], *, idempotency_key: str) -> dict[str, Any]:
         # The key makes the request safe to repeat: the API returns the run that the first request created.
         headers = {"Idempotency-Key": idempotency_key}
-        return _run_of(self._call("POST", path, body=request, headers=headers, job_run=dict))
+        return _run_of(self.call("POST", path, body=request, headers=headers, job_run=dict))
 
-    def _call(
+    def call(
         self,
         method: str,
         path: str,
