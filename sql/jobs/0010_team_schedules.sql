@@ -138,8 +138,6 @@ INSERT INTO job_rights (role, table_name, privileges) VALUES
     ('nightshift_worker', 'job_team_schedules', '{"SELECT (id, created_by)"}'),
     ('nightshift_sweep', 'job_team_schedules', '{SELECT,UPDATE,DELETE}'),
     ('nightshift_sweep', 'job_team_slots', '{SELECT,INSERT,DELETE}'),
-    ('nightshift_sweep', 'project_integrations', '{"SELECT (project_id, provider, deleted_at)"}'),
-    ('nightshift_sweep', 'app_users', '{"SELECT (project_id)"}'),
-    ('nightshift_operate', 'job_team_schedules', '{SELECT}'),
-    ('nightshift_operate', 'job_team_slots', '{SELECT}');
+    ('nightshift_sweep', 'project_integrations', '{"SELECT (project_id, provider, config, deleted_at)"}'),
+    ('nightshift_operate', 'job_team_schedules', '{"SELECT (id, created_by, next_slot)"}');
 SELECT grant_job_rights();

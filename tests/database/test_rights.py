@@ -100,14 +100,20 @@ def judge(owner: Database) -> Database:
     owner.run_script("UPDATE job_deployment SET wants_events = true")
     owner.run_script(f"INSERT INTO app_users (project_id, user_id) VALUES ('{team.project_id}', 'one')")
     owner.run_script(
+        "INSERT INTO job_team_schedules (id, project_id, job_type, name, cron, zone, params, created_by)"
+        f" VALUES (gen_random_uuid(), '{team.project_id}', 'x', '', '@daily', 'UTC', '{{}}', 'manual:user:x')"
+    )
+    owner.run_script(
         f"""
         INSERT INTO job_runs (id, job_type, team_id, project_id, triggered_by, status, error, result, notify,
-                              started_at, completed_at)
+                              started_at, completed_at, schedule_id)
         SELECT gen_random_uuid(), 'x', CASE WHEN project_id IS NOT NULL THEN gen_random_uuid() END, project_id,
                triggered_by, status, CASE status WHEN 'failed' THEN 'e' END,
-               CASE status WHEN 'completed' THEN '{{}}'::jsonb END, true, now(), now()
+               CASE status WHEN 'completed' THEN '{{}}'::jsonb END, true, now(), now(),
+               CASE triggered_by WHEN 'schedule' THEN (SELECT id FROM job_team_schedules) END
         FROM (VALUES ('{team.project_id}'::uuid, 'manual:user:{team.users["admin"]}'),
-                     ('{team.project_id}', 'manual:api_key:' || (SELECT id FROM api_keys)), (NULL, 'system')
+                     ('{team.project_id}', 'manual:api_key:' || (SELECT id FROM api_keys)), (NULL, 'system'),
+                     ('{team.project_id}', 'schedule')
              ) AS kind (project_id, triggered_by), unnest(ARRAY['completed', 'failed', 'cancelled']) AS status
         """
     )

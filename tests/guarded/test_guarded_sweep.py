@@ -146,6 +146,47 @@ def slots(owner):
     return ["later", "late"], ["one", "unknown"]
 
 
+def team_schedule(owner, project_id, **columns):
+    usual = {"job_type": "revenuecat_sync", "name": "", "zone": "UTC", "params": "{}", "created_by": "manual:user:x"}
+    return insert(owner, "job_team_schedules", project_id=project_id, **usual, **columns)
+
+
+def team_slots(owner):
+    project_id = make_team(owner).project_id
+    slots = [(0.001, "1"), (None, "2"), (0, "3"), (-60, "4")]
+    ids = [
+        team_schedule(owner, project_id, cron=f"{minute} * * * *", next_slot=None if seconds is None else at(seconds))
+        for seconds, minute in slots
+    ]
+    return ids[:1:-1], ids[:2]
+
+
+def team_slot(owner, schedule_id, seconds, decided_s):
+    insert(
+        owner, "job_team_slots", schedule_id=schedule_id, slot=at(seconds), outcome="missed", decided_at=at(decided_s)
+    )
+    return f"{schedule_id} {(NOON + timedelta(seconds=seconds)).timestamp():.6f}"
+
+
+def old_team_slots(owner):
+    project_id = make_team(owner).project_id
+    one, two = (team_schedule(owner, project_id, cron=f"{minute} * * * *") for minute in (1, 2))
+    left = [team_slot(owner, one, 0, -OLD + 0.001), team_slot(owner, two, 60, -1)]
+    late = [team_slot(owner, one, 60, -OLD), team_slot(owner, two, 0, -OLD - 60)]
+    return late[::-1], left
+
+
+def old_team_schedules(owner):
+    project_id = make_team(owner).project_id
+    left = [
+        team_schedule(owner, project_id, run_at=at(-OLD + 0.001)),
+        team_schedule(owner, project_id, run_at=at(-OLD - 30), next_slot=at(5)),
+        team_schedule(owner, project_id, cron="0 0 * * *"),
+    ]
+    late = [team_schedule(owner, project_id, run_at=at(-OLD - seconds)) for seconds in (0, 60)]
+    return late[::-1], left
+
+
 def silent(owner):
     for name, seconds in (("well", 0.001), ("late", 0), ("later", -60)):
         insert(owner, "job_successes", job_type=name, expected_within="1 hour", overdue_at=at(seconds), since=at(-9999))
@@ -188,6 +229,15 @@ KINDS = [
     Kind(
         *("slots", slots, "overdue_schedules", ""),
         {"until": at(0), "job_types": ["late", "later", "one"]}, table="job_schedules", key="job_type", counted=(1,),
+    ),
+    Kind("team_slots", team_slots, "due_schedules", "", {"now": at(0)}, table="job_team_schedules"),
+    Kind(
+        *("old_team_slots", old_team_slots, "old_team_slots", "", AGE),
+        table="job_team_slots", key="schedule_id || ' ' || CAST(extract(epoch FROM slot) AS text)",
+    ),
+    Kind(
+        *("old_team_schedules", old_team_schedules, "old_team_schedules", "prune_team_schedules", AGE),
+        table="job_team_schedules", unheeded=(0, 2),
     ),
     Kind("silent", silent, "overdue_successes", "claim_overdue_successes", table="job_successes", key="job_type"),
 ]  # fmt: skip
@@ -245,7 +295,7 @@ def test_the_search_for_work_sees_each_of_them_by_itself(owner, owner_at_noon, k
             f"DELETE FROM job_outbox WHERE run_id IS NOT NULL AND '{kind.table}' = 'job_runs';"
             f"DELETE FROM {kind.table} WHERE NOT CAST({kind.key} AS text) = ANY ('{{{','.join(map(quoted, kept))}}}')"
         )
-        assert trying.query("find_work", schedules_until=at(0), retention_s=OLD)[0][kind.name] is is_found
+        assert trying.query("find_work", now=at(0), schedules_until=at(0), retention_s=OLD)[0][kind.name] is is_found
         trying.rollback()
 
 
@@ -255,7 +305,7 @@ def quoted(key):
 
 class TestSearchForWork:
     def test_without_rows_the_answer_to_each_question_is_no(self, noon):
-        [found] = noon.query("find_work", schedules_until=at(0), retention_s=OLD)
+        [found] = noon.query("find_work", now=at(0), schedules_until=at(0), retention_s=OLD)
         assert found == dict.fromkeys([*(kind.name for kind in KINDS), "failing", "set_aside"], False)
 
     @pytest.mark.parametrize(
@@ -271,17 +321,17 @@ class TestSearchForWork:
         run(owner, ENDED, status="failed", error="e", completed_at=at(-1))
         team = make_team(owner)
         run(owner, {**ENDED, "status": "failed", "error": "e", **columns}, **of(team))
-        found = noon.query("find_work", schedules_until=at(0), retention_s=OLD)[0]
+        found = noon.query("find_work", now=at(0), schedules_until=at(0), retention_s=OLD)[0]
         assert found["failing"] is failing
 
     def test_it_notes_that_the_sweep_came_and_waits_for_no_other(self, owner, noon):
         changes = Changes(owner, "job_sweep", "only_row")
         owner.begin()
         owner.run_script("SELECT FROM job_sweep FOR UPDATE")
-        noon.query("find_work", schedules_until=at(0), retention_s=OLD)
+        noon.query("find_work", now=at(0), schedules_until=at(0), retention_s=OLD)
         owner.rollback()
         assert changes() == {}
-        noon.query("find_work", schedules_until=at(0), retention_s=OLD)
+        noon.query("find_work", now=at(0), schedules_until=at(0), retention_s=OLD)
         assert changes() == {"True": {"came_at": at(0)}}
 
 

@@ -358,6 +358,50 @@ class TestBatches:
         keys = owner.run_script("SELECT job_type || ' ' || extract(epoch FROM slot) FROM job_schedule_slots ORDER BY 1")
         return [key for [key] in keys], "SELECT 9 - count(*) FROM job_schedule_slots"
 
+    def arrange_team_slots(self, owner):
+        teams = [make_team(owner, slug=f"team-{number}") for number in range(9)]
+        ids = [
+            owner.run_script(
+                "INSERT INTO job_team_schedules"
+                " (id, project_id, job_type, name, cron, zone, params, created_by, next_slot)"
+                f" VALUES (gen_random_uuid(), '{team.project_id}', 'revenuecat_sync', '', '@daily', 'UTC', '{{}}', 'x',"
+                f" now() - interval '{9 - number} s') RETURNING id::text"
+            )[0][0]
+            for number, team in enumerate(teams)
+        ]
+        condition = f"OLD.id = ANY ('{{{','.join(ids[:5])}}}')"
+        owner.run_script(REFUSE.format(table="job_team_schedules", event="UPDATE", condition=condition))
+        return ids, "SELECT count(*) FROM job_team_slots"
+
+    def arrange_old_team_slots(self, owner):
+        team = make_team(owner)
+        owner.run_script(
+            "INSERT INTO job_team_schedules (id, project_id, job_type, name, cron, zone, params, created_by)"
+            f" VALUES (gen_random_uuid(), '{team.project_id}', 'revenuecat_sync', '', '@daily', 'UTC', '{{}}', 'x');"
+            "INSERT INTO job_team_slots (schedule_id, slot, outcome, decided_at)"
+            " SELECT id, timestamptz '2026-01-01Z' + interval '1 h' * n, 'missed',"
+            " now() - interval '91 days' + interval '1 s' * n FROM job_team_schedules, generate_series(0, 8) n"
+        )
+        condition = "OLD.slot < '2026-01-01 05:00Z'"
+        owner.run_script(REFUSE.format(table="job_team_slots", event="DELETE", condition=condition))
+        keys = owner.run_script(
+            "SELECT schedule_id || ' ' || extract(epoch FROM slot) FROM job_team_slots ORDER BY slot"
+        )
+        return [key for [key] in keys], "SELECT 9 - count(*) FROM job_team_slots"
+
+    def arrange_old_team_schedules(self, owner):
+        team = make_team(owner)
+        rows = owner.run_script(
+            "INSERT INTO job_team_schedules (id, project_id, job_type, name, run_at, zone, params, created_by)"
+            f" SELECT gen_random_uuid(), '{team.project_id}', 'revenuecat_sync', '',"
+            " now() - interval '91 days' + interval '1 s' * n, 'UTC', '{}', 'x' FROM generate_series(0, 8) n"
+            " RETURNING id::text"
+        )
+        ids = [id_ for [id_] in rows]
+        condition = f"OLD.id = ANY ('{{{','.join(ids[:5])}}}')"
+        owner.run_script(REFUSE.format(table="job_team_schedules", event="DELETE", condition=condition))
+        return ids, "SELECT 9 - count(*) FROM job_team_schedules"
+
     KINDS = (
         "expired",
         "overlong",
@@ -369,6 +413,9 @@ class TestBatches:
         "old_runs",
         "old_alerts",
         "old_slots",
+        "team_slots",
+        "old_team_slots",
+        "old_team_schedules",
     )
 
     @pytest.mark.parametrize("kind", KINDS)
@@ -394,7 +441,7 @@ class TestBatches:
         monkeypatch.setattr("nightshift.healing.healers.PRUNE_BATCH", 3)
         _, healed = getattr(self, f"arrange_{kind}")(owner)
         sweep(db=db, settings=small)
-        for table in ("job_runs", "job_outbox", "job_schedule_slots"):
+        for table in ("job_runs", "job_outbox", "job_schedule_slots", "job_team_schedules", "job_team_slots"):
             owner.run_script(f"DROP TRIGGER IF EXISTS refuse ON {table}")
         owner.run_script("DROP TABLE IF EXISTS reports; UPDATE job_set_aside SET retry_at = clock_timestamp()")
         assert sweep(db=db, settings=small)["set_aside"] == 0

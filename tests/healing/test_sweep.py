@@ -196,6 +196,11 @@ class TestRetention:
             " clock_timestamp() - interval '1 day' * (n % 80)"
             f" FROM projects p, generate_series(1, 20000) n WHERE p.id = '{team.project_id}'; ANALYZE job_runs"
         )
-        statement = query_text("find_work").replace(":schedules_until", "now()").replace(":retention_s", "7776000")
+        statement = (
+            query_text("find_work")
+            .replace(":schedules_until", "now()")
+            .replace(":now", "now()")
+            .replace(":retention_s", "7776000")
+        )
         [[[plan]]] = owner.run_script(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT json) {statement}")
         assert plan["Plan"]["Shared Hit Blocks"] + plan["Plan"]["Shared Read Blocks"] < 20

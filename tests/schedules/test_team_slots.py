@@ -8,6 +8,7 @@ from pg8000.exceptions import DatabaseError
 
 from nightshift.jobs.registry import JOB_TYPES
 from nightshift.runs import pauses
+from nightshift.runs.timeline import explain
 from nightshift.schedules import team_schedules, team_slots
 from nightshift.schedules.team_schedules import Wanted
 from nightshift.testing.rows import make_team, run_row, sweep
@@ -97,7 +98,6 @@ def test_a_slot_starts_one_run_that_the_queue_gets_to_know(made, at, owner, team
     assert (run["team_id"], run["project_id"]) == (team.id, team.project_id)
     assert run["params"]["mode"] == "full"
     assert run["params"]["project_id"] == team.project_id
-    assert run["progress"] == {"processed": 0, "total": 0, "message": ""}
     assert received(cloud) == [{"run_id": run_id, "slice": 0, "group": team.id}]
     assert at(THREE + timedelta(minutes=1)) == (0, 0)
     assert team_schedules.get(schedule, db=owner)["next"][0] == "2026-11-27T03:00:00.000Z"
@@ -253,10 +253,8 @@ def test_the_starts_of_one_minute_are_spread_and_say_so(made, at, owner, db, clo
     )
     assert delays == [[0, True], [1, False], [2, False], [3, False]]
     [[run_id]] = owner.run_script("SELECT id::text FROM job_runs ORDER BY due_at DESC LIMIT 1")
-    assert (
-        state_of(db, run_id).run.as_json()["progress"]["message"]
-        == "Waiting for its turn among the runs that are due at the same time"
-    )
+    explained = explain(state_of(db, run_id), lost_slices_limit=5)
+    assert explained.why == "It is waiting for its turn among the runs that are due at the same time"
     assert at(THREE + timedelta(minutes=1)) == (1, 0)
 
 

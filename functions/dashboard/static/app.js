@@ -5,9 +5,10 @@ import { whole } from "./api.js";
 import { forget, usePoll } from "./live.js";
 import { Choice } from "./choice.js";
 import { Blank, Mark } from "./parts.js";
-import { go, Link, toList, useRoute } from "./router.js";
+import { go, Link, toList, toSchedules, useRoute } from "./router.js";
 import { Run } from "./run.js";
 import { Runs } from "./runs.js";
+import { Schedules } from "./schedules.js";
 import { onSessionChange, session, signOut, takeTokenFromLink } from "./session.js";
 import { LinkAsks, SignIn } from "./signin.js";
 import { Connection, Unreachable } from "./states.js";
@@ -35,12 +36,12 @@ function SignedIn({ route, offered }) {
   const poll = usePoll("me", async (signal) => identity(await whole("v1/auth/whoami", { signal })), () => IDENTITY_MS);
   const me = poll.data;
   const team = me?.teams.find(({ slug }) => slug === route.query.team) ?? me?.teams.find(manages) ?? me?.teams[0];
-  const isList = route.view === "runs";
+  const isList = route.view !== "run";
   return html`
     <a class="skip" href="#main" onClick=${toMain}>Skip to content</a>
     <header class="top">
       <${Link} class="brand" href=${toList()}><${Mark} />Nightshift<//>
-      ${team && isList && html`<${Teams} teams=${me.teams} team=${team} />`}
+      ${team && isList && html`<${Teams} teams=${me.teams} team=${team} to=${route.view === "schedules" ? toSchedules : toList} />`}
       <span class="gap"></span>
       ${me && html`<span class="whoami" translate=${false} title=${me.name}>${me.name}</span>`}
       <button class="plain" type="button" onClick=${() => signOut()}>Sign out</button>
@@ -48,7 +49,8 @@ function SignedIn({ route, offered }) {
     <main id="main" tabindex="-1">
       ${!me && poll.error && html`<${Unreachable} poll=${poll} />`}
       ${me && !team && html`<${NoTeam} />`}
-      ${team && isList && html`<${Runs} key=${team.id} me=${me} team=${team} query=${route.query} />`}
+      ${team && route.view === "runs" && html`<${Runs} key=${team.id} me=${me} team=${team} query=${route.query} />`}
+      ${team && route.view === "schedules" && html`<${Schedules} key=${team.id} me=${me} team=${team} />`}
       ${team && !isList && html`<${Run} key=${route.id} me=${me} id=${route.id} />`}
     </main>
     ${offered && html`<${LinkAsks} offered=${offered} me=${me} />`}
@@ -63,10 +65,10 @@ function identity(answer) {
   return { name: `Agent key of ${team.name}`, teams: [team], mayWrite: permissions.includes("jobs:write") };
 }
 
-function Teams({ teams, team }) {
+function Teams({ teams, team, to }) {
   if (teams.length < 2) return html`<span class="team" translate=${false}>${team.name}</span>`;
   const choices = teams.map(({ slug, name }) => [slug, name]);
-  return html`<${Choice} class="team" aria-label="Team" what="teams" choices=${choices} value=${team.slug} onChange=${(slug) => go(toList(slug))} />`;
+  return html`<${Choice} class="team" aria-label="Team" what="teams" choices=${choices} value=${team.slug} onChange=${(slug) => go(to(slug))} />`;
 }
 
 const NoTeam = () => html`

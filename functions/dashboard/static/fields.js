@@ -6,9 +6,9 @@ import { label } from "./format.js";
 
 /**
  * `[{name, kind, title, description, required, initial, schema}]`. Kinds: boolean, integer, number, choice, text, and
- * json for all other schemas.
+ * json for all other schemas. `values` come before the schema's own defaults.
  */
-export function fieldsOf(schema) {
+export function fieldsOf(schema, values = {}) {
   const required = new Set(schema.required ?? []);
   return Object.entries(schema.properties ?? {}).map(([name, given]) => {
     const of = resolved(given, schema);
@@ -20,7 +20,7 @@ export function fieldsOf(schema) {
       title: given.title ?? of.title ?? label(name),
       description: given.description ?? of.description,
       required: required.has(name),
-      initial: textOf(kind, given.default ?? of.default),
+      initial: textOf(kind, values[name] ?? given.default ?? of.default),
     };
   });
 }

@@ -1,4 +1,4 @@
-// Addresses: the list, with its filters in the query, and one page per run.
+// Addresses: the list of runs, with its filters in the query, the list of schedules, and one page per run.
 
 import { html, useEffect, useState } from "./html.js";
 import { ROOT } from "./api.js";
@@ -8,7 +8,7 @@ let moved = false;
 /** Whether the user has navigated since the page was loaded. */
 export const hasMoved = () => moved;
 
-/** `{view: "runs" | "run", id, query}` of the address; renders again whenever it changes. */
+/** `{view: "runs" | "schedules" | "run", id, query}` of the address; renders again whenever it changes. */
 export function useRoute() {
   const [route, setRoute] = useState(parse);
   useEffect(() => {
@@ -29,9 +29,10 @@ export function address(path, query = {}) {
   return url.pathname + url.search;
 }
 
-/** The addresses of a run and of the list. Both keep the team of the current address. */
+/** The addresses of a run and of the lists. All keep the team of the current address. */
 export const toRun = (id) => address(`runs/${id}`, { team: teamInAddress() });
 export const toList = (team = teamInAddress()) => address("", { team });
+export const toSchedules = (team = teamInAddress()) => address("schedules", { team });
 
 const teamInAddress = () => new URLSearchParams(location.search).get("team");
 
@@ -58,6 +59,8 @@ export function Link({ href, children, ...rest }) {
 
 function parse() {
   const query = Object.fromEntries(new URLSearchParams(location.search));
-  const [, id] = /^runs\/([^/]+)$/.exec(location.pathname.slice(ROOT.pathname.length)) ?? [];
+  const path = location.pathname.slice(ROOT.pathname.length);
+  if (path === "schedules") return { view: "schedules", query };
+  const [, id] = /^runs\/([^/]+)$/.exec(path) ?? [];
   return id ? { view: "run", id, query } : { view: "runs", query };
 }

@@ -8,7 +8,7 @@ import { usePoll, useTick } from "./live.js";
 import { Ago, Announce, Bar, Copy, Countdown, isLive, progressOf, Project, Status, Took } from "./parts.js";
 import { paceOf } from "./pace.js";
 import { nameOf } from "./people.js";
-import { Link, toList, toRun } from "./router.js";
+import { Link, toList, toRun, toSchedules } from "./router.js";
 import { Timeline } from "./slices.js";
 import { Instead, isGone, Stale } from "./states.js";
 import { typeOf, useProjects, useTeam } from "./team.js";
@@ -146,7 +146,7 @@ function Facts({ run, timeline, known, me }) {
     <section class="card">
       <h2>Run</h2>
       <dl class="facts">
-        ${fact("Triggered by", nameOf(run.triggered_by, { people: known.people, me }))}
+        ${fact("Triggered by", run.schedule_id ? html`<${Link} href=${toSchedules()}>a schedule<//>` : nameOf(run.triggered_by, { people: known.people, me }))}
         ${fact("Triggered", html`<${Ago} at=${run.created_at} />`)}
         ${fact("Started", run.started_at && html`<${At} at=${run.started_at} />`)}
         ${fact("Ended", run.completed_at && html`<${At} at=${run.completed_at} />`)}

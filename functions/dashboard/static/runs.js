@@ -11,6 +11,7 @@ import { hasMoved, Link, toRun } from "./router.js";
 import { Instead, isGone, Stale } from "./states.js";
 import { Paused, typeOf, useProjects, useTeam } from "./team.js";
 import { Trigger } from "./trigger.js";
+import { Views } from "./views.js";
 
 const PAGE = 30;
 // The API's largest page.
@@ -52,6 +53,7 @@ export function Runs({ me, team, query }) {
   if (failed && !isNonsense) return html`<${Instead} poll=${failed} what="team" />`;
   const mayRun = me.mayWrite && known.data?.projects.length > 0 && known.data.types.length > 0;
   return html`
+    <${Views} current="runs" />
     <div class="heading">
       <h1 ref=${title} tabindex="-1">Runs</h1>
       ${mayRun && html`<button class="primary" type="button" onClick=${() => setDialog(true)}>Run job</button>`}

@@ -6,9 +6,9 @@ import { api } from "./api.js";
 import { write } from "./exact.js";
 import { duration } from "./format.js";
 import { Problem } from "./parts.js";
-import { go, Link, toRun } from "./router.js";
+import { go, Link, toRun, toSchedules } from "./router.js";
 
-/** `start(wish)` opens the new run and returns true, or sets `refusal` and returns false. `refuse(error)` sets it. */
+/** `start(wish)` opens the new run or the schedules and returns true, or sets `refusal` and returns false. `refuse(error)` sets it. */
 export function useStart(path) {
   const [sending, alone] = useAlone();
   const [refusal, setRefusal] = useState(null);
@@ -23,8 +23,8 @@ export function useStart(path) {
     setRefusal(null);
     try {
       const { job_run: run } = await api("POST", path, { body: wish, key: sent.current.key });
-      // Do not navigate if the user has left the dialog's page in the meantime.
-      if (mounted.current) go(toRun(run.id));
+      // Do not navigate if the user has left the dialog's page in the meantime. A later start is a schedule.
+      if (mounted.current) go(run ? toRun(run.id) : toSchedules());
       return true;
     } catch (error) {
       setRefusal(error);

@@ -21,11 +21,12 @@ export function Trigger({ me, team, known, onClose }) {
 
   const submit = async (event) => {
     event.preventDefault();
-    const { type: shownType, project, notify } = event.currentTarget.elements;
+    const { type: shownType, project, notify, at } = event.currentTarget.elements;
     // The browser changed the type without an event: the fields shown belong to another type.
     if (shownType.value !== typeName) return setTypeName(shownType.value);
     try {
-      const wish = { job_type: typeName, project_id: project.value, params: paramsOf(fields, event.currentTarget), notify: notify.checked };
+      const later = at.value && { run_at: new Date(at.value).toISOString() };
+      const wish = { job_type: typeName, project_id: project.value, params: paramsOf(fields, event.currentTarget), notify: notify.checked, ...later };
       if (await start(wish)) onClose();
       else known.refresh();
     } catch (error) {
@@ -62,6 +63,11 @@ export function Trigger({ me, team, known, onClose }) {
             first=${!choices.some(([id]) => id === projectId) && "No longer available: choose another"} choices=${choices} />
         </div>
         <${Fields} key=${typeName} fields=${fields} />
+        <div class="field">
+          <label for="at">Start at <span class="quiet">optional</span></label>
+          <input id="at" type="datetime-local" aria-describedby="at-hint" />
+          <p id="at-hint" class="hint">Without a time, it starts now.</p>
+        </div>
         <div class="field switch">
           <input id="notify" type="checkbox" aria-describedby="notify-hint" />
           <div>

@@ -125,7 +125,7 @@ class Settings:
     # Teams' schedules: how many start within a minute, how many a team may have, and how close two slots may be.
     scheduled_starts_per_minute: int = 1200
     schedules_per_team: int = 100
-    schedule_interval_min_s: float = 900
+    schedule_interval_minutes: float = 15
     # Folders of sql/ to apply. Only "jobs" if the platform has its own tables.
     migration_folders: str = "platform,jobs"
     # For the migrate function: entries like db_pruning=cron(0 2 * * ? *), for jobs with another schedule than usual.

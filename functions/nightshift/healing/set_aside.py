@@ -27,6 +27,9 @@ TROUBLES = {
     "old_runs": "Run {key} is old and cannot be deleted",
     "old_alerts": "The mail {key} is old and cannot be deleted",
     "old_slots": "The slot {key} is old and cannot be deleted",
+    "team_slots": "The team schedule {key} is due and its run cannot be started",
+    "old_team_slots": "The slot {key} of a team schedule is old and cannot be deleted",
+    "old_team_schedules": "The team schedule {key} has started its one run long ago and cannot be deleted",
 }
 
 # The key of an entry about a healer whose failing batch used up all the time, before its rows could be healed one by

@@ -44,6 +44,7 @@ def checks_of_schedules(db: Database) -> list[Check]:
     return [
         Check("schedules", partial(_slots, db)),
         Check("successes", partial(_successes, db)),
+        Check("team schedules", partial(_team_schedules, db)),
         Check("pauses", partial(_pauses, db)),
     ]
 
@@ -86,6 +87,17 @@ def _successes(db: Database) -> Finding:
     says = ", ".join(f"{row.job_type} for {short_duration(row.silent_s)}" for row in overdue)
     do = f"To see its runs: nightshift system runs --type {overdue[0].job_type}"
     return red(f"no success for longer than expected: {says}", do=do)
+
+
+def _team_schedules(db: Database) -> Finding:
+    row = db.query("late_team_schedules")[0]
+    says = f"{count_of(row['schedules'], 'schedule')} of teams"
+    if not row["late"]:
+        return green(f"{says}, none late")
+    return red(
+        f"{says}, {row['late']:,} late; the oldest has been due for {short_duration(row['oldest_s'])}",
+        do="The sweep starts them every minute, up to ScheduledStartsPerMinute. Check the log of SweepFunction.",
+    )
 
 
 def _pauses(db: Database) -> Finding:

@@ -218,7 +218,7 @@ def _columns(job_type: JobType, wanted: Wanted, *, now: datetime, settings: Sett
 
 def _allowed(cron: str, zone: str, *, settings: Settings) -> ZonedCron:
     parsed = zoned_cron(cron, zone)
-    least_s, shortest_s = settings.schedule_interval_min_s, parsed.cron.shortest_gap.total_seconds()
+    least_s, shortest_s = 60 * settings.schedule_interval_minutes, parsed.cron.shortest_gap.total_seconds()
     if shortest_s < least_s:
         raise Refused(
             f"cron: {shown(cron)} has times that are {duration(shortest_s)} apart; on this server, a team's schedule "

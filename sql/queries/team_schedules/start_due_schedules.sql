@@ -1,11 +1,12 @@
 -- Decides one slot of each of these schedules, which the caller has locked, and inserts the runs: all in one statement,
--- so that a slot and its run are stored together. :due is {"schedules": [{id, slot, outcome, run_id, params, total,
--- provider, refusal, missed, next_slot, delay_s}]}.
+-- so that a slot and its run are stored together. :due is {"schedules": [{id, slot, outcome, run_id, params, provider,
+-- refusal, missed, next_slot, delay_s}]}.
 -- A slot is skipped for the first of these reasons: the caller's refusal, a deleted project, a pause of the operator, a
 -- missing integration, a live run. Two schedules of a project and type that are due together start one run.
 -- A run waits for its turn until delay_s have passed, so that the runs of one minute are spread over it.
 WITH due AS MATERIALIZED (
-    SELECT each.*, schedule.project_id, schedule.job_type, schedule.name, schedule.notify, schedule.skipped, team.id AS team_id, coalesce(
+    SELECT each.*, schedule.project_id, schedule.job_type, schedule.name, schedule.notify, schedule.skipped,
+           team.id AS team_id, coalesce(
         each.refusal,
         CASE WHEN team.id IS NULL THEN 'the project is deleted' END,
         (SELECT 'paused by ' || paused_by || ': ' || why FROM job_pauses pause
@@ -16,7 +17,7 @@ WITH due AS MATERIALIZED (
                   AND integration.deleted_at IS NULL AND integration.config ->> 'enabled' IS DISTINCT FROM 'false')
              THEN 'the project has no integration with ' || each.provider END) AS reason
     FROM jsonb_to_recordset(CAST(:due AS jsonb) -> 'schedules') AS each (
-             id uuid, slot timestamptz, outcome text, run_id uuid, params jsonb, total text, provider text, refusal text,
+             id uuid, slot timestamptz, outcome text, run_id uuid, params jsonb, provider text, refusal text,
              missed timestamptz[], next_slot timestamptz, delay_s float8)
     JOIN job_team_schedules schedule ON schedule.id = each.id
     LEFT JOIN projects project ON project.id = schedule.project_id AND project.deleted_at IS NULL
@@ -26,12 +27,9 @@ WITH due AS MATERIALIZED (
     FROM due JOIN job_runs run ON run.project_id = due.project_id AND run.job_type = due.job_type
     WHERE due.reason IS NULL AND run.completed_at IS NULL
 ), inserted AS (
-    INSERT INTO job_runs (id, job_type, team_id, project_id, triggered_by, params, notify, progress, due_at, waiting_for,
+    INSERT INTO job_runs (id, job_type, team_id, project_id, triggered_by, params, notify, due_at, waiting_for,
                           resend_at, schedule_id)
     SELECT run_id, job_type, team_id, project_id, 'schedule', params, notify,
-           CASE total WHEN 'app_users' THEN jsonb_build_object(
-               'processed', 0, 'message', '',
-               'total', (SELECT count(*) FROM app_users WHERE app_users.project_id = due.project_id)) END,
            clock_timestamp() + make_interval(secs => delay_s),
            CASE WHEN delay_s > 0 THEN 'its turn among the runs that are due at the same time' END,
            clock_timestamp() + make_interval(secs => delay_s + CAST(:resend_delay_s AS float8)), id

@@ -1,0 +1,11 @@
+// Links between the views of a team.
+
+import { html } from "./html.js";
+import { Link, toList, toSchedules } from "./router.js";
+
+const VIEWS = [["runs", "Runs", toList], ["schedules", "Schedules", toSchedules]];
+
+export const Views = ({ current }) => html`
+  <nav class="views" aria-label="Views">
+    ${VIEWS.map(([view, name, to]) => html`<${Link} href=${to()} aria-current=${view === current ? "page" : null}>${name}<//>`)}
+  </nav>`;
