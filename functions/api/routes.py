@@ -1,11 +1,19 @@
 """All operations of the API, in the order of the OpenAPI document."""
 
-from api import identity_routes, job_type_routes, project_routes, run_routes, service_routes, team_routes
+from api import audit_routes, identity_routes, job_type_routes, project_routes, run_routes, service_routes, team_routes
 from api.operations import Operation
 
 OPERATIONS = tuple(
     operation
-    for module in (service_routes, identity_routes, project_routes, team_routes, job_type_routes, run_routes)
+    for module in (
+        service_routes,
+        identity_routes,
+        project_routes,
+        team_routes,
+        audit_routes,
+        job_type_routes,
+        run_routes,
+    )
     for operation in vars(module).values()
     if isinstance(operation, Operation)
 )

@@ -358,6 +358,18 @@ class TestBatches:
         keys = owner.run_script("SELECT job_type || ' ' || extract(epoch FROM slot) FROM job_schedule_slots ORDER BY 1")
         return [key for [key] in keys], "SELECT 9 - count(*) FROM job_schedule_slots"
 
+    def arrange_old_audit_entries(self, owner):
+        ids = [str(uuid.uuid4()) for _ in range(9)]
+        for number, id_ in enumerate(ids):
+            owner.run_script(
+                "INSERT INTO job_audit_entries (id, occurred_at, actor, action, subject_type, subject_id, request_id)"
+                f" VALUES ('{id_}', now() - interval '366 days' - interval '{9 - number} s',"
+                " 'user:x', 'x.y', 'x', '', '')"
+            )
+        condition = f"OLD.id = ANY ('{{{','.join(ids[:5])}}}')"
+        owner.run_script(REFUSE.format(table="job_audit_entries", event="DELETE", condition=condition))
+        return ids, "SELECT 9 - count(*) FROM job_audit_entries"
+
     KINDS = (
         "expired",
         "overlong",
@@ -369,6 +381,7 @@ class TestBatches:
         "old_runs",
         "old_alerts",
         "old_slots",
+        "old_audit_entries",
     )
 
     @pytest.mark.parametrize("kind", KINDS)
@@ -394,7 +407,7 @@ class TestBatches:
         monkeypatch.setattr("nightshift.healing.healers.PRUNE_BATCH", 3)
         _, healed = getattr(self, f"arrange_{kind}")(owner)
         sweep(db=db, settings=small)
-        for table in ("job_runs", "job_outbox", "job_schedule_slots"):
+        for table in ("job_runs", "job_outbox", "job_schedule_slots", "job_audit_entries"):
             owner.run_script(f"DROP TRIGGER IF EXISTS refuse ON {table}")
         owner.run_script("DROP TABLE IF EXISTS reports; UPDATE job_set_aside SET retry_at = clock_timestamp()")
         assert sweep(db=db, settings=small)["set_aside"] == 0

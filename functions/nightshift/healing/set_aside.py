@@ -27,6 +27,7 @@ TROUBLES = {
     "old_runs": "Run {key} is old and cannot be deleted",
     "old_alerts": "The mail {key} is old and cannot be deleted",
     "old_slots": "The slot {key} is old and cannot be deleted",
+    "old_audit_entries": "The audit's entry {key} is old and cannot be deleted",
 }
 
 # The key of an entry about a healer whose failing batch used up all the time, before its rows could be healed one by

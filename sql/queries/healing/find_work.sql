@@ -13,6 +13,8 @@ SELECT live.*,
        EXISTS (SELECT FROM job_runs WHERE completed_at <= kept_since) AS old_runs,
        EXISTS (SELECT FROM job_outbox WHERE ended_at <= kept_since AND run_id IS NULL) AS old_alerts,
        EXISTS (SELECT FROM job_schedule_slots WHERE decided_at <= kept_since) AS old_slots,
+       EXISTS (SELECT FROM job_audit_entries WHERE occurred_at <= statement_timestamp() - interval '365 days')
+           AS old_audit_entries,
        EXISTS (SELECT FROM job_runs WHERE status = 'failed' AND project_id IS NOT NULL
                AND completed_at > statement_timestamp() - interval '1 hour') AS failing,
        EXISTS (SELECT FROM job_set_aside) AS set_aside
