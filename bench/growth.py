@@ -283,6 +283,8 @@ def _values(owner: Database) -> dict[str, dict[str, Any]]:
         "prune_runs": {"keys": ids("completed_at IS NOT NULL", limit=200)},
         "prune_alerts": {"keys": ids("run_id IS NULL", "job_outbox", 200)},
         "prune_slots": {"keys": "{db_pruning 1}"},
+        "old_audit_entries": finds,
+        "prune_audit_entries": {"keys": "{00000000-0000-0000-0000-000000000000}"},
         # The operator.
         "failed_system_runs": {},
         "missed_slots": {},

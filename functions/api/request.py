@@ -10,14 +10,15 @@ from nightshift.base.errors import Refused, Unauthorized
 from nightshift.base.settings import settings
 from nightshift.base.validation import parse_text
 from nightshift.database.queries import database
+from nightshift.tenants.audit import Author
 from nightshift.tenants.auth import Principal, authenticate
 
 
 class Request:
     """One request. Each method raises Refused for an invalid value, with the field's name and the value."""
 
-    def __init__(self, event: BaseProxyEvent):
-        self._event = event
+    def __init__(self, event: BaseProxyEvent, *, request_id: str):
+        self._event, self._request_id = event, request_id
         self.headers = {name.lower(): value for name, value in event.headers.items()}
 
     @property
@@ -32,6 +33,10 @@ class Request:
         except Unauthorized as exc:
             note_refused(authorization, exc)
             raise
+
+    def author(self, who: Principal) -> Author:
+        """Return the caller as the audit names them."""
+        return Author(actor=f"{who.kind}:{who.id}", request_id=self._request_id)
 
     def query(self, name: str) -> str | None:
         """Return the value of a query parameter. An empty value counts as not given."""

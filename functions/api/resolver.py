@@ -33,7 +33,8 @@ class Resolver(APIGatewayHttpResolver):
 
     def _calling(self, operation: Operation) -> Callable[..., Any]:
         def call(**ids: str) -> Any:
-            answer = operation.handler(Request(self.current_event), **ids)
+            request = Request(self.current_event, request_id=self.lambda_context.aws_request_id)
+            answer = operation.handler(request, **ids)
             return answer if isinstance(answer, Response) else (answer, operation.status)
 
         return call

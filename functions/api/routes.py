@@ -1,6 +1,7 @@
 """All operations of the API, in the order of the OpenAPI document."""
 
 from api import (
+    audit_routes,
     identity_routes,
     job_type_routes,
     project_routes,
@@ -14,7 +15,7 @@ from api.operations import Operation
 OPERATIONS = tuple(
     operation
     for module in (
-        *(service_routes, identity_routes, project_routes, team_routes),
+        *(service_routes, identity_routes, project_routes, team_routes, audit_routes),
         *(job_type_routes, run_routes, schedule_routes),
     )
     for operation in vars(module).values()

@@ -25,6 +25,7 @@ from nightshift.runs.run_ids import MOST, find_runs
 from nightshift.runs.run_params import check_params
 from nightshift.runs.timeline import timeline
 from nightshift.schedules import team_schedules
+from nightshift.tenants.audit import Author
 from nightshift.tenants.auth import Principal
 
 if TYPE_CHECKING:
@@ -108,7 +109,9 @@ def trigger(request: Request, team_id: str) -> dict[str, Any]:
     asked = validate(TriggerBody, body)
     project_id = parse_uuid("project_id", asked.project_id)
     if asked.run_at is not None:
-        return {"schedule": _start_later(asked, wanted, project_id=project_id, team_id=team_id, by=who.triggered_by)}
+        return {
+            "schedule": _start_later(asked, wanted, project_id=project_id, team_id=team_id, author=request.author(who))
+        }
     run = requests.create(
         requests.Trigger(
             job_type=wanted,
@@ -125,7 +128,9 @@ def trigger(request: Request, team_id: str) -> dict[str, Any]:
     return {"job_run": run.as_json()}
 
 
-def _start_later(asked: "TriggerBody", wanted: "JobType", *, project_id: str, team_id: str, by: str) -> dict[str, Any]:
+def _start_later(
+    asked: "TriggerBody", wanted: "JobType", *, project_id: str, team_id: str, author: Author
+) -> dict[str, Any]:
     now = datetime.now(UTC)
     return team_schedules.make(
         wanted,
@@ -136,7 +141,7 @@ def _start_later(asked: "TriggerBody", wanted: "JobType", *, project_id: str, te
             notify=bool(asked.notify),
         ),
         team_id=team_id,
-        by=by,
+        author=author,
         now=now,
         db=database(),
         settings=settings(),

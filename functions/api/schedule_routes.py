@@ -92,7 +92,7 @@ def make_schedule(request: Request, team_id: str) -> dict[str, Any]:
             notify=bool(asked.notify),
         ),
         team_id=team_id,
-        by=who.triggered_by,
+        author=request.author(who),
         now=now,
         db=database(),
         settings=settings(),
@@ -137,7 +137,8 @@ def list_slots(request: Request, schedule_id: str) -> dict[str, Any]:
 def change_schedule(request: Request, schedule_id: str) -> dict[str, Any]:
     from api.bodies import ScheduleChanges
 
-    schedule = _schedule(request.caller(), schedule_id, "jobs:write")
+    who = request.caller()
+    schedule = _schedule(who, schedule_id, "jobs:write")
     now = datetime.now(UTC)
     asked = validate(ScheduleChanges, request.body()).model_dump(exclude_none=True)
     if "run_at" in asked:
@@ -147,7 +148,13 @@ def change_schedule(request: Request, schedule_id: str) -> dict[str, Any]:
     if "cron" in asked or "run_at" in asked:
         asked = {"cron": None, "run_at": None} | asked
     changed = team_schedules.change(
-        schedule["id"], asked, job_types=JOB_TYPES, now=now, db=database(), settings=settings()
+        schedule["id"],
+        asked,
+        job_types=JOB_TYPES,
+        author=request.author(who),
+        now=now,
+        db=database(),
+        settings=settings(),
     )
     return {"schedule": changed}
 
@@ -165,21 +172,24 @@ def pause_schedule(request: Request, schedule_id: str) -> dict[str, Any]:
     who = request.caller()
     schedule = _schedule(who, schedule_id, "jobs:write")
     asked = validate(PauseBody, request.body())
-    return {"schedule": team_schedules.pause(schedule["id"], by=who.triggered_by, why=asked.why, db=database())}
+    return {"schedule": team_schedules.pause(schedule["id"], why=asked.why, author=request.author(who), db=database())}
 
 
 @operation(
     "POST", "/v1/schedules/{schedule_id}/resume", summary="End the pause of a schedule", answer="ScheduleEnvelope"
 )
 def resume_schedule(request: Request, schedule_id: str) -> dict[str, Any]:
-    schedule = _schedule(request.caller(), schedule_id, "jobs:write")
-    return {"schedule": team_schedules.resume(schedule["id"], now=datetime.now(UTC), db=database())}
+    who, now = request.caller(), datetime.now(UTC)
+    schedule = _schedule(who, schedule_id, "jobs:write")
+    resumed = team_schedules.resume(schedule["id"], author=request.author(who), now=now, db=database())
+    return {"schedule": resumed}
 
 
 @operation("DELETE", "/v1/schedules/{schedule_id}", summary="Delete a schedule; its runs stay", answer="Deleted")
 def delete_schedule(request: Request, schedule_id: str) -> dict[str, Any]:
-    schedule = _schedule(request.caller(), schedule_id, "jobs:write")
-    team_schedules.delete(schedule["id"], db=database())
+    who = request.caller()
+    schedule = _schedule(who, schedule_id, "jobs:write")
+    team_schedules.delete(schedule["id"], author=request.author(who), db=database())
     return {"deleted": True}
 
 

@@ -170,6 +170,20 @@ class Members(Listed):
     api_keys: list[ApiKey] = Field(description="Including deleted keys")
 
 
+class AuditEntry(Answer):
+    """A change. Starts and cancels of runs have no entries: the runs say who asked for them."""
+
+    id: UUID
+    occurred_at: Timestamp
+    team_id: UUID
+    actor: Annotated[str, Field(examples=["user:0b6a5a0e-…", "api_key:5f0c…", "operator"])]
+    action: Annotated[str, Field(examples=["integration.stored", "agent_key.ended"])]
+    subject_type: str = Field(description="What was changed, like integration")
+    subject_id: str
+    details: dict[str, Any]
+    request_id: str = Field(description="Request id of the Lambda invocation; its log lines carry it")
+
+
 class Pause(Answer):
     """The pause of a job type. Its triggers are refused with 400; the error says who paused it, when and why."""
 
@@ -262,6 +276,13 @@ Syncing = create_model(
     syncing=(Literal[True], ...),
     total=(int, Field(ge=0, description="Users of the project")),
     job_run_id=(UUID, ...),
+)
+AuditPage = create_model(
+    "AuditPage",
+    __base__=Answer,
+    entries=(list[AuditEntry], ...),
+    cursor=(str | None, ...),
+    has_more=(bool, ...),
 )
 Cancelled = create_model("Cancelled", __base__=Answer, cancelled=(Literal[True], ...))
 Projects = create_model("Projects", __base__=PagedByCursor, projects=(list[Project], ...))

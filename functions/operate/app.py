@@ -8,6 +8,7 @@ from nightshift.base.logger import logger
 from nightshift.base.settings import settings_for
 from nightshift.database.queries import database
 from nightshift.operator import (
+    audit_commands,
     dead_letters,
     doctor,
     health,
@@ -33,6 +34,7 @@ COMMANDS: Mapping[str, Command] = {
     "deadletters": dead_letters.list_dead_letters,
     "redrive": dead_letters.redrive,
     "doctor": doctor.examine,
+    "audit": audit_commands.list_entries,
     "send_test_mail": mail_commands.send_test_mail,
     "mail": mail_commands.view_mail,
     "mail_stops": mail_commands.list_mail_stops,
@@ -43,4 +45,6 @@ COMMANDS: Mapping[str, Command] = {
 @logger.inject_lambda_context(clear_state=True)
 @metrics.published
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    return answer(event, commands=COMMANDS, db=database(), settings=settings_for("operate"))
+    return answer(
+        event, commands=COMMANDS, request_id=context.aws_request_id, db=database(), settings=settings_for("operate")
+    )

@@ -23,4 +23,6 @@ COMMANDS: Mapping[str, Command] = {
 
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    return answer(event, commands=COMMANDS, db=database(), settings=settings_for("setup"))
+    return answer(
+        event, commands=COMMANDS, request_id=context.aws_request_id, db=database(), settings=settings_for("setup")
+    )

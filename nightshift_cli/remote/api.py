@@ -112,6 +112,11 @@ class Api:
 
         return _every(page, "members", "api_keys")
 
+    def audit(self, team_id: str, **page: str | int | None) -> dict[str, Any]:
+        """Return one page of the audit: ``entries``, ``cursor``, ``has_more``."""
+        query = urlencode({name: value for name, value in page.items() if value is not None})
+        return self.call("GET", f"/v1/teams/{_part(team_id)}/audit?{query}", entries=list, has_more=bool)
+
     def job_types(self) -> list[dict[str, Any]]:
         job_types: list[dict[str, Any]] = self.call("GET", "/v1/job-types", job_types=list)["job_types"]
         return job_types

@@ -43,6 +43,10 @@ class Names:
         kind, _, id = by.removeprefix("manual:").partition(":")
         return f"{kind.removeprefix('api_')} {id[:SHORT]}".strip()
 
+    def actor(self, actor: object) -> str:
+        """Return a name for ``user:<id>`` or ``api_key:<id>``, as the audit has it. ``operator`` is the operator."""
+        return OTHERS["system"] if actor == "operator" else self.person(f"manual:{clean(actor)}")
+
 
 NOBODY = Names()
 
@@ -59,13 +63,18 @@ def names_of(runs: Iterable[Mapping[str, Any]], *, team_id: str, api: Api) -> Na
             found = api.projects_by_id(team_id, ids, attempts=1)
             projects = {clean(each.get("id")): clean(each.get("slug")) for each in found}
     if any(clean(run.get("triggered_by")).startswith("manual:") for run in runs):
-        with contextlib.suppress(Failure):
-            known = api.members(team_id, attempts=1)
-            people = {f"manual:user:{clean(each.get('id'))}": clean(each.get("email")) for each in known["members"]}
-            people |= {f"manual:api_key:{clean(each.get('id'))}": _key(each) for each in known["api_keys"]}
-    return Names(
-        {key: name for key, name in projects.items() if name}, {key: name for key, name in people.items() if name}
-    )
+        people = dict(people_of(team_id, api=api).people)
+    return Names({key: name for key, name in projects.items() if name}, people)
+
+
+def people_of(team_id: str, *, api: Api) -> Names:
+    """Look up the names of the team's people and keys. A failed request is ignored: the ids are shown instead."""
+    people = dict[str, str]()
+    with contextlib.suppress(Failure):
+        known = api.members(team_id, attempts=1)
+        people = {f"manual:user:{clean(each.get('id'))}": clean(each.get("email")) for each in known["members"]}
+        people |= {f"manual:api_key:{clean(each.get('id'))}": _key(each) for each in known["api_keys"]}
+    return Names(people={key: name for key, name in people.items() if name})
 
 
 def _key(key: Mapping[str, Any]) -> str:

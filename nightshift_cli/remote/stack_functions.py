@@ -16,6 +16,11 @@ from nightshift_cli.remote.stackfile import Note, find_stack
 Heard = Callable[[str | None], None]
 
 OPERATE, SETUP = "OperateFunction", "SetupFunction"
+# Commands that change nothing. With all others goes the caller, whom the audit names.
+READING = {
+    *("runs", "view", "logs", "schedules", "health", "deadletters", "doctor", "mail", "mail_stops", "audit"),
+    *("teams", "keys"),
+}
 # The stack name and region that `make run` deploys to, and the keys in its file that boto3 needs.
 LOCAL_STACK = "nightshift"
 LOCAL_REGION = "us-east-1"
@@ -55,6 +60,8 @@ class StackFunctions:
         from botocore.exceptions import BotoCoreError, ClientError
 
         event = {"command": command} | {name: value for name, value in arguments.items() if value is not None}
+        if command not in READING:
+            event["caller"] = self.arn
         try:
             answer = self._lambda.invoke(FunctionName=self._name_of(function), Payload=exact.write(event))
             payload = exact.read(answer["Payload"].read())
@@ -90,17 +97,26 @@ class StackFunctions:
     @cached_property
     def caller(self) -> str:
         """The caller's name: the last part of their AWS ARN, or the user of this machine for a local stack."""
+        return getpass.getuser() if self._is_local else self.arn.rpartition("/")[2]
+
+    @cached_property
+    def arn(self) -> str:
+        """The caller's AWS ARN, which the audit keeps; for a local stack, a name for the user of this machine."""
         from botocore.exceptions import BotoCoreError, ClientError
 
-        if "endpoint_url" in self._options:
-            return getpass.getuser()
+        if self._is_local:
+            return f"{getpass.getuser()} on the local stack"
         try:
             arn: str = self._client("sts").get_caller_identity()["Arn"]
         except ClientError as exc:
             raise self._trouble(exc.response["Error"]) from exc
         except BotoCoreError as exc:
             raise _no_connection(exc) from exc
-        return arn.rpartition("/")[2]
+        return arn
+
+    @property
+    def _is_local(self) -> bool:
+        return "endpoint_url" in self._options
 
     def _name_of(self, function: str) -> str:
         """Return the physical name that CloudFormation gave the function."""
@@ -120,7 +136,7 @@ class StackFunctions:
 
         # No retries: a command that succeeded must not run again because its response was lost.
         config = Config(connect_timeout=5, read_timeout=READ_TIMEOUT_S, retries={"total_max_attempts": 1})
-        with without_account() if "endpoint_url" in self._options else nullcontext():
+        with without_account() if self._is_local else nullcontext():
             # Every other AWS tool reads AWS_REGION; boto3 reads only AWS_DEFAULT_REGION.
             session = boto3.Session(region_name=os.environ.get("AWS_REGION") or None)
             return session.client(service, config=config, **self._options)

@@ -48,6 +48,7 @@ POLICIES = {
         of="project", needs="jobs:write", passes=(200, 409)
     ),
     "GET /v1/teams/{team_id}/members": Policy(of="team", needs="jobs:read"),
+    "GET /v1/teams/{team_id}/audit": Policy(of="team", needs="audit:read"),
     "GET /v1/teams/{team_id}/jobs": Policy(of="team", needs="jobs:read", takes_project=True),
     "POST /v1/teams/{team_id}/jobs/trigger": Policy(
         of="team", needs="jobs:write", passes=(201, 409), takes_project=True

@@ -9,6 +9,7 @@ from nightshift.base.errors import Conflict
 from nightshift.jobs.registry import JOB_TYPES
 from nightshift.schedules import team_schedules
 from nightshift.schedules.team_schedules import Wanted
+from nightshift.tenants.audit import Author
 from nightshift.testing.rows import make_team, sweep
 from tests.support.api_world import Api
 from tests.support.fixtures import JWT_SECRET
@@ -132,7 +133,7 @@ def test_a_team_has_a_limit_also_for_requests_at_once(made, team, db, cloud, own
                 JOB_TYPES["revenuecat_sync"],
                 wanted,
                 team_id=team.id,
-                by=f"manual:user:{team.users['admin']}",
+                author=Author(actor=f"user:{team.users['admin']}", request_id="r"),
                 now=datetime.now(UTC),
                 db=session,
                 settings=cloud,
@@ -269,3 +270,20 @@ def test_a_maker_who_left_is_said_and_so_is_a_key(made, api, owner, team):
         schedule["id"]: True,
         by_key["id"]: True,
     }
+
+
+def test_each_change_is_in_the_audit(made, api, team):
+    schedule = made(name="Nightly")
+    path = f"/v1/schedules/{schedule['id']}"
+    api("PATCH", path, {"cron": "0 4 * * *"})
+    api("POST", f"{path}/pause", {"why": "The provider moves"})
+    api("POST", f"{path}/resume")
+    api("DELETE", path)
+    # What is refused changes nothing.
+    assert api("DELETE", path)[0] == 404
+    _, page = api("GET", f"/v1/teams/{team.id}/audit")
+    told = [(entry["action"], entry["actor"], entry["subject_id"]) for entry in page["entries"]]
+    actions = ("deleted", "resumed", "paused", "changed", "made")
+    assert told == [(f"schedule.{action}", f"user:{team.users['admin']}", schedule["id"]) for action in actions]
+    assert page["entries"][2]["details"] == {"name": "Nightly", "why": "The provider moves"}
+    assert page["entries"][4]["details"]["cron"] == "0 3 * * *"

@@ -70,6 +70,7 @@ OPERATIONS = {
     "GET /v1/projects": "nightshift projects",
     "GET /v1/projects/{project_id}": "nightshift projects acme",
     "GET /v1/teams/{team_id}/members": "nightshift members",
+    "GET /v1/teams/{team_id}/audit": "nightshift audit",
     "GET /v1/job-types": "nightshift job-types",
     "GET /v1/teams/{team_id}/jobs": "nightshift jobs list",
     "POST /v1/teams/{team_id}/jobs/trigger": "nightshift jobs trigger revenuecat_sync",
@@ -91,6 +92,7 @@ OWNERS = {
     "deadletters": "nightshift system deadletters",
     "redrive": "nightshift system deadletters redrive",
     "doctor": "nightshift system doctor",
+    "audit": "nightshift system audit",
     "send_test_mail": "nightshift system doctor --mail-to a@b.example",
     "mail": "nightshift system doctor --mail-to a@b.example",
     "mail_stops": "nightshift system mail-stops",
@@ -231,7 +233,9 @@ def acme(owner: Database) -> Team:
     team = make_team(owner, slug="acme", projects=2)
     owner.run_script(
         f"UPDATE projects SET slug = CASE id WHEN '{team.project_id}' THEN 'acme' ELSE 'acme-ios' END"
-        f" WHERE team_id = '{team.id}'"
+        f" WHERE team_id = '{team.id}';"
+        # The examples are those of an admin.
+        "UPDATE api_keys SET permissions = permissions || ARRAY['audit:read']"
     )
     return team
 

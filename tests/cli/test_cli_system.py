@@ -438,7 +438,9 @@ class TestSetup:
         made = system(*self.ARGUMENTS, "--format", "json")
         assert made.exit_code == 0, made.stderr
         assert json.loads(made.stdout)["agent_key"].startswith("owl_agent_")
-        assert amazon.asked == [{"command": "setup", "team": "Acme", "admin_email": "a@b.c", "project": "Rocks"}]
+        caller = {"caller": "arn:aws:sts::123456789012:user/moto"}
+        asked = {"command": "setup", "team": "Acme", "admin_email": "a@b.c", "project": "Rocks"}
+        assert amazon.asked == [asked | caller]
         again = system(*self.ARGUMENTS)
         assert (again.exit_code, again.stdout) == (4, "")
         assert again.stderr == 'Error: A team "acme" already exists. Choose another name or slug.\n'

@@ -7,7 +7,7 @@ from nightshift.tenants.agent_keys import live_keys, make_key
 from nightshift.testing.rows import run_row, work
 from tests.api.test_api import Api, trigger
 from tests.support.fixtures import JWT_SECRET
-from tests.support.world import make_furnished_team, system_run, token
+from tests.support.world import AUTHOR, make_furnished_team, system_run, token
 
 # As the API shows them: the nearest times of ISO 8601, in the same order.
 EXTREMES = {
@@ -56,7 +56,7 @@ def test_they_break_nothing_that_reads_them(cloud, db, owner, team, extreme, sho
 def test_a_key_ends_when_its_moment_has_come(cloud, owner, team, extreme, is_over):
     owner.run_script(f"UPDATE api_keys SET expires_at = '{extreme}', created_at = '-infinity'")
     assert Api(f"Bearer {team.agent_key}")("GET", "/v1/auth/whoami")[0] == (401 if is_over else 200)
-    assert make_key(owner, team_slug="owls", ends=team.agent_key)
+    assert make_key(owner, author=AUTHOR, team_slug="owls", ends=team.agent_key)
     [[is_endless]] = owner.run_script("SELECT expires_at IS NULL FROM api_keys WHERE deleted_at IS NULL")
     assert is_endless != is_over
 

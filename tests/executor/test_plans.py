@@ -94,6 +94,8 @@ def test_the_engine_reads_what_it_is_about_and_no_crowd(db, ids):
         "prune_alerts": key["mail"],
         "old_slots": FINDS | OLD,
         "prune_slots": {"keys": "{db_pruning 1}"},
+        "old_audit_entries": FINDS,
+        "prune_audit_entries": {"keys": "{00000000-0000-0000-0000-000000000000}"},
         "decided_slots": {"job_type": "db_pruning", "since": "2099-01-01Z"},
         "insert_system_run": new | {"job_type": "partition_creation", "triggered_by": "x"},
         "insert_scheduled_run": new | {"job_type": "partition_creation", "slot": "2026-01-01Z", "outcome": "started"},

@@ -139,6 +139,18 @@ def old_slots(owner):
     return late[::-1], left
 
 
+def old_audit_entries(owner):
+    def entry(seconds):
+        id_ = str(uuid.uuid4())
+        told = {"actor": "operator:ada", "action": "x.y", "subject_type": "x", "subject_id": "x", "request_id": "r"}
+        insert(owner, "job_audit_entries", id=id_, occurred_at=at(seconds), **told)
+        return id_
+
+    left = [entry(-days(365) + 0.001), entry(-1)]
+    late = [entry(-days(365)), entry(-days(365) - 60)]
+    return late[::-1], left
+
+
 def slots(owner):
     owner.run_script("DELETE FROM job_schedules")
     for name, seconds in (("one", 0.001), ("unknown", -60), ("late", 0), ("later", -60)):
@@ -226,6 +238,7 @@ KINDS = [
         *("old_slots", old_slots, "old_slots", "", AGE),
         table="job_schedule_slots", key="job_type || ' ' || CAST(extract(epoch FROM slot) AS text)",
     ),
+    Kind("old_audit_entries", old_audit_entries, "old_audit_entries", table="job_audit_entries"),
     Kind(
         *("slots", slots, "overdue_schedules", ""),
         {"until": at(0), "job_types": ["late", "later", "one"]}, table="job_schedules", key="job_type", counted=(1,),

@@ -76,18 +76,25 @@ ROWS = {
         "INSERT INTO job_schedule_slots (job_type, slot, outcome, decided_at)"
         f" VALUES ('db_pruning', '{START}', 'missed', {LONG_AGO})",
     ),
+    "old_audit_entries": (
+        "prune_audit_entries", "pruned",
+        "INSERT INTO job_audit_entries (occurred_at, actor, action, subject_type, subject_id, request_id)"
+        " VALUES (now() - interval '400 days', 'operator:ada', 'x.y', 'x', 'x', 'r')",
+    ),
 }  # fmt: skip
+# Healers whose statement deletes rows without a prior lock.
+WAITING = ("old_slots", "old_audit_entries")
 
 
 @pytest.mark.parametrize("healer", ROWS)
 def test_two_sweeps_that_found_the_same_row_heal_it_once(meet, cloud, db, owner, healer):
-    """The second sweep skips the row that the first one holds. A slot is deleted without a prior lock: it waits."""
+    """The second sweep skips the row that the first one holds, or waits if rows are deleted without a prior lock."""
     statement, counted, row = ROWS[healer]
     make_team(owner)
     owner.run_script(row)
     act = Act(lambda db: sweep(db=db, settings=cloud, now=LATE)[counted], statement)
     died = meet(act, act, dies=True)
-    assert died.waited == (healer == "old_slots")
+    assert died.waited == (healer in WAITING)
     if not died.waited:
         assert died.other == 0
         met = meet(act, act)

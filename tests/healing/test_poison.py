@@ -17,6 +17,7 @@ from nightshift.testing.rows import make_team, run_row, sweep, work
 from tests.support.fixtures import ROLES
 from tests.support.world import received, state_of, system_run, trigger
 
+TABLES = ("job_runs", "job_outbox", "job_schedule_slots", "job_team_schedules", "job_team_slots", "job_audit_entries")
 REFUSE = """
     CREATE FUNCTION refuse_{table}() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
@@ -402,6 +403,18 @@ class TestBatches:
         owner.run_script(REFUSE.format(table="job_team_schedules", event="DELETE", condition=condition))
         return ids, "SELECT 9 - count(*) FROM job_team_schedules"
 
+    def arrange_old_audit_entries(self, owner):
+        ids = [str(uuid.uuid4()) for _ in range(9)]
+        for number, id_ in enumerate(ids):
+            owner.run_script(
+                "INSERT INTO job_audit_entries (id, occurred_at, actor, action, subject_type, subject_id, request_id)"
+                f" VALUES ('{id_}', now() - interval '366 days' - interval '{9 - number} s',"
+                " 'user:x', 'x.y', 'x', '', '')"
+            )
+        condition = f"OLD.id = ANY ('{{{','.join(ids[:5])}}}')"
+        owner.run_script(REFUSE.format(table="job_audit_entries", event="DELETE", condition=condition))
+        return ids, "SELECT 9 - count(*) FROM job_audit_entries"
+
     KINDS = (
         "expired",
         "overlong",
@@ -416,6 +429,7 @@ class TestBatches:
         "team_slots",
         "old_team_slots",
         "old_team_schedules",
+        "old_audit_entries",
     )
 
     @pytest.mark.parametrize("kind", KINDS)
@@ -441,7 +455,7 @@ class TestBatches:
         monkeypatch.setattr("nightshift.healing.healers.PRUNE_BATCH", 3)
         _, healed = getattr(self, f"arrange_{kind}")(owner)
         sweep(db=db, settings=small)
-        for table in ("job_runs", "job_outbox", "job_schedule_slots", "job_team_schedules", "job_team_slots"):
+        for table in TABLES:
             owner.run_script(f"DROP TRIGGER IF EXISTS refuse ON {table}")
         owner.run_script("DROP TABLE IF EXISTS reports; UPDATE job_set_aside SET retry_at = clock_timestamp()")
         assert sweep(db=db, settings=small)["set_aside"] == 0

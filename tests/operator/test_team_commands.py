@@ -17,7 +17,9 @@ ACME = {"team": "Acme", "admin_email": "ada@acme.example", "project": "Acme iOS"
 def ask(cloud, owner):
     def ask(command: str, **arguments: Any) -> dict[str, Any]:
         event = json.loads(json.dumps({"command": command} | arguments))
-        return json.loads(json.dumps(answer(event, commands=COMMANDS, db=owner, settings=cloud)))
+        return json.loads(
+            json.dumps(answer(event, commands=COMMANDS, request_id="request-1", db=owner, settings=cloud))
+        )
 
     return ask
 

@@ -11,6 +11,7 @@ from nightshift.runs import pauses
 from nightshift.runs.timeline import explain
 from nightshift.schedules import team_schedules, team_slots
 from nightshift.schedules.team_schedules import Wanted
+from nightshift.tenants.audit import Author
 from nightshift.testing.rows import make_team, run_row, sweep
 from tests.support.world import received, state_of, trigger
 
@@ -47,7 +48,7 @@ def made(team, db, cloud):
             JOB_TYPES[job_type],
             Wanted(project_id=of.project_id, params=dict(params), **wanted),
             team_id=of.id,
-            by=f"manual:user:{of.users['admin']}",
+            author=Author(actor=f"user:{of.users['admin']}", request_id="r"),
             now=START,
             db=db,
             settings=cloud,

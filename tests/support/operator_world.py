@@ -21,7 +21,7 @@ from tests.support import http_server, moto_server
 from tests.support.fixtures import CONTEXT, load_function
 
 # The operate function without its environment: ``answer(event, db=…, settings=…)``.
-answer = partial(dispatch.answer, commands=COMMANDS)
+answer = partial(dispatch.answer, commands=COMMANDS, request_id="request-1")
 
 STACK = "prod-jobs"
 FUNCTIONS = {"OperateFunction": "operate", "SetupFunction": "setup"}

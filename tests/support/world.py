@@ -15,7 +15,11 @@ from nightshift.database.queries import Database
 from nightshift.database.run_row import RunState
 from nightshift.jobs.registry import JOB_TYPES
 from nightshift.runs import requests
+from nightshift.tenants.audit import Author
 from nightshift.testing.rows import Team, make_team
+
+# The operator, in calls that the audit tells of.
+AUTHOR = Author(actor="operator:arn:aws:iam::123456789012:user/ada", request_id="request-1")
 
 
 def make_furnished_team(owner: Database) -> Team:

@@ -10,11 +10,12 @@ from nightshift.database.queries import Database
 from nightshift.tenants.agent_keys import end_key, live_keys, make_key, new_agent_key
 from nightshift.tenants.auth import authenticate
 from nightshift.tenants.team_setup import TeamSetup, add_project, find_project, set_member, setup_team
+from tests.support.world import AUTHOR
 
 
 def acme(owner: Database, **changes: str) -> TeamSetup:
     fields = {"team_name": " Acme Games ", "admin_email": "ada@example.com", "project_name": "Space Rocks!"}
-    return setup_team(owner, **(fields | changes))
+    return setup_team(owner, author=AUTHOR, **(fields | changes))
 
 
 def test_the_agent_key_opens_the_team_and_its_owner_owns_it(owner: Database, db: Database, config: Settings) -> None:
@@ -31,7 +32,10 @@ def test_the_agent_key_opens_the_team_and_its_owner_owns_it(owner: Database, db:
 def test_a_person_is_known_by_the_address_without_the_name_beside_it(owner: Database) -> None:
     made = acme(owner, admin_email="Ada L. <ada@example.com>")
     assert owner.run_script("SELECT email FROM users") == [["ada@example.com"]]
-    assert set_member(owner, team_slug=made.team_slug, email="Ada <ADA@example.com> ", role="owner") == made.admin_id
+    assert (
+        set_member(owner, author=AUTHOR, team_slug=made.team_slug, email="Ada <ADA@example.com> ", role="owner")
+        == made.admin_id
+    )
 
 
 @pytest.mark.parametrize(
@@ -58,9 +62,9 @@ def test_a_name_of_any_script_has_a_slug(owner: Database, name: str, slug: str) 
         acme(owner, team_name=name)
     assert acme(owner, team_name=name, team_slug="nihon-2", project_slug="p").team_slug == "nihon-2"
     assert find_project(owner, team_slug="nihon-2", project_slug="p")
-    added = add_project(owner, team_slug="nihon-2", project_name="日本アプリ")
+    added = add_project(owner, author=AUTHOR, team_slug="nihon-2", project_name="日本アプリ")
     assert added["project_slug"] == "project-66b80ef2"
-    assert add_project(owner, team_slug="nihon-2", project_name="日本アプリ", project_slug="nihon")
+    assert add_project(owner, author=AUTHOR, team_slug="nihon-2", project_name="日本アプリ", project_slug="nihon")
 
 
 def test_a_name_keeps_what_can_be_seen_of_it(owner: Database) -> None:
@@ -115,7 +119,7 @@ def test_a_field_that_will_not_do_is_named(owner: Database, field: str, value: s
 
 def test_keys_are_never_the_same(owner: Database, db: Database, config: Settings) -> None:
     made = acme(owner)
-    second = new_agent_key(owner, team_id=made.team_id, created_by=made.admin_id)
+    second = new_agent_key(owner, author=AUTHOR, team_id=made.team_id, created_by=made.admin_id)
     assert second != made.agent_key
     assert {authenticate(f"Bearer {key}", db=db, settings=config).kind for key in (second, made.agent_key)} == {
         "api_key"
@@ -124,7 +128,7 @@ def test_keys_are_never_the_same(owner: Database, db: Database, config: Settings
 
 def test_a_project_is_found_by_its_slugs(owner: Database) -> None:
     made = acme(owner)
-    assert find_project(owner, team_slug="acme-games", project_slug="space-rocks") == made.project_id
+    assert find_project(owner, team_slug="acme-games", project_slug="space-rocks") == (made.team_id, made.project_id)
     with pytest.raises(SetupRefused, match='Unknown project "rocks" in the team "acme-games"'):
         find_project(owner, team_slug="acme-games", project_slug="rocks")
 
@@ -132,8 +136,8 @@ def test_a_project_is_found_by_its_slugs(owner: Database) -> None:
 def test_a_key_takes_the_place_of_another_at_once(owner: Database, db: Database, config: Settings) -> None:
     made = acme(owner)
     other = acme(owner, team_name="Other")
-    second = make_key(owner, team_slug="acme-games")
-    third = make_key(owner, team_slug="acme-games", ends=made.agent_key)
+    second = make_key(owner, author=AUTHOR, team_slug="acme-games")
+    third = make_key(owner, author=AUTHOR, team_slug="acme-games", ends=made.agent_key)
     for key in (second, third, other.agent_key):
         assert authenticate(f"Bearer {key}", db=db, settings=config).kind == "api_key"
     with pytest.raises(Unauthorized, match="Invalid API key"):
@@ -144,15 +148,15 @@ def test_a_key_takes_the_place_of_another_at_once(owner: Database, db: Database,
 def test_a_key_that_is_not_there_is_not_replaced(owner: Database) -> None:
     made, other = acme(owner), acme(owner, team_name="Other")
     with pytest.raises(SetupRefused, match='The team "acme-games" has no agent key that begins with "owl_agent_'):
-        make_key(owner, team_slug=made.team_slug, ends=other.agent_key)
+        make_key(owner, author=AUTHOR, team_slug=made.team_slug, ends=other.agent_key)
     with pytest.raises(SetupRefused, match='Unknown team "acme"'):
-        make_key(owner, team_slug="acme")
+        make_key(owner, author=AUTHOR, team_slug="acme")
     assert owner.run_script("SELECT count(*), count(deleted_at) FROM api_keys") == [[2, 0]]
 
 
 def test_a_key_is_made_for_a_purpose_and_ended(owner: Database, db: Database, config: Settings) -> None:
     made = acme(owner)
-    key = make_key(owner, team_slug="acme-games", name="CI", read_only=True, days=90)
+    key = make_key(owner, author=AUTHOR, team_slug="acme-games", name="CI", read_only=True, days=90)
     who = authenticate(f"Bearer {key}", db=db, settings=config)
     with pytest.raises(Forbidden, match="jobs:write"):
         who.require(made.team_id, "jobs:write")
@@ -164,39 +168,39 @@ def test_a_key_is_made_for_a_purpose_and_ended(owner: Database, db: Database, co
     with pytest.raises(Unauthorized, match="API key expired"):
         authenticate(f"Bearer {key}", db=db, settings=config)
     assert len(live_keys(owner, team_slug="acme-games")) == 1
-    again = make_key(owner, team_slug="acme-games", ends=key, days=7)
+    again = make_key(owner, author=AUTHOR, team_slug="acme-games", ends=key, days=7)
     [_, third] = live_keys(owner, team_slug="acme-games")
     assert (third["key_prefix"], third["name"], third["permissions"]) == (again[:14], "CI", ["jobs:read"])
     assert (third["expires_at"] - third["created_at"]).days == 7
     owner.run_script("UPDATE api_keys SET expires_at = 'infinity' WHERE expires_at IS NULL")
     assert live_keys(owner, team_slug="ACME-Games")[0]["expires_at"] is None
-    end_key(owner, team_slug="acme-games", prefix=made.agent_key)
+    end_key(owner, author=AUTHOR, team_slug="acme-games", prefix=made.agent_key)
     assert [row["name"] for row in live_keys(owner, team_slug="acme-games")] == ["CI"]
     with pytest.raises(SetupRefused, match="has no agent key that begins with"):
-        end_key(owner, team_slug="acme-games", prefix=made.agent_key)
+        end_key(owner, author=AUTHOR, team_slug="acme-games", prefix=made.agent_key)
 
 
 def test_a_team_grows_by_a_project_and_by_people(owner: Database, db: Database) -> None:
     made = acme(owner)
-    project = add_project(owner, team_slug="acme-games", project_name="Space Rocks 2")
-    assert find_project(owner, team_slug="acme-games", project_slug="space-rocks-2") == project["project_id"]
+    project = add_project(owner, author=AUTHOR, team_slug="acme-games", project_name="Space Rocks 2")
+    assert find_project(owner, team_slug="acme-games", project_slug="space-rocks-2")[1] == project["project_id"]
     with pytest.raises(SetupRefused, match='The team "acme-games" already has a project "space-rocks"'):
-        add_project(owner, team_slug="acme-games", project_name="Space: rocks")
+        add_project(owner, author=AUTHOR, team_slug="acme-games", project_name="Space: rocks")
 
-    grace = set_member(owner, team_slug="acme-games", email="grace@example.com", role="member")
-    assert set_member(owner, team_slug="acme-games", email="GRACE@example.com", role="admin") == grace
+    grace = set_member(owner, author=AUTHOR, team_slug="acme-games", email="grace@example.com", role="member")
+    assert set_member(owner, author=AUTHOR, team_slug="acme-games", email="GRACE@example.com", role="admin") == grace
     assert [(str(row["team_id"]), row["role"]) for row in db.query("find_user", user_id=grace)] == [
         (made.team_id, "admin")
     ]
-    assert set_member(owner, team_slug="acme-games", email="grace@example.com", role=None) == grace
-    assert set_member(owner, team_slug="acme-games", email="grace@example.com", role=None) is None
+    assert set_member(owner, author=AUTHOR, team_slug="acme-games", email="grace@example.com", role=None) == grace
+    assert set_member(owner, author=AUTHOR, team_slug="acme-games", email="grace@example.com", role=None) is None
 
 
 @pytest.mark.parametrize("role", ["admin", None])
 def test_the_last_owner_stays(owner: Database, db: Database, role: str | None) -> None:
     made = acme(owner)
     with pytest.raises(SetupRefused, match='The team "acme-games" would be left without an owner'):
-        set_member(owner, team_slug="acme-games", email="ada@example.com", role=role)
+        set_member(owner, author=AUTHOR, team_slug="acme-games", email="ada@example.com", role=role)
     assert [row["role"] for row in db.query("find_user", user_id=made.admin_id)] == ["owner"]
-    set_member(owner, team_slug="acme-games", email="grace@example.com", role="owner")
-    assert set_member(owner, team_slug="acme-games", email="ada@example.com", role=role) == made.admin_id
+    set_member(owner, author=AUTHOR, team_slug="acme-games", email="grace@example.com", role="owner")
+    assert set_member(owner, author=AUTHOR, team_slug="acme-games", email="ada@example.com", role=role) == made.admin_id

@@ -58,6 +58,14 @@ def healers_of(*, now: datetime, counts: Counter[str], db: Database, settings: S
     size = settings.sweep_batch
     due = {"until": now - GRACE, "job_types": list(JOB_TYPES)}
     old = {"retention_s": settings.retention_days * 86_400}
+    pruned: tuple[tuple[str, str, Mapping[str, Any]], ...] = (
+        ("old_runs", "prune_runs", old),
+        ("old_alerts", "prune_alerts", old),
+        ("old_slots", "prune_slots", old),
+        ("old_team_slots", "prune_team_slots", old),
+        ("old_team_schedules", "prune_team_schedules", old),
+        ("old_audit_entries", "prune_audit_entries", {}),
+    )
     return [
         Healer(name="slots", find="overdue_schedules", heal=work.account_for, batch=size, horizon=due),
         Healer(name="silent", find="overdue_successes", heal=work.tell_of_overdue, batch=size),
@@ -78,15 +86,14 @@ def healers_of(*, now: datetime, counts: Counter[str], db: Database, settings: S
         Healer(name="unsent", find="unsent_notices", heal=work.send_notices, batch=size),
         *(
             Healer(
-                name=name, find=name, heal=work.pruning(query), batch=PRUNE_BATCH, at_most=PRUNE_AT_MOST, horizon=old
+                name=name,
+                find=name,
+                heal=work.pruning(query),
+                batch=PRUNE_BATCH,
+                at_most=PRUNE_AT_MOST,
+                horizon=horizon,
             )
-            for name, query in (
-                ("old_runs", "prune_runs"),
-                ("old_alerts", "prune_alerts"),
-                ("old_slots", "prune_slots"),
-                ("old_team_slots", "prune_team_slots"),
-                ("old_team_schedules", "prune_team_schedules"),
-            )
+            for name, query, horizon in pruned
         ),
     ]
 

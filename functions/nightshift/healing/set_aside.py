@@ -30,6 +30,7 @@ TROUBLES = {
     "team_slots": "The team schedule {key} is due and its run cannot be started",
     "old_team_slots": "The slot {key} of a team schedule is old and cannot be deleted",
     "old_team_schedules": "The team schedule {key} has started its one run long ago and cannot be deleted",
+    "old_audit_entries": "The audit's entry {key} is old and cannot be deleted",
 }
 
 # The key of an entry about a healer whose failing batch used up all the time, before its rows could be healed one by

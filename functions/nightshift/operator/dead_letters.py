@@ -13,10 +13,12 @@ from uuid import UUID
 from pydantic import Field
 
 from nightshift.aws.clients import client
-from nightshift.base.errors import Refused, sentence
+from nightshift.base.errors import DatabaseBusy, DatabaseGone, Refused, sentence
 from nightshift.base.logger import logger
 from nightshift.base.settings import Settings
 from nightshift.database.queries import Database
+from nightshift.tenants import audit
+from nightshift.tenants.audit import Author
 
 # How long listed or redriven messages are hidden from other receivers (seconds).
 HIDDEN_S = 30
@@ -68,7 +70,7 @@ def list_dead_letters(
     return {"queues": [_listed(*queue, peek=peek, db=db) for queue in queues_of(settings)]}
 
 
-def redrive(*, queue: str | None = None, settings: Settings) -> dict[str, Any]:
+def redrive(*, queue: str | None = None, db: Database, settings: Settings, author: Author) -> dict[str, Any]:
     """Return ``{"redriven": [{"queue", "moved", "deleted", "refused", "more", "error"}]}``. If ``more``, call again.
 
     Without a name, redrive every queue except that of schedules, whose messages can only be deleted. A queue that
@@ -79,7 +81,20 @@ def redrive(*, queue: str | None = None, settings: Settings) -> dict[str, Any]:
         raise Refused(f"queue must be one of {', '.join(name for name, _, _ in known)}, got {queue!r}")
     deadline = time.monotonic() + REDRIVE_BUDGET_S
     chosen = [each for each in known if each[0] == queue or (queue is None and each[2])]
-    return {"redriven": [_redrive(name, url, target, deadline=deadline) for name, url, target in chosen]}
+    redriven = [_redrive(name, url, target, deadline=deadline) for name, url, target in chosen]
+    _record(redriven, db=db, author=author)
+    return {"redriven": redriven}
+
+
+def _record(redriven: list[dict[str, Any]], *, db: Database, author: Author) -> None:
+    """Tell the audit. SQS takes part in no transaction, and dead letters can be redriven without a database."""
+    try:
+        db.query("ping", again_if_gone=True)
+        for each in redriven:
+            counts = {name: each[name] for name in ("moved", "deleted", "refused")}
+            audit.record(db, author, "dead_letters.redriven", of=("queue", each["queue"]), team_id=None, **counts)
+    except (DatabaseGone, DatabaseBusy) as exc:
+        logger.warning(f"The audit has no entry for this redrive: {sentence(exc)}", action="audit_failed")
 
 
 def _listed(name: str, url: str, target: str, *, peek: int, db: Database) -> dict[str, Any]:

@@ -21,20 +21,32 @@ from nightshift.base.settings import Settings
 from nightshift.base.validation import parse_text, refusal, shown
 from nightshift.database.queries import Database
 from nightshift.operator.checks import READ_ONLY
+from nightshift.tenants.audit import OPERATOR, Author
 
 Command = Callable[..., dict[str, Any]]
 
+# The longest caller: an ARN of STS has at most 64 characters of a role's name and as many of the session's.
+MAX_CALLER = 512
+# The caller if the command line is of an earlier release.
+UNNAMED = "unnamed"
+
 
 def answer(
-    event: Mapping[str, Any], *, commands: Mapping[str, Command], db: Database, settings: Settings
+    event: Mapping[str, Any],
+    *,
+    commands: Mapping[str, Command],
+    request_id: str,
+    db: Database,
+    settings: Settings,
 ) -> dict[str, Any]:
-    """Run the command that the event names and return its result.
+    """Run the command that the event names and return its result. The event may also name the ``caller``.
 
     Return ``{"error": "<sentence>"}``, with the refusal's named fields, if the command is refused or the database is
     unavailable. Unexpected exceptions are raised: Lambda reports them as the function's error.
     """
     try:
-        command, arguments = _command_of(event, commands, given={"db": db, "settings": settings})
+        author, asked = _author_of(event, request_id=request_id)
+        command, arguments = _command_of(asked, commands, given={"db": db, "settings": settings, "author": author})
         logger.info("Operator's command", action="owner_command", command=event["command"])
         return _checked(command)(**arguments)
     except Refused as exc:
@@ -55,6 +67,19 @@ def answer(
         raise
     except NightshiftError as exc:
         return {"error": str(exc)}
+
+
+def _author_of(event: Mapping[str, Any], *, request_id: str) -> tuple[Author, dict[str, Any]]:
+    """Return the author of the changes, and the event without its ``caller``.
+
+    The caller is a claim of the command line: Lambda does not tell a function which credentials invoked it.
+    """
+    asked = dict(event)
+    caller = asked.pop("caller", UNNAMED)
+    if not (isinstance(caller, str) and 0 < len(caller) <= MAX_CALLER):
+        raise Refused(f"caller must be text of 1 to {MAX_CALLER} characters, got {shown(caller)}")
+    parse_text("caller", caller)
+    return Author(actor=f"{OPERATOR}:{caller}", request_id=request_id), asked
 
 
 def _command_of(

@@ -12,9 +12,11 @@ from nightshift.database.queries import Database
 from nightshift.notify import outbox
 from nightshift.notify.mail_stops import MailStop
 from nightshift.operator.run_commands import MailRow
+from nightshift.tenants import audit
+from nightshift.tenants.audit import Author
 
 
-def send_test_mail(*, to: str, db: Database, settings: Settings) -> dict[str, Any]:
+def send_test_mail(*, to: str, db: Database, settings: Settings, author: Author) -> dict[str, Any]:
     """Send a mail through outbox, queue and notify function, like every mail, and return ``{"mail"}``.
 
     To learn whether it was sent, the caller uses the command ``mail``.
@@ -26,7 +28,9 @@ def send_test_mail(*, to: str, db: Database, settings: Settings) -> dict[str, An
         "lines": ["This mail was sent through Nightshift's outbox, its queue and SES.", "No action is needed."],
     }
     db.query("ping", again_if_gone=True)
-    [row] = db.query("insert_test_mail", recipient=to, content=content)
+    with db.transaction():
+        [row] = db.query("insert_test_mail", recipient=to, content=content)
+        audit.record(db, author, "mail.tested", of=("mail", row["id"]), team_id=None, to=to)
     outbox.send_messages([row], settings=settings)
     return view_mail(mail_id=row["id"], db=db)
 
@@ -45,10 +49,13 @@ def list_mail_stops(*, at_most: Annotated[int, Field(ge=1, le=1000)] = 100, db: 
     return {"stops": [_as_json(each) for each in found]}
 
 
-def lift_mail_stop(*, address: str, db: Database) -> dict[str, Any]:
+def lift_mail_stop(*, address: str, db: Database, author: Author) -> dict[str, Any]:
     """Let mails go to the address again, and return ``{"lifted": stop}``. Raise Refused if it is not stopped."""
     db.query("ping", again_if_gone=True)
-    found = db.one_as(MailStop, "delete_mail_stop", address=address.strip())
+    with db.transaction():
+        found = db.one_as(MailStop, "delete_mail_stop", address=address.strip())
+        if found:
+            audit.record(db, author, "mail_stop.lifted", of=("address", found.address), team_id=None)
     if found is None:
         raise Refused(
             f"Mails to {shown(address)} are not stopped. `nightshift system mail-stops` lists the stopped addresses"

@@ -18,6 +18,7 @@ from nightshift.jobs.registry import JOB_TYPES
 from nightshift.runs import requests
 from nightshift.runs.run_ids import whole_id
 from nightshift.runs.run_params import check_params
+from nightshift.tenants.audit import Author
 
 OWNER = "system"
 # The list of all teams' runs applies its filters to this many live runs and to as many that ended last.
@@ -98,7 +99,9 @@ def list_runs(
     return {"job_runs": kept} | more
 
 
-def trigger(*, job_type: str, params: dict[str, Any] | None = None, db: Database, settings: Settings) -> dict[str, Any]:
+def trigger(
+    *, job_type: str, params: dict[str, Any] | None = None, db: Database, settings: Settings, author: Author
+) -> dict[str, Any]:
     """Start a system job and return ``{"job_run"}``.
 
     Raise Refused for other jobs, and Conflict, with ``existing_run_id``, if a run is live.
@@ -106,13 +109,14 @@ def trigger(*, job_type: str, params: dict[str, Any] | None = None, db: Database
     wanted = _system_job_type(job_type)
     values = check_params(wanted, params or {})["params"]
     db.query("ping", again_if_gone=True)
-    run = requests.create_system(wanted, params=values, triggered_by=OWNER, db=db, settings=settings)
+    run = requests.create_system(wanted, params=values, triggered_by=OWNER, author=author, db=db, settings=settings)
     return {"job_run": run.as_json()}
 
 
-def cancel(*, run_id: str, db: Database, settings: Settings) -> dict[str, Any]:
+def cancel(*, run_id: str, db: Database, settings: Settings, author: Author) -> dict[str, Any]:
     """Cancel the run, or ask it to stop after its current step. Return ``{"cancelled": true}``."""
-    requests.cancel(find_run(run_id, db=db).run, requested_by=OWNER, db=db, settings=settings)
+    run = find_run(run_id, db=db).run
+    requests.cancel(run, requested_by=OWNER, author=author, db=db, settings=settings)
     return {"cancelled": True}
 
 

@@ -9,6 +9,7 @@ from nightshift.base.paging import fitting
 from nightshift.base.wording import timestamp
 from nightshift.database.queries import Database
 from nightshift.tenants import agent_keys, team_setup
+from nightshift.tenants.audit import Author
 
 # Maximum number of rows in a list, and of projects or people named in a row.
 MAX_LISTED, NAMED = 500, 20
@@ -26,6 +27,7 @@ def set_up(
     revenuecat_key: Word | None = None,
     revenuecat_project_id: Word | None = None,
     db: Database,
+    author: Author,
 ) -> dict[str, Any]:
     """Create a team with owner, project and agent key, or nothing.
 
@@ -33,6 +35,7 @@ def set_up(
     """
     made = team_setup.setup_team(
         db,
+        author=author,
         team_name=team,
         admin_email=admin_email,
         project_name=project,
@@ -51,12 +54,18 @@ def store_revenuecat_key(
     revenuecat_key: Word,
     revenuecat_project_id: Word | None = None,
     db: Database,
+    author: Author,
 ) -> dict[str, Any]:
     """Store the key of a project and return ``{"project_id"}``. Team and project are slugs."""
     db.query("ping", again_if_gone=True)
-    project_id = team_setup.find_project(db, team_slug=team, project_slug=project)
+    team_id, project_id = team_setup.find_project(db, team_slug=team, project_slug=project)
     team_setup.store_revenuecat_key(
-        db, project_id=project_id, key=revenuecat_key, revenuecat_project_id=revenuecat_project_id
+        db,
+        author=author,
+        team_id=team_id,
+        project_id=project_id,
+        key=revenuecat_key,
+        revenuecat_project_id=revenuecat_project_id,
     )
     return {"project_id": project_id}
 
@@ -69,10 +78,12 @@ def add_project(
     revenuecat_key: Word | None = None,
     revenuecat_project_id: Word | None = None,
     db: Database,
+    author: Author,
 ) -> dict[str, Any]:
     """Create a project in the team with this slug, and return ``{"project_id", "project_slug"}``."""
     return team_setup.add_project(
         db,
+        author=author,
         team_slug=team,
         project_name=project,
         project_slug=project_slug,
@@ -82,10 +93,11 @@ def add_project(
 
 
 def set_member(
-    *, team: Word, email: Word, role: Literal["owner", "admin", "member", "none"], db: Database
+    *, team: Word, email: Word, role: Literal["owner", "admin", "member", "none"], db: Database, author: Author
 ) -> dict[str, Any]:
     """Give a person this role in the team, or remove them with ``none``. Return ``{"user_id"}``."""
-    return {"user_id": team_setup.set_member(db, team_slug=team, email=email, role=None if role == "none" else role)}
+    given = None if role == "none" else role
+    return {"user_id": team_setup.set_member(db, author=author, team_slug=team, email=email, role=given)}
 
 
 def make_agent_key(
@@ -96,18 +108,19 @@ def make_agent_key(
     read_only: bool = False,
     days: Annotated[int, Field(ge=1, le=3650)] | None = None,
     db: Database,
+    author: Author,
 ) -> dict[str, Any]:
     """Create an agent key for the team with this slug, and return ``{"agent_key"}``.
 
     ``ends`` is the beginning of a key that the new one replaces.
     """
-    key = agent_keys.make_key(db, team_slug=team, ends=ends, name=name, read_only=read_only, days=days)
+    key = agent_keys.make_key(db, author=author, team_slug=team, ends=ends, name=name, read_only=read_only, days=days)
     return {"agent_key": key}
 
 
-def end_agent_key(*, team: Word, prefix: Word, db: Database) -> dict[str, Any]:
+def end_agent_key(*, team: Word, prefix: Word, db: Database, author: Author) -> dict[str, Any]:
     """End the agent key that begins with ``prefix``, and return ``{"ended": True}``."""
-    agent_keys.end_key(db, team_slug=team, prefix=prefix)
+    agent_keys.end_key(db, author=author, team_slug=team, prefix=prefix)
     return {"ended": True}
 
 

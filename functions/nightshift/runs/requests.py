@@ -3,6 +3,7 @@
 import hashlib
 import json
 import uuid
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -19,6 +20,8 @@ from nightshift.database.run_row import RunRow, RunState
 from nightshift.jobs.job_type import JobType
 from nightshift.notify import outbox
 from nightshift.runs.pauses import refuse_paused
+from nightshift.tenants import audit
+from nightshift.tenants.audit import Author
 
 # The job type was resumed, and perhaps paused again, while the trigger looked up why it was refused.
 JUST_RESUMED = "This job type was just resumed. Try again."
@@ -109,23 +112,33 @@ def create(trigger: Trigger, *, db: Database, settings: Settings) -> RunRow:
 
 
 def create_system(
-    job_type: JobType, *, params: dict[str, Any], triggered_by: str, db: Database, settings: Settings
+    job_type: JobType,
+    *,
+    params: dict[str, Any],
+    triggered_by: str,
+    author: Author | None = None,
+    db: Database,
+    settings: Settings,
 ) -> RunRow:
     """Insert a run of a system job with validated ``params`` and send its first message. Return it.
 
+    The audit tells of the operator, the ``author``, because the run does not.
     Raises Refused if the type is paused, and Conflict with ``existing_run_id``. A message that cannot be sent is not an
     error: the sweep sends it.
     """
     run_id = str(uuid.uuid4())
-    run = db.one_as(
-        RunRow,
-        "insert_system_run",
-        id=run_id,
-        job_type=job_type.name,
-        triggered_by=triggered_by,
-        params=params,
-        resend_delay_s=settings.resend_delay_s,
-    )
+    with db.transaction() if author else nullcontext():
+        run = db.one_as(
+            RunRow,
+            "insert_system_run",
+            id=run_id,
+            job_type=job_type.name,
+            triggered_by=triggered_by,
+            params=params,
+            resend_delay_s=settings.resend_delay_s,
+        )
+        if author and run and str(run.id) == run_id:
+            audit.record(db, author, "run.triggered", of=("run", run_id), team_id=None, job_type=job_type.name)
     if run is None:
         refuse_paused(job_type, db=db)
         raise Conflict(JUST_RESUMED)
@@ -135,9 +148,16 @@ def create_system(
     return run
 
 
-def cancel(run: RunRow, *, requested_by: str, db: Database, settings: Settings) -> None:
-    """End the run, or ask the worker that holds it to stop. Raises Refused if it has already ended."""
-    cancelled = db.one("cancel_run", run_id=run.id, requested_by=requested_by)
+def cancel(run: RunRow, *, requested_by: str, author: Author | None = None, db: Database, settings: Settings) -> None:
+    """End the run, or ask the worker that holds it to stop. Raises Refused if it has already ended.
+
+    The audit tells of the operator, the ``author``, because the run does not.
+    """
+    with db.transaction() if author else nullcontext():
+        cancelled = db.one("cancel_run", run_id=run.id, requested_by=requested_by)
+        if author and cancelled:
+            team_id = str(run.team_id) if run.team_id else None
+            audit.record(db, author, "run.cancelled", of=("run", run.id), team_id=team_id, job_type=run.job_type)
     if cancelled is None:
         now = db.one_as(RunState, "get_any_run", run_id=run.id)
         raise Refused(f'Cannot cancel a job with status "{now.run.status if now else "deleted"}"')

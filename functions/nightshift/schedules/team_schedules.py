@@ -17,6 +17,8 @@ from nightshift.jobs.job_type import JobType
 from nightshift.runs.run_params import check_params
 from nightshift.schedules.cron_words import in_words
 from nightshift.schedules.zoned_cron import ZonedCron, zoned_cron
+from nightshift.tenants import audit
+from nightshift.tenants.audit import Author
 from nightshift.tenants.projects import require_project
 
 NEXT_SLOTS = 5
@@ -51,6 +53,7 @@ class Stored(NamedTuple):
     """A schedule that is about to be changed (lock_team_schedule.sql)."""
 
     job_type: str
+    team_id: str
     project_id: str
     name: str
     cron: str | None
@@ -67,7 +70,7 @@ class Stored(NamedTuple):
 
 
 def make(
-    job_type: JobType, wanted: Wanted, *, team_id: str, by: str, now: datetime, db: Database, settings: Settings
+    job_type: JobType, wanted: Wanted, *, team_id: str, author: Author, now: datetime, db: Database, settings: Settings
 ) -> dict[str, Any]:
     """Store the schedule and return it. A start at one time that exists already is returned as it is.
 
@@ -85,10 +88,12 @@ def make(
             project_id=wanted.project_id,
             team_id=team_id,
             job_type=job_type.name,
-            created_by=by,
+            created_by=author.triggered_by,
             at_most=settings.schedules_per_team,
             **columns,
         )[0]
+        if answer.id:
+            _record(db, author, "schedule.made", schedule_id, team_id=team_id, job_type=job_type.name, **_told(columns))
     if not answer.has_project:
         raise NotFound("Project not found")
     if answer.same_id and wanted.run_at is None:
@@ -102,8 +107,8 @@ def make(
 
 
 def change(
-    schedule_id: str, changes: Mapping[str, Any], *, job_types: Mapping[str, JobType], now: datetime, db: Database,
-    settings: Settings
+    schedule_id: str, changes: Mapping[str, Any], *, job_types: Mapping[str, JobType], author: Author, now: datetime,
+    db: Database, settings: Settings
 ) -> dict[str, Any]:  # fmt: skip
     """Change these fields of the schedule and return it. It counts its skipped slots anew.
 
@@ -123,19 +128,23 @@ def change(
         columns = _columns(job_types[stored.job_type], wanted, now=now, settings=settings)
         if not db.query("change_team_schedule", schedule_id=schedule_id, **columns):
             raise Conflict("Another schedule of the project has this job type, time and parameters")
+        _record(db, author, "schedule.changed", schedule_id, team_id=stored.team_id, **_told(columns))
     return get(schedule_id, db=db)
 
 
-def pause(schedule_id: str, *, by: str, why: str, db: Database) -> dict[str, Any]:
+def pause(schedule_id: str, *, why: str, author: Author, db: Database) -> dict[str, Any]:
     """Pause the schedule with the reason and return it. Raises Refused if it is paused or will not start again."""
-    if not db.query("pause_team_schedule", schedule_id=schedule_id, by=by, why=why):
-        schedule = get(schedule_id, db=db)
-        said = "is already paused" if schedule["paused"] else "has started its one run"
-        raise Refused(f"This schedule {said}")
+    with db.transaction():
+        stored = _locked(schedule_id, db=db)
+        if stored.next_slot is None:
+            said = "is already paused" if stored.paused_at else "has started its one run"
+            raise Refused(f"This schedule {said}")
+        db.query("pause_team_schedule", schedule_id=schedule_id, by=author.triggered_by, why=why)
+        _record(db, author, "schedule.paused", schedule_id, team_id=stored.team_id, name=stored.name, why=why)
     return get(schedule_id, db=db)
 
 
-def resume(schedule_id: str, *, now: datetime, db: Database) -> dict[str, Any]:
+def resume(schedule_id: str, *, author: Author, now: datetime, db: Database) -> dict[str, Any]:
     """End the pause and return the schedule. Raises Refused if it is not paused, or if its one time has passed."""
     with db.transaction():
         stored = _locked(schedule_id, db=db)
@@ -146,12 +155,16 @@ def resume(schedule_id: str, *, now: datetime, db: Database) -> dict[str, Any]:
         cron = stored.cron and zoned_cron(stored.cron, stored.zone)
         next_slot = next(cron.slots_after(now)) if cron else stored.run_at
         db.query("resume_team_schedule", schedule_id=schedule_id, next_slot=next_slot)
+        _record(db, author, "schedule.resumed", schedule_id, team_id=stored.team_id, name=stored.name)
     return get(schedule_id, db=db)
 
 
-def delete(schedule_id: str, *, db: Database) -> None:
-    """Delete the schedule with its slots. Its runs stay. Deleting it twice is no error."""
-    db.query("delete_team_schedule", schedule_id=schedule_id)
+def delete(schedule_id: str, *, author: Author, db: Database) -> None:
+    """Delete the schedule with its slots. Its runs stay. Raises NotFound if another caller has deleted it."""
+    with db.transaction():
+        stored = _locked(schedule_id, db=db)
+        db.query("delete_team_schedule", schedule_id=schedule_id)
+        _record(db, author, "schedule.deleted", schedule_id, team_id=stored.team_id, name=stored.name)
 
 
 def get(schedule_id: str, *, db: Database) -> dict[str, Any]:
@@ -225,6 +238,17 @@ def _allowed(cron: str, zone: str, *, settings: Settings) -> ZonedCron:
             f"must leave {duration(least_s)} between two of them"
         )
     return parsed
+
+
+def _record(db: Database, author: Author, action: str, schedule_id: str, *, team_id: str, **details: Any) -> None:
+    audit.record(db, author, action, of=("schedule", schedule_id), team_id=team_id, **details)
+
+
+def _told(columns: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the audit tells of a schedule's columns."""
+    return {name: columns[name] for name in ("name", "cron", "zone", "params")} | {
+        "run_at": timestamp(columns["run_at"])
+    }
 
 
 def _locked(schedule_id: str, *, db: Database) -> Stored:

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 
 from nightshift.base.errors import SetupRefused
 from nightshift.database.queries import Database, Row
+from nightshift.tenants import audit
+from nightshift.tenants.audit import Author
 from nightshift.tenants.auth import AGENT_PERMISSIONS, API_KEY_PREFIX, READ_ONLY_PERMISSIONS, key_hash
 
 # The length of the stored prefix, by which people recognise a key.
@@ -15,6 +17,7 @@ UNNAMED = "Agent key"
 def make_key(
     db: Database,
     *,
+    author: Author,
     team_slug: str,
     ends: str | None = None,
     name: str | None = None,
@@ -34,9 +37,10 @@ def make_key(
             raise SetupRefused(
                 f'The team "{team_slug}" has no owner for its agent keys to act for. Add one: nightshift system member'
             )
-        old = _end(db, team_id=team_id, team_slug=team_slug, prefix=ends) if ends is not None else {}
+        old = _end(db, author=author, team_id=team_id, team_slug=team_slug, prefix=ends) if ends is not None else {}
         return new_agent_key(
             db,
+            author=author,
             team_id=team_id,
             created_by=str(owner["user_id"]),
             name=name or old.get("name") or UNNAMED,
@@ -45,10 +49,11 @@ def make_key(
         )
 
 
-def end_key(db: Database, *, team_slug: str, prefix: str) -> None:
+def end_key(db: Database, *, author: Author, team_slug: str, prefix: str) -> None:
     """End the key. Raise SetupRefused if the team does not exist or ``prefix`` does not identify exactly one key."""
     with db.transaction():
-        _end(db, team_id=find_team(db, team_slug=team_slug), team_slug=team_slug, prefix=prefix)
+        team_id = find_team(db, team_slug=team_slug)
+        _end(db, author=author, team_id=team_id, team_slug=team_slug, prefix=prefix)
 
 
 def live_keys(db: Database, *, team_slug: str, search: str | None = None, limit: int = 1000) -> list[Row]:
@@ -71,15 +76,16 @@ def find_team(db: Database, *, team_slug: str) -> str:
 def new_agent_key(
     db: Database,
     *,
+    author: Author,
     team_id: str,
     created_by: str,
     name: str = UNNAMED,
     permissions: Sequence[str] = AGENT_PERMISSIONS,
     days: int | None = None,
 ) -> str:
-    """Create a key and return it. It cannot be read again."""
+    """Create a key and return it. It cannot be read again. Call this in a transaction."""
     key = API_KEY_PREFIX + secrets.token_urlsafe(32)
-    db.query(
+    [made] = db.query(
         "insert_api_key",
         team_id=team_id,
         created_by=created_by,
@@ -89,10 +95,21 @@ def new_agent_key(
         permissions=list(permissions),
         days=days,
     )
+    audit.record(
+        db,
+        author,
+        "agent_key.created",
+        of=("agent_key", made["id"]),
+        team_id=team_id,
+        name=name,
+        key_prefix=key[:PREFIX_LENGTH],
+        permissions=list(permissions),
+        days=days,
+    )
     return key
 
 
-def _end(db: Database, *, team_id: str, team_slug: str, prefix: str) -> Row:
+def _end(db: Database, *, author: Author, team_id: str, team_slug: str, prefix: str) -> Row:
     """End the key and return its ``name``, ``permissions`` and ``days``."""
     prefix = prefix[:PREFIX_LENGTH]
     ended = db.query("end_agent_key", team_id=team_id, key_prefix=prefix)
@@ -103,4 +120,14 @@ def _end(db: Database, *, team_id: str, team_slug: str, prefix: str) -> Row:
         )
     if len(ended) > 1:
         raise SetupRefused(f'The team "{team_slug}" has {len(ended)} agent keys that begin with "{prefix}"')
-    return ended[0]
+    [old] = ended
+    audit.record(
+        db,
+        author,
+        "agent_key.ended",
+        of=("agent_key", old["id"]),
+        team_id=team_id,
+        name=old["name"],
+        key_prefix=old["key_prefix"],
+    )
+    return old

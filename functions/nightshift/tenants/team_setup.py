@@ -8,7 +8,9 @@ from nightshift.base.addresses import without_name
 from nightshift.base.errors import SetupRefused
 from nightshift.base.validation import is_mail_address
 from nightshift.database.queries import Database
+from nightshift.tenants import audit
 from nightshift.tenants.agent_keys import find_team, new_agent_key
+from nightshift.tenants.audit import Author
 from nightshift.tenants.integrations import encrypt_secret
 from nightshift.tenants.slugs import checked_slug, slug_of
 
@@ -28,6 +30,7 @@ class TeamSetup:
 def setup_team(
     db: Database,
     *,
+    author: Author,
     team_name: str,
     admin_email: str,
     project_name: str,
@@ -53,23 +56,32 @@ def setup_team(
         if team is None:
             raise SetupRefused(f'A team "{team_slug}" already exists. Choose another name or slug.')
         team_id, admin_id = str(team["id"]), str(db.query("find_or_insert_user", email=email)[0]["id"])
-        db.query("set_team_role", team_id=team_id, user_id=admin_id, role="owner")
-        db.query("insert_project", id=project_id, team_id=team_id, name=project_name, slug=project_slug)
-        if secret is not None:
-            _store(db, project_id=project_id, secret=secret, revenuecat_project_id=revenuecat_project_id)
+        audit.record(db, author, "team.created", of=("team", team_id), team_id=team_id, name=team_name, slug=team_slug)
+        _set_role(db, author=author, team_id=team_id, user_id=admin_id, role="owner")
+        _insert_project(
+            db,
+            author=author,
+            project_id=project_id,
+            team_id=team_id,
+            name=project_name,
+            slug=project_slug,
+            secret=secret,
+            revenuecat_project_id=revenuecat_project_id,
+        )
         return TeamSetup(
             team_id=team_id,
             team_slug=team_slug,
             admin_id=admin_id,
             project_id=project_id,
             project_slug=project_slug,
-            agent_key=new_agent_key(db, team_id=team_id, created_by=admin_id),
+            agent_key=new_agent_key(db, author=author, team_id=team_id, created_by=admin_id),
         )
 
 
 def add_project(
     db: Database,
     *,
+    author: Author,
     team_slug: str,
     project_name: str,
     project_slug: str | None = None,
@@ -89,13 +101,20 @@ def add_project(
             raise SetupRefused(
                 f'The team "{team_slug}" already has a project "{project_slug}". Choose another name or slug.'
             )
-        db.query("insert_project", id=project_id, team_id=team_id, name=project_name, slug=project_slug)
-        if secret is not None:
-            _store(db, project_id=project_id, secret=secret, revenuecat_project_id=revenuecat_project_id)
+        _insert_project(
+            db,
+            author=author,
+            project_id=project_id,
+            team_id=team_id,
+            name=project_name,
+            slug=project_slug,
+            secret=secret,
+            revenuecat_project_id=revenuecat_project_id,
+        )
     return {"project_id": project_id, "project_slug": project_slug}
 
 
-def set_member(db: Database, *, team_slug: str, email: str, role: str | None) -> str | None:
+def set_member(db: Database, *, author: Author, team_slug: str, email: str, role: str | None) -> str | None:
     """Give a person this role in the team, or remove them with None. Return their id; None if they were not a member.
 
     A new email creates a user. Raise SetupRefused if the team does not exist, or would be left without an owner.
@@ -105,26 +124,38 @@ def set_member(db: Database, *, team_slug: str, email: str, role: str | None) ->
         team_id = find_team(db, team_slug=team_slug)
         if role is None:
             person = db.one("delete_team_member", team_id=team_id, email=address)
+            if person:
+                audit.record(db, author, "member.removed", of=("user", person["id"]), team_id=team_id)
         else:
             person = db.query("find_or_insert_user", email=address)[0]
-            db.query("set_team_role", team_id=team_id, user_id=str(person["id"]), role=role)
+            _set_role(db, author=author, team_id=team_id, user_id=str(person["id"]), role=role)
         if db.one("find_team_owner", team_id=team_id) is None:
             raise SetupRefused(f'The team "{team_slug}" would be left without an owner. Add another owner first.')
     return str(person["id"]) if person else None
 
 
-def find_project(db: Database, *, team_slug: str, project_slug: str) -> str:
-    """Return the project's id. Raise SetupRefused if no project has these slugs."""
+def find_project(db: Database, *, team_slug: str, project_slug: str) -> tuple[str, str]:
+    """Return the ids of the team and of the project. Raise SetupRefused if no project has these slugs."""
     row = db.one("find_project", team_slug=team_slug, project_slug=project_slug)
     if row is None:
         raise SetupRefused(f'Unknown project "{project_slug}" in the team "{team_slug}"')
-    return str(row["id"])
+    return str(row["team_id"]), str(row["id"])
 
 
-def store_revenuecat_key(db: Database, *, project_id: str, key: str, revenuecat_project_id: str | None = None) -> None:
+def store_revenuecat_key(
+    db: Database, *, author: Author, team_id: str, project_id: str, key: str, revenuecat_project_id: str | None = None
+) -> None:
     """Store the project's key, replacing an existing one."""
     secret = encrypt_secret(key, project_id=project_id)
-    _store(db, project_id=project_id, secret=secret, revenuecat_project_id=revenuecat_project_id)
+    with db.transaction():
+        _store(
+            db,
+            author=author,
+            team_id=team_id,
+            project_id=project_id,
+            secret=secret,
+            revenuecat_project_id=revenuecat_project_id,
+        )
 
 
 def _address(field_name: str, text: str) -> str:
@@ -139,6 +170,53 @@ def _named(field: str, name: str, *, slug: str | None, kind: str) -> tuple[str, 
     return wording.one_line(name, longest=len(name)), made if slug is None else checked_slug(f"{kind}_slug", slug)
 
 
-def _store(db: Database, *, project_id: str, secret: bytes, revenuecat_project_id: str | None) -> None:
+def _set_role(db: Database, *, author: Author, team_id: str, user_id: str, role: str) -> None:
+    db.query("set_team_role", team_id=team_id, user_id=user_id, role=role)
+    audit.record(db, author, "member.set", of=("user", user_id), team_id=team_id, role=role)
+
+
+def _insert_project(
+    db: Database,
+    *,
+    author: Author,
+    team_id: str,
+    project_id: str,
+    name: str,
+    slug: str,
+    secret: bytes | None,
+    revenuecat_project_id: str | None,
+) -> None:
+    """Insert the project, and its integration if there is a secret."""
+    db.query("insert_project", id=project_id, team_id=team_id, name=name, slug=slug)
+    audit.record(db, author, "project.created", of=("project", project_id), team_id=team_id, name=name, slug=slug)
+    if secret is not None:
+        _store(
+            db,
+            author=author,
+            team_id=team_id,
+            project_id=project_id,
+            secret=secret,
+            revenuecat_project_id=revenuecat_project_id,
+        )
+
+
+def _store(
+    db: Database,
+    *,
+    author: Author,
+    team_id: str,
+    project_id: str,
+    secret: bytes,
+    revenuecat_project_id: str | None,
+) -> None:
     config = {"project_id": revenuecat_project_id} if revenuecat_project_id else {}
     db.query("store_integration", project_id=project_id, provider="revenuecat", config=config, secret_encrypted=secret)
+    audit.record(
+        db,
+        author,
+        "integration.stored",
+        of=("project", project_id),
+        team_id=team_id,
+        provider="revenuecat",
+        config=config,
+    )

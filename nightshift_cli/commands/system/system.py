@@ -3,6 +3,7 @@
 import click
 
 from nightshift_cli.base.group import Group
+from nightshift_cli.commands.system.any_changes import system_audit
 from nightshift_cli.commands.system.any_runs import cancel, runs, schedules, trigger, view
 from nightshift_cli.commands.system.keys import agent_key, end_key, keys
 from nightshift_cli.commands.system.logs import logs
@@ -30,7 +31,9 @@ def system() -> None:
     """
 
 
-for command in (runs, view, logs, trigger, cancel, pause, resume, schedules, health, deadletters, doctor, mail_stops):
+for command in (runs, view, logs, trigger, cancel, pause, resume, schedules):
+    system.add_command(command)
+for command in (health, deadletters, doctor, mail_stops, system_audit):
     system.add_command(command)
 for command in (setup, teams, project, member, revenuecat_key, agent_key, end_key, keys):
     system.add_command(command)

@@ -16,6 +16,8 @@ SELECT live.*,
        EXISTS (SELECT FROM job_schedule_slots WHERE decided_at <= kept_since) AS old_slots,
        EXISTS (SELECT FROM job_team_slots WHERE decided_at <= kept_since) AS old_team_slots,
        EXISTS (SELECT FROM job_team_schedules WHERE run_at <= kept_since AND next_slot IS NULL) AS old_team_schedules,
+       EXISTS (SELECT FROM job_audit_entries WHERE occurred_at <= statement_timestamp() - interval '365 days')
+           AS old_audit_entries,
        EXISTS (SELECT FROM job_runs WHERE status = 'failed' AND project_id IS NOT NULL
                AND completed_at > statement_timestamp() - interval '1 hour') AS failing,
        EXISTS (SELECT FROM job_set_aside) AS set_aside

@@ -1,5 +1,4 @@
--- Returns nothing if it is paused already, or if its one time has passed.
+-- The caller has locked it.
 UPDATE job_team_schedules
 SET next_slot = NULL, paused_by = CAST(:by AS text), paused_why = CAST(:why AS text), paused_at = clock_timestamp()
-WHERE id = CAST(:schedule_id AS uuid) AND next_slot IS NOT NULL
-RETURNING id;
+WHERE id = CAST(:schedule_id AS uuid);
