@@ -71,19 +71,25 @@ class PauseBody(Body):
     why: str = Field(min_length=1, max_length=MAX_WHY, description="The reason, for the others in the team")
 
 
-def _trigger_of(job_type: JobType) -> type[TriggerBody]:
-    """Return the model of a trigger of this type, for the OpenAPI document only.
+def _of_type(body: type[Body], job_type: JobType, *, name: str, says: str) -> type[Body]:
+    """Return the model of a body about this type, for the OpenAPI document only.
 
     Requests are validated step by step, because each step has its own error message.
     """
     camel = "".join(word.capitalize() for word in job_type.name.split("_"))
     return create_model(
-        f"Trigger{camel}",
-        __base__=TriggerBody,
-        __doc__=f"Start a run of {job_type.label}.",
+        f"{name}{camel}",
+        __base__=body,
+        __doc__=f"{says} {job_type.label}.",
         job_type=(Literal[job_type.name], ...),
         params=(job_type.params_model() | None, Field(default=None)),
     )
 
 
-AnyTrigger: Any = reduce(or_, [_trigger_of(job_type) for job_type in JOB_TYPES.values() if job_type.scope == "project"])
+def _of_each_type(body: type[Body], *, name: str, says: str) -> Any:
+    of_projects = [job_type for job_type in JOB_TYPES.values() if job_type.scope == "project"]
+    return reduce(or_, [_of_type(body, job_type, name=name, says=says) for job_type in of_projects])
+
+
+AnyTrigger = _of_each_type(TriggerBody, name="Trigger", says="Start a run of")
+AnySchedule = _of_each_type(ScheduleBody, name="Schedule", says="Make a schedule of")

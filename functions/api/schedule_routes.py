@@ -66,7 +66,7 @@ def list_schedules(request: Request, team_id: str) -> dict[str, Any]:
     summary="Make a schedule",
     answer="ScheduleEnvelope",
     status=201,
-    body="ScheduleBody",
+    body="AnySchedule",
     errors=OF_A_RUN[:-1],
 )
 def make_schedule(request: Request, team_id: str) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 CREATE TABLE job_team_schedules (
-    id          uuid PRIMARY KEY,
-    project_id  uuid NOT NULL                     -- its team is the project's, also after the project has moved
-                REFERENCES projects (id) ON DELETE CASCADE,
+    id          uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    project_id  uuid NOT NULL,                    -- not a foreign key, as in job_runs; the team is the project's
     job_type    text NOT NULL,
     name        text NOT NULL,
     cron        text,                             -- five fields; null: it starts once, at run_at
@@ -22,8 +21,8 @@ CREATE TABLE job_team_schedules (
     CONSTRAINT paused_has_no_slot CHECK (paused_at IS NULL OR next_slot IS NULL)
 );
 COMMENT ON TABLE job_team_schedules IS 'The schedules that teams made for their projects.';
-CREATE INDEX job_team_schedules_project ON job_team_schedules (project_id);
-COMMENT ON INDEX job_team_schedules_project IS 'A team''s list, by its projects.';
+CREATE INDEX job_team_schedules_project ON job_team_schedules (project_id, id);
+COMMENT ON INDEX job_team_schedules_project IS 'A team''s list, by its projects; and the soft-delete cleanup.';
 CREATE INDEX job_team_schedules_due ON job_team_schedules (next_slot) WHERE next_slot IS NOT NULL;
 COMMENT ON INDEX job_team_schedules_due IS 'The sweep finds what is due, and health what is late.';
 CREATE INDEX job_team_schedules_past ON job_team_schedules (run_at) WHERE run_at IS NOT NULL;
@@ -34,7 +33,7 @@ COMMENT ON INDEX job_team_schedules_once IS
     'Refuses the same schedule twice: a repeated request makes one schedule. A hash, because params may be too long.';
 
 CREATE TABLE job_team_slots (
-    schedule_id  uuid NOT NULL REFERENCES job_team_schedules ON DELETE CASCADE,
+    schedule_id  uuid NOT NULL,                   -- not a foreign key: retention deletes the rows of a deleted schedule
     slot         timestamptz NOT NULL,
     outcome      text NOT NULL CHECK (outcome IN ('started', 'skipped', 'caught_up', 'missed')),
     reason       text,                            -- why it was skipped
@@ -136,8 +135,10 @@ INSERT INTO job_rights (role, table_name, privileges) VALUES
     ('nightshift_api', 'job_team_schedules', '{SELECT,INSERT,UPDATE,DELETE}'),
     ('nightshift_api', 'job_team_slots', '{SELECT}'),
     ('nightshift_worker', 'job_team_schedules', '{"SELECT (id, created_by)"}'),
+    ('nightshift_maintenance', 'job_team_schedules', '{SELECT,DELETE}'),
     ('nightshift_sweep', 'job_team_schedules', '{SELECT,UPDATE,DELETE}'),
     ('nightshift_sweep', 'job_team_slots', '{SELECT,INSERT,DELETE}'),
     ('nightshift_sweep', 'project_integrations', '{"SELECT (project_id, provider, config, deleted_at)"}'),
-    ('nightshift_operate', 'job_team_schedules', '{"SELECT (id, created_by, next_slot)"}');
+    ('nightshift_operate', 'job_team_schedules', '{SELECT}'),
+    ('nightshift_operate', 'job_team_slots', '{SELECT}');
 SELECT grant_job_rights();

@@ -279,7 +279,7 @@ def test_each_change_is_in_the_audit(made, api, team):
     api("POST", f"{path}/pause", {"why": "The provider moves"})
     api("POST", f"{path}/resume")
     api("DELETE", path)
-    # What is refused changes nothing.
+    # A refused change has no entry.
     assert api("DELETE", path)[0] == 404
     _, page = api("GET", f"/v1/teams/{team.id}/audit")
     told = [(entry["action"], entry["actor"], entry["subject_id"]) for entry in page["entries"]]

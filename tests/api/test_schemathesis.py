@@ -32,7 +32,11 @@ CONFORMANCE = (
     checks.response_schema_conformance,
 )
 # Refusals of valid requests because of a resource's state, which no schema can describe.
-OF_THE_STATE = re.compile(r"Cannot (cancel|rerun) a job with status|cursor must be one that a list returned")
+OF_THE_STATE = re.compile(
+    r"Cannot (cancel|rerun) a job with status|cursor must be one that a list returned|Idempotency-Key .* already used"
+    # No schema can describe cron expressions, zones and times to come either.
+    r"|cron: |zone must be|run_at must be|A schedule needs either|params\.|This schedule is (not|already) paused"
+)
 ALLOWED = {200, 201, 403, 404, 409}
 
 OPERATIONS = [f"{method.upper()} {path}" for path, methods in DOCUMENT["paths"].items() for method in methods]
@@ -75,7 +79,18 @@ def ids(operation, team, owner):
         "INSERT INTO project_integrations (project_id, provider, secret_encrypted)"
         " SELECT id, 'revenuecat', 'sealed' FROM projects"
     )
-    return {"team_id": team.id, "project_id": team.project_id, "run_id": str(run_id)}
+    paused = "now(), '', ''" if operation.endswith("/resume") else "NULL, NULL, NULL"
+    by = f"manual:user:{team.users['admin']}"
+    [[schedule_id]] = owner.run_script(
+        "INSERT INTO job_team_schedules"
+        " (project_id, job_type, name, cron, zone, params, created_by, paused_at, paused_by, paused_why)"
+        f" VALUES ('{team.project_id}', 'revenuecat_sync', '', '@daily', 'UTC', '{{}}', '{by}',"
+        f" {paused}) RETURNING id::text"
+    )
+    if not operation.endswith("/resume"):
+        owner.run_script("UPDATE job_team_schedules SET next_slot = now() + interval '1 h'")
+    names = {"team_id": team.id, "project_id": team.project_id, "run_id": str(run_id), "schedule_id": schedule_id}
+    return names | {"cron": "0 3 * * *", "zone": "Europe/Berlin"}
 
 
 @pytest.fixture
@@ -109,7 +124,9 @@ def send(case, ids, caller):
         case.path_parameters = {name: ids[name] for name in case.path_parameters or {}}
         for named in (case.query, case.body):
             if isinstance(named, dict):
-                named.update({name: ids[name] for name in ("team_id", "project_id") if name in named})
+                if named.get("cron"):
+                    named.pop("run_at", None)
+                named.update({name: ids[name] for name in ("team_id", "project_id", "cron", "zone") if named.get(name)})
     return case.call(headers={"Authorization": caller})
 
 

@@ -73,6 +73,7 @@ BODIES = {
         *(f"SELECT owes(cleanup_resource('{table}', {NO_ROW}))" for table in CLEANED),
         BATCH.format("app_users", "project_id", "projects", "id"),
         BATCH.format("team_members", "team_id", "teams", "user_id"),
+        BATCH.format("job_team_schedules", "project_id", "projects", "id"),
         f"SELECT owes(in_the_way) FROM cleanup_runs({NO_ROW}, NULL, now(), now(), 1)",
     ],
 }

@@ -114,7 +114,7 @@ class TestDoctor:
         "users": ("api", "maintenance", "operate", "setup", "sweep", "worker"),
         "api_keys": ("api", "maintenance", "operate", "setup", "sweep", "worker"),
         "projects": ("api", "maintenance", "notify", "operate", "setup", "sweep", "worker"),
-        "project_integrations": ("api", "maintenance", "setup", "worker"),
+        "project_integrations": ("api", "maintenance", "setup", "sweep", "worker"),
         "app_users": ("api", "maintenance", "worker"),
         "apps": ("api", "maintenance"),
         "job_runs": ("api", "maintenance", "operate", "sweep", "worker"),

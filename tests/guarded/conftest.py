@@ -29,6 +29,8 @@ EMPTIED = (
         "job_set_aside",
         "job_mail_shares",
         "job_audit_entries",
+        "job_team_schedules",
+        "job_team_slots",
         "app_users",
         "api_keys",
         "projects",

@@ -159,8 +159,10 @@ def slots(owner):
 
 
 def team_schedule(owner, project_id, **columns):
-    usual = {"job_type": "revenuecat_sync", "name": "", "zone": "UTC", "params": "{}", "created_by": "manual:user:x"}
-    return insert(owner, "job_team_schedules", project_id=project_id, **usual, **columns)
+    schedule_id = str(uuid.uuid4())
+    own = {"id": schedule_id, "project_id": project_id, "job_type": "revenuecat_sync", "created_by": "manual:user:x"}
+    insert(owner, "job_team_schedules", **own, name="", zone="UTC", params={}, **columns)
+    return schedule_id
 
 
 def team_slots(owner):
@@ -250,7 +252,7 @@ KINDS = [
     ),
     Kind(
         *("old_team_schedules", old_team_schedules, "old_team_schedules", "prune_team_schedules", AGE),
-        table="job_team_schedules", unheeded=(0, 2),
+        table="job_team_schedules", unheeded=(0,),
     ),
     Kind("silent", silent, "overdue_successes", "claim_overdue_successes", table="job_successes", key="job_type"),
 ]  # fmt: skip

@@ -327,8 +327,8 @@ class TestHealth:
         report = ask("health")
         assert report["ok"], report
         assert all(each["do"] is None for each in report["checks"])
-        assert len(report["checks"]) == 22
-        assert db.statements - before == 20
+        assert len(report["checks"]) == 23
+        assert db.statements - before == 21
 
     def test_a_queued_run_is_nothing_to_worry_about_at_first(self, ask, owner):
         run_id = system_run(ask)
@@ -428,7 +428,7 @@ class TestHealth:
         sweep(db=db, settings=desk)
         owner.run_script(f"REVOKE SELECT ON {table} FROM {ROLES}")
         report = ask("health")
-        assert len(report["checks"]) == 22
+        assert len(report["checks"]) == 23
         assert {each["name"] for each in report["checks"] if not each["ok"]} == red
         for name in red:
             assert check(report, name)["says"] == f"permission denied for table {table}"

@@ -1,5 +1,7 @@
 """A pause prevents starts: every way to start a run is refused with who, why and since when. Nothing else changes."""
 
+import dataclasses
+
 import pytest
 
 from nightshift.base.errors import Conflict, DatabaseGone, NotFound, Refused
@@ -196,13 +198,20 @@ class TestCommands:
             ({"job_type": "db_pruning", "by": "ada"}, "why is required"),
             ({"job_type": "db_pruning", "why": " ", "by": "ada"}, "why must have at least 1 character, got "),
             ({"job_type": "db_pruning", "why": "x" * 501, "by": "ada"}, "why must have at most 500 characters"),
-            ({"job_type": "revenuecat_sync", "why": "x", "by": "ada", "schedule_only": True},
-             "RevenueCat Sync has no schedule to pause"),
         ],
     )  # fmt: skip
     def test_bad_input_is_a_sentence_and_pauses_nothing(self, ask, owner, arguments, sentence):
         assert ask("pause", **arguments)["error"].startswith(sentence)
         assert owner.run_script("SELECT count(*) FROM job_pauses") == [[0]]
+
+    def test_a_system_job_without_a_schedule_has_none_to_pause(self, ask, monkeypatch):
+        monkeypatch.setitem(JOB_TYPES, "db_pruning", dataclasses.replace(JOB_TYPES["db_pruning"], schedule=None))
+        said = ask("pause", job_type="db_pruning", why="x", by="ada", schedule_only=True)["error"]
+        assert said == "Database Pruning has no schedule to pause"
+
+    def test_the_schedules_of_all_teams_for_a_type_are_paused(self, ask):
+        paused = ask("pause", job_type="revenuecat_sync", why="x", by="ada", schedule_only=True)["paused"]
+        assert (paused["job_type"], paused["what"]) == ("revenuecat_sync", "schedule")
 
     def test_a_pause_that_is_there_is_found_at_the_first_look(self, ask, owner, monkeypatch):
         ask("pause", job_type="db_pruning", why="of another", by="ada", schedule_only=True)

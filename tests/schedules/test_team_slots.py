@@ -176,9 +176,10 @@ def test_a_deleted_project_starts_nothing_and_is_told_to_no_team(made, at, owner
     assert mails(owner) == []
 
 
-def test_a_schedule_goes_with_its_project(made, at, owner):
+def test_a_schedule_of_a_project_that_is_gone_goes_when_it_is_due(made, at, owner):
     made()
     owner.run_script("DELETE FROM project_integrations; DELETE FROM projects")
+    assert at(THREE) == (0, 0)
     assert owner.run_script("SELECT count(*) FROM job_team_schedules") == [[0]]
 
 

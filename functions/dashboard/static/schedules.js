@@ -117,7 +117,7 @@ function History({ schedule, onClose }) {
 const ASKED = {
   pause: { title: "Pause this schedule?", says: "Its times pass without a run until it is resumed. Live runs continue.", button: "Pause" },
   resume: { title: "Resume this schedule?", says: "It starts at its next time. Times that have passed are not caught up.", button: "Resume" },
-  delete: { title: "Delete this schedule?", says: "Its past times are deleted with it. Its runs stay.", button: "Delete schedule" },
+  delete: { title: "Delete this schedule?", says: "It starts no more runs. The runs that it has started stay.", button: "Delete schedule" },
 };
 
 /** Asks before the schedule is paused, with the reason, resumed or deleted. `onClose(changed)`. */

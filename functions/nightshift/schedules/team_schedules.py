@@ -160,7 +160,7 @@ def resume(schedule_id: str, *, author: Author, now: datetime, db: Database) -> 
 
 
 def delete(schedule_id: str, *, author: Author, db: Database) -> None:
-    """Delete the schedule with its slots. Its runs stay. Raises NotFound if another caller has deleted it."""
+    """Delete the schedule. Its runs stay. Raises NotFound if another caller has deleted it."""
     with db.transaction():
         stored = _locked(schedule_id, db=db)
         db.query("delete_team_schedule", schedule_id=schedule_id)

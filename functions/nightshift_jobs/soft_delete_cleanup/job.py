@@ -51,6 +51,7 @@ UNDER = {
         Branch("funnel_definitions", "project_id", "id"),
         Branch("project_integrations", "project_id", "id"),
         Branch("app_users", "project_id", "id"),
+        Branch("job_team_schedules", "project_id", "id"),
         Branch("job_runs", "project_id", "created_at"),
     ),
     "teams": (

@@ -1,2 +1,6 @@
--- Their slots go with them. The caller may have paused one whose time has passed: it goes as well.
-DELETE FROM job_team_schedules WHERE id = ANY (CAST(:keys AS uuid[])) AND next_slot IS NULL RETURNING id;
+-- Retention has deleted their slots, or will.
+DELETE FROM job_team_schedules WHERE id IN (
+    SELECT id FROM job_team_schedules
+    WHERE id = ANY (CAST(:keys AS uuid[])) AND next_slot IS NULL AND run_at IS NOT NULL
+    FOR UPDATE SKIP LOCKED)
+RETURNING id;

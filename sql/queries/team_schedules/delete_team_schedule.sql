@@ -1,2 +1,2 @@
--- Its slots go with it; its runs stay.
+-- Its runs stay. Retention deletes its slots.
 DELETE FROM job_team_schedules WHERE id = CAST(:schedule_id AS uuid);

@@ -3,8 +3,13 @@
 -- refusal, missed, next_slot, delay_s}]}.
 -- A slot is skipped for the first of these reasons: the caller's refusal, a deleted project, a pause of the operator, a
 -- missing integration, a live run. Two schedules of a project and type that are due together start one run.
+-- A schedule whose project was deleted for good is deleted as well.
 -- A run waits for its turn until delay_s have passed, so that the runs of one minute are spread over it.
-WITH due AS MATERIALIZED (
+WITH orphans AS (
+    DELETE FROM job_team_schedules
+    WHERE id IN (SELECT CAST(each ->> 'id' AS uuid) FROM jsonb_array_elements(CAST(:due AS jsonb) -> 'schedules') AS each)
+      AND NOT EXISTS (SELECT FROM projects WHERE projects.id = project_id)
+), due AS MATERIALIZED (
     SELECT each.*, schedule.project_id, schedule.job_type, schedule.name, schedule.notify, schedule.skipped,
            team.id AS team_id, coalesce(
         each.refusal,
@@ -20,8 +25,8 @@ WITH due AS MATERIALIZED (
              id uuid, slot timestamptz, outcome text, run_id uuid, params jsonb, provider text, refusal text,
              missed timestamptz[], next_slot timestamptz, delay_s float8)
     JOIN job_team_schedules schedule ON schedule.id = each.id
-    LEFT JOIN projects project ON project.id = schedule.project_id AND project.deleted_at IS NULL
-    LEFT JOIN teams team ON team.id = project.team_id AND team.deleted_at IS NULL
+    JOIN projects project ON project.id = schedule.project_id
+    LEFT JOIN teams team ON team.id = project.team_id AND team.deleted_at IS NULL AND project.deleted_at IS NULL
 ), live AS (
     SELECT due.id, run.id AS run_id
     FROM due JOIN job_runs run ON run.project_id = due.project_id AND run.job_type = due.job_type
