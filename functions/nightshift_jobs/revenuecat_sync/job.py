@@ -46,8 +46,8 @@ def revenuecat_sync(
         except Unavailable as trouble:
             yield walk.waiting(trouble, source.save())
         yield from _Steps(run, db, walk, source).until_done()
-        result, oldest_look = walk.result(), source.complete()
-        return result | ({"oldest_look_at": oldest_look} if walk.mode == "incremental" else {})
+        walk.require_success(source.knows_others)
+        return walk.result(source.complete())
 
 
 class _Steps:

@@ -1,5 +1,6 @@
 """The progress of a sync: its position, its counts, and the users that are tried again at its end."""
 
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -13,7 +14,6 @@ from nightshift_jobs.revenuecat_sync.revenuecat.api_errors import (
     Denied,
     Missing,
     OutOfTime,
-    Postponed,
     RateLimited,
     Unavailable,
 )
@@ -48,7 +48,7 @@ class Walk:
     users without an answer so far, each with the number of its tries. ``attempt`` counts the waits of ``run_id`` since
     the last answer, ``waits`` all of them, and ``starved_since`` is when others left us no call.
     ``pace`` is when this run began to count, and from where. ``governor`` and ``catalogue`` are what the last slice
-    knew, ``project`` is RevenueCat's own id of it.
+    knew, ``project`` is RevenueCat's own id of it. ``list_error`` is why its list of customers was not read to the end.
     """
 
     total: int
@@ -77,6 +77,7 @@ class Walk:
     catalogue: dict[str, Any] | None = None
     catalogue_read_at: float = 0
     project: str | None = None
+    list_error: str | None = None
 
     @classmethod
     def of(cls, cursor: dict[str, Any], *, run_id: str, now: float) -> "Walk":
@@ -136,7 +137,9 @@ class Walk:
                 self._hear(None)
             case OutOfTime() if self.is_retrying and self.attempt >= SHORT_SLICES:
                 self._fail(item, str(outcome))
-            case Postponed() | Denied():
+            case RateLimited(had_room=False) | OutOfTime() | Denied():
+                self.retry[item.id] = tries
+            case RateLimited() if not self.is_retrying:
                 self.retry[item.id] = tries
             case Unavailable() if is_outage or tries + 1 < TRIES:
                 self.retry[item.id] = tries if is_outage else tries + 1
@@ -189,23 +192,29 @@ class Walk:
             )
         return self.wait(seconds, "RevenueCat's rate limit", now)
 
-    def result(self) -> dict[str, Any]:
-        """Return the run's result. Raises JobError if users were asked for and none was synced.
+    def require_success(self, knows_others: Callable[[], bool]) -> None:
+        """Raise JobError if users were asked for and none was synced.
 
-        An incremental sync may meet unknown users alone, as long as RevenueCat says so.
+        An incremental sync may meet unknown users alone. It may also meet users without an answer alone, as long as
+        RevenueCat ``knows_others``: few users are asked for, and one that has no answer must not fail each sync.
         """
-        counts = self.counts
-        unknown, failed = counts["not_found"], counts["errors"]
-        if not counts["synced"] and (unknown or failed if self.mode == "full" else failed and not unknown):
+        unknown, failed = self.counts["not_found"], self.counts["errors"]
+        if self.counts["synced"] or not (unknown or failed):
+            return
+        if self.mode == "full" or not (unknown or knows_others()):
             raise JobError(f"No user was synced: {unknown:,} are unknown to RevenueCat, {failed:,} failed. {self.said}")
         return {
             "mode": self.mode,
             "total": self.processed,
-            **counts,
+            **self.counts,
             "not_found_ids": self.ids["not_found"],
             "error_ids": self.ids["errors"],
             # Other clients of the platform read the lists under these names.
             "not_found_users": self.ids["not_found"],
+
+    def result(self, oldest_look: str | None) -> dict[str, Any]:
+        """Return the run's result. ``oldest_look`` is when RevenueCat was asked about the user who waits longest."""
+        of_its_mode = {"oldest_look_at": oldest_look, "list_error": self.list_error}
             "error_users": self.ids["errors"],
             "shared_customers": self.shared,
         }
@@ -216,6 +225,7 @@ class Walk:
         if left <= 0:
             return f"Synced {counts['synced']} users, {counts['skipped']} skipped{failed}"
         began_at, began_with = self.pace
+            **(of_its_mode if self.mode == "incremental" else {}),
         a_minute = self.calls_a_minute / CALLS_A_USER
         if (done := self.processed - began_with) >= USERS_FOR_A_PACE and now > began_at:
             a_minute = min(a_minute, done / (now - began_at) * 60)
