@@ -149,7 +149,7 @@ def _walk_of(run: Run, db: JobDatabase, place: dict[str, Any], now: float) -> Wa
         known=known[0]["user_id"] if known else None,
         pace=[now, 0],
     )
-    is_complete = place["include_sandbox"] is bool(run.params.get("include_sandbox"))
+    is_complete = place["is_complete"] and place["include_sandbox"] is bool(run.params.get("include_sandbox"))
     if run.params.get("mode") == "full" or not is_complete:
         walk.begin("full", count_users(run, db))
     else:

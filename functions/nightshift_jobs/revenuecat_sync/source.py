@@ -87,9 +87,9 @@ class Source:
         self._flight.run(self.client.open())
         if walk.project not in (None, self.client.project_id):
             raise JobError(ANOTHER_PROJECT)
-        if walk.mode == "incremental" and self._place["revenuecat_project"] != self.client.project_id:
-            walk.begin("full", count_users(run, self._db))
         walk.project, walk.fingerprint = self.client.project_id, self._place["fingerprint"]
+        if self._must_begin_anew():
+            walk.begin("full", count_users(run, self._db))
         self._read_catalogue()
         self.phases = Phases(
             run,
@@ -200,6 +200,15 @@ class Source:
         self._walk.governor = self.governor.saved(now)
         self._walk.calls_a_minute = self.governor.calls_a_minute(now)
         return now
+
+    def _must_begin_anew(self) -> bool:
+        """Return whether a sync with other parameters has overwritten what this one builds on. It may have run between
+        this run and the one whose cursor it continues from."""
+        wrote_last = {name: self._place[name] for name in ("include_sandbox", "revenuecat_project")}
+        is_ours = wrote_last.items() <= self._of_the_sync().items()
+        if self._walk.mode == "incremental":
+            return not (is_ours and self._place["is_complete"])
+        return self._walk.has_written and not is_ours
 
     def _of_the_sync(self) -> dict[str, Any]:
         include_sandbox = bool(self._run.params.get("include_sandbox"))

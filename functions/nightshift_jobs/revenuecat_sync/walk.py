@@ -89,12 +89,20 @@ class Walk:
         return walk
 
     def begin(self, mode: str, total: int) -> None:
-        self.mode, self.phase, self.total = mode, PHASES[mode][0], total
+        """Go to the first user. What was counted before does not count."""
+        new = Walk(total)
+        self.mode, self.phase, self.after, self.total = mode, PHASES[mode][0], None, total
+        self.counts, self.ids, self.shared, self.retry, self.is_retrying = new.counts, new.ids, 0, {}, False
+        self.pace = [self.pace[0], 0]
 
     def move_on(self) -> None:
         """Go to the next phase; ``end`` is behind the last one."""
         phases = (*PHASES[self.mode], "end")
         self.phase, self.after = phases[min(phases.index(self.phase) + 1, len(phases) - 1)], None
+
+    @property
+    def has_written(self) -> bool:
+        return self.counts["synced"] + self.counts["not_found"] > 0
 
     @property
     def processed(self) -> int:
@@ -203,6 +211,10 @@ class Walk:
             return
         if self.mode == "full" or not (unknown or knows_others()):
             raise JobError(f"No user was synced: {unknown:,} are unknown to RevenueCat, {failed:,} failed. {self.said}")
+
+    def result(self, oldest_look: str | None) -> dict[str, Any]:
+        """Return the run's result. ``oldest_look`` is when RevenueCat was asked about the user who waits longest."""
+        of_its_mode = {"oldest_look_at": oldest_look, "list_error": self.list_error}
         return {
             "mode": self.mode,
             "total": self.processed,
@@ -211,12 +223,9 @@ class Walk:
             "error_ids": self.ids["errors"],
             # Other clients of the platform read the lists under these names.
             "not_found_users": self.ids["not_found"],
-
-    def result(self, oldest_look: str | None) -> dict[str, Any]:
-        """Return the run's result. ``oldest_look`` is when RevenueCat was asked about the user who waits longest."""
-        of_its_mode = {"oldest_look_at": oldest_look, "list_error": self.list_error}
             "error_users": self.ids["errors"],
             "shared_customers": self.shared,
+            **(of_its_mode if self.mode == "incremental" else {}),
         }
 
     def _message(self, now: float) -> str:
@@ -225,7 +234,6 @@ class Walk:
         if left <= 0:
             return f"Synced {counts['synced']} users, {counts['skipped']} skipped{failed}"
         began_at, began_with = self.pace
-            **(of_its_mode if self.mode == "incremental" else {}),
         a_minute = self.calls_a_minute / CALLS_A_USER
         if (done := self.processed - began_with) >= USERS_FOR_A_PACE and now > began_at:
             a_minute = min(a_minute, done / (now - began_at) * 60)
