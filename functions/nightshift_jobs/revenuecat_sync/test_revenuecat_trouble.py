@@ -181,9 +181,10 @@ def test_a_429_about_one_user_for_good_costs_that_user_and_minutes(payers, limit
     it = payers(200, latency_s=0.1, budget=limit)
     bad, began = in_order(it)[0], it.clock()
     it.sandbox.add_fault(times=None, path=f"/{bad}/", status=429, retry_after=1)
-    result, _ = it.sync()
+    result, yields = it.sync()
     assert (result["synced"], result["error_ids"]) == (199, [bad])
     assert it.clock() - began < 240
+    assert [step for step in yields if isinstance(step, Wait)][-1].progress.message == "199 of 200"
 
 
 def test_a_429_for_all_is_blamed_on_none_of_those_that_are_tried_again(payers):

@@ -238,7 +238,9 @@ class Walk:
         if (done := self.processed - began_with) >= USERS_FOR_A_PACE and now > began_at:
             a_minute = min(a_minute, done / (now - began_at) * 60)
         about = f", {round(a_minute):,} a minute, about {short_duration(max(1, left / a_minute * 60))} left"
-        return f"{self.processed:,} of {self.total:,}{about if self.processed else ''}{failed}"
+        # Other clients may leave less than a user a minute, and the last users wait for their next try.
+        has_pace = self.processed and a_minute >= 1 and self.phase != "end"
+        return f"{self.processed:,} of {self.total:,}{about if has_pace else ''}{failed}"
 
     def _count(self, *names: str) -> None:
         for name in names:
