@@ -10,7 +10,7 @@ from local.revenuecat.catalogue import Customer, Purchase
 from nightshift.base.errors import JobError
 from nightshift.jobs import Progress, Wait
 from nightshift_jobs.revenuecat_sync.crew import USERS_A_SLICE, Item
-from nightshift_jobs.revenuecat_sync.revenuecat.api_errors import Unavailable
+from nightshift_jobs.revenuecat_sync.revenuecat.api_errors import RateLimited, Unavailable
 from nightshift_jobs.revenuecat_sync.walk import Walk
 from tests.support.sync_world import MONTHLY, PAYING, names
 
@@ -125,6 +125,15 @@ def test_an_outage_is_no_try():
         assert walk.take(taken, written, is_outage=True) == []
     assert [walk.take(taken, written, is_outage=False) for _ in range(3)] == [[], [], ["1"]]
     assert (walk.counts["errors"], walk.retry) == (1, {})
+
+
+@pytest.mark.parametrize(("is_retrying", "had_room", "tries"), [(False, True, 0), (True, False, 0), (True, True, 1)])
+def test_a_429_is_a_try_only_at_the_end_and_if_there_was_room(is_retrying, had_room, tries):
+    walk, user = Walk(total=1, is_retrying=is_retrying), {"user_id": "a", "is_anonymous": False}
+    refusal = RateLimited("RevenueCat answered 429", "Slow down.", wait_s=1)
+    refusal.had_room = had_room
+    walk.take([(Item("1", user), refusal)], {"shared": 0, "gone": [], "refused": {}}, is_outage=False)
+    assert walk.retry == {"1": tries}
 
 
 def test_an_outage_of_one_endpoint_costs_nothing_but_time(payers):

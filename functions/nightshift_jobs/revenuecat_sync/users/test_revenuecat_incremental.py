@@ -94,15 +94,15 @@ def test_a_subscription_that_may_come_back_is_looked_at_each_time(synced, odd):
         assert "user_030" in asked_for(it)
 
 
-def test_a_user_who_was_seen_since_or_shortly_before_the_last_sync_is_found(synced):
+def test_a_user_who_was_seen_since_or_shortly_before_the_last_look_is_found(synced):
     it = synced(300)
-    seen = {"user_100": now_ms(), "user_200": now_ms() - DAY_MS, "user_299": now_ms() - 3 * DAY_MS}
+    seen = {"user_100": now_ms(), "user_200": now_ms() - DAY_MS, "user_299": now_ms() - 3 * DAY_MS, "user_250": None}
     for user_id, seen_at in seen.items():
         it.sandbox.customers[user_id] = dataclasses.replace(PAYING, last_seen_at=seen_at)
     it.arrange("UPDATE job_revenuecat_users SET looked_at = looked_at - interval '1 min' WHERE app_user_id IN"
                " (SELECT id FROM app_users WHERE user_id < 'user_050')")  # fmt: skip
     it.sync(mode="incremental")
-    assert [status(it, user_id) for user_id in seen] == ["active", "active", ""]
+    assert [status(it, user_id) for user_id in seen] == ["active", "active", "", "active"]
 
 
 def test_a_newcomer_is_asked_for(synced):
@@ -305,6 +305,22 @@ def test_a_sync_that_meets_only_a_user_without_an_answer_is_completed_while_othe
     it.sandbox.add_fault(times=None, path="elsewhere", **fault)
     with pytest.raises(JobError):
         it.sync(mode="incremental")
+
+
+def test_others_that_cannot_be_asked_for_now_do_not_fail_a_sync(synced):
+    it = synced(1, payers=1)
+    it.sandbox.customers["a customer elsewhere"] = PAYING
+    it.sandbox.add_fault(times=None, path="/user_000/", status=400)
+    it.sandbox.add_fault(times=None, path="elsewhere", status=429, retry_after=60)
+    assert it.sync(mode="incremental")[0]["errors"] == 1
+
+
+def test_a_full_sync_with_other_parameters_that_writes_nothing_ends(synced):
+    it = synced(1)
+    it.sandbox.customers["a customer elsewhere"] = PAYING
+    it.sandbox.add_fault(times=None, path="/user_000/", status=500)
+    with pytest.raises(JobError, match=r"^No user was synced: 0 are unknown to RevenueCat, 1 failed\."):
+        it.sync(mode="full", include_sandbox=True)
 
 
 def test_a_sync_that_meets_only_a_deleted_user_is_completed(synced):

@@ -30,13 +30,17 @@ def stop_at(it, phase, **params):
 
 
 def sync_with_sandbox(it, *, fails):
-    if not fails:
+    if fails:
+        fail_half_way(it, include_sandbox=True)
+    else:
         it.sync(mode="full", include_sandbox=True)
         it.clock.sleep(120)
-        return
+
+
+def fail_half_way(it, **params):
     it.clock.at(it.clock() + 30, lambda: it.sandbox.add_fault(times=None, path="", status=401, message="No."))
     with pytest.raises(JobError):
-        it.sync(mode="full", include_sandbox=True)
+        it.sync(mode="full", **params)
     it.sandbox.clear_faults()
     it.clock.sleep(120)
 
@@ -69,6 +73,18 @@ def test_an_incremental_sync_becomes_a_full_one_if_other_parameters_were_used_si
     result, _ = testers.sync(continues=cursor, mode="incremental")
     assert not active(testers)
     assert (result["mode"], result["synced"]) == ("full", COUNT)
+
+
+def test_an_incremental_sync_becomes_a_full_one_if_the_full_one_before_it_is_not_complete(testers):
+    testers.sync(mode="full")
+    testers.clock.sleep(120)
+    testers.arrange("UPDATE job_revenuecat_users SET period_ends_at = looked_at")
+    cursor = stop_at(testers, "payers", mode="incremental")
+    sync_with_sandbox(testers, fails=False)
+    fail_half_way(testers)
+    assert active(testers)
+    assert testers.sync(continues=cursor, mode="incremental")[0]["mode"] == "full"
+    assert not active(testers)
 
 
 def test_a_full_sync_goes_on_where_it_was_if_only_its_parameters_were_used(testers):
