@@ -176,6 +176,10 @@ class Company:
         self._began, self._numbers = self.clock(), count()
         self._next()
 
+    @property
+    def share_refused(self) -> float:
+        return self.refused / max(1, self.calls)
+
     def _next(self) -> None:
         self.clock.at(self._began + next(self._numbers) * 60 / self.a_minute, self._call)
 

@@ -36,7 +36,7 @@ def main() -> None:
         server.start(fsync="off")
         try:
             for number, name in enumerate(CASES):
-                _measure(server, number, name, 30 if "475" in name else users)
+                _measure(server, number, name, min(users, 30) if "475" in name else users)
         finally:
             server.stop("immediate")
 
@@ -50,7 +50,7 @@ def _measure(server: Postgres, number: int, name: str, users: int) -> None:
         other = Company(sandbox, clock, a_minute, is_there)
         clock.sleep(70)
         measured = run_sync(owner, settings, sandbox, clock)
-    print(f"{name}: {measured.line()}; of the other's calls {other.refused / other.calls:.1%} refused", flush=True)
+    print(f"{name}: {measured.line()}; of the other's calls {other.share_refused:.1%} refused", flush=True)
     clock = SimulatedTime()
     sandbox = Sandbox(customer_ids=ids, latency_s=LATENCY_S, clock=clock)
     other = Company(sandbox, clock, a_minute, is_there)
@@ -59,7 +59,7 @@ def _measure(server: Postgres, number: int, name: str, users: int) -> None:
     ratio = measured.paid_s / plain.seconds
     print(
         f"    plain: {plain.calls / users:.2f} calls a user, {plain.refused} x 429, {plain.seconds / users:.3f} paid s "
-        f"a user, {plain.seconds / 60:.1f} min; of the other's calls {other.refused / other.calls:.1%} refused; "
+        f"a user, {plain.seconds / 60:.1f} min; of the other's calls {other.share_refused:.1%} refused; "
         f"ratio of paid seconds {ratio:.2f}, of the duration {measured.seconds / plain.seconds:.2f}",
         flush=True,
     )

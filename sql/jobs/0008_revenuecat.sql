@@ -28,11 +28,11 @@ CREATE TABLE job_revenuecat_projects (
     project_id          uuid PRIMARY KEY REFERENCES projects (id) ON DELETE CASCADE,
     include_sandbox     boolean NOT NULL,
     revenuecat_project  text NOT NULL,           -- a sync of another project of RevenueCat has to be a full one
-    synced_since        timestamptz(3) NOT NULL  -- when the last completed sync began
+    synced_since        timestamptz(3)           -- when the last completed sync began; null: none is complete
 );
 COMMENT ON TABLE job_revenuecat_projects IS
-    'Projects with a complete RevenueCat sync, and its parameters: the next sync may be incremental. '
-    'A sync with other parameters deletes the row.';
+    'The parameters of each project''s last RevenueCat sync. If one with these parameters is complete, the next sync may '
+    'be incremental. A sync with other parameters overwrites the row.';
 
 -- Returns what a project's integration is, and whether a job may write to the project now. read_with is the fingerprint
 -- of the key and the config that the job's data was read with, null at the start. The writing statements call this, so

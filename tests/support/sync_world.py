@@ -146,11 +146,18 @@ class Stage:
     def sync(self, **how):
         return self.run_to_the_end(revenuecat_sync, **how)
 
-    def run_to_the_end(self, of, *, slice_s=SLICE_S, dies=lambda: False, **params):
-        """Run the job ``of``; return its result and its yields. ``dies()``: a worker dies before its commit."""
-        yields, cursor = [], None
+    def run_to_the_end(
+        self, of, *, slice_s=SLICE_S, dies=lambda: False, stops=lambda step: False, continues=None, **params
+    ):
+        """Run the job ``of``; return its result and its yields.
+
+        ``dies()``: a worker dies before its commit. ``stops(step)``: the run is cancelled behind this step, without a
+        result. ``continues`` is the cursor of such a run.
+        """
+        yields, cursor = [], continues
         while True:
             run = self.slice(json.loads(json.dumps(cursor)), slice_s=slice_s, **params)
+            run.id = "rerun" if continues else run.id
             with self.job(run, of) as job:
                 while True:
                     try:
@@ -168,6 +175,8 @@ class Stage:
                     self.step.commit()
                     yields.append(yielded)
                     cursor = yielded.cursor
+                    if stops(yielded):
+                        return None, yields
                     if isinstance(yielded, Wait):
                         self.clock.sleep(yielded.seconds)
                         break

@@ -17,6 +17,6 @@ JOB_TYPE = JobType(
         "project_integrations": ("SELECT",),
         "app_users": ("SELECT", "UPDATE (properties, total_revenue_usd_cents, revenue_synced_at)"),
         "job_revenuecat_users": ("SELECT", "INSERT", "UPDATE"),
-        "job_revenuecat_projects": ("SELECT", "INSERT", "UPDATE", "DELETE"),
+        "job_revenuecat_projects": ("SELECT", "INSERT", "UPDATE"),
     },
 )

@@ -46,8 +46,8 @@ def revenuecat_sync(
         except Unavailable as trouble:
             yield walk.waiting(trouble, source.save())
         yield from _Steps(run, db, walk, source).until_done()
-        result, oldest_look = walk.result(), source.complete()
-        return result | ({"oldest_look_at": oldest_look} if walk.mode == "incremental" else {})
+        walk.require_success(source.knows_others)
+        return walk.result(source.complete())
 
 
 class _Steps:
@@ -149,7 +149,7 @@ def _walk_of(run: Run, db: JobDatabase, place: dict[str, Any], now: float) -> Wa
         known=known[0]["user_id"] if known else None,
         pace=[now, 0],
     )
-    is_complete = place["include_sandbox"] is bool(run.params.get("include_sandbox"))
+    is_complete = place["is_complete"] and place["include_sandbox"] is bool(run.params.get("include_sandbox"))
     if run.params.get("mode") == "full" or not is_complete:
         walk.begin("full", count_users(run, db))
     else:

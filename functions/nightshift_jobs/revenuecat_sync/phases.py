@@ -1,31 +1,30 @@
 """Where the users of a sync come from, phase by phase."""
 
+import json
 import math
 from collections.abc import Callable
-from datetime import datetime
 from typing import Any
 
 from nightshift.jobs import JobDatabase, Run
 from nightshift_jobs.revenuecat_sync.crew import Item
-from nightshift_jobs.revenuecat_sync.revenuecat.api_errors import RateLimited, Rejected
+from nightshift_jobs.revenuecat_sync.looks import LAST_MS
+from nightshift_jobs.revenuecat_sync.revenuecat.api_errors import Postponed, RateLimited, Rejected, Unavailable
 from nightshift_jobs.revenuecat_sync.revenuecat.client import RevenueCat, landmarks, text_of
 from nightshift_jobs.revenuecat_sync.revenuecat.flight import Flight
+from nightshift_jobs.revenuecat_sync.revenuecat.governor import Governor
 from nightshift_jobs.revenuecat_sync.walk import Walk
 
 PAGE_SIZE = 500
 # The part of the users with a running subscription, and of the others, at whom an incremental sync looks in turn.
 ROTATION_OF_PAYERS, ROTATION = 7, 30
-# A purchase may arrive without the customer being seen, so users that were seen before the last sync count as well.
-OVERLAP_MS = 48 * 3600 * 1000
 # Pages of the list of customers, which has a hundred on each. An endless list must not stop the sync.
 MOST_LIST_PAGES = 20_000
+# After so many waits for the list, the sync goes on without it: if RevenueCat is down, the next users show it.
+WAITS_FOR_THE_LIST = 4
 
 
 class Phases:
-    """The users of the walk's phase, or those that are tried again.
-
-    ``wait_s()`` returns the seconds until one more call may begin. ``since`` is when the last complete sync began.
-    """
+    """The users of the walk's phase, or those that are tried again."""
 
     def __init__(
         self,
@@ -35,12 +34,12 @@ class Phases:
         *,
         flight: Flight,
         client: RevenueCat,
-        wait_s: Callable[[], float],
-        since: str | None,
+        governor: Governor,
+        clock: Callable[[], float],
     ):
         self._run, self._db, self._walk = run, db, walk
-        self._flight, self._client, self._wait_s = flight, client, wait_s
-        self._since = since
+        self._flight, self._client = flight, client
+        self._governor, self._clock = governor, clock
         self.restart()
 
     def restart(self) -> None:
@@ -62,11 +61,21 @@ class Phases:
         return items
 
     def _again(self) -> list[Item]:
+        heard = []
+        if self._governor.is_refused:
+            # Without this call a 429 about one user would look like a rate limit that other clients use up.
+            try:
+                self._list(None)
+                heard = [Item("", None)]
+            except Postponed:
+                raise
+            except (Rejected, Unavailable):
+                pass  # the users who are tried again show whether RevenueCat is down
         self._is_over = True
         ids = self._walk.next_tries()
         rows = self._db.read("app_users_by_id", project_id=self._run.project_id, ids=ids)
         found: dict[str, dict[str, Any]] = {str(row["id"]): row for row in rows}
-        return [Item(id, found.get(id)) for id in ids]
+        return [*heard, *(Item(id, found.get(id)) for id in ids)]
 
     def _users(self) -> list[Item]:
         return self._by_id("next_app_users")
@@ -122,27 +131,39 @@ class Phases:
 
     def _seen(self) -> list[Item]:
         """Return the users of one page of RevenueCat's list who were seen lately, and the place behind them."""
-        if (wait_s := self._wait_s()) > 0:
-            raise RateLimited("RevenueCat's rate limit was used up", "no call left for the list", wait_s=wait_s)
         page, pages, known = self._after or (None, 0, [])
         try:
-            rows, following = self._flight.run(self._client.customers(page))
-        except Rejected:
-            return []  # users whom the list does not name have their turn among the others
+            rows, following = self._list(page)
+        except Postponed:
+            raise
+        except (Rejected, Unavailable) as exc:
+            if isinstance(exc, Unavailable) and self._walk.attempt < WAITS_FOR_THE_LIST:
+                raise
+            # Users whom the list would name are asked for after a later list, or have their turn among the others.
+            self._walk.list_error = str(exc)
+            return []
         ids = [text_of(row, "id") for row in rows]
         is_endless = (page and following == page) or (ids and ids[0] and ids[0] in known) or pages >= MOST_LIST_PAGES
         if not rows or is_endless:
             return []
-        user_ids = [id for id, row in zip(ids, rows, strict=True) if id and self._was_seen_lately(row)]
+        seen = {id: _seen_at(row) for id, row in zip(ids, rows, strict=True) if id}
         users = self._db.read(
-            "seen_app_users", project_id=self._run.project_id, user_ids=user_ids, began=self._walk.began
+            "seen_app_users", project_id=self._run.project_id, seen=json.dumps(seen), began=self._walk.began
         )
         self._is_over = following is None
         self._after = [following, pages + 1, landmarks(pages, ids[0], known)]
         return [*(Item(str(row["id"]), row) for row in users), Item("", None, self._after if following else None)]
 
-    def _was_seen_lately(self, row: dict[str, Any]) -> bool:
-        seen_at = row.get("last_seen_at")
-        if self._since is None or not isinstance(seen_at, int | float):
-            return True
-        return bool(seen_at >= datetime.fromisoformat(self._since).timestamp() * 1000 - OVERLAP_MS)
+    def _list(self, page: str | None) -> tuple[list[Any], str | None]:
+        """Return a page of RevenueCat's list and the address behind it. Raises RateLimited if no call is left."""
+        wait_s = self._governor.wait_s(self._clock(), 1, in_flight=self._flight.in_flight)
+        if wait_s > 0:
+            raise RateLimited("RevenueCat's rate limit was used up", "no call left for the list", wait_s=wait_s)
+        answer: tuple[list[Any], str | None] = self._flight.run(self._client.customers(page))
+        return answer
+
+
+def _seen_at(row: dict[str, Any]) -> int | None:
+    """Return the time in milliseconds, or None for anything that is not one."""
+    seen_at = row.get("last_seen_at")
+    return min(LAST_MS, max(0, seen_at)) if type(seen_at) is int else None

@@ -13,7 +13,13 @@ from nightshift_jobs.revenuecat_sync.crew import Crew, Item, Outcome
 from nightshift_jobs.revenuecat_sync.looks import Look, catalogue_as_json, catalogue_from_json, look_at
 from nightshift_jobs.revenuecat_sync.phases import Phases
 from nightshift_jobs.revenuecat_sync.place import ANOTHER_PROJECT, require_open, secret_of
-from nightshift_jobs.revenuecat_sync.revenuecat.api_errors import Missing, Postponed, RateLimited, Rejected, Unavailable
+from nightshift_jobs.revenuecat_sync.revenuecat.api_errors import (
+    Missing,
+    Postponed,
+    RateLimited,
+    Rejected,
+    Unavailable,
+)
 from nightshift_jobs.revenuecat_sync.revenuecat.client import RevenueCat, text_of
 from nightshift_jobs.revenuecat_sync.revenuecat.flight import Flight, Task
 from nightshift_jobs.revenuecat_sync.revenuecat.governor import Governor
@@ -81,9 +87,9 @@ class Source:
         self._flight.run(self.client.open())
         if walk.project not in (None, self.client.project_id):
             raise JobError(ANOTHER_PROJECT)
-        if walk.mode == "incremental" and self._place["revenuecat_project"] != self.client.project_id:
-            walk.begin("full", count_users(run, self._db))
         walk.project, walk.fingerprint = self.client.project_id, self._place["fingerprint"]
+        if self._must_begin_anew():
+            walk.begin("full", count_users(run, self._db))
         self._read_catalogue()
         self.phases = Phases(
             run,
@@ -91,8 +97,8 @@ class Source:
             walk,
             flight=self._flight,
             client=self.client,
-            wait_s=self._wait_for_a_call_s,
-            since=self._place["synced_since"],
+            governor=self.governor,
+            clock=self._clock,
         )
         self.crew = Crew(
             self._flight,
@@ -110,8 +116,11 @@ class Source:
         """Ask RevenueCat about users that it should know. Return its error if it does not answer about any."""
         assert self._flight
         trouble: Exception | None = self.crew.trouble
+        users = [(item.user["user_id"], outcome) for item, outcome in taken if item.user]
+        failed = {user_id for user_id, outcome in users if isinstance(outcome, Unavailable)}
+        known = next((user_id for user_id, outcome in users if isinstance(outcome, Look)), self._walk.known)
         try:
-            for user_id in self._others_than(taken):
+            for user_id in self._others_than(failed, known):
                 try:
                     self._flight.run(self.client.customer(user_id, with_attributes=True))
                     return None
@@ -128,12 +137,27 @@ class Source:
             return exc
         return trouble
 
-    def _others_than(self, taken: list[tuple[Item, Outcome]]) -> Iterator[str]:
+    def knows_others(self) -> bool:
+        """Return whether RevenueCat answers about a user that it should know, although about none of this sync."""
+        assert self._flight
+        try:
+            for user_id in self._others_than(set(self._walk.ids["errors"]), self._walk.known):
+                try:
+                    self._flight.run(self.client.customer(user_id, with_attributes=False))
+                except Postponed:
+                    raise
+                except (Rejected, Unavailable):
+                    continue
+                return True
+        except Postponed:
+            return True  # it cannot be asked now, which says nothing against it
+        except (Rejected, Unavailable):
+            return False
+        return False
+
+    def _others_than(self, failed: set[str], known: str | None) -> Iterator[str]:
         """Yield a user that was synced, then some of RevenueCat's list. During an outage, the first is enough."""
         assert self._flight
-        users = [(item.user["user_id"], outcome) for item, outcome in taken if item.user]
-        failed = {user_id for user_id, outcome in users if isinstance(outcome, Unavailable)}
-        known = next((user_id for user_id, outcome in users if isinstance(outcome, Look)), self._walk.known)
         if known and known not in failed:
             yield known
         if self._walk.attempt == 0:
@@ -177,6 +201,15 @@ class Source:
         self._walk.calls_a_minute = self.governor.calls_a_minute(now)
         return now
 
+    def _must_begin_anew(self) -> bool:
+        """Return whether a sync with other parameters has overwritten what this one builds on. It may have run between
+        this run and the one whose cursor it continues from."""
+        wrote_last = {name: self._place[name] for name in ("include_sandbox", "revenuecat_project")}
+        is_ours = wrote_last.items() <= self._of_the_sync().items()
+        if self._walk.mode == "incremental":
+            return not (is_ours and self._place["is_complete"])
+        return self._walk.has_written and not is_ours
+
     def _of_the_sync(self) -> dict[str, Any]:
         include_sandbox = bool(self._run.params.get("include_sandbox"))
         return {
@@ -184,10 +217,6 @@ class Source:
             "include_sandbox": include_sandbox,
             "revenuecat_project": self._walk.project,
         }
-
-    def _wait_for_a_call_s(self) -> float:
-        assert self._flight
-        return self.governor.wait_s(self._clock(), 1, in_flight=self._flight.in_flight)
 
     def _known_project(self) -> str | None:
         return self._walk.project if self._walk.fingerprint == self._place["fingerprint"] else None

@@ -9,8 +9,8 @@ import pytest
 from local.revenuecat.catalogue import Customer, Purchase
 from nightshift.base.errors import JobError
 from nightshift.jobs import Progress, Wait
-from nightshift_jobs.revenuecat_sync.crew import Item
-from nightshift_jobs.revenuecat_sync.revenuecat.api_errors import Unavailable
+from nightshift_jobs.revenuecat_sync.crew import USERS_A_SLICE, Item
+from nightshift_jobs.revenuecat_sync.revenuecat.api_errors import RateLimited, Unavailable
 from nightshift_jobs.revenuecat_sync.walk import Walk
 from tests.support.sync_world import MONTHLY, PAYING, names
 
@@ -127,6 +127,15 @@ def test_an_outage_is_no_try():
     assert (walk.counts["errors"], walk.retry) == (1, {})
 
 
+@pytest.mark.parametrize(("is_retrying", "had_room", "tries"), [(False, True, 0), (True, False, 0), (True, True, 1)])
+def test_a_429_is_a_try_only_at_the_end_and_if_there_was_room(is_retrying, had_room, tries):
+    walk, user = Walk(total=1, is_retrying=is_retrying), {"user_id": "a", "is_anonymous": False}
+    refusal = RateLimited("RevenueCat answered 429", "Slow down.", wait_s=1)
+    refusal.had_room = had_room
+    walk.take([(Item("1", user), refusal)], {"shared": 0, "gone": [], "refused": {}}, is_outage=False)
+    assert walk.retry == {"1": tries}
+
+
 def test_an_outage_of_one_endpoint_costs_nothing_but_time(payers):
     it = payers(60, latency_s=0.1)
     begins = it.clock()
@@ -170,10 +179,43 @@ def test_a_429_about_one_user_does_not_hold_up_the_others(payers):
     it.sandbox.add_fault(times=None, path=f"/{first}/", status=429, retry_after=1)
     by_then = []
     it.clock.at(it.clock() + 120, lambda: by_then.extend(written(it)))
-    it.clock.at(it.clock() + 600, it.sandbox.clear_faults)
+    it.clock.at(it.clock() + 125, it.sandbox.clear_faults)
     result, _ = it.sync()
     assert {*by_then} == {*names(200)} - {first}
     assert result["synced"] == 200
+
+
+@pytest.mark.parametrize("limit", [480, 10**6])
+def test_a_429_about_one_user_for_good_costs_that_user_and_minutes(payers, limit):
+    it = payers(200, latency_s=0.1, budget=limit)
+    bad, began = in_order(it)[0], it.clock()
+    it.sandbox.add_fault(times=None, path=f"/{bad}/", status=429, retry_after=1)
+    result, yields = it.sync()
+    assert (result["synced"], result["error_ids"]) == (199, [bad])
+    assert it.clock() - began < 240
+    assert [step for step in yields if isinstance(step, Wait)][-1].progress.message == "199 of 200"
+
+
+def test_a_429_for_all_is_blamed_on_none_of_those_that_are_tried_again(payers):
+    it = payers(30, budget=480)
+    for user_id in in_order(it)[3::5]:
+        it.sandbox.add_fault(times=3, path=f"/{user_id}/", status=503)
+    for hour in range(4):  # other clients come and go
+        for after_s, used in ((20, 480), (3000, 478), (3300, 480)):
+            it.clock.at(it.clock() + hour * HOUR_S + after_s, lambda n=used: setattr(it.sandbox, "used_by_others", n))
+    it.clock.at(it.clock() + 4 * HOUR_S, lambda: setattr(it.sandbox, "used_by_others", 0))
+    result, _ = it.sync()
+    assert (result["synced"], result["errors"]) == (30, 0)
+    assert it.sandbox.stats()["rate_limited"] > 100
+
+
+def test_a_slice_that_is_shorter_than_a_user_begins_some_and_leaves_the_others(payers):
+    it = payers(60, latency_s=2)
+    with it.job(it.slice(slice_s=1)) as steps:
+        for _ in range(2):
+            next(steps)
+            it.step.commit()
+    assert {call.customer_id for call in it.sandbox.calls if call.customer_id} == {*in_order(it)[:USERS_A_SLICE]}
 
 
 def test_other_clients_may_use_up_the_limit_for_hours(payers):

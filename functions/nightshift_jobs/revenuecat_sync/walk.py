@@ -1,5 +1,6 @@
 """The progress of a sync: its position, its counts, and the users that are tried again at its end."""
 
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -13,7 +14,6 @@ from nightshift_jobs.revenuecat_sync.revenuecat.api_errors import (
     Denied,
     Missing,
     OutOfTime,
-    Postponed,
     RateLimited,
     Unavailable,
 )
@@ -48,7 +48,7 @@ class Walk:
     users without an answer so far, each with the number of its tries. ``attempt`` counts the waits of ``run_id`` since
     the last answer, ``waits`` all of them, and ``starved_since`` is when others left us no call.
     ``pace`` is when this run began to count, and from where. ``governor`` and ``catalogue`` are what the last slice
-    knew, ``project`` is RevenueCat's own id of it.
+    knew, ``project`` is RevenueCat's own id of it. ``list_error`` is why its list of customers was not read to the end.
     """
 
     total: int
@@ -77,6 +77,7 @@ class Walk:
     catalogue: dict[str, Any] | None = None
     catalogue_read_at: float = 0
     project: str | None = None
+    list_error: str | None = None
 
     @classmethod
     def of(cls, cursor: dict[str, Any], *, run_id: str, now: float) -> "Walk":
@@ -88,12 +89,20 @@ class Walk:
         return walk
 
     def begin(self, mode: str, total: int) -> None:
-        self.mode, self.phase, self.total = mode, PHASES[mode][0], total
+        """Go to the first user. What was counted before does not count."""
+        new = Walk(total)
+        self.mode, self.phase, self.after, self.total = mode, PHASES[mode][0], None, total
+        self.counts, self.ids, self.shared, self.retry, self.is_retrying = new.counts, new.ids, 0, {}, False
+        self.pace = [self.pace[0], 0]
 
     def move_on(self) -> None:
         """Go to the next phase; ``end`` is behind the last one."""
         phases = (*PHASES[self.mode], "end")
         self.phase, self.after = phases[min(phases.index(self.phase) + 1, len(phases) - 1)], None
+
+    @property
+    def has_written(self) -> bool:
+        return self.counts["synced"] + self.counts["not_found"] > 0
 
     @property
     def processed(self) -> int:
@@ -136,7 +145,9 @@ class Walk:
                 self._hear(None)
             case OutOfTime() if self.is_retrying and self.attempt >= SHORT_SLICES:
                 self._fail(item, str(outcome))
-            case Postponed() | Denied():
+            case RateLimited(had_room=False) | OutOfTime() | Denied():
+                self.retry[item.id] = tries
+            case RateLimited() if not self.is_retrying:
                 self.retry[item.id] = tries
             case Unavailable() if is_outage or tries + 1 < TRIES:
                 self.retry[item.id] = tries if is_outage else tries + 1
@@ -189,25 +200,32 @@ class Walk:
             )
         return self.wait(seconds, "RevenueCat's rate limit", now)
 
-    def result(self) -> dict[str, Any]:
-        """Return the run's result. Raises JobError if users were asked for and none was synced.
+    def require_success(self, knows_others: Callable[[], bool]) -> None:
+        """Raise JobError if users were asked for and none was synced.
 
-        An incremental sync may meet unknown users alone, as long as RevenueCat says so.
+        An incremental sync may meet unknown users alone. It may also meet users without an answer alone, as long as
+        RevenueCat ``knows_others``: few users are asked for, and one that has no answer must not fail each sync.
         """
-        counts = self.counts
-        unknown, failed = counts["not_found"], counts["errors"]
-        if not counts["synced"] and (unknown or failed if self.mode == "full" else failed and not unknown):
+        unknown, failed = self.counts["not_found"], self.counts["errors"]
+        if self.counts["synced"] or not (unknown or failed):
+            return
+        if self.mode == "full" or not (unknown or knows_others()):
             raise JobError(f"No user was synced: {unknown:,} are unknown to RevenueCat, {failed:,} failed. {self.said}")
+
+    def result(self, oldest_look: str | None) -> dict[str, Any]:
+        """Return the run's result. ``oldest_look`` is when RevenueCat was asked about the user who waits longest."""
+        of_its_mode = {"oldest_look_at": oldest_look, "list_error": self.list_error}
         return {
             "mode": self.mode,
             "total": self.processed,
-            **counts,
+            **self.counts,
             "not_found_ids": self.ids["not_found"],
             "error_ids": self.ids["errors"],
             # Other clients of the platform read the lists under these names.
             "not_found_users": self.ids["not_found"],
             "error_users": self.ids["errors"],
             "shared_customers": self.shared,
+            **(of_its_mode if self.mode == "incremental" else {}),
         }
 
     def _message(self, now: float) -> str:
@@ -220,7 +238,9 @@ class Walk:
         if (done := self.processed - began_with) >= USERS_FOR_A_PACE and now > began_at:
             a_minute = min(a_minute, done / (now - began_at) * 60)
         about = f", {round(a_minute):,} a minute, about {short_duration(max(1, left / a_minute * 60))} left"
-        return f"{self.processed:,} of {self.total:,}{about if self.processed else ''}{failed}"
+        # Other clients may leave less than a user a minute, and the last users wait for their next try.
+        has_pace = self.processed and a_minute >= 1 and self.phase != "end"
+        return f"{self.processed:,} of {self.total:,}{about if has_pace else ''}{failed}"
 
     def _count(self, *names: str) -> None:
         for name in names:

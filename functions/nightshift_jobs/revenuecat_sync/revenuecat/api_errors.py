@@ -37,11 +37,14 @@ class Postponed(Unavailable):
 
 
 class RateLimited(Postponed):
-    """The key's rate limit is used up. ``wait_s`` is None if RevenueCat does not say for how long."""
+    """The key's rate limit is used up. ``wait_s`` is None if RevenueCat does not say for how long.
+
+    ``had_room``: the headers of the answer before had shown room for more calls.
+    """
 
     def __init__(self, what: str, detail: str, *, wait_s: float | None):
         super().__init__(what, detail, wait_s=wait_s or 0, waiting_for="RevenueCat's rate limit")
-        self.asked_s = wait_s
+        self.asked_s, self.had_room = wait_s, False
 
 
 class OutOfTime(Postponed):

@@ -90,6 +90,10 @@ class Budget:
         self._others = max(0, self.limit - self._started(now - WINDOW_S, now))
         self.heard_at = now
 
+    def has_room(self, now: float) -> bool:
+        """Return whether as many calls as are left to other clients fit below the limit."""
+        return self.wait_for_room_s(now) <= 0
+
     def wait_for_room_s(self, now: float) -> float:
         """Return the seconds until as many calls as are left to other clients fit below the limit, or NEVER."""
         return self._time_until(

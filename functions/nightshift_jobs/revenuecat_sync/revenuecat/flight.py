@@ -182,6 +182,7 @@ class Flight:
             body = body_of(answer, key=self._secret, of_a_customer=call.of_a_customer, now=now)
         except RateLimited as exc:
             exc.wait_s = self._governor.refuse(now, call.budget, exc.asked_s)
+            exc.had_room = self._governor.had_room
             self._rest(flying, exc)
         except Unavailable as exc:
             # A server that hangs is paid for once.

@@ -35,6 +35,8 @@ class Governor:
         self._refusals: int = saved.get("refusals", 0)
         self.latency_s: float = saved.get("latency_s", LATENCY_S)
         self._is_measured = "latency_s" in saved
+        # Whether there was room before the first of the refusals in a row.
+        self.had_room = False
 
     def saved(self, now: float) -> dict[str, Any]:
         return {
@@ -43,6 +45,11 @@ class Governor:
             "refusals": self._refusals,
             **({"latency_s": round(self.latency_s, 3)} if self._is_measured else {}),
         }
+
+    @property
+    def is_refused(self) -> bool:
+        """Return whether the last answer was a 429."""
+        return self._refusals > 0
 
     def at_once(self) -> int:
         """Return the number of calls that may run side by side."""
@@ -114,6 +121,8 @@ class Governor:
         It asks for the time until one call is free, which another client takes as well: wait until there is room.
         """
         budget = self._budgets[name]
+        if not self.is_refused:
+            self.had_room = budget.has_room(now)
         budget.hear_refusal(now)
         room_s = budget.wait_for_room_s(now)
         growing_s = 4.0**self._refusals if self._refusals or asked_s is None else 0

@@ -2,7 +2,6 @@
 
 import dataclasses
 import time
-from contextlib import suppress
 from itertools import pairwise
 
 import pytest
@@ -95,15 +94,15 @@ def test_a_subscription_that_may_come_back_is_looked_at_each_time(synced, odd):
         assert "user_030" in asked_for(it)
 
 
-def test_a_user_who_was_seen_since_or_shortly_before_the_last_sync_is_found(synced):
+def test_a_user_who_was_seen_since_or_shortly_before_the_last_look_is_found(synced):
     it = synced(300)
-    seen = {"user_100": now_ms(), "user_200": now_ms() - DAY_MS, "user_299": now_ms() - 3 * DAY_MS}
+    seen = {"user_100": now_ms(), "user_200": now_ms() - DAY_MS, "user_299": now_ms() - 3 * DAY_MS, "user_250": None}
     for user_id, seen_at in seen.items():
         it.sandbox.customers[user_id] = dataclasses.replace(PAYING, last_seen_at=seen_at)
     it.arrange("UPDATE job_revenuecat_users SET looked_at = looked_at - interval '1 min' WHERE app_user_id IN"
                " (SELECT id FROM app_users WHERE user_id < 'user_050')")  # fmt: skip
     it.sync(mode="incremental")
-    assert [status(it, user_id) for user_id in seen] == ["active", "active", ""]
+    assert [status(it, user_id) for user_id in seen] == ["active", "active", "", "active"]
 
 
 def test_a_newcomer_is_asked_for(synced):
@@ -243,6 +242,47 @@ def test_a_list_that_is_refused_costs_only_the_users_it_would_name(synced):
     assert phases.ROTATION == 30
 
 
+@pytest.mark.parametrize("page", [1, 2])
+def test_a_list_without_an_answer_costs_minutes_and_the_users_it_would_name_until_the_next_sync(synced, page):
+    it = synced(310, payers=3)
+    for user_id in (it.sandbox.customers.page(0, 100)[5], it.sandbox.customers.page(200, 100)[5]):
+        it.sandbox.customers[user_id] = dataclasses.replace(PAYING, last_seen_at=now_ms())
+    it.arrange("UPDATE job_revenuecat_users SET looked_at = looked_at - interval '1 min' WHERE app_user_id IN"
+               " (SELECT id FROM app_users WHERE user_id < 'user_050')")  # fmt: skip
+    original, began = it.sandbox.answer, it.clock()
+
+    def answer(target, **how):
+        if "/customers?" in target and ("starting_after" in target or page == 1):
+            it.sandbox.add_fault(times=1, path="/customers", status=503)
+        return original(target, **how)
+
+    it.sandbox.answer = answer
+    result, _ = it.sync(mode="incremental")
+    assert (result["synced"], result["errors"]) == (3 + 11 + page - 1, 0)
+    assert result["list_error"] == "RevenueCat answered 503: Something went wrong on our side."
+    assert it.clock() - began < 200
+    it.sandbox.answer = original
+    result, _ = it.sync(mode="incremental")
+    assert result["list_error"] is None
+    assert sum(properties["rc_status"] == "active" for properties, _, _ in it.stored().values()) == 3 + 2
+
+
+def test_a_revenuecat_that_is_down_fails_the_run_although_the_list_was_given_up(synced):
+    it = synced(60)
+    it.clock.at(it.clock() + 0.1, lambda: it.sandbox.add_fault(times=None, path="/customers", status=503))
+    it.sandbox.latency_s = 0.2
+    with pytest.raises(JobError, match=r"^RevenueCat answered 503 eight times in a row"):
+        it.sync(mode="incremental")
+
+
+def test_a_user_who_was_looked_at_since_is_not_asked_for_again(synced):
+    it = synced(60)
+    it.sandbox.customers["user_030"] = dataclasses.replace(PAYING, last_seen_at=now_ms() - 5 * DAY_MS)
+    it.arrange("UPDATE job_revenuecat_projects SET synced_since = synced_since - interval '9 days'")
+    it.sync(mode="incremental")
+    assert len(asked_for(it)) == 2
+
+
 @pytest.mark.parametrize("fault", [{"status": 400}, {"status": 500}])
 def test_users_without_an_answer_do_not_keep_the_others_from_their_turn(synced, fault):
     it = synced(60)
@@ -250,9 +290,45 @@ def test_users_without_an_answer_do_not_keep_the_others_from_their_turn(synced, 
     for user_id in bad:
         it.sandbox.add_fault(times=None, path=f"/{user_id}/", **fault)
     for _ in range(30):
-        with suppress(JobError):  # a sync fails if it has asked about such users alone
-            it.sync(mode="incremental")
+        it.sync(mode="incremental")
     assert asked_for(it) == {*names(60)}
+
+
+@pytest.mark.parametrize("fault", [{"status": 400}, {"status": 500}])
+def test_a_sync_that_meets_only_a_user_without_an_answer_is_completed_while_others_are_answered(synced, fault):
+    it = synced(1, payers=1)
+    it.users("walk-in", anonymous=True)
+    it.sandbox.customers["a customer elsewhere"] = PAYING
+    it.sandbox.add_fault(times=None, path="/user_000/", **fault)
+    result, _ = it.sync(mode="incremental")
+    assert (result["synced"], result["error_ids"]) == (0, ["user_000"])
+    it.sandbox.add_fault(times=None, path="elsewhere", **fault)
+    with pytest.raises(JobError):
+        it.sync(mode="incremental")
+
+
+def test_others_that_cannot_be_asked_for_now_do_not_fail_a_sync(synced):
+    it = synced(1, payers=1)
+    it.sandbox.customers["a customer elsewhere"] = PAYING
+    it.sandbox.add_fault(times=None, path="/user_000/", status=400)
+    it.sandbox.add_fault(times=None, path="elsewhere", status=429, retry_after=60)
+    assert it.sync(mode="incremental")[0]["errors"] == 1
+
+
+def test_a_full_sync_with_other_parameters_that_writes_nothing_ends(synced):
+    it = synced(1)
+    it.sandbox.customers["a customer elsewhere"] = PAYING
+    it.sandbox.add_fault(times=None, path="/user_000/", status=500)
+    with pytest.raises(JobError, match=r"^No user was synced: 0 are unknown to RevenueCat, 1 failed\."):
+        it.sync(mode="full", include_sandbox=True)
+
+
+def test_a_sync_that_meets_only_a_deleted_user_is_completed(synced):
+    it = synced(1, payers=1)
+    it.clock.at(it.clock() + 2.5, lambda: it.arrange("DELETE FROM app_users"))
+    it.sandbox.latency_s = 1
+    result, _ = it.sync(mode="incremental")
+    assert (result["total"], result["skipped"]) == (1, 1)
 
 
 def test_a_user_without_an_answer_counts_once(synced, monkeypatch):
