@@ -141,10 +141,17 @@ def test_mails_are_sent_with_the_set_that_tells_of_them(owner, ses):
     resources = load(PATH)["Resources"]
     variables = resources["NotifyFunction"]["Properties"]["Environment"]["Variables"]
     destination = resources["MailEventsDestination"]["Properties"]
-    assert variables["MAIL_CONFIGURATION_SET"] == destination["ConfigurationSetName"] == {"Ref": "MailEvents"}
+    assert variables["MAIL_CONFIGURATION_SET"] == {"Fn::If": ["TellsOfBounces", {"Ref": "MailEvents"}, ""]}
+    assert destination["ConfigurationSetName"] == {"Ref": "MailEvents"}
     assert destination["EventDestination"]["MatchingEventTypes"] == ["bounce", "complaint"]
     pattern = resources["MailEventsRule"]["Properties"]["EventPattern"]
     assert pattern["detail"]["mail"]["tags"]["ses:configuration-set"] == [{"Ref": "MailEvents"}]
+
+
+def test_a_region_without_sets_sends_mails_as_well(owner, ses, configure):
+    configure(MAIL_CONFIGURATION_SET="")
+    notified(alert(owner))
+    assert "ConfigurationSetName" not in ses.mails[0]
 
 
 @pytest.mark.parametrize("odd", ["a text", None, {}, {"emailAddress": 7}, {"emailAddress": "a\0b@x.example"}])
