@@ -5,7 +5,7 @@ from typing import Any
 
 from nightshift.base.settings import Settings
 from nightshift.database.queries import Database
-from nightshift.notify import mail_stops
+from nightshift.notify.stopped import stopped
 from nightshift.operator.log_lines import last_words
 from nightshift.operator.run_commands import MailRow, find_run
 from nightshift.runs.timeline import SliceRow, left_out, newest_slices, told
@@ -30,7 +30,7 @@ def view(*, run_id: str, db: Database, settings: Settings) -> dict[str, Any]:
         "timeline": told(state, slices, settings=settings),
         "slices": left_out(slices) + len(slices),
         "mails": [
-            mail.as_json() | {"stopped": mail.recipient and mail_stops.told_of(mail.recipient, db=db)}
+            mail.as_json() | {"stopped": mail.recipient and stopped(mail.recipient, db=db)}
             for mail in db.query_as(MailRow, "list_mails", run_id=state.run.id)
         ],
     }

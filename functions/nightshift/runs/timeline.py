@@ -10,7 +10,7 @@ from nightshift.base.settings import Settings
 from nightshift.base.wording import timestamp
 from nightshift.database.queries import Database
 from nightshift.database.run_row import LIVE, RunState
-from nightshift.notify import mail_stops
+from nightshift.notify.stopped import stopped_of_run
 from nightshift.runs.log_links import logs_url
 
 MAX_SLICES = 1000
@@ -48,7 +48,7 @@ def timeline(state: RunState, *, db: Database, settings: Settings) -> dict[str, 
     ``mail_stopped``, which says why its reader got no mail.
     """
     slices = newest_slices(state.run.id, at_most=MAX_SLICES, db=db)
-    return told(state, slices, settings=settings) | {"mail_stopped": mail_stops.told_of_run(state.run, db=db)}
+    return told(state, slices, settings=settings) | {"mail_stopped": stopped_of_run(state.run, db=db)}
 
 
 def newest_slices(run_id: UUID, *, at_most: int, db: Database) -> list[SliceRow]:
