@@ -100,6 +100,11 @@ FOR_EXISTING = "is for an existing database"
         ({"DatabaseDirectHost": "db"}, [f"DatabaseDirectHost {FOR_EXISTING}"]),
         ({"DatabaseOwnerSecret": "s"}, [f"DatabaseOwnerSecret {FOR_EXISTING}"]),
         ({"MigrationFolders": "jobs"}, ["MigrationFolders=jobs is for a database that has the platform's tables"]),
+        ({"SubnetIds": "subnet-1"}, ["SubnetIds is for an existing network"]),
+        ({"FunctionsSecurityGroupIds": "sg-1"}, ["FunctionsSecurityGroupIds is for an existing network"]),
+        (RDS | {"SubnetIds": "subnet-1,subnet-0a2"}, ["SubnetIds needs FunctionsSecurityGroupIds"]),
+        (RDS | {"FunctionsSecurityGroupIds": "sg-1"}, ["FunctionsSecurityGroupIds needs SubnetIds"]),
+        (RDS | {"SubnetIds": "subnet-1", "FunctionsSecurityGroupIds": "sg-1,sg-2"}, []),
         (RDS | {"DatabaseHost": ""}, ["Shape=existing needs DatabaseHost"]),
         (RDS | {"DatabaseProxy": "true"}, ["DatabaseProxy=true makes a proxy for a new database"]),
         (RDS | {"DatabaseResourceId": ""}, ["DatabaseSignIn=iam needs DatabaseResourceId"]),
@@ -128,6 +133,14 @@ def test_a_host_is_neither_a_url_nor_has_a_port(name):
     for wrong in ("postgres://db", "db:5432", "db/platform", "db "):
         assert not re.fullmatch(pattern, wrong), wrong
     assert re.fullmatch(pattern, "db.abc.eu-central-1.rds.amazonaws.com")
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [("SubnetIds", "sg-1"), ("SubnetIds", "subnet-1, subnet-2"), ("FunctionsSecurityGroupIds", "sg-1,")],
+)
+def test_ids_are_refused_where_they_are_not_a_list_of_their_kind(name, wrong):
+    assert not re.fullmatch(TEMPLATE["Parameters"][name]["AllowedPattern"], wrong)
 
 
 def test_the_local_stack_is_an_existing_database_that_the_rules_accept():
