@@ -1,11 +1,12 @@
 """Bring the database to this release's schema and parameters: a CloudFormation custom resource, or invoked by hand."""
 
 import json
+import time
 import urllib.request
 from datetime import UTC, datetime
 from typing import Any
 
-from nightshift.base.errors import sentence
+from nightshift.base.errors import DatabaseGone, sentence
 from nightshift.base.logger import logger
 from nightshift.base.settings import settings_for
 from nightshift.database.migrations import create_first_partitions, migrate
@@ -15,6 +16,9 @@ from nightshift.jobs.rights import declare_rights
 from nightshift.notify.outbox import want_events
 from nightshift.schedules.entries import with_usual_schedules
 from nightshift.schedules.slots import register
+
+# Later, a second time limit of all migrations would outlast the function.
+REPEATS_WITHIN_S = 20
 
 
 @logger.inject_lambda_context(clear_state=True)
@@ -37,6 +41,18 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
 
 def _bring_up_to_date() -> dict[str, Any]:
+    """Do the function's work. All of it may be repeated, so it begins again once if the server ends its session."""
+    begun_at_s = time.monotonic()
+    try:
+        return _work()
+    except DatabaseGone as exc:
+        if time.monotonic() - begun_at_s > REPEATS_WITHIN_S:
+            raise
+        logger.warning(f"Beginning again: {sentence(exc)}", action="migration_repeated")
+        return _work()
+
+
+def _work() -> dict[str, Any]:
     now, settings = datetime.now(UTC), settings_for("migrate")
     applied = migrate(database(), folders=settings.migration_folders.split(","), roles_auth=settings.roles_auth)
     ahead = settings.partition_months_ahead
