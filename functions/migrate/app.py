@@ -1,4 +1,7 @@
-"""Bring the database to this release's schema and parameters: a CloudFormation custom resource, or invoked by hand."""
+"""Bring the database to this release's schema and parameters: a CloudFormation custom resource, or invoked by hand.
+
+A rule of EventBridge invokes it as well, to rotate the passwords of the functions' roles.
+"""
 
 import json
 import time
@@ -11,7 +14,8 @@ from nightshift.base.logger import logger
 from nightshift.base.settings import settings_for
 from nightshift.database.migrations import create_first_partitions, migrate
 from nightshift.database.queries import database
-from nightshift.database.role_signin import set_sign_ins
+from nightshift.database.role_signin import rotate_passwords, set_sign_ins
+from nightshift.database.session_pins import ROLES
 from nightshift.jobs.rights import declare_rights
 from nightshift.notify.outbox import want_events
 from nightshift.schedules.entries import with_usual_schedules
@@ -25,8 +29,13 @@ REPEATS_WITHIN_S = 20
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Migrate, and return what was applied. For CloudFormation, report success or failure to its ResponseURL instead.
 
+    With ``rotate_passwords``, give the functions' roles new passwords, and return the roles.
     If the report cannot be delivered, raise: Lambda retries the invocation twice, and repeated migrations do no harm.
     """
+    if event.get("rotate_passwords"):
+        rotate_passwords(database(), settings=settings_for("migrate"))
+        logger.info("Passwords are rotated", action="passwords_rotated")
+        return {"rotated": list(ROLES)}
     if "ResponseURL" not in event:
         return _bring_up_to_date()
     status, reason = "SUCCESS", "Up to date"
