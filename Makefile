@@ -9,8 +9,8 @@
 # make check  check everything that needs no running system:
 #               make lint      ruff on all files
 #               make types     mypy in strict mode, except on tests and benchmarks; and few expressions are untyped
-#               make template  template.yaml as SAM and as translated CloudFormation: sam validate, cfn-lint,
-#                              checkov, and parliament on each policy
+#               make template  template.yaml as SAM and as translated CloudFormation: sam validate, cfn-lint, what
+#                              each region has, checkov, and parliament on each policy
 #               make build     build the code that `sam deploy` ships, compiled for Lambda's Python, and check its size
 # make screenshots    create the README's pictures of the dashboard
 # make mutants   change each condition in turn and run the test that must then fail: ONLY=claim_slice for some;
@@ -72,6 +72,7 @@ template: $(VENV)/ready $(foreach tool,sam checkov parliament,$(VENV)/$(tool)/re
 	@mkdir -p .local
 	$(VENV)/bin/python -m local.deployment.template > $(TRANSLATED)
 	$(VENV)/sam/bin/cfn-lint $(TRANSLATED)
+	$(VENV)/sam/bin/python -m tools.regions $(TRANSLATED)
 	$(VENV)/checkov/bin/checkov -f $(TRANSLATED)
 	$(VENV)/bin/python -m tools.policies $(TRANSLATED) $(POLICIES)
 	$(VENV)/parliament/bin/parliament --config .parliament.yaml --directory $(POLICIES)

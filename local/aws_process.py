@@ -10,6 +10,7 @@ import hmac
 import json
 import os
 import secrets
+import time
 from typing import Any
 from urllib.parse import parse_qs, quote
 
@@ -26,6 +27,7 @@ from ministack.core.sigv4 import (
 from ministack.services import lambda_svc
 
 from local.gate import API_PATH, refusal
+from local.throttle import throttle_the_api
 
 # CloudFormation passes this URL, with a random token at its end, to the function that it waits for.
 ANSWERS = "/_ministack/cfn-response/"
@@ -36,7 +38,6 @@ ADVICE = (
     "The request is not signed with a key of this stack. Sign it with aws_access_key_id and aws_secret_access_key from "
     ".local/stack.json; they change with every start."
 )
-
 
 # What a function may return, in bytes. https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 MOST_BYTES = 6 * 1024 * 1024
@@ -189,6 +190,7 @@ def main() -> None:
     _draw_the_functions_keys_at_random()
     _let_invocations_end()
     _hand_over_as_aws_does()
+    throttle_the_api(time.monotonic)
     ministack.app = Gate(ministack.app, mail_key=os.environ.pop("NIGHTSHIFT_MAIL_KEY"))
     ministack.main()
 

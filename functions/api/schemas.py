@@ -90,6 +90,9 @@ class Timeline(Answer):
     slices_left_out: int = Field(
         ge=0, description="Number of older slices left out of timeline, which holds at most the newest 1,000"
     )
+    mail_stopped: str | None = Field(
+        description="Why mails to the person who triggered it are stopped, if they are, after a run with notify"
+    )
     timeline: list[Slice]
 
 

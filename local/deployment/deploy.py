@@ -29,7 +29,7 @@ STACK = "nightshift"
 BUCKET = "nightshift-artifacts"
 
 # The properties that the template sets from parameters and that local AWS uses as numbers.
-NUMBERS = ("Timeout", "MaximumConcurrency")
+NUMBERS = ("Timeout", "MaximumConcurrency", "ThrottlingBurstLimit", "ThrottlingRateLimit")
 
 # In IAM, the action for a single message covers its batch as well.
 BATCHES = {

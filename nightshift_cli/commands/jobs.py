@@ -227,6 +227,8 @@ def timeline(session: Session, run_id: str) -> None:
         return
     show_slices(answer, session=session)
     session.output.say(clean(answer.get("why")) or f"State: {clean(answer.get('state')) or 'unknown'}")
+    if stopped := clean(answer.get("mail_stopped")):
+        session.output.say(stopped)
 
 
 def timeline_of(session: Session, run: dict[str, Any]) -> dict[str, Any]:

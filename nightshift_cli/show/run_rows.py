@@ -20,11 +20,11 @@ OPTIONAL = ("BY", "TOOK", "MESSAGE", "PROJECT", "AGE", "DONE", "TYPE", "STATUS")
 SLICE_HEADERS = ("SLICE", "OUTCOME", "DONE", "STARTED", "TOOK", "WAIT", "REASON")
 _ORDER = (
     "id", "job_type", "status", "progress", "why", "since", "until", "cancel_requested_by",
-    "cancel_requested_at", "error", "result", "params", "notify", "triggered_by", "rerun_of",
+    "cancel_requested_at", "error", "result", "params", "notify", "mail_stopped", "triggered_by", "rerun_of",
     "project_id", "team_id", "created_at", "started_at", "completed_at", "took", "logs_url",
 )  # fmt: skip
 
-_FROM_TIMELINE = ("cancel_requested_by", "cancel_requested_at", "rerun_of", "logs_url")
+_FROM_TIMELINE = ("cancel_requested_by", "cancel_requested_at", "rerun_of", "logs_url", "mail_stopped")
 
 
 class ProgressOf(NamedTuple):

@@ -466,6 +466,16 @@ def test_cancel_rerun_and_timeline(api: Script, nightshift: Nightshift) -> None:
     assert lines[-1] == "running since 03:06"
 
 
+def test_a_mail_that_was_stopped_is_told(api: Script, nightshift: Nightshift) -> None:
+    api.runs(run("completed"))
+    api.on(
+        f"GET /v1/jobs/{RUN}/timeline",
+        {"timeline": [], "state": "ended", "why": "It is completed", "mail_stopped": "Mails are stopped"},
+    )
+    assert nightshift("jobs", "timeline", RUN).stdout.splitlines() == ["It is completed", "Mails are stopped"]
+    assert re.search(r"^mail stopped +Mails are stopped$", nightshift("jobs", "view", RUN).stdout, re.MULTILINE)
+
+
 def test_cancel_of_an_ended_run_is_refused(api: Script, nightshift: Nightshift) -> None:
     api.on(f"POST /v1/jobs/{RUN}/cancel", {"error": 'Cannot cancel a job with status "completed"'}, status=400)
     result = nightshift("jobs", "cancel", RUN)

@@ -147,6 +147,11 @@ class TestRuns:
         )
         viewed = system("view", str(run["id"])).stdout
         assert re.search(r"a@b\.c +unsent +2 +Throttled", viewed)
+        owner.run_script(
+            "UPDATE job_outbox SET status = 'sent', error = NULL, ended_at = now(), send_at = NULL;"
+            " INSERT INTO job_mail_stops (address, reason) VALUES ('a@b.c', 'bounce')"
+        )
+        assert re.search(r"a@b\.c +sent +2 +mails to this address are stopped", system("view", str(run["id"])).stdout)
         assert re.search(r"0 +at work", viewed)
         assert re.search(rf"{run['id']} .* The owls / Project 0 ", system("runs", "--all").stdout)
 

@@ -69,6 +69,24 @@ NUMBERS = {
 }
 
 
+def test_a_reader_whose_mails_are_stopped_is_told_so(ended_run: Callable[..., Page], stack_owner: Any) -> None:
+    page = ended_run("notify = true")
+    assert facts(page, "Run")["Mail when done"] == "Yes"
+    address = f"{page.url.rpartition('/')[2]}@gone.test"
+    stack_owner.run(
+        "INSERT INTO job_outbox (run_id, recipient, status, ended_at, send_at)"
+        " VALUES (CAST(:run AS uuid), :address, 'sent', now(), NULL)",
+        run=address.partition("@")[0],
+        address=address,
+    )
+    stack_owner.run("INSERT INTO job_mail_stops (address, reason) VALUES (:address, 'bounce')", address=address)
+    page.reload()
+    expect(heading(page, "Timeline")).to_be_visible()
+    said = facts(page, "Run")["Mail when done"]
+    assert said.startswith("Mails to the person who triggered this run are stopped since 20")
+    assert address not in said
+
+
 def test_numbers_are_shown_as_they_are_written(ended_run: Callable[..., Page]) -> None:
     written = ",".join(f'"n{place}":{number}' for place, number in enumerate(NUMBERS))
     listed = f'"all":[{",".join(NUMBERS)}],"deep":{{"in":[{",".join(NUMBERS)}]}}'

@@ -4,6 +4,7 @@ import json
 import uuid
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,9 +12,13 @@ import pytest
 import operate.app
 import setup.app
 from local import roles
+from local.deployment.template import PATH, load
+from nightshift.aws.clients import client
 from nightshift.base import settings as settings_module
+from nightshift.base.errors import DatabaseGone
 from nightshift.base.settings import REQUIRED, Settings
 from nightshift.database import session_pins
+from nightshift.database.migrations import TIME_LIMIT_S
 from nightshift.database.queries import Database, database
 from tests.support.fixtures import CONTEXT, load_function
 from tests.support.world import cut_sessions
@@ -35,7 +40,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "keys": {"team": "acme"},
 }
 SAMPLES = [function for function in REQUIRED if function not in ("operate", "setup", "migrate")]
-# Those of the dead-letter queues read the database only for a message that waits there.
+# redrive never reads the database, and deadletters only for a message that waits there.
 COMMANDS = [("operate", name) for name in operate.app.COMMANDS.keys() - {"deadletters", "redrive"}] + [
     ("setup", name) for name in setup.app.COMMANDS
 ]
@@ -88,6 +93,59 @@ def test_a_command_after_the_end_of_its_session_works(
     become(function)
     answer = twice(function, {"command": command} | ARGUMENTS.get(command, {}), owner)
     assert "database" not in answer.get("error", ""), answer
+
+
+def test_dead_letters_are_described_after_the_end_of_the_session(
+    become: Callable[[str], None], owner: Database
+) -> None:
+    become("operate")
+    known = settings_module.settings()
+    for url, key in (
+        (known.run_dead_letters_url, "run_id"),
+        (known.notify_dead_letters_url, "outbox_id"),
+        (known.announce_dead_letters_url, "outbox_id"),
+    ):
+        client("sqs").send_message(QueueUrl=url, MessageBody=json.dumps({key: str(uuid.UUID(int=1))}))
+    queues = twice("operate", {"command": "deadletters"}, owner)["queues"]
+    assert [message["status"] for queue in queues for message in queue["messages"]] == ["gone"] * 3
+
+
+def test_a_migration_survives_the_end_of_its_session_before_each_statement(
+    become: Callable[[str], None], owner: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_USER", "postgres")
+    settings_module.settings.cache_clear()
+    migrate = load_function("migrate").handler
+    connected, count = Database._connected, SimpleNamespace(begun=0, ends_at=0)
+
+    def ending(db: Database) -> Any:
+        if db is database():
+            count.begun += 1
+            if count.begun == count.ends_at:
+                owner.run_script(
+                    "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
+                    " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                )
+        return connected(db)
+
+    monkeypatch.setattr(Database, "_connected", ending)
+    migrate({}, CONTEXT)
+    statements = count.begun
+    assert statements > 50
+    for ends_at in range(1, statements + 1):
+        count.begun, count.ends_at = 0, ends_at
+        assert migrate({}, CONTEXT) == {"applied": [], "partitions": []}
+        assert count.begun >= statements
+    # There is no time to begin again.
+    monkeypatch.setattr(load_function("migrate"), "REPEATS_WITHIN_S", -1)
+    count.begun, count.ends_at = 0, statements
+    with pytest.raises(DatabaseGone):
+        migrate({}, CONTEXT)
+
+
+def test_a_second_beginning_of_the_migrations_fits_into_their_function() -> None:
+    timeout_s = load(PATH)["Resources"]["MigrateFunction"]["Properties"]["Timeout"]
+    assert timeout_s > load_function("migrate").REPEATS_WITHIN_S + TIME_LIMIT_S
 
 
 def test_the_roles_of_the_functions_have_the_limit(owner: Database) -> None:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import boto3
@@ -11,12 +12,13 @@ import pytest
 from pg8000.exceptions import DatabaseError
 
 from migrate.app import handler
-from nightshift.base.errors import SignInRefused
+from nightshift.aws import secret as aws_secret
+from nightshift.base.errors import ConfigurationError, SignInRefused
 from nightshift.base.settings import Settings
 from nightshift.database import role_signin, signin
 from nightshift.database.migrations import migrate
 from nightshift.database.queries import Database
-from nightshift.database.role_signin import set_sign_ins, wrong_sign_ins
+from nightshift.database.role_signin import rotate_passwords, set_sign_ins, wrong_sign_ins
 from nightshift.database.session_pins import ROLES
 from tests.support.fixtures import settings_for, throwaway_postgres
 
@@ -117,6 +119,10 @@ def test_a_deployment_sets_the_sign_in(owner: Database, secrets: Any, monkeypatc
     context.aws_request_id = "1"
     assert handler({}, context)["applied"] == []
     assert all(signs_in(function(owner, role)) for role in ROLES)
+    before = passwords(owner)
+    assert handler({"rotate_passwords": True}, context) == {"rotated": [*ROLES]}
+    assert not {*before} & {*passwords(owner)}
+    assert all(signs_in(function(owner, role)) for role in ROLES)
 
 
 def test_a_changed_secret_lets_in_before_and_after_the_server_knows_it(owner: Database, secrets: Any) -> None:
@@ -189,6 +195,76 @@ def test_a_password_that_is_set_already_needs_no_right_to_set_it(owner: Database
     migrator.close()
     [[folder]] = owner.run_script("SHOW data_directory")
     assert "another one" not in Path(folder, "server.log").read_text()
+
+
+def kept(secrets: Any, role: str) -> str:
+    return str(secrets.get_secret_value(SecretId=f"{PREFIX}{role}")["SecretString"])
+
+
+def test_a_rotation_gives_each_role_a_password_of_its_own(owner: Database, secrets: Any) -> None:
+    before = {kept(secrets, role) for role in ROLES}
+    rotate_passwords(owner, settings=settings(owner, "secret"))
+    after = {kept(secrets, role) for role in ROLES}
+    assert len(after) == len(ROLES)
+    assert not after & before
+    assert all(signs_in(function(owner, role)) for role in ROLES)
+    assert {json.loads(text)["username"] for text in after} == {*ROLES}
+
+
+class Died(Exception):
+    """The process ended at this call"""
+
+
+@pytest.mark.parametrize("step", ["change_secret", "_let_in", "_set_password"])
+@pytest.mark.parametrize("is_done", [False, True], ids=["before", "after"])
+def test_a_rotation_that_died_at_any_call_leaves_the_functions_in_and_is_healed_by_the_next(
+    owner: Database, secrets: Any, monkeypatch: pytest.MonkeyPatch, step: str, is_done: bool
+) -> None:
+    config = settings(owner, "secret")
+    set_sign_ins(owner, settings=config)
+    module: Any = aws_secret if step == "change_secret" else role_signin
+    real = getattr(module, step)
+    calls = SimpleNamespace(left=0, made=0)
+
+    def dying(*arguments: Any, **options: Any) -> None:
+        calls.made += 1
+        if calls.made == calls.left and not is_done:
+            raise Died
+        real(*arguments, **options)
+        if calls.made == calls.left:
+            raise Died
+
+    monkeypatch.setattr(module, step, dying)
+    rotate_passwords(owner, settings=config)
+    # The calls for the first role and the first one for the second.
+    for fatal in range(1, calls.made // len(ROLES) + 2):
+        calls.left, calls.made = fatal, 0
+        with pytest.raises(Died):
+            rotate_passwords(owner, settings=config)
+        assert all(signs_in(function(owner, role)) for role in ROLES)
+    calls.left = 0
+    before = {kept(secrets, role) for role in ROLES}
+    rotate_passwords(owner, settings=config)
+    assert all(signs_in(function(owner, role)) for role in ROLES)
+    assert not before & {kept(secrets, role) for role in ROLES}
+
+
+def test_a_session_that_knows_the_earlier_password_works_on(owner: Database, secrets: Any) -> None:
+    set_sign_ins(owner, settings=settings(owner, "secret"))
+    kept_open = Database(function(owner, "nightshift_api"))
+    kept_open.connect()
+    tried = signin.passwords_for(function(owner, "nightshift_api"))
+    earlier = next(tried)
+    rotate_passwords(owner, settings=settings(owner, "secret"))
+    assert kept_open.one("ping")
+    kept_open.close()
+    # A function that had read the secret before reads it again when the server refuses it.
+    assert [*tried] != [earlier]
+
+
+def test_tokens_are_not_rotated(owner: Database, secrets: Any) -> None:
+    with pytest.raises(ConfigurationError, match="DatabaseSignIn is not password"):
+        rotate_passwords(owner, settings=settings(owner, "iam"))
 
 
 class TextAlone(Database):

@@ -108,6 +108,19 @@ def test_a_class_takes_as_many_connections_on_a_page_as_in_the_template():
         assert connections[name]["Most"] == number, name
 
 
+def test_a_new_stack_is_asked_as_many_questions_as_the_page_says_and_needs_no_answer():
+    parameters = load(PATH)["Parameters"]
+    page = " ".join(Path("docs/deploy.md").read_text().split())
+    assert f"asks for each of the {len(parameters)} parameters" in page
+    assert all("Default" in parameter for parameter in parameters.values())
+
+
+def test_a_trial_stack_without_questions_has_what_its_stage_says():
+    trial = tomllib.loads(Path("samconfig.toml").read_text())["default"]["deploy"]["parameters"]
+    [command] = re.findall(r"sam deploy --parameter-overrides MailFrom=.*\n.*", Path("docs/deploy.md").read_text())
+    assert set(trial["parameter_overrides"]) < set(command.split())
+
+
 @pytest.mark.parametrize("page", PAGES, ids=str)
 def test_the_commands_of_one_block_mean_one_stack_and_tell_it_something_new(page):
     """Without --config-env and --stack-name, sam uses the stack of [default], even if other lines name another."""

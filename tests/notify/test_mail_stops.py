@@ -9,9 +9,11 @@ from local.deployment.template import PATH, load
 from nightshift.base.settings import Settings
 from nightshift.notify.mail_stops import told_by
 from nightshift.operator import mail_checks
+from nightshift.runs.timeline import timeline
 from tests.support.fixtures import load_function
-from tests.support.mail_world import AS_LONG_AS_IT_HAS, OWNER, SENDER, alert, mail, notified
+from tests.support.mail_world import AS_LONG_AS_IT_HAS, OWNER, SENDER, alert, end, mail, notified, project_run
 from tests.support.operator_world import answer
+from tests.support.world import state_of
 
 WORDS = "smtp; 550 5.1.1 user unknown"
 
@@ -37,6 +39,10 @@ def told(event):
     message = json.loads(Path("events/notify.json").read_text())
     message["Records"][0]["body"] = json.dumps(event)
     load_function("notify").handler(message, AS_LONG_AS_IT_HAS)
+
+
+def email_of(owner, team):
+    return owner.run_script(f"SELECT email FROM users WHERE id = '{team.users['admin']}'")[0][0]
 
 
 def stops(db):
@@ -135,16 +141,67 @@ def test_other_messages_tell_of_no_address(body):
     assert told_by(body) is None
 
 
+@pytest.mark.parametrize(
+    ("event", "why"), [(bounce, "a mail to it bounced for good"), (complaint, "its reader reported a mail as spam")]
+)
+def test_a_team_is_told_that_a_mail_about_its_run_was_stopped(db, owner, ses, cloud, team, event, why):
+    run_id = project_run(team, db=db, settings=cloud, by=f"user:{team.users['admin']}")
+    told(event(email_of(owner, team)))
+    assert timeline(state_of(db, run_id), db=db, settings=cloud)["mail_stopped"] is None, "no mail is owed yet"
+    end(owner, run_id)
+    [[day]] = owner.run_script("SELECT to_char(stopped_at, 'YYYY-MM-DD') FROM job_mail_stops")
+    # Neither the address nor the words of its server: other members read it, and agents.
+    assert timeline(state_of(db, run_id), db=db, settings=cloud)["mail_stopped"] == (
+        f"Mails to the person who triggered this run are stopped since {day}, because {why}. "
+        "The operator lifts the stop: nightshift system mail-stops"
+    )
+
+
+def test_a_mail_that_bounced_after_it_was_sent_says_so(db, owner, ses, cloud, team):
+    run_id = project_run(team, db=db, settings=cloud, by=f"user:{team.users['admin']}")
+    [outbox_id] = end(owner, run_id)
+    notified(outbox_id)
+    told(bounce("other@server.example"))
+    assert timeline(state_of(db, run_id), db=db, settings=cloud)["mail_stopped"] is None
+    told(bounce(email_of(owner, team)))
+    assert timeline(state_of(db, run_id), db=db, settings=cloud)["mail_stopped"]
+    [seen] = answer({"command": "view", "run_id": str(run_id)}, db=db, settings=cloud)["mails"]
+    assert (seen["status"], seen["error"]) == ("sent", None)
+    assert seen["stopped"].startswith("mails to this address are stopped since 20")
+    assert WORDS in seen["stopped"]
+    answer({"command": "lift_mail_stop", "address": email_of(owner, team)}, db=db, settings=cloud)
+    assert timeline(state_of(db, run_id), db=db, settings=cloud)["mail_stopped"] is None
+    assert answer({"command": "view", "run_id": str(run_id)}, db=db, settings=cloud)["mails"][0]["stopped"] is None
+
+
+@pytest.mark.parametrize("bad", ["no address", "NULL"])
+def test_a_run_without_an_address_is_shown_as_well(db, owner, ses, cloud, team, bad):
+    run_id = project_run(team, db=db, settings=cloud, by=f"user:{team.users['admin']}")
+    end(owner, run_id)
+    owner.run_script(f"UPDATE job_outbox SET recipient = nullif('{bad}', 'NULL')")
+    told(bounce("other@server.example"))
+    assert timeline(state_of(db, run_id), db=db, settings=cloud)["mail_stopped"] is None
+    [seen] = answer({"command": "view", "run_id": str(run_id)}, db=db, settings=cloud)["mails"]
+    assert seen["stopped"] is None
+
+
 def test_mails_are_sent_with_the_set_that_tells_of_them(owner, ses):
     notified(alert(owner))
     assert ses.mails[0]["ConfigurationSetName"] == "mails"
     resources = load(PATH)["Resources"]
     variables = resources["NotifyFunction"]["Properties"]["Environment"]["Variables"]
     destination = resources["MailEventsDestination"]["Properties"]
-    assert variables["MAIL_CONFIGURATION_SET"] == destination["ConfigurationSetName"] == {"Ref": "MailEvents"}
+    assert variables["MAIL_CONFIGURATION_SET"] == {"Fn::If": ["TellsOfBounces", {"Ref": "MailEvents"}, ""]}
+    assert destination["ConfigurationSetName"] == {"Ref": "MailEvents"}
     assert destination["EventDestination"]["MatchingEventTypes"] == ["bounce", "complaint"]
     pattern = resources["MailEventsRule"]["Properties"]["EventPattern"]
     assert pattern["detail"]["mail"]["tags"]["ses:configuration-set"] == [{"Ref": "MailEvents"}]
+
+
+def test_a_region_without_sets_sends_mails_as_well(owner, ses, configure):
+    configure(MAIL_CONFIGURATION_SET="")
+    notified(alert(owner))
+    assert "ConfigurationSetName" not in ses.mails[0]
 
 
 @pytest.mark.parametrize("odd", ["a text", None, {}, {"emailAddress": 7}, {"emailAddress": "a\0b@x.example"}])

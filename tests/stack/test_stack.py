@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import urllib3
 
+from local.gate import API
 from local.processes import left_behind
 from local.run import call
 from local.stack import CannotStart, Stack, running
@@ -39,6 +40,23 @@ def test_agent_key_and_admin_token_open_the_same_team(here: dict[str, Any]) -> N
     assert agent["team"]["id"] == here["team_id"]
     assert [(team["id"], team["role"]) for team in admin["teams"]] == [(here["team_id"], "owner")]
     assert len(call(here, "GET", f"/v1/projects/{here['project_id']}")[1]["apps"]) == 2
+
+
+def test_more_requests_than_the_api_admits_are_refused_as_on_aws(stack: Stack, here: dict[str, Any]) -> None:
+    gateway = stack.local_aws.client("apigatewayv2")
+
+    def throttle(burst: int, rate: float) -> None:
+        limits = {"ThrottlingBurstLimit": burst, "ThrottlingRateLimit": rate}
+        gateway.update_stage(ApiId=API, StageName="$default", RouteSettings={"$default": limits})
+
+    throttle(1, 0.0001)
+    try:
+        answers = [call(here, "GET", "/v1/health") for _ in range(2)]
+        assert urllib3.request("GET", here["dashboard_url"]).status == 200
+    finally:
+        throttle(60, 200)
+    assert [status for status, _ in answers] == [200, 429]
+    assert answers[1][1] == {"message": "Too Many Requests"}
 
 
 def test_only_their_owner_reads_the_keys(stack: Stack) -> None:

@@ -28,7 +28,8 @@ NOT_COPIED = (".git", ".venv", ".local", ".aws-sam", ".*_cache", "__pycache__", 
 # Short times, but long enough for a page of users in a slice.
 SHORT = {"WorkerTimeout": "20", "SliceBudget": "12", "SliceReserve": "4", "LeaseMargin": "1", "ResendDelay": "2"}
 
-
+# A test sends fifty requests at the same time, which the API's throttle has to admit.
+AT_ONCE = {"ApiConcurrency": "60"}
 # The shortest schedule of a rule is once a minute.
 EVERY_MINUTE = {"Schedules": "partition_creation=cron(* * * * ? *)"}
 
@@ -79,7 +80,7 @@ def folders() -> Iterator[Callable[[], Path]]:
 
 @pytest.fixture(scope="session")
 def stack(folders: Callable[[], Path]) -> Iterator[Stack]:
-    stack = Stack(folders(), ports=free_ports(), parameters=SHORT | EVERY_MINUTE)
+    stack = Stack(folders(), ports=free_ports(), parameters=SHORT | AT_ONCE | EVERY_MINUTE)
     with running(stack):
         yield stack
 

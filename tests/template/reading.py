@@ -77,7 +77,7 @@ def evaluated(node, parameters):
     [(function, of)] = node.items()
     match function:
         case "Ref":
-            return parameters[of]
+            return ({"AWS::Region": "us-east-1"} | parameters)[of]
         case "Fn::Not":
             return not evaluated(of[0], parameters)
         case "Fn::And":

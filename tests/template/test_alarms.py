@@ -35,7 +35,9 @@ def test_a_dropped_call_of_a_function_that_eventbridge_calls_raises_an_alarm():
         for alarm in ALARMS.values()
         if alarm["MetricName"] == "AsyncEventsDropped"
     }
-    assert watched == called == {"ScheduleFunction", "SweepFunction"}
+    assert called == {"ScheduleFunction", "SweepFunction"}
+    # A rotation of passwords may wait for the hours that Lambda's own limits allow.
+    assert watched == called | {"MigrateFunction"}
     delivery = ALARMS["ScheduleUndeliveredAlarm"]
     assert delivery["MetricName"] == "DestinationDeliveryFailures"
     with_destination = {name for name in called if "DestinationConfig" in FUNCTIONS[name]["EventInvokeConfig"]}

@@ -62,7 +62,7 @@ def test_queues_and_topics_are_reached_by_tls_alone():
 
 def denied_without_tls(properties, name):
     statements = properties["PolicyDocument"]["Statement"]
-    [denied] = [statement for statement in statements if statement["Effect"] == "Deny"]
+    [denied] = [statement for statement in statements if statement.get("Effect") == "Deny"]
     assert denied["Principal"] == "*"
     assert denied["Condition"] == WITHOUT_TLS
     return denied["Resource"] in ({"Fn::GetAtt": [name, "Arn"]}, {"Ref": name})

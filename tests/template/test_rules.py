@@ -8,7 +8,7 @@ import pytest
 from local.stack import PARAMETERS
 from nightshift.base.settings import Settings
 from nightshift.tenants.tokens import trouble_with
-from tests.template.reading import SMALLEST, TEMPLATE, concurrencies, refusals
+from tests.template.reading import SMALLEST, TEMPLATE, concurrencies, evaluated, refusals
 from tools import rds_roots
 
 
@@ -23,20 +23,44 @@ def test_the_smallest_database_is_refused_more_connections_than_it_accepts():
         assert refusals(RDS | {"DatabaseClass": SMALLEST})[1] == []
 
 
+# A class that RDS has in ca-west-1, too.
+EVERYWHERE = {"DatabaseClass": "db.m8g.large"}
+
+
+def test_what_a_region_lacks_is_refused_there():
+    burstable = "RDS has no db.t4g classes in ca-west-1. Set DatabaseClass=db.m8g.large"
+    assert refusals({}, region="ca-west-1")[1] == [burstable]
+    assert refusals(EVERYWHERE, region="ca-west-1")[1] == refusals(RDS, region="ca-west-1")[1] == []
+    proxy = {"DatabaseProxy": "true", "DatabaseCaFile": "/var/task/nightshift/database/region.pem"}
+    assert refusals(proxy, region="ap-east-2")[1] == [
+        "CloudFormation makes no RDS Proxy in ap-east-2. Set DatabaseProxy=false"
+    ]
+    assert not refusals(proxy, region="ap-southeast-6")[1]
+
+
+def test_a_region_without_configuration_sets_has_none():
+    given, _ = refusals({})
+    told = {name for name, kind in TEMPLATE["Resources"].items() if kind.get("Condition") == "TellsOfBounces"}
+    assert told == {"MailEvents", "MailEventsDestination", "MailEventsRule"}
+    for region, tells in (("eu-central-1", True), ("eu-south-2", False), ("ap-east-1", False)):
+        assert evaluated({"Condition": "TellsOfBounces"}, given | {"AWS::Region": region}) is tells
+
+
 def test_a_region_is_refused_exactly_if_its_roots_are_missing():
     bundle = rds_roots.ROOTS.read_text()
     session = boto3.Session()
     of_rds = {
         region for kind in session.get_available_partitions() for region in session.get_available_regions("rds", kind)
     }
-    refused = {region for region in of_rds if refusals({}, region=region)[1]}
+    refused = {region for region in of_rds if refusals(EVERYWHERE, region=region)[1]}
     assert of_rds - refused == rds_roots.regions(bundle)
     assert refused & set(session.get_available_regions("rds")) == {"ap-east-2", "ap-southeast-6"}
     assert {"us-gov-west-1", "us-gov-east-1", "cn-north-1", "cn-northwest-1"} <= refused
     for region in refused:
-        [sentence] = refusals({}, region=region)[1]
+        [sentence] = refusals(EVERYWHERE, region=region)[1]
         assert sentence.startswith("rds.pem lacks the root certificates of RDS in this region.")
-        assert refusals({"DatabaseCaFile": "/var/task/nightshift/database/region.pem"}, region=region)[1] == []
+        own = {"DatabaseCaFile": "/var/task/nightshift/database/region.pem"}
+        assert refusals(EVERYWHERE | own, region=region)[1] == []
 
 
 RDS = {"Shape": "existing", "DatabaseHost": "db.rds.amazonaws.com", "DatabaseResourceId": "db-A"}
@@ -76,6 +100,11 @@ FOR_EXISTING = "is for an existing database"
         ({"DatabaseDirectHost": "db"}, [f"DatabaseDirectHost {FOR_EXISTING}"]),
         ({"DatabaseOwnerSecret": "s"}, [f"DatabaseOwnerSecret {FOR_EXISTING}"]),
         ({"MigrationFolders": "jobs"}, ["MigrationFolders=jobs is for a database that has the platform's tables"]),
+        ({"SubnetIds": "subnet-1"}, ["SubnetIds is for an existing network"]),
+        ({"FunctionsSecurityGroupIds": "sg-1"}, ["FunctionsSecurityGroupIds is for an existing network"]),
+        (RDS | {"SubnetIds": "subnet-1,subnet-0a2"}, ["SubnetIds needs FunctionsSecurityGroupIds"]),
+        (RDS | {"FunctionsSecurityGroupIds": "sg-1"}, ["FunctionsSecurityGroupIds needs SubnetIds"]),
+        (RDS | {"SubnetIds": "subnet-1", "FunctionsSecurityGroupIds": "sg-1,sg-2"}, []),
         (RDS | {"DatabaseHost": ""}, ["Shape=existing needs DatabaseHost"]),
         (RDS | {"DatabaseProxy": "true"}, ["DatabaseProxy=true makes a proxy for a new database"]),
         (RDS | {"DatabaseResourceId": ""}, ["DatabaseSignIn=iam needs DatabaseResourceId"]),
@@ -104,6 +133,14 @@ def test_a_host_is_neither_a_url_nor_has_a_port(name):
     for wrong in ("postgres://db", "db:5432", "db/platform", "db "):
         assert not re.fullmatch(pattern, wrong), wrong
     assert re.fullmatch(pattern, "db.abc.eu-central-1.rds.amazonaws.com")
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [("SubnetIds", "sg-1"), ("SubnetIds", "subnet-1, subnet-2"), ("FunctionsSecurityGroupIds", "sg-1,")],
+)
+def test_ids_are_refused_where_they_are_not_a_list_of_their_kind(name, wrong):
+    assert not re.fullmatch(TEMPLATE["Parameters"][name]["AllowedPattern"], wrong)
 
 
 def test_the_local_stack_is_an_existing_database_that_the_rules_accept():

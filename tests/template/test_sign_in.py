@@ -27,6 +27,16 @@ def test_each_role_that_signs_in_with_a_password_has_a_secret_before_the_migrati
     assert TEMPLATE["Resources"]["Migrations"]["Properties"]["Secrets"] == before
 
 
+def test_a_rule_rotates_the_passwords_if_there_are_any():
+    rule, permission = (TEMPLATE["Resources"][f"PasswordRotation{part}"] for part in ("Rule", "Permission"))
+    assert rule["Condition"] == permission["Condition"] == "SignInWithPassword"
+    [target] = rule["Properties"]["Targets"]
+    assert target["Arn"] == {"Fn::GetAtt": ["MigrateFunction", "Arn"]}
+    assert json.loads(target["Input"]) == {"rotate_passwords": True}
+    assert permission["Properties"]["FunctionName"] == {"Ref": "MigrateFunction"}
+    assert permission["Properties"]["SourceArn"] == {"Fn::GetAtt": ["PasswordRotationRule", "Arn"]}
+
+
 @pytest.mark.parametrize(
     ("given", "functions", "owner"),
     [

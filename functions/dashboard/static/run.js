@@ -151,7 +151,7 @@ function Facts({ run, timeline, known, me }) {
         ${fact("Started", run.started_at && html`<${At} at=${run.started_at} />`)}
         ${fact("Ended", run.completed_at && html`<${At} at=${run.completed_at} />`)}
         ${fact(isLive(run) ? "Running for" : "Took", run.started_at && html`<${Took} from=${run.started_at} to=${run.completed_at} />`)}
-        ${fact("Mail when done", run.notify ? "Yes" : "No")}
+        ${fact("Mail when done", timeline.mail_stopped || (run.notify ? "Yes" : "No"))}
         ${fact("Rerun of", before && html`<${Link} href=${toRun(before)}>an earlier run<//>`)}
         ${fact("Logs", logs && (/^https?:/.test(logs) ? html`<a href=${logs} target="_blank" rel="noopener noreferrer">Log lines</a>` : html`<code translate=${false}>${logs}</code>`))}
         ${fact("Id", html`<code translate=${false}>${run.id}</code> <${Copy} text=${() => run.id} what="run id" />`)}

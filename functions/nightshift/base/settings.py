@@ -14,7 +14,7 @@ REQUIRED: dict[str, tuple[str, ...]] = {
     "announce": (),
     "api": ("QUEUE_URL", "NOTIFY_QUEUE_URL", "ANNOUNCE_QUEUE_URL"),
     "migrate": ("MIGRATION_FOLDERS",),
-    "notify": ("MAIL_CONFIGURATION_SET",),
+    "notify": (),
     "operate": (
         *("QUEUE_URL", "NOTIFY_QUEUE_URL", "ANNOUNCE_QUEUE_URL", "INTEGRATIONS_KEY_ID"),
         *("RUN_DEAD_LETTERS_URL", "NOTIFY_DEAD_LETTERS_URL"),
@@ -68,7 +68,7 @@ class Settings:
     schedule_dead_letters_url: str = ""
     # The sender, an identity verified in SES. Empty: mails fail, and their outbox rows say why.
     mail_from: str = ""
-    # SES's configuration set, which tells of bounces and complaints.
+    # SES's configuration set, which tells of bounces and complaints. Empty in a region that has none.
     mail_configuration_set: str = ""
     # Mails per hour to all members of a team together. Mails beyond that are combined into digests. 0: no limit.
     mails_per_team_and_hour: int = 10

@@ -1,14 +1,17 @@
 """How the functions' roles sign in: with IAM tokens, or with the passwords in their secrets."""
 
+import json
 from base64 import b64encode
+from contextlib import closing
 from dataclasses import replace
+from secrets import token_hex
 from typing import NamedTuple
 
 import pg8000.native
 from pg8000.exceptions import DatabaseError
 from scramp import ScramMechanism
 
-from nightshift.base.errors import SignInRefused
+from nightshift.base.errors import ConfigurationError, SignInRefused
 from nightshift.base.settings import Settings
 from nightshift.database.migrations import alone
 from nightshift.database.queries import Database
@@ -46,6 +49,26 @@ def set_sign_ins(db: Database, *, settings: Settings) -> None:
     if settings.roles_auth == "secret":
         for role in ROLES:
             _let_in(role, db=db, settings=settings, password=password_in(secret_of(role, settings)))
+
+
+def rotate_passwords(db: Database, *, settings: Settings) -> None:
+    """Give each of the functions' roles a new password. Safe to repeat, and to run while functions work.
+
+    The secret is changed first. Until the server knows the new password, functions sign in with the secret's previous
+    version. Secrets Manager keeps only one, so the server first learns what an earlier rotation has left in the secret.
+    Raises ConfigurationError if the roles have no passwords, and the errors of ``set_sign_ins``.
+    """
+    from nightshift.aws.secret import change_secret
+
+    if settings.roles_auth != "secret":
+        raise ConfigurationError("The roles have no passwords: DatabaseSignIn is not password")
+    for role in ROLES:
+        secret, password = secret_of(role, settings), token_hex(20)
+        # One rotation at a time changes a secret. The server learns a password in a session without a transaction.
+        with alone(db), closing(db.sibling()) as other:
+            _let_in(role, db=other, settings=settings, password=password_in(secret))
+            change_secret(secret, json.dumps({"username": role, "password": password}))
+            _let_in(role, db=other, settings=settings, password=password)
 
 
 def _let_in(role: str, *, db: Database, settings: Settings, password: str) -> None:

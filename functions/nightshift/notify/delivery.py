@@ -124,8 +124,8 @@ def _send(mail: Mail, *, sender: str, recipient: str, configuration_set: str) ->
             "FromEmailAddress": formataddr(("Nightshift", sender)),
             "Destination": {"ToAddresses": [recipient]},
             "Content": {"Simple": simple},
-            "ConfigurationSetName": configuration_set,
-        },
+        }
+        | ({"ConfigurationSetName": configuration_set} if configuration_set else {}),
         endpoint=endpoint_of("SESV2", host=regional_host("email")),
         path="/v2/email/outbound-emails",
         content_type="application/json",

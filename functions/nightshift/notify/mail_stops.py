@@ -2,31 +2,16 @@
 
 import json
 from collections.abc import Sequence
-from datetime import datetime
 from email.utils import parseaddr
 from typing import Any, NamedTuple
 
-from nightshift.base.addresses import BadAddress, ascii_address
 from nightshift.base.logger import logger
 from nightshift.base.wording import one_line, visible
 from nightshift.database.queries import Database
 from nightshift.notify.attempts import Outcome
+from nightshift.notify.stopped import WORDS, stopped
 
-WORDS = {"bounce": "a mail to it bounced for good", "complaint": "its reader reported a mail as spam"}
 MAX_DETAIL = 500
-
-
-class MailStop(NamedTuple):
-    """A row of job_mail_stops."""
-
-    address: str
-    reason: str
-    detail: str | None
-    stopped_at: datetime
-
-    @property
-    def says(self) -> str:
-        return WORDS[self.reason] + (f" ({self.detail})" if self.detail else "")
 
 
 class Told(NamedTuple):
@@ -64,7 +49,7 @@ def _addresses(recipients: Sequence[Any]) -> list[tuple[str, str | None]]:
 
 def stop(told: Told, *, db: Database) -> None:
     """Stop mails to these addresses. Safe to repeat. Raise the errors of Database.query."""
-    stopped = db.query(
+    added = db.query(
         "insert_mail_stops",
         again_if_gone=True,
         reason=told.reason,
@@ -72,22 +57,12 @@ def stop(told: Told, *, db: Database) -> None:
         details=[detail for _, detail in told.recipients],
     )
     # Without the addresses, which must not appear in a log.
-    for _ in stopped:
+    for _ in added:
         logger.warning(f"Mails to an address are stopped: {WORDS[told.reason]}", action="mail_stopped")
 
 
 def refusal(recipient: str, *, db: Database) -> Outcome | None:
     """Return the outcome of a mail to a stopped address, else None."""
-    try:
-        address = ascii_address(recipient)
-    except BadAddress:
-        return None  # the mail will fail for that reason
-    found = db.one_as(MailStop, "find_mail_stop", address=address)
-    if found is None:
+    if (said := stopped(recipient, db=db)) is None:
         return None
-    return Outcome(
-        status="unwanted",
-        error=f"Not sent: mails to this address are stopped since {found.stopped_at:%Y-%m-%d}, because {found.says}. "
-        "The operator lifts the stop: nightshift system mail-stops",
-        reason="its address is stopped",
-    )
+    return Outcome(status="unwanted", error=f"Not sent: {said}", reason="its address is stopped")

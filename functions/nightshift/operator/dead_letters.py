@@ -205,7 +205,7 @@ def _described(queue: str, messages: list[Letter], *, db: Database) -> list[dict
     ids = [_id_in(message, key) for message in messages]
     wanted = [id_ for id_ in ids if id_]
     try:
-        rows, missing = (db.query(query, ids=wanted) if wanted else []), "gone"
+        rows, missing = (db.query(query, again_if_gone=True, ids=wanted) if wanted else []), "gone"
     except Exception as exc:
         logger.warning(f"Could not look up statuses: {sentence(exc)}", action="deadletters_failed", queue=queue)
         rows, missing = [], "unknown"

@@ -7,7 +7,7 @@ from nightshift.aws.clients import client
 from nightshift.base.addresses import BadAddress, addresses_in, ascii_address
 from nightshift.base.settings import Settings
 from nightshift.database.queries import Database
-from nightshift.notify.mail_stops import MailStop
+from nightshift.notify.stopped import MailStop
 from nightshift.operator.checks import Check, Finding, count_of, green, red
 
 ALLOW = "Give OperateFunction network access to SES, and the permissions ses:GetAccount and ses:GetEmailIdentity."

@@ -10,7 +10,7 @@ from nightshift.base.settings import Settings
 from nightshift.base.validation import is_mail_address, shown
 from nightshift.database.queries import Database
 from nightshift.notify import outbox
-from nightshift.notify.mail_stops import MailStop
+from nightshift.notify.stopped import MailStop
 from nightshift.operator.run_commands import MailRow
 from nightshift.tenants import audit
 from nightshift.tenants.audit import Author

@@ -10,6 +10,7 @@ from nightshift.base.settings import Settings
 from nightshift.base.wording import timestamp
 from nightshift.database.queries import Database
 from nightshift.database.run_row import LIVE, RunState
+from nightshift.notify.stopped import stopped_of_run
 from nightshift.runs.log_links import logs_url
 
 MAX_SLICES = 1000
@@ -43,8 +44,11 @@ class Explanation(NamedTuple):
 
 
 def timeline(state: RunState, *, db: Database, settings: Settings) -> dict[str, object]:
-    """Return the run's timeline as the API shows it: as many of its newest slices as fit into one response."""
-    return told(state, newest_slices(state.run.id, at_most=MAX_SLICES, db=db), settings=settings)
+    """Return the run's timeline as the API shows it: as many of its newest slices as fit into one response, and
+    ``mail_stopped``, which says why its reader got no mail.
+    """
+    slices = newest_slices(state.run.id, at_most=MAX_SLICES, db=db)
+    return told(state, slices, settings=settings) | {"mail_stopped": stopped_of_run(state.run, db=db)}
 
 
 def newest_slices(run_id: UUID, *, at_most: int, db: Database) -> list[SliceRow]:

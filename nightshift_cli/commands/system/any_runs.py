@@ -84,10 +84,15 @@ def view(session: Session, run_id: str, watch: bool) -> None:
     show_slices(timeline, session=session)
     if answer["mails"]:
         mails = [
-            (mail.get("recipient") or "the operator", mail.get("status"), mail.get("attempts"), mail.get("error"))
+            (mail.get("recipient") or "the operator", mail.get("status"), mail.get("attempts"), _trouble(mail))
             for mail in answer["mails"]
         ]
         session.output.table(mails, headers=MAIL_HEADERS, wrap=True)
+
+
+def _trouble(mail: Mapping[str, Any]) -> object:
+    """Return why a mail did not arrive. One that was sent has no error, but may have bounced since."""
+    return mail.get("error") or mail.get("stopped")
 
 
 @click.command()
