@@ -76,7 +76,7 @@ def test_a_refusal_is_shown_in_the_dialog(admin: Open, here: dict[str, Any]) -> 
 
 
 def test_it_is_edited_paused_resumed_and_deleted(admin: Open, here: dict[str, Any]) -> None:
-    schedule = made(here, name="Nightly", params={"mode": "full"})
+    made(here, name="Nightly", params={"mode": "full"})
     page = admin("schedules")
     page.get_by_role("button", name="Edit").click()
     dialog = page.get_by_role("dialog", name="Edit schedule")
@@ -91,7 +91,7 @@ def test_it_is_edited_paused_resumed_and_deleted(admin: Open, here: dict[str, An
     page.get_by_role("button", name="Resume").click()
     page.get_by_role("dialog").get_by_role("button", name="Resume").click()
     expect(page.locator(".schedule")).to_contain_text("Next:")
-    assert schedules(here)[0]["params"] == schedule["params"]
+    assert schedules(here)[0]["params"]["mode"] == "full"
     page.get_by_role("button", name="Delete").click()
     page.get_by_role("button", name="Delete schedule").click()
     expect(page.get_by_text("No schedule yet")).to_be_visible()
@@ -111,7 +111,7 @@ def test_a_start_at_a_later_time_runs_and_leads_to_its_run(admin: Open, here: di
     # Its time comes.
     stack_owner.run("UPDATE job_team_schedules SET next_slot = clock_timestamp() WHERE next_slot IS NOT NULL")
     page.get_by_role("link", name="Started").click()
-    expect(page.locator(".facts")).to_contain_text("a schedule")
+    expect(page.locator("aside .facts").first).to_contain_text("a schedule")
     run_id = page.url.rsplit("/", 1)[1].split("?")[0]
     until(lambda: ended(here, run_id))
     page.get_by_role("link", name="a schedule").click()
