@@ -11,6 +11,7 @@ import bench
 
 # The smallest form of those that take seconds. The others are only imported here, or have tests of their own.
 CHEAP = {
+    "schedules": ["--schedules", "30"],
     "sync_budget": ["--users", "10"],
     "sync_company": ["--users", "10"],
     "sync_faults": ["--seeds", "1"],
