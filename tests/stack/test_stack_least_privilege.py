@@ -20,6 +20,7 @@ from local.deployment.deploy import BATCHES, STACK
 from local.deployment.template import PATH, load
 from local.run import call
 from local.stack import CHECKOUT, Stack
+from nightshift.database.session_pins import ROLES
 from tests.support.stack_world import ended, function_processes, triggered, until
 
 pytestmark = pytest.mark.stack
@@ -175,6 +176,7 @@ def driven(stack: Stack, here: dict[str, Any], stack_owner: pg8000.native.Connec
             assert [each["ok"] for each in answer["checks"] if each["name"] in ("sender", "SES account")] == [True] * 2
     # Migrate: the process that the deployment started may have ended.
     assert stack.invoke("MigrateFunction", {})["applied"] == []
+    assert len(stack.invoke("MigrateFunction", {"rotate_passwords": True})["rotated"]) == len(ROLES)
     wish = {"command": "setup", "team": "Least", "admin_email": "least@demo.test", "project": "One"}
     assert "agent_key" in stack.invoke("SetupFunction", wish | {"revenuecat_key": "sk_least"})
     # Notify and announce: all those mails and events.

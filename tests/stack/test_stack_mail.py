@@ -76,7 +76,8 @@ def test_a_bounce_that_ses_tells_eventbridge_stops_mails_to_the_address(stack: S
         }
         entry = {"Source": "test", "DetailType": "Email Bounced", "Detail": json.dumps(detail)}
         assert events.put_events(Entries=[entry])["FailedEntryCount"] == 0
-    until(lambda: stack_owner.run("SELECT address FROM job_mail_stops") == [["gone@demo.test"]])
+    stopped = "SELECT address FROM job_mail_stops WHERE address LIKE '%@demo.test'"
+    until(lambda: stack_owner.run(stopped) == [["gone@demo.test"]])
 
 
 def resource_of(stack: Stack, name: str) -> str:

@@ -54,10 +54,11 @@ def test_functions_and_owner_sign_in_as_the_parameters_say(given, functions, own
     own = FUNCTIONS["MigrateFunction"]["Environment"]["Variables"]
     assert evaluated(shared["DATABASE_AUTH"], parameters) == evaluated(own["ROLES_AUTH"], parameters) == functions
     assert evaluated(own["DATABASE_AUTH"], parameters) == owner
-    # Its policy allows no more, and no less: the password of its secret, a token, and the passwords of the roles.
+    # Its policy allows no more, and no less: the password of its secret, a token, and to read and to change the roles'
+    # passwords.
     statements = TEMPLATE["Resources"]["OwnerSignIn"]["Properties"]["PolicyDocument"]["Statement"]
     met = [evaluated({"Condition": each["Fn::If"][0]}, parameters) for each in statements]
-    assert met == [owner in ("secret", "either"), owner in ("iam", "either"), functions == "secret"]
+    assert met == [owner in ("secret", "either"), owner in ("iam", "either"), *[functions == "secret"] * 2]
 
 
 @pytest.mark.parametrize(
