@@ -63,7 +63,11 @@ RED = {"doctor": 1}
 
 # The command for each operation of the API, and for each command of the operate and setup functions. The platform's own
 # client starts a sync in this way; the command line triggers it like any other job.
-OF_OTHER_CLIENTS = {"POST /v1/projects/{project_id}/integrations/revenuecat/sync"}
+OF_OTHER_CLIENTS = {
+    "POST /v1/projects/{project_id}/integrations/revenuecat/sync",
+    # The dashboard shows an expression in words while a person types it.
+    "GET /v1/cron",
+}
 OPERATIONS = {
     "GET /v1/health": "nightshift ping",
     "GET /v1/auth/whoami": "nightshift whoami",
@@ -78,6 +82,14 @@ OPERATIONS = {
     "GET /v1/jobs/{run_id}/timeline": "nightshift jobs timeline RUN_ID",
     "POST /v1/jobs/{run_id}/cancel": "nightshift jobs cancel RUN_ID",
     "POST /v1/jobs/{run_id}/rerun": "nightshift jobs rerun RUN_ID",
+    "GET /v1/teams/{team_id}/schedules": "nightshift schedules list",
+    "POST /v1/teams/{team_id}/schedules": "nightshift schedules create revenuecat_sync --cron @daily",
+    "GET /v1/schedules/{schedule_id}": "nightshift schedules view SCHEDULE_ID",
+    "GET /v1/schedules/{schedule_id}/slots": "nightshift schedules view SCHEDULE_ID",
+    "PATCH /v1/schedules/{schedule_id}": "nightshift schedules edit SCHEDULE_ID --name Early",
+    "POST /v1/schedules/{schedule_id}/pause": "nightshift schedules pause SCHEDULE_ID --why x",
+    "POST /v1/schedules/{schedule_id}/resume": "nightshift schedules resume SCHEDULE_ID",
+    "DELETE /v1/schedules/{schedule_id}": "nightshift schedules delete SCHEDULE_ID",
 }
 OWNERS = {
     "runs": "nightshift system runs",
@@ -198,9 +210,11 @@ def run(
             known["RUN_ID"] = str(trigger(team, db=db, settings=cloud)["id"])
         if "rerun" in words:
             end_all(owner, "failed", "'Down'")(0)
+        if "SCHEDULE_ID" in words:
+            known["SCHEDULE_ID"] = schedule_of(team, owner, paused="resume" in words)
         if "--lift" in words:
             owner.run_script(f"INSERT INTO job_mail_stops VALUES ('{words[-1]}', 'bounce')")
-        if "resume" in words:
+        if "resume" in words and "system" in words:
             call(f"system pause {words[-1]} --why disk", owner=owner)
         if {"setup", "teams", "project", "member", "revenuecat-key", "agent-key", "end-key", "keys"} & set(words[1:]):
             # The setup function connects as the schema owner.
@@ -227,6 +241,21 @@ def call(line: str, *, owner: Database, reads: str | None = None) -> Result:
     result = CliRunner().invoke(main, shlex.split(line), obj=Session(sleep=sleep), input=reads and f"{reads}\n")
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
     return result
+
+
+def schedule_of(team: Team, owner: Database, *, paused: bool) -> str:
+    """Return the id of a schedule of the team's project."""
+    owner.run_script("DELETE FROM job_team_schedules")
+    [[schedule_id]] = owner.run_script(
+        "INSERT INTO job_team_schedules (project_id, job_type, name, cron, zone, params, created_by, next_slot)"
+        f" VALUES ('{team.project_id}', 'revenuecat_sync', 'Nightly', '0 3 * * *', 'UTC', '{{}}',"
+        f" 'manual:user:{team.users['admin']}', now() + interval '1 h') RETURNING id::text"
+    )
+    if paused:
+        owner.run_script(
+            "UPDATE job_team_schedules SET next_slot = NULL, paused_at = now(), paused_by = 'x', paused_why = 'x'"
+        )
+    return str(schedule_id)
 
 
 def acme(owner: Database) -> Team:

@@ -29,6 +29,7 @@ SURROUNDINGS = (
 )
 VALUES = {
     "run_id": RUN,
+    "schedule_id": RUN,
     "job_type": "partition_creation",
     "team": "acme",
     "name": "weekly_report",
@@ -48,11 +49,26 @@ ANSWER = {
     "paused": {"what": "type", "job_type": "x", "since": None, "by": "ada", "why": "日本"},
     **{
         name: []
-        for name in ("mails", "lines", "checks", "queues", "redriven", "teams", "keys", "schedules", "resumed", "stops")
+        for name in (
+            "mails",
+            "lines",
+            "checks",
+            "queues",
+            "redriven",
+            "teams",
+            "keys",
+            "schedules",
+            "resumed",
+            "stops",
+            "entries",
+        )
     },
     "complete": True,
     "url": None,
     "cancelled": True,
+    "deleted": True,
+    "schedule": {"id": PROJECT, "name": "Nächtlich", "said": "At 03:00 every day", "cron": "0 3 * * *", "zone": "UTC"},
+    "slots": [],
     "user_id": RUN,
     "agent_key": "owl_agent_x",
     "has_more": False,
@@ -88,7 +104,11 @@ def serve(api: Script, aws: Aws, answer: dict[str, Any], *, status: int = 200) -
     for where in (
         *(f"GET /v1/{path}" for path in ("job-types", "health", "openapi.json", "auth/whoami", "projects")),
         *(f"GET /v1/{path}" for path in (f"jobs/{RUN}", f"projects/{PROJECT}")),
-        *(f"GET /v1/teams/{TEAM}/{path}" for path in ("jobs", "members")),
+        *(f"GET /v1/teams/{TEAM}/{path}" for path in ("jobs", "members", "audit", "schedules")),
+        *(f"GET /v1/schedules/{path}" for path in (RUN, f"{RUN}/slots")),
+        *(f"POST /v1/schedules/{RUN}/{path}" for path in ("pause", "resume")),
+        *(f"{method} /v1/schedules/{RUN}" for method in ("PATCH", "DELETE")),
+        f"POST /v1/teams/{TEAM}/schedules",
         *(f"POST /v1/{path}" for path in (f"jobs/{RUN}/cancel", f"jobs/{RUN}/rerun", f"teams/{TEAM}/jobs/trigger")),
     ):
         api.on(where, answer, status=status)
@@ -176,6 +196,13 @@ EVERYTHING = ANSWER | {
         {"job_type": "j", "cron": "c", "active_since": "a", "last_success_at": "l", "next": ["n"],
          "paused": [{"what": "type", "since": "s", "by": "b", "why": "w"}],
          "last": [{"slot": "s", "outcome": "o", "status": "s", "run_id": "r", "reason": "x"}]},
+    ],
+    "schedule": {"id": "i", "name": "n", "said": "s", "cron": "c", "zone": "z", "next": ["n"], "created_by": "b",
+                 "paused": {"since": "s", "by": "b", "why": "w"}, "params": {"p": "q"}, "maker_has_left": True},
+    "slots": [{"slot": "s", "outcome": "o", "reason": "r", "run_id": "i", "status": "s"}],
+    "entries": [
+        {"occurred_at": "o", "team_id": "t", "team": "t", "actor": "user:u", "action": "a.b", "subject_type": "s",
+         "subject_id": "i", "details": {"d": "e"}, "request_id": "r"},
     ],
     "resumed": [{"what": "type", "job_type": "j", "since": "s", "by": "b", "why": "w"}],
     "mails": [{"recipient": "r", "status": "s", "attempts": 1, "error": "e"}],

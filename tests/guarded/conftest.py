@@ -31,6 +31,7 @@ EMPTIED = (
         "job_audit_entries",
         "job_team_schedules",
         "job_team_slots",
+        "project_integrations",
         "app_users",
         "api_keys",
         "projects",

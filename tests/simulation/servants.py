@@ -9,6 +9,7 @@ from nightshift.healing import sweep as healer
 from nightshift.operator import run_commands as operator_runs
 from nightshift.runs import pauses
 from nightshift.schedules import slots
+from nightshift.tenants.audit import Author
 from tests.simulation import jobs
 from tests.simulation.actors import Actor
 from tests.simulation.moves import Arguments, move, one_of
@@ -18,6 +19,8 @@ from tests.support.fixtures import ROLES
 
 if TYPE_CHECKING:
     from tests.simulation.play import Play
+
+OPERATOR = Author(actor="operator:ada", request_id="r")
 
 
 @move(0.45, lambda play, rnd: () if sum(a.environment.function == "sweep" for a in play.world.actors) < 3 else None)
@@ -59,7 +62,9 @@ def fire(play: "Play", job_type: str, slot: str) -> None:
 def start_system_job(play: "Play", job_type: str) -> None:
     def start(actor: Actor) -> None:
         try:
-            operator_runs.trigger(job_type=job_type, db=actor.environment.db, settings=actor.world.config)
+            operator_runs.trigger(
+                job_type=job_type, db=actor.environment.db, settings=actor.world.config, author=OPERATOR
+            )
         except (Conflict, Refused):
             return
 

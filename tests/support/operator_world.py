@@ -30,6 +30,8 @@ FOUND = """<DescribeStackResourceResponse><DescribeStackResourceResult><StackRes
 <ResourceType>AWS::Lambda::Function</ResourceType><LastUpdatedTimestamp>2026-01-01T00:00:00Z</LastUpdatedTimestamp>
 <ResourceStatus>CREATE_COMPLETE</ResourceStatus></StackResourceDetail></DescribeStackResourceResult>
 </DescribeStackResourceResponse>"""
+IDENTITY = """<GetCallerIdentityResponse><GetCallerIdentityResult><Arn>arn:aws:iam::123456789012:user/ada</Arn>
+<UserId>A</UserId><Account>123456789012</Account></GetCallerIdentityResult></GetCallerIdentityResponse>"""
 REFUSED = "<ErrorResponse><Error><Code>{}</Code><Message>{}</Message></Error></ErrorResponse>"
 
 Answer = tuple[int, dict[str, str], bytes]
@@ -49,6 +51,8 @@ class Aws:
 
     def describe(self, body: bytes) -> Answer:
         form = parse_qs(body.decode())
+        if form["Action"] == ["GetCallerIdentity"]:
+            return 200, {"Content-Type": "text/xml"}, IDENTITY.encode()
         [function] = form["LogicalResourceId"]
         if form["StackName"] not in ([name] for name in self.stacks) or function not in FUNCTIONS:
             return 400, {}, REFUSED.format("ValidationError", f"Stack '{form['StackName'][0]}' does not exist").encode()

@@ -44,6 +44,7 @@ WRITES = re.compile(r"\b(INSERT INTO|UPDATE|DELETE FROM) (job_runs|job_slices|jo
 LEFT_OUT = {
     "address_alert.sql": "it creates one mail for each operator, before any is sent",
     "insert_alert.sql": "a mail without a run; from its first claim on, it is like other mails",
+    "mail_team_admins.sql": "mails without a run; from their first claim on, they are like other mails",
     "insert_test_mail.sql": "a mail without a run; from its first claim on, it is like other mails",
     "note_slice.sql": "it stores why a slice was abandoned, which no condition reads, and waits for no lock",
     "prune_alerts.sql": "it deletes alerts that are over",

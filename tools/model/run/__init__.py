@@ -27,7 +27,10 @@ class RunMachine:
     faults: Faults = field(default=Faults(lost=1, doubled=1, crashes=1, cancels=1, early=1, exceptions=0))
 
     def starts(self) -> list[Step[State]]:
-        """``insert_run.sql``, ``insert_system_run.sql``, ``insert_scheduled_run.sql``, and their first message."""
+        """``insert_run.sql``, ``insert_system_run.sql`` or a schedule's, and the run's first message.
+
+        A schedule's: ``insert_scheduled_run.sql``, ``start_due_schedules.sql``.
+        """
         empty = State(Row(resend=self.sizes.resend), (), (), self.faults)
         return list(self._scene(empty, faults=True).sends("INSERT, send", Message(CURRENT, 0)))
 
