@@ -1,6 +1,15 @@
 """All operations of the API, in the order of the OpenAPI document."""
 
-from api import audit_routes, identity_routes, job_type_routes, project_routes, run_routes, service_routes, team_routes
+from api import (
+    audit_routes,
+    identity_routes,
+    integration_routes,
+    job_type_routes,
+    project_routes,
+    run_routes,
+    service_routes,
+    team_routes,
+)
 from api.operations import Operation
 
 OPERATIONS = tuple(
@@ -9,6 +18,7 @@ OPERATIONS = tuple(
         service_routes,
         identity_routes,
         project_routes,
+        integration_routes,
         team_routes,
         audit_routes,
         job_type_routes,

@@ -19,7 +19,7 @@ from schemathesis.specs.openapi import checks
 from nightshift.testing.rows import make_team
 from tests.support.api_world import DOCUMENT, Api
 from tests.support.fixtures import JWT_SECRET
-from tests.support.world import token
+from tests.support.world import store_keys, token
 
 SEED = 20261127
 EXAMPLES = 40
@@ -71,11 +71,9 @@ def ids(operation, team, owner):
         f" {'NULL, now()' if live else 'now(), NULL'} FROM projects"
         f" WHERE team_id = '{team.id}' AND id {'<>' if live else '='} '{team.project_id}' RETURNING id"
     )
-    owner.run_script(
-        "INSERT INTO project_integrations (project_id, provider, secret_encrypted)"
-        " SELECT id, 'revenuecat', 'sealed' FROM projects"
-    )
-    return {"team_id": team.id, "project_id": team.project_id, "run_id": str(run_id)}
+    if operation != "POST /v1/projects/{project_id}/integrations":
+        store_keys(owner)
+    return {"team_id": team.id, "project_id": team.project_id, "run_id": str(run_id), "provider": "revenuecat"}
 
 
 @pytest.fixture
