@@ -48,7 +48,7 @@ def serve(answer: Callable[[Request], Reply | None], *, keep_alive: bool = False
                 for part in [reply.body] if whole else reply.body:
                     self.wfile.write(part)
 
-        do_GET = do_POST = do_PUT = do_CONNECT = handle_one
+        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_CONNECT = handle_one
 
         def log_message(self, *_: object) -> None:
             pass

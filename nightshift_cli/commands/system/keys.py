@@ -44,7 +44,7 @@ def agent_key(
     Examples:
       nightshift system agent-key acme --name CI --days 90
       nightshift system agent-key acme --read-only
-      nightshift system agent-key acme --name setup --allow integrations:write --days 7
+      nightshift system agent-key acme --name tools --allow integrations:write --days 7
       nightshift system agent-key acme --ends owl_agent_x7Qz
     """
     made = session.stack.set_up(
