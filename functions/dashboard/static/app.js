@@ -4,8 +4,9 @@ import { html, show, useEffect, useErrorBoundary, useState } from "./html.js";
 import { whole } from "./api.js";
 import { forget, usePoll } from "./live.js";
 import { Choice } from "./choice.js";
+import { Later } from "./later.js";
 import { Blank, Mark } from "./parts.js";
-import { go, Link, toList, useRoute } from "./router.js";
+import { go, Link, toList, toTeam, useRoute } from "./router.js";
 import { Run } from "./run.js";
 import { Runs } from "./runs.js";
 import { onSessionChange, session, signOut, takeTokenFromLink } from "./session.js";
@@ -13,6 +14,7 @@ import { LinkAsks, SignIn } from "./signin.js";
 import { Connection, Unreachable } from "./states.js";
 
 const MANAGING = ["admin", "owner"];
+const teamPage = () => import("./teampage.js");
 // Teams and roles may change while the page is open.
 const IDENTITY_MS = 60_000;
 
@@ -36,12 +38,14 @@ function SignedIn({ route, offered }) {
   const me = poll.data;
   const team = me?.teams.find(({ slug }) => slug === route.query.team) ?? me?.teams.find(manages) ?? me?.teams[0];
   const isList = route.view === "runs";
+  const isTeam = route.view === "team";
   return html`
     <a class="skip" href="#main" onClick=${toMain}>Skip to content</a>
     <header class="top">
       <${Link} class="brand" href=${toList()}><${Mark} />Nightshift<//>
-      ${team && isList && html`<${Teams} teams=${me.teams} team=${team} />`}
+      ${team && (isList || isTeam) && html`<${Teams} teams=${me.teams} team=${team} to=${isTeam ? toTeam : toList} />`}
       <span class="gap"></span>
+      ${team && html`<${Link} class="plain" href=${toTeam()} aria-current=${isTeam ? "page" : undefined}>Team<//>`}
       ${me && html`<span class="whoami" translate=${false} title=${me.name}>${me.name}</span>`}
       <button class="plain" type="button" onClick=${() => signOut()}>Sign out</button>
     </header>
@@ -49,7 +53,8 @@ function SignedIn({ route, offered }) {
       ${!me && poll.error && html`<${Unreachable} poll=${poll} />`}
       ${me && !team && html`<${NoTeam} />`}
       ${team && isList && html`<${Runs} key=${team.id} me=${me} team=${team} query=${route.query} />`}
-      ${team && !isList && html`<${Run} key=${route.id} me=${me} id=${route.id} />`}
+      ${team && isTeam && html`<${Later} key=${team.id} load=${teamPage} me=${me} team=${team} />`}
+      ${team && !isList && !isTeam && html`<${Run} key=${route.id} me=${me} id=${route.id} />`}
     </main>
     ${offered && html`<${LinkAsks} offered=${offered} me=${me} />`}
     <${Connection} />`;
@@ -63,10 +68,10 @@ function identity(answer) {
   return { name: `Agent key of ${team.name}`, teams: [team], mayWrite: permissions.includes("jobs:write") };
 }
 
-function Teams({ teams, team }) {
+function Teams({ teams, team, to }) {
   if (teams.length < 2) return html`<span class="team" translate=${false}>${team.name}</span>`;
   const choices = teams.map(({ slug, name }) => [slug, name]);
-  return html`<${Choice} class="team" aria-label="Team" what="teams" choices=${choices} value=${team.slug} onChange=${(slug) => go(toList(slug))} />`;
+  return html`<${Choice} class="team" aria-label="Team" what="teams" choices=${choices} value=${team.slug} onChange=${(slug) => go(to(slug))} />`;
 }
 
 const NoTeam = () => html`

@@ -8,7 +8,7 @@ let moved = false;
 /** Whether the user has navigated since the page was loaded. */
 export const hasMoved = () => moved;
 
-/** `{view: "runs" | "run", id, query}` of the address; renders again whenever it changes. */
+/** `{view: "runs" | "run" | "team", id, query}` of the address; renders again whenever it changes. */
 export function useRoute() {
   const [route, setRoute] = useState(parse);
   useEffect(() => {
@@ -29,8 +29,9 @@ export function address(path, query = {}) {
   return url.pathname + url.search;
 }
 
-/** The addresses of a run and of the list. Both keep the team of the current address. */
+/** The addresses of a run, of the list and of the team's page. All keep the team of the current address. */
 export const toRun = (id) => address(`runs/${id}`, { team: teamInAddress() });
+export const toTeam = (team = teamInAddress()) => address("team", { team });
 export const toList = (team = teamInAddress()) => address("", { team });
 
 const teamInAddress = () => new URLSearchParams(location.search).get("team");
@@ -58,6 +59,8 @@ export function Link({ href, children, ...rest }) {
 
 function parse() {
   const query = Object.fromEntries(new URLSearchParams(location.search));
-  const [, id] = /^runs\/([^/]+)$/.exec(location.pathname.slice(ROOT.pathname.length)) ?? [];
+  const path = location.pathname.slice(ROOT.pathname.length);
+  if (path === "team") return { view: "team", query };
+  const [, id] = /^runs\/([^/]+)$/.exec(path) ?? [];
   return id ? { view: "run", id, query } : { view: "runs", query };
 }
