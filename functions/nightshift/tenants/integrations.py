@@ -7,7 +7,6 @@ from base64 import b64decode, b64encode
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from nightshift.aws.aws_http import AwsRefused, AwsUnreachable, endpoint_of, post, regional_host
 from nightshift.base.errors import JobError, NightshiftError, Refused
 from nightshift.base.settings import settings
 from nightshift.database.queries import Database
@@ -70,6 +69,8 @@ def stored_integration(provider: str, *, project_id: str | None, db: Reader) -> 
 
 def encrypt_secret(secret: str, *, project_id: str) -> bytes:
     """Return ciphertext that can be decrypted only for the same project. Raise NotEncrypted if KMS fails."""
+    from nightshift.aws.aws_http import AwsRefused, AwsUnreachable
+
     body = {
         "KeyId": settings().integrations_key_id,
         "Plaintext": b64encode(secret.encode()).decode(),
@@ -84,6 +85,8 @@ def encrypt_secret(secret: str, *, project_id: str) -> bytes:
 
 def decrypt_secret(ciphertext: bytes, *, project_id: str) -> str:
     """Decrypt the secret. Raise JobError if the ciphertext belongs to another project or is damaged."""
+    from nightshift.aws.aws_http import AwsRefused
+
     body = {"CiphertextBlob": b64encode(ciphertext).decode(), "EncryptionContext": _context(project_id)}
     try:
         answer = _kms("Decrypt", body)
@@ -98,7 +101,10 @@ def decrypt_secret(ciphertext: bytes, *, project_id: str) -> str:
 
 
 def _kms(operation: str, body: dict[str, Any]) -> dict[str, Any]:
-    # A boto3 client would slow down every slice of a sync, which begins with this call.
+    # Imported here, because each trigger imports this module. Without a boto3 client, which would slow down every slice
+    # of a sync.
+    from nightshift.aws.aws_http import endpoint_of, post, regional_host
+
     endpoint = endpoint_of("KMS", host=regional_host("kms"))
     return post("kms", body, endpoint=endpoint, target=f"TrentService.{operation}")
 

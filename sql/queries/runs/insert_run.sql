@@ -21,10 +21,10 @@ WITH earlier AS (
       AND project.deleted_at IS NULL AND team.deleted_at IS NULL
       AND NOT EXISTS (SELECT FROM earlier)
       AND NOT EXISTS (SELECT FROM job_pauses WHERE job_type = CAST(:job_type AS text) AND what = 'type')
-      AND (CAST(:provider AS text) IS NULL OR EXISTS (
+      AND CASE WHEN CAST(:provider AS text) IS NOT NULL THEN EXISTS (
                SELECT FROM project_integrations stored
                WHERE stored.project_id = project.id AND stored.provider = CAST(:provider AS text)
-                 AND stored.deleted_at IS NULL AND stored.config ->> 'enabled' IS DISTINCT FROM 'false'))
+                 AND stored.deleted_at IS NULL AND stored.config ->> 'enabled' IS DISTINCT FROM 'false') ELSE true END
 ), live AS (
     SELECT * FROM job_runs
     WHERE job_type = CAST(:job_type AS text) AND project_id = CAST(:project_id AS uuid)
