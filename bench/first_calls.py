@@ -89,6 +89,10 @@ class Events:
 
     def _api_trigger(self) -> dict[str, Any]:
         team, project, key = self._team()
+        self._owner.run_script(
+            "INSERT INTO project_integrations (project_id, provider, secret_encrypted)"
+            f" VALUES ('{project}', 'revenuecat', 'x')"
+        )
         body = json.dumps({"job_type": "revenuecat_sync", "project_id": project})
         return _request("POST", f"/v1/teams/{team}/jobs/trigger", token=key, body=body)
 

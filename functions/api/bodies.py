@@ -6,8 +6,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, create_model
 
+from api.stored_keys import KEY
 from nightshift.jobs.job_type import JobType
-from nightshift.jobs.registry import JOB_TYPES
+from nightshift.jobs.provider import Provider
+from nightshift.jobs.registry import JOB_TYPES, PROVIDERS
 from nightshift.schedules.team_schedules import MAX_NAME, MAX_WHY
 
 
@@ -71,14 +73,27 @@ class PauseBody(Body):
     why: str = Field(min_length=1, max_length=MAX_WHY, description="The reason, for the others in the team")
 
 
+class IntegrationBody(Body):
+    """Store a provider's key: ``config.api_key``, beside the fields of the provider's own config."""
+
+    provider: str = Field(description="A provider that GET /v1/projects/{project_id}/integrations lists")
+    config: dict[str, Any]
+
+
+class IntegrationChange(Body):
+    """Change an integration. Fields of ``config`` that are left out stay as they are; ``null`` takes one out."""
+
+    config: dict[str, Any] | None = None
+    enabled: bool | None = None
+
+
 def _of_type(body: type[Body], job_type: JobType, *, name: str, says: str) -> type[Body]:
     """Return the model of a body about this type, for the OpenAPI document only.
 
     Requests are validated step by step, because each step has its own error message.
     """
-    camel = "".join(word.capitalize() for word in job_type.name.split("_"))
     return create_model(
-        f"{name}{camel}",
+        f"{name}{_camel(job_type.name)}",
         __base__=body,
         __doc__=f"{says} {job_type.label}.",
         job_type=(Literal[job_type.name], ...),
@@ -91,5 +106,45 @@ def _of_each_type(body: type[Body], *, name: str, says: str) -> Any:
     return reduce(or_, [_of_type(body, job_type, name=name, says=says) for job_type in of_projects])
 
 
+def _integration_of(provider: Provider) -> type[IntegrationBody]:
+    """Return the model of a new integration of the provider, for the OpenAPI document only."""
+    config = create_model(
+        f"{_camel(provider.name)}Config", __base__=provider.config_model(), api_key=(str, Field(**_key_of(provider)))
+    )
+    return create_model(
+        f"{_camel(provider.name)}Integration",
+        __base__=IntegrationBody,
+        __doc__=f"Store a key of {provider.label}.",
+        provider=(Literal[provider.name], ...),
+        config=(config, ...),
+    )
+
+
+def _change_of(provider: Provider) -> type[IntegrationChange]:
+    """Return the model of a change of the provider's integration, for the OpenAPI document only."""
+    config = create_model(
+        f"{_camel(provider.name)}ConfigChange",
+        __base__=provider.config_model(),
+        api_key=(str | None, Field(default=None, **_key_of(provider))),
+    )
+    return create_model(
+        f"{_camel(provider.name)}Change",
+        __base__=IntegrationChange,
+        __doc__=f"Change an integration of {provider.label}: fields that are left out stay, `null` takes one out.",
+        config=(config | None, Field(default=None)),
+    )
+
+
+def _key_of(provider: Provider) -> dict[str, Any]:
+    described = f"{provider.key_title}. It cannot be read again."
+    return {"pattern": f"^{KEY.pattern}$", "description": described, "json_schema_extra": {"writeOnly": True}}
+
+
+def _camel(name: str) -> str:
+    return "".join(word.capitalize() for word in name.split("_"))
+
+
+AnyIntegration: Any = reduce(or_, [_integration_of(provider) for provider in PROVIDERS.values()])
+AnyIntegrationChange: Any = reduce(or_, [_change_of(provider) for provider in PROVIDERS.values()])
 AnyTrigger = _of_each_type(TriggerBody, name="Trigger", says="Start a run of")
 AnySchedule = _of_each_type(ScheduleBody, name="Schedule", says="Make a schedule of")

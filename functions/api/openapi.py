@@ -13,10 +13,13 @@ from api.operations import TEXT, UUID, Operation
 from api.parsing import MAX_IDEMPOTENCY_KEY
 from api.routes import OPERATIONS
 from nightshift import __version__
+from nightshift.jobs.registry import PROVIDERS
 
 DOCUMENTED = [operation for operation in OPERATIONS if operation.answer]
 # No spaces at either end, because HTTP strips them.
 PRINTABLE = "^[!-~]([ -~]*[!-~])?$"
+# Parameters in a path that are not an id.
+IN_PATH = {"provider": TEXT | {"enum": list(PROVIDERS)}}
 ANYWHERE = (413, 429, 500, 503)
 REASONS = {
     400: "A field is malformed; the error names it and its value",
@@ -75,7 +78,9 @@ def document() -> dict[str, Any]:
 
 def _operation(operation: Operation) -> dict[str, Any]:
     in_path = re.findall(r"{(\w+)}", operation.path)
-    parameters = [{"name": name, "in": "path", "required": True, "schema": UUID} for name in in_path] + [
+    parameters = [
+        {"name": name, "in": "path", "required": True, "schema": IN_PATH.get(name, UUID)} for name in in_path
+    ] + [
         {"name": name, "in": "query", "description": description, "schema": schema}
         for name, description, schema in operation.query
     ]

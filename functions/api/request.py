@@ -56,5 +56,15 @@ class Request:
         except ValueError:  # API Gateway encodes other content types in base64
             raise Refused("The body must be JSON in UTF-8") from None
 
+    def secret_body(self) -> dict[str, Any]:
+        """Return the body. A refusal does not repeat anything of it."""
+        try:
+            return self.body()
+        except Refused:
+            raise Refused(
+                "The body must be a JSON object in UTF-8 that names each field once, without NUL characters or broken "
+                "surrogate pairs"
+            ) from None
+
     def idempotency_key(self) -> str | None:
         return parse_idempotency_key(self.headers.get("idempotency-key"))

@@ -3,6 +3,7 @@
 from api import (
     audit_routes,
     identity_routes,
+    integration_routes,
     job_type_routes,
     project_routes,
     run_routes,
@@ -15,7 +16,7 @@ from api.operations import Operation
 OPERATIONS = tuple(
     operation
     for module in (
-        *(service_routes, identity_routes, project_routes, team_routes, audit_routes),
+        *(service_routes, identity_routes, project_routes, integration_routes, team_routes, audit_routes),
         *(job_type_routes, run_routes, schedule_routes),
     )
     for operation in vars(module).values()

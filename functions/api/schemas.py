@@ -25,6 +25,7 @@ class Error(BaseModel):
     existing_schedule_id: UUID | None = Field(default=None, description="With 409: the schedule that is the same")
     request_id: str | None = Field(default=None, description="With 500: the id that the request's log lines carry")
     paused: "Pause | None" = Field(default=None, description="With 400: the pause of the triggered job type")
+    field: str | None = Field(default=None, description="With 400 of an integration: the field that is wrong")
     retry_after_s: int | None = Field(default=None, description="With 429: seconds until the team may start a run")
 
 
@@ -173,6 +174,46 @@ class Members(Listed):
     api_keys: list[ApiKey] = Field(description="Including deleted keys")
 
 
+class Integration(Answer):
+    """A provider's key and config. The key cannot be read again: it is masked, like each field that is not known."""
+
+    id: UUID
+    project_id: UUID
+    provider: str
+    config: dict[str, Any] = Field(examples=[{"project_id": "proj1ab2c3d4", "api_key": "********"}])
+    enabled: bool
+    created_at: Timestamp
+    updated_at: Timestamp
+
+
+class KeyTest(Answer):
+    """The test of a key at its provider. A key is stored even if its test fails."""
+
+    ok: bool = Field(description="Whether the provider accepts the key, with all permissions that the jobs need")
+    says: str = Field(examples=["RevenueCat project Acme; the key reads customers, subscriptions, purchases."])
+    reads: list[str]
+    lacks: list[str] = Field(description="The missing permissions, by the provider's names")
+
+
+class TestedIntegration(Integration):
+    test: KeyTest | None = Field(description="null: no key was given")
+
+
+class ProviderInfo(Answer):
+    """A provider whose key a project can store."""
+
+    provider: str
+    label: str
+    key_title: str
+    key_description: str
+    config: dict[str, Any] = Field(description="JSON Schema of the config beside the key")
+
+
+class Integrations(Answer):
+    integrations: list[Integration]
+    providers: list[ProviderInfo]
+
+
 class AuditEntry(Answer):
     """A change. Starts and cancels of runs have no entries: the runs say who asked for them."""
 
@@ -287,6 +328,7 @@ AuditPage = create_model(
     cursor=(str | None, ...),
     has_more=(bool, ...),
 )
+Deleted = create_model("Deleted", __base__=Answer, deleted=(Literal[True], ...))
 Cancelled = create_model("Cancelled", __base__=Answer, cancelled=(Literal[True], ...))
 Projects = create_model("Projects", __base__=PagedByCursor, projects=(list[Project], ...))
 JobTypes = create_model("JobTypes", __base__=Answer, job_types=(list[JobTypeInfo], ...))

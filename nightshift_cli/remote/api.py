@@ -117,6 +117,20 @@ class Api:
         query = urlencode({name: value for name, value in page.items() if value is not None})
         return self.call("GET", f"/v1/teams/{_part(team_id)}/audit?{query}", entries=list, has_more=bool)
 
+    def integrations(self, project_id: str) -> dict[str, Any]:
+        """Return ``integrations`` and ``providers``."""
+        return self.call("GET", _integrations(project_id), integrations=list, providers=list)
+
+    def add_integration(self, project_id: str, provider: str, config: dict[str, Any]) -> dict[str, Any]:
+        body = {"provider": provider, "config": config}
+        return self.call("POST", _integrations(project_id), body=body, attempts=1, id=str)
+
+    def change_integration(self, project_id: str, provider: str, change: dict[str, Any]) -> dict[str, Any]:
+        return self.call("PATCH", _integrations(project_id, provider), body=change, attempts=1, id=str)
+
+    def delete_integration(self, project_id: str, provider: str) -> dict[str, Any]:
+        return self.call("DELETE", _integrations(project_id, provider), attempts=1, deleted=bool)
+
     def job_types(self) -> list[dict[str, Any]]:
         job_types: list[dict[str, Any]] = self.call("GET", "/v1/job-types", job_types=list)["job_types"]
         return job_types
@@ -279,6 +293,11 @@ def _every(page: Callable[[dict[str, str]], dict[str, Any]], *names: str) -> dic
             break
         cursor = {"cursor": after}
     return answer | found
+
+
+def _integrations(*ids: str) -> str:
+    project_id, *provider = map(_part, ids)
+    return "/".join(["/v1/projects", project_id, "integrations", *provider])
 
 
 def _part(text: str) -> str:

@@ -15,14 +15,16 @@ from nightshift.runs import reading
 from nightshift.testing.rows import make_team
 from tests.support.api_world import Api
 from tests.support.fixtures import JWT_SECRET
-from tests.support.world import token
+from tests.support.world import store_keys, token
 
 LAMBDA_MOST_BYTES = 6 * 1024 * 1024
 
 
 @pytest.fixture
 def team(owner):
-    return make_team(owner)
+    team = make_team(owner)
+    store_keys(owner)
+    return team
 
 
 @pytest.fixture

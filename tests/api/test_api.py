@@ -19,17 +19,21 @@ from nightshift.runs import pauses
 from nightshift.testing.rows import make_team, run_row
 from tests.support.api_world import DOCUMENT, Api
 from tests.support.fixtures import JWT_SECRET
-from tests.support.world import claim, cut_sessions, received, token
+from tests.support.world import claim, cut_sessions, received, store_keys, token
 
 
 @pytest.fixture
 def team(owner):
-    return make_team(owner)
+    team = make_team(owner)
+    store_keys(owner)
+    return team
 
 
 @pytest.fixture
 def strangers(owner):
-    return make_team(owner, slug="strangers")
+    strangers = make_team(owner, slug="strangers")
+    store_keys(owner)
+    return strangers
 
 
 @pytest.fixture
@@ -387,8 +391,6 @@ class TestSyncRoute:
     @pytest.fixture
     def sync(self, team, owner):
         owner.run_script(
-            "INSERT INTO project_integrations (project_id, provider, secret_encrypted)"
-            f" VALUES ('{team.project_id}', 'revenuecat', 'x');"
             "INSERT INTO app_users (project_id, user_id)"
             f" SELECT '{team.project_id}', 'user-' || n FROM generate_series(1, 7) n"
         )
@@ -434,7 +436,7 @@ class TestSyncRoute:
 
     def test_a_project_without_the_integration(self, api, sync, owner):
         owner.run_script("UPDATE project_integrations SET deleted_at = clock_timestamp()")
-        assert api("POST", sync) == error(404, "RevenueCat integration not found")
+        assert api("POST", sync) == error(404, "RevenueCat integration not found or disabled")
         owner.run_script("UPDATE projects SET deleted_at = clock_timestamp()")
         assert api("POST", sync) == error(404, "Project not found")
 

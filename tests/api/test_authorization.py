@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import jwt
 import pytest
 
+from nightshift.tenants.auth import EXTRA_PERMISSIONS
 from nightshift.testing.rows import Team, make_team
 from tests.support.api_world import Api
 from tests.support.fixtures import JWT_SECRET, load_function
@@ -44,6 +45,12 @@ POLICIES = {
     "GET /v1/job-types": Policy(),
     "GET /v1/projects": Policy(needs="jobs:read"),
     "GET /v1/projects/{project_id}": Policy(of="project", needs="jobs:read"),
+    "GET /v1/projects/{project_id}/integrations": Policy(of="project", needs="integrations:write"),
+    "POST /v1/projects/{project_id}/integrations": Policy(of="project", needs="integrations:write", passes=(201, 409)),
+    "PATCH /v1/projects/{project_id}/integrations/{provider}": Policy(of="project", needs="integrations:write"),
+    "DELETE /v1/projects/{project_id}/integrations/{provider}": Policy(
+        of="project", needs="integrations:write", passes=(200, 404)
+    ),
     "POST /v1/projects/{project_id}/integrations/revenuecat/sync": Policy(
         of="project", needs="jobs:write", passes=(200, 409)
     ),
@@ -170,6 +177,7 @@ def callers(world, owner):
         f" ('{world.team.id}', '{ex_member}', 'owner'), ('{world.team.id}', '{deleted_user}', 'owner');"
         f"DELETE FROM team_members WHERE user_id = '{ex_member}'"
     )
+    every = ("jobs:read", "jobs:write", *EXTRA_PERMISSIONS)
     both, own, foreign = ("jobs:read", "jobs:write"), frozenset({world.team.id}), frozenset({world.strangers.id})
     no_key, no_token = "Invalid API key", "Invalid or expired token"
     admin = world.team.users["admin"]
@@ -180,6 +188,7 @@ def callers(world, owner):
         "an expired key": Caller(key(both, expires=f"clock_timestamp() - {minute}"), "API key expired"),
         "a deleted key": Caller(key(both, deleted="clock_timestamp()"), no_key),
         "a deleted team's key": Caller(key(both, team=world.gone), no_key),
+        "a key of everything": Caller(key(every), teams=own, permissions=every),
         "a key": Caller(key(both), teams=own, permissions=both),
         "a read-only key": Caller(key(both[:1]), teams=own, permissions=both[:1]),
         "a write-only key": Caller(key(both[1:]), teams=own, permissions=both[1:]),
@@ -244,7 +253,7 @@ def expected(policy: Policy, caller: Caller, target: Target) -> tuple[tuple[int,
 
 def ask(route, caller, target, world):
     method, rule = route.split(" ")
-    path = re.sub("{.+?}", lambda _: target.id, rule)
+    path = re.sub("{.+?}", lambda _: target.id, rule.replace("{provider}", "revenuecat"))
     body, query = None, {}
     if route.endswith("/trigger") or (route.startswith("POST") and route.endswith("/schedules")):
         own = world.strangers if target.id == world.strangers.id else world.team
@@ -254,6 +263,8 @@ def ask(route, caller, target, world):
         body = json.dumps({"why": "maintenance"})
     elif route == "GET /v1/cron":
         query = {"cron": "0 3 * * *"}
+    elif route == "POST /v1/projects/{project_id}/integrations":
+        body = json.dumps({"provider": "revenuecat", "config": {"api_key": "sk_x"}})
     elif target.project_id:
         query = {"project_id": target.project_id}
     elif target.id and not POLICIES[route].of:
@@ -282,6 +293,8 @@ def test_who_may_ask(route, world, callers, owner):
             "UPDATE job_runs SET status = 'pending', error = NULL, completed_at = NULL, resend_at = clock_timestamp()"
             " WHERE status = 'failed'"
         )
+    if route == "POST /v1/projects/{project_id}/integrations":
+        owner.run_script("DELETE FROM project_integrations")
     answers = ask_everything(route, POLICIES[route], world, callers)
     assert {answer["statusCode"] for answer in answers} & {200, 201} == {POLICIES[route].passes[0]}
 

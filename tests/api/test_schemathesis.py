@@ -19,7 +19,7 @@ from schemathesis.specs.openapi import checks
 from nightshift.testing.rows import make_team
 from tests.support.api_world import DOCUMENT, Api
 from tests.support.fixtures import JWT_SECRET
-from tests.support.world import token
+from tests.support.world import store_keys, token
 
 SEED = 20261127
 EXAMPLES = 40
@@ -75,10 +75,8 @@ def ids(operation, team, owner):
         f" {'NULL, now()' if live else 'now(), NULL'} FROM projects"
         f" WHERE team_id = '{team.id}' AND id {'<>' if live else '='} '{team.project_id}' RETURNING id"
     )
-    owner.run_script(
-        "INSERT INTO project_integrations (project_id, provider, secret_encrypted)"
-        " SELECT id, 'revenuecat', 'sealed' FROM projects"
-    )
+    if operation != "POST /v1/projects/{project_id}/integrations":
+        store_keys(owner)
     paused = "now(), '', ''" if operation.endswith("/resume") else "NULL, NULL, NULL"
     by = f"manual:user:{team.users['admin']}"
     [[schedule_id]] = owner.run_script(
@@ -90,7 +88,7 @@ def ids(operation, team, owner):
     if not operation.endswith("/resume"):
         owner.run_script("UPDATE job_team_schedules SET next_slot = now() + interval '1 h'")
     names = {"team_id": team.id, "project_id": team.project_id, "run_id": str(run_id), "schedule_id": schedule_id}
-    return names | {"cron": "0 3 * * *", "zone": "Europe/Berlin"}
+    return names | {"provider": "revenuecat", "cron": "0 3 * * *", "zone": "Europe/Berlin"}
 
 
 @pytest.fixture

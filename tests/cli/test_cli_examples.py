@@ -28,7 +28,7 @@ from nightshift_cli.session import Session
 from tests.support import http_server
 from tests.support.fixtures import CONTEXT, load_function
 from tests.support.operator_world import Aws, end_all
-from tests.support.world import trigger
+from tests.support.world import store_keys, trigger
 from tools.cli_reference import FOLDER, INDEX, commands, examples, pages
 
 IN_HELP = [(" ".join(path), line) for path, command in commands() for line in examples(command)]
@@ -75,6 +75,10 @@ OPERATIONS = {
     "GET /v1/projects/{project_id}": "nightshift projects acme",
     "GET /v1/teams/{team_id}/members": "nightshift members",
     "GET /v1/teams/{team_id}/audit": "nightshift audit",
+    "GET /v1/projects/{project_id}/integrations": "nightshift integrations list",
+    "POST /v1/projects/{project_id}/integrations": "nightshift integrations add revenuecat --key-stdin < key.txt",
+    "PATCH /v1/projects/{project_id}/integrations/{provider}": "nightshift integrations disable revenuecat",
+    "DELETE /v1/projects/{project_id}/integrations/{provider}": "nightshift integrations remove revenuecat",
     "GET /v1/job-types": "nightshift job-types",
     "GET /v1/teams/{team_id}/jobs": "nightshift jobs list",
     "POST /v1/teams/{team_id}/jobs/trigger": "nightshift jobs trigger revenuecat_sync",
@@ -214,6 +218,10 @@ def run(
             known["SCHEDULE_ID"] = schedule_of(team, owner, paused="resume" in words)
         if "--lift" in words:
             owner.run_script(f"INSERT INTO job_mail_stops VALUES ('{words[-1]}', 'bounce')")
+        if words[0] == "integrations" and words[1] in ("add", "list"):
+            owner.run_script("DELETE FROM project_integrations")
+        else:
+            store_keys(owner)
         if "resume" in words and "system" in words:
             call(f"system pause {words[-1]} --why disk", owner=owner)
         if {"setup", "teams", "project", "member", "revenuecat-key", "agent-key", "end-key", "keys"} & set(words[1:]):
@@ -264,7 +272,7 @@ def acme(owner: Database) -> Team:
         f"UPDATE projects SET slug = CASE id WHEN '{team.project_id}' THEN 'acme' ELSE 'acme-ios' END"
         f" WHERE team_id = '{team.id}';"
         # The examples are those of an admin.
-        "UPDATE api_keys SET permissions = permissions || ARRAY['audit:read']"
+        "UPDATE api_keys SET permissions = permissions || ARRAY['audit:read', 'integrations:write']"
     )
     return team
 

@@ -38,7 +38,7 @@ def policy(answer):
     return dict(directive.split(" ", 1) for directive in answer["headers"]["content-security-policy"].split("; "))
 
 
-@pytest.mark.parametrize(("route", "root"), [("/", "./"), ("/runs/{run_id}", "../")])
+@pytest.mark.parametrize(("route", "root"), [("/", "./"), ("/team", "./"), ("/runs/{run_id}", "../")])
 def test_a_page_finds_its_assets_wherever_the_stack_lies(route, root):
     answer = get(route)
     assert answer["statusCode"] == 200
@@ -190,8 +190,22 @@ def test_what_is_vendored_is_what_is_written_down():
     assert not re.search(rb"\beval\(|new Function", content)
 
 
+def loaded_with(name):
+    """Return the script and those that it imports, without those that it loads later."""
+    found, waiting = set(), [STATIC / name]
+    while waiting:
+        script = waiting.pop().resolve()
+        if script not in found:
+            found.add(script)
+            waiting += [script.parent / each for each in re.findall(r'from "([^"]+)"', script.read_text())]
+    return {script.relative_to(STATIC.resolve()).as_posix() for script in found}
+
+
 def test_the_first_visit_is_small():
-    files = [dashboard.page("./"), *dashboard.assets().values()]
+    named = {"boot.js", "style.css", "icon.svg"} | loaded_with("app.js")
+    assert "teampage.js" not in named
+    assert {"runs.js", "vendor/htm-preact.js"} < named
+    files = [dashboard.page("./"), *(dashboard.assets()[name] for name in named)]
     assert sum(len(file.compressed) for file in files) < MOST_BYTES
 
 

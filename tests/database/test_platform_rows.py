@@ -47,7 +47,7 @@ def test_they_break_nothing_that_reads_them(cloud, db, owner, team, extreme, sho
     status, answer = trigger(key, team, notify=True)
     assert status == 201
     work(answer["job_run"]["id"], 0, db=db, settings=cloud)
-    assert "RevenueCat key" in run_row(owner, answer["job_run"]["id"])["error"]
+    assert "The stored key" in run_row(owner, answer["job_run"]["id"])["error"]
     assert live_keys(owner, team_slug="owls")
     assert team_commands.list_keys(team="owls", db=owner)["keys"][0]["created_at"] == shown
 

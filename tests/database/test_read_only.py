@@ -9,6 +9,7 @@ from nightshift.testing.rows import make_team, run_row, sweep, work
 from tests.api.test_api import Api, error, trigger
 from tests.support.fixtures import TESTS
 from tests.support.operator_world import answer
+from tests.support.world import store_keys
 
 SENTENCE = "The database is read-only at the moment. Try again in a moment."
 ONLY_READS = "SET default_transaction_read_only = on"
@@ -16,7 +17,9 @@ ONLY_READS = "SET default_transaction_read_only = on"
 
 @pytest.fixture
 def team(owner):
-    return make_team(owner)
+    team = make_team(owner)
+    store_keys(owner)
+    return team
 
 
 @pytest.fixture
@@ -56,7 +59,7 @@ class TestASessionThatOnlyReads:
         run_id = trigger(api, team)[1]["job_run"]["id"]
         db.run_script(ONLY_READS)
         work(run_id, 0, db=db, settings=cloud)
-        assert run_row(owner, run_id)["status"] == "failed"  # for its own reason: it has no integration
+        assert run_row(owner, run_id)["status"] == "failed"  # for its own reason: its key cannot be decrypted
 
     def test_and_the_sweep(self, api, team, db, cloud, owner):
         trigger(api, team)

@@ -185,11 +185,11 @@ def test_the_index_leads_to_every_page():
     assert wanted == linked - {Path("README.md").resolve()}
 
 
-# A file of the example that docs/write-a-job.md makes.
+# The files of the two examples in docs/write-a-job.md.
 OF_THE_EXAMPLE = {
     f"functions/nightshift_jobs/quiet_users/{name}"
     for name in ("", "__init__.py", "job.py", "mark_quiet_users.sql", "test_quiet_users.py")
-}
+} | {f"functions/nightshift_jobs/acme_export/{name}" for name in ("__init__.py", "acme.py", "job.py")}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=str)

@@ -9,7 +9,7 @@ PAGE = Path("docs/write-a-job.md").read_text()
 
 
 def test_the_job_has_twenty_lines():
-    [job] = re.findall(r"/job\.py`:\n\n^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    [job] = re.findall(r"quiet_users/job\.py`:\n\n^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
     assert len(job.splitlines()) <= 20
 
 

@@ -25,20 +25,8 @@ AT_NOON = "stopped, pg_catalog, public"
 # Referencing tables come before the tables that they refer to.
 EMPTIED = (
     *("job_slices", "job_outbox", "job_runs", "job_schedule_slots", "job_schedules", "job_successes", "job_pauses"),
-    *(
-        "job_set_aside",
-        "job_mail_shares",
-        "job_audit_entries",
-        "job_team_schedules",
-        "job_team_slots",
-        "project_integrations",
-        "app_users",
-        "api_keys",
-        "projects",
-        "team_members",
-        "teams",
-        "users",
-    ),
+    *("job_set_aside", "job_mail_shares", "job_audit_entries", "job_team_schedules", "job_team_slots"),
+    *("app_users", "api_keys", "project_integrations", "projects", "team_members", "teams", "users"),
 )
 EMPTY = ";".join(
     [

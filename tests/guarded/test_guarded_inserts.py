@@ -21,7 +21,7 @@ def trigger(db, team, **given):
         **{"id": str(uuid.uuid4()), "job_type": "sync", "team_id": team.id, "project_id": team.project_id},
         **{"triggered_by": "manual:user:ada", "params": {"a": 1}, "notify": True, "cursor": None},
         **{"cursor_version": None, "progress": None, "total": None, "rerun_of": None, "idempotency_key": None},
-        **{"request_hash": None, "runs_per_minute": 2, "resend_delay_s": 120},
+        **{"request_hash": None, "provider": None, "runs_per_minute": 2, "resend_delay_s": 120},
     }
     return db.query("insert_run", **(wish | given))
 
@@ -69,6 +69,25 @@ class TestTrigger:
         owner.run_script(gone.format(project=team.project_id, team=team.id, other=other.id))
         assert trigger(noon, team) == []
         assert rows(owner, "job_runs") == {}
+
+    @pytest.mark.parametrize(
+        ("change", "starts"),
+        [
+            ("config = '{}'", True),
+            ("""config = '{"enabled": true}'""", True),
+            ("""config = '{"enabled": false}'""", False),
+            ("deleted_at = now()", False),
+            ("provider = 'other'", False),
+            ("project_id = '{other}'", False),
+        ],
+        ids=["enabled", "enabled in words", "disabled", "deleted", "of another", "elsewhere"],
+    )
+    def test_a_key_of_its_provider_must_be_there(self, owner, noon, team, other, change, starts):
+        insert(owner, "project_integrations", project_id=team.project_id, provider="acme", secret_encrypted="x")
+        change = change.replace("{other}", other.project_id)
+        owner.run_script(f"UPDATE project_integrations SET {change}")
+        assert bool(trigger(noon, team, provider="acme")) == starts
+        assert len(trigger(noon, team, job_type="without")) == 1
 
     def test_pauses_of_its_schedule_and_of_other_types_are_none_of_its(self, owner, noon, team):
         pause(owner, "sync", "schedule")

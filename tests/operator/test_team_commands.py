@@ -73,7 +73,7 @@ def test_without_kms_nothing_is_made(ask, owner, monkeypatch):
     monkeypatch.setenv("INTEGRATIONS_KEY_ID", "no-such-key")
     settings.cache_clear()
     said = ask("setup", **ACME, revenuecat_key="sk_one")["error"]
-    assert said.startswith("KMS did not encrypt the RevenueCat key, so nothing was stored: ")
+    assert said.startswith("KMS did not encrypt the key, so nothing was stored: ")
     assert "sk_one" not in said
     assert count(owner, "teams") == 0
 

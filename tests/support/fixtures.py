@@ -242,6 +242,8 @@ def cloud(monkeypatch: pytest.MonkeyPatch, environment: Settings, moto_endpoint:
             jwt_secret_id=moto_server.secret("jwt", JWT_SECRET),
             integrations_key_id=moto_server.key(),
             mail_configuration_set="mails",
+            # Nothing listens there, so no test calls the provider itself.
+            revenuecat_url="http://127.0.0.1:9/v2",
         )
         _set_environment(monkeypatch, settings)
         yield settings

@@ -34,6 +34,14 @@ def make_furnished_team(owner: Database) -> Team:
     return team
 
 
+def store_keys(owner: Database) -> None:
+    """Give each project a RevenueCat integration with an undecryptable key, so that a sync can be triggered."""
+    owner.run_script(
+        "INSERT INTO project_integrations (project_id, provider, secret_encrypted)"
+        " SELECT id, 'revenuecat', 'x' FROM projects ON CONFLICT DO NOTHING"
+    )
+
+
 def token(user_id: str, secret: str, *, expires_in_s: int = 3600, **claims: Any) -> str:
     return jwt.encode({"sub": user_id, "exp": int(time.time()) + expires_in_s} | claims, secret, algorithm="HS256")
 

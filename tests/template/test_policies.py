@@ -13,6 +13,8 @@ from nightshift.tenants.integrations import _context
 from tests.template.reading import FUNCTIONS, TEMPLATE, WITHOUT_RESOURCE, default, translated_with_code
 from tools.policies import policies
 
+QUEUE_URLS = ("QUEUE_URL", "NOTIFY_QUEUE_URL", "ANNOUNCE_QUEUE_URL")
+
 
 def test_what_the_data_depend_on_outlives_the_stack():
     for name in ("IntegrationsKey", "JwtSecret"):
@@ -83,15 +85,26 @@ def test_a_queue_takes_dead_letters_only_if_a_queue_of_ours_sends_them():
 
 def test_a_secret_is_encrypted_and_decrypted_only_with_its_project():
     bound = {
-        statement["Action"]: statement["Condition"]
-        for function in FUNCTIONS.values()
-        for policy in function.get("Policies", [])
+        (function, statement["Action"]): statement["Condition"]
+        for function, properties in FUNCTIONS.items()
+        for policy in properties.get("Policies", [])
         for statement in policy["Statement"]
         if statement["Action"] in ("kms:Decrypt", "kms:Encrypt")
     }
     [name] = _context("a project")
     condition = {"StringLike": {f"kms:EncryptionContext:{name}": "?*"}}
-    assert bound == {"kms:Decrypt": condition, "kms:Encrypt": condition}
+    encrypts, decrypts = ("ApiFunction", "SetupFunction"), "WorkerFunction"
+    assert bound == {(name, "kms:Encrypt"): condition for name in encrypts} | {(decrypts, "kms:Decrypt"): condition}
+
+
+def test_the_api_reaches_the_providers_that_the_worker_reaches():
+    """A key is tested by the API, which therefore has the network of the worker and the providers' addresses."""
+    api, worker = FUNCTIONS["ApiFunction"], FUNCTIONS["WorkerFunction"]
+    assert "VpcConfig" not in api.keys() | worker.keys()
+    addresses = {name for name in worker["Environment"]["Variables"] if name.endswith("_URL")} - {*QUEUE_URLS}
+    assert addresses == {"REVENUECAT_URL"}
+    for name in addresses:
+        assert api["Environment"]["Variables"][name] == worker["Environment"]["Variables"][name]
 
 
 def test_the_dashboard_may_write_its_log_and_nothing_else():

@@ -14,7 +14,7 @@ from local.postgres import DEPLOYED_VERSION
 from nightshift.base.settings import REQUIRED, Settings
 from nightshift.database.connection import CONNECT_TIMEOUT_S
 from nightshift.database.migrations import LOCK_TIMEOUT_S, TIME_LIMIT_S
-from nightshift.jobs.registry import JOB_TYPES
+from nightshift.jobs.registry import JOB_TYPES, PROVIDERS
 from nightshift.notify.attempts import RETRY_DELAY_S
 from nightshift.notify.events import MOST_ENTRIES
 from tests.template.reading import FUNCTIONS, TEMPLATE, default, translated_with_code
@@ -69,6 +69,8 @@ def test_each_function_gets_only_settings_that_its_code_reads(function):
     modules = imported_by(f"{folder_of(function)}.app")
     if function == "WorkerFunction":  # the registry imports a job when a run needs it
         modules |= {name for job in JOB_TYPES for name in imported_by(f"nightshift_jobs.{job}.job")}
+    if function == "ApiFunction":  # it imports a provider's test of a key when one is stored
+        modules |= {name for each in PROVIDERS.values() for name in imported_by(each.check.partition(":")[0])}
     code = "".join(path_of(name).read_text() for name in modules - {"nightshift.base.settings"})
     own = FUNCTIONS[function].get("Environment", {}).get("Variables", {})
     assert {name for name in own if not re.search(rf"\.{name.lower()}\b", code)} == set()

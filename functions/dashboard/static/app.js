@@ -4,16 +4,19 @@ import { html, show, useEffect, useErrorBoundary, useState } from "./html.js";
 import { whole } from "./api.js";
 import { forget, usePoll } from "./live.js";
 import { Choice } from "./choice.js";
+import { Later } from "./later.js";
 import { Blank, Mark } from "./parts.js";
-import { go, Link, toList, toSchedules, useRoute } from "./router.js";
+import { go, Link, toList, toSchedules, toTeam, useRoute } from "./router.js";
 import { Run } from "./run.js";
 import { Runs } from "./runs.js";
-import { Schedules } from "./schedules.js";
 import { onSessionChange, session, signOut, takeTokenFromLink } from "./session.js";
 import { LinkAsks, SignIn } from "./signin.js";
 import { Connection, Unreachable } from "./states.js";
 
 const MANAGING = ["admin", "owner"];
+// The views of a team: their addresses, and the modules of those that most visits do not need.
+const ADDRESSES = { runs: toList, schedules: toSchedules, team: toTeam };
+const LATER = { schedules: () => import("./schedules.js"), team: () => import("./teampage.js") };
 // Teams and roles may change while the page is open.
 const IDENTITY_MS = 60_000;
 
@@ -41,7 +44,7 @@ function SignedIn({ route, offered }) {
     <a class="skip" href="#main" onClick=${toMain}>Skip to content</a>
     <header class="top">
       <${Link} class="brand" href=${toList()}><${Mark} />Nightshift<//>
-      ${team && isList && html`<${Teams} teams=${me.teams} team=${team} to=${route.view === "schedules" ? toSchedules : toList} />`}
+      ${team && isList && html`<${Teams} teams=${me.teams} team=${team} to=${ADDRESSES[route.view]} />`}
       <span class="gap"></span>
       ${me && html`<span class="whoami" translate=${false} title=${me.name}>${me.name}</span>`}
       <button class="plain" type="button" onClick=${() => signOut()}>Sign out</button>
@@ -50,7 +53,7 @@ function SignedIn({ route, offered }) {
       ${!me && poll.error && html`<${Unreachable} poll=${poll} />`}
       ${me && !team && html`<${NoTeam} />`}
       ${team && route.view === "runs" && html`<${Runs} key=${team.id} me=${me} team=${team} query=${route.query} />`}
-      ${team && route.view === "schedules" && html`<${Schedules} key=${team.id} me=${me} team=${team} />`}
+      ${team && LATER[route.view] && html`<${Later} key=${`${route.view} ${team.id}`} load=${LATER[route.view]} me=${me} team=${team} />`}
       ${team && !isList && html`<${Run} key=${route.id} me=${me} id=${route.id} />`}
     </main>
     ${offered && html`<${LinkAsks} offered=${offered} me=${me} />`}

@@ -8,7 +8,7 @@ let moved = false;
 /** Whether the user has navigated since the page was loaded. */
 export const hasMoved = () => moved;
 
-/** `{view: "runs" | "schedules" | "run", id, query}` of the address; renders again whenever it changes. */
+/** `{view: "runs" | "schedules" | "team" | "run", id, query}` of the address; renders again whenever it changes. */
 export function useRoute() {
   const [route, setRoute] = useState(parse);
   useEffect(() => {
@@ -29,8 +29,9 @@ export function address(path, query = {}) {
   return url.pathname + url.search;
 }
 
-/** The addresses of a run and of the lists. All keep the team of the current address. */
+/** The addresses of a run and of the views of a team. All keep the team of the current address. */
 export const toRun = (id) => address(`runs/${id}`, { team: teamInAddress() });
+export const toTeam = (team = teamInAddress()) => address("team", { team });
 export const toList = (team = teamInAddress()) => address("", { team });
 export const toSchedules = (team = teamInAddress()) => address("schedules", { team });
 
@@ -60,7 +61,7 @@ export function Link({ href, children, ...rest }) {
 function parse() {
   const query = Object.fromEntries(new URLSearchParams(location.search));
   const path = location.pathname.slice(ROOT.pathname.length);
-  if (path === "schedules") return { view: "schedules", query };
+  if (path === "schedules" || path === "team") return { view: path, query };
   const [, id] = /^runs\/([^/]+)$/.exec(path) ?? [];
   return id ? { view: "run", id, query } : { view: "runs", query };
 }

@@ -17,7 +17,7 @@ const EVERY_MS = 15_000;
 const SLOTS = 30;
 const OUTCOMES = { started: "Started", skipped: "Skipped", caught_up: "Started late", missed: "Missed" };
 
-export function Schedules({ me, team }) {
+export function View({ me, team }) {
   const [open, setOpen] = useState(null);
   const known = useTeam(team.id);
   const list = usePoll(`schedules:${team.id}`, (signal) => api("GET", `v1/teams/${team.id}/schedules`, { signal }), () => EVERY_MS);

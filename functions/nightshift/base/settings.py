@@ -12,7 +12,7 @@ from nightshift.base.errors import ConfigurationError
 # all need. A test compares them with template.yaml.
 REQUIRED: dict[str, tuple[str, ...]] = {
     "announce": (),
-    "api": ("QUEUE_URL", "NOTIFY_QUEUE_URL", "ANNOUNCE_QUEUE_URL"),
+    "api": ("QUEUE_URL", "NOTIFY_QUEUE_URL", "ANNOUNCE_QUEUE_URL", "INTEGRATIONS_KEY_ID"),
     "migrate": ("MIGRATION_FOLDERS",),
     "notify": (),
     "operate": (

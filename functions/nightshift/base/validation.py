@@ -41,14 +41,20 @@ MUST = {
 }
 
 
-def validate(model: "type[Model]", value: object, *, prefix: str = "") -> "Model":
-    """Validate with the model. Raise Refused with the first invalid field."""
+def validate(model: "type[Model]", value: object, *, prefix: str = "", quoting: bool = True) -> "Model":
+    """Validate with the model. Raise Refused with the first invalid field.
+
+    Without ``quoting``, nothing of the value is repeated, and the error names the field in ``field``.
+    """
     from pydantic import ValidationError
 
     try:
         return model.model_validate(value)
     except ValidationError as exc:
-        raise Refused(refusal(exc, prefix=prefix, model=model)) from None
+        if quoting:
+            raise Refused(refusal(exc, prefix=prefix, model=model)) from None
+        said, field = unquoted(exc, prefix=prefix)
+        raise Refused(said, field=field) from None
 
 
 def parse_text(field: str, value: str | None) -> str | None:
@@ -82,6 +88,22 @@ def refusal(exc: "ValidationError", *, prefix: str = "", model: "type[BaseModel]
     got = "" if field in SECRET else f", got {shown(first['input'])}"
     known = _known(model) if model and kind == "extra_forbidden" and len(first["loc"]) == 1 else ""
     return f"{field}{_reason(kind, limits, said=first['msg'])}{got}{known}"
+
+
+def unquoted(exc: "ValidationError", *, prefix: str = "") -> tuple[str, str]:
+    """Return a message about the first error that repeats nothing of the input, and the field's name.
+
+    The name of an unknown field is the caller's own text, so it is left out, too.
+    """
+    first = exc.errors(include_url=False, include_input=False)[0]
+    kind, is_unknown = first["type"], first["type"] == "extra_forbidden"
+    places = first["loc"][:-1] if is_unknown else first["loc"]
+    field = ".".join(str(part) for part in (*filter(None, [prefix]), *places)) or "body"
+    if is_unknown:
+        return f"{field} has a field that is not known", field
+    if kind == "missing":
+        return f"{field} is required", field
+    return f"{field}{_reason(kind, first.get('ctx', {}), said=first['msg'])}", field
 
 
 def shown(value: object) -> str:

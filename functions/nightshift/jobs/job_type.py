@@ -30,13 +30,14 @@ class JobType:
     retry: Retry = NO_RETRY
     total: Literal["app_users"] | None = None
     """The project's rows that the progress counts, so that the bar starts at 0 of them. None: unknown at the start."""
-    integration: str | None = None
-    """The provider whose key the job needs, for example ``revenuecat``. A schedule skips projects without it."""
     counts_bytes: bool = False
     """Whether the progress counts bytes; clients then display it as bytes."""
     rights: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """The tables that the job's own queries use, each with the privileges that these queries need: ``{"app_users":
     ("SELECT", "UPDATE (properties)")}``. A deployment grants them to the role in which the job works."""
+    provider: str | None = None
+    """The provider whose key the job needs, by the name of a ``PROVIDER``. A run is refused while the project has no
+    enabled integration of it."""
     max_duration_s: int = 86_400
     """A run that has not ended this long after its first slice began is failed."""
 

@@ -1,4 +1,4 @@
-"""The registry of job types: each folder of nightshift_jobs declares one."""
+"""The registry: each folder of nightshift_jobs declares a job type, and perhaps the provider that it calls."""
 
 import pkgutil
 from importlib import import_module
@@ -6,6 +6,7 @@ from importlib import import_module
 import nightshift_jobs
 from nightshift.base.errors import ConfigurationError, Refused, sentence
 from nightshift.jobs.job_type import JobType
+from nightshift.jobs.provider import Provider
 
 
 def _declared() -> dict[str, JobType]:
@@ -26,7 +27,21 @@ def _job_type_in(folder: str) -> JobType:
     return declared
 
 
+def _providers() -> dict[str, Provider]:
+    """Return each folder's ``PROVIDER``. Raises ConfigurationError if a job type names a provider of no folder."""
+    found = [getattr(import_module(f"nightshift_jobs.{name}"), "PROVIDER", None) for name in sorted(JOB_TYPES)]
+    providers = {provider.name: provider for provider in found if isinstance(provider, Provider)}
+    for job_type in JOB_TYPES.values():
+        if job_type.provider is not None and (job_type.provider not in providers or job_type.scope == "system"):
+            raise ConfigurationError(
+                f"{job_type.name} names the provider {job_type.provider!r}: declare it as PROVIDER in the folder of "
+                "one job. Only jobs of projects have providers"
+            )
+    return providers
+
+
 JOB_TYPES = _declared()
+PROVIDERS = _providers()
 
 
 def job_type(name: object) -> JobType:

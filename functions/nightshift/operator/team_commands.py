@@ -106,15 +106,18 @@ def make_agent_key(
     ends: Word | None = None,
     name: Word | None = None,
     read_only: bool = False,
+    allow: tuple[Literal["audit:read", "integrations:write"], ...] = (),
     days: Annotated[int, Field(ge=1, le=3650)] | None = None,
     db: Database,
     author: Author,
 ) -> dict[str, Any]:
     """Create an agent key for the team with this slug, and return ``{"agent_key"}``.
 
-    ``ends`` is the beginning of a key that the new one replaces.
+    ``ends`` is the beginning of a key that the new one replaces. ``allow`` adds permissions that keys do not have.
     """
-    key = agent_keys.make_key(db, author=author, team_slug=team, ends=ends, name=name, read_only=read_only, days=days)
+    key = agent_keys.make_key(
+        db, author=author, team_slug=team, ends=ends, name=name, read_only=read_only, allow=allow, days=days
+    )
     return {"agent_key": key}
 
 

@@ -22,6 +22,7 @@ from nightshift.notify import outbox
 from nightshift.runs.pauses import refuse_paused
 from nightshift.tenants import audit
 from nightshift.tenants.audit import Author
+from nightshift.tenants.integrations import refuse_without_key
 
 # The job type was resumed, and perhaps paused again, while the trigger looked up why it was refused.
 JUST_RESUMED = "This job type was just resumed. Try again."
@@ -40,6 +41,8 @@ class Trigger:
     """The part of ``params`` that the caller gave. It identifies a repeated request, because another release may add
     defaults. None: all of them."""
     notify: bool = False
+    provider: str | None = None
+    """The provider of which the project must have an enabled key. None: the run needs none."""
     idempotency_key: str | None = None
     rerun_of: RunState | None = None
     from_cursor: bool = False
@@ -62,9 +65,9 @@ class Inserted(NamedTuple):
 def create(trigger: Trigger, *, db: Database, settings: Settings) -> RunRow:
     """Insert the run and send its first message. Return it, or the earlier run with the same key.
 
-    Raises NotFound (project), Refused if the type is paused, Conflict with ``existing_run_id`` (or without it if the
-    type was just resumed), TooManyRuns if the team has used up its runs of this minute, and Unprocessable if the key
-    was used for a different request.
+    Raises NotFound (project), Refused if the type is paused, NoKey if the provider's key is missing, Conflict with
+    ``existing_run_id`` (or without it if the type was just resumed), TooManyRuns if the team has used up its runs of
+    this minute, and Unprocessable if the key was used for a different request.
     A message that cannot be sent is not an error: the sweep sends it.
     """
     run_id = str(uuid.uuid4())
@@ -83,6 +86,7 @@ def create(trigger: Trigger, *, db: Database, settings: Settings) -> RunRow:
         "progress": old.run.progress if old else None,
         "total": trigger.job_type.total,
         "rerun_of": trigger.rerun_of.run.id if trigger.rerun_of else None,
+        "provider": trigger.provider,
         "idempotency_key": key,
         "request_hash": request_hash,
         "resend_delay_s": settings.resend_delay_s,
@@ -91,7 +95,9 @@ def create(trigger: Trigger, *, db: Database, settings: Settings) -> RunRow:
     answer = _insert(values, db=db)
     if answer is None:
         refuse_paused(trigger.job_type, db=db)
-        # Either the type was just resumed, or the project does not exist.
+        if trigger.provider:
+            refuse_without_key(trigger.provider, team_id=trigger.team_id, project_id=trigger.project_id, db=db)
+        # The type was just resumed, the key was just stored, or the project does not exist.
         answer = _insert(values, db=db)
     if answer is None:
         project = db.one("get_project", project_id=trigger.project_id)

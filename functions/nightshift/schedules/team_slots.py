@@ -107,7 +107,7 @@ def _slot_of(schedule: DueSchedule, *, now: datetime, delay_s: float) -> dict[st
         "next_slot": following and following.isoformat(),
         "run_id": str(uuid.uuid4()),
         "params": params,
-        "provider": job_type and job_type.integration,
+        "provider": job_type and job_type.provider,
         "refusal": refusal,
         "delay_s": delay_s,
     }

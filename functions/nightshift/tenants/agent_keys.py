@@ -22,13 +22,15 @@ def make_key(
     ends: str | None = None,
     name: str | None = None,
     read_only: bool = False,
+    allow: Sequence[str] = (),
     days: int | None = None,
 ) -> str:
     """Create an agent key for the team. End the key that begins with ``ends`` in the same transaction.
 
     ``ends`` is a key's first characters, as stored in ``key_prefix``; a whole key is accepted too. Attributes not given
-    are copied from the ended key. The new key expires after ``days``. Raise SetupRefused if the team does not exist or
-    has no owner, or if ``ends`` does not identify exactly one key.
+    are copied from the ended key. The new key expires after ``days``, and has the permissions ``allow`` beside the
+    usual ones. Raise SetupRefused if the team does not exist or has no owner, or if ``ends`` does not identify exactly
+    one key.
     """
     with db.transaction():
         team_id = find_team(db, team_slug=team_slug)
@@ -38,13 +40,14 @@ def make_key(
                 f'The team "{team_slug}" has no owner for its agent keys to act for. Add one: nightshift system member'
             )
         old = _end(db, author=author, team_id=team_id, team_slug=team_slug, prefix=ends) if ends is not None else {}
+        usual = READ_ONLY_PERMISSIONS if read_only else old.get("permissions", AGENT_PERMISSIONS)
         return new_agent_key(
             db,
             author=author,
             team_id=team_id,
             created_by=str(owner["user_id"]),
             name=name or old.get("name") or UNNAMED,
-            permissions=READ_ONLY_PERMISSIONS if read_only else old.get("permissions", AGENT_PERMISSIONS),
+            permissions=[*dict.fromkeys([*usual, *allow])],
             days=old.get("days") if days is None else days,
         )
 

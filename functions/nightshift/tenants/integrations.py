@@ -1,50 +1,112 @@
-"""Provider secrets: encrypted by KMS with the project as encryption context, and decrypted only in the worker."""
+"""Integrations of projects: a provider's config and its key, which KMS encrypts with the project as context.
+
+The API and the setup function encrypt, and never decrypt. The worker alone decrypts.
+"""
 
 from base64 import b64decode, b64encode
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
-from nightshift.aws.clients import client
-from nightshift.base.errors import JobError, NightshiftError, NotFound
+from nightshift.base.errors import JobError, NightshiftError, Refused
 from nightshift.base.settings import settings
 from nightshift.database.queries import Database
 
+# Why a run does not find its provider's key. {name} is the provider's.
+OBSTACLES = {
+    "removed": 'This project has no integration "{name}". A team admin adds it: nightshift integrations add {name}',
+    "disabled": 'The integration "{name}" of this project is disabled. A team admin enables it: '
+    "nightshift integrations enable {name}",
+}
 
-def require_revenuecat(project_id: str, *, db: Database) -> None:
-    """Raise NotFound for a project without a RevenueCat integration."""
-    if not db.query("has_revenuecat", project_id=project_id):
-        raise NotFound("RevenueCat integration not found")
+
+class Reader(Protocol):
+    """The database of a job (``nightshift.jobs.JobDatabase``), of which only this is used."""
+
+    def read(self, query: str, /, **params: Any) -> list[dict[str, Any]]: ...
+
+
+class NoKey(Refused):
+    """The project has no enabled key of the provider"""
+
+
+class NotEncrypted(NightshiftError):
+    """KMS did not encrypt the key, so nothing was stored"""
+
+
+@dataclass(frozen=True)
+class Integration:
+    """A provider's key and config, as a job uses them."""
+
+    key: str = field(repr=False)
+    config: dict[str, Any]
+
+
+def refuse_without_key(provider: str, *, team_id: str, project_id: str, db: Database) -> None:
+    """Raise NoKey if a run of this project would not find the provider's key. Not for a project of another team."""
+    row = db.one("integration_state", provider=provider, team_id=team_id, project_id=project_id)
+    if row and row["state"] in OBSTACLES:
+        raise NoKey(OBSTACLES[row["state"]].format(name=provider))
+
+
+def is_enabled(config: dict[str, Any]) -> bool:
+    """Whether the integration is enabled. Platforms store this in the config, and only if it is not."""
+    enabled = config.get("enabled")
+    return not (enabled is False or enabled == "false")
+
+
+def stored_integration(provider: str, *, project_id: str | None, db: Reader) -> Integration:
+    """Return the key and the config of a run's project, for its job. ``db`` is the job's.
+
+    Raise JobError if the integration is gone or disabled, and AwsUnreachable, or AwsRefused, if KMS does not answer.
+    """
+    found = db.read("get_integration", project_id=project_id, provider=provider)
+    state = "removed" if not found else "open" if is_enabled(found[0]["config"]) else "disabled"
+    if state in OBSTACLES:
+        raise JobError(OBSTACLES[state].format(name=provider))
+    key = decrypt_secret(found[0]["secret_encrypted"], project_id=str(project_id))
+    return Integration(key, {name: value for name, value in found[0]["config"].items() if name != "enabled"})
 
 
 def encrypt_secret(secret: str, *, project_id: str) -> bytes:
-    """Return ciphertext that can be decrypted only for the same project. Raise NightshiftError if KMS fails."""
-    from botocore.exceptions import BotoCoreError, ClientError
+    """Return ciphertext that can be decrypted only for the same project. Raise NotEncrypted if KMS fails."""
+    from nightshift.aws.aws_http import AwsRefused, AwsUnreachable
 
+    body = {
+        "KeyId": settings().integrations_key_id,
+        "Plaintext": b64encode(secret.encode()).decode(),
+        "EncryptionContext": _context(project_id),
+    }
     try:
-        answer = client("kms").encrypt(
-            KeyId=settings().integrations_key_id, Plaintext=secret.encode(), EncryptionContext=_context(project_id)
-        )
-    except (BotoCoreError, ClientError) as exc:
-        raise NightshiftError(f"KMS did not encrypt the RevenueCat key, so nothing was stored: {exc}") from exc
-    ciphertext: bytes = answer["CiphertextBlob"]
-    return ciphertext
+        answer = _kms("Encrypt", body)
+    except (AwsRefused, AwsUnreachable) as exc:
+        raise NotEncrypted(f"KMS did not encrypt the key, so nothing was stored: {exc}") from exc
+    return b64decode(answer["CiphertextBlob"])
 
 
 def decrypt_secret(ciphertext: bytes, *, project_id: str) -> str:
     """Decrypt the secret. Raise JobError if the ciphertext belongs to another project or is damaged."""
-    from nightshift.aws.aws_http import AwsRefused, endpoint_of, post, regional_host
+    from nightshift.aws.aws_http import AwsRefused
 
     body = {"CiphertextBlob": b64encode(ciphertext).decode(), "EncryptionContext": _context(project_id)}
-    endpoint = endpoint_of("KMS", host=regional_host("kms"))
     try:
-        # A boto3 client would slow down every slice of a sync, which begins with this call.
-        answer = post("kms", body, endpoint=endpoint, target="TrentService.Decrypt")
+        answer = _kms("Decrypt", body)
     except AwsRefused as exc:
         if exc.code != "InvalidCiphertextException":
             raise
         raise JobError(
-            "The stored RevenueCat key cannot be decrypted for this project. "
-            "Ask the operator of this server to store it again."
+            "The stored key cannot be decrypted for this project. "
+            "A team admin stores it again: nightshift integrations change"
         ) from exc
     return b64decode(answer["Plaintext"]).decode()
+
+
+def _kms(operation: str, body: dict[str, Any]) -> dict[str, Any]:
+    # Imported here, because each trigger imports this module. Without a boto3 client, which would slow down every slice
+    # of a sync.
+    from nightshift.aws.aws_http import endpoint_of, post, regional_host
+
+    endpoint = endpoint_of("KMS", host=regional_host("kms"))
+    return post("kms", body, endpoint=endpoint, target=f"TrentService.{operation}")
 
 
 def _context(project_id: str) -> dict[str, str]:

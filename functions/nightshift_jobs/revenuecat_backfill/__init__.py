@@ -7,7 +7,7 @@ JOB_TYPE = JobType(
     label="RevenueCat Backfill",
     description="Creates the users of a project whom RevenueCat knows and the project does not",
     scope="project",
-    integration="revenuecat",
+    provider="revenuecat",
     rights={
         "teams": ("SELECT",),
         "project_integrations": ("SELECT",),

@@ -9,8 +9,7 @@ from nightshift.tenants.integrations import decrypt_secret
 from nightshift_jobs.revenuecat_sync.revenuecat.api_errors import Unavailable
 
 STORE_A_KEY = (
-    "Ask the operator of this server to store a v2 secret key "
-    "for it (nightshift system revenuecat-key), then start the sync again."
+    "A team admin stores a v2 secret key for it (nightshift integrations add revenuecat), then starts the sync again."
 )
 CLOSED = {
     "deleted": "This project or its team was deleted. The sync wrote nothing after that.",

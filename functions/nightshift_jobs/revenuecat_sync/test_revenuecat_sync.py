@@ -292,7 +292,7 @@ def test_a_missing_integration_says_what_to_do(stage):
     it = stage()
     it.owner.run_script("UPDATE project_integrations SET deleted_at = now()")
 
-    with pytest.raises(JobError, match=r"no RevenueCat integration\. Ask the operator of this server to store a v2"):
+    with pytest.raises(JobError, match=r"no RevenueCat integration\. A team admin stores a v2"):
         it.sync()
 
 

@@ -7,6 +7,7 @@ from nightshift_cli.session import Session, operator_options
 from nightshift_cli.values import Name
 
 KEYS = ("PREFIX", "NAME", "PERMISSIONS", "ACTS FOR", "CREATED", "EXPIRES")
+EXTRA_PERMISSIONS = ("audit:read", "integrations:write")
 DAY = len("2026-01-01")
 
 team_argument = click.argument("team", metavar="TEAM")
@@ -16,6 +17,12 @@ team_argument = click.argument("team", metavar="TEAM")
 @team_argument
 @click.option("--name", metavar="NAME", type=Name(), help="Name shown for runs that the key starts.")
 @click.option("--read-only", is_flag=True, help="Allow the key to view runs, but not to start or cancel them.")
+@click.option(
+    "--allow",
+    multiple=True,
+    type=click.Choice(EXTRA_PERMISSIONS),
+    help="Add a permission that keys do not have otherwise. Give it several times for several.",
+)
 @click.option("--days", metavar="N", type=click.IntRange(1, 3650), help="Let the key expire after N days.")
 @click.option(
     "--ends", metavar="PREFIX", type=Name(), help="End the key that begins with PREFIX: owl_agent_ and four characters."
@@ -23,7 +30,13 @@ team_argument = click.argument("team", metavar="TEAM")
 @operator_options
 @click.pass_obj
 def agent_key(
-    session: Session, team: str, name: str | None, read_only: bool, days: int | None, ends: str | None
+    session: Session,
+    team: str,
+    name: str | None,
+    read_only: bool,
+    allow: tuple[str, ...],
+    days: int | None,
+    ends: str | None,
 ) -> None:
     """Create an agent key for TEAM and print it once. With --ends, replace an existing key.
 
@@ -31,9 +44,12 @@ def agent_key(
     Examples:
       nightshift system agent-key acme --name CI --days 90
       nightshift system agent-key acme --read-only
+      nightshift system agent-key acme --name tools --allow integrations:write --days 7
       nightshift system agent-key acme --ends owl_agent_x7Qz
     """
-    made = session.stack.set_up("agent_key", team=team, name=name, read_only=read_only, days=days, ends=ends)
+    made = session.stack.set_up(
+        "agent_key", team=team, name=name, read_only=read_only, allow=list(allow) or None, days=days, ends=ends
+    )
     show_key(session, made)
 
 

@@ -1,7 +1,8 @@
 -- The trigger. Returns one row: the new run (its id is :id); or the earlier run with the same idempotency key; or the
 -- live run that stands in the way; or a null id and retry_after_s (otherwise 0), if the team has used up its runs of
 -- the last minute.
--- No row: the project does not exist or belongs to another team, or the type is paused.
+-- No row: the project does not exist or belongs to another team, the type is paused, or the project has no key of the
+-- :provider that the job calls.
 -- The row is that of job_runs: the view does not contain a row that its own statement inserts.
 -- The progress starts at 0 of :total if the job type says what it counts.
 -- The statement looks for a live run before it inserts: ON CONFLICT would wait for the worker that has locked the row,
@@ -20,6 +21,10 @@ WITH earlier AS (
       AND project.deleted_at IS NULL AND team.deleted_at IS NULL
       AND NOT EXISTS (SELECT FROM earlier)
       AND NOT EXISTS (SELECT FROM job_pauses WHERE job_type = CAST(:job_type AS text) AND what = 'type')
+      AND CASE WHEN CAST(:provider AS text) IS NOT NULL THEN EXISTS (
+               SELECT FROM project_integrations stored
+               WHERE stored.project_id = project.id AND stored.provider = CAST(:provider AS text)
+                 AND stored.deleted_at IS NULL AND stored.config ->> 'enabled' IS DISTINCT FROM 'false') ELSE true END
 ), live AS (
     SELECT * FROM job_runs
     WHERE job_type = CAST(:job_type AS text) AND project_id = CAST(:project_id AS uuid)

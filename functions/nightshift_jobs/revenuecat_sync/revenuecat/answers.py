@@ -95,7 +95,8 @@ def _raise(answer: Answer, body: dict[str, Any] | None, *, key: str, of_a_custom
 def refusal(said: str) -> Denied:
     """Return the error of a key that RevenueCat does not accept."""
     return Denied(
-        f"{with_full_stop(said)} The project needs another RevenueCat key: ask the operator of this server to store it."
+        f"{with_full_stop(said)} The project needs another RevenueCat key: a team admin stores it (nightshift "
+        "integrations change revenuecat)."
     )
 
 

@@ -1,0 +1,25 @@
+// The page of a team: its providers' keys, and who changed what.
+
+import { html, useEffect, useRef, useState } from "./html.js";
+import { Changes } from "./changes.js";
+import { Integrations } from "./integrations.js";
+import { hasMoved } from "./router.js";
+import { Instead, isGone } from "./states.js";
+import { useTeam } from "./team.js";
+import { Views } from "./views.js";
+
+export function View({ me, team }) {
+  const known = useTeam(team.id);
+  const title = useRef();
+  const [changed, setChanged] = useState(0);
+  useEffect(() => {
+    if (hasMoved() && document.activeElement === document.body) title.current?.focus({ preventScroll: true });
+  }, []);
+  useEffect(() => void (document.title = `Team · ${team.name} · Nightshift`), [team.name]);
+  if (isGone(known)) return html`<${Instead} poll=${known} what="team" />`;
+  return html`
+    <${Views} current="team" />
+    <div class="heading"><h1 ref=${title} tabindex="-1" translate=${false}>${team.name}</h1></div>
+    ${known.data && html`<${Integrations} team=${team} known=${known.data} me=${me} onChange=${() => setChanged((count) => count + 1)} />`}
+    ${known.data && html`<${Changes} team=${team} known=${known.data} me=${me} changed=${changed} />`}`;
+}
