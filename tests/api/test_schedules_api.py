@@ -287,3 +287,13 @@ def test_each_change_is_in_the_audit(made, api, team):
     assert told == [(f"schedule.{action}", f"user:{team.users['admin']}", schedule["id"]) for action in actions]
     assert page["entries"][2]["details"] == {"name": "Nightly", "why": "The provider moves"}
     assert page["entries"][4]["details"]["cron"] == "0 3 * * *"
+
+
+def test_a_zone_that_a_later_release_does_not_know_costs_its_schedule_alone(made, api, team, owner):
+    bad, good = made(), made(zone="UTC")
+    owner.run_script(f"UPDATE job_team_schedules SET zone = 'Mars/Olympus' WHERE id = '{bad['id']}'")
+    _, listed = api("GET", f"/v1/teams/{team.id}/schedules")
+    told = {schedule["id"]: schedule for schedule in listed["schedules"]}
+    assert told[good["id"]] == good
+    assert told[bad["id"]]["next"] == []
+    assert told[bad["id"]]["said"].startswith("zone must be the name of a time zone")

@@ -274,8 +274,7 @@ def _list(
 
 
 def _as_json(row: Row) -> dict[str, Any]:
-    cron, slot = row["cron"] and zoned_cron(row["cron"], row["zone"]), row["next_slot"]
-    following = islice(cron.slots_after(slot), NEXT_SLOTS - 1) if cron and slot else ()
+    said, following = _times_of(row)
     paused = row["paused_at"] and {
         "since": timestamp(row["paused_at"]),
         "by": row["paused_by"],
@@ -290,7 +289,7 @@ def _as_json(row: Row) -> dict[str, Any]:
         "cron": row["cron"],
         "run_at": timestamp(row["run_at"]),
         "zone": row["zone"],
-        "said": in_words(cron.cron) if cron else "Once",
+        "said": said,
         "params": row["params"],
         "notify": row["notify"],
         "created_by": row["created_by"],
@@ -299,9 +298,22 @@ def _as_json(row: Row) -> dict[str, Any]:
         "updated_at": timestamp(row["updated_at"]),
         "paused": paused,
         "skipped": row["skipped"],
-        "next": [timestamp(each) for each in (slot, *following) if each],
+        "next": [timestamp(slot) for slot in following],
         "last": _slot_as_json(row) if row["slot"] else None,
     }
+
+
+def _times_of(row: Row) -> tuple[str, list[datetime]]:
+    """Return a schedule's times in words, and the next ones."""
+    slot = row["next_slot"]
+    if row["cron"] is None:
+        return "Once", [slot] if slot else []
+    try:
+        cron = zoned_cron(row["cron"], row["zone"])
+    except Refused as exc:
+        # A later release may know fewer zones. The others in the list are shown all the same.
+        return str(exc), []
+    return in_words(cron.cron), [slot, *islice(cron.slots_after(slot), NEXT_SLOTS - 1)] if slot else []
 
 
 def _slot_as_json(row: Row) -> dict[str, Any]:
