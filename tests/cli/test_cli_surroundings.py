@@ -40,6 +40,7 @@ VALUES = {
     "shell": "bash",
     "why": "日本",
     "by": "ada",
+    "provider": "revenuecat",
 }
 ANSWER = {
     "job_run": run("completed", error="Schlüssel 🔑"),
@@ -48,8 +49,23 @@ ANSWER = {
     "paused": {"what": "type", "job_type": "x", "since": None, "by": "ada", "why": "日本"},
     **{
         name: []
-        for name in ("mails", "lines", "checks", "queues", "redriven", "teams", "keys", "schedules", "resumed", "stops")
+        for name in (
+            "mails",
+            "lines",
+            "checks",
+            "queues",
+            "redriven",
+            "teams",
+            "keys",
+            "schedules",
+            "resumed",
+            "stops",
+            "entries",
+        )
     },
+    "integrations": [{"provider": "revenuecat", "config": {"project_id": "日本"}, "enabled": True}],
+    "providers": [{"provider": "アプリ", "label": "アプリ"}],
+    "deleted": True,
     "complete": True,
     "url": None,
     "cancelled": True,
@@ -88,7 +104,9 @@ def serve(api: Script, aws: Aws, answer: dict[str, Any], *, status: int = 200) -
     for where in (
         *(f"GET /v1/{path}" for path in ("job-types", "health", "openapi.json", "auth/whoami", "projects")),
         *(f"GET /v1/{path}" for path in (f"jobs/{RUN}", f"projects/{PROJECT}")),
-        *(f"GET /v1/teams/{TEAM}/{path}" for path in ("jobs", "members")),
+        *(f"GET /v1/teams/{TEAM}/{path}" for path in ("jobs", "members", "audit")),
+        *(f"{method} /v1/projects/{PROJECT}/integrations" for method in ("GET", "POST")),
+        *(f"{method} /v1/projects/{PROJECT}/integrations/revenuecat" for method in ("PATCH", "DELETE")),
         *(f"POST /v1/{path}" for path in (f"jobs/{RUN}/cancel", f"jobs/{RUN}/rerun", f"teams/{TEAM}/jobs/trigger")),
     ):
         api.on(where, answer, status=status)
@@ -180,6 +198,11 @@ EVERYTHING = ANSWER | {
     "resumed": [{"what": "type", "job_type": "j", "since": "s", "by": "b", "why": "w"}],
     "mails": [{"recipient": "r", "status": "s", "attempts": 1, "error": "e"}],
     "stops": [{"address": "a", "reason": "r", "detail": "d", "stopped_at": "s"}],
+    "entries": [
+        {"occurred_at": "o", "team": "t", "actor": "user:u", "action": "a.b", "details": {"d": "e", "f": ["g"]}},
+        {"occurred_at": "o", "team": None, "actor": "operator", "action": "c", "subject_type": "s", "subject_id": "i"},
+    ],
+    "test": {"ok": False, "says": "s"},
     "url": "u",
     "team_id": "t",
     "id": PROJECT,

@@ -32,6 +32,9 @@ FOUND = """<DescribeStackResourceResponse><DescribeStackResourceResult><StackRes
 </DescribeStackResourceResponse>"""
 REFUSED = "<ErrorResponse><Error><Code>{}</Code><Message>{}</Message></Error></ErrorResponse>"
 
+IDENTITY = """<GetCallerIdentityResponse><GetCallerIdentityResult><Arn>arn:aws:iam::123456789012:user/ada</Arn>
+</GetCallerIdentityResult></GetCallerIdentityResponse>"""
+
 Answer = tuple[int, dict[str, str], bytes]
 
 
@@ -49,6 +52,8 @@ class Aws:
 
     def describe(self, body: bytes) -> Answer:
         form = parse_qs(body.decode())
+        if form["Action"] == ["GetCallerIdentity"]:
+            return 200, {"Content-Type": "text/xml"}, IDENTITY.encode()
         [function] = form["LogicalResourceId"]
         if form["StackName"] not in ([name] for name in self.stacks) or function not in FUNCTIONS:
             return 400, {}, REFUSED.format("ValidationError", f"Stack '{form['StackName'][0]}' does not exist").encode()
