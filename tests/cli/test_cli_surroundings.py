@@ -41,6 +41,7 @@ VALUES = {
     "shell": "bash",
     "why": "日本",
     "by": "ada",
+    "provider": "revenuecat",
 }
 ANSWER = {
     "job_run": run("completed", error="Schlüssel 🔑"),
@@ -63,10 +64,12 @@ ANSWER = {
             "entries",
         )
     },
+    "integrations": [{"provider": "revenuecat", "config": {"project_id": "日本"}, "enabled": True}],
+    "providers": [{"provider": "アプリ", "label": "アプリ"}],
+    "deleted": True,
     "complete": True,
     "url": None,
     "cancelled": True,
-    "deleted": True,
     "schedule": {"id": PROJECT, "name": "Nächtlich", "said": "At 03:00 every day", "cron": "0 3 * * *", "zone": "UTC"},
     "slots": [],
     "user_id": RUN,
@@ -109,6 +112,8 @@ def serve(api: Script, aws: Aws, answer: dict[str, Any], *, status: int = 200) -
         *(f"POST /v1/schedules/{RUN}/{path}" for path in ("pause", "resume")),
         *(f"{method} /v1/schedules/{RUN}" for method in ("PATCH", "DELETE")),
         f"POST /v1/teams/{TEAM}/schedules",
+        *(f"{method} /v1/projects/{PROJECT}/integrations" for method in ("GET", "POST")),
+        *(f"{method} /v1/projects/{PROJECT}/integrations/revenuecat" for method in ("PATCH", "DELETE")),
         *(f"POST /v1/{path}" for path in (f"jobs/{RUN}/cancel", f"jobs/{RUN}/rerun", f"teams/{TEAM}/jobs/trigger")),
     ):
         api.on(where, answer, status=status)
@@ -200,13 +205,14 @@ EVERYTHING = ANSWER | {
     "schedule": {"id": "i", "name": "n", "said": "s", "cron": "c", "zone": "z", "next": ["n"], "created_by": "b",
                  "paused": {"since": "s", "by": "b", "why": "w"}, "params": {"p": "q"}, "maker_has_left": True},
     "slots": [{"slot": "s", "outcome": "o", "reason": "r", "run_id": "i", "status": "s"}],
-    "entries": [
-        {"occurred_at": "o", "team_id": "t", "team": "t", "actor": "user:u", "action": "a.b", "subject_type": "s",
-         "subject_id": "i", "details": {"d": "e"}, "request_id": "r"},
-    ],
     "resumed": [{"what": "type", "job_type": "j", "since": "s", "by": "b", "why": "w"}],
     "mails": [{"recipient": "r", "status": "s", "attempts": 1, "error": "e"}],
     "stops": [{"address": "a", "reason": "r", "detail": "d", "stopped_at": "s"}],
+    "entries": [
+        {"occurred_at": "o", "team": "t", "actor": "user:u", "action": "a.b", "details": {"d": "e", "f": ["g"]}},
+        {"occurred_at": "o", "team": None, "actor": "operator", "action": "c", "subject_type": "s", "subject_id": "i"},
+    ],
+    "test": {"ok": False, "says": "s"},
     "url": "u",
     "team_id": "t",
     "id": PROJECT,

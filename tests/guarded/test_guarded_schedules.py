@@ -174,6 +174,18 @@ def test_a_live_run_of_the_project_and_type_skips_it(owner, noon, team, state, c
         assert ledger(owner) == [[schedule_id, at(0), "skipped", "a run of this type is live", run_id]]
 
 
+def test_each_is_skipped_for_the_live_run_of_its_own_project(owner, noon, team):
+    there = make_team(owner, slug="there")
+    expected = {}
+    for of in (team, there):
+        run_id = run(owner, PENDING, team_id=of.id, project_id=of.project_id, job_type=SYNC)
+        expected[team_schedule(owner, of.project_id, cron="@daily", next_slot=at(0))] = run_id
+    decide(noon, *expected)
+    # Both slots are noon's.
+    told = owner.run_script("SELECT schedule_id::text, run_id::text FROM job_team_slots")
+    assert dict(told) == expected
+
+
 def test_a_refused_slot_names_no_live_run(owner, noon, team):
     run(owner, PENDING, team_id=team.id, project_id=team.project_id, job_type=SYNC)
     schedule_id = team_schedule(owner, team.project_id, cron="@daily", next_slot=at(0))

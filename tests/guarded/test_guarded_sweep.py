@@ -161,7 +161,7 @@ def slots(owner):
 def team_schedule(owner, project_id, **columns):
     schedule_id = str(uuid.uuid4())
     own = {"id": schedule_id, "project_id": project_id, "job_type": "revenuecat_sync", "created_by": "manual:user:x"}
-    insert(owner, "job_team_schedules", **own, name="", zone="UTC", params={}, **columns)
+    insert(owner, "job_team_schedules", **(own | {"name": "", "zone": "UTC", "params": {}} | columns))
     return schedule_id
 
 

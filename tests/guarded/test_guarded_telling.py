@@ -5,6 +5,7 @@ import uuid
 import pytest
 
 from nightshift.testing.rows import make_team
+from tests.guarded.test_guarded_sweep import team_schedule
 from tests.guarded.world_at_noon import ENDED, LEASED, Changes, at, insert, rows, run
 
 EVENT = ("event", None)
@@ -44,6 +45,23 @@ class TestMail:
         run_id = run(owner, LEASED, **asked_by(team))
         end(noon, run_id, status)
         assert owed(owner, run_id) == [("mail", "admin@owls.example")]
+
+    @pytest.mark.parametrize("notify", [True, False])
+    def test_a_run_of_a_schedule_tells_its_maker(self, owner, noon, team, notify):
+        for hour, maker in enumerate(("owner", "admin")):
+            schedule_id = team_schedule(
+                owner, team.project_id, cron=f"0 {hour} * * *", created_by=f"manual:user:{team.users[maker]}"
+            )
+        asked = {**asked_by(team), "triggered_by": "schedule", "schedule_id": schedule_id, "notify": notify}
+        run_id = run(owner, LEASED, **asked)
+        end(noon, run_id)
+        assert owed(owner, run_id) == ([("mail", "admin@owls.example")] if notify else [])
+
+    def test_a_schedule_that_is_gone_has_no_maker_to_tell(self, owner, noon, team):
+        asked = {**asked_by(team), "triggered_by": "schedule", "schedule_id": str(uuid.uuid4())}
+        run_id = run(owner, LEASED, **asked)
+        end(noon, run_id)
+        assert owed(owner, run_id) == []
 
     @pytest.mark.parametrize(
         "columns",

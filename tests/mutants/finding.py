@@ -22,7 +22,7 @@ NAMES = (
     *("deleted_project", "moved_project", "platform_rows", "pauses", "notify", "mail_shares", "mail", "events"),
     *("successes", "schedules", "functions", "visibility", "metrics", "list", "costs", "log_lines", "testing_kit"),
     *("soft_delete_cleanup", "gate", "db_pruning", "operator_commands", "params", "sweep_decisions"),
-    *("executor_decisions", "pairs_of_a_run", "pairs_of_sweeps", "pairs_of_triggers", "pairs_of_mails"),
+    *("executor_decisions", "pairs_of_a_run", "pairs_of_sweeps", "pairs_of_triggers", "pairs_of_mails", "team_slots"),
 )
 
 
@@ -47,10 +47,11 @@ ABOUT = {
     "author_api.py": ("executor_decisions", "careless_jobs", "bounds"),
     "queue.py": ("executor_decisions", "executor", "poison", "functions"),
     "sweep.py": ("sweep_decisions", "sweep", "poison", "pairs_of_sweeps"),
-    "healers.py": ("sweep_decisions", "pairs_of_sweeps", "sweep", "poison"),
+    "healers.py": ("sweep_decisions", "pairs_of_sweeps", "sweep", "poison", "team_slots"),
     "set_aside.py": ("sweep_decisions", "poison"),
     "successes.py": ("successes",),
     "pauses.py": ("pauses",),
+    "outbox.py": ("team_slots",),
     "slots.py": ("schedules", "pairs_of_sweeps", "pauses"),
     "delivery.py": ("notify", "mail_shares", "events", "pairs_of_mails"),
     "attempts.py": ("notify", "mail_shares", "events", "pairs_of_mails"),

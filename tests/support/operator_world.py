@@ -34,6 +34,7 @@ IDENTITY = """<GetCallerIdentityResponse><GetCallerIdentityResult><Arn>arn:aws:i
 <UserId>A</UserId><Account>123456789012</Account></GetCallerIdentityResult></GetCallerIdentityResponse>"""
 REFUSED = "<ErrorResponse><Error><Code>{}</Code><Message>{}</Message></Error></ErrorResponse>"
 
+
 Answer = tuple[int, dict[str, str], bytes]
 
 

@@ -269,7 +269,10 @@ DELETE = "UPDATE {} SET deleted_at = now()"
 GONE = {
     "project": (DELETE.format("projects"), "This project or its team was deleted"),
     "team": (DELETE.format("teams"), "This project or its team was deleted"),
-    "integration": (DELETE.format("project_integrations"), r"This project has no RevenueCat integration\. Ask the"),
+    "integration": (
+        DELETE.format("project_integrations"),
+        r"project has no RevenueCat integration\. A team admin",
+    ),
     "disabled": (
         """UPDATE project_integrations SET config = config || '{"enabled": false}'""",
         "The RevenueCat integration of this project is disabled",

@@ -39,7 +39,7 @@ WITH orphans AS (
            CASE WHEN delay_s > 0 THEN 'its turn among the runs that are due at the same time' END,
            clock_timestamp() + make_interval(secs => delay_s + CAST(:resend_delay_s AS float8)), id
     FROM due
-    WHERE reason IS NULL AND id NOT IN (SELECT id FROM live)
+    WHERE reason IS NULL
     -- One order for all sessions, so that none waits for another that waits for it.
     ORDER BY project_id, job_type, id
     ON CONFLICT (project_id, job_type) WHERE completed_at IS NULL DO NOTHING

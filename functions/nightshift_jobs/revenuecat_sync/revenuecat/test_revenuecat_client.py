@@ -432,8 +432,8 @@ def test_the_key_is_in_no_error_and_no_repr(clock):
             revenuecat.customer("x")
 
         assert str(error.value) == (
-            "RevenueCat answered 401: Bad key sk_…! The project needs another RevenueCat key: ask the operator of this "
-            "server to store it."
+            "RevenueCat answered 401: Bad key sk_…! The project needs another RevenueCat key: a team admin stores it "
+            "(nightshift integrations change revenuecat)."
         )
         assert KEY not in repr(error.value) + repr(revenuecat)
 
