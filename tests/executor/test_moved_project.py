@@ -97,6 +97,7 @@ def test_the_old_teams_key_is_free_for_another_project_from_that_moment_on(was, 
     [[other]] = owner.run_script(
         f"INSERT INTO projects (team_id, name, slug) VALUES ('{old.id}', 'Other', 'other') RETURNING id"
     )
+    store_keys(owner)
     again = trigger(was, old, str(other), key="k")
     assert again != run_id
     assert trigger(was, old, str(other), key="k") == again
