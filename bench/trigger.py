@@ -59,11 +59,13 @@ def _compare(server: Postgres) -> None:
     owner.run_script(
         f"INSERT INTO teams (id, name, slug) VALUES ('{team}', 'T', 't');"
         f"INSERT INTO projects (id, team_id, name, slug) VALUES ('{project}', '{team}', 'P', 'p');"
+        "INSERT INTO project_integrations (project_id, provider, secret_encrypted)"
+        f" VALUES ('{project}', 'revenuecat', 'x');"
         "INSERT INTO api_keys (team_id, key_type, key_hash, key_prefix, permissions)"
         f" VALUES ('{team}', 'agent', '\\x{auth.key_hash(key).hex()}', '', '{{jobs:read,jobs:write}}')"
     )
     os.environ |= {"DATABASE_HOST": "127.0.0.1", "DATABASE_PORT": str(server.port), "DATABASE_NAME": "postgres"}
-    os.environ["DATABASE_USER"] = "nightshift_api"
+    os.environ |= {"DATABASE_USER": "nightshift_api", "INTEGRATIONS_KEY_ID": "none"}
     os.environ |= {name: "http://127.0.0.1/none" for name in ("QUEUE_URL", "NOTIFY_QUEUE_URL", "ANNOUNCE_QUEUE_URL")}
     queue.send = lambda message: None
     api: Any = importlib.import_module("api.app")

@@ -21,7 +21,7 @@ LOOKS = {
 @pytest.fixture
 def team(people: People) -> str:
     team_id = people.team(f"Keys {people.owner.run('SELECT gen_random_uuid()')[0][0]}")
-    people.project(team_id, "Acme")
+    people.project(team_id, "Acme", has_key=False)
     return team_id
 
 

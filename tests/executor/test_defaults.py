@@ -14,7 +14,7 @@ from nightshift.schedules.slots import GRACE, fire, register
 from nightshift.testing.rows import make_team, run_row, sweep
 from nightshift_jobs.revenuecat_sync import params
 from tests.support.api_world import Api
-from tests.support.world import received
+from tests.support.world import received, store_keys
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -59,6 +59,12 @@ class TestASchedule:
         register({"db_pruning": ""}, now=START, db=owner)
 
 
+def team_with_key(owner):
+    team = make_team(owner)
+    store_keys(owner)
+    return team
+
+
 class TestAnotherRelease:
     @pytest.mark.parametrize(
         ("stored", "seen"),
@@ -83,7 +89,7 @@ class TestAnotherRelease:
 
     @pytest.mark.parametrize("given", [{}, {"include_sandbox": True}, {"include_sandbox": "true"}])
     def test_a_repeat_is_one_although_the_parameters_have_grown(self, cloud, owner, monkeypatch, given):
-        team = make_team(owner)
+        team = team_with_key(owner)
         trigger = trigger_of(team)
         status, first = trigger(given)
         assert status == 201
@@ -92,7 +98,7 @@ class TestAnotherRelease:
         assert (status, again["job_run"]["id"]) == (201, first["job_run"]["id"])
 
     def test_a_repeated_rerun_is_one_too(self, cloud, owner, monkeypatch):
-        team = make_team(owner)
+        team = team_with_key(owner)
         api = Api(f"Bearer {team.agent_key}")
         old = trigger_of(team)({})[1]["job_run"]["id"]
         api("POST", f"/v1/jobs/{old}/cancel")
@@ -102,7 +108,7 @@ class TestAnotherRelease:
         assert api(*rerun, headers={"Idempotency-Key": "tuesday"}) == (201, first)
 
     def test_other_parameters_are_another_request(self, cloud, owner, monkeypatch):
-        trigger = trigger_of(make_team(owner))
+        trigger = trigger_of(team_with_key(owner))
         trigger({})
         grown(monkeypatch)
         assert trigger({"limit": 5})[0] == 422

@@ -7,19 +7,23 @@ from nightshift.runs.executor import work as work_slice
 from nightshift.testing.rows import make_team, run_row, sweep, work
 from tests.api.test_api import Api
 from tests.support.fixtures import JWT_SECRET
-from tests.support.world import token
+from tests.support.world import store_keys, token
 
 SENTENCE = "A job of this type is already running or pending"
 
 
 @pytest.fixture
 def old(owner):
-    return make_team(owner, slug="old")
+    team = make_team(owner, slug="old")
+    store_keys(owner)
+    return team
 
 
 @pytest.fixture
 def new(owner):
-    return make_team(owner, slug="new")
+    team = make_team(owner, slug="new")
+    store_keys(owner)
+    return team
 
 
 @pytest.fixture
@@ -93,6 +97,7 @@ def test_the_old_teams_key_is_free_for_another_project_from_that_moment_on(was, 
     [[other]] = owner.run_script(
         f"INSERT INTO projects (team_id, name, slug) VALUES ('{old.id}', 'Other', 'other') RETURNING id"
     )
+    store_keys(owner)
     again = trigger(was, old, str(other), key="k")
     assert again != run_id
     assert trigger(was, old, str(other), key="k") == again

@@ -19,6 +19,7 @@ from botocore.exceptions import ClientError
 from local.deployment.deploy import BATCHES, STACK
 from local.deployment.template import PATH, load
 from local.run import call
+from local.seed import REVENUECAT_KEY
 from local.stack import CHECKOUT, Stack
 from nightshift.database.session_pins import ROLES
 from tests.support.stack_world import ended, function_processes, triggered, until
@@ -124,8 +125,13 @@ def driven(stack: Stack, here: dict[str, Any], stack_owner: pg8000.native.Connec
     def is_over(run_id: str) -> bool:
         return stack_owner.run("SELECT completed_at FROM job_runs WHERE id = CAST(:id AS uuid)", id=run_id) != [[None]]
 
-    # API: a user's token; a run that waits for RevenueCat and is then cancelled, with a mail to the triggering user.
-    assert call(here | {"agent_key": here["admin_token"]}, "GET", "/v1/auth/whoami")[0] == 200
+    # API: a user's token; a provider's key, stored by an admin; a run that waits for RevenueCat and is then cancelled,
+    # with a mail to the triggering user.
+    as_admin = here | {"agent_key": here["admin_token"]}
+    assert call(as_admin, "GET", "/v1/auth/whoami")[0] == 200
+    at = f"/v1/projects/{here['project_id']}/integrations/revenuecat"
+    status, changed = call(as_admin, "PATCH", at, {"config": {"api_key": REVENUECAT_KEY}})
+    assert (status, changed["test"]["ok"]) == (200, True)
     urllib3.request("POST", faults, json={"status": 503, "path": "entitlements", "times": None})
     waiting = triggered(here, notify=True)["id"]
     until(lambda: (run := call(here, "GET", f"/v1/jobs/{waiting}")[1]["job_run"])["status"] == "running" and run["id"])

@@ -176,9 +176,17 @@ class People:
             )[0][0]
         )
 
-    def project(self, team_id: str, name: str) -> str:
+    def project(self, team_id: str, name: str, *, has_key: bool = True) -> str:
+        """Create a project and return its id. Its RevenueCat key cannot be decrypted, so a sync starts and fails."""
         sql = "INSERT INTO projects (team_id, name, slug) VALUES (:team_id, :name, :slug) RETURNING id"
-        return str(self.owner.run(sql, team_id=team_id, name=name, slug=name.lower())[0][0])
+        made = str(self.owner.run(sql, team_id=team_id, name=name, slug=name.lower())[0][0])
+        if has_key:
+            self.owner.run(
+                "INSERT INTO project_integrations (project_id, provider, secret_encrypted)"
+                " VALUES (CAST(:project_id AS uuid), 'revenuecat', 'x')",
+                project_id=made,
+            )
+        return made
 
     def user(self, *roles: tuple[str, str]) -> str:
         """Create a user with these ``(team_id, role)`` and return their token."""
