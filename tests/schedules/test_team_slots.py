@@ -1,6 +1,7 @@
 """Teams' schedules with the time passed in: each slot is decided once, whatever stands in the way of its run."""
 
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -325,3 +326,18 @@ def test_the_table_refuses_rows_that_mean_nothing(made, owner):
     made()
     with pytest.raises(DatabaseError, match="repeats_or_starts_once"):
         owner.run_script("UPDATE job_team_schedules SET cron = NULL")
+
+
+def test_a_skipped_slot_takes_its_place_in_the_minute_too(made, owner, db, cloud):
+    [other] = teams_with_integration(owner, "others")
+    skipped, started = made(), made(of=other)
+    owner.run_script(
+        "UPDATE project_integrations SET deleted_at = clock_timestamp() WHERE project_id IN"
+        f" (SELECT project_id FROM job_team_schedules WHERE id = '{skipped}');"
+        f"UPDATE job_team_schedules SET next_slot = next_slot - interval '1 min' WHERE id = '{skipped}'"
+    )
+    sweep(db=db, settings=replace(cloud, sweep_batch=1, scheduled_starts_per_minute=4), now=THREE)
+    [[schedule_id, place]] = owner.run_script(
+        "SELECT schedule_id::text, round(extract(epoch FROM due_at - created_at) / 12.5)::int FROM job_runs"
+    )
+    assert (schedule_id, place) == (started, 1)
