@@ -1,5 +1,5 @@
 -- The next live app, in the order of projects, with what its project says about retention. The columns are read as JSON,
--- because not every platform has them. What is soft-deleted may be restored: the soft-delete cleanup decides about that.
+-- because not every platform has them. Soft-deleted rows may be restored, so the job leaves them alone.
 SELECT CAST(app.id AS text) AS id, CAST(project.id AS text) AS project_id,
        to_jsonb(project)->>'retention_days_events' AS retention_days_events,
        to_jsonb(project)->>'retention_days_metrics' AS retention_days_metrics,
