@@ -654,8 +654,14 @@ def test_projects(api, team, as_user):
 def test_a_platform_may_keep_its_own_retention(api, team, owner):
     path = f"/v1/projects/{team.project_id}"
     for column, stored, shown in [
-        *[("integer", "90", 90), ("integer", "NULL", 120), ("integer", "0", 0), ("bigint", "400", 400)],
-        *[("text", "'45'", 45), ("text", "'for ever'", 120), ("numeric", "'NaN'", 120), ("jsonb", "'30'", 30)],
+        *[("integer", "90", 90), ("integer", "NULL", 120), ("integer", "0", 120), ("bigint", "400", 400)],
+        *[
+            ("text", "'45'", 45),
+            ("text", "'for ever'", 120),
+            ("numeric", "'NaN'", 120),
+            ("numeric(9, 2)", "30", 30),
+            ("jsonb", "'30'", 30),
+        ],
     ]:
         owner.run_script(
             "ALTER TABLE projects DROP COLUMN IF EXISTS retention_days_events;"

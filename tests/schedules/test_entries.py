@@ -10,7 +10,7 @@ from nightshift.schedules.entries import with_usual_schedules
 
 def usual():
     return {
-        name: from_five_fields(job_type.schedule).eventbridge
+        name: "" if job_type.opt_in else from_five_fields(job_type.schedule).eventbridge
         for name, job_type in JOB_TYPES.items()
         if job_type.schedule
     }
@@ -28,6 +28,14 @@ def test_a_job_whose_entry_says_never_has_none():
     }
 
 
+def test_the_retention_is_off_until_it_has_an_entry():
+    assert with_usual_schedules("")["retention_cleanup"] == ""
+    assert with_usual_schedules("db_pruning=never")["retention_cleanup"] == ""
+    on = with_usual_schedules("retention_cleanup=cron(0 2 * * ? *)")
+    assert on == usual() | {"retention_cleanup": "cron(0 2 * * ? *)"}
+    assert [name for name, job_type in JOB_TYPES.items() if job_type.opt_in] == ["retention_cleanup"]
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
@@ -37,7 +45,7 @@ def test_a_job_whose_entry_says_never_has_none():
         (
             "db_prune=never",
             "Schedules has an entry for 'db_prune', which has no schedule: use one of db_pruning, partition_creation, "
-            "soft_delete_cleanup$",
+            "retention_cleanup, soft_delete_cleanup$",
         ),
         ("revenuecat_sync=cron(0 2 * * ? *)", "Schedules has an entry for 'revenuecat_sync', which has no schedule"),
         ("db_pruning=never; db_pruning=cron(0 2 * * ? *)", "Schedules has two entries for db_pruning: remove one"),

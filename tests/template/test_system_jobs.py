@@ -64,6 +64,8 @@ def test_rule_and_ledger_get_the_same_parameter():
             {"soft_delete_cleanup": "cron(0/15 1-3 ? * MON-FRI *)", "db_pruning": "cron(5,35 2 * * ? *)"},
         ),
         ("partition_creation=never", {"partition_creation": ""}),
+        ("retention_cleanup=cron(0 2 * * ? *)", {"retention_cleanup": "cron(0 2 * * ? *)"}),
+        ("retention_cleanup=cron(30 1 * * ? *)", {"retention_cleanup": "cron(30 1 * * ? *)"}),
         (
             "partition_creation=never; db_pruning=cron(0 2 * * ? *); ",
             {"partition_creation": "", "db_pruning": "cron(0 2 * * ? *)"},
@@ -73,7 +75,8 @@ def test_rule_and_ledger_get_the_same_parameter():
 def test_an_entry_sets_the_time_of_its_job_in_rule_and_ledger(schedules, others):
     assert re.fullmatch(TEMPLATE["Parameters"]["Schedules"]["AllowedPattern"], schedules)
     usual = {job: from_five_fields(job_type.schedule).eventbridge for job, job_type in SYSTEM_JOBS.items()}
-    assert with_usual_schedules(schedules) == usual | others
+    off = {job: "" for job, job_type in SYSTEM_JOBS.items() if job_type.opt_in}
+    assert with_usual_schedules(schedules) == usual | off | others
     for job in SYSTEM_JOBS:
         # A job that never starts keeps its usual rule; the schedule function knows that it has no schedule.
         assert evaluated(expression(job), {"Schedules": schedules}) == (others.get(job) or usual[job])

@@ -25,6 +25,8 @@ class JobType:
     scope: Literal["project", "system"]
     schedule: str | None = None
     """Five-field cron expression in UTC. None: manual triggers only."""
+    opt_in: bool = False
+    """Whether the schedule is off until a deployment's parameter Schedules has an entry for the job."""
     params: str = "nightshift.jobs.params:NoParams"
     """The pydantic model of the parameters, as ``module:Class``. It is imported when values are validated."""
     retry: Retry = NO_RETRY

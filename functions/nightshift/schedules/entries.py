@@ -10,10 +10,11 @@ NEVER = "never"
 def with_usual_schedules(text: str) -> dict[str, str]:
     """Return each scheduled job's EventBridge expression: that of its entry in ``text``, or else that of the registry.
 
-    It is empty for an entry that says ``never``. Raises ConfigurationError naming an entry that cannot be used.
+    It is empty for an entry that says ``never``, and for a job that is off without an entry (``opt_in``). Raises
+    ConfigurationError naming an entry that cannot be used.
     """
     usual = {
-        name: from_five_fields(job_type.schedule).eventbridge
+        name: "" if job_type.opt_in else from_five_fields(job_type.schedule).eventbridge
         for name, job_type in JOB_TYPES.items()
         if job_type.schedule
     }

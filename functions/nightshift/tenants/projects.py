@@ -69,14 +69,18 @@ def with_apps(project: dict[str, Any], *, db: Database) -> dict[str, Any]:
 def _project_as_json(row: Row) -> dict[str, Any]:
     project = _as_json(row)
     return project | {
-        f"effective_retention_days_{kind}": _days(project.pop(f"retention_days_{kind}"), otherwise=days)
+        f"effective_retention_days_{kind}": days_of(project.pop(f"retention_days_{kind}")) or days
         for kind, days in RETENTION_DAYS.items()
     }
 
 
-def _days(text: str | None, *, otherwise: int) -> int:
-    """Return the number in the platform's column, of any type. Without a column or a valid number, use the default."""
-    return int(text) if text and re.fullmatch(r"[0-9]{1,9}", text, re.ASCII) else otherwise
+def days_of(text: str | None) -> int | None:
+    """Return the days in the platform's column of retention, of any type, or None without a column or a valid number.
+
+    A valid number is whole and positive: the API shows the default for any other, and the retention cleanup uses it.
+    """
+    found = re.fullmatch(r"([0-9]{1,9})(\.0*)?", text or "", re.ASCII)
+    return (int(found[1]) or None) if found else None
 
 
 def _as_json(row: Row) -> dict[str, Any]:

@@ -108,6 +108,7 @@ def trigger(session: Session, job_type: str, params: dict[str, Any], wait: bool)
     Examples:
       nightshift system trigger db_pruning --wait
       nightshift system trigger soft_delete_cleanup --stack nightshift
+      nightshift system trigger retention_cleanup --param dry_run=true --wait
     """
     run = session.stack.operate("trigger", job_type=job_type, params=params)["job_run"]
     report_run(run, api=session.stack, session=session, wait=wait)

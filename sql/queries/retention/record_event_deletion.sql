@@ -4,4 +4,6 @@ SELECT CAST(:run_id AS uuid), project_id, CAST(:event_table AS text), CAST(:reas
        CAST(:cutoff AS timestamptz), CAST(:deleted AS bigint)
 FROM apps WHERE id = CAST(:app_id AS uuid)
 ON CONFLICT (run_id, project_id, event_table, reason)
-DO UPDATE SET deleted = event_deletions.deleted + excluded.deleted, updated_at = clock_timestamp();
+-- A project's retention may change in the middle of a run.
+DO UPDATE SET deleted = event_deletions.deleted + excluded.deleted,
+              cutoff = greatest(event_deletions.cutoff, excluded.cutoff), updated_at = clock_timestamp();
