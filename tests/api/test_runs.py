@@ -209,6 +209,7 @@ class TestAsJson:
         [
             ("pending", None, "", "Waiting for a free worker"),
             ("pending", None, "7 of 9", "7 of 9; waiting for a free worker"),
+            ("pending", "its turn", "7 of 9", "7 of 9; waiting for its turn"),
             ("running", "Google", "7 of 9", "7 of 9; waiting for Google"),
             ("running", None, "7 of 9", "7 of 9"),
             ("completed", "Google", "7 of 9", "7 of 9"),

@@ -35,7 +35,15 @@ WORDS_FOR_TIMES = {"now", "today", "tomorrow", "yesterday"}
 BY_STATEMENT = {
     *("claim_overdue_successes", "claim_set_aside", "claim_unsent", "delete_pauses", "due_runs"),
     *("failed_system_runs", "find_work", "insert_run", "list_successes", "missed_slots", "old_alerts", "old_runs"),
-    *("old_audit_entries", "old_slots", "outbox_trouble", "overdue_successes", "prune_alerts", "stuck_runs"),
+    *(
+        "late_team_schedules",
+        "old_audit_entries",
+        "old_slots",
+        "old_team_schedules",
+        "old_team_slots",
+        "outbox_trouble",
+    ),
+    *("overdue_successes", "prune_alerts", "stuck_runs"),
     *("team_failures", "unsent_notices"),
 }
 # Queries that compare with clock_timestamp(). They find their rows by a key. A statement that has waited for the lock
