@@ -95,7 +95,10 @@ def named(cell: str) -> list[str]:
 
 COLUMNS = {table: named(columns) for tables, columns in rows_of("Columns") for table in named(tables)}
 # The page is about these jobs; it cannot know the jobs that an installation adds.
-SHIPPED_JOBS = {"db_pruning", "partition_creation", "revenuecat_backfill", "revenuecat_sync", "soft_delete_cleanup"}
+SHIPPED_JOBS = {
+    "db_pruning", "partition_creation", "retention_cleanup", "revenuecat_backfill", "revenuecat_sync",
+    "soft_delete_cleanup",
+}  # fmt: skip
 QUERIES = {
     name: parse(path.read_text()).text.rstrip().rstrip(";")
     for name, path in query_files().items()
