@@ -20,7 +20,7 @@ export function fieldsOf(schema, values = {}) {
       title: given.title ?? of.title ?? label(name),
       description: given.description ?? of.description,
       required: required.has(name),
-      initial: textOf(kind, values[name] ?? given.default ?? of.default),
+      initial: textOf(kind, (Object.hasOwn(values, name) ? values[name] : undefined) ?? given.default ?? of.default),
     };
   });
 }

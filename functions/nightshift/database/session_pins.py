@@ -88,6 +88,7 @@ FUNCTIONS = (
     "job_revenuecat_place",
     "job_revenuecat_write",
     "job_revenuecat_write_page",
+    "retention_count",
     "tell_of_ending",
 )
 
