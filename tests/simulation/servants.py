@@ -4,7 +4,11 @@ from datetime import datetime
 from random import Random
 from typing import TYPE_CHECKING
 
+from pg8000.exceptions import DatabaseError
+
 from nightshift.base.errors import Conflict, Refused
+from nightshift.database.connection import fields_of
+from nightshift.database.queries import DOUBTFUL
 from nightshift.healing import sweep as healer
 from nightshift.operator import run_commands as operator_runs
 from nightshift.runs import pauses
@@ -67,6 +71,10 @@ def start_system_job(play: "Play", job_type: str) -> None:
             )
         except (Conflict, Refused):
             return
+        except DatabaseError as exc:
+            # A pooler lost the session's settings within the transaction: the operator gives the command again.
+            if fields_of(exc).get("C") not in DOUBTFUL:
+                raise
 
     play.start(f"operator{play.number}", "operate", start)
 
