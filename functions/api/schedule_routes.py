@@ -108,7 +108,7 @@ def get_schedule(request: Request, schedule_id: str) -> dict[str, Any]:
 @operation(
     "GET",
     "/v1/schedules/{schedule_id}/slots",
-    summary="What became of a schedule's past times, newest first",
+    summary="Past times of a schedule with their outcomes, newest first",
     answer="SlotPage",
     query=(
         ("before", "Only slots before this time: the last slot of the previous page", TEXT | {"format": "date-time"}),

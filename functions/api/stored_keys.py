@@ -12,7 +12,7 @@ from nightshift.jobs.provider import OWN_FIELDS, KeyReport, Provider
 from nightshift.jobs.registry import PROVIDERS
 from nightshift.tenants import integrations
 
-# What stands in for a key, and for each other value that a provider's model does not name.
+# Shown in place of a key, and of each other value that a provider's model does not name.
 MASK = "********"
 KEY = re.compile("[!-~]{1,500}")
 # The longest test of a key. A request has 29 seconds, also for the database and KMS.

@@ -11,7 +11,7 @@ CREATE TABLE job_audit_entries (
     request_id    text NOT NULL                   -- of the Lambda invocation, whose log lines carry it
 );
 COMMENT ON TABLE job_audit_entries IS
-    'Who made, changed, stored, paused or ended what, and when. Written with the change, kept for a year, without secrets.';
+    'The changes that people, keys and the operator made. Written with the change, kept for a year, without secrets.';
 CREATE INDEX job_audit_entries_team ON job_audit_entries (team_id, occurred_at, id);
 COMMENT ON INDEX job_audit_entries_team IS 'The list of a team''s entries.';
 CREATE INDEX job_audit_entries_age ON job_audit_entries (occurred_at, id);

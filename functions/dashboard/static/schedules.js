@@ -134,7 +134,7 @@ function Ask({ what, schedule, onClose }) {
         else await api("POST", `v1/schedules/${schedule.id}/${what}`, { body: what === "pause" ? { why } : {} });
         onClose(true);
       } catch (error) {
-        // Somebody else has deleted it already.
+        // Another person has deleted it already.
         if (what === "delete" && error.status === 404) onClose(true);
         else setProblem(error.message);
       }

@@ -18,7 +18,7 @@ OWN_FIELDS = ("api_key", "enabled")
 
 @dataclass(frozen=True, kw_only=True)
 class KeyReport:
-    """What a look at a provider with a key has shown."""
+    """The outcome of a look at a provider with a key."""
 
     account: str = ""
     """The provider's name of the key's account or project."""
