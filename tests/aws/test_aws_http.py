@@ -1,7 +1,9 @@
 """Calls to AWS without a client send the same bytes as a botocore client."""
 
 import json
+import socket
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -172,6 +174,13 @@ def test_the_services_own_variable_comes_first(monkeypatch: pytest.MonkeyPatch) 
     assert endpoint_of("SQS", host="sqs") == "http://every"
     monkeypatch.setenv("AWS_ENDPOINT_URL_SQS", "http://queues")
     assert endpoint_of("SQS", host="sqs") == "http://queues"
+
+
+def test_a_body_does_not_wait_until_its_headers_are_acknowledged(wire: Wire) -> None:
+    secret.secret_text("jwt")
+    pool = aws_http._connections(wire.url)._manager.connection_from_url(wire.url)
+    with closing(pool._get_conn()) as connection:
+        assert connection.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 class TestTrouble:

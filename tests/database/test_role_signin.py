@@ -26,17 +26,25 @@ OWNER = "of the owner"
 PREFIX = "stack/database/"
 
 
-@pytest.fixture
-def owner(cloud: Settings) -> Iterator[Database]:
-    """Connect as the schema owner to a migrated server that asks each role for its password."""
+@pytest.fixture(scope="module")
+def server() -> Iterator[Database]:
+    """Migrate a server that asks each role for its password, and yield a connection as the schema owner."""
     with throwaway_postgres(OWNER) as server:
         config = replace(settings_for(server, "postgres", user="postgres"), database_password=OWNER)
         db = Database(config)
-        db.run_script("ALTER DATABASE postgres SET log_statement = 'ddl'; CREATE ROLE rds_iam")
+        db.run_script("ALTER DATABASE postgres SET log_statement = 'ddl'")
         db.close()
         migrate(db)
         yield db
         db.close()
+
+
+@pytest.fixture
+def owner(cloud: Settings, server: Database) -> Database:
+    """Connect as the schema owner. No role has a password or is a member of another role."""
+    server.run_script("DROP ROLE IF EXISTS rds_iam; DROP ROLE IF EXISTS dba, migrator; CREATE ROLE rds_iam")
+    server.run_script(";".join(f"ALTER ROLE {role} LOGIN PASSWORD NULL" for role in ROLES))
+    return server
 
 
 @pytest.fixture
@@ -149,11 +157,13 @@ def test_a_refused_password_without_an_earlier_one_is_told_with_its_reason(owner
 
 
 def test_no_password_is_written_to_the_servers_log(owner: Database, secrets: Any) -> None:
-    set_sign_ins(owner, settings=settings(owner, "secret"))
     [[folder]] = owner.run_script("SHOW data_directory")
-    log = Path(folder, "server.log").read_text()
-    assert "ALTER ROLE nightshift_api PASSWORD 'SCRAM-SHA-256$4096:" in log
-    assert "sesame" not in log
+    log = Path(folder, "server.log")
+    earlier = log.read_text()
+    set_sign_ins(owner, settings=settings(owner, "secret"))
+    added = log.read_text().removeprefix(earlier)
+    assert "ALTER ROLE nightshift_api PASSWORD 'SCRAM-SHA-256$4096:" in added
+    assert "sesame" not in added
 
 
 def test_a_change_of_the_sign_in_takes_the_other_way_in_away(owner: Database, secrets: Any) -> None:

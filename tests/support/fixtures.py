@@ -151,6 +151,7 @@ def make_template(postgres: Postgres, superuser: Database) -> str:
     create_first_partitions(owner, today=date.today())
     if hostile.ASKED_FOR in os.environ:
         owner.run_script(hostile.DOUBLES)
+        hostile.spoil_roles(superuser, "nightshift_template")
     owner.close()
     return "nightshift_template"
 
@@ -173,8 +174,6 @@ def config(postgres: Postgres, superuser: Database, source: str) -> Iterator[Set
     """Return settings of a new database for this test."""
     name = f"test_{os.getpid()}_{next(_serial)}"
     copy_database(superuser, source, name)
-    if hostile.ASKED_FOR in os.environ:
-        hostile.spoil_roles(superuser, name)
     yield settings_for(postgres, name)
     superuser.run_script(f"DROP DATABASE {name} WITH (FORCE)")
 

@@ -85,12 +85,12 @@ def spoil_database(superuser: Database, name: str) -> None:
 
 
 def spoil_roles(superuser: Database, name: str) -> None:
-    """Set more after the installation: for roles, and for the search path."""
+    """Set more after the installation: for roles, and for the search path. Copies of the database have it, too."""
     superuser.run_script(f"ALTER DATABASE {name} SET search_path = 'hostile'")
+    assignments = _assignments(superuser, SETTINGS | OTHERS)
     for role in roles.FUNCTIONS:
         superuser.run_script(f"GRANT hostile TO {role}")
-        for each in _assignments(superuser, SETTINGS | OTHERS):
-            superuser.run_script(f"ALTER ROLE {role} SET {each}")
+        superuser.run_script("; ".join(f"ALTER ROLE {role} SET {each}" for each in assignments))
 
 
 def _assignments(superuser: Database, settings: dict[str, str]) -> list[str]:

@@ -14,26 +14,41 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from nightshift.database.migrations import create_first_partitions
+from nightshift.database.queries import Database
+from nightshift.database.session_pins import pin_session
 from nightshift.runs.slices import MAX_RESULT_BYTES, Slice
 from nightshift.tenants.projects import RETENTION_DAYS, days_of
 from nightshift.testing import assert_resumable, make_team
+from nightshift.testing.database_copy import copy_database
 from nightshift.testing.rows import run_row
 from nightshift_jobs.retention_cleanup import job as retention_job
 from nightshift_jobs.retention_cleanup.retained import KIND_OF, SHOWN, SHOWN_PROJECTS, Retained, cutoff_of
 from nightshift_jobs.soft_delete_cleanup.pace import FIRST_BATCH
+from tests.support.fixtures import settings_for
 from tests.support.plans import explained
 
 NAME = "retention_cleanup"
 OTHERS = {"events": "message", "metric_events": "metric_slug, phase", "funnel_events": "step_name"}
 
 
-@pytest.fixture(autouse=True)
-def partitions(owner):
+@pytest.fixture(scope="module")
+def prepared(postgres, superuser, template):
     """Make partitions for two years and add the three columns of retention, which hold any text."""
+    copy_database(superuser, template, "retention")
+    owner = Database(settings_for(postgres, "retention", user="postgres"))
+    pin_session(owner)
     create_first_partitions(owner, today=(datetime.now(UTC) - timedelta(days=730)).date(), months_ahead=25)
     owner.run_script(
         ";".join(f"ALTER TABLE projects ADD IF NOT EXISTS retention_days_{kind} text" for kind in KIND_OF.values())
     )
+    owner.close()
+    yield "retention"
+    superuser.run_script("DROP DATABASE retention WITH (FORCE)")
+
+
+@pytest.fixture
+def source(prepared):
+    return prepared
 
 
 @dataclass
