@@ -7,7 +7,7 @@ from nightshift_cli.session import Session, operator_options
 from nightshift_cli.values import Name
 
 KEYS = ("PREFIX", "NAME", "PERMISSIONS", "ACTS FOR", "CREATED", "EXPIRES")
-EXTRA_PERMISSIONS = ("audit:read", "integrations:write")
+EXTRA_PERMISSIONS = ("audit:read", "integrations:write", "keys:write")
 DAY = len("2026-01-01")
 
 team_argument = click.argument("team", metavar="TEAM")
