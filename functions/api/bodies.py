@@ -11,9 +11,8 @@ from nightshift.jobs.job_type import JobType
 from nightshift.jobs.provider import Provider
 from nightshift.jobs.registry import JOB_TYPES, PROVIDERS
 from nightshift.schedules.team_schedules import MAX_NAME, MAX_WHY
-from nightshift.tenants.auth import AGENT_PERMISSIONS
-from nightshift.tenants.team_keys import DEFAULT_DAYS, MOST_DAYS, MOST_GRACE_DAYS, PERMISSIONS
-from nightshift.tenants.team_keys import MAX_NAME as MAX_KEY_NAME
+from nightshift.tenants import key_terms
+from nightshift.tenants.key_terms import AGENT_PERMISSIONS, DEFAULT_DAYS, PERMISSIONS
 
 
 class Body(BaseModel):
@@ -79,7 +78,7 @@ class PauseBody(Body):
 class KeyBody(Body):
     """Make an agent key."""
 
-    name: str = Field(min_length=1, max_length=MAX_KEY_NAME, description="By which people recognise it")
+    name: str = Field(min_length=1, max_length=key_terms.MAX_NAME, description="By which people recognise it")
     permissions: list[str] | None = Field(
         default=None,
         min_length=1,
@@ -87,7 +86,7 @@ class KeyBody(Body):
         json_schema_extra={"items": {"type": "string", "enum": [*PERMISSIONS]}},
     )
     expires_in_days: int | None = Field(
-        default=None, ge=1, le=MOST_DAYS, description=f"Days until it stops working (default {DEFAULT_DAYS})"
+        default=None, ge=1, le=key_terms.MOST_DAYS, description=f"Days until it stops working (default {DEFAULT_DAYS})"
     )
     never_expires: bool | None = Field(default=None, description="true: it works until it is ended")
 
@@ -96,7 +95,7 @@ class RotationBody(Body):
     """Replace an agent key."""
 
     grace_days: int | None = Field(
-        default=None, ge=0, le=MOST_GRACE_DAYS, description="Days for which the old key still works (default 0: none)"
+        default=None, ge=0, le=key_terms.MOST_GRACE_DAYS, description="Days for which the old key still works (default 0: none)"
     )
 
 

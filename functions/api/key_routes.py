@@ -9,7 +9,8 @@ from nightshift.base.validation import parse_uuid, validate
 from nightshift.database.queries import database
 from nightshift.tenants import team_keys
 from nightshift.tenants.auth import Principal
-from nightshift.tenants.team_keys import DEFAULT_DAYS, PERMISSION, PERMISSIONS
+from nightshift.tenants.key_terms import DEFAULT_DAYS, PERMISSIONS
+from nightshift.tenants.team_keys import PERMISSION
 
 KEYS = "/v1/teams/{team_id}/keys"
 OF_A_NEW_KEY = (400, 401, 403, 409)
@@ -51,7 +52,7 @@ def make_key(request: Request, team_id: str) -> dict[str, Any]:
         author=request.author(who),
         db=database(),
     )
-    return {"agent_key": made}
+    return {"key": made}
 
 
 @operation(
@@ -72,7 +73,7 @@ def rotate_key(request: Request, team_id: str, key_id: str) -> dict[str, Any]:
     made = team_keys.rotate(
         team_id, key_id, grace_days=asked.grace_days or 0, who=who, author=request.author(who), db=database()
     )
-    return {"agent_key": made}
+    return {"key": made}
 
 
 @operation(

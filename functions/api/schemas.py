@@ -231,11 +231,13 @@ class AgentKey(Answer):
     expires_at: Timestamp | None
     expired: bool
     last_used_at: Timestamp | None = Field(description="Coarse: noted at most once an hour")
-    replaced_by: UUID | None = Field(description="The key that a rotation made instead; this one works until expires_at")
+    replaced_by: UUID | None = Field(
+        description="The key that a rotation made instead; this one works until expires_at"
+    )
 
 
 class NewAgentKey(AgentKey):
-    key: str = Field(description="The key itself. It cannot be read again.")
+    secret: str = Field(description="The key itself. It cannot be read again.")
 
 
 class AuditEntry(Answer):
@@ -360,6 +362,6 @@ AgentKeys = create_model(
     keys=(list[AgentKey], ...),
     permissions=(list[str], Field(description="The permissions that a new key can have")),
 )
-NewKeyEnvelope = create_model("NewKeyEnvelope", __base__=Answer, agent_key=(NewAgentKey, ...))
+NewKeyEnvelope = create_model("NewKeyEnvelope", __base__=Answer, key=(NewAgentKey, ...))
 Projects = create_model("Projects", __base__=PagedByCursor, projects=(list[Project], ...))
 JobTypes = create_model("JobTypes", __base__=Answer, job_types=(list[JobTypeInfo], ...))

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import jwt
 import pytest
 
-from nightshift.tenants.auth import EXTRA_PERMISSIONS
+from nightshift.tenants.key_terms import EXTRA_PERMISSIONS
 from nightshift.testing.rows import Team, make_team
 from tests.support.api_world import Api
 from tests.support.fixtures import JWT_SECRET, load_function

@@ -91,7 +91,13 @@ def ids(operation, team, owner):
         "INSERT INTO api_keys (team_id, key_type, key_hash, key_prefix)"
         f" VALUES ('{team.id}', 'agent', sha256('x'), 'owl_agent_xxxx') RETURNING id::text"
     )
-    names = {"key_id": key_id, "team_id": team.id, "project_id": team.project_id, "run_id": str(run_id), "schedule_id": schedule_id}
+    names = {
+        "key_id": key_id,
+        "team_id": team.id,
+        "project_id": team.project_id,
+        "run_id": str(run_id),
+        "schedule_id": schedule_id,
+    }
     return names | {"provider": "revenuecat", "cron": "0 3 * * *", "zone": "Europe/Berlin"}
 
 

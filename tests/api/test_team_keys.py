@@ -35,13 +35,13 @@ def make(api, at):
     def make(name="CI", **fields):
         status, answer = api("POST", at, {"name": name} | fields)
         assert status == 201, answer
-        return answer["agent_key"]
+        return answer["key"]
 
     return make
 
 
 def client(made):
-    return Api(f"Bearer {made['key']}")
+    return Api(f"Bearer {made['secret']}")
 
 
 def entries(owner):
@@ -51,7 +51,8 @@ def entries(owner):
 
 def days_left(owner, key_id):
     [[days]] = owner.run_script(
-        f"SELECT round(extract(epoch FROM expires_at - clock_timestamp()) / 86400)::int FROM api_keys WHERE id = '{key_id}'"
+        "SELECT round(extract(epoch FROM expires_at - clock_timestamp()) / 86400)::int"
+        f" FROM api_keys WHERE id = '{key_id}'"
     )
     return days
 
@@ -63,16 +64,18 @@ def rows(api, at):
 class TestMaking:
     def test_a_key_is_shown_once_and_works(self, api, at, make, team, owner):
         made = make("CI")
-        assert made["key"].startswith(made["key_prefix"])
+        assert made["secret"].startswith(made["key_prefix"])
         assert made["permissions"] == ["jobs:read", "jobs:write"]
         assert made["made_by"] == f"user:{team.users['admin']}"
         assert days_left(owner, made["id"]) == 90
         assert client(made)("GET", "/v1/auth/whoami")[1]["team"]["id"] == team.id
         listed = api.send("GET", at)["body"]
-        assert made["id"] in listed and made["key"] not in listed
+        assert made["id"] in listed
+        assert made["secret"] not in listed
         [[action, actor, subject, details]] = entries(owner)
         assert (action, actor, subject) == ("agent_key.created", made["made_by"], made["id"])
-        assert details["name"] == "CI" and made["key"] not in str(details)
+        assert details["name"] == "CI"
+        assert made["secret"] not in str(details)
 
     def test_an_expiry_is_chosen_and_so_is_none(self, make, owner):
         assert days_left(owner, make(expires_in_days=1)["id"]) == 1
@@ -89,8 +92,8 @@ class TestMaking:
         [
             ({"name": ""}, "name must have at least 1 character, got \"\""),
             ({"name": " "}, "name must have at least 1 character besides spaces"),
-            ({"permissions": ["root"]}, "permissions must be among jobs:read, jobs:write, audit:read, integrations:write,"
-             " keys:write, got \"root\""),
+            ({"permissions": ["root"]}, "permissions must be among jobs:read, jobs:write, audit:read,"
+             " integrations:write, keys:write, got \"root\""),
             ({"expires_in_days": 0}, "expires_in_days must be 1 or more, got 0"),
             ({"expires_in_days": 3651}, "expires_in_days must be 3650 or less, got 3651"),
             ({"expires_in_days": 5, "never_expires": True},
@@ -138,8 +141,10 @@ class TestRotating:
     def test_the_new_key_is_as_the_old_one_which_ends(self, api, at, make, owner):
         old = make("CI", permissions=["jobs:read"], expires_in_days=30)
         status, answer = api("POST", f"{at}/{old['id']}/rotate")
-        new = answer["agent_key"]
-        assert status == 201 and new["id"] != old["id"] and new["key"] != old["key"]
+        new = answer["key"]
+        assert status == 201
+        assert new["id"] != old["id"]
+        assert new["secret"] != old["secret"]
         assert (new["name"], new["permissions"], days_left(owner, new["id"])) == ("CI", ["jobs:read"], 30)
         assert client(old)("GET", "/v1/auth/whoami")[0] == 401
         assert client(new)("GET", "/v1/auth/whoami")[0] == 200
@@ -149,7 +154,7 @@ class TestRotating:
 
     def test_with_a_grace_the_old_one_works_for_some_days_and_is_not_rotated_again(self, api, at, make, owner):
         old = make(never_expires=True)
-        new = api("POST", f"{at}/{old['id']}/rotate", {"grace_days": 3})[1]["agent_key"]
+        new = api("POST", f"{at}/{old['id']}/rotate", {"grace_days": 3})[1]["key"]
         assert new["expires_at"] is None
         assert client(old)("GET", "/v1/auth/whoami")[0] == 200
         assert days_left(owner, old["id"]) == 3
@@ -175,7 +180,8 @@ class TestRotating:
             at="lock_keys_of_team",
         )
         met = meet(act, act)
-        assert met.waited and str(met.other) == "This key has ended. Make a new one"
+        assert met.waited
+        assert str(met.other) == "This key has ended. Make a new one"
         assert owner.run_script("SELECT count(*) FROM api_keys WHERE name = 'CI' AND deleted_at IS NULL") == [[1]]
 
 
@@ -188,7 +194,7 @@ class TestAKeyThatMakesKeys:
 
     def test_it_makes_keys_of_what_it_has_which_end_with_it(self, keeper, at, team, owner):
         status, answer = client(keeper)("POST", at, {"name": "child", "permissions": ["jobs:read"]})
-        child = answer["agent_key"]
+        child = answer["key"]
         assert (status, child["made_by"]) == (201, f"api_key:{keeper['id']}")
         assert child["expires_at"] == keeper["expires_at"]
         assert owner.run_script(f"SELECT created_by::text FROM api_keys WHERE id = '{child['id']}'") == [
@@ -199,7 +205,8 @@ class TestAKeyThatMakesKeys:
     def test_it_cannot_give_what_it_lacks(self, keeper, at, permissions, owner):
         body = {"name": "x"} | ({"permissions": permissions} if permissions else {})
         status, answer = client(keeper)("POST", at, body)
-        assert status == 403 and answer["error"].startswith("Missing permission: ")
+        assert status == 403
+        assert answer["error"].startswith("Missing permission: ")
         assert len(entries(owner)) == 1
 
     @pytest.mark.parametrize("life", [{"expires_in_days": 11}, {"never_expires": True}])
@@ -210,7 +217,7 @@ class TestAKeyThatMakesKeys:
 
     def test_a_rotated_key_does_not_outlive_it_either(self, keeper, at, make, owner):
         old = make(permissions=["jobs:read"], never_expires=True)
-        new = client(keeper)("POST", f"{at}/{old['id']}/rotate")[1]["agent_key"]
+        new = client(keeper)("POST", f"{at}/{old['id']}/rotate")[1]["key"]
         assert new["expires_at"] == keeper["expires_at"]
 
     @pytest.mark.parametrize("verb", ["DELETE", "POST"])
@@ -218,7 +225,8 @@ class TestAKeyThatMakesKeys:
         richer = make(permissions=["jobs:read", "jobs:write"])
         path = f"{at}/{richer['id']}" + ("/rotate" if verb == "POST" else "")
         status, answer = client(keeper)(verb, path)
-        assert status == 403 and answer["error"].startswith("Missing permission: jobs:write.")
+        assert status == 403
+        assert answer["error"].startswith("Missing permission: jobs:write.")
         assert client(richer)("GET", "/v1/auth/whoami")[0] == 200
 
     @pytest.mark.parametrize(("verb", "word"), [("DELETE", "end"), ("POST", "rotate")])
@@ -239,7 +247,7 @@ class TestAKeyThatMakesKeys:
 
     def test_one_that_is_ended_meanwhile_makes_none(self, meet, cloud, team, keeper, owner):
         admin = authenticate(f"Bearer {token(team.users['admin'], JWT_SECRET)}", db=owner, settings=cloud)
-        key = authenticate(f"Bearer {keeper['key']}", db=owner, settings=cloud)
+        key = authenticate(f"Bearer {keeper['secret']}", db=owner, settings=cloud)
         ends = Act(
             lambda db: team_keys.end(team.id, keeper["id"], who=admin, author=AUTHOR, db=db), at="lock_keys_of_team"
         )
@@ -250,7 +258,8 @@ class TestAKeyThatMakesKeys:
             at="lock_keys_of_team",
         )
         met = meet(ends, makes)
-        assert met.waited and isinstance(met.other, Unauthorized)
+        assert met.waited
+        assert isinstance(met.other, Unauthorized)
         assert owner.run_script("SELECT count(*) FROM api_keys WHERE name = 'x'") == [[0]]
 
 
@@ -291,7 +300,7 @@ class TestUse:
         assert (row["made_by"], row["maker_has_left"], row["expires_at"]) == (None, False, None)
 
     def test_a_key_goes_on_when_its_maker_leaves_and_says_so(self, api, at, make, team, owner):
-        made = Api(f"Bearer {token(team.users['owner'], JWT_SECRET)}")("POST", at, {"name": "x"})[1]["agent_key"]
+        made = Api(f"Bearer {token(team.users['owner'], JWT_SECRET)}")("POST", at, {"name": "x"})[1]["key"]
         assert not rows(api, at)[made["id"]]["maker_has_left"]
         owner.run_script(f"DELETE FROM team_members WHERE user_id = '{team.users['owner']}'")
         assert rows(api, at)[made["id"]]["maker_has_left"]

@@ -25,7 +25,8 @@ def key(team, owner):
 def let_pass(owner, days):
     owner.run_script(
         f"UPDATE api_keys SET expires_at = expires_at - interval '{days} days';"
-        f"UPDATE job_agent_keys SET look_at = look_at - interval '{days} days', told_of = told_of - interval '{days} days'"
+        f"UPDATE job_agent_keys SET look_at = look_at - interval '{days} days',"
+        f" told_of = told_of - interval '{days} days'"
     )
 
 
@@ -42,7 +43,8 @@ def test_each_admin_gets_one_mail_a_week_before(cloud, db, owner, team, key):
     assert [recipient for recipient, _ in sent] == ["admin@owls.example", "owner@owls.example"]
     content = describe_alert(sent[0][1])
     assert content.subject == "The agent key CI of The owls expires in a week"
-    assert key in content.paragraphs[1] and content.reason == TO_ADMINS
+    assert key in content.paragraphs[1]
+    assert content.reason == TO_ADMINS
     let_pass(owner, 3)
     assert sweep(db=db, settings=cloud)["expiring"] == 0
     assert len(mails(owner)) == 2

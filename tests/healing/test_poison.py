@@ -17,7 +17,15 @@ from nightshift.testing.rows import make_team, run_row, sweep, work
 from tests.support.fixtures import ROLES
 from tests.support.world import received, state_of, system_run, trigger
 
-TABLES = ("job_runs", "job_outbox", "job_schedule_slots", "job_team_schedules", "job_team_slots", "job_audit_entries", "job_agent_keys")
+TABLES = (
+    "job_runs",
+    "job_outbox",
+    "job_schedule_slots",
+    "job_team_schedules",
+    "job_team_slots",
+    "job_audit_entries",
+    "job_agent_keys",
+)
 REFUSE = """
     CREATE FUNCTION refuse_{table}() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN

@@ -9,10 +9,9 @@ from nightshift.base.errors import SetupRefused
 from nightshift.database.queries import Database, Row
 from nightshift.tenants import audit
 from nightshift.tenants.audit import Author
-from nightshift.tenants.auth import AGENT_PERMISSIONS, API_KEY_PREFIX, READ_ONLY_PERMISSIONS, key_hash
+from nightshift.tenants.auth import key_hash
+from nightshift.tenants.key_terms import AGENT_PERMISSIONS, API_KEY_PREFIX, PREFIX_LENGTH, READ_ONLY_PERMISSIONS
 
-# The length of the stored prefix, by which people recognise a key.
-PREFIX_LENGTH = len(API_KEY_PREFIX) + 4
 UNNAMED = "Agent key"
 
 

@@ -11,12 +11,8 @@ from nightshift.base.logger import logger
 from nightshift.base.settings import Settings
 from nightshift.database.queries import Database
 from nightshift.tenants import tokens
+from nightshift.tenants.key_terms import API_KEY_PREFIX
 
-API_KEY_PREFIX = "owl_agent_"
-AGENT_PERMISSIONS = ("jobs:read", "jobs:write")
-READ_ONLY_PERMISSIONS = ("jobs:read",)
-# Permissions that no key has unless it was made with them: what they allow is otherwise for a team's admins.
-EXTRA_PERMISSIONS = ("audit:read", "integrations:write", "keys:write")
 MANAGING_ROLES = ("admin", "owner")
 
 

@@ -15,12 +15,10 @@ from nightshift.database.queries import Database, Row
 from nightshift.tenants import audit
 from nightshift.tenants.agent_keys import NewKey, new_agent_key
 from nightshift.tenants.audit import Author
-from nightshift.tenants.auth import AGENT_PERMISSIONS, EXTRA_PERMISSIONS, Principal
+from nightshift.tenants.auth import Principal
+from nightshift.tenants.key_terms import AGENT_PERMISSIONS, PERMISSIONS
 
 PERMISSION = "keys:write"
-PERMISSIONS = (*AGENT_PERMISSIONS, *EXTRA_PERMISSIONS)
-DEFAULT_DAYS, MOST_DAYS, MOST_GRACE_DAYS = 90, 3650, 7
-MAX_NAME = 100
 # Working keys of a team. People have to recognise each one in a list to know which to end.
 MOST_KEYS = 100
 # The operator and the platform may make more than that, and keys that have expired are listed as well.
@@ -69,7 +67,7 @@ def make(
     team_id: str, *, name: str, permissions: Sequence[str] | None, days: int | None, is_default: bool, who: Principal,
     author: Author, db: Database
 ) -> dict[str, Any]:  # fmt: skip
-    """Make a key and return it, with the key itself in ``key``. ``days`` None: it does not expire.
+    """Make a key and return it, with the key itself in ``secret``. ``days`` None: it does not expire.
 
     With ``is_default``, a key that acts makes one that expires with it, if that is sooner.
     Raises Refused, Forbidden for a permission that the caller lacks, and Conflict if the team has too many keys.
@@ -98,7 +96,9 @@ def make(
     return _shown_once(made, team_id=team_id, db=db)
 
 
-def rotate(team_id: str, key_id: str, *, grace_days: int, who: Principal, author: Author, db: Database) -> dict[str, Any]:
+def rotate(
+    team_id: str, key_id: str, *, grace_days: int, who: Principal, author: Author, db: Database
+) -> dict[str, Any]:
     """Make a key with the name, permissions and lifetime of this one, which ends after ``grace_days``. Return the new.
 
     Raises NotFound, Refused if the key no longer works, and Conflict if it was rotated before.
@@ -179,7 +179,7 @@ def _record_end(key: StoredKey, *, team_id: str, author: Author, db: Database, *
 
 def _shown_once(made: NewKey, *, team_id: str, db: Database) -> dict[str, Any]:
     [row] = db.query("list_team_keys", team_id=team_id, key_id=made.id, limit=1)
-    return _as_json(row) | {"key": made.key}
+    return _as_json(row) | {"secret": made.key}
 
 
 def _as_json(row: Row) -> dict[str, Any]:
