@@ -95,7 +95,10 @@ class RotationBody(Body):
     """Replace an agent key."""
 
     grace_days: int | None = Field(
-        default=None, ge=0, le=key_terms.MOST_GRACE_DAYS, description="Days for which the old key still works (default 0: none)"
+        default=None,
+        ge=0,
+        le=key_terms.MOST_GRACE_DAYS,
+        description="Days for which the old key still works (default 0: none)",
     )
 
 

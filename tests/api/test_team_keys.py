@@ -149,8 +149,9 @@ class TestRotating:
         assert client(old)("GET", "/v1/auth/whoami")[0] == 401
         assert client(new)("GET", "/v1/auth/whoami")[0] == 200
         assert api("POST", f"{at}/{old['id']}/rotate") == (400, {"error": "This key has ended. Make a new one"})
-        assert [entry[0].partition(".")[2] for entry in entries(owner)] == ["created", "created", "ended"]
-        assert entries(owner)[2][3]["replaced_by"] == new["id"]
+        told = entries(owner)
+        assert [entry[0].partition(".")[2] for entry in told] == ["created", "created", "rotated"]
+        assert told[1][3]["replaces"] == old["key_prefix"]
 
     def test_with_a_grace_the_old_one_works_for_some_days_and_is_not_rotated_again(self, api, at, make, owner):
         old = make(never_expires=True)

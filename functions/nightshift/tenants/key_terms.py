@@ -1,4 +1,4 @@
-"""What an agent key can be given: its permissions and its life. The command line imports this, so it imports nothing."""
+"""The permissions and the life that an agent key can have. This imports nothing, because the command line imports it."""
 
 API_KEY_PREFIX = "owl_agent_"
 # The length of the stored prefix, by which people recognise a key.

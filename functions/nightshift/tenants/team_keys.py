@@ -123,7 +123,7 @@ def rotate(
         )
         db.query("end_team_key", key_id=key_id, grace_days=grace_days)
         db.query("note_replaced_key", key_id=key_id, replaced_by=made.id)
-        _record_end(old, team_id=team_id, author=author, db=db, grace_days=grace_days, replaced_by=made.id)
+        _record(old, "agent_key.rotated", team_id=team_id, author=author, db=db, grace_days=grace_days)
     return _shown_once(made, team_id=team_id, db=db)
 
 
@@ -134,7 +134,7 @@ def end(team_id: str, key_id: str, *, who: Principal, author: Author, db: Databa
         old = _locked_other(team_id, key_id, maker=maker, verb="end", db=db)
         if not old.ended:
             db.query("end_team_key", key_id=key_id, grace_days=0)
-            _record_end(old, team_id=team_id, author=author, db=db)
+            _record(old, "agent_key.ended", team_id=team_id, author=author, db=db)
 
 
 def _locked_maker(team_id: str, *, who: Principal, db: Database) -> _Maker:
@@ -170,11 +170,9 @@ def _require_shorter_life(days: int | None, maker: _Maker) -> None:
         )
 
 
-def _record_end(key: StoredKey, *, team_id: str, author: Author, db: Database, **details: object) -> None:
+def _record(key: StoredKey, action: str, *, team_id: str, author: Author, db: Database, **details: object) -> None:
     of = ("agent_key", key.id)
-    audit.record(
-        db, author, "agent_key.ended", of=of, team_id=team_id, name=key.name, key_prefix=key.key_prefix, **details
-    )
+    audit.record(db, author, action, of=of, team_id=team_id, name=key.name, key_prefix=key.key_prefix, **details)
 
 
 def _shown_once(made: NewKey, *, team_id: str, db: Database) -> dict[str, Any]:
