@@ -75,6 +75,17 @@ class PauseBody(Body):
     why: str = Field(min_length=1, max_length=MAX_WHY, description="The reason, for the others in the team")
 
 
+class TeamPauseBody(Body):
+    """Pause a job type for a project."""
+
+    why: str = Field(
+        min_length=1, max_length=MAX_WHY, description="The reason, shown to everyone whose trigger is refused"
+    )
+    until: Moment | None = Field(
+        default=None, description="When the pause ends by itself; otherwise when it is resumed"
+    )
+
+
 class KeyBody(Body):
     """Make an agent key."""
 

@@ -6,6 +6,7 @@ from api import (
     integration_routes,
     job_type_routes,
     key_routes,
+    pause_routes,
     project_routes,
     run_routes,
     schedule_routes,
@@ -18,7 +19,7 @@ OPERATIONS = tuple(
     operation
     for module in (
         *(service_routes, identity_routes, project_routes, integration_routes, team_routes, key_routes, audit_routes),
-        *(job_type_routes, run_routes, schedule_routes),
+        *(job_type_routes, run_routes, pause_routes, schedule_routes),
     )
     for operation in vars(module).values()
     if isinstance(operation, Operation)

@@ -258,10 +258,13 @@ class Pause(Answer):
     """The pause of a job type. Its triggers are refused with 400; the error says who paused it, when and why."""
 
     job_type: str
-    what: Literal["type"]
+    what: Literal["type", "project"] = Field(
+        description="type: the operator paused it for all teams; project: the team paused it for this project"
+    )
     since: Timestamp
-    by: str
+    by: str = Field(description="As the operator gave it; of a team's pause like triggered_by")
     why: str
+    until: Timestamp | None = Field(default=None, description="When it ends by itself; null: when it is resumed")
 
 
 class JobTypeInfo(Answer):
@@ -327,6 +330,8 @@ class Health(Answer):
     version: str
 
 
+Pauses = create_model("Pauses", __base__=Answer, pauses=(list[Pause], ...))
+PauseEnvelope = create_model("PauseEnvelope", __base__=Answer, pause=(Pause, ...))
 RunEnvelope = create_model("RunEnvelope", __base__=Answer, job_run=(JobRun, ...))
 ScheduleEnvelope = create_model("ScheduleEnvelope", __base__=Answer, schedule=(Schedule, ...))
 Started = RunEnvelope | ScheduleEnvelope

@@ -68,6 +68,9 @@ POLICIES = {
     "GET /v1/jobs/{run_id}/timeline": Policy(of="run", needs="jobs:read"),
     "POST /v1/jobs/{run_id}/cancel": Policy(of="run", needs="jobs:write", passes=(200, 400)),
     "POST /v1/jobs/{run_id}/rerun": Policy(of="run", needs="jobs:write", passes=(201, 409)),
+    "GET /v1/projects/{project_id}/pauses": Policy(of="project", needs="jobs:read"),
+    "PUT /v1/projects/{project_id}/pauses/{job_type}": Policy(of="project", needs="jobs:write"),
+    "DELETE /v1/projects/{project_id}/pauses/{job_type}": Policy(of="project", needs="jobs:write", passes=(200, 404)),
     "GET /v1/cron": Policy(),
     "GET /v1/teams/{team_id}/schedules": Policy(of="team", needs="jobs:read", takes_project=True),
     "POST /v1/teams/{team_id}/schedules": Policy(of="team", needs="jobs:write", passes=(201, 409), takes_project=True),
@@ -264,14 +267,18 @@ def expected(policy: Policy, caller: Caller, target: Target) -> tuple[tuple[int,
 
 def ask(route, caller, target, world):
     method, rule = route.split(" ")
-    rule = rule.replace("{provider}", "revenuecat").replace("{key_id}", world.keys.get(target.id, NOT_THERE))
+    rule = (
+        rule.replace("{provider}", "revenuecat")
+        .replace("{job_type}", "revenuecat_sync")
+        .replace("{key_id}", world.keys.get(target.id, NOT_THERE))
+    )
     path = re.sub("{.+?}", lambda _: target.id, rule)
     body, query = None, {}
     if route.endswith("/trigger") or (route.startswith("POST") and route.endswith("/schedules")):
         own = world.strangers if target.id == world.strangers.id else world.team
         wanted = {"job_type": "revenuecat_sync", "project_id": target.project_id or own.project_id}
         body = json.dumps(wanted | ({} if route.endswith("/trigger") else {"cron": "0 4 * * *"}))
-    elif route.endswith("/pause"):
+    elif route.endswith("/pause") or route.startswith("PUT"):
         body = json.dumps({"why": "maintenance"})
     elif route == "GET /v1/cron":
         query = {"cron": "0 3 * * *"}
@@ -297,6 +304,12 @@ def test_who_may_ask(route, world, callers, owner):
         owner.run_script(
             "CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';"
             "CREATE TRIGGER keep BEFORE DELETE ON job_team_schedules FOR EACH ROW EXECUTE FUNCTION keep()"
+        )
+    if "/pauses" in route:
+        owner.run_script(
+            "INSERT INTO job_project_pauses (project_id, job_type, paused_by, why)"
+            " SELECT project.id, 'revenuecat_sync', 'x', 'The secret of ' || team.slug"
+            " FROM projects project JOIN teams team ON team.id = project.team_id"
         )
     if route.endswith("/resume"):
         owner.run_script(

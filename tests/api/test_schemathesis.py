@@ -98,7 +98,12 @@ def ids(operation, team, owner):
         "run_id": str(run_id),
         "schedule_id": schedule_id,
     }
-    return names | {"provider": "revenuecat", "cron": "0 3 * * *", "zone": "Europe/Berlin"}
+    return names | {
+        "job_type": "revenuecat_sync",
+        "provider": "revenuecat",
+        "cron": "0 3 * * *",
+        "zone": "Europe/Berlin",
+    }
 
 
 @pytest.fixture

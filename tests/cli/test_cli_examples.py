@@ -79,6 +79,9 @@ OPERATIONS = {
     "POST /v1/projects/{project_id}/integrations": "nightshift integrations add revenuecat --key-stdin < key.txt",
     "PATCH /v1/projects/{project_id}/integrations/{provider}": "nightshift integrations disable revenuecat",
     "DELETE /v1/projects/{project_id}/integrations/{provider}": "nightshift integrations remove revenuecat",
+    "GET /v1/projects/{project_id}/pauses": "nightshift jobs pauses",
+    "PUT /v1/projects/{project_id}/pauses/{job_type}": "nightshift jobs pause revenuecat_sync --why x",
+    "DELETE /v1/projects/{project_id}/pauses/{job_type}": "nightshift jobs resume revenuecat_sync",
     "GET /v1/teams/{team_id}/keys": "nightshift keys list",
     "POST /v1/teams/{team_id}/keys": "nightshift keys create CI",
     "POST /v1/teams/{team_id}/keys/{key_id}/rotate": "nightshift keys rotate owl_agent_x7Qz",
@@ -226,6 +229,12 @@ def run(
             owner.run_script("DELETE FROM project_integrations")
         else:
             store_keys(owner)
+        owner.run_script("DELETE FROM job_project_pauses")
+        if words[:2] == ["jobs", "resume"]:
+            owner.run_script(
+                "INSERT INTO job_project_pauses (project_id, job_type, paused_by, why)"
+                " SELECT id, 'revenuecat_sync', 'x', 'y' FROM projects"
+            )
         if "resume" in words and "system" in words:
             call(f"system pause {words[-1]} --why disk", owner=owner)
         if {"setup", "teams", "project", "member", "revenuecat-key", "agent-key", "end-key", "keys"} & set(words[1:]):

@@ -146,3 +146,28 @@ def test_an_agent_key_is_made_shown_once_rotated_and_ended(opened: Callable[...,
     expect(ends).to_have_count(1)
     changes = page.get_by_role("region", name="Changes").get_by_role("row")
     expect(changes.nth(1)).to_contain_text("Agent key ended")
+
+
+def test_a_job_is_paused_for_a_project_and_resumed(opened: Callable[..., Page], people: People, team: str) -> None:
+    project_id = people.project(team, "Beta")
+    page = opened(**LOOKS["phone"])
+    paused = page.get_by_role("region", name="Paused jobs")
+    paused.get_by_label("Project").select_option("Beta")
+    expect(paused).to_contain_text("No job of this project is paused.")
+    paused.get_by_role("button", name="Pause a job").click()
+    assert keeps_somebody_out(page) == []
+    page.get_by_label("Type").select_option("RevenueCat Sync")
+    page.get_by_label("Reason").fill("The provider moves")
+    page.get_by_label("Until").fill("2020-01-01T03:00")
+    page.get_by_role("button", name="Pause", exact=True).click()
+    expect(page.get_by_role("alert")).to_contain_text("until must be in the future")
+    page.get_by_label("Until").fill("")
+    page.get_by_role("button", name="Pause", exact=True).click()
+    expect(paused).to_contain_text("by You: “The provider moves”")
+    assert keeps_somebody_out(page) == []
+    changes = page.get_by_role("region", name="Changes").get_by_role("row")
+    expect(changes.nth(1)).to_contain_text("Job type paused")
+    assert people.owner.run(f"SELECT count(*) FROM job_project_pauses WHERE project_id = '{project_id}'") == [[1]]
+    paused.get_by_role("button", name="Resume RevenueCat Sync").click()
+    expect(paused).to_contain_text("No job of this project is paused.")
+    expect(changes.nth(1)).to_contain_text("Job type resumed")

@@ -74,6 +74,7 @@ BODIES = {
         BATCH.format("app_users", "project_id", "projects", "id"),
         BATCH.format("team_members", "team_id", "teams", "user_id"),
         BATCH.format("job_team_schedules", "project_id", "projects", "id"),
+        BATCH.format("job_project_pauses", "project_id", "projects", "job_type"),
         f"SELECT owes(in_the_way) FROM cleanup_runs({NO_ROW}, NULL, now(), now(), 1)",
     ],
 }

@@ -1,4 +1,4 @@
-"""The permissions and the life that an agent key can have. This imports nothing, because the command line imports it."""
+"""The permissions and the life that an agent key can have. It imports nothing, because the command line imports it."""
 
 API_KEY_PREFIX = "owl_agent_"
 # The length of the stored prefix, by which people recognise a key.
