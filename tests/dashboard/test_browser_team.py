@@ -163,7 +163,7 @@ def test_a_job_is_paused_for_a_project_and_resumed(opened: Callable[..., Page], 
     expect(page.get_by_role("alert")).to_contain_text("until must be in the future")
     page.get_by_label("Until").fill("")
     page.get_by_role("button", name="Pause", exact=True).click()
-    expect(paused).to_contain_text("by You: “The provider moves”")
+    expect(paused).to_contain_text("by You: The provider moves")
     assert keeps_somebody_out(page) == []
     changes = page.get_by_role("region", name="Changes").get_by_role("row")
     expect(changes.nth(1)).to_contain_text("Job type paused")

@@ -106,6 +106,10 @@ def judge(owner: Database) -> Database:
         f" VALUES (gen_random_uuid(), '{team.project_id}', 'x', '', '@daily', 'UTC', '{{}}', 'manual:user:x')"
     )
     owner.run_script(
+        "INSERT INTO job_project_pauses (project_id, job_type, paused_by, why)"
+        f" VALUES ('{team.project_id}', 'x', 'x', '')"
+    )
+    owner.run_script(
         f"""
         INSERT INTO job_runs (id, job_type, team_id, project_id, triggered_by, status, error, result, notify,
                               started_at, completed_at, schedule_id)

@@ -17,7 +17,7 @@ COUNTED = (
 
 # The number of resources that the result names for each kind of problem, and the length of a reason, which may be the
 # text of a trigger's error: the result has to fit.
-SHOWN, REASON_LENGTH = 10, 100
+SHOWN, REASON_LENGTH = 10, 95
 
 
 @dataclass
