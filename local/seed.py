@@ -38,8 +38,9 @@ def seed(db: Database, *, kept: Path) -> dict[str, str]:
         team_id = find_team(db, team_slug=DEMO)
         [owner] = db.query("find_team_owner", team_id=team_id)
         ids = {"team_id": team_id, "project_id": str(project["id"]), "admin_id": str(owner["user_id"])}
-        key = _kept_key(db, kept, team_id=ids["team_id"]) or new_agent_key(
-            db, author=AUTHOR, team_id=ids["team_id"], created_by=ids["admin_id"]
+        key = (
+            _kept_key(db, kept, team_id=ids["team_id"])
+            or new_agent_key(db, author=AUTHOR, team_id=ids["team_id"], created_by=ids["admin_id"]).key
         )
     write_private(kept, {"agent_key": key})
     # Each start of local AWS creates a new KMS key.

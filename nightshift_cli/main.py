@@ -9,8 +9,10 @@ from nightshift_cli.base.ends import cleaned, refuse_bytes, written_out
 from nightshift_cli.base.failures import Failure, Interrupted, RequestRefused
 from nightshift_cli.base.group import Group
 from nightshift_cli.commands.account import job_types, members, projects, whoami
+from nightshift_cli.commands.api_keys import keys
 from nightshift_cli.commands.changes import team_audit
 from nightshift_cli.commands.completion import completion
+from nightshift_cli.commands.job_pauses import pause, pauses, resume
 from nightshift_cli.commands.jobs import jobs, refusal_hint
 from nightshift_cli.commands.login import login, logout
 from nightshift_cli.commands.new import new
@@ -99,9 +101,12 @@ def main(context: click.Context) -> None:
     context.ensure_object(Session)
 
 
+for command in (pause, resume, pauses):
+    jobs.add_command(command)
+
 # This is the order of the reference pages; --help sorts by name.
 for command in (
-    *(login, logout, whoami, jobs, schedules, projects, members, job_types, integrations, team_audit),
+    *(login, logout, whoami, jobs, schedules, projects, members, job_types, integrations, keys, team_audit),
     *(open_dashboard, ping, openapi, completion, new, system),
 ):
     main.add_command(command)

@@ -11,6 +11,8 @@ from nightshift.jobs.job_type import JobType
 from nightshift.jobs.provider import Provider
 from nightshift.jobs.registry import JOB_TYPES, PROVIDERS
 from nightshift.schedules.team_schedules import MAX_NAME, MAX_WHY
+from nightshift.tenants import key_terms
+from nightshift.tenants.key_terms import AGENT_PERMISSIONS, DEFAULT_DAYS, PERMISSIONS
 
 
 class Body(BaseModel):
@@ -71,6 +73,44 @@ class PauseBody(Body):
     """Pause a schedule."""
 
     why: str = Field(min_length=1, max_length=MAX_WHY, description="The reason, for the others in the team")
+
+
+class TeamPauseBody(Body):
+    """Pause a job type for a project."""
+
+    why: str = Field(
+        min_length=1, max_length=MAX_WHY, description="The reason, shown to everyone whose trigger is refused"
+    )
+    until: Moment | None = Field(
+        default=None, description="When the pause ends by itself; otherwise when it is resumed"
+    )
+
+
+class KeyBody(Body):
+    """Make an agent key."""
+
+    name: str = Field(min_length=1, max_length=key_terms.MAX_NAME, description="By which people recognise it")
+    permissions: list[str] | None = Field(
+        default=None,
+        min_length=1,
+        description=f"Some of {', '.join(PERMISSIONS)} (default {', '.join(AGENT_PERMISSIONS)})",
+        json_schema_extra={"items": {"type": "string", "enum": [*PERMISSIONS]}},
+    )
+    expires_in_days: int | None = Field(
+        default=None, ge=1, le=key_terms.MOST_DAYS, description=f"Days until it stops working (default {DEFAULT_DAYS})"
+    )
+    never_expires: bool | None = Field(default=None, description="true: it works until it is ended")
+
+
+class RotationBody(Body):
+    """Replace an agent key."""
+
+    grace_days: int | None = Field(
+        default=None,
+        ge=0,
+        le=key_terms.MOST_GRACE_DAYS,
+        description="Days for which the old key still works (default 0: none)",
+    )
 
 
 class IntegrationBody(Body):

@@ -12,7 +12,10 @@ from nightshift.runs.pauses import list_pauses
 @operation("GET", "/v1/job-types", summary="Job types that can be triggered", answer="JobTypes", errors=(401,))
 def list_job_types(request: Request) -> dict[str, Any]:
     request.caller()
-    paused = {pause.job_type: pause.as_json() for pause in list_pauses(database()) if pause.what == "type"}
+    # The operator's pauses have no end of their own.
+    paused = {
+        pause.job_type: pause.as_json() | {"until": None} for pause in list_pauses(database()) if pause.what == "type"
+    }
     return {
         "job_types": [
             {

@@ -5,6 +5,8 @@ from api import (
     identity_routes,
     integration_routes,
     job_type_routes,
+    key_routes,
+    pause_routes,
     project_routes,
     run_routes,
     schedule_routes,
@@ -16,8 +18,8 @@ from api.operations import Operation
 OPERATIONS = tuple(
     operation
     for module in (
-        *(service_routes, identity_routes, project_routes, integration_routes, team_routes, audit_routes),
-        *(job_type_routes, run_routes, schedule_routes),
+        *(service_routes, identity_routes, project_routes, integration_routes, team_routes, key_routes, audit_routes),
+        *(job_type_routes, run_routes, pause_routes, schedule_routes),
     )
     for operation in vars(module).values()
     if isinstance(operation, Operation)

@@ -25,6 +25,7 @@ class Error(BaseModel):
     existing_schedule_id: UUID | None = Field(default=None, description="With 409: the schedule that is the same")
     request_id: str | None = Field(default=None, description="With 500: the id that the request's log lines carry")
     paused: "Pause | None" = Field(default=None, description="With 400: the pause of the triggered job type")
+    replaced_by: UUID | None = Field(default=None, description="With 409: the key that replaced this one")
     field: str | None = Field(default=None, description="With 400 of an integration: the field that is wrong")
     retry_after_s: int | None = Field(default=None, description="With 429: seconds until the team may start a run")
 
@@ -214,6 +215,31 @@ class Integrations(Answer):
     providers: list[ProviderInfo]
 
 
+class AgentKey(Answer):
+    """An agent key of a team. The key itself is shown once, when it is made."""
+
+    id: UUID
+    name: str
+    key_prefix: str = Field(description="Its first characters", examples=["owl_agent_x7Qz"])
+    permissions: list[str]
+    made_by: str | None = Field(
+        description="Like the actor of an audit entry; null: the platform made it",
+        examples=["user:0b6a5a0e-…", "api_key:5f0c…", "operator"],
+    )
+    maker_has_left: bool = Field(description="Whether its maker no longer belongs to the team; the key goes on working")
+    created_at: Timestamp
+    expires_at: Timestamp | None
+    expired: bool
+    last_used_at: Timestamp | None = Field(description="Coarse: noted at most once an hour")
+    replaced_by: UUID | None = Field(
+        description="The key that a rotation made instead; this one works until expires_at"
+    )
+
+
+class NewAgentKey(AgentKey):
+    secret: str = Field(description="The key itself. It cannot be read again.")
+
+
 class AuditEntry(Answer):
     """A change. Starts and cancels of runs have no entries: the runs say who asked for them."""
 
@@ -232,10 +258,13 @@ class Pause(Answer):
     """The pause of a job type. Its triggers are refused with 400; the error says who paused it, when and why."""
 
     job_type: str
-    what: Literal["type"]
+    what: Literal["type", "project"] = Field(
+        description="type: the operator paused it for all teams; project: the team paused it for this project"
+    )
     since: Timestamp
-    by: str
+    by: str = Field(description="As the operator gave it; of a team's pause like triggered_by")
     why: str
+    until: Timestamp | None = Field(default=None, description="When it ends by itself; null: when it is resumed")
 
 
 class JobTypeInfo(Answer):
@@ -302,6 +331,8 @@ class Health(Answer):
     version: str
 
 
+Pauses = create_model("Pauses", __base__=Answer, pauses=(list[Pause], ...))
+PauseEnvelope = create_model("PauseEnvelope", __base__=Answer, pause=(Pause, ...))
 RunEnvelope = create_model("RunEnvelope", __base__=Answer, job_run=(JobRun, ...))
 ScheduleEnvelope = create_model("ScheduleEnvelope", __base__=Answer, schedule=(Schedule, ...))
 Started = RunEnvelope | ScheduleEnvelope
@@ -331,5 +362,12 @@ AuditPage = create_model(
 )
 Deleted = create_model("Deleted", __base__=Answer, deleted=(Literal[True], ...))
 Cancelled = create_model("Cancelled", __base__=Answer, cancelled=(Literal[True], ...))
+AgentKeys = create_model(
+    "AgentKeys",
+    __base__=Listed,
+    keys=(list[AgentKey], ...),
+    permissions=(list[str], Field(description="The permissions that a new key can have")),
+)
+NewKeyEnvelope = create_model("NewKeyEnvelope", __base__=Answer, key=(NewAgentKey, ...))
 Projects = create_model("Projects", __base__=PagedByCursor, projects=(list[Project], ...))
 JobTypes = create_model("JobTypes", __base__=Answer, job_types=(list[JobTypeInfo], ...))

@@ -3,8 +3,7 @@
 from nightshift.base import metrics
 from nightshift.base.errors import Unauthorized
 from nightshift.base.logger import logger
-from nightshift.tenants.agent_keys import PREFIX_LENGTH
-from nightshift.tenants.auth import API_KEY_PREFIX
+from nightshift.tenants.key_terms import API_KEY_PREFIX, PREFIX_LENGTH
 
 # Our keys are much longer. The beginning of a shorter token could reveal most of it.
 SHORTEST_KEY = 2 * PREFIX_LENGTH

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import jwt
 import pytest
 
-from nightshift.tenants.auth import EXTRA_PERMISSIONS
+from nightshift.tenants.key_terms import EXTRA_PERMISSIONS
 from nightshift.testing.rows import Team, make_team
 from tests.support.api_world import Api
 from tests.support.fixtures import JWT_SECRET, load_function
@@ -55,6 +55,10 @@ POLICIES = {
         of="project", needs="jobs:write", passes=(200, 409)
     ),
     "GET /v1/teams/{team_id}/members": Policy(of="team", needs="jobs:read"),
+    "GET /v1/teams/{team_id}/keys": Policy(of="team", needs="keys:write"),
+    "POST /v1/teams/{team_id}/keys": Policy(of="team", needs="keys:write", passes=(201,)),
+    "POST /v1/teams/{team_id}/keys/{key_id}/rotate": Policy(of="team", needs="keys:write", passes=(201, 400)),
+    "DELETE /v1/teams/{team_id}/keys/{key_id}": Policy(of="team", needs="keys:write"),
     "GET /v1/teams/{team_id}/audit": Policy(of="team", needs="audit:read"),
     "GET /v1/teams/{team_id}/jobs": Policy(of="team", needs="jobs:read", takes_project=True),
     "POST /v1/teams/{team_id}/jobs/trigger": Policy(
@@ -64,6 +68,9 @@ POLICIES = {
     "GET /v1/jobs/{run_id}/timeline": Policy(of="run", needs="jobs:read"),
     "POST /v1/jobs/{run_id}/cancel": Policy(of="run", needs="jobs:write", passes=(200, 400)),
     "POST /v1/jobs/{run_id}/rerun": Policy(of="run", needs="jobs:write", passes=(201, 409)),
+    "GET /v1/projects/{project_id}/pauses": Policy(of="project", needs="jobs:read"),
+    "PUT /v1/projects/{project_id}/pauses/{job_type}": Policy(of="project", needs="jobs:write"),
+    "DELETE /v1/projects/{project_id}/pauses/{job_type}": Policy(of="project", needs="jobs:write", passes=(200, 404)),
     "GET /v1/cron": Policy(),
     "GET /v1/teams/{team_id}/schedules": Policy(of="team", needs="jobs:read", takes_project=True),
     "POST /v1/teams/{team_id}/schedules": Policy(of="team", needs="jobs:write", passes=(201, 409), takes_project=True),
@@ -109,6 +116,8 @@ class World:
     """Run ids by kind: own, strangers, gone and system."""
     schedules: dict[str, str] = field(default_factory=dict)
     """Schedule ids by kind: own, strangers and gone."""
+    keys: dict[str, str] = field(default_factory=dict)
+    """Key ids by team."""
     deleted_project: str = ""
 
     def secrets(self) -> set[str]:
@@ -117,6 +126,7 @@ class World:
         ids = {each for other in others for each in (other.id, other.project_id, other.users["member"])}
         runs = {run_id for of, run_id in self.runs.items() if of != "own"}
         runs |= {schedule_id for of, schedule_id in self.schedules.items() if of != "own"}
+        runs |= {key_id for team_id, key_id in self.keys.items() if team_id != self.team.id}
         return ids | runs | {"strangers", "The secret of strangers", "The secret of gone"}
 
 
@@ -136,6 +146,10 @@ def world(cloud, owner):
             "INSERT INTO job_team_schedules (id, project_id, job_type, name, cron, zone, params, created_by, next_slot)"
             f" VALUES ('{schedule_id}', '{team.project_id}', 'revenuecat_sync', 'The secret of {of}', '0 3 * * *',"
             f" 'UTC', '{{}}', 'manual:user:{team.users['owner']}', '2100-01-01T03:00:00Z')"
+        )
+        [[made.keys[team.id]]] = owner.run_script(
+            "INSERT INTO api_keys (team_id, key_type, name, key_hash, key_prefix) VALUES"
+            f" ('{team.id}', 'agent', 'The secret of {of}', sha256('{of}'), 'owl_agent_xxxx') RETURNING id::text"
         )
     made.deleted_project = str(uuid.uuid4())
     owner.run_script(
@@ -253,18 +267,25 @@ def expected(policy: Policy, caller: Caller, target: Target) -> tuple[tuple[int,
 
 def ask(route, caller, target, world):
     method, rule = route.split(" ")
-    path = re.sub("{.+?}", lambda _: target.id, rule.replace("{provider}", "revenuecat"))
+    rule = (
+        rule.replace("{provider}", "revenuecat")
+        .replace("{job_type}", "revenuecat_sync")
+        .replace("{key_id}", world.keys.get(target.id, NOT_THERE))
+    )
+    path = re.sub("{.+?}", lambda _: target.id, rule)
     body, query = None, {}
     if route.endswith("/trigger") or (route.startswith("POST") and route.endswith("/schedules")):
         own = world.strangers if target.id == world.strangers.id else world.team
         wanted = {"job_type": "revenuecat_sync", "project_id": target.project_id or own.project_id}
         body = json.dumps(wanted | ({} if route.endswith("/trigger") else {"cron": "0 4 * * *"}))
-    elif route.endswith("/pause"):
+    elif route.endswith("/pause") or route.startswith("PUT"):
         body = json.dumps({"why": "maintenance"})
     elif route == "GET /v1/cron":
         query = {"cron": "0 3 * * *"}
     elif route == "POST /v1/projects/{project_id}/integrations":
         body = json.dumps({"provider": "revenuecat", "config": {"api_key": "sk_x"}})
+    elif route == "POST /v1/teams/{team_id}/keys":
+        body = json.dumps({"name": "CI", "permissions": ["jobs:read"]})
     elif target.project_id:
         query = {"project_id": target.project_id}
     elif target.id and not POLICIES[route].of:
@@ -283,6 +304,12 @@ def test_who_may_ask(route, world, callers, owner):
         owner.run_script(
             "CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';"
             "CREATE TRIGGER keep BEFORE DELETE ON job_team_schedules FOR EACH ROW EXECUTE FUNCTION keep()"
+        )
+    if "/pauses" in route:
+        owner.run_script(
+            "INSERT INTO job_project_pauses (project_id, job_type, paused_by, why)"
+            " SELECT project.id, 'revenuecat_sync', 'x', 'The secret of ' || team.slug"
+            " FROM projects project JOIN teams team ON team.id = project.team_id"
         )
     if route.endswith("/resume"):
         owner.run_script(

@@ -87,8 +87,23 @@ def ids(operation, team, owner):
     )
     if not operation.endswith("/resume"):
         owner.run_script("UPDATE job_team_schedules SET next_slot = now() + interval '1 h'")
-    names = {"team_id": team.id, "project_id": team.project_id, "run_id": str(run_id), "schedule_id": schedule_id}
-    return names | {"provider": "revenuecat", "cron": "0 3 * * *", "zone": "Europe/Berlin"}
+    [[key_id]] = owner.run_script(
+        "INSERT INTO api_keys (team_id, key_type, key_hash, key_prefix)"
+        f" VALUES ('{team.id}', 'agent', sha256('x'), 'owl_agent_xxxx') RETURNING id::text"
+    )
+    names = {
+        "key_id": key_id,
+        "team_id": team.id,
+        "project_id": team.project_id,
+        "run_id": str(run_id),
+        "schedule_id": schedule_id,
+    }
+    return names | {
+        "job_type": "revenuecat_sync",
+        "provider": "revenuecat",
+        "cron": "0 3 * * *",
+        "zone": "Europe/Berlin",
+    }
 
 
 @pytest.fixture

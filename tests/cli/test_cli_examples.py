@@ -79,6 +79,13 @@ OPERATIONS = {
     "POST /v1/projects/{project_id}/integrations": "nightshift integrations add revenuecat --key-stdin < key.txt",
     "PATCH /v1/projects/{project_id}/integrations/{provider}": "nightshift integrations disable revenuecat",
     "DELETE /v1/projects/{project_id}/integrations/{provider}": "nightshift integrations remove revenuecat",
+    "GET /v1/projects/{project_id}/pauses": "nightshift jobs pauses",
+    "PUT /v1/projects/{project_id}/pauses/{job_type}": "nightshift jobs pause revenuecat_sync --why x",
+    "DELETE /v1/projects/{project_id}/pauses/{job_type}": "nightshift jobs resume revenuecat_sync",
+    "GET /v1/teams/{team_id}/keys": "nightshift keys list",
+    "POST /v1/teams/{team_id}/keys": "nightshift keys create CI",
+    "POST /v1/teams/{team_id}/keys/{key_id}/rotate": "nightshift keys rotate owl_agent_x7Qz",
+    "DELETE /v1/teams/{team_id}/keys/{key_id}": "nightshift keys end owl_agent_x7Qz",
     "GET /v1/job-types": "nightshift job-types",
     "GET /v1/teams/{team_id}/jobs": "nightshift jobs list",
     "POST /v1/teams/{team_id}/jobs/trigger": "nightshift jobs trigger revenuecat_sync",
@@ -208,7 +215,7 @@ def run(
         known = {
             "https://jobs.example.com": api.url,
             "nightshift-prod": "nightshift",
-            "owl_agent_x7Qz": team.agent_key[:14],
+            "owl_agent_x7Qz": team.agent_key[:14] if "system" in words else other_key(team, owner),
         }
         if "RUN_ID" in words:
             known["RUN_ID"] = str(trigger(team, db=db, settings=cloud)["id"])
@@ -222,6 +229,12 @@ def run(
             owner.run_script("DELETE FROM project_integrations")
         else:
             store_keys(owner)
+        owner.run_script("DELETE FROM job_project_pauses")
+        if words[:2] == ["jobs", "resume"]:
+            owner.run_script(
+                "INSERT INTO job_project_pauses (project_id, job_type, paused_by, why)"
+                " SELECT id, 'revenuecat_sync', 'x', 'y' FROM projects"
+            )
         if "resume" in words and "system" in words:
             call(f"system pause {words[-1]} --why disk", owner=owner)
         if {"setup", "teams", "project", "member", "revenuecat-key", "agent-key", "end-key", "keys"} & set(words[1:]):
@@ -251,6 +264,16 @@ def call(line: str, *, owner: Database, reads: str | None = None) -> Result:
     return result
 
 
+def other_key(team: Team, owner: Database) -> str:
+    """Return the beginning of another key of the team: a key neither ends nor rotates itself."""
+    owner.run_script(
+        "DELETE FROM api_keys WHERE name = 'other';"
+        "INSERT INTO api_keys (team_id, key_type, name, key_hash, key_prefix)"
+        f" VALUES ('{team.id}', 'agent', 'other', sha256('x'), 'owl_agent_x7Qz')"
+    )
+    return "owl_agent_x7Qz"
+
+
 def schedule_of(team: Team, owner: Database, *, paused: bool) -> str:
     """Return the id of a schedule of the team's project."""
     owner.run_script("DELETE FROM job_team_schedules")
@@ -272,7 +295,7 @@ def acme(owner: Database) -> Team:
         f"UPDATE projects SET slug = CASE id WHEN '{team.project_id}' THEN 'acme' ELSE 'acme-ios' END"
         f" WHERE team_id = '{team.id}';"
         # The examples are those of an admin.
-        "UPDATE api_keys SET permissions = permissions || ARRAY['audit:read', 'integrations:write']"
+        "UPDATE api_keys SET permissions = permissions || ARRAY['audit:read', 'integrations:write', 'keys:write']"
     )
     return team
 

@@ -42,6 +42,7 @@ VALUES = {
     "why": "日本",
     "by": "ada",
     "provider": "revenuecat",
+    "key": RUN,
 }
 ANSWER = {
     "job_run": run("completed", error="Schlüssel 🔑"),
@@ -74,6 +75,9 @@ ANSWER = {
     "slots": [],
     "user_id": RUN,
     "agent_key": "owl_agent_x",
+    "pauses": [],
+    "pause": {"job_type": "x", "until": None},
+    "key": {"secret": "owl_agent_x", "name": "アプリ", "permissions": ["jobs:read"], "expires_at": None},
     "has_more": False,
     "cursor": None,
     "members": [ADA],
@@ -107,11 +111,15 @@ def serve(api: Script, aws: Aws, answer: dict[str, Any], *, status: int = 200) -
     for where in (
         *(f"GET /v1/{path}" for path in ("job-types", "health", "openapi.json", "auth/whoami", "projects")),
         *(f"GET /v1/{path}" for path in (f"jobs/{RUN}", f"projects/{PROJECT}")),
-        *(f"GET /v1/teams/{TEAM}/{path}" for path in ("jobs", "members", "audit", "schedules")),
+        *(f"GET /v1/teams/{TEAM}/{path}" for path in ("jobs", "members", "audit", "schedules", "keys")),
         *(f"GET /v1/schedules/{path}" for path in (RUN, f"{RUN}/slots")),
         *(f"POST /v1/schedules/{RUN}/{path}" for path in ("pause", "resume")),
         *(f"{method} /v1/schedules/{RUN}" for method in ("PATCH", "DELETE")),
         f"POST /v1/teams/{TEAM}/schedules",
+        f"GET /v1/projects/{PROJECT}/pauses",
+        *(f"{method} /v1/projects/{PROJECT}/pauses/partition_creation" for method in ("PUT", "DELETE")),
+        *(f"POST /v1/teams/{TEAM}/keys{path}" for path in ("", f"/{RUN}/rotate")),
+        f"DELETE /v1/teams/{TEAM}/keys/{RUN}",
         *(f"{method} /v1/projects/{PROJECT}/integrations" for method in ("GET", "POST")),
         *(f"{method} /v1/projects/{PROJECT}/integrations/revenuecat" for method in ("PATCH", "DELETE")),
         *(f"POST /v1/{path}" for path in (f"jobs/{RUN}/cancel", f"jobs/{RUN}/rerun", f"teams/{TEAM}/jobs/trigger")),
@@ -196,7 +204,9 @@ EVERYTHING = ANSWER | {
     ],
     "redriven": [{"queue": "q", "moved": 1, "deleted": 0, "refused": 1, "more": False}],
     "teams": [{"id": TEAM, "slug": "s", "name": "n", "role": "r", "projects": ["p"], "people": [{"email": "e"}]}],
-    "keys": [{"key_prefix": "k", "name": "n", "permissions": ["p"], "acts_for": "a", "created_at": "c"}],
+    "keys": [{"key_prefix": "k", "name": "n", "permissions": ["p"], "acts_for": "a", "created_at": "c",
+              "made_by": "user:u", "maker_has_left": True, "expires_at": "e", "replaced_by": "r", "last_used_at": "l"}],
+    "key": {"secret": "s", "name": "n", "permissions": ["p"], "expires_at": "e", "expired": True},
     "schedules": [
         {"job_type": "j", "cron": "c", "active_since": "a", "last_success_at": "l", "next": ["n"],
          "paused": [{"what": "type", "since": "s", "by": "b", "why": "w"}],
@@ -205,6 +215,10 @@ EVERYTHING = ANSWER | {
     "schedule": {"id": "i", "name": "n", "said": "s", "cron": "c", "zone": "z", "next": ["n"], "created_by": "b",
                  "paused": {"since": "s", "by": "b", "why": "w"}, "params": {"p": "q"}, "maker_has_left": True},
     "slots": [{"slot": "s", "outcome": "o", "reason": "r", "run_id": "i", "status": "s"}],
+    "pauses": [
+        {"what": what, "job_type": "j", "since": "s", "until": "u", "by": "b", "why": "w"} for what in ("type", "project")
+    ],
+    "pause": {"until": "u"},
     "resumed": [{"what": "type", "job_type": "j", "since": "s", "by": "b", "why": "w"}],
     "mails": [{"recipient": "r", "status": "s", "attempts": 1, "error": "e"}],
     "stops": [{"address": "a", "reason": "r", "detail": "d", "stopped_at": "s"}],

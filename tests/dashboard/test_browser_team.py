@@ -109,3 +109,65 @@ def test_the_list_leads_to_the_page_and_back(opened: Callable[..., Page]) -> Non
     expect(page.get_by_role("heading", name="Runs")).to_be_visible()
     page.get_by_role("link", name="Team").click()
     expect(page.get_by_role("heading", name="Integrations")).to_be_visible()
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_an_agent_key_is_made_shown_once_rotated_and_ended(opened: Callable[..., Page], look: str) -> None:
+    page = opened(**LOOKS[look])
+    keys = page.get_by_role("region", name="Agent keys")
+    expect(keys).to_contain_text("No agent keys yet.")
+    keys.get_by_role("button", name="Make a key").click()
+    assert keeps_somebody_out(page) == []
+    page.get_by_label("Name").fill("CI")
+    page.get_by_label("See who changed what").check()
+    page.get_by_label("Expires").select_option("In 30 days")
+    page.get_by_role("button", name="Make", exact=True).click()
+    shown = page.get_by_label("Key of CI")
+    expect(shown).to_have_value(re.compile("^owl_agent_.{43}$"))
+    assert keeps_somebody_out(page) == []
+    secret = shown.input_value()
+    page.get_by_role("button", name="Done").click()
+    expect(keys).to_contain_text("jobs:read, jobs:write, audit:read")
+    expect(keys).to_contain_text("by You")
+    assert secret not in page.content()
+    assert keeps_somebody_out(page) == []
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+    keys.get_by_role("button", name="Rotate CI").click()
+    page.get_by_label("The old key ends").select_option("In a day")
+    page.get_by_role("button", name="Rotate", exact=True).click()
+    expect(page.get_by_label("Key of CI")).not_to_have_value(secret)
+    page.get_by_role("button", name="Done").click()
+    expect(keys.get_by_text("Replaced.")).to_be_visible()
+    ends = keys.get_by_role("button", name="End CI")
+    expect(ends).to_have_count(2)
+    ends.first.click()
+    page.get_by_role("button", name="End the key").click()
+    expect(ends).to_have_count(1)
+    changes = page.get_by_role("region", name="Changes").get_by_role("row")
+    expect(changes.nth(1)).to_contain_text("Agent key ended")
+
+
+def test_a_job_is_paused_for_a_project_and_resumed(opened: Callable[..., Page], people: People, team: str) -> None:
+    project_id = people.project(team, "Beta")
+    page = opened(**LOOKS["phone"])
+    paused = page.get_by_role("region", name="Paused jobs")
+    paused.get_by_label("Project").select_option("Beta")
+    expect(paused).to_contain_text("No job of this project is paused.")
+    paused.get_by_role("button", name="Pause a job").click()
+    assert keeps_somebody_out(page) == []
+    page.get_by_label("Type").select_option("RevenueCat Sync")
+    page.get_by_label("Reason").fill("The provider moves")
+    page.get_by_label("Until").fill("2020-01-01T03:00")
+    page.get_by_role("button", name="Pause", exact=True).click()
+    expect(page.get_by_role("alert")).to_contain_text("until must be in the future")
+    page.get_by_label("Until").fill("")
+    page.get_by_role("button", name="Pause", exact=True).click()
+    expect(paused).to_contain_text("by You: The provider moves")
+    assert keeps_somebody_out(page) == []
+    changes = page.get_by_role("region", name="Changes").get_by_role("row")
+    expect(changes.nth(1)).to_contain_text("Job type paused")
+    assert people.owner.run(f"SELECT count(*) FROM job_project_pauses WHERE project_id = '{project_id}'") == [[1]]
+    paused.get_by_role("button", name="Resume RevenueCat Sync").click()
+    expect(paused).to_contain_text("No job of this project is paused.")
+    expect(changes.nth(1)).to_contain_text("Job type resumed")

@@ -74,6 +74,7 @@ BODIES = {
         BATCH.format("app_users", "project_id", "projects", "id"),
         BATCH.format("team_members", "team_id", "teams", "user_id"),
         BATCH.format("job_team_schedules", "project_id", "projects", "id"),
+        BATCH.format("job_project_pauses", "project_id", "projects", "job_type"),
         f"SELECT owes(in_the_way) FROM cleanup_runs({NO_ROW}, NULL, now(), now(), 1)",
     ],
 }
@@ -103,6 +104,10 @@ def judge(owner: Database) -> Database:
     owner.run_script(
         "INSERT INTO job_team_schedules (id, project_id, job_type, name, cron, zone, params, created_by)"
         f" VALUES (gen_random_uuid(), '{team.project_id}', 'x', '', '@daily', 'UTC', '{{}}', 'manual:user:x')"
+    )
+    owner.run_script(
+        "INSERT INTO job_project_pauses (project_id, job_type, paused_by, why)"
+        f" VALUES ('{team.project_id}', 'x', 'x', '')"
     )
     owner.run_script(
         f"""

@@ -43,6 +43,7 @@ BY_STATEMENT = {
         "old_team_slots",
         "outbox_trouble",
     ),
+    *("keys_to_look_at", "look_at_keys", "start_due_schedules"),
     *("overdue_successes", "prune_alerts", "stuck_runs"),
     *("team_failures", "unsent_notices"),
 }
@@ -51,6 +52,9 @@ BY_STATEMENT = {
 BY_KEY = {
     *("claim_outbox", "end_overlong", "expire_leases", "find_api_key", "forget_idempotency_key", "insert_run"),
     *("list_live_agent_keys", "resend_due", "take_mail_share"),
+    # Of one team or project, or of one key.
+    *("count_live_keys", "insert_api_key", "list_team_keys", "lock_team_key"),
+    *("delete_project_pause", "list_project_pauses", "store_project_pause"),
 }
 
 

@@ -17,7 +17,15 @@ from nightshift.testing.rows import make_team, run_row, sweep, work
 from tests.support.fixtures import ROLES
 from tests.support.world import received, state_of, system_run, trigger
 
-TABLES = ("job_runs", "job_outbox", "job_schedule_slots", "job_team_schedules", "job_team_slots", "job_audit_entries")
+TABLES = (
+    "job_runs",
+    "job_outbox",
+    "job_schedule_slots",
+    "job_team_schedules",
+    "job_team_slots",
+    "job_audit_entries",
+    "job_agent_keys",
+)
 REFUSE = """
     CREATE FUNCTION refuse_{table}() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
@@ -415,7 +423,23 @@ class TestBatches:
         owner.run_script(REFUSE.format(table="job_audit_entries", event="DELETE", condition=condition))
         return ids, "SELECT 9 - count(*) FROM job_audit_entries"
 
+    def arrange_keys(self, owner):
+        team = make_team(owner)
+        ids = [
+            owner.run_script(
+                "WITH key AS (INSERT INTO api_keys (team_id, key_type, key_hash, key_prefix)"
+                f" VALUES ('{team.id}', 'agent', sha256('{number}'), 'owl_agent_xxxx')"
+                f" RETURNING id) INSERT INTO job_agent_keys (key_id, look_at)"
+                f" SELECT id, now() - interval '{9 - number} s' FROM key RETURNING key_id::text"
+            )[0][0]
+            for number in range(9)
+        ]
+        condition = f"OLD.key_id = ANY ('{{{','.join(ids[:5])}}}')"
+        owner.run_script(REFUSE.format(table="job_agent_keys", event="UPDATE", condition=condition))
+        return ids, "SELECT count(*) FROM job_agent_keys WHERE look_at > clock_timestamp()"
+
     KINDS = (
+        "keys",
         "expired",
         "overlong",
         "unclaimed",

@@ -119,7 +119,7 @@ def test_a_field_that_will_not_do_is_named(owner: Database, field: str, value: s
 
 def test_keys_are_never_the_same(owner: Database, db: Database, config: Settings) -> None:
     made = acme(owner)
-    second = new_agent_key(owner, author=AUTHOR, team_id=made.team_id, created_by=made.admin_id)
+    second = new_agent_key(owner, author=AUTHOR, team_id=made.team_id, created_by=made.admin_id).key
     assert second != made.agent_key
     assert {authenticate(f"Bearer {key}", db=db, settings=config).kind for key in (second, made.agent_key)} == {
         "api_key"

@@ -102,7 +102,9 @@ class StartsMachine:
         return state._replace(pauses=0, days=0)
 
     def happen(self, state: State) -> Iterator[Step[State]]:
-        """``end_run.sql``, ``insert_pause.sql``, ``delete_pauses.sql``; or let a day pass."""
+        """``end_run.sql``; a pause of the operator or of the team (``insert_pause.sql``, ``delete_pauses.sql``,
+        ``store_project_pause.sql``, ``delete_project_pause.sql``); or let a day pass.
+        """
         for i, run in enumerate(state.runs):
             if run.is_live:
                 runs = (*state.runs[:i], run._replace(is_live=False), *state.runs[i + 1 :])

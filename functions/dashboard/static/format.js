@@ -41,7 +41,8 @@ export const clock = formatter({ timeStyle: "medium" });
 /** `23 Nov` */
 export const dayOf = formatter({ day: "numeric", month: "short" });
 
-const day = formatter({ day: "numeric", month: "short", year: "numeric" });
+/** `23 Nov 2026` */
+export const day = formatter({ day: "numeric", month: "short", year: "numeric" });
 
 /** A coarse estimate: `about 40 s`, `about 12 min`, `about 3 h`. */
 export function roughly(ms) {

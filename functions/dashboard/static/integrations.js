@@ -3,39 +3,23 @@
 import { html, useState } from "./html.js";
 import { useAlone } from "./alone.js";
 import { api } from "./api.js";
-import { Choice } from "./choice.js";
 import { sentence } from "./format.js";
 import { KeyForm } from "./keyform.js";
 import { usePoll } from "./live.js";
+import { OfProject } from "./ofproject.js";
 import { Ago, Dialog, Problem } from "./parts.js";
 import { Refusal, useStart } from "./start.js";
-import { projectChoices, projectFinder } from "./team.js";
 
 const EVERY_MS = 30_000;
 // The type of the run that tests a stored key.
 const CHECK = "integration_check";
 
-export function Integrations({ team, known, me, onChange }) {
-  const { projects, hasMore } = known;
-  const [project, setProject] = useState(projectChoices(projects)[0]);
-  const choices = projectChoices(projects);
-  const offered = !project || choices.some(([id]) => id === project[0]) ? choices : [...choices, project];
-  return html`
-    <section class="card" aria-labelledby="integrations">
-      <h2 id="integrations">Integrations</h2>
-      ${!project && html`<p class="quiet">This team has no project yet.</p>`}
-      ${(offered.length > 1 || hasMore) &&
-      html`
-        <div class="field">
-          <label for="of-project">Project</label>
-          <${Choice} id="of-project" what="projects" value=${project?.[0]} choices=${offered} find=${hasMore ? projectFinder(team.id) : null}
-            onChange=${(id, choice) => setProject(choice ?? offered.find(([each]) => each === id))} />
-        </div>`}
-      ${project && html`<${OfProject} key=${project[0]} projectId=${project[0]} ...${{ team, me, onChange }} />`}
-    </section>`;
-}
+export const Integrations = ({ team, known, me, onChange }) => html`
+  <${OfProject} id="integrations" title="Integrations" team=${team} known=${known}>
+    ${(projectId) => html`<${Providers} key=${projectId} ...${{ projectId, team, me, onChange }} />`}
+  <//>`;
 
-function OfProject({ projectId, team, me, onChange }) {
+function Providers({ projectId, team, me, onChange }) {
   const path = `v1/projects/${projectId}/integrations`;
   const poll = usePoll(path, (signal) => api("GET", path, { signal }), () => EVERY_MS);
   if (!poll.data || poll.error?.status === 403)

@@ -17,6 +17,7 @@ from nightshift.base.errors import NightshiftError
 from nightshift.base.logger import logger
 from nightshift.base.settings import Settings
 from nightshift.database.queries import Database, Row
+from nightshift.healing import key_expiry
 from nightshift.jobs.registry import JOB_TYPES
 from nightshift.notify import outbox
 from nightshift.schedules import slots, successes, team_slots
@@ -82,6 +83,7 @@ def healers_of(*, now: datetime, counts: Counter[str], db: Database, settings: S
             at_most=settings.scheduled_starts_per_minute,
             horizon={"now": now},
         ),
+        Healer(name="keys", find="keys_to_look_at", heal=work.look_at_keys, batch=size),
         Healer(name="untold", find="untold_runs", heal=work.tell_of_endings, batch=size),
         Healer(name="unsent", find="unsent_notices", heal=work.send_notices, batch=size),
         *(
@@ -117,6 +119,9 @@ class _Work:
 
     def tell_of_overdue(self, job_types: list[str]) -> None:
         self.counts.update(silent=successes.tell_of_overdue(job_types, db=self.db))
+
+    def look_at_keys(self, key_ids: list[str]) -> None:
+        self.counts.update(expiring=key_expiry.tell_of_expiring(key_ids, db=self.db))
 
     def rehome(self, run_ids: list[str]) -> None:
         self.counts.update(rehomed=len(self.db.query("rehome_runs", keys=run_ids)))

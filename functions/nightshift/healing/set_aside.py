@@ -28,6 +28,7 @@ TROUBLES = {
     "old_alerts": "The mail {key} is old and cannot be deleted",
     "old_slots": "The slot {key} is old and cannot be deleted",
     "team_slots": "The team schedule {key} is due and its run cannot be started",
+    "keys": "The coming expiry of agent key {key} cannot be told to its team",
     "old_team_slots": "The slot {key} of a team schedule is old and cannot be deleted",
     "old_team_schedules": "The team schedule {key} has started its one run long ago and cannot be deleted",
     "old_audit_entries": "The audit's entry {key} is old and cannot be deleted",

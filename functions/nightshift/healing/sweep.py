@@ -21,7 +21,7 @@ RESERVE_S = 20
 
 COUNTS = (
     *("recovered", "ended", "rehomed", "stopped", "resent", "told", "mails"),
-    *("caught_up", "missed", "silent", "scheduled", "skipped", "pruned", "refused", "set_aside"),
+    *("caught_up", "missed", "silent", "scheduled", "skipped", "expiring", "pruned", "refused", "set_aside"),
 )
 
 

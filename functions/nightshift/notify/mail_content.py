@@ -23,6 +23,10 @@ MAX_FACTS = 40
 MAX_COLUMNS = 4
 MAX_ZEROS = 5
 
+# Why the reader gets an alert.
+TO_OPERATOR = "You get this mail because the stack parameter SystemJobsAlertEmail contains your address."
+TO_ADMINS = "You get this mail because you are an admin or an owner of the team."
+
 STARTED_BY = {"user": "You", "api_key": "Your API key", "schedule": "Schedule", "system": "The operator"}
 
 
@@ -81,7 +85,7 @@ def describe_alert(content: AlertText) -> MailContent:
         title=subject,
         paragraphs=[wording.lines(line) for line in content["lines"]],
         sections=[],
-        reason="You get this mail because the stack parameter SystemJobsAlertEmail contains your address.",
+        reason=TO_ADMINS if content.get("for_team") else TO_OPERATOR,
     )
 
 

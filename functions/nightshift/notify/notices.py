@@ -1,7 +1,7 @@
 """The rows of a mail or an event that is about to be sent."""
 
 from datetime import datetime
-from typing import NamedTuple, TypedDict
+from typing import NamedTuple, NotRequired, TypedDict
 from uuid import UUID
 
 from nightshift.database.run_row import RunRow
@@ -12,6 +12,8 @@ class AlertText(TypedDict):
 
     subject: str
     lines: list[str]
+    for_team: NotRequired[bool]
+    """Whether the admins of a team get it. Otherwise the operator does."""
 
 
 class Notice(NamedTuple):

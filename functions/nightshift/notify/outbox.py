@@ -30,7 +30,7 @@ def alert(wanted: Alert, *, db: Database) -> dict[str, Any]:
 
 def mail_team(team_id: str, wanted: Alert, *, db: Database) -> None:
     """Write an outbox row for each admin of the team in the caller's transaction. The sweep sends them."""
-    db.query("mail_team_admins", team_id=team_id, content=asdict(wanted))
+    db.query("mail_team_admins", team_id=team_id, content=asdict(wanted) | {"for_team": True})
 
 
 def want_events(wanted: bool, *, db: Database) -> None:

@@ -11,6 +11,7 @@ from nightshift.base.logger import logger
 from nightshift.base.wording import timestamp
 from nightshift.database.queries import Database
 from nightshift.jobs.job_type import JobType
+from nightshift.runs import project_pauses
 
 
 class Pause(NamedTuple):
@@ -56,8 +57,12 @@ def list_pauses(db: Database, *, again_if_gone: bool = False) -> list[Pause]:
     return db.query_as(Pause, "list_pauses", again_if_gone=again_if_gone)
 
 
-def refuse_paused(job_type: JobType, *, db: Database) -> None:
-    """Raise Refused, with the pause as ``paused``, if this job type is paused."""
+def refuse_paused(job_type: JobType, *, db: Database, project_id: str | None = None) -> None:
+    """Raise Refused, with the pause as ``paused``, if this job type is paused: everywhere, or for the project."""
+    if project_id:
+        for held in project_pauses.pauses_of(project_id, [job_type.name], db=db):
+            raise Refused(held.sentence(label=job_type.label), paused=held.as_json())
+        return
     for known in list_pauses(db):
         if (known.job_type, known.what) == (job_type.name, "type"):
             raise Refused(known.sentence(label=job_type.label), paused=known.as_json())

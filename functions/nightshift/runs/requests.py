@@ -94,7 +94,7 @@ def create(trigger: Trigger, *, db: Database, settings: Settings) -> RunRow:
     }
     answer = _insert(values, db=db)
     if answer is None:
-        refuse_paused(trigger.job_type, db=db)
+        refuse_paused(trigger.job_type, project_id=trigger.project_id, db=db)
         if trigger.provider:
             refuse_without_key(trigger.provider, team_id=trigger.team_id, project_id=trigger.project_id, db=db)
         # The type was just resumed, the key was just stored, or the project does not exist.

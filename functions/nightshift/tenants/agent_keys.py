@@ -1,17 +1,25 @@
-"""A team's agent keys, which the operator creates, lists and ends. The database stores only a hash of each."""
+"""Agent keys, as the operator creates, lists and ends them. The database stores only a hash of each."""
 
 import secrets
 from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
 
 from nightshift.base.errors import SetupRefused
 from nightshift.database.queries import Database, Row
 from nightshift.tenants import audit
 from nightshift.tenants.audit import Author
-from nightshift.tenants.auth import AGENT_PERMISSIONS, API_KEY_PREFIX, READ_ONLY_PERMISSIONS, key_hash
+from nightshift.tenants.auth import key_hash
+from nightshift.tenants.key_terms import AGENT_PERMISSIONS, API_KEY_PREFIX, PREFIX_LENGTH, READ_ONLY_PERMISSIONS
 
-# The length of the stored prefix, by which people recognise a key.
-PREFIX_LENGTH = len(API_KEY_PREFIX) + 4
 UNNAMED = "Agent key"
+
+
+@dataclass(frozen=True)
+class NewKey:
+    id: str
+    key: str = field(repr=False)
+    """The key itself, which nothing stores. A log that shows this object must not show it."""
 
 
 def make_key(
@@ -34,6 +42,7 @@ def make_key(
     """
     with db.transaction():
         team_id = find_team(db, team_slug=team_slug)
+        db.query("lock_keys_of_team", team_id=team_id)
         owner = db.one("find_team_owner", team_id=team_id)
         if owner is None:
             raise SetupRefused(
@@ -41,7 +50,7 @@ def make_key(
             )
         old = _end(db, author=author, team_id=team_id, team_slug=team_slug, prefix=ends) if ends is not None else {}
         usual = READ_ONLY_PERMISSIONS if read_only else old.get("permissions", AGENT_PERMISSIONS)
-        return new_agent_key(
+        made = new_agent_key(
             db,
             author=author,
             team_id=team_id,
@@ -50,12 +59,14 @@ def make_key(
             permissions=[*dict.fromkeys([*usual, *allow])],
             days=old.get("days") if days is None else days,
         )
+        return made.key
 
 
 def end_key(db: Database, *, author: Author, team_slug: str, prefix: str) -> None:
     """End the key. Raise SetupRefused if the team does not exist or ``prefix`` does not identify exactly one key."""
     with db.transaction():
         team_id = find_team(db, team_slug=team_slug)
+        db.query("lock_keys_of_team", team_id=team_id)
         _end(db, author=author, team_id=team_id, team_slug=team_slug, prefix=prefix)
 
 
@@ -81,12 +92,17 @@ def new_agent_key(
     *,
     author: Author,
     team_id: str,
-    created_by: str,
+    created_by: str | None,
     name: str = UNNAMED,
     permissions: Sequence[str] = AGENT_PERMISSIONS,
     days: int | None = None,
-) -> str:
-    """Create a key and return it. It cannot be read again. Call this in a transaction."""
+    until: datetime | None = None,
+    **details: object,
+) -> NewKey:
+    """Create a key. It cannot be read again. Call this in a transaction.
+
+    It expires after ``days``, and not later than ``until``. The audit tells of the ``details`` as well.
+    """
     key = API_KEY_PREFIX + secrets.token_urlsafe(32)
     [made] = db.query(
         "insert_api_key",
@@ -97,6 +113,8 @@ def new_agent_key(
         key_prefix=key[:PREFIX_LENGTH],
         permissions=list(permissions),
         days=days,
+        until=until,
+        made_by=author.actor,
     )
     audit.record(
         db,
@@ -108,8 +126,9 @@ def new_agent_key(
         key_prefix=key[:PREFIX_LENGTH],
         permissions=list(permissions),
         days=days,
+        **details,
     )
-    return key
+    return NewKey(made["id"], key)
 
 
 def _end(db: Database, *, author: Author, team_id: str, team_slug: str, prefix: str) -> Row:

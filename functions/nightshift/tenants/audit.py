@@ -53,9 +53,13 @@ class Entry(NamedTuple):
         }
         if for_team:
             del shown["team"]
-            if self.actor.startswith(f"{OPERATOR}:"):
-                shown["actor"] = OPERATOR
+            shown["actor"] = actor_for_team(self.actor)
         return shown
+
+
+def actor_for_team(actor: str | None) -> str | None:
+    """Return an author's actor without the operator's ARN."""
+    return OPERATOR if actor and actor.startswith(f"{OPERATOR}:") else actor
 
 
 class AuditPage(NamedTuple):

@@ -6,16 +6,13 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 from uuid import UUID
 
-from nightshift.base.errors import Forbidden, Unauthorized
+from nightshift.base.errors import Forbidden, Unauthorized, sentence
+from nightshift.base.logger import logger
 from nightshift.base.settings import Settings
 from nightshift.database.queries import Database
 from nightshift.tenants import tokens
+from nightshift.tenants.key_terms import API_KEY_PREFIX
 
-API_KEY_PREFIX = "owl_agent_"
-AGENT_PERMISSIONS = ("jobs:read", "jobs:write")
-READ_ONLY_PERMISSIONS = ("jobs:read",)
-# Permissions that no key has unless it was made with them: what they allow is otherwise for a team's admins.
-EXTRA_PERMISSIONS = ("audit:read", "integrations:write")
 MANAGING_ROLES = ("admin", "owner")
 
 
@@ -35,6 +32,7 @@ class KeyRow(NamedTuple):
     key_type: str
     permissions: list[str]
     expired: bool
+    use_is_old: bool
     team_id: UUID
     team_name: str
     team_slug: str
@@ -83,7 +81,8 @@ class Principal:
 def authenticate(authorization: str | None, *, db: Database, settings: Settings) -> Principal:
     """Return the caller. Raise Unauthorized with the sentences of the HTTP contract.
 
-    This takes one statement, and a second one if tokens identify people by e-mail address.
+    This takes one statement. Tokens that identify people by e-mail address take a second one, and so does the first
+    use of a key in an hour.
     """
     if not authorization:
         raise Unauthorized("Missing authorization")
@@ -106,6 +105,8 @@ def _api_key(token: str, *, db: Database) -> Principal:
         raise Unauthorized("Invalid API key")
     if key.expired:
         raise Unauthorized("API key expired")
+    if key.use_is_old:
+        _note_use(key, db=db)
     team_id = str(key.team_id)
     return Principal(
         kind="api_key",
@@ -114,6 +115,14 @@ def _api_key(token: str, *, db: Database) -> Principal:
         permissions=tuple(key.permissions),
         teams={team_id: Membership(team_id=team_id, name=key.team_name, slug=key.team_slug)},
     )
+
+
+def _note_use(key: KeyRow, *, db: Database) -> None:
+    """Note that the key was used. A failure does not refuse the request: the next one notes it."""
+    try:
+        db.query("note_key_use", key_id=key.id, again_if_gone=True)
+    except Exception as exc:
+        logger.warning(f"The use of a key could not be noted: {sentence(exc)}", action="key_use_unnoted")
 
 
 def _user(token: str, *, db: Database, settings: Settings) -> Principal:

@@ -74,7 +74,7 @@ def setup_team(
             admin_id=admin_id,
             project_id=project_id,
             project_slug=project_slug,
-            agent_key=new_agent_key(db, author=author, team_id=team_id, created_by=admin_id),
+            agent_key=new_agent_key(db, author=author, team_id=team_id, created_by=admin_id).key,
         )
 
 

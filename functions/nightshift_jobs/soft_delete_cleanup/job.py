@@ -52,6 +52,7 @@ UNDER = {
         Branch("project_integrations", "project_id", "id"),
         Branch("app_users", "project_id", "id"),
         Branch("job_team_schedules", "project_id", "id"),
+        Branch("job_project_pauses", "project_id", "job_type"),
         Branch("job_runs", "project_id", "created_at"),
     ),
     "teams": (

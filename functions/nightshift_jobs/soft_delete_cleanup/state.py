@@ -11,12 +11,13 @@ EVENT_TABLES = ("events", "metric_events", "funnel_events")
 # All tables that the cleanup deletes from, in the order of the result.
 COUNTED = (
     "teams", "projects", "apps", "api_keys", "metric_definitions", "funnel_definitions", "project_integrations",
-    "app_users", "team_members", "job_team_schedules", "job_runs", *EVENT_TABLES,
+    "app_users", "team_members", "job_team_schedules", "job_project_pauses", "job_runs",
+    *EVENT_TABLES,
 )  # fmt: skip
 
 # The number of resources that the result names for each kind of problem, and the length of a reason, which may be the
 # text of a trigger's error: the result has to fit.
-SHOWN, REASON_LENGTH = 10, 100
+SHOWN, REASON_LENGTH = 10, 95
 
 
 @dataclass

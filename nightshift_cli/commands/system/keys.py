@@ -2,12 +2,12 @@
 
 import click
 
+from nightshift.tenants.key_terms import EXTRA_PERMISSIONS
 from nightshift_cli.base.text import clean
 from nightshift_cli.session import Session, operator_options
 from nightshift_cli.values import Name
 
 KEYS = ("PREFIX", "NAME", "PERMISSIONS", "ACTS FOR", "CREATED", "EXPIRES")
-EXTRA_PERMISSIONS = ("audit:read", "integrations:write")
 DAY = len("2026-01-01")
 
 team_argument = click.argument("team", metavar="TEAM")

@@ -1,7 +1,7 @@
 -- The trigger. Returns one row: the new run (its id is :id); or the earlier run with the same idempotency key; or the
 -- live run that stands in the way; or a null id and retry_after_s (otherwise 0), if the team has used up its runs of
 -- the last minute.
--- No row: the project does not exist or belongs to another team, the type is paused, or the project has no key of the
+-- No row: the project does not exist or belongs to another team, the operator or the team has paused the type, or the project has no key of the
 -- :provider that the job calls.
 -- The row is that of job_runs: the view does not contain a row that its own statement inserts.
 -- The progress starts at 0 of :total if the job type says what it counts.
@@ -21,6 +21,9 @@ WITH earlier AS (
       AND project.deleted_at IS NULL AND team.deleted_at IS NULL
       AND NOT EXISTS (SELECT FROM earlier)
       AND NOT EXISTS (SELECT FROM job_pauses WHERE job_type = CAST(:job_type AS text) AND what = 'type')
+      AND NOT EXISTS (SELECT FROM job_project_pauses held
+                      WHERE held.project_id = project.id AND held.job_type = CAST(:job_type AS text)
+                        AND (held.until IS NULL OR held.until > statement_timestamp()))
       AND CASE WHEN CAST(:provider AS text) IS NOT NULL THEN EXISTS (
                SELECT FROM project_integrations stored
                WHERE stored.project_id = project.id AND stored.provider = CAST(:provider AS text)

@@ -1,8 +1,8 @@
 -- Decides one slot of each of these schedules, which the caller has locked, and inserts the runs: all in one statement,
 -- so that a slot and its run are stored together. :due is {"schedules": [{id, slot, outcome, run_id, params, provider,
 -- refusal, missed, next_slot, delay_s}]}.
--- A slot is skipped for the first of these reasons: the caller's refusal, a deleted project, a pause of the operator, a
--- missing integration, a live run. Two schedules of a project and type that are due together start one run.
+-- A slot is skipped for the first of these reasons: the caller's refusal, a deleted project, a pause of the operator or of
+-- the team, a missing integration, a live run. Two schedules of a project and type that are due together start one run.
 -- A schedule whose project was deleted for good is deleted as well.
 -- A run waits for its turn until delay_s have passed, so that the runs of one minute are spread over it.
 WITH orphans AS (
@@ -16,6 +16,9 @@ WITH orphans AS (
         CASE WHEN team.id IS NULL THEN 'the project is deleted' END,
         (SELECT 'paused by ' || paused_by || ': ' || why FROM job_pauses pause
          WHERE pause.job_type = schedule.job_type ORDER BY what DESC LIMIT 1),
+        (SELECT 'paused by the team: ' || why FROM job_project_pauses held
+         WHERE held.project_id = schedule.project_id AND held.job_type = schedule.job_type
+           AND (held.until IS NULL OR held.until > statement_timestamp())),
         CASE WHEN each.provider IS NOT NULL AND NOT EXISTS (
                 SELECT FROM project_integrations integration
                 WHERE integration.project_id = schedule.project_id AND integration.provider = each.provider
