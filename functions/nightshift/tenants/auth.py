@@ -58,7 +58,11 @@ class SessionRow(NamedTuple):
     session_id: UUID
     user_id: UUID
     is_stale: bool
-    member: MemberRow
+    email: str
+    team_id: UUID | None
+    team_name: str
+    team_slug: str
+    role: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,7 +153,7 @@ def _session(token: str, *, is_cookie: bool, db: Database) -> Principal:
             db.query("touch_session", session_id=session_id)
         except NightshiftError as exc:  # a busy or read-only database can still be read
             logger.warning(f"The last use of a session was not written: {exc}", action="session_not_touched")
-    return _person(str(rows[0].user_id), [row.member for row in rows], session_id=session_id)
+    return _person(str(rows[0].user_id), rows, session_id=session_id)
 
 
 def _user(token: str, *, db: Database, settings: Settings) -> Principal:
@@ -161,7 +165,7 @@ def _user(token: str, *, db: Database, settings: Settings) -> Principal:
     return _person(user_id, rows)
 
 
-def _person(user_id: str, rows: Sequence[MemberRow], *, session_id: str | None = None) -> Principal:
+def _person(user_id: str, rows: Sequence[MemberRow | SessionRow], *, session_id: str | None = None) -> Principal:
     return Principal(
         kind="user",
         id=user_id,

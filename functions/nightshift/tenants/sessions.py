@@ -12,7 +12,7 @@ from nightshift.tenants import audit
 from nightshift.tenants.audit import Author
 from nightshift.tenants.auth import SESSION_PREFIX, key_hash
 
-# As in job_sessions: a session ends at this age, used or not.
+# As in job_sessions: a session ends at this age, in use or not.
 LONGEST_S = 30 * 86_400
 # A person has a few. The limit bounds the answer, not the sessions.
 MAX_LISTED = 200
@@ -94,7 +94,7 @@ def end(user_id: str, *, session_id: str | None, author: Author, db: Database) -
         ended = db.query("end_sessions", user_id=user_id, session_id=session_id)
         if not ended and session_id is not None:
             raise NotFound("Session not found")
-        for row in ended[:1]:
-            subject = ("session", row["id"]) if session_id else ("user", user_id)
+        if ended:
+            subject = ("session", session_id) if session_id else ("user", user_id)
             audit.record(db, author, "session.ended", of=subject, team_id=None, sessions=len(ended))
     return len(ended)
