@@ -74,6 +74,6 @@ INSERT INTO job_rights (role, table_name, privileges) VALUES
     ('nightshift_sweep', 'job_sign_ins', '{SELECT,DELETE}'),
     ('nightshift_sweep', 'job_sign_in_shares', '{SELECT,DELETE}'),
     ('nightshift_sweep', 'job_sessions', '{SELECT,DELETE}'),
-    ('nightshift_setup', 'job_sign_ins', '{INSERT}');
+    ('nightshift_setup', 'job_sign_ins', '{"SELECT (user_id)",INSERT}');
 SELECT grant_job_rights();
 GRANT EXECUTE ON FUNCTION take_sign_in_share(text, integer) TO nightshift_api, nightshift_notify;

@@ -12,9 +12,9 @@ from nightshift.base.errors import ConfigurationError
 # all need. A test compares them with template.yaml.
 REQUIRED: dict[str, tuple[str, ...]] = {
     "announce": (),
-    "api": ("QUEUE_URL", "NOTIFY_QUEUE_URL", "ANNOUNCE_QUEUE_URL", "INTEGRATIONS_KEY_ID"),
+    "api": ("QUEUE_URL", "NOTIFY_QUEUE_URL", "ANNOUNCE_QUEUE_URL", "INTEGRATIONS_KEY_ID", "SIGN_IN_SECRET_ID"),
     "migrate": ("MIGRATION_FOLDERS",),
-    "notify": (),
+    "notify": ("SIGN_IN_SECRET_ID",),
     "operate": (
         *("QUEUE_URL", "NOTIFY_QUEUE_URL", "ANNOUNCE_QUEUE_URL", "INTEGRATIONS_KEY_ID"),
         *("RUN_DEAD_LETTERS_URL", "NOTIFY_DEAD_LETTERS_URL"),

@@ -137,6 +137,7 @@ def make_sign_in_link(*, email: Word, db: Database, settings: Settings, author: 
     """
     if not settings.sign_in_codes_per_hour:
         raise SetupRefused("This stack offers no sign-in by code or link. Set SignInCodesPerHour to more than 0")
+    db.query("ping", again_if_gone=True)
     secret = sign_ins.make_link(email, author=author, db=db)
     return {"link": f"{settings.dashboard_url.rstrip('/')}/#sign-in={secret}", "expires_in_s": LASTS_S}
 
