@@ -14,6 +14,7 @@ from nightshift_cli.commands.completion import completion
 from nightshift_cli.commands.jobs import jobs, refusal_hint
 from nightshift_cli.commands.login import login, logout
 from nightshift_cli.commands.new import new
+from nightshift_cli.commands.own_sessions import sessions
 from nightshift_cli.commands.provider_keys import integrations
 from nightshift_cli.commands.schedules import schedules
 from nightshift_cli.commands.service import open_dashboard, openapi, ping
@@ -101,7 +102,7 @@ def main(context: click.Context) -> None:
 
 # This is the order of the reference pages; --help sorts by name.
 for command in (
-    *(login, logout, whoami, jobs, schedules, projects, members, job_types, integrations, team_audit),
+    *(login, logout, sessions, whoami, jobs, schedules, projects, members, job_types, integrations, team_audit),
     *(open_dashboard, ping, openapi, completion, new, system),
 ):
     main.add_command(command)

@@ -18,7 +18,7 @@ from tests.api.sign_in_world import ORIGIN, Browser, Terminal, asked_for, code_i
 from tests.support.world import token
 
 ADMIN = "admin@owls.example"
-WRONG = re.compile("^This code does not fit, or is no longer valid")
+WRONG = re.compile("^This code is wrong, or no longer valid")
 ENDED = (401, {"error": "The session has ended. Sign in again."})
 
 

@@ -101,7 +101,7 @@ def test_from_the_code_to_the_end_of_all_sessions(
     [code] = until(lambda: codes_to(email))
     wrong = f"{(int(code.replace(' ', '')) + 1) % 10**8:08}"
     enter(page, wrong)
-    expect(page.get_by_role("alert")).to_contain_text("This code does not fit")
+    expect(page.get_by_role("alert")).to_contain_text("This code is wrong, or no longer valid.")
     check(page)
     # The tab still waits for its code after it was loaded again.
     page.reload()

@@ -20,10 +20,9 @@ PART_OF_A_NETWORK = 4
 GROUP = "sign-in"
 
 WRONG_CODE = (
-    "This code does not fit, or is no longer valid: a code can be used once, within ten minutes, in the browser that "
-    "asked for it, and after five tries it ends. Ask for a new code"
+    "This code is wrong, or no longer valid. A code works once, within ten minutes and five tries, where it was asked for."
 )
-WRONG_LINK = "This link is no longer valid: it can be used once, within ten minutes. Ask the server's operator for a new one"
+WRONG_LINK = "This link is no longer valid. A link works once, within ten minutes. Ask the server's operator for a new one."
 
 
 class SignedIn(NamedTuple):
