@@ -16,6 +16,7 @@ from nightshift_cli.commands.job_pauses import pause, pauses, resume
 from nightshift_cli.commands.jobs import jobs, refusal_hint
 from nightshift_cli.commands.login import login, logout
 from nightshift_cli.commands.new import new
+from nightshift_cli.commands.own_sessions import sessions
 from nightshift_cli.commands.provider_keys import integrations
 from nightshift_cli.commands.schedules import schedules
 from nightshift_cli.commands.service import open_dashboard, openapi, ping
@@ -106,7 +107,7 @@ for command in (pause, resume, pauses):
 
 # This is the order of the reference pages; --help sorts by name.
 for command in (
-    *(login, logout, whoami, jobs, schedules, projects, members, job_types, integrations, keys, team_audit),
+    *(login, logout, sessions, whoami, jobs, schedules, projects, members, job_types, integrations, keys, team_audit),
     *(open_dashboard, ping, openapi, completion, new, system),
 ):
     main.add_command(command)

@@ -113,6 +113,21 @@ class RotationBody(Body):
     )
 
 
+class CodeBody(Body):
+    """Ask for a code to sign in with."""
+
+    email: str = Field(description="The address of a person who is known to the platform", examples=["ada@example.com"])
+    replaces: str | None = Field(default=None, description="sign_in of an earlier code, which ends")
+
+
+class EnterBody(Body):
+    """Sign in, with ``sign_in`` and ``code`` or with ``link``."""
+
+    sign_in: str | None = Field(default=None, description="sign_in, as POST /v1/auth/codes returned it")
+    code: str | None = Field(default=None, description="The code in the mail; blanks and hyphens are ignored")
+    link: str | None = Field(default=None, description="What follows #sign-in= in a link of the server's operator")
+
+
 class IntegrationBody(Body):
     """Store a provider's key: ``config.api_key``, beside the fields of the provider's own config."""
 

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from api import bodies, schemas
+from api.browsers import COOKIE
 from api.operations import TEXT, UUID, Operation
 from api.parsing import MAX_IDEMPOTENCY_KEY
 from api.routes import OPERATIONS
@@ -19,7 +20,10 @@ DOCUMENTED = [operation for operation in OPERATIONS if operation.answer]
 # No spaces at either end, because HTTP strips them.
 PRINTABLE = "^[!-~]([ -~]*[!-~])?$"
 # Parameters in a path that are not an id.
-IN_PATH = {"provider": TEXT | {"enum": list(PROVIDERS)}}
+IN_PATH = {
+    "provider": TEXT | {"enum": list(PROVIDERS)},
+    "session_id": {"anyOf": [UUID, TEXT | {"const": "current"}]},
+}
 ANYWHERE = (413, 429, 500, 503)
 REASONS = {
     400: "A field is malformed; the error names it and its value",
@@ -29,7 +33,8 @@ REASONS = {
     409: "A run of this type is pending or running, or the same thing exists already",
     413: "The request body has more than 65,536 bytes",
     422: "The Idempotency-Key was already used with another request",
-    429: "Too many concurrent requests, or more runs within a minute than a team may start; try again later",
+    429: "Too many concurrent requests, more runs within a minute than a team may start, or more codes within an hour "
+    "than a network may ask for; try again later",
     500: "Internal error",
     503: "The database or the identity provider is unreachable",
 }
@@ -38,7 +43,7 @@ HEADERS = {
     401: {"WWW-Authenticate": {"description": "How to sign in (RFC 6750)", "schema": TEXT}},
     429: {
         "Retry-After": {
-            "description": "Seconds until the team may start a run again; missing when API Gateway itself throttles",
+            "description": "Seconds until the same request may succeed; missing when API Gateway itself throttles",
             "schema": {"type": "integer"},
         }
     },
@@ -65,12 +70,23 @@ def document() -> dict[str, Any]:
     return {
         "openapi": "3.1.0",
         "info": {"title": "Nightshift", "version": __version__, "description": "Background jobs with progress."},
-        "security": [{"bearer": []}],
+        "security": [{"bearer": []}, {"cookie": []}],
         "paths": paths,
         "components": {
             "schemas": definitions["$defs"],
             "securitySchemes": {
-                "bearer": {"type": "http", "scheme": "bearer", "description": "An agent key or a user's JWT"}
+                "bearer": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "An agent key, a user's JWT, or a session's token",
+                },
+                "cookie": {
+                    "type": "apiKey",
+                    "in": "cookie",
+                    "name": COOKIE,
+                    "description": "A session of the dashboard. The request also needs the header X-Nightshift: 1 and the "
+                    "dashboard's Origin",
+                },
             },
         },
     }
@@ -97,7 +113,7 @@ def _operation(operation: Operation) -> dict[str, Any]:
     errors = {
         str(status): {"description": REASONS[status], "content": _any_of(*_errors(operation, status))}
         | ({"headers": HEADERS[status]} if status in HEADERS else {})
-        for status in (*operation.errors, *ANYWHERE)
+        for status in (*sorted({*operation.errors, *((403,) if operation.needs_token else ())}), *ANYWHERE)
     }
     described: dict[str, Any] = {
         "summary": operation.summary,
@@ -136,7 +152,7 @@ def _errors(operation: Operation, status: int) -> tuple[type[BaseModel], ...]:
     """Return the models of an error. A 429 may come from our function, or from API Gateway before it."""
     if status != 429:
         return (schemas.Error,)
-    return (schemas.Error, schemas.Throttled) if operation.makes_a_run else (schemas.Throttled,)
+    return (schemas.Error, schemas.Throttled) if operation.makes_a_run or operation.is_limited else (schemas.Throttled,)
 
 
 def _any_of(*models: type[BaseModel]) -> dict[str, Any]:

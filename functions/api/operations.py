@@ -39,6 +39,8 @@ class Operation:
     query: tuple[Parameter, ...] = ()
     errors: tuple[int, ...] = USUAL
     makes_a_run: bool = False
+    is_limited: bool = False
+    """Whether the handler itself may answer 429, beside API Gateway."""
     needs_token: bool = True
 
 

@@ -3,10 +3,11 @@
 import base64
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aws_lambda_powertools.event_handler import Response
+from aws_lambda_powertools.shared.cookies import Cookie
 
 from nightshift.base.errors import Refused, Unauthorized
 
@@ -21,9 +22,15 @@ COMPRESSED_FROM_BYTES = 1024
 LEVEL = 6
 
 
-def json_response(status: int, body: dict[str, Any], headers: dict[str, str] | None = None) -> Response[str]:
+def json_response(
+    status: int, body: dict[str, Any], headers: dict[str, str] | None = None, *, cookies: Sequence[Cookie] = ()
+) -> Response[str]:
     return Response(
-        status_code=status, content_type="application/json", body=json.dumps(body), headers=dict(headers or {})
+        status_code=status,
+        content_type="application/json",
+        body=json.dumps(body),
+        headers=dict(headers or {}),
+        cookies=list(cookies),
     )
 
 

@@ -11,6 +11,7 @@ from api import (
     run_routes,
     schedule_routes,
     service_routes,
+    session_routes,
     team_routes,
 )
 from api.operations import Operation
@@ -18,8 +19,8 @@ from api.operations import Operation
 OPERATIONS = tuple(
     operation
     for module in (
-        *(service_routes, identity_routes, project_routes, integration_routes, team_routes, key_routes, audit_routes),
-        *(job_type_routes, run_routes, pause_routes, schedule_routes),
+        *(service_routes, identity_routes, session_routes, project_routes, integration_routes, team_routes),
+        *(key_routes, audit_routes, job_type_routes, run_routes, pause_routes, schedule_routes),
     )
     for operation in vars(module).values()
     if isinstance(operation, Operation)

@@ -26,8 +26,8 @@ class Error(BaseModel):
     request_id: str | None = Field(default=None, description="With 500: the id that the request's log lines carry")
     paused: "Pause | None" = Field(default=None, description="With 400: the pause of the triggered job type")
     replaced_by: UUID | None = Field(default=None, description="With 409: the key that replaced this one")
-    field: str | None = Field(default=None, description="With 400 of an integration: the field that is wrong")
-    retry_after_s: int | None = Field(default=None, description="With 429: seconds until the team may start a run")
+    field: str | None = Field(default=None, description="With some 400: the field that is wrong")
+    retry_after_s: int | None = Field(default=None, description="With 429: seconds until the request may succeed")
 
 
 class Throttled(BaseModel):
@@ -326,6 +326,33 @@ class CronPreview(Answer):
     next: list[Timestamp] = Field(description="Its next five times")
 
 
+class CodesOffered(Answer):
+    digits: int = Field(description="Length of a code")
+    expires_in_s: int = Field(description="Seconds for which a code is valid")
+
+
+class CodeAsked(CodesOffered):
+    """The same for every address: a mail leaves only for a person whom the platform knows."""
+
+    sign_in: str = Field(description="What the code is entered with. Only the program that asked for the code has it")
+
+
+class Session(Answer):
+    id: UUID
+    browser: str = Field(examples=["Chrome on Linux"])
+    network: str = Field(description="Where the sign-in came from: an IPv4 address, or the /64 of an IPv6 address")
+    signed_in_by: Literal["code", "link"]
+    created_at: Timestamp
+    last_used_at: Timestamp = Field(description="Within ten minutes")
+    ends_at: Timestamp = Field(description="12 hours after the last use, and at most 30 days after the start")
+    is_current: bool = Field(description="Whether the request belongs to this session")
+
+
+class SignedIn(Answer):
+    session: Session
+    token: str = Field(default="", description="The session's bearer token; a page gets a cookie instead")
+
+
 class Health(Answer):
     status: Literal["ok"]
     version: str
@@ -335,6 +362,8 @@ Pauses = create_model("Pauses", __base__=Answer, pauses=(list[Pause], ...))
 PauseEnvelope = create_model("PauseEnvelope", __base__=Answer, pause=(Pause, ...))
 RunEnvelope = create_model("RunEnvelope", __base__=Answer, job_run=(JobRun, ...))
 ScheduleEnvelope = create_model("ScheduleEnvelope", __base__=Answer, schedule=(Schedule, ...))
+Sessions = create_model("Sessions", __base__=Answer, sessions=(list[Session], ...))
+SessionsEnded = create_model("SessionsEnded", __base__=Answer, ended=(int, Field(ge=0)))
 Started = RunEnvelope | ScheduleEnvelope
 Schedules = create_model("Schedules", __base__=Listed, schedules=(list[Schedule], ...))
 SlotPage = create_model("SlotPage", __base__=Listed, slots=(list[SlotWithStatus], ...))

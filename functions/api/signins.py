@@ -13,8 +13,12 @@ def note_refused(authorization: str | None, exc: Unauthorized) -> None:
     """Count and log the refusal. A request without credentials was not an attempt to sign in."""
     if not authorization:
         return
+    count_refused(str(exc), key_prefix=_prefix(authorization))
+
+
+def count_refused(said: str, *, key_prefix: str | None = None) -> None:
     metrics.count("SignInsRefused")
-    logger.warning(f"Refused a sign-in: {exc}", action="sign_in_refused", key_prefix=_prefix(authorization))
+    logger.warning(f"Refused a sign-in: {said}", action="sign_in_refused", key_prefix=key_prefix)
 
 
 def _prefix(authorization: str) -> str | None:

@@ -8,6 +8,7 @@ from nightshift.base.logger import logger
 from nightshift.base.settings import settings_for
 from nightshift.database.queries import database
 from nightshift.notify import mail_stops
+from nightshift.notify.code_mail import deliver_code
 from nightshift.notify.delivery import deliver
 
 
@@ -17,6 +18,8 @@ def handler(event: dict[str, Any], context: Any) -> None:
     for record in event["Records"]:
         if told := mail_stops.told_by(record["body"]):
             mail_stops.stop(told, db=database())
+        elif "sign_in_id" in record["body"] and (asked := read(record["body"], "sign_in_id")):
+            deliver_code(asked["sign_in_id"], db=database(), settings=settings_for("notify"))
         elif message := read(record["body"], "outbox_id"):
             deliver(
                 message["outbox_id"],

@@ -18,6 +18,7 @@ COMMANDS: Mapping[str, Command] = {
     "agent_key": team_commands.make_agent_key,
     "end_key": team_commands.end_agent_key,
     "keys": team_commands.list_keys,
+    "sign_in_link": team_commands.make_sign_in_link,
 }
 
 

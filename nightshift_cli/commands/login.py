@@ -8,43 +8,47 @@ from typing import Any
 import click
 
 from nightshift_cli.base.choices import asked, chosen
-from nightshift_cli.base.failures import Misconfigured
+from nightshift_cli.base.failures import Failure, Misconfigured, NotSignedIn, RequestRefused
 from nightshift_cli.base.text import clean
-from nightshift_cli.remote import profiles
+from nightshift_cli.remote import profiles, session_calls
 from nightshift_cli.remote.api import Api
 from nightshift_cli.remote.config import Config, checked_token, checked_url
 from nightshift_cli.remote.stackfile import find_stack
 from nightshift_cli.session import Session, common_options, here, teams_of
+from nightshift_cli.values import MailAddress
+
+# The API compares five tries of a code.
+TRIES = 5
 
 
 @click.command()
+@click.option("--email", metavar="ADDRESS", type=MailAddress(), help="Sign in with a code that is mailed to ADDRESS.")
 @click.option("--token-stdin", is_flag=True, help="Read the token from standard input.")
 @common_options
 @click.pass_obj
-def login(session: Session, token_stdin: bool) -> None:
+def login(session: Session, email: str | None, token_stdin: bool) -> None:
     """Sign in: store an API's URL and a token for later commands.
 
     The command prompts for the URL, for a token or agent key (not shown), and for the team if there are several.
     --api-url, --token-stdin and --team answer these prompts in advance. The sign-in is stored only if the API accepts
     the token, in a file that only you can read. --profile names the file.
 
+    With --email, the API mails a code, the command prompts for it, and the token is that of a new session. `nightshift
+    sessions` lists and ends sessions.
+
     \b
     Examples:
       nightshift login
+      nightshift login --email ada@example.com
       nightshift login --api-url https://jobs.example.com --token-stdin < key.txt
       nightshift login --profile staging
     """
+    if email and (token_stdin or session.flags.get("token")):
+        raise click.UsageError("Give either --email or a token.")
     api_url = _url(session)
-    token = _token(session, from_stdin=token_stdin)
-    api = Api(
-        Config(api_url=api_url, token=token, api_from="", token_from=""),
-        sleep=session.sleep,
-        notice=session.output.note,
-    )
-    try:
+    token = _token_by_code(session, api_url, email) if email else _token(session, from_stdin=token_stdin)
+    with contextlib.closing(_api(session, api_url, token)) as api:
         me = api.whoami()
-    finally:
-        api.close()
     team_id = _team(session, me)
     profile = _profile(session)
     file = profiles.write(profile, {"api_url": api_url, "token": token, "team": team_id}, os.environ)
@@ -63,7 +67,7 @@ def login(session: Session, token_stdin: bool) -> None:
 @common_options
 @click.pass_obj
 def logout(session: Session) -> None:
-    """Delete a stored sign-in. The token itself stays valid until it expires or is ended.
+    """Delete a stored sign-in. A session ends; another token stays valid until it expires or is ended.
 
     \b
     Examples:
@@ -71,13 +75,34 @@ def logout(session: Session) -> None:
       nightshift logout --profile staging
     """
     profile = _profile(session)
+    kept = profiles.read(profile, os.environ)
     file = profiles.forget(profile, os.environ)
+    if kept.get("token", "").startswith(session_calls.PREFIX):
+        _end_session(session, kept)
     if session.output.as_json:
         session.output.document({"profile": profile, "file": str(file) if file else None})
     elif file:
         session.output.say(f"Signed out: deleted {file}.")
     else:
         session.output.say(f"Profile {profile} has no sign-in.{profiles.known(os.environ)}")
+
+
+def _end_session(session: Session, kept: dict[str, str]) -> None:
+    """End the session of a stored sign-in. The sign-in is deleted also if the API does not answer."""
+    try:
+        with contextlib.closing(_api(session, checked_url(kept["api_url"]), kept["token"])) as api:
+            session_calls.end("current", api=api)
+    except NotSignedIn:
+        pass  # it has ended before
+    except (Failure, Misconfigured) as exc:
+        session.output.note(
+            f"The session was not ended on the server: {exc.message} It ends by itself after 12 hours without use."
+        )
+
+
+def _api(session: Session, api_url: str, token: str = "") -> Api:
+    config = Config(api_url=api_url, token=token, api_from="", token_from="")
+    return Api(config, sleep=session.sleep, notice=session.output.note)
 
 
 def _profile(session: Session) -> str:
@@ -104,6 +129,23 @@ def _token(session: Session, *, from_stdin: bool) -> str:
             raise Misconfigured("Cannot prompt for a token: stdin is not a terminal. Pipe it in with --token-stdin.")
         token = click.prompt("Token or agent key (not shown)", hide_input=True, err=True)
     return checked_token(token)
+
+
+def _token_by_code(session: Session, api_url: str, email: str) -> str:
+    """Return the token of a new session. Raise Misconfigured if stdin is not a terminal."""
+    if not sys.stdin.isatty():
+        raise Misconfigured("Cannot prompt for the code: stdin is not a terminal. Pipe in a token with --token-stdin.")
+    with contextlib.closing(_api(session, api_url)) as api:
+        sign_in = session_calls.ask_for_code(email, api=api)
+        session.output.note(f"If {email} is known there, a mail with a code is on its way.")
+        for tries_left in reversed(range(TRIES)):
+            try:
+                return session_calls.enter_code(sign_in, click.prompt("Code", err=True), api=api)
+            except RequestRefused as exc:
+                if not tries_left:
+                    raise
+                session.output.complain(exc.message)
+    raise AssertionError("unreachable")
 
 
 def _team(session: Session, me: dict[str, Any]) -> str:

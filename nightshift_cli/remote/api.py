@@ -11,6 +11,7 @@ import urllib3
 from urllib3.exceptions import HTTPError, LocationValueError, NewConnectionError, SSLError
 from urllib3.util import make_headers, parse_url
 
+from nightshift import __version__
 from nightshift.base.wording import one_line
 from nightshift_cli.base import exact
 from nightshift_cli.base.failures import Misconfigured, NotSignedIn, RequestRefused, Throttled, Unreachable
@@ -62,7 +63,11 @@ class Api:
         self._notice = notice
         self._clock = clock
         self._heard = heard
-        self._headers = {"Accept": "application/json", "Accept-Encoding": "gzip"}
+        self._headers = {
+            "Accept": "application/json",
+            "Accept-Encoding": "gzip",
+            "User-Agent": f"nightshift/{__version__}",
+        }
         if config.token:
             self._headers["Authorization"] = f"Bearer {config.token}"
         self._pool = _pool_to(self.url)

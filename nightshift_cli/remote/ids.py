@@ -1,7 +1,7 @@
 """Shortened run ids: shown on terminals, and accepted in place of a whole id."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from nightshift_cli.base.failures import Misconfigured
 from nightshift_cli.base.text import clean
@@ -38,6 +38,28 @@ def run_beginning(beginning: str, *, team_id: str, api: Api) -> str:
         more = " and more" if page["has_more"] else ""
         raise Misconfigured(f"Several run ids begin with {beginning}: {', '.join(ids)}{more}. Give more characters.")
     return ids[0]
+
+
+def only_id(wanted: str, known_ids: Callable[[], Sequence[str]], *, kind: str, of: str) -> str:
+    """Return the only known id that begins with ``wanted``, or ``wanted`` itself if it is whole.
+
+    ``kind`` is the thing with the id, ``of`` says whose. Raise Misconfigured if the beginning is too short, or if no id
+    or several have it.
+    """
+    if len(wanted) >= WHOLE:
+        return wanted
+    if len(digits_of(wanted)) < SHORTEST_TAKEN:
+        raise Misconfigured(
+            f"{kind.capitalize()} id {wanted} is too short. Give at least {SHORTEST_TAKEN} characters."
+        )
+    found = [id for id in known_ids() if digits_of(id).startswith(digits_of(wanted))]
+    if not found:
+        raise Misconfigured(
+            f"No {kind} of {of} has an id that begins with {wanted}. See `nightshift {kind}s list`."
+        )
+    if len(found) > 1:
+        raise Misconfigured(f"Several {kind} ids begin with {wanted}: {', '.join(found)}. Give more characters.")
+    return found[0]
 
 
 def is_beginning(text: str) -> bool:

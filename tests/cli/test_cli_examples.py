@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shlex
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import parse_qsl
@@ -21,6 +22,7 @@ from api import openapi
 from nightshift.base import settings as settings_module
 from nightshift.base.settings import Settings
 from nightshift.database.queries import Database, database
+from nightshift.tenants.auth import key_hash
 from nightshift.testing.rows import Team, make_team
 from nightshift_cli.main import main
 from nightshift_cli.remote import profiles
@@ -67,10 +69,18 @@ OF_OTHER_CLIENTS = {
     "POST /v1/projects/{project_id}/integrations/revenuecat/sync",
     # The dashboard shows an expression in words while a person types it.
     "GET /v1/cron",
+    # The dashboard hides its form where codes are off.
+    "GET /v1/auth/codes",
+    # `nightshift login --email` asks for the code on a terminal: test_cli_login.py.
+    "POST /v1/auth/codes",
+    "POST /v1/auth/sessions",
 }
 OPERATIONS = {
     "GET /v1/health": "nightshift ping",
     "GET /v1/auth/whoami": "nightshift whoami",
+    "GET /v1/auth/sessions": "nightshift sessions list",
+    "DELETE /v1/auth/sessions": "nightshift sessions end --all",
+    "DELETE /v1/auth/sessions/{session_id}": "nightshift sessions end SESSION_ID",
     "GET /v1/projects": "nightshift projects",
     "GET /v1/projects/{project_id}": "nightshift projects acme",
     "GET /v1/teams/{team_id}/members": "nightshift members",
@@ -127,6 +137,7 @@ OWNERS = {
     "project": "nightshift system project acme Other",
     "member": "nightshift system member acme grace@example.com --role admin",
     "revenuecat_key": "nightshift system revenuecat-key acme acme-ios --revenuecat-key-stdin < key.txt",
+    "sign_in_link": "nightshift system sign-in-link ada@example.com",
     "setup": 'nightshift system setup --team Other --admin-email ada@example.com --project "Acme iOS"',
 }
 
@@ -209,6 +220,9 @@ def run(
         stack = {"api_url": api.url, "aws_endpoint_url": amazon.url, "agent_key": team.agent_key, "team_id": team.id}
         stack |= {"aws_access_key_id": "key", "aws_secret_access_key": "secret"}
         Path(".local/stack.json").write_text(json.dumps(stack | {"project_id": team.project_id}))
+        if words[0] == "sessions":
+            stack["agent_key"], known_session = session_of(team, owner)
+            Path(".local/stack.json").write_text(json.dumps(stack | {"project_id": team.project_id}))
         for profile in ("default", "staging"):
             kept = {"api_url": api.url, "token": team.agent_key, "team": team.id}
             profiles.write(profile, kept, os.environ)
@@ -223,6 +237,8 @@ def run(
             end_all(owner, "failed", "'Down'")(0)
         if "SCHEDULE_ID" in words:
             known["SCHEDULE_ID"] = schedule_of(team, owner, paused="resume" in words)
+        if "SESSION_ID" in words:
+            known["SESSION_ID"] = known_session
         if "--lift" in words:
             owner.run_script(f"INSERT INTO job_mail_stops VALUES ('{words[-1]}', 'bounce')")
         if words[0] == "integrations" and words[1] in ("add", "list"):
@@ -237,7 +253,7 @@ def run(
             )
         if "resume" in words and "system" in words:
             call(f"system pause {words[-1]} --why disk", owner=owner)
-        if {"setup", "teams", "project", "member", "revenuecat-key", "agent-key", "end-key", "keys"} & set(words[1:]):
+        if {"setup", "teams", "project", "member", "revenuecat-key", "agent-key", "end-key", "keys", "sign-in-link"} & set(words[1:]):
             # The setup function connects as the schema owner.
             monkeypatch.setenv("DATABASE_USER", "postgres")
             settings_module.settings.cache_clear()
@@ -289,11 +305,24 @@ def schedule_of(team: Team, owner: Database, *, paused: bool) -> str:
     return str(schedule_id)
 
 
+def session_of(team: Team, owner: Database) -> tuple[str, str]:
+    """Return the token and the id of a session of the team's admin."""
+    owner.run_script("DELETE FROM job_sessions")
+    token = f"owl_session_{uuid.uuid4().hex}"
+    [[session_id]] = owner.run_script(
+        "INSERT INTO job_sessions (user_id, token_hash, is_cookie, signed_in_by, source, browser) VALUES"
+        f" ('{team.users['admin']}', '\\x{key_hash(token).hex()}', false, 'code', '127.0.0.1', 'The command line')"
+        " RETURNING id::text"
+    )
+    return token, str(session_id)
+
+
 def acme(owner: Database) -> Team:
     team = make_team(owner, slug="acme", projects=2)
     owner.run_script(
         f"UPDATE projects SET slug = CASE id WHEN '{team.project_id}' THEN 'acme' ELSE 'acme-ios' END"
         f" WHERE team_id = '{team.id}';"
+        "INSERT INTO users (email) VALUES ('ada@example.com');"
         # The examples are those of an admin.
         "UPDATE api_keys SET permissions = permissions || ARRAY['audit:read', 'integrations:write', 'keys:write']"
     )

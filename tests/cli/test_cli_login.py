@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 
 from nightshift_cli.base.failures import Misconfigured
 from nightshift_cli.main import main
+from nightshift_cli.remote import profiles
 from nightshift_cli.remote.config import find_config
 from nightshift_cli.session import Session
 from tests.support.cli_world import RUN, TEAM, TOKEN, WHOAMI, Script, command, environment
@@ -128,23 +129,75 @@ def test_what_is_missing_is_told_where_nobody_can_be_asked(
     assert not kept.exists()
 
 
-def test_a_person_is_asked_and_the_token_is_not_shown(api: Script, kept: Path) -> None:
-    api.on("GET /v1/auth/whoami", ADA)
+def test_a_code_is_asked_for_and_entered_again_if_it_is_wrong(api: Script, kept: Path) -> None:
+    token, wrong = "owl_session_x", "This code is wrong, or no longer valid."
+    api.on("POST /v1/auth/codes", {"sign_in": "id.key", "digits": 8, "expires_in_s": 600}, status=202)
+    api.on("POST /v1/auth/sessions", (400, {"error": wrong}), (200, {"token": token, "session": {}}))
+    api.on("GET /v1/auth/whoami", ADA | {"teams": TEAMS[:1]})
+    questions = ((b"Code: ", "0000 0000"), (b"Code: ", "1234 5678"))
+    seen = typed(api, questions, b"only you can read", "login", "--api-url", api.url, "--email", "ada@example.com")
+    assert b"If ada@example.com is known there, a mail with a code is on its way." in seen
+    assert wrong.encode() in seen
+    assert token.encode() not in seen
+    entered = [body for *_, body in api.asked("POST /v1/auth/sessions")]
+    assert entered == [{"sign_in": "id.key", "code": code} for code in ("0000 0000", "1234 5678")]
+    [(*_, headers, asked)] = api.asked("POST /v1/auth/codes")
+    assert asked == {"email": "ada@example.com"}
+    assert headers["User-Agent"].startswith("nightshift/")
+    assert not {"Authorization", "Origin"} & headers.keys()
+    assert json.loads((kept / "default.json").read_text())["token"] == token
+
+    api.on("DELETE /v1/auth/sessions/current", {"ended": 1})
+    assert signed_in("logout", token=None).stdout.startswith("Signed out: deleted ")
+    [(*_, headers, _)] = api.asked("DELETE /v1/auth/sessions/current")
+    assert headers["Authorization"] == f"Bearer {token}"
+
+
+@pytest.mark.parametrize(
+    ("status", "said"), [(401, ""), (503, "The session was not ended on the server: no It ends by itself")]
+)
+def test_a_sign_in_is_deleted_also_if_its_session_does_not_end(
+    api: Script, kept: Path, status: int, said: str
+) -> None:
+    profiles.write("default", {"api_url": api.url, "token": "owl_session_x", "team": TEAM}, os.environ)
+    api.on("DELETE /v1/auth/sessions/current", {"error": "no"}, status=status)
+    result = signed_in("logout", token=None)
+    assert result.exit_code == 0
+    assert said in result.stderr.replace("\n", " ")
+    assert not (kept / "default.json").exists()
+
+
+def test_a_code_needs_a_terminal_and_no_token(api: Script, kept: Path) -> None:
+    result = signed_in("login", "--api-url", api.url, "--email", "ada@example.com", token=None)
+    assert "Cannot prompt for the code" in result.stderr
+    assert "Give either --email or a token." in login(api, "--email", "ada@example.com").stderr
+    assert not api.asked("POST /v1/auth/codes")
+
+
+def typed(api: Script, questions: tuple[tuple[bytes, str], ...], last: bytes, *arguments: str) -> bytes:
+    """Run a command on a terminal, answer its questions, and return what it printed up to ``last``."""
     ours, theirs = pty.openpty()
     variables = {name: value for name, value in environment(api).items() if not name.startswith("NIGHTSHIFT_")}
     with started(
-        command("login"), stdin=theirs, stdout=theirs, stderr=theirs, env=variables, start_new_session=True
+        command(*arguments), stdin=theirs, stdout=theirs, stderr=theirs, env=variables, start_new_session=True
     ) as process:
         os.close(theirs)
         seen = b""
-        for question, answer in ((b"API URL: ", api.url), (b"shown): ", TOKEN), (b"(day, night): ", "night")):
+        for question, answer in questions:
             while not seen.endswith(question):
                 seen += os.read(ours, 1024)
             os.write(ours, answer.encode() + b"\n")
-        while b"only you can read" not in seen:
+        while last not in seen:
             seen += os.read(ours, 1024)
         assert process.wait(timeout=30) == 0
     os.close(ours)
+    return seen
+
+
+def test_a_person_is_asked_and_the_token_is_not_shown(api: Script, kept: Path) -> None:
+    api.on("GET /v1/auth/whoami", ADA)
+    questions = ((b"API URL: ", api.url), (b"shown): ", TOKEN), (b"(day, night): ", "night"))
+    seen = typed(api, questions, b"only you can read", "login")
     assert TOKEN.encode() not in seen
     assert json.loads((kept / "default.json").read_text()) == {"api_url": api.url, "token": TOKEN, "team": RUN}
 

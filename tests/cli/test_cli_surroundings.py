@@ -30,6 +30,7 @@ SURROUNDINGS = (
 VALUES = {
     "run_id": RUN,
     "schedule_id": RUN,
+    "session_id": RUN,
     "job_type": "partition_creation",
     "team": "acme",
     "name": "weekly_report",
@@ -63,6 +64,7 @@ ANSWER = {
             "resumed",
             "stops",
             "entries",
+            "sessions",
         )
     },
     "integrations": [{"provider": "revenuecat", "config": {"project_id": "日本"}, "enabled": True}],
@@ -73,6 +75,8 @@ ANSWER = {
     "cancelled": True,
     "schedule": {"id": PROJECT, "name": "Nächtlich", "said": "At 03:00 every day", "cron": "0 3 * * *", "zone": "UTC"},
     "slots": [],
+    "ended": 1,
+    "link": "https://日本.example/#sign-in=x",
     "user_id": RUN,
     "agent_key": "owl_agent_x",
     "pauses": [],
@@ -110,6 +114,8 @@ def serve(api: Script, aws: Aws, answer: dict[str, Any], *, status: int = 200) -
     """Make every route, and every function of the stack, answer with the parts of ``answer``."""
     for where in (
         *(f"GET /v1/{path}" for path in ("job-types", "health", "openapi.json", "auth/whoami", "projects")),
+        *(f"{method} /v1/auth/sessions" for method in ("GET", "DELETE")),
+        f"DELETE /v1/auth/sessions/{RUN}",
         *(f"GET /v1/{path}" for path in (f"jobs/{RUN}", f"projects/{PROJECT}")),
         *(f"GET /v1/teams/{TEAM}/{path}" for path in ("jobs", "members", "audit", "schedules", "keys")),
         *(f"GET /v1/schedules/{path}" for path in (RUN, f"{RUN}/slots")),
@@ -226,6 +232,10 @@ EVERYTHING = ANSWER | {
         {"occurred_at": "o", "team": "t", "actor": "user:u", "action": "a.b", "details": {"d": "e", "f": ["g"]}},
         {"occurred_at": "o", "team": None, "actor": "operator", "action": "c", "subject_type": "s", "subject_id": "i"},
     ],
+    "sessions": [
+        {"id": "i", "browser": "b", "network": "n", "created_at": "c", "last_used_at": "l", "is_current": True}
+    ],
+    "link": "l",
     "test": {"ok": False, "says": "s"},
     "url": "u",
     "team_id": "t",

@@ -38,6 +38,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "agent_key": {"team": "acme", "name": "deploy"},
     "end_key": {"team": "acme", "prefix": "owl_agent_x7Qz"},
     "keys": {"team": "acme"},
+    "sign_in_link": {"email": "ada@example.com"},
 }
 SAMPLES = [function for function in REQUIRED if function not in ("operate", "setup", "migrate")]
 # redrive never reads the database, and deadletters only for a message that waits there.

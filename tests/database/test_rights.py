@@ -61,9 +61,12 @@ LOOKS = """
     FROM app_users
 """
 
+SHARE = "SELECT take_sign_in_share('all', 1)"
+
 # The calls of functions in the database, for each role.
 BODIES = {
-    "nightshift_api": [CANCELLED],
+    "nightshift_api": [CANCELLED, SHARE],
+    "nightshift_notify": [SHARE],
     "nightshift_operate": [CANCELLED, "SELECT FROM event_gaps(now(), now())"],
     "nightshift_worker": [FAILED, OF_A_PROJECT, PLACE, LOOKS, BACKFILL],
     "nightshift_sweep": [FAILED, COMPLETED],

@@ -111,7 +111,7 @@ class TestJobs:
 
 class TestDoctor:
     NEEDED_BY = {
-        "users": ("api", "maintenance", "operate", "setup", "sweep", "worker"),
+        "users": ("api", "maintenance", "notify", "operate", "setup", "sweep", "worker"),
         "api_keys": ("api", "maintenance", "operate", "setup", "sweep", "worker"),
         "projects": ("api", "maintenance", "notify", "operate", "setup", "sweep", "worker"),
         "project_integrations": ("api", "maintenance", "setup", "sweep", "worker"),

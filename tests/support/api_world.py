@@ -38,8 +38,10 @@ class Api:
         assert_documented(method, path, status, body)
         return status, body
 
-    def send(self, method, path, text=None, *, headers=(), authorization=..., base64_encoded=False, **query):
-        """Return the answer as API Gateway receives it."""
+    def send(
+        self, method, path, text=None, *, headers=(), authorization=..., base64_encoded=False, source="127.0.0.1", cookies=(), **query
+    ):
+        """Return the answer as API Gateway receives it. API Gateway moves cookies out of the headers."""
         authorization = self.authorization if authorization is ... else authorization
         headers = dict(headers) | ({"authorization": authorization} if authorization is not None else {})
         event = {
@@ -50,12 +52,14 @@ class Api:
             "headers": headers,
             "queryStringParameters": query or None,
             "requestContext": {
-                "http": {"method": method, "path": path, "sourceIp": "127.0.0.1"},
+                "http": {"method": method, "path": path, "sourceIp": source},
                 "requestId": "r1",
                 "stage": "$default",
             },
             "isBase64Encoded": base64_encoded,
         }
+        if cookies:
+            event["cookies"] = list(cookies)
         if text is not None:
             event["body"] = text
         context = SimpleNamespace(

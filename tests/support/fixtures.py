@@ -31,7 +31,7 @@ from nightshift.database.migrations import create_first_partitions, migrate
 from nightshift.database.queries import Database
 from nightshift.database.session_pins import pin_session
 from nightshift.jobs.rights import declare_rights
-from nightshift.tenants import jwks, tokens
+from nightshift.tenants import jwks, sign_in_codes, tokens
 from nightshift.testing.database_copy import copy_database
 from tests.support import hostile, moto_server
 
@@ -239,6 +239,8 @@ def cloud(monkeypatch: pytest.MonkeyPatch, environment: Settings, moto_endpoint:
             announce_queue_url=moto_server.queue("announce"),
             queue_url=moto_server.queue("runs"),
             jwt_secret_id=moto_server.secret("jwt", JWT_SECRET),
+            sign_in_secret_id=moto_server.secret("sign-in", SIGN_IN_SECRET),
+            dashboard_url="https://jobs.owls.example/",
             integrations_key_id=moto_server.key(),
             mail_configuration_set="mails",
             # Nothing listens there, so no test calls the provider itself.
@@ -262,6 +264,7 @@ def _forget_environment() -> None:
         queries.database,
         clients.client,
         tokens._secret,
+        sign_in_codes._secret,
         jwks.key_set,
         aws_http._connections,
         database_probe._trouble_at,
@@ -269,6 +272,7 @@ def _forget_environment() -> None:
         cached.cache_clear()
 
 
+SIGN_IN_SECRET = "the secret of the codes"
 JWT_SECRET = "a secret of a length that HS256 is happy with"
 
 

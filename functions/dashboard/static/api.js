@@ -35,12 +35,16 @@ export class ApiError extends Error {
   }
 }
 
-/** Returns the JSON of a 2xx response. Throws ApiError, and signs out when the token is no longer valid. */
-export async function api(method, path, { query = {}, body, key, signal, token = session().token } = {}) {
-  if (!isToken(token)) throw refusal(401, "Invalid or expired token", {}, token);
+/**
+ * Returns the JSON of a 2xx response. Throws ApiError, and signs out when the token or the session is no longer valid.
+ * Without a token the browser adds the session's cookie. A call that `signsIn` needs neither.
+ */
+export async function api(method, path, { query = {}, body, key, signal, signsIn, token = session().token } = {}) {
+  if (token === null ? !signsIn && session().key === null : !isToken(token)) throw refusal(401, "Invalid or expired token", {}, token);
   const url = new URL(path, ROOT);
   for (const [name, value] of Object.entries(query)) if (value) url.searchParams.set(name, value);
-  const headers = { authorization: `Bearer ${token}` };
+  // The header that a page of another origin cannot send.
+  const headers = token === null ? { "x-nightshift": "1" } : { authorization: `Bearer ${token}` };
   if (body) headers["content-type"] = "application/json";
   if (key) headers["idempotency-key"] = key;
   const request = new AbortController();
@@ -55,7 +59,7 @@ export async function api(method, path, { query = {}, body, key, signal, token =
       body: body && write(body),
       signal: request.signal,
       cache: "no-store",
-      credentials: "omit",
+      credentials: token === null ? "same-origin" : "omit",
     });
     text = await response.text();
   } catch {
@@ -73,6 +77,18 @@ export async function api(method, path, { query = {}, body, key, signal, token =
   // Our words are clearer than API Gateway's `message`.
   const said = error ?? OWN_WORDS[response.status] ?? message ?? `The server answered ${response.status}.`;
   throw refusal(response.status, id ? `${said} (request ${id})` : said, fields, token, waitOf(response));
+}
+
+/** Signs this tab out, and in a session of the browser all its tabs. Throws ApiError if the server did not end it. */
+export async function leave() {
+  if (session().token !== null) return signOut();
+  try {
+    await api("DELETE", "v1/auth/sessions/current");
+  } catch (error) {
+    // The session has ended already.
+    if (error.status !== 401) throw error;
+  }
+  signOut();
 }
 
 /** Loads all pages of a list and joins them into one response. */
@@ -103,7 +119,7 @@ function waitOf({ headers }) {
 
 /** Returns the error to throw. Signs out if the refused token is this session's. */
 function refusal(status, sentence, fields, token, waitMs) {
-  if (status === 401 && token && token === session().token) signOut(sentence);
+  if (status === 401 && token === session().token && session().key !== null) signOut(sentence);
   return new ApiError(status, sentence, fields, waitMs);
 }
 

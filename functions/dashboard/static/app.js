@@ -9,19 +9,21 @@ import { Blank, Mark } from "./parts.js";
 import { go, Link, toList, toSchedules, toTeam, useRoute } from "./router.js";
 import { Run } from "./run.js";
 import { Runs } from "./runs.js";
-import { onSessionChange, session, signOut, takeTokenFromLink } from "./session.js";
-import { LinkAsks, SignIn } from "./signin.js";
+import { onSessionChange, session, takeTokenFromLink } from "./session.js";
+import { SignOut } from "./signout.js";
 import { Connection, Unreachable } from "./states.js";
 
 const MANAGING = ["admin", "owner"];
 // The views of a team: their addresses, and the modules of those that most visits do not need.
 const ADDRESSES = { runs: toList, schedules: toSchedules, team: toTeam };
 const LATER = { schedules: () => import("./schedules.js"), team: () => import("./teampage.js") };
+const signing = () => import("./signin.js");
+const ownSessions = () => import("./sessions.js");
 // Teams and roles may change while the page is open.
 const IDENTITY_MS = 60_000;
 
 function App() {
-  const [{ token, reason, offered }, setSession] = useState(session);
+  const [{ key, reason, offered, link }, setSession] = useState(session);
   const route = useRoute();
   useEffect(() => onSessionChange(() => setSession(session())), []);
   // After a rendering error, the page is rendered from fresh data at the next address or click.
@@ -32,10 +34,12 @@ function App() {
   };
   useEffect(() => error && again(), [route]);
   if (error) return html`<${Broken} onAgain=${again} />`;
-  return token ? html`<${SignedIn} key=${token} route=${route} offered=${offered} />` : html`<${SignIn} reason=${reason} />`;
+  if (key === null || link !== null) return html`<${Later} key="sign-in" load=${signing} reason=${reason} link=${link} isOpen=${key !== null} />`;
+  return html`<${SignedIn} key=${key} route=${route} offered=${offered} />`;
 }
 
 function SignedIn({ route, offered }) {
+  const [listed, setListed] = useState(false);
   const poll = usePoll("me", async (signal) => identity(await whole("v1/auth/whoami", { signal })), () => IDENTITY_MS);
   const me = poll.data;
   const team = me?.teams.find(({ slug }) => slug === route.query.team) ?? me?.teams.find(manages) ?? me?.teams[0];
@@ -46,8 +50,9 @@ function SignedIn({ route, offered }) {
       <${Link} class="brand" href=${toList()}><${Mark} />Nightshift<//>
       ${team && isList && html`<${Teams} teams=${me.teams} team=${team} to=${ADDRESSES[route.view]} />`}
       <span class="gap"></span>
-      ${me && html`<span class="whoami" translate=${false} title=${me.name}>${me.name}</span>`}
-      <button class="plain" type="button" onClick=${() => signOut()}>Sign out</button>
+      ${me && !me.email && html`<span class="whoami" translate=${false} title=${me.name}>${me.name}</span>`}
+      ${me?.email && html`<button class="plain whoami" type="button" translate=${false} title="${me.name}: your sessions" onClick=${() => setListed(true)}>${me.name}</button>`}
+      <${SignOut} class="plain">Sign out<//>
     </header>
     <main id="main" tabindex="-1">
       ${!me && poll.error && html`<${Unreachable} poll=${poll} />`}
@@ -56,7 +61,8 @@ function SignedIn({ route, offered }) {
       ${team && LATER[route.view] && html`<${Later} key=${`${route.view} ${team.id}`} load=${LATER[route.view]} me=${me} team=${team} />`}
       ${team && !isList && html`<${Run} key=${route.id} me=${me} id=${route.id} />`}
     </main>
-    ${offered && html`<${LinkAsks} offered=${offered} me=${me} />`}
+    ${offered && html`<${Later} load=${signing} offered=${offered} me=${me} />`}
+    ${listed && html`<${Later} load=${ownSessions} onClose=${() => setListed(false)} />`}
     <${Connection} />`;
 }
 

@@ -5,7 +5,7 @@ import { clock, sentence } from "./format.js";
 import { useOnline } from "./live.js";
 import { Blank } from "./parts.js";
 import { Link, toList } from "./router.js";
-import { signOut } from "./session.js";
+import { SignOut } from "./signout.js";
 
 /** Whether a poll's data must not be shown: none was loaded, or the user may no longer see it. */
 export const isGone = ({ error, data }) => error && (!data || error.status === 403 || error.status === 404);
@@ -21,7 +21,7 @@ export function Instead({ poll, what }) {
 
 const Forbidden = ({ why }) => html`
   <${Blank} tone="warn" title="This is for the team's admins"
-    actions=${html`<button type="button" onClick=${() => signOut()}>Sign in as another user</button>`}>
+    actions=${html`<${SignOut}>Sign in as another user<//>`}>
     ${sentence(why)} A team owner can change your role, or give an agent key the missing permission.
   <//>`;
 

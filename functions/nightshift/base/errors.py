@@ -82,10 +82,14 @@ class TooLarge(Refused):
     status = 413
 
 
-class TooManyRuns(Refused):
-    """The team has started too many runs. Try again later."""
+class TooMany(Refused):
+    """Too many requests. Try again later."""
 
     status = 429
+
+
+class TooManyRuns(TooMany):
+    """The team has started too many runs. Try again later."""
 
     def __init__(self, limit: int, *, retry_after_s: int):
         super().__init__(

@@ -12,9 +12,9 @@ from nightshift.base.errors import ConfigurationError
 # all need. A test compares them with template.yaml.
 REQUIRED: dict[str, tuple[str, ...]] = {
     "announce": (),
-    "api": ("QUEUE_URL", "NOTIFY_QUEUE_URL", "ANNOUNCE_QUEUE_URL", "INTEGRATIONS_KEY_ID"),
+    "api": ("QUEUE_URL", "NOTIFY_QUEUE_URL", "ANNOUNCE_QUEUE_URL", "INTEGRATIONS_KEY_ID", "SIGN_IN_SECRET_ID"),
     "migrate": ("MIGRATION_FOLDERS",),
-    "notify": (),
+    "notify": ("SIGN_IN_SECRET_ID",),
     "operate": (
         *("QUEUE_URL", "NOTIFY_QUEUE_URL", "ANNOUNCE_QUEUE_URL", "INTEGRATIONS_KEY_ID"),
         *("RUN_DEAD_LETTERS_URL", "NOTIFY_DEAD_LETTERS_URL"),
@@ -102,6 +102,10 @@ class Settings:
     jwt_audience: str = ""
     # The claim that holds a users.id. "email" matches users.email instead, if the issuer has verified the address.
     jwt_user_claim: str = "sub"
+    # The secret that the codes for signing in follow from, and how many are mailed within an hour, to all people together.
+    # 0: no sign-in by code or link.
+    sign_in_secret_id: str = ""
+    sign_in_codes_per_hour: int = 100
     integrations_key_id: str = ""
     revenuecat_url: str = "https://api.revenuecat.com/v2"
     # R, H and the limit of docs/protocol.md.

@@ -65,7 +65,7 @@ ROWS_HIDDEN = ("42501", "check_enable_rls", "query would be affected by row-leve
 PLANNED_ONCE = frozenset(
     (
         *("claim_slice", "save_progress", "end_slice", "end_run", "insert_run", "is_cancelled"),
-        *("find_api_key", "get_run", "claim_outbox", "end_outbox_attempt"),
+        *("find_api_key", "find_session", "get_run", "claim_outbox", "end_outbox_attempt"),
     )
 )
 # Other statements are planned with their values: optional filters only fold away if the planner knows them. Postgres

@@ -89,6 +89,7 @@ FUNCTIONS = (
     "job_revenuecat_write",
     "job_revenuecat_write_page",
     "retention_count",
+    "take_sign_in_share",
     "tell_of_ending",
 )
 

@@ -66,6 +66,9 @@ def healers_of(*, now: datetime, counts: Counter[str], db: Database, settings: S
         ("old_team_slots", "prune_team_slots", old),
         ("old_team_schedules", "prune_team_schedules", old),
         ("old_audit_entries", "prune_audit_entries", {}),
+        ("old_sign_ins", "prune_sign_ins", {}),
+        ("old_sign_in_shares", "prune_sign_in_shares", {}),
+        ("old_sessions", "prune_sessions", {}),
     )
     return [
         Healer(name="slots", find="overdue_schedules", heal=work.account_for, batch=size, horizon=due),

@@ -79,7 +79,7 @@ def _attempt(notice: Notice, *, names: Names, db: Database, settings: Settings) 
             return Outcome(status="unwanted")
     try:
         mail = render_mail(notice, names=names, digested=digested, dashboard_url=settings.dashboard_url)
-        return Outcome(status="sent", message_id=_send_mail(mail, to=str(notice.recipient), settings=settings))
+        return Outcome(status="sent", message_id=send_mail(mail, to=str(notice.recipient), settings=settings))
     except BadAddress as exc:
         return Outcome(status="failed", error=str(exc), reason="BadAddress")
     except Exception as exc:
@@ -105,7 +105,7 @@ def _addressed(notice: Notice, *, db: Database, settings: Settings) -> Notice:
     return notice._replace(recipient=first)
 
 
-def _send_mail(mail: Mail, *, to: str, settings: Settings) -> str:
+def send_mail(mail: Mail, *, to: str, settings: Settings) -> str:
     """Send the mail and return SES's message id. Raise BadAddress, and the errors of nightshift.aws.aws_http."""
     recipient, sender = ascii_address(to), ascii_address(settings.mail_from)
     return _send(mail, sender=sender, recipient=recipient, configuration_set=settings.mail_configuration_set)

@@ -29,6 +29,10 @@ def render_mail(notice: Notice, *, names: Names, digested: Sequence[DigestLine] 
         content = describe_run(notice.run, names=names, dashboard_url=dashboard_url)
     else:
         raise AssertionError("unreachable")
+    return render_content(content)
+
+
+def render_content(content: MailContent) -> Mail:
     return Mail(content.subject, render_text(content), render_html(content))
 
 

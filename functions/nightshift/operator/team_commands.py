@@ -5,11 +5,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
 
+from nightshift.base.errors import SetupRefused
 from nightshift.base.paging import fitting
+from nightshift.base.settings import Settings
 from nightshift.base.wording import timestamp
 from nightshift.database.queries import Database
-from nightshift.tenants import agent_keys, team_setup
+from nightshift.tenants import agent_keys, sign_ins, team_setup
 from nightshift.tenants.audit import Author
+from nightshift.tenants.sign_in_codes import LASTS_S
 
 # Maximum number of rows in a list, and of projects or people named in a row.
 MAX_LISTED, NAMED = 500, 20
@@ -125,6 +128,18 @@ def end_agent_key(*, team: Word, prefix: Word, db: Database, author: Author) -> 
     """End the agent key that begins with ``prefix``, and return ``{"ended": True}``."""
     agent_keys.end_key(db, author=author, team_slug=team, prefix=prefix)
     return {"ended": True}
+
+
+def make_sign_in_link(*, email: Word, db: Database, settings: Settings, author: Author) -> dict[str, Any]:
+    """Make a link that signs the person with this address in once, and return ``{"link", "expires_in_s"}``.
+
+    Browsers do not send what follows the # of a link, so no access log holds it.
+    """
+    if not settings.sign_in_codes_per_hour:
+        raise SetupRefused("This stack offers no sign-in by code or link. Set SignInCodesPerHour to more than 0")
+    db.query("ping", again_if_gone=True)
+    secret = sign_ins.make_link(email, author=author, db=db)
+    return {"link": f"{settings.dashboard_url.rstrip('/')}/#sign-in={secret}", "expires_in_s": LASTS_S}
 
 
 def list_keys(*, team: Word, search: Word | None = None, db: Database) -> dict[str, Any]:

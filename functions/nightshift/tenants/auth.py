@@ -1,18 +1,19 @@
-"""Authentication and authorization: API keys are found by their SHA-256, users sign in with a signed token."""
+"""Authentication and authorization: keys and sessions are found by their SHA-256, other tokens are signed."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 from uuid import UUID
 
-from nightshift.base.errors import Forbidden, Unauthorized, sentence
+from nightshift.base.errors import Forbidden, NightshiftError, Unauthorized, sentence
 from nightshift.base.logger import logger
 from nightshift.base.settings import Settings
 from nightshift.database.queries import Database
 from nightshift.tenants import tokens
 from nightshift.tenants.key_terms import API_KEY_PREFIX
 
+SESSION_PREFIX = "owl_session_"
 MANAGING_ROLES = ("admin", "owner")
 
 
@@ -48,6 +49,19 @@ class MemberRow(NamedTuple):
     role: str
 
 
+class SessionRow(NamedTuple):
+    """A session with its user and one of their teams, as find_session.sql returns them."""
+
+    session_id: UUID
+    user_id: UUID
+    is_stale: bool
+    email: str
+    team_id: UUID | None
+    team_name: str
+    team_slug: str
+    role: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class Principal:
     kind: Literal["user", "api_key"]
@@ -56,6 +70,8 @@ class Principal:
     email: str | None = None
     permissions: tuple[str, ...] = ()
     key_type: str | None = None
+    session_id: str | None = None
+    """The session of a user who signed in with a code or a link."""
 
     @property
     def triggered_by(self) -> str:
@@ -78,12 +94,17 @@ class Principal:
         return [t for t, m in self.teams.items() if self.kind == "api_key" or m.role in MANAGING_ROLES]
 
 
-def authenticate(authorization: str | None, *, db: Database, settings: Settings) -> Principal:
+def authenticate(
+    authorization: str | None, *, cookie: str | None = None, db: Database, settings: Settings
+) -> Principal:
     """Return the caller. Raise Unauthorized with the sentences of the HTTP contract.
 
     This takes one statement. Tokens that identify people by e-mail address take a second one, and so does the first
-    use of a key in an hour.
+    use of a key in an hour, and of a session in some minutes. ``cookie`` is a session's token; a request with an
+    Authorization header ignores it.
     """
+    if authorization is None and cookie is not None:
+        return _session(cookie, is_cookie=True, db=db)
     if not authorization:
         raise Unauthorized("Missing authorization")
     scheme, _, token = authorization.partition(" ")
@@ -92,6 +113,8 @@ def authenticate(authorization: str | None, *, db: Database, settings: Settings)
         raise Unauthorized("Invalid authorization format")
     if token.startswith(API_KEY_PREFIX):
         return _api_key(token, db=db)
+    if token.startswith(SESSION_PREFIX):
+        return _session(token, is_cookie=False, db=db)
     return _user(token, db=db, settings=settings)
 
 
@@ -125,16 +148,37 @@ def _note_use(key: KeyRow, *, db: Database) -> None:
         logger.warning(f"The use of a key could not be noted: {sentence(exc)}", action="key_use_unnoted")
 
 
+def _session(token: str, *, is_cookie: bool, db: Database) -> Principal:
+    """Return the session's user. A cookie's token is no bearer token, and the other way round."""
+    rows = db.query_as(
+        SessionRow, "find_session", token_hash=key_hash(token), is_cookie=is_cookie, again_if_gone=True
+    )
+    if not rows:
+        raise Unauthorized("The session has ended. Sign in again.")
+    session_id = str(rows[0].session_id)
+    if rows[0].is_stale:
+        try:
+            db.query("touch_session", session_id=session_id)
+        except NightshiftError as exc:  # a busy or read-only database can still be read
+            logger.warning(f"The last use of a session was not written: {exc}", action="session_not_touched")
+    return _person(str(rows[0].user_id), rows, session_id=session_id)
+
+
 def _user(token: str, *, db: Database, settings: Settings) -> Principal:
     subject = tokens.verify(token, settings=settings)
     user_id = subject.user_id or _id_of(str(subject.email), db=db)
     rows = db.query_as(MemberRow, "find_user", user_id=user_id, again_if_gone=True)
     if not rows:
         raise Unauthorized
+    return _person(user_id, rows)
+
+
+def _person(user_id: str, rows: Sequence[MemberRow | SessionRow], *, session_id: str | None = None) -> Principal:
     return Principal(
         kind="user",
         id=user_id,
         email=rows[0].email,
+        session_id=session_id,
         teams={
             str(row.team_id): Membership(
                 team_id=str(row.team_id), name=row.team_name, slug=row.team_slug, role=row.role

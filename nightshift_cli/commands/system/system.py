@@ -10,7 +10,7 @@ from nightshift_cli.commands.system.logs import logs
 from nightshift_cli.commands.system.mails import mail_stops
 from nightshift_cli.commands.system.pausing import pause, resume
 from nightshift_cli.commands.system.reports import deadletters, doctor, health
-from nightshift_cli.commands.system.setting_up import member, project, revenuecat_key, setup, teams
+from nightshift_cli.commands.system.setting_up import member, project, revenuecat_key, setup, sign_in_link, teams
 from nightshift_cli.session import operator_options
 
 
@@ -21,7 +21,7 @@ def system() -> None:
 
     --stack names a deployed stack; without it, the commands use the running local stack. A deployed stack is reached
     with your AWS credentials. They need only cloudformation:DescribeStackResource on the stack and
-    lambda:InvokeFunction on its OperateFunction. The commands for teams, members and keys also need
+    lambda:InvokeFunction on its OperateFunction. The commands for teams, members, links and keys also need
     lambda:InvokeFunction on its SetupFunction.
 
     \b
@@ -35,5 +35,5 @@ for command in (runs, view, logs, trigger, cancel, pause, resume, schedules):
     system.add_command(command)
 for command in (health, deadletters, doctor, mail_stops, system_audit):
     system.add_command(command)
-for command in (setup, teams, project, member, revenuecat_key, agent_key, end_key, keys):
+for command in (setup, teams, project, member, sign_in_link, revenuecat_key, agent_key, end_key, keys):
     system.add_command(command)

@@ -19,6 +19,9 @@ SELECT live.*,
        EXISTS (SELECT FROM job_team_schedules WHERE run_at <= kept_since AND next_slot IS NULL) AS old_team_schedules,
        EXISTS (SELECT FROM job_audit_entries WHERE occurred_at <= statement_timestamp() - interval '365 days')
            AS old_audit_entries,
+       EXISTS (SELECT FROM job_sign_ins WHERE expires_at <= statement_timestamp()) AS old_sign_ins,
+       EXISTS (SELECT FROM job_sign_in_shares WHERE free_at <= statement_timestamp()) AS old_sign_in_shares,
+       EXISTS (SELECT FROM job_sessions WHERE ends_at <= statement_timestamp()) AS old_sessions,
        EXISTS (SELECT FROM job_runs WHERE status = 'failed' AND project_id IS NOT NULL
                AND completed_at > statement_timestamp() - interval '1 hour') AS failing,
        EXISTS (SELECT FROM job_set_aside) AS set_aside

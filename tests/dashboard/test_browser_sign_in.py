@@ -1,0 +1,208 @@
+"""Sign-in by code, from the mail in the mailbox to the end of all sessions, and by the operator's link."""
+
+import re
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import urllib3
+from playwright.sync_api import Page, expect
+
+from local.stack import Stack
+from tests.support.browser_world import (
+    PHONE,
+    People,
+    Visitor,
+    heading,
+    is_wider_than_the_window,
+    keeps_somebody_out,
+    look_again,
+)
+from tests.support.stack_world import until
+
+pytestmark = pytest.mark.browser
+
+LOOKS = {
+    "light": {"color_scheme": "light"},
+    "dark": {"color_scheme": "dark"},
+    "phone": {"viewport": PHONE, "color_scheme": "dark", "has_touch": True},
+}
+CODE = re.compile(r"^(\d{4} \d{4}): sign-in code$", re.MULTILINE)
+
+
+@pytest.fixture
+def admin_of(people: People) -> Callable[..., str]:
+    """``admin_of(*team_ids)``: create an admin of these teams and return their address."""
+
+    def admin_of(*team_ids: str) -> str:
+        email = f"{uuid.uuid4().hex[:12]}@demo.test"
+        people.owner.run("INSERT INTO users (email) VALUES (:email)", email=email)
+        for team_id in team_ids:
+            people.owner.run(
+                "INSERT INTO team_members (team_id, user_id, role) SELECT CAST(:team_id AS uuid), id, 'admin'"
+                " FROM users WHERE email = :email",
+                team_id=team_id,
+                email=email,
+            )
+        return email
+
+    return admin_of
+
+
+@pytest.fixture
+def codes_to(here: dict[str, Any]) -> Callable[[str], list[str]]:
+    """``codes_to(address)``: return the codes in the mails to this address, the newest last."""
+
+    def codes_to(address: str) -> list[str]:
+        accounts = urllib3.request("GET", here["mailbox_url"], retries=False).json()["messages"]
+        mails = sorted((mail for mails in accounts.values() for mail in mails), key=lambda mail: mail["Timestamp"])
+        return [CODE.search(mail["BodyText"])[1] for mail in mails if mail["To"] == [address]]
+
+    return codes_to
+
+
+def enter(page: Page, code: str) -> None:
+    page.get_by_label("Code", exact=True).fill(code)
+    page.get_by_role("button", name="Sign in").click()
+
+
+def ask(page: Page, email: str) -> None:
+    page.get_by_label("E-mail address").fill(email)
+    page.get_by_role("button", name="Send code").click()
+    expect(page.get_by_label("Code", exact=True)).to_be_focused()
+
+
+def check(page: Page) -> None:
+    assert keeps_somebody_out(page) == []
+    assert not is_wider_than_the_window(page)
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_from_the_code_to_the_end_of_all_sessions(
+    visitor: Callable[..., Visitor],
+    people: People,
+    admin_of: Callable[..., str],
+    codes_to: Callable[[str], list[str]],
+    look: str,
+) -> None:
+    teams = [people.team(f"Owls {uuid.uuid4().hex[:6]}") for _ in range(2)]
+    people.project(teams[0], "Acme")
+    people.runs(teams[0], people.project(teams[0], "Beta"), 1)
+    email = admin_of(*teams)
+    [[run_id]] = people.owner.run("SELECT id FROM job_runs WHERE team_id = :id", id=teams[0])
+    visit = visitor(**LOOKS[look])
+    # The link of a mail, opened while signed out.
+    page = visit.open(f"runs/{run_id}")
+    expect(page.get_by_label("E-mail address")).to_be_focused()
+    check(page)
+    ask(page, email.upper())
+    check(page)
+    [code] = until(lambda: codes_to(email))
+    wrong = f"{(int(code.replace(' ', '')) + 1) % 10**8:08}"
+    enter(page, wrong)
+    expect(page.get_by_role("alert")).to_contain_text("This code is wrong, or no longer valid.")
+    check(page)
+    # The tab still waits for its code after it was loaded again.
+    page.reload()
+    enter(page, code)
+    expect(heading(page, "RevenueCat Sync")).to_be_visible()
+    assert str(run_id) in page.url
+    assert page.evaluate("sessionStorage.length") == 0
+    [cookie] = visit.context.cookies()
+    assert (cookie["name"], cookie["httpOnly"], cookie["secure"], cookie["sameSite"], cookie["path"]) == (
+        "__Host-nightshift",
+        True,
+        True,
+        "Strict",
+        "/",
+    )
+    assert page.evaluate("document.cookie") == ""
+
+    second = visit.open("schedules")
+    expect(second.get_by_role("heading", name="Schedules")).to_be_visible()
+    second.get_by_role("combobox", name="Team").select_option(index=1)
+    expect(second.get_by_role("heading", name="Schedules")).to_be_visible()
+    with visit.context.expect_page() as opened:
+        second.get_by_role("link", name="Runs").click(modifiers=["ControlOrMeta"])
+    expect(opened.value.get_by_role("combobox", name="Team")).to_be_visible()
+
+    other = visitor()
+    elsewhere = other.open()
+    ask(elsewhere, email)
+    enter(elsewhere, until(lambda: codes_to(email)[1:])[0])
+    expect(elsewhere.locator("button.whoami")).to_have_text(email)
+
+    second.locator("button.whoami").click()
+    dialog = second.get_by_role("dialog", name="Your sessions")
+    expect(dialog.get_by_role("listitem")).to_have_count(2)
+    expect(dialog).to_contain_text("this browser")
+    check(second)
+    dialog.get_by_role("button", name="End the session").click()
+    expect(dialog.get_by_role("listitem")).to_have_count(1)
+    look_again(elsewhere)
+    expect(elsewhere.get_by_role("alert")).to_have_text("The session has ended. Sign in again.")
+    ask(elsewhere, email)
+    enter(elsewhere, until(lambda: codes_to(email)[2:])[0])
+    expect(elsewhere.locator("button.whoami")).to_have_text(email)
+
+    dialog.get_by_role("button", name="Sign out everywhere").click()
+    for tab in (second, page, opened.value):
+        expect(tab.get_by_label("E-mail address")).to_be_visible()
+    look_again(elsewhere)
+    expect(elsewhere.get_by_role("alert")).to_have_text("The session has ended. Sign in again.")
+    other.context.clear_cookies()
+
+
+def test_the_operators_link_signs_in_by_a_click_and_once(
+    visitor: Callable[..., Visitor], stack: Stack, people: People, admin_of: Callable[..., str]
+) -> None:
+    email = admin_of(people.team(f"Owls {uuid.uuid4().hex[:6]}"))
+    made = stack.invoke("SetupFunction", {"command": "sign_in_link", "email": email})
+    visit = visitor()
+    fragment = "#" + made["link"].partition("#")[2]
+    assert made["link"] == f"{visit.url}{fragment}"
+    sent: list[str] = []
+    visit.context.on("request", lambda request: sent.append(f"{request.method} {request.url}"))
+    page = visit.open(fragment)
+    expect(page.get_by_text("The link that you opened signs this browser in, once.")).to_be_visible()
+    check(page)
+    assert "#" not in page.url
+    assert not [each for each in sent if each.startswith("POST")]
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_text(email)).to_be_visible()
+    again = visit.open(fragment)
+    expect(again.get_by_text("It replaces the session that you have here.")).to_be_visible()
+    again.get_by_role("button", name="Sign in").click()
+    expect(again.get_by_role("alert")).to_contain_text("This link is no longer valid")
+    again.get_by_role("button", name="Stay signed in").click()
+    expect(again.get_by_text(email)).to_be_visible()
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_label("E-mail address")).to_be_visible()
+    expect(again.get_by_label("E-mail address")).to_be_visible()
+    assert not [each for each in sent if fragment[9:] in each]
+
+
+def test_without_an_answer_the_person_is_still_signed_in(
+    visitor: Callable[..., Visitor], stack: Stack, people: People, admin_of: Callable[..., str]
+) -> None:
+    email = admin_of()
+    made = stack.invoke("SetupFunction", {"command": "sign_in_link", "email": email})
+    visit = visitor()
+    page = visit.open("#" + made["link"].partition("#")[2])
+    page.get_by_role("button", name="Sign in").click()
+    expect(heading(page, "You are not in a team yet")).to_be_visible()
+    visit.context.route("**/sessions/current", lambda route: route.fulfill(status=503, json={"error": "Busy."}), times=1)
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_role("alert")).to_contain_text("You are still signed in. Busy.")
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_label("E-mail address")).to_be_visible()
+
+
+def test_where_codes_are_off_only_tokens_are_asked_for(visitor: Callable[..., Visitor]) -> None:
+    visit = visitor()
+    visit.context.route("**/v1/auth/codes", lambda route: route.fulfill(status=404, json={"error": "Off."}))
+    page = visit.open()
+    expect(page.get_by_label("Token or agent key")).to_be_focused()
+    expect(page.get_by_label("E-mail address")).to_have_count(0)
+    check(page)
