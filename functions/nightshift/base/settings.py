@@ -12,7 +12,8 @@ from nightshift.base.errors import ConfigurationError
 # all need. A test compares them with template.yaml.
 REQUIRED: dict[str, tuple[str, ...]] = {
     "announce": (),
-    "api": ("QUEUE_URL", "NOTIFY_QUEUE_URL", "ANNOUNCE_QUEUE_URL", "INTEGRATIONS_KEY_ID"),
+    "api": ("QUEUE_URL", "NOTIFY_QUEUE_URL", "ANNOUNCE_QUEUE_URL", "DELIVER_QUEUE_URL", "INTEGRATIONS_KEY_ID"),
+    "deliver": (),
     "migrate": ("MIGRATION_FOLDERS",),
     "notify": (),
     "operate": (
@@ -22,7 +23,7 @@ REQUIRED: dict[str, tuple[str, ...]] = {
     ),
     "schedule": ("QUEUE_URL",),
     "setup": ("INTEGRATIONS_KEY_ID",),
-    "sweep": ("QUEUE_URL", "NOTIFY_QUEUE_URL", "ANNOUNCE_QUEUE_URL"),
+    "sweep": ("QUEUE_URL", "NOTIFY_QUEUE_URL", "ANNOUNCE_QUEUE_URL", "DELIVER_QUEUE_URL"),
     "worker": ("QUEUE_URL", "NOTIFY_QUEUE_URL", "ANNOUNCE_QUEUE_URL", "INTEGRATIONS_KEY_ID"),
 }
 
@@ -58,9 +59,10 @@ class Settings:
     # than the server's statement_timeout: that error says that nothing took effect, a silent connection does not.
     database_timeout_s: float = 35
     queue_url: str = ""
-    # The queue of mails, and that of events.
+    # The queues of mails, of events, and of teams' alerts.
     notify_queue_url: str = ""
     announce_queue_url: str = ""
+    deliver_queue_url: str = ""
     # The dead-letter queues, for the operator's commands.
     run_dead_letters_url: str = ""
     notify_dead_letters_url: str = ""
@@ -126,6 +128,10 @@ class Settings:
     scheduled_starts_per_minute: int = 1200
     schedules_per_team: int = 100
     schedule_interval_minutes: float = 15
+    alerts_per_team: int = 20
+    # The local stack's page that shows what alerts sent, and the one address that is called without being checked. The
+    # template does not set it, and it only counts on local AWS.
+    alert_sink_url: str = ""
     # Folders of sql/ to apply. Only "jobs" if the platform has its own tables.
     migration_folders: str = "platform,jobs"
     # For the migrate function: entries like db_pruning=cron(0 2 * * ? *), for jobs with another schedule than usual.
@@ -136,6 +142,8 @@ class Settings:
         """Read the environment. Raise ConfigurationError with the name and value of a bad variable."""
         given = {field: text for field in fields(cls) if (text := os.environ.get(field.name.upper(), ""))}
         values = {field.name: _read(field.name.upper(), text, field.type) for field, text in given.items()}
+        if not os.environ.get("AWS_ENDPOINT_URL", "").startswith("http://127.0.0.1:"):
+            values.pop("alert_sink_url", None)
         if "database_host" not in values:
             raise ConfigurationError("DATABASE_HOST is not set: set it to the address of the Postgres server")
         if "database_user" not in values:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from nightshift.alerts import dispatch
 from nightshift.aws import queue
 from nightshift.aws.queue import Message
 from nightshift.base import metrics
@@ -28,6 +29,9 @@ PRUNE_BATCH = 200
 # a day.
 AT_MOST = 100_000
 PRUNE_AT_MOST = 20_000
+# An ending is committed this many seconds after its completed_at at the latest: no statement and no idle transaction of our
+# roles lasts as long.
+LATE_ENDINGS_S = 120
 
 
 class NotTold(NightshiftError):
@@ -47,6 +51,8 @@ class Healer:
     batch: int
     at_most: int = AT_MOST
     horizon: Mapping[str, Any] = field(default_factory=dict)
+    finish: Callable[[], None] | None = None
+    """Called after a sweep that has healed all rows, apart from those set aside."""
 
 
 def healers_of(*, now: datetime, counts: Counter[str], db: Database, settings: Settings) -> list[Healer]:
@@ -65,6 +71,8 @@ def healers_of(*, now: datetime, counts: Counter[str], db: Database, settings: S
         ("old_team_slots", "prune_team_slots", old),
         ("old_team_schedules", "prune_team_schedules", old),
         ("old_audit_entries", "prune_audit_entries", {}),
+        ("old_deliveries", "prune_deliveries", old),
+        ("gone_alerts", "prune_gone_alerts", {}),
     )
     return [
         Healer(name="slots", find="overdue_schedules", heal=work.account_for, batch=size, horizon=due),
@@ -84,6 +92,18 @@ def healers_of(*, now: datetime, counts: Counter[str], db: Database, settings: S
         ),
         Healer(name="untold", find="untold_runs", heal=work.tell_of_endings, batch=size),
         Healer(name="unsent", find="unsent_notices", heal=work.send_notices, batch=size),
+        Healer(
+            name="ended_runs",
+            find="ended_runs",
+            heal=work.tell_alerts_of_ended,
+            batch=size,
+            finish=work.note_ended_runs_seen,
+        ),
+        Healer(
+            name="overdue_alerts", find="overdue_alerts", heal=work.tell_of_overdue_runs, batch=size, horizon={"now": now}
+        ),
+        Healer(name="due_alerts", find="due_alerts", heal=work.send_alerts, batch=size, horizon={"now": now}),
+        Healer(name="untold_pauses", find="untold_pauses", heal=work.tell_of_paused_alerts, batch=size),
         *(
             Healer(
                 name=name,
@@ -189,6 +209,23 @@ class _Work:
             resend_ceiling_s=self.settings.resend_ceiling_s,
         )
         self.counts.update(mails=len(unsent), refused=outbox.send_messages(unsent, settings=self.settings))
+
+    def tell_alerts_of_ended(self, run_ids: list[str]) -> None:
+        told = dispatch.tell_of_ended(run_ids, now=self.now, db=self.db, settings=self.settings)
+        self.counts.update(alerts=told)
+
+    def note_ended_runs_seen(self) -> None:
+        self.db.query("move_alerts_until", now=self.now, late_s=LATE_ENDINGS_S)
+
+    def tell_of_overdue_runs(self, alert_ids: list[str]) -> None:
+        told = dispatch.tell_of_overdue(alert_ids, now=self.now, db=self.db, settings=self.settings)
+        self.counts.update(alerts=told)
+
+    def send_alerts(self, alert_ids: list[str]) -> None:
+        self.counts.update(refused=dispatch.send_due(alert_ids, now=self.now, db=self.db, settings=self.settings))
+
+    def tell_of_paused_alerts(self, alert_ids: list[str]) -> None:
+        dispatch.tell_of_pauses(alert_ids, db=self.db)
 
     def pruning(self, query: str) -> Callable[[list[str]], None]:
         def prune(keys: list[str]) -> None:

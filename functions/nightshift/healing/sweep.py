@@ -21,7 +21,7 @@ RESERVE_S = 20
 
 COUNTS = (
     *("recovered", "ended", "rehomed", "stopped", "resent", "told", "mails"),
-    *("caught_up", "missed", "silent", "scheduled", "skipped", "pruned", "refused", "set_aside"),
+    *("caught_up", "missed", "silent", "scheduled", "skipped", "alerts", "pruned", "refused", "set_aside"),
 )
 
 
@@ -36,7 +36,9 @@ def sweep(*, now: datetime, db: Database, settings: Settings, remaining_s: Calla
     counts: Counter[str] = Counter()
     current = _Sweep(SetAside(db, counts), db, remaining_s)
     healers = healers_of(now=now, counts=counts, db=db, settings=settings)
-    found = current.find_work(now=now, schedules_until=now - slots.GRACE, retention_s=settings.retention_days * 86_400)
+    found = current.find_work(
+        now=now, schedules_until=now - slots.GRACE, retention_s=settings.retention_days * 86_400
+    )
     if found["set_aside"]:
         with current.keeping_failures("the rows set aside"):
             current.aside.load()
@@ -86,7 +88,10 @@ class _Sweep:
                     return False
                 if not self._heal(healer, keys[first : first + healer.batch]):
                     return False
-            return len(found) < self._at_most(healer)
+            if len(found) < self._at_most(healer):
+                if healer.finish:
+                    healer.finish()
+                return True
         return False
 
     def _find(self, healer: Healer) -> list[str]:

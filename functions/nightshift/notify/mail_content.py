@@ -26,6 +26,9 @@ MAX_ZEROS = 5
 STARTED_BY = {"user": "You", "api_key": "Your API key", "schedule": "Schedule", "system": "The operator"}
 
 
+TO_THE_OPERATOR = "You get this mail because the stack parameter SystemJobsAlertEmail contains your address."
+
+
 @dataclass(frozen=True)
 class Facts:
     """Labels with values. ``note`` says what was left out."""
@@ -71,8 +74,9 @@ class MailContent:
         return wording.one_line(self.notice or " ".join(self.paragraphs), longest=140)
 
 
-def describe_alert(content: AlertText) -> MailContent:
+def describe_alert(content: AlertText, *, dashboard_url: str = "") -> MailContent:
     """Return the content of the mail with this ``subject`` and these ``lines``."""
+    page = content.get("page")
     subject = wording.one_line(content["subject"], longest=MAX_SUBJECT)
     return MailContent(
         tone="warning",
@@ -81,7 +85,9 @@ def describe_alert(content: AlertText) -> MailContent:
         title=subject,
         paragraphs=[wording.lines(line) for line in content["lines"]],
         sections=[],
-        reason="You get this mail because the stack parameter SystemJobsAlertEmail contains your address.",
+        link=f"{dashboard_url.rstrip('/')}/{page}" if page and dashboard_url else "",
+        link_text="Confirm the address" if content.get("confirms") else "Open the dashboard",
+        reason=content.get("reason") or TO_THE_OPERATOR,
     )
 
 

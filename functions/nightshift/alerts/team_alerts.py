@@ -1,0 +1,382 @@
+"""The alerts that a team makes: list, make, change, pause, resume, test, rotate, delete; and replay their deliveries."""
+
+import os
+import uuid
+from dataclasses import asdict, dataclass, replace
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+from nightshift.alerts import dispatch, webhook_secrets
+from nightshift.alerts.endpoints import SLACK_HOST, parse_endpoint
+from nightshift.base.addresses import BadAddress, ascii_address
+from nightshift.base.errors import Conflict, NotFound, Refused
+from nightshift.base.settings import Settings
+from nightshift.base.validation import shown
+from nightshift.base.wording import timestamp
+from nightshift.database.queries import Database, Row
+from nightshift.jobs.registry import JOB_TYPES
+from nightshift.notify.address_tokens import hash_of
+from nightshift.notify.outbox import Alert
+from nightshift.tenants import audit
+from nightshift.tenants.audit import Author
+
+EVENTS = ("failed", "ended", "first_failure", "recovered", "overdue")
+CHANNELS = ("mail", "slack", "webhook")
+MAX_NAME = 100
+MAX_CHOSEN = 100
+MAX_ADDRESSES = 10
+# Addresses of a team that were asked within a day and have not confirmed: nobody may fill the inboxes of strangers.
+MOST_WAITING = 20
+# How long a webhook's old secret signs as well.
+OVERLAP_S = 86_400
+IPV6_NOTE = (
+    "This deployment reaches the Internet by IPv6 alone (Egress=ipv6), and most endpoints have no IPv6 address, Slack's "
+    "included. Send a test."
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What a caller chooses of an alert. ``url`` is that of a webhook or of Slack; None keeps the stored one."""
+
+    channel: str
+    events: tuple[str, ...]
+    name: str = ""
+    job_types: tuple[str, ...] | None = None
+    project_ids: tuple[str, ...] | None = None
+    url: str | None = None
+    admins: bool = False
+    addresses: tuple[str, ...] = ()
+    minutes_between: int = 5
+    overdue_hours: int | None = None
+
+
+class Stored(NamedTuple):
+    """An alert that is about to be changed (lock_team_alert.sql)."""
+
+    id: str
+    name: str
+    events: list[str]
+    job_types: list[str] | None
+    project_ids: list[str] | None
+    channel: str
+    config: dict[str, Any]
+    minutes_between: int
+    overdue_hours: int | None
+    paused_at: Any
+
+    @property
+    def wanted(self) -> Wanted:
+        return Wanted(
+            channel=self.channel,
+            events=tuple(self.events),
+            name=self.name,
+            job_types=None if self.job_types is None else tuple(self.job_types),
+            project_ids=None if self.project_ids is None else tuple(self.project_ids),
+            admins=bool(self.config.get("admins")),
+            addresses=tuple(self.config.get("addresses", ())),
+            minutes_between=self.minutes_between,
+            overdue_hours=self.overdue_hours,
+        )
+
+
+def make(wanted: Wanted, *, team_id: str, author: Author, db: Database, settings: Settings) -> dict[str, Any]:
+    """Store the alert. Return ``{"alert", "secret", "notes"}``: a webhook's secret is shown this once.
+
+    Raises Refused naming a bad field, Conflict if the team has as many alerts as it may have, and Unavailable without KMS.
+    """
+    if wanted.channel != "mail" and wanted.url is None:
+        raise Refused("url is required", field="url")
+    columns = _columns(wanted, team_id=team_id, config={}, db=db, settings=settings)
+    secret = webhook_secrets.new_secret() if wanted.channel == "webhook" else None
+    hidden = secret or wanted.url
+    encrypted = hidden and webhook_secrets.encrypted(hidden, team_id=team_id, settings=settings)
+    alert_id = str(uuid.uuid4())
+    with db.transaction():
+        db.query("lock_alerts_of_team", team_id=team_id)
+        if not db.query(
+            "insert_team_alert",
+            alert_id=alert_id,
+            team_id=team_id,
+            channel=wanted.channel,
+            secret_encrypted=encrypted,
+            created_by=author.triggered_by,
+            at_most=settings.alerts_per_team,
+            **columns,
+        ):
+            raise Conflict(f"This team has {settings.alerts_per_team:,} alerts, which is the limit. Delete one first")
+        asked = _ask(wanted.addresses, team_id=team_id, db=db)
+        _record(db, author, "alert.made", alert_id, team_id=team_id, channel=wanted.channel, **_told(columns))
+    return {"alert": get(alert_id, team_id=team_id, db=db), "secret": secret, "notes": _notes(wanted, asked=asked)}
+
+
+def change(
+    alert_id: str, changes: dict[str, Any], *, team_id: str, author: Author, db: Database, settings: Settings
+) -> dict[str, Any]:
+    """Change these fields of the alert. ``enabled`` pauses or resumes it. Return as ``make`` does, without a secret."""
+    enabled = changes.pop("enabled", None)
+    with db.transaction():
+        db.query("lock_alerts_of_team", team_id=team_id)
+        stored = _locked(alert_id, team_id=team_id, db=db)
+        wanted = replace(stored.wanted, **changes)
+        asked = 0
+        if changes:
+            columns = _columns(wanted, team_id=team_id, config=stored.config, db=db, settings=settings)
+            is_secret = stored.channel == "slack" and wanted.url is not None
+            encrypted = webhook_secrets.encrypted(str(wanted.url), team_id=team_id, settings=settings) if is_secret else None
+            db.query("change_team_alert", alert_id=alert_id, secret_encrypted=encrypted, **columns)
+            asked = _ask(wanted.addresses, team_id=team_id, db=db)
+            _record(db, author, "alert.changed", alert_id, team_id=team_id, **_told(columns))
+        if enabled is False and stored.paused_at is None:
+            db.query("pause_team_alert", alert_id=alert_id, by=author.triggered_by, why="Paused by the team")
+            _record(db, author, "alert.paused", alert_id, team_id=team_id, name=wanted.name)
+        elif enabled and stored.paused_at is not None:
+            db.query("resume_team_alert", alert_id=alert_id)
+            _record(db, author, "alert.resumed", alert_id, team_id=team_id, name=wanted.name)
+    notes = _notes(wanted, asked=asked) if changes else []
+    return {"alert": get(alert_id, team_id=team_id, db=db), "secret": None, "notes": notes}
+
+
+def delete(alert_id: str, *, team_id: str, author: Author, db: Database) -> None:
+    """Delete the alert and its secrets. Raises NotFound."""
+    with db.transaction():
+        stored = _locked(alert_id, team_id=team_id, db=db)
+        db.query("delete_team_alert", alert_id=alert_id)
+        _record(db, author, "alert.deleted", alert_id, team_id=team_id, name=stored.name)
+
+
+def test(alert_id: str, *, team_id: str, author: Author, db: Database, settings: Settings) -> dict[str, Any]:
+    """Send a test now, also of a paused alert, and return its delivery. Raises Conflict while one is on its way."""
+    delivery_id = str(uuid.uuid4())
+    with db.transaction():
+        stored = _locked(alert_id, team_id=team_id, db=db)
+        if not db.query("insert_test_delivery", alert_id=alert_id, delivery_id=delivery_id):
+            raise Conflict("A test of this alert is on its way. See its deliveries")
+        _record(db, author, "alert.tested", alert_id, team_id=team_id, name=stored.name)
+    return _dispatched(delivery_id, stored, team_id=team_id, db=db, settings=settings)
+
+
+def replay(
+    delivery_id: str, alert_id: str, *, team_id: str, author: Author, db: Database, settings: Settings
+) -> dict[str, Any]:
+    """Send a delivery that has ended again, under its id, and return it. Raises Refused if the alert is paused."""
+    with db.transaction():
+        stored = _locked(alert_id, team_id=team_id, db=db)
+        delivery = get_delivery(delivery_id, alert_id, db=db)
+        if stored.paused_at is not None and delivery["kind"] != "test":
+            raise Refused("The alert is paused. Resume it first")
+        if not db.query("replay_delivery", delivery_id=delivery_id, alert_id=alert_id):
+            raise Refused(f"A delivery that is {delivery['status']} cannot be replayed, only one that was sent or failed")
+        _record(db, author, "alert.replayed", alert_id, team_id=team_id, delivery_id=delivery_id)
+    return _dispatched(delivery_id, stored, team_id=team_id, db=db, settings=settings)
+
+
+def rotate(alert_id: str, *, team_id: str, author: Author, db: Database, settings: Settings) -> dict[str, Any]:
+    """Give the webhook a new secret: ``{"secret", "old_secret_until"}``. Until then both sign its messages."""
+    secret = webhook_secrets.new_secret()
+    encrypted = webhook_secrets.encrypted(secret, team_id=team_id, settings=settings)
+    with db.transaction():
+        stored = _locked(alert_id, team_id=team_id, db=db)
+        if stored.channel != "webhook":
+            raise Refused(f"Only a webhook has a secret, and this alert goes to {stored.channel}")
+        [rotated] = db.query("rotate_alert_secret", alert_id=alert_id, secret_encrypted=encrypted, overlap_s=OVERLAP_S)
+        _record(db, author, "alert.secret_rotated", alert_id, team_id=team_id, name=stored.name)
+    return {"secret": secret, "old_secret_until": timestamp(rotated["old_secret_until"])}
+
+
+def confirm(token: str, *, db: Database) -> dict[str, Any]:
+    """Confirm the address that the token's mail went to. Raises Refused for a token that is not valid any longer."""
+    confirmed = db.one("confirm_address", token_hash=hash_of(token))
+    if confirmed is None:
+        raise Refused("This link is not valid: it was used, it is older than a week, or a newer mail replaced it")
+    return {"confirmed": True, "address": confirmed["address"], "team": confirmed["team"]}
+
+
+def get(alert_id: str, *, team_id: str, db: Database) -> dict[str, Any]:
+    """Return the alert. Raises NotFound also for one of another team."""
+    row = db.one("list_team_alerts", team_id=team_id, alert_id=alert_id)
+    if row is None:
+        raise NotFound("Alert not found")
+    return _as_json(row)
+
+
+def list_of_team(team_id: str, *, db: Database) -> list[dict[str, Any]]:
+    return [_as_json(row) for row in db.query("list_team_alerts", team_id=team_id, alert_id=None)]
+
+
+def deliveries(
+    alert_id: str, *, before_id: str | None, limit: int, db: Database
+) -> tuple[list[dict[str, Any]], str | None]:
+    """Return deliveries of the alert, newest first, and the cursor of the next page."""
+    rows = db.query("list_deliveries", alert_id=alert_id, delivery_id=None, before_id=before_id, limit=limit + 1)
+    page = [_delivery_as_json(row) for row in rows[:limit]]
+    return page, page[-1]["id"] if len(rows) > limit else None
+
+
+def get_delivery(delivery_id: str, alert_id: str, *, db: Database) -> dict[str, Any]:
+    row = db.one("list_deliveries", alert_id=alert_id, delivery_id=delivery_id, before_id=None, limit=1)
+    if row is None:
+        raise NotFound("Delivery not found")
+    return _delivery_as_json(row)
+
+
+def _columns(
+    wanted: Wanted, *, team_id: str, config: dict[str, Any], db: Database, settings: Settings
+) -> dict[str, Any]:
+    """Check what the caller chose. Return the columns of the alert. Raises Refused naming a bad field."""
+    if ("overdue" in wanted.events) != (wanted.overdue_hours is not None):
+        raise Refused('overdue_hours belongs to the event "overdue": give both or neither', field="overdue_hours")
+    for name in wanted.job_types or ():
+        if name not in JOB_TYPES or JOB_TYPES[name].scope != "project":
+            known = ", ".join(each.name for each in JOB_TYPES.values() if each.scope == "project")
+            raise Refused(f"job_types must be of {known}, got {shown(name)}", field="job_types")
+    if wanted.project_ids is not None:
+        known = {str(row["id"]) for row in db.query("projects_by_id", project_ids=list(wanted.project_ids), team_ids=[team_id])}
+        if unknown := [each for each in wanted.project_ids if each not in known]:
+            raise Refused(f"project_ids: {shown(unknown[0])} is not a project of this team", field="project_ids")
+    return {
+        "name": wanted.name.strip() or _name_of(wanted),
+        "events": list(dict.fromkeys(wanted.events)),
+        "job_types": wanted.job_types and list(dict.fromkeys(wanted.job_types)),
+        "project_ids": wanted.project_ids and list(dict.fromkeys(wanted.project_ids)),
+        "config": _config(wanted, stored=config, settings=settings),
+        "minutes_between": wanted.minutes_between,
+        "overdue_hours": wanted.overdue_hours,
+    }
+
+
+def _config(wanted: Wanted, *, stored: dict[str, Any], settings: Settings) -> dict[str, Any]:
+    if wanted.channel == "mail":
+        if wanted.url is not None:
+            raise Refused("url belongs to slack and webhook, not to mail", field="url")
+        addresses = list(dict.fromkeys(_address(each) for each in wanted.addresses))
+        if not wanted.admins and not addresses:
+            raise Refused("A mail needs a reader: set admins to true, or give addresses", field="addresses")
+        return {"admins": wanted.admins, "addresses": addresses}
+    if wanted.admins or wanted.addresses:
+        raise Refused(f"admins and addresses belong to mail, not to {wanted.channel}", field="addresses")
+    is_slack = wanted.channel == "slack"
+    if wanted.url is not None:
+        parse_endpoint(wanted.url, sink_url=settings.alert_sink_url, only_host=SLACK_HOST if is_slack else None)
+    if is_slack:
+        return {}
+    return stored if wanted.url is None else {"url": wanted.url}
+
+
+def _address(text: str) -> str:
+    try:
+        return ascii_address(text).lower()
+    except BadAddress as exc:
+        raise Refused(f"addresses: {exc}", field="addresses") from None
+
+
+def _ask(addresses: tuple[str, ...], *, team_id: str, db: Database) -> int:
+    """Ask the owners of addresses outside the team to confirm. Return how many were asked. Raises Refused beyond the limit."""
+    if not addresses:
+        return 0
+    content = asdict(
+        Alert(
+            subject="Confirm that you want alerts of a team",
+            lines=[
+                "A team wants to send its alerts about background jobs to this address.",
+                "If you want them, open the link and confirm, within a week. Otherwise ignore this mail: nothing is sent "
+                "to you then.",
+            ],
+            reason="You get this mail because an admin of the team has named your address in an alert.",
+        )
+    ) | {"confirms": True}
+    named = [_address(each) for each in addresses]
+    [row] = db.query("ask_addresses", team_id=team_id, addresses=named, content=content)
+    if row["waiting_count"] > MOST_WAITING:
+        raise Refused(
+            f"This team has asked {MOST_WAITING} addresses that have not confirmed within a day. Try again later",
+            field="addresses",
+        )
+    return int(row["asked_count"])
+
+
+def _notes(wanted: Wanted, *, asked: int) -> list[str]:
+    """Return what a caller should know about the alert that was just stored."""
+    notes = []
+    if asked:
+        who = "An address does" if asked == 1 else f"{asked} addresses do"
+        notes.append(f"{who} not belong to the team. A mail asks to confirm; until then no alert is sent there.")
+    if wanted.channel != "mail" and os.environ.get("AWS_USE_DUALSTACK_ENDPOINT") == "true":
+        notes.append(IPV6_NOTE)
+    return notes
+
+
+def _name_of(wanted: Wanted) -> str:
+    said = {"first_failure": "first failure"}
+    return ", ".join(said.get(each, each) for each in dict.fromkeys(wanted.events)).capitalize() + f" by {wanted.channel}"
+
+
+def _told(columns: dict[str, Any]) -> dict[str, Any]:
+    """Return what the audit tells: of a URL only its host, because the rest may be a secret."""
+    config = dict(columns["config"])
+    url = config.pop("url", None)
+    names = ("name", "events", "job_types", "project_ids", "minutes_between", "overdue_hours")
+    return {name: columns[name] for name in names} | config | ({"host": urlsplit(url).hostname} if url else {})
+
+
+def _record(db: Database, author: Author, action: str, alert_id: str, *, team_id: str, **details: Any) -> None:
+    audit.record(db, author, action, of=("alert", alert_id), team_id=team_id, **details)
+
+
+def _locked(alert_id: str, *, team_id: str, db: Database) -> Stored:
+    stored = db.one_as(Stored, "lock_team_alert", alert_id=alert_id, team_id=team_id)
+    if stored is None:
+        raise NotFound("Alert not found")
+    return stored
+
+
+def _dispatched(
+    delivery_id: str, stored: Stored, *, team_id: str, db: Database, settings: Settings
+) -> dict[str, Any]:
+    """Send the message for a delivery that is due. If that fails, and for a mail, the sweep does it within a minute."""
+    if stored.channel != "mail":
+        dispatch.send_messages([(stored.id, team_id)], settings=settings)
+    return get_delivery(delivery_id, stored.id, db=db)
+
+
+def _as_json(row: Row) -> dict[str, Any]:
+    config, states = row["config"], row["states"] or {}
+    url = {"webhook": config.get("url"), "slack": f"https://{SLACK_HOST}/********"}.get(row["channel"])
+    paused = row["paused_at"] and {
+        "since": timestamp(row["paused_at"]),
+        "by": row["paused_by"],
+        "why": row["paused_why"],
+    }
+    return {
+        "id": str(row["id"]),
+        "team_id": str(row["team_id"]),
+        "name": row["name"],
+        "channel": row["channel"],
+        "events": row["events"],
+        "job_types": row["job_types"],
+        "project_ids": row["project_ids"] and [str(each) for each in row["project_ids"]],
+        "url": url,
+        "admins": bool(config.get("admins")),
+        "addresses": [{"address": each, "state": states[each]} for each in config.get("addresses", ())],
+        "minutes_between": row["minutes_between"],
+        "overdue_hours": row["overdue_hours"],
+        "old_secret_until": timestamp(row["old_secret_until"]),
+        "created_by": row["created_by"],
+        "created_at": timestamp(row["created_at"]),
+        "updated_at": timestamp(row["updated_at"]),
+        "paused": paused,
+        "failing": {"since": timestamp(row["failing_since"]), "failures": row["failures"]} if row["failures"] else None,
+        "last": row["last_at"]
+        and {
+            "at": timestamp(row["last_at"]),
+            "kind": row["last_kind"],
+            "status": row["last_status"],
+            "error": row["last_error"],
+        },
+    }
+
+
+def _delivery_as_json(row: Row) -> dict[str, Any]:
+    moments = {name: timestamp(row[name]) for name in ("send_at", "created_at", "ended_at")}
+    ids = {name: row[name] and str(row[name]) for name in ("id", "run_id", "digest_id")}
+    return dict(row) | moments | ids
