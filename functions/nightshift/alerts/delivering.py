@@ -18,8 +18,8 @@ from nightshift.database.queries import Database
 # A delivery is tried again after a minute, and each delay doubles, up to an hour. Its day is over when it expires.
 RETRY_DELAY_S = 60
 RETRY_CEILING_S = 3600
-# An endpoint that fails is left alone for as long, up to ten minutes: so one delivery that it never accepts does not keep
-# the others from it.
+# An endpoint that does not answer, or in trouble, is left alone for as long, up to ten minutes. So it costs one call,
+# however much waits for it, and gets its messages in order afterwards.
 ENDPOINT_CEILING_S = 600
 # An endpoint without a success from its first failure to the next try is paused after this time. It is an hour less than
 # a delivery's day, so that the last try of the first delivery pauses it.
@@ -76,7 +76,7 @@ def deliver(
         called = _call(claimed, now=clock(), settings=settings, call=call)
         _record(claimed, called, now=clock(), db=db)
         calls += 1
-        if not called.is_accepted and claimed.kind != "test":
+        if not (called.is_accepted or called.is_of_the_message or claimed.kind == "test"):
             break
     return calls
 
@@ -139,7 +139,9 @@ def _record(claimed: Claimed, called: Called, *, now: datetime, db: Database) ->
         failures, failing_since = claimed.failures, claimed.failing_since
     elif not called.is_accepted:
         failures, failing_since = claimed.failures + 1, claimed.failing_since or now
-        retry_at = now + timedelta(seconds=min(ENDPOINT_CEILING_S, RETRY_DELAY_S * 2 ** min(claimed.failures, 10)))
+        if not called.is_of_the_message:
+            delay_s = min(ENDPOINT_CEILING_S, RETRY_DELAY_S * 2 ** min(claimed.failures, 10))
+            retry_at = now + timedelta(seconds=delay_s)
         if called.status == GONE:
             why = "Its endpoint is gone for good: it answered with HTTP 410"
         elif claimed.send_at - failing_since >= PAUSE_AFTER:

@@ -18,6 +18,8 @@ from nightshift.base.wording import visible
 CALL_S = 10.0
 # What is kept of an answer.
 MAX_ANSWER = 1024
+# Timeout, too early, too many requests.
+NOT_NOW = (408, 425, 429)
 # An endpoint with several addresses is tried at this many.
 MOST_ADDRESSES = 2
 
@@ -32,6 +34,11 @@ class Called(NamedTuple):
     @property
     def is_accepted(self) -> bool:
         return self.status is not None and 200 <= self.status < 300
+
+    @property
+    def is_of_the_message(self) -> bool:
+        """Whether the endpoint works and refuses this message, so that others may be accepted."""
+        return self.status is not None and 400 <= self.status < 500 and self.status not in NOT_NOW
 
 
 def call(endpoint: Endpoint, body: bytes, headers: Mapping[str, str], *, within_s: float = CALL_S) -> Called:

@@ -1,8 +1,7 @@
 -- Stores what became of a try, under the number of its claim: a function that froze for longer than its claim changes
--- nothing. After a success, what has waited for another try is due. A test that fails says nothing about the endpoint's state.
--- A pause ends what is left to send (end_deliveries.sql).
+-- nothing. After the success of an endpoint that was left alone, all that has waited for it is due. A pause ends what is left to send (end_deliveries.sql).
 WITH own AS MATERIALIZED (
-    SELECT id, failures AS failures_before FROM job_alerts
+    SELECT id, retry_at AS retry_at_before FROM job_alerts
     WHERE id = CAST(:alert_id AS uuid) AND claims = CAST(:claims AS integer) AND claimed_until IS NOT NULL
     FOR NO KEY UPDATE
 ), ended AS (
@@ -15,7 +14,7 @@ WITH own AS MATERIALIZED (
 ), due AS (
     UPDATE job_alert_deliveries AS delivery SET send_at = CAST(:now AS timestamptz)
     FROM own
-    WHERE CAST(:status AS text) = 'sent' AND own.failures_before > 0 AND delivery.alert_id = own.id
+    WHERE CAST(:status AS text) = 'sent' AND own.retry_at_before IS NOT NULL AND delivery.alert_id = own.id
       AND delivery.status = 'unsent' AND delivery.id <> CAST(:delivery_id AS uuid)
 )
 UPDATE job_alerts AS alert
