@@ -5,7 +5,7 @@ import socket
 import ssl
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 
@@ -28,11 +28,8 @@ def raw_server(talk):
                 connection, _ = listening.accept()
             except OSError:
                 return
-            with connection:
-                try:
-                    talk(connection)
-                except OSError:
-                    pass
+            with connection, suppress(OSError):
+                talk(connection)
 
     thread = threading.Thread(target=serve, daemon=True)
     thread.start()
@@ -98,7 +95,8 @@ def test_answers(head, body, status, answer):
         called = call(endpoint, b"{}", {})
     assert (called.status, called.is_accepted) == (status, status < 300)
     assert answer is None or called.answer == answer
-    assert "\x00" not in called.answer and "\x1b" not in called.answer
+    assert "\x00" not in called.answer
+    assert "\x1b" not in called.answer
     assert (called.error is None) == called.is_accepted
 
 
@@ -114,7 +112,9 @@ def test_redirects_are_not_followed():
     assert (asked, called.error) == (["/here"], "It answered with HTTP 307, and redirects are not followed")
 
 
-@pytest.mark.parametrize("garbage", [b"", b"SSH-2.0-OpenSSH\r\n", b"HTTP/1.1 abc\r\n\r\n", b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 200])
+@pytest.mark.parametrize(
+    "garbage", [b"", b"SSH-2.0-OpenSSH\r\n", b"HTTP/1.1 abc\r\n\r\n", b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 200]
+)
 def test_garbage_is_a_failure(garbage):
     with raw_server(lambda connection: (connection.recv(65536), connection.sendall(garbage))) as endpoint:
         called = call(endpoint, b"{}", {}, within_s=2)

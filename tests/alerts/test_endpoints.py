@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from nightshift.alerts import endpoint_calls, endpoints
+from nightshift.alerts import endpoint_calls
 from nightshift.alerts.endpoints import Endpoint, NotPublic, is_public, parse_endpoint, resolve
 from nightshift.base.errors import Refused
 
@@ -85,7 +85,15 @@ NOT_PUBLIC = [
     *("fe80::1", "fe80::1%eth0", "fec0::1", "fc00::1", "fd00:ec2::254", "fd12:3456::1", "ff02::1", "ff0e::1"),
     *("100::1", "3fff::1", "5f00::1", "2001:10::1", "2001:2::1", "2606:4700::1%1", "", "example.com", "1", "0x7f.1"),
 ]
-PUBLIC = ["8.8.8.8", "1.1.1.1", "172.32.0.1", "100.128.0.1", "2606:4700:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808"]
+PUBLIC = [
+    "8.8.8.8",
+    "1.1.1.1",
+    "172.32.0.1",
+    "100.128.0.1",
+    "2606:4700:4700::1111",
+    "::ffff:8.8.8.8",
+    "64:ff9b::808:808",
+]
 
 
 @pytest.mark.parametrize("url", REFUSED_URLS)
@@ -110,7 +118,8 @@ def test_a_public_host_is_accepted(url, endpoint):
 
 
 @pytest.mark.parametrize(
-    "url", ["https://hooks.slack.com.evil.example/", "https://evil.example/hooks.slack.com", "https://slack.com/services"]
+    "url",
+    ["https://hooks.slack.com.evil.example/", "https://evil.example/hooks.slack.com", "https://slack.com/services"],
 )
 def test_slack_has_one_host(url):
     assert parse_endpoint("https://hooks.slack.com/services/T/B/x", sink_url="", only_host="hooks.slack.com")

@@ -29,9 +29,17 @@ def test_each_event(world, event, kinds):
 
 def test_a_first_run_that_fails_is_a_first_failure_and_one_that_completes_no_recovery(world):
     failure, recovery = world.make(events=("first_failure",)), world.make(events=("recovered",))
-    world.end("failed", project_id=(other := str(world.owner.run_script(
-        f"SELECT id FROM projects WHERE team_id = '{world.team.id}' AND id <> '{world.team.project_id}'")[0][0])),
-        params={"project_id": other})
+    world.end(
+        "failed",
+        project_id=(
+            other := str(
+                world.owner.run_script(
+                    f"SELECT id FROM projects WHERE team_id = '{world.team.id}' AND id <> '{world.team.project_id}'"
+                )[0][0]
+            )
+        ),
+        params={"project_id": other},
+    )
     world.end("completed")
     world.sweep()
     assert (told(world, failure), told(world, recovery)) == (["failed"], [])
@@ -98,9 +106,7 @@ def test_an_ending_that_commits_late_is_seen(world):
     world.end()
     world.sweep(1)
     late = world.end()
-    world.owner.run_script(
-        f"UPDATE job_runs SET completed_at = completed_at + interval '1 minute' WHERE id = '{late}'"
-    )
+    world.owner.run_script(f"UPDATE job_runs SET completed_at = completed_at + interval '1 minute' WHERE id = '{late}'")
     world.sweep(2)
     assert told(world, alert) == ["failed", "failed"]
 
@@ -116,9 +122,7 @@ def test_the_look_moves_on(world):
 
 def test_a_minute_without_alerts_costs_no_statement_more(world):
     world.end()
-    [found] = world.db.query(
-        "find_work", now=world.at(1), schedules_until=world.start, retention_s=90 * 86_400
-    )
+    [found] = world.db.query("find_work", now=world.at(1), schedules_until=world.start, retention_s=90 * 86_400)
     kinds = ("ended_runs", "overdue_alerts", "due_alerts", "untold_pauses", "old_deliveries", "gone_alerts")
     assert [found[kind] for kind in kinds] == [False] * len(kinds)
 
@@ -157,11 +161,12 @@ class TestOverdue:
     def scheduled(self, world):
         def make(**columns):
             values = {"created_at": world.at(-3000), "cron": "0 3 * * *", "next_slot": world.at(600)} | columns
+            next_slot = "NULL" if values["next_slot"] is None else f"'{values['next_slot']}'"
             world.owner.run_script(
-                "INSERT INTO job_team_schedules (project_id, job_type, name, cron, zone, params, created_by, next_slot,"
-                f" created_at) VALUES ('{world.team.project_id}', 'revenuecat_sync', 'nightly', '{values['cron']}', 'UTC',"
-                f" '{{}}', 'manual:user:x', {'NULL' if values['next_slot'] is None else repr(str(values['next_slot']))},"
-                f" '{values['created_at']}')"
+                "INSERT INTO job_team_schedules"
+                " (project_id, job_type, name, cron, zone, params, created_by, next_slot, created_at)"
+                f" VALUES ('{world.team.project_id}', 'revenuecat_sync', 'nightly', '{values['cron']}', 'UTC', '{{}}',"
+                f" 'manual:user:x', {next_slot}, '{values['created_at']}')"
             )
 
         return make

@@ -36,6 +36,9 @@ OF_THE_STATE = re.compile(
     r"Cannot (cancel|rerun) a job with status|cursor must be one that a list returned|Idempotency-Key .* already used"
     # No schema can describe cron expressions, zones and times to come either.
     r"|cron: |zone must be|run_at must be|A schedule needs either|params\.|This schedule is (not|already) paused"
+    # Nor hosts, addresses, and fields that belong to one channel.
+    r"|url |job_types must be of|project_ids: |project_ids must be|addresses: |overdue_hours belongs|A mail needs a reader"
+    r"|admins and addresses belong|This link is not valid|This team has asked|Only a delivery that"
 )
 ALLOWED = {200, 201, 403, 404, 409}
 
@@ -87,7 +90,17 @@ def ids(operation, team, owner):
     )
     if not operation.endswith("/resume"):
         owner.run_script("UPDATE job_team_schedules SET next_slot = now() + interval '1 h'")
+    [[alert_id]] = owner.run_script(
+        "INSERT INTO job_alerts (team_id, name, events, channel, config, secret_encrypted, minutes_between, created_by)"
+        f" VALUES ('{team.id}', 'x', '{{failed}}', 'webhook', '{{\"url\": \"https://x.example/\"}}', 'x', 5, 'x')"
+        " RETURNING id::text"
+    )
+    [[delivery_id]] = owner.run_script(
+        "INSERT INTO job_alert_deliveries (alert_id, team_id, kind, about, data, status, ended_at, expires_at)"
+        f" VALUES ('{alert_id}', '{team.id}', 'failed', 'x', '{{}}', 'sent', now(), now()) RETURNING id::text"
+    )
     names = {"team_id": team.id, "project_id": team.project_id, "run_id": str(run_id), "schedule_id": schedule_id}
+    names |= {"alert_id": alert_id, "delivery_id": delivery_id}
     return names | {"provider": "revenuecat", "cron": "0 3 * * *", "zone": "Europe/Berlin"}
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from nightshift.alerts import delivering, team_alerts
-from nightshift.alerts.team_alerts import Wanted
+from nightshift.alerts.alert_choices import Wanted
 from nightshift.tenants.audit import Author
 from nightshift.testing.rows import sweep
 from tests.support import http_server
@@ -97,7 +97,7 @@ class World:
         self.owner.run_script(
             f"UPDATE job_runs SET status = '{status}', started_at = clock_timestamp(), error = {error},"
             f" completed_at = clock_timestamp(), lease_expires_at = NULL, resend_at = NULL,"
-            " progress = CASE WHEN progress IS NULL THEN NULL ELSE progress || '{\"processed\": 1, \"total\": 1}' END"
+            ' progress = CASE WHEN progress IS NULL THEN NULL ELSE progress || \'{"processed": 1, "total": 1}\' END'
             f" WHERE id = '{run_id}'"
         )
         return run_id
@@ -119,7 +119,9 @@ class World:
     def minute(self, alert, minutes):
         """Play a minute: the sweep and, if it sent a message for the alert, the delivery."""
         self.sweep(minutes)
-        messaged = self.owner.run_script(f"SELECT FROM job_alerts WHERE id = '{alert['id']}' AND messaged_until > '{self.at(minutes)}'")
+        messaged = self.owner.run_script(
+            f"SELECT FROM job_alerts WHERE id = '{alert['id']}' AND messaged_until > '{self.at(minutes)}'"
+        )
         return self.deliver(alert, minutes) if messaged else 0
 
     def deliveries(self, alert):
@@ -129,10 +131,11 @@ class World:
         return [tuple(row) for row in rows]
 
     def alert(self, alert):
-        return team_alerts.get(alert["id"], team_id=self.team.id, db=self.db)
+        return team_alerts.get(alert["id"], db=self.db)
 
     def mails(self):
         rows = self.owner.run_script(
-            "SELECT recipient, content ->> 'subject' FROM job_outbox WHERE content IS NOT NULL ORDER BY created_at, recipient"
+            "SELECT recipient, content ->> 'subject' FROM job_outbox"
+            " WHERE content IS NOT NULL ORDER BY created_at, recipient"
         )
         return [tuple(row) for row in rows]

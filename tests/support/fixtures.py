@@ -48,7 +48,8 @@ TESTS = "nightshift_tests"
 ROLES = ", ".join(roles.FUNCTIONS)
 MAKE_TESTS = f"""
     CREATE ROLE {TESTS} LOGIN;
-    GRANT nightshift_api, nightshift_worker, nightshift_sweep, nightshift_notify, nightshift_deliver, nightshift_operate TO {TESTS};
+    GRANT nightshift_api, nightshift_worker, nightshift_sweep, nightshift_notify, nightshift_operate TO {TESTS};
+    GRANT nightshift_deliver TO {TESTS};
     SET allow_system_table_mods = on;
     INSERT INTO pg_db_role_setting SELECT setdatabase, '{TESTS}'::regrole, setconfig
         FROM pg_db_role_setting WHERE setrole = 'nightshift_worker'::regrole;

@@ -21,8 +21,8 @@ RETRY_CEILING_S = 3600
 # An endpoint that does not answer, or in trouble, is left alone for as long, up to ten minutes. So it costs one call,
 # however much waits for it, and gets its messages in order afterwards.
 ENDPOINT_CEILING_S = 600
-# An endpoint without a success from its first failure to the next try is paused after this time. It is an hour less than
-# a delivery's day, so that the last try of the first delivery pauses it.
+# An alert is paused when its endpoint will have failed for this time at the next try. It is an hour less than a
+# delivery's day, so that the last try of the first delivery pauses it.
 PAUSE_AFTER = timedelta(hours=23)
 # Time for the statements after a call.
 RESERVE_S = 5
@@ -65,7 +65,7 @@ def deliver(
     """Send what is due, and return the number of calls. The sweep comes back to what is left, and to what failed.
 
     At least once: an endpoint whose answer is lost gets the message again, with the same id. Raise the errors of the
-    database, and those of nightshift.aws.aws_http if KMS does not decrypt the secret: SQS then delivers the message again.
+    database, and those of nightshift.aws.aws_http if KMS does not decrypt the secret: the queue's message comes again.
     """
     calls = 0
     while remaining_s() > CALL_S + RESERVE_S:

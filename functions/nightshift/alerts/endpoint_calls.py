@@ -57,7 +57,7 @@ def call(endpoint: Endpoint, body: bytes, headers: Mapping[str, str], *, within_
             connection.settimeout(_left(ends_at))
             connection.sendall(_request(endpoint, body, headers))
             return _read(connection, ends_at)
-    except (TimeoutError, socket.timeout):
+    except TimeoutError:
         return Called(error=f"{endpoint.host} did not answer in {within_s:g} s")
     except ssl.SSLCertVerificationError as exc:
         return Called(error=f"The certificate of {endpoint.host} is not valid: {exc.verify_message}")

@@ -25,7 +25,7 @@ NOT_PUBLIC = ("localhost", "local", "internal", "arpa", "lan", "home", "corp", "
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 NAT64 = ipaddress.ip_network("64:ff9b::/96")
 SIX_TO_FOUR = ipaddress.ip_network("2002::/16")
-# Teredo, which hides an IPv4 address; the deprecated relays of 6to4; and examples, which Python 3.13 knows and 3.11 does not.
+# Teredo, which hides an IPv4 address; the deprecated relays of 6to4; and examples, which Python 3.11 does not know.
 NEVER = tuple(ipaddress.ip_network(each) for each in ("2001::/32", "192.88.99.0/24", "3fff::/20"))
 UNICAST = ipaddress.ip_network("2000::/3")
 

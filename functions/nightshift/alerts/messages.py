@@ -108,5 +108,3 @@ def _short(moment: str) -> str:
 
 def _slack(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-
-

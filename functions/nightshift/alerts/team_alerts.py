@@ -1,54 +1,30 @@
-"""The alerts that a team makes: list, make, change, pause, resume, test, rotate, delete; and replay their deliveries."""
+"""The alerts of a team: list, make, change, pause, resume, test, rotate and delete them, and replay deliveries."""
 
 import os
 import uuid
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
 from nightshift.alerts import dispatch, webhook_secrets
-from nightshift.alerts.endpoints import SLACK_HOST, parse_endpoint
-from nightshift.base.addresses import BadAddress, ascii_address
+from nightshift.alerts.alert_choices import Wanted, address_of, columns_of, told_of
+from nightshift.alerts.alert_views import alert_as_json, delivery_as_json
 from nightshift.base.errors import Conflict, NotFound, Refused
 from nightshift.base.settings import Settings
-from nightshift.base.validation import shown
 from nightshift.base.wording import timestamp
-from nightshift.database.queries import Database, Row
-from nightshift.jobs.registry import JOB_TYPES
+from nightshift.database.queries import Database
 from nightshift.notify.address_tokens import hash_of
 from nightshift.notify.outbox import Alert
 from nightshift.tenants import audit
 from nightshift.tenants.audit import Author
 
-EVENTS = ("failed", "ended", "first_failure", "recovered", "overdue")
-CHANNELS = ("mail", "slack", "webhook")
-MAX_NAME = 100
-MAX_CHOSEN = 100
-MAX_ADDRESSES = 10
 # Addresses of a team that were asked within a day and have not confirmed: nobody may fill the inboxes of strangers.
 MOST_WAITING = 20
 # How long a webhook's old secret signs as well.
 OVERLAP_S = 86_400
 IPV6_NOTE = (
-    "This deployment reaches the Internet by IPv6 alone (Egress=ipv6), and most endpoints have no IPv6 address, Slack's "
-    "included. Send a test."
+    "This deployment reaches the Internet by IPv6 alone (Egress=ipv6), and most endpoints have no IPv6 address. Send a "
+    "test to see whether this one has."
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Wanted:
-    """What a caller chooses of an alert. ``url`` is that of a webhook or of Slack; None keeps the stored one."""
-
-    channel: str
-    events: tuple[str, ...]
-    name: str = ""
-    job_types: tuple[str, ...] | None = None
-    project_ids: tuple[str, ...] | None = None
-    url: str | None = None
-    admins: bool = False
-    addresses: tuple[str, ...] = ()
-    minutes_between: int = 5
-    overdue_hours: int | None = None
 
 
 class Stored(NamedTuple):
@@ -83,11 +59,12 @@ class Stored(NamedTuple):
 def make(wanted: Wanted, *, team_id: str, author: Author, db: Database, settings: Settings) -> dict[str, Any]:
     """Store the alert. Return ``{"alert", "secret", "notes"}``: a webhook's secret is shown this once.
 
-    Raises Refused naming a bad field, Conflict if the team has as many alerts as it may have, and Unavailable without KMS.
+    Raises Refused naming a bad field, Conflict if the team has as many alerts as it may have, and Unavailable if KMS
+    does not encrypt.
     """
     if wanted.channel != "mail" and wanted.url is None:
         raise Refused("url is required", field="url")
-    columns = _columns(wanted, team_id=team_id, config={}, db=db, settings=settings)
+    columns = columns_of(wanted, team_id=team_id, config={}, db=db, settings=settings)
     secret = webhook_secrets.new_secret() if wanted.channel == "webhook" else None
     hidden = secret or wanted.url
     encrypted = hidden and webhook_secrets.encrypted(hidden, team_id=team_id, settings=settings)
@@ -106,8 +83,8 @@ def make(wanted: Wanted, *, team_id: str, author: Author, db: Database, settings
         ):
             raise Conflict(f"This team has {settings.alerts_per_team:,} alerts, which is the limit. Delete one first")
         asked = _ask(wanted.addresses, team_id=team_id, db=db)
-        _record(db, author, "alert.made", alert_id, team_id=team_id, channel=wanted.channel, **_told(columns))
-    return {"alert": get(alert_id, team_id=team_id, db=db), "secret": secret, "notes": _notes(wanted, asked=asked)}
+        _record(db, author, "alert.made", alert_id, team_id=team_id, channel=wanted.channel, **told_of(columns))
+    return {"alert": get(alert_id, db=db), "secret": secret, "notes": _notes(wanted, asked=asked)}
 
 
 def change(
@@ -121,12 +98,14 @@ def change(
         wanted = replace(stored.wanted, **changes)
         asked = 0
         if changes:
-            columns = _columns(wanted, team_id=team_id, config=stored.config, db=db, settings=settings)
+            columns = columns_of(wanted, team_id=team_id, config=stored.config, db=db, settings=settings)
             is_secret = stored.channel == "slack" and wanted.url is not None
-            encrypted = webhook_secrets.encrypted(str(wanted.url), team_id=team_id, settings=settings) if is_secret else None
+            encrypted = (
+                webhook_secrets.encrypted(str(wanted.url), team_id=team_id, settings=settings) if is_secret else None
+            )
             db.query("change_team_alert", alert_id=alert_id, secret_encrypted=encrypted, **columns)
             asked = _ask(wanted.addresses, team_id=team_id, db=db)
-            _record(db, author, "alert.changed", alert_id, team_id=team_id, **_told(columns))
+            _record(db, author, "alert.changed", alert_id, team_id=team_id, **told_of(columns))
         if enabled is False and stored.paused_at is None:
             db.query("pause_team_alert", alert_id=alert_id, by=author.triggered_by, why="Paused by the team")
             _record(db, author, "alert.paused", alert_id, team_id=team_id, name=wanted.name)
@@ -134,7 +113,7 @@ def change(
             db.query("resume_team_alert", alert_id=alert_id)
             _record(db, author, "alert.resumed", alert_id, team_id=team_id, name=wanted.name)
     notes = _notes(wanted, asked=asked) if changes else []
-    return {"alert": get(alert_id, team_id=team_id, db=db), "secret": None, "notes": notes}
+    return {"alert": get(alert_id, db=db), "secret": None, "notes": notes}
 
 
 def delete(alert_id: str, *, team_id: str, author: Author, db: Database) -> None:
@@ -162,11 +141,13 @@ def replay(
     """Send a delivery that has ended again, under its id, and return it. Raises Refused if the alert is paused."""
     with db.transaction():
         stored = _locked(alert_id, team_id=team_id, db=db)
-        delivery = get_delivery(delivery_id, alert_id, db=db)
+        delivery = get_delivery(delivery_id, db=db)
         if stored.paused_at is not None and delivery["kind"] != "test":
             raise Refused("The alert is paused. Resume it first")
         if not db.query("replay_delivery", delivery_id=delivery_id, alert_id=alert_id):
-            raise Refused(f"A delivery that is {delivery['status']} cannot be replayed, only one that was sent or failed")
+            raise Refused(
+                f"A delivery that is {delivery['status']} cannot be replayed, only one that was sent or failed"
+            )
         _record(db, author, "alert.replayed", alert_id, team_id=team_id, delivery_id=delivery_id)
     return _dispatched(delivery_id, stored, team_id=team_id, db=db, settings=settings)
 
@@ -192,16 +173,21 @@ def confirm(token: str, *, db: Database) -> dict[str, Any]:
     return {"confirmed": True, "address": confirmed["address"], "team": confirmed["team"]}
 
 
-def get(alert_id: str, *, team_id: str, db: Database) -> dict[str, Any]:
-    """Return the alert. Raises NotFound also for one of another team."""
-    row = db.one("list_team_alerts", team_id=team_id, alert_id=alert_id)
-    if row is None:
+def find(alert_id: str, *, db: Database) -> dict[str, Any] | None:
+    """Return the alert, of any team."""
+    row = db.one("list_team_alerts", team_id=None, alert_id=alert_id)
+    return row and alert_as_json(row)
+
+
+def get(alert_id: str, *, db: Database) -> dict[str, Any]:
+    """Return the alert, of any team. Raises NotFound."""
+    if (alert := find(alert_id, db=db)) is None:
         raise NotFound("Alert not found")
-    return _as_json(row)
+    return alert
 
 
 def list_of_team(team_id: str, *, db: Database) -> list[dict[str, Any]]:
-    return [_as_json(row) for row in db.query("list_team_alerts", team_id=team_id, alert_id=None)]
+    return [alert_as_json(row) for row in db.query("list_team_alerts", team_id=team_id, alert_id=None)]
 
 
 def deliveries(
@@ -209,69 +195,20 @@ def deliveries(
 ) -> tuple[list[dict[str, Any]], str | None]:
     """Return deliveries of the alert, newest first, and the cursor of the next page."""
     rows = db.query("list_deliveries", alert_id=alert_id, delivery_id=None, before_id=before_id, limit=limit + 1)
-    page = [_delivery_as_json(row) for row in rows[:limit]]
+    page = [delivery_as_json(row) for row in rows[:limit]]
     return page, page[-1]["id"] if len(rows) > limit else None
 
 
-def get_delivery(delivery_id: str, alert_id: str, *, db: Database) -> dict[str, Any]:
-    row = db.one("list_deliveries", alert_id=alert_id, delivery_id=delivery_id, before_id=None, limit=1)
+def get_delivery(delivery_id: str, *, db: Database) -> dict[str, Any]:
+    """Return the delivery, of any alert. Raises NotFound."""
+    row = db.one("list_deliveries", alert_id=None, delivery_id=delivery_id, before_id=None, limit=1)
     if row is None:
         raise NotFound("Delivery not found")
-    return _delivery_as_json(row)
-
-
-def _columns(
-    wanted: Wanted, *, team_id: str, config: dict[str, Any], db: Database, settings: Settings
-) -> dict[str, Any]:
-    """Check what the caller chose. Return the columns of the alert. Raises Refused naming a bad field."""
-    if ("overdue" in wanted.events) != (wanted.overdue_hours is not None):
-        raise Refused('overdue_hours belongs to the event "overdue": give both or neither', field="overdue_hours")
-    for name in wanted.job_types or ():
-        if name not in JOB_TYPES or JOB_TYPES[name].scope != "project":
-            known = ", ".join(each.name for each in JOB_TYPES.values() if each.scope == "project")
-            raise Refused(f"job_types must be of {known}, got {shown(name)}", field="job_types")
-    if wanted.project_ids is not None:
-        known = {str(row["id"]) for row in db.query("projects_by_id", project_ids=list(wanted.project_ids), team_ids=[team_id])}
-        if unknown := [each for each in wanted.project_ids if each not in known]:
-            raise Refused(f"project_ids: {shown(unknown[0])} is not a project of this team", field="project_ids")
-    return {
-        "name": wanted.name.strip() or _name_of(wanted),
-        "events": list(dict.fromkeys(wanted.events)),
-        "job_types": wanted.job_types and list(dict.fromkeys(wanted.job_types)),
-        "project_ids": wanted.project_ids and list(dict.fromkeys(wanted.project_ids)),
-        "config": _config(wanted, stored=config, settings=settings),
-        "minutes_between": wanted.minutes_between,
-        "overdue_hours": wanted.overdue_hours,
-    }
-
-
-def _config(wanted: Wanted, *, stored: dict[str, Any], settings: Settings) -> dict[str, Any]:
-    if wanted.channel == "mail":
-        if wanted.url is not None:
-            raise Refused("url belongs to slack and webhook, not to mail", field="url")
-        addresses = list(dict.fromkeys(_address(each) for each in wanted.addresses))
-        if not wanted.admins and not addresses:
-            raise Refused("A mail needs a reader: set admins to true, or give addresses", field="addresses")
-        return {"admins": wanted.admins, "addresses": addresses}
-    if wanted.admins or wanted.addresses:
-        raise Refused(f"admins and addresses belong to mail, not to {wanted.channel}", field="addresses")
-    is_slack = wanted.channel == "slack"
-    if wanted.url is not None:
-        parse_endpoint(wanted.url, sink_url=settings.alert_sink_url, only_host=SLACK_HOST if is_slack else None)
-    if is_slack:
-        return {}
-    return stored if wanted.url is None else {"url": wanted.url}
-
-
-def _address(text: str) -> str:
-    try:
-        return ascii_address(text).lower()
-    except BadAddress as exc:
-        raise Refused(f"addresses: {exc}", field="addresses") from None
+    return delivery_as_json(row)
 
 
 def _ask(addresses: tuple[str, ...], *, team_id: str, db: Database) -> int:
-    """Ask the owners of addresses outside the team to confirm. Return how many were asked. Raises Refused beyond the limit."""
+    """Ask the owners of addresses outside the team to confirm, and return how many. Raises Refused beyond the limit."""
     if not addresses:
         return 0
     content = asdict(
@@ -279,13 +216,13 @@ def _ask(addresses: tuple[str, ...], *, team_id: str, db: Database) -> int:
             subject="Confirm that you want alerts of a team",
             lines=[
                 "A team wants to send its alerts about background jobs to this address.",
-                "If you want them, open the link and confirm, within a week. Otherwise ignore this mail: nothing is sent "
-                "to you then.",
+                "If you want them, open the link and confirm, within a week. Otherwise ignore this mail, and nothing "
+                "is sent to you.",
             ],
             reason="You get this mail because an admin of the team has named your address in an alert.",
         )
     ) | {"confirms": True}
-    named = [_address(each) for each in addresses]
+    named = [address_of(each) for each in addresses]
     [row] = db.query("ask_addresses", team_id=team_id, addresses=named, content=content)
     if row["waiting_count"] > MOST_WAITING:
         raise Refused(
@@ -306,19 +243,6 @@ def _notes(wanted: Wanted, *, asked: int) -> list[str]:
     return notes
 
 
-def _name_of(wanted: Wanted) -> str:
-    said = {"first_failure": "first failure"}
-    return ", ".join(said.get(each, each) for each in dict.fromkeys(wanted.events)).capitalize() + f" by {wanted.channel}"
-
-
-def _told(columns: dict[str, Any]) -> dict[str, Any]:
-    """Return what the audit tells: of a URL only its host, because the rest may be a secret."""
-    config = dict(columns["config"])
-    url = config.pop("url", None)
-    names = ("name", "events", "job_types", "project_ids", "minutes_between", "overdue_hours")
-    return {name: columns[name] for name in names} | config | ({"host": urlsplit(url).hostname} if url else {})
-
-
 def _record(db: Database, author: Author, action: str, alert_id: str, *, team_id: str, **details: Any) -> None:
     audit.record(db, author, action, of=("alert", alert_id), team_id=team_id, **details)
 
@@ -330,53 +254,8 @@ def _locked(alert_id: str, *, team_id: str, db: Database) -> Stored:
     return stored
 
 
-def _dispatched(
-    delivery_id: str, stored: Stored, *, team_id: str, db: Database, settings: Settings
-) -> dict[str, Any]:
+def _dispatched(delivery_id: str, stored: Stored, *, team_id: str, db: Database, settings: Settings) -> dict[str, Any]:
     """Send the message for a delivery that is due. If that fails, and for a mail, the sweep does it within a minute."""
     if stored.channel != "mail":
         dispatch.send_messages([(stored.id, team_id)], settings=settings)
-    return get_delivery(delivery_id, stored.id, db=db)
-
-
-def _as_json(row: Row) -> dict[str, Any]:
-    config, states = row["config"], row["states"] or {}
-    url = {"webhook": config.get("url"), "slack": f"https://{SLACK_HOST}/********"}.get(row["channel"])
-    paused = row["paused_at"] and {
-        "since": timestamp(row["paused_at"]),
-        "by": row["paused_by"],
-        "why": row["paused_why"],
-    }
-    return {
-        "id": str(row["id"]),
-        "team_id": str(row["team_id"]),
-        "name": row["name"],
-        "channel": row["channel"],
-        "events": row["events"],
-        "job_types": row["job_types"],
-        "project_ids": row["project_ids"] and [str(each) for each in row["project_ids"]],
-        "url": url,
-        "admins": bool(config.get("admins")),
-        "addresses": [{"address": each, "state": states[each]} for each in config.get("addresses", ())],
-        "minutes_between": row["minutes_between"],
-        "overdue_hours": row["overdue_hours"],
-        "old_secret_until": timestamp(row["old_secret_until"]),
-        "created_by": row["created_by"],
-        "created_at": timestamp(row["created_at"]),
-        "updated_at": timestamp(row["updated_at"]),
-        "paused": paused,
-        "failing": {"since": timestamp(row["failing_since"]), "failures": row["failures"]} if row["failures"] else None,
-        "last": row["last_at"]
-        and {
-            "at": timestamp(row["last_at"]),
-            "kind": row["last_kind"],
-            "status": row["last_status"],
-            "error": row["last_error"],
-        },
-    }
-
-
-def _delivery_as_json(row: Row) -> dict[str, Any]:
-    moments = {name: timestamp(row[name]) for name in ("send_at", "created_at", "ended_at")}
-    ids = {name: row[name] and str(row[name]) for name in ("id", "run_id", "digest_id")}
-    return dict(row) | moments | ids
+    return get_delivery(delivery_id, db=db)

@@ -29,8 +29,8 @@ PRUNE_BATCH = 200
 # a day.
 AT_MOST = 100_000
 PRUNE_AT_MOST = 20_000
-# An ending is committed this many seconds after its completed_at at the latest: no statement and no idle transaction of our
-# roles lasts as long.
+# An ending is committed this many seconds after its completed_at at the latest: no statement and no idle transaction of
+# our roles lasts as long.
 LATE_ENDINGS_S = 120
 
 
@@ -100,7 +100,11 @@ def healers_of(*, now: datetime, counts: Counter[str], db: Database, settings: S
             finish=work.note_ended_runs_seen,
         ),
         Healer(
-            name="overdue_alerts", find="overdue_alerts", heal=work.tell_of_overdue_runs, batch=size, horizon={"now": now}
+            name="overdue_alerts",
+            find="overdue_alerts",
+            heal=work.tell_of_overdue_runs,
+            batch=size,
+            horizon={"now": now},
         ),
         Healer(name="due_alerts", find="due_alerts", heal=work.send_alerts, batch=size, horizon={"now": now}),
         Healer(name="untold_pauses", find="untold_pauses", heal=work.tell_of_paused_alerts, batch=size),

@@ -36,9 +36,7 @@ def sweep(*, now: datetime, db: Database, settings: Settings, remaining_s: Calla
     counts: Counter[str] = Counter()
     current = _Sweep(SetAside(db, counts), db, remaining_s)
     healers = healers_of(now=now, counts=counts, db=db, settings=settings)
-    found = current.find_work(
-        now=now, schedules_until=now - slots.GRACE, retention_s=settings.retention_days * 86_400
-    )
+    found = current.find_work(now=now, schedules_until=now - slots.GRACE, retention_s=settings.retention_days * 86_400)
     if found["set_aside"]:
         with current.keeping_failures("the rows set aside"):
             current.aside.load()

@@ -20,7 +20,7 @@ def issue(notice: Notice, *, db: Database) -> str | None:
 
 
 def with_link(notice: Notice, token: str) -> Notice:
-    """Return the mail with a link to the page that confirms. The token is behind #, which browsers keep to themselves."""
+    """Return the mail with a link to the page that confirms. The token is behind #, which browsers do not send."""
     assert notice.content is not None
     return notice._replace(content={**notice.content, "page": f"confirm#{token}"})
 

@@ -8,7 +8,7 @@ from nightshift.database.run_row import RunRow
 
 
 class AlertText(TypedDict):
-    """The text of a mail that is not about a run, as the outbox stores it. Earlier releases stored no more than these."""
+    """The text of a mail that is not about a run, as the outbox stores it."""
 
     subject: str
     lines: list[str]

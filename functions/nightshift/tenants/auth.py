@@ -15,7 +15,7 @@ API_KEY_PREFIX = "owl_agent_"
 AGENT_PERMISSIONS = ("jobs:read", "jobs:write")
 READ_ONLY_PERMISSIONS = ("jobs:read",)
 # Permissions that no key has unless it was made with them: what they allow is otherwise for a team's admins.
-EXTRA_PERMISSIONS = ("audit:read", "integrations:write")
+EXTRA_PERMISSIONS = ("audit:read", "integrations:write", "alerts:write")
 MANAGING_ROLES = ("admin", "owner")
 
 

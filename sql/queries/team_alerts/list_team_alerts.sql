@@ -19,6 +19,6 @@ LEFT JOIN LATERAL (
     SELECT status, kind, created_at, error FROM job_alert_deliveries
     WHERE alert_id = alert.id ORDER BY created_at DESC, id DESC LIMIT 1
 ) AS last ON true
-WHERE alert.team_id = CAST(:team_id AS uuid) AND alert.deleted_at IS NULL
+WHERE (CAST(:team_id AS uuid) IS NULL OR alert.team_id = CAST(:team_id AS uuid)) AND alert.deleted_at IS NULL
   AND (CAST(:alert_id AS uuid) IS NULL OR alert.id = CAST(:alert_id AS uuid))
 ORDER BY alert.created_at DESC, alert.id;
