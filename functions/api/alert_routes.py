@@ -121,6 +121,7 @@ def list_deliveries(request: Request, alert_id: str) -> dict[str, Any]:
     "/v1/alert-deliveries/{delivery_id}/replay",
     summary="Send a delivery again, under its id",
     answer="DeliveryEnvelope",
+    errors=OF_A_LIMIT,
 )
 def replay_delivery(request: Request, delivery_id: str) -> dict[str, Any]:
     who = request.caller()

@@ -4,7 +4,7 @@ from functools import reduce
 from operator import or_
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, create_model
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, create_model
 
 from api.stored_keys import KEY
 from nightshift.alerts.alert_choices import CHANNELS, EVENTS, MAX_ADDRESSES, MAX_CHOSEN
@@ -114,11 +114,14 @@ Addresses = Annotated[
     list[str],
     Field(max_length=MAX_ADDRESSES, description="Further readers; one outside the team confirms the address first"),
 ]
+# JSON Schema counts 5.0 as a whole number.
+WHOLE = BeforeValidator(lambda given: int(given) if type(given) is float and given.is_integer() else given)
 Between = Annotated[
     int,
     Field(ge=0, le=1440, description="Minutes between two messages; what happens in between is one digest (default 5)"),
+    WHOLE,
 ]
-Hours = Annotated[int, Field(ge=1, le=8760, description="Only with the event overdue")]
+Hours = Annotated[int, Field(ge=1, le=8760, description="Only with the event overdue"), WHOLE]
 
 
 class AlertBody(Body):
@@ -154,7 +157,7 @@ class AlertChanges(Body):
 class ConfirmBody(Body):
     """Confirm a mail address."""
 
-    token: str = Field(min_length=1, max_length=100, description="The part of the mail's link after #")
+    token: str = Field(pattern="^[A-Za-z0-9_-]{1,100}$", description="The part of the mail's link after #")
 
 
 def _of_type(body: type[Body], job_type: JobType, *, name: str, says: str) -> type[Body]:

@@ -142,8 +142,8 @@ def test_a_test_and_its_delivery(make, api):
     page = api("GET", f"{path}/deliveries")[1]
     assert page == {"deliveries": [answer["delivery"]], "cursor": None, "has_more": False}
     assert api("POST", f"/v1/alert-deliveries/{answer['delivery']['id']}/replay") == (
-        400,
-        {"error": "Only a delivery that was sent or failed can be replayed, and this is unsent"},
+        409,
+        {"error": "This delivery is unsent. Only one that was sent or failed can be replayed"},
     )
 
 
@@ -155,7 +155,7 @@ def test_deliveries_come_in_pages(make, api, owner, team):
     )
     seen, cursor = [], ""
     for _ in range(3):
-        page = api("GET", f"/v1/alerts/{alert['id']}/deliveries", limit=2, cursor=cursor)[1]
+        page = api("GET", f"/v1/alerts/{alert['id']}/deliveries", limit="2", cursor=cursor)[1]
         seen += [each["id"] for each in page["deliveries"]]
         cursor = page["cursor"] or ""
     assert (len(set(seen)), page["has_more"]) == (5, False)

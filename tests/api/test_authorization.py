@@ -81,7 +81,7 @@ POLICIES = {
     "POST /v1/alerts/{alert_id}/test": Policy(of="alert", needs="alerts:write", passes=(201, 409)),
     "POST /v1/alerts/{alert_id}/rotate": Policy(of="alert", needs="alerts:write"),
     "GET /v1/alerts/{alert_id}/deliveries": Policy(of="alert", needs="alerts:write"),
-    "POST /v1/alert-deliveries/{delivery_id}/replay": Policy(of="delivery", needs="alerts:write", passes=(200, 400)),
+    "POST /v1/alert-deliveries/{delivery_id}/replay": Policy(of="delivery", needs="alerts:write", passes=(200, 409)),
     # Whoever has the token of the mail; without it, nothing is confirmed.
     "POST /v1/alert-addresses/confirm": Policy(public=True, passes=(400,)),
 }

@@ -138,16 +138,14 @@ def test(alert_id: str, *, team_id: str, author: Author, db: Database, settings:
 def replay(
     delivery_id: str, alert_id: str, *, team_id: str, author: Author, db: Database, settings: Settings
 ) -> dict[str, Any]:
-    """Send a delivery that has ended again, under its id, and return it. Raises Refused if the alert is paused."""
+    """Send a delivery that has ended again, under its id, and return it. Raises Conflict if the alert is paused."""
     with db.transaction():
         stored = _locked(alert_id, team_id=team_id, db=db)
         delivery = get_delivery(delivery_id, db=db)
         if stored.paused_at is not None and delivery["kind"] != "test":
-            raise Refused("The alert is paused. Resume it first")
+            raise Conflict("The alert is paused. Resume it first")
         if not db.query("replay_delivery", delivery_id=delivery_id, alert_id=alert_id):
-            raise Refused(
-                f"A delivery that is {delivery['status']} cannot be replayed, only one that was sent or failed"
-            )
+            raise Conflict(f"This delivery is {delivery['status']}. Only one that was sent or failed can be replayed")
         _record(db, author, "alert.replayed", alert_id, team_id=team_id, delivery_id=delivery_id)
     return _dispatched(delivery_id, stored, team_id=team_id, db=db, settings=settings)
 
