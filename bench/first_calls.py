@@ -184,8 +184,7 @@ class Events:
 
 def environment(function: str, *, port: int, database: str, aws_url: str) -> dict[str, str]:
     """Return a function's environment variables, for a Postgres on this machine and the fake AWS of ``serve_aws``."""
-    letters = (f"{each}_DEAD_LETTERS" for each in ("RUN", "NOTIFY", "ANNOUNCE", "SCHEDULE"))
-    queues = ("QUEUE", "NOTIFY_QUEUE", "ANNOUNCE_QUEUE", *letters)
+    queues = ("QUEUE", "NOTIFY_QUEUE", "ANNOUNCE_QUEUE", "DELIVER_QUEUE")
     return {
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",
@@ -207,6 +206,7 @@ def environment(function: str, *, port: int, database: str, aws_url: str) -> dic
         "JWT_SECRET_ID": "jwt",
         "INTEGRATIONS_KEY_ID": "key",
         "MIGRATION_FOLDERS": "platform,jobs",
+        "DEAD_LETTERS": "run,notify,announce,schedule,deliver",
     } | {f"{name}_URL": f"{aws_url}/000000000000/{name.lower()}" for name in queues}
 
 

@@ -41,6 +41,7 @@ CONCURRENCY = {
     "WorkerFunction": "WorkerConcurrency",
     "NotifyFunction": "MailConcurrency",
     "AnnounceFunction": "EventConcurrency",
+    "DeliverFunction": "AlertConcurrency",
 }
 
 

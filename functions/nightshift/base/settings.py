@@ -17,15 +17,18 @@ REQUIRED: dict[str, tuple[str, ...]] = {
     "migrate": ("MIGRATION_FOLDERS",),
     "notify": (),
     "operate": (
-        *("QUEUE_URL", "NOTIFY_QUEUE_URL", "ANNOUNCE_QUEUE_URL", "INTEGRATIONS_KEY_ID"),
-        *("RUN_DEAD_LETTERS_URL", "NOTIFY_DEAD_LETTERS_URL"),
-        *("ANNOUNCE_DEAD_LETTERS_URL", "SCHEDULE_DEAD_LETTERS_URL"),
+        *("QUEUE_URL", "NOTIFY_QUEUE_URL", "ANNOUNCE_QUEUE_URL", "DELIVER_QUEUE_URL", "DEAD_LETTERS"),
+        "INTEGRATIONS_KEY_ID",
     ),
     "schedule": ("QUEUE_URL",),
     "setup": ("INTEGRATIONS_KEY_ID",),
     "sweep": ("QUEUE_URL", "NOTIFY_QUEUE_URL", "ANNOUNCE_QUEUE_URL", "DELIVER_QUEUE_URL"),
     "worker": ("QUEUE_URL", "NOTIFY_QUEUE_URL", "ANNOUNCE_QUEUE_URL", "INTEGRATIONS_KEY_ID"),
 }
+
+
+# Whose messages the dead-letter queues hold.
+DEAD_LETTERS = ("run", "notify", "announce", "schedule", "deliver")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,11 +66,8 @@ class Settings:
     notify_queue_url: str = ""
     announce_queue_url: str = ""
     deliver_queue_url: str = ""
-    # The dead-letter queues, for the operator's commands.
-    run_dead_letters_url: str = ""
-    notify_dead_letters_url: str = ""
-    announce_dead_letters_url: str = ""
-    schedule_dead_letters_url: str = ""
+    # The names of the dead-letter queues, for the operator's commands: in the order of DEAD_LETTERS, separated by commas.
+    dead_letters: str = ""
     # The sender, an identity verified in SES. Empty: mails fail, and their outbox rows say why.
     mail_from: str = ""
     # SES's configuration set, which tells of bounces and complaints. Empty in a region that has none.
@@ -136,6 +136,11 @@ class Settings:
     migration_folders: str = "platform,jobs"
     # For the migrate function: entries like db_pruning=cron(0 2 * * ? *), for jobs with another schedule than usual.
     schedules: str = ""
+
+    def dead_letters_url(self, of: str) -> str:
+        """Return the URL of a dead-letter queue, which is beside the queue of runs. Their URLs would need too much room."""
+        names = dict(zip(DEAD_LETTERS, self.dead_letters.split(","), strict=True))
+        return f"{self.queue_url.rpartition('/')[0]}/{names[of]}"
 
     @classmethod
     def from_environment(cls) -> "Settings":
