@@ -122,14 +122,12 @@ INSERT INTO job_rights (role, table_name, privileges) VALUES
     -- Secrets are encrypted, and KMS lets the deliver function alone decrypt them.
     ('nightshift_api', 'job_alerts', '{SELECT,INSERT,UPDATE}'),
     ('nightshift_api', 'job_alert_deliveries', '{SELECT,INSERT,UPDATE}'),
-    ('nightshift_api', 'job_alert_addresses', '{SELECT,INSERT,UPDATE,DELETE}'),
+    ('nightshift_api', 'job_alert_addresses', '{SELECT,INSERT,UPDATE}'),
     ('nightshift_deliver', 'job_alerts', '{SELECT,UPDATE}'),
     ('nightshift_deliver', 'job_alert_deliveries', '{SELECT,UPDATE}'),
     ('nightshift_notify', 'job_alert_addresses', '{SELECT,"UPDATE (token_hash)"}'),
     ('nightshift_sweep', 'job_alerts', '{SELECT,UPDATE,DELETE}'),
     ('nightshift_sweep', 'job_alert_deliveries', '{SELECT,INSERT,UPDATE,DELETE}'),
     ('nightshift_sweep', 'job_alert_addresses', '{SELECT,DELETE}'),
-    ('nightshift_operate', 'job_alerts',
-     '{"SELECT (id, team_id, channel, paused_at, deleted_at, failures, failing_since, retry_at, quiet_until, claimed_until)"}'),
-    ('nightshift_operate', 'job_alert_deliveries', '{"SELECT (id, alert_id, kind, status, send_at, created_at, ended_at)"}');
+    ('nightshift_operate', 'job_alerts', '{"SELECT (id, paused_at, deleted_at, failures)"}');
 SELECT grant_job_rights();

@@ -200,7 +200,7 @@ class TestChecks:
         sweep(db=db, settings=cloud)
         well = system("health")
         assert well.exit_code == 0
-        assert well.stdout.splitlines()[-1] == "All 23 checks are green."
+        assert well.stdout.splitlines()[-1] == "All 24 checks are green."
         boto3.client("sqs").send_message(QueueUrl=settings_module.settings().dead_letters_url("run"), MessageBody="{}")
         ill = system("health")
         assert ill.exit_code == 1
@@ -208,7 +208,7 @@ class TestChecks:
             r"RED +dead letters: runs +about 1 message *\n +-> nightshift system --stack prod-jobs dead",
             ill.stdout,
         )
-        assert ill.stdout.splitlines()[-1] == "1 of 23 checks is red."
+        assert ill.stdout.splitlines()[-1] == "1 of 24 checks is red."
         report = system("health", "--format", "json")
         assert (report.exit_code, json.loads(report.stdout)["ok"]) == (1, False)
 

@@ -116,7 +116,7 @@ class TestCommands:
             f"job_type must be one of {', '.join(SYSTEM_TYPES)}, got ",
         ),
         ({"command": "trigger", "job_type": "db_pruning", "params": {"a": 1}}, "params.a is not a known field, got 1"),
-        ({"command": "redrive", "queue": "x"}, "queue must be one of runs, mails, events, schedules, got 'x'"),
+        ({"command": "redrive", "queue": "x"}, "queue must be one of runs, mails, events, alerts, schedules, got 'x'"),
         ({"command": "send_test_mail", "to": "nobody"}, 'to must be a mail address, got "nobody"'),
         ({"command": "send_test_mail", "to": "a@b\x01"}, 'to must be a mail address, got "a@b\\u0001"'),
         ({"command": "mail", "mail_id": str(uuid.UUID(int=7))}, f"Unknown mail {uuid.UUID(int=7)}"),
@@ -323,7 +323,7 @@ class TestHealth:
         report = ask("health")
         assert report["ok"], report
         assert all(each["do"] is None for each in report["checks"])
-        assert len(report["checks"]) == 23
+        assert len(report["checks"]) == 24
         assert db.statements - before == 21
 
     def test_a_queued_run_is_nothing_to_worry_about_at_first(self, ask, owner):
@@ -424,7 +424,7 @@ class TestHealth:
         sweep(db=db, settings=desk)
         owner.run_script(f"REVOKE SELECT ON {table} FROM {ROLES}")
         report = ask("health")
-        assert len(report["checks"]) == 23
+        assert len(report["checks"]) == 24
         assert {each["name"] for each in report["checks"] if not each["ok"]} == red
         for name in red:
             assert check(report, name)["says"] == f"permission denied for table {table}"
@@ -771,7 +771,9 @@ class TestDoctor:
         ("quota", "workers", "ok"), [(10, 4, True), (10, 5, False), (1000, 10, True), (16, 10, True), (15, 10, False)]
     )
     def test_the_account_has_enough_concurrent_executions(self, desk, quota, workers, ok):
-        settings = dataclasses.replace(desk, worker_concurrency=workers, mail_concurrency=2, event_concurrency=2)
+        settings = dataclasses.replace(
+            desk, worker_concurrency=workers, mail_concurrency=1, event_concurrency=1, alert_concurrency=2
+        )
         functions = clients.client("lambda")
         with Stubber(functions) as stub:
             limit = {"ConcurrentExecutions": quota + 100, "UnreservedConcurrentExecutions": quota}
@@ -788,8 +790,8 @@ class TestDoctor:
         assert report["ok"], report
         assert [each["name"] for each in report["checks"]] == [
             "database", "migrations", "rights", "sign-in", "settings", "partitions", "stopped addresses",
-            "RevenueCat access", "run queue", "mail queue", "event queue", "users' tokens", "providers' secrets",
-            "sender", "SES account",
+            "RevenueCat access", "run queue", "mail queue", "event queue", "alert queue", "users' tokens",
+            "providers' secrets", "sender", "SES account",
         ]  # fmt: skip
         assert check(report, "RevenueCat access")["says"].endswith("responds with status 404")
         assert check(report, "sender")["says"] == "jobs@acme.example, verified in SES as acme.example"
@@ -875,7 +877,7 @@ class TestDoctor:
         assert found["says"].startswith(
             "nightshift_api is not a member of rds_iam, so it cannot sign in with a token; "
         )
-        assert found["says"].endswith(" and 4 more")
+        assert found["says"].endswith(" and 5 more")
         assert "schema owner: GRANT rds_iam TO nightshift_api; ALTER ROLE nightshift_api PASSWORD NULL" in found["do"]
 
     def test_a_platform_without_definitions_lacks_nothing(self, ask, owner, fresh):

@@ -66,7 +66,7 @@ class Settings:
     notify_queue_url: str = ""
     announce_queue_url: str = ""
     deliver_queue_url: str = ""
-    # The names of the dead-letter queues, for the operator's commands: in the order of DEAD_LETTERS, separated by commas.
+    # The names of the dead-letter queues, separated by commas, in the order of DEAD_LETTERS.
     dead_letters: str = ""
     # The sender, an identity verified in SES. Empty: mails fail, and their outbox rows say why.
     mail_from: str = ""
@@ -83,6 +83,7 @@ class Settings:
     worker_concurrency: int = 0
     mail_concurrency: int = 0
     event_concurrency: int = 0
+    alert_concurrency: int = 0
     # The event bus for events about ended runs. Empty: no events.
     event_bus_name: str = ""
     # The dashboard's address, for links in mails. Empty: no links.
@@ -138,7 +139,7 @@ class Settings:
     schedules: str = ""
 
     def dead_letters_url(self, of: str) -> str:
-        """Return the URL of a dead-letter queue, which is beside the queue of runs. Their URLs would need too much room."""
+        """Return the URL of a dead-letter queue. It is beside the queue of runs; an environment has no room for all."""
         names = dict(zip(DEAD_LETTERS, self.dead_letters.split(","), strict=True))
         return f"{self.queue_url.rpartition('/')[0]}/{names[of]}"
 

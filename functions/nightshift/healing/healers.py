@@ -33,6 +33,9 @@ PRUNE_AT_MOST = 20_000
 # our roles lasts as long.
 LATE_ENDINGS_S = 120
 
+# The queries of healers whose names are not those of their queries.
+FOUND_BY = {"alerts_delivered": "old_deliveries", "alerts_gone": "gone_alerts"}
+
 
 class NotTold(NightshiftError):
     """The ending's mails and event cannot be written"""
@@ -71,8 +74,8 @@ def healers_of(*, now: datetime, counts: Counter[str], db: Database, settings: S
         ("old_team_slots", "prune_team_slots", old),
         ("old_team_schedules", "prune_team_schedules", old),
         ("old_audit_entries", "prune_audit_entries", {}),
-        ("old_deliveries", "prune_deliveries", old),
-        ("gone_alerts", "prune_gone_alerts", {}),
+        ("alerts_delivered", "prune_deliveries", old),
+        ("alerts_gone", "prune_gone_alerts", {}),
     )
     return [
         Healer(name="slots", find="overdue_schedules", heal=work.account_for, batch=size, horizon=due),
@@ -93,25 +96,25 @@ def healers_of(*, now: datetime, counts: Counter[str], db: Database, settings: S
         Healer(name="untold", find="untold_runs", heal=work.tell_of_endings, batch=size),
         Healer(name="unsent", find="unsent_notices", heal=work.send_notices, batch=size),
         Healer(
-            name="ended_runs",
+            name="alerts_of_runs",
             find="ended_runs",
             heal=work.tell_alerts_of_ended,
             batch=size,
             finish=work.note_ended_runs_seen,
         ),
         Healer(
-            name="overdue_alerts",
+            name="alerts_overdue",
             find="overdue_alerts",
             heal=work.tell_of_overdue_runs,
             batch=size,
             horizon={"now": now},
         ),
-        Healer(name="due_alerts", find="due_alerts", heal=work.send_alerts, batch=size, horizon={"now": now}),
-        Healer(name="untold_pauses", find="untold_pauses", heal=work.tell_of_paused_alerts, batch=size),
+        Healer(name="alerts_due", find="due_alerts", heal=work.send_alerts, batch=size, horizon={"now": now}),
+        Healer(name="alerts_paused", find="untold_pauses", heal=work.tell_of_paused_alerts, batch=size),
         *(
             Healer(
                 name=name,
-                find=name,
+                find=FOUND_BY.get(name, name),
                 heal=work.pruning(query),
                 batch=PRUNE_BATCH,
                 at_most=PRUNE_AT_MOST,

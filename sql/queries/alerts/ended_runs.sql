@@ -8,7 +8,7 @@ WHERE run.project_id IS NOT NULL
   AND (run.completed_at >= (
            SELECT greatest(min(alert.active_since), (SELECT alerts_until FROM job_sweep))
            FROM job_alerts alert WHERE alert.paused_at IS NULL AND alert.deleted_at IS NULL HAVING count(*) > 0)
-       OR run.id IN (SELECT CAST(key AS uuid) FROM job_set_aside WHERE healer = 'ended_runs' AND key <> ''))
+       OR run.id IN (SELECT CAST(key AS uuid) FROM job_set_aside WHERE healer = 'alerts_of_runs' AND key <> ''))
   AND run.completed_at IS NOT NULL
   AND EXISTS (
       SELECT FROM job_alerts alert

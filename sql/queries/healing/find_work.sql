@@ -21,14 +21,14 @@ SELECT live.*,
        EXISTS (SELECT FROM job_runs WHERE project_id IS NOT NULL AND completed_at >= (
                    SELECT greatest(min(active_since), (SELECT alerts_until FROM job_sweep))
                    FROM job_alerts WHERE paused_at IS NULL AND deleted_at IS NULL HAVING count(*) > 0))
-           OR EXISTS (SELECT FROM job_set_aside WHERE healer = 'ended_runs') AS ended_runs,
+           OR EXISTS (SELECT FROM job_set_aside WHERE healer = 'alerts_of_runs') AS alerts_of_runs,
        EXISTS (SELECT FROM job_alerts WHERE overdue_look_at <= CAST(:now AS timestamptz)
-               AND paused_at IS NULL AND deleted_at IS NULL) AS overdue_alerts,
-       EXISTS (SELECT FROM job_alert_deliveries WHERE status IN ('held', 'unsent')) AS due_alerts,
-       EXISTS (SELECT FROM job_alerts WHERE pause_untold) AS untold_pauses,
-       EXISTS (SELECT FROM job_alert_deliveries WHERE created_at <= kept_since) AS old_deliveries,
+               AND paused_at IS NULL AND deleted_at IS NULL) AS alerts_overdue,
+       EXISTS (SELECT FROM job_alert_deliveries WHERE status IN ('held', 'unsent')) AS alerts_due,
+       EXISTS (SELECT FROM job_alerts WHERE pause_untold) AS alerts_paused,
+       EXISTS (SELECT FROM job_alert_deliveries WHERE created_at <= kept_since) AS alerts_delivered,
        EXISTS (SELECT FROM job_alerts alert WHERE deleted_at IS NOT NULL
-               OR NOT EXISTS (SELECT FROM teams WHERE teams.id = alert.team_id)) AS gone_alerts,
+               OR NOT EXISTS (SELECT FROM teams WHERE teams.id = alert.team_id)) AS alerts_gone,
        EXISTS (SELECT FROM job_runs WHERE status = 'failed' AND project_id IS NOT NULL
                AND completed_at > statement_timestamp() - interval '1 hour') AS failing,
        EXISTS (SELECT FROM job_set_aside) AS set_aside
