@@ -18,9 +18,9 @@ SELECT live.*,
        EXISTS (SELECT FROM job_team_schedules WHERE run_at <= kept_since AND next_slot IS NULL) AS old_team_schedules,
        EXISTS (SELECT FROM job_audit_entries WHERE occurred_at <= statement_timestamp() - interval '365 days')
            AS old_audit_entries,
-       EXISTS (SELECT FROM job_runs WHERE project_id IS NOT NULL AND completed_at >= (
-                   SELECT greatest(min(active_since), (SELECT alerts_until FROM job_sweep))
-                   FROM job_alerts WHERE paused_at IS NULL AND deleted_at IS NULL HAVING count(*) > 0))
+       coalesce((SELECT max(completed_at) FROM job_runs WHERE completed_at IS NOT NULL) >= (
+                    SELECT greatest(min(active_since), (SELECT alerts_until FROM job_sweep))
+                    FROM job_alerts WHERE paused_at IS NULL AND deleted_at IS NULL HAVING count(*) > 0), false)
            OR EXISTS (SELECT FROM job_set_aside WHERE healer = 'alerts_of_runs') AS alerts_of_runs,
        EXISTS (SELECT FROM job_alerts WHERE overdue_look_at <= CAST(:now AS timestamptz)
                AND paused_at IS NULL AND deleted_at IS NULL) AS alerts_overdue,
