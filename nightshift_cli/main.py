@@ -9,6 +9,7 @@ from nightshift_cli.base.ends import cleaned, refuse_bytes, written_out
 from nightshift_cli.base.failures import Failure, Interrupted, RequestRefused
 from nightshift_cli.base.group import Group
 from nightshift_cli.commands.account import job_types, members, projects, whoami
+from nightshift_cli.commands.alerts import alerts
 from nightshift_cli.commands.changes import team_audit
 from nightshift_cli.commands.completion import completion
 from nightshift_cli.commands.jobs import jobs, refusal_hint
@@ -101,7 +102,7 @@ def main(context: click.Context) -> None:
 
 # This is the order of the reference pages; --help sorts by name.
 for command in (
-    *(login, logout, whoami, jobs, schedules, projects, members, job_types, integrations, team_audit),
+    *(login, logout, whoami, jobs, schedules, alerts, projects, members, job_types, integrations, team_audit),
     *(open_dashboard, ping, openapi, completion, new, system),
 ):
     main.add_command(command)

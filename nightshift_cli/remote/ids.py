@@ -1,7 +1,7 @@
 """Shortened run ids: shown on terminals, and accepted in place of a whole id."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from nightshift_cli.base.failures import Misconfigured
 from nightshift_cli.base.text import clean
@@ -38,6 +38,23 @@ def run_beginning(beginning: str, *, team_id: str, api: Api) -> str:
         more = " and more" if page["has_more"] else ""
         raise Misconfigured(f"Several run ids begin with {beginning}: {', '.join(ids)}{more}. Give more characters.")
     return ids[0]
+
+
+def only_beginning(wanted: str, *, of: str, ids: Callable[[], list[str]]) -> str:
+    """Return the only id that begins with ``wanted``, or ``wanted`` if it is whole. ``of`` is what the ids are of.
+
+    Raise Misconfigured if it is too short, or if none of the team's ids or several have it.
+    """
+    if len(wanted) >= WHOLE:
+        return wanted
+    if len(digits_of(wanted)) < SHORTEST_TAKEN:
+        raise Misconfigured(f"{of.capitalize()} id {wanted} is too short. Give at least {SHORTEST_TAKEN} characters.")
+    found = [id for id in ids() if digits_of(id).startswith(digits_of(wanted))]
+    if not found:
+        raise Misconfigured(f"No {of} of this team has an id that begins with {wanted}. See `nightshift {of}s list`.")
+    if len(found) > 1:
+        raise Misconfigured(f"Several {of} ids begin with {wanted}: {', '.join(found)}. Give more characters.")
+    return found[0]
 
 
 def is_beginning(text: str) -> bool:

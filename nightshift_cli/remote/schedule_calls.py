@@ -3,10 +3,9 @@
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from nightshift_cli.base.failures import Misconfigured
 from nightshift_cli.base.text import clean
 from nightshift_cli.remote.api import Api
-from nightshift_cli.remote.ids import SHORTEST_TAKEN, WHOLE, digits_of
+from nightshift_cli.remote.ids import only_beginning
 
 
 def schedules_of(team_id: str, *, api: Api, **filters: str | None) -> list[dict[str, Any]]:
@@ -61,19 +60,9 @@ def whole_id(wanted: str, *, team_id: str, api: Api) -> str:
 
     Raise Misconfigured if it is too short, or if no schedule or several have it.
     """
-    if len(wanted) >= WHOLE:
-        return wanted
-    if len(digits_of(wanted)) < SHORTEST_TAKEN:
-        raise Misconfigured(f"Schedule id {wanted} is too short. Give at least {SHORTEST_TAKEN} characters.")
-    known = [clean(each.get("id")) for each in schedules_of(team_id, api=api)]
-    found = [id for id in known if digits_of(id).startswith(digits_of(wanted))]
-    if not found:
-        raise Misconfigured(
-            f"No schedule of this team has an id that begins with {wanted}. See `nightshift schedules list`."
-        )
-    if len(found) > 1:
-        raise Misconfigured(f"Several schedule ids begin with {wanted}: {', '.join(found)}. Give more characters.")
-    return found[0]
+    return only_beginning(
+        wanted, of="schedule", ids=lambda: [clean(each.get("id")) for each in schedules_of(team_id, api=api)]
+    )
 
 
 def _path(schedule_id: str) -> str:
