@@ -33,6 +33,7 @@ LIMITS = {
     "schedule": 0.5,
     "notify": 0.5,
     "announce": 0.5,
+    "deliver": 0.5,
     "sweep": 0.5,
     "operate": 0.5,
     "setup": 0.5,

@@ -25,6 +25,7 @@ LAZY = {
     "sweep": Eager(("sqs",), ("croniter",)),
     "notify": Eager(("sesv2",), ("nightshift.notify.mail",)),
     "announce": Eager(("events",)),
+    "deliver": Eager(("sqs", "kms")),
     "operate": Eager(("sqs", "sesv2"), ("croniter", "nightshift_jobs.revenuecat_sync.params")),
     "setup": Eager(("kms",), ("croniter",)),
     "migrate": Eager(("sqs",), ("croniter",)),

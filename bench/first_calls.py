@@ -137,6 +137,19 @@ class Events:
         [[outbox_id]] = self._owner.run_script("SELECT id FROM job_outbox WHERE kind = 'event'")
         return _records({"outbox_id": str(outbox_id)})
 
+    def _deliver(self) -> dict[str, Any]:
+        """A webhook whose host is refused after its secret was decrypted, so that no name is looked up."""
+        [[alert_id]] = self._owner.run_script(
+            "INSERT INTO job_alerts (team_id, name, events, channel, config, secret_encrypted, minutes_between,"
+            " created_by) VALUES (gen_random_uuid(), 'A', '{failed}', 'webhook',"
+            " '{\"url\": \"https://hooks.invalid/\"}', 'x', 0, 'manual:user:x') RETURNING id"
+        )
+        self._owner.run_script(
+            "INSERT INTO job_alert_deliveries (alert_id, team_id, kind, about, data, status, send_at, expires_at)"
+            f" SELECT id, team_id, 'test', 'x', '{{}}', 'unsent', now(), now() FROM job_alerts WHERE id = '{alert_id}'"
+        )
+        return _records({"alert_id": str(alert_id)})
+
     def _schedule(self) -> dict[str, Any]:
         now = datetime.now(UTC)
         every_minute = {"partition_creation": "cron(* * * * ? *)"}
@@ -184,8 +197,7 @@ class Events:
 
 def environment(function: str, *, port: int, database: str, aws_url: str) -> dict[str, str]:
     """Return a function's environment variables, for a Postgres on this machine and the fake AWS of ``serve_aws``."""
-    letters = (f"{each}_DEAD_LETTERS" for each in ("RUN", "NOTIFY", "ANNOUNCE", "SCHEDULE"))
-    queues = ("QUEUE", "NOTIFY_QUEUE", "ANNOUNCE_QUEUE", *letters)
+    queues = ("QUEUE", "NOTIFY_QUEUE", "ANNOUNCE_QUEUE", "DELIVER_QUEUE")
     return {
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",
@@ -207,6 +219,7 @@ def environment(function: str, *, port: int, database: str, aws_url: str) -> dic
         "JWT_SECRET_ID": "jwt",
         "INTEGRATIONS_KEY_ID": "key",
         "MIGRATION_FOLDERS": "platform,jobs",
+        "DEAD_LETTERS": "run,notify,announce,schedule,deliver",
     } | {f"{name}_URL": f"{aws_url}/000000000000/{name.lower()}" for name in queues}
 
 
@@ -220,6 +233,7 @@ def serve_aws() -> Iterator[tuple[str, list[str]]]:
         "Failed": [],
         "Attributes": {"ApproximateNumberOfMessages": "0", "ApproximateNumberOfMessagesNotVisible": "0"},
         "SecretString": JWT_SECRET,
+        "Plaintext": "d2hzZWNf",
     }
     asked: list[str] = []
 

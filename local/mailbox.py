@@ -1,4 +1,4 @@
-"""Serve the mails that SES accepted and the log lines of a run as pages; local AWS only has them as JSON."""
+"""Serve pages: the mails that SES accepted, the log lines of a run, and what alerts sent to this machine."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -11,6 +11,7 @@ from typing import Any
 
 import urllib3
 
+from local.alert_sink import AlertSink
 from local.gate import GatedHandler
 
 HEADERS = {
@@ -41,6 +42,9 @@ ROW = """<li><a href="{here}/{id}">{subject}</a>
 EMPTY = "<li>No mail yet. A run that was triggered with <code>notify</code> sends one when it ends.</li>"
 
 
+# The longest body of an alert that is kept.
+MOST_BYTES = 1_000_000
+
 LogsOf = Callable[[str], dict[str, Any]]
 
 
@@ -49,10 +53,11 @@ def serve(source_url: str, *, port: int, key: str, logs_of: LogsOf) -> Iterator[
     """Serve the mails of ``source_url`` (ministack's ``/_ministack/ses/messages``) on 127.0.0.1 and yield the URL.
 
     Every page is below ``/<key>``, to hide mails and logs from the machine's other users. ``logs/<run id>`` shows the
-    result of ``logs_of``, which calls the operator's command ``logs``.
+    result of ``logs_of``, which calls the operator's command ``logs``; ``alerts`` takes and shows alerts.
     """
     server = _Server(("127.0.0.1", port), _Handler)
     server.source_url, server.key, server.logs_of = source_url, key, logs_of
+    server.alerts = AlertSink()
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, name="mailbox")
     thread.start()
     try:
@@ -67,6 +72,7 @@ class _Server(ThreadingHTTPServer):
     source_url: str
     key: str
     logs_of: LogsOf
+    alerts: AlertSink
 
 
 class _Handler(GatedHandler):
@@ -74,17 +80,38 @@ class _Handler(GatedHandler):
     server: _Server
 
     def do_GET(self) -> None:
-        key, _, path = self.path.partition("?")[0].strip("/").partition("/")
-        if not compare_digest(key.encode(), self.server.key.encode()):
-            self._answer(404, "text/plain", "The mailbox's URL is mailbox_page_url in .local/stack.json.")
+        if (path := self._path_below_key()) is None:
             return
         try:
-            if path.startswith("logs/"):
+            if path == "alerts":
+                url = f"http://127.0.0.1:{self.server.server_port}/{self.server.key}/alerts"
+                self._answer(200, "text/html", self.server.alerts.page(url))
+            elif path == "alerts.json":
+                self._answer(200, "application/json", self.server.alerts.as_json())
+            elif path.startswith("logs/"):
                 self._answer(200, "text/plain", _lines(self.server.logs_of(path.removeprefix("logs/"))))
             else:
-                self._answer(*_page(path, mails=_mails(self.server.source_url), here=f"/{key}"))
+                self._answer(*_page(path, mails=_mails(self.server.source_url), here=f"/{self.server.key}"))
         except urllib3.exceptions.HTTPError as exc:
             self._answer(502, "text/plain", f"Local AWS does not answer: {exc}")
+
+    def do_POST(self) -> None:
+        if (path := self._path_below_key()) is None:
+            return
+        if path != "alerts" and not path.startswith("alerts/"):
+            self._answer(404, "text/plain", "Only alerts are sent here, to the page /alerts.")
+            return
+        body = self.rfile.read(min(int(self.headers.get("Content-Length", 0)), MOST_BYTES))
+        status = self.server.alerts.take(path, self.path.partition("?")[2], dict(self.headers), body)
+        self._answer(status, "text/plain", "ok" if status < 300 else "refused")
+
+    def _path_below_key(self) -> str | None:
+        """Return the path behind the key; answer with 404, and return None, if the key is wrong."""
+        key, _, path = self.path.partition("?")[0].strip("/").partition("/")
+        if compare_digest(key.encode(), self.server.key.encode()):
+            return path
+        self._answer(404, "text/plain", "The mailbox's URL is mailbox_page_url in .local/stack.json.")
+        return None
 
     def _answer(self, status: int, kind: str, text: str) -> None:
         body = text.encode()

@@ -19,6 +19,7 @@ OF_FUNCTION = {
     "sweep": "nightshift_sweep",
     "notify": "nightshift_notify",
     "announce": "nightshift_notify",
+    "deliver": "nightshift_deliver",
     "operate": "nightshift_operate",
     "setup": "nightshift_setup",
 }

@@ -156,6 +156,7 @@ def welcome(here: dict[str, Any], *, folder: Path) -> str:
   API         {here["api_url"]}
   RevenueCat  {here["revenuecat_url"]} (a sandbox)
   Mailbox     {here["mailbox_page_url"]} (all mails that SES would have sent)
+  Alerts      {here["alert_sink_url"]} (an address for webhooks and Slack, and what they sent)
   Keys        {folder}/stack.json
   Logs        {folder}/local-aws.log
 

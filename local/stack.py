@@ -101,6 +101,10 @@ class Stack:
     def _mailbox_url(self) -> str:
         return f"http://127.0.0.1:{self.ports.mailbox}/{self.local_aws.mail_key}"
 
+    @property
+    def _alert_sink_url(self) -> str:
+        return f"{self._mailbox_url}/alerts"
+
     def start(self) -> dict[str, Any]:
         """Start the stack and return the content of stack.json. Callers must call ``stop`` afterwards, also on errors.
 
@@ -303,7 +307,12 @@ class Stack:
         packages = installed_dependencies(
             requirements, checkout=CHECKOUT, build=BUILD, folder=self.folder, say=self.say
         )
-        return {"PYTHONPATH": str(packages), "AWAITS_UPDATES": str(int(self.awaits_updates))}
+        return {
+            "PYTHONPATH": str(packages),
+            "AWAITS_UPDATES": str(int(self.awaits_updates)),
+            # Not a parameter of the template: on AWS, alerts must not reach the machine that they run on.
+            "ALERT_SINK_URL": self._alert_sink_url,
+        }
 
     def _seed(self, outputs: Mapping[str, str]) -> dict[str, str]:
         environment = processes.clean_environment() | self.local_aws.environment
@@ -335,6 +344,7 @@ class Stack:
             "database_url": self.postgres.url(DATABASE),
             "mailbox_url": self.local_aws.mails_url,
             "mailbox_page_url": self._mailbox_url,
+            "alert_sink_url": self._alert_sink_url,
             "revenuecat_url": self._revenuecat_url,
             "aws_endpoint_url": self.local_aws.url,
             "aws_access_key_id": self.local_aws.access_key_id,

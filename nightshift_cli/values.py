@@ -26,7 +26,7 @@ class RunId(click.ParamType[str]):
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
         if not re.fullmatch(r"[\w-]+", value.strip(), re.ASCII):
-            where = "jobs" if self._of == "run" else f"{self._of}s"
+            where = {"run": "jobs", "delivery": "alerts"}.get(self._of, f"{self._of}s")
             self.fail(f"{value!r} is not a {self._of} id. See `nightshift {where} list`.", param, ctx)
         return value.strip()
 

@@ -4,9 +4,12 @@ from functools import reduce
 from operator import or_
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, create_model
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, create_model
 
 from api.stored_keys import KEY
+from nightshift.alerts.alert_choices import CHANNELS, EVENTS, MAX_ADDRESSES, MAX_CHOSEN
+from nightshift.alerts.alert_choices import MAX_NAME as MAX_ALERT_NAME
+from nightshift.alerts.endpoints import MAX_URL
 from nightshift.jobs.job_type import JobType
 from nightshift.jobs.provider import Provider
 from nightshift.jobs.registry import JOB_TYPES, PROVIDERS
@@ -140,6 +143,76 @@ class IntegrationChange(Body):
 
     config: dict[str, Any] | None = None
     enabled: bool | None = None
+
+
+Event = Literal[EVENTS]  # type: ignore[valid-type]
+AlertName = Annotated[str, Field(max_length=MAX_ALERT_NAME, description="Empty: its events and its channel")]
+Events = Annotated[
+    list[Event],
+    Field(
+        min_length=1,
+        max_length=len(EVENTS),
+        description="failed, ended (every end), first_failure (after a success), recovered, or overdue: a job with a "
+        "repeating schedule that has not succeeded for overdue_hours",
+    ),
+]
+Chosen = Annotated[list[str], Field(min_length=1, max_length=MAX_CHOSEN)]
+Url = Annotated[
+    str,
+    Field(
+        max_length=MAX_URL,
+        description="Of a webhook, or of Slack (https://hooks.slack.com/…, which is kept as a secret): https, port 443",
+        json_schema_extra={"writeOnly": True},
+    ),
+]
+Addresses = Annotated[
+    list[str],
+    Field(max_length=MAX_ADDRESSES, description="Further readers; one outside the team confirms the address first"),
+]
+# JSON Schema counts 5.0 as a whole number.
+WHOLE = BeforeValidator(lambda given: int(given) if type(given) is float and given.is_integer() else given)
+Between = Annotated[
+    int,
+    Field(ge=0, le=1440, description="Minutes between two messages; what happens in between is one digest (default 5)"),
+    WHOLE,
+]
+Hours = Annotated[int, Field(ge=1, le=8760, description="Only with the event overdue"), WHOLE]
+
+
+class AlertBody(Body):
+    """Make an alert."""
+
+    channel: Literal[CHANNELS]  # type: ignore[valid-type]
+    events: Events
+    name: AlertName | None = None
+    job_types: Chosen | None = Field(default=None, description="null: all")
+    project_ids: Chosen | None = Field(default=None, description="null: all of the team")
+    url: Url | None = None
+    admins: bool | None = Field(default=None, description="Whether a mail goes to all admins of the team")
+    addresses: Addresses | None = None
+    minutes_between: Between | None = None
+    overdue_hours: Hours | None = None
+
+
+class AlertChanges(Body):
+    """The fields to change. ``null`` for ``job_types`` or ``project_ids`` means all."""
+
+    events: Events | None = None
+    name: AlertName | None = None
+    job_types: Chosen | None = None
+    project_ids: Chosen | None = None
+    url: Url | None = None
+    admins: bool | None = None
+    addresses: Addresses | None = None
+    minutes_between: Between | None = None
+    overdue_hours: Hours | None = None
+    enabled: bool | None = Field(default=None, description="false pauses the alert, true resumes it")
+
+
+class ConfirmBody(Body):
+    """Confirm a mail address."""
+
+    token: str = Field(pattern="^[A-Za-z0-9_-]{1,100}$", description="The part of the mail's link after #")
 
 
 def _of_type(body: type[Body], job_type: JobType, *, name: str, says: str) -> type[Body]:

@@ -1,6 +1,7 @@
 """All operations of the API, in the order of the OpenAPI document."""
 
 from api import (
+    alert_routes,
     audit_routes,
     identity_routes,
     integration_routes,
@@ -20,7 +21,7 @@ OPERATIONS = tuple(
     operation
     for module in (
         *(service_routes, identity_routes, session_routes, project_routes, integration_routes, team_routes),
-        *(key_routes, audit_routes, job_type_routes, run_routes, pause_routes, schedule_routes),
+        *(key_routes, audit_routes, job_type_routes, run_routes, pause_routes, schedule_routes, alert_routes),
     )
     for operation in vars(module).values()
     if isinstance(operation, Operation)

@@ -11,6 +11,8 @@ from nightshift.database.run_row import RunRow
 
 Timestamp = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$")]
 Status = Literal["pending", "running", "completed", "failed", "cancelled"]
+DeliveryKind = Literal["failed", "completed", "cancelled", "recovered", "overdue", "digest", "test"]
+DeliveryStatus = Literal["held", "unsent", "sent", "failed", "digested"]
 
 
 class Answer(BaseModel):
@@ -353,6 +355,87 @@ class SignedIn(Answer):
     token: str = Field(default="", description="The session's bearer token; a page gets a cookie instead")
 
 
+class AlertAddress(Answer):
+    address: str
+    state: Literal["member", "confirmed", "waiting"] = Field(
+        description="waiting: outside the team and not confirmed; no alert is sent there"
+    )
+
+
+class AlertFailing(Answer):
+    since: Timestamp
+    failures: int = Field(ge=1)
+
+
+class LastDelivery(Answer):
+    at: Timestamp
+    kind: DeliveryKind
+    status: DeliveryStatus
+    error: str | None
+
+
+class AlertInfo(Answer):
+    """What a team is told of its runs, and where."""
+
+    id: UUID
+    team_id: UUID
+    name: str
+    channel: Literal["mail", "slack", "webhook"]
+    events: list[Literal["failed", "ended", "first_failure", "recovered", "overdue"]]
+    job_types: list[str] | None = Field(description="null: all")
+    project_ids: list[UUID] | None = Field(description="null: all of the team")
+    url: str | None = Field(description="Of a webhook; that of Slack is masked")
+    admins: bool
+    addresses: list[AlertAddress]
+    minutes_between: int
+    overdue_hours: int | None
+    old_secret_until: Timestamp | None = Field(
+        description="Until then, the secret before the last rotation signs as well"
+    )
+    created_by: str = Field(examples=["manual:user:0b6a5a0e-…"])
+    created_at: Timestamp
+    updated_at: Timestamp
+    paused: SchedulePause | None = Field(description="by is nightshift if its endpoint did not accept messages")
+    failing: AlertFailing | None
+    last: LastDelivery | None
+
+
+class Delivery(Answer):
+    """A message of an alert. ``id`` is the receiver's webhook-id."""
+
+    id: UUID
+    alert_id: UUID
+    kind: DeliveryKind
+    run_id: UUID | None
+    data: dict[str, Any]
+    status: DeliveryStatus = Field(description="held: waits for the alert's pause between messages to end")
+    send_at: Timestamp | None = Field(description="The next try, if it is unsent")
+    tries: int
+    answer_status: int | None = Field(description="HTTP status of the last answer")
+    answer: str | None = Field(description="The first 1,024 bytes of the last answer")
+    error: str | None
+    digest_id: UUID | None
+    created_at: Timestamp
+    ended_at: Timestamp | None
+
+
+class StoredAlert(Answer):
+    alert: AlertInfo
+    secret: str | None = Field(description="Of a new webhook: it cannot be read again", examples=["whsec_…"])
+    notes: list[str] = Field(description="What to know about the alert that was just stored")
+
+
+class RotatedSecret(Answer):
+    secret: str = Field(description="It cannot be read again", examples=["whsec_…"])
+    old_secret_until: Timestamp
+
+
+class ConfirmedAddress(Answer):
+    confirmed: Literal[True]
+    address: str
+    team: str = Field(description="The team's name")
+
+
 class Health(Answer):
     status: Literal["ok"]
     version: str
@@ -365,6 +448,16 @@ ScheduleEnvelope = create_model("ScheduleEnvelope", __base__=Answer, schedule=(S
 Sessions = create_model("Sessions", __base__=Answer, sessions=(list[Session], ...))
 SessionsEnded = create_model("SessionsEnded", __base__=Answer, ended=(int, Field(ge=0)))
 Started = RunEnvelope | ScheduleEnvelope
+AlertEnvelope = create_model("AlertEnvelope", __base__=Answer, alert=(AlertInfo, ...))
+Alerts = create_model("Alerts", __base__=Answer, alerts=(list[AlertInfo], ...))
+DeliveryEnvelope = create_model("DeliveryEnvelope", __base__=Answer, delivery=(Delivery, ...))
+DeliveryPage = create_model(
+    "DeliveryPage",
+    __base__=Answer,
+    deliveries=(list[Delivery], ...),
+    cursor=(UUID | None, ...),
+    has_more=(bool, ...),
+)
 Schedules = create_model("Schedules", __base__=Listed, schedules=(list[Schedule], ...))
 SlotPage = create_model("SlotPage", __base__=Listed, slots=(list[SlotWithStatus], ...))
 Deleted = create_model("Deleted", __base__=Answer, deleted=(Literal[True], ...))

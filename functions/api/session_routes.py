@@ -29,7 +29,12 @@ MAX_ADDRESS = 254
 
 
 @operation(
-    "GET", CODES, summary="Whether people can sign in with a code", answer="CodesOffered", errors=(404,), needs_token=False
+    "GET",
+    CODES,
+    summary="Whether people can sign in with a code",
+    answer="CodesOffered",
+    errors=(404,),
+    needs_token=False,
 )
 def offer_codes(request: Request) -> dict[str, Any]:
     _require_codes()
@@ -55,9 +60,7 @@ def ask_for_code(request: Request) -> dict[str, Any]:
     email = asked.email.strip()
     if len(email) > MAX_ADDRESS or not is_mail_address(email):
         raise Refused("email must be a mail address like ada@example.com", field="email")
-    sign_in = sign_ins.ask(
-        email, replaces=asked.replaces, client=request.client(), db=database(), settings=settings()
-    )
+    sign_in = sign_ins.ask(email, replaces=asked.replaces, client=request.client(), db=database(), settings=settings())
     return {"sign_in": sign_in, "digits": DIGITS, "expires_in_s": LASTS_S}
 
 

@@ -1,14 +1,13 @@
 """nightshift integrations: the providers' keys of a project, which nothing shows again."""
 
-import sys
 from collections.abc import Mapping
 from typing import Any
 from uuid import uuid4
 
 import click
 
-from nightshift_cli.base.failures import Misconfigured
 from nightshift_cli.base.group import Group
+from nightshift_cli.base.hidden import read_hidden
 from nightshift_cli.base.text import clean
 from nightshift_cli.commands.completed import ProjectName
 from nightshift_cli.commands.jobs import wait_option
@@ -214,12 +213,4 @@ def _tell(session: Session, answer: dict[str, Any], sentence: str) -> None:
 
 
 def _key(*, from_stdin: bool) -> str:
-    """Read the key from standard input or a prompt. As an argument, `ps` and the shell's history would show it."""
-    if from_stdin:
-        if key := sys.stdin.readline().strip():
-            return key
-        raise Misconfigured("Standard input holds no key.")
-    if not sys.stdin.isatty():
-        raise Misconfigured("Cannot prompt for the key: stdin is not a terminal. Pipe it in with --key-stdin.")
-    asked: str = click.prompt("Key (not shown)", hide_input=True, err=True)
-    return asked.strip()
+    return read_hidden("key", option="--key-stdin", from_stdin=from_stdin)

@@ -80,8 +80,25 @@ POLICIES = {
     "POST /v1/schedules/{schedule_id}/pause": Policy(of="schedule", needs="jobs:write", passes=(200, 400)),
     "POST /v1/schedules/{schedule_id}/resume": Policy(of="schedule", needs="jobs:write", passes=(200, 400)),
     "DELETE /v1/schedules/{schedule_id}": Policy(of="schedule", needs="jobs:write"),
+    "GET /v1/teams/{team_id}/alerts": Policy(of="team", needs="alerts:write"),
+    "POST /v1/teams/{team_id}/alerts": Policy(of="team", needs="alerts:write", passes=(201, 409)),
+    "GET /v1/alerts/{alert_id}": Policy(of="alert", needs="alerts:write"),
+    "PATCH /v1/alerts/{alert_id}": Policy(of="alert", needs="alerts:write"),
+    "DELETE /v1/alerts/{alert_id}": Policy(of="alert", needs="alerts:write"),
+    "POST /v1/alerts/{alert_id}/test": Policy(of="alert", needs="alerts:write", passes=(201, 409)),
+    "POST /v1/alerts/{alert_id}/rotate": Policy(of="alert", needs="alerts:write"),
+    "GET /v1/alerts/{alert_id}/deliveries": Policy(of="alert", needs="alerts:write"),
+    "POST /v1/alert-deliveries/{delivery_id}/replay": Policy(of="delivery", needs="alerts:write", passes=(200, 409)),
+    # Whoever has the token of the mail; without it, nothing is confirmed.
+    "POST /v1/alert-addresses/confirm": Policy(public=True, passes=(400,)),
 }
-NOT_FOUND = {"run": "Job run not found", "project": "Project not found", "schedule": "Schedule not found"}
+NOT_FOUND = {
+    "run": "Job run not found",
+    "project": "Project not found",
+    "schedule": "Schedule not found",
+    "alert": "Alert not found",
+    "delivery": "Delivery not found",
+}
 
 
 @dataclass(frozen=True)
@@ -118,6 +135,8 @@ class World:
     """Schedule ids by kind: own, strangers and gone."""
     keys: dict[str, str] = field(default_factory=dict)
     """Key ids by team."""
+    alerts: dict[str, str] = field(default_factory=dict)
+    """Ids of alerts by kind, each also that of a delivery: own, strangers and gone."""
     deleted_project: str = ""
 
     def secrets(self) -> set[str]:
@@ -125,7 +144,7 @@ class World:
         others = [self.strangers, self.gone]
         ids = {each for other in others for each in (other.id, other.project_id, other.users["member"])}
         runs = {run_id for of, run_id in self.runs.items() if of != "own"}
-        runs |= {schedule_id for of, schedule_id in self.schedules.items() if of != "own"}
+        runs |= {id for made in (self.schedules, self.alerts) for of, id in made.items() if of != "own"}
         runs |= {key_id for team_id, key_id in self.keys.items() if team_id != self.team.id}
         return ids | runs | {"strangers", "The secret of strangers", "The secret of gone"}
 
@@ -150,6 +169,15 @@ def world(cloud, owner):
         [[made.keys[team.id]]] = owner.run_script(
             "INSERT INTO api_keys (team_id, key_type, name, key_hash, key_prefix) VALUES"
             f" ('{team.id}', 'agent', 'The secret of {of}', sha256('{of}'), 'owl_agent_xxxx') RETURNING id::text"
+        )
+        alert_id = made.alerts[of] = str(uuid.uuid4())
+        owner.run_script(
+            "INSERT INTO job_alerts (id, team_id, name, events, channel, config, secret_encrypted, minutes_between,"
+            f" created_by) VALUES ('{alert_id}', '{team.id}', 'The secret of {of}', '{{failed}}', 'webhook',"
+            f" '{{\"url\": \"https://x.example/\"}}', 'x', 5, 'manual:user:x');"
+            "INSERT INTO job_alert_deliveries (id, alert_id, team_id, kind, about, data, status, ended_at, expires_at)"
+            f" VALUES ('{alert_id}', '{alert_id}', '{team.id}', 'failed', 'The secret of {of}', '{{}}', 'sent', now(),"
+            " now())"
         )
     made.deleted_project = str(uuid.uuid4())
     owner.run_script(
@@ -236,6 +264,11 @@ def targets(policy, world):
         | {run_id: None for run_id in (world.runs["gone"], world.runs["system"], NOT_THERE)},
         "schedule": {world.schedules["own"]: team.id, world.schedules["strangers"]: theirs.id}
         | {schedule_id: None for schedule_id in (world.schedules["gone"], NOT_THERE)},
+        "alert": (
+            alerts := {world.alerts["own"]: team.id, world.alerts["strangers"]: theirs.id}
+            | {alert_id: None for alert_id in (world.alerts["gone"], NOT_THERE)}
+        ),
+        "delivery": alerts,
     }
     named = [Target(id, of) for id, of in made[policy.of].items()] + [Target(id, is_malformed=True) for id in MALFORMED]
     if policy.takes_project:
@@ -247,7 +280,7 @@ def expected(policy: Policy, caller: Caller, target: Target) -> tuple[tuple[int,
     """Return the expected statuses, and the sentence of a refusal."""
     is_theirs = target.team in caller.teams
     if policy.public:
-        return (200,), None
+        return policy.passes, None
     if caller.refused:
         return (401,), caller.refused
     if target.is_malformed:
@@ -280,6 +313,10 @@ def ask(route, caller, target, world):
         body = json.dumps(wanted | ({} if route.endswith("/trigger") else {"cron": "0 4 * * *"}))
     elif route.endswith("/pause") or route.startswith("PUT"):
         body = json.dumps({"why": "maintenance"})
+    elif route == "POST /v1/teams/{team_id}/alerts":
+        body = json.dumps({"channel": "mail", "events": ["failed"], "admins": True})
+    elif route == "POST /v1/alert-addresses/confirm":
+        body = json.dumps({"token": "unknown"})
     elif route == "GET /v1/cron":
         query = {"cron": "0 3 * * *"}
     elif route == "POST /v1/projects/{project_id}/integrations":
@@ -303,7 +340,8 @@ def test_who_may_ask(route, world, callers, owner):
     if route.startswith("DELETE"):
         owner.run_script(
             "CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';"
-            "CREATE TRIGGER keep BEFORE DELETE ON job_team_schedules FOR EACH ROW EXECUTE FUNCTION keep()"
+            "CREATE TRIGGER keep BEFORE DELETE ON job_team_schedules FOR EACH ROW EXECUTE FUNCTION keep();"
+            "CREATE TRIGGER keep BEFORE UPDATE ON job_alerts FOR EACH ROW EXECUTE FUNCTION keep()"
         )
     if "/pauses" in route:
         owner.run_script(
@@ -323,7 +361,7 @@ def test_who_may_ask(route, world, callers, owner):
     if route == "POST /v1/projects/{project_id}/integrations":
         owner.run_script("DELETE FROM project_integrations")
     answers = ask_everything(route, POLICIES[route], world, callers)
-    assert {answer["statusCode"] for answer in answers} & {200, 201} == {POLICIES[route].passes[0]}
+    assert {answer["statusCode"] for answer in answers} & {200, 201} == {POLICIES[route].passes[0]} & {200, 201}
 
 
 def test_who_may_ask_for_the_projects_of_a_team(world, callers):

@@ -36,7 +36,13 @@ OF_THE_STATE = re.compile(
     r"Cannot (cancel|rerun) a job with status|cursor must be one that a list returned|Idempotency-Key .* already used"
     # No schema can describe cron expressions, zones and times to come either.
     r"|cron: |zone must be|run_at must be|A schedule needs either|params\.|This schedule is (not|already) paused"
+    # Nor hosts, addresses, and fields that belong to one channel.
+    r"|url |job_types must be of|project_ids: |project_ids must be|addresses: |overdue_hours belongs|A mail needs"
+    r"|admins and addresses belong|This link is not valid|This team has asked"
 )
+# An alert whose fields go together.
+A_MAIL = {"channel": "mail", "events": ["failed"], "admins": True, "overdue_hours": None}
+A_MAIL |= {"url": None, "addresses": None, "job_types": None, "project_ids": None}
 ALLOWED = {200, 201, 403, 404, 409}
 
 OPERATIONS = [f"{method.upper()} {path}" for path, methods in DOCUMENT["paths"].items() for method in methods]
@@ -91,19 +97,23 @@ def ids(operation, team, owner):
         "INSERT INTO api_keys (team_id, key_type, key_hash, key_prefix)"
         f" VALUES ('{team.id}', 'agent', sha256('x'), 'owl_agent_xxxx') RETURNING id::text"
     )
-    names = {
-        "key_id": key_id,
-        "team_id": team.id,
-        "project_id": team.project_id,
-        "run_id": str(run_id),
-        "schedule_id": schedule_id,
-    }
-    return names | {
-        "job_type": "revenuecat_sync",
-        "provider": "revenuecat",
-        "cron": "0 3 * * *",
-        "zone": "Europe/Berlin",
-    }
+    [[alert_id]] = owner.run_script(
+        "INSERT INTO job_alerts (team_id, name, events, channel, config, secret_encrypted, minutes_between, created_by)"
+        f" VALUES ('{team.id}', 'x', '{{failed}}', 'webhook', '{{\"url\": \"https://x.example/\"}}', 'x', 5, 'x')"
+        " RETURNING id::text"
+    )
+    [[delivery_id]] = owner.run_script(
+        "INSERT INTO job_alert_deliveries (alert_id, team_id, kind, about, data, status, ended_at, expires_at)"
+        f" VALUES ('{alert_id}', '{team.id}', 'failed', 'x', '{{}}', 'sent', now(), now()) RETURNING id::text"
+    )
+    names = {"team_id": team.id, "project_id": team.project_id, "run_id": str(run_id), "schedule_id": schedule_id}
+    names |= {"key_id": key_id, "job_type": "revenuecat_sync"}
+    owner.run_script(
+        "INSERT INTO job_alert_addresses (team_id, address, token_hash, asked_at)"
+        f" VALUES ('{team.id}', 'ops@x.example', sha256('token'), now())"
+    )
+    names |= {"alert_id": alert_id, "delivery_id": delivery_id, "token": "token"}
+    return names | {"provider": "revenuecat", "cron": "0 3 * * *", "zone": "Europe/Berlin"}
 
 
 @pytest.fixture
@@ -139,7 +149,10 @@ def send(case, ids, caller):
             if isinstance(named, dict):
                 if named.get("cron"):
                     named.pop("run_at", None)
-                named.update({name: ids[name] for name in ("team_id", "project_id", "cron", "zone") if named.get(name)})
+                replaced = ("team_id", "project_id", "cron", "zone", "token")
+                named.update({name: ids[name] for name in replaced if named.get(name)})
+                if "channel" in named:
+                    named.update(A_MAIL)
     return case.call(headers={"Authorization": caller})
 
 

@@ -12,9 +12,9 @@ from nightshift.database import queries
 from nightshift.database.queries import database
 from nightshift.notify import mail_stops
 from nightshift.testing.rows import make_team
+from tests.api.sign_in_world import ORIGIN, Browser, Terminal, asked_for, code_in, deliver, text_of
 from tests.support.fixtures import CONTEXT, JWT_SECRET, load_function
 from tests.support.mail_world import SENDER
-from tests.api.sign_in_world import ORIGIN, Browser, Terminal, asked_for, code_in, deliver, text_of
 from tests.support.world import token
 
 ADMIN = "admin@owls.example"

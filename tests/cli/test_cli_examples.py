@@ -111,6 +111,15 @@ OPERATIONS = {
     "POST /v1/schedules/{schedule_id}/pause": "nightshift schedules pause SCHEDULE_ID --why x",
     "POST /v1/schedules/{schedule_id}/resume": "nightshift schedules resume SCHEDULE_ID",
     "DELETE /v1/schedules/{schedule_id}": "nightshift schedules delete SCHEDULE_ID",
+    "GET /v1/teams/{team_id}/alerts": "nightshift alerts list",
+    "POST /v1/teams/{team_id}/alerts": "nightshift alerts create mail --on failed --admins",
+    "GET /v1/alerts/{alert_id}": "nightshift alerts list",
+    "PATCH /v1/alerts/{alert_id}": "nightshift alerts pause ALERT_ID",
+    "DELETE /v1/alerts/{alert_id}": "nightshift alerts delete ALERT_ID",
+    "POST /v1/alerts/{alert_id}/test": "nightshift alerts test ALERT_ID",
+    "POST /v1/alerts/{alert_id}/rotate": "nightshift alerts rotate ALERT_ID",
+    "GET /v1/alerts/{alert_id}/deliveries": "nightshift alerts deliveries ALERT_ID",
+    "POST /v1/alert-deliveries/{delivery_id}/replay": "nightshift alerts replay DELIVERY_ID",
 }
 OWNERS = {
     "runs": "nightshift system runs",
@@ -239,6 +248,8 @@ def run(
             known["SCHEDULE_ID"] = schedule_of(team, owner, paused="resume" in words)
         if "SESSION_ID" in words:
             known["SESSION_ID"] = known_session
+        if {"ALERT_ID", "DELIVERY_ID"} & {*words}:
+            known["ALERT_ID"] = known["DELIVERY_ID"] = alert_of(team, owner)
         if "--lift" in words:
             owner.run_script(f"INSERT INTO job_mail_stops VALUES ('{words[-1]}', 'bounce')")
         if words[0] == "integrations" and words[1] in ("add", "list"):
@@ -253,13 +264,24 @@ def run(
             )
         if "resume" in words and "system" in words:
             call(f"system pause {words[-1]} --why disk", owner=owner)
-        if {"setup", "teams", "project", "member", "revenuecat-key", "agent-key", "end-key", "keys", "sign-in-link"} & set(words[1:]):
+        if {
+            "setup",
+            "teams",
+            "project",
+            "member",
+            "revenuecat-key",
+            "agent-key",
+            "end-key",
+            "keys",
+            "sign-in-link",
+        } & set(words[1:]):
             # The setup function connects as the schema owner.
             monkeypatch.setenv("DATABASE_USER", "postgres")
             settings_module.settings.cache_clear()
             database().close()
             database.cache_clear()
-        secret = (team.agent_key if "login" in words else "sk_a_key_of_the_provider") if reads else None
+        secrets = {"login": team.agent_key, "alerts": "https://hooks.slack.com/services/T0/B0/very-secret"}
+        secret = secrets.get(words[0], "sk_a_key_of_the_provider") if reads else None
         result = call(shlex.join(known.get(word, word) for word in words), owner=owner, reads=secret)
         assert not secret or secret not in result.output
         return result
@@ -317,6 +339,19 @@ def session_of(team: Team, owner: Database) -> tuple[str, str]:
     return token, str(session_id)
 
 
+def alert_of(team: Team, owner: Database) -> str:
+    """Return the id of an alert of the team, which is also that of its delivery."""
+    alert_id = str(uuid.uuid4())
+    owner.run_script(
+        "INSERT INTO job_alerts (id, team_id, name, events, channel, config, secret_encrypted, minutes_between, created_by)"
+        f" VALUES ('{alert_id}', '{team.id}', 'Nightly', '{{failed}}', 'webhook',"
+        " '{\"url\": \"https://hooks.example.com/\"}', 'x', 5, 'x');"
+        "INSERT INTO job_alert_deliveries (id, alert_id, team_id, kind, about, data, status, ended_at, expires_at)"
+        f" VALUES ('{alert_id}', '{alert_id}', '{team.id}', 'failed', 'x', '{{}}', 'sent', now(), now())"
+    )
+    return alert_id
+
+
 def acme(owner: Database) -> Team:
     team = make_team(owner, slug="acme", projects=2)
     owner.run_script(
@@ -324,7 +359,8 @@ def acme(owner: Database) -> Team:
         f" WHERE team_id = '{team.id}';"
         "INSERT INTO users (email) VALUES ('ada@example.com');"
         # The examples are those of an admin.
-        "UPDATE api_keys SET permissions = permissions || ARRAY['audit:read', 'integrations:write', 'keys:write']"
+        "UPDATE api_keys SET permissions ="
+        " permissions || ARRAY['audit:read', 'integrations:write', 'keys:write', 'alerts:write']"
     )
     return team
 

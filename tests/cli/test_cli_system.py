@@ -200,15 +200,15 @@ class TestChecks:
         sweep(db=db, settings=cloud)
         well = system("health")
         assert well.exit_code == 0
-        assert well.stdout.splitlines()[-1] == "All 23 checks are green."
-        boto3.client("sqs").send_message(QueueUrl=settings_module.settings().run_dead_letters_url, MessageBody="{}")
+        assert well.stdout.splitlines()[-1] == "All 24 checks are green."
+        boto3.client("sqs").send_message(QueueUrl=settings_module.settings().dead_letters_url("run"), MessageBody="{}")
         ill = system("health")
         assert ill.exit_code == 1
         assert re.search(
             r"RED +dead letters: runs +about 1 message *\n +-> nightshift system --stack prod-jobs dead",
             ill.stdout,
         )
-        assert ill.stdout.splitlines()[-1] == "1 of 23 checks is red."
+        assert ill.stdout.splitlines()[-1] == "1 of 24 checks is red."
         report = system("health", "--format", "json")
         assert (report.exit_code, json.loads(report.stdout)["ok"]) == (1, False)
 
@@ -218,8 +218,10 @@ class TestChecks:
         settings = settings_module.settings()
         for number in range(12):
             body = json.dumps({"run_id": run_id, "slice": number})
-            boto3.client("sqs").send_message(QueueUrl=settings.run_dead_letters_url, MessageBody=body)
-        boto3.client("sqs").send_message(QueueUrl=settings.schedule_dead_letters_url, MessageBody='{"job_type": "x"}')
+            boto3.client("sqs").send_message(QueueUrl=settings.dead_letters_url("run"), MessageBody=body)
+        boto3.client("sqs").send_message(
+            QueueUrl=settings.dead_letters_url("schedule"), MessageBody='{"job_type": "x"}'
+        )
         said = system("deadletters", "--peek", "1").stdout
         assert "runs: about 12 waiting; redrive sends them again\n" in said
         assert re.search(rf"\nrun +{run_id} +pending", said)
@@ -233,10 +235,10 @@ class TestChecks:
 
     def test_of_an_unknown_dead_letter_the_beginning_is_shown(self, system: Cli) -> None:
         settings, long = settings_module.settings(), "x\ny " * 100
-        boto3.client("sqs").send_message(QueueUrl=settings.run_dead_letters_url, MessageBody=long)
+        boto3.client("sqs").send_message(QueueUrl=settings.dead_letters_url("run"), MessageBody=long)
         trouble = {"ERROR_MESSAGE": {"DataType": "String", "StringValue": "No permission"}}
         boto3.client("sqs").send_message(
-            QueueUrl=settings.schedule_dead_letters_url, MessageBody="{}", MessageAttributes=trouble
+            QueueUrl=settings.dead_letters_url("schedule"), MessageBody="{}", MessageAttributes=trouble
         )
         assert [line.rstrip() for line in system("deadletters").stdout.splitlines()] == [
             "runs: about 1 waiting; redrive sends them again",
@@ -256,7 +258,7 @@ class TestChecks:
         self, system: Cli, amazon: Aws, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(dead_letters, "REDRIVE_AT_MOST", 10)
-        url = settings_module.settings().run_dead_letters_url
+        url = settings_module.settings().dead_letters_url("run")
         for _ in range(25):
             boto3.client("sqs").send_message(QueueUrl=url, MessageBody='{"run_id": "x"}')
         assert system("deadletters", "redrive", "runs").stdout == "runs: 25 sent again\n"

@@ -102,9 +102,9 @@ def test_dead_letters_are_described_after_the_end_of_the_session(
     become("operate")
     known = settings_module.settings()
     for url, key in (
-        (known.run_dead_letters_url, "run_id"),
-        (known.notify_dead_letters_url, "outbox_id"),
-        (known.announce_dead_letters_url, "outbox_id"),
+        (known.dead_letters_url("run"), "run_id"),
+        (known.dead_letters_url("notify"), "outbox_id"),
+        (known.dead_letters_url("announce"), "outbox_id"),
     ):
         client("sqs").send_message(QueueUrl=url, MessageBody=json.dumps({key: str(uuid.UUID(int=1))}))
     queues = twice("operate", {"command": "deadletters"}, owner)["queues"]

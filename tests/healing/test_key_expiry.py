@@ -2,7 +2,8 @@
 
 import pytest
 
-from nightshift.notify.mail_content import TO_ADMINS, describe_alert
+from nightshift.notify.mail_content import describe_alert
+from nightshift.notify.outbox import TO_ADMINS
 from nightshift.tenants.agent_keys import new_agent_key
 from nightshift.testing.rows import make_team, sweep
 from tests.support.two_sessions import Act

@@ -17,15 +17,8 @@ from nightshift.testing.rows import make_team, run_row, sweep, work
 from tests.support.fixtures import ROLES
 from tests.support.world import received, state_of, system_run, trigger
 
-TABLES = (
-    "job_runs",
-    "job_outbox",
-    "job_schedule_slots",
-    "job_team_schedules",
-    "job_team_slots",
-    "job_audit_entries",
-    "job_agent_keys",
-)
+TABLES = ("job_runs", "job_outbox", "job_schedule_slots", "job_team_schedules", "job_team_slots", "job_audit_entries")
+TABLES += ("job_agent_keys", "job_alerts", "job_alert_deliveries")
 REFUSE = """
     CREATE FUNCTION refuse_{table}() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
@@ -438,6 +431,80 @@ class TestBatches:
         owner.run_script(REFUSE.format(table="job_agent_keys", event="UPDATE", condition=condition))
         return ids, "SELECT count(*) FROM job_agent_keys WHERE look_at > clock_timestamp()"
 
+    def alerts(self, owner, count=9, **columns):
+        """Make alerts by mail that reach nobody, in the order of their ids, and return these."""
+        [[team_id]] = owner.run_script("INSERT INTO teams (name, slug) VALUES ('T', 't') RETURNING id::text")
+        ids = sorted(str(uuid.uuid4()) for _ in range(count))
+        for number, id_ in enumerate(ids):
+            values = {name: f"({value}) - interval '{count - number} s'" for name, value in columns.items()}
+            owner.run_script(
+                "INSERT INTO job_alerts (id, team_id, name, events, channel, config, minutes_between, overdue_hours,"
+                f" created_by{''.join(f', {name}' for name in values)}) VALUES ('{id_}', '{team_id}', 'x',"
+                f" '{{failed,overdue}}', 'mail', '{{}}', 0, 1, 'x'{''.join(f', {value}' for value in values.values())})"
+            )
+        return ids
+
+    def refuse(self, owner, table, event, condition):
+        owner.run_script(REFUSE.format(table=table, event=event, condition=condition))
+
+    def arrange_alerts_of_runs(self, owner):
+        team = make_team(owner, projects=9)
+        owner.run_script(
+            "INSERT INTO job_alerts (team_id, name, events, channel, config, minutes_between, created_by, active_since)"
+            f" VALUES ('{team.id}', 'x', '{{failed}}', 'mail', '{{}}', 5, 'x', now() - interval '1 h')"
+        )
+        rows = owner.run_script(
+            "INSERT INTO job_runs (id, job_type, status, error, team_id, project_id, triggered_by, completed_at)"
+            " SELECT gen_random_uuid(), 'revenuecat_sync', 'failed', 'x', team_id, id, 'x',"
+            " clock_timestamp() + interval '1 ms' * row_number() OVER () FROM projects RETURNING id::text"
+        )
+        ids = [id_ for [id_] in rows]
+        self.refuse(owner, "job_alert_deliveries", "INSERT", f"NEW.run_id = ANY ('{{{','.join(ids[:5])}}}')")
+        return ids, "SELECT count(*) FROM job_alert_deliveries WHERE run_id IS NOT NULL"
+
+    def arrange_alerts_overdue(self, owner):
+        ids = self.alerts(owner, overdue_look_at="now()")
+        self.refuse(owner, "job_alerts", "UPDATE", f"OLD.id = ANY ('{{{','.join(ids[:5])}}}')")
+        return ids, "SELECT count(*) FROM job_alerts WHERE overdue_look_at > now()"
+
+    def arrange_alerts_due(self, owner):
+        ids = self.alerts(owner)
+        for number, id_ in enumerate(ids):
+            owner.run_script(
+                "INSERT INTO job_alert_deliveries (alert_id, team_id, kind, about, data, status, send_at, expires_at,"
+                f' created_at) SELECT id, team_id, \'test\', \'x\', \'{{"team": {{"name": "T", "id": "t"}}}}\','
+                f" 'unsent', now(), now(), now() - interval '{9 - number} s' FROM job_alerts WHERE id = '{id_}'"
+            )
+        self.refuse(owner, "job_alert_deliveries", "UPDATE", f"OLD.alert_id = ANY ('{{{','.join(ids[:5])}}}')")
+        return ids, "SELECT count(*) FROM job_alert_deliveries WHERE status = 'failed'"
+
+    def arrange_alerts_paused(self, owner):
+        ids = self.alerts(owner)
+        for number, id_ in enumerate(ids):
+            owner.run_script(
+                "UPDATE job_alerts SET pause_untold = true, paused_by = 'nightshift', paused_why = 'x',"
+                f" paused_at = now() - interval '{9 - number} s' WHERE id = '{id_}'"
+            )
+        self.refuse(owner, "job_alerts", "UPDATE", f"OLD.id = ANY ('{{{','.join(ids[:5])}}}')")
+        return ids, "SELECT count(*) FROM job_alerts WHERE NOT pause_untold"
+
+    def arrange_alerts_delivered(self, owner):
+        ids = [str(uuid.uuid4()) for _ in range(9)]
+        for number, id_ in enumerate(ids):
+            owner.run_script(
+                "INSERT INTO job_alert_deliveries"
+                " (id, alert_id, team_id, kind, about, data, status, ended_at, expires_at, created_at)"
+                f" VALUES ('{id_}', '{id_}', '{id_}', 'test', 'x', '{{}}', 'sent', now(), now(),"
+                f" now() - interval '91 days' - interval '{9 - number} s')"
+            )
+        self.refuse(owner, "job_alert_deliveries", "DELETE", f"OLD.id = ANY ('{{{','.join(ids[:5])}}}')")
+        return ids, "SELECT 9 - count(*) FROM job_alert_deliveries"
+
+    def arrange_alerts_gone(self, owner):
+        ids = self.alerts(owner, deleted_at="now()")
+        self.refuse(owner, "job_alerts", "DELETE", f"OLD.id = ANY ('{{{','.join(ids[:5])}}}')")
+        return ids, "SELECT 9 - count(*) FROM job_alerts"
+
     KINDS = (
         "keys",
         "expired",
@@ -454,6 +521,12 @@ class TestBatches:
         "old_team_slots",
         "old_team_schedules",
         "old_audit_entries",
+        "alerts_of_runs",
+        "alerts_overdue",
+        "alerts_due",
+        "alerts_paused",
+        "alerts_delivered",
+        "alerts_gone",
     )
 
     @pytest.mark.parametrize("kind", KINDS)

@@ -39,11 +39,7 @@ SYSTEM_TYPES = [name for name, each in JOB_TYPES.items() if each.scope == "syste
 def desk(cloud: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """``cloud`` with a dead-letter queue of each kind, without waits."""
     monkeypatch.setattr(dead_letters, "RECEIVE_WAIT_S", 0)
-    urls = {
-        f"{name}_dead_letters_url": moto_server.queue(f"{name}-dead")
-        for name in ("run", "notify", "announce", "schedule")
-    }
-    return dataclasses.replace(cloud, **urls)
+    return dataclasses.replace(cloud, dead_letters=moto_server.dead_letters())
 
 
 @pytest.fixture
@@ -120,7 +116,7 @@ class TestCommands:
             f"job_type must be one of {', '.join(SYSTEM_TYPES)}, got ",
         ),
         ({"command": "trigger", "job_type": "db_pruning", "params": {"a": 1}}, "params.a is not a known field, got 1"),
-        ({"command": "redrive", "queue": "x"}, "queue must be one of runs, mails, events, schedules, got 'x'"),
+        ({"command": "redrive", "queue": "x"}, "queue must be one of runs, mails, events, alerts, schedules, got 'x'"),
         ({"command": "send_test_mail", "to": "nobody"}, 'to must be a mail address, got "nobody"'),
         ({"command": "send_test_mail", "to": "a@b\x01"}, 'to must be a mail address, got "a@b\\u0001"'),
         ({"command": "mail", "mail_id": str(uuid.UUID(int=7))}, f"Unknown mail {uuid.UUID(int=7)}"),
@@ -327,7 +323,7 @@ class TestHealth:
         report = ask("health")
         assert report["ok"], report
         assert all(each["do"] is None for each in report["checks"])
-        assert len(report["checks"]) == 23
+        assert len(report["checks"]) == 24
         assert db.statements - before == 21
 
     def test_a_queued_run_is_nothing_to_worry_about_at_first(self, ask, owner):
@@ -428,7 +424,7 @@ class TestHealth:
         sweep(db=db, settings=desk)
         owner.run_script(f"REVOKE SELECT ON {table} FROM {ROLES}")
         report = ask("health")
-        assert len(report["checks"]) == 23
+        assert len(report["checks"]) == 24
         assert {each["name"] for each in report["checks"] if not each["ok"]} == red
         for name in red:
             assert check(report, name)["says"] == f"permission denied for table {table}"
@@ -509,8 +505,8 @@ class TestHealth:
         assert not check(ask("health"), "connections")["ok"]
 
     def test_dead_letters_and_a_queue_that_cannot_be_read(self, ask, desk):
-        boto3.client("sqs").send_message(QueueUrl=desk.run_dead_letters_url, MessageBody="{}")
-        boto3.client("sqs").delete_queue(QueueUrl=desk.notify_dead_letters_url)
+        boto3.client("sqs").send_message(QueueUrl=desk.dead_letters_url("run"), MessageBody="{}")
+        boto3.client("sqs").delete_queue(QueueUrl=desk.dead_letters_url("notify"))
         report = ask("health")
         assert check(report, "dead letters: runs")["says"] == "about 1 message"
         assert "does not exist" in check(report, "dead letters: mails")["says"]
@@ -608,7 +604,7 @@ class TestDeadLetters:
     @pytest.fixture
     def dead(self, desk: Settings) -> Callable[[str, object], None]:
         def put(queue: str, body: object) -> None:
-            url = getattr(desk, f"{queue}_dead_letters_url")
+            url = desk.dead_letters_url(queue)
             text = body if isinstance(body, str) else json.dumps(body)
             boto3.client("sqs").send_message(QueueUrl=url, MessageBody=text)
 
@@ -624,9 +620,19 @@ class TestDeadLetters:
         dead("notify", {"outbox_id": str(mail_id)})
         dead("announce", {"outbox_id": str(uuid.uuid4())})
         dead("schedule", {"job_type": "db_pruning"})
+        [[alert_id]] = owner.run_script(
+            "INSERT INTO job_alerts (team_id, name, events, channel, config, minutes_between, created_by, failures,"
+            " failing_since) VALUES (gen_random_uuid(), 'x', '{failed}', 'mail', '{}', 0, 'x', 1, now()) RETURNING id"
+        )
+        dead("deliver", {"alert_id": str(alert_id)})
+        dead("deliver", {"alert_id": str(uuid.uuid4())})
         for _ in range(2):
-            runs, mails, events, schedules = ask("deadletters")["queues"]
-            assert [queue["waiting"] for queue in (runs, mails, events, schedules)] == [3, 1, 1, 1]
+            runs, mails, events, alerts, schedules = ask("deadletters")["queues"]
+            assert [queue["waiting"] for queue in (runs, mails, events, alerts, schedules)] == [3, 1, 1, 2, 1]
+            assert {(each["about"], each["status"]) for each in alerts["messages"]} == {
+                ("alert", "failing"),
+                ("alert", "gone"),
+            }
             said = {(message["about"], message["status"]) for message in runs["messages"]}
             assert said == {("run", "completed"), ("run", "gone"), ("unknown", None)}
             assert mails["messages"][0]["id"] == str(mail_id)
@@ -650,7 +656,7 @@ class TestDeadLetters:
             for _ in range(8):
                 dead("run", {"run_id": run_id, "slice": 0})
         dead("schedule", {"job_type": "db_pruning"})
-        runs, mails, _ = ask("redrive")["redriven"]
+        runs, mails, *_ = ask("redrive")["redriven"]
         assert runs == {"queue": "runs", "moved": 16, "deleted": 0, "refused": 0, "more": False, "error": None}
         assert (mails["queue"], mails["moved"]) == ("mails", 0)
         back = received(desk)
@@ -661,11 +667,11 @@ class TestDeadLetters:
         assert run_row(owner, ended) == before
         assert owner.run_script("SELECT count(*) FROM job_timeline") == [[1]]
         queues = ask("deadletters")["queues"]
-        assert [queue["waiting"] for queue in queues] == [0, 0, 0, 1]
+        assert [queue["waiting"] for queue in queues] == [0, 0, 0, 0, 1]
 
     def test_a_message_keeps_its_group(self, ask, desk):
         boto3.client("sqs").send_message(
-            QueueUrl=desk.run_dead_letters_url, MessageBody='{"run_id": "x", "slice": 1}', MessageGroupId="team-1"
+            QueueUrl=desk.dead_letters_url("run"), MessageBody='{"run_id": "x", "slice": 1}', MessageGroupId="team-1"
         )
         ask("redrive", queue="runs")
         assert [message["group"] for message in received(desk)] == ["team-1"]
@@ -674,17 +680,17 @@ class TestDeadLetters:
         dead("schedule", {"job_type": "db_pruning"})
         [schedules] = ask("redrive", queue="schedules")["redriven"]
         assert (schedules["moved"], schedules["deleted"]) == (0, 1)
-        assert ask("deadletters")["queues"][3]["waiting"] == 0
+        assert ask("deadletters")["queues"][4]["waiting"] == 0
 
     def test_a_queue_that_cannot_be_read_hides_and_holds_up_no_other(self, ask, dead, desk):
         dead("notify", {"outbox_id": str(uuid.uuid4())})
         dead("run", {})
-        boto3.client("sqs").delete_queue(QueueUrl=desk.run_dead_letters_url)
-        runs, mails, _, _ = ask("deadletters")["queues"]
+        boto3.client("sqs").delete_queue(QueueUrl=desk.dead_letters_url("run"))
+        runs, mails, *_ = ask("deadletters")["queues"]
         assert "does not exist" in runs["error"]
         assert (runs["waiting"], runs["messages"]) == (None, [])
         assert (mails["error"], mails["messages"][0]["status"]) == (None, "gone")
-        runs, mails, _ = ask("redrive")["redriven"]
+        runs, mails, *_ = ask("redrive")["redriven"]
         assert "does not exist" in runs["error"]
         assert (mails["moved"], mails["error"]) == (1, None)
 
@@ -765,7 +771,9 @@ class TestDoctor:
         ("quota", "workers", "ok"), [(10, 4, True), (10, 5, False), (1000, 10, True), (16, 10, True), (15, 10, False)]
     )
     def test_the_account_has_enough_concurrent_executions(self, desk, quota, workers, ok):
-        settings = dataclasses.replace(desk, worker_concurrency=workers, mail_concurrency=2, event_concurrency=2)
+        settings = dataclasses.replace(
+            desk, worker_concurrency=workers, mail_concurrency=1, event_concurrency=1, alert_concurrency=2
+        )
         functions = clients.client("lambda")
         with Stubber(functions) as stub:
             limit = {"ConcurrentExecutions": quota + 100, "UnreservedConcurrentExecutions": quota}
@@ -782,8 +790,8 @@ class TestDoctor:
         assert report["ok"], report
         assert [each["name"] for each in report["checks"]] == [
             "database", "migrations", "rights", "sign-in", "settings", "partitions", "stopped addresses",
-            "RevenueCat access", "run queue", "mail queue", "event queue", "users' tokens", "providers' secrets",
-            "sender", "SES account",
+            "RevenueCat access", "run queue", "mail queue", "event queue", "alert queue", "users' tokens",
+            "providers' secrets", "sender", "SES account",
         ]  # fmt: skip
         assert check(report, "RevenueCat access")["says"].endswith("responds with status 404")
         assert check(report, "sender")["says"] == "jobs@acme.example, verified in SES as acme.example"
@@ -869,7 +877,7 @@ class TestDoctor:
         assert found["says"].startswith(
             "nightshift_api is not a member of rds_iam, so it cannot sign in with a token; "
         )
-        assert found["says"].endswith(" and 4 more")
+        assert found["says"].endswith(" and 5 more")
         assert "schema owner: GRANT rds_iam TO nightshift_api; ALTER ROLE nightshift_api PASSWORD NULL" in found["do"]
 
     def test_a_platform_without_definitions_lacks_nothing(self, ask, owner, fresh):

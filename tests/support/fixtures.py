@@ -49,6 +49,7 @@ ROLES = ", ".join(roles.FUNCTIONS)
 MAKE_TESTS = f"""
     CREATE ROLE {TESTS} LOGIN;
     GRANT nightshift_api, nightshift_worker, nightshift_sweep, nightshift_notify, nightshift_operate TO {TESTS};
+    GRANT nightshift_deliver TO {TESTS};
     SET allow_system_table_mods = on;
     INSERT INTO pg_db_role_setting SELECT setdatabase, '{TESTS}'::regrole, setconfig
         FROM pg_db_role_setting WHERE setrole = 'nightshift_worker'::regrole;
@@ -237,6 +238,7 @@ def cloud(monkeypatch: pytest.MonkeyPatch, environment: Settings, moto_endpoint:
             environment,
             notify_queue_url=moto_server.queue("notify"),
             announce_queue_url=moto_server.queue("announce"),
+            deliver_queue_url=moto_server.queue("deliver"),
             queue_url=moto_server.queue("runs"),
             jwt_secret_id=moto_server.secret("jwt", JWT_SECRET),
             sign_in_secret_id=moto_server.secret("sign-in", SIGN_IN_SECRET),

@@ -15,6 +15,7 @@ from moto.core import DEFAULT_ACCOUNT_ID
 from moto.core.models import botocore_stubber
 from moto.kms.models import generate_private_key
 
+from nightshift.base.settings import DEAD_LETTERS
 from tests.support import http_server
 from tests.support.service_models import Loader
 
@@ -56,6 +57,11 @@ def serve() -> Iterator[str]:
 
     with cheap(), http_server.serve(answer, keep_alive=True) as url:
         yield url
+
+
+def dead_letters() -> str:
+    """Create the dead-letter queues, and return their names as the operate function gets them."""
+    return ",".join(queue(f"{name}-dead").rpartition("/")[2] for name in DEAD_LETTERS)
 
 
 def queue(name: str) -> str:

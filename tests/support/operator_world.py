@@ -112,8 +112,7 @@ def bare(
 def dead_letter_queues(cloud: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """Create the dead-letter queues, empty, and set the environment of the operate function."""
     monkeypatch.setattr(dead_letters, "RECEIVE_WAIT_S", 0)
-    for name in ("run", "notify", "announce", "schedule"):
-        monkeypatch.setenv(f"{name}_dead_letters_url".upper(), moto_server.queue(f"{name}-dead"))
+    monkeypatch.setenv("DEAD_LETTERS", moto_server.dead_letters())
     settings_module.settings.cache_clear()
     return settings_module.settings()
 

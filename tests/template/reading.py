@@ -33,7 +33,7 @@ SMALLEST = "db.t4g.micro"
 def concurrencies(name):
     """Return the parameters of how many functions and requests may be at work, for a database of this class."""
     usual = {parameter: default(parameter) for parameter in (*CONCURRENCY.values(), "ApiConcurrency")}
-    return usual | ({"WorkerConcurrency": 4, "ApiConcurrency": 14} if name == SMALLEST else {})
+    return usual | ({"WorkerConcurrency": 4, "ApiConcurrency": 12} if name == SMALLEST else {})
 
 
 # How many of these functions work at the same time, and so how many connections they have.
@@ -41,6 +41,7 @@ CONCURRENCY = {
     "WorkerFunction": "WorkerConcurrency",
     "NotifyFunction": "MailConcurrency",
     "AnnounceFunction": "EventConcurrency",
+    "DeliverFunction": "AlertConcurrency",
 }
 
 

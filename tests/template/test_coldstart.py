@@ -42,10 +42,11 @@ WAYS = {
     "schedule": (SIGNED | {"croniter"}, ["AmazonSQS.SendMessageBatch"]),
     "notify": (SIGNED | {"nightshift.notify.mail"}, ["/v2/email/outbound-emails"]),
     "announce": (SIGNED, ["AWSEvents.PutEvents"]),
+    "deliver": (SIGNED, ["TrentService.Decrypt"]),
     "sweep": ({"nightshift.healing.sweep"}, []),
     "operate": (
         {"boto3", "botocore.session", "botocore.client", "pydantic", "croniter"} | SIGNED,
-        ["AmazonSQS.GetQueueAttributes"] * 4,
+        ["AmazonSQS.GetQueueAttributes"] * 5,
     ),
     "setup": ({"pydantic"}, []),
     "migrate": ({"croniter"}, []),

@@ -125,7 +125,9 @@ def test_the_page_says_what_ten_concurrent_executions_are_enough_for():
 def test_the_doctor_knows_how_much_the_queues_may_use():
     variables = FUNCTIONS["OperateFunction"]["Environment"]["Variables"]
     for parameter, variable in zip(
-        CONCURRENCY.values(), ("WORKER_CONCURRENCY", "MAIL_CONCURRENCY", "EVENT_CONCURRENCY"), strict=True
+        CONCURRENCY.values(),
+        ("WORKER_CONCURRENCY", "MAIL_CONCURRENCY", "EVENT_CONCURRENCY", "ALERT_CONCURRENCY"),
+        strict=True,
     ):
         assert variables[variable] == {"Ref": parameter}
     assert variables["ALARM_TOPIC_ARN"] == TEMPLATE["Outputs"]["AlarmTopicArn"]["Value"] == TOPIC

@@ -23,6 +23,8 @@ MOST_CHARACTERS_OF_A_DESCRIPTION = 4_000
 MOST_BYTES_OF_AN_ENVIRONMENT = 4 * 1024
 # As long as any ARN or URL of ours: what an intrinsic function may become.
 LONGEST_VALUE, LONGEST_TEXT, LONGEST_NAME = 140, 100, 90
+# https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-queues.html
+LONGEST_QUEUE_NAME = 80
 # Inline policies of a role, without white space. https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
 MOST_CHARACTERS_OF_A_ROLE = 10_240
 MOST_MANAGED_POLICIES = 10
@@ -68,6 +70,8 @@ def size_of(value: Any) -> int:
             return max((len(str(choice)) for choice in choices), default=int(parameter.get("MaxLength", LONGEST_TEXT)))
         case {"Ref": name} if RESOURCES.get(name, {}).get("Type") == "AWS::Logs::LogGroup":
             return LONGEST_NAME
+        case {"Fn::GetAtt": [_, "QueueName"]}:
+            return LONGEST_QUEUE_NAME
         case dict():
             return LONGEST_VALUE
     return len(str(value).encode())

@@ -9,11 +9,12 @@ import pytest
 
 from local import roles
 from local.deployment.deploy import WITHOUT_TLS
-from nightshift.tenants.integrations import _context
+from nightshift.alerts import webhook_secrets
+from nightshift.tenants import integrations
 from tests.template.reading import FUNCTIONS, TEMPLATE, WITHOUT_RESOURCE, default, translated_with_code
 from tools.policies import policies
 
-QUEUE_URLS = ("QUEUE_URL", "NOTIFY_QUEUE_URL", "ANNOUNCE_QUEUE_URL")
+QUEUE_URLS = ("QUEUE_URL", "NOTIFY_QUEUE_URL", "ANNOUNCE_QUEUE_URL", "DELIVER_QUEUE_URL")
 
 
 def test_what_the_data_depend_on_outlives_the_stack():
@@ -83,18 +84,24 @@ def test_a_queue_takes_dead_letters_only_if_a_queue_of_ours_sends_them():
         assert properties["RedriveAllowPolicy"] == {"redrivePermission": wanted}, name
 
 
-def test_a_secret_is_encrypted_and_decrypted_only_with_its_project():
-    bound = {
-        (function, statement["Action"]): statement["Condition"]
+def test_a_secret_is_encrypted_and_decrypted_only_with_its_project_or_team():
+    bound = [
+        (function, statement["Action"], *statement["Condition"]["StringLike"].items())
         for function, properties in FUNCTIONS.items()
         for policy in properties.get("Policies", [])
         for statement in policy["Statement"]
         if statement["Action"] in ("kms:Decrypt", "kms:Encrypt")
-    }
-    [name] = _context("a project")
-    condition = {"StringLike": {f"kms:EncryptionContext:{name}": "?*"}}
-    encrypts, decrypts = ("ApiFunction", "SetupFunction"), "WorkerFunction"
-    assert bound == {(name, "kms:Encrypt"): condition for name in encrypts} | {(decrypts, "kms:Decrypt"): condition}
+    ]
+    [project], [team] = integrations._context("a project"), webhook_secrets._context("a team")
+    assert project != team
+    of_a_project, of_a_team = ((f"kms:EncryptionContext:{name}", "?*") for name in (project, team))
+    assert sorted(bound) == [
+        ("ApiFunction", "kms:Encrypt", of_a_team),
+        ("ApiFunction", "kms:Encrypt", of_a_project),
+        ("DeliverFunction", "kms:Decrypt", of_a_team),
+        ("SetupFunction", "kms:Encrypt", of_a_project),
+        ("WorkerFunction", "kms:Decrypt", of_a_project),
+    ]
 
 
 def test_the_api_reaches_the_providers_that_the_worker_reaches():

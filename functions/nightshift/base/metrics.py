@@ -47,6 +47,10 @@ OF_THE_STACK = {
     "EventsSent": "Count",
     "EventsFailed": "Count",
     "EventsRetried": "Count",
+    # Calls of the endpoints that teams chose for alerts.
+    "AlertsSent": "Count",
+    "AlertsFailed": "Count",
+    "AlertsRetried": "Count",
 }
 
 P = ParamSpec("P")

@@ -12,19 +12,26 @@ from nightshift.base.errors import ConfigurationError
 # all need. A test compares them with template.yaml.
 REQUIRED: dict[str, tuple[str, ...]] = {
     "announce": (),
-    "api": ("QUEUE_URL", "NOTIFY_QUEUE_URL", "ANNOUNCE_QUEUE_URL", "INTEGRATIONS_KEY_ID", "SIGN_IN_SECRET_ID"),
+    "api": (
+        *("QUEUE_URL", "NOTIFY_QUEUE_URL", "ANNOUNCE_QUEUE_URL", "DELIVER_QUEUE_URL"),
+        *("INTEGRATIONS_KEY_ID", "SIGN_IN_SECRET_ID"),
+    ),
+    "deliver": (),
     "migrate": ("MIGRATION_FOLDERS",),
     "notify": ("SIGN_IN_SECRET_ID",),
     "operate": (
-        *("QUEUE_URL", "NOTIFY_QUEUE_URL", "ANNOUNCE_QUEUE_URL", "INTEGRATIONS_KEY_ID"),
-        *("RUN_DEAD_LETTERS_URL", "NOTIFY_DEAD_LETTERS_URL"),
-        *("ANNOUNCE_DEAD_LETTERS_URL", "SCHEDULE_DEAD_LETTERS_URL"),
+        *("QUEUE_URL", "NOTIFY_QUEUE_URL", "ANNOUNCE_QUEUE_URL", "DELIVER_QUEUE_URL", "DEAD_LETTERS"),
+        "INTEGRATIONS_KEY_ID",
     ),
     "schedule": ("QUEUE_URL",),
     "setup": ("INTEGRATIONS_KEY_ID",),
-    "sweep": ("QUEUE_URL", "NOTIFY_QUEUE_URL", "ANNOUNCE_QUEUE_URL"),
+    "sweep": ("QUEUE_URL", "NOTIFY_QUEUE_URL", "ANNOUNCE_QUEUE_URL", "DELIVER_QUEUE_URL"),
     "worker": ("QUEUE_URL", "NOTIFY_QUEUE_URL", "ANNOUNCE_QUEUE_URL", "INTEGRATIONS_KEY_ID"),
 }
+
+
+# Whose messages the dead-letter queues hold.
+DEAD_LETTERS = ("run", "notify", "announce", "schedule", "deliver")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,14 +65,12 @@ class Settings:
     # than the server's statement_timeout: that error says that nothing took effect, a silent connection does not.
     database_timeout_s: float = 35
     queue_url: str = ""
-    # The queue of mails, and that of events.
+    # The queues of mails, of events, and of teams' alerts.
     notify_queue_url: str = ""
     announce_queue_url: str = ""
-    # The dead-letter queues, for the operator's commands.
-    run_dead_letters_url: str = ""
-    notify_dead_letters_url: str = ""
-    announce_dead_letters_url: str = ""
-    schedule_dead_letters_url: str = ""
+    deliver_queue_url: str = ""
+    # The names of the dead-letter queues, separated by commas, in the order of DEAD_LETTERS.
+    dead_letters: str = ""
     # The sender, an identity verified in SES. Empty: mails fail, and their outbox rows say why.
     mail_from: str = ""
     # SES's configuration set, which tells of bounces and complaints. Empty in a region that has none.
@@ -81,6 +86,7 @@ class Settings:
     worker_concurrency: int = 0
     mail_concurrency: int = 0
     event_concurrency: int = 0
+    alert_concurrency: int = 0
     # The event bus for events about ended runs. Empty: no events.
     event_bus_name: str = ""
     # The dashboard's address, for links in mails. Empty: no links.
@@ -130,16 +136,27 @@ class Settings:
     scheduled_starts_per_minute: int = 1200
     schedules_per_team: int = 100
     schedule_interval_minutes: float = 15
+    alerts_per_team: int = 20
+    # The local stack's page that shows what alerts sent, and the one address that is called without being checked. The
+    # template does not set it, and it only counts on local AWS.
+    alert_sink_url: str = ""
     # Folders of sql/ to apply. Only "jobs" if the platform has its own tables.
     migration_folders: str = "platform,jobs"
     # For the migrate function: entries like db_pruning=cron(0 2 * * ? *), for jobs with another schedule than usual.
     schedules: str = ""
+
+    def dead_letters_url(self, of: str) -> str:
+        """Return the URL of a dead-letter queue. It is beside the queue of runs; an environment has no room for all."""
+        names = dict(zip(DEAD_LETTERS, self.dead_letters.split(","), strict=True))
+        return f"{self.queue_url.rpartition('/')[0]}/{names[of]}"
 
     @classmethod
     def from_environment(cls) -> "Settings":
         """Read the environment. Raise ConfigurationError with the name and value of a bad variable."""
         given = {field: text for field in fields(cls) if (text := os.environ.get(field.name.upper(), ""))}
         values = {field.name: _read(field.name.upper(), text, field.type) for field, text in given.items()}
+        if not os.environ.get("AWS_ENDPOINT_URL", "").startswith("http://127.0.0.1:"):
+            values.pop("alert_sink_url", None)
         if "database_host" not in values:
             raise ConfigurationError("DATABASE_HOST is not set: set it to the address of the Postgres server")
         if "database_user" not in values:

@@ -11,7 +11,7 @@ from nightshift.database.queries import Database
 # The roles that the functions connect as (sql/jobs/0007_roles.sql).
 ROLES = (
     *("nightshift_api", "nightshift_worker", "nightshift_maintenance", "nightshift_sweep"),
-    *("nightshift_notify", "nightshift_operate", "nightshift_setup"),
+    *("nightshift_notify", "nightshift_operate", "nightshift_setup", "nightshift_deliver"),
 )
 
 PINS = {

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from nightshift.alerts import dispatch
 from nightshift.aws import queue
 from nightshift.aws.queue import Message
 from nightshift.base import metrics
@@ -29,6 +30,12 @@ PRUNE_BATCH = 200
 # a day.
 AT_MOST = 100_000
 PRUNE_AT_MOST = 20_000
+# An ending is committed this many seconds after its completed_at at the latest: no statement and no idle transaction of
+# our roles lasts as long.
+LATE_ENDINGS_S = 120
+
+# The queries of healers whose names are not those of their queries.
+FOUND_BY = {"alerts_delivered": "old_deliveries", "alerts_gone": "gone_alerts"}
 
 
 class NotTold(NightshiftError):
@@ -48,6 +55,8 @@ class Healer:
     batch: int
     at_most: int = AT_MOST
     horizon: Mapping[str, Any] = field(default_factory=dict)
+    finish: Callable[[], None] | None = None
+    """Called after a sweep that has healed all rows, apart from those set aside."""
 
 
 def healers_of(*, now: datetime, counts: Counter[str], db: Database, settings: Settings) -> list[Healer]:
@@ -69,6 +78,8 @@ def healers_of(*, now: datetime, counts: Counter[str], db: Database, settings: S
         ("old_sign_ins", "prune_sign_ins", {}),
         ("old_sign_in_shares", "prune_sign_in_shares", {}),
         ("old_sessions", "prune_sessions", {}),
+        ("alerts_delivered", "prune_deliveries", old),
+        ("alerts_gone", "prune_gone_alerts", {}),
     )
     return [
         Healer(name="slots", find="overdue_schedules", heal=work.account_for, batch=size, horizon=due),
@@ -89,10 +100,26 @@ def healers_of(*, now: datetime, counts: Counter[str], db: Database, settings: S
         Healer(name="keys", find="keys_to_look_at", heal=work.look_at_keys, batch=size),
         Healer(name="untold", find="untold_runs", heal=work.tell_of_endings, batch=size),
         Healer(name="unsent", find="unsent_notices", heal=work.send_notices, batch=size),
+        Healer(
+            name="alerts_of_runs",
+            find="ended_runs",
+            heal=work.tell_alerts_of_ended,
+            batch=size,
+            finish=work.note_ended_runs_seen,
+        ),
+        Healer(
+            name="alerts_overdue",
+            find="overdue_alerts",
+            heal=work.tell_of_overdue_runs,
+            batch=size,
+            horizon={"now": now},
+        ),
+        Healer(name="alerts_due", find="due_alerts", heal=work.send_alerts, batch=size, horizon={"now": now}),
+        Healer(name="alerts_paused", find="untold_pauses", heal=work.tell_of_paused_alerts, batch=size),
         *(
             Healer(
                 name=name,
-                find=name,
+                find=FOUND_BY.get(name, name),
                 heal=work.pruning(query),
                 batch=PRUNE_BATCH,
                 at_most=PRUNE_AT_MOST,
@@ -197,6 +224,23 @@ class _Work:
             resend_ceiling_s=self.settings.resend_ceiling_s,
         )
         self.counts.update(mails=len(unsent), refused=outbox.send_messages(unsent, settings=self.settings))
+
+    def tell_alerts_of_ended(self, run_ids: list[str]) -> None:
+        told = dispatch.tell_of_ended(run_ids, now=self.now, db=self.db, settings=self.settings)
+        self.counts.update(alerts=told)
+
+    def note_ended_runs_seen(self) -> None:
+        self.db.query("move_alerts_until", now=self.now, late_s=LATE_ENDINGS_S)
+
+    def tell_of_overdue_runs(self, alert_ids: list[str]) -> None:
+        told = dispatch.tell_of_overdue(alert_ids, now=self.now, db=self.db, settings=self.settings)
+        self.counts.update(alerts=told)
+
+    def send_alerts(self, alert_ids: list[str]) -> None:
+        self.counts.update(refused=dispatch.send_due(alert_ids, now=self.now, db=self.db, settings=self.settings))
+
+    def tell_of_paused_alerts(self, alert_ids: list[str]) -> None:
+        dispatch.tell_of_pauses(alert_ids, db=self.db)
 
     def pruning(self, query: str) -> Callable[[list[str]], None]:
         def prune(keys: list[str]) -> None:

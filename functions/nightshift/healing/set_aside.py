@@ -32,6 +32,12 @@ TROUBLES = {
     "old_team_slots": "The slot {key} of a team schedule is old and cannot be deleted",
     "old_team_schedules": "The team schedule {key} has started its one run long ago and cannot be deleted",
     "old_audit_entries": "The audit's entry {key} is old and cannot be deleted",
+    "alerts_of_runs": "The alerts about the ended run {key} cannot be written",
+    "alerts_overdue": "The alert {key} cannot tell of overdue jobs",
+    "alerts_due": "The alert {key} has something to send and cannot be sent",
+    "alerts_paused": "The team of the alert {key} cannot be told that it is paused",
+    "alerts_delivered": "The delivery {key} of an alert is old and cannot be deleted",
+    "alerts_gone": "The alert {key} is of a deleted team, or was deleted, and cannot be deleted",
 }
 
 # The key of an entry about a healer whose failing batch used up all the time, before its rows could be healed one by

@@ -21,7 +21,7 @@ RESERVE_S = 20
 
 COUNTS = (
     *("recovered", "ended", "rehomed", "stopped", "resent", "told", "mails"),
-    *("caught_up", "missed", "silent", "scheduled", "skipped", "expiring", "pruned", "refused", "set_aside"),
+    *("caught_up", "missed", "silent", "scheduled", "skipped", "expiring", "alerts", "pruned", "refused", "set_aside"),
 )
 
 
@@ -86,7 +86,10 @@ class _Sweep:
                     return False
                 if not self._heal(healer, keys[first : first + healer.batch]):
                     return False
-            return len(found) < self._at_most(healer)
+            if len(found) < self._at_most(healer):
+                if healer.finish:
+                    healer.finish()
+                return True
         return False
 
     def _find(self, healer: Healer) -> list[str]:

@@ -10,7 +10,7 @@ from nightshift.base.logger import logger
 from nightshift.base.settings import Settings
 from nightshift.database.queries import Database
 from nightshift.database.run_row import RunRow
-from nightshift.notify import attempts, mail_shares, mail_stops
+from nightshift.notify import address_tokens, attempts, mail_shares, mail_stops
 from nightshift.notify.attempts import Outcome
 from nightshift.notify.mail import Mail, render_mail
 from nightshift.notify.notices import DigestLine, Names, Notice
@@ -73,10 +73,15 @@ def _attempt(notice: Notice, *, names: Names, db: Database, settings: Settings) 
     if not mail_shares.is_due(notice, db=db, settings=settings):
         return None
     digested: list[DigestLine] = []
-    if notice.digest_of:
+    if notice.is_digest:
         digested = mail_shares.runs_of(notice, db=db)
         if not digested:
             return Outcome(status="unwanted")
+    if notice.content and notice.content.get("confirms"):
+        token = address_tokens.issue(notice, db=db)
+        if token is None:
+            return Outcome(status="unwanted")
+        notice = address_tokens.with_link(notice, token)
     try:
         mail = render_mail(notice, names=names, digested=digested, dashboard_url=settings.dashboard_url)
         return Outcome(status="sent", message_id=send_mail(mail, to=str(notice.recipient), settings=settings))

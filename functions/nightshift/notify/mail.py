@@ -24,7 +24,7 @@ def render_mail(notice: Notice, *, names: Names, digested: Sequence[DigestLine] 
     if digested:
         content = describe_digest(digested, team_id=notice.digest_of, names=names, dashboard_url=dashboard_url)
     elif notice.content:
-        content = describe_alert(notice.content)
+        content = describe_alert(notice.content, dashboard_url=dashboard_url)
     elif notice.run:
         content = describe_run(notice.run, names=names, dashboard_url=dashboard_url)
     else:

@@ -23,9 +23,8 @@ MAX_FACTS = 40
 MAX_COLUMNS = 4
 MAX_ZEROS = 5
 
-# Why the reader gets an alert.
+# Why the operator gets an alert.
 TO_OPERATOR = "You get this mail because the stack parameter SystemJobsAlertEmail contains your address."
-TO_ADMINS = "You get this mail because you are an admin or an owner of the team."
 
 STARTED_BY = {"user": "You", "api_key": "Your API key", "schedule": "Schedule", "system": "The operator"}
 
@@ -75,8 +74,9 @@ class MailContent:
         return wording.one_line(self.notice or " ".join(self.paragraphs), longest=140)
 
 
-def describe_alert(content: AlertText) -> MailContent:
+def describe_alert(content: AlertText, *, dashboard_url: str = "") -> MailContent:
     """Return the content of the mail with this ``subject`` and these ``lines``."""
+    page = content.get("page")
     subject = wording.one_line(content["subject"], longest=MAX_SUBJECT)
     return MailContent(
         tone="warning",
@@ -85,7 +85,9 @@ def describe_alert(content: AlertText) -> MailContent:
         title=subject,
         paragraphs=[wording.lines(line) for line in content["lines"]],
         sections=[],
-        reason=TO_ADMINS if content.get("for_team") else TO_OPERATOR,
+        link=f"{dashboard_url.rstrip('/')}/{page}" if page and dashboard_url else "",
+        link_text="Confirm the address" if content.get("confirms") else "Open the dashboard",
+        reason=content.get("reason") or TO_OPERATOR,
     )
 
 

@@ -20,19 +20,19 @@ class Share(NamedTuple):
 
 
 def is_due(notice: Notice, *, db: Database, settings: Settings) -> bool:
-    """Tell whether this mail is sent now. Otherwise it waits for a digest.
+    """Tell whether this mail is sent now. Otherwise it waits for a digest, or as one does: the mail of an alert.
 
     A mail counts only at its first attempt, so that retries after temporary errors of SES do not use up the limit.
     """
-    team_id, is_digest = notice.team_id, notice.digest_of is not None
+    team_id, waits = notice.team_id, notice.digest_of is not None
     if team_id is None or not settings.mails_per_team_and_hour or notice.attempts > 1:
         return True
     at_most = settings.mails_per_team_and_hour
-    [share] = db.query_as(Share, "take_mail_share", team_id=team_id, is_digest=is_digest, at_most=at_most)
+    [share] = db.query_as(Share, "take_mail_share", team_id=team_id, is_digest=waits, at_most=at_most)
     if share.is_taken:
         return True
     own: dict[str, Any] = {"outbox_id": notice.outbox_id, "attempt": notice.attempts, "opens_at": share.opens_at}
-    if is_digest:
+    if waits:
         db.query("postpone_digest", **own)
     else:
         db.query("digest_mail", team_id=team_id, recipient=notice.recipient, **own)

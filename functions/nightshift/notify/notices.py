@@ -12,8 +12,12 @@ class AlertText(TypedDict):
 
     subject: str
     lines: list[str]
-    for_team: NotRequired[bool]
-    """Whether the admins of a team get it. Otherwise the operator does."""
+    reason: NotRequired[str]
+    """Why its reader gets the mail."""
+    page: NotRequired[str]
+    """A page of the dashboard, to which the mail links."""
+    confirms: NotRequired[bool]
+    """The mail asks its reader to confirm the address: the link gets a token when the mail is sent."""
 
 
 class Notice(NamedTuple):
@@ -28,13 +32,17 @@ class Notice(NamedTuple):
     attempts: int
     last_error: str | None
     digest_of: UUID | None
-    """The team whose runs a digest reports."""
+    """The team whose runs a digest reports, or whose share an alert takes."""
     run: RunRow | None
 
     @property
     def event(self) -> RunRow | None:
         """The run whose end the event tells; None for a mail."""
         return self.run if self.kind == "event" else None
+
+    @property
+    def is_digest(self) -> bool:
+        return self.digest_of is not None and "subject" not in (self.content or {})
 
     @property
     def run_id(self) -> UUID | None:

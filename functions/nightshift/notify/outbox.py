@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from nightshift.aws.queue import send_batches
@@ -11,6 +11,8 @@ from nightshift.base.logger import logger
 from nightshift.base.settings import Settings
 from nightshift.database.queries import Database
 
+TO_ADMINS = "You get this mail because you are an admin or an owner of the team."
+
 
 @dataclass(frozen=True, kw_only=True)
 class Alert:
@@ -18,6 +20,10 @@ class Alert:
 
     subject: str
     lines: list[str]
+    reason: str = ""
+    """Why its reader gets the mail; empty: as an operator."""
+    page: str = ""
+    """A page of the dashboard, to which the mail links."""
 
 
 def alert(wanted: Alert, *, db: Database) -> dict[str, Any]:
@@ -30,7 +36,8 @@ def alert(wanted: Alert, *, db: Database) -> dict[str, Any]:
 
 def mail_team(team_id: str, wanted: Alert, *, db: Database) -> None:
     """Write an outbox row for each admin of the team in the caller's transaction. The sweep sends them."""
-    db.query("mail_team_admins", team_id=team_id, content=asdict(wanted) | {"for_team": True})
+    of_the_team = replace(wanted, reason=TO_ADMINS)
+    db.query("mail_team_admins", team_id=team_id, content=asdict(of_the_team))
 
 
 def want_events(wanted: bool, *, db: Database) -> None:

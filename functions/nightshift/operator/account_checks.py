@@ -27,7 +27,8 @@ def checks_of_account(settings: Settings) -> list[Check]:
 
 
 def _of_queues(settings: Settings) -> int:
-    return settings.worker_concurrency + settings.mail_concurrency + settings.event_concurrency
+    of_others = settings.mail_concurrency + settings.event_concurrency + settings.alert_concurrency
+    return settings.worker_concurrency + of_others
 
 
 def _alarms(topic: str) -> Finding:

@@ -28,7 +28,7 @@ RECEIVE_WAIT_S = 1
 REDRIVE_AT_MOST = 1000
 REDRIVE_BUDGET_S = 30
 
-RUNS, MAILS, EVENTS, SCHEDULES = "runs", "mails", "events", "schedules"
+RUNS, MAILS, EVENTS, ALERTS, SCHEDULES = "runs", "mails", "events", "alerts", "schedules"
 
 
 class Letter(NamedTuple):
@@ -43,11 +43,12 @@ class Letter(NamedTuple):
 def queues_of(settings: Settings) -> list[tuple[str, str, str]]:
     """Return the name, the URL and the redrive target's URL of each dead-letter queue."""
     return [
-        (RUNS, settings.run_dead_letters_url, settings.queue_url),
-        (MAILS, settings.notify_dead_letters_url, settings.notify_queue_url),
-        (EVENTS, settings.announce_dead_letters_url, settings.announce_queue_url),
+        (RUNS, settings.dead_letters_url("run"), settings.queue_url),
+        (MAILS, settings.dead_letters_url("notify"), settings.notify_queue_url),
+        (EVENTS, settings.dead_letters_url("announce"), settings.announce_queue_url),
+        (ALERTS, settings.dead_letters_url("deliver"), settings.deliver_queue_url),
         # Events that EventBridge could not deliver have no queue to return to.
-        (SCHEDULES, settings.schedule_dead_letters_url, ""),
+        (SCHEDULES, settings.dead_letters_url("schedule"), ""),
     ]
 
 
@@ -198,6 +199,7 @@ def _described(queue: str, messages: list[Letter], *, db: Database) -> list[dict
         RUNS: ("run", "run_id", "statuses_of_runs"),
         MAILS: ("mail", "outbox_id", "statuses_of_outbox"),
         EVENTS: ("event", "outbox_id", "statuses_of_outbox"),
+        ALERTS: ("alert", "alert_id", "statuses_of_alerts"),
     }
     if queue not in known:
         return [_shown(message, about="event") for message in messages]

@@ -55,6 +55,7 @@ def _checks_elsewhere(settings: Settings) -> list[Check]:
         "run queue": settings.queue_url,
         "mail queue": settings.notify_queue_url,
         "event queue": settings.announce_queue_url,
+        "alert queue": settings.deliver_queue_url,
     }
     key = settings.integrations_key_id
     return [

@@ -109,7 +109,7 @@ def make_agent_key(
     ends: Word | None = None,
     name: Word | None = None,
     read_only: bool = False,
-    allow: tuple[Literal["audit:read", "integrations:write", "keys:write"], ...] = (),
+    allow: tuple[Literal["audit:read", "integrations:write", "alerts:write", "keys:write"], ...] = (),
     days: Annotated[int, Field(ge=1, le=3650)] | None = None,
     db: Database,
     author: Author,

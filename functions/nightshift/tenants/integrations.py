@@ -3,10 +3,10 @@
 The API and the setup function encrypt, and never decrypt. The worker alone decrypts.
 """
 
-from base64 import b64decode, b64encode
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from nightshift.aws import kms
 from nightshift.base.errors import JobError, NightshiftError, Refused
 from nightshift.base.settings import settings
 from nightshift.database.queries import Database
@@ -71,25 +71,18 @@ def encrypt_secret(secret: str, *, project_id: str) -> bytes:
     """Return ciphertext that can be decrypted only for the same project. Raise NotEncrypted if KMS fails."""
     from nightshift.aws.aws_http import AwsRefused, AwsUnreachable
 
-    body = {
-        "KeyId": settings().integrations_key_id,
-        "Plaintext": b64encode(secret.encode()).decode(),
-        "EncryptionContext": _context(project_id),
-    }
     try:
-        answer = _kms("Encrypt", body)
+        return kms.encrypt(secret, key_id=settings().integrations_key_id, context=_context(project_id))
     except (AwsRefused, AwsUnreachable) as exc:
         raise NotEncrypted(f"KMS did not encrypt the key, so nothing was stored: {exc}") from exc
-    return b64decode(answer["CiphertextBlob"])
 
 
 def decrypt_secret(ciphertext: bytes, *, project_id: str) -> str:
     """Decrypt the secret. Raise JobError if the ciphertext belongs to another project or is damaged."""
     from nightshift.aws.aws_http import AwsRefused
 
-    body = {"CiphertextBlob": b64encode(ciphertext).decode(), "EncryptionContext": _context(project_id)}
     try:
-        answer = _kms("Decrypt", body)
+        return kms.decrypt(ciphertext, context=_context(project_id))
     except AwsRefused as exc:
         if exc.code != "InvalidCiphertextException":
             raise
@@ -97,16 +90,6 @@ def decrypt_secret(ciphertext: bytes, *, project_id: str) -> str:
             "The stored key cannot be decrypted for this project. "
             "A team admin stores it again: nightshift integrations change"
         ) from exc
-    return b64decode(answer["Plaintext"]).decode()
-
-
-def _kms(operation: str, body: dict[str, Any]) -> dict[str, Any]:
-    # Imported here, because each trigger imports this module. Without a boto3 client, which would slow down every slice
-    # of a sync.
-    from nightshift.aws.aws_http import endpoint_of, post, regional_host
-
-    endpoint = endpoint_of("KMS", host=regional_host("kms"))
-    return post("kms", body, endpoint=endpoint, target=f"TrentService.{operation}")
 
 
 def _context(project_id: str) -> dict[str, str]:

@@ -8,7 +8,7 @@ MAX_NAME = 100
 AGENT_PERMISSIONS = ("jobs:read", "jobs:write")
 READ_ONLY_PERMISSIONS = ("jobs:read",)
 # Permissions that no key has unless it was made with them: what they allow is otherwise for a team's admins.
-EXTRA_PERMISSIONS = ("audit:read", "integrations:write", "keys:write")
+EXTRA_PERMISSIONS = ("audit:read", "integrations:write", "alerts:write", "keys:write")
 PERMISSIONS = (*AGENT_PERMISSIONS, *EXTRA_PERMISSIONS)
 
 # A key that a team makes.

@@ -19,10 +19,10 @@ PART_OF_A_NETWORK = 4
 # Sign-ins share one place in the fair queue, so that many of them do not delay the mails of teams.
 GROUP = "sign-in"
 
-WRONG_CODE = (
-    "This code is wrong, or no longer valid. A code works once, within ten minutes and five tries, where it was asked for."
+WRONG_CODE = "This code is wrong, or no longer valid. A code works once, within ten minutes and five tries, where it was asked for."
+WRONG_LINK = (
+    "This link is no longer valid. A link works once, within ten minutes. Ask the server's operator for a new one."
 )
-WRONG_LINK = "This link is no longer valid. A link works once, within ten minutes. Ask the server's operator for a new one."
 
 
 class SignedIn(NamedTuple):

@@ -22,6 +22,17 @@ SELECT live.*,
        EXISTS (SELECT FROM job_sign_ins WHERE expires_at <= statement_timestamp()) AS old_sign_ins,
        EXISTS (SELECT FROM job_sign_in_shares WHERE free_at <= statement_timestamp()) AS old_sign_in_shares,
        EXISTS (SELECT FROM job_sessions WHERE ends_at <= statement_timestamp()) AS old_sessions,
+       coalesce((SELECT max(completed_at) FROM job_runs WHERE completed_at IS NOT NULL) >= (
+                    SELECT greatest(min(active_since), (SELECT alerts_until FROM job_sweep))
+                    FROM job_alerts WHERE paused_at IS NULL AND deleted_at IS NULL HAVING count(*) > 0), false)
+           OR EXISTS (SELECT FROM job_set_aside WHERE healer = 'alerts_of_runs') AS alerts_of_runs,
+       EXISTS (SELECT FROM job_alerts WHERE overdue_look_at <= CAST(:now AS timestamptz)
+               AND paused_at IS NULL AND deleted_at IS NULL) AS alerts_overdue,
+       EXISTS (SELECT FROM job_alert_deliveries WHERE status IN ('held', 'unsent')) AS alerts_due,
+       EXISTS (SELECT FROM job_alerts WHERE pause_untold) AS alerts_paused,
+       EXISTS (SELECT FROM job_alert_deliveries WHERE created_at <= kept_since) AS alerts_delivered,
+       EXISTS (SELECT FROM job_alerts alert WHERE deleted_at IS NOT NULL
+               OR NOT EXISTS (SELECT FROM teams WHERE teams.id = alert.team_id)) AS alerts_gone,
        EXISTS (SELECT FROM job_runs WHERE status = 'failed' AND project_id IS NOT NULL
                AND completed_at > statement_timestamp() - interval '1 hour') AS failing,
        EXISTS (SELECT FROM job_set_aside) AS set_aside
