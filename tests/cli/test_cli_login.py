@@ -143,7 +143,7 @@ def test_a_person_is_asked_and_the_token_is_not_shown(api: Script, kept: Path) -
             os.write(ours, answer.encode() + b"\n")
         while b"only you can read" not in seen:
             seen += os.read(ours, 1024)
-        assert process.wait(timeout=30) == 0
+        assert process.wait() == 0
     os.close(ours)
     assert TOKEN.encode() not in seen
     assert json.loads((kept / "default.json").read_text()) == {"api_url": api.url, "token": TOKEN, "team": RUN}
