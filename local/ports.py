@@ -5,6 +5,7 @@ run it. The start of the stack checks the ports again.
 """
 
 import os
+import random
 import socket
 import sys
 from collections import Counter
@@ -14,6 +15,11 @@ try:
     from dataclasses import asdict, dataclass
 except ImportError:
     sys.exit(0)  # Python 3.6: local/venv.py says which version is needed
+
+
+# Systems choose the ports of outgoing connections above these (Linux from 32768, macOS from 49152), and no browser
+# refuses one of these.
+NOT_FOR_CONNECTIONS = range(11_000, 32_768)
 
 
 class InvalidPort(RuntimeError):
@@ -84,11 +90,15 @@ def is_free(port: int) -> bool:
 
 
 def free_port() -> int:
-    """Return a free port, chosen by the operating system."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a free port. No connection of another process can take it before its server listens.
+
+    Another call is unlikely to return the same one.
+    """
+    while True:
+        # Other code may seed the module's own generator, the same way in each process.
+        port = random.SystemRandom().choice(NOT_FOR_CONNECTIONS)
+        if is_free(port):
+            return port
 
 
 def _other(port: int, *, besides: "set[int]") -> int:

@@ -1,7 +1,6 @@
 """Integrations of a project's own: stored, tested, changed and removed by its team, and never shown again."""
 
 import json
-import time
 import uuid
 
 import pytest
@@ -253,9 +252,8 @@ class TestTheTest:
     def test_a_provider_that_hangs_costs_its_time_and_no_more(self, api, at, revenuecat, owner, monkeypatch):
         monkeypatch.setattr(stored_keys, "TEST_S", 0.3)
         revenuecat.add_fault(latency_s=30, times=None)
-        began = time.monotonic()
+        # After its 30 seconds the provider would say that the key works.
         test = self.says(api, at)
-        assert time.monotonic() - began < 15
         assert test["says"] == "Not tested because RevenueCat could not be reached: no answer in time."
         assert len(stored(owner)) == 1
 

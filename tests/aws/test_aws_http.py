@@ -14,6 +14,7 @@ from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.config import Config
 from moto.core.botocore_stubber import MockRawResponse
 
+from local.ports import free_port
 from nightshift.aws import aws_http, queue, secret, sigv4, sqs
 from nightshift.aws.aws_http import AwsRefused, AwsUnreachable, endpoint_of, post, regional_host
 from nightshift.aws.queue import Message
@@ -23,7 +24,6 @@ from nightshift.notify import delivery
 from nightshift.notify.mail import Mail
 from nightshift.tenants import integrations
 from tests.support import http_server
-from tests.support.fixtures import free_port
 from tests.support.world import received
 
 QUEUE = "https://sqs.eu-central-1.amazonaws.com/000000000000/runs"

@@ -423,7 +423,7 @@ def test_a_connection_that_breaks(nightshift: Nightshift) -> None:
         result = nightshift(
             "jobs", "view", RUN, env={"NIGHTSHIFT_API_URL": f"http://127.0.0.1:{port}"}, sleep=naps.append
         )
-        thread.join(timeout=10)
+        thread.join()
     assert result.exit_code == 5
     assert "failed" in result.stderr
     assert naps == [0.5, 1]
@@ -581,7 +581,6 @@ def test_a_letter_the_terminal_lacks_ends_nothing(api: Script) -> None:
             command("jobs", "view", RUN, "--format", format),
             env=environment(api) | {"PYTHONIOENCODING": "ascii"},
             capture_output=True,
-            timeout=30,
         )
         assert (done.returncode, done.stderr) == (0, b"")
     assert json.loads(done.stdout)["error"] == "Schlüssel 🔑"
@@ -598,7 +597,7 @@ def test_ctrl_c_for_real(api: Script) -> None:
     ) as process:
         assert process.stdout.readline() == "running 45/200\n"
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=30)
+        _, errors = process.communicate()
     assert process.returncode == 130
     assert errors == f"Stopped watching; the run continues. To watch it: nightshift jobs view {RUN} --follow\n"
 

@@ -159,7 +159,6 @@ def ended(api: Script, aws: Aws, every_call: list[list[str]], surroundings: str)
         },
         cwd=ROOT,
         capture_output=True,
-        timeout=300,
     )
     assert done.returncode == 0, done.stderr.decode()
     answers: list[dict[str, Any]] = json.loads(done.stdout)

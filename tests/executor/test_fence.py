@@ -2,7 +2,6 @@
 
 import json
 import threading
-import time
 from dataclasses import replace
 
 import pytest
@@ -313,9 +312,8 @@ class TestAlone:
 
         def freezing(self, script):
             if script.startswith("CREATE"):
-                deadline = time.monotonic() + 30
                 while real(owner, f"{ours} AND pid <> pg_backend_pid()") != [[0]]:
-                    assert time.monotonic() < deadline
+                    pass
             return real(self, script)
 
         with monkeypatch.context() as patch:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from pg8000.exceptions import DatabaseError
 
+from local.ports import free_port
 from nightshift.base import metrics
 from nightshift.base.errors import DatabaseGone
 from nightshift.database.queries import Database
@@ -16,7 +17,7 @@ from nightshift.schedules.slots import GRACE
 from nightshift.testing.rows import make_team, run_row, sweep
 from tests.healing.test_poison import REFUSE, lost, poison_runs
 from tests.healing.test_sweep import ENDED
-from tests.support.fixtures import ROLES, free_port
+from tests.support.fixtures import ROLES
 from tests.support.world import claim, received, system_run, trigger
 
 START = datetime(2026, 11, 1, tzinfo=UTC)

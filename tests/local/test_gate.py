@@ -11,8 +11,8 @@ import urllib3
 
 from local import mailbox
 from local.gate import refusal
+from local.ports import free_port
 from local.revenuecat.server import Sandbox, serve
-from tests.support.fixtures import free_port
 
 HOST = "127.0.0.1:4566"
 VISIT = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document", "Sec-Fetch-Site": "cross-site"}

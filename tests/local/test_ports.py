@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from local.ports import Ports, complaint, is_free
-from tests.support.fixtures import free_port
+from local.ports import Ports, complaint, free_port, is_free
 
 NAMES = ("aws", "postgres", "revenuecat", "mailbox")
 

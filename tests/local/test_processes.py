@@ -24,7 +24,7 @@ def test_ctrl_c_reaches_what_a_test_starts_though_a_script_ignores_it():
         with started(SLEEPING, stdout=-1) as process:
             assert process.stdout.readline() == b"ready\n"
             process.send_signal(signal.SIGINT)
-            process.wait(timeout=30)
+            process.wait()
     finally:
         signal.signal(signal.SIGINT, before)
     assert process.returncode != 0

@@ -45,7 +45,7 @@ class Client:
 
     def __init__(self, url: str):
         self.url = url
-        self.connection = HTTPConnection(urlsplit(url).netloc, timeout=20)
+        self.connection = HTTPConnection(urlsplit(url).netloc)
 
     def get(self, path: str, *, key: str | None = "sk_sandbox") -> Answer:
         return self.ask("GET", f"/v2{path}", headers={"Authorization": f"Bearer {key}"} if key else {})
@@ -701,7 +701,7 @@ def test_as_a_process_it_prints_its_address_and_ends_cleanly(tmp_path: Path, num
                     Sandbox(seed=3, customer_ids=["ann", "bob", "cleo"]).customers
                 )
                 process.send_signal(number)
-                rest, errors = process.communicate(timeout=20)
+                rest, errors = process.communicate()
         finally:
             process.kill()
     assert (process.returncode, rest, errors) == (0, "", "")

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from local.ports import free_port
 from local.postgres import POSTGRES_VERSION, Postgres
-from tests.support.fixtures import free_port
 
 
 def test_data_of_another_version_of_postgres_are_not_touched(tmp_path: Path) -> None:

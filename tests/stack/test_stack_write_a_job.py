@@ -29,7 +29,7 @@ def run(command, *, folder):
     # users, and the outer run's server starts below that root.
     environ["PYTEST_DEBUG_TEMPROOT"] = str(folder.parent)
     environ["PYTHONPATH"] = os.pathsep.join([str(folder), str(folder / "functions")])
-    done = subprocess.run(shlex.split(command), cwd=folder, env=environ, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(shlex.split(command), cwd=folder, env=environ, capture_output=True, text=True)
     assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
     return done.stdout
 

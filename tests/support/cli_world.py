@@ -171,13 +171,13 @@ def on_terminal(api: Script, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callab
         code = main.main(arguments, obj=Session(sleep=lambda s: None), standalone_mode=False)
         monkeypatch.undo()
         terminal.close()
-        reader.join(timeout=10)
+        reader.join()
         return code or 0, seen.decode()
 
     yield call
     if not terminal.closed:
         terminal.close()
-    reader.join(timeout=10)
+    reader.join()
     os.close(ours)
 
 

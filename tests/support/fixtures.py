@@ -7,7 +7,6 @@ import itertools
 import os
 import shutil
 import signal
-import socket
 import tempfile
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from moto import mock_aws
 
 from api import database_probe
 from local import roles
+from local.ports import free_port
 from local.postgres import Postgres
 from nightshift.aws import aws_http, clients
 from nightshift.base import settings as settings_module
@@ -83,12 +83,6 @@ def pytest_report_to_serializable(report: pytest.TestReport) -> Generator[None, 
     if data and "sections" in data:
         data["sections"] = [(name, text.encode("utf-8", "replace").decode()) for name, text in data["sections"]]
     return data
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @contextmanager

@@ -16,11 +16,10 @@ import pg8000.native
 import psutil
 import pytest
 
-from local.ports import Ports
+from local.ports import Ports, free_port
 from local.processes import left_behind
 from local.run import LIVE, call
 from local.stack import BUILD, CHECKOUT, Stack, running
-from tests.support.fixtures import free_port
 
 # Only what hangs takes so long, however busy the machine is.
 PATIENCE_S = 300
