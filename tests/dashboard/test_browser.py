@@ -149,6 +149,8 @@ class TestSigningIn:
     def test_going_back_after_signing_out_shows_nothing(self, admin: Open) -> None:
         page = admin()
         expect(heading(page, "Runs")).to_be_visible()
+        # The page's own parts are still there.
+        page.locator("script").evaluate("script => import(new URL('signin.js', script.src).href)")
         page.context.set_offline(True)
         # Another page in this tab signed out, and the browser restores this page as it was.
         page.evaluate("sessionStorage.clear()")
