@@ -30,6 +30,9 @@ SURROUNDINGS = (
 VALUES = {
     "run_id": RUN,
     "schedule_id": RUN,
+    "alert_id": RUN,
+    "delivery_id": RUN,
+    "channel": "mail",
     "job_type": "partition_creation",
     "team": "acme",
     "name": "weekly_report",

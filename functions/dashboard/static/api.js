@@ -35,12 +35,12 @@ export class ApiError extends Error {
   }
 }
 
-/** Returns the JSON of a 2xx response. Throws ApiError, and signs out when the token is no longer valid. */
-export async function api(method, path, { query = {}, body, key, signal, token = session().token } = {}) {
-  if (!isToken(token)) throw refusal(401, "Invalid or expired token", {}, token);
+/** Returns the JSON of a 2xx response. Throws ApiError, and signs out when the token is no longer valid. `anyone` needs none. */
+export async function api(method, path, { query = {}, body, key, signal, anyone = false, token = session().token } = {}) {
+  if (!anyone && !isToken(token)) throw refusal(401, "Invalid or expired token", {}, token);
   const url = new URL(path, ROOT);
   for (const [name, value] of Object.entries(query)) if (value) url.searchParams.set(name, value);
-  const headers = { authorization: `Bearer ${token}` };
+  const headers = anyone ? {} : { authorization: `Bearer ${token}` };
   if (body) headers["content-type"] = "application/json";
   if (key) headers["idempotency-key"] = key;
   const request = new AbortController();

@@ -32,6 +32,8 @@ function App() {
   };
   useEffect(() => error && again(), [route]);
   if (error) return html`<${Broken} onAgain=${again} />`;
+  // Its reader may have no account here.
+  if (route.view === "confirm") return html`<${Later} key="confirm" load=${() => import("./confirm.js")} />`;
   return token ? html`<${SignedIn} key=${token} route=${route} offered=${offered} />` : html`<${SignIn} reason=${reason} />`;
 }
 

@@ -1,6 +1,7 @@
-// The page of a team: its providers' keys, and who changed what.
+// The page of a team: its providers' keys, its alerts, and who changed what.
 
 import { html, useEffect, useRef, useState } from "./html.js";
+import { Alerts } from "./alerts.js";
 import { Changes } from "./changes.js";
 import { Integrations } from "./integrations.js";
 import { hasMoved } from "./router.js";
@@ -21,5 +22,6 @@ export function View({ me, team }) {
     <${Views} current="team" />
     <div class="heading"><h1 ref=${title} tabindex="-1" translate=${false}>${team.name}</h1></div>
     ${known.data && html`<${Integrations} team=${team} known=${known.data} me=${me} onChange=${() => setChanged((count) => count + 1)} />`}
+    ${known.data && html`<${Alerts} team=${team} known=${known.data} me=${me} onChange=${() => setChanged((count) => count + 1)} />`}
     ${known.data && html`<${Changes} team=${team} known=${known.data} me=${me} changed=${changed} />`}`;
 }
