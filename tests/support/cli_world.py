@@ -140,7 +140,9 @@ def nightshift(api: Script) -> Nightshift:
         reads: str | None = None,
     ) -> Result:
         environment = {"NIGHTSHIFT_API_URL": api.url, "NIGHTSHIFT_TOKEN": TOKEN, "NIGHTSHIFT_TEAM": None}
-        result = CliRunner().invoke(main, arguments, obj=Session(sleep=sleep), env=environment | (env or {}), input=reads)
+        result = CliRunner().invoke(
+            main, arguments, obj=Session(sleep=sleep), env=environment | (env or {}), input=reads
+        )
         assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
         assert TOKEN not in result.output
         return result

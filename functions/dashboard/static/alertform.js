@@ -62,7 +62,7 @@ export function AlertForm({ team, known, alert, onClose, onDone }) {
             <div class="field">
               <label for="url">Address${alert && html` <span class="quiet">optional</span>`}</label>
               <input id="url" key=${channel} type=${channel === "slack" ? "password" : "text"} inputmode="url" spellcheck="false" autocomplete="off" maxlength="2000"
-                required=${!alert} placeholder=${channel === "slack" ? "https://hooks.slack.com/services/…" : "https://hooks.example.com/nightshift"}
+                required=${!alert}
                 defaultValue=${channel === "webhook" ? alert?.url : ""} aria-describedby="url-hint" aria-invalid=${wrong("url")} />
               <p id="url-hint" class="hint">${channel === "slack"
                 ? "Of an incoming webhook of Slack. It is a secret: it is encrypted and cannot be read again."
