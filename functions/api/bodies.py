@@ -9,7 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 from api.stored_keys import KEY
 from nightshift.alerts.alert_choices import CHANNELS, EVENTS, MAX_ADDRESSES, MAX_CHOSEN
 from nightshift.alerts.alert_choices import MAX_NAME as MAX_ALERT_NAME
-from nightshift.alerts.endpoints import MAX_URL
+from nightshift.alerts.public_endpoints import MAX_URL
 from nightshift.jobs.job_type import JobType
 from nightshift.jobs.provider import Provider
 from nightshift.jobs.registry import JOB_TYPES, PROVIDERS

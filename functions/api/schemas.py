@@ -375,7 +375,7 @@ class LastDelivery(Answer):
 
 
 class AlertInfo(Answer):
-    """What a team is told of its runs, and where."""
+    """The runs of which a team is told, and the place where."""
 
     id: UUID
     team_id: UUID

@@ -150,7 +150,7 @@ def edit(session: Session, /, alert_id: str, all_types: bool, all_projects: bool
 @common_options
 @click.pass_obj
 def pause(session: Session, alert_id: str) -> None:
-    """Pause an alert. What happens until it is resumed is not told.
+    """Pause an alert. It does not tell of runs that end during the pause.
 
     \b
     Examples:

@@ -3,7 +3,7 @@
 import pytest
 
 from nightshift.testing.rows import make_team
-from tests.support.alert_world import World, endpoint
+from tests.alerts.alert_world import World, endpoint
 from tests.support.world import store_keys
 
 

@@ -9,7 +9,7 @@ from nightshift.alerts import delivering, team_alerts
 from nightshift.alerts.endpoint_calls import Called
 from nightshift.aws.clients import client
 from nightshift.base.settings import settings
-from tests.support.alert_world import AUTHOR, is_signed
+from tests.alerts.alert_world import AUTHOR, is_signed
 from tests.support.fixtures import CONTEXT, load_function
 
 DAY = 24 * 60

@@ -11,7 +11,7 @@ import pytest
 
 from nightshift.alerts import endpoint_calls
 from nightshift.alerts.endpoint_calls import call
-from nightshift.alerts.endpoints import Endpoint
+from nightshift.alerts.public_endpoints import Endpoint
 from tests.support import http_server
 
 SHORT_S = 0.3

@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from nightshift.alerts import endpoint_calls
-from nightshift.alerts.endpoints import Endpoint, NotPublic, is_public, parse_endpoint, resolve
+from nightshift.alerts.public_endpoints import Endpoint, NotPublic, is_public, parse_endpoint, resolve
 from nightshift.base.errors import Refused
 
 SINK = "http://127.0.0.1:4567/alerts/key"

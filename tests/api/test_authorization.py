@@ -89,7 +89,7 @@ POLICIES = {
     "POST /v1/alerts/{alert_id}/rotate": Policy(of="alert", needs="alerts:write"),
     "GET /v1/alerts/{alert_id}/deliveries": Policy(of="alert", needs="alerts:write"),
     "POST /v1/alert-deliveries/{delivery_id}/replay": Policy(of="delivery", needs="alerts:write", passes=(200, 409)),
-    # Whoever has the token of the mail; without it, nothing is confirmed.
+    # For the reader of the mail that holds the token; without it, nothing is confirmed.
     "POST /v1/alert-addresses/confirm": Policy(public=True, passes=(400,)),
 }
 NOT_FOUND = {

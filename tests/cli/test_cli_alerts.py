@@ -76,7 +76,7 @@ def test_create_sends_what_was_given_and_shows_the_secret(api: Script, nightshif
 
 def test_the_address_of_slack_is_read_from_standard_input(api: Script, nightshift: Nightshift) -> None:
     api.on(f"POST /v1/teams/{TEAM}/alerts", (201, {"alert": alert(channel="slack"), "secret": None, "notes": []}))
-    result = nightshift("alerts", "create", "slack", "--url-stdin", input=f"{SLACK}\n")
+    result = nightshift("alerts", "create", "slack", "--url-stdin", reads=f"{SLACK}\n")
     [(_, _, _, body)] = api.asked(f"POST /v1/teams/{TEAM}/alerts")
     assert body == {"channel": "slack", "events": ["failed"], "url": SLACK}
     assert "very-secret" not in result.output

@@ -67,6 +67,9 @@ RED = {"doctor": 1}
 # client starts a sync in this way; the command line triggers it like any other job.
 OF_OTHER_CLIENTS = {
     "POST /v1/projects/{project_id}/integrations/revenuecat/sync",
+    # An alert is shown in the list; and the reader of a mail, who may have no token, confirms on a page.
+    "GET /v1/alerts/{alert_id}",
+    "POST /v1/alert-addresses/confirm",
     # The dashboard shows an expression in words while a person types it.
     "GET /v1/cron",
     # The dashboard hides its form where codes are off.
@@ -113,7 +116,6 @@ OPERATIONS = {
     "DELETE /v1/schedules/{schedule_id}": "nightshift schedules delete SCHEDULE_ID",
     "GET /v1/teams/{team_id}/alerts": "nightshift alerts list",
     "POST /v1/teams/{team_id}/alerts": "nightshift alerts create mail --on failed --admins",
-    "GET /v1/alerts/{alert_id}": "nightshift alerts list",
     "PATCH /v1/alerts/{alert_id}": "nightshift alerts pause ALERT_ID",
     "DELETE /v1/alerts/{alert_id}": "nightshift alerts delete ALERT_ID",
     "POST /v1/alerts/{alert_id}/test": "nightshift alerts test ALERT_ID",
@@ -343,7 +345,8 @@ def alert_of(team: Team, owner: Database) -> str:
     """Return the id of an alert of the team, which is also that of its delivery."""
     alert_id = str(uuid.uuid4())
     owner.run_script(
-        "INSERT INTO job_alerts (id, team_id, name, events, channel, config, secret_encrypted, minutes_between, created_by)"
+        "INSERT INTO job_alerts"
+        " (id, team_id, name, events, channel, config, secret_encrypted, minutes_between, created_by)"
         f" VALUES ('{alert_id}', '{team.id}', 'Nightly', '{{failed}}', 'webhook',"
         " '{\"url\": \"https://hooks.example.com/\"}', 'x', 5, 'x');"
         "INSERT INTO job_alert_deliveries (id, alert_id, team_id, kind, about, data, status, ended_at, expires_at)"

@@ -8,7 +8,7 @@ import urllib3
 from local import seed
 from local.run import call
 from local.stack import Stack
-from tests.support.alert_world import is_signed
+from tests.alerts.alert_world import is_signed
 from tests.support.stack_world import ended, triggered, until
 
 pytestmark = pytest.mark.stack
@@ -66,7 +66,7 @@ def test_a_webhook_gets_a_failure_once_and_then_the_recovery(stack: Stack, here:
     until(lambda: ask("GET", f"{alert}/deliveries")["deliveries"][0]["status"] == "sent")
     statuses = [each["status"] for each in ask("GET", f"{alert}/deliveries")["deliveries"]]
     assert statuses == ["sent", "sent", "sent"]
-    # Where no sink is, no address of this machine is accepted.
+    # No other address of this machine is accepted.
     refused = ask("PATCH", alert, {"url": "http://127.0.0.1:9001/2018-06-01/runtime/invocation/next"}, 400)
     assert refused["error"] == "url must begin with https://"
     ask("DELETE", alert)

@@ -134,10 +134,15 @@ def nightshift(api: Script) -> Nightshift:
     """``nightshift("jobs", "list")``: run a command in this process, without real waits. No output shows the token."""
 
     def call(
-        *arguments: str, sleep: Callable[[float], None] = lambda s: None, env: dict[str, str | None] | None = None
+        *arguments: str,
+        sleep: Callable[[float], None] = lambda s: None,
+        env: dict[str, str | None] | None = None,
+        reads: str | None = None,
     ) -> Result:
         environment = {"NIGHTSHIFT_API_URL": api.url, "NIGHTSHIFT_TOKEN": TOKEN, "NIGHTSHIFT_TEAM": None}
-        result = CliRunner().invoke(main, arguments, obj=Session(sleep=sleep), env=environment | (env or {}))
+        result = CliRunner().invoke(
+            main, arguments, obj=Session(sleep=sleep), env=environment | (env or {}), input=reads
+        )
         assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
         assert TOKEN not in result.output
         return result

@@ -34,6 +34,8 @@ function App() {
   };
   useEffect(() => error && again(), [route]);
   if (error) return html`<${Broken} onAgain=${again} />`;
+  // Its reader may have no account here.
+  if (route.view === "confirm") return html`<${Later} key="confirm" load=${() => import("./confirm.js")} />`;
   if (key === null || link !== null) return html`<${Later} key="sign-in" load=${signing} reason=${reason} link=${link} isOpen=${key !== null} />`;
   return html`<${SignedIn} key=${key} route=${route} offered=${offered} />`;
 }

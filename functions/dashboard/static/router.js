@@ -1,4 +1,4 @@
-// Addresses: the list of runs, with its filters in the query, the list of schedules, and one page per run.
+// Addresses: the list of runs, with its filters in the query, the views of a team, one page per run, and confirmations.
 
 import { html, useEffect, useState } from "./html.js";
 import { ROOT } from "./api.js";
@@ -8,7 +8,7 @@ let moved = false;
 /** Whether the user has navigated since the page was loaded. */
 export const hasMoved = () => moved;
 
-/** `{view: "runs" | "schedules" | "team" | "run", id, query}` of the address; renders again whenever it changes. */
+/** `{view: "runs" | "schedules" | "team" | "run" | "confirm", id, query}` of the address; renders again whenever it changes. */
 export function useRoute() {
   const [route, setRoute] = useState(parse);
   useEffect(() => {
@@ -61,7 +61,7 @@ export function Link({ href, children, ...rest }) {
 function parse() {
   const query = Object.fromEntries(new URLSearchParams(location.search));
   const path = location.pathname.slice(ROOT.pathname.length);
-  if (path === "schedules" || path === "team") return { view: path, query };
+  if (["schedules", "team", "confirm"].includes(path)) return { view: path, query };
   const [, id] = /^runs\/([^/]+)$/.exec(path) ?? [];
   return id ? { view: "run", id, query } : { view: "runs", query };
 }

@@ -1,7 +1,8 @@
-// The page of a team: its providers' keys, its paused jobs, its agent keys, and who changed what.
+// The page of a team: its providers' keys, its paused jobs, its alerts, its agent keys, and who changed what.
 
 import { html, useEffect, useRef, useState } from "./html.js";
 import { AgentKeys } from "./agentkeys.js";
+import { Alerts } from "./alerts.js";
 import { Changes } from "./changes.js";
 import { Integrations } from "./integrations.js";
 import { Pauses } from "./pauses.js";
@@ -25,6 +26,7 @@ export function View({ me, team }) {
     <div class="heading"><h1 ref=${title} tabindex="-1" translate=${false}>${team.name}</h1></div>
     ${known.data && html`<${Integrations} team=${team} known=${known.data} me=${me} onChange=${onChange} />`}
     ${known.data && html`<${Pauses} team=${team} known=${known.data} me=${me} onChange=${onChange} />`}
+    ${known.data && html`<${Alerts} team=${team} known=${known.data} me=${me} onChange=${onChange} />`}
     ${known.data && html`<${AgentKeys} team=${team} known=${known.data} me=${me} onChange=${onChange} />`}
     ${known.data && html`<${Changes} team=${team} known=${known.data} me=${me} changed=${changed} />`}`;
 }

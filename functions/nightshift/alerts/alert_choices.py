@@ -1,10 +1,10 @@
-"""What a team may choose of an alert: checks it, and returns the columns of the alert."""
+"""The choices of a team for an alert: check them, and return the columns of the alert."""
 
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from nightshift.alerts.endpoints import SLACK_HOST, parse_endpoint
+from nightshift.alerts.public_endpoints import SLACK_HOST, parse_endpoint
 from nightshift.base.addresses import BadAddress, ascii_address
 from nightshift.base.errors import Refused
 from nightshift.base.settings import Settings
@@ -21,7 +21,7 @@ MAX_ADDRESSES = 10
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """What a caller chooses of an alert. ``url`` is that of a webhook or of Slack; None keeps the stored one."""
+    """The fields of an alert that a caller chooses. ``url`` is that of a webhook or of Slack; None keeps the stored one."""
 
     channel: str
     events: tuple[str, ...]

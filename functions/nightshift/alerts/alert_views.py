@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from nightshift.alerts.endpoints import SLACK_HOST
+from nightshift.alerts.public_endpoints import SLACK_HOST
 from nightshift.base.wording import timestamp
 from nightshift.database.queries import Row
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from nightshift.alerts import messages, webhook_secrets
 from nightshift.alerts.endpoint_calls import CALL_S, Called, call
-from nightshift.alerts.endpoints import SLACK_HOST, Endpoint, parse_endpoint
+from nightshift.alerts.public_endpoints import SLACK_HOST, Endpoint, parse_endpoint
 from nightshift.base import metrics
 from nightshift.base.errors import Refused
 from nightshift.base.logger import logger

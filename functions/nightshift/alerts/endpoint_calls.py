@@ -11,12 +11,12 @@ from http.client import HTTPException, HTTPResponse
 from threading import Thread
 from typing import Any, NamedTuple
 
-from nightshift.alerts.endpoints import Endpoint, NotPublic, resolve
+from nightshift.alerts.public_endpoints import Endpoint, NotPublic, resolve
 from nightshift.base.wording import visible
 
 # For all: name, connection, TLS, request and answer.
 CALL_S = 10.0
-# What is kept of an answer.
+# The part of an answer that is kept, in bytes.
 MAX_ANSWER = 1024
 # Timeout, too early, too many requests.
 NOT_NOW = (408, 425, 429)
@@ -25,7 +25,7 @@ MOST_ADDRESSES = 2
 
 
 class Called(NamedTuple):
-    """What an endpoint answered. Without a ``status`` it did not, and ``error`` says why."""
+    """The answer of an endpoint. Without a ``status`` it did not, and ``error`` says why."""
 
     status: int | None = None
     answer: str | None = None

@@ -1,4 +1,4 @@
-"""What a delivery says: as the body of a webhook, as a text in Slack, and as a mail."""
+"""The message of a delivery: as the body of a webhook, as a text in Slack, and as a mail."""
 
 import json
 from collections.abc import Mapping

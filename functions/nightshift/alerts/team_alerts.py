@@ -5,7 +5,7 @@ import uuid
 from dataclasses import asdict, replace
 from typing import Any, NamedTuple
 
-from nightshift.alerts import dispatch, webhook_secrets
+from nightshift.alerts import sending, webhook_secrets
 from nightshift.alerts.alert_choices import Wanted, address_of, columns_of, told_of
 from nightshift.alerts.alert_views import alert_as_json, delivery_as_json
 from nightshift.base.errors import Conflict, NotFound, Refused
@@ -255,5 +255,5 @@ def _locked(alert_id: str, *, team_id: str, db: Database) -> Stored:
 def _dispatched(delivery_id: str, stored: Stored, *, team_id: str, db: Database, settings: Settings) -> dict[str, Any]:
     """Send the message for a delivery that is due. If that fails, and for a mail, the sweep does it within a minute."""
     if stored.channel != "mail":
-        dispatch.send_messages([(stored.id, team_id)], settings=settings)
+        sending.send_messages([(stored.id, team_id)], settings=settings)
     return get_delivery(delivery_id, db=db)

@@ -30,7 +30,7 @@ REQUIRED: dict[str, tuple[str, ...]] = {
 }
 
 
-# Whose messages the dead-letter queues hold.
+# The queues that have a dead-letter queue, by the function that reads them.
 DEAD_LETTERS = ("run", "notify", "announce", "schedule", "deliver")
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from nightshift.alerts import dispatch
+from nightshift.alerts import sending
 from nightshift.aws import queue
 from nightshift.aws.queue import Message
 from nightshift.base import metrics
@@ -226,21 +226,21 @@ class _Work:
         self.counts.update(mails=len(unsent), refused=outbox.send_messages(unsent, settings=self.settings))
 
     def tell_alerts_of_ended(self, run_ids: list[str]) -> None:
-        told = dispatch.tell_of_ended(run_ids, now=self.now, db=self.db, settings=self.settings)
+        told = sending.tell_of_ended(run_ids, now=self.now, db=self.db, settings=self.settings)
         self.counts.update(alerts=told)
 
     def note_ended_runs_seen(self) -> None:
         self.db.query("move_alerts_until", now=self.now, late_s=LATE_ENDINGS_S)
 
     def tell_of_overdue_runs(self, alert_ids: list[str]) -> None:
-        told = dispatch.tell_of_overdue(alert_ids, now=self.now, db=self.db, settings=self.settings)
+        told = sending.tell_of_overdue(alert_ids, now=self.now, db=self.db, settings=self.settings)
         self.counts.update(alerts=told)
 
     def send_alerts(self, alert_ids: list[str]) -> None:
-        self.counts.update(refused=dispatch.send_due(alert_ids, now=self.now, db=self.db, settings=self.settings))
+        self.counts.update(refused=sending.send_due(alert_ids, now=self.now, db=self.db, settings=self.settings))
 
     def tell_of_paused_alerts(self, alert_ids: list[str]) -> None:
-        dispatch.tell_of_pauses(alert_ids, db=self.db)
+        sending.tell_of_pauses(alert_ids, db=self.db)
 
     def pruning(self, query: str) -> Callable[[list[str]], None]:
         def prune(keys: list[str]) -> None:
