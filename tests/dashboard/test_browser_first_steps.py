@@ -35,7 +35,7 @@ def next_step(page: Page) -> Any:
 
 
 @pytest.mark.parametrize("look", [{}, {"viewport": PHONE, "color_scheme": "dark", "has_touch": True}])
-def test_a_new_team_is_led_from_its_key_to_a_schedule(opened: Callable[..., Page], look: dict[str, Any]) -> None:
+def test_a_new_team_is_led_from_its_key_to_an_alert(opened: Callable[..., Page], look: dict[str, Any]) -> None:
     page = opened(**look)
     expect(next_step(page)).to_contain_text("Store a key of RevenueCat")
     # Without a key, nothing else can be done.
@@ -63,6 +63,9 @@ def test_a_new_team_is_led_from_its_key_to_a_schedule(opened: Callable[..., Page
     dialog = page.get_by_role("dialog", name="New schedule")
     expect(dialog.get_by_label("Project").locator("option:checked")).to_have_text("Acme")
     dialog.get_by_role("button", name="Make schedule").click()
+    expect(next_step(page)).to_contain_text("Hear of failures")
+    next_step(page).get_by_role("button", name="Make an alert").click()
+    page.get_by_role("dialog", name="New alert").get_by_role("button", name="Make alert").click()
     expect(page.get_by_role("dialog")).to_have_count(0)
     expect(steps(page)).to_have_count(0)
     expect(heading(page, "Runs")).to_be_visible()

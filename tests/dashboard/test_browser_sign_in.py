@@ -1,12 +1,9 @@
 """Sign-in by code, from the mail in the mailbox to the end of all sessions, and by the operator's link."""
 
-import re
 import uuid
 from collections.abc import Callable
-from typing import Any
 
 import pytest
-import urllib3
 from playwright.sync_api import Page, expect
 
 from local.stack import Stack
@@ -14,6 +11,8 @@ from tests.support.browser_world import (
     PHONE,
     People,
     Visitor,
+    ask_for_code,
+    enter_code,
     heading,
     is_wider_than_the_window,
     keeps_somebody_out,
@@ -28,49 +27,6 @@ LOOKS = {
     "dark": {"color_scheme": "dark"},
     "phone": {"viewport": PHONE, "color_scheme": "dark", "has_touch": True},
 }
-CODE = re.compile(r"^(\d{4} \d{4}): sign-in code$", re.MULTILINE)
-
-
-@pytest.fixture
-def admin_of(people: People) -> Callable[..., str]:
-    """``admin_of(*team_ids)``: create an admin of these teams and return their address."""
-
-    def admin_of(*team_ids: str) -> str:
-        email = f"{uuid.uuid4().hex[:12]}@demo.test"
-        people.owner.run("INSERT INTO users (email) VALUES (:email)", email=email)
-        for team_id in team_ids:
-            people.owner.run(
-                "INSERT INTO team_members (team_id, user_id, role) SELECT CAST(:team_id AS uuid), id, 'admin'"
-                " FROM users WHERE email = :email",
-                team_id=team_id,
-                email=email,
-            )
-        return email
-
-    return admin_of
-
-
-@pytest.fixture
-def codes_to(here: dict[str, Any]) -> Callable[[str], list[str]]:
-    """``codes_to(address)``: return the codes in the mails to this address, the newest last."""
-
-    def codes_to(address: str) -> list[str]:
-        accounts = urllib3.request("GET", here["mailbox_url"], retries=False).json()["messages"]
-        mails = sorted((mail for mails in accounts.values() for mail in mails), key=lambda mail: mail["Timestamp"])
-        return [CODE.search(mail["BodyText"])[1] for mail in mails if mail["To"] == [address]]
-
-    return codes_to
-
-
-def enter(page: Page, code: str) -> None:
-    page.get_by_label("Code", exact=True).fill(code)
-    page.get_by_role("button", name="Sign in").click()
-
-
-def ask(page: Page, email: str) -> None:
-    page.get_by_label("E-mail address").fill(email)
-    page.get_by_role("button", name="Send code").click()
-    expect(page.get_by_label("Code", exact=True)).to_be_focused()
 
 
 def check(page: Page) -> None:
@@ -96,16 +52,16 @@ def test_from_the_code_to_the_end_of_all_sessions(
     page = visit.open(f"runs/{run_id}")
     expect(page.get_by_label("E-mail address")).to_be_focused()
     check(page)
-    ask(page, email.upper())
+    ask_for_code(page, email.upper())
     check(page)
     [code] = until(lambda: codes_to(email))
     wrong = f"{(int(code.replace(' ', '')) + 1) % 10**8:08}"
-    enter(page, wrong)
+    enter_code(page, wrong)
     expect(page.get_by_role("alert")).to_contain_text("This code is wrong, or no longer valid.")
     check(page)
     # The tab still waits for its code after it was loaded again.
     page.reload()
-    enter(page, code)
+    enter_code(page, code)
     expect(heading(page, "RevenueCat Sync")).to_be_visible()
     assert str(run_id) in page.url
     assert page.evaluate("sessionStorage.length") == 0
@@ -129,8 +85,8 @@ def test_from_the_code_to_the_end_of_all_sessions(
 
     other = visitor()
     elsewhere = other.open()
-    ask(elsewhere, email)
-    enter(elsewhere, until(lambda: codes_to(email)[1:])[0])
+    ask_for_code(elsewhere, email)
+    enter_code(elsewhere, until(lambda: codes_to(email)[1:])[0])
     expect(elsewhere.locator("button.whoami")).to_have_text(email)
 
     second.locator("button.whoami").click()
@@ -142,8 +98,8 @@ def test_from_the_code_to_the_end_of_all_sessions(
     expect(dialog.get_by_role("listitem")).to_have_count(1)
     look_again(elsewhere)
     expect(elsewhere.get_by_role("alert")).to_have_text("The session has ended. Sign in again.")
-    ask(elsewhere, email)
-    enter(elsewhere, until(lambda: codes_to(email)[2:])[0])
+    ask_for_code(elsewhere, email)
+    enter_code(elsewhere, until(lambda: codes_to(email)[2:])[0])
     expect(elsewhere.locator("button.whoami")).to_have_text(email)
 
     dialog.get_by_role("button", name="Sign out everywhere").click()

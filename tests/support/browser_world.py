@@ -38,6 +38,8 @@ PATIENCE_MS = 40_000
 # A fault that makes RevenueCat unavailable, so that syncs wait.
 DOWN = {"status": 503, "path": "entitlements"}
 Open = Callable[..., Page]
+# The subject of the mail with a code.
+CODE = re.compile(r"^(\d{4} \d{4}): sign-in code$", re.MULTILINE)
 
 expect.set_options(timeout=PATIENCE_MS)
 
@@ -317,3 +319,45 @@ def run_id_of(page: Page) -> str:
     """Wait until the page shows a run and return its id."""
     page.wait_for_url(re.compile(r"/runs/[0-9a-f-]{36}(\?|$)"))
     return page.url.rsplit("/", 1)[1].partition("?")[0]
+
+
+@pytest.fixture
+def admin_of(people: People) -> Callable[..., str]:
+    """``admin_of(*team_ids)``: create an admin of these teams and return their address."""
+
+    def admin_of(*team_ids: str) -> str:
+        email = f"{uuid.uuid4().hex[:12]}@demo.test"
+        people.owner.run("INSERT INTO users (email) VALUES (:email)", email=email)
+        for team_id in team_ids:
+            people.owner.run(
+                "INSERT INTO team_members (team_id, user_id, role) SELECT CAST(:team_id AS uuid), id, 'admin'"
+                " FROM users WHERE email = :email",
+                team_id=team_id,
+                email=email,
+            )
+        return email
+
+    return admin_of
+
+
+@pytest.fixture
+def codes_to(here: dict[str, Any]) -> Callable[[str], list[str]]:
+    """``codes_to(address)``: return the codes in the mails to this address, the newest last."""
+
+    def codes_to(address: str) -> list[str]:
+        accounts = urllib3.request("GET", here["mailbox_url"], retries=False).json()["messages"]
+        mails = sorted((mail for mails in accounts.values() for mail in mails), key=lambda mail: mail["Timestamp"])
+        return [CODE.search(mail["BodyText"])[1] for mail in mails if mail["To"] == [address]]
+
+    return codes_to
+
+
+def enter_code(page: Page, code: str) -> None:
+    page.get_by_label("Code", exact=True).fill(code)
+    page.get_by_role("button", name="Sign in").click()
+
+
+def ask_for_code(page: Page, email: str) -> None:
+    page.get_by_label("E-mail address").fill(email)
+    page.get_by_role("button", name="Send code").click()
+    expect(page.get_by_label("Code", exact=True)).to_be_focused()

@@ -77,7 +77,7 @@ function identity(answer) {
     name: `Agent key of ${team.name}`,
     teams: [team],
     mayWrite: permissions.includes("jobs:write"),
-    mayLead: permissions.includes("integrations:write"),
+    mayLead: permissions.includes("integrations:write") && permissions.includes("alerts:write"),
   };
 }
 

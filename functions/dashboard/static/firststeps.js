@@ -2,6 +2,7 @@
 // team has: nothing else remembers how far it is.
 
 import { html, useState } from "./html.js";
+import { AlertForm } from "./alertform.js";
 import { api } from "./api.js";
 import { Choice } from "./choice.js";
 import { KeyForm } from "./keyform.js";
@@ -40,19 +41,21 @@ function OfProject({ me, team, known, runs, projectId, choice, onHide, onChange 
   const path = `v1/projects/${projectId}/integrations`;
   const keys = usePoll(path, (signal) => api("GET", path, { signal }), () => EVERY_MS);
   const planned = usePoll(`schedules:${team.id}`, (signal) => api("GET", `v1/teams/${team.id}/schedules`, { signal }), () => EVERY_MS);
-  if (!keys.data || !planned.data) return null;
+  const watched = usePoll(`v1/teams/${team.id}/alerts`, (signal) => api("GET", `v1/teams/${team.id}/alerts`, { signal }), () => EVERY_MS);
+  if (!keys.data || !planned.data || !watched.data) return null;
   const world = {
     types: known.data.types,
     runs: runs.filter((run) => run.project_id === projectId),
     schedules: planned.data.schedules.filter((schedule) => schedule.project_id === projectId),
     integrations: keys.data.integrations,
+    alerts: watched.data.alerts.filter(({ project_ids: ids }) => !ids || ids.includes(projectId)),
   };
   const led = keys.data.providers.map((provider) => ({ provider, steps: stepsOf(provider, world) })).filter(isUnfinished);
-  // With another project to choose, the choice stays.
-  if (led.length === 0 && !choice) return null;
+  // With another project to choose, the choice stays, and so does an open dialog: it may show a secret.
+  if (led.length === 0 && !choice && !dialog) return null;
   const close = () => {
     setDialog(null);
-    [keys, planned].forEach((poll) => poll.refresh());
+    [keys, planned, watched].forEach((poll) => poll.refresh());
     onChange();
   };
   const preset = { job_type: dialog?.type, project_id: projectId };
@@ -70,6 +73,7 @@ function OfProject({ me, team, known, runs, projectId, choice, onHide, onChange 
       ${dialog?.what === "key" && html`<${KeyForm} provider=${dialog.provider} path=${path} onClose=${close} onDone=${keys.refresh} />`}
       ${dialog?.what === "run" && html`<${Trigger} preset=${preset} onClose=${close} ...${{ me, team, known }} />`}
       ${dialog?.what === "schedule" && html`<${ScheduleForm} preset=${preset} known=${known.data} onClose=${close} ...${{ me, team }} />`}
+      ${dialog?.what === "alert" && html`<${AlertForm} team=${team} known=${known.data} onClose=${close} onDone=${watched.refresh} />`}
     </section>`;
 }
 
@@ -87,10 +91,10 @@ function Step({ step: { name, about, state, button, label = button, act }, onAct
 const isUnfinished = ({ steps }) => steps.some(({ state }) => state !== "done");
 
 /**
- * The steps with a provider: its key, each of its jobs, and a schedule for the last of them. The first step that is not
- * done is the next one; those after it cannot be taken without a key.
+ * The steps with a provider: its key, each of its jobs, a schedule for the last of them, and an alert. The first step
+ * that is not done is the next one; those after it cannot be taken without a key.
  */
-function stepsOf(provider, { types, runs, schedules, integrations }) {
+function stepsOf(provider, { types, runs, schedules, integrations, alerts }) {
   const jobs = types.filter((type) => type.provider === provider.provider);
   const last = jobs.at(-1);
   if (!last) return [];
@@ -105,6 +109,13 @@ function stepsOf(provider, { types, runs, schedules, integrations }) {
     isDone: schedules.some((schedule) => jobs.some((type) => type.job_type === schedule.job_type)),
     button: "Make a schedule",
     act: { what: "schedule", type: last.job_type },
+  });
+  steps.push({
+    name: "Hear of failures",
+    about: "An alert tells the team by mail, in Slack or at a webhook, so that people need not look.",
+    isDone: alerts.length > 0,
+    button: "Make an alert",
+    act: { what: "alert" },
   });
   const next = steps.findIndex(({ isDone }) => !isDone);
   return steps.map(({ isDone, act, ...step }, index) => ({
