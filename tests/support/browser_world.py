@@ -22,7 +22,7 @@ from nightshift.tenants.auth import key_hash
 from tests.support.stack_world import ended, triggered, until
 
 # Without these flags, Chromium contacts its vendor's servers at every start; a container has no sandbox and no GPU for
-# it.
+# it; and each test's profile would start a process of its own for its pages.
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -31,6 +31,7 @@ FLAGS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--renderer-process-limit=1",
 ]
 DESKTOP, PHONE = {"width": 1280, "height": 860}, {"width": 360, "height": 740}
 # A first call waits until its function has started, which can take long on a busy machine.
