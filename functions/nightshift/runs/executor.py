@@ -72,14 +72,14 @@ def _claim(call: Invocation) -> ClaimedSlice | None:
     """Claim the slice. Return its run, or None for a message that came too often, too late or too early."""
     found = _claim_slice(call, capped=[name for name, known in JOB_TYPES.items() if known.at_once], again_if_gone=True)
     if found is not None and found.needs_place:
-        job_type = JOB_TYPES[found.job_type]
+        waiting, job_type = found, JOB_TYPES[found.job_type]
         try:
             found = places.claim_with_place(
-                found, job_type, lambda: _claim_slice(call, capped=[]), lease_s=call.lease_s, db=call.db
+                waiting, job_type, lambda: _claim_slice(call, capped=[]), lease_s=call.lease_s, db=call.db
             )
         except places.NoPlace:
-            if held := places.hold(found, job_type, db=call.db, settings=call.settings):
-                _send(held)
+            if message := places.hold(waiting, job_type, db=call.db, settings=call.settings):
+                _send(message)
             return None
     if found is None:
         logger.info("Ignored a message for a slice that is already claimed, finished or gone", action="message_dropped")

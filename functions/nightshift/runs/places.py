@@ -6,6 +6,7 @@ whose slice ran out of time keeps its place for the next slice. A dead worker's 
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from nightshift.aws.queue import Message
 from nightshift.base.errors import NightshiftError, sentence
@@ -89,7 +90,7 @@ def free(job_type: JobType, *, run_id: str, slice: int, db: Database, settings: 
 
 
 def _take(found: ClaimedSlice, job_type: JobType, *, lease_s: float, db: Database) -> None:
-    cap = {"job_type": job_type.name, "at_once": job_type.at_once}
+    cap: dict[str, Any] = {"job_type": job_type.name, "at_once": job_type.at_once}
     wanted = cap | {"run_id": found.id, "slice": found.slice, "lease_s": lease_s}
     if not (db.query("take_place", **wanted) or (db.query("make_places", **cap) and db.query("take_place", **wanted))):
         raise NoPlace

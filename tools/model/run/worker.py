@@ -35,7 +35,7 @@ Steps = Iterator[Step[State]]
 def claim(scene: Scene, worker: Worker, rest: list[Worker]) -> Steps:
     """``claim_slice.sql``: claim a number once, when it is due, while the run has time left and no worker holds it.
 
-    A capped type takes a place in the same transaction (``take_place.sql``), which may fail.
+    A capped type takes a place in the same transaction (``make_places.sql``, ``take_place.sql``), which may fail.
     """
     if scene.is_locked:
         if scene.may("exceptions"):
