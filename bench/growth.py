@@ -243,7 +243,7 @@ def _values(owner: Database) -> dict[str, dict[str, Any]]:
         "list_mails": {"run_id": ended},
         "forget_idempotency_key": {"idempotency_key": "\\x0001"},
         "claim_slice": {
-            "run_id": waiting, "slice": 0, "lease_s": 60, "request_id": "r", "max_durations": "{}",
+            "run_id": waiting, "slice": 0, "capped": "{}", "lease_s": 60, "request_id": "r", "max_durations": "{}",
             "max_duration_s": 86_400,
         },
         "save_progress": slice_0 | {"cursor": "{}", "cursor_version": 1},

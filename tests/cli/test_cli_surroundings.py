@@ -233,7 +233,7 @@ EVERYTHING = ANSWER | {
                  "paused": {"since": "s", "by": "b", "why": "w"}, "params": {"p": "q"}, "maker_has_left": True},
     "slots": [{"slot": "s", "outcome": "o", "reason": "r", "run_id": "i", "status": "s"}],
     "pauses": [
-        {"what": what, "job_type": "j", "since": "s", "until": "u", "by": "b", "why": "w"} for what in ("type", "project")
+        {"what": of, "job_type": "j", "since": "s", "until": "u", "by": "b", "why": "w"} for of in ("type", "project")
     ],
     "pause": {"until": "u"},
     "resumed": [{"what": "type", "job_type": "j", "since": "s", "by": "b", "why": "w"}],

@@ -55,6 +55,8 @@ BY_KEY = {
     # Of one team or project, or of one key.
     *("count_live_keys", "insert_api_key", "list_team_keys", "lock_team_key"),
     *("delete_project_pause", "list_project_pauses", "store_project_pause"),
+    # Of one job type's few places, and of the longest held of its runs.
+    *("free_place", "take_place"),
 }
 
 

@@ -59,8 +59,8 @@ def test_the_engine_reads_what_it_is_about_and_no_crowd(db, ids):
     new = {"id": str(uuid.uuid4()), "params": "{}", "resend_delay_s": 120}
     asked = {
         "claim_slice": {
-            "run_id": ids["unclaimed"], "slice": 0, "lease_s": 60, "request_id": "r", "max_durations": "{}",
-            "max_duration_s": 86_400,
+            "run_id": ids["unclaimed"], "slice": 0, "capped": "{}", "lease_s": 60, "request_id": "r",
+            "max_durations": "{}", "max_duration_s": 86_400,
         },
         "save_progress": slice_0 | {"cursor": "{}", "cursor_version": 1},
         "end_slice": slice_0 | {

@@ -23,9 +23,9 @@ MOVED = {"done": 2}
 PROGRESS = {"total": 9, "message": "", "processed": 4}
 
 
-def claim(db, run_id, number, lease_s=30, longest=None):
+def claim(db, run_id, number, lease_s=30, longest=None, capped=()):
     return db.query(
-        "claim_slice", run_id=run_id, slice=number, lease_s=lease_s, request_id="r",
+        "claim_slice", run_id=run_id, slice=number, capped=list(capped), lease_s=lease_s, request_id="r",
         max_durations=json.dumps(longest or {}), max_duration_s=DAY,
     )  # fmt: skip
 

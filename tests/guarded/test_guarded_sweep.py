@@ -201,6 +201,13 @@ def old_team_schedules(owner):
     return late[::-1], left
 
 
+def keys(owner):
+    keys = [str(uuid.uuid4()) for _ in range(3)]
+    for key_id, seconds in zip(keys, (0.001, 0, -60), strict=True):
+        insert(owner, "job_agent_keys", key_id=key_id, look_at=at(seconds))
+    return keys[:0:-1], keys[:1]
+
+
 def silent(owner):
     for name, seconds in (("well", 0.001), ("late", 0), ("later", -60)):
         insert(owner, "job_successes", job_type=name, expected_within="1 hour", overdue_at=at(seconds), since=at(-9999))
@@ -254,6 +261,7 @@ KINDS = [
         *("old_team_schedules", old_team_schedules, "old_team_schedules", "prune_team_schedules", AGE),
         table="job_team_schedules", unheeded=(0,),
     ),
+    Kind("keys", keys, "keys_to_look_at", table="job_agent_keys", key="key_id"),
     Kind("silent", silent, "overdue_successes", "claim_overdue_successes", table="job_successes", key="job_type"),
 ]  # fmt: skip
 each_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)

@@ -175,7 +175,8 @@ class TestEvent:
         live, ended = run(owner), run(owner, ENDED)
         owner.run_script("UPDATE job_runs SET status = status")
         noon.query(
-            "claim_slice", run_id=live, slice=0, lease_s=9, request_id="r", max_durations={}, max_duration_s=9
+            "claim_slice", run_id=live, slice=0, capped=[], lease_s=9, request_id="r",
+            max_durations={}, max_duration_s=9,
         )  # fmt: skip
         owner.run_script(f"UPDATE job_runs SET status = 'completed' WHERE id = '{ended}'")
         assert rows(owner, "job_outbox") == {}

@@ -79,7 +79,7 @@ def test_a_slice_that_waits_has_its_reason_and_the_next_one_is_open(owner, noon,
         reason="a quota", waiting_for="the quota", **given,
     )  # fmt: skip
     noon.query(
-        "claim_slice", run_id=run_id, slice=3, lease_s=30, request_id="next", max_durations=json.dumps({}),
+        "claim_slice", run_id=run_id, slice=3, capped=[], lease_s=30, request_id="next", max_durations=json.dumps({}),
         max_duration_s=9,
     )  # fmt: skip
     opened, waited = timeline(run_id)

@@ -23,6 +23,7 @@ NAMES = (
     *("successes", "schedules", "functions", "visibility", "metrics", "list", "costs", "log_lines", "testing_kit"),
     *("soft_delete_cleanup", "gate", "db_pruning", "operator_commands", "params", "sweep_decisions"),
     *("executor_decisions", "pairs_of_a_run", "pairs_of_sweeps", "pairs_of_triggers", "pairs_of_mails", "team_slots"),
+    *("places", "project_pauses", "key_expiry"),
 )
 
 
@@ -40,7 +41,7 @@ REACHED = Path(".local/mutants/reached.json")
 
 # The test files about a module. Their tests are tried first.
 ABOUT = {
-    "executor.py": ("executor_decisions", "executor", "bounds", "passing_trouble", "careless_jobs"),
+    "executor.py": ("places", "executor_decisions", "executor", "bounds", "passing_trouble", "careless_jobs"),
     "job_steps.py": ("executor_decisions", "executor", "bounds", "passing_trouble", "careless_jobs"),
     "slices.py": ("executor_decisions", "fence", "bounds", "executor", "careless_jobs"),
     "handles.py": ("executor_decisions", "careless_jobs", "bounds"),

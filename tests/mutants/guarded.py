@@ -10,6 +10,7 @@ QUERIES = (
     *("insert_run", "insert_system_run", "insert_scheduled_run", "forget_idempotency_key"),
     *("claim_slice", "save_progress", "end_slice", "end_run", "cancel_run", "is_cancelled", "note_slice"),
     *("stay_within_lease", "cleanup_live_runs"),
+    *("make_places", "take_place", "hold_slice", "free_place"),
     *("find_work", "due_runs", "misplaced_runs", "expire_leases", "resend_due", "end_overlong"),
     *("stop_deleted", "rehome_runs", "tell_of_endings", "untold_runs"),
     *("prune_runs", "old_runs", "prune_alerts", "old_alerts", "prune_slots", "old_slots"),

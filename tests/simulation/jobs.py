@@ -39,7 +39,7 @@ TYPES = {
             retry=Retry(attempts=2, delay_s=30),
             max_duration_s=6 * 3600,
         ),
-        JobType(name="hike", label="Hike", description="Walks without a second try", scope="project"),
+        JobType(name="hike", label="Hike", description="Walks without a second try", scope="project", at_once=1),
         JobType(
             name="tally",
             label="Tally",

@@ -119,6 +119,8 @@ class RunPromises:
             self._of_loss(run, change, before, after)
         elif after["resends"] > before["resends"]:
             self._of_resend(run, change, before, after)
+        elif after["due_at"] != before["due_at"] and moment(after["due_at"]) > change.at:
+            self._of_hold(run, change, before, after)
         if after["cursor"] != before["cursor"]:
             promise(is_worker, f"{run.name}: {actor and actor.name} moved its cursor without holding its slice")
             assert actor
@@ -135,7 +137,29 @@ class RunPromises:
         if before["ends_by"]:
             promise(moment(before["ends_by"]) > change.at, f"{run.name} was claimed after {before['ends_by']}")
         longest = timedelta(seconds=jobs.TYPES[after["job_type"]].max_duration_s)
-        promise_time(after["ends_by"], moment(after["started_at"]) + longest, f"{run.name} may take until")
+        # A hold has moved the time limit of a run that had begun before.
+        limit = moment(before["ends_by"]) if before["ends_by"] else moment(after["started_at"]) + longest
+        promise_time(after["ends_by"], limit, f"{run.name} may take until")
+        self._of_places(after, change)
+
+    def _of_places(self, after: Row, change: Change) -> None:
+        job_type = after["job_type"]
+        if (most := jobs.TYPES[job_type].at_once) is None:
+            return
+        rows = [run.row for run in self.world.runs.values() if run.row["job_type"] == job_type and not run.is_deleted]
+        working = [row for row in rows if row["lease_expires_at"] and moment(row["lease_expires_at"]) > change.at]
+        promise(len(working) <= most, f"{len(working)} runs of {job_type} work at once, but only {most} may")
+
+    def _of_hold(self, run: Known, change: Change, before: Row, after: Row) -> None:
+        promise(before["lease_expires_at"] is None, f"{run.name} was held while a worker held it")
+        promise_over(before["due_at"], change.at, f"{run.name} was held before it was due")
+        due = moment(after["due_at"])
+        promise_time(
+            after["resend_at"], due + timedelta(seconds=self.world.config.resend_delay_s), f"{run.name} is held"
+        )
+        if before["ends_by"]:
+            limit = moment(before["ends_by"]) + (due - change.at)
+            promise_time(after["ends_by"], limit, f"{run.name} was held and may take until")
 
     def _of_handing_over(self, run: Known, change: Change, before: Row, after: Row) -> None:
         promise(after["slice"] == before["slice"] + 1, f"{run.name}: {after['slice']} came after {before['slice']}")

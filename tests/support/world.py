@@ -93,6 +93,7 @@ def claim(
         "claim_slice",
         run_id=run_id,
         slice=number,
+        capped=[],
         lease_s=lease_s,
         request_id=request_id,
         max_durations={},

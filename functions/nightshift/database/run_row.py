@@ -72,7 +72,15 @@ class RunState(NamedTuple):
     cancel_requested_by: str | None
     lost_slices: int
     rerun_of: UUID | None
+    slice: int
+    held_slice: int | None
+    held_since: datetime | None
     now: datetime
+
+    @property
+    def waits_for_place_since(self) -> datetime | None:
+        """Since when the run waits for a place; None also after it got one (runs/places.py)."""
+        return self.held_since if self.held_slice == self.slice else None
 
 
 def _as_json(value: object) -> object:

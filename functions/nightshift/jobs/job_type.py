@@ -40,10 +40,16 @@ class JobType:
     provider: str | None = None
     """The provider whose key the job needs, by the name of a ``PROVIDER``. A run is refused while the project has no
     enabled integration of it."""
+    at_once: int | None = None
+    """The most runs of the type that work at the same time, over all projects. Later ones wait. None: no limit."""
     max_duration_s: int = 86_400
     """A run that has not ended this long after its first slice began is failed."""
 
     def __post_init__(self) -> None:
+        if self.at_once is not None and self.at_once < 1:
+            raise ConfigurationError(
+                f"at_once of {self.name} must be 1 or more, or None for no limit, got {self.at_once}"
+            )
         for table, privileges in self.rights.items():
             if not privileges or not all(PRIVILEGE.fullmatch(privilege) for privilege in privileges):
                 raise ConfigurationError(

@@ -1,7 +1,7 @@
 """The executor: claims the slice that a message names, works it and ends it. Jobs see none of this."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
@@ -15,6 +15,7 @@ from nightshift.database.queries import Database
 from nightshift.jobs.job_type import JobType
 from nightshift.jobs.registry import JOB_TYPES
 from nightshift.notify import outbox
+from nightshift.runs import places
 from nightshift.runs.job_steps import Abandoned, Ended, HandedOver, Lost, Outcome, take_steps
 from nightshift.runs.slices import ClaimedSlice, Slice
 from nightshift.runs.watchdog import watching
@@ -33,6 +34,11 @@ class Invocation:
     settings: Settings
     remaining_s: Callable[[], float]
     request_id: str
+
+    @property
+    def lease_s(self) -> float:
+        """The length of a lease that begins now."""
+        return self.remaining_s() + self.settings.lease_margin_s
 
 
 def work(
@@ -64,17 +70,17 @@ def work(
 
 def _claim(call: Invocation) -> ClaimedSlice | None:
     """Claim the slice. Return its run, or None for a message that came too often, too late or too early."""
-    found = call.db.one_as(
-        ClaimedSlice,
-        "claim_slice",
-        again_if_gone=True,
-        run_id=call.run_id,
-        slice=call.number,
-        lease_s=call.remaining_s() + call.settings.lease_margin_s,
-        max_durations=json.dumps({name: job_type.max_duration_s for name, job_type in JOB_TYPES.items()}),
-        max_duration_s=JobType.max_duration_s,
-        request_id=call.request_id,
-    )
+    found = _claim_slice(call, capped=[name for name, known in JOB_TYPES.items() if known.at_once], again_if_gone=True)
+    if found is not None and found.needs_place:
+        waiting, job_type = found, JOB_TYPES[found.job_type]
+        try:
+            found = places.claim_with_place(
+                waiting, job_type, lambda: _claim_slice(call, capped=[]), lease_s=call.lease_s, db=call.db
+            )
+        except places.NoPlace:
+            if message := places.hold(waiting, job_type, db=call.db, settings=call.settings):
+                _send(message)
+            return None
     if found is None:
         logger.info("Ignored a message for a slice that is already claimed, finished or gone", action="message_dropped")
         return None
@@ -82,6 +88,21 @@ def _claim(call: Invocation) -> ClaimedSlice | None:
         _send(Message.of(found.id, found.slice, found.team_id, found.early_s))
         return None
     return found
+
+
+def _claim_slice(call: Invocation, *, capped: Sequence[str], again_if_gone: bool = False) -> ClaimedSlice | None:
+    return call.db.one_as(
+        ClaimedSlice,
+        "claim_slice",
+        again_if_gone=again_if_gone,
+        run_id=call.run_id,
+        slice=call.number,
+        capped=list(capped),
+        lease_s=call.lease_s,
+        max_durations=json.dumps({name: job_type.max_duration_s for name, job_type in JOB_TYPES.items()}),
+        max_duration_s=JobType.max_duration_s,
+        request_id=call.request_id,
+    )
 
 
 def _begin(claimed: ClaimedSlice, call: Invocation) -> JobType:
@@ -138,6 +159,20 @@ def _after(outcome: Outcome, *, job_type: JobType, call: Invocation) -> None:
         case Abandoned(error):
             logger.warning(f"Abandoned the slice: {error}", action="slice_abandoned")
             _note(sentence(error), call)
+    if job_type.at_once and _gives_up_its_place(outcome):
+        for message in places.free(job_type, run_id=call.run_id, slice=call.number, db=call.db, settings=call.settings):
+            _send(message)
+
+
+def _gives_up_its_place(outcome: Outcome) -> bool:
+    """Tell whether the run ended or waits. A slice that was lost or abandoned says nothing about the run."""
+    match outcome:
+        case Ended():
+            return True
+        case HandedOver(following):
+            return following is None or following.delay_s > 0
+        case _:
+            return False
 
 
 def _note(reason: str, call: Invocation) -> None:

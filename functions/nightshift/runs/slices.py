@@ -33,7 +33,10 @@ MAX_RESULT_BYTES = 16_384
 
 
 class ClaimedSlice(NamedTuple):
-    """The run of a claimed slice, as claim_slice.sql returns it. If ``early_s`` is positive, it is not due yet."""
+    """The run of a claimed slice, as claim_slice.sql returns it.
+
+    It is not claimed if ``early_s`` is positive (it is not due yet) or if it ``needs_place`` (runs/places.py).
+    """
 
     id: UUID
     job_type: str
@@ -47,6 +50,9 @@ class ClaimedSlice(NamedTuple):
     failed_attempts: dict[str, int]
     early_s: float
     left_s: float
+    needs_place: bool
+    held_s: float
+    """For how long it has waited for a place."""
 
 
 class SliceLost(NightshiftError):

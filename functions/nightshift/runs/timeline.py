@@ -97,6 +97,8 @@ def explain(state: RunState, *, lost_slices_limit: int) -> Explanation:
         return Explanation("recovering", soon, lease)
     if lease:
         return Explanation("running", "A worker is running its current step", state.last_step_at or run.started_at)
+    if due > now and run.waiting_for and state.waits_for_place_since:
+        return Explanation("waiting", f"It is waiting for {run.waiting_for}", state.waits_for_place_since)
     if due > now and run.waiting_for:
         return Explanation("waiting", f"It is waiting for {run.waiting_for}", until=due)
     if state.lost_slices:

@@ -14,6 +14,7 @@ EVENTS = (
     others.resend,
     others.expire,
     others.end_overlong,
+    others.call,
     others.cancel,
     others.clean,
 )

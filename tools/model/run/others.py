@@ -138,6 +138,7 @@ def _expire(scene: Scene, decision: str, workers: list[Worker], *, fair: str) ->
         lost_in_total=min(row.lost_in_total + 1, sizes.lost_ceiling),
         due=0,
         real_wait=0,
+        is_held=False,
     )
     if scene.rules.expiry_resend:
         recovered = recovered._replace(resend=sizes.resend, resends=0)
@@ -161,6 +162,21 @@ def end_overlong(scene: Scene) -> Steps:
     elif row.lease is not None:
         broken = "healthy worker robbed: the sweep fails a run that a worker holds"
     yield scene.step("sweep: time over, failed", fair="sweep overlong", row=scene.ended(FAILED), broken=broken)
+
+
+def call(scene: Scene) -> Steps:
+    """``free_place.sql``: another run gives up its place, and the held run is due at once and gets a message."""
+    row, rules = scene.row, scene.rules
+    waits = (row.due and row.lease is None) or not scene.is_live or not rules.call_held
+    if scene.is_locked or not (row.is_held and waits and (scene.is_live or not rules.call_live)):
+        return
+    broken = ""
+    if not scene.is_live:
+        broken = "message without end: a place's run is called after it is over"
+    elif row.lease is not None:
+        broken = "message without use: a run that works is called"
+    called = row._replace(due=0, resend=scene.sizes.resend, resends=0)
+    yield from scene.sends("a place is free: call", Message(CURRENT, 0), row=called, broken=broken)
 
 
 def cancel(scene: Scene) -> Steps:

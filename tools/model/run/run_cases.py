@@ -6,6 +6,7 @@ from tools.model.run import RunMachine
 from tools.model.run.run_state import Faults, Rules, Sizes, State
 
 OF_EACH = RunMachine()
+HELD = RunMachine(sizes=Sizes("s"), faults=Faults(doubled=1, cancels=1, holds=1))
 BUSY = RunMachine(sizes=Sizes("sw"), faults=Faults(crashes=1, exceptions=1, cleanups=1))
 TWO_CRASHES = RunMachine(sizes=Sizes("ss"), faults=Faults(crashes=2, cancels=1))
 LONG_WAIT = RunMachine(sizes=Sizes(wait=5))
@@ -39,6 +40,7 @@ CASES = Cases(
     holds={
         "of each fault one": OF_EACH,
         "busy, exceptions, cleanup": BUSY,
+        "runs that wait for a place": HELD,
         "two crashes and a cancel": TWO_CRASHES,
         "a long wait": LONG_WAIT,
         "a long lease": LONG_LEASE,
@@ -50,6 +52,9 @@ CASES = Cases(
     proofs={
         "two crashes and a cancel": RunMachine(faults=Faults(crashes=2, cancels=1)),
         "two of each fault": RunMachine(faults=Faults(2, 2, 2, 1, 1)),
+        "a place is missing twice, with all others": RunMachine(
+            sizes=Sizes("ss", duration=6), faults=Faults(lost=1, doubled=1, crashes=1, cancels=1, early=1, holds=2)
+        ),
         "two of each fault, a long wait": RunMachine(sizes=Sizes(wait=5), faults=Faults(2, 2, 2, 1, 1)),
         "exceptions and cleanup with all others": RunMachine(faults=Faults(1, 1, 1, 1, 1, 1, 1)),
         "a longest duration with all others": RunMachine(sizes=Sizes(duration=5), faults=Faults(2, 1, 2, 1, 1)),
@@ -90,6 +95,11 @@ CASES = Cases(
         Knockout(("claim_sets_end_once",), "stuck", 3, TO_AND_FRO),
         Knockout(("overlong_no_lease",), "healthy worker robbed", 8, TIME_OVER),
         Knockout(("overlong_live",), "write after the end", 10, TIME_OVER),
+        Knockout(("hold_no_lease",), "refused by a CHECK", 6, HELD),
+        Knockout(("hold_live",), "refused by a CHECK", 5, HELD),
+        Knockout(("hold_resend",), "message without use", 7, HELD),
+        Knockout(("call_held",), "message without use", 8, HELD),
+        Knockout(("call_live",), "message without end", 6, HELD),
         Knockout(("cleanup_in_step",), "cancel without its step", 3, BUSY),
     ),
 )

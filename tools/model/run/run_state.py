@@ -29,6 +29,14 @@ class Rules:
     claim_sets_end_once: bool = True
     """Only the first claim sets the end of the run's allowed duration."""
     claim_clears_resend: bool = True
+    hold_no_lease: bool = True
+    """The hold of a slice without a place requires that the row has no lease."""
+    hold_live: bool = True
+    hold_resend: bool = True
+    """The hold sets the resend time anew, after the later due time."""
+    call_held: bool = True
+    """The call to a free place takes only a run whose due time is still to come, and that has no lease."""
+    call_live: bool = True
     early_sent_on: bool = True
     """A message that arrives before its time is sent on, not dropped."""
     end_slice_resend: bool = True
@@ -73,6 +81,8 @@ class Faults(NamedTuple):
     early: int = 0
     exceptions: int = 0
     cleanups: int = 0
+    holds: int = 0
+    """How often a claim finds no place."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +96,7 @@ class Sizes:
     resend: int = 2
     resend_most: int = 4
     wait: int = 2
+    hold: int = 2
     longest_delay: int = 3
     lost_limit: int = 2
     lost_ceiling: int = 0
@@ -114,6 +125,8 @@ class Row(NamedTuple):
     ends_by: int | None = None
     real_wait: int = 0
     """The rest of the wait that the job requested; ``due`` should be equal."""
+    is_held: bool = False
+    """Its present slice was held for want of a place; it may be claimed since."""
 
 
 class Message(NamedTuple):
@@ -123,6 +136,7 @@ class Message(NamedTuple):
 
 # A worker's position. Workers in LOCKING have changed the row without committing, so they hold its lock.
 CLAIMING, EARLY, WORKING, OPENED, SENT_FIRST, SENDING = "claim", "early", "work", "opened", "sent first", "send"
+NO_PLACE = "no place"
 YIELDING, HANDING_OVER, ENDING, CLEANING = "yield", "slice end", "ending", "cleanup"
 ASKING, SWEEPING = "2nd statement of the cancel", "sweep"
 LOCKING = (YIELDING, HANDING_OVER, ENDING, CLEANING)

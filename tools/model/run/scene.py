@@ -16,6 +16,7 @@ from tools.model.run.run_state import (
     LIVE,
     LOCKING,
     NEXT,
+    NO_PLACE,
     OLD,
     SENDING,
     SENT_FIRST,
@@ -73,7 +74,7 @@ class Scene:
     def nothing_was_lost(self) -> bool:
         """Return whether no fault has removed a message and no message is in flight."""
         left, first = self.state.left, self.at_first
-        on_the_way = any(worker.at in (CLAIMING, EARLY, SENDING, SENT_FIRST) for worker in self.state.workers)
+        on_the_way = any(worker.at in (CLAIMING, NO_PLACE, EARLY, SENDING, SENT_FIRST) for worker in self.state.workers)
         unspent = (left.lost, left.crashes, left.exceptions) == (first.lost, first.crashes, first.exceptions)
         return unspent and not on_the_way and not self.state.queue
 

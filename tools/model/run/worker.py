@@ -14,6 +14,7 @@ from tools.model.run.run_state import (
     FAILED,
     HANDING_OVER,
     LOCKING,
+    NO_PLACE,
     OPENED,
     RUNNING,
     SENDING,
@@ -32,7 +33,10 @@ Steps = Iterator[Step[State]]
 
 
 def claim(scene: Scene, worker: Worker, rest: list[Worker]) -> Steps:
-    """``claim_slice.sql``: claim a number once, when it is due, while the run has time left and no worker holds it."""
+    """``claim_slice.sql``: claim a number once, when it is due, while the run has time left and no worker holds it.
+
+    A capped type takes a place in the same transaction (``make_places.sql``, ``take_place.sql``), which may fail.
+    """
     if scene.is_locked:
         if scene.may("exceptions"):
             queue, left = _given_back(scene, worker), scene.spend("exceptions")
@@ -53,6 +57,9 @@ def claim(scene: Scene, worker: Worker, rest: list[Worker]) -> Steps:
         early = Worker(EARLY, target=row.due)
         yield scene.step("claim, then seen: not due", fair=fair, row=leased, workers=[*rest, early])
     else:
+        if scene.may("holds"):
+            workers = [*rest, Worker(NO_PLACE)]
+            yield scene.step("claim: no place is free", workers=workers, left=scene.spend("holds"))
         ends_by = row.ends_by
         if scene.sizes.duration and (ends_by is None or not rules.claim_sets_end_once):
             ends_by = scene.sizes.duration
@@ -62,6 +69,23 @@ def claim(scene: Scene, worker: Worker, rest: list[Worker]) -> Steps:
         broken = f"short wait: claimed {row.real_wait} ticks too early" if row.real_wait else ""
         workers = [*rest, Worker(WORKING, cursor=row.cursor)]
         yield scene.step("claim", fair=fair, row=claimed, workers=workers, broken=broken)
+
+
+def hold(scene: Scene, worker: Worker, rest: list[Worker]) -> Steps:
+    """``hold_slice.sql``: the slice that found no place is due later, and its message is sent on."""
+    rules, row, wait = scene.rules, scene.row, scene.sizes.hold
+    if scene.is_locked:
+        return
+    is_free = row.lease is None or not rules.hold_no_lease
+    is_live = scene.is_live or not rules.hold_live
+    fair = f"worker {NO_PLACE}"
+    if not (worker.number == CURRENT and is_live and is_free and not row.due):
+        yield scene.step("hold: no row, message dropped", fair=fair, workers=rest)
+        return
+    held = row._replace(due=wait, is_held=True, ends_by=None if row.ends_by is None else row.ends_by + wait)
+    if rules.hold_resend:
+        held = held._replace(resend=wait + scene.sizes.resend, resends=0)
+    yield scene.step("hold", fair=fair, row=held, workers=[*rest, Worker(EARLY, target=wait)])
 
 
 def send_on(scene: Scene, worker: Worker, rest: list[Worker]) -> Steps:
@@ -220,7 +244,9 @@ def _committed(scene: Scene, worker: Worker) -> tuple[Row, str]:
     if worker.at == YIELDING:
         return row._replace(cursor=worker.cursor + 1, lost=0), broken
     lost = row.lost if worker.target == row.cursor else 0
-    ended = row._replace(cursor=worker.target, lost=lost, lease=None, due=worker.due, real_wait=worker.real)
+    ended = row._replace(
+        cursor=worker.target, lost=lost, lease=None, due=worker.due, real_wait=worker.real, is_held=False
+    )
     if scene.rules.end_slice_resend:
         is_long = worker.wait > scene.sizes.longest_delay
         ended = ended._replace(resend=worker.due + (0 if is_long else scene.sizes.resend), resends=0)
@@ -264,6 +290,7 @@ def _given_back(scene: Scene, worker: Worker) -> list[Message]:
 ACTIONS = {
     CLAIMING: claim,
     EARLY: send_on,
+    NO_PLACE: hold,
     WORKING: work,
     OPENED: work,
     SENT_FIRST: work,
