@@ -17,7 +17,15 @@ from api.operations import Operation
 OPERATIONS = tuple(
     operation
     for module in (
-        *(service_routes, identity_routes, session_routes, project_routes, integration_routes, team_routes, audit_routes),
+        *(
+            service_routes,
+            identity_routes,
+            session_routes,
+            project_routes,
+            integration_routes,
+            team_routes,
+            audit_routes,
+        ),
         *(job_type_routes, run_routes, schedule_routes),
     )
     for operation in vars(module).values()

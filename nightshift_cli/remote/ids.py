@@ -49,14 +49,10 @@ def only_id(wanted: str, known_ids: Callable[[], Sequence[str]], *, kind: str, o
     if len(wanted) >= WHOLE:
         return wanted
     if len(digits_of(wanted)) < SHORTEST_TAKEN:
-        raise Misconfigured(
-            f"{kind.capitalize()} id {wanted} is too short. Give at least {SHORTEST_TAKEN} characters."
-        )
+        raise Misconfigured(f"{kind.capitalize()} id {wanted} is too short. Give at least {SHORTEST_TAKEN} characters.")
     found = [id for id in known_ids() if digits_of(id).startswith(digits_of(wanted))]
     if not found:
-        raise Misconfigured(
-            f"No {kind} of {of} has an id that begins with {wanted}. See `nightshift {kind}s list`."
-        )
+        raise Misconfigured(f"No {kind} of {of} has an id that begins with {wanted}. See `nightshift {kind}s list`.")
     if len(found) > 1:
         raise Misconfigured(f"Several {kind} ids begin with {wanted}: {', '.join(found)}. Give more characters.")
     return found[0]

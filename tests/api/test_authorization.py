@@ -35,6 +35,8 @@ class Policy:
     needs: str | None = None
     passes: tuple[int, ...] = (200,)
     public: bool = False
+    people: bool = False
+    """Whether keys are refused."""
     takes_project: bool = False
 
 
@@ -42,6 +44,12 @@ POLICIES = {
     "GET /v1/health": Policy(public=True),
     "GET /v1/openapi.json": Policy(public=True),
     "GET /v1/auth/whoami": Policy(),
+    "GET /v1/auth/codes": Policy(public=True),
+    "POST /v1/auth/codes": Policy(public=True, passes=(202,)),
+    "POST /v1/auth/sessions": Policy(public=True),
+    "GET /v1/auth/sessions": Policy(people=True),
+    "DELETE /v1/auth/sessions": Policy(people=True),
+    "DELETE /v1/auth/sessions/{session_id}": Policy(of="session", people=True, passes=(200, 404)),
     "GET /v1/job-types": Policy(),
     "GET /v1/projects": Policy(needs="jobs:read"),
     "GET /v1/projects/{project_id}": Policy(of="project", needs="jobs:read"),
@@ -74,7 +82,12 @@ POLICIES = {
     "POST /v1/schedules/{schedule_id}/resume": Policy(of="schedule", needs="jobs:write", passes=(200, 400)),
     "DELETE /v1/schedules/{schedule_id}": Policy(of="schedule", needs="jobs:write"),
 }
-NOT_FOUND = {"run": "Job run not found", "project": "Project not found", "schedule": "Schedule not found"}
+NOT_FOUND = {
+    "session": "Session not found",
+    "run": "Job run not found",
+    "project": "Project not found",
+    "schedule": "Schedule not found",
+}
 
 
 @dataclass(frozen=True)
@@ -87,6 +100,8 @@ class Caller:
     permissions: tuple[str, ...] | None = None
     """A key's permissions; None for a user."""
     role: str = ""
+    person: str = ""
+    """The id of the user whose session is a target."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +113,7 @@ class Target:
     project_id: str = ""
     """The project in a trigger's body or a list's filter, if it is not ``team``'s own."""
     is_malformed: bool = False
+    person: str = ""
 
 
 @dataclass
@@ -110,6 +126,9 @@ class World:
     schedules: dict[str, str] = field(default_factory=dict)
     """Schedule ids by kind: own, strangers and gone."""
     deleted_project: str = ""
+    sessions: dict[str, str] = field(default_factory=dict)
+    """Session ids by kind: own, of the team's admin, and strangers."""
+    links: list[str] = field(default_factory=list)
 
     def secrets(self) -> set[str]:
         """Return values that no answer to this team's callers may contain unless they sent them."""
@@ -117,6 +136,7 @@ class World:
         ids = {each for other in others for each in (other.id, other.project_id, other.users["member"])}
         runs = {run_id for of, run_id in self.runs.items() if of != "own"}
         runs |= {schedule_id for of, schedule_id in self.schedules.items() if of != "own"}
+        runs.add(self.sessions["strangers"])
         return ids | runs | {"strangers", "The secret of strangers", "The secret of gone"}
 
 
@@ -137,6 +157,8 @@ def world(cloud, owner):
             f" VALUES ('{schedule_id}', '{team.project_id}', 'revenuecat_sync', 'The secret of {of}', '0 3 * * *',"
             f" 'UTC', '{{}}', 'manual:user:{team.users['owner']}', '2100-01-01T03:00:00Z')"
         )
+    for of, person in (("own", made.team.users["admin"]), ("strangers", made.strangers.users["admin"])):
+        made.sessions[of] = session(owner, person)[1]
     made.deleted_project = str(uuid.uuid4())
     owner.run_script(
         "INSERT INTO projects (id, team_id, name, slug, deleted_at)"
@@ -146,6 +168,17 @@ def world(cloud, owner):
         f"UPDATE teams SET deleted_at = clock_timestamp() WHERE id = '{made.gone.id}'"
     )
     return made
+
+
+def session(owner, user_id, *, is_cookie=False, ends="12 hours"):
+    """Return the token and the id of a session."""
+    text = f"owl_session_{uuid.uuid4().hex}"
+    [[session_id]] = owner.run_script(
+        "INSERT INTO job_sessions (user_id, token_hash, is_cookie, signed_in_by, source, browser, ends_at) VALUES"
+        f" ('{user_id}', '\\x{hashlib.sha256(text.encode()).hexdigest()}', {is_cookie}, 'code', '127.0.0.1', 'Firefox',"
+        f" clock_timestamp() + interval '{ends}') RETURNING id::text"
+    )
+    return text, session_id
 
 
 @pytest.fixture
@@ -179,7 +212,15 @@ def callers(world, owner):
     )
     every = ("jobs:read", "jobs:write", *EXTRA_PERMISSIONS)
     both, own, foreign = ("jobs:read", "jobs:write"), frozenset({world.team.id}), frozenset({world.strangers.id})
-    no_key, no_token = "Invalid API key", "Invalid or expired token"
+    no_key, no_token, no_session = (
+        "Invalid API key",
+        "Invalid or expired token",
+        "The session has ended. Sign in again.",
+    )
+    colleague = newcomer()
+    owner.run_script(
+        f"INSERT INTO team_members (team_id, user_id, role) VALUES ('{world.team.id}', '{colleague}', 'admin')"
+    )
     admin = world.team.users["admin"]
     return {
         "no credentials": Caller(None, "Missing authorization"),
@@ -195,7 +236,11 @@ def callers(world, owner):
         "a key without permissions": Caller(key(()), teams=own, permissions=()),
         "another team's key": Caller(key(both, team=world.strangers), teams=foreign, permissions=both),
         "a member": Caller(user(world.team.users["member"]), teams=own, role="member"),
-        "an admin": Caller(user(admin), teams=own, role="admin"),
+        "an admin": Caller(user(admin), teams=own, role="admin", person=admin),
+        "an admin's session": Caller(f"Bearer {session(owner, colleague)[0]}", teams=own, role="admin"),
+        "a session that has ended": Caller(f"Bearer {session(owner, admin, ends='-1 s')[0]}", no_session),
+        "a cookie's token": Caller(f"Bearer {session(owner, admin, is_cookie=True)[0]}", no_session),
+        "a deleted user's session": Caller(f"Bearer {session(owner, deleted_user)[0]}", no_session),
         "an owner": Caller(user(world.team.users["owner"]), teams=own, role="owner"),
         "another team's admin": Caller(user(world.strangers.users["admin"]), teams=foreign, role="admin"),
         "a former member": Caller(user(ex_member)),
@@ -220,10 +265,14 @@ def targets(policy, world):
         "project": projects | {world.deleted_project: None},
         "run": {world.runs["own"]: team.id, world.runs["strangers"]: theirs.id}
         | {run_id: None for run_id in (world.runs["gone"], world.runs["system"], NOT_THERE)},
+        "session": {world.sessions["own"]: team.id, world.sessions["strangers"]: theirs.id, NOT_THERE: None},
         "schedule": {world.schedules["own"]: team.id, world.schedules["strangers"]: theirs.id}
         | {schedule_id: None for schedule_id in (world.schedules["gone"], NOT_THERE)},
     }
-    named = [Target(id, of) for id, of in made[policy.of].items()] + [Target(id, is_malformed=True) for id in MALFORMED]
+    named = [
+        Target(id, of, person=team.users["admin"] if id == world.sessions["own"] else "")
+        for id, of in made[policy.of].items()
+    ] + [Target(id, is_malformed=True) for id in MALFORMED]
     if policy.takes_project:
         named += [Target(team.id, team.id, project_id) for project_id, of in made["project"].items() if of != team.id]
     return named
@@ -233,12 +282,16 @@ def expected(policy: Policy, caller: Caller, target: Target) -> tuple[tuple[int,
     """Return the expected statuses, and the sentence of a refusal."""
     is_theirs = target.team in caller.teams
     if policy.public:
-        return (200,), None
+        return policy.passes, None
     if caller.refused:
         return (401,), caller.refused
+    if policy.people and caller.permissions is not None:
+        return (403,), "Sessions belong to people, and this is an API key"
     if target.is_malformed:
         return (400, 404), None
-    if policy.of in NOT_FOUND and not is_theirs:
+    if policy.of == "session" and target.person and target.person == caller.person:
+        return policy.passes, None
+    if policy.of in NOT_FOUND and (not is_theirs or policy.of == "session"):
         return (404,), NOT_FOUND[policy.of]
     if caller.permissions is not None and policy.needs and policy.needs not in caller.permissions:
         return (403,), f"Missing permission: {policy.needs}"
@@ -259,6 +312,10 @@ def ask(route, caller, target, world):
         own = world.strangers if target.id == world.strangers.id else world.team
         wanted = {"job_type": "revenuecat_sync", "project_id": target.project_id or own.project_id}
         body = json.dumps(wanted | ({} if route.endswith("/trigger") else {"cron": "0 4 * * *"}))
+    elif route == "POST /v1/auth/codes":
+        body = json.dumps({"email": "ada@example.com"})
+    elif route == "POST /v1/auth/sessions":
+        body = json.dumps({"link": world.links.pop()})
     elif route.endswith("/pause"):
         body = json.dumps({"why": "maintenance"})
     elif route == "GET /v1/cron":
@@ -284,6 +341,13 @@ def test_who_may_ask(route, world, callers, owner):
             "CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';"
             "CREATE TRIGGER keep BEFORE DELETE ON job_team_schedules FOR EACH ROW EXECUTE FUNCTION keep()"
         )
+    if route == "POST /v1/auth/sessions":
+        world.links = [f"{uuid.uuid4()}.x" for _ in callers]
+        for link in world.links:
+            owner.run_script(
+                "INSERT INTO job_sign_ins (id, secret_hash, user_id) VALUES"
+                f" ('{link[:-2]}', '\\x{hashlib.sha256(b'x').hexdigest()}', '{world.team.users['member']}')"
+            )
     if route.endswith("/resume"):
         owner.run_script(
             "UPDATE job_team_schedules SET next_slot = NULL, paused_by = '', paused_why = '', paused_at = '2026-01-01'"
@@ -296,7 +360,7 @@ def test_who_may_ask(route, world, callers, owner):
     if route == "POST /v1/projects/{project_id}/integrations":
         owner.run_script("DELETE FROM project_integrations")
     answers = ask_everything(route, POLICIES[route], world, callers)
-    assert {answer["statusCode"] for answer in answers} & {200, 201} == {POLICIES[route].passes[0]}
+    assert {answer["statusCode"] for answer in answers} & {200, 201, 202} == {POLICIES[route].passes[0]}
 
 
 def test_who_may_ask_for_the_projects_of_a_team(world, callers):

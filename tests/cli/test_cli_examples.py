@@ -240,7 +240,17 @@ def run(
             store_keys(owner)
         if "resume" in words and "system" in words:
             call(f"system pause {words[-1]} --why disk", owner=owner)
-        if {"setup", "teams", "project", "member", "revenuecat-key", "agent-key", "end-key", "keys", "sign-in-link"} & set(words[1:]):
+        if {
+            "setup",
+            "teams",
+            "project",
+            "member",
+            "revenuecat-key",
+            "agent-key",
+            "end-key",
+            "keys",
+            "sign-in-link",
+        } & set(words[1:]):
             # The setup function connects as the schema owner.
             monkeypatch.setenv("DATABASE_USER", "postgres")
             settings_module.settings.cache_clear()

@@ -192,7 +192,9 @@ def test_without_an_answer_the_person_is_still_signed_in(
     page = visit.open("#" + made["link"].partition("#")[2])
     page.get_by_role("button", name="Sign in").click()
     expect(heading(page, "You are not in a team yet")).to_be_visible()
-    visit.context.route("**/sessions/current", lambda route: route.fulfill(status=503, json={"error": "Busy."}), times=1)
+    visit.context.route(
+        "**/sessions/current", lambda route: route.fulfill(status=503, json={"error": "Busy."}), times=1
+    )
     page.get_by_role("button", name="Sign out").click()
     expect(page.get_by_role("alert")).to_contain_text("You are still signed in. Busy.")
     page.get_by_role("button", name="Sign out").click()

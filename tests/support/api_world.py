@@ -39,7 +39,17 @@ class Api:
         return status, body
 
     def send(
-        self, method, path, text=None, *, headers=(), authorization=..., base64_encoded=False, source="127.0.0.1", cookies=(), **query
+        self,
+        method,
+        path,
+        text=None,
+        *,
+        headers=(),
+        authorization=...,
+        base64_encoded=False,
+        source="127.0.0.1",
+        cookies=(),
+        **query,
     ):
         """Return the answer as API Gateway receives it. API Gateway moves cookies out of the headers."""
         authorization = self.authorization if authorization is ... else authorization

@@ -142,9 +142,7 @@ def _api_key(token: str, *, db: Database) -> Principal:
 
 def _session(token: str, *, is_cookie: bool, db: Database) -> Principal:
     """Return the session's user. A cookie's token is no bearer token, and the other way round."""
-    rows = db.query_as(
-        SessionRow, "find_session", token_hash=key_hash(token), is_cookie=is_cookie, again_if_gone=True
-    )
+    rows = db.query_as(SessionRow, "find_session", token_hash=key_hash(token), is_cookie=is_cookie, again_if_gone=True)
     if not rows:
         raise Unauthorized("The session has ended. Sign in again.")
     session_id = str(rows[0].session_id)

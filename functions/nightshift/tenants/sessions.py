@@ -73,9 +73,7 @@ def start(
     if made is None:
         return None
     author = Author(actor=f"user:{user_id}", request_id=request_id)
-    audit.record(
-        db, author, "session.started", of=("session", made.id), team_id=None, by=by, browser=client.browser
-    )
+    audit.record(db, author, "session.started", of=("session", made.id), team_id=None, by=by, browser=client.browser)
     return made, token
 
 
