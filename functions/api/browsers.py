@@ -77,8 +77,8 @@ def require_own_page(method: str, headers: Mapping[str, str], *, origin: str) ->
     if given is None or given.lower() != origin:
         got = "no Origin" if given is None else f"Origin {shown(given)}"
         raise Forbidden(
-            f"A request with a session's cookie must come from the dashboard at {origin}, got {got}. Open the dashboard "
-            "there. If it has another address, the server's operator sets DashboardUrl"
+            f"A request with a session's cookie must come from the dashboard at {origin}, got {got}. Open the dashboard"
+            " there. If it has another address, the server's operator sets DashboardUrl"
         )
 
 

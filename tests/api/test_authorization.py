@@ -141,7 +141,9 @@ class World:
 
 
 @pytest.fixture
-def world(cloud, owner):
+def world(cloud, owner, monkeypatch):
+    # All callers come from one network.
+    monkeypatch.setenv("SIGN_IN_CODES_PER_HOUR", "1000")
     made = World(*(make_team(owner, slug=slug) for slug in ("owls", "strangers", "gone")))
     made.runs["system"] = system_run(owner, "db_pruning")
     for of, team in (("own", made.team), ("strangers", made.strangers), ("gone", made.gone)):
@@ -217,7 +219,7 @@ def callers(world, owner):
         "Invalid or expired token",
         "The session has ended. Sign in again.",
     )
-    colleague = newcomer()
+    colleague, stranger = newcomer(), world.strangers.users["admin"]
     owner.run_script(
         f"INSERT INTO team_members (team_id, user_id, role) VALUES ('{world.team.id}', '{colleague}', 'admin')"
     )
@@ -242,7 +244,7 @@ def callers(world, owner):
         "a cookie's token": Caller(f"Bearer {session(owner, admin, is_cookie=True)[0]}", no_session),
         "a deleted user's session": Caller(f"Bearer {session(owner, deleted_user)[0]}", no_session),
         "an owner": Caller(user(world.team.users["owner"]), teams=own, role="owner"),
-        "another team's admin": Caller(user(world.strangers.users["admin"]), teams=foreign, role="admin"),
+        "another team's admin": Caller(user(stranger), teams=foreign, role="admin", person=stranger),
         "a former member": Caller(user(ex_member)),
         "a deleted user": Caller(user(deleted_user), no_token),
         "a deleted team's owner": Caller(user(world.gone.users["owner"])),
@@ -270,7 +272,9 @@ def targets(policy, world):
         | {schedule_id: None for schedule_id in (world.schedules["gone"], NOT_THERE)},
     }
     named = [
-        Target(id, of, person=team.users["admin"] if id == world.sessions["own"] else "")
+        Target(id, of, person={world.sessions["own"]: team, world.sessions["strangers"]: theirs}[id].users["admin"])
+        if id in world.sessions.values()
+        else Target(id, of)
         for id, of in made[policy.of].items()
     ] + [Target(id, is_malformed=True) for id in MALFORMED]
     if policy.takes_project:
