@@ -27,7 +27,8 @@ ANYWHERE = ("413", "429", "500", "503")
 ABOUT_THE_API = """\
 Every request except `/v1/health`, `/v1/openapi.json` and those that sign in needs `Authorization: Bearer …` with an
 agent key (`owl_agent_…`), a user's JWT or a session's token (`owl_session_…`). The dashboard's page has a session's
-cookie instead, which counts only with the header `X-Nightshift: 1` and the dashboard's `Origin`. Every answer is JSON. An error is `{"error": "<sentence>"}` and may have further
+cookie instead, which counts only with the header `X-Nightshift: 1` and the dashboard's `Origin`. Every answer is
+JSON. An error is `{"error": "<sentence>"}` and may have further
 fields of [Error](#error). Errors from API Gateway itself (429, or a function that did not answer) have the sentence in
 `message` instead, because API Gateway does not let us rename that field. Clients poll a run every two seconds until
 its status is neither `pending` nor `running`. Any request may be answered with 413, 429, 500 or 503.

@@ -16,6 +16,7 @@ from nightshift.jobs.registry import JOB_TYPES, PROVIDERS
 from nightshift.schedules.team_schedules import MAX_NAME, MAX_WHY
 from nightshift.tenants import key_terms
 from nightshift.tenants.key_terms import AGENT_PERMISSIONS, DEFAULT_DAYS, PERMISSIONS
+from nightshift.tenants.sign_in_codes import DIGITS
 
 
 class Body(BaseModel):
@@ -25,6 +26,11 @@ class Body(BaseModel):
 Moment = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]
 Name = Annotated[str, Field(max_length=MAX_NAME, description="Empty: its times in words")]
 Cron = Annotated[str, Field(max_length=200, description="Five fields, or an alias such as @daily; see GET /v1/cron")]
+# The patterns are of the document alone: a refusal must not repeat anything of a secret.
+SignIn = Annotated[
+    str, WithJsonSchema({"type": "string", "pattern": r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\..+$"})
+]
+Code = Annotated[str, WithJsonSchema({"type": "string", "pattern": f"^([ -]*[0-9]){{{DIGITS}}}[ -]*$"})]
 Zone = Annotated[str, Field(max_length=100, description="The time zone whose clock cron follows (default UTC)")]
 
 
@@ -119,16 +125,21 @@ class RotationBody(Body):
 class CodeBody(Body):
     """Ask for a code to sign in with."""
 
-    email: str = Field(description="The address of a person who is known to the platform", examples=["ada@example.com"])
-    replaces: str | None = Field(default=None, description="sign_in of an earlier code, which ends")
+    email: Annotated[str, WithJsonSchema({"type": "string", "format": "email", "examples": ["ada@example.com"]})]
+    replaces: SignIn | None = Field(default=None, description="sign_in of an earlier code, which ends")
 
 
-class EnterBody(Body):
-    """Sign in, with ``sign_in`` and ``code`` or with ``link``."""
+class CodeEntry(Body):
+    """Sign in with a code."""
 
-    sign_in: str | None = Field(default=None, description="sign_in, as POST /v1/auth/codes returned it")
-    code: str | None = Field(default=None, description="The code in the mail; blanks and hyphens are ignored")
-    link: str | None = Field(default=None, description="What follows #sign-in= in a link of the server's operator")
+    sign_in: SignIn = Field(description="What POST /v1/auth/codes returned")
+    code: Code = Field(description="The code in the mail; blanks and hyphens are ignored")
+
+
+class LinkEntry(Body):
+    """Sign in with the link that the server's operator made."""
+
+    link: SignIn = Field(description="What follows #sign-in= in the link")
 
 
 class IntegrationBody(Body):
@@ -274,5 +285,6 @@ def _camel(name: str) -> str:
 
 AnyIntegration: Any = reduce(or_, [_integration_of(provider) for provider in PROVIDERS.values()])
 AnyIntegrationChange: Any = reduce(or_, [_change_of(provider) for provider in PROVIDERS.values()])
+AnyEntry: Any = CodeEntry | LinkEntry
 AnyTrigger = _of_each_type(TriggerBody, name="Trigger", says="Start a run of")
 AnySchedule = _of_each_type(ScheduleBody, name="Schedule", says="Make a schedule of")

@@ -43,7 +43,9 @@ SYSTEMS = (
 
 def session_cookie(event: Mapping[str, Any], headers: Mapping[str, str]) -> str | None:
     """Return the session's token in the cookie. API Gateway moves cookies out of the headers, local AWS does not."""
-    pairs = [pair for text in (*(event.get("cookies") or ()), headers.get("cookie", "")) for pair in text.split(";")]
+    pairs: list[str] = [
+        pair for text in (*(event.get("cookies") or ()), headers.get("cookie", "")) for pair in text.split(";")
+    ]
     for pair in pairs:
         name, _, value = pair.strip().partition("=")
         if name == COOKIE:
@@ -73,10 +75,10 @@ def require_own_page(method: str, headers: Mapping[str, str], *, origin: str) ->
     if given is None and method in ("GET", "HEAD") and site == "same-origin":
         return
     if given is None or given.lower() != origin:
+        got = "no Origin" if given is None else f"Origin {shown(given)}"
         raise Forbidden(
-            f"A request with a session's cookie must come from the dashboard at {origin}, got "
-            f"{'no Origin' if given is None else f'Origin {shown(given)}'}. Open the dashboard there. If it has another "
-            "address, the server's operator sets DashboardUrl"
+            f"A request with a session's cookie must come from the dashboard at {origin}, got {got}. Open the dashboard"
+            " there. If it has another address, the server's operator sets DashboardUrl"
         )
 
 

@@ -84,8 +84,8 @@ def document() -> dict[str, Any]:
                     "type": "apiKey",
                     "in": "cookie",
                     "name": COOKIE,
-                    "description": "A session of the dashboard. The request also needs the header X-Nightshift: 1 and the "
-                    "dashboard's Origin",
+                    "description": "A session of the dashboard. The request also needs the header X-Nightshift: 1 "
+                    "and the dashboard's Origin",
                 },
             },
         },

@@ -1,7 +1,7 @@
 """Operations on signing in with a code or a link, and on sessions."""
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aws_lambda_powertools.event_handler import Response
 
@@ -17,10 +17,7 @@ from nightshift.database.queries import database
 from nightshift.tenants import sessions, sign_ins
 from nightshift.tenants.auth import Principal
 from nightshift.tenants.sign_in_codes import DIGITS, LASTS_S
-from nightshift.tenants.sign_ins import SignedIn
-
-if TYPE_CHECKING:
-    from api.bodies import EnterBody
+from nightshift.tenants.sign_ins import Given, SignedIn
 
 CODES = "/v1/auth/codes"
 SESSIONS = "/v1/auth/sessions"
@@ -69,27 +66,25 @@ def ask_for_code(request: Request) -> dict[str, Any]:
     SESSIONS,
     summary="Sign in with a code or a link: a page gets a cookie, another program a token",
     answer="SignedIn",
-    body="EnterBody",
+    body="AnyEntry",
     errors=(400, 403, 404),
     needs_token=False,
 )
 def sign_in(request: Request) -> Response[str]:
-    from api.bodies import EnterBody
-
     _require_codes()
     client = request.client()
     if client.is_browser:
         request.require_own_page()
-    asked = validate(EnterBody, request.secret_body(), quoting=False)
+    body = request.secret_body()
     try:
-        session, token = _entered(request, asked)
+        session, token = _entered(request, body)
     except Refused:
         signins.count_refused("A code or a link does not fit")
         raise
-    body = {"session": session.as_json(current_id=str(session.id))}
+    answer = {"session": session.as_json(current_id=str(session.id))}
     if client.is_browser:
-        return json_response(200, body, cookies=[cookie_of(token)])
-    return json_response(200, body | {"token": token})
+        return json_response(200, answer, cookies=[cookie_of(token)])
+    return json_response(200, answer | {"token": token})
 
 
 @operation("GET", SESSIONS, summary="The caller's sessions, the last used first", answer="Sessions", errors=(401, 403))
@@ -128,25 +123,22 @@ def _require_codes() -> None:
     """Raise NotFound if the stack offers neither codes nor links."""
     if not settings().sign_in_codes_per_hour:
         raise NotFound(
-            "This server offers no sign-in by code. Sign in with a token of your identity provider, or with an agent key"
+            "This server offers no sign-in by code. Sign in with a token of your identity provider or with an agent key"
         )
 
 
-def _entered(request: Request, asked: "EnterBody") -> SignedIn:
-    given = {
-        "client": request.client(),
-        "replaces": request.session_cookie(),
-        "request_id": request.request_id,
-        "db": database(),
-    }
-    if asked.link is not None and asked.sign_in is None and asked.code is None:
-        return sign_ins.enter_link(asked.link, **given)
-    if asked.link is not None or asked.sign_in is None or asked.code is None:
-        raise Refused("The body must have either sign_in and code, or link")
+def _entered(request: Request, body: dict[str, Any]) -> SignedIn:
+    from api.bodies import CodeEntry, LinkEntry
+
+    given = Given(client=request.client(), replaces=request.session_cookie(), request_id=request.request_id)
+    if "link" in body:
+        link = validate(LinkEntry, body, quoting=False).link
+        return sign_ins.enter_link(link, given=given, db=database())
+    asked = validate(CodeEntry, body, quoting=False)
     code = re.sub(r"[\s-]", "", asked.code)
     if not re.fullmatch(f"[0-9]{{{DIGITS}}}", code):
         raise Refused(f"code must be {DIGITS} digits", field="code")
-    return sign_ins.enter_code(asked.sign_in, code, settings=settings(), **given)
+    return sign_ins.enter_code(asked.sign_in, code, given=given, db=database(), settings=settings())
 
 
 def _person(request: Request) -> Principal:

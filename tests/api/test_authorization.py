@@ -35,6 +35,8 @@ class Policy:
     needs: str | None = None
     passes: tuple[int, ...] = (200,)
     public: bool = False
+    people: bool = False
+    """Whether keys are refused."""
     takes_project: bool = False
 
 
@@ -42,6 +44,12 @@ POLICIES = {
     "GET /v1/health": Policy(public=True),
     "GET /v1/openapi.json": Policy(public=True),
     "GET /v1/auth/whoami": Policy(),
+    "GET /v1/auth/codes": Policy(public=True),
+    "POST /v1/auth/codes": Policy(public=True, passes=(202,)),
+    "POST /v1/auth/sessions": Policy(public=True),
+    "GET /v1/auth/sessions": Policy(people=True),
+    "DELETE /v1/auth/sessions": Policy(people=True),
+    "DELETE /v1/auth/sessions/{session_id}": Policy(of="session", people=True, passes=(200, 404)),
     "GET /v1/job-types": Policy(),
     "GET /v1/projects": Policy(needs="jobs:read"),
     "GET /v1/projects/{project_id}": Policy(of="project", needs="jobs:read"),
@@ -93,6 +101,7 @@ POLICIES = {
     "POST /v1/alert-addresses/confirm": Policy(public=True, passes=(400,)),
 }
 NOT_FOUND = {
+    "session": "Session not found",
     "run": "Job run not found",
     "project": "Project not found",
     "schedule": "Schedule not found",
@@ -111,6 +120,8 @@ class Caller:
     permissions: tuple[str, ...] | None = None
     """A key's permissions; None for a user."""
     role: str = ""
+    person: str = ""
+    """The id of the user whose session is a target."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +133,7 @@ class Target:
     project_id: str = ""
     """The project in a trigger's body or a list's filter, if it is not ``team``'s own."""
     is_malformed: bool = False
+    person: str = ""
 
 
 @dataclass
@@ -138,6 +150,9 @@ class World:
     alerts: dict[str, str] = field(default_factory=dict)
     """Ids of alerts by kind, each also that of a delivery: own, strangers and gone."""
     deleted_project: str = ""
+    sessions: dict[str, str] = field(default_factory=dict)
+    """Session ids by kind: own, of the team's admin, and strangers."""
+    links: list[str] = field(default_factory=list)
 
     def secrets(self) -> set[str]:
         """Return values that no answer to this team's callers may contain unless they sent them."""
@@ -146,11 +161,14 @@ class World:
         runs = {run_id for of, run_id in self.runs.items() if of != "own"}
         runs |= {id for made in (self.schedules, self.alerts) for of, id in made.items() if of != "own"}
         runs |= {key_id for team_id, key_id in self.keys.items() if team_id != self.team.id}
+        runs.add(self.sessions["strangers"])
         return ids | runs | {"strangers", "The secret of strangers", "The secret of gone"}
 
 
 @pytest.fixture
-def world(cloud, owner):
+def world(cloud, owner, monkeypatch):
+    # All callers come from one network.
+    monkeypatch.setenv("SIGN_IN_CODES_PER_HOUR", "1000")
     made = World(*(make_team(owner, slug=slug) for slug in ("owls", "strangers", "gone")))
     made.runs["system"] = system_run(owner, "db_pruning")
     for of, team in (("own", made.team), ("strangers", made.strangers), ("gone", made.gone)):
@@ -179,6 +197,8 @@ def world(cloud, owner):
             f" VALUES ('{alert_id}', '{alert_id}', '{team.id}', 'failed', 'The secret of {of}', '{{}}', 'sent', now(),"
             " now())"
         )
+    for of, person in (("own", made.team.users["admin"]), ("strangers", made.strangers.users["admin"])):
+        made.sessions[of] = session(owner, person)[1]
     made.deleted_project = str(uuid.uuid4())
     owner.run_script(
         "INSERT INTO projects (id, team_id, name, slug, deleted_at)"
@@ -188,6 +208,17 @@ def world(cloud, owner):
         f"UPDATE teams SET deleted_at = clock_timestamp() WHERE id = '{made.gone.id}'"
     )
     return made
+
+
+def session(owner, user_id, *, is_cookie=False, ends="12 hours"):
+    """Return the token and the id of a session."""
+    text = f"owl_session_{uuid.uuid4().hex}"
+    [[session_id]] = owner.run_script(
+        "INSERT INTO job_sessions (user_id, token_hash, is_cookie, signed_in_by, source, browser, ends_at) VALUES"
+        f" ('{user_id}', '\\x{hashlib.sha256(text.encode()).hexdigest()}', {is_cookie}, 'code', '127.0.0.1', 'Firefox',"
+        f" clock_timestamp() + interval '{ends}') RETURNING id::text"
+    )
+    return text, session_id
 
 
 @pytest.fixture
@@ -221,7 +252,15 @@ def callers(world, owner):
     )
     every = ("jobs:read", "jobs:write", *EXTRA_PERMISSIONS)
     both, own, foreign = ("jobs:read", "jobs:write"), frozenset({world.team.id}), frozenset({world.strangers.id})
-    no_key, no_token = "Invalid API key", "Invalid or expired token"
+    no_key, no_token, no_session = (
+        "Invalid API key",
+        "Invalid or expired token",
+        "The session has ended. Sign in again.",
+    )
+    colleague, stranger = newcomer(), world.strangers.users["admin"]
+    owner.run_script(
+        f"INSERT INTO team_members (team_id, user_id, role) VALUES ('{world.team.id}', '{colleague}', 'admin')"
+    )
     admin = world.team.users["admin"]
     return {
         "no credentials": Caller(None, "Missing authorization"),
@@ -237,9 +276,13 @@ def callers(world, owner):
         "a key without permissions": Caller(key(()), teams=own, permissions=()),
         "another team's key": Caller(key(both, team=world.strangers), teams=foreign, permissions=both),
         "a member": Caller(user(world.team.users["member"]), teams=own, role="member"),
-        "an admin": Caller(user(admin), teams=own, role="admin"),
+        "an admin": Caller(user(admin), teams=own, role="admin", person=admin),
+        "an admin's session": Caller(f"Bearer {session(owner, colleague)[0]}", teams=own, role="admin"),
+        "a session that has ended": Caller(f"Bearer {session(owner, admin, ends='-1 s')[0]}", no_session),
+        "a cookie's token": Caller(f"Bearer {session(owner, admin, is_cookie=True)[0]}", no_session),
+        "a deleted user's session": Caller(f"Bearer {session(owner, deleted_user)[0]}", no_session),
         "an owner": Caller(user(world.team.users["owner"]), teams=own, role="owner"),
-        "another team's admin": Caller(user(world.strangers.users["admin"]), teams=foreign, role="admin"),
+        "another team's admin": Caller(user(stranger), teams=foreign, role="admin", person=stranger),
         "a former member": Caller(user(ex_member)),
         "a deleted user": Caller(user(deleted_user), no_token),
         "a deleted team's owner": Caller(user(world.gone.users["owner"])),
@@ -262,6 +305,7 @@ def targets(policy, world):
         "project": projects | {world.deleted_project: None},
         "run": {world.runs["own"]: team.id, world.runs["strangers"]: theirs.id}
         | {run_id: None for run_id in (world.runs["gone"], world.runs["system"], NOT_THERE)},
+        "session": {world.sessions["own"]: team.id, world.sessions["strangers"]: theirs.id, NOT_THERE: None},
         "schedule": {world.schedules["own"]: team.id, world.schedules["strangers"]: theirs.id}
         | {schedule_id: None for schedule_id in (world.schedules["gone"], NOT_THERE)},
         "alert": (
@@ -270,7 +314,12 @@ def targets(policy, world):
         ),
         "delivery": alerts,
     }
-    named = [Target(id, of) for id, of in made[policy.of].items()] + [Target(id, is_malformed=True) for id in MALFORMED]
+    named = [
+        Target(id, of, person={world.sessions["own"]: team, world.sessions["strangers"]: theirs}[id].users["admin"])
+        if id in world.sessions.values()
+        else Target(id, of)
+        for id, of in made[policy.of].items()
+    ] + [Target(id, is_malformed=True) for id in MALFORMED]
     if policy.takes_project:
         named += [Target(team.id, team.id, project_id) for project_id, of in made["project"].items() if of != team.id]
     return named
@@ -283,9 +332,13 @@ def expected(policy: Policy, caller: Caller, target: Target) -> tuple[tuple[int,
         return policy.passes, None
     if caller.refused:
         return (401,), caller.refused
+    if policy.people and caller.permissions is not None:
+        return (403,), "Sessions belong to people, and this is an API key"
     if target.is_malformed:
         return (400, 404), None
-    if policy.of in NOT_FOUND and not is_theirs:
+    if policy.of == "session" and target.person and target.person == caller.person:
+        return policy.passes, None
+    if policy.of in NOT_FOUND and (not is_theirs or policy.of == "session"):
         return (404,), NOT_FOUND[policy.of]
     if caller.permissions is not None and policy.needs and policy.needs not in caller.permissions:
         return (403,), f"Missing permission: {policy.needs}"
@@ -311,6 +364,10 @@ def ask(route, caller, target, world):
         own = world.strangers if target.id == world.strangers.id else world.team
         wanted = {"job_type": "revenuecat_sync", "project_id": target.project_id or own.project_id}
         body = json.dumps(wanted | ({} if route.endswith("/trigger") else {"cron": "0 4 * * *"}))
+    elif route == "POST /v1/auth/codes":
+        body = json.dumps({"email": "ada@example.com"})
+    elif route == "POST /v1/auth/sessions":
+        body = json.dumps({"link": world.links.pop()})
     elif route.endswith("/pause") or route.startswith("PUT"):
         body = json.dumps({"why": "maintenance"})
     elif route == "POST /v1/teams/{team_id}/alerts":
@@ -349,6 +406,13 @@ def test_who_may_ask(route, world, callers, owner):
             " SELECT project.id, 'revenuecat_sync', 'x', 'The secret of ' || team.slug"
             " FROM projects project JOIN teams team ON team.id = project.team_id"
         )
+    if route == "POST /v1/auth/sessions":
+        world.links = [f"{uuid.uuid4()}.x" for _ in callers]
+        for link in world.links:
+            owner.run_script(
+                "INSERT INTO job_sign_ins (id, secret_hash, user_id) VALUES"
+                f" ('{link[:-2]}', '\\x{hashlib.sha256(b'x').hexdigest()}', '{world.team.users['member']}')"
+            )
     if route.endswith("/resume"):
         owner.run_script(
             "UPDATE job_team_schedules SET next_slot = NULL, paused_by = '', paused_why = '', paused_at = '2026-01-01'"
@@ -361,7 +425,7 @@ def test_who_may_ask(route, world, callers, owner):
     if route == "POST /v1/projects/{project_id}/integrations":
         owner.run_script("DELETE FROM project_integrations")
     answers = ask_everything(route, POLICIES[route], world, callers)
-    assert {answer["statusCode"] for answer in answers} & {200, 201} == {POLICIES[route].passes[0]} & {200, 201}
+    assert {answer["statusCode"] for answer in answers} & {200, 201, 202} == {POLICIES[route].passes[0]} & {200, 201, 202}
 
 
 def test_who_may_ask_for_the_projects_of_a_team(world, callers):

@@ -153,9 +153,7 @@ def test_a_code_is_asked_for_and_entered_again_if_it_is_wrong(api: Script, kept:
     assert headers["Authorization"] == f"Bearer {token}"
 
 
-@pytest.mark.parametrize(
-    ("status", "said"), [(401, ""), (503, "The session was not ended on the server: ")]
-)
+@pytest.mark.parametrize(("status", "said"), [(401, ""), (503, "The session was not ended on the server: ")])
 def test_a_sign_in_is_deleted_also_if_its_session_does_not_end(api: Script, kept: Path, status: int, said: str) -> None:
     profiles.write("default", {"api_url": api.url, "token": "owl_session_x", "team": TEAM}, os.environ)
     api.on("DELETE /v1/auth/sessions/current", {"error": "no"}, status=status)

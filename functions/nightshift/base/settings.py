@@ -108,8 +108,8 @@ class Settings:
     jwt_audience: str = ""
     # The claim that holds a users.id. "email" matches users.email instead, if the issuer has verified the address.
     jwt_user_claim: str = "sub"
-    # The secret that the codes for signing in follow from, and how many are mailed within an hour, to all people together.
-    # 0: no sign-in by code or link.
+    # The secret that the codes for signing in follow from, and how many are mailed within an hour, to all people
+    # together. 0: no sign-in by code or link.
     sign_in_secret_id: str = ""
     sign_in_codes_per_hour: int = 100
     integrations_key_id: str = ""

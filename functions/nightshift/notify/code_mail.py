@@ -59,7 +59,7 @@ def deliver_code(sign_in_id: str, *, db: Database, settings: Settings) -> None:
 
 def describe_code(mail: CodeMail, *, code: str, dashboard_url: str) -> MailContent:
     """Return the content of the mail. Its subject lacks the code: locked screens and SES's events show subjects."""
-    half = len(code) // 2
+    half, until = len(code) // 2, wording.moment(mail.expires_at)
     place = f" at {dashboard_url}" if dashboard_url else ""
     return MailContent(
         tone="cancelled",
@@ -67,9 +67,10 @@ def describe_code(mail: CodeMail, *, code: str, dashboard_url: str) -> MailConte
         badge="Sign-in code",
         title=f"{code[:half]} {code[half:]}",
         paragraphs=[
-            f"Enter this code in the window where you asked for it. It works once, until {wording.moment(mail.expires_at)}.",
-            "If you did not ask for it, ignore this mail: without the code, no sign-in takes place. Never tell the code "
-            f"to another person, and enter it only in the dashboard{place}, or in a terminal that you opened yourself.",
+            f"Enter this code in the window where you asked for it. It works once, until {until}.",
+            "If you did not ask for it, ignore this mail: without the code, no sign-in takes place. Never tell the "
+            f"code to another person, and enter it only in the dashboard{place}, or in a terminal that you opened "
+            "yourself.",
         ],
         sections=[
             Facts(

@@ -19,7 +19,10 @@ PART_OF_A_NETWORK = 4
 # Sign-ins share one place in the fair queue, so that many of them do not delay the mails of teams.
 GROUP = "sign-in"
 
-WRONG_CODE = "This code is wrong, or no longer valid. A code works once, within ten minutes and five tries, where it was asked for."
+WRONG_CODE = (
+    "This code is wrong, or no longer valid. A code works once, within ten minutes and five tries, where it was asked "
+    "for."
+)
 WRONG_LINK = (
     "This link is no longer valid. A link works once, within ten minutes. Ask the server's operator for a new one."
 )
@@ -28,6 +31,14 @@ WRONG_LINK = (
 class SignedIn(NamedTuple):
     session: Session
     token: str
+
+
+class Given(NamedTuple):
+    """The request in which a person signs in. ``replaces`` is the token that the browser has had until now."""
+
+    client: Client
+    replaces: str | None
+    request_id: str
 
 
 def ask(email: str, *, replaces: str | None, client: Client, db: Database, settings: Settings) -> str:
@@ -62,40 +73,20 @@ def ask(email: str, *, replaces: str | None, client: Client, db: Database, setti
     return f"{sign_in_id}.{browser_key}"
 
 
-def enter_code(
-    sign_in: str, code: str, *, client: Client, replaces: str | None, request_id: str, db: Database, settings: Settings
-) -> SignedIn:
+def enter_code(sign_in: str, code: str, *, given: Given, db: Database, settings: Settings) -> SignedIn:
     """Start a session for the person to whom this code was mailed. Raise Refused for each code that does not fit."""
     sign_in_id, browser_key = _parts(sign_in)
     secret_hash = sign_in_codes.hash_of(sign_in_id, code, settings=settings)
-    entered = _enter(
-        sign_in_id,
-        secret_hash,
-        browser_hash=key_hash(browser_key),
-        by="code",
-        client=client,
-        replaces=replaces,
-        request_id=request_id,
-        db=db,
-    )
+    entered = _enter(sign_in_id, secret_hash, browser_hash=key_hash(browser_key), given=given, db=db)
     if entered is None:
         raise Refused(WRONG_CODE, field="code")
     return entered
 
 
-def enter_link(link: str, *, client: Client, replaces: str | None, request_id: str, db: Database) -> SignedIn:
+def enter_link(link: str, *, given: Given, db: Database) -> SignedIn:
     """Start a session for the person of the operator's link. Raise Refused if the link was used or has expired."""
     link_id, secret = _parts(link, field="link")
-    entered = _enter(
-        link_id,
-        key_hash(secret),
-        browser_hash=None,
-        by="link",
-        client=client,
-        replaces=replaces,
-        request_id=request_id,
-        db=db,
-    )
+    entered = _enter(link_id, key_hash(secret), browser_hash=None, given=given, db=db)
     if entered is None:
         raise Refused(WRONG_LINK, field="link")
     return entered
@@ -116,15 +107,7 @@ def make_link(email: str, *, author: Author, db: Database) -> str:
 
 
 def _enter(
-    sign_in_id: str,
-    secret_hash: bytes,
-    *,
-    browser_hash: bytes | None,
-    by: str,
-    client: Client,
-    replaces: str | None,
-    request_id: str,
-    db: Database,
+    sign_in_id: str, secret_hash: bytes, *, browser_hash: bytes | None, given: Given, db: Database
 ) -> SignedIn | None:
     """Enter the secret and start the session in one transaction. A try that does not fit is committed, too."""
     with db.transaction():
@@ -132,7 +115,12 @@ def _enter(
         if row is None or row["user_id"] is None:
             return None
         started = sessions.start(
-            str(row["user_id"]), by=by, client=client, replaces=replaces, request_id=request_id, db=db
+            str(row["user_id"]),
+            by="link" if browser_hash is None else "code",
+            client=given.client,
+            replaces=given.replaces,
+            request_id=given.request_id,
+            db=db,
         )
     return SignedIn(*started) if started else None
 
