@@ -18,7 +18,7 @@ body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 860px; margin: 40px aut
 pre {{ overflow: auto; font-size: 13px; padding: 10px; border: 1px solid #8884 }}
 </style>
 <h1>Alerts</h1>
-<p>A webhook or a Slack alert with the address <code>{url}</code> sends here. With <code>?status=503</code> behind it, this
+<p>An alert with the address <code>{url}</code> sends here. With <code>?status=503</code> behind it, this
 page answers with that status.</p>
 {rows}
 </html>"""

@@ -52,7 +52,7 @@ function Alert({ alert, known, me, projectOf, onEdit, onChange }) {
   const at = `v1/alerts/${alert.id}`;
   const close = () => setDialog(null);
   /** Calls the API, and shows what `then` makes of the answer. */
-  const send = (method, path, body, then = close) => alone(async () => {
+  const send = (method, path, body, then = () => {}) => alone(async () => {
     setProblem(null);
     try {
       then(await api(method, path, { body }));
@@ -93,7 +93,7 @@ function Alert({ alert, known, me, projectOf, onEdit, onChange }) {
         The old secret signs the messages as well for a day, so that the receiver has time to change.
       <//>`}
     ${dialog?.what === "delete" && html`
-      <${Ask} title="Delete this alert?" button="Delete alert" danger ...${{ busy, problem, close }} onYes=${() => send("DELETE", at)}>
+      <${Ask} title="Delete this alert?" button="Delete alert" danger ...${{ busy, problem, close }} onYes=${() => send("DELETE", at, undefined, close)}>
         It sends nothing more. Its secret and its deliveries are deleted.
       <//>`}`;
 }

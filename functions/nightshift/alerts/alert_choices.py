@@ -21,7 +21,7 @@ MAX_ADDRESSES = 10
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """The fields of an alert that a caller chooses. ``url`` is that of a webhook or of Slack; None keeps the stored one."""
+    """The fields of an alert that a caller chooses. ``url`` is of a webhook or of Slack; None keeps the stored one."""
 
     channel: str
     events: tuple[str, ...]
