@@ -10,7 +10,7 @@ from aws_lambda_powertools.logging import correlation_paths
 from api.parsing import MAX_BODY_BYTES, body_size
 from api.resolver import Resolver
 from api.responses import error_headers, finish, json_response
-from api.routes import OPERATIONS
+from api.route_table import OPERATIONS
 from nightshift.base import metrics
 from nightshift.base.errors import (
     MAX_SENTENCE,

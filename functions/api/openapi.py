@@ -12,7 +12,7 @@ from api import bodies, schemas
 from api.browsers import COOKIE
 from api.operations import TEXT, UUID, Operation
 from api.parsing import MAX_IDEMPOTENCY_KEY
-from api.routes import OPERATIONS
+from api.route_table import OPERATIONS
 from nightshift import __version__
 from nightshift.jobs.registry import PROVIDERS
 

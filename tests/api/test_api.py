@@ -10,7 +10,7 @@ import jwt
 import pytest
 
 from api import database_probe
-from api.routes import OPERATIONS
+from api.route_table import OPERATIONS
 from nightshift.aws import clients, queue
 from nightshift.base.settings import settings
 from nightshift.database.queries import database, query_text
@@ -715,7 +715,7 @@ def test_a_paused_type_says_so_and_refuses(api, team, db):
 
 
 def test_every_operation_is_served_and_documented_except_the_document_itself(api):
-    modules = {path.stem for path in Path("functions/api").glob("*_routes.py")}
+    modules = {path.stem for path in Path("functions/api/routes").glob("*.py")}
     assert modules == {operation.handler.__module__.removeprefix("api.") for operation in OPERATIONS}
     documented = {(method.upper(), path) for path, methods in DOCUMENT["paths"].items() for method in methods}
     served = {(operation.method, operation.path) for operation in OPERATIONS}

@@ -1,6 +1,7 @@
 """All operations of the API, in the order of the OpenAPI document."""
 
-from api import (
+from api.operations import Operation
+from api.routes import (
     alert_routes,
     audit_routes,
     identity_routes,
@@ -15,7 +16,6 @@ from api import (
     session_routes,
     team_routes,
 )
-from api.operations import Operation
 
 OPERATIONS = tuple(
     operation

@@ -5,8 +5,8 @@ from typing import Any
 
 from api.operations import operation
 from api.parsing import parse_moment
-from api.project_routes import project_of
 from api.request import Request
+from api.routes.project_routes import project_of
 from nightshift.base.errors import NotFound
 from nightshift.base.validation import validate
 from nightshift.database.queries import database

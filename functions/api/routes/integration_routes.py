@@ -4,8 +4,8 @@ from typing import Any
 
 from api import stored_keys
 from api.operations import OF_A_RUN, operation
-from api.project_routes import project_of
 from api.request import Request
+from api.routes.project_routes import project_of
 from nightshift.base.errors import Conflict, NotFound, Refused, Unavailable
 from nightshift.base.logger import logger
 from nightshift.base.settings import settings
