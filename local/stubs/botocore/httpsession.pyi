@@ -1,4 +1,4 @@
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 
@@ -8,6 +8,8 @@ class URLLib3Session:
         verify: bool | str = ...,
         proxies: Mapping[str, str] | None = ...,
         timeout: float | tuple[float, float] | None = ...,
+        *,
+        socket_options: Sequence[tuple[int, int, int]] | None = ...,
     ) -> None: ...
     def send(self, request: AWSPreparedRequest) -> AWSResponse: ...
     def close(self) -> None: ...
