@@ -25,6 +25,8 @@ PYTHON ?= python3
 VENV := .venv
 # One test process for each core. Each has its own Postgres and stack.
 AT_ONCE := -n auto --maxprocesses 4 --durations 15 --dist
+# Importing it takes each process almost a second.
+NO_SCHEMATHESIS := -p no:schemathesis
 
 export SAM_CLI_TELEMETRY := 0
 # Ignore the developer's own AWS account, database, Python settings and locale.
@@ -48,10 +50,10 @@ test-code: $(VENV)/ready $(VENV)/local-aws/ready
 	$(VENV)/bin/python -m pytest $(AT_ONCE) worksteal -m "not stack and not browser"
 
 test-stack: $(VENV)/ready $(VENV)/local-aws/ready $(VENV)/lambda/ready
-	$(VENV)/bin/python -m pytest $(AT_ONCE) loadfile -m stack tests/stack
+	$(VENV)/bin/python -m pytest $(AT_ONCE) loadfile $(NO_SCHEMATHESIS) -m stack tests/stack
 
 test-browser: $(VENV)/ready $(VENV)/local-aws/ready $(VENV)/browser/ready
-	$(VENV)/bin/python -m pytest $(AT_ONCE) loadfile -m browser tests/dashboard
+	$(VENV)/bin/python -m pytest $(AT_ONCE) loadfile $(NO_SCHEMATHESIS) -m browser tests/dashboard
 
 screenshots: $(VENV)/ready $(VENV)/local-aws/ready $(VENV)/browser/ready
 	@$(VENV)/bin/python -m tools.screenshots

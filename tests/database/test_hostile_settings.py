@@ -41,6 +41,8 @@ def test_it_works_in_a_database_whose_every_setting_is_another_one(tests: list[s
             "-x",
             "-p",
             "no:cacheprovider",
+            "-p",
+            "no:schemathesis",
             "-k",
             f"not ({TOO_LONG})",
             *tests,
