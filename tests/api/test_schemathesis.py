@@ -35,7 +35,8 @@ CONFORMANCE = (
 OF_THE_STATE = re.compile(
     r"Cannot (cancel|rerun) a job with status|cursor must be one that a list returned|Idempotency-Key .* already used"
     # No schema can describe cron expressions, zones and times to come either.
-    r"|cron: |zone must be|run_at must be|A schedule needs either|params\.|This schedule is (not|already) paused"
+    r"|cron: |zone must be|(run_at|until) must be|A schedule needs either|params\.|This schedule is (not|already) paused"
+    r"|A key either expires or not|name must have at least 1 character besides spaces"
 )
 ALLOWED = {200, 201, 403, 404, 409}
 
