@@ -35,7 +35,8 @@ CONFORMANCE = (
 OF_THE_STATE = re.compile(
     r"Cannot (cancel|rerun) a job with status|cursor must be one that a list returned|Idempotency-Key .* already used"
     # No schema can describe cron expressions, zones and times to come either.
-    r"|cron: |zone must be|(run_at|until) must be|A schedule needs either|params\.|This schedule is (not|already) paused"
+    r"|cron: |zone must be|(run_at|until) must be|A schedule needs either"
+    r"|params\.|This schedule is (not|already) paused"
     r"|A key either expires or not|name must have at least 1 character besides spaces"
 )
 ALLOWED = {200, 201, 403, 404, 409}
@@ -92,6 +93,11 @@ def ids(operation, team, owner):
         "INSERT INTO api_keys (team_id, key_type, key_hash, key_prefix)"
         f" VALUES ('{team.id}', 'agent', sha256('x'), 'owl_agent_xxxx') RETURNING id::text"
     )
+    if operation.startswith("DELETE") and "/pauses/" in operation:
+        owner.run_script(
+            "INSERT INTO job_project_pauses (project_id, job_type, paused_by, why)"
+            f" VALUES ('{team.project_id}', 'revenuecat_sync', 'x', 'y')"
+        )
     names = {
         "key_id": key_id,
         "team_id": team.id,
