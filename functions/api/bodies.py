@@ -98,7 +98,12 @@ class TeamPauseBody(Body):
 class KeyBody(Body):
     """Make an agent key."""
 
-    name: str = Field(min_length=1, max_length=key_terms.MAX_NAME, description="By which people recognise it")
+    name: str = Field(
+        min_length=1,
+        max_length=key_terms.MAX_NAME,
+        description="By which people recognise it",
+        json_schema_extra={"pattern": r"^[^\u0000]*[^\u0000\s][^\u0000]*$"},
+    )
     permissions: list[str] | None = Field(
         default=None,
         min_length=1,

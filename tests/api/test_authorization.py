@@ -65,7 +65,7 @@ POLICIES = {
     "GET /v1/teams/{team_id}/members": Policy(of="team", needs="jobs:read"),
     "GET /v1/teams/{team_id}/keys": Policy(of="team", needs="keys:write"),
     "POST /v1/teams/{team_id}/keys": Policy(of="team", needs="keys:write", passes=(201,)),
-    "POST /v1/teams/{team_id}/keys/{key_id}/rotate": Policy(of="team", needs="keys:write", passes=(201, 400)),
+    "POST /v1/teams/{team_id}/keys/{key_id}/rotate": Policy(of="team", needs="keys:write", passes=(201, 409)),
     "DELETE /v1/teams/{team_id}/keys/{key_id}": Policy(of="team", needs="keys:write"),
     "GET /v1/teams/{team_id}/audit": Policy(of="team", needs="audit:read"),
     "GET /v1/teams/{team_id}/jobs": Policy(of="team", needs="jobs:read", takes_project=True),

@@ -38,11 +38,12 @@ OF_THE_STATE = re.compile(
     r"Cannot (cancel|rerun) a job with status|cursor must be one that a list returned|Idempotency-Key .* already used"
     # No schema can describe cron expressions, zones and times to come either.
     r"|email must be a mail address|code must be 8 digits|(sign_in|link) is damaged|This request has no session"
-    r"|The body must not contain NUL|This (code|link) is |cron: |zone must be|run_at must be"
+    r"|The body must not contain NUL|This (code|link) is |cron: |zone must be|(run_at|until) must be"
     r"|A schedule needs either|params\.|This schedule is (not|already) paused"
     # Nor hosts, addresses, and fields that belong to one channel.
     r"|url |job_types must be of|project_ids: |project_ids must be|addresses: |overdue_hours belongs|A mail needs"
     r"|admins and addresses belong|This team has asked"
+    r"|A key either expires or not|name must have at least 1 character besides spaces"
 )
 # An alert whose fields go together.
 A_MAIL = {"channel": "mail", "events": ["failed"], "admins": True, "overdue_hours": None}
@@ -101,6 +102,11 @@ def ids(operation, team, owner):
         "INSERT INTO api_keys (team_id, key_type, key_hash, key_prefix)"
         f" VALUES ('{team.id}', 'agent', sha256('x'), 'owl_agent_xxxx') RETURNING id::text"
     )
+    if operation.startswith("DELETE") and "/pauses/" in operation:
+        owner.run_script(
+            "INSERT INTO job_project_pauses (project_id, job_type, paused_by, why)"
+            f" VALUES ('{team.project_id}', 'revenuecat_sync', 'x', 'y')"
+        )
     [[alert_id]] = owner.run_script(
         "INSERT INTO job_alerts (team_id, name, events, channel, config, secret_encrypted, minutes_between, created_by)"
         f" VALUES ('{team.id}', 'x', '{{failed}}', 'webhook', '{{\"url\": \"https://x.example/\"}}', 'x', 5, 'x')"

@@ -148,7 +148,7 @@ class TestRotating:
         assert (new["name"], new["permissions"], days_left(owner, new["id"])) == ("CI", ["jobs:read"], 30)
         assert client(old)("GET", "/v1/auth/whoami")[0] == 401
         assert client(new)("GET", "/v1/auth/whoami")[0] == 200
-        assert api("POST", f"{at}/{old['id']}/rotate") == (400, {"error": "This key has ended. Make a new one"})
+        assert api("POST", f"{at}/{old['id']}/rotate") == (409, {"error": "This key has ended. Make a new one"})
         told = entries(owner)
         assert [entry[0].partition(".")[2] for entry in told] == ["created", "created", "rotated"]
         assert told[1][3]["replaces"] == old["key_prefix"]

@@ -13,6 +13,7 @@ from nightshift.jobs import Progress, Wait
 from nightshift.jobs.job_type import JobType
 from nightshift.jobs.registry import JOB_TYPES
 from nightshift.runs import executor, places
+from nightshift.runs.job_steps import Abandoned, Lost
 from nightshift.runs.timeline import timeline
 from nightshift.testing.rows import age, make_team, run_row, sweep, work
 from tests.support.two_sessions import Act
@@ -261,14 +262,15 @@ class TestKept:
         assert run_row(owner, second)["status"] == "pending"
         work(first, 1, db=db, settings=cloud)
         assert run_row(owner, first)["status"] == "completed"
-        assert sent[-1].run_id == second
+        assert (sent[-1].run_id, sent[-1].delay_s) == (second, 0)
         work(second, 0, db=db, settings=cloud)
         assert run_row(owner, second)["status"] == "completed"
 
-    def test_a_run_that_waits_gives_its_place_up(self, job, runs, db, cloud, owner, sent):
+    @pytest.mark.parametrize("seconds", [60, 1000])
+    def test_a_run_that_waits_gives_its_place_up(self, job, runs, db, cloud, owner, sent, seconds):
         def waits(run, db):
             if not run.cursor:
-                yield Wait(seconds=60, why="the provider", cursor={"n": 1})
+                yield Wait(seconds=seconds, why="the provider", cursor={"n": 1})
             yield Progress(processed=1, total=1, message="", cursor={"n": 2})
 
         job(waits, at_once=1)
@@ -279,6 +281,27 @@ class TestKept:
         work(second, 0, db=db, settings=cloud)
         assert run_row(owner, second)["waiting_for"] == "the provider"
         assert owner.run_script("SELECT count(*) FROM job_places WHERE taken_until > clock_timestamp()") == [[0]]
+
+    def test_a_slice_that_was_lost_or_abandoned_keeps_its_place(self):
+        for outcome in (Lost(), Abandoned(Exception("gone"))):
+            assert not executor._gives_up_its_place(outcome)
+
+    def test_a_type_without_a_cap_frees_nothing(self, job, runs, db, cloud, owner, sent, monkeypatch):
+        job(quick, at_once=None)
+        monkeypatch.setattr(places, "free", lambda *_, **__: pytest.fail("there is no place to free"))
+        [only] = runs(1)
+        work(only, 0, db=db, settings=cloud)
+        assert run_row(owner, only)["status"] == "completed"
+
+    def test_a_later_wait_of_its_own_has_an_end(self, job, runs, db, cloud, owner, sent):
+        job()
+        [only] = runs(1)
+        owner.run_script(
+            "UPDATE job_runs SET slice = 1, held_slice = 0, held_since = clock_timestamp(),"
+            " waiting_for = 'the provider', due_at = clock_timestamp() + interval '1 minute'"
+        )
+        told = timeline(db.one_as(RunState, "get_any_run", run_id=only), db=db, settings=cloud)
+        assert told["until"]
 
     def test_a_run_that_waits_for_its_own_reason_is_not_called(self, job, runs, db, cloud, owner, sent):
         job(at_once=1)

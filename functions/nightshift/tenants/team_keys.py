@@ -101,13 +101,13 @@ def rotate(
 ) -> dict[str, Any]:
     """Make a key with the name, permissions and lifetime of this one, which ends after ``grace_days``. Return the new.
 
-    Raises NotFound, Refused if the key no longer works, and Conflict if it was rotated before.
+    Raises NotFound, and Conflict if the key no longer works or was rotated before.
     """
     with db.transaction():
         maker = _locked_maker(team_id, who=who, db=db)
         old = _locked_other(team_id, key_id, maker=maker, verb="rotate", db=db)
         if old.ended or old.expired:
-            raise Refused(f"This key has {'ended' if old.ended else 'expired'}. Make a new one")
+            raise Conflict(f"This key has {'ended' if old.ended else 'expired'}. Make a new one")
         if old.replaced_by:
             raise Conflict("This key was rotated before. Rotate the key that replaced it", replaced_by=old.replaced_by)
         made = new_agent_key(

@@ -1,5 +1,6 @@
 -- Gives up the place of an ended slice. If runs of the type are held, the place is kept for the one that was held longest,
 -- for :kept_s, and that run is due now; it is returned, for its message. A run that is due already looks for itself.
+-- Whether it may be called was checked on its locked row.
 -- No row: no run is held; or the place's time was over, and another run has it.
 WITH next AS (
     SELECT id FROM job_runs
@@ -19,6 +20,5 @@ WITH next AS (
 UPDATE job_runs AS called
 SET due_at = clock_timestamp(), resends = 0,
     resend_at = clock_timestamp() + make_interval(secs => CAST(:resend_delay_s AS float8))
-FROM given
-WHERE called.id = given.run_id AND called.completed_at IS NULL AND called.lease_expires_at IS NULL
+FROM given WHERE called.id = given.run_id
 RETURNING called.id, called.slice, called.team_id;
