@@ -38,6 +38,9 @@ BY_STATEMENT = {
     *(
         "late_team_schedules",
         "old_audit_entries",
+        "old_sessions",
+        "old_sign_in_shares",
+        "old_sign_ins",
         "old_slots",
         "old_team_schedules",
         "old_team_slots",
@@ -51,6 +54,8 @@ BY_STATEMENT = {
 BY_KEY = {
     *("claim_outbox", "end_overlong", "expire_leases", "find_api_key", "forget_idempotency_key", "insert_run"),
     *("list_live_agent_keys", "resend_due", "take_mail_share"),
+    *("claim_code_mail", "end_sessions", "enter_secret", "find_session", "list_sessions", "prune_sessions"),
+    *("prune_sign_in_shares", "touch_session"),
 }
 
 

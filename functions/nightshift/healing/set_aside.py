@@ -31,6 +31,9 @@ TROUBLES = {
     "old_team_slots": "The slot {key} of a team schedule is old and cannot be deleted",
     "old_team_schedules": "The team schedule {key} has started its one run long ago and cannot be deleted",
     "old_audit_entries": "The audit's entry {key} is old and cannot be deleted",
+    "old_sign_ins": "The sign-in {key} has expired and cannot be deleted",
+    "old_sign_in_shares": "The share of codes {key} is no longer needed and cannot be deleted",
+    "old_sessions": "The session {key} has ended and cannot be deleted",
 }
 
 # The key of an entry about a healer whose failing batch used up all the time, before its rows could be healed one by
