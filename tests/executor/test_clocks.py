@@ -38,9 +38,9 @@ BY_STATEMENT = {
     *(
         "late_team_schedules",
         "old_audit_entries",
-        "old_sessions",
-        "old_sign_in_shares",
-        "old_sign_ins",
+        "ended_sessions",
+        "expired_sign_ins",
+        "unused_sign_in_shares",
         "old_slots",
         "old_team_schedules",
         "old_team_slots",

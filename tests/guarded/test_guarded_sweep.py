@@ -275,9 +275,9 @@ KINDS = [
         table="job_schedule_slots", key="job_type || ' ' || CAST(extract(epoch FROM slot) AS text)",
     ),
     Kind("old_audit_entries", old_audit_entries, "old_audit_entries", table="job_audit_entries"),
-    Kind("old_sign_ins", old_sign_ins, "old_sign_ins", table="job_sign_ins"),
-    Kind("old_sign_in_shares", old_sign_in_shares, "old_sign_in_shares", table="job_sign_in_shares", key="key"),
-    Kind("old_sessions", old_sessions, "old_sessions", table="job_sessions"),
+    Kind("old_sign_ins", old_sign_ins, "expired_sign_ins", table="job_sign_ins"),
+    Kind("old_sign_in_shares", old_sign_in_shares, "unused_sign_in_shares", table="job_sign_in_shares", key="key"),
+    Kind("old_sessions", old_sessions, "ended_sessions", table="job_sessions"),
     Kind(
         *("slots", slots, "overdue_schedules", ""),
         {"until": at(0), "job_types": ["late", "later", "one"]}, table="job_schedules", key="job_type", counted=(1,),
