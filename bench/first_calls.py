@@ -218,6 +218,7 @@ def environment(function: str, *, port: int, database: str, aws_url: str) -> dic
         "EVENT_BUS_NAME": "default",
         "JWT_SECRET_ID": "jwt",
         "INTEGRATIONS_KEY_ID": "key",
+        "SIGN_IN_SECRET_ID": "codes",
         "MIGRATION_FOLDERS": "platform,jobs",
         "DEAD_LETTERS": "run,notify,announce,schedule,deliver",
     } | {f"{name}_URL": f"{aws_url}/000000000000/{name.lower()}" for name in queues}

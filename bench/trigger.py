@@ -65,7 +65,7 @@ def _compare(server: Postgres) -> None:
         f" VALUES ('{team}', 'agent', '\\x{auth.key_hash(key).hex()}', '', '{{jobs:read,jobs:write}}')"
     )
     os.environ |= {"DATABASE_HOST": "127.0.0.1", "DATABASE_PORT": str(server.port), "DATABASE_NAME": "postgres"}
-    os.environ |= {"DATABASE_USER": "nightshift_api", "INTEGRATIONS_KEY_ID": "none"}
+    os.environ |= {"DATABASE_USER": "nightshift_api", "INTEGRATIONS_KEY_ID": "none", "SIGN_IN_SECRET_ID": "none"}
     os.environ |= {name: "http://127.0.0.1/none" for name in ("QUEUE_URL", "NOTIFY_QUEUE_URL", "ANNOUNCE_QUEUE_URL")}
     queue.send = lambda message: None
     api: Any = importlib.import_module("api.app")

@@ -611,6 +611,12 @@ class TestSessions:
         owner.run_script(f"UPDATE users SET deleted_at = clock_timestamp() WHERE id = '{team.users['admin']}'")
         assert signed_in("GET", "/v1/auth/whoami") == ENDED
 
+    def test_the_sweep_keeps_what_was_used_since_it_looked(self, signed_in, owner):
+        [[session_id]] = owner.run_script("SELECT id::text FROM job_sessions")
+        [[key]] = owner.run_script("SELECT key FROM job_sign_in_shares WHERE key = 'all'")
+        assert owner.query("prune_sessions", keys=[session_id]) == []
+        assert owner.query("prune_sign_in_shares", keys=[key]) == []
+
     def test_they_are_listed_and_ended(self, signed_in, ses, owner, team):
         terminal = Terminal()
         bearer = {"authorization": f"Bearer {terminal.sign_in(ADMIN, ses)[1]['token']}"}

@@ -38,6 +38,9 @@ BY_STATEMENT = {
     *(
         "late_team_schedules",
         "old_audit_entries",
+        "ended_sessions",
+        "expired_sign_ins",
+        "unused_sign_in_shares",
         "old_slots",
         "old_team_schedules",
         "old_team_slots",
@@ -57,6 +60,8 @@ BY_KEY = {
     *("delete_project_pause", "list_project_pauses", "store_project_pause"),
     # Of one job type's few places, and of the longest held of its runs.
     *("free_place", "take_place"),
+    *("claim_code_mail", "end_sessions", "enter_secret", "find_session", "list_sessions", "prune_sessions"),
+    *("prune_sign_in_shares", "touch_session"),
 }
 
 

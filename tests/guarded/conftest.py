@@ -27,6 +27,7 @@ EMPTIED = (
     *("job_slices", "job_outbox", "job_runs", "job_schedule_slots", "job_schedules", "job_successes", "job_pauses"),
     *("job_set_aside", "job_mail_shares", "job_audit_entries", "job_team_schedules", "job_team_slots"),
     *("job_agent_keys", "job_project_pauses", "job_places"),
+    *("job_sign_ins", "job_sign_in_shares", "job_sessions"),
     *("app_users", "api_keys", "project_integrations", "projects", "team_members", "teams", "users"),
 )
 EMPTY = ";".join(

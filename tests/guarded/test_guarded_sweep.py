@@ -151,6 +151,40 @@ def old_audit_entries(owner):
     return late[::-1], left
 
 
+def old_sign_ins(owner):
+    def sign_in(seconds):
+        id_ = str(uuid.uuid4())
+        insert(owner, "job_sign_ins", id=id_, secret_hash="", user_id=str(uuid.uuid4()), expires_at=at(seconds))
+        return id_
+
+    left = [sign_in(0.001), sign_in(60)]
+    return [sign_in(0), sign_in(-60)][::-1], left
+
+
+def old_sign_in_shares(owner):
+    for key, seconds in (("source one", 0.001), ("source two", 0), ("all", -60)):
+        insert(owner, "job_sign_in_shares", key=key, taken_at="{}", free_at=at(seconds))
+    return ["all", "source two"], ["source one"]
+
+
+def old_sessions(owner):
+    def session(seconds):
+        id_ = str(uuid.uuid4())
+        known = {
+            "user_id": id_,
+            "token_hash": id_,
+            "is_cookie": True,
+            "signed_in_by": "code",
+            "source": "",
+            "browser": "",
+        }
+        insert(owner, "job_sessions", id=id_, created_at=at(-days(1)), ends_at=at(seconds), **known)
+        return id_
+
+    left = [session(0.001), session(60)]
+    return [session(0), session(-60)][::-1], left
+
+
 def slots(owner):
     owner.run_script("DELETE FROM job_schedules")
     for name, seconds in (("one", 0.001), ("unknown", -60), ("late", 0), ("later", -60)):
@@ -248,6 +282,9 @@ KINDS = [
         table="job_schedule_slots", key="job_type || ' ' || CAST(extract(epoch FROM slot) AS text)",
     ),
     Kind("old_audit_entries", old_audit_entries, "old_audit_entries", table="job_audit_entries"),
+    Kind("old_sign_ins", old_sign_ins, "expired_sign_ins", table="job_sign_ins"),
+    Kind("old_sign_in_shares", old_sign_in_shares, "unused_sign_in_shares", table="job_sign_in_shares", key="key"),
+    Kind("old_sessions", old_sessions, "ended_sessions", table="job_sessions"),
     Kind(
         *("slots", slots, "overdue_schedules", ""),
         {"until": at(0), "job_types": ["late", "later", "one"]}, table="job_schedules", key="job_type", counted=(1,),

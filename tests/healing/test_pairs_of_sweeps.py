@@ -81,9 +81,22 @@ ROWS = {
         "INSERT INTO job_audit_entries (occurred_at, actor, action, subject_type, subject_id, request_id)"
         " VALUES (now() - interval '400 days', 'operator:ada', 'x.y', 'x', 'x', 'r')",
     ),
+    "old_sign_ins": (
+        "prune_sign_ins", "pruned",
+        "INSERT INTO job_sign_ins (id, secret_hash, user_id, expires_at)"
+        f" VALUES (gen_random_uuid(), '', gen_random_uuid(), {LONG_AGO})",
+    ),
+    "old_sign_in_shares": (
+        "prune_sign_in_shares", "pruned", f"INSERT INTO job_sign_in_shares VALUES ('all', '{{}}', {LONG_AGO})",
+    ),
+    "old_sessions": (
+        "prune_sessions", "pruned",
+        "INSERT INTO job_sessions (user_id, token_hash, is_cookie, signed_in_by, source, browser, ends_at)"
+        f" VALUES (gen_random_uuid(), '', true, 'code', '', '', {LONG_AGO})",
+    ),
 }  # fmt: skip
 # Healers whose statement deletes rows without a prior lock.
-WAITING = ("old_slots", "old_audit_entries")
+WAITING = ("old_slots", "old_audit_entries", "old_sign_ins", "old_sign_in_shares", "old_sessions")
 
 
 @pytest.mark.parametrize("healer", ROWS)

@@ -17,8 +17,10 @@ from nightshift.testing.rows import make_team, run_row, sweep, work
 from tests.support.fixtures import ROLES
 from tests.support.world import received, state_of, system_run, trigger
 
-TABLES = ("job_runs", "job_outbox", "job_schedule_slots", "job_team_schedules", "job_team_slots", "job_audit_entries")
-TABLES += ("job_agent_keys", "job_alerts", "job_alert_deliveries")
+TABLES = (
+    *("job_runs", "job_outbox", "job_schedule_slots", "job_team_schedules", "job_team_slots", "job_audit_entries"),
+    *("job_agent_keys", "job_alerts", "job_alert_deliveries", "job_sign_ins", "job_sign_in_shares", "job_sessions"),
+)
 REFUSE = """
     CREATE FUNCTION refuse_{table}() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
@@ -505,6 +507,37 @@ class TestBatches:
         self.refuse(owner, "job_alerts", "DELETE", f"OLD.id = ANY ('{{{','.join(ids[:5])}}}')")
         return ids, "SELECT 9 - count(*) FROM job_alerts"
 
+    def arrange_old_sign_ins(self, owner):
+        rows = owner.run_script(
+            "INSERT INTO job_sign_ins (id, secret_hash, user_id, expires_at) SELECT gen_random_uuid(), '',"
+            " gen_random_uuid(), now() - interval '10 s' + interval '1 s' * n FROM generate_series(0, 8) n"
+            " RETURNING id::text"
+        )
+        return self.five_refused(owner, "job_sign_ins", "id::text", [key for [key] in rows])
+
+    def arrange_old_sign_in_shares(self, owner):
+        keys = [f"source {number}" for number in range(9)]
+        for number, key in enumerate(keys):
+            owner.run_script(
+                f"INSERT INTO job_sign_in_shares VALUES ('{key}', '{{}}', now() - interval '{10 - number} s')"
+            )
+        return self.five_refused(owner, "job_sign_in_shares", "key", keys)
+
+    def arrange_old_sessions(self, owner):
+        rows = owner.run_script(
+            "INSERT INTO job_sessions (user_id, token_hash, is_cookie, signed_in_by, source, browser, ends_at)"
+            " SELECT gen_random_uuid(), CAST(n::text AS bytea), true, 'code', '', '',"
+            " now() - interval '10 s' + interval '1 s' * n FROM generate_series(0, 8) n RETURNING id::text"
+        )
+        return self.five_refused(owner, "job_sessions", "id::text", [key for [key] in rows])
+
+    @staticmethod
+    def five_refused(owner, table, key, keys):
+        """Let the table refuse to delete the first five of these rows."""
+        condition = f"OLD.{key} = ANY ('{{{','.join(keys[:5])}}}')"
+        owner.run_script(REFUSE.format(table=table, event="DELETE", condition=condition))
+        return keys, f"SELECT 9 - count(*) FROM {table}"
+
     KINDS = (
         "keys",
         "expired",
@@ -527,6 +560,9 @@ class TestBatches:
         "alerts_paused",
         "alerts_delivered",
         "alerts_gone",
+        "old_sign_ins",
+        "old_sign_in_shares",
+        "old_sessions",
     )
 
     @pytest.mark.parametrize("kind", KINDS)

@@ -35,7 +35,7 @@ FLAGS = [
 ]
 DESKTOP, PHONE = {"width": 1280, "height": 860}, {"width": 360, "height": 740}
 # A first call waits until its function has started, which can take long on a busy machine.
-PATIENCE_MS = 40_000
+PATIENCE_MS = 300_000
 # A fault that makes RevenueCat unavailable, so that syncs wait.
 DOWN = {"status": 503, "path": "entitlements"}
 Open = Callable[..., Page]

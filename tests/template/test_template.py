@@ -178,8 +178,10 @@ def test_whoever_ends_runs_can_send_their_mails_and_events(kind):
 
 
 def test_mails_come_from_one_address():
-    [statement] = FUNCTIONS["NotifyFunction"]["Policies"][0]["Statement"]
+    statement, of_codes = FUNCTIONS["NotifyFunction"]["Policies"][0]["Statement"]
     assert statement["Action"] == "ses:SendEmail"
+    # The codes for signing in follow from this secret; that of the tokens is not for the function that writes mails.
+    assert of_codes["Resource"] == {"Fn::GetAtt": ["SignInSecret", "Id"]}
     assert statement["Condition"] == {"StringEquals": {"ses:FromAddress": {"Ref": "MailFrom"}}}
 
 

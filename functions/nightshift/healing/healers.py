@@ -34,9 +34,6 @@ PRUNE_AT_MOST = 20_000
 # our roles lasts as long.
 LATE_ENDINGS_S = 120
 
-# The queries of healers whose names are not those of their queries.
-FOUND_BY = {"alerts_delivered": "old_deliveries", "alerts_gone": "gone_alerts"}
-
 
 class NotTold(NightshiftError):
     """The ending's mails and event cannot be written"""
@@ -68,18 +65,18 @@ def healers_of(*, now: datetime, counts: Counter[str], db: Database, settings: S
     size = settings.sweep_batch
     due = {"until": now - GRACE, "job_types": list(JOB_TYPES)}
     old = {"retention_s": settings.retention_days * 86_400}
-    pruned: tuple[tuple[str, str, Mapping[str, Any]], ...] = (
-        ("old_runs", "prune_runs", old),
-        ("old_alerts", "prune_alerts", old),
-        ("old_slots", "prune_slots", old),
-        ("old_team_slots", "prune_team_slots", old),
-        ("old_team_schedules", "prune_team_schedules", old),
-        ("old_audit_entries", "prune_audit_entries", {}),
-        ("old_sign_ins", "prune_sign_ins", {}),
-        ("old_sign_in_shares", "prune_sign_in_shares", {}),
-        ("old_sessions", "prune_sessions", {}),
-        ("alerts_delivered", "prune_deliveries", old),
-        ("alerts_gone", "prune_gone_alerts", {}),
+    pruned: tuple[tuple[str, str, str, Mapping[str, Any]], ...] = (
+        ("old_runs", "old_runs", "prune_runs", old),
+        ("old_alerts", "old_alerts", "prune_alerts", old),
+        ("old_slots", "old_slots", "prune_slots", old),
+        ("old_team_slots", "old_team_slots", "prune_team_slots", old),
+        ("old_team_schedules", "old_team_schedules", "prune_team_schedules", old),
+        ("old_audit_entries", "old_audit_entries", "prune_audit_entries", {}),
+        ("old_sign_ins", "expired_sign_ins", "prune_sign_ins", {}),
+        ("old_sign_in_shares", "unused_sign_in_shares", "prune_sign_in_shares", {}),
+        ("old_sessions", "ended_sessions", "prune_sessions", {}),
+        ("alerts_delivered", "old_deliveries", "prune_deliveries", old),
+        ("alerts_gone", "gone_alerts", "prune_gone_alerts", {}),
     )
     return [
         Healer(name="slots", find="overdue_schedules", heal=work.account_for, batch=size, horizon=due),
@@ -119,13 +116,13 @@ def healers_of(*, now: datetime, counts: Counter[str], db: Database, settings: S
         *(
             Healer(
                 name=name,
-                find=FOUND_BY.get(name, name),
+                find=find,
                 heal=work.pruning(query),
                 batch=PRUNE_BATCH,
                 at_most=PRUNE_AT_MOST,
                 horizon=horizon,
             )
-            for name, query, horizon in pruned
+            for name, find, query, horizon in pruned
         ),
     ]
 

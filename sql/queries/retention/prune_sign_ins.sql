@@ -1,3 +1,3 @@
 -- Takes no locks beforehand: of two concurrent sweeps the second finds its rows gone.
-DELETE FROM job_sign_ins WHERE id = ANY (CAST(:keys AS uuid[])) AND expires_at <= statement_timestamp()
+DELETE FROM job_sign_ins WHERE id = ANY (CAST(:keys AS uuid[]))
 RETURNING id;
