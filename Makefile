@@ -11,13 +11,14 @@
 #               make types     mypy in strict mode, except on tests and benchmarks; and few expressions are untyped
 #               make template  template.yaml as SAM and as translated CloudFormation: sam validate, cfn-lint, what
 #                              each region has, checkov, and parliament on each policy
+#                              (make regions lints it for each region, in two minutes)
 #               make build     build the code that `sam deploy` ships, compiled for Lambda's Python, and check its size
 # make screenshots    create the README's pictures of the dashboard
 # make mutants   change each condition in turn and run the test that must then fail: ONLY=claim_slice for some;
 #                FIND=claim_slice finds tests for mutants that have no entry in tests/mutants/table
 # make docs   generate the reference pages
 # make simulate   run the product's functions on Postgres, step by step, as a seed decides: STEPS=20000 SEED=7
-# make prove  run the long proofs: the protocol's model, a million simulated steps, the benchmarks
+# make prove  run the long proofs: each region, the protocol's model, a million simulated steps, the benchmarks
 #
 # To deploy: make build && sam deploy --guided. (It also works after a plain `sam build`, but with slower cold starts.)
 PYTHON ?= python3
@@ -30,7 +31,7 @@ export SAM_CLI_TELEMETRY := 0
 unexport $(filter-out PYTHON,$(filter AWS_% PG% PYTHON%,$(.VARIABLES)))
 export PYTHONUTF8 := 1
 
-.PHONY: run test test-packages test-code test-stack test-browser screenshots check lint types template build mutants simulate docs prove bench lock clean
+.PHONY: run test test-packages test-code test-stack test-browser screenshots check lint types template regions build mutants simulate docs prove bench lock clean
 .DELETE_ON_ERROR:
 
 # Check the ports before anything is installed. Where nothing has to be installed, the start itself checks them first.
@@ -67,15 +68,20 @@ types: $(VENV)/ready
 
 TRANSLATED := .local/translated.json
 POLICIES := .local/policies
+REGIONS := $(VENV)/sam/bin/python -m tools.regions
 template: $(VENV)/ready $(foreach tool,sam checkov parliament,$(VENV)/$(tool)/ready)
 	$(VENV)/sam/bin/sam validate --lint --region us-east-1
 	@mkdir -p .local
 	$(VENV)/bin/python -m local.deployment.template > $(TRANSLATED)
-	$(VENV)/sam/bin/cfn-lint $(TRANSLATED)
-	$(VENV)/sam/bin/python -m tools.regions $(TRANSLATED)
+	$(VENV)/sam/bin/cfn-lint --regions $$($(REGIONS) different $(TRANSLATED)) -- $(TRANSLATED)
+	$(REGIONS) compare $(TRANSLATED)
 	$(VENV)/checkov/bin/checkov -f $(TRANSLATED)
 	$(VENV)/bin/python -m tools.policies $(TRANSLATED) $(POLICIES)
 	$(VENV)/parliament/bin/parliament --config .parliament.yaml --directory $(POLICIES)
+
+# cfn-lint keeps what it has worked out for each region, and slows down with more than a few at once.
+regions: template
+	$(REGIONS) all $(TRANSLATED) | xargs -n 4 sh -c '$(VENV)/sam/bin/cfn-lint --regions "$$@" -- $(TRANSLATED)' cfn-lint
 
 build: $(VENV)/ready $(VENV)/sam/ready
 	@$(VENV)/bin/python -m local.deployment.build

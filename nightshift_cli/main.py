@@ -60,7 +60,7 @@ class Nightshift(Group):
             ctx.exit(exc.exit_code)
 
 
-@click.group(cls=Nightshift)
+@click.group(cls=Nightshift, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="nightshift")
 @common_options
 @click.pass_context

@@ -1,9 +1,11 @@
 """Compare the translated template with what RDS's and Lambda's regions have, for `make template`.
 
-    .venv/sam/bin/python -m tools.regions .local/translated.json
+    .venv/sam/bin/python -m tools.regions compare .local/translated.json
+    .venv/sam/bin/python -m tools.regions different .local/translated.json
 
-It needs cfn-lint, which sam brings. cfn-lint itself takes half a minute for each region, so this looks up only what
-differs between them: the types of resources, and the classes of a Postgres server.
+``compare`` looks up the types of resources and the classes of a Postgres server in each region. ``different`` prints
+the regions for which cfn-lint has to lint the template: of those that have the same schemas for its resources, one.
+``all`` prints all. It needs cfn-lint, which sam brings.
 """
 
 import json
@@ -52,6 +54,19 @@ def faults(template: dict[str, Any]) -> Iterator[str]:
             yield f"{region} has {usual}, which the rule {RULE} refuses there."
 
 
+def different(template: dict[str, Any]) -> list[str]:
+    """Return one region of each group that has the same schemas for the template's resources."""
+    kinds = sorted({resource["Type"] for resource in template["Resources"].values()})
+    groups: dict[str, str] = {}
+    for region in regions():
+        known = PROVIDER_SCHEMA_MANAGER.get_resource_types(region)
+        schemas = {
+            kind: PROVIDER_SCHEMA_MANAGER.get_resource_schema(region, kind).schema for kind in kinds if kind in known
+        }
+        groups.setdefault(json.dumps(schemas, sort_keys=True), region)
+    return [*groups.values()]
+
+
 def classes(region: str) -> set[str]:
     """Return the classes of Postgres servers that the region has."""
     return {
@@ -63,9 +78,19 @@ def classes(region: str) -> set[str]:
 
 
 def main() -> None:
-    found = list(faults(json.loads(Path(sys.argv[1]).read_text())))
-    print(*found or [f"{len(regions())} regions have every resource of the template."], sep="\n")
-    sys.exit(1 if found else 0)
+    asked, place = sys.argv[1:]
+    template = json.loads(Path(place).read_text())
+    match asked:
+        case "compare":
+            found = list(faults(template))
+            print(*found or [f"{len(regions())} regions have every resource of the template."], sep="\n")
+            sys.exit(1 if found else 0)
+        case "different":
+            print(*different(template), sep="\n")
+        case "all":
+            print(*regions(), sep="\n")
+        case _:
+            sys.exit(f'Ask for compare, different or all, not "{asked}"')
 
 
 if __name__ == "__main__":

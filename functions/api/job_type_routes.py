@@ -20,6 +20,7 @@ def list_job_types(request: Request) -> dict[str, Any]:
                 "label": known.label,
                 "description": known.description,
                 "params": known.params_model().model_json_schema(),
+                "provider": known.provider,
                 "paused": paused.get(known.name),
             }
             for known in JOB_TYPES.values()

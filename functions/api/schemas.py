@@ -247,6 +247,7 @@ class JobTypeInfo(Answer):
     label: str
     description: str
     params: dict[str, Any] = Field(description="JSON Schema of the trigger's params")
+    provider: str | None = Field(description="The provider whose key the project needs, by its integration's name")
     paused: Pause | None
 
 

@@ -128,6 +128,8 @@ def job_types(session: Session) -> None:
         session.output.say(clean(job_type.get("description")))
         if isinstance(pause := job_type.get("paused"), dict):
             session.output.say(f"Paused {pause_words(pause)}")
+        if provider := job_type.get("provider"):
+            session.output.say(f"Needs a key of {clean(provider)}: nightshift integrations add")
         if rows := param_rows(job_type.get("params")):
             session.output.table(rows, headers=PARAMS, wrap=True)
     if not known:

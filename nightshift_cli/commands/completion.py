@@ -10,7 +10,7 @@ SHELLS = ("bash", "zsh", "fish")
 @click.argument("shell", type=click.Choice(SHELLS))
 @click.pass_context
 def completion(context: click.Context, shell: str) -> None:
-    """Print a script that makes SHELL complete commands and options.
+    """Print a script that makes SHELL complete commands, options, job types, projects and run ids.
 
     \b
     Load the script when the shell starts:

@@ -9,15 +9,16 @@ import click
 from nightshift_cli.base.failures import Failure, NotSignedIn, RequestRefused, Unreachable
 from nightshift_cli.base.group import Group
 from nightshift_cli.base.text import clean
+from nightshift_cli.commands.completed import OwnRunId, ProjectName
 from nightshift_cli.commands.outcome import report_run, report_schedule, show_runs, show_slices, watch_to_the_end
 from nightshift_cli.remote import schedule_calls
 from nightshift_cli.remote.names import names_of
 from nightshift_cli.session import Session, common_options
 from nightshift_cli.show.follow import follow_command, look_again
 from nightshift_cli.show.run_rows import STATUSES, facts_of
-from nightshift_cli.values import HeaderValue, Moment, Name, Param, RunId, by_name
+from nightshift_cli.values import HeaderValue, JobTypeName, Moment, Param, by_name
 
-run_id_argument = click.argument("run_id", type=RunId())
+run_id_argument = click.argument("run_id", type=OwnRunId())
 wait_option = click.option("--wait", is_flag=True, help="Show progress until the run ends; exit with 0, 1 or 3.")
 
 
@@ -49,9 +50,9 @@ def jobs() -> None:
 
 
 @jobs.command("list")
-@click.option("--type", "job_type", metavar="JOB_TYPE", help="Only runs of this job type.")
+@click.option("--type", "job_type", metavar="JOB_TYPE", type=JobTypeName(), help="Only runs of this job type.")
 @click.option("--status", type=click.Choice(STATUSES), help="Only runs in this status.")
-@click.option("--project", metavar="ID_OR_SLUG", type=Name(), help="Only runs of this project.")
+@click.option("--project", metavar="ID_OR_SLUG", type=ProjectName(), help="Only runs of this project.")
 @click.option("--since", metavar="TIME", help="Created at or after TIME: ISO 8601, or an age such as 30m, 1h, 7d.")
 @click.option("--until", metavar="TIME", help="Created at or before TIME, in the same format.")
 @click.option("--limit", metavar="N", type=click.IntRange(1, 200), default=50, show_default=True, help="Runs per page.")
@@ -119,8 +120,10 @@ def view(session: Session, run_id: str, watch: bool) -> None:
 
 
 @jobs.command()
-@click.argument("job_type")
-@click.option("--project", metavar="ID_OR_SLUG", type=Name(), help="The project; optional if the team has only one.")
+@click.argument("job_type", type=JobTypeName())
+@click.option(
+    "--project", metavar="ID_OR_SLUG", type=ProjectName(), help="The project; optional if the team has only one."
+)
 @params_option
 @click.option("--notify", is_flag=True, help="Send me a mail when the run ends.")
 @click.option(

@@ -9,6 +9,7 @@ import click
 from nightshift_cli.base.group import Group
 from nightshift_cli.base.hidden import read_hidden
 from nightshift_cli.base.text import clean
+from nightshift_cli.commands.completed import ProjectName
 from nightshift_cli.commands.jobs import wait_option
 from nightshift_cli.commands.outcome import report_run
 from nightshift_cli.session import Session, common_options
@@ -21,7 +22,7 @@ KEY = "api_key"
 
 provider_argument = click.argument("provider", metavar="PROVIDER", type=Name())
 project_option = click.option(
-    "--project", metavar="ID_OR_SLUG", type=Name(), help="The project; needed if the team has several."
+    "--project", metavar="ID_OR_SLUG", type=ProjectName(), help="The project; needed if the team has several."
 )
 config_option = click.option(
     "--config",

@@ -6,13 +6,14 @@ import click
 
 from nightshift_cli.base.group import Group
 from nightshift_cli.base.text import clean
+from nightshift_cli.commands.completed import ProjectName
 from nightshift_cli.commands.outcome import report_schedule
 from nightshift_cli.remote import schedule_calls
 from nightshift_cli.remote.ids import short_ids
 from nightshift_cli.remote.names import names_of
 from nightshift_cli.session import Session, common_options
 from nightshift_cli.show.schedule_rows import HEADERS, OPTIONAL, SLOT_HEADERS, facts_of, row_of, slot_row_of
-from nightshift_cli.values import Moment, Name, Param, RunId, by_name
+from nightshift_cli.values import JobTypeName, Moment, Name, Param, RunId, by_name
 
 SLOTS = 10
 
@@ -50,8 +51,8 @@ def schedules() -> None:
 
 
 @schedules.command("list")
-@click.option("--project", metavar="ID_OR_SLUG", type=Name(), help="Only schedules of this project.")
-@click.option("--type", "job_type", metavar="JOB_TYPE", help="Only schedules of this job type.")
+@click.option("--project", metavar="ID_OR_SLUG", type=ProjectName(), help="Only schedules of this project.")
+@click.option("--type", "job_type", metavar="JOB_TYPE", type=JobTypeName(), help="Only schedules of this job type.")
 @common_options
 @click.pass_obj
 def list_schedules(session: Session, project: str | None, job_type: str | None) -> None:
@@ -101,11 +102,13 @@ def view(session: Session, schedule_id: str) -> None:
 
 
 @schedules.command()
-@click.argument("job_type")
+@click.argument("job_type", type=JobTypeName())
 @cron_option
 @zone_option
 @at_option
-@click.option("--project", metavar="ID_OR_SLUG", type=Name(), help="The project; optional if the team has only one.")
+@click.option(
+    "--project", metavar="ID_OR_SLUG", type=ProjectName(), help="The project; optional if the team has only one."
+)
 @params_option
 @name_option
 @click.option("--notify", is_flag=True, help="Send me a mail when one of its runs ends.")

@@ -90,6 +90,14 @@ class Api:
         projects: list[dict[str, Any]] = _every(page, "projects")["projects"]
         return projects
 
+    def some_projects(self, team_id: str, *, search: str) -> list[dict[str, Any]]:
+        """Return the first of the projects whose name or slug contains ``search``. Older APIs return others too."""
+        wanted = {"team_id": team_id} | ({"q": search} if search else {})
+        found: list[dict[str, Any]] = self.call("GET", "/v1/projects?" + urlencode(wanted), attempts=1, projects=list)[
+            "projects"
+        ]
+        return found
+
     def projects_by_id(self, team_id: str, project_ids: Sequence[str], *, attempts: int) -> list[dict[str, Any]]:
         """Return those of these projects that exist. Older APIs return others too."""
         found: list[dict[str, Any]] = []
@@ -139,6 +147,11 @@ class Api:
         """Return one page: ``job_runs``, ``cursor``, ``has_more``."""
         query = urlencode({name: value for name, value in filters.items() if value is not None})
         return self.call("GET", f"/v1/teams/{_part(team_id)}/jobs?{query}", job_runs=list, has_more=bool)
+
+    def newest_runs(self, team_id: str, *, limit: int) -> list[dict[str, Any]]:
+        path = f"/v1/teams/{_part(team_id)}/jobs?limit={limit}"
+        found: list[dict[str, Any]] = self.call("GET", path, attempts=1, job_runs=list)["job_runs"]
+        return found
 
     def run(self, run_id: str, *, attempts: int = ATTEMPTS) -> dict[str, Any]:
         return _run_of(self.call("GET", f"/v1/jobs/{_part(run_id)}", attempts=attempts, job_run=dict))

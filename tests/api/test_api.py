@@ -683,6 +683,11 @@ def test_job_types_offer_their_params_as_json_schema(api):
     assert sync["params"]["properties"]["include_sandbox"]["type"] == "boolean"
 
 
+def test_job_types_name_the_provider_whose_key_they_need(api):
+    assert offered(api, "revenuecat_sync")["provider"] == "revenuecat"
+    assert offered(api, "integration_check")["provider"] is None
+
+
 def test_members_and_keys_of_a_team_are_named(api, as_user, team, strangers, owner):
     owner.run_script(
         f"UPDATE api_keys SET name = 'CI', deleted_at = clock_timestamp() WHERE team_id = '{strangers.id}'"

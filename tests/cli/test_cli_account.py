@@ -12,7 +12,14 @@ from tests.support.cli_world import ACME, ADA, PROJECT, RUN, TEAM, WHOAMI, Night
 
 APP = {"id": RUN, "project_id": PROJECT, "name": "Acme for iOS", "platform": "ios", "bundle_id": "com.acme"}
 KEYS = [{"id": TEAM, "name": ""}, {"id": RUN, "name": "ci"}]
-SYNC = {"job_type": "revenuecat_sync", "label": "RevenueCat Sync", "description": "Syncs", "params": {}, "paused": None}
+SYNC = {
+    "job_type": "revenuecat_sync",
+    "label": "RevenueCat Sync",
+    "description": "Syncs",
+    "params": {},
+    "provider": "revenuecat",
+    "paused": None,
+}
 PAUSE = {"job_type": "x", "what": "type", "since": "2026-11-23T03:00:00.000Z", "by": "ada", "why": "RevenueCat is down"}
 
 
@@ -84,7 +91,9 @@ def test_a_pause_is_told(full: Script, nightshift: Nightshift) -> None:
     told = "Paused since 2026-11-23 03:00 UTC by ada: RevenueCat is down\n"
     assert told in nightshift("job-types").stdout
     full.on("GET /v1/job-types", {"job_types": [SYNC]})
-    assert nightshift("job-types").stdout == "revenuecat_sync: RevenueCat Sync\nSyncs\n"
+    assert nightshift("job-types").stdout == (
+        "revenuecat_sync: RevenueCat Sync\nSyncs\nNeeds a key of revenuecat: nightshift integrations add\n"
+    )
 
 
 def test_the_api_is_up(full: Script, nightshift: Nightshift) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.cli_world import RUN, TEAM, TOKEN, Nightshift, Script, environment, run
+from tests.support.cli_world import ACME, RUN, TEAM, TOKEN, Nightshift, Script, environment, run
 from tests.support.processes import started
 
 START = [sys.executable, "-W", "error", "-m", "nightshift_cli"]
@@ -196,6 +196,36 @@ def test_bash_completes_commands_and_options(api: Script) -> None:
     assert ended("nightshift", env=environment(api) | question).stdout == b"plain,cancel\n"
     question |= {"COMP_WORDS": "nightshift jobs list --sta"} | {"COMP_CWORD": "3"}
     assert ended("nightshift", env=environment(api) | question).stdout == b"plain,--status\n"
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("jobs trigger revenuecat_s", "plain,revenuecat_sync\n"),
+        ("jobs list --type revenuecat_b", "plain,revenuecat_backfill\n"),
+        ("jobs trigger revenuecat_sync --project ac", "plain,acme\n"),
+        (f"jobs view {RUN[:6]}", f"plain,{RUN}\n"),
+        ("jobs view 00", "\n"),
+    ],
+)
+def test_bash_completes_values_that_the_api_has(api: Script, typed: str, offered: str) -> None:
+    api.on("GET /v1/projects", {"projects": [ACME, ACME | {"slug": "other"}]})
+    api.on(f"GET /v1/teams/{TEAM}/jobs", {"job_runs": [run()], "cursor": None, "has_more": False})
+    question = {"_NIGHTSHIFT_COMPLETE": "bash_complete", "COMP_WORDS": f"nightshift {typed}"}
+    question |= {"COMP_CWORD": str(len(typed.split()))}
+    assert ended("nightshift", env=environment(api) | question).stdout.decode() == offered
+
+
+def test_completion_tells_no_failure(api: Script) -> None:
+    api.on("GET /v1/projects", {"error": "Invalid or expired token"}, status=401)
+    question = {"_NIGHTSHIFT_COMPLETE": "bash_complete", "COMP_WORDS": "nightshift jobs list --project a"}
+    done = ended("nightshift", env=environment(api) | question | {"COMP_CWORD": "4"})
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"\n", b"")
+
+
+@pytest.mark.parametrize("group", [(), ("jobs",), ("jobs", "trigger"), ("system", "health")])
+def test_h_is_help(nightshift: Nightshift, group: tuple[str, ...]) -> None:
+    assert nightshift(*group, "-h").stdout == nightshift(*group, "--help").stdout
 
 
 # Let the registry find jobs in one more folder.

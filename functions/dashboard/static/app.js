@@ -65,9 +65,14 @@ function SignedIn({ route, offered }) {
 const manages = (team) => !team.role || MANAGING.includes(team.role);
 
 function identity(answer) {
-  if (answer.type === "user") return { name: answer.email, email: answer.email, teams: answer.teams, mayWrite: true };
+  if (answer.type === "user") return { name: answer.email, email: answer.email, teams: answer.teams, mayWrite: true, mayLead: true };
   const { team, permissions } = answer;
-  return { name: `Agent key of ${team.name}`, teams: [team], mayWrite: permissions.includes("jobs:write") };
+  return {
+    name: `Agent key of ${team.name}`,
+    teams: [team],
+    mayWrite: permissions.includes("jobs:write"),
+    mayLead: permissions.includes("integrations:write"),
+  };
 }
 
 function Teams({ teams, team, to }) {

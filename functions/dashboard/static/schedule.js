@@ -13,10 +13,11 @@ import { projectChoices, projectFinder } from "./team.js";
 const TYPING_MS = 300;
 const NIGHTLY = "0 3 * * *";
 
-export function ScheduleForm({ me, team, known, schedule, onClose }) {
+/** `preset` names the job type and the project that a new schedule begins with. */
+export function ScheduleForm({ me, team, known, schedule, preset, onClose }) {
   const { types, projects, hasMore } = known;
-  const [typeName, setTypeName] = useState(schedule?.job_type ?? (types.length === 1 ? types[0].job_type : null));
-  const [projectId, setProjectId] = useState(projects.length === 1 ? projects[0].id : null);
+  const [typeName, setTypeName] = useState(schedule?.job_type ?? preset?.job_type ?? (types.length === 1 ? types[0].job_type : null));
+  const [projectId, setProjectId] = useState(preset?.project_id ?? (projects.length === 1 ? projects[0].id : null));
   const [found, setFound] = useState(null);
   const [repeats, setRepeats] = useState(!schedule?.run_at);
   const [cron, setCron] = useState(schedule?.cron ?? NIGHTLY);

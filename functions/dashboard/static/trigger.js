@@ -8,10 +8,11 @@ import { Dialog } from "./parts.js";
 import { Refusal, useStart } from "./start.js";
 import { Paused, projectChoices, projectFinder } from "./team.js";
 
-export function Trigger({ me, team, known, onClose }) {
+/** `preset` names the job type and the project that the dialog begins with. */
+export function Trigger({ me, team, known, preset, onClose }) {
   const { types, projects, hasMore } = known.data;
-  const [typeName, setTypeName] = useState(types.length === 1 ? types[0].job_type : null);
-  const [projectId, setProjectId] = useState(projects[0]?.id);
+  const [typeName, setTypeName] = useState(preset?.job_type ?? (types.length === 1 ? types[0].job_type : null));
+  const [projectId, setProjectId] = useState(preset?.project_id ?? projects[0]?.id);
   // A choice that a search has found, beside the first projects.
   const [found, setFound] = useState(null);
   const type = types.find((each) => each.job_type === typeName);
