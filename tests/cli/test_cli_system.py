@@ -227,11 +227,14 @@ class TestChecks:
         assert re.search(rf"\nrun +{run_id} +pending", said)
         assert "schedules: about 1 waiting; redrive deletes them" in said
         redriven = system("deadletters", "redrive").stdout
-        assert redriven == "runs: 12 sent again\nmails: 0 sent again\nevents: 0 sent again\n"
+        assert redriven == "runs: 12 sent again\nmails: 0 sent again\nevents: 0 sent again\nalerts: 0 sent again\n"
         assert len(received(cloud)) == 12
         assert system("deadletters", "redrive", "schedules").stdout == "schedules: 1 deleted\n"
         assert system("deadletters", "redrive", "schedules").stdout == "schedules: 0 deleted\n"
-        assert system("deadletters").stdout == "runs: empty\nmails: empty\nevents: empty\nschedules: empty\n"
+        assert (
+            system("deadletters").stdout
+            == "runs: empty\nmails: empty\nevents: empty\nalerts: empty\nschedules: empty\n"
+        )
 
     def test_of_an_unknown_dead_letter_the_beginning_is_shown(self, system: Cli) -> None:
         settings, long = settings_module.settings(), "x\ny " * 100
@@ -246,12 +249,13 @@ class TestChecks:
             "unknown  " + ("x y " * 15)[:59] + "…",
             "mails: empty",
             "events: empty",
+            "alerts: empty",
             "schedules: about 1 waiting; redrive deletes them (the sweep accounts for missed slots)",
             "ABOUT  BODY",
             "event  {}",
             "error: No permission",
         ]
-        [runs, _, _, _] = json.loads(system("deadletters", "--format", "json").stdout)["queues"]
+        [runs, *_] = json.loads(system("deadletters", "--format", "json").stdout)["queues"]
         assert runs["messages"][0]["body"] == long
 
     def test_redriving_goes_on_until_nothing_is_left(

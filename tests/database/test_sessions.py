@@ -169,7 +169,7 @@ def test_our_roles_may_call_every_function_of_ours_also_where_public_may_call_no
     """
     assert operator.run_script(barred) == []
     for role in roles.FUNCTIONS:
-        may_end_runs = role not in ("nightshift_notify", "nightshift_setup")
+        may_end_runs = role not in ("nightshift_notify", "nightshift_deliver", "nightshift_setup")
         assert operator.run_script(
             f"SELECT has_function_privilege('{role}', 'tell_of_ending(job_runs)', 'EXECUTE')"
         ) == [[may_end_runs]]

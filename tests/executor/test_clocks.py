@@ -37,6 +37,7 @@ BY_STATEMENT = {
     *("failed_system_runs", "find_work", "insert_run", "list_successes", "missed_slots", "old_alerts", "old_runs"),
     *(
         "late_team_schedules",
+        "old_deliveries",
         "old_audit_entries",
         "ended_sessions",
         "expired_sign_ins",
@@ -54,6 +55,7 @@ BY_STATEMENT = {
 # of such a row must see the present time: a lease or a claim may have begun in the meantime.
 BY_KEY = {
     *("claim_outbox", "end_overlong", "expire_leases", "find_api_key", "forget_idempotency_key", "insert_run"),
+    *("ask_addresses", "confirm_address", "list_team_alerts"),
     *("list_live_agent_keys", "resend_due", "take_mail_share"),
     # Of one team or project, or of one key.
     *("count_live_keys", "insert_api_key", "list_team_keys", "lock_team_key"),

@@ -248,6 +248,77 @@ def silent(owner):
     return ["later", "late"], ["well"]
 
 
+def team_alert(owner, team_id=None, **columns):
+    alert_id = str(uuid.uuid4())
+    own = {"team_id": team_id or make_team(owner, slug=alert_id).id, "name": "", "created_by": "x", "channel": "mail"}
+    own |= {"id": alert_id, "events": ["failed"], "config": {}, "minutes_between": 0, "active_since": at(-999)}
+    insert(owner, "job_alerts", **(own | {"quiet_until": at(-999)} | columns))
+    return alert_id
+
+
+PAUSED = {"paused_at": at(-9), "paused_by": "x", "paused_why": "y"}
+
+
+def alerts_overdue(owner):
+    def one(seconds, **columns):
+        overdue = {"events": ["overdue"], "overdue_hours": 1, "overdue_look_at": at(seconds)}
+        return team_alert(owner, **overdue, **columns)
+
+    left = [one(0.001), one(-30, **PAUSED), one(-30, deleted_at=at(-1)), team_alert(owner)]
+    return [one(0), one(-60)][::-1], left
+
+
+def alerts_paused(owner):
+    left = [team_alert(owner, **PAUSED), team_alert(owner)]
+    late = [team_alert(owner, **PAUSED | {"paused_at": at(seconds)}, pause_untold=True) for seconds in (-5, -60)]
+    return late[::-1], left
+
+
+def alerts_gone(owner):
+    left = [team_alert(owner)]
+    return sorted([team_alert(owner, deleted_at=at(-1)), team_alert(owner, str(uuid.uuid4()))]), left
+
+
+def delivery(owner, alert_id, **columns):
+    delivery_id = str(uuid.uuid4())
+    own = {"id": delivery_id, "alert_id": alert_id, "team_id": alert_id, "kind": "failed", "about": delivery_id}
+    own |= {"data": {}, "expires_at": at(9), "created_at": at(-1)}
+    insert(owner, "job_alert_deliveries", **(own | {"status": "sent", "ended_at": at(0)} | columns))
+    return delivery_id
+
+
+def alerts_delivered(owner):
+    left = [delivery(owner, team_alert(owner), created_at=at(-OLD + 0.001))]
+    late = [delivery(owner, team_alert(owner), created_at=at(-OLD - seconds)) for seconds in (0, 60)]
+    return late[::-1], left
+
+
+def alerts_due(owner):
+    unsent = {"status": "unsent", "ended_at": None}
+
+    def one(*, of=(), created_s=-9, **columns):
+        alert_id = team_alert(owner, **dict(of))
+        delivery(owner, alert_id, created_at=at(created_s), **(unsent | {"send_at": at(0)} | columns))
+        return alert_id
+
+    held = {"status": "held", "send_at": None}
+    left = [
+        one(send_at=at(0.001)),
+        one(of={"retry_at": at(0.001)}),
+        one(of={"claimed_until": at(0.001)}),
+        one(of={"messaged_until": at(0.001)}),
+        one(of={"quiet_until": at(0.001)}, **held),
+    ]
+    free = {"retry_at": at(0), "claimed_until": at(0), "messaged_until": at(0), "quiet_until": at(0)}
+    late = [
+        one(created_s=-10, of=free),
+        one(created_s=-11, of=free, **held),
+        one(created_s=-12, of={"retry_at": at(9)}, kind="test"),
+        one(created_s=-13, of=PAUSED, send_at=at(9)),
+    ]
+    return late[::-1], left
+
+
 @dataclass(frozen=True)
 class Kind:
     name: str
@@ -299,6 +370,11 @@ KINDS = [
         table="job_team_schedules", unheeded=(0,),
     ),
     Kind("keys", keys, "keys_to_look_at", table="job_agent_keys", key="key_id"),
+    Kind("alerts_overdue", alerts_overdue, "overdue_alerts", "", {"now": at(0)}, table="job_alerts"),
+    Kind("alerts_paused", alerts_paused, "untold_pauses", table="job_alerts"),
+    Kind("alerts_gone", alerts_gone, "gone_alerts", table="job_alerts"),
+    Kind("alerts_delivered", alerts_delivered, "old_deliveries", "", AGE, table="job_alert_deliveries"),
+    Kind("alerts_due", alerts_due, "due_alerts", "", {"now": at(0)}, table="job_alerts", counted=(0, 1, 2, 3, 4)),
     Kind("silent", silent, "overdue_successes", "claim_overdue_successes", table="job_successes", key="job_type"),
 ]  # fmt: skip
 each_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
@@ -366,7 +442,34 @@ def quoted(key):
 class TestSearchForWork:
     def test_without_rows_the_answer_to_each_question_is_no(self, noon):
         [found] = noon.query("find_work", now=at(0), schedules_until=at(0), retention_s=OLD)
-        assert found == dict.fromkeys([*(kind.name for kind in KINDS), "failing", "set_aside"], False)
+        assert found == dict.fromkeys([*(kind.name for kind in KINDS), "alerts_of_runs", "failing", "set_aside"], False)
+
+    @pytest.mark.parametrize(
+        ("alert", "until_s", "found"),
+        [
+            ({"active_since": at(-5)}, -9, True),
+            ({"active_since": at(-4.999)}, -9, False),
+            ({"active_since": at(-9)}, -5, True),
+            ({"active_since": at(-9)}, -4.999, False),
+            (PAUSED, -9, False),
+            ({"deleted_at": at(-1)}, -9, False),
+            (None, -9, False),
+        ],
+    )
+    def test_runs_that_ended_since_the_last_look_are_seen_while_there_is_an_alert(
+        self, owner, noon, alert, until_s, found
+    ):
+        team = make_team(owner)
+        run(owner, ENDED, completed_at=at(-5), **of(team))
+        owner.run_script(f"UPDATE job_sweep SET alerts_until = '{at(until_s)}'")
+        if alert is not None:
+            team_alert(owner, team.id, **alert)
+        question = {"now": at(0), "schedules_until": at(0), "retention_s": OLD}
+        assert noon.query("find_work", **question)[0]["alerts_of_runs"] is found
+        insert(owner, "job_set_aside", healer="silent", key="x", error="e", attempts=1, retry_at=at(0))
+        assert noon.query("find_work", **question)[0]["alerts_of_runs"] is found
+        insert(owner, "job_set_aside", healer="alerts_of_runs", key="x", error="e", attempts=1, retry_at=at(0))
+        assert noon.query("find_work", **question)[0]["alerts_of_runs"] is True
 
     @pytest.mark.parametrize(
         ("columns", "failing"),

@@ -132,6 +132,12 @@ def driven(stack: Stack, here: dict[str, Any], stack_owner: pg8000.native.Connec
     at = f"/v1/projects/{here['project_id']}/integrations/revenuecat"
     status, changed = call(as_admin, "PATCH", at, {"config": {"api_key": REVENUECAT_KEY}})
     assert (status, changed["test"]["ok"]) == (200, True)
+    # A team's alert, its test, and what it tells of the runs below.
+    wanted = {"channel": "webhook", "events": ["ended"], "minutes_between": 0, "url": here["alert_sink_url"]}
+    status, made = call(as_admin, "POST", f"/v1/teams/{here['team_id']}/alerts", wanted)
+    assert status == 201
+    alert = f"/v1/alerts/{made['alert']['id']}"
+    assert call(as_admin, "POST", f"{alert}/test")[0] == 201
     urllib3.request("POST", faults, json={"status": 503, "path": "entitlements", "times": None})
     waiting = triggered(here, notify=True)["id"]
     until(lambda: (run := call(here, "GET", f"/v1/jobs/{waiting}")[1]["job_run"])["status"] == "running" and run["id"])
@@ -162,13 +168,14 @@ def driven(stack: Stack, here: dict[str, Any], stack_owner: pg8000.native.Connec
     until(lambda: fires(stack, stack_owner))
     # The operator's commands.
     letters = stack.local_aws.client("cloudformation").describe_stack_resource
-    for queue in ("RunDeadLetters", "NotifyDeadLetters", "AnnounceDeadLetters", "ScheduleDeadLetters"):
+    for of in ("Run", "Notify", "Announce", "Deliver", "Schedule"):
+        queue = f"{of}DeadLetters"
         url = letters(StackName=STACK, LogicalResourceId=queue)["StackResourceDetail"]["PhysicalResourceId"]
-        body = json.dumps({"run_id": synced, "slice": 0, "outbox_id": str(uuid.uuid4())})
+        body = json.dumps({"run_id": synced, "slice": 0, "outbox_id": str(uuid.uuid4()), "alert_id": str(uuid.uuid4())})
         stack.local_aws.client("sqs").send_message(QueueUrl=url, MessageBody=body)
     commands = [
         {"command": "deadletters"},
-        *({"command": "redrive", "queue": queue} for queue in ("runs", "mails", "events", "schedules")),
+        *({"command": "redrive", "queue": queue} for queue in ("runs", "mails", "events", "alerts", "schedules")),
         {"command": "doctor"},
         {"command": "health"},
         {"command": "trigger", "job_type": "db_pruning"},
@@ -185,6 +192,10 @@ def driven(stack: Stack, here: dict[str, Any], stack_owner: pg8000.native.Connec
     assert len(stack.invoke("MigrateFunction", {"rotate_passwords": True})["rotated"]) == len(ROLES)
     wish = {"command": "setup", "team": "Least", "admin_email": "least@demo.test", "project": "One"}
     assert "agent_key" in stack.invoke("SetupFunction", wish | {"revenuecat_key": "sk_least"})
+    # Deliver: what the alert has to tell.
+    deliveries = lambda: call(as_admin, "GET", f"{alert}/deliveries")[1]["deliveries"]  # noqa: E731
+    until(lambda: len(deliveries()) > 1 and {each["status"] for each in deliveries()} == {"sent"})
+    assert call(as_admin, "DELETE", alert)[0] == 200
     # Notify and announce: all those mails and events.
     until(lambda: not stack_owner.run("SELECT FROM job_outbox WHERE status = 'unsent'"))
     assert ["sent"] in stack_owner.run("SELECT status FROM job_outbox")

@@ -97,7 +97,7 @@ class TestTheOperator:
     def test_a_redrive_tells_of_each_queue(self, act, dead_letter_queues, db, owner):
         event = {"command": "redrive", "caller": ARN}
         answer(event, db=db, settings=dead_letter_queues)
-        assert [entry[0] for entry in entries(owner)] == ["dead_letters.redriven"] * 3
+        assert [entry[0] for entry in entries(owner)] == ["dead_letters.redriven"] * 4
 
     @pytest.mark.parametrize(
         ("command", "arguments"),

@@ -43,6 +43,8 @@ WRITES = re.compile(r"\b(INSERT INTO|UPDATE|DELETE FROM) (job_runs|job_slices|jo
 # Statements that write but that no action models, with the reason.
 LEFT_OUT = {
     "address_alert.sql": "it creates one mail for each operator, before any is sent",
+    "ask_addresses.sql": "mails without a run; from their first claim on, they are like other mails",
+    "hand_over_mails.sql": "mails without a run; from their first claim on, they are like other mails",
     "insert_alert.sql": "a mail without a run; from its first claim on, it is like other mails",
     "mail_team_admins.sql": "mails without a run; from their first claim on, they are like other mails",
     "insert_test_mail.sql": "a mail without a run; from its first claim on, it is like other mails",

@@ -147,8 +147,8 @@ class Settings:
 
     def dead_letters_url(self, of: str) -> str:
         """Return the URL of a dead-letter queue. It is beside the queue of runs; an environment has no room for all."""
-        names = dict(zip(DEAD_LETTERS, self.dead_letters.split(","), strict=True))
-        return f"{self.queue_url.rpartition('/')[0]}/{names[of]}"
+        names = dict(zip(DEAD_LETTERS, self.dead_letters.split(","), strict=False))
+        return f"{self.queue_url.rpartition('/')[0]}/{names.get(of, '')}"
 
     @classmethod
     def from_environment(cls) -> "Settings":

@@ -28,7 +28,8 @@ SELECT live.*,
            OR EXISTS (SELECT FROM job_set_aside WHERE healer = 'alerts_of_runs') AS alerts_of_runs,
        EXISTS (SELECT FROM job_alerts WHERE overdue_look_at <= CAST(:now AS timestamptz)
                AND paused_at IS NULL AND deleted_at IS NULL) AS alerts_overdue,
-       EXISTS (SELECT FROM job_alert_deliveries WHERE status IN ('held', 'unsent')) AS alerts_due,
+       EXISTS (SELECT FROM job_alert_deliveries delivery JOIN job_alerts alert ON alert.id = delivery.alert_id
+               WHERE delivery.status IN ('held', 'unsent')) AS alerts_due,
        EXISTS (SELECT FROM job_alerts WHERE pause_untold) AS alerts_paused,
        EXISTS (SELECT FROM job_alert_deliveries WHERE created_at <= kept_since) AS alerts_delivered,
        EXISTS (SELECT FROM job_alerts alert WHERE deleted_at IS NOT NULL

@@ -3,7 +3,7 @@
 SELECT alert.id, alert.team_id, alert.name, alert.events, alert.job_types, alert.project_ids, alert.channel,
        alert.config, alert.minutes_between, alert.overdue_hours, alert.created_by, alert.created_at, alert.updated_at,
        alert.paused_by, alert.paused_why, alert.paused_at, alert.failures, alert.failing_since,
-       CASE WHEN alert.old_secret_until > statement_timestamp() THEN alert.old_secret_until END AS old_secret_until,
+       CASE WHEN alert.old_secret_until > clock_timestamp() THEN alert.old_secret_until END AS old_secret_until,
        last.status AS last_status, last.kind AS last_kind, last.created_at AS last_at, last.error AS last_error, (
            SELECT jsonb_object_agg(named.address, CASE
                WHEN EXISTS (SELECT FROM team_members member JOIN users person ON person.id = member.user_id
