@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from api.operations import operation
+from api.operations import USUAL, operation
 from api.request import Request
 from nightshift.base.errors import Refused
 from nightshift.base.validation import parse_uuid, validate
@@ -13,7 +13,7 @@ from nightshift.tenants.key_terms import DEFAULT_DAYS, PERMISSIONS
 from nightshift.tenants.team_keys import PERMISSION
 
 KEYS = "/v1/teams/{team_id}/keys"
-OF_A_NEW_KEY = (400, 401, 403, 409)
+OF_A_NEW_KEY = (*USUAL, 409)
 
 
 @operation("GET", KEYS, summary="Agent keys of a team, newest first, without the keys themselves", answer="AgentKeys")
@@ -62,7 +62,7 @@ def make_key(request: Request, team_id: str) -> dict[str, Any]:
     answer="NewKeyEnvelope",
     status=201,
     body="RotationBody",
-    errors=(*OF_A_NEW_KEY, 404),
+    errors=OF_A_NEW_KEY,
 )
 def rotate_key(request: Request, team_id: str, key_id: str) -> dict[str, Any]:
     from api.bodies import RotationBody
