@@ -106,22 +106,17 @@ function change(sentence) {
   listener();
 }
 
-/** If the browser does not allow storage, or it is full, the session ends with the page. */
-function keep(token) {
-  try {
-    delete storage[TOKEN];
-    if (token) storage[TOKEN] = token;
-  } catch {
-    storage = token ? { [TOKEN]: token } : {};
-  }
-}
+const keep = (token) => (storage = put(storage, TOKEN, token));
+const mark = (text) => (marks = put(marks, MARK, text));
 
-function mark(text) {
+/** Returns the storage with the text, or without it. If the browser does not allow it, the session ends with the page. */
+function put(kept, name, text) {
   try {
-    delete marks[MARK];
-    if (text) marks[MARK] = text;
+    delete kept[name];
+    if (text) kept[name] = text;
+    return kept;
   } catch {
-    marks = text ? { [MARK]: text } : {};
+    return text ? { [name]: text } : {};
   }
 }
 
