@@ -93,7 +93,7 @@ class TestMaking:
             ({"name": ""}, "name must have at least 1 character, got \"\""),
             ({"name": " "}, "name must have at least 1 character besides spaces"),
             ({"permissions": ["root"]}, "permissions must be among jobs:read, jobs:write, audit:read,"
-             " integrations:write, keys:write, got \"root\""),
+             " integrations:write, alerts:write, keys:write, got \"root\""),
             ({"expires_in_days": 0}, "expires_in_days must be 1 or more, got 0"),
             ({"expires_in_days": 3651}, "expires_in_days must be 3650 or less, got 3651"),
             ({"expires_in_days": 5, "never_expires": True},

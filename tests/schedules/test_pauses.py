@@ -41,7 +41,7 @@ class TestType:
         since = paused["since"][:16].replace("T", " ")
         assert str(refusal.value) == f"RevenueCat Sync is paused (since {since} UTC, by ada): provider maintenance"
         assert refusal.value.status == 400
-        assert refusal.value.extra == {"paused": paused}
+        assert refusal.value.extra == {"paused": paused | {"until": None}}
         assert owner.run_script("SELECT count(*) FROM job_runs") == [[0]]
         assert received(cloud) == []
 
@@ -89,7 +89,7 @@ class TestType:
         assert trigger(team, db=db, settings=cloud)["status"] == "pending"
 
     def test_resumed_while_a_trigger_asks_why_it_was_refused_it_starts(self, cloud, db, team, monkeypatch):
-        def resumed_before(job_type, *, db):
+        def resumed_before(job_type, *, db, project_id):
             pauses.resume(job_type, db=db)
             pauses.refuse_paused(job_type, db=db)
 
@@ -100,7 +100,7 @@ class TestType:
     def test_resumed_and_paused_again_meanwhile_it_is_not_said_that_the_project_is_not_there(
         self, cloud, db, team, monkeypatch
     ):
-        def resumed_for_a_moment(job_type, *, db):
+        def resumed_for_a_moment(job_type, *, db, project_id):
             pauses.resume(job_type, db=db)
             pauses.refuse_paused(job_type, db=db)
             pause(job_type, db=db)
