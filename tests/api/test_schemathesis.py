@@ -38,7 +38,8 @@ OF_THE_STATE = re.compile(
     r"Cannot (cancel|rerun) a job with status|cursor must be one that a list returned|Idempotency-Key .* already used"
     # No schema can describe cron expressions, zones and times to come either.
     r"|email must be a mail address|code must be 8 digits|(sign_in|link) is damaged|This request has no session"
-    r"|The body must (not contain NUL|be a JSON object in UTF-8)|This (code|link) is |cron: |zone must be|(run_at|until) must be"
+    r"|The body must (not contain NUL|be a JSON object in UTF-8)|This (code|link) is |cron: |zone must be"
+    r"|(run_at|until) must be"
     r"|A schedule needs either|params\.|This schedule is (not|already) paused"
     # Nor hosts, addresses, and fields that belong to one channel.
     r"|url |job_types must be of|project_ids: |project_ids must be|addresses: |overdue_hours belongs|A mail needs"
