@@ -23,7 +23,7 @@ NAMES = (
     *("successes", "schedules", "functions", "visibility", "metrics", "list", "costs", "log_lines", "testing_kit"),
     *("soft_delete_cleanup", "gate", "db_pruning", "operator_commands", "params", "sweep_decisions"),
     *("executor_decisions", "pairs_of_a_run", "pairs_of_sweeps", "pairs_of_triggers", "pairs_of_mails", "team_slots"),
-    *("places", "project_pauses", "key_expiry"),
+    *("places", "project_pauses", "key_expiry", "what_alerts_tell", "delivering", "alerts_api"),
 )
 
 
@@ -48,13 +48,13 @@ ABOUT = {
     "author_api.py": ("executor_decisions", "careless_jobs", "bounds"),
     "queue.py": ("executor_decisions", "executor", "poison", "functions"),
     "sweep.py": ("sweep_decisions", "sweep", "poison", "pairs_of_sweeps"),
-    "healers.py": ("sweep_decisions", "pairs_of_sweeps", "sweep", "poison", "team_slots"),
+    "healers.py": ("sweep_decisions", "pairs_of_sweeps", "sweep", "poison", "team_slots", "what_alerts_tell"),
     "set_aside.py": ("sweep_decisions", "poison"),
     "successes.py": ("successes",),
     "pauses.py": ("pauses",),
     "outbox.py": ("team_slots",),
     "slots.py": ("schedules", "pairs_of_sweeps", "pauses"),
-    "delivery.py": ("notify", "mail_shares", "events", "pairs_of_mails"),
+    "delivery.py": ("notify", "mail_shares", "events", "pairs_of_mails", "what_alerts_tell"),
     "attempts.py": ("notify", "mail_shares", "events", "pairs_of_mails"),
     "announcement.py": ("events",),
     "mail_shares.py": ("mail_shares", "pairs_of_mails"),

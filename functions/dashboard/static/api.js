@@ -37,10 +37,10 @@ export class ApiError extends Error {
 
 /**
  * Returns the JSON of a 2xx response. Throws ApiError, and signs out when the token or the session is no longer valid.
- * Without a token the browser adds the session's cookie. A call that `signsIn` needs neither.
+ * Without a token the browser adds the session's cookie. A call for `anyone` needs neither.
  */
-export async function api(method, path, { query = {}, body, key, signal, signsIn, token = session().token } = {}) {
-  if (token === null ? !signsIn && session().key === null : !isToken(token)) throw refusal(401, "Invalid or expired token", {}, token);
+export async function api(method, path, { query = {}, body, key, signal, anyone, token = session().token } = {}) {
+  if (token === null ? !anyone && session().key === null : !isToken(token)) throw refusal(401, "Invalid or expired token", {}, token);
   const url = new URL(path, ROOT);
   for (const [name, value] of Object.entries(query)) if (value) url.searchParams.set(name, value);
   // The header that a page of another origin cannot send.

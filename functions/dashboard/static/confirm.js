@@ -16,7 +16,7 @@ export function View() {
   const confirm = () => alone(async () => {
     setProblem(null);
     try {
-      setConfirmed(await api("POST", "v1/alert-addresses/confirm", { body: { token: token.current }, signsIn: true, token: null }));
+      setConfirmed(await api("POST", "v1/alert-addresses/confirm", { body: { token: token.current }, anyone: true, token: null }));
     } catch (error) {
       setProblem(error.message);
     }

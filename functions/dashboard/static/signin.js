@@ -31,7 +31,7 @@ function SignIn({ reason }) {
   useEffect(() => setProblem(reason), [reason]);
   useEffect(() => {
     // Without an answer the form stays: it says itself why no code is sent.
-    api("GET", "v1/auth/codes", { token: null, signsIn: true }).catch(({ status }) => setHasCodes(status !== 404));
+    api("GET", "v1/auth/codes", { token: null, anyone: true }).catch(({ status }) => setHasCodes(status !== 404));
   }, []);
   const wait = (asked) => {
     remember(asked);
@@ -48,12 +48,12 @@ function SignIn({ reason }) {
 
 async function askFor(email, replaces) {
   const body = { email, ...(replaces && { replaces }) };
-  const { sign_in: signIn, digits, expires_in_s: lastsS } = await api("POST", "v1/auth/codes", { token: null, signsIn: true, body });
+  const { sign_in: signIn, digits, expires_in_s: lastsS } = await api("POST", "v1/auth/codes", { token: null, anyone: true, body });
   return { email, signIn, digits, until: Date.now() + lastsS * 1_000 };
 }
 
 const enter = async (body) => {
-  await api("POST", "v1/auth/sessions", { token: null, signsIn: true, body });
+  await api("POST", "v1/auth/sessions", { token: null, anyone: true, body });
   remember(null);
   signInBrowser();
 };
