@@ -222,5 +222,8 @@ def test_a_run_is_found_by_the_beginning_of_its_id_among_any_number(db, owner):
             db, "find_runs_by_prefix", first=first.ljust(32, "0"), last=first.ljust(32, "f"), team_id=team_id, limit=6
         )
         assert rows >= 1 or team_id == other.id
-        # Of a hundred thousand runs, one or two begin with any given four digits.
-        assert buffers <= 20, (digits, rows, buffers)
+        # Of a hundred thousand runs, one or two begin with any given four digits, but chance may give more.
+        [[alike]] = owner.run_script(
+            f"SELECT count(*) FROM job_runs WHERE left(replace(id::text, '-', ''), {digits}) = '{first}'"
+        )
+        assert buffers <= 12 + 4 * alike, (digits, rows, buffers, alike)
