@@ -405,6 +405,12 @@ class TestLimits:
             status, answer = Browser()("POST", "/v1/auth/codes", {"email": email})
             assert (status, answer) == (503, {"error": "The code cannot be sent at the moment. Try again in a moment."})
 
+    def test_a_secret_that_cannot_be_read_is_no_refused_sign_in(self, configure, code, capsys):
+        browser, sign_in, digits = code
+        configure(SIGN_IN_SECRET_ID="unknown")
+        assert browser.enter(sign_in, digits)[0] == 503
+        assert "SignInsRefused" not in capsys.readouterr().out
+
 
 class TestTurnedOff:
     @pytest.fixture
