@@ -509,7 +509,9 @@ class TestCookies:
 
         event = {"requestContext": {"domainName": "abc.execute-api.eu-west-1.amazonaws.com"}}
         assert browsers.own_origin(event, dashboard_url="") == "https://abc.execute-api.eu-west-1.amazonaws.com"
-        assert browsers.own_origin(event, dashboard_url="https://Jobs.example/base/") == "https://jobs.example"
+        for url in ("https://Jobs.example/base/", "https://jobs.example:443/"):
+            assert browsers.own_origin(event, dashboard_url=url) == "https://jobs.example"
+        assert browsers.own_origin(event, dashboard_url="https://jobs.example:8443/") == "https://jobs.example:8443"
         assert signed_in("DELETE", "/v1/auth/sessions")[0] == 403
 
     def test_a_foreign_page_cannot_sign_a_browser_in(self, code):
