@@ -60,7 +60,8 @@ def own_origin(event: Mapping[str, Any], *, dashboard_url: str) -> str:
     """
     if dashboard_url:
         parts = urlsplit(dashboard_url)
-        return f"{parts.scheme}://{parts.netloc}".lower()
+        # Browsers leave the port out that belongs to the scheme.
+        return f"{parts.scheme}://{parts.netloc}".lower().removesuffix(":443")
     return f"https://{event['requestContext'].get('domainName', '')}".lower()
 
 

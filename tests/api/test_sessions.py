@@ -405,6 +405,12 @@ class TestLimits:
             status, answer = Browser()("POST", "/v1/auth/codes", {"email": email})
             assert (status, answer) == (503, {"error": "The code cannot be sent at the moment. Try again in a moment."})
 
+    def test_a_secret_that_cannot_be_read_is_no_refused_sign_in(self, configure, code, capsys):
+        browser, sign_in, digits = code
+        configure(SIGN_IN_SECRET_ID="unknown")
+        assert browser.enter(sign_in, digits)[0] == 503
+        assert "SignInsRefused" not in capsys.readouterr().out
+
 
 class TestTurnedOff:
     @pytest.fixture
@@ -503,7 +509,9 @@ class TestCookies:
 
         event = {"requestContext": {"domainName": "abc.execute-api.eu-west-1.amazonaws.com"}}
         assert browsers.own_origin(event, dashboard_url="") == "https://abc.execute-api.eu-west-1.amazonaws.com"
-        assert browsers.own_origin(event, dashboard_url="https://Jobs.example/base/") == "https://jobs.example"
+        for url in ("https://Jobs.example/base/", "https://jobs.example:443/"):
+            assert browsers.own_origin(event, dashboard_url=url) == "https://jobs.example"
+        assert browsers.own_origin(event, dashboard_url="https://jobs.example:8443/") == "https://jobs.example:8443"
         assert signed_in("DELETE", "/v1/auth/sessions")[0] == 403
 
     def test_a_foreign_page_cannot_sign_a_browser_in(self, code):

@@ -173,6 +173,16 @@ class TestRotating:
         refused = api("POST", f"{at}/{make()['id']}/rotate", {"grace_days": 8})
         assert refused == (400, {"error": "grace_days must be 7 or less, got 8"})
 
+    def test_a_grace_needs_a_place_for_one_more_working_key(self, api, at, make, monkeypatch):
+        monkeypatch.setattr(team_keys, "MOST_KEYS", 3)  # with the key that every team begins with
+        first = make()
+        second = api("POST", f"{at}/{first['id']}/rotate", {"grace_days": 7})[1]["key"]
+        assert api("POST", f"{at}/{second['id']}/rotate", {"grace_days": 7}) == (
+            409, {"error": "This team has 3 working keys, which is the limit. End one first"},
+        )  # fmt: skip
+        assert client(second)("GET", "/v1/auth/whoami")[0] == 200
+        assert api("POST", f"{at}/{second['id']}/rotate")[0] == 201
+
     def test_two_at_once_make_one(self, meet, cloud, team, make, owner):
         old = make()
         who = authenticate(f"Bearer {token(team.users['admin'], JWT_SECRET)}", db=owner, settings=cloud)

@@ -157,6 +157,35 @@ def test_without_an_answer_the_person_is_still_signed_in(
     expect(page.get_by_label("E-mail address")).to_be_visible()
 
 
+def test_a_refusal_of_the_session_before_leaves_the_newer_one(
+    visitor: Callable[..., Visitor], stack: Stack, admin_of: Callable[..., str]
+) -> None:
+    made = stack.invoke("SetupFunction", {"command": "sign_in_link", "email": admin_of()})
+    page = visitor().open("#" + made["link"].partition("#")[2])
+    page.get_by_role("button", name="Sign in").click()
+    expect(heading(page, "You are not in a team yet")).to_be_visible()
+    module = page.locator("script").evaluate("script => new URL('api.js', script.src).href")
+    # Another tab signs in while the answer is on its way.
+    mark = page.evaluate(
+        """async (module) => {
+            const { api } = await import(module);
+            const { fetch } = window;
+            window.fetch = async () => {
+                localStorage["nightshift.session"] = "newer";
+                return Response.json({ error: "The session has ended." }, { status: 401 });
+            };
+            await api("GET", "v1/auth/whoami").catch(() => {});
+            window.fetch = fetch;
+            return localStorage["nightshift.session"];
+        }""",
+        module,
+    )
+    assert mark == "newer"
+    page.reload()
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_label("E-mail address")).to_be_visible()
+
+
 def test_where_codes_are_off_only_tokens_are_asked_for(visitor: Callable[..., Visitor]) -> None:
     visit = visitor()
     visit.context.route("**/v1/auth/codes", lambda route: route.fulfill(status=404, json={"error": "Off."}))

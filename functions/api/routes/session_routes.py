@@ -10,7 +10,7 @@ from api.browsers import cookie_of
 from api.operations import operation
 from api.request import Request
 from api.responses import json_response
-from nightshift.base.errors import Forbidden, NotFound, Refused
+from nightshift.base.errors import Forbidden, NotFound, Refused, Unavailable
 from nightshift.base.settings import settings
 from nightshift.base.validation import is_mail_address, parse_uuid, validate
 from nightshift.database.queries import database
@@ -78,6 +78,8 @@ def sign_in(request: Request) -> Response[str]:
     body = request.secret_body()
     try:
         session, token = _entered(request, body)
+    except Unavailable:
+        raise  # nothing was compared
     except Refused:
         signins.count_refused("A code or a link does not fit")
         raise

@@ -40,7 +40,8 @@ export class ApiError extends Error {
  * Without a token the browser adds the session's cookie. A call for `anyone` needs neither.
  */
 export async function api(method, path, { query = {}, body, key, signal, anyone, token = session().token } = {}) {
-  if (token === null ? !anyone && session().key === null : !isToken(token)) throw refusal(401, "Invalid or expired token", {}, token);
+  const { key: asked } = session();
+  if (token === null ? !anyone && asked === null : !isToken(token)) throw refusal(401, "Invalid or expired token", {}, token, asked);
   const url = new URL(path, ROOT);
   for (const [name, value] of Object.entries(query)) if (value) url.searchParams.set(name, value);
   // The header that a page of another origin cannot send.
@@ -76,7 +77,7 @@ export async function api(method, path, { query = {}, body, key, signal, anyone,
   const { error, message, request_id: id, ...fields } = answer ?? {};
   // Our words are clearer than API Gateway's `message`.
   const said = error ?? OWN_WORDS[response.status] ?? message ?? `The server answered ${response.status}.`;
-  throw refusal(response.status, id ? `${said} (request ${id})` : said, fields, token, waitOf(response));
+  throw refusal(response.status, id ? `${said} (request ${id})` : said, fields, token, asked, waitOf(response));
 }
 
 /** Signs this tab out, and in a session of the browser all its tabs. Throws ApiError if the server did not end it. */
@@ -117,9 +118,9 @@ function waitOf({ headers }) {
   return Math.max(0, (after * 1_000 || Date.parse(after) - now()) || 0);
 }
 
-/** Returns the error to throw. Signs out if the refused token is this session's. */
-function refusal(status, sentence, fields, token, waitMs) {
-  if (status === 401 && token === session().token && session().key !== null) signOut(sentence);
+/** Returns the error to throw. Signs out if the refused session, `asked`, is still this tab's: another tab may have signed in. */
+function refusal(status, sentence, fields, token, asked, waitMs) {
+  if (status === 401 && token === session().token && asked === session().key && asked !== null) signOut(sentence);
   return new ApiError(status, sentence, fields, waitMs);
 }
 

@@ -81,8 +81,7 @@ def make(
         maker.require(wanted)
         if not is_default:
             _require_shorter_life(days, maker)
-        if db.query("count_live_keys", team_id=team_id)[0]["live"] >= MOST_KEYS:
-            raise Conflict(f"This team has {MOST_KEYS} working keys, which is the limit. End one first")
+        _require_room(team_id, db=db)
         made = new_agent_key(
             db,
             author=author,
@@ -101,7 +100,8 @@ def rotate(
 ) -> dict[str, Any]:
     """Make a key with the name, permissions and lifetime of this one, which ends after ``grace_days``. Return the new.
 
-    Raises NotFound, and Conflict if the key no longer works or was rotated before.
+    Raises NotFound, and Conflict if the key no longer works or was rotated before. With a grace, both work for a while,
+    so it is Conflict, too, if the team has too many keys.
     """
     with db.transaction():
         maker = _locked_maker(team_id, who=who, db=db)
@@ -110,6 +110,8 @@ def rotate(
             raise Conflict(f"This key has {'ended' if old.ended else 'expired'}. Make a new one")
         if old.replaced_by:
             raise Conflict("This key was rotated before. Rotate the key that replaced it", replaced_by=old.replaced_by)
+        if grace_days:
+            _require_room(team_id, db=db)
         made = new_agent_key(
             db,
             author=author,
@@ -158,6 +160,12 @@ def _locked_other(team_id: str, key_id: str, *, maker: _Maker, verb: str, db: Da
         raise Refused(f"A key cannot {verb} itself. Sign in as an admin of the team, or use another key")
     maker.require(found.permissions)
     return found
+
+
+def _require_room(team_id: str, *, db: Database) -> None:
+    """Raise Conflict if the team has no place for another working key."""
+    if db.query("count_live_keys", team_id=team_id)[0]["live"] >= MOST_KEYS:
+        raise Conflict(f"This team has {MOST_KEYS} working keys, which is the limit. End one first")
 
 
 def _require_shorter_life(days: int | None, maker: _Maker) -> None:
