@@ -250,6 +250,15 @@ class TestAddresses:
         assert (status, answer["error"].split(":")[0]) == (400, "This link is not valid")
         assert owner.run_script("SELECT confirmed_at FROM job_alert_addresses") == [[None]]
 
+    def test_an_address_that_is_confirmed_meanwhile_gets_no_mail(self, make, owner, configure, ses):  # noqa: F811
+        configure(MAIL_FROM=SENDER, DASHBOARD_URL="https://jobs.example/", AWS_ENDPOINT_URL_SESV2=ses.url)
+        make(channel="mail", events=["failed"], addresses=["ops@else.example"])
+        owner.run_script("UPDATE job_alert_addresses SET confirmed_at = now()")
+        [[outbox_id]] = owner.run_script("SELECT id::text FROM job_outbox")
+        notified(outbox_id)
+        assert ses.mails == []
+        assert owner.run_script("SELECT status FROM job_outbox") == [["unwanted"]]
+
     def test_an_address_is_asked_once_an_hour(self, asked, api, owner):
         for _ in range(3):
             api("PATCH", f"/v1/alerts/{asked[0]}", {"addresses": ["ops@else.example"]})

@@ -444,6 +444,12 @@ class TestSearchForWork:
         [found] = noon.query("find_work", now=at(0), schedules_until=at(0), retention_s=OLD)
         assert found == dict.fromkeys([*(kind.name for kind in KINDS), "alerts_of_runs", "failing", "set_aside"], False)
 
+    def test_what_was_sent_and_what_no_alert_has_is_not_due(self, owner, noon):
+        delivery(owner, team_alert(owner))
+        delivery(owner, str(uuid.uuid4()), status="unsent", ended_at=None, send_at=at(0))
+        question = {"now": at(0), "schedules_until": at(0), "retention_s": OLD}
+        assert noon.query("find_work", **question)[0]["alerts_due"] is False
+
     @pytest.mark.parametrize(
         ("alert", "until_s", "found"),
         [
