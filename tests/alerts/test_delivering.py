@@ -207,6 +207,17 @@ class TestOutages:
         assert world.deliver(alert, 1, call=refuses_one) == 0
         assert world.deliver(alert, 3, call=refuses_one) == 1
 
+    def test_a_test_that_fails_does_not_end_the_delay_of_the_others(self, world):
+        alert = world.make()
+        for _ in range(2):
+            world.end()
+        world.endpoint.status = 503
+        world.minute(alert, 1)
+        team_alerts.test(alert["id"], team_id=world.team.id, author=AUTHOR, db=world.db, settings=world.settings)
+        assert world.deliver(alert, 1.1) == 1
+        assert world.endpoint.types == ["run.failed", "alert.test"]
+        assert world.alert(alert)["failing"]["failures"] == 1
+
     def test_a_dead_endpoint_costs_one_call_however_much_waits(self, world):
         alert, other = world.make(), world.make(url=f"{world.endpoint.url}/other")
         for _ in range(5):
