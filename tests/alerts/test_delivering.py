@@ -192,6 +192,24 @@ class TestOutages:
         assert world.deliveries(alert) == [("failed", "failed"), ("failed", "failed")]
         assert len(world.mails()) == 2
 
+    @pytest.mark.parametrize("changes", [[{"url": "/new"}], [{"enabled": False}, {"enabled": True}]])
+    def test_a_call_of_before_says_nothing_about_a_new_address_or_a_resumed_alert(self, world, changes):
+        alert = world.make()
+        world.end()
+        team = {"team_id": world.team.id, "author": AUTHOR, "db": world.db, "settings": world.settings}
+
+        def gone_meanwhile(endpoint, body, headers):
+            for each in changes:
+                url = {"url": world.endpoint.url + each["url"]} if "url" in each else {}
+                team_alerts.change(alert["id"], {**each, **url}, **team)
+            return Called(410, "", "It answered with HTTP 410")
+
+        world.sweep(1)
+        assert world.deliver(alert, 1, call=gone_meanwhile) == 1
+        assert (world.alert(alert)["paused"], world.alert(alert)["failing"]) == (None, None)
+        assert world.minute(alert, 10) == 1
+        assert world.deliveries(alert) == [("failed", "sent")]
+
     def test_one_message_that_is_never_accepted_does_not_keep_the_others_back(self, world):
         alert = world.make()
         bad = world.end()
