@@ -128,7 +128,9 @@ def test_slack_has_one_host(url):
 
 
 def test_the_sink_of_the_local_stack_is_the_one_exception():
-    assert parse_endpoint(f"{SINK}/x?y", sink_url=SINK) == Endpoint("127.0.0.1", "/alerts/key/x?y", 4567, is_sink=True)
+    for behind in ("", "/x?y", "?status=503"):
+        found = Endpoint("127.0.0.1", f"/alerts/key{behind}", 4567, is_sink=True)
+        assert parse_endpoint(SINK + behind, sink_url=SINK) == found
     for url in ("http://127.0.0.1:4567/alerts/keys", "http://127.0.0.1:4567/", "http://127.0.0.1:9001/alerts/key"):
         with pytest.raises(Refused):
             parse_endpoint(url, sink_url=SINK)

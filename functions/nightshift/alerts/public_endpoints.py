@@ -51,7 +51,7 @@ def parse_endpoint(url: str, *, sink_url: str, only_host: str | None = None) -> 
     """
     if not PLAIN.fullmatch(url) or len(url) > MAX_URL:
         raise _refused(f"must be an address with at most {MAX_URL:,} visible ASCII characters")
-    if sink_url and f"{url}/".startswith(f"{sink_url}/"):
+    if sink_url and url.startswith(sink_url) and url.removeprefix(sink_url)[:1] in ("", "/", "?"):
         sink = urlsplit(url)
         return Endpoint(str(sink.hostname), _target(sink), port=sink.port or 80, is_sink=True)
     try:
