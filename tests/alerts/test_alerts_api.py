@@ -265,7 +265,9 @@ class TestAddresses:
 
     def test_an_address_that_is_asked_again_counts_once(self, make, api, owner):
         for number in range(2):
-            made = make(channel="mail", events=["failed"], addresses=[f"{number}-{each}@x.example" for each in range(7)])
+            made = make(
+                channel="mail", events=["failed"], addresses=[f"{number}-{each}@x.example" for each in range(7)]
+            )
         owner.run_script("UPDATE job_alert_addresses SET asked_at = now() - interval '2 hours'")
         assert api("PATCH", f"/v1/alerts/{made['alert']['id']}", {"name": "Nightly"})[0] == 200
 
