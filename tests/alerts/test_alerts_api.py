@@ -267,6 +267,19 @@ class TestAddresses:
         api("PATCH", f"/v1/alerts/{asked[0]}", {"addresses": ["ops@else.example"]})
         assert owner.run_script("SELECT count(*) FROM job_outbox") == [[2]]
 
+    def test_two_spellings_of_an_address_are_asked_once(self, make, owner):
+        made = make(channel="mail", events=["failed"], addresses=["ops@else.example", "Ops@Else.example"])
+        assert made["alert"]["addresses"] == [{"address": "ops@else.example", "state": "waiting"}]
+        assert owner.run_script("SELECT recipient FROM job_outbox") == [["ops@else.example"]]
+
+    def test_an_address_that_is_asked_again_counts_once(self, make, api, owner):
+        for number in range(2):
+            made = make(
+                channel="mail", events=["failed"], addresses=[f"{number}-{each}@x.example" for each in range(7)]
+            )
+        owner.run_script("UPDATE job_alert_addresses SET asked_at = now() - interval '2 hours'")
+        assert api("PATCH", f"/v1/alerts/{made['alert']['id']}", {"name": "Nightly"})[0] == 200
+
     def test_nobody_fills_the_inboxes_of_strangers(self, make, api, team, owner):
         for number in range(2):
             make(channel="mail", events=["failed"], addresses=[f"{number}-{each}@x.example" for each in range(10)])

@@ -192,6 +192,24 @@ class TestOutages:
         assert world.deliveries(alert) == [("failed", "failed"), ("failed", "failed")]
         assert len(world.mails()) == 2
 
+    @pytest.mark.parametrize("changes", [[{"url": "/new"}], [{"enabled": False}, {"enabled": True}]])
+    def test_a_call_of_before_says_nothing_about_a_new_address_or_a_resumed_alert(self, world, changes):
+        alert = world.make()
+        world.end()
+        team = {"team_id": world.team.id, "author": AUTHOR, "db": world.db, "settings": world.settings}
+
+        def gone_meanwhile(endpoint, body, headers):
+            for each in changes:
+                url = {"url": world.endpoint.url + each["url"]} if "url" in each else {}
+                team_alerts.change(alert["id"], {**each, **url}, **team)
+            return Called(410, "", "It answered with HTTP 410")
+
+        world.sweep(1)
+        assert world.deliver(alert, 1, call=gone_meanwhile) == 1
+        assert (world.alert(alert)["paused"], world.alert(alert)["failing"]) == (None, None)
+        assert world.minute(alert, 10) == 1
+        assert world.deliveries(alert) == [("failed", "sent")]
+
     def test_one_message_that_is_never_accepted_does_not_keep_the_others_back(self, world):
         alert = world.make()
         bad = world.end()
@@ -206,6 +224,17 @@ class TestOutages:
         assert world.deliveries(alert) == [("failed", "unsent")] + 3 * [("failed", "sent")]
         assert world.deliver(alert, 1, call=refuses_one) == 0
         assert world.deliver(alert, 3, call=refuses_one) == 1
+
+    def test_a_test_that_fails_does_not_end_the_delay_of_the_others(self, world):
+        alert = world.make()
+        for _ in range(2):
+            world.end()
+        world.endpoint.status = 503
+        world.minute(alert, 1)
+        team_alerts.test(alert["id"], team_id=world.team.id, author=AUTHOR, db=world.db, settings=world.settings)
+        assert world.deliver(alert, 1.1) == 1
+        assert world.endpoint.types == ["run.failed", "alert.test"]
+        assert world.alert(alert)["failing"]["failures"] == 1
 
     def test_a_dead_endpoint_costs_one_call_however_much_waits(self, world):
         alert, other = world.make(), world.make(url=f"{world.endpoint.url}/other")

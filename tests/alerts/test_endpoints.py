@@ -54,6 +54,7 @@ REFUSED_URLS = [
     "https://[::ffff:127.0.0.1]/",
     "https://[fe80::1%25eth0]/",
     "https://[fd00:ec2::254]/",
+    "https://[v1.example.com]/",
     "https://localhost/",
     "https://localhost./",
     "https://api.localhost/",
@@ -79,7 +80,8 @@ NOT_PUBLIC = [
     *("127.0.0.1", "127.8.9.10", "0.0.0.0", "0.1.2.3", "10.73.0.5", "172.16.0.1", "172.31.255.255", "192.168.1.1"),
     *("169.254.169.254", "169.254.170.2", "100.64.0.1", "100.127.255.254", "192.0.0.1", "192.0.2.1", "198.18.0.1"),
     *("198.51.100.1", "203.0.113.1", "224.0.0.1", "224.0.1.1", "239.1.2.3", "240.0.0.1", "255.255.255.255"),
-    *("192.88.99.1", "::", "::1", "::127.0.0.1", "::ffff:127.0.0.1", "::ffff:10.0.0.1", "::ffff:169.254.169.254"),
+    *("192.0.0.8", "192.0.0.9", "192.0.0.10", "192.88.99.1", "::", "::1", "::127.0.0.1"),
+    *("::ffff:127.0.0.1", "::ffff:10.0.0.1", "::ffff:169.254.169.254"),
     *("::ffff:0:127.0.0.1", "64:ff9b::7f00:1", "64:ff9b::a9fe:a9fe", "64:ff9b::10.0.0.1", "64:ff9b:1::1"),
     *("2002:7f00:1::", "2002:a9fe:a9fe::1", "2002:808:808::1", "2001::1", "2001:0:53aa:64c::1", "2001:db8::1"),
     *("fe80::1", "fe80::1%eth0", "fec0::1", "fc00::1", "fd00:ec2::254", "fd12:3456::1", "ff02::1", "ff0e::1"),
@@ -128,7 +130,9 @@ def test_slack_has_one_host(url):
 
 
 def test_the_sink_of_the_local_stack_is_the_one_exception():
-    assert parse_endpoint(f"{SINK}/x?y", sink_url=SINK) == Endpoint("127.0.0.1", "/alerts/key/x?y", 4567, is_sink=True)
+    for behind in ("", "/x?y", "?status=503"):
+        found = Endpoint("127.0.0.1", f"/alerts/key{behind}", 4567, is_sink=True)
+        assert parse_endpoint(SINK + behind, sink_url=SINK) == found
     for url in ("http://127.0.0.1:4567/alerts/keys", "http://127.0.0.1:4567/", "http://127.0.0.1:9001/alerts/key"):
         with pytest.raises(Refused):
             parse_endpoint(url, sink_url=SINK)

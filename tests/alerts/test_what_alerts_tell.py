@@ -2,6 +2,7 @@
 
 import pytest
 
+from nightshift.healing.healers import Healer
 from nightshift.testing.rows import make_team
 from tests.support.world import store_keys
 
@@ -118,6 +119,23 @@ def test_the_look_moves_on(world):
     world.sweep(0)
     [[until]] = world.owner.run_script("SELECT alerts_until FROM job_sweep")
     assert until == world.at(-2)
+
+
+def test_runs_of_which_no_alert_tells_keep_no_others_back(world, monkeypatch):
+    # A sweep that finds as many runs as it may look at.
+    monkeypatch.setitem(Healer.__init__.__kwdefaults__, "at_most", 2)
+    alert = world.make(events=("recovered",))
+    for status in ("completed", "completed", "completed", "failed", "completed"):
+        world.end(status)
+    world.owner.run_script(
+        "UPDATE job_alerts SET active_since = '-infinity'; UPDATE job_sweep SET alerts_until = '-infinity';"
+        "UPDATE job_runs SET completed_at = completed_at - interval '1 hour' + place * interval '5 minutes'"
+        " FROM (SELECT id AS of_run, row_number() OVER (ORDER BY created_at) AS place FROM job_runs) AS placed"
+        " WHERE id = of_run"
+    )
+    for _ in range(4):
+        world.sweep(1)
+    assert told(world, alert) == ["recovered"]
 
 
 def test_a_minute_without_alerts_costs_no_statement_more(world):

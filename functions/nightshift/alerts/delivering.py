@@ -49,6 +49,7 @@ class Claimed(NamedTuple):
     claims: int
     failures: int
     failing_since: datetime | None
+    retry_at: datetime | None
     secret_encrypted: bytes
     old_secret_encrypted: bytes | None
 
@@ -136,7 +137,7 @@ def _record(claimed: Claimed, called: Called, *, now: datetime, db: Database) ->
     is_over = called.is_accepted or is_test or called.status == GONE or claimed.send_at >= claimed.expires_at
     failures, failing_since, retry_at, why = 0, None, None, None
     if is_test and not called.is_accepted:
-        failures, failing_since = claimed.failures, claimed.failing_since
+        failures, failing_since, retry_at = claimed.failures, claimed.failing_since, claimed.retry_at
     elif not called.is_accepted:
         failures, failing_since = claimed.failures + 1, claimed.failing_since or now
         if not called.is_of_the_message:

@@ -22,11 +22,14 @@ NUMERIC = re.compile(r"[0-9]+|0x[0-9a-f]*")
 # Names that mean this machine or this network, wherever they are resolved.
 NOT_PUBLIC = ("localhost", "local", "internal", "arpa", "lan", "home", "corp", "invalid", "test", "onion")
 
+NUMBER = "must name a host like hooks.example.com, not a number of an address"
+
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 NAT64 = ipaddress.ip_network("64:ff9b::/96")
 SIX_TO_FOUR = ipaddress.ip_network("2002::/16")
-# Teredo, which hides an IPv4 address; the deprecated relays of 6to4; and examples, which Python 3.11 does not know.
-NEVER = tuple(ipaddress.ip_network(each) for each in ("2001::/32", "192.88.99.0/24", "3fff::/20"))
+# Teredo, which hides an IPv4 address; the deprecated relays of 6to4; addresses of protocols and examples, of which
+# Python 3.11 does not know all.
+NEVER = tuple(ipaddress.ip_network(each) for each in ("2001::/32", "192.88.99.0/24", "192.0.0.0/24", "3fff::/20"))
 UNICAST = ipaddress.ip_network("2000::/3")
 
 
@@ -51,7 +54,7 @@ def parse_endpoint(url: str, *, sink_url: str, only_host: str | None = None) -> 
     """
     if not PLAIN.fullmatch(url) or len(url) > MAX_URL:
         raise _refused(f"must be an address with at most {MAX_URL:,} visible ASCII characters")
-    if sink_url and f"{url}/".startswith(f"{sink_url}/"):
+    if sink_url and url.startswith(sink_url) and url.removeprefix(sink_url)[:1] in ("", "/", "?"):
         sink = urlsplit(url)
         return Endpoint(str(sink.hostname), _target(sink), port=sink.port or 80, is_sink=True)
     try:
@@ -65,6 +68,8 @@ def parse_endpoint(url: str, *, sink_url: str, only_host: str | None = None) -> 
         raise _refused("must not contain a user name or a password")
     if port not in (None, 443) or parts.netloc.endswith(":"):
         raise _refused("must not name another port than 443")
+    if "[" in parts.netloc:
+        raise _refused(NUMBER)
     if parts.fragment or "#" in url:
         raise _refused("must not contain #")
     host = _checked_host((parts.hostname or "").lower())
@@ -112,8 +117,8 @@ def _is_global(address: Address) -> bool:
 
 def _checked_host(host: str) -> str:
     labels = host.split(".")
-    if ":" in host or NUMERIC.fullmatch(labels[-1]):
-        raise _refused("must name a host like hooks.example.com, not a number of an address")
+    if NUMERIC.fullmatch(labels[-1]):
+        raise _refused(NUMBER)
     if len(labels) < 2 or len(host) > 253 or not all(LABEL.fullmatch(label) for label in labels):
         raise _refused("must name a host like hooks.example.com")
     if labels[-1] in NOT_PUBLIC:

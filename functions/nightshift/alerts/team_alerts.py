@@ -220,7 +220,7 @@ def _ask(addresses: tuple[str, ...], *, team_id: str, db: Database) -> int:
             reason="You get this mail because an admin of the team has named your address in an alert.",
         )
     ) | {"confirms": True}
-    named = [address_of(each) for each in addresses]
+    named = list(dict.fromkeys(address_of(each) for each in addresses))
     [row] = db.query("ask_addresses", team_id=team_id, addresses=named, content=content)
     if row["waiting_count"] > MOST_WAITING:
         raise Refused(

@@ -225,6 +225,7 @@ class _Work:
     def tell_alerts_of_ended(self, run_ids: list[str]) -> None:
         told = sending.tell_of_ended(run_ids, now=self.now, db=self.db, settings=self.settings)
         self.counts.update(alerts=told)
+        self.db.query("move_alerts_past", keys=run_ids, late_s=LATE_ENDINGS_S)
 
     def note_ended_runs_seen(self) -> None:
         self.db.query("move_alerts_until", now=self.now, late_s=LATE_ENDINGS_S)

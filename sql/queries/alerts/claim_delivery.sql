@@ -23,7 +23,7 @@ WITH due AS MATERIALIZED (
 )
 SELECT tried.id, tried.kind, tried.data, tried.tries, tried.created_at, tried.send_at, tried.expires_at,
        claimed.id AS alert_id, claimed.team_id, claimed.channel, claimed.name, claimed.config, claimed.claims,
-       claimed.failures, claimed.failing_since, claimed.secret_encrypted,
+       claimed.failures, claimed.failing_since, claimed.retry_at, claimed.secret_encrypted,
        CASE WHEN claimed.old_secret_until > CAST(:now AS timestamptz) THEN claimed.old_secret_encrypted END
            AS old_secret_encrypted
 FROM claimed, tried;

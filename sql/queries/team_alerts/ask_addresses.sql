@@ -22,4 +22,5 @@ WITH outside AS MATERIALIZED (
 SELECT (SELECT count(*) FROM asked) AS asked_count, (
     SELECT count(*) FROM job_alert_addresses other
     WHERE other.team_id = CAST(:team_id AS uuid) AND other.confirmed_at IS NULL
-      AND other.asked_at > clock_timestamp() - interval '1 day') + (SELECT count(*) FROM asked) AS waiting_count;
+      AND other.asked_at > clock_timestamp() - interval '1 day'
+      AND other.address NOT IN (SELECT address FROM asked)) + (SELECT count(*) FROM asked) AS waiting_count;
