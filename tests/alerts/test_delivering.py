@@ -308,6 +308,20 @@ class TestOtherMessages:
         assert delivery["answer"] == "x" * 1024
 
 
+def test_a_secret_that_cannot_be_decrypted_is_a_failure_that_ends(world):
+    alert = world.make()
+    world.owner.run_script("UPDATE job_alerts SET secret_encrypted = 'garbage'")
+    world.end()
+    world.minute(alert, 1)
+    assert world.deliveries(alert) == [("failed", "unsent")]
+    assert world.alert(alert)["failing"]["failures"] == 1
+    for minutes in range(60, 25 * 60, 30):
+        world.minute(alert, minutes)
+    assert world.deliveries(alert) == [("failed", "failed")]
+    assert "cannot be decrypted" in world.alert(alert)["paused"]["why"]
+    assert world.endpoint.requests == []
+
+
 def test_an_address_that_is_no_longer_allowed_is_not_called(world):
     alert = world.make()
     world.settings = world.settings.__class__(**{**vars(world.settings), "alert_sink_url": ""})

@@ -98,12 +98,9 @@ def _claim(alert_id: str, *, now: datetime, claim_s: float, db: Database) -> Cla
 
 
 def _call(claimed: Claimed, *, now: datetime, settings: Settings, call: Call) -> Called:
-    team_id = str(claimed.team_id)
-    keys = [
-        webhook_secrets.decrypted(each, team_id=team_id)
-        for each in (claimed.secret_encrypted, claimed.old_secret_encrypted)
-        if each is not None
-    ]
+    keys = _secrets_of(claimed)
+    if keys is None:
+        return Called(error="Its secret cannot be decrypted. Store the address again, or rotate the secret")
     is_slack = claimed.channel == "slack"
     headers = {"Content-Type": "application/json", "User-Agent": "Nightshift-Webhooks"}
     if is_slack:
@@ -129,6 +126,22 @@ def _call(claimed: Claimed, *, now: datetime, settings: Settings, call: Call) ->
     except Refused as exc:
         return Called(error=f"Not called: {exc}")
     return call(endpoint, body, headers)
+
+
+def _secrets_of(claimed: Claimed) -> list[str] | None:
+    """Return the secrets, the newest first; None if KMS will never decrypt one. Raise its other errors."""
+    from nightshift.aws.aws_http import AwsRefused
+
+    try:
+        return [
+            webhook_secrets.decrypted(each, team_id=str(claimed.team_id))
+            for each in (claimed.secret_encrypted, claimed.old_secret_encrypted)
+            if each is not None
+        ]
+    except AwsRefused as exc:
+        if exc.code != "InvalidCiphertextException":
+            raise
+        return None
 
 
 def _record(claimed: Claimed, called: Called, *, now: datetime, db: Database) -> None:
