@@ -151,6 +151,7 @@ class TestSigningIn:
         expect(heading(page, "Runs")).to_be_visible()
         # The page's own parts are still there.
         page.locator("script").evaluate("script => import(new URL('signin.js', script.src).href)")
+        page.wait_for_load_state("networkidle")
         page.context.set_offline(True)
         # Another page in this tab signed out, and the browser restores this page as it was.
         page.evaluate("sessionStorage.clear()")
@@ -625,6 +626,7 @@ class TestTheList:
         visit = visitor()
         page = visit.open(token=people.user((team, "admin")))
         expect(rows(page)).to_have_count(3)
+        page.wait_for_load_state("networkidle")
         visit.context.set_offline(True)
         expect(page.get_by_text("You are offline. This page updates by itself")).to_be_visible()
         page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")

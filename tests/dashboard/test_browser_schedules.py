@@ -46,6 +46,7 @@ def test_a_nightly_schedule_is_made_with_its_times_in_words(admin: Open, here: d
     expect(page.get_by_text("No schedule yet")).to_be_visible()
     dialog = new_schedule(page)
     dialog.get_by_label("Type").select_option("revenuecat_sync")
+    dialog.get_by_label("Project").select_option(label="Demo")
     expect(dialog.get_by_label("Time zone")).to_have_value("America/New_York")
     expect(dialog.locator(".preview")).to_contain_text("At 03:00 every day.")
     expect(dialog.locator(".preview li")).to_have_count(5)

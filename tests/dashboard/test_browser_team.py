@@ -93,7 +93,7 @@ def test_a_stored_key_is_tested_by_a_run(opened: Callable[..., Page]) -> None:
     page = opened()
     dialog(page, "Add key", REVENUECAT_KEY)
     page.get_by_role("button", name="Done").click()
-    page.get_by_role("button", name="Test").click()
+    page.get_by_role("button", name="Test", exact=True).click()
     expect(page).to_have_url(re.compile("/runs/"))
     expect(page.get_by_text("the key reads customers")).to_be_visible()
 
