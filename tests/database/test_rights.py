@@ -89,7 +89,9 @@ def modules_of(role: str) -> list[Definition]:
         return [("nightshift.runs.slices", "*"), *jobs_of("system")]
     named = [function for function, known in roles.OF_FUNCTION.items() if known == role]
     begins = [
-        (f"{function}.{file.stem}", "*") for function in named for file in Path("functions", function).glob("*.py")
+        (".".join(file.with_suffix("").relative_to("functions").parts), "*")
+        for function in named
+        for file in Path("functions", function).rglob("*.py")
     ]
     return begins + (jobs_of("project") if role == "nightshift_worker" else [])
 
