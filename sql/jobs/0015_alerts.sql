@@ -38,7 +38,7 @@ CREATE TABLE job_alerts (
     CONSTRAINT overdue_has_hours CHECK (('overdue' = ANY (events)) = (overdue_hours IS NOT NULL)),
     CONSTRAINT failing_has_a_start CHECK ((failures > 0) = (failing_since IS NOT NULL))
 );
-COMMENT ON TABLE job_alerts IS 'What a team wants to be told of its runs, and where: by mail, in Slack, or at a webhook.';
+COMMENT ON TABLE job_alerts IS 'The wish of a team to be told of its runs: by mail, in Slack, or at a webhook.';
 CREATE INDEX job_alerts_team ON job_alerts (team_id, created_at, id);
 COMMENT ON INDEX job_alerts_team IS 'A team''s list; and the alerts of the runs that have ended.';
 CREATE INDEX job_alerts_active ON job_alerts (active_since) WHERE paused_at IS NULL AND deleted_at IS NULL;

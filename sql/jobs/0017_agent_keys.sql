@@ -9,7 +9,7 @@ CREATE TABLE job_agent_keys (
     look_at       timestamptz NOT NULL            -- when the sweep looks at the key again
                   DEFAULT clock_timestamp()
 );
-COMMENT ON TABLE job_agent_keys IS 'Who made each agent key, when it was last used, and which expiry its team was told of.';
+COMMENT ON TABLE job_agent_keys IS 'The maker of each agent key, its last use, and the expiry of which its team was told.';
 CREATE INDEX job_agent_keys_look ON job_agent_keys (look_at);
 COMMENT ON INDEX job_agent_keys_look IS 'The sweep finds keys that may expire soon, or are gone.';
 

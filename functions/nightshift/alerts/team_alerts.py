@@ -17,7 +17,7 @@ from nightshift.notify.outbox import Alert
 from nightshift.tenants import audit
 from nightshift.tenants.audit import Author
 
-# Addresses of a team that were asked within a day and have not confirmed: nobody may fill the inboxes of strangers.
+# Addresses of a team that were asked within a day and have not confirmed. More would fill the inboxes of strangers.
 MOST_WAITING = 20
 # How long a webhook's old secret signs as well.
 OVERLAP_S = 86_400
