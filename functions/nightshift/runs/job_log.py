@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -19,6 +20,10 @@ KEPT_LINES, MAX_LINE_BYTES = 1_000, 2_048
 MAX_MESSAGE, MAX_NAME, MAX_VALUE, MAX_FIELDS = 1_000, 60, 500, 20
 # A message of more bytes is cut to so many characters, which fit into a line in every script.
 MAX_MESSAGE_BYTES, SHORT_MESSAGE = 1_600, 400
+# For the brackets around fields, and the note about those that are left out.
+NOTE_BYTES = 60
+# Text that is a line already: visible, without space at its ends or in a row.
+PLAIN = re.compile(r"[!-~]+( [!-~]+)*")
 # Text beyond this is not looked at.
 MAX_TEXT = 20_000
 # A yield stores lines if the last ones were stored this many seconds ago.
@@ -79,18 +84,23 @@ class JobLog:
 
 def line_of(level: str, message: object, fields: Mapping[str, object], *, at: datetime) -> str:
     """Return the line as JSON text of at most MAX_LINE_BYTES. Fields for which there is no room are counted in it."""
-    line: dict[str, object] = {"at": timestamp(at), "level": level, "message": clean(message, longest=MAX_MESSAGE)}
-    if len(_json(line)) > MAX_MESSAGE_BYTES:
-        line["message"] = one_line(str(line["message"]), longest=SHORT_MESSAGE)
-    kept: dict[str, object] = {}
-    for name, value in list(fields.items())[:MAX_FIELDS]:
-        wider = kept | {clean(name, longest=MAX_NAME): plain(value)}
-        if len(_json(line | {"fields": wider})) > MAX_LINE_BYTES - MAX_NAME:
-            break
-        kept = wider
-    if len(kept) < len(fields):
-        kept["…"] = f"{len(fields) - len(kept)} more left out"
-    return _json(line | {"fields": kept} if kept else line).decode()
+    said = clean(message, longest=MAX_MESSAGE)
+    if len(_json(said).encode()) > MAX_MESSAGE_BYTES:
+        said = one_line(said, longest=SHORT_MESSAGE)
+    line = f'{{"at":"{timestamp(at)}","level":"{level}","message":{_json(said)}'
+    return f'{line},"fields":{{{_fields(fields, room=MAX_LINE_BYTES - len(line.encode()))}}}}}' if fields else line + "}"
+
+
+def _fields(fields: Mapping[str, object], *, room: int) -> str:
+    kept: list[str] = []
+    room -= NOTE_BYTES
+    for name, value in fields.items():
+        entry = f"{_json(clean(name, longest=MAX_NAME))}:{_json(plain(value))}"
+        room -= len(entry.encode()) + 1
+        if room < 0 or len(kept) == MAX_FIELDS:
+            return ",".join([*kept, f'"…":"{len(fields) - len(kept)} more left out"'])
+        kept.append(entry)
+    return ",".join(kept)
 
 
 def plain(value: object) -> object:
@@ -104,6 +114,8 @@ def plain(value: object) -> object:
 
 def clean(value: object, *, longest: int) -> str:
     """Return the value as one line of visible text, without secrets. Never raises."""
+    if type(value) is str and len(value) <= longest and PLAIN.fullmatch(value):
+        return masked(value)
     text = masked(_text(value))[:MAX_TEXT]
     # A secret may come together only when invisible characters between its parts are dropped.
     return one_line(masked(one_line(text, longest=len(text) or 1)), longest=longest)
@@ -118,5 +130,5 @@ def _text(value: object) -> str:
         return shown(value)
 
 
-def _json(line: Mapping[str, object]) -> bytes:
-    return json.dumps(line, ensure_ascii=False, separators=(",", ":")).encode()
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
