@@ -91,6 +91,7 @@ class Timeline(Answer):
     cancel_requested_by: str | None
     rerun_of: UUID | None
     logs_url: str | None = Field(description="Address of the run's log lines, for people with access to them")
+    logged_lines: int = Field(ge=0, description="Number of lines that the run has logged so far")
     slices_left_out: int = Field(
         ge=0, description="Number of older slices left out of timeline, which holds at most the newest 1,000"
     )

@@ -1,30 +1,13 @@
 """The stored lines of a run's log, as clients read them: the newest ones, or those after a line, page by page."""
 
-from typing import Any, NamedTuple
-
 from nightshift.base.paging import fitting
+from nightshift.database.log_row import LogRow
 from nightshift.database.queries import Database
 from nightshift.database.run_row import RunState
 from nightshift.runs.job_log import KEPT_LINES, LEVELS
 
 # Slices whose workers were lost that a page names, the newest.
 MAX_LOST = 100
-
-
-class LogRow(NamedTuple):
-    """A row of job_run_logs: lines that were stored together. ``last_line`` is the number of the last one."""
-
-    last_line: int
-    slice: int
-    lines: list[dict[str, Any]]
-
-    def numbered(self) -> list[dict[str, Any]]:
-        """Return the lines as the API shows them."""
-        first = self.last_line - len(self.lines) + 1
-        return [
-            {"line": number, "slice": self.slice, "fields": {}} | line
-            for number, line in enumerate(self.lines, start=first)
-        ]
 
 
 def log_page(state: RunState, *, after: int | None, level: str | None, limit: int, db: Database) -> dict[str, object]:
