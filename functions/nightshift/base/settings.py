@@ -133,7 +133,7 @@ class Settings:
     # The least level of lines that a job's run keeps and CloudWatch receives.
     job_log_level: Literal["debug", "info", "warning", "error"] = "info"
     # How many megabytes of log lines a team's runs keep together; beyond that the oldest go.
-    log_megabytes_per_team: int = 100
+    team_log_megabytes: int = 100
     # The most runs that one team may start within a minute.
     runs_per_minute: int = 120
     # Teams' schedules: how many start within a minute, how many a team may have, and how close two slots may be.

@@ -249,7 +249,7 @@ class _Work:
         sending.tell_of_pauses(alert_ids, db=self.db)
 
     def count_log_lines(self, run_ids: list[str]) -> None:
-        most_bytes = self.settings.log_megabytes_per_team * 1_000_000
+        most_bytes = self.settings.team_log_megabytes * 1_000_000
         with self.db.transaction():
             for row in self.db.query("count_log_lines", keys=run_ids, most_bytes=most_bytes):
                 if row["is_above"]:
