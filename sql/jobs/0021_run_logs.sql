@@ -1,6 +1,6 @@
--- What jobs log, beside their runs. A row holds the lines that one statement of the worker stored: a yield or the end of
--- the slice, so a row costs no commit of its own. The number of a line counts all lines of its run from 1, also those
--- that are no longer stored.
+-- The lines that jobs log are beside their runs. A row holds those that one statement of the worker stored: a yield or the
+-- end of the slice, so a row costs no commit of its own. The number of a line counts all lines of its run from 1, also
+-- those that are no longer stored.
 ALTER TABLE job_runs ADD COLUMN logged_lines bigint;
 COMMENT ON COLUMN job_runs.logged_lines IS
     'How many lines the run has logged, and so the number of its last one. No index may name this column: updates that

@@ -1,4 +1,4 @@
-"""What a job logs: where it is stored, when, and what is kept of it."""
+"""The lines that a job logs: where they are stored, when, and how many of them are kept."""
 
 import json
 import logging
