@@ -9,7 +9,7 @@ from nightshift.base.addresses import BadAddress, addresses_in, ascii_address
 from nightshift.base.errors import DatabaseGone, sentence
 from nightshift.base.logger import logger
 from nightshift.base.settings import Settings
-from nightshift.database.log_row import LogRow
+from nightshift.database.log_row import last_lines
 from nightshift.database.queries import Database
 from nightshift.database.run_row import RunRow
 from nightshift.notify import address_tokens, attempts, mail_shares, mail_stops
@@ -63,8 +63,7 @@ def _last_lines(run: RunRow | None, *, db: Database) -> list[dict[str, Any]]:
     if run is None or run.status != "failed":
         return []
     try:
-        rows = db.query_as(LogRow, "newest_log_lines", run_id=run.id, at_most=MAX_LOG_LINES)
-        return [line for row in reversed(rows) for line in row.numbered()][-MAX_LOG_LINES:]
+        return last_lines(run.id, at_most=MAX_LOG_LINES, db=db)
     except DatabaseGone:
         raise
     except Exception as exc:

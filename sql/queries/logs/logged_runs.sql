@@ -1,8 +1,9 @@
 -- Ended runs with log lines that are not yet counted, the oldest first: up to those whose endings may still commit late,
 -- and runs that were set aside.
 WITH ended AS MATERIALIZED (
-    SELECT run.id FROM job_sweep JOIN job_runs run ON run.completed_at > job_sweep.logs_until
-    WHERE run.completed_at <= CAST(:now AS timestamptz) - make_interval(secs => CAST(:late_s AS float8))
+    SELECT id FROM job_runs
+    WHERE completed_at > (SELECT logs_until FROM job_sweep)
+      AND completed_at <= CAST(:now AS timestamptz) - make_interval(secs => CAST(:late_s AS float8))
     UNION
     SELECT CAST(key AS uuid) FROM job_set_aside WHERE healer = 'logs' AND key <> ''
 )
