@@ -91,6 +91,7 @@ def test_what_a_job_says_reaches_its_log_and_cloudwatch(worked, owner, written):
     assert [line["message"] for line in ours] == ["Looked", "Took 7 calls", "100 % sure", "printed", "From a thread"]
     assert {(line["run_id"], line["slice"], line["job_type"]) for line in ours} == {(run_id, 0, "counting")}
     assert ours[0]["fields"]["user"] == "u1"
+    assert "lines_not_stored" not in {line.get("action") for line in written}
     assert ours[0]["location"].startswith("speaking:")
     assert run_row(owner, run_id)["logged_lines"] == 4
 

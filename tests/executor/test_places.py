@@ -17,6 +17,7 @@ from nightshift.runs.job_steps import Abandoned, Lost
 from nightshift.runs.timeline import timeline
 from nightshift.testing.rows import age, make_team, run_row, sweep, work
 from tests.support.two_sessions import Act
+from tests.support.world import NO_LINES
 
 SYNC = "revenuecat_sync"
 CAP = 2
@@ -81,7 +82,7 @@ def working(owner):
 def release(owner, db, cloud, run_id, status="completed"):
     """End the run as its worker does, and free its place."""
     number = run_row(owner, run_id)["slice"]
-    db.query("end_run", run_id=run_id, slice=number, status=status, result="{}", error=None)
+    db.query("end_run", run_id=run_id, slice=number, status=status, result="{}", error=None, **NO_LINES)
     return places.free(run_id=run_id, slice=number, db=db, settings=cloud)
 
 
@@ -332,7 +333,7 @@ class TestKept:
         ids = runs(3)
         for run_id in ids:
             claim(db, cloud, run_id)
-        db.query("end_run", run_id=ids[0], slice=0, status="completed", result="{}", error=None)
+        db.query("end_run", run_id=ids[0], slice=0, status="completed", result="{}", error=None, **NO_LINES)
         act = Act(lambda session: places.free(run_id=ids[0], slice=None, db=session, settings=cloud), "free_place")
         met = meet(act, act)
         assert [message.run_id for message in [*met.one, *met.other]] == [ids[1]]

@@ -60,6 +60,7 @@ class TestTheRunsThatAreCounted:
         question = {"schedules_until": NOON, "now": NOON, "retention_s": 1e9}
         assert noon.query("find_work", **question)[0]["logs"] is False
         run(owner, ENDED, completed_at=at(completed))
+        insert(owner, "job_set_aside", healer="expired", key="x", error="e", attempts=1, retry_at=at(0))
         assert noon.query("find_work", **question)[0]["logs"] is is_found
         insert(owner, "job_set_aside", healer="logs", key="x", error="e", attempts=1, retry_at=at(0))
         assert noon.query("find_work", **question)[0]["logs"] is True

@@ -7,6 +7,7 @@ import pytest
 from nightshift.testing.rows import make_team
 from tests.guarded.test_guarded_sweep import team_schedule
 from tests.guarded.world_at_noon import ENDED, LEASED, Changes, at, insert, rows, run
+from tests.support.world import NO_LINES
 
 EVENT = ("event", None)
 
@@ -20,7 +21,7 @@ def asked_by(team, role="admin", kind="user"):
 
 def end(db, run_id, status="completed"):
     error = "e" if status == "failed" else None
-    assert db.query("end_run", run_id=run_id, slice=2, status=status, result=None, error=error)
+    assert db.query("end_run", run_id=run_id, slice=2, status=status, result=None, error=error, **NO_LINES)
 
 
 def owed(owner, run_id):

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from tests.guarded.world_at_noon import LEASED, PENDING, WAITING, at, rows, run, slice_over
+from tests.support.world import NO_LINES
 
 LOST = {"lost_slices_limit": 5, "lost_slices_ceiling": 20, "resend_delay_s": 120}
 NO_LEASE = "Its worker did not end it before the lease was over"
@@ -52,7 +53,7 @@ def test_a_run_between_two_slices_has_none_that_is_open(owner, timeline, columns
 @pytest.mark.parametrize("step", [STEP, {}], ids=["a step", "none"])
 def test_the_slice_in_which_its_worker_ended_the_run(owner, noon, timeline, status, error, processed, step):
     run_id = run(owner, LEASED, **step, abandoned_because="a commit whose answer was lost")
-    assert noon.query("end_run", run_id=run_id, slice=2, status=status, result=None, error=error)
+    assert noon.query("end_run", run_id=run_id, slice=2, status=status, result=None, error=error, **NO_LINES)
     ended = {"ended_at": at(0), "outcome": status, "reason": error, "processed": processed if step else None}
     assert timeline(run_id) == [{**NOTHING, **OWN, **ended}]
 
@@ -75,7 +76,7 @@ def test_a_slice_that_waits_has_its_reason_and_the_next_one_is_open(owner, noon,
     run_id = run(owner, LEASED, **STEP, due_at=at(-60))
     given = {"has_checkpoint": False, "cursor": None, "cursor_version": 5, "progress": None, "failed_as": None}
     noon.query(
-        "end_slice", run_id=run_id, slice=2, max_delay_s=900, resend_delay_s=120, wait_s=0, outcome="waiting",
+        "end_slice", run_id=run_id, slice=2, max_delay_s=900, resend_delay_s=120, wait_s=0, outcome="waiting", **NO_LINES,
         reason="a quota", waiting_for="the quota", **given,
     )  # fmt: skip
     noon.query(

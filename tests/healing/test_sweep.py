@@ -204,3 +204,48 @@ class TestRetention:
         )
         [[[plan]]] = owner.run_script(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT json) {statement}")
         assert plan["Plan"]["Shared Hit Blocks"] + plan["Plan"]["Shared Read Blocks"] < 27
+
+
+class TestLogsOfTeams:
+    @pytest.fixture
+    def ended(self, owner):
+        """``ended(team, *sizes)``: insert an ended run with a row of lines of each size, in bytes."""
+
+        def ended(team, *sizes):
+            [[run_id]] = owner.run_script(
+                "INSERT INTO job_runs (id, job_type, status, team_id, project_id, triggered_by, completed_at,"
+                f" logged_lines) VALUES (gen_random_uuid(), 'x', 'completed', '{team.id}', '{team.project_id}', 'x',"
+                " now() - interval '1 h', 3) RETURNING id::text"
+            )
+            for number, size in enumerate(sizes, start=1):
+                owner.run_script(
+                    "INSERT INTO job_run_logs (run_id, last_line, team_id, slice, bytes, lines)"
+                    f" VALUES ('{run_id}', {number}, '{team.id}', 0, {size}, '[]')"
+                )
+
+        owner.run_script("UPDATE job_sweep SET logs_until = now() - interval '1 day'")
+        return ended
+
+    def test_a_team_above_its_limit_loses_its_oldest_lines_once(self, cloud, db, owner, ended):
+        settings = dataclasses.replace(cloud, team_log_megabytes=1)
+        chatty, other = make_team(owner), make_team(owner, slug="other")
+        ended(chatty, 600_000, 200_000, 300_000)
+        ended(other, 700_000)
+        # Too large by lines that are gone, but not above the limit: not added up anew.
+        owner.run_script(f"INSERT INTO job_log_shares VALUES ('{other.id}', 7)")
+        assert sweep(db=db, settings=settings)["pruned"] == 1
+        sums = dict(owner.run_script("SELECT team_id::text, bytes FROM job_log_shares"))
+        assert sums == {chatty.id: 500_000, other.id: 700_007}
+        assert owner.run_script("SELECT last_line FROM job_run_logs ORDER BY bytes") == [[2], [3], [1]]
+        [[is_counted]] = owner.run_script("SELECT logs_until > now() - interval '3 min' FROM job_sweep")
+        assert is_counted
+        assert sweep(db=db, settings=settings)["pruned"] == 0
+
+    def test_a_run_is_not_counted_if_its_team_cannot_be_shortened(self, cloud, db, owner, ended):
+        ended(make_team(owner), 2_000_000)
+        owner.run_script(
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no'; END $$;"
+            "CREATE TRIGGER refuse BEFORE DELETE ON job_run_logs FOR EACH ROW EXECUTE FUNCTION refuse()"
+        )
+        assert sweep(db=db, settings=dataclasses.replace(cloud, team_log_megabytes=1))["set_aside"] == 1
+        assert owner.run_script("SELECT * FROM job_log_shares") == []

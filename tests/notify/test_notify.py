@@ -70,6 +70,21 @@ def test_the_mail_of_a_failed_run_quotes_the_last_lines_of_its_log(team, owner, 
     assert "&lt;b&gt;Line 6" in body["Html"]["Data"]
 
 
+def test_only_a_failure_quotes_the_log_and_a_log_that_cannot_be_read_keeps_no_mail_back(team, owner, db, cloud, ses):
+    for status in ("completed", "failed"):
+        run_id = project_run(team, db=db, settings=cloud, by=f"user:{team.users['admin']}")
+        owner.run_script(
+            "INSERT INTO job_run_logs (run_id, last_line, slice, bytes, lines) VALUES"
+            f""" ('{run_id}', 1, 0, 1, '[{{"at": "2026-01-02T03:04:05.678Z", "level": "info", "message": "Said"}}]')"""
+        )
+        [outbox_id] = end(owner, run_id, status)
+        if status == "failed":
+            owner.run_script("REVOKE SELECT ON job_run_logs FROM nightshift_notify")
+        notified(outbox_id)
+    assert len(ses.mails) == 2
+    assert not any("Said" in sent["Content"]["Simple"]["Body"]["Text"]["Data"] for sent in ses.mails)
+
+
 class TestWhoGetsAMail:
     @pytest.mark.parametrize("status", ["completed", "failed", "cancelled"])
     def test_the_user_who_asked(self, status, team, owner, db, cloud, ses):
@@ -439,10 +454,12 @@ class TestALostConnection:
         row = mail(owner, outbox_id)
         assert (row.status, row.message_id, row.attempts, len(ses.mails)) == ("sent", "message-1", 1, 1)
 
-    def test_in_between_it_leaves_the_mail_to_the_queue(self, lost, team, owner, db, cloud, ses):
+    @pytest.mark.parametrize("query", ["names_in_notice", "newest_log_lines"])
+    def test_in_between_it_leaves_the_mail_to_the_queue(self, lost, team, owner, db, cloud, ses, query):
         config = settings_module.settings()
-        [outbox_id] = end(owner, project_run(team, db=db, settings=cloud, by=f"user:{team.users['admin']}"))
-        lost("names_in_notice")
+        run_id = project_run(team, db=db, settings=cloud, by=f"user:{team.users['admin']}")
+        [outbox_id] = end(owner, run_id, "failed")
+        lost(query)
         with pytest.raises(DatabaseGone):
             delivery.deliver(str(outbox_id), db=db, settings=config, remaining_s=lambda: 30)
         assert (mail(owner, outbox_id).status, ses.mails) == ("unsent", [])
