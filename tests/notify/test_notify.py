@@ -79,7 +79,7 @@ def test_only_a_failure_quotes_the_log_and_a_log_that_cannot_be_read_keeps_no_ma
         )
         [outbox_id] = end(owner, run_id, status)
         if status == "failed":
-            owner.run_script("REVOKE SELECT ON job_run_logs FROM nightshift_notify")
+            owner.run_script(f"REVOKE SELECT ON job_run_logs FROM {ROLES}")
         notified(outbox_id)
     assert len(ses.mails) == 2
     assert not any("Said" in sent["Content"]["Simple"]["Body"]["Text"]["Data"] for sent in ses.mails)

@@ -100,12 +100,13 @@ def _attempt(notice: Notice, *, names: Names, db: Database, settings: Settings) 
         if token is None:
             return Outcome(status="unwanted")
         notice = address_tokens.with_link(notice, token)
+    log_lines = _last_lines(notice.run, db=db)
     try:
         mail = render_mail(
             notice,
             names=names,
             digested=digested,
-            log_lines=_last_lines(notice.run, db=db),
+            log_lines=log_lines,
             dashboard_url=settings.dashboard_url,
         )
         return Outcome(status="sent", message_id=send_mail(mail, to=str(notice.recipient), settings=settings))
