@@ -1,5 +1,5 @@
-"""Claim: a step that logs ten lines needs one statement and one commit like a step without lines, and its yield takes at
-most a tenth longer.
+"""Claim: a step that logs ten lines needs one statement and one commit, like a step without lines, and its yield takes
+at most a tenth longer.
 
     make bench BENCH=log_lines
     make bench BENCH="log_lines --steps 20000"
@@ -7,7 +7,7 @@ most a tenth longer.
 Steps of a tenth of a second, on a clock that the script moves on. So each twentieth yield stores two hundred lines. The
 server writes each commit to disk. The time of a yield is that of ``Slice.save``: its statement, its commit and what
 belongs to them. What the job itself spends on making lines is shown apart; a step without lines computes for as long.
-Steps of the two kinds take turns in blocks, in one run. Most of the time is the disk's, which other programs disturb, so
+Steps of the two kinds take turns in blocks, in one run. Most of the time is the disk's, which other programs disturb:
 a yield with lines is 19 medians of those that store none and one of those that do. The counts are as in run_costs.py.
 """
 
@@ -147,7 +147,7 @@ def take_steps(
 @contextmanager
 def silent() -> Iterator[None]:
     """Write the lines for CloudWatch, and the metrics, nowhere."""
-    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
+    with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
         before = logger.registered_handler.setStream(nowhere)
         try:
             yield

@@ -54,7 +54,9 @@ def ask(team, run_id):
     def ask(**query):
         status, answer = api("GET", f"/v1/jobs/{run_id}/logs", **{name: str(of) for name, of in query.items()})
         return (
-            answer | {"log_lines": [line["line"] for line in answer["log_lines"]]} if status == 200 else (status, answer)
+            answer | {"log_lines": [line["line"] for line in answer["log_lines"]]}
+            if status == 200
+            else (status, answer)
         )
 
     ask.whole = lambda: api("GET", f"/v1/jobs/{run_id}/logs")[1]

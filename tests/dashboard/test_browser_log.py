@@ -22,16 +22,14 @@ def pictured(page: Page, name: str) -> None:
         page.screenshot(path=Path(folder, f"{name}.png"), full_page=True)
 
 
-def test_the_log_of_a_run_that_goes_on(
-    visitor: Callable[..., Visitor], people: People, stack_owner: Any
-) -> None:
+def test_the_log_of_a_run_that_goes_on(visitor: Callable[..., Visitor], people: People, stack_owner: Any) -> None:
     team = people.team("Logging")
     project = people.project(team, "Logs")
     [[run_id]] = stack_owner.run(
         "INSERT INTO job_runs (id, job_type, status, team_id, project_id, triggered_by, started_at, lease_expires_at,"
         " request_id, slice_started_at, slice, progress, last_step_at, logged_lines)"
         " VALUES (gen_random_uuid(), 'revenuecat_sync', 'running', :team, :project, 'schedule', now(),"
-        " now() + interval '1 hour', 'r', now(), 2, '{\"processed\": 7, \"total\": 10, \"message\": \"Half\"}', now(),"
+        ' now() + interval \'1 hour\', \'r\', now(), 2, \'{"processed": 7, "total": 10, "message": "Half"}\', now(),'
         " 1300) RETURNING id",
         team=team,
         project=project,

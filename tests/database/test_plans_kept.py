@@ -47,7 +47,8 @@ def test_a_statement_of_each_slice_keeps_its_plan(cloud, db, owner):
     run_id = trigger(team, db=db, settings=cloud)["id"]
     claim(db, run_id, 0)
     for number in range(USES):
-        db.query("save_progress", run_id=run_id, slice=0, cursor=str(number), cursor_version=1, progress=None, **NO_LINES)
+        step = {"cursor": str(number), "cursor_version": 1, "progress": None}
+        db.query("save_progress", run_id=run_id, slice=0, **step, **NO_LINES)
     assert kept(db, "save_progress") >= USES - 6
 
 

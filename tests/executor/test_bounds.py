@@ -72,8 +72,8 @@ class TestALostSlice:
             assert run_row(owner, row["id"])["status"] != "failed"
             claim(db, row["id"], number)
             moved = {"at": number % 2}
-            saved = {"cursor": moved, "cursor_version": 1, "progress": {"processed": number, "total": 9, "message": ""}} | NO_LINES
-            db.query("save_progress", run_id=row["id"], slice=number, **saved)
+            saved = {"cursor": moved, "cursor_version": 1, "progress": {"processed": number, "total": 9, "message": ""}}
+            db.query("save_progress", run_id=row["id"], slice=number, **saved, **NO_LINES)
             age(owner, row["id"], 3600)
             sweep(db=db, settings=settings)
         ended = run_row(owner, row["id"])

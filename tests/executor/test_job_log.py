@@ -76,7 +76,7 @@ def test_what_a_job_says_reaches_its_log_and_cloudwatch(worked, owner, written):
         yield Progress(**STEP, cursor={})
 
     run_id = worked(speaking)
-    [[lines]] = owner.run_script(f"SELECT json_agg(line) FROM job_run_logs, json_array_elements(lines) line")
+    [[lines]] = owner.run_script("SELECT json_agg(line) FROM job_run_logs, json_array_elements(lines) line")
     assert [{name: of for name, of in line.items() if name != "at"} for line in lines] == [
         {
             "level": "warning",

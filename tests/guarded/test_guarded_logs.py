@@ -65,7 +65,9 @@ class TestTheRunsThatAreCounted:
         insert(owner, "job_set_aside", healer="logs", key="x", error="e", attempts=1, retry_at=at(0))
         assert noon.query("find_work", **question)[0]["logs"] is True
 
-    @pytest.mark.parametrize(("now_s", "moved_to"), [(0, -LATE_S), (60, -LATE_S), (-60, -LATE_S - 60), (BEFORE, BEFORE)])
+    @pytest.mark.parametrize(
+        ("now_s", "moved_to"), [(0, -LATE_S), (60, -LATE_S), (-60, -LATE_S - 60), (BEFORE, BEFORE)]
+    )
     def test_a_sweep_that_counted_all_moves_on_but_never_back(self, owner, noon, now_s, moved_to):
         noon.query("move_logs_until", now=at(now_s), late_s=LATE_S)
         assert until(owner) == at(moved_to)

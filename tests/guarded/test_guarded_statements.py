@@ -105,9 +105,7 @@ class TestYield:
         run_id = run(owner, LEASED, **self.COUNTS, lost_in_total=4)
         run(owner, LEASED, **self.COUNTS)
         changes = Changes(owner, "job_runs")
-        assert save(noon, run_id, 2, MOVED) == [
-            {"cancel_requested": False, "failed_attempts": {}, "log_trouble": None}
-        ]
+        assert save(noon, run_id, 2, MOVED) == [{"cancel_requested": False, "failed_attempts": {}, "log_trouble": None}]
         assert changes() == {run_id: {**self.STEP, "cursor": MOVED, "lost_slices": 0, "failed_attempts": {}}}
 
     @pytest.mark.parametrize(("before", "after"), [(None, MOVED), (MOVED, None)])

@@ -76,8 +76,8 @@ def test_a_slice_that_waits_has_its_reason_and_the_next_one_is_open(owner, noon,
     run_id = run(owner, LEASED, **STEP, due_at=at(-60))
     given = {"has_checkpoint": False, "cursor": None, "cursor_version": 5, "progress": None, "failed_as": None}
     noon.query(
-        "end_slice", run_id=run_id, slice=2, max_delay_s=900, resend_delay_s=120, wait_s=0, outcome="waiting", **NO_LINES,
-        reason="a quota", waiting_for="the quota", **given,
+        "end_slice", run_id=run_id, slice=2, max_delay_s=900, resend_delay_s=120, wait_s=0, outcome="waiting",
+        reason="a quota", waiting_for="the quota", **given, **NO_LINES,
     )  # fmt: skip
     noon.query(
         "claim_slice", run_id=run_id, slice=3, capped=[], lease_s=30, request_id="next", max_durations=json.dumps({}),

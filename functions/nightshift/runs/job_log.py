@@ -34,7 +34,7 @@ class Chunk(NamedTuple):
     """Lines to store: JSON text, and how many lines were logged, some of which may be left out of the text."""
 
     text: str | None
-    count: int
+    logged: int
 
 
 NOTHING = Chunk(None, 0)
@@ -75,7 +75,7 @@ class JobLog:
         if chunk is NOTHING:
             return
         with self._turn:
-            later = self._logged - chunk.count
+            later = self._logged - chunk.logged
             while len(self._lines) > later:
                 self._lines.popleft()
             self._logged = later
@@ -88,7 +88,9 @@ def line_of(level: str, message: object, fields: Mapping[str, object], *, at: da
     if len(_json(said).encode()) > MAX_MESSAGE_BYTES:
         said = one_line(said, longest=SHORT_MESSAGE)
     line = f'{{"at":"{timestamp(at)}","level":"{level}","message":{_json(said)}'
-    return f'{line},"fields":{{{_fields(fields, room=MAX_LINE_BYTES - len(line.encode()))}}}}}' if fields else line + "}"
+    return (
+        f'{line},"fields":{{{_fields(fields, room=MAX_LINE_BYTES - len(line.encode()))}}}}}' if fields else line + "}"
+    )
 
 
 def _fields(fields: Mapping[str, object], *, room: int) -> str:
@@ -107,7 +109,7 @@ def plain(value: object) -> object:
     """Return the value of a field: a number, a switch or null as it is, everything else as text."""
     if value is None or isinstance(value, bool):
         return value
-    if isinstance(value, int) and value.bit_length() < 64 or isinstance(value, float) and math.isfinite(value):
+    if (isinstance(value, int) and value.bit_length() < 64) or (isinstance(value, float) and math.isfinite(value)):
         return value
     return clean(value, longest=MAX_VALUE)
 

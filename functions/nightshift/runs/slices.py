@@ -265,13 +265,13 @@ class Slice:
         return row
 
     def _fenced(self, query: str, lines: Chunk, **params: Any) -> dict[str, Any]:
-        params |= {"lines": lines.text, "logged": lines.count, "kept_lines": KEPT_LINES}
+        params |= {"lines": lines.text, "logged": lines.logged, "kept_lines": KEPT_LINES}
         row = self._db.one(query, run_id=self.id, slice=self.number, **params)
         if row is None:
             self._db.rollback()
             raise SliceLost
         if row["log_trouble"]:
-            logger.warning(f"Could not store {lines.count} log lines: {row['log_trouble']}", action="lines_not_stored")
+            logger.warning(f"Could not store {lines.logged} log lines: {row['log_trouble']}", action="lines_not_stored")
         return row
 
     def _commit_step(self) -> None:
