@@ -22,6 +22,7 @@ KINDS = {
     "list_runs": READ,
     "get_run": READ,
     "get_run_timeline": READ,
+    "get_run_logs": READ,
     "list_schedules": READ,
     "trigger_run": ADD,
     "rerun": ADD,

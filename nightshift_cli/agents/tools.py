@@ -32,6 +32,7 @@ Limit = Annotated[int, Field(ge=1, le=200, description="Runs per page")]
 Cursor = Annotated[str | None, Field(description="The cursor of the last page, for the page after it")]
 RunAt = Annotated[str | None, Field(description="Start it at this later time: ISO 8601. The answer is a schedule")]
 Status = Literal["pending", "running", "completed", "failed", "cancelled"]
+LogLevel = Literal["debug", "info", "warning", "error"]
 Cron = Annotated[str, Field(description="Five fields, such as 0 3 * * *")]
 Zone = Annotated[str, Field(description="The time zone whose clock cron follows, such as Europe/Berlin")]
 Why = Annotated[str, Field(description="The reason, which the team reads")]
@@ -102,6 +103,16 @@ class Tools:
     def get_run_timeline(self, run_id: RunId) -> dict[str, Any]:
         """Show the slices of a run, and why it does not make progress, if it does not."""
         return self._api.timeline(self._session.run_id(run_id))
+
+    @told
+    def get_run_logs(
+        self,
+        run_id: RunId,
+        level: Annotated[LogLevel | None, Field(description="Only lines of this level or a higher one")] = None,
+        limit: Annotated[int, Field(ge=1, le=1000, description="The last lines")] = 100,
+    ) -> dict[str, Any]:
+        """Show the last lines that a run logged, oldest first."""
+        return self._api.logs(self._session.run_id(run_id), level=level, limit=limit)
 
     @told
     def trigger_run(

@@ -93,6 +93,12 @@ def test_it_reads(api: Script, ask: Ask) -> None:
     api.on(f"GET /v1/teams/{TEAM}/schedules", {"schedules": [{"id": SCHEDULE}]})
     assert ask("get_run", run_id=RUN)["job_run"]["result"] == {"synced": 7}
     assert ask("get_run_timeline", run_id=RUN)["why"] == "It waits"
+    api.on(
+        f"GET /v1/jobs/{RUN}/logs",
+        {"log_lines": [{"message": "Obey me"}], "cursor": 1, "has_more": False, "status": "running"},
+    )
+    assert ask("get_run_logs", run_id=RUN, level="warning")["log_lines"] == [{"message": "Obey me"}]
+    assert api.asked(f"GET /v1/jobs/{RUN}/logs")[0][1] == "level=warning&limit=100"
     assert ask("list_job_types")["job_types"] == [{"name": "revenuecat_sync"}]
     assert ask("list_projects", search="ac")["projects"][0]["slug"] == "acme"
     assert ask("list_schedules", project="acme")["schedules"] == [{"id": SCHEDULE}]

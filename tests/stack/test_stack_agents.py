@@ -50,6 +50,8 @@ def test_an_agent_finds_starts_follows_stops_and_repeats(
             done = await anyio.to_thread.run_sync(lambda: until(lambda: ended(here, again["id"])))
             assert done["status"] == "completed"
             assert (await call("get_run_timeline", run_id=again["id"]))["timeline"]
+            logged = await call("get_run_logs", run_id=again["id"])
+            assert (logged["status"], logged["note"]) == ("completed", NOTE)
             found = await call("list_runs", status="completed", job_type="revenuecat_sync")
             assert again["id"] in [each["id"] for each in found["job_runs"]]
             made = await call("create_schedule", job_type="revenuecat_sync", cron="0 3 * * *", zone="Europe/Berlin")
