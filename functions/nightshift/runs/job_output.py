@@ -19,6 +19,8 @@ from nightshift.runs.job_log import LEVELS, MAX_FIELDS, JobLog, clean, plain
 JOB_LOGGER = logging.getLogger("job")
 # Libraries that report their own work at the level of information.
 CHATTY = ("boto3", "botocore", "s3transfer", "urllib3")
+# The name of the handler that Lambda's runtime adds to the root logger begins like this (awslambdaric's bootstrap.py).
+LAMBDAS = "LambdaLoggerHandler"
 LEVEL_NUMBERS = {name: getattr(logging, name.upper()) for name in LEVELS}
 # The attributes of every record. All others are fields.
 OF_EVERY_RECORD = frozenset((*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"))
@@ -49,7 +51,8 @@ def captured(log: JobLog, *, level: str) -> Iterator[None]:
     root = logging.getLogger()
     handlers, least = root.handlers[:], root.level
     quiet = {name: logging.getLogger(name).level for name in CHATTY}
-    root.handlers[:] = [_JobHandler(log)]
+    # Lambda's own handler would write each line a second time, without the run's id.
+    root.handlers[:] = [*(each for each in handlers if not type(each).__name__.startswith(LAMBDAS)), _JobHandler(log)]
     root.setLevel(LEVEL_NUMBERS[level])
     for name in CHATTY:
         logging.getLogger(name).setLevel(max(logging.WARNING, LEVEL_NUMBERS[level]))
