@@ -347,7 +347,9 @@ class Summary(Answer):
     """A team's runs of the last 14 days in UTC, today included."""
 
     days: list[Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\d$")]]
-    counted_until: Timestamp = Field(description="Runs that ended until then are counted: usually now")
+    counted_until: Timestamp | None = Field(
+        description="null: all runs are counted; else those that ended until then, because very many have ended since"
+    )
     states: dict[str, int] = Field(description="Number of jobs in each state, also of those left out")
     jobs: list[JobSummary] = Field(description="First those that need a look; at most 200")
     jobs_left_out: int

@@ -25,7 +25,7 @@ def team(people: People) -> str:
 def clocked(visitor: Callable[..., Visitor], people: People, team: str) -> Callable[..., tuple[Visitor, Page]]:
     """``clocked(path)``: a visit by the team's admin whose clock the test controls."""
 
-    def clocked(path: str = "", *, before: Callable[[Visitor], None] = lambda visit: None) -> tuple[Visitor, Page]:
+    def clocked(path: str = "runs", *, before: Callable[[Visitor], None] = lambda visit: None) -> tuple[Visitor, Page]:
         visit = visitor()
         visit.context.clock.install()
         before(visit)

@@ -4,7 +4,6 @@ import { html, useEffect, useRef, useState } from "./html.js";
 import { api } from "./api.js";
 import { clearFilters, Filters, filtersOf } from "./filters.js";
 import { sentence } from "./format.js";
-import { Later } from "./later.js";
 import { usePoll } from "./live.js";
 import { Ago, Announce, Bar, Blank, isLive, progressOf, Project, Status, Took } from "./parts.js";
 import { nameOf } from "./people.js";
@@ -21,10 +20,8 @@ const BUSY_MS = 2_000;
 const IDLE_MS = 15_000;
 // Scrolled further down than this, new runs are not shown until the user asks: the rows being read must not move.
 const READING_PX = 160;
-const FEW = 20;
-const FIRST_STEPS = () => import("./firststeps.js");
 
-export function Runs({ me, team, query }) {
+export function View({ me, team, query }) {
   const [dialog, setDialog] = useState(false);
   const known = useTeam(team.id);
   const filters = filtersOf(query);
@@ -55,8 +52,6 @@ export function Runs({ me, team, query }) {
   const isNonsense = failed === list && [400, 404].includes(list.error.status);
   if (failed && !isNonsense) return html`<${Instead} poll=${failed} what="team" />`;
   const mayRun = me.mayWrite && known.data?.projects.length > 0 && known.data.types.length > 0;
-  // A team with few projects, whose runs all fit into the first page, may still be at its first steps.
-  const mayBeNew = mayRun && me.mayLead && known.data.projects.length <= FEW && list.data && !list.data.has_more && Object.keys(filters).length === 0;
   return html`
     <${Views} current="runs" />
     <div class="heading">
@@ -64,7 +59,6 @@ export function Runs({ me, team, query }) {
       ${mayRun && html`<button class="primary" type="button" onClick=${() => setDialog(true)}>Run job</button>`}
     </div>
     ${known.data?.types.filter((type) => type.paused).map((type) => html`<${Paused} type=${type} team=${known.data} me=${me} />`)}
-    ${mayBeNew && html`<${Later} load=${FIRST_STEPS} runs=${list.data.rows} onChange=${list.refresh} ...${{ me, team, known }} />`}
     <${Filters} query=${query} teamId=${team.id} team=${known.data} />
     ${isNonsense
       ? html`<${Nonsense} why=${list.error.message} />`

@@ -48,7 +48,7 @@ class JobRow(NamedTuple):
     live_id: UUID | None
     live_status: str | None
     live_progress: dict[str, Any] | None
-    counted_until: datetime
+    counted_until: datetime | None
 
 
 class Plan(NamedTuple):
@@ -92,7 +92,7 @@ def summary(
     page = jobs[: fitting(jobs[:MOST_JOBS])]
     return {
         "days": [(first_day + timedelta(days=number)).isoformat() for number in range(DAYS)],
-        "counted_until": timestamp(rows[0].counted_until if rows else now),
+        "counted_until": timestamp(rows[0].counted_until) if rows else None,
         "states": {state: sum(job["state"] == state for job in jobs) for state in STATES},
         "jobs": page,
         "jobs_left_out": len(jobs) - len(page),

@@ -2,7 +2,7 @@
 -- at a time, so its newest run is also the one that ended last. The newest run of a project that has moved here may be
 -- of its earlier team, which is not shown. Days are [day, completed, failed, cancelled, took, waited], with the day
 -- counted from first_day. Endings that the sweep has yet to count are read from the runs: at_most of all teams, the oldest
--- first, until counted_until.
+-- first. If that leaves some out, counted_until is the time until which they are counted.
 WITH recent AS MATERIALIZED (
     SELECT * FROM job_endings
     WHERE completed_at > (SELECT counted_until FROM job_sweep)
@@ -33,9 +33,7 @@ SELECT home.id AS project_id, home.name AS project_name, wanted.job_type, counte
        live.id AS live_id, live.status AS live_status, live.progress AS live_progress, recently.counted_until
 FROM home CROSS JOIN unnest(CAST(:job_types AS text[])) AS wanted (job_type)
 CROSS JOIN (
-    SELECT CASE WHEN count(*) < CAST(:at_most AS integer) THEN statement_timestamp() ELSE max(completed_at) END
-        AS counted_until
-    FROM recent
+    SELECT CASE WHEN count(*) = CAST(:at_most AS integer) THEN max(completed_at) END AS counted_until FROM recent
 ) AS recently
 LEFT JOIN counted ON counted.project_id = home.id AND counted.job_type = wanted.job_type
 LEFT JOIN LATERAL (
