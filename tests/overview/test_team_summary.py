@@ -11,7 +11,8 @@ from nightshift.base.errors import NotFound
 from nightshift.overview import counting, team_summary
 from nightshift.overview.counting import count_endings
 from nightshift.overview.lengths import added, median_ms, trend
-from nightshift.overview.team_summary import DAYS, summary
+from nightshift.overview.figures import DAYS
+from nightshift.overview.team_summary import summary
 from nightshift.testing.rows import make_team, sweep
 
 LATE_S = 120

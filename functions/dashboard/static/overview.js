@@ -8,7 +8,7 @@ import { useTick, usePoll } from "./live.js";
 import { Ago, Announce, Bar, Blank, progressOf, Project } from "./parts.js";
 import { hasMoved, Link, toList, toRun, toSchedules } from "./router.js";
 import { Instead, isGone, Stale } from "./states.js";
-import { Strip, StripTable } from "./strip.js";
+import { dayName, Strip, StripTable } from "./strip.js";
 import { Paused, typeOf, useTeam } from "./team.js";
 import { Views } from "./views.js";
 
@@ -63,8 +63,8 @@ function Jobs({ of: { days, jobs, states, jobs_left_out: leftOut, counted_until:
   const verdict = verdictOf(states);
   return html`
     <${Announce} text=${verdict} />
-    <p class="verdict">${verdict} <span class="quiet">${`Days are those of UTC, from ${days[0]} to today.`}</span></p>
-    ${until && html`<p class="notice">Very many runs end at the moment. Those that ended after <${At} at=${until} /> are not counted yet.</p>`}
+    <p class="verdict">${verdict} <span class="quiet">${`Days are those of UTC, from ${dayName(days[0])} to today.`}</span></p>
+    ${until && html`<p class="notice">Runs that ended after <${At} at=${until} /> are not in the figures yet. The next minutes add them.</p>`}
     <ul class="jobs" aria-label="Jobs">
       ${jobs.map((job) => html`<${Job} key=${`${job.project_id} ${job.job_type}`} ...${{ job, days, known }} />`)}
     </ul>
@@ -129,7 +129,7 @@ function Errors({ errors, failures_looked_at: looked, has_more_failures: hasMore
             <p class="quiet">${sentence(group.advice)}</p>
             <p class="quiet">
               ${`${typeOf(group.job_type, known).label}, ${number(group.projects)} ${group.projects === 1 ? "project" : "projects"}. `}
-              <${Link} href=${toRun(group.last_run_id)}>Last run<//>, <${Ago} at=${group.last_at} />.
+              <${Link} href=${toRun(group.last_run_id)}>Last run<//>, <${Ago} at=${group.last_at} />.${" "}
               <${Link} href=${toList(undefined, { status: "failed", job_type: group.job_type, since: `${days.length}d` })}>All failed runs<//>
             </p>
           </li>`)}
@@ -188,7 +188,7 @@ function Empty({ known, onRun }) {
   return html`
     <${Blank} title="Nothing has run yet"
       actions=${onRun && html`<button class="primary" type="button" onClick=${onRun}>Run the first job</button>`}>
-      Jobs appear here once they have run or have a schedule. <${Link} href=${toList()}>List of runs<//>
+      Jobs appear here once they have run or have a schedule.
     <//>`;
 }
 

@@ -18,7 +18,8 @@ VARYING = tuple(
         (r"\b\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)?)?", "<time>"),
         # Ids of providers: letters and digits together, such as $RCAnonymousID:87c6049c58069238dce29853916d624c.
         (r"\b(?=\w*\d)(?=\w*[A-Za-z])\w{8,}\b", "<id>"),
-        (r"(?<![\w<])\d+(?:[.,]\d+)*", "<n>"),
+        # An HTTP status stays: it is what the error says.
+        (r"(?<![\w<.,])(?![45]\d\d(?![\w.,]*\d))\d+(?:[.,]\d+)*", "<n>"),
     )
 )
 LONGEST = 200
@@ -27,6 +28,11 @@ LONGEST = 200
 ADVICE = tuple(
     (re.compile(pattern, re.IGNORECASE), advice)
     for pattern, advice in (
+        (
+            r"^Server restarted during execution|longer than|^This release has no code|^The database |^Lost the database"
+            r"|^Query |^\w+(Error|Exception): ",
+            "A team cannot fix this. Run the job again; if it fails again, tell the operator and name the run's id.",
+        ),
         (
             r"no .*integration|integration .*(disabled|missing)|cannot be decrypted",
             "Store the provider's key on the team's page, then run the job again.",
@@ -43,22 +49,17 @@ ADVICE = tuple(
             r"\b5\d\d\b|timed? ?out|unavailable|unreachable|connection|could not be reached|in a row",
             "The provider did not answer. If its status page shows no outage, run the job again from its cursor.",
         ),
-        (
-            r"^Server restarted during execution|longer than|^This release has no code|^The database |^Lost the database"
-            r"|^Query |^\w+(Error|Exception): ",
-            "A team cannot fix this. Run the job again; if it fails again, tell the operator and name the run's id.",
-        ),
     )
 )
 OTHERWISE = "Open the last of these runs: its timeline shows the step at which it failed."
 
 
 class Failure(NamedTuple):
-    """A failed run, as recent_failures.sql returns it."""
+    """A failed run, as recent_failures.sql and all_failures.sql return it."""
 
     id: UUID
     job_type: str
-    project_id: UUID
+    project_id: UUID | None
     completed_at: datetime
     error: str
 

@@ -1,7 +1,5 @@
 """The overview of a team: is its data fresh, and do its jobs work? One entry for each project and job type."""
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import islice, pairwise
 from typing import Any, NamedTuple
@@ -13,16 +11,12 @@ from nightshift.base.wording import timestamp
 from nightshift.database.queries import Database
 from nightshift.jobs.registry import JOB_TYPES
 from nightshift.overview.error_groups import Failure, grouped
-from nightshift.overview.lengths import added, median_ms, trend
+from nightshift.overview.figures import MOST_RECENT, day_names, figures_of, first_day
 from nightshift.schedules.zoned_cron import zoned_cron
 from nightshift.tenants.projects import require_project
 
-DAYS = 14
-RECENT_DAYS = 7
 # Projects of a team that are looked at, by their names, and entries of an answer.
 MOST_PROJECTS, MOST_JOBS = 1000, 200
-# Endings that the sweep has yet to count, of all teams: those of two minutes, unless very many end.
-MOST_RECENT = 2000
 # The newest failures that are grouped, and the groups of an answer.
 MOST_FAILURES, MOST_GROUPS = 1000, 10
 MOST_SCHEDULES = 1000
@@ -63,7 +57,7 @@ def summary(
     team_id: str, *, project_id: str | None, job_type: str | None, now: datetime, db: Database
 ) -> dict[str, Any]:
     """Return the team's overview of the last 14 days in UTC. Raises NotFound for a project of another team."""
-    first_day = now.astimezone(UTC).date() - timedelta(days=DAYS - 1)
+    first = first_day(now)
     of_projects = [name for name, each in JOB_TYPES.items() if each.scope == "project"]
     rows = db.query_as(
         JobRow,
@@ -71,7 +65,7 @@ def summary(
         team_id=team_id,
         project_id=project_id,
         job_types=[name for name in of_projects if job_type in (None, name)],
-        first_day=first_day,
+        first_day=first,
         projects=MOST_PROJECTS,
         at_most=MOST_RECENT,
     )
@@ -83,7 +77,7 @@ def summary(
         team_id=team_id,
         project_id=project_id,
         job_type=job_type,
-        since=datetime.combine(first_day, datetime.min.time(), UTC),
+        since=datetime.combine(first, datetime.min.time(), UTC),
         at_most=MOST_FAILURES,
     )
     plans = _plans(team_id, db=db)
@@ -91,7 +85,7 @@ def summary(
     jobs = sorted(filter(None, jobs), key=lambda job: STATES.index(job["state"]))
     page = jobs[: fitting(jobs[:MOST_JOBS])]
     return {
-        "days": [(first_day + timedelta(days=number)).isoformat() for number in range(DAYS)],
+        "days": day_names(first),
         "counted_until": timestamp(rows[0].counted_until) if rows else None,
         "states": {state: sum(job["state"] == state for job in jobs) for state in STATES},
         "jobs": page,
@@ -128,14 +122,6 @@ def _entry(row: JobRow, plan: Plan | None, *, now: datetime) -> dict[str, Any] |
     """Return the entry of a project and type; None if it has neither run nor a schedule."""
     if not (row.days or row.completed_id or row.failed_id or row.live_id or plan):
         return None
-    days = row.days or []
-    completed, failed, cancelled = ([0] * DAYS for _ in range(3))
-    for day, *counts in days:
-        # The clock of the database may be on the next day already.
-        day = min(day, DAYS - 1)
-        for kind, count in zip((completed, failed, cancelled), counts, strict=False):
-            kind[day] += count
-    decided = sum(completed) + sum(failed)
     return {
         "project_id": str(row.project_id),
         "project": row.project_name,
@@ -146,26 +132,7 @@ def _entry(row: JobRow, plan: Plan | None, *, now: datetime) -> dict[str, Any] |
         "live": row.live_id
         and {"run_id": str(row.live_id), "status": row.live_status, "progress": row.live_progress},
         "next": plan and {"schedule_id": str(plan.schedule_id), "at": timestamp(plan.at)},
-        "completed": completed,
-        "failed": failed,
-        "cancelled": cancelled,
-        "success_rate": round(sum(completed) / decided, 4) if decided else None,
-        **_lengths(days),
-    }
-
-
-def _lengths(days: Sequence[Sequence[Any]]) -> dict[str, Any]:
-    halves: dict[bool, list[Mapping[str, int]]] = {False: [], True: []}
-    for day, *_, took, _ in days:
-        halves[day >= DAYS - RECENT_DAYS].append(took)
-    earlier, recent = added(halves[False]), added(halves[True])
-    waited: Counter[int] = added(day[-1] for day in days)
-    return {
-        "median_ms": median_ms(earlier + recent),
-        "recent_median_ms": median_ms(recent),
-        "earlier_median_ms": median_ms(earlier),
-        "trend": trend(earlier, recent),
-        "waited_ms": median_ms(waited),
+        **figures_of(row.days or []),
     }
 
 
