@@ -53,7 +53,7 @@ SMALL = {
     *("store_expectation", "store_schedule", "delete_other_schedules", "list_successes", "want_events"),
     *("delete_pauses", "get_pause", "insert_pause", "list_pauses", "names_in_notice"),
     *("database_connections", "database_size", "describe_database", "list_migrations", "list_views", "missing_rights"),
-    "oldest_snapshot",
+    *("oldest_snapshot", "next_slots", "prune_days"),
 }
 
 WORLD = f"""
@@ -278,6 +278,20 @@ def _values(owner: Database) -> dict[str, dict[str, Any]]:
         "decided_slots": {"job_type": "db_pruning", "since": now},
         "insert_scheduled_run": new | {"job_type": "soft_delete_cleanup", "slot": now, "outcome": "started"},
         "insert_slots": {"job_type": "soft_delete_cleanup", "slots": "{2026-01-01Z}"},
+        # The overview.
+        "count_endings": {"late_s": 120, "at_most": 5000},
+        "summary_of_team": {
+            "team_id": team, "job_types": "{revenuecat_backfill,revenuecat_sync}", "first_day": "2026-01-01",
+            "projects": 1000, "at_most": 2000,
+        },
+        "recent_failures": {"team_id": team, "since": "2026-01-01Z", "at_most": 1000},
+        "recent_failures of project": {
+            "team_id": team, "since": "2026-01-01Z", "at_most": 1000, "project_id": project,
+        },
+        "all_days": {"first_day": "2026-01-01", "at_most": 2000},
+        "failing_teams": {"first_day": "2026-01-01", "at_most": 10},
+        "all_failures": {"since": "2026-01-01Z", "at_most": 1000},
+        "old_days": finds,
         # The retention.
         **{name: finds | old for name in ("old_runs", "old_alerts", "old_slots")},
         "prune_runs": {"keys": ids("completed_at IS NOT NULL", limit=200)},

@@ -1,4 +1,4 @@
-"""Make responses, and finish them: add the headers of every response, compress it, and leave out a body that is known."""
+"""Make responses, and finish them: add the headers of every response, compress it, or leave out a known body."""
 
 import base64
 import hashlib

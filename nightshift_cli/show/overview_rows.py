@@ -44,8 +44,8 @@ def figures_of(job: Mapping[str, Any]) -> Sequence[str]:
 
 def strip_of(job: Mapping[str, Any]) -> str:
     """Return a character for each day, the oldest first."""
-    completed, failed = (counts if isinstance(counts := job.get(kind), list) else [] for kind in ("completed", "failed"))
-    return "".join(".+x!"[bool(good) + 2 * bool(bad)] for good, bad in zip_longest(completed, failed, fillvalue=0))
+    days = zip_longest(*(_list(job.get(kind)) for kind in ("completed", "failed")), fillvalue=0)
+    return "".join(".+x!"[bool(good) + 2 * bool(bad)] for good, bad in days)
 
 
 def error_row_of(group: Mapping[str, Any]) -> Sequence[object]:
@@ -58,6 +58,10 @@ def error_row_of(group: Mapping[str, Any]) -> Sequence[object]:
         clean(group.get("last_run_id")),
         clean(group.get("advice")),
     )
+
+
+def _list(of: object) -> list[Any]:
+    return of if isinstance(of, list) else []
 
 
 def _percent(rate: float) -> int:

@@ -1,5 +1,7 @@
 """The overview of a team: each ending is counted once, and each state says what the docs say."""
 
+import json
+import math
 import random
 from collections import Counter
 from datetime import UTC, datetime, timedelta
@@ -10,12 +12,13 @@ import pytest
 from nightshift.base.errors import NotFound
 from nightshift.overview import counting, team_summary
 from nightshift.overview.counting import count_endings
-from nightshift.overview.lengths import added, median_ms, trend
 from nightshift.overview.figures import DAYS
+from nightshift.overview.lengths import added, median_ms, trend
 from nightshift.overview.team_summary import summary
 from nightshift.testing.rows import make_team, sweep
 
 LATE_S = 120
+STATUSES = ("completed", "failed", "cancelled")
 INSERT = """
     INSERT INTO job_runs (id, job_type, team_id, project_id, triggered_by, status, error, created_at, started_at,
                           completed_at)
@@ -30,9 +33,7 @@ INSERT = """
 
 
 def ended(owner, team, *runs, project=None):
-    """Insert ended runs ``(status, ago)`` or ``(status, ago, fields)``; the first one is the newest of equal times."""
-    import json
-
+    """Insert ended runs ``(status, ago)`` or ``(status, ago, fields)``."""
     rows = [
         {
             "team": team.id, "project": project or team.project_id, "job_type": "revenuecat_sync", "status": status,
@@ -73,12 +74,12 @@ def test_each_ending_is_counted_once_however_often_and_however_the_sweep_counts(
     for _ in range(3):
         for team in teams:
             ended(owner, team, *(
-                (chance.choice(("completed", "failed", "cancelled")), f"{chance.choice((3, 30, 700, 5000, 19_000))} min",
+                (chance.choice(STATUSES), f"{chance.choice((3, 30, 700, 5000, 19_000))} min",
                  {"took": f"{chance.choice((0, 5, 5000, 90_000))} ms", "waited": f"{chance.choice((1, 900))} s",
                   "job_type": chance.choice(("revenuecat_sync", "revenuecat_backfill"))})
                 for _ in range(chance.randrange(12))
             ))  # fmt: skip
-        # The rows above are older than the time until which the first round has counted: that is the next test's.
+        # The new rows are older than those that are counted already.
         owner.run_script("UPDATE job_sweep SET counted_until = '-infinity'; TRUNCATE job_days")
         assert count_all(db) + count_all(second) == owner.run_script("SELECT count(*) FROM job_runs")[0][0]
     assert count_all(db) == 0
@@ -93,7 +94,7 @@ def test_each_ending_is_counted_once_however_often_and_however_the_sweep_counts(
             )
             rows = [row for row in rows if row[1] >= first_day]
             expected = Counter((status, (day - first_day).days) for status, day, *_ in rows)
-            for status in ("completed", "failed", "cancelled"):
+            for status in STATUSES:
                 assert job[status] == [expected[status, day] for day in range(DAYS)]
             took = [row[2].total_seconds() * 1000 for row in rows if row[0] == "completed"]
             assert (job["median_ms"] is None) == (not took)
@@ -112,13 +113,12 @@ def test_an_ending_that_the_sweep_has_yet_to_count_is_read_from_the_runs(owner, 
 
 
 def test_an_ending_that_commits_late_is_counted(owner, db, connect):
-    team, other = make_team(owner), connect(user="postgres")
-    other.begin()
-    ended(other, team, ("completed", "1 s"))
-    ended(owner, team, ("failed", "1 s"), project=None)
-    count_all(db)
-    other.commit()
-    owner.run_script("UPDATE job_runs SET completed_at = completed_at - interval '0'")
+    team, late = make_team(owner), connect(user="postgres")
+    late.begin()
+    ended(late, team, ("completed", "1 s"))
+    ended(owner, team, ("failed", "0 s"))
+    assert count_all(db) == 0  # neither is old enough for all before it to be committed
+    late.commit()
     assert count_endings(late_s=0, may_go_on=lambda: True, db=db) == 2
 
 
@@ -213,7 +213,7 @@ def test_failed_runs_are_grouped_by_their_error_with_what_to_do(owner, db):
     ended(owner, team, *(("failed", f"{n + 1} hours", {"error": error}) for n, error in enumerate(errors)))
     told = overview(owner, db, team)
     assert [(group["error"], group["runs"], group["projects"]) for group in told["errors"]] == [
-        ("RevenueCat answered <n> to GET <address>", 2, 1),
+        ("RevenueCat answered 401 to GET <address>", 2, 1),
         ("User $RCAnonymousID:<id>: <n> times in a row", 1, 1),
     ]
     assert "provider's key" in told["errors"][0]["advice"]
@@ -223,8 +223,6 @@ def test_failed_runs_are_grouped_by_their_error_with_what_to_do(owner, db):
 
 def test_trends_need_runs_in_both_weeks_and_a_noticeable_change():
     def histogram(ms, runs=3):
-        import math
-
         return added([{str(math.floor(4 * math.log2(ms))): runs}])
 
     assert trend(histogram(1000), histogram(1000)) == "steady"

@@ -22,7 +22,8 @@ RESERVE_S = 20
 
 COUNTS = (
     *("recovered", "ended", "rehomed", "stopped", "resent", "told", "mails"),
-    *("caught_up", "missed", "silent", "scheduled", "skipped", "expiring", "alerts", "counted", "pruned", "refused", "set_aside"),
+    *("caught_up", "missed", "silent", "scheduled", "skipped", "expiring", "alerts", "counted"),
+    *("pruned", "refused", "set_aside"),
 )
 
 
@@ -44,9 +45,7 @@ def sweep(*, now: datetime, db: Database, settings: Settings, remaining_s: Calla
     done = [healer.name for healer in healers if not found[healer.name] or current.heal_all(healer)]
     if found["uncounted"]:
         with current.keeping_failures("the days of the overview"):
-            counts["counted"] = count_endings(
-                late_s=LATE_ENDINGS_S, may_go_on=lambda: remaining_s() > RESERVE_S, db=db
-            )
+            counts["counted"] = count_endings(late_s=LATE_ENDINGS_S, may_go_on=lambda: remaining_s() > RESERVE_S, db=db)
     with current.keeping_failures("the rows set aside"):
         current.aside.forget_healed(done)
         current.aside.tell()

@@ -29,8 +29,8 @@ ADVICE = tuple(
     (re.compile(pattern, re.IGNORECASE), advice)
     for pattern, advice in (
         (
-            r"^Server restarted during execution|longer than|^This release has no code|^The database |^Lost the database"
-            r"|^Query |^\w+(Error|Exception): ",
+            r"^Server restarted during execution|longer than|^This release has no code|^The database "
+            r"|^Lost the database|^Query |^\w+(Error|Exception): ",
             "A team cannot fix this. Run the job again; if it fails again, tell the operator and name the run's id.",
         ),
         (

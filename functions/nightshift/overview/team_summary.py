@@ -81,8 +81,8 @@ def summary(
         at_most=MOST_FAILURES,
     )
     plans = _plans(team_id, db=db)
-    jobs = [_entry(row, plans.get((row.project_id, row.job_type)), now=now) for row in rows]
-    jobs = sorted(filter(None, jobs), key=lambda job: STATES.index(job["state"]))
+    entries = [_entry(row, plans.get((row.project_id, row.job_type)), now=now) for row in rows]
+    jobs = sorted((entry for entry in entries if entry), key=lambda entry: STATES.index(entry["state"]))
     page = jobs[: fitting(jobs[:MOST_JOBS])]
     return {
         "days": day_names(first),
@@ -122,22 +122,22 @@ def _entry(row: JobRow, plan: Plan | None, *, now: datetime) -> dict[str, Any] |
     """Return the entry of a project and type; None if it has neither run nor a schedule."""
     if not (row.days or row.completed_id or row.failed_id or row.live_id or plan):
         return None
+    last_failed = _last(row.failed_id, row.last_failed_at)
     return {
         "project_id": str(row.project_id),
         "project": row.project_name,
         "job_type": row.job_type,
         "state": _state(row, plan, now=now),
         "last_completed": _last(row.completed_id, row.last_completed_at),
-        "last_failed": row.failed_id and _last(row.failed_id, row.last_failed_at) | {"error": row.error},
-        "live": row.live_id
-        and {"run_id": str(row.live_id), "status": row.live_status, "progress": row.live_progress},
+        "last_failed": last_failed and last_failed | {"error": row.error},
+        "live": row.live_id and {"run_id": str(row.live_id), "status": row.live_status, "progress": row.live_progress},
         "next": plan and {"schedule_id": str(plan.schedule_id), "at": timestamp(plan.at)},
         **figures_of(row.days or []),
     }
 
 
 def _state(row: JobRow, plan: Plan | None, *, now: datetime) -> str:
-    """Return whether the data is fresh: see docs/overview.md."""
+    """Return whether the data is fresh, as docs/overview.md describes it."""
     succeeded = row.last_completed_at
     if row.last_failed_at and (succeeded is None or row.last_failed_at > succeeded):
         return "failing"
@@ -149,4 +149,4 @@ def _state(row: JobRow, plan: Plan | None, *, now: datetime) -> str:
 
 
 def _last(run_id: UUID | None, at: datetime | None) -> dict[str, Any] | None:
-    return run_id and {"run_id": str(run_id), "at": timestamp(at)}
+    return {"run_id": str(run_id), "at": timestamp(at)} if run_id else None

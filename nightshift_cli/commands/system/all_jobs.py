@@ -32,6 +32,8 @@ def system_overview(session: Session) -> None:
         session.output.say(LEGEND)
         if answer["teams"]:
             session.output.say("")
-            teams = [[team.get(name) for name in ("failed", "completed", "team", "team_id")] for team in answer["teams"]]
-            session.output.table(teams, headers=TEAM_HEADERS)
+            fields = ("failed", "completed", "team", "team_id")
+            session.output.table(
+                [[team.get(name) for name in fields] for team in answer["teams"]], headers=TEAM_HEADERS
+            )
         show_errors(answer, session=session)
