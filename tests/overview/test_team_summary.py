@@ -16,6 +16,7 @@ from nightshift.overview.figures import DAYS
 from nightshift.overview.lengths import added, median_ms, trend
 from nightshift.overview.team_summary import summary
 from nightshift.testing.rows import make_team, sweep
+from tests.support.plans import explained
 
 LATE_S = 120
 STATUSES = ("completed", "failed", "cancelled")
@@ -240,3 +241,32 @@ def test_old_days_are_deleted(owner, db, cloud):
     sweep(db=db, settings=cloud)
     [[oldest]] = owner.run_script("SELECT min(day) FROM job_days")
     assert oldest >= (datetime.now(UTC) - timedelta(days=31)).date()
+
+
+def test_the_costs_do_not_depend_on_the_history(owner, db):
+    """Buffers of the two statements with a history of 30,000 runs are those with 300, but for the levels of indexes."""
+    team, first_day = make_team(owner, projects=3), now(owner).date() - timedelta(days=13)
+    wanted = {"team_id": team.id, "job_types": "{revenuecat_sync}", "first_day": first_day, "projects": 1000}
+    costs = []
+    for runs in (300, 30_000):
+        owner.run_script(
+            "INSERT INTO job_runs (id, job_type, status, team_id, project_id, triggered_by, created_at, started_at,"
+            " completed_at, error) SELECT gen_random_uuid(), 'revenuecat_sync', CASE WHEN n % 9 > 0 THEN 'completed'"
+            f" ELSE 'failed' END, '{team.id}', project.id, 'x', at, at, at, CASE WHEN n % 9 = 0 THEN 'e' END"
+            f" FROM generate_series(1, {runs}) n, LATERAL (SELECT clock_timestamp() - interval '10 days' * n / {runs} AS"
+            " at) AS time, LATERAL (SELECT id FROM projects ORDER BY id OFFSET n % 3 LIMIT 1) AS project;"
+            " UPDATE job_sweep SET counted_until = '-infinity'; TRUNCATE job_days"
+        )
+        count_all(db)
+        owner.run_script("VACUUM ANALYZE job_runs")
+        owner.run_script("VACUUM ANALYZE job_days")
+        costs.append(explained(owner, "summary_of_team", at_most=2000, **wanted))
+        costs.append(explained(owner, "recent_failures", team_id=team.id, since=first_day, at_most=1000))
+        owner.run_script("UPDATE job_sweep SET counted_until = clock_timestamp() - interval '1 day'")
+        costs.append(explained(owner, "count_endings", late_s=0, at_most=500))
+    (jobs, before), _, _, (_, after), (failures, found), (_, counted) = costs
+    assert jobs == 3
+    assert after < before + 20
+    assert failures == 1000
+    assert found < 3500
+    assert counted < 60 + 500 * 2
