@@ -25,7 +25,8 @@ def test_the_first_page_says_whether_the_jobs_work(
 ) -> None:
     good, bad = people.project(team, "Good"), people.project(team, "Bad")
     stack_owner.run(
-        "INSERT INTO job_runs (id, job_type, status, team_id, project_id, triggered_by, started_at, completed_at, error)"
+        "INSERT INTO job_runs"
+        " (id, job_type, status, team_id, project_id, triggered_by, started_at, completed_at, error)"
         " SELECT gen_random_uuid(), 'revenuecat_sync', status, CAST(:team AS uuid), project, 'schedule',"
         " clock_timestamp() - interval '12 s', clock_timestamp(), CASE WHEN status = 'failed' THEN"
         " 'RevenueCat answered 401 to GET /projects/proj1ab2c3d' END"
@@ -96,9 +97,8 @@ def test_a_minute_of_watching_two_hundred_runs_costs_little(
             page.clock.run_for(2_000)
     sizes = [request.sizes() for request in answered]
     spent = sum(sum(size.values()) for size in sizes)
-    print(
-        f"{len(sizes)} requests, {spent:,} bytes, of these {sum(size['responseBodySize'] for size in sizes):,} in bodies"
-    )
+    in_bodies = sum(size["responseBodySize"] for size in sizes)
+    print(f"{len(sizes)} requests, {spent:,} bytes, of these {in_bodies:,} in bodies")
     assert spent < MOST_BYTES
     expect(rows(page)).to_have_count(200)
     expect(page.locator(".measure .figures").first).to_contain_text("of 1,000")

@@ -253,8 +253,8 @@ def test_the_costs_do_not_depend_on_the_history(owner, db):
             "INSERT INTO job_runs (id, job_type, status, team_id, project_id, triggered_by, created_at, started_at,"
             " completed_at, error) SELECT gen_random_uuid(), 'revenuecat_sync', CASE WHEN n % 9 > 0 THEN 'completed'"
             f" ELSE 'failed' END, '{team.id}', project.id, 'x', at, at, at, CASE WHEN n % 9 = 0 THEN 'e' END"
-            f" FROM generate_series(1, {runs}) n, LATERAL (SELECT clock_timestamp() - interval '10 days' * n / {runs} AS"
-            " at) AS time, LATERAL (SELECT id FROM projects ORDER BY id OFFSET n % 3 LIMIT 1) AS project;"
+            f" FROM generate_series(1, {runs}) n, LATERAL (SELECT clock_timestamp() - interval '10 days' * n / {runs}"
+            " AS at) AS time, LATERAL (SELECT id FROM projects ORDER BY id OFFSET n % 3 LIMIT 1) AS project;"
             " UPDATE job_sweep SET counted_until = '-infinity'; TRUNCATE job_days"
         )
         count_all(db)
