@@ -47,6 +47,7 @@ BY_STATEMENT = {
         "old_team_slots",
         "outbox_trouble",
     ),
+    *("count_endings", "old_days"),
     *("keys_to_look_at", "look_at_keys", "start_due_schedules"),
     *("overdue_successes", "prune_alerts", "stuck_runs"),
     *("team_failures", "unsent_notices"),

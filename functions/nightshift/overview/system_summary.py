@@ -15,7 +15,7 @@ def overview(*, db: Database) -> dict[str, Any]:
     """Return the overview of the last 14 days in UTC over all teams."""
     first = first_day(datetime.now(UTC))
     since = datetime.combine(first, datetime.min.time(), UTC)
-    failures = db.query_as(Failure, "all_failures", since=since, at_most=MOST_FAILURES)
+    failures = db.query_as(Failure, "all_failures", since=since, at_most=MOST_FAILURES, again_if_gone=True)
     teams = db.query("failing_teams", first_day=first, at_most=MOST_TEAMS)
     return {
         "days": day_names(first),
