@@ -218,6 +218,8 @@ class TestWhatIsKnownIsNotSent:
         whole = api("GET", f"/v1/teams/{team.id}/jobs", limit="4")[1]
         changed = api("GET", f"/v1/teams/{team.id}/jobs", limit="4", changed_since="30m")[1]
         assert [run["status"] for run in changed["job_runs"]] == ["pending", "completed"]
+        ended = changed["job_runs"][1]["completed_at"]
+        assert api("GET", f"/v1/teams/{team.id}/jobs", limit="4", changed_since=ended)[1] == changed
         # The cursor is that of the whole page, so the client knows how far it reaches.
         assert changed == whole | {"job_runs": whole["job_runs"][:2]}
         status, refused = api("GET", f"/v1/teams/{team.id}/jobs", changed_since="soon")

@@ -10,6 +10,7 @@ from statistics import median_low
 import pytest
 
 from nightshift.base.errors import NotFound
+from nightshift.healing.sweep import RESERVE_S
 from nightshift.overview import counting, team_summary
 from nightshift.overview.counting import count_endings
 from nightshift.overview.figures import DAYS
@@ -270,3 +271,26 @@ def test_the_costs_do_not_depend_on_the_history(owner, db):
     assert failures == 1000
     assert found < 3500
     assert counted < 60 + 500 * 2
+
+
+def test_the_sweep_counts_while_it_has_time_and_goes_on_if_that_fails(owner, db, cloud, monkeypatch):
+    team = make_team(owner)
+    ended(owner, team, ("completed", "1 hour"), ("completed", "100 days"))
+    assert sweep(db=db, settings=cloud, remaining_s=lambda: RESERVE_S)["counted"] == 0
+
+    def refuse(**_):
+        raise ValueError("no")
+
+    monkeypatch.setattr("nightshift.healing.sweep.count_endings", refuse)
+    with pytest.raises(ValueError, match="no"):
+        sweep(db=db, settings=cloud)
+    monkeypatch.undo()
+    assert sweep(db=db, settings=cloud)["counted"] == 1
+
+
+def test_a_failure_of_the_counting_does_not_keep_the_sweep_from_its_log(owner, db, cloud, monkeypatch, caplog):
+    ended(owner, make_team(owner), ("completed", "100 days"), ("completed", "1 hour"))
+    monkeypatch.setattr("nightshift.healing.sweep.count_endings", lambda **_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        sweep(db=db, settings=cloud)
+    assert "The sweep failed at the days of the overview" in caplog.text
