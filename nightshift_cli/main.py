@@ -21,6 +21,7 @@ from nightshift_cli.commands.login import login, logout
 from nightshift_cli.commands.new import new
 from nightshift_cli.commands.own_sessions import sessions
 from nightshift_cli.commands.provider_keys import integrations
+from nightshift_cli.commands.run_logs import logs
 from nightshift_cli.commands.schedules import schedules
 from nightshift_cli.commands.service import open_dashboard, openapi, ping
 from nightshift_cli.commands.system.system import system
@@ -105,7 +106,7 @@ def main(context: click.Context) -> None:
     context.ensure_object(Session)
 
 
-for command in (overview, pause, resume, pauses):
+for command in (overview, logs, pause, resume, pauses):
     jobs.add_command(command)
 
 # This is the order of the reference pages; --help sorts by name.

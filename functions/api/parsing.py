@@ -51,6 +51,15 @@ def parse_limit(value: str | None, *, default: int = DEFAULT_LIMIT, most: int = 
     raise Refused(f"limit must be a whole number from 1 to {most}, got {shown(value)}")
 
 
+def parse_count(field: str, value: str | None) -> int | None:
+    """Return the whole number of 0 or more."""
+    if value is None:
+        return None
+    if re.fullmatch(r"[0-9]{1,18}", value, re.ASCII):
+        return int(value)
+    raise Refused(f"{field} must be a whole number of 0 or more, got {shown(value)}")
+
+
 def parse_search(value: str | None) -> str | None:
     """Return the search text; empty text means no search."""
     if value is not None and len(value) > MAX_SEARCH:

@@ -91,6 +91,7 @@ class Timeline(Answer):
     cancel_requested_by: str | None
     rerun_of: UUID | None
     logs_url: str | None = Field(description="Address of the run's log lines, for people with access to them")
+    logged_lines: int = Field(ge=0, description="Number of lines that the run has logged so far")
     slices_left_out: int = Field(
         ge=0, description="Number of older slices left out of timeline, which holds at most the newest 1,000"
     )
@@ -98,6 +99,29 @@ class Timeline(Answer):
         description="Why mails to the person who triggered it are stopped, if they are, after a run with notify"
     )
     timeline: list[Slice]
+
+
+class LogLine(Answer):
+    line: int = Field(ge=1, description="The number of the line in its run's log")
+    slice: int = Field(ge=0, description="The slice in which the job logged it")
+    at: Timestamp
+    level: Literal["debug", "info", "warning", "error"]
+    message: str
+    fields: dict[str, str | int | float | bool | None]
+
+
+class LogPage(Answer):
+    """Lines that a run logged, the oldest first. A run keeps its last 1,000 lines, a team its newest megabytes."""
+
+    log_lines: list[LogLine]
+    cursor: int = Field(ge=0, description="Pass it as after to read the following lines")
+    has_more: bool = Field(description="Whether lines follow that are stored already; never without after")
+    left_out: int = Field(ge=0, description="Number of earlier lines, since after, that are no longer stored")
+    logged: int = Field(ge=0, description="Number of lines that the run has logged so far")
+    lost_slices: list[int] = Field(
+        description="The newest slices whose workers were lost: their last lines are in CloudWatch alone"
+    )
+    status: Status
 
 
 class Team(Answer):

@@ -165,6 +165,12 @@ class Api:
         """Return ``timeline``, ``state``, ``why`` and ``since``."""
         return self.call("GET", f"/v1/jobs/{_part(run_id)}/timeline", attempts=attempts, timeline=list)
 
+    def logs(self, run_id: str, *, attempts: int = ATTEMPTS, **wanted: str | int | None) -> dict[str, Any]:
+        """Return one page of the run's log: ``log_lines``, ``cursor``, ``has_more``, ``status`` and more."""
+        query = urlencode({name: value for name, value in wanted.items() if value is not None})
+        shape = {"log_lines": list, "cursor": int, "has_more": bool, "status": str}
+        return self.call("GET", f"/v1/jobs/{_part(run_id)}/logs?{query}", attempts=attempts, **shape)
+
     def trigger(self, team_id: str, request: dict[str, Any], *, idempotency_key: str) -> dict[str, Any]:
         path = f"/v1/teams/{_part(team_id)}/jobs/trigger"
         return self._new_run(path, request, idempotency_key=idempotency_key)

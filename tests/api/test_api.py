@@ -190,6 +190,7 @@ class TestAuthorization:
             assert trigger(caller, team, project_id=strangers.project_id) == error(404, "Project not found")
             assert caller("GET", f"/v1/jobs/{run}") == error(404, "Job run not found")
             assert caller("GET", f"/v1/jobs/{run}/timeline") == error(404, "Job run not found")
+            assert caller("GET", f"/v1/jobs/{run}/logs") == error(404, "Job run not found")
             assert caller("POST", f"/v1/jobs/{run}/cancel") == error(404, "Job run not found")
             assert caller("POST", f"/v1/jobs/{run}/rerun") == error(404, "Job run not found")
             assert caller("GET", f"/v1/projects/{strangers.project_id}") == error(404, "Project not found")
@@ -218,7 +219,9 @@ class TestAuthorization:
             f" VALUES ('{run_id}', 'db_pruning', 'schedule', clock_timestamp())"
         )
         for caller in (api, as_user("admin"), as_user("owner")):
-            for method, path in (("GET", ""), ("GET", "/timeline"), ("POST", "/cancel"), ("POST", "/rerun")):
+            for method, path in (
+                *(("GET", ""), ("GET", "/timeline"), ("GET", "/logs"), ("POST", "/cancel"), ("POST", "/rerun")),
+            ):
                 assert caller(method, f"/v1/jobs/{run_id}{path}") == error(404, "Job run not found"), path
             for name in ("db_pruning", "soft_delete_cleanup", "partition_creation"):
                 refused = caller(

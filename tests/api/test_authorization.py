@@ -75,6 +75,7 @@ POLICIES = {
     ),
     "GET /v1/jobs/{run_id}": Policy(of="run", needs="jobs:read"),
     "GET /v1/jobs/{run_id}/timeline": Policy(of="run", needs="jobs:read"),
+    "GET /v1/jobs/{run_id}/logs": Policy(of="run", needs="jobs:read"),
     "POST /v1/jobs/{run_id}/cancel": Policy(of="run", needs="jobs:write", passes=(200, 400)),
     "POST /v1/jobs/{run_id}/rerun": Policy(of="run", needs="jobs:write", passes=(201, 409)),
     "GET /v1/projects/{project_id}/pauses": Policy(of="project", needs="jobs:read"),

@@ -61,6 +61,7 @@ LOOKS = """
     FROM app_users
 """
 
+LINES = "SELECT owes(keep_log_lines(gen_random_uuid(), NULL, 0, 1, '[]', 1))"
 SHARE = "SELECT take_sign_in_share('all', 1)"
 
 # The calls of functions in the database, for each role.
@@ -68,10 +69,10 @@ BODIES = {
     "nightshift_api": [CANCELLED, SHARE],
     "nightshift_notify": [SHARE],
     "nightshift_operate": [CANCELLED, "SELECT FROM event_gaps(now(), now())"],
-    "nightshift_worker": [FAILED, OF_A_PROJECT, PLACE, LOOKS, BACKFILL],
+    "nightshift_worker": [FAILED, OF_A_PROJECT, PLACE, LOOKS, BACKFILL, LINES],
     "nightshift_sweep": [FAILED, COMPLETED],
     "nightshift_maintenance": [
-        *(CANCELLED, FAILED, COMPLETED),
+        *(CANCELLED, FAILED, COMPLETED, LINES),
         *(f"SELECT cleanup_hold('{table}', {NO_ROW}, now(), NULL, NULL)" for table in CLEANED),
         *(f"SELECT owes(cleanup_resource('{table}', {NO_ROW}))" for table in CLEANED),
         BATCH.format("app_users", "project_id", "projects", "id"),

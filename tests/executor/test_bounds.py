@@ -10,7 +10,7 @@ from nightshift.jobs.registry import JOB_TYPES
 from nightshift.testing.job_run import DEADLOCK
 from nightshift.testing.rows import age, run_row, sweep, work
 from tests.support.executor_world import counting_to, steps_of
-from tests.support.world import claim, received, trigger
+from tests.support.world import NO_LINES, claim, received, trigger
 
 HANDLER = JobType.handler
 
@@ -72,7 +72,11 @@ class TestALostSlice:
             assert run_row(owner, row["id"])["status"] != "failed"
             claim(db, row["id"], number)
             moved = {"at": number % 2}
-            saved = {"cursor": moved, "cursor_version": 1, "progress": {"processed": number, "total": 9, "message": ""}}
+            saved = {
+                "cursor": moved,
+                "cursor_version": 1,
+                "progress": {"processed": number, "total": 9, "message": ""},
+            } | NO_LINES
             db.query("save_progress", run_id=row["id"], slice=number, **saved)
             age(owner, row["id"], 3600)
             sweep(db=db, settings=settings)

@@ -20,7 +20,7 @@ from nightshift.runs import executor, slices
 from nightshift.runs.slices import CancelRequested, ClaimedSlice, Slice, SliceLost
 from nightshift.testing.rows import age, make_team, run_row, sweep
 from tests.support.stack_world import until
-from tests.support.world import claim, received, system_run, trigger
+from tests.support.world import NO_LINES, claim, received, system_run, trigger
 
 CURSOR = {"done": 1}
 
@@ -42,7 +42,7 @@ def run(cloud, db, team):
 def save(db, run, number, cursor=CURSOR):
     return db.query(
         "save_progress", run_id=run, slice=number, cursor=cursor, cursor_version=1,
-        progress={"processed": 1, "total": 2, "message": ""},
+        progress={"processed": 1, "total": 2, "message": ""}, **NO_LINES,
     )  # fmt: skip
 
 
@@ -50,14 +50,14 @@ def end_slice(db, run, number, *, wait_s=0):
     return db.query(
         "end_slice", run_id=run, slice=number, has_checkpoint=True, cursor=json.dumps(CURSOR), cursor_version=1,
         progress=None, wait_s=wait_s, outcome="waiting", reason=None, waiting_for=None, failed_as=None,
-        max_delay_s=900, resend_delay_s=120,
+        max_delay_s=900, resend_delay_s=120, **NO_LINES,
     )  # fmt: skip
 
 
 def end_run(db, run, number, status):
     return db.query(
         "end_run", run_id=run, slice=number, status=status,
-        result={} if status == "completed" else None, error="e" if status == "failed" else None,
+        result={} if status == "completed" else None, error="e" if status == "failed" else None, **NO_LINES,
     )  # fmt: skip
 
 

@@ -17,6 +17,7 @@ FEW_BUFFERS = 50
 R = {"resend_delay_s": 120, "resend_ceiling_s": 3600}
 OLD = {"retention_s": 90 * 86_400}
 FINDS = {"at_most": 100_000}
+LINES = {"lines": "[]", "logged": 1, "kept_lines": 1_000}
 
 
 @pytest.fixture
@@ -32,6 +33,7 @@ def ids(owner):
                LATERAL (SELECT clock_timestamp() - interval '1 h' * (n % 900) AS at) AS time;
         INSERT INTO job_slices (run_id, slice, request_id, started_at, outcome)
         SELECT id, 0, 'r', started_at, 'continued' FROM job_runs;
+        INSERT INTO job_run_logs (run_id, last_line, slice, bytes, lines) SELECT id, 1, 0, 1, '[]' FROM job_runs;
         INSERT INTO job_outbox (run_id, recipient, status, send_at, ended_at)
         SELECT id, 'a@b.example', 'sent', NULL, completed_at FROM job_runs;
         INSERT INTO job_outbox (content, status, send_at, ended_at)
@@ -62,11 +64,11 @@ def test_the_engine_reads_what_it_is_about_and_no_crowd(db, ids):
             "run_id": ids["unclaimed"], "slice": 0, "capped": "{}", "lease_s": 60, "request_id": "r",
             "max_durations": "{}", "max_duration_s": 86_400,
         },
-        "save_progress": slice_0 | {"cursor": "{}", "cursor_version": 1},
+        "save_progress": slice_0 | {"cursor": "{}", "cursor_version": 1} | LINES,
         "end_slice": slice_0 | {
             "has_checkpoint": "false", "wait_s": 0, "outcome": "continued", "max_delay_s": 900, "resend_delay_s": 120,
-        },
-        "end_run": slice_0 | {"status": "completed", "result": "{}"},
+        } | LINES,
+        "end_run": slice_0 | {"status": "completed", "result": "{}"} | LINES,
         "cancel_run": {"run_id": ids["leased"], "requested_by": "x"},
         "is_cancelled": slice_0,
         "note_slice": slice_0 | {"reason": "x"},

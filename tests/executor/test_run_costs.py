@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from bench.costs import counting_server
+from bench.log_lines import LINES, cost_of_steps
 from bench.own_runs import database_with_projects, request
 from bench.own_steps import measure_steps
 from bench.run_costs import cost_of_run
@@ -32,6 +33,16 @@ def test_a_run_that_does_nothing(server, at_once):
     assert cost.index_entries <= MOST_ENTRIES_OF_A_RUN
     assert cost.wal_bytes <= MOST_WAL_OF_A_RUN
     assert cost.buffers <= MOST_BUFFERS_OF_A_RUN
+
+
+def test_ten_lines_a_step_need_no_statement_and_no_commit_of_their_own(server):
+    [project, *_] = database_with_projects(server, "lines", projects=20)
+    without, with_lines = (cost_of_steps(server, "lines", project, steps=400, lines=lines) for lines in (0, LINES))
+    assert (with_lines.statements, with_lines.transactions, with_lines.commits) == (1, 1, 1)
+    # Each twentieth yield stores two hundred lines: a row, its compressed lines, and two index entries.
+    assert with_lines.index_entries <= without.index_entries + 0.15
+    assert with_lines.buffers <= without.buffers + 2
+    assert with_lines.wal_bytes <= without.wal_bytes + 150
 
 
 def test_a_step_is_little_more_than_an_update(server):

@@ -17,6 +17,7 @@ from tests.guarded.world_at_noon import (
     slice_over,
     the_real_time,
 )
+from tests.support.world import NO_LINES
 
 DAY = 86_400
 MOVED = {"done": 2}
@@ -89,10 +90,10 @@ class TestClaim:
         assert claim(noon, run_id, 2) == []
 
 
-def save(db, run_id, number, cursor):
+def save(db, run_id, number, cursor, **lines):
     return db.query(
         "save_progress", run_id=run_id, slice=number, cursor=cursor and json.dumps(cursor), cursor_version=5,
-        progress=json.dumps(PROGRESS),
+        progress=json.dumps(PROGRESS), **(NO_LINES | lines),
     )  # fmt: skip
 
 
@@ -104,7 +105,7 @@ class TestYield:
         run_id = run(owner, LEASED, **self.COUNTS, lost_in_total=4)
         run(owner, LEASED, **self.COUNTS)
         changes = Changes(owner, "job_runs")
-        assert save(noon, run_id, 2, MOVED) == [{"cancel_requested": False, "failed_attempts": {}}]
+        assert save(noon, run_id, 2, MOVED) == [{"cancel_requested": False, "failed_attempts": {}, "log_trouble": None}]
         assert changes() == {run_id: {**self.STEP, "cursor": MOVED, "lost_slices": 0, "failed_attempts": {}}}
 
     @pytest.mark.parametrize(("before", "after"), [(None, MOVED), (MOVED, None)])
@@ -117,7 +118,9 @@ class TestYield:
     def test_a_cursor_that_stayed_leaves_the_counts(self, owner, noon):
         run_id = run(owner, LEASED, **self.COUNTS, cancel_requested_at=at(-1))
         changes = Changes(owner, "job_runs")
-        assert save(noon, run_id, 2, {"done": 1}) == [{"cancel_requested": True, "failed_attempts": {"job": 1}}]
+        assert save(noon, run_id, 2, {"done": 1}) == [
+            {"cancel_requested": True, "failed_attempts": {"job": 1}, "log_trouble": None}
+        ]
         assert changes() == {run_id: self.STEP}
 
     @pytest.mark.parametrize(("state", "number"), [(LEASED, 1), (LEASED, 3), (ENDED, 2)])
@@ -132,6 +135,7 @@ def end_slice(db, run_id, number, **given):
     without = {
         **{"has_checkpoint": False, "cursor": None, "cursor_version": 5, "progress": None, "wait_s": 40.5},
         **{"outcome": "waiting", "reason": "a quota", "waiting_for": "the quota", "failed_as": None},
+        **NO_LINES,
     }
     return db.query(
         "end_slice", run_id=run_id, slice=number, max_delay_s=900, resend_delay_s=120, **(without | given)
@@ -221,8 +225,10 @@ class TestSliceEnd:
         assert (changes(), rows(owner, "job_slices", "run_id")) == ({}, {})
 
 
-def end_run(db, run_id, number, status, result=None, error=None):
-    return db.query("end_run", run_id=run_id, slice=number, status=status, result=result, error=error)
+def end_run(db, run_id, number, status, result=None, error=None, **lines):
+    return db.query(
+        "end_run", run_id=run_id, slice=number, status=status, result=result, error=error, **(NO_LINES | lines)
+    )
 
 
 class TestEnding:
@@ -372,3 +378,71 @@ class TestQuestionsOfALeaseHolder:
         run_id = run(owner, state)
         held = noon.query("stay_within_lease", run_id=run_id, slice=number, kept_back_s=3, longest_s=20)
         assert [row["cancel_requested"] for row in held] == found
+
+
+class TestLines:
+    """Each statement of a worker stores the lines of the job, under its fence."""
+
+    LINES = json.dumps([{"at": "2026-01-02T03:04:05.678Z", "level": "info", "message": "é"}], ensure_ascii=False)
+    STATEMENTS = {
+        "a yield": lambda db, run_id, number, lines: save(db, run_id, number, MOVED, **lines),
+        "the end of a slice": lambda db, run_id, number, lines: end_slice(db, run_id, number, **lines),
+        "the end of the run": lambda db, run_id, number, lines: end_run(db, run_id, number, "cancelled", **lines),
+    }
+
+    def stored(self, owner):
+        return owner.run_script(
+            "SELECT run_id::text, last_line, team_id::text, slice, bytes, lines FROM job_run_logs"
+            " ORDER BY run_id, last_line"
+        )
+
+    @pytest.mark.parametrize("name", STATEMENTS)
+    @pytest.mark.parametrize("before", [None, 7])
+    def test_they_follow_the_lines_before(self, owner, noon, team, name, before):
+        run_id = run(owner, LEASED, team_id=team.id, project_id=team.project_id, logged_lines=before)
+        lines = {"lines": self.LINES, "logged": 3, "kept_lines": 1_000}
+        [row] = self.STATEMENTS[name](noon, run_id, 2, lines)
+        last = (before or 0) + 3
+        assert row["log_trouble"] is None
+        assert rows(owner, "job_runs", "id")[run_id]["logged_lines"] == last
+        size = len(self.LINES.encode()) + 100
+        assert self.stored(owner) == [[run_id, last, team.id, 2, size, json.loads(self.LINES)]]
+
+    @pytest.mark.parametrize("name", STATEMENTS)
+    def test_without_lines_nothing_is_written(self, owner, noon, name):
+        run_id = run(owner, LEASED, logged_lines=7)
+        [row] = self.STATEMENTS[name](noon, run_id, 2, NO_LINES)
+        assert row["log_trouble"] is None
+        assert rows(owner, "job_runs", "id")[run_id]["logged_lines"] == 7
+        assert self.stored(owner) == []
+
+    @pytest.mark.parametrize("name", STATEMENTS)
+    def test_a_stale_worker_neither_stores_nor_forgets(self, owner, noon, name):
+        run_id = run(owner, LEASED, logged_lines=1)
+        save(noon, run_id, 2, MOVED, lines=self.LINES, logged=1, kept_lines=1)
+        before = self.stored(owner)
+        lines = {"lines": self.LINES, "logged": 9, "kept_lines": 1}
+        assert self.STATEMENTS[name](noon, run_id, 1, lines) == []
+        assert self.stored(owner) == before
+
+    def test_the_oldest_beyond_the_last_ones_go_and_those_of_other_runs_stay(self, owner, noon):
+        run_id, other = run(owner, LEASED), run(owner, LEASED, job_type="other")
+        for each in (other, run_id):
+            for _ in range(3):
+                save(noon, each, 2, MOVED, lines=self.LINES, logged=10, kept_lines=10 if each == run_id else 1_000)
+        assert [row[1] for row in self.stored(owner) if row[0] == run_id] == [30]
+        assert [row[1] for row in self.stored(owner) if row[0] == other] == [10, 20, 30]
+
+    def test_lines_that_are_no_json_leave_the_step_as_it_is(self, owner, noon):
+        run_id = run(owner, LEASED)
+        [row] = save(noon, run_id, 2, MOVED, lines="[", logged=1, kept_lines=10)
+        assert "json" in row["log_trouble"]
+        assert rows(owner, "job_runs", "id")[run_id]["cursor"] == MOVED
+        assert self.stored(owner) == []
+
+    def test_they_go_with_their_run_alone(self, owner, noon):
+        run_id, other = run(owner, LEASED), run(owner, LEASED, job_type="other")
+        for each in (run_id, other):
+            save(noon, each, 2, MOVED, lines=self.LINES, logged=1, kept_lines=10)
+        owner.run_script(f"DELETE FROM job_runs WHERE id = '{run_id}'")
+        assert [row[0] for row in self.stored(owner)] == [other]

@@ -471,7 +471,7 @@ def quoted(key):
 class TestSearchForWork:
     def test_without_rows_the_answer_to_each_question_is_no(self, noon):
         [found] = noon.query("find_work", now=at(0), schedules_until=at(0), retention_s=OLD)
-        others = ("alerts_of_runs", "failing", "uncounted", "set_aside")
+        others = ("alerts_of_runs", "logs", "failing", "uncounted", "set_aside")
         assert found == dict.fromkeys([*(kind.name for kind in KINDS), *others], False)
 
     def test_what_was_sent_and_what_no_alert_has_is_not_due(self, owner, noon):

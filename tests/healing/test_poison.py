@@ -19,8 +19,8 @@ from tests.support.world import received, state_of, system_run, trigger
 
 TABLES = (
     *("job_runs", "job_outbox", "job_schedule_slots", "job_team_schedules", "job_team_slots", "job_audit_entries"),
-    *("job_agent_keys", "job_alerts", "job_alert_deliveries", "job_sign_ins", "job_sign_in_shares", "job_sessions"),
-    "job_days",
+    *("job_agent_keys", "job_alerts", "job_sign_ins", "job_sign_in_shares", "job_sessions"),
+    *("job_alert_deliveries", "job_log_shares", "job_days"),
 )
 REFUSE = """
     CREATE FUNCTION refuse_{table}() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -465,6 +465,28 @@ class TestBatches:
         self.refuse(owner, "job_alert_deliveries", "INSERT", f"NEW.run_id = ANY ('{{{','.join(ids[:5])}}}')")
         return ids, "SELECT count(*) FROM job_alert_deliveries WHERE run_id IS NOT NULL"
 
+    def arrange_logs(self, owner):
+        """Let nine teams each have a run with lines, in the order of their endings."""
+        ids, teams = [], []
+        for number in range(9):
+            [[team_id]] = owner.run_script(
+                f"INSERT INTO teams (name, slug) VALUES ('T', 'logs-{number}') RETURNING id::text"
+            )
+            [[run_id]] = owner.run_script(
+                "INSERT INTO job_runs (id, job_type, status, team_id, project_id, triggered_by, completed_at,"
+                f" logged_lines) VALUES (gen_random_uuid(), 'revenuecat_sync', 'completed', '{team_id}',"
+                f" gen_random_uuid(), 'x', now() - interval '1 h' + interval '{number} s', 1) RETURNING id::text"
+            )
+            owner.run_script(
+                "INSERT INTO job_run_logs (run_id, last_line, team_id, slice, bytes, lines)"
+                f" VALUES ('{run_id}', 1, '{team_id}', 0, 7, '[]')"
+            )
+            ids.append(run_id)
+            teams.append(team_id)
+        owner.run_script("UPDATE job_sweep SET logs_until = now() - interval '1 day'")
+        self.refuse(owner, "job_log_shares", "INSERT", f"NEW.team_id = ANY ('{{{','.join(teams[:5])}}}')")
+        return ids, "SELECT count(*) FROM job_log_shares WHERE bytes = 7"
+
     def arrange_alerts_overdue(self, owner):
         ids = self.alerts(owner, overdue_look_at="now()")
         self.refuse(owner, "job_alerts", "UPDATE", f"OLD.id = ANY ('{{{','.join(ids[:5])}}}')")
@@ -571,6 +593,7 @@ class TestBatches:
         "alerts_delivered",
         "alerts_gone",
         "old_days",
+        "logs",
         "old_sign_ins",
         "old_sign_in_shares",
         "old_sessions",

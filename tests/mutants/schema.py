@@ -94,7 +94,8 @@ def _of_index(index: ast.IndexStmt) -> Iterator[tuple[str, Any]]:
 
 
 def _of_trigger(trigger: ast.CreateTrigStmt) -> Iterator[tuple[str, Any]]:
-    yield from _of_condition(trigger, "whenClause")
+    if trigger.whenClause:
+        yield from _of_condition(trigger, "whenClause")
 
 
 def _of_condition(statement: Any, name: str) -> Iterator[tuple[str, Any]]:

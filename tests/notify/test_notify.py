@@ -50,6 +50,26 @@ def key_id(owner, team):
     return owner.run_script(f"SELECT id FROM api_keys WHERE team_id = '{team.id}'")[0][0]
 
 
+def test_the_mail_of_a_failed_run_quotes_the_last_lines_of_its_log(team, owner, db, cloud, ses):
+    run_id = project_run(team, db=db, settings=cloud, by=f"user:{team.users['admin']}")
+    [outbox_id] = end(owner, run_id, "failed")
+    lines = [
+        {"at": f"2026-01-02T03:04:{n:02}.000Z", "level": "info", "message": f"<b>Line {n}</b>", "fields": {"n": n}}
+        for n in range(7)
+    ]
+    for last in (7, 14):
+        owner.run_script(
+            "INSERT INTO job_run_logs (run_id, last_line, slice, bytes, lines)"
+            f" VALUES ('{run_id}', {last}, 0, 1, '{json.dumps(lines)}')"
+        )
+    notified(outbox_id)
+    body = ses.mails[0]["Content"]["Simple"]["Body"]
+    said = [line.split() for line in body["Text"]["Data"].splitlines() if "Line" in line]
+    assert [row[4] for row in said] == [f"n={n}" for n in (4, 5, 6, 0, 1, 2, 3, 4, 5, 6)]
+    assert said[0][:2] == ["03:04:04", "info"]
+    assert "&lt;b&gt;Line 6" in body["Html"]["Data"]
+
+
 class TestWhoGetsAMail:
     @pytest.mark.parametrize("status", ["completed", "failed", "cancelled"])
     def test_the_user_who_asked(self, status, team, owner, db, cloud, ses):

@@ -21,6 +21,9 @@ from nightshift.testing.rows import Team, make_team
 # The operator, in calls that the audit tells of.
 AUTHOR = Author(actor="operator:arn:aws:iam::123456789012:user/ada", request_id="request-1")
 
+# A statement of the worker in whose slice the job has logged nothing.
+NO_LINES = {"lines": None, "logged": 0, "kept_lines": 1_000}
+
 
 def make_furnished_team(owner: Database) -> Team:
     """Create a team whose project has an app, a user, and a RevenueCat integration with an undecryptable key."""

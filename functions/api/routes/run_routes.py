@@ -8,6 +8,7 @@ from api.parsing import (
     DEFAULT_LIMIT,
     MAX_LIMIT,
     parse_choice,
+    parse_count,
     parse_cursor,
     parse_limit,
     parse_moment,
@@ -21,6 +22,8 @@ from nightshift.database.queries import database
 from nightshift.database.run_row import LIVE, RunState
 from nightshift.jobs.registry import project_job_type
 from nightshift.runs import reading, requests
+from nightshift.runs.job_log import KEPT_LINES, LEVELS
+from nightshift.runs.log_pages import log_page
 from nightshift.runs.run_ids import MOST, find_runs
 from nightshift.runs.run_params import check_params
 from nightshift.runs.timeline import timeline
@@ -31,6 +34,9 @@ from nightshift.tenants.auth import Principal
 if TYPE_CHECKING:
     from api.bodies import TriggerBody
     from nightshift.jobs.job_type import JobType
+
+# Lines of a log that an answer holds unless the caller says how many.
+DEFAULT_LINES = 200
 
 
 @operation(
@@ -169,6 +175,36 @@ def get_run(request: Request, run_id: str) -> dict[str, Any]:
 def get_timeline(request: Request, run_id: str) -> dict[str, Any]:
     state = _state(request.caller(), run_id, "jobs:read")
     return timeline(state, db=database(), settings=settings())
+
+
+@operation(
+    "GET",
+    "/v1/jobs/{run_id}/logs",
+    summary="The last lines that a run logged",
+    answer="LogPage",
+    query=(
+        (
+            "after",
+            "Only lines after the line of this number, the oldest first. To follow a run, pass the cursor of the last "
+            "answer. Without it, the answer holds the newest lines",
+            {"type": "integer", "minimum": 0},
+        ),
+        ("level", "Only lines of this level or a higher one", TEXT | {"enum": list(LEVELS)}),
+        (
+            "limit",
+            f"Lines in one answer (default {DEFAULT_LINES}); values outside 1 to {KEPT_LINES:,} are clamped",
+            {"type": "integer", "default": DEFAULT_LINES},
+        ),
+    ),
+)
+def get_logs(request: Request, run_id: str) -> dict[str, Any]:
+    return log_page(
+        _state(request.caller(), run_id, "jobs:read"),
+        after=parse_count("after", request.query("after")),
+        level=parse_choice("level", request.query("level"), LEVELS),
+        limit=parse_limit(request.query("limit"), default=DEFAULT_LINES, most=KEPT_LINES),
+        db=database(),
+    )
 
 
 @operation("POST", "/v1/jobs/{run_id}/cancel", summary="Cancel a run", answer="Cancelled")

@@ -5,6 +5,7 @@ import { Cancel, Rerun } from "./actions.js";
 import { api, now } from "./api.js";
 import { duration, moment, rate, roughly, shortMoment } from "./format.js";
 import { usePoll, useTick } from "./live.js";
+import { Log } from "./log.js";
 import { Ago, Announce, Bar, Copy, Countdown, isLive, progressOf, Project, Status, Took } from "./parts.js";
 import { paceOf } from "./pace.js";
 import { nameOf } from "./people.js";
@@ -82,6 +83,7 @@ function Page({ run, timeline, known, me, onChange }) {
             <h2>Result <${Copy} text=${() => json(run.result)} what="result" /></h2>
             <${Values} of=${run.result} />
           </section>`}
+        <${Log} run=${run} timeline=${timeline} />
         <${Timeline} run=${run} timeline=${timeline} by=${(who) => nameOf(who, { people: known.people, me })} />
       </div>
       <aside>

@@ -6,16 +6,21 @@ from typing import Any
 
 from aws_lambda_powertools import Logger
 
+from nightshift.base.masking import masked
+
 # Maximum characters of one field. CloudWatch accepts events of up to 256 KiB and splits longer lines.
 # https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/cloudwatch_limits_cwl.html
 MAX_FIELD = 16_384
 
 
 def _line(entry: Mapping[str, Any]) -> str:
-    """Write the entry as JSON. Lone surrogates, which JSON from providers may hold and UTF-8 cannot, are replaced."""
-    cut = {name: _cut(value) for name, value in entry.items()}
+    """Write the entry as JSON, without secrets.
+
+    Lone surrogates, which JSON from providers may hold and UTF-8 cannot, are replaced.
+    """
+    cut = {name: _cut(masked(value) if isinstance(value, str) else value) for name, value in entry.items()}
     text = json.dumps(cut, default=str, separators=(",", ":"), ensure_ascii=False)
-    return text.encode("utf-8", "replace").decode()
+    return masked(text).encode("utf-8", "replace").decode()
 
 
 def _cut(value: Any) -> Any:

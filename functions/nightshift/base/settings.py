@@ -130,6 +130,10 @@ class Settings:
     # 0: it fails at once, on a stack whose functions are all updated together.
     awaits_updates: int = 1
     sweep_batch: int = 500
+    # The least level of lines that a job's run keeps and CloudWatch receives.
+    job_log_level: Literal["debug", "info", "warning", "error"] = "info"
+    # How many megabytes of log lines a team's runs keep together; beyond that the oldest go.
+    team_log_megabytes: int = 100
     # The most runs that one team may start within a minute.
     runs_per_minute: int = 120
     # Teams' schedules: how many start within a minute, how many a team may have, and how close two slots may be.

@@ -71,6 +71,8 @@ class RunState(NamedTuple):
     cancel_requested_at: datetime | None
     cancel_requested_by: str | None
     lost_slices: int
+    lost_in_total: int
+    logged_lines: int | None
     rerun_of: UUID | None
     slice: int
     held_slice: int | None

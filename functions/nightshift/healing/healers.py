@@ -114,6 +114,14 @@ def healers_of(*, now: datetime, counts: Counter[str], db: Database, settings: S
         ),
         Healer(name="alerts_due", find="due_alerts", heal=work.send_alerts, batch=size, horizon={"now": now}),
         Healer(name="alerts_paused", find="untold_pauses", heal=work.tell_of_paused_alerts, batch=size),
+        Healer(
+            name="logs",
+            find="logged_runs",
+            heal=work.count_log_lines,
+            batch=size,
+            horizon={"now": now, "late_s": LATE_ENDINGS_S},
+            finish=work.note_logs_counted,
+        ),
         *(
             Healer(
                 name=name,
@@ -240,6 +248,17 @@ class _Work:
 
     def tell_of_paused_alerts(self, alert_ids: list[str]) -> None:
         sending.tell_of_pauses(alert_ids, db=self.db)
+
+    def count_log_lines(self, run_ids: list[str]) -> None:
+        most_bytes = self.settings.team_log_megabytes * 1_000_000
+        with self.db.transaction():
+            for row in self.db.query("count_log_lines", keys=run_ids, most_bytes=most_bytes):
+                if row["is_above"]:
+                    [shortened] = self.db.query("shorten_team_logs", team_id=row["team_id"], most_bytes=most_bytes)
+                    self.counts.update(pruned=shortened["deleted"])
+
+    def note_logs_counted(self) -> None:
+        self.db.query("move_logs_until", now=self.now, late_s=LATE_ENDINGS_S)
 
     def pruning(self, query: str) -> Callable[[list[str]], None]:
         def prune(keys: list[str]) -> None:

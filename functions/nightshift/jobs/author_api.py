@@ -207,6 +207,15 @@ class Run(Protocol):
         cancelled.
         """
 
+    def log(self, message: object, /, *, level: str = "info", **fields: object) -> None:
+        """Write a line to the run's log: on its page, in ``nightshift jobs logs``, and in CloudWatch.
+
+        ``level`` is "debug", "info", "warning" or "error". ``fields`` are shown beside the message: numbers as they
+        are, other values as text. The standard ``logging`` writes to the same log. Lines are stored by a yield, at most
+        every two seconds, and by the end of the slice, also those of a step that is rolled back. A run keeps its last
+        1,000 lines. Threads may call it. A value never fails the job; an unknown level raises JobError.
+        """
+
 
 # The return type of a job's generator function. The dict is the run's result: JSON of at most 16 KiB.
 Steps = Generator[Progress | Wait, None, dict[str, Any]]

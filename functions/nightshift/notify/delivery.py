@@ -2,17 +2,20 @@
 
 from collections.abc import Callable
 from email.utils import formataddr
+from typing import Any
 
 from nightshift.aws.aws_http import endpoint_of, post, regional_host
 from nightshift.base.addresses import BadAddress, addresses_in, ascii_address
 from nightshift.base.errors import DatabaseGone, sentence
 from nightshift.base.logger import logger
 from nightshift.base.settings import Settings
+from nightshift.database.log_row import last_lines
 from nightshift.database.queries import Database
 from nightshift.database.run_row import RunRow
 from nightshift.notify import address_tokens, attempts, mail_shares, mail_stops
 from nightshift.notify.attempts import Outcome
 from nightshift.notify.mail import Mail, render_mail
+from nightshift.notify.mail_content import MAX_LOG_LINES
 from nightshift.notify.notices import DigestLine, Names, Notice
 
 # Errors that a retry cannot fix. All others may be temporary: TooManyRequestsException (the rate),
@@ -55,6 +58,19 @@ def _names_in(notice: Notice, *, db: Database) -> Names:
         return Names()
 
 
+def _last_lines(run: RunRow | None, *, db: Database) -> list[dict[str, Any]]:
+    """Return the last lines that a failed run logged. If they cannot be read, the mail does without."""
+    if run is None or run.status != "failed":
+        return []
+    try:
+        return last_lines(run.id, at_most=MAX_LOG_LINES, db=db)
+    except DatabaseGone:
+        raise
+    except Exception as exc:
+        logger.warning(f"The log of the run cannot be read: {sentence(exc)}", action="log_unread")
+        return []
+
+
 def _attempt(notice: Notice, *, names: Names, db: Database, settings: Settings) -> Outcome | None:
     """Try to send. Return None if the mail has to wait because its team has reached its limit."""
     if not (notice.recipient or _owner_wants(notice.run, settings)):
@@ -85,7 +101,13 @@ def _attempt(notice: Notice, *, names: Names, db: Database, settings: Settings) 
             return Outcome(status="unwanted")
         notice = address_tokens.with_link(notice, token)
     try:
-        mail = render_mail(notice, names=names, digested=digested, dashboard_url=settings.dashboard_url)
+        mail = render_mail(
+            notice,
+            names=names,
+            digested=digested,
+            log_lines=_last_lines(notice.run, db=db),
+            dashboard_url=settings.dashboard_url,
+        )
         return Outcome(status="sent", message_id=send_mail(mail, to=str(notice.recipient), settings=settings))
     except BadAddress as exc:
         return Outcome(status="failed", error=str(exc), reason="BadAddress")

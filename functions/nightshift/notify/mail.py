@@ -1,8 +1,9 @@
 """A rendered mail: the subject, and a text part and an HTML part with the same content."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from textwrap import wrap
+from typing import Any
 
 from nightshift.notify.digest import describe_digest
 from nightshift.notify.mail_content import Facts, MailContent, Section, Table, describe_alert, describe_run
@@ -19,14 +20,21 @@ class Mail:
     html: str
 
 
-def render_mail(notice: Notice, *, names: Names, digested: Sequence[DigestLine] = (), dashboard_url: str) -> Mail:
+def render_mail(
+    notice: Notice,
+    *,
+    names: Names,
+    digested: Sequence[DigestLine] = (),
+    log_lines: Sequence[Mapping[str, Any]] = (),
+    dashboard_url: str,
+) -> Mail:
     """Render the mail. A digest has one or more runs ``digested``. With an empty ``dashboard_url`` it has no link."""
     if digested:
         content = describe_digest(digested, team_id=notice.digest_of, names=names, dashboard_url=dashboard_url)
     elif notice.content:
         content = describe_alert(notice.content, dashboard_url=dashboard_url)
     elif notice.run:
-        content = describe_run(notice.run, names=names, dashboard_url=dashboard_url)
+        content = describe_run(notice.run, names=names, dashboard_url=dashboard_url, log_lines=log_lines)
     else:
         raise AssertionError("unreachable")
     return render_content(content)

@@ -1,9 +1,9 @@
 """The content of a mail before it is rendered, so that the text part and the HTML part say the same."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeGuard
+from typing import Any, Literal, TypeGuard
 
 from nightshift.base import wording
 from nightshift.database.run_row import RunRow
@@ -22,6 +22,8 @@ MAX_LISTED = 12
 MAX_FACTS = 40
 MAX_COLUMNS = 4
 MAX_ZEROS = 5
+# The last lines of a failed run's log.
+MAX_LOG_LINES = 10
 
 # Why the operator gets an alert.
 TO_OPERATOR = "You get this mail because the stack parameter SystemJobsAlertEmail contains your address."
@@ -91,8 +93,10 @@ def describe_alert(content: AlertText, *, dashboard_url: str = "") -> MailConten
     )
 
 
-def describe_run(run: RunRow, *, names: Names, dashboard_url: str) -> MailContent:
-    """Return the content of the mail about a run that has ended."""
+def describe_run(
+    run: RunRow, *, names: Names, dashboard_url: str, log_lines: Sequence[Mapping[str, Any]] = ()
+) -> MailContent:
+    """Return the content of the mail about a run that has ended, with the last lines of its log."""
     known = JOB_TYPES.get(run.job_type)
     job, status, result = known.label if known else run.job_type, run.status, run.result or {}
     is_system = run.project_id is None
@@ -108,7 +112,7 @@ def describe_run(run: RunRow, *, names: Names, dashboard_url: str) -> MailConten
         subtitle=wording.one_line(" · ".join(filter(None, names)), longest=MAX_SUBJECT),
         notice=warning or wording.lines(run.error or ""),
         paragraphs=[wording.one_line(message, longest=300)] if message else [],
-        sections=[Facts("Run", list(_facts(run))), *sections_of(result)],
+        sections=[Facts("Run", list(_facts(run))), *sections_of(result), *_log(log_lines)],
         link="" if is_system or not dashboard_url else f"{dashboard_url.rstrip('/')}/runs/{run.id}",
         reason=_reason(run),
     )
@@ -130,6 +134,17 @@ def _facts(run: RunRow) -> Iterator[tuple[str, str]]:
     how, _, who = run.triggered_by.partition(":")
     yield "Started by", STARTED_BY.get(who.partition(":")[0] or how, "Unknown")
     yield "Run", str(run.id)
+
+
+def _log(lines: Sequence[Mapping[str, Any]]) -> Iterator[Section]:
+    rows = [[str(line["at"])[11:19], line["level"], _logged(line)] for line in lines[-MAX_LOG_LINES:]]
+    if rows:
+        yield Table("Last lines of its log", ["UTC", "Level", "Message"], rows)
+
+
+def _logged(line: Mapping[str, Any]) -> str:
+    fields = " ".join(f"{name}={json.dumps(of, ensure_ascii=False)}" for name, of in line["fields"].items())
+    return wording.one_line(f"{line['message']} {fields}", longest=300)
 
 
 def _counts_bytes(job_type: str) -> bool:

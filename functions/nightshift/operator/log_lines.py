@@ -152,6 +152,11 @@ def _line(event: LogEvent) -> dict[str, object]:
     plain: dict[str, object] = {"message": text, "level": level_of(text)}
     logged: dict[str, object] = parsed if isinstance(parsed, dict) else plain
     logged = told(logged) or logged
+    of_job = logged.get("fields")
+    if isinstance(of_job, dict):
+        logged = {name: value for name, value in logged.items() if name != "fields"} | {
+            name: value for name, value in of_job.items() if name not in logged
+        }
     return {
         "at": timestamp(datetime.fromtimestamp(event.timestamp / 1000, UTC)),
         "level": logged.get("level"),

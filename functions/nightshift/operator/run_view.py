@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from nightshift.base.settings import Settings
+from nightshift.database.log_row import last_lines
 from nightshift.database.queries import Database
 from nightshift.notify.stopped import stopped
 from nightshift.operator.log_lines import last_words
@@ -11,14 +12,17 @@ from nightshift.operator.run_commands import MailRow, find_run
 from nightshift.runs.timeline import SliceRow, left_out, newest_slices, told
 
 SLICES_SHOWN = 200
+LOG_LINES_SHOWN = 20
 
 
 def view(*, run_id: str, db: Database, settings: Settings) -> dict[str, Any]:
-    """Return ``{"job_run", "timeline", "slices", "mails"}`` of any run. The timeline says why it is not progressing.
+    """Return ``{"job_run", "timeline", "slices", "log_lines", "mails"}`` of any run. The timeline says why it is not
+    progressing.
 
     ``job_run`` has the names of ``team`` and ``project`` in addition to the ids. The timeline holds the newest slices,
-    with Lambda's messages about lost ones; ``slices`` is the total number of slices. Each mail also has ``stopped``,
-    which says why mails to its address are stopped, if they are.
+    with Lambda's messages about lost ones; ``slices`` is the total number of slices, and ``log_lines`` are the last
+    lines that the job logged and the database stores. Each mail also has ``stopped``, which says why mails to its
+    address are stopped, if they are.
     """
     state = find_run(run_id, db=db)
     slices = newest_slices(state.run.id, at_most=SLICES_SHOWN, db=db)
@@ -29,6 +33,7 @@ def view(*, run_id: str, db: Database, settings: Settings) -> dict[str, Any]:
         "job_run": state.run.as_json() | (db.one("whose_run", run_id=state.run.id) or {}),
         "timeline": told(state, slices, settings=settings),
         "slices": left_out(slices) + len(slices),
+        "log_lines": last_lines(state.run.id, at_most=LOG_LINES_SHOWN, db=db),
         "mails": [
             mail.as_json() | {"stopped": mail.recipient and stopped(mail.recipient, db=db)}
             for mail in db.query_as(MailRow, "list_mails", run_id=state.run.id)

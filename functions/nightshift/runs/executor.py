@@ -16,6 +16,7 @@ from nightshift.jobs.job_type import JobType
 from nightshift.jobs.registry import JOB_TYPES
 from nightshift.notify import outbox
 from nightshift.runs import places
+from nightshift.runs.job_output import captured
 from nightshift.runs.job_steps import Abandoned, Ended, HandedOver, Lost, Outcome, take_steps
 from nightshift.runs.slices import ClaimedSlice, Slice
 from nightshift.runs.watchdog import watching
@@ -63,7 +64,11 @@ def work(
     job_type = _begin(claimed, call)
     with _connection_for(job_type, call) as (own, refusal):
         current = Slice(claimed, job_type=job_type, db=own, settings=settings, remaining_s=remaining_s, refusal=refusal)
-        with closing(current), watching(lambda reason: _note(reason, call), remaining_s=remaining_s()):
+        with (
+            closing(current),
+            watching(lambda reason: _note(reason, call), remaining_s=remaining_s()),
+            captured(current.log, level=settings.job_log_level),
+        ):
             outcome = take_steps(current)
     _after(outcome, job_type=job_type, call=call)
 

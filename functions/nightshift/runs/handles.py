@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from nightshift.base.errors import DatabaseBusy, DatabaseGone, JobError
 from nightshift.database.queries import Database
 from nightshift.jobs.author_api import Progress
+from nightshift.runs import job_output
 
 if TYPE_CHECKING:
     from nightshift.runs.slices import ClaimedSlice, Slice
@@ -49,6 +50,9 @@ class RunHandle:
 
     def is_cancelled(self) -> bool:
         return self._is_cancelled()
+
+    def log(self, message: object, /, *, level: str = "info", **fields: object) -> None:
+        job_output.log(message, level=level, fields=fields, lines_above=2)
 
     def follow(self, step: Progress, *, failures: int) -> None:
         """Take over the values that the step has just committed."""

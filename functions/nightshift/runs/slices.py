@@ -9,12 +9,14 @@ from uuid import UUID
 
 from nightshift.aws.queue import MAX_DELAY_S, Message
 from nightshift.base.errors import DatabaseBusy, JobError, NightshiftError
+from nightshift.base.logger import logger
 from nightshift.base.settings import Settings
 from nightshift.base.stored_json import shown, storable
 from nightshift.database.queries import Database
 from nightshift.jobs.author_api import Job, Progress, Steps, Wait
 from nightshift.jobs.job_type import JobType
 from nightshift.runs.handles import RunHandle, StepDatabase
+from nightshift.runs.job_log import KEPT_LINES, Chunk, JobLog
 
 # Withheld from the job's time: its last step still has to be committed.
 COMMIT_RESERVE_S = 5
@@ -87,6 +89,7 @@ class Slice:
             slice_left_s=lambda: self._remaining_s() - self._budget_ends_at_s,
         )
         self.step = StepDatabase(db, self)
+        self.log = JobLog(lambda: -remaining_s())
         self._db = db
         self.settings = settings
         self._refusal = refusal
@@ -150,10 +153,16 @@ class Slice:
         have taken effect.
         """
         self.step.check()
+        lines = self.log.due()
         row = self._fenced(
-            "save_progress", cursor=step.cursor_text, cursor_version=self._version, progress=step.as_json()
+            "save_progress",
+            lines,
+            cursor=step.cursor_text,
+            cursor_version=self._version,
+            progress=step.as_json(),
         )
         self._commit_step()
+        self.log.stored(lines)
         self.failed_attempts = row["failed_attempts"]
         self.run.follow(step, failures=sum(self.failed_attempts.values()))
         if row["cancel_requested"]:
@@ -230,7 +239,8 @@ class Slice:
 
     def cancel(self) -> bool:
         """End the run as cancelled. Return as ``complete``. Raises SliceLost."""
-        return bool(self._fenced("end_run", status="cancelled", result=None, error=None)["announces"])
+        row = self._fenced("end_run", self.log.all(), status="cancelled", result=None, error=None)
+        return bool(row["announces"])
 
     def rollback(self) -> None:
         """Discard what the job wrote since its last yield."""
@@ -248,17 +258,20 @@ class Slice:
         # No row means a cancel request or a lost slice. Both end here as CancelRequested; ``cancel`` is fenced too, and
         # raises SliceLost if the slice was lost.
         try:
-            row = self._fenced(query, **params)
+            row = self._fenced(query, self.log.all(), **params)
         except SliceLost as exc:
             raise CancelRequested from exc
         self._commit_step()
         return row
 
-    def _fenced(self, query: str, **params: Any) -> dict[str, Any]:
+    def _fenced(self, query: str, lines: Chunk, **params: Any) -> dict[str, Any]:
+        params |= {"lines": lines.text, "logged": lines.count, "kept_lines": KEPT_LINES}
         row = self._db.one(query, run_id=self.id, slice=self.number, **params)
         if row is None:
             self._db.rollback()
             raise SliceLost
+        if row["log_trouble"]:
+            logger.warning(f"Could not store {lines.count} log lines: {row['log_trouble']}", action="lines_not_stored")
         return row
 
     def _commit_step(self) -> None:

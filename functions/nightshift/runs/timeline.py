@@ -59,7 +59,7 @@ def newest_slices(run_id: UUID, *, at_most: int, db: Database) -> list[SliceRow]
 
 def told(state: RunState, slices: Sequence[SliceRow], *, settings: Settings) -> dict[str, object]:
     """Return ``{"state", "why", "since", "until", "cancel_requested_at", "cancel_requested_by", "rerun_of",
-    "logs_url", "slices_left_out", "timeline": [...]}``.
+    "logs_url", "logged_lines", "slices_left_out", "timeline": [...]}``.
     """
     explained = explain(state, lost_slices_limit=settings.lost_slices_limit)
     return {
@@ -71,6 +71,7 @@ def told(state: RunState, slices: Sequence[SliceRow], *, settings: Settings) -> 
         "cancel_requested_by": state.cancel_requested_by,
         "rerun_of": state.rerun_of and str(state.rerun_of),
         "logs_url": logs_url(state, settings=settings),
+        "logged_lines": state.logged_lines or 0,
         "slices_left_out": left_out(slices),
         "timeline": [slice.as_json() for slice in slices],
     }

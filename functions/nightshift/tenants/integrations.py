@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from nightshift.aws import kms
+from nightshift.base import masking
 from nightshift.base.errors import JobError, NightshiftError, Refused
 from nightshift.base.settings import settings
 from nightshift.database.queries import Database
@@ -78,11 +79,14 @@ def encrypt_secret(secret: str, *, project_id: str) -> bytes:
 
 
 def decrypt_secret(ciphertext: bytes, *, project_id: str) -> str:
-    """Decrypt the secret. Raise JobError if the ciphertext belongs to another project or is damaged."""
+    """Decrypt the secret, which log lines then mask.
+
+    Raise JobError if the ciphertext belongs to another project or is damaged.
+    """
     from nightshift.aws.aws_http import AwsRefused
 
     try:
-        return kms.decrypt(ciphertext, context=_context(project_id))
+        secret = kms.decrypt(ciphertext, context=_context(project_id))
     except AwsRefused as exc:
         if exc.code != "InvalidCiphertextException":
             raise
@@ -90,6 +94,8 @@ def decrypt_secret(ciphertext: bytes, *, project_id: str) -> str:
             "The stored key cannot be decrypted for this project. "
             "A team admin stores it again: nightshift integrations change"
         ) from exc
+    masking.remember(secret)
+    return secret
 
 
 def _context(project_id: str) -> dict[str, str]:

@@ -11,6 +11,7 @@ from nightshift_cli.commands.outcome import report_run, show_runs, show_slices, 
 from nightshift_cli.remote.names import Names
 from nightshift_cli.session import Session, operator_options
 from nightshift_cli.show.follow import look_again
+from nightshift_cli.show.log_rows import log_line
 from nightshift_cli.show.run_rows import STATUSES, facts_of, minute, pause_words
 from nightshift_cli.values import JobTypeName
 
@@ -82,6 +83,8 @@ def view(session: Session, run_id: str, watch: bool) -> None:
     timeline = answer["timeline"]
     session.output.facts(facts_of(answer["job_run"], timeline=timeline, now=session.clock.now()))
     show_slices(timeline, session=session)
+    for line in answer.get("log_lines") or []:
+        session.output.say(log_line(line))
     if answer["mails"]:
         mails = [
             (mail.get("recipient") or "the operator", mail.get("status"), mail.get("attempts"), _trouble(mail))

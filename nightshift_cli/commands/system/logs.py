@@ -5,6 +5,7 @@ import click
 from nightshift_cli.base.text import clean
 from nightshift_cli.commands.jobs import run_id_argument
 from nightshift_cli.session import Session, operator_options
+from nightshift_cli.show.log_rows import log_line
 
 SAME_ON_EVERY_LINE = ("function_arn", "function_memory_size")
 
@@ -38,8 +39,7 @@ def logs(session: Session, run_id: str, limit: int) -> None:
     for line in answer["lines"]:
         told = {name: value for name, value in line["fields"].items() if name not in SAME_ON_EVERY_LINE}
         traceback = str(told.pop("exception", "")).splitlines()
-        details = " ".join(f"{clean(name)}={clean(value)}" for name, value in told.items())
-        session.output.say(f"{clean(line['at'])} {clean(line['level']):7} {clean(line['message'])} {details}".rstrip())
+        session.output.say(log_line(line | {"fields": told}))
         for part in traceback:
             session.output.say(f"    {part}")
     if not answer["lines"]:

@@ -34,6 +34,9 @@ SELECT live.*,
        EXISTS (SELECT FROM job_alert_deliveries WHERE created_at <= kept_since) AS alerts_delivered,
        EXISTS (SELECT FROM job_alerts alert WHERE deleted_at IS NOT NULL
                OR NOT EXISTS (SELECT FROM teams WHERE teams.id = alert.team_id)) AS alerts_gone,
+       coalesce((SELECT max(completed_at) FROM job_runs WHERE completed_at IS NOT NULL)
+                > (SELECT logs_until FROM job_sweep), false)
+           OR EXISTS (SELECT FROM job_set_aside WHERE healer = 'logs') AS logs,
        EXISTS (SELECT FROM job_runs WHERE status = 'failed' AND project_id IS NOT NULL
                AND completed_at > statement_timestamp() - interval '1 hour') AS failing,
        -- An ending may commit two minutes after its time at the latest (LATE_ENDINGS_S).

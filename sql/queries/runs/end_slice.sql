@@ -1,6 +1,7 @@
 -- Hands the run over to the next slice number. Only a Wait carries a checkpoint and so changes cursor, version and
 -- progress; otherwise they stay as the last yield stored them. resend_at is when the sweep repeats the message if it is
 -- lost. For a wait longer than SQS can delay a message, the sweep sends the only message.
+-- Lines that the job logged since its last yield are stored even if that step was rolled back.
 -- No row: a cancel was requested, or the slice is lost.
 WITH at AS MATERIALIZED (SELECT clock_timestamp() AS time, make_interval(secs => CAST(:wait_s AS float8)) AS wait),
 handed_over AS (
@@ -23,11 +24,13 @@ handed_over AS (
         cursor_version = CASE WHEN CAST(:has_checkpoint AS boolean) THEN CAST(:cursor_version AS integer)
                               ELSE cursor_version END,
         progress = CASE WHEN CAST(:has_checkpoint AS boolean) THEN coalesce(CAST(:progress AS jsonb), progress)
-                        ELSE progress END
+                        ELSE progress END,
+        logged_lines = CASE WHEN CAST(:lines AS text) IS NULL THEN logged_lines
+                            ELSE coalesce(logged_lines, 0) + CAST(:logged AS bigint) END
     FROM at
     WHERE id = CAST(:run_id AS uuid) AND slice = CAST(:slice AS integer) AND status IN ('pending', 'running')
       AND cancel_requested_at IS NULL
-    RETURNING run.id, run.slice, run.team_id, run.progress
+    RETURNING run.id, run.slice, run.team_id, run.progress, run.logged_lines
 ), recorded AS (
     -- A statement sees its tables as they were before it, so job_runs still has the slice here.
     INSERT INTO job_slices (run_id, slice, request_id, started_at, outcome, reason, wait_s, processed)
@@ -35,4 +38,7 @@ handed_over AS (
            ceil(CAST(:wait_s AS float8)), CAST(handed_over.progress->>'processed' AS bigint)
     FROM handed_over JOIN job_runs held ON held.id = handed_over.id
 )
-SELECT id, slice, team_id FROM handed_over;
+SELECT id, slice, team_id, CASE WHEN CAST(:lines AS text) IS NOT NULL THEN keep_log_lines(
+           id, team_id, CAST(:slice AS integer), logged_lines, CAST(:lines AS text), CAST(:kept_lines AS integer)) END
+           AS log_trouble
+FROM handed_over;
