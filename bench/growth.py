@@ -24,6 +24,7 @@ from nightshift.database.queries import Database
 from nightshift.database.session_pins import pin
 from nightshift.healing import team_failures
 from nightshift.jobs.rights import declare_rights
+from nightshift.overview.counting import count_endings
 from tests.support.plans import explained
 
 RUNS = 200_000
@@ -53,7 +54,7 @@ SMALL = {
     *("store_expectation", "store_schedule", "delete_other_schedules", "list_successes", "want_events"),
     *("delete_pauses", "get_pause", "insert_pause", "list_pauses", "names_in_notice"),
     *("database_connections", "database_size", "describe_database", "list_migrations", "list_views", "missing_rights"),
-    "oldest_snapshot",
+    *("oldest_snapshot", "next_slots", "prune_days"),
 }
 
 WORLD = f"""
@@ -157,6 +158,9 @@ def _measure(server: Postgres, name: str, runs: int, *, longer: int) -> dict[str
     owner.run_script(WORLD)
     owner.run_script(HISTORY.format(runs=runs, longer=longer, projects=TEAMS * PROJECTS_OF_A_TEAM))
     owner.run_script(LIVE_RUNS)
+    count_endings(late_s=0, may_go_on=lambda: True, db=owner)
+    # The endings of the last hour are counted by the statement that is measured, and until then read from the runs.
+    owner.run_script("UPDATE job_sweep SET counted_until = counted_until - interval '1 hour'")
     owner.run_script("VACUUM (ANALYZE)")
     let_worker_play_all(owner)
     app = Database(settings_of(server, name, "nightshift_worker"), statement_timeout="0")
@@ -189,6 +193,8 @@ def _values(owner: Database) -> dict[str, dict[str, Any]]:
     idle = id_("number % 5 = 1", "bench_projects")
     [[idles_team]] = owner.run_script(f"SELECT team_id FROM projects WHERE id = '{idle}'")
     now = "2031-01-01Z"
+    # The shorter history has eight days.
+    [[week]] = owner.run_script("SELECT CAST(clock_timestamp() - interval '6 days' AS date)")
     slice_0 = {"run_id": leased, "slice": 0}
     resend, old = {"resend_delay_s": 120, "resend_ceiling_s": 3600}, {"retention_s": 90 * 86_400}
     finds = {"at_most": 100_000}
@@ -278,6 +284,20 @@ def _values(owner: Database) -> dict[str, dict[str, Any]]:
         "decided_slots": {"job_type": "db_pruning", "since": now},
         "insert_scheduled_run": new | {"job_type": "soft_delete_cleanup", "slot": now, "outcome": "started"},
         "insert_slots": {"job_type": "soft_delete_cleanup", "slots": "{2026-01-01Z}"},
+        # The overview.
+        "count_endings": {"late_s": 120, "at_most": 5000},
+        "summary_of_team": {
+            "team_id": team, "job_types": "{revenuecat_backfill,revenuecat_sync}", "first_day": week,
+            "projects": 1000, "at_most": 2000,
+        },
+        "recent_failures": {"team_id": team, "since": week, "at_most": 1000},
+        "recent_failures of project": {
+            "team_id": team, "since": week, "at_most": 1000, "project_id": project,
+        },
+        "all_days": {"first_day": week, "at_most": 2000},
+        "failing_teams": {"first_day": week, "at_most": 10},
+        "all_failures": {"since": week, "at_most": 1000},
+        "old_days": finds,
         # The retention.
         **{name: finds | old for name in ("old_runs", "old_alerts", "old_slots")},
         "prune_runs": {"keys": ids("completed_at IS NOT NULL", limit=200)},

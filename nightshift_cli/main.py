@@ -14,6 +14,7 @@ from nightshift_cli.commands.alerts import alerts
 from nightshift_cli.commands.api_keys import keys
 from nightshift_cli.commands.changes import team_audit
 from nightshift_cli.commands.completion import completion
+from nightshift_cli.commands.job_overview import overview
 from nightshift_cli.commands.job_pauses import pause, pauses, resume
 from nightshift_cli.commands.jobs import jobs, refusal_hint
 from nightshift_cli.commands.login import login, logout
@@ -105,7 +106,7 @@ def main(context: click.Context) -> None:
     context.ensure_object(Session)
 
 
-for command in (logs, pause, resume, pauses):
+for command in (overview, logs, pause, resume, pauses):
     jobs.add_command(command)
 
 # This is the order of the reference pages; --help sorts by name.

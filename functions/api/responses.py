@@ -1,6 +1,7 @@
-"""Make responses, and finish them: add the headers of every response, and compress it for clients that accept gzip."""
+"""Make responses, and finish them: add the headers of every response, compress it, or leave out a known body."""
 
 import base64
+import hashlib
 import json
 import zlib
 from collections.abc import Mapping, Sequence
@@ -44,6 +45,11 @@ def finish(response: dict[str, Any], *, method: str, asked: Mapping[str, str]) -
     body: str = response["body"]
     encrypted = HSTS if asked.get("x-forwarded-proto") == "https" else {}
     response = response | {"headers": response["headers"] | HEADERS | encrypted}
+    if method in ("GET", "HEAD") and response["statusCode"] == 200:
+        etag = _etag(body)
+        response["headers"]["ETag"] = etag
+        if _knows(asked.get("if-none-match", ""), etag):
+            return response | {"statusCode": 304, "body": ""}
     if method == "HEAD":
         return response | {"body": ""}
     if len(body) < COMPRESSED_FROM_BYTES or not takes_gzip(asked.get("accept-encoding", "")):
@@ -72,6 +78,16 @@ def takes_gzip(accept_encoding: str) -> bool:
         weights[coding.strip()] = weight.replace(" ", "").removeprefix("q=")
     accepted = weights.get("gzip", weights.get("*"))
     return accepted == "" or bool(accepted and accepted.strip("0."))
+
+
+def _etag(body: str) -> str:
+    """Return the tag of a body. It is weak, because the plain and the compressed body share it."""
+    return f'W/"{hashlib.sha256(body.encode()).hexdigest()[:16]}"'
+
+
+def _knows(if_none_match: str, etag: str) -> bool:
+    """Tell whether the client has the body of this tag. RFC 9110, section 13.1.2: the comparison is weak."""
+    return etag.removeprefix("W/") in {each.strip().removeprefix("W/") for each in if_none_match.split(",")}
 
 
 def _challenge(sentence: str) -> str:

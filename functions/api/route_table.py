@@ -8,6 +8,7 @@ from api.routes import (
     integration_routes,
     job_type_routes,
     key_routes,
+    overview_routes,
     pause_routes,
     project_routes,
     run_routes,
@@ -21,7 +22,8 @@ OPERATIONS = tuple(
     operation
     for module in (
         *(service_routes, identity_routes, session_routes, project_routes, integration_routes, team_routes),
-        *(key_routes, audit_routes, job_type_routes, run_routes, pause_routes, schedule_routes, alert_routes),
+        *(key_routes, audit_routes, job_type_routes, run_routes, overview_routes, pause_routes, schedule_routes),
+        alert_routes,
     )
     for operation in vars(module).values()
     if isinstance(operation, Operation)

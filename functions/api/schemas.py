@@ -302,6 +302,86 @@ class JobTypeInfo(Answer):
     paused: Pause | None
 
 
+class EndedRun(Answer):
+    run_id: UUID
+    at: Timestamp
+
+
+class FailedRun(EndedRun):
+    error: str = Field(description="Its first 500 characters")
+
+
+class LiveRun(Answer):
+    run_id: UUID
+    status: Literal["pending", "running"]
+    progress: Progress | None
+
+
+class NextSlot(Answer):
+    schedule_id: UUID
+    at: Timestamp
+
+
+DayCounts = Annotated[list[int], Field(description="One number for each of days: the runs that ended on it")]
+MEDIAN = "Median, at most 9 % away from the exact one"
+
+
+class JobSummary(Answer):
+    """A job type of a project: whether its data is fresh, and how its runs of the last 14 days ended."""
+
+    project_id: UUID
+    project: str = Field(description="The project's name")
+    job_type: str
+    state: Literal["failing", "late", "new", "fresh", "unscheduled"] = Field(
+        description="failing: its last run failed; late: it has not succeeded for twice as long as its schedule's "
+        "longest gap; new: it has not succeeded yet; fresh: it succeeded in time; unscheduled: its last run "
+        "succeeded, and no schedule starts the next"
+    )
+    last_completed: EndedRun | None
+    last_failed: FailedRun | None
+    live: LiveRun | None
+    next: NextSlot | None = Field(description="The next time of the team's schedules")
+    completed: DayCounts
+    failed: DayCounts
+    cancelled: DayCounts
+    success_rate: float | None = Field(ge=0, le=1, description="Of the runs that completed or failed; null: none did")
+    median_ms: int | None = Field(description=f"Duration of completed runs. {MEDIAN}")
+    recent_median_ms: int | None = Field(description="The same for the last seven days")
+    earlier_median_ms: int | None = Field(description="The same for the seven days before")
+    trend: Literal["faster", "slower", "steady"] | None = Field(
+        description="steady: the medians of the two weeks differ by less than a quarter; null: a week has fewer than "
+        "three runs"
+    )
+    waited_ms: int | None = Field(description=f"Time from the trigger to the first claim. {MEDIAN}")
+
+
+class ErrorGroup(Answer):
+    """Failed runs of a job type with the same error."""
+
+    error: str = Field(description="With placeholders for ids, addresses, times and numbers, such as <id>")
+    job_type: str
+    runs: int
+    projects: int
+    last_run_id: UUID
+    last_at: Timestamp
+    advice: str = Field(description="What a team admin can do")
+
+
+class Summary(Answer):
+    """A team's runs of the last 14 days in UTC, today included."""
+
+    days: list[Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\d$")]]
+    counted_until: Timestamp | None = Field(
+        description="null: all runs are counted; else those that ended until then, because very many have ended since"
+    )
+    states: dict[str, int] = Field(description="Number of jobs in each state, also of those left out")
+    jobs: list[JobSummary] = Field(description="First those that need a look; at most 200")
+    jobs_left_out: int
+    errors: list[ErrorGroup] = Field(description="The ten largest groups")
+    failures_looked_at: int = Field(description="The newest failures, at most 1,000, of which errors are the groups")
+    has_more_failures: bool
+
+
 class SchedulePause(Answer):
     since: Timestamp
     by: str

@@ -26,7 +26,8 @@ TYPES = {
 COMMENT = re.compile(rb"^ *(?://.*|/\*(?s:.*?)\*/)$", re.MULTILINE)
 
 # From the page to the root of the stack's paths. Relative, so that it also works below a custom domain's base path.
-ROOTS = {"GET /": "./", "GET /schedules": "./", "GET /team": "./", "GET /confirm": "./", "GET /runs/{run_id}": "../"}
+VIEWS = ("", "runs", "schedules", "team", "confirm")
+ROOTS = {f"GET /{view}": "./" for view in VIEWS} | {"GET /runs/{run_id}": "../"}
 
 # An asset's address holds the version, so browsers may keep it for ever. They revalidate the page, mostly with a 304.
 FOR_EVER = "public, max-age=31536000, immutable"

@@ -20,8 +20,10 @@ from nightshift.operator import (
     schedule_commands,
 )
 from nightshift.operator.dispatch import Command, answer
+from nightshift.overview import system_summary
 
 COMMANDS: Mapping[str, Command] = {
+    "overview": system_summary.overview,
     "runs": run_commands.list_runs,
     "view": run_view.view,
     "logs": log_lines.run_logs,

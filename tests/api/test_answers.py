@@ -191,6 +191,41 @@ class TestCompression:
         assert json.loads(answer["body"])["status"] == "ok"
 
 
+class TestWhatIsKnownIsNotSent:
+    @pytest.mark.parametrize("known", ["{etag}", '"x", {etag}', "{strong}"])
+    def test_a_client_that_has_the_answer_gets_304_without_a_body(self, api, team, known):
+        path = f"/v1/teams/{team.id}/jobs"
+        whole = api.send("GET", path)
+        etag = whole["headers"]["ETag"]
+        headers = {"If-None-Match": known.format(etag=etag, strong=etag.removeprefix("W/")), "Accept-Encoding": "gzip"}
+        answer = api.send("GET", path, headers=headers)
+        assert (answer["statusCode"], answer["body"], answer["headers"]) == (304, "", whole["headers"])
+
+    def test_a_change_a_refusal_and_a_post_are_sent(self, api, team, owner):
+        path = f"/v1/teams/{team.id}/jobs"
+        headers = {"If-None-Match": api.send("GET", path)["headers"]["ETag"]}
+        assert api.send("GET", path, headers=headers, authorization=None)["statusCode"] == 401
+        assert "ETag" not in api.send("GET", f"{path}/nothing")["headers"]
+        runs_of(team, owner, 1)
+        assert api.send("GET", path, headers=headers)["statusCode"] == 200
+
+    def test_a_client_asks_for_the_runs_that_have_changed(self, api, team, owner):
+        runs_of(team, owner, 3)
+        owner.run_script("UPDATE job_runs SET completed_at = completed_at - interval '1 hour'")
+        runs_of(team, owner, 1)
+        wish = {"job_type": "revenuecat_sync", "project_id": team.project_id}
+        assert api("POST", f"/v1/teams/{team.id}/jobs/trigger", wish)[0] == 201
+        whole = api("GET", f"/v1/teams/{team.id}/jobs", limit="4")[1]
+        changed = api("GET", f"/v1/teams/{team.id}/jobs", limit="4", changed_since="30m")[1]
+        assert [run["status"] for run in changed["job_runs"]] == ["pending", "completed"]
+        ended = changed["job_runs"][1]["completed_at"]
+        assert api("GET", f"/v1/teams/{team.id}/jobs", limit="4", changed_since=ended)[1] == changed
+        # The cursor is that of the whole page, so the client knows how far it reaches.
+        assert changed == whole | {"job_runs": whole["job_runs"][:2]}
+        status, refused = api("GET", f"/v1/teams/{team.id}/jobs", changed_since="soon")
+        assert (status, refused["error"].partition(" must")[0]) == (400, "changed_since")
+
+
 class TestOpenToEverybody:
     def test_health_asks_the_database_once_a_second(self, api, monkeypatch):
         clock = itertools.count(1000, 0.25)

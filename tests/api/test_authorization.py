@@ -69,6 +69,7 @@ POLICIES = {
     "DELETE /v1/teams/{team_id}/keys/{key_id}": Policy(of="team", needs="keys:write"),
     "GET /v1/teams/{team_id}/audit": Policy(of="team", needs="audit:read"),
     "GET /v1/teams/{team_id}/jobs": Policy(of="team", needs="jobs:read", takes_project=True),
+    "GET /v1/teams/{team_id}/jobs/summary": Policy(of="team", needs="jobs:read", takes_project=True),
     "POST /v1/teams/{team_id}/jobs/trigger": Policy(
         of="team", needs="jobs:write", passes=(201, 409), takes_project=True
     ),

@@ -81,6 +81,7 @@ OF_OTHER_CLIENTS = {
     "POST /v1/auth/sessions",
 }
 OPERATIONS = {
+    "GET /v1/teams/{team_id}/jobs/summary": "nightshift jobs overview",
     "GET /v1/health": "nightshift ping",
     "GET /v1/auth/whoami": "nightshift whoami",
     "GET /v1/auth/sessions": "nightshift sessions list",
@@ -126,6 +127,7 @@ OPERATIONS = {
     "POST /v1/alert-deliveries/{delivery_id}/replay": "nightshift alerts replay DELIVERY_ID",
 }
 OWNERS = {
+    "overview": "nightshift system overview",
     "runs": "nightshift system runs",
     "view": "nightshift system view RUN_ID",
     "logs": "nightshift system logs RUN_ID",

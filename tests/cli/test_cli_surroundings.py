@@ -63,6 +63,8 @@ ANSWER = {
             "redriven",
             "teams",
             "keys",
+            "jobs",
+            "errors",
             "schedules",
             "resumed",
             "stops",
@@ -204,6 +206,13 @@ def hostile(value: Any, *, name: str = "") -> Any:
 
 
 EVERYTHING = ANSWER | {
+    "jobs": [
+        {"state": "failing", "job_type": "j", "project": "p", "last_completed": {"at": "a"}, "last_failed": None,
+         "next": {"at": "2026-11-28T03:00:00.000Z"}, "completed": [1, 0], "failed": [0, 1], "success_rate": 0.5,
+         "median_ms": 5, "trend": "slower", "waited_ms": 7},
+    ],
+    "errors": [{"runs": 3, "job_type": "j", "error": "e", "last_run_id": "r", "advice": "a"}],
+    "jobs_left_out": 2, "counted_until": "c", "has_more_failures": True, "failures_looked_at": 1000,
     "job_run": run("completed", result={"a": "b", "rows": [{"c": "d"}], "warning": "w"}, params={"e": "f"}, error="e"),
     "job_types": [{"job_type": "x", "label": "X", "description": "d", "params": {"properties": {"p": {"type": "t"}}}}],
     "timeline": {

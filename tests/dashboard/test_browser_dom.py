@@ -161,7 +161,7 @@ def test_numbers_ids_and_names_are_not_for_translators(admin: Open, completed_ru
     for selector in (".status", ".project", ".figures", ".whoami", "td.by"):
         for element in page.locator(selector).all():
             assert element.evaluate("element => element.translate") is False, selector
-    page.goto(page.url + f"runs/{run_id}")
+    page.goto(f"{page.url}/{run_id}")
     expect(page.locator("aside code", has_text=run_id)).to_have_js_property("translate", False)
     assert page.locator("html").get_attribute("lang") == "en"
 

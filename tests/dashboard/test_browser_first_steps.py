@@ -22,8 +22,8 @@ def new_team(people: People) -> str:
 
 @pytest.fixture
 def opened(visitor: Callable[..., Visitor], people: People, new_team: str) -> Callable[..., Page]:
-    """``opened(**options)``: the runs of a team without a key, as its admin."""
-    return lambda **options: visitor(**options).open(token=people.user((new_team, "admin")))
+    """``opened(**options)``: the overview of a team without a key, as its admin."""
+    return lambda **options: visitor(**options).open("", token=people.user((new_team, "admin")))
 
 
 def steps(page: Page) -> Any:
@@ -68,7 +68,7 @@ def test_a_new_team_is_led_from_its_key_to_an_alert(opened: Callable[..., Page],
     page.get_by_role("dialog", name="New alert").get_by_role("button", name="Make alert").click()
     expect(page.get_by_role("dialog")).to_have_count(0)
     expect(steps(page)).to_have_count(0)
-    expect(heading(page, "Runs")).to_be_visible()
+    expect(heading(page, "Overview")).to_be_visible()
 
 
 def test_a_key_that_was_switched_off_is_the_next_step(
@@ -115,11 +115,11 @@ def test_steps_that_are_hidden_stay_hidden(opened: Callable[..., Page]) -> None:
 def test_keys_and_teams_with_many_runs_are_not_led(
     visitor: Callable[..., Visitor], people: People, new_team: str
 ) -> None:
-    page = visitor().open(token=people.key(new_team, "jobs:read", "jobs:write"))
+    page = visitor().open("", token=people.key(new_team, "jobs:read", "jobs:write"))
     expect(page.get_by_text("Nothing has run yet")).to_be_visible()
     expect(page.locator(".steps")).to_have_count(0)
     project_id = people.project(new_team, "Old")
     people.runs(new_team, project_id, 31)
-    page = visitor().open(token=people.user((new_team, "admin")))
-    expect(page.locator(".runs tbody tr:not(.skeleton)")).to_have_count(30)
+    page = visitor().open("", token=people.user((new_team, "admin")))
+    expect(page.locator(".jobs > li")).to_have_count(1)
     expect(page.locator(".steps")).to_have_count(0)

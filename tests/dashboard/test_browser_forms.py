@@ -98,7 +98,7 @@ class TestAmongMany:
         page.get_by_label("Search projects").fill("日本")
         expect(page.get_by_text("Found projects: 1")).to_be_attached()
         page.get_by_label("Search projects").press("Enter")
-        page.wait_for_url("**/?project_id=*")
+        page.wait_for_url("**/runs?project_id=*")
         expect(page.get_by_label("Project", exact=True).locator("option:checked")).to_have_text("日本アプリ")
         assert keeps_somebody_out(page) == []
         dialog = run_dialog(page)
@@ -129,7 +129,7 @@ class TestAmongMany:
         page = visitor(viewport={"width": 360, "height": 740}).open(token=token)
         page.get_by_label("Search teams").fill("team 432")
         page.get_by_label("Search teams").press("Enter")
-        page.wait_for_url("**/?team=one-of-many-432")
+        page.wait_for_url("**/runs?team=one-of-many-432")
         expect(page.get_by_label("Team", exact=True).locator("option:checked")).to_have_text("Team 432")
         assert keeps_somebody_out(page) == []
         assert not page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")

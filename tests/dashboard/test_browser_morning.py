@@ -30,7 +30,7 @@ def test_a_team_helps_itself(
     team_id = people.team("Early Owls")
     people.project(team_id, "Acme", has_key=False)
     email = admin_of(team_id)
-    page = visitor(**NEW_YORK).open()
+    page = visitor(**NEW_YORK).open("")
 
     # Sign in.
     ask_for_code(page, email)

@@ -204,7 +204,7 @@ def loaded_with(name):
 def test_the_first_visit_is_small():
     named = {"boot.js", "style.css", "icon.svg"} | loaded_with("app.js")
     assert "teampage.js" not in named
-    assert {"runs.js", "vendor/htm-preact.js"} < named
+    assert {"overview.js", "vendor/htm-preact.js"} < named
     files = [dashboard.page("./"), *(dashboard.assets()[name] for name in named)]
     assert sum(len(file.compressed) for file in files) < MOST_BYTES
 

@@ -79,6 +79,7 @@ BODIES = {
         BATCH.format("team_members", "team_id", "teams", "user_id"),
         BATCH.format("job_team_schedules", "project_id", "projects", "id"),
         BATCH.format("job_project_pauses", "project_id", "projects", "job_type"),
+        BATCH.format("job_days", "project_id", "projects", "day"),
         f"SELECT owes(in_the_way) FROM cleanup_runs({NO_ROW}, NULL, now(), now(), 1)",
     ],
 }
@@ -114,6 +115,10 @@ def judge(owner: Database) -> Database:
     owner.run_script(
         "INSERT INTO job_project_pauses (project_id, job_type, paused_by, why)"
         f" VALUES ('{team.project_id}', 'x', 'x', '')"
+    )
+    owner.run_script(
+        "INSERT INTO job_days (team_id, project_id, job_type, day, completed, failed, cancelled, took, waited)"
+        f" VALUES ('{team.id}', '{team.project_id}', 'x', current_date, 1, 0, 0, '{{}}', '{{}}')"
     )
     owner.run_script(
         f"""

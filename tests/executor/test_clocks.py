@@ -47,6 +47,7 @@ BY_STATEMENT = {
         "old_team_slots",
         "outbox_trouble",
     ),
+    *("count_endings", "old_days"),
     *("keys_to_look_at", "look_at_keys", "start_due_schedules"),
     *("overdue_successes", "prune_alerts", "stuck_runs"),
     *("team_failures", "unsent_notices"),
@@ -62,7 +63,15 @@ BY_KEY = {
     *("delete_project_pause", "list_project_pauses", "store_project_pause"),
     # Of one job type's few places, and of the longest held of its runs.
     *("free_place", "take_place"),
-    *("claim_code_mail", "end_sessions", "enter_secret", "find_session", "list_sessions", "prune_sessions"),
+    *(
+        "claim_code_mail",
+        "end_sessions",
+        "enter_secret",
+        "find_session",
+        "insert_session",
+        "list_sessions",
+        "prune_sessions",
+    ),
     *("prune_sign_in_shares", "touch_session"),
 }
 

@@ -26,7 +26,7 @@ AT_NOON = "stopped, pg_catalog, public"
 EMPTIED = (
     *("job_slices", "job_outbox", "job_runs", "job_schedule_slots", "job_schedules", "job_successes", "job_pauses"),
     *("job_set_aside", "job_mail_shares", "job_audit_entries", "job_team_schedules", "job_team_slots"),
-    *("job_agent_keys", "job_project_pauses", "job_places", "job_run_logs", "job_log_shares"),
+    *("job_agent_keys", "job_project_pauses", "job_places", "job_run_logs", "job_log_shares", "job_days"),
     *("job_sign_ins", "job_sign_in_shares", "job_sessions"),
     *("job_alert_deliveries", "job_alert_addresses", "job_alerts"),
     *("app_users", "api_keys", "project_integrations", "projects", "team_members", "teams", "users"),
@@ -35,7 +35,8 @@ EMPTY = ";".join(
     [
         *(f"DELETE FROM {table}" for table in EMPTIED),
         "UPDATE job_deployment SET wants_events = false",
-        "UPDATE job_sweep SET came_at = '2000-01-01', alerts_until = '2000-01-01', logs_until = '2000-01-01'",
+        "UPDATE job_sweep SET came_at = '2000-01-01', alerts_until = '2000-01-01', logs_until = '2000-01-01',"
+        " counted_until = '2000-01-01'",
     ]
 )
 

@@ -151,6 +151,18 @@ def old_audit_entries(owner):
     return late[::-1], left
 
 
+def old_days(owner):
+    """Days as numbers: a key is a serial number."""
+
+    def day(ago):
+        columns = {"job_type": "x", "day": at(-days(ago))[:10], "completed": 1, "failed": 0, "cancelled": 0}
+        insert(owner, "job_days", **columns, took="{}", waited="{}")
+        return str(owner.run_script("SELECT max(id) FROM job_days")[0][0])
+
+    left = [day(30), day(0)]
+    return [day(31), day(32)][::-1], left
+
+
 def old_sign_ins(owner):
     def sign_in(seconds):
         id_ = str(uuid.uuid4())
@@ -369,6 +381,7 @@ KINDS = [
         table="job_schedule_slots", key="job_type || ' ' || CAST(extract(epoch FROM slot) AS text)",
     ),
     Kind("old_audit_entries", old_audit_entries, "old_audit_entries", table="job_audit_entries"),
+    Kind("old_days", old_days, "old_days", table="job_days"),
     Kind("old_sign_ins", old_sign_ins, "expired_sign_ins", table="job_sign_ins"),
     Kind("old_sign_in_shares", old_sign_in_shares, "unused_sign_in_shares", table="job_sign_in_shares", key="key"),
     Kind("old_sessions", old_sessions, "ended_sessions", table="job_sessions"),
@@ -458,7 +471,7 @@ def quoted(key):
 class TestSearchForWork:
     def test_without_rows_the_answer_to_each_question_is_no(self, noon):
         [found] = noon.query("find_work", now=at(0), schedules_until=at(0), retention_s=OLD)
-        others = ("alerts_of_runs", "logs", "failing", "set_aside")
+        others = ("alerts_of_runs", "logs", "failing", "uncounted", "set_aside")
         assert found == dict.fromkeys([*(kind.name for kind in KINDS), *others], False)
 
     def test_what_was_sent_and_what_no_alert_has_is_not_due(self, owner, noon):
@@ -493,6 +506,18 @@ class TestSearchForWork:
         assert noon.query("find_work", **question)[0]["alerts_of_runs"] is found
         insert(owner, "job_set_aside", healer="alerts_of_runs", key="x", error="e", attempts=1, retry_at=at(0))
         assert noon.query("find_work", **question)[0]["alerts_of_runs"] is True
+
+    @pytest.mark.parametrize(
+        ("ended_s", "until_s", "found"),
+        [(-120, -121, True), (-119.999, -121, False), (-120, -120, False), (-121, -120, False)],
+    )
+    def test_runs_are_to_be_counted_once_all_endings_before_theirs_are_committed(
+        self, owner, noon, ended_s, until_s, found
+    ):
+        run(owner, ENDED, completed_at=at(ended_s))
+        owner.run_script(f"UPDATE job_sweep SET counted_until = '{at(until_s)}'")
+        question = {"now": at(0), "schedules_until": at(0), "retention_s": OLD}
+        assert noon.query("find_work", **question)[0]["uncounted"] is found
 
     @pytest.mark.parametrize(
         ("columns", "failing"),

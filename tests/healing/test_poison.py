@@ -20,7 +20,7 @@ from tests.support.world import received, state_of, system_run, trigger
 TABLES = (
     *("job_runs", "job_outbox", "job_schedule_slots", "job_team_schedules", "job_team_slots", "job_audit_entries"),
     *("job_agent_keys", "job_alerts", "job_sign_ins", "job_sign_in_shares", "job_sessions"),
-    *("job_alert_deliveries", "job_log_shares"),
+    *("job_alert_deliveries", "job_log_shares", "job_days"),
 )
 REFUSE = """
     CREATE FUNCTION refuse_{table}() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -530,6 +530,15 @@ class TestBatches:
         self.refuse(owner, "job_alerts", "DELETE", f"OLD.id = ANY ('{{{','.join(ids[:5])}}}')")
         return ids, "SELECT 9 - count(*) FROM job_alerts"
 
+    def arrange_old_days(self, owner):
+        rows = owner.run_script(
+            "INSERT INTO job_days (job_type, day, completed, failed, cancelled, took, waited)"
+            " SELECT 'x', current_date - 60 + n, 1, 0, 0, '{}', '{}' FROM generate_series(0, 8) n RETURNING id"
+        )
+        keys = [str(key) for (key,) in rows]
+        self.refuse(owner, "job_days", "DELETE", f"OLD.id = ANY ('{{{','.join(keys[:5])}}}')")
+        return keys, "SELECT 9 - count(*) FROM job_days"
+
     def arrange_old_sign_ins(self, owner):
         rows = owner.run_script(
             "INSERT INTO job_sign_ins (id, secret_hash, user_id, expires_at) SELECT gen_random_uuid(), '',"
@@ -583,6 +592,7 @@ class TestBatches:
         "alerts_paused",
         "alerts_delivered",
         "alerts_gone",
+        "old_days",
         "logs",
         "old_sign_ins",
         "old_sign_in_shares",

@@ -203,7 +203,7 @@ class TestRetention:
             .replace(":retention_s", "7776000")
         )
         [[[plan]]] = owner.run_script(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT json) {statement}")
-        assert plan["Plan"]["Shared Hit Blocks"] + plan["Plan"]["Shared Read Blocks"] < 27
+        assert plan["Plan"]["Shared Hit Blocks"] + plan["Plan"]["Shared Read Blocks"] < 32
 
 
 class TestLogsOfTeams:

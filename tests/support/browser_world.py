@@ -70,8 +70,8 @@ class Visitor:
         self.context.on("page", self._watch)
         self.context.on("request", self._see)
 
-    def open(self, path: str = "", *, token: str = "") -> Page:
-        """Open ``path`` below the dashboard's URL; with a ``token``, use a link that signs in."""
+    def open(self, path: str = "runs", *, token: str = "") -> Page:
+        """Open ``path`` below the dashboard's URL, or the list of runs; with a ``token``, use a link that signs in."""
         page = self.context.new_page()
         page.goto(self.url + path + (f"#token={token}" if token else ""))
         return page
@@ -122,7 +122,7 @@ def visitor(browser: Browser, here: dict[str, Any]) -> Iterator[Callable[..., Vi
 @pytest.fixture
 def admin(visitor: Callable[..., Visitor], here: dict[str, Any]) -> Callable[..., Page]:
     """``admin(path, **options)``: open a page as the demo team's owner, signed in by a link."""
-    return lambda path="", **options: visitor(**options).open(path, token=here["admin_token"])
+    return lambda path="runs", **options: visitor(**options).open(path, token=here["admin_token"])
 
 
 @pytest.fixture

@@ -50,6 +50,11 @@ DEFAULT_LINES = 200
         ("project_id", "Only runs of this project", UUID),
         ("since", WINDOW, MOMENT),
         ("until", WINDOW, MOMENT),
+        (
+            "changed_since",
+            "Leave out the page's runs that ended before this time: a client that keeps them asks for what has changed",
+            MOMENT,
+        ),
         ("cursor", CURSOR, SEARCHED),
         (
             "limit",
@@ -83,7 +88,8 @@ def list_runs(request: Request, team_id: str) -> dict[str, Any]:
         limit=parse_limit(request.query("limit")),
         db=database(),
     )
-    return {"job_runs": [run.as_json() for run in page.runs], "cursor": page.cursor, "has_more": page.has_more}
+    changed = page.changed_since(parse_moment("changed_since", request.query("changed_since"), now=now))
+    return {"job_runs": [run.as_json() for run in changed], "cursor": page.cursor, "has_more": page.has_more}
 
 
 def _page_by_prefix(beginning: str, *, team_id: str) -> dict[str, Any]:

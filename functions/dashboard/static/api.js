@@ -15,7 +15,11 @@ const TOLERATED_SKEW_MS = 2_000;
 // For errors that API Gateway itself returns.
 const OWN_WORDS = { 413: "The request is too large for the server.", 429: "Too many requests at once." };
 
+// Answers that are kept with their tags: the server sends nothing if they still hold. A view polls few addresses.
+const MOST_KEPT = 30;
+
 let skewMs = 0;
+let kept = { of: null, answers: new Map() };
 
 /** Milliseconds since the epoch by the server's clock: durations must not depend on this machine's clock. */
 export const now = () => Date.now() + skewMs;
@@ -48,6 +52,8 @@ export async function api(method, path, { query = {}, body, key, signal, anyone,
   const headers = token === null ? { "x-nightshift": "1" } : { authorization: `Bearer ${token}` };
   if (body) headers["content-type"] = "application/json";
   if (key) headers["idempotency-key"] = key;
+  const known = method === "GET" ? answersOf(asked).get(url.href) : undefined;
+  if (known) headers["if-none-match"] = known.tag;
   const request = new AbortController();
   const stop = () => request.abort();
   const patience = setTimeout(stop, PATIENCE_MS);
@@ -70,8 +76,12 @@ export async function api(method, path, { query = {}, body, key, signal, anyone,
     signal?.removeEventListener("abort", stop);
   }
   setClock(response);
+  if (response.status === 304 && known) return known.answer;
   const answer = parsed(text);
-  if (response.ok && answer) return answer;
+  if (response.ok && answer) {
+    if (method === "GET") keep(answersOf(asked), url.href, { tag: response.headers.get("etag"), answer });
+    return answer;
+  }
   // The response was cut off, or comes from a proxy: the outcome of the call is unknown.
   if (response.ok) throw new ApiError(0, "The server's answer cannot be read.");
   const { error, message, request_id: id, ...fields } = answer ?? {};
@@ -101,6 +111,19 @@ export async function whole(path, { query, signal }) {
     for (const [name, list] of Object.entries(page)) if (Array.isArray(list)) joined[name] = [...joined[name], ...list];
   }
   return joined;
+}
+
+/** The kept answers to the GET requests of a session. Those of another one are dropped. */
+function answersOf(session) {
+  if (kept.of !== session) kept = { of: session, answers: new Map() };
+  return kept.answers;
+}
+
+/** Keeps the answer as the newest, if the server gave it a tag. */
+function keep(answers, address, answer) {
+  answers.delete(address);
+  if (answer.tag) answers.set(address, answer);
+  if (answers.size > MOST_KEPT) answers.delete(answers.keys().next().value);
 }
 
 /** Null if the text is not JSON. */

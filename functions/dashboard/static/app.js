@@ -5,18 +5,18 @@ import { whole } from "./api.js";
 import { forget, usePoll } from "./live.js";
 import { Choice } from "./choice.js";
 import { Later } from "./later.js";
+import { Overview } from "./overview.js";
 import { Blank, Mark } from "./parts.js";
-import { go, Link, toList, toSchedules, toTeam, useRoute } from "./router.js";
+import { go, Link, toList, toOverview, toSchedules, toTeam, useRoute } from "./router.js";
 import { Run } from "./run.js";
-import { Runs } from "./runs.js";
 import { onSessionChange, session, takeTokenFromLink } from "./session.js";
 import { SignOut } from "./signout.js";
 import { Connection, Unreachable } from "./states.js";
 
 const MANAGING = ["admin", "owner"];
 // The views of a team: their addresses, and the modules of those that most visits do not need.
-const ADDRESSES = { runs: toList, schedules: toSchedules, team: toTeam };
-const LATER = { schedules: () => import("./schedules.js"), team: () => import("./teampage.js") };
+const ADDRESSES = { overview: toOverview, runs: toList, schedules: toSchedules, team: toTeam };
+const LATER = { runs: () => import("./runs.js"), schedules: () => import("./schedules.js"), team: () => import("./teampage.js") };
 const signing = () => import("./signin.js");
 const ownSessions = () => import("./sessions.js");
 // Teams and roles may change while the page is open.
@@ -49,7 +49,7 @@ function SignedIn({ route, offered }) {
   return html`
     <a class="skip" href="#main" onClick=${toMain}>Skip to content</a>
     <header class="top">
-      <${Link} class="brand" href=${toList()}><${Mark} />Nightshift<//>
+      <${Link} class="brand" href=${toOverview()}><${Mark} />Nightshift<//>
       ${team && isList && html`<${Teams} teams=${me.teams} team=${team} to=${ADDRESSES[route.view]} />`}
       <span class="gap"></span>
       ${me && !me.email && html`<span class="whoami" translate=${false} title=${me.name}>${me.name}</span>`}
@@ -59,8 +59,8 @@ function SignedIn({ route, offered }) {
     <main id="main" tabindex="-1">
       ${!me && poll.error && html`<${Unreachable} poll=${poll} />`}
       ${me && !team && html`<${NoTeam} />`}
-      ${team && route.view === "runs" && html`<${Runs} key=${team.id} me=${me} team=${team} query=${route.query} />`}
-      ${team && LATER[route.view] && html`<${Later} key=${`${route.view} ${team.id}`} load=${LATER[route.view]} me=${me} team=${team} />`}
+      ${team && route.view === "overview" && html`<${Overview} key=${team.id} me=${me} team=${team} />`}
+      ${team && LATER[route.view] && html`<${Later} key=${`${route.view} ${team.id}`} load=${LATER[route.view]} me=${me} team=${team} query=${route.query} />`}
       ${team && !isList && html`<${Run} key=${route.id} me=${me} id=${route.id} />`}
     </main>
     ${offered && html`<${Later} load=${signing} offered=${offered} me=${me} />`}

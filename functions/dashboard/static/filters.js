@@ -21,7 +21,7 @@ export function Filters({ query, teamId, team }) {
   const projects = !chosen || first.includes(chosen) ? first : [...first, chosen];
   const filter = (name, text, what, choices, find) => html`
     <${Filter} text=${text} what=${what} value=${query[name] ?? ""} choices=${choices} find=${find}
-      onChange=${(value) => go(address("", { ...query, [name]: value }))} />`;
+      onChange=${(value) => go(address("runs", { ...query, [name]: value }))} />`;
   return html`
     <div class="filters" role="group" aria-label="Filters">
       ${filter("status", "Status", "statuses", STATUSES.map((status) => [status, capital(status)]))}

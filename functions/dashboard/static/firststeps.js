@@ -16,7 +16,7 @@ import { Trigger } from "./trigger.js";
 const EVERY_MS = 15_000;
 const HIDDEN = "nightshift.first-steps-hidden";
 
-/** `runs` are all runs of the team. */
+/** `runs` are the newest runs of each project and type, the newest first. */
 export function View({ me, team, known, runs, onChange }) {
   const [isHidden, setHidden] = useState(wasHidden);
   const choices = projectChoices(known.data.projects);

@@ -1,4 +1,5 @@
-// Addresses: the list of runs, with its filters in the query, the views of a team, one page per run, and confirmations.
+// Addresses: the overview, the list of runs with its filters in the query, the views of a team, one page per run, and
+// confirmations. Links of earlier releases to the list with filters, such as `?status=failed`, still lead there.
 
 import { html, useEffect, useState } from "./html.js";
 import { ROOT } from "./api.js";
@@ -8,7 +9,7 @@ let moved = false;
 /** Whether the user has navigated since the page was loaded. */
 export const hasMoved = () => moved;
 
-/** `{view: "runs" | "schedules" | "team" | "run" | "confirm", id, query}` of the address; renders again whenever it changes. */
+/** `{view: "overview" | "runs" | "schedules" | "team" | "run" | "confirm", id, query}` of the address; renders again whenever it changes. */
 export function useRoute() {
   const [route, setRoute] = useState(parse);
   useEffect(() => {
@@ -32,7 +33,8 @@ export function address(path, query = {}) {
 /** The addresses of a run and of the views of a team. All keep the team of the current address. */
 export const toRun = (id) => address(`runs/${id}`, { team: teamInAddress() });
 export const toTeam = (team = teamInAddress()) => address("team", { team });
-export const toList = (team = teamInAddress()) => address("", { team });
+export const toOverview = (team = teamInAddress()) => address("", { team });
+export const toList = (team = teamInAddress(), filters = {}) => address("runs", { team, ...filters });
 export const toSchedules = (team = teamInAddress()) => address("schedules", { team });
 
 const teamInAddress = () => new URLSearchParams(location.search).get("team");
@@ -61,7 +63,8 @@ export function Link({ href, children, ...rest }) {
 function parse() {
   const query = Object.fromEntries(new URLSearchParams(location.search));
   const path = location.pathname.slice(ROOT.pathname.length);
-  if (["schedules", "team", "confirm"].includes(path)) return { view: path, query };
+  if (["runs", "schedules", "team", "confirm"].includes(path)) return { view: path, query };
   const [, id] = /^runs\/([^/]+)$/.exec(path) ?? [];
-  return id ? { view: "run", id, query } : { view: "runs", query };
+  if (id) return { view: "run", id, query };
+  return { view: Object.keys(query).some((name) => name !== "team") ? "runs" : "overview", query };
 }

@@ -1,10 +1,9 @@
 // The list of runs: newest first, kept up to date, with the filters of the address.
 
 import { html, useEffect, useRef, useState } from "./html.js";
-import { api } from "./api.js";
+import { api, now } from "./api.js";
 import { clearFilters, Filters, filtersOf } from "./filters.js";
 import { sentence } from "./format.js";
-import { Later } from "./later.js";
 import { usePoll } from "./live.js";
 import { Ago, Announce, Bar, Blank, isLive, progressOf, Project, Status, Took } from "./parts.js";
 import { nameOf } from "./people.js";
@@ -19,12 +18,17 @@ const PAGE = 30;
 const MOST = 200;
 const BUSY_MS = 2_000;
 const IDLE_MS = 15_000;
+// Each live run is sent with each answer, so a page with many of them asks less often.
+const EACH_LIVE_MS = 60;
+// The page asks for what has changed since it loaded all its runs, and loads them all again after this time: retention
+// may have deleted some.
+const WHOLE_MS = 600_000;
+// An ending may be committed two minutes after its time, and clocks differ.
+const LATE_MS = 180_000;
 // Scrolled further down than this, new runs are not shown until the user asks: the rows being read must not move.
 const READING_PX = 160;
-const FEW = 20;
-const FIRST_STEPS = () => import("./firststeps.js");
 
-export function Runs({ me, team, query }) {
+export function View({ me, team, query }) {
   const [dialog, setDialog] = useState(false);
   const known = useTeam(team.id);
   const filters = filtersOf(query);
@@ -33,15 +37,18 @@ export function Runs({ me, team, query }) {
     key,
     async (signal, shown) => {
       const limit = Math.min(MOST, Math.max(PAGE, shown()?.rows.length ?? 0));
-      let fresh = await page(team, { ...filters, limit }, signal);
+      const whole = wholeSince(shown());
+      const query = { ...filters, changed_since: whole?.since };
+      let fresh = await page(team, { ...query, limit }, signal);
       // Runs below this page that were live when they were loaded may have ended.
-      while (fresh.has_more && shown()?.rows.some((run) => isLive(run) && isOlder(run, fresh.rows.at(-1)))) {
-        const next = await page(team, { ...filters, limit: MOST, cursor: fresh.cursor }, signal);
+      while (fresh.has_more && shown()?.rows.some((run) => isLive(run) && isBelow(run, fresh.cursor))) {
+        const next = await page(team, { ...query, limit: MOST, cursor: fresh.cursor }, signal);
         fresh = { ...next, rows: [...fresh.rows, ...next.rows] };
       }
-      return merged(shown(), fresh);
+      if (whole) fresh.rows = completed(fresh, shown().rows);
+      return { ...merged(shown(), fresh), whole: whole ?? { at: Date.now(), since: new Date(now() - LATE_MS).toISOString() } };
     },
-    ({ rows }) => (rows.some(isLive) ? BUSY_MS : IDLE_MS),
+    ({ rows }) => (rows.some(isLive) ? Math.max(BUSY_MS, EACH_LIVE_MS * rows.filter(isLive).length) : IDLE_MS),
   );
   const title = useRef();
   // The link or button that led here has disappeared with its page.
@@ -55,8 +62,6 @@ export function Runs({ me, team, query }) {
   const isNonsense = failed === list && [400, 404].includes(list.error.status);
   if (failed && !isNonsense) return html`<${Instead} poll=${failed} what="team" />`;
   const mayRun = me.mayWrite && known.data?.projects.length > 0 && known.data.types.length > 0;
-  // A team with few projects, whose runs all fit into the first page, may still be at its first steps.
-  const mayBeNew = mayRun && me.mayLead && known.data.projects.length <= FEW && list.data && !list.data.has_more && Object.keys(filters).length === 0;
   return html`
     <${Views} current="runs" />
     <div class="heading">
@@ -64,7 +69,6 @@ export function Runs({ me, team, query }) {
       ${mayRun && html`<button class="primary" type="button" onClick=${() => setDialog(true)}>Run job</button>`}
     </div>
     ${known.data?.types.filter((type) => type.paused).map((type) => html`<${Paused} type=${type} team=${known.data} me=${me} />`)}
-    ${mayBeNew && html`<${Later} load=${FIRST_STEPS} runs=${list.data.rows} onChange=${list.refresh} ...${{ me, team, known }} />`}
     <${Filters} query=${query} teamId=${team.id} team=${known.data} />
     ${isNonsense
       ? html`<${Nonsense} why=${list.error.message} />`
@@ -84,7 +88,7 @@ function List({ list, isCurrent, me, team, known, filters, onRun }) {
     try {
       const { cursor } = list.data;
       const next = await page(team, { ...filters, limit: PAGE, cursor });
-      list.update((before) => (before.cursor === cursor ? { ...next, rows: [...before.rows, ...next.rows] } : before));
+      list.update((before) => (before.cursor === cursor ? { ...before, ...next, rows: [...before.rows, ...next.rows] } : before));
       setMore({});
     } catch (error) {
       setMore({ problem: error.message });
@@ -175,6 +179,22 @@ const page = async (team, query, signal) => {
   const { job_runs: rows, cursor, has_more } = await api("GET", `v1/teams/${team.id}/jobs`, { query, signal });
   return { rows, cursor, has_more };
 };
+
+/** When all rows were loaded, if that is not too long ago. */
+const wholeSince = (shown) => (shown?.whole && Date.now() - shown.whole.at < WHOLE_MS ? shown.whole : undefined);
+
+/** Whether the run is on a later page than the one with this cursor; a page without a cursor is the last one. */
+function isBelow(run, cursor) {
+  const [created_at, id] = cursor?.split("|") ?? [];
+  return Boolean(cursor) && isOlder(run, { created_at, id });
+}
+
+/** The rows of a page from its changed runs and the known ones. A known live run that is not among them has left the list. */
+function completed({ rows: changed, cursor }, known) {
+  const ids = new Set(changed.map((run) => run.id));
+  const unchanged = known.filter((run) => !isLive(run) && !ids.has(run.id) && !isBelow(run, cursor));
+  return [...changed, ...unchanged].sort((one, other) => (isOlder(one, other) ? 1 : -1));
+}
 
 const isOlder = (run, than) => run.created_at < than.created_at || (run.created_at === than.created_at && run.id < than.id);
 

@@ -83,3 +83,6 @@ export function Trigger({ me, team, known, preset, onClose }) {
       </form>
     <//>`;
 }
+
+/** For `Later`. */
+export const View = Trigger;

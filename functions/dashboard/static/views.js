@@ -1,9 +1,9 @@
 // Links between the views of a team.
 
 import { html } from "./html.js";
-import { Link, toList, toSchedules, toTeam } from "./router.js";
+import { Link, toList, toOverview, toSchedules, toTeam } from "./router.js";
 
-const VIEWS = [["runs", "Runs", toList], ["schedules", "Schedules", toSchedules], ["team", "Team", toTeam]];
+const VIEWS = [["overview", "Overview", toOverview], ["runs", "Runs", toList], ["schedules", "Schedules", toSchedules], ["team", "Team", toTeam]];
 
 export const Views = ({ current }) => html`
   <nav class="views" aria-label="Views">

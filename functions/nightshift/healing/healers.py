@@ -77,6 +77,7 @@ def healers_of(*, now: datetime, counts: Counter[str], db: Database, settings: S
         ("old_sessions", "ended_sessions", "prune_sessions", {}),
         ("alerts_delivered", "old_deliveries", "prune_deliveries", old),
         ("alerts_gone", "gone_alerts", "prune_gone_alerts", {}),
+        ("old_days", "old_days", "prune_days", {}),
     )
     return [
         Healer(name="slots", find="overdue_schedules", heal=work.account_for, batch=size, horizon=due),

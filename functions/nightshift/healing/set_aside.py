@@ -38,6 +38,7 @@ TROUBLES = {
     "alerts_paused": "The team of the alert {key} cannot be told that it is paused",
     "alerts_delivered": "The delivery {key} of an alert is old and cannot be deleted",
     "alerts_gone": "The alert {key} is of a deleted team, or was deleted, and cannot be deleted",
+    "old_days": "The day {key} of the overview is old and cannot be deleted",
     "logs": "The log lines of the ended run {key} cannot be counted for its team's limit",
     "old_sign_ins": "The sign-in {key} has expired and cannot be deleted",
     "old_sign_in_shares": "The share of codes {key} is no longer needed and cannot be deleted",

@@ -12,8 +12,9 @@ from nightshift.base.logger import logger
 from nightshift.base.settings import Settings
 from nightshift.database.queries import Database
 from nightshift.healing import team_failures
-from nightshift.healing.healers import Healer, healers_of
+from nightshift.healing.healers import LATE_ENDINGS_S, Healer, healers_of
 from nightshift.healing.set_aside import SetAside
+from nightshift.overview.counting import count_endings
 from nightshift.schedules import slots
 
 # A batch is only started if more than this many seconds are left.
@@ -21,7 +22,8 @@ RESERVE_S = 20
 
 COUNTS = (
     *("recovered", "ended", "rehomed", "stopped", "resent", "told", "mails"),
-    *("caught_up", "missed", "silent", "scheduled", "skipped", "expiring", "alerts", "pruned", "refused", "set_aside"),
+    *("caught_up", "missed", "silent", "scheduled", "skipped", "expiring", "alerts", "counted"),
+    *("pruned", "refused", "set_aside"),
 )
 
 
@@ -41,6 +43,9 @@ def sweep(*, now: datetime, db: Database, settings: Settings, remaining_s: Calla
         with current.keeping_failures("the rows set aside"):
             current.aside.load()
     done = [healer.name for healer in healers if not found[healer.name] or current.heal_all(healer)]
+    if found["uncounted"]:
+        with current.keeping_failures("the days of the overview"):
+            counts["counted"] = count_endings(late_s=LATE_ENDINGS_S, may_go_on=lambda: remaining_s() > RESERVE_S, db=db)
     with current.keeping_failures("the rows set aside"):
         current.aside.forget_healed(done)
         current.aside.tell()

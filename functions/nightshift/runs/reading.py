@@ -19,6 +19,10 @@ class Page(NamedTuple):
     cursor: str | None
     has_more: bool
 
+    def changed_since(self, moment: datetime | None) -> list[RunRow]:
+        """Return the runs that are live or have ended since ``moment``. A run that has ended does not change."""
+        return [run for run in self.runs if moment is None or run.completed_at is None or run.completed_at >= moment]
+
 
 def list_page(
     *,

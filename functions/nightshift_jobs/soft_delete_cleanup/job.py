@@ -53,6 +53,7 @@ UNDER = {
         Branch("app_users", "project_id", "id"),
         Branch("job_team_schedules", "project_id", "id"),
         Branch("job_project_pauses", "project_id", "job_type"),
+        Branch("job_days", "project_id", "day"),
         Branch("job_runs", "project_id", "created_at"),
     ),
     "teams": (

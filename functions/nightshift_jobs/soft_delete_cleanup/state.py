@@ -11,7 +11,7 @@ EVENT_TABLES = ("events", "metric_events", "funnel_events")
 # All tables that the cleanup deletes from, in the order of the result.
 COUNTED = (
     "teams", "projects", "apps", "api_keys", "metric_definitions", "funnel_definitions", "project_integrations",
-    "app_users", "team_members", "job_team_schedules", "job_project_pauses", "job_runs",
+    "app_users", "team_members", "job_team_schedules", "job_project_pauses", "job_days", "job_runs",
     *EVENT_TABLES,
 )  # fmt: skip
 

@@ -3,6 +3,7 @@
 import click
 
 from nightshift_cli.base.group import Group
+from nightshift_cli.commands.system.all_jobs import system_overview
 from nightshift_cli.commands.system.any_changes import system_audit
 from nightshift_cli.commands.system.any_runs import cancel, runs, schedules, trigger, view
 from nightshift_cli.commands.system.keys import agent_key, end_key, keys
@@ -31,7 +32,7 @@ def system() -> None:
     """
 
 
-for command in (runs, view, logs, trigger, cancel, pause, resume, schedules):
+for command in (system_overview, runs, view, logs, trigger, cancel, pause, resume, schedules):
     system.add_command(command)
 for command in (health, deadletters, doctor, mail_stops, system_audit):
     system.add_command(command)

@@ -39,6 +39,12 @@ SELECT live.*,
            OR EXISTS (SELECT FROM job_set_aside WHERE healer = 'logs') AS logs,
        EXISTS (SELECT FROM job_runs WHERE status = 'failed' AND project_id IS NOT NULL
                AND completed_at > statement_timestamp() - interval '1 hour') AS failing,
+       -- An ending may commit two minutes after its time at the latest (LATE_ENDINGS_S).
+       EXISTS (SELECT FROM job_runs
+               WHERE completed_at > (SELECT counted_until FROM job_sweep)
+                 AND completed_at <= statement_timestamp() - interval '2 minutes') AS uncounted,
+       EXISTS (SELECT FROM job_days
+               WHERE day < CAST(statement_timestamp() AT TIME ZONE 'UTC' AS date) - 30) AS old_days,
        EXISTS (SELECT FROM job_set_aside) AS set_aside
 FROM (SELECT statement_timestamp() - make_interval(secs => CAST(:retention_s AS float8)) AS kept_since) AS retention,
      -- The conditions of due_runs.sql and misplaced_runs.sql.
