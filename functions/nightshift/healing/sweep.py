@@ -21,7 +21,8 @@ RESERVE_S = 20
 
 COUNTS = (
     *("recovered", "ended", "rehomed", "stopped", "resent", "told", "mails"),
-    *("caught_up", "missed", "silent", "scheduled", "skipped", "expiring", "alerts", "pruned", "refused", "set_aside"),
+    *("caught_up", "missed", "silent", "scheduled", "skipped", "bulk_items"),
+    *("expiring", "alerts", "pruned", "refused", "set_aside"),
 )
 
 

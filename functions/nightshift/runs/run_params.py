@@ -32,3 +32,14 @@ def check_params(job_type: JobType, params: dict[str, Any], *, project_id: str |
         "params": own | model.model_dump(mode="json"),
         "asked": model.model_dump(mode="json", exclude_unset=True),
     }
+
+
+def check_stored_params(job_type: JobType, params: dict[str, Any], *, project_id: str | None = None) -> RunParams:
+    """Validate the parameters of an earlier run, which another release may have stored.
+
+    Raise Refused with a sentence that says so.
+    """
+    try:
+        return check_params(job_type, params, project_id=project_id)
+    except Refused as exc:
+        raise Refused(f"The run's parameters no longer fit {job_type.label}: {exc}") from None

@@ -34,6 +34,11 @@ SELECT live.*,
        EXISTS (SELECT FROM job_alert_deliveries WHERE created_at <= kept_since) AS alerts_delivered,
        EXISTS (SELECT FROM job_alerts alert WHERE deleted_at IS NOT NULL
                OR NOT EXISTS (SELECT FROM teams WHERE teams.id = alert.team_id)) AS alerts_gone,
+       EXISTS (SELECT FROM job_bulk_actions WHERE confirmed_at IS NOT NULL AND ended_at IS NULL) AS bulk_items,
+       EXISTS (SELECT FROM job_bulk_actions WHERE created_at <= kept_since
+               OR confirmed_at IS NULL AND created_at <= statement_timestamp() - interval '1 hour') AS old_bulk_items,
+       EXISTS (SELECT FROM job_bulk_actions WHERE created_at <= kept_since
+               OR confirmed_at IS NULL AND created_at <= statement_timestamp() - interval '1 hour') AS old_bulk_actions,
        EXISTS (SELECT FROM job_runs WHERE status = 'failed' AND project_id IS NOT NULL
                AND completed_at > statement_timestamp() - interval '1 hour') AS failing,
        EXISTS (SELECT FROM job_set_aside) AS set_aside
