@@ -126,6 +126,8 @@ def _wanted(asked: "BulkBody", match: dict[str, str], *, who: Principal) -> Any:
         raise Refused("Give either run_ids or match")
     if asked.action == "cancel" and asked.from_ == "cursor":
         raise Refused('from must be start for the action cancel, got "cursor"')
+    if asked.match is not None and not any(text.strip() for text in match.values()):
+        raise Refused("match must have at least one filter: otherwise each run of the team matches")
     if asked.run_ids is not None:
         return [parse_uuid("run_ids", run_id) for run_id in asked.run_ids]
     return parse_filters(lambda name: match.get(name, "").strip() or None, who=who, now=datetime.now(UTC))

@@ -159,7 +159,7 @@ def confirm(action_id: str, *, team_id: str, author: Author, db: Database, setti
         if is_first:
             audit.record(
                 db, author, "bulk_action.confirmed", of=("bulk_action", action_id), team_id=team_id,
-                action=found.action, runs=found.to_do,
+                kind=found.action, runs=found.to_do,
             )  # fmt: skip
     if is_first:
         try:
@@ -183,7 +183,7 @@ def stop(action_id: str, *, team_id: str, author: Author, db: Database) -> dict[
         if stopped:
             audit.record(
                 db, author, "bulk_action.stopped", of=("bulk_action", action_id), team_id=team_id,
-                action=found.action, runs=len(stopped),
+                kind=found.action, runs=len(stopped),
             )  # fmt: skip
     db.query("end_bulk_actions")
     return _get(action_id, team_id=team_id, db=db).as_json()
