@@ -82,6 +82,22 @@ class Moment(click.ParamType[str]):
         return moment.isoformat(timespec="milliseconds")
 
 
+class PastMoment(click.ParamType[str]):
+    """A time, or an age such as 7d. ISO 8601 without a zone is in this machine's zone."""
+
+    name = "time"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if re.fullmatch(r"[0-9]{1,9}[smhdw]", value.strip(), re.ASCII):
+            return value.strip()
+        try:
+            return datetime.fromisoformat(value.strip()).astimezone(UTC).isoformat(timespec="milliseconds")
+        except (ValueError, OverflowError, OSError):
+            self.fail(
+                f"{value!r} is not a time: write '2026-11-28 03:00', ISO 8601, or an age such as 30m, 1h, 7d.", param, ctx
+            )
+
+
 class JobTypeName(click.ParamType[str]):
     """Any job type: the stack may run another release than this command, and it lists the types it knows."""
 

@@ -129,6 +129,12 @@ def _moment(timestamp: object, *, now: datetime) -> str:
     return f"{clean(timestamp)} ({away})"
 
 
+def searched_words(searched: Mapping[str, Any]) -> str:
+    """Return how far a search for runs looked."""
+    back_to = f", back to {clean(searched.get('back_to'))}" if searched.get("back_to") else ""
+    return f"Looked at the newest {searched.get('runs', 0):,} runs that match the other filters{back_to}."
+
+
 def took(run: Mapping[str, Any], *, now: datetime | None = None) -> str:
     """Return the time from the start to the end, or to ``now`` while the run is live."""
     now = now or datetime.now(UTC)

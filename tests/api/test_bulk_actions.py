@@ -194,7 +194,7 @@ def test_what_happened_meanwhile_is_skipped_and_said(api, many, team, owner, clo
     assert [each["runs"] for each in done["reasons"]] == [1] * 8
     assert sorted(each["reason"] for each in done["reasons"]) == [
         "The run's parameters no longer fit RevenueCat Sync: params.pages is not a known field, got 3. Known: "
-        "include_sandbox",
+        "include_sandbox, mode",
         "a run of this type is live",
         "it is deleted",
         "its project belongs to another team",
