@@ -74,7 +74,10 @@ def list_runs(
     elif not runs and not page["has_more"]:
         session.output.say("No runs.")
     else:
-        show_runs(runs, session=session, names=names_of(runs, team_id=session.team_id, api=session.api))
+        if runs:
+            show_runs(runs, session=session, names=names_of(runs, team_id=session.team_id, api=session.api))
+        else:
+            session.output.say("None of these runs matches.")
         if searched := page.get("searched"):
             session.output.say(searched_words(searched))
         if page["has_more"]:

@@ -40,7 +40,7 @@ start_option = click.option(
     show_default=True,
     help="Start from the beginning, or from the old run's last checkpoint.",
 )
-action_argument = click.argument("action_id", type=RunId(of="bulk action"))
+action_argument = click.argument("action_id", metavar="BULK_ID", type=RunId(of="bulk action"))
 
 
 @click.command()
@@ -53,7 +53,7 @@ action_argument = click.argument("action_id", type=RunId(of="bulk action"))
 def cancel(session: Session, run_id: str | None, yes: bool, save: Path | None, **given: Any) -> None:
     """Ask a run to stop, or all live runs that match. A run in progress stops after its current step.
 
-    Without a RUN_ID, the command shows how many runs match, and asks before it cancels them. Give --yes to be not asked.
+    Without a RUN_ID, the command shows how many runs match, and asks before it cancels them; --yes answers for you.
 
     \b
     Examples:
@@ -99,8 +99,8 @@ def rerun(
     With --from cursor the new run continues from the old run's last checkpoint (its cursor). A completed run cannot be
     continued. --param changes single parameters.
 
-    Without a RUN_ID, the command shows how many runs match, and asks before it runs them again; give --yes to be not
-    asked. Of the runs of one project and type, only the newest is run again, and no run twice.
+    Without a RUN_ID, the command shows how many runs match, and asks before it runs them again; --yes answers for you.
+    Of the runs of one project and type, only the newest is run again, and no run twice.
 
     \b
     Examples:
@@ -128,8 +128,8 @@ def bulk() -> None:
     \b
     Examples:
       nightshift jobs bulk list
-      nightshift jobs bulk view ID --save runs.csv
-      nightshift jobs bulk stop ID
+      nightshift jobs bulk view BULK_ID --save runs.csv
+      nightshift jobs bulk stop BULK_ID
     """
 
 
@@ -162,8 +162,8 @@ def view_action(session: Session, action_id: str, save: Path | None) -> None:
 
     \b
     Examples:
-      nightshift jobs bulk view ID
-      nightshift jobs bulk view ID --save runs.csv
+      nightshift jobs bulk view BULK_ID
+      nightshift jobs bulk view BULK_ID --save runs.csv
     """
     action_id = bulk_calls.whole_id(action_id, team_id=session.team_id, api=session.api)
     action = bulk_calls.action(session.team_id, action_id, api=session.api)
@@ -180,7 +180,7 @@ def stop_action(session: Session, action_id: str) -> None:
 
     \b
     Examples:
-      nightshift jobs bulk stop ID
+      nightshift jobs bulk stop BULK_ID
     """
     action_id = bulk_calls.whole_id(action_id, team_id=session.team_id, api=session.api)
     _report(bulk_calls.stop(session.team_id, action_id, api=session.api), session=session)
@@ -195,17 +195,17 @@ def _many(
     request = {"action": kind, "from": start, "match": filters_of(given, session=session)}
     answer = bulk_calls.preview(session.team_id, request, api=session.api)
     action = answer["bulk_action"]
-    _save(action, save, session=session)
     for line in preview_lines(action):
         session.output.say(line)
     if searched := answer.get("searched"):
         session.output.say(searched_words(searched))
+    _save(action, save, session=session)
     if not figures_of(action).get("to_do"):
-        _report(action, session=session, lines=["Nothing to do."])
+        _report(action, session=session, lines=["Nothing to do."] if figures_of(action).get("runs") else [])
         return
     if not (yes or _agrees(action)):
         _report(action, session=session, lines=["Nothing was done. Give --yes to do it."])
-        click.get_current_context().exit(1)
+        click.get_current_context().exit(click.UsageError.exit_code)
     _report(_watched(bulk_calls.confirm(session.team_id, action["id"], api=session.api), session=session), session=session)
 
 
@@ -268,8 +268,8 @@ def _save(action: dict[str, Any], save: Path | None, *, session: Session) -> Non
     try:
         save.write_text(download(items, as_json=save.suffix == ".json"), encoding="utf-8")
     except OSError as exc:
-        raise Misconfigured(f"{clean(save)} cannot be written: {exc.strerror}.") from None
-    session.output.note(f"Stored {len(items):,} runs in {clean(save)}.")
+        raise Misconfigured(f"{clean(str(save))} cannot be written: {exc.strerror}.") from None
+    session.output.note(f"Stored {len(items):,} runs in {clean(str(save))}.")
 
 
 def _refuse_both(given: dict[str, Any], **bulk_only: Any) -> None:

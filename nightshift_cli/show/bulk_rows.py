@@ -22,6 +22,8 @@ def figures_of(action: Mapping[str, Any]) -> Mapping[str, int]:
 def preview_lines(action: Mapping[str, Any]) -> list[str]:
     """Return sentences about what the action will do."""
     figures, is_cancel = figures_of(action), action.get("action") == "cancel"
+    if not figures.get("runs"):
+        return ["No run matches."]
     runs = _count(figures.get("runs", 0), "run matches", "runs match")
     places = _count(figures.get("projects", 0), "project", "projects")
     will = f"{figures.get('to_do', 0):,} will be {'cancelled' if is_cancel else 'run again' + _start(action)}."

@@ -108,7 +108,7 @@ def preview(
 ) -> tuple[dict[str, Any], Searched | None]:
     """Fix the runs of an action: those that match, or those with these ids. Return it, and how far a search looked.
 
-    Raises Refused if no run or too many match, TooMany if the team has too many previews, and NotFound for a project of
+    Raises Refused if too many runs match, or none of the ids is a run of the team, TooMany if the team has too many previews, and NotFound for a project of
     another team.
     """
     searched = None
@@ -140,8 +140,8 @@ def preview(
             run_ids=run_ids,
         )
         made = _get(action_id, team_id=team_id, db=db)
-        if made.runs == 0:
-            raise Refused("No run matches" if isinstance(wanted, Filters) else "None of these runs is of this team")
+        if made.runs == 0 and not isinstance(wanted, Filters):
+            raise Refused("run_ids must be ids of this team's runs, got none")
     return made.as_json(), searched
 
 
