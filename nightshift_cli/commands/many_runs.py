@@ -58,7 +58,7 @@ def cancel(session: Session, run_id: str | None, yes: bool, save: Path | None, *
     \b
     Examples:
       nightshift jobs cancel RUN_ID
-      nightshift jobs cancel --status pending --type revenuecat_sync
+      nightshift jobs cancel --status pending --type revenuecat_sync --yes
     """
     if run_id is None:
         _many("cancel", given, yes=yes, save=save, session=session)
@@ -107,7 +107,7 @@ def rerun(
       nightshift jobs rerun RUN_ID --wait
       nightshift jobs rerun RUN_ID --from cursor
       nightshift jobs rerun RUN_ID --param include_sandbox=true
-      nightshift jobs rerun --status failed --since 1d --type revenuecat_sync
+      nightshift jobs rerun --status failed --since 1d --type revenuecat_sync --yes
     """
     if run_id is None:
         if params or wait or idempotency_key:

@@ -107,7 +107,7 @@ OPERATIONS = {
     "POST /v1/jobs/{run_id}/cancel": "nightshift jobs cancel RUN_ID",
     "POST /v1/jobs/{run_id}/rerun": "nightshift jobs rerun RUN_ID",
     "GET /v1/teams/{team_id}/bulk-actions": "nightshift jobs bulk list",
-    "POST /v1/teams/{team_id}/bulk-actions": "nightshift jobs rerun --status failed",
+    "POST /v1/teams/{team_id}/bulk-actions": "nightshift jobs rerun --status failed --yes",
     "GET /v1/teams/{team_id}/bulk-actions/{action_id}": "nightshift jobs bulk view BULK_ID",
     "GET /v1/teams/{team_id}/bulk-actions/{action_id}/items": "nightshift jobs bulk view BULK_ID --save runs.csv",
     "POST /v1/teams/{team_id}/bulk-actions/{action_id}/confirm": "nightshift jobs rerun --status failed --yes",
