@@ -12,7 +12,7 @@ from nightshift_cli.base.text import clean
 from nightshift_cli.commands.completed import OwnRunId, ProjectName
 from nightshift_cli.commands.many_runs import bulk, cancel, rerun
 from nightshift_cli.commands.outcome import report_run, report_schedule, show_runs, show_slices, watch_to_the_end
-from nightshift_cli.commands.run_filters import filter_options, filters_of
+from nightshift_cli.commands.filter_options import filter_options, filters_of
 from nightshift_cli.commands.run_options import key_option, params_option, wait_option
 from nightshift_cli.remote import schedule_calls
 from nightshift_cli.remote.names import names_of

@@ -12,7 +12,7 @@ from nightshift_cli.base.group import Group
 from nightshift_cli.base.text import clean
 from nightshift_cli.commands.completed import OwnRunId
 from nightshift_cli.commands.outcome import report_run
-from nightshift_cli.commands.run_filters import NAMES, filter_options, filters_of
+from nightshift_cli.commands.filter_options import NAMES, filter_options, filters_of
 from nightshift_cli.commands.run_options import key_option, params_option, wait_option
 from nightshift_cli.remote import bulk_calls
 from nightshift_cli.session import Session, common_options

@@ -77,8 +77,8 @@ def healers_of(*, now: datetime, counts: Counter[str], db: Database, settings: S
         ("old_sign_in_shares", "unused_sign_in_shares", "prune_sign_in_shares", {}),
         ("old_sessions", "ended_sessions", "prune_sessions", {}),
         ("alerts_delivered", "old_deliveries", "prune_deliveries", old),
-        ("old_bulk_items", "old_bulk_items", "prune_bulk_items", old),
-        ("old_bulk_actions", "old_bulk_actions", "prune_bulk_actions", old),
+        ("bulk_items_old", "old_bulk_items", "prune_bulk_items", old),
+        ("bulk_actions_old", "old_bulk_actions", "prune_bulk_actions", old),
         ("alerts_gone", "gone_alerts", "prune_gone_alerts", {}),
     )
     return [

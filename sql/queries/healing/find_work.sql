@@ -36,9 +36,9 @@ SELECT live.*,
                OR NOT EXISTS (SELECT FROM teams WHERE teams.id = alert.team_id)) AS alerts_gone,
        EXISTS (SELECT FROM job_bulk_actions WHERE confirmed_at IS NOT NULL AND ended_at IS NULL) AS bulk_items,
        EXISTS (SELECT FROM job_bulk_actions WHERE created_at <= kept_since
-               OR confirmed_at IS NULL AND created_at <= statement_timestamp() - interval '1 hour') AS old_bulk_items,
+               OR confirmed_at IS NULL AND created_at <= statement_timestamp() - interval '1 hour') AS bulk_items_old,
        EXISTS (SELECT FROM job_bulk_actions WHERE created_at <= kept_since
-               OR confirmed_at IS NULL AND created_at <= statement_timestamp() - interval '1 hour') AS old_bulk_actions,
+               OR confirmed_at IS NULL AND created_at <= statement_timestamp() - interval '1 hour') AS bulk_actions_old,
        EXISTS (SELECT FROM job_runs WHERE status = 'failed' AND project_id IS NOT NULL
                AND completed_at > statement_timestamp() - interval '1 hour') AS failing,
        EXISTS (SELECT FROM job_set_aside) AS set_aside
