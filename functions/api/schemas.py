@@ -55,6 +55,7 @@ OF_A_RUN: dict[str, Any] = {
     "progress": Progress | None,
     "result": dict[str, Any] | None,
     "error": Annotated[str | None, Field(description="Why the run failed: a sentence that a person can act on")],
+    "waiting_for": Annotated[str | None, Field(description="What the next slice of a live run waits for")],
 }
 TIMES = {datetime: Timestamp, datetime | None: Timestamp | None}
 
@@ -63,8 +64,7 @@ def _field(name: str, kind: Any) -> tuple[Any, Any]:
     return OF_A_RUN.get(name, TIMES.get(kind, kind)), ...
 
 
-# waiting_for is a part of the progress's message.
-_SEEN = {name: _field(name, kind) for name, kind in RunRow.__annotations__.items() if name != "waiting_for"}
+_SEEN = {name: _field(name, kind) for name, kind in RunRow.__annotations__.items()}
 JobRun = create_model("JobRun", __base__=Answer, **dict[str, Any](_SEEN))
 JobRuns = GenericAlias(list, (JobRun,))
 

@@ -61,7 +61,7 @@ def row_of(run: Mapping[str, Any], *, now: datetime, names: Names = NOBODY, id: 
     created = _time(run.get("created_at"))
     return (
         id,
-        run.get("status"),
+        status_of(run),
         label_of(run.get("job_type")),
         progress.done,
         short_duration((now - created).total_seconds()) if created else "",
@@ -70,6 +70,11 @@ def row_of(run: Mapping[str, Any], *, now: datetime, names: Names = NOBODY, id: 
         names.starter(run),
         run.get("error") or progress.message,
     )
+
+
+def status_of(run: Mapping[str, Any]) -> object:
+    """Return the run's status. Between two slices, one that waits does not run."""
+    return "waiting" if run.get("status") == "running" and run.get("waiting_for") else run.get("status")
 
 
 def slice_row_of(part: Mapping[str, Any], *, now: datetime) -> Sequence[object]:

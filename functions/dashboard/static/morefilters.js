@@ -2,14 +2,7 @@
 
 import { html } from "./html.js";
 import { Choice } from "./choice.js";
-
-const ZONE = (() => {
-  try {
-    return Intl.DateTimeFormat().resolvedOptions().timeZone;
-  } catch {
-    return "";
-  }
-})();
+import { zone } from "./format.js";
 
 /** `people` are `[caller, name]`. `onChange(changes)` changes the query of the address. */
 export function View({ query, people, onChange }) {
@@ -40,8 +33,8 @@ export function View({ query, people, onChange }) {
       </div>
       ${text("error", "Error contains", query.error)}
       ${text("params", "Parameters contain", query.params, "A text, or the value of one as name=value.")}
-      ${time("from", `From${ZONE && ` (${ZONE})`}`, query.since)}
-      ${time("to", `To${ZONE && ` (${ZONE})`}`, query.until)}
+      ${time("from", `From${zone && ` (${zone})`}`, query.since)}
+      ${time("to", `To${zone && ` (${zone})`}`, query.until)}
       ${text("id", "Id begins with", query.id_prefix, "Four digits or more. Other filters do not apply with it.")}
       <button>Apply</button>
     </form>`;

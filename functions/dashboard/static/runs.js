@@ -135,7 +135,7 @@ function Row({ run, project, known, me, selection }) {
     <tr role="row">
       ${selection.isOpen &&
       html`<td role="cell" class="pick"><input type="checkbox" checked=${selection.has(run.id)} onChange=${pick} aria-label="Select ${label} of ${project?.name ?? "a deleted project"}, ${run.status}" /></td>`}
-      <td role="cell" class="state"><${Status} of=${run.status} /></td>
+      <td role="cell" class="state"><${Status} of=${run.status} waits=${run.waiting_for} /></td>
       <td role="cell" class="job"><${Link} href=${toRun(run.id)}>${label}<//></td>
       <td role="cell" class="of"><${Project} of=${project} /></td>
       <td role="cell" class="by" translate=${false}>${nameOf(run.triggered_by, { people: known.people, me })}</td>
