@@ -13,7 +13,7 @@ from nightshift_cli.session import Session
 from nightshift_cli.show.run_rows import STATUSES
 from nightshift_cli.values import JobTypeName, Name, PastMoment
 
-NAMES = ("job_type", "status", "project", "since", "until", "by", "error", "with_param")
+NAMES = ("job_type", "status", "project", "since", "until", "triggered_by", "error", "with_param")
 
 
 def filter_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -38,6 +38,7 @@ def filter_options(command: Callable[..., Any]) -> Callable[..., Any]:
             ),
             click.option(
                 "--by",
+                "triggered_by",
                 metavar="WHO",
                 type=Name(),
                 help="Only runs that WHO triggered: me, schedule, a mail address, the name of a key, or an id.",
@@ -63,7 +64,7 @@ def filters_of(given: dict[str, Any], *, session: Session) -> dict[str, str]:
         "project_id": session.project_id(given["project"]) if given["project"] else None,
         "since": given["since"],
         "until": given["until"],
-        "triggered_by": _caller(given["by"], session=session) if given["by"] else None,
+        "triggered_by": _caller(given["triggered_by"], session=session) if given["triggered_by"] else None,
         "error": given["error"],
         "params": given["with_param"],
     }
