@@ -9,6 +9,7 @@ from nightshift_cli.base.ends import cleaned, refuse_bytes, written_out
 from nightshift_cli.base.failures import Failure, Interrupted, RequestRefused
 from nightshift_cli.base.group import Group
 from nightshift_cli.commands.account import job_types, members, projects, whoami
+from nightshift_cli.commands.agent_server import serve_agent
 from nightshift_cli.commands.alerts import alerts
 from nightshift_cli.commands.api_keys import keys
 from nightshift_cli.commands.changes import team_audit
@@ -109,7 +110,7 @@ for command in (pause, resume, pauses):
 # This is the order of the reference pages; --help sorts by name.
 for command in (
     *(login, logout, sessions, whoami, jobs, schedules, alerts, projects, members, job_types, integrations, keys),
-    team_audit,
+    *(team_audit, serve_agent),
     *(open_dashboard, ping, openapi, completion, new, system),
 ):
     main.add_command(command)

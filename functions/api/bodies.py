@@ -4,7 +4,7 @@ from functools import reduce
 from operator import or_
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, create_model
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema, create_model
 
 from api.run_filters import MAX_TEXT
 from api.stored_keys import KEY
@@ -36,6 +36,12 @@ SignIn = Annotated[
 ]
 Code = Annotated[str, WithJsonSchema({"type": "string", "pattern": f"^([ -]*[0-9]){{{DIGITS}}}[ -]*$"})]
 Zone = Annotated[str, Field(max_length=100, description="The time zone whose clock cron follows (default UTC)")]
+# Words that people read: blanks around them are left out, and blanks alone are none.
+Words = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1),
+    Field(json_schema_extra={"pattern": r"^[^\u0000]*[^\u0000\s][^\u0000]*$"}),
+]
 
 
 class TriggerBody(Body):
@@ -117,15 +123,13 @@ class ScheduleChanges(Body):
 class PauseBody(Body):
     """Pause a schedule."""
 
-    why: str = Field(min_length=1, max_length=MAX_WHY, description="The reason, for the others in the team")
+    why: Words = Field(max_length=MAX_WHY, description="The reason, for the others in the team")
 
 
 class TeamPauseBody(Body):
     """Pause a job type for a project."""
 
-    why: str = Field(
-        min_length=1, max_length=MAX_WHY, description="The reason, shown to everyone whose trigger is refused"
-    )
+    why: Words = Field(max_length=MAX_WHY, description="The reason, shown to everyone whose trigger is refused")
     until: Moment | None = Field(
         default=None, description="When the pause ends by itself; otherwise when it is resumed"
     )
@@ -134,12 +138,7 @@ class TeamPauseBody(Body):
 class KeyBody(Body):
     """Make an agent key."""
 
-    name: str = Field(
-        min_length=1,
-        max_length=key_terms.MAX_NAME,
-        description="By which people recognise it",
-        json_schema_extra={"pattern": r"^[^\u0000]*[^\u0000\s][^\u0000]*$"},
-    )
+    name: Words = Field(max_length=key_terms.MAX_NAME, description="By which people recognise it")
     permissions: list[str] | None = Field(
         default=None,
         min_length=1,

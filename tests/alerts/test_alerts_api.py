@@ -259,12 +259,22 @@ class TestAddresses:
         assert ses.mails == []
         assert owner.run_script("SELECT status FROM job_outbox") == [["unwanted"]]
 
-    def test_an_address_is_asked_once_an_hour(self, asked, api, owner):
+    def test_an_alert_that_does_not_name_the_address_any_longer_asks_it_nothing(self, make, api, owner, configure, ses):  # noqa: F811
+        configure(MAIL_FROM=SENDER, DASHBOARD_URL="https://jobs.example/", AWS_ENDPOINT_URL_SESV2=ses.url)
+        made = make(channel="mail", events=["failed"], addresses=["ops@else.example"])
+        api("PATCH", f"/v1/alerts/{made['alert']['id']}", {"addresses": ["other@else.example"]})
+        for [outbox_id] in owner.run_script("SELECT id::text FROM job_outbox"):
+            notified(outbox_id)
+        assert ses.recipients == ["other@else.example"]
+
+    def test_an_address_is_asked_once_a_day_and_then_less_often(self, asked, api, owner):
         for _ in range(3):
-            api("PATCH", f"/v1/alerts/{asked[0]}", {"addresses": ["ops@else.example"]})
+            _, answer = api("PATCH", f"/v1/alerts/{asked[0]}", {"addresses": ["ops@else.example"]})
+        assert answer["notes"][0].startswith("An address was asked before and did not confirm.")
         assert owner.run_script("SELECT count(*) FROM job_outbox") == [[1]]
-        owner.run_script("UPDATE job_alert_addresses SET asked_at = now() - interval '2 hours'")
-        api("PATCH", f"/v1/alerts/{asked[0]}", {"addresses": ["ops@else.example"]})
+        owner.run_script("UPDATE job_alert_addresses SET asked_at = now() - interval '1 day'")
+        _, answer = api("PATCH", f"/v1/alerts/{asked[0]}", {"addresses": ["ops@else.example"]})
+        assert answer["notes"][0].startswith("An address does not belong to the team.")
         assert owner.run_script("SELECT count(*) FROM job_outbox") == [[2]]
 
     def test_two_spellings_of_an_address_are_asked_once(self, make, owner):
@@ -277,7 +287,7 @@ class TestAddresses:
             made = make(
                 channel="mail", events=["failed"], addresses=[f"{number}-{each}@x.example" for each in range(7)]
             )
-        owner.run_script("UPDATE job_alert_addresses SET asked_at = now() - interval '2 hours'")
+        owner.run_script("UPDATE job_alert_addresses SET asked_at = now() - interval '1 day'")
         assert api("PATCH", f"/v1/alerts/{made['alert']['id']}", {"name": "Nightly"})[0] == 200
 
     def test_nobody_fills_the_inboxes_of_strangers(self, make, api, team, owner):

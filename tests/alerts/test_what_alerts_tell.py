@@ -246,6 +246,7 @@ class TestMail:
         ]
         assert world.mails()[1][1] == "RevenueCat Sync failed: Project 0"
         world.owner.run_script("UPDATE job_alert_addresses SET confirmed_at = now(), token_hash = NULL")
+        world.owner.run_script("UPDATE job_outbox SET status = 'sent', send_at = NULL, ended_at = now()")
         world.end()
         world.sweep(2)
         assert [recipient for recipient, _ in world.mails()].count("ops@else.example") == 2

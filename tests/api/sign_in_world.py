@@ -46,10 +46,14 @@ class Browser:
     def enter(self, sign_in, code):
         return self("POST", "/v1/auth/sessions", {"sign_in": sign_in, "code": code})
 
-    def sign_in(self, email, ses):
+    def code(self, email, ses):
+        """Ask for a code, and return what to enter it with, and the code."""
         sign_in = self.ask(email)
         deliver()
-        return self.enter(sign_in, code_in(ses))
+        return sign_in, code_in(ses)
+
+    def sign_in(self, email, ses):
+        return self.enter(*self.code(email, ses))
 
 
 class Terminal(Browser):

@@ -133,6 +133,12 @@ def test_a_pause_is_changed_and_keeps_its_time_until_it_has_ended(api, at, owner
     assert third["until"] is None
 
 
+def test_blanks_are_no_reason(api, at):
+    status, answer = api("PUT", f"{at}/{SYNC}", {"why": " \t "})
+    assert (status, answer["error"].split(",")[0]) == (400, "why must have at least 1 character")
+    assert pause(api, at, why=" The provider moves ")["why"] == "The provider moves"
+
+
 class TestTheOperatorsPause:
     @pytest.fixture(autouse=True)
     def paused(self, owner):

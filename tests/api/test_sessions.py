@@ -32,9 +32,7 @@ def team(configure, ses, owner):
 def code(team, ses):
     """A browser, what it enters a code with, and the code."""
     browser = Browser()
-    sign_in = browser.ask(ADMIN)
-    deliver()
-    return browser, sign_in, code_in(ses)
+    return browser, *browser.code(ADMIN, ses)
 
 
 @pytest.fixture
@@ -665,6 +663,32 @@ class TestSessions:
         assert phone("GET", "/v1/auth/whoami") == ENDED
         assert other("GET", "/v1/auth/whoami")[0] == 200
         assert actions(owner)[-1][3] == {"sessions": 2}
+
+    def test_signed_out_everywhere_no_code_that_was_sent_before_signs_in(self, signed_in, ses):
+        phone, other = Browser(), Browser()
+        (phones, phones_code), (others, others_code) = phone.code(ADMIN, ses), other.code("member@owls.example", ses)
+        signed_in("DELETE", "/v1/auth/sessions")
+        assert phone.enter(phones, phones_code)[0] == 400
+        assert other.enter(others, others_code)[0] == 200
+
+    def test_one_session_that_ends_leaves_the_codes(self, signed_in, ses):
+        phone = Browser()
+        sign_in, code = phone.code(ADMIN, ses)
+        signed_in("DELETE", "/v1/auth/sessions/current")
+        assert phone.enter(sign_in, code)[0] == 200
+
+    def test_a_session_that_another_sign_in_replaces_is_in_the_audit(self, signed_in, ses, owner, team):
+        [[first]] = owner.run_script("SELECT id::text FROM job_sessions")
+        _, answer = signed_in.sign_in("member@owls.example", ses)
+        told = {(action, actor): details for action, actor, _, details in actions(owner)[1:]}
+        assert told == {
+            ("session.ended", f"user:{team.users['admin']}"): {"replaced_by": answer["session"]["id"]},
+            ("session.started", f"user:{team.users['member']}"): {"by": "code", "browser": "Chrome on Linux"},
+        }
+        assert owner.run_script("SELECT subject_id FROM job_audit_entries WHERE action = 'session.ended'") == [[first]]
+        owner.run_script("UPDATE job_sessions SET ends_at = clock_timestamp(); DELETE FROM job_audit_entries")
+        signed_in.sign_in(ADMIN, ses)
+        assert [action for action, *_ in actions(owner)] == ["session.started"]
 
     def test_an_identity_provider_s_token_lists_and_ends_them_too(self, signed_in, team):
         bearer = {"authorization": f"Bearer {token(team.users['admin'], JWT_SECRET)}"}

@@ -91,7 +91,7 @@ class TestMaking:
         ("fields", "error"),
         [
             ({"name": ""}, "name must have at least 1 character, got \"\""),
-            ({"name": " "}, "name must have at least 1 character besides spaces"),
+            ({"name": " "}, "name must have at least 1 character, got \" \""),
             ({"permissions": ["root"]}, "permissions must be among jobs:read, jobs:write, audit:read,"
              " integrations:write, alerts:write, keys:write, got \"root\""),
             ({"expires_in_days": 0}, "expires_in_days must be 1 or more, got 0"),

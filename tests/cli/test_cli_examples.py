@@ -60,6 +60,8 @@ NOT_RUN_HERE |= {line: "changes the checkout" for line in EXAMPLES if line.start
 NOT_RUN_HERE |= {
     line: "of the page's own job: run by test_write_a_job.py" for line in EXAMPLES if "quiet_users" in line
 }
+# It speaks with a program: test_agent_server.py is one.
+NOT_RUN_HERE |= {line: "speaks a protocol" for line in EXAMPLES if line.startswith("nightshift mcp")}
 # SES and the provider are not reachable here, so doctor reports problems. test_stack_operator.py has both.
 RED = {"doctor": 1}
 

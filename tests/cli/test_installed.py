@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 import subprocess
 import sys
 import tomllib
@@ -41,12 +42,15 @@ def test_the_wheel_holds_the_command(wheel, tmp_path):
 
 
 def test_all_that_it_imports_is_declared():
-    declared = set(tomllib.loads(Path("pyproject.toml").read_text())["project"]["dependencies"])
+    project = tomllib.loads(Path("pyproject.toml").read_text())["project"]
+    declared = set(project["dependencies"])
     loaded = json.loads(subprocess.run([sys.executable, "-c", LOADED], check=True, capture_output=True).stdout)
     imported = {name.partition(".")[0] for file in loaded for name in _imports(Path(file))}
     # botocore comes with boto3, and pydantic is only for types. Other undeclared modules are ours or Python's.
     others = {"nightshift_cli", "nightshift", "nightshift_jobs", "botocore", "pydantic"}
-    assert imported - others - sys.stdlib_module_names == declared
+    # pydantic's descriptions of the tools come with mcp.
+    assert imported - others - sys.stdlib_module_names == declared | {"mcp"}
+    assert [re.split("[<>]", each)[0] for each in project["optional-dependencies"]["mcp"]] == ["mcp"]
 
 
 def _imports(file):

@@ -23,7 +23,7 @@ PAGE = Path("docs/architecture.md")
 # The floor of each room of functions/nightshift, as the page numbers them.
 FLOORS = {room: int(floor) for floor, room in re.findall(r"^\| (\d+) \| `(\w+)` \|", PAGE.read_text(), re.MULTILINE)}
 # The rooms and modules of the command line, from the ground up.
-OF_THE_CLI = ("base", "remote", "show", "values", "session", "commands", "main", "__main__", "__init__")
+OF_THE_CLI = ("base", "remote", "show", "values", "session", "agents", "commands", "main", "__main__", "__init__")
 FLOORS_OF_CLI = {name: floor for floor, name in enumerate(OF_THE_CLI)}
 # The registry finds the jobs' declarations, and a job type finds its code.
 KNOW_THE_JOBS = {Path("functions/nightshift/jobs/registry.py"), Path("functions/nightshift/jobs/job_type.py")}

@@ -58,7 +58,7 @@ BY_STATEMENT = {
 BY_KEY = {
     *("claim_outbox", "end_overlong", "expire_leases", "find_api_key", "forget_idempotency_key", "insert_run"),
     *("ask_addresses", "confirm_address", "list_team_alerts"),
-    *("list_live_agent_keys", "resend_due", "take_mail_share"),
+    *("list_live_agent_keys", "resend_due", "take_mail_deliveries", "take_mail_share"),
     # Of one team or project, or of one key.
     *("count_live_keys", "insert_api_key", "list_team_keys", "lock_team_key"),
     *("delete_project_pause", "list_project_pauses", "store_project_pause"),

@@ -82,7 +82,7 @@ def release(owner, db, cloud, run_id, status="completed"):
     """End the run as its worker does, and free its place."""
     number = run_row(owner, run_id)["slice"]
     db.query("end_run", run_id=run_id, slice=number, status=status, result="{}", error=None)
-    return places.free(JOB_TYPES[SYNC], run_id=run_id, slice=number, db=db, settings=cloud)
+    return places.free(run_id=run_id, slice=number, db=db, settings=cloud)
 
 
 class TestHeld:
@@ -229,14 +229,14 @@ class TestCalled:
 
     @pytest.mark.parametrize(("dies", "expected"), [(False, 1), (True, 1)])
     def test_two_that_end_at_once_call_different_runs(self, meet, job, runs, db, cloud, owner, sent, dies, expected):
-        capped = job()
+        job()
         ids = runs(4)
         for run_id in ids:
             claim(db, cloud, run_id)
         acts = [
             Act(
                 lambda session, run_id=run_id: [
-                    each.run_id for each in places.free(capped, run_id=run_id, slice=0, db=session, settings=cloud)
+                    each.run_id for each in places.free(run_id=run_id, slice=0, db=session, settings=cloud)
                 ],
                 "free_place",
             )
@@ -281,6 +281,52 @@ class TestKept:
         work(second, 0, db=db, settings=cloud)
         assert run_row(owner, second)["waiting_for"] == "the provider"
         assert owner.run_script("SELECT count(*) FROM job_places WHERE taken_until > clock_timestamp()") == [[0]]
+
+    def test_a_called_run_that_is_cancelled_gives_its_place_to_the_next(self, job, runs, db, cloud, owner, sent):
+        job(at_once=1)
+        first, second, third = runs(3)
+        for run_id in (first, second, third):
+            claim(db, cloud, run_id)
+        release(owner, db, cloud, first)
+        db.query("cancel_run", run_id=second, requested_by="x")
+        assert claim(db, cloud, second) is None
+        assert (sent[-1].run_id, sent[-1].delay_s) == (third, 0)
+        assert claim(db, cloud, third)
+
+    def test_a_run_that_is_cancelled_between_two_slices_gives_its_place_up(self, job, runs, db, cloud, owner, sent):
+        def long(run, db):
+            for n in range(3):
+                yield Progress(processed=n, total=3, message="", cursor={"n": n + 1})
+
+        job(long, at_once=1)
+        first, second = runs(2)
+        work(first, 0, db=db, settings=cloud, remaining_s=1)
+        db.query("cancel_run", run_id=first, requested_by="x")
+        assert claim(db, cloud, second) is None
+        work(first, 1, db=db, settings=cloud)
+        assert sent[-1].run_id == second
+        assert claim(db, cloud, second)
+
+    def test_a_second_message_of_a_working_slice_leaves_it_its_place(self, job, runs, db, cloud, owner, sent):
+        job(at_once=1)
+        first, second = runs(2)
+        claim(db, cloud, first)
+        claim(db, cloud, second)
+        sent.clear()
+        assert claim(db, cloud, first) is None
+        assert sent == []
+        assert claim(db, cloud, second) is None
+
+    def test_a_place_above_a_lowered_cap_is_kept_for_no_run(self, job, runs, db, cloud, owner, sent):
+        job()
+        ids = runs(4)
+        for run_id in ids[:2]:
+            claim(db, cloud, run_id)
+        job(at_once=1)
+        for run_id in ids[2:]:
+            claim(db, cloud, run_id)
+        assert release(owner, db, cloud, ids[1]) == []
+        assert [message.run_id for message in release(owner, db, cloud, ids[0])] == [ids[2]]
 
     def test_a_slice_that_was_lost_or_abandoned_keeps_its_place(self):
         for outcome in (Lost(), Abandoned(Exception("gone"))):

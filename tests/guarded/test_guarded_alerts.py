@@ -1,10 +1,12 @@
 """Each condition of the statements by which alerts write mails."""
 
+import uuid
+
 import pytest
 
 from tests.guarded.world_at_noon import Changes, at, insert
 
-HOUR, DAY = 3600, 86_400
+DAY = 86_400
 CONTENT = {"subject": "s", "lines": []}
 
 
@@ -30,14 +32,31 @@ class TestAskAddresses:
     @pytest.mark.parametrize(
         ("columns", "asked"),
         [
-            ({"confirmed_at": at(-9), "asked_at": at(-DAY)}, 0),
-            ({"asked_at": at(-HOUR + 0.001)}, 0),
-            ({"asked_at": at(-HOUR)}, 1),
+            ({"confirmed_at": at(-9), "asked_at": at(-DAY)}, (0, 0)),
+            ({"asked_at": at(-DAY + 0.001)}, (0, 1)),
+            ({"asked_at": at(-DAY)}, (1, 0)),
+            ({"asked_at": at(-4 * DAY + 0.001), "asks": 3}, (0, 1)),
+            ({"asked_at": at(-4 * DAY), "asks": 3}, (1, 0)),
+            ({"asked_at": at(-4096 * DAY), "asks": 30}, (1, 0)),
         ],
     )
     def test_of_a_known_address(self, owner, noon, team, columns, asked):
         known(owner, team, **columns)
-        assert ask(noon, team)["asked_count"] == asked
+        answer = ask(noon, team)
+        assert (answer["asked_count"], answer["left_count"]) == asked
+
+    def test_all_teams_together_ask_an_address_three_times_a_day(self, owner, noon, team):
+        def asked_by_others(*times):
+            for asked_at in times:
+                insert(owner, "job_alert_addresses", team_id=str(uuid.uuid4()), address="a@x", asked_at=asked_at)
+
+        asked_by_others(at(-9), at(-DAY + 0.001), at(-DAY))
+        insert(owner, "job_alert_addresses", team_id=str(uuid.uuid4()), address="b@x", asked_at=at(-9))
+        assert ask(noon, team, ["a@x"])["asked_count"] == 1
+        owner.run_script(f"DELETE FROM job_alert_addresses WHERE team_id = '{team.id}'")
+        asked_by_others(at(-8))
+        answer = ask(noon, team, ["a@x", "b@x"])
+        assert (answer["asked_count"], answer["left_count"]) == (1, 1)
 
     def test_what_another_team_knows_does_not_matter(self, owner, noon, team, other):
         known(owner, other, confirmed_at=at(-9))
@@ -57,10 +76,10 @@ class TestAskAddresses:
         assert ask(noon, team)["asked_count"] == asked
 
     def test_the_earlier_mail_ends_with_a_new_one(self, owner, noon, team):
-        known(owner, team, asked_at=at(-2 * HOUR), token_hash="\\x78")
+        known(owner, team, asked_at=at(-2 * DAY), token_hash="\\x78")
         changes = Changes(owner, "job_alert_addresses", key="address")
         ask(noon, team)
-        assert changes() == {"a@x": {"asked_at": at(0), "token_hash": None}}
+        assert changes() == {"a@x": {"asked_at": at(0), "token_hash": None, "asks": 2}}
         [mail] = owner.run_script("SELECT content, recipient, team_id::text FROM job_outbox")
         assert mail == [CONTENT, "a@x", team.id]
 

@@ -142,9 +142,9 @@ class TestHold:
         assert changes() == {}
 
 
-def free(db, run_id=OTHER, number=0, job_type=CAPPED):
-    rows = db.query("free_place", job_type=job_type, run_id=run_id, slice=number, kept_s=60, resend_delay_s=120)
-    return [str(row["id"]) for row in rows]
+def free(db, run_id=OTHER, number=0, caps=None):
+    given = {"caps": caps or {CAPPED: 1}, "run_id": run_id, "slice": number, "kept_s": 60, "resend_delay_s": 120}
+    return [str(row["id"]) for row in db.query("free_place", **given)]
 
 
 class TestFree:
@@ -196,7 +196,38 @@ class TestFree:
         assert free(noon) == [second]
         owner.rollback()
 
-    @pytest.mark.parametrize("given", [{"run_id": str(uuid.UUID(int=2))}, {"number": 1}, {"job_type": "another"}])
+    @pytest.mark.parametrize("number", [None, 3])
+    def test_a_run_that_has_ended_gives_up_any_place(self, owner, noon, number):
+        ended = run(owner, {**ENDED, "job_type": CAPPED})
+        owner.run_script(f"UPDATE job_places SET run_id = '{ended}'")
+        first = run(owner, HELD)
+        assert free(noon, run_id=ended, number=number) == [first]
+
+    @pytest.mark.parametrize("state", [LEASED, PENDING], ids=["leased", "pending"])
+    def test_a_run_that_has_not_ended_keeps_it(self, owner, noon, state):
+        live = run(owner, {**state, "job_type": CAPPED})
+        owner.run_script(f"UPDATE job_places SET run_id = '{live}'")
+        run(owner, ENDED)
+        changes = Changes(owner, "job_places", "place")
+        assert free(noon, run_id=live, number=None) == []
+        assert changes() == {}
+
+    @pytest.mark.parametrize("caps", [{CAPPED: 0}, {"another": 1}], ids=["lowered", "taken away"])
+    def test_a_place_above_the_cap_is_given_to_none(self, owner, noon, caps):
+        run(owner, HELD)
+        assert free(noon, caps=caps) == []
+        [row] = places(owner).values()
+        assert (row["run_id"], row["taken_until"]) == (None, "-infinity")
+
+    def test_of_two_places_of_a_run_the_lower_is_given(self, owner, noon):
+        place(owner, 2, run_id=OTHER, slice=0, taken_until=at(30))
+        first = run(owner, HELD)
+        run(owner, {**HELD, "project_id": str(uuid.uuid4()), "team_id": OTHER, "held_since": at(-10)})
+        changes = Changes(owner, "job_places", "place")
+        assert free(noon, caps={CAPPED: 2}) == [first]
+        assert list(changes()) == ["1"]
+
+    @pytest.mark.parametrize("given", [{"run_id": str(uuid.UUID(int=2))}, {"number": 1}, {"number": None}])
     def test_a_place_that_is_anothers_stays(self, owner, noon, given):
         run(owner, HELD)
         run(owner, {**HELD, "job_type": "another"})

@@ -301,8 +301,18 @@ def alerts_due(owner):
         delivery(owner, alert_id, created_at=at(created_s), **(unsent | {"send_at": at(0)} | columns))
         return alert_id
 
+    def waits(team_id, **columns):
+        mail = {"content": {"subject": "s", "lines": [], "alert_id": "x"}, "recipient": "a@x", "send_at": at(0)}
+        insert(owner, "job_outbox", **(mail | {"team_id": team_id} | columns))
+        return {"team_id": team_id}
+
+    def team():
+        return str(uuid.uuid4())
+
     held = {"status": "held", "send_at": None}
     left = [
+        one(of=waits(team())),
+        one(of=waits(team()), **held),
         one(send_at=at(0.001)),
         one(of={"retry_at": at(0.001)}),
         one(of={"claimed_until": at(0.001)}),
@@ -315,6 +325,12 @@ def alerts_due(owner):
         one(created_s=-11, of=free, **held),
         one(created_s=-12, of={"retry_at": at(9)}, kind="test"),
         one(created_s=-13, of=PAUSED, send_at=at(9)),
+        # Nothing of these waits for the team's share: it has had one try, it is sent, it is not of an alert.
+        one(created_s=-14, of=waits(team(), attempts=1)),
+        one(created_s=-15, of=waits(team(), status="sent", send_at=None, ended_at=at(-1))),
+        one(created_s=-16, of=waits(team(), content={"subject": "s", "lines": []})),
+        one(created_s=-17, of=waits(team()) | {"channel": "slack", "secret_encrypted": "\\x78"}),
+        one(created_s=-18, of=waits(team()), expires_at=at(0)),
     ]
     return late[::-1], left
 
@@ -374,7 +390,7 @@ KINDS = [
     Kind("alerts_paused", alerts_paused, "untold_pauses", table="job_alerts"),
     Kind("alerts_gone", alerts_gone, "gone_alerts", table="job_alerts"),
     Kind("alerts_delivered", alerts_delivered, "old_deliveries", "", AGE, table="job_alert_deliveries"),
-    Kind("alerts_due", alerts_due, "due_alerts", "", {"now": at(0)}, table="job_alerts", counted=(0, 1, 2, 3, 4)),
+    Kind("alerts_due", alerts_due, "due_alerts", "", {"now": at(0)}, table="job_alerts", counted=(0, 1, 2, 3, 4, 5, 6)),
     Kind("silent", silent, "overdue_successes", "claim_overdue_successes", table="job_successes", key="job_type"),
 ]  # fmt: skip
 each_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)

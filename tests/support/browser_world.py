@@ -170,6 +170,7 @@ class People:
 
     owner: pg8000.native.Connection
     secret: str
+    projects: list[str] = field(default_factory=list)
 
     def team(self, name: str) -> str:
         """Create a team and return its id. The slug is the lower-case name."""
@@ -189,7 +190,12 @@ class People:
                 " VALUES (CAST(:project_id AS uuid), 'revenuecat', 'x')",
                 project_id=made,
             )
+        self.projects.append(made)
         return made
+
+    def leave(self) -> None:
+        """Delete the projects, so that the demo's team has one project again: dialogs then choose it by themselves."""
+        self.owner.run("UPDATE projects SET deleted_at = clock_timestamp() WHERE id = ANY (:ids)", ids=self.projects)
 
     def user(self, *roles: tuple[str, str]) -> str:
         """Create a user with these ``(team_id, role)`` and return their token."""
@@ -244,8 +250,10 @@ class People:
 
 
 @pytest.fixture
-def people(stack: Stack, stack_owner: pg8000.native.Connection) -> People:
-    return People(stack_owner, jwt_secret(stack))
+def people(stack: Stack, stack_owner: pg8000.native.Connection) -> Iterator[People]:
+    made = People(stack_owner, jwt_secret(stack))
+    yield made
+    made.leave()
 
 
 def jwt_secret(stack: Stack) -> str:

@@ -1,6 +1,7 @@
 """The audit: each change has its entry, written in the change's own transaction, without secrets."""
 
 import json
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -51,15 +52,24 @@ class TestTheOperator:
         act("member", team="acme", email="not-there@acme.example", role="none")
         key = {"permissions": ["jobs:read", "jobs:write"]}
         told = entries(owner)
-        second = told[6][3]["key_prefix"]
+        second, expires_at = told[6][3]["key_prefix"], told[6][3]["expires_at"]
+        assert timedelta(days=89) < datetime.fromisoformat(expires_at) - datetime.now(UTC) < timedelta(days=91)
         assert told == [
             ("team.created", True, "team", {"name": "Acme", "slug": "acme"}),
             ("member.set", True, "user", {"role": "owner"}),
             ("project.created", True, "project", {"name": "Acme iOS", "slug": "acme-ios"}),
             ("integration.stored", True, "project", {"provider": "revenuecat", "config": {"project_id": "proj1"}}),
-            ("agent_key.created", True, "agent_key", {"name": "Agent key", "key_prefix": first, "days": None} | key),
+            (
+                "agent_key.created",
+                True,
+                "agent_key",
+                {"name": "Agent key", "key_prefix": first, "expires_at": None} | key,
+            ),
             ("agent_key.ended", True, "agent_key", {"name": "Agent key", "key_prefix": first}),
-            ("agent_key.created", True, "agent_key", {"name": "CI", "key_prefix": second, "days": 90} | key),
+            (
+                *("agent_key.created", True, "agent_key"),
+                {"name": "CI", "key_prefix": second, "expires_at": expires_at} | key,
+            ),
             ("integration.stored", True, "project", {"provider": "revenuecat", "config": {}}),
             ("member.set", True, "user", {"role": "admin"}),
             ("member.removed", True, "user", {}),

@@ -37,14 +37,11 @@ def make_key(request: Request, team_id: str) -> dict[str, Any]:
 
     who, team_id = _caller(request, team_id)
     asked = validate(KeyBody, request.body())
-    name = asked.name.strip()
-    if not name:
-        raise Refused("name must have at least 1 character besides spaces")
     if asked.never_expires and asked.expires_in_days:
         raise Refused("A key either expires or not: give expires_in_days or never_expires")
     made = team_keys.make(
         team_id,
-        name=name,
+        name=asked.name,
         permissions=asked.permissions,
         days=None if asked.never_expires else asked.expires_in_days or DEFAULT_DAYS,
         is_default=not (asked.never_expires or asked.expires_in_days),

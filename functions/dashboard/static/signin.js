@@ -72,7 +72,7 @@ function Email({ onAsked, onProblem }) {
   return html`
     <form onSubmit=${submit}>
       <label for="email">E-mail address</label>
-      <input id="email" ref=${field} type="email" required maxlength="254" autocomplete="email" spellcheck="false" aria-describedby="email-hint" />
+      <input id="email" ref=${field} type="text" inputmode="email" required maxlength="254" autocomplete="email" autocapitalize="none" spellcheck="false" aria-describedby="email-hint" />
       <p id="email-hint" class="hint">You get a mail with a code, which signs this browser in.</p>
       <button class="primary" disabled=${sending}>${sending ? "Sending …" : "Send code"}</button>
     </form>`;

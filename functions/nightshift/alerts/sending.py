@@ -31,11 +31,10 @@ def send_due(alert_ids: Sequence[str], *, now: datetime, db: Database, settings:
     keys = list(dict.fromkeys(alert_ids))
     if not keys:
         return 0
-    db.query("end_deliveries", keys=keys)
+    db.query("end_deliveries", keys=keys, now=now)
     db.query("release_deliveries", keys=keys, now=now)
     with db.transaction():
-        for row in db.query("take_mail_deliveries", keys=keys, now=now):
-            _mail(row, db=db)
+        _hand_over(db.query("take_mail_deliveries", keys=keys, now=now), db=db, settings=settings)
     called = db.query("note_messages", keys=keys, now=now, resend_delay_s=settings.resend_delay_s)
     return send_messages([(row["id"], row["team_id"]) for row in called], settings=settings)
 
@@ -60,15 +59,26 @@ def tell_of_pauses(alert_ids: Sequence[str], *, db: Database) -> int:
     return len(paused)
 
 
-def _mail(row: Row, *, db: Database) -> None:
-    mail = messages.mail_of(row["kind"], row["data"], alert_name=row["name"])
-    db.query(
-        "hand_over_mails",
-        delivery_id=str(row["id"]),
-        team_id=str(row["team_id"]),
-        recipients=row["recipients"],
-        content=asdict(mail),
-    )
+def _hand_over(due: Sequence[Row], *, db: Database, settings: Settings) -> None:
+    """Write the mails of these deliveries that the share of their team carries now: of each team at least the first.
+
+    The others stay where they are, so that the outbox never holds a pile of mails that wait for their share.
+    """
+    room: dict[str, int] = {}
+    for row in due:
+        team_id, alert_id = str(row["team_id"]), str(row["alert_id"])
+        recipients = [found["address"] for found in db.query("list_alert_recipients", alert_id=alert_id)]
+        if settings.mails_per_team_and_hour and len(recipients) > room.get(team_id, len(recipients)):
+            continue
+        room[team_id] = room.get(team_id, settings.mails_per_team_and_hour - row["sent_count"]) - len(recipients)
+        mail = messages.mail_of(row["kind"], row["data"], alert_name=row["name"])
+        db.query(
+            "hand_over_mails",
+            delivery_id=str(row["id"]),
+            team_id=team_id,
+            recipients=recipients,
+            content=asdict(mail) | {"alert_id": alert_id},
+        )
 
 
 def _paused(name: str, why: str) -> outbox.Alert:

@@ -82,9 +82,9 @@ def make(wanted: Wanted, *, team_id: str, author: Author, db: Database, settings
             **columns,
         ):
             raise Conflict(f"This team has {settings.alerts_per_team:,} alerts, which is the limit. Delete one first")
-        asked = _ask(wanted.addresses, team_id=team_id, db=db)
+        notes = _ask(wanted.addresses, team_id=team_id, db=db)
         _record(db, author, "alert.made", alert_id, team_id=team_id, channel=wanted.channel, **told_of(columns))
-    return {"alert": get(alert_id, db=db), "secret": secret, "notes": _notes(wanted, asked=asked)}
+    return {"alert": get(alert_id, db=db), "secret": secret, "notes": notes + _notes(wanted)}
 
 
 def change(
@@ -96,7 +96,7 @@ def change(
         db.query("lock_alerts_of_team", team_id=team_id)
         stored = _locked(alert_id, team_id=team_id, db=db)
         wanted = replace(stored.wanted, **changes)
-        asked = 0
+        notes: list[str] = []
         if changes:
             columns = columns_of(wanted, team_id=team_id, config=stored.config, db=db, settings=settings)
             is_secret = stored.channel == "slack" and wanted.url is not None
@@ -104,7 +104,7 @@ def change(
                 webhook_secrets.encrypted(str(wanted.url), team_id=team_id, settings=settings) if is_secret else None
             )
             db.query("change_team_alert", alert_id=alert_id, secret_encrypted=encrypted, **columns)
-            asked = _ask(wanted.addresses, team_id=team_id, db=db)
+            notes = _ask(wanted.addresses, team_id=team_id, db=db) + _notes(wanted)
             _record(db, author, "alert.changed", alert_id, team_id=team_id, **told_of(columns))
         if enabled is False and stored.paused_at is None:
             db.query("pause_team_alert", alert_id=alert_id, by=author.triggered_by, why="Paused by the team")
@@ -112,7 +112,6 @@ def change(
         elif enabled and stored.paused_at is not None:
             db.query("resume_team_alert", alert_id=alert_id)
             _record(db, author, "alert.resumed", alert_id, team_id=team_id, name=wanted.name)
-    notes = _notes(wanted, asked=asked) if changes else []
     return {"alert": get(alert_id, db=db), "secret": None, "notes": notes}
 
 
@@ -205,10 +204,13 @@ def get_delivery(delivery_id: str, *, db: Database) -> dict[str, Any]:
     return delivery_as_json(row)
 
 
-def _ask(addresses: tuple[str, ...], *, team_id: str, db: Database) -> int:
-    """Ask the owners of addresses outside the team to confirm, and return how many. Raises Refused beyond the limit."""
+def _ask(addresses: tuple[str, ...], *, team_id: str, db: Database) -> list[str]:
+    """Ask the owners of addresses outside the team to confirm. Return what the caller should know about it.
+
+    Raises Refused if too many addresses of the team were asked within a day and have not confirmed.
+    """
     if not addresses:
-        return 0
+        return []
     content = asdict(
         Alert(
             subject="Confirm that you want alerts of a team",
@@ -227,15 +229,26 @@ def _ask(addresses: tuple[str, ...], *, team_id: str, db: Database) -> int:
             f"This team has asked {MOST_WAITING} addresses that have not confirmed within a day. Try again later",
             field="addresses",
         )
-    return int(row["asked_count"])
+    return _notes_of_asked(row["asked_count"], row["left_count"])
 
 
-def _notes(wanted: Wanted, *, asked: int) -> list[str]:
-    """Return what a caller should know about the alert that was just stored."""
+def _notes_of_asked(asked: int, left: int) -> list[str]:
     notes = []
     if asked:
-        who = "An address does" if asked == 1 else f"{asked} addresses do"
-        notes.append(f"{who} not belong to the team. A mail asks to confirm; until then no alert is sent there.")
+        they = "An address does" if asked == 1 else f"{asked} addresses do"
+        notes.append(f"{they} not belong to the team. A mail asks to confirm; until then no alert is sent there.")
+    if left:
+        they = "An address was" if left == 1 else f"{left} addresses were"
+        notes.append(
+            f"{they} asked before and did not confirm. Until then no alert is sent there. Store the alert again to ask "
+            "once more: a day later, then two days later, and so on."
+        )
+    return notes
+
+
+def _notes(wanted: Wanted) -> list[str]:
+    """Return what a caller should know about the alert that was just stored."""
+    notes = []
     if wanted.channel != "mail" and os.environ.get("AWS_USE_DUALSTACK_ENDPOINT") == "true":
         notes.append(IPV6_NOTE)
     return notes

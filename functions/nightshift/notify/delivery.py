@@ -68,6 +68,8 @@ def _attempt(notice: Notice, *, names: Names, db: Database, settings: Settings) 
     if outcome := attempts.given_up(notice, function="notify"):
         return outcome
     notice = _addressed(notice, db=db, settings=settings)
+    if not _alert_has_recipient(notice, db=db):
+        return Outcome(status="unwanted")
     if outcome := mail_stops.refusal(str(notice.recipient), db=db):
         return outcome
     if not mail_shares.is_due(notice, db=db, settings=settings):
@@ -98,6 +100,13 @@ def _owner_wants(run: RunRow | None, settings: Settings) -> bool:
     if run is None or run.status == "failed" or settings.system_jobs_alerts != "failures":
         return True
     return bool((run.result or {}).get("warning"))
+
+
+def _alert_has_recipient(notice: Notice, *, db: Database) -> bool:
+    """Tell whether the team's alert still has this recipient: a person may have left, or it may be deleted."""
+    if notice.content is None or (alert_id := notice.content.get("alert_id")) is None:
+        return True
+    return any(row["address"] == notice.recipient for row in db.query("list_alert_recipients", alert_id=alert_id))
 
 
 def _addressed(notice: Notice, *, db: Database, settings: Settings) -> Notice:

@@ -18,6 +18,8 @@ class AlertText(TypedDict):
     """A page of the dashboard, to which the mail links."""
     confirms: NotRequired[bool]
     """The mail asks its reader to confirm the address: the link gets a token when the mail is sent."""
+    alert_id: NotRequired[str]
+    """The alert of a team that tells this. The mail is sent while the alert has its recipient."""
 
 
 class Notice(NamedTuple):

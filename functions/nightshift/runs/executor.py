@@ -70,7 +70,8 @@ def work(
 
 def _claim(call: Invocation) -> ClaimedSlice | None:
     """Claim the slice. Return its run, or None for a message that came too often, too late or too early."""
-    found = _claim_slice(call, capped=[name for name, known in JOB_TYPES.items() if known.at_once], again_if_gone=True)
+    capped = list(places.caps())
+    found = _claim_slice(call, capped=capped, again_if_gone=True)
     if found is not None and found.needs_place:
         waiting, job_type = found, JOB_TYPES[found.job_type]
         try:
@@ -83,6 +84,8 @@ def _claim(call: Invocation) -> ClaimedSlice | None:
             return None
     if found is None:
         logger.info("Ignored a message for a slice that is already claimed, finished or gone", action="message_dropped")
+        if capped:
+            _free_place(call, slice=None)
         return None
     if found.early_s > 0:
         _send(Message.of(found.id, found.slice, found.team_id, found.early_s))
@@ -160,8 +163,12 @@ def _after(outcome: Outcome, *, job_type: JobType, call: Invocation) -> None:
             logger.warning(f"Abandoned the slice: {error}", action="slice_abandoned")
             _note(sentence(error), call)
     if job_type.at_once and _gives_up_its_place(outcome):
-        for message in places.free(job_type, run_id=call.run_id, slice=call.number, db=call.db, settings=call.settings):
-            _send(message)
+        _free_place(call, slice=call.number)
+
+
+def _free_place(call: Invocation, *, slice: int | None) -> None:
+    for message in places.free(run_id=call.run_id, slice=slice, db=call.db, settings=call.settings):
+        _send(message)
 
 
 def _gives_up_its_place(outcome: Outcome) -> bool:

@@ -14,6 +14,7 @@ from nightshift.base.logger import logger
 from nightshift.base.settings import Settings
 from nightshift.database.queries import Database
 from nightshift.jobs.job_type import JobType
+from nightshift.jobs.registry import JOB_TYPES
 from nightshift.runs.slices import ClaimedSlice
 
 # A held run looks for a place again after as long as it has waited already, within these bounds (seconds). It is called
@@ -69,15 +70,15 @@ def hold(found: ClaimedSlice, job_type: JobType, *, db: Database, settings: Sett
     return Message.of(found.id, found.slice, found.team_id, wait_s) if held else None
 
 
-def free(job_type: JobType, *, run_id: str, slice: int, db: Database, settings: Settings) -> Sequence[Message]:
-    """Free the place of a slice that has ended. Return the message of the run that is called to it.
+def free(*, run_id: str, slice: int | None, db: Database, settings: Settings) -> Sequence[Message]:
+    """Free the place of a slice that is over, or with None that of a run that has ended, if it still has one.
 
-    Never raises: the slice has ended, and its place is free when its lease would be over.
+    Return the message of the run that is called to it. Never raises: the place is free when its lease would be over.
     """
     try:
         called = db.query(
             "free_place",
-            job_type=job_type.name,
+            caps=caps(),
             run_id=run_id,
             slice=slice,
             kept_s=KEPT_S,
@@ -87,6 +88,11 @@ def free(job_type: JobType, *, run_id: str, slice: int, db: Database, settings: 
         logger.warning(f"A place could not be freed: {sentence(exc)}", action="place_not_freed")
         return []
     return [Message.of(row["id"], row["slice"], row["team_id"]) for row in called]
+
+
+def caps() -> dict[str, int]:
+    """Return how many runs work at once, by job type; types without a cap are left out."""
+    return {name: job_type.at_once for name, job_type in JOB_TYPES.items() if job_type.at_once}
 
 
 def _take(found: ClaimedSlice, job_type: JobType, *, lease_s: float, db: Database) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from nightshift.base.errors import SetupRefused
+from nightshift.base.wording import timestamp
 from nightshift.database.queries import Database, Row
 from nightshift.tenants import audit
 from nightshift.tenants.audit import Author
@@ -125,7 +126,7 @@ def new_agent_key(
         name=name,
         key_prefix=key[:PREFIX_LENGTH],
         permissions=list(permissions),
-        days=days,
+        expires_at=timestamp(made["expires_at"]),
         **details,
     )
     return NewKey(made["id"], key)

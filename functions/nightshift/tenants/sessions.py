@@ -59,8 +59,7 @@ def start(
     The token is new at each sign-in. ``replaces`` is the token that the browser has had until now; its session ends.
     """
     token = SESSION_PREFIX + secrets.token_urlsafe(32)
-    made = db.one_as(
-        Session,
+    row = db.one(
         "insert_session",
         user_id=user_id,
         token_hash=key_hash(token),
@@ -70,8 +69,13 @@ def start(
         browser=client.browser,
         replaced_hash=replaces and key_hash(replaces),
     )
-    if made is None:
+    if row is None:
         return None
+    replaced_id, replaced_user_id = row.pop("replaced_id"), row.pop("replaced_user_id")
+    made = Session(**row)
+    if replaced_id is not None:
+        owner = Author(actor=f"user:{replaced_user_id}", request_id=request_id)
+        audit.record(db, owner, "session.ended", of=("session", replaced_id), team_id=None, replaced_by=str(made.id))
     author = Author(actor=f"user:{user_id}", request_id=request_id)
     audit.record(db, author, "session.started", of=("session", made.id), team_id=None, by=by, browser=client.browser)
     return made, token

@@ -12,4 +12,4 @@ WITH made AS (
            CASE WHEN expires_at <= clock_timestamp() + interval '7 days 1 hour' THEN expires_at END
     FROM made
 )
-SELECT CAST(id AS text) AS id FROM made;
+SELECT CAST(id AS text) AS id, expires_at FROM made;

@@ -14,7 +14,7 @@ WITH ended AS MATERIALIZED (
     FROM job_runs run
     WHERE run.id = ANY (CAST(:keys AS uuid[])) AND run.completed_at IS NOT NULL AND run.project_id IS NOT NULL
 ), told AS (
-    SELECT alert.id AS alert_id, alert.minutes_between, ended.*,
+    SELECT alert.id AS alert_id, alert.minutes_between > 0 OR alert.channel = 'mail' AS is_held, ended.*,
            CASE WHEN ended.status = 'completed' AND ended.status_before = 'failed' AND 'recovered' = ANY (alert.events)
                 THEN 'recovered' ELSE ended.status END AS kind
     FROM ended JOIN job_alerts alert ON alert.team_id = ended.team_id
@@ -34,8 +34,8 @@ SELECT told.alert_id, told.team_id, told.kind, CAST(told.id AS text), told.id,
            'team', jsonb_build_object('id', told.team_id, 'name', team.name),
            'project', jsonb_build_object('id', told.project_id, 'name', project.name),
            'started_at', told.started_at, 'completed_at', told.completed_at),
-       CASE WHEN told.minutes_between > 0 THEN 'held' ELSE 'unsent' END,
-       CASE WHEN told.minutes_between = 0 THEN CAST(:now AS timestamptz) END,
+       CASE WHEN told.is_held THEN 'held' ELSE 'unsent' END,
+       CASE WHEN NOT told.is_held THEN CAST(:now AS timestamptz) END,
        CAST(:now AS timestamptz) + interval '1 day'
 FROM told
 JOIN teams team ON team.id = told.team_id AND team.deleted_at IS NULL

@@ -8,15 +8,15 @@ WITH looked_at AS MATERIALIZED (
                  FOR NO KEY UPDATE SKIP LOCKED)
     RETURNING *
 ), expected AS (
-    SELECT alert.id AS alert_id, alert.team_id, alert.minutes_between, alert.overdue_hours, schedule.project_id,
-           schedule.job_type, greatest(alert.active_since, min(schedule.created_at)) AS since
+    SELECT alert.id AS alert_id, alert.team_id, alert.minutes_between > 0 OR alert.channel = 'mail' AS is_held,
+           alert.overdue_hours, schedule.project_id, schedule.job_type, greatest(alert.active_since, min(schedule.created_at)) AS since
     FROM looked_at alert
     JOIN projects project ON project.team_id = alert.team_id AND project.deleted_at IS NULL
     JOIN job_team_schedules schedule ON schedule.project_id = project.id
     WHERE schedule.cron IS NOT NULL AND schedule.next_slot IS NOT NULL
       AND (alert.job_types IS NULL OR schedule.job_type = ANY (alert.job_types))
       AND (alert.project_ids IS NULL OR schedule.project_id = ANY (alert.project_ids))
-    GROUP BY alert.id, alert.team_id, alert.minutes_between, alert.overdue_hours, alert.active_since,
+    GROUP BY alert.id, alert.team_id, alert.minutes_between, alert.channel, alert.overdue_hours, alert.active_since,
              schedule.project_id, schedule.job_type
 ), lapsed AS (
     SELECT expected.*, last.completed_at AS last_success_at, greatest(expected.since, last.completed_at) AS lapse_since
@@ -35,8 +35,8 @@ SELECT lapsed.alert_id, lapsed.team_id, 'overdue',
            'since', lapsed.lapse_since,
            'team', jsonb_build_object('id', lapsed.team_id, 'name', team.name),
            'project', jsonb_build_object('id', lapsed.project_id, 'name', project.name)),
-       CASE WHEN lapsed.minutes_between > 0 THEN 'held' ELSE 'unsent' END,
-       CASE WHEN lapsed.minutes_between = 0 THEN CAST(:now AS timestamptz) END,
+       CASE WHEN lapsed.is_held THEN 'held' ELSE 'unsent' END,
+       CASE WHEN NOT lapsed.is_held THEN CAST(:now AS timestamptz) END,
        CAST(:now AS timestamptz) + interval '1 day'
 FROM lapsed
 JOIN teams team ON team.id = lapsed.team_id AND team.deleted_at IS NULL

@@ -1,17 +1,26 @@
 -- Releases what these alerts have held back, if they may send again: one delivery as it is, several as one digest. A
--- digest names the newest fifty.
+-- digest names the newest fifty. An alert by mail has to wait while it has a delivery to hand over, and while a mail of the
+-- team's alerts waits in the outbox; so what a team's share cannot carry becomes a digest, and not a pile of mails.
 WITH free AS MATERIALIZED (
     SELECT id, team_id, minutes_between FROM job_alerts
     WHERE id = ANY (CAST(:keys AS uuid[])) AND quiet_until <= CAST(:now AS timestamptz)
       AND paused_at IS NULL AND deleted_at IS NULL
+      AND (channel <> 'mail' OR (
+          NOT EXISTS (SELECT FROM job_alert_deliveries WHERE alert_id = job_alerts.id AND status = 'unsent')
+          AND NOT EXISTS (
+              SELECT FROM job_outbox mail
+              WHERE mail.team_id = job_alerts.team_id AND mail.status = 'unsent' AND mail.attempts = 0
+                AND mail.content ? 'alert_id')))
     FOR NO KEY UPDATE SKIP LOCKED
 ), held AS MATERIALIZED (
-    SELECT delivery.id, delivery.alert_id, free.team_id, delivery.kind, delivery.data,
-           count(*) OVER of_alert AS held_count,
-           row_number() OVER (of_alert ORDER BY delivery.created_at DESC, delivery.id DESC) AS place
-    FROM job_alert_deliveries delivery JOIN free ON free.id = delivery.alert_id
-    WHERE delivery.status = 'held'
-    WINDOW of_alert AS (PARTITION BY delivery.alert_id)
+    SELECT id, alert_id, team_id, kind, data, count(*) OVER of_alert AS held_count,
+           row_number() OVER (of_alert ORDER BY created_at DESC, id DESC) AS place
+    FROM (SELECT delivery.id, delivery.alert_id, free.team_id, delivery.kind, delivery.data, delivery.created_at
+          FROM job_alert_deliveries delivery JOIN free ON free.id = delivery.alert_id
+          WHERE delivery.status = 'held'
+          -- Another sweep may have released them just now.
+          FOR NO KEY UPDATE OF delivery SKIP LOCKED) AS locked
+    WINDOW of_alert AS (PARTITION BY alert_id)
 ), alone AS (
     UPDATE job_alert_deliveries AS delivery
     SET status = 'unsent', send_at = CAST(:now AS timestamptz),
