@@ -94,7 +94,9 @@ class PastMoment(click.ParamType[str]):
             return datetime.fromisoformat(value.strip()).astimezone(UTC).isoformat(timespec="milliseconds")
         except (ValueError, OverflowError, OSError):
             self.fail(
-                f"{value!r} is not a time: write '2026-11-28 03:00', ISO 8601, or an age such as 30m, 1h, 7d.", param, ctx
+                f"{value!r} is not a time: write '2026-11-28 03:00', ISO 8601, or an age such as 30m, 1h, 7d.",
+                param,
+                ctx,
             )
 
 

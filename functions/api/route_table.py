@@ -22,7 +22,16 @@ OPERATIONS = tuple(
     operation
     for module in (
         *(service_routes, identity_routes, session_routes, project_routes, integration_routes, team_routes),
-        *(key_routes, audit_routes, job_type_routes, run_routes, bulk_routes, pause_routes, schedule_routes, alert_routes),
+        *(
+            key_routes,
+            audit_routes,
+            job_type_routes,
+            run_routes,
+            bulk_routes,
+            pause_routes,
+            schedule_routes,
+            alert_routes,
+        ),
     )
     for operation in vars(module).values()
     if isinstance(operation, Operation)

@@ -24,7 +24,10 @@ def filter_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 "--type", "job_type", metavar="JOB_TYPE", type=JobTypeName(), help="Only runs of this job type."
             ),
             click.option(
-                "--status", type=click.Choice(STATUSES), multiple=True, help="Only runs in this status; may be repeated."
+                "--status",
+                type=click.Choice(STATUSES),
+                multiple=True,
+                help="Only runs in this status; may be repeated.",
             ),
             click.option("--project", metavar="ID_OR_SLUG", type=ProjectName(), help="Only runs of this project."),
             click.option(
@@ -83,4 +86,6 @@ def _caller(wanted: str, *, session: Session) -> str:
     if found:
         raise Misconfigured(f"Several keys are called {wanted!r}. Give the id of one: {some(found)}.")
     like = alike(wanted, known)
-    raise Misconfigured(f"This team has no member or key {wanted!r}. {'Similar' if like else 'Known'}: {some(like or known)}.")
+    raise Misconfigured(
+        f"This team has no member or key {wanted!r}. {'Similar' if like else 'Known'}: {some(like or known)}."
+    )

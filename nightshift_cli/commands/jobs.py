@@ -23,6 +23,7 @@ from nightshift_cli.values import JobTypeName, Moment
 
 run_id_argument = click.argument("run_id", type=OwnRunId())
 
+
 @click.group(cls=Group)
 def jobs() -> None:
     """Trigger, watch and cancel runs of jobs.
@@ -44,9 +45,7 @@ def jobs() -> None:
 @click.option("--all", "all_pages", is_flag=True, help="Show every page, not only the first.")
 @common_options
 @click.pass_obj
-def list_runs(
-    session: Session, /, limit: int, cursor: str | None, all_pages: bool, **given: Any
-) -> None:
+def list_runs(session: Session, /, limit: int, cursor: str | None, all_pages: bool, **given: Any) -> None:
     """List the team's runs, newest first.
 
     On a terminal each run takes one line: ids are shortened, and columns that do not fit are cut or left out. Piped

@@ -206,7 +206,9 @@ def _many(
     if not (yes or _agrees(action)):
         _report(action, session=session, lines=["Nothing was done. Give --yes to do it."])
         click.get_current_context().exit(click.UsageError.exit_code)
-    _report(_watched(bulk_calls.confirm(session.team_id, action["id"], api=session.api), session=session), session=session)
+    _report(
+        _watched(bulk_calls.confirm(session.team_id, action["id"], api=session.api), session=session), session=session
+    )
 
 
 def _known_params(run: dict[str, Any], *, session: Session) -> dict[str, Any]:
@@ -216,7 +218,9 @@ def _known_params(run: dict[str, Any], *, session: Session) -> dict[str, Any]:
         if job_type.get("job_type") == run.get("job_type") and isinstance(job_type.get("params"), dict):
             known = {"project_id", *(job_type["params"].get("properties") or {})}
             if gone := [name for name in old if name not in known]:
-                session.output.note(f"Left out, because the job type no longer knows it: {', '.join(map(clean, gone))}.")
+                session.output.note(
+                    f"Left out, because the job type no longer knows it: {', '.join(map(clean, gone))}."
+                )
             return {name: value for name, value in old.items() if name in known}
     return old
 

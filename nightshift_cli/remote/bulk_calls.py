@@ -56,7 +56,9 @@ def whole_id(wanted: str, *, team_id: str, api: Api) -> str:
 
 
 def _path(team_id: str, *action_id: str) -> str:
-    return "/".join(["/v1/teams", quote(team_id, safe=""), "bulk-actions", *(quote(each, safe="") for each in action_id)])
+    return "/".join(
+        ["/v1/teams", quote(team_id, safe=""), "bulk-actions", *(quote(each, safe="") for each in action_id)]
+    )
 
 
 def _action_in(answer: dict[str, Any]) -> dict[str, Any]:

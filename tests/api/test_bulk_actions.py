@@ -115,7 +115,9 @@ def test_an_outage_is_mended_by_one_action(api, many, team, owner, cloud, db):
 
 def test_a_run_is_run_again_as_it_was_or_from_where_it_stopped(api, many, team, owner):
     fail(owner, team, 2 * PROJECTS, params='{"include_sandbox": true}')
-    chosen = [run_id for (run_id,) in owner.run_script("SELECT id::text FROM job_runs ORDER BY created_at DESC LIMIT 2")]
+    chosen = [
+        run_id for (run_id,) in owner.run_script("SELECT id::text FROM job_runs ORDER BY created_at DESC LIMIT 2")
+    ]
     confirm(api, many, preview(api, many, run_ids=chosen[:1], **{"from": "cursor"}))
     confirm(api, many, preview(api, many, run_ids=chosen[1:]))
     rows = owner.run_script(
@@ -133,9 +135,7 @@ def test_two_actions_at_once_and_a_killed_one_run_nothing_again_twice(api, many,
     """Two people confirm the same runs. Sessions die before their commit; the sweeps of both come to the same end."""
     fail(owner, team)
     first, second = (preview(api, many) for _ in range(2))
-    owner.run_script(
-        "UPDATE job_bulk_actions SET confirmed_at = clock_timestamp(), confirmed_by = created_by"
-    )
+    owner.run_script("UPDATE job_bulk_actions SET confirmed_at = clock_timestamp(), confirmed_by = created_by")
 
     class Killed(Database):
         """Its worker is killed when it commits: nothing of the batch is stored."""
@@ -177,9 +177,12 @@ def test_what_happened_meanwhile_is_skipped_and_said(api, many, team, owner, clo
     fail(owner, team, 1, job_type="retired_type")
     made = preview(api, many, match={"status": "failed"})
     other = make_team(owner, slug="others")
-    ids = [run_id for (run_id,) in owner.run_script(
-        f"SELECT project_id::text FROM job_runs WHERE job_type = '{SYNC}' ORDER BY created_at DESC OFFSET 1 LIMIT 6"
-    )]
+    ids = [
+        run_id
+        for (run_id,) in owner.run_script(
+            f"SELECT project_id::text FROM job_runs WHERE job_type = '{SYNC}' ORDER BY created_at DESC OFFSET 1 LIMIT 6"
+        )
+    ]
     owner.run_script(
         f"UPDATE projects SET deleted_at = now() WHERE id = '{ids[0]}';"
         f"UPDATE projects SET team_id = '{other.id}', slug = 'moved' WHERE id = '{ids[1]}';"
@@ -188,7 +191,9 @@ def test_what_happened_meanwhile_is_skipped_and_said(api, many, team, owner, clo
         f"DELETE FROM project_integrations WHERE project_id = '{ids[5]}'"
     )
     trigger(team, db=db, settings=cloud, project_id=ids[2], params={"project_id": ids[2]})
-    owner.run_script(f"INSERT INTO job_pauses (job_type, what, paused_by, why) VALUES ('{BACKFILL}', 'type', 'ada', 'a move')")
+    owner.run_script(
+        f"INSERT INTO job_pauses (job_type, what, paused_by, why) VALUES ('{BACKFILL}', 'type', 'ada', 'a move')"
+    )
     done = confirm(api, many, made)
     assert (done["state"], figures(done)) == ("ended", {"started": PROJECTS - 6, "skipped": 8})
     assert [each["runs"] for each in done["reasons"]] == [1] * 8
@@ -298,7 +303,10 @@ def test_bad_requests_say_what_is_wrong_and_store_nothing(api, many, team, owner
     ):  # fmt: skip
         assert api("POST", many, body) == (400, {"error": sentence})
     [[foreign]] = owner.run_script(f"SELECT id::text FROM job_runs WHERE team_id = '{others.id}'")
-    assert api("POST", many, {"action": "rerun", "run_ids": [foreign]})[1]["error"] == "run_ids must be ids of this team's runs, got none"
+    assert (
+        api("POST", many, {"action": "rerun", "run_ids": [foreign]})[1]["error"]
+        == "run_ids must be ids of this team's runs, got none"
+    )
     assert owner.run_script("SELECT count(*) FROM job_bulk_actions") == [[0]]
 
 

@@ -71,7 +71,7 @@ def test_without_yes_and_a_terminal_nothing_is_done(outage: Script, nightshift: 
     assert outage.asked(f"POST {MANY}/{ACTION}/confirm") == []
     assert table.read_text().splitlines() == [
         "run_id,project_id,job_type,run_created_at,outcome,reason,new_run_id",
-        f"{RUN},{PROJECT},'=1+1,,,\"a \"\"b\"\", c\",",
+        f'{RUN},{PROJECT},\'=1+1,,,"a ""b"", c",',
         f"{ACTION},{PROJECT},x,,superseded,,",
     ]
     result = nightshift("jobs", "bulk", "view", ACTION, "--save", str(document), "--format", "json")
@@ -113,7 +113,9 @@ def test_a_command_is_about_one_run_or_about_many(
 
 
 def test_where_nothing_matches_nothing_is_asked(api: Script, nightshift: Nightshift) -> None:
-    api.on(f"POST {MANY}", {"bulk_action": action() | {"figures": FIGURES | {"runs": 0, "projects": 0}}, "searched": None})
+    api.on(
+        f"POST {MANY}", {"bulk_action": action() | {"figures": FIGURES | {"runs": 0, "projects": 0}}, "searched": None}
+    )
     result = nightshift("jobs", "rerun", "--status", "failed")
     assert (result.exit_code, result.output) == (0, "No run matches.\n")
 
@@ -149,7 +151,10 @@ def test_the_list_takes_who_error_and_parameters(api: Script, nightshift: Nights
         *("--status", "failed", "--status", "cancelled", "--since", "2026-11-01T02:00+02:00"),
     )
     assert "None of these runs matches." in result.output
-    assert "Looked at the newest 10,000 runs that match the other filters, back to 2026-11-01T00:00:00.000Z." in result.output
+    assert (
+        "Looked at the newest 10,000 runs that match the other filters, back to 2026-11-01T00:00:00.000Z."
+        in result.output
+    )
     assert "--cursor c" in result.output
     [(_, query, _, _)] = api.asked(f"GET /v1/teams/{TEAM}/jobs")
     assert dict(parse_qsl(query)) == {

@@ -202,9 +202,7 @@ def rerun(request: Request, run_id: str) -> dict[str, Any]:
     return {"job_run": run.as_json()}
 
 
-def _params_again(
-    wanted: "JobType", given: dict[str, Any] | None, old: RunRow, *, project_id: str
-) -> RunParams:
+def _params_again(wanted: "JobType", given: dict[str, Any] | None, old: RunRow, *, project_id: str) -> RunParams:
     """Return the given parameters of a rerun, or those of the old run."""
     if given is not None:
         return check_params(wanted, given, project_id=project_id)

@@ -205,9 +205,7 @@ def items_of(
 ) -> tuple[list[dict[str, Any]], str | None]:
     """Return a page of the action's runs, and the cursor of the next page if there is one. Raises NotFound."""
     _get(action_id, team_id=team_id, db=db)
-    found = db.query_as(
-        BulkItem, "list_bulk_items", action_id=action_id, after_run_id=after_run_id, limit=limit + 1
-    )
+    found = db.query_as(BulkItem, "list_bulk_items", action_id=action_id, after_run_id=after_run_id, limit=limit + 1)
     page = found[:limit]
     return [item.as_json() for item in page], str(page[-1].run_id) if len(found) > limit else None
 
