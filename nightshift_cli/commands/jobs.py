@@ -10,9 +10,9 @@ from nightshift_cli.base.failures import Failure, NotSignedIn, RequestRefused, U
 from nightshift_cli.base.group import Group
 from nightshift_cli.base.text import clean
 from nightshift_cli.commands.completed import OwnRunId, ProjectName
+from nightshift_cli.commands.filter_options import filter_options, filters_of
 from nightshift_cli.commands.many_runs import bulk, cancel, rerun
 from nightshift_cli.commands.outcome import report_run, report_schedule, show_runs, show_slices, watch_to_the_end
-from nightshift_cli.commands.filter_options import filter_options, filters_of
 from nightshift_cli.commands.run_options import key_option, params_option, wait_option
 from nightshift_cli.remote import schedule_calls
 from nightshift_cli.remote.names import names_of
@@ -58,7 +58,7 @@ def list_runs(session: Session, /, limit: int, cursor: str | None, all_pages: bo
       nightshift jobs list --error 503 --by schedule --since '2026-11-23 08:00'
       nightshift jobs list --project acme --all --format json
     """
-    filters = {**filters_of(given, session=session), "limit": limit}
+    filters: dict[str, Any] = {**filters_of(given, session=session), "limit": limit}
     page = session.api.runs(session.team_id, cursor=cursor, **filters)
     runs = page["job_runs"]
     while all_pages and page["has_more"]:

@@ -11,8 +11,8 @@ from nightshift_cli.base.failures import Failure, Interrupted, Misconfigured, Th
 from nightshift_cli.base.group import Group
 from nightshift_cli.base.text import clean
 from nightshift_cli.commands.completed import OwnRunId
-from nightshift_cli.commands.outcome import report_run
 from nightshift_cli.commands.filter_options import NAMES, filter_options, filters_of
+from nightshift_cli.commands.outcome import report_run
 from nightshift_cli.commands.run_options import key_option, params_option, wait_option
 from nightshift_cli.remote import bulk_calls
 from nightshift_cli.session import Session, common_options
@@ -50,7 +50,7 @@ action_argument = click.argument("action_id", metavar="BULK_ID", type=RunId(of="
 @save_option
 @common_options
 @click.pass_obj
-def cancel(session: Session, run_id: str | None, yes: bool, save: Path | None, **given: Any) -> None:
+def cancel(session: Session, /, run_id: str | None, yes: bool, save: Path | None, **given: Any) -> None:
     """Ask a run to stop, or all live runs that match. A run in progress stops after its current step.
 
     Without a RUN_ID, the command shows how many runs match, and asks before it cancels them; --yes answers for you.
@@ -85,6 +85,7 @@ def cancel(session: Session, run_id: str | None, yes: bool, save: Path | None, *
 @click.pass_obj
 def rerun(
     session: Session,
+    /,
     run_id: str | None,
     start: str,
     params: dict[str, Any],

@@ -1,11 +1,10 @@
-"""Many runs at once on the page: filters in the address, a selection, the preview with its downloads, and the result."""
+"""Many runs at once on the page: filters in the address, a selection, the preview with downloads, and the result."""
 
 import json
 import os
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -36,7 +35,8 @@ def outage(visitor: Callable[..., Visitor], people: People) -> Callable[..., Pag
     for name in ("Acme", "Birch", "Cedar"):
         people.runs(team_id, people.project(team_id, name), FAILED // 3)
     people.owner.run(
-        "UPDATE job_runs SET status = 'failed', error = 'RevenueCat answered 503', result = NULL WHERE team_id = CAST(:team_id AS uuid)",
+        "UPDATE job_runs SET status = 'failed', error = 'RevenueCat answered 503', result = NULL"
+        " WHERE team_id = CAST(:team_id AS uuid)",
         team_id=team_id,
     )
     return lambda path="", **options: visitor(**options).open(path, token=people.user((team_id, "admin")))

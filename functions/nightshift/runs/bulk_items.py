@@ -1,5 +1,8 @@
-"""Work the items of bulk actions in batches. An item's outcome commits together with the run that it starts or cancels,
-so a batch that a crash interrupts is done again from its first item, and none twice."""
+"""Work the items of bulk actions in batches.
+
+An item's outcome commits together with the run that it starts or cancels. So a batch that a crash interrupts is done
+again from its first item, and no item is done twice.
+"""
 
 import uuid
 from collections import Counter
@@ -42,7 +45,8 @@ def shares(settings: Settings) -> dict[str, int]:
 
 def work_first(action_id: str, *, at_most: int, db: Database, settings: Settings) -> None:
     """Work the first items of this action."""
-    found = db.query("open_bulk_items", action_id=action_id, at_most=at_most, **shares(settings))
+    share: dict[str, Any] = dict(shares(settings))
+    found = db.query("open_bulk_items", action_id=action_id, at_most=at_most, **share)
     work([row["key"] for row in found], db=db, settings=settings)
     db.query("end_bulk_actions")
 
