@@ -1,4 +1,4 @@
-"""Many runs at once: a preview fixes them, each is cancelled or run again once, and the figures say what became of all."""
+"""Many runs at once: a preview fixes them, each is cancelled or run again once, and the figures say what became."""
 
 import threading
 from collections import Counter
@@ -171,7 +171,7 @@ def test_two_actions_at_once_and_a_killed_one_run_nothing_again_twice(api, many,
 
 
 def test_what_happened_meanwhile_is_skipped_and_said(api, many, team, owner, cloud, db):
-    """A paused type, a deleted project, one of another team, a live run, a deleted run, and parameters of another time."""
+    """A paused type, a deleted project, one of another team, a live run, a deleted run, and old parameters."""
     fail(owner, team, PROJECTS)
     fail(owner, team, 1, job_type=BACKFILL)
     fail(owner, team, 1, job_type="retired_type")
@@ -294,9 +294,11 @@ def test_bad_requests_say_what_is_wrong_and_store_nothing(api, many, team, owner
     for body, sentence in (
         ({"action": "rerun"}, "Give either run_ids or match"),
         ({"action": "rerun", "run_ids": [run_id], "match": FAILED}, "Give either run_ids or match"),
-        ({"action": "rerun", "match": {}}, "match must have at least one filter: otherwise each run of the team matches"),
+        ({"action": "rerun", "match": {}},
+         "match must have at least one filter: otherwise each run of the team matches"),
         ({"action": "stop", "match": FAILED}, 'action must be one of cancel, rerun, got "stop"'),
-        ({"action": "cancel", "from": "cursor", "match": FAILED}, 'from must be start for the action cancel, got "cursor"'),
+        ({"action": "cancel", "from": "cursor", "match": FAILED},
+         'from must be start for the action cancel, got "cursor"'),
         ({"action": "rerun", "match": {"status": "broken"}},
          'status must be one of pending, running, completed, failed, cancelled, got "broken"'),
         ({"action": "rerun", "run_ids": ["x"]}, 'run_ids must be a UUID, got "x"'),
@@ -368,7 +370,7 @@ def test_the_statements_of_a_batch_read_its_items_alone(api, many, team, owner, 
     rows, buffers = explained(db, "open_bulk_items", at_most=100, **shares)
     assert (rows, buffers < 150) == (PROJECTS, True), buffers
     keys = db.query("open_bulk_items", action_id=None, at_most=100, **shares)
-    rows, buffers = explained(db, "lock_bulk_items", keys="{%s}" % ",".join(row["key"] for row in keys))
+    rows, buffers = explained(db, "lock_bulk_items", keys=f"{{{','.join(row['key'] for row in keys)}}}")
     assert (rows, buffers < 12 * PROJECTS) == (PROJECTS, True), buffers
     _, buffers = explained(db, "list_bulk_actions", team_id=team.id, action_id=made["id"], limit=1)
     assert buffers < 600, buffers

@@ -1,4 +1,4 @@
-"""The filters of runs: each finds exactly what it says, searches say how far they looked, and bad values are refused."""
+"""The filters of runs: each finds what it says, searches say how far they looked, and bad values are refused."""
 
 import uuid
 from datetime import UTC, datetime
@@ -40,12 +40,13 @@ def found(api, team):
 
 def insert(owner, team, n, **columns):
     """Insert the n-th run, of the n-th minute of November."""
-    is_live = columns.get("status") in ("pending", "running")
+    status = columns.get("status", "failed")
+    is_live = status in ("pending", "running")
     row = {
         "id": str(uuid.uuid4()), "job_type": "revenuecat_sync", "team_id": team.id, "project_id": team.project_id,
-        "triggered_by": "schedule", "status": "failed", "error": "x" if columns.get("status", "failed") == "failed" else None,
+        "triggered_by": "schedule", "status": status, "error": "x" if status == "failed" else None,
         "params": "{}", "created_at": f"2026-11-01T00:{n:02}:00Z", "resend_at": "now()" if is_live else None,
-        "completed_at": None if is_live else "now()", "started_at": "now()" if columns.get("status") == "running" else None,
+        "completed_at": None if is_live else "now()", "started_at": "now()" if status == "running" else None,
     } | columns  # fmt: skip
     values = ", ".join("NULL" if value is None else "'" + value.replace("'", "''") + "'" for value in row.values())
     owner.run_script(f"INSERT INTO job_runs ({', '.join(row)}) VALUES ({values})")
@@ -153,7 +154,8 @@ def test_a_search_reads_its_ten_thousand_runs_and_no_others(db, owner):
     """Among 12,000 runs of the team and as many of another one, whichever column is searched."""
     team, others = make_team(owner), make_team(owner, slug="others")
     owner.run_script(
-        "INSERT INTO job_runs (id, job_type, team_id, project_id, triggered_by, status, error, completed_at, created_at)"
+        "INSERT INTO job_runs"
+        " (id, job_type, team_id, project_id, triggered_by, status, error, completed_at, created_at)"
         " SELECT gen_random_uuid(), CASE WHEN n % 3 = 0 THEN 'rare_type' ELSE 'revenuecat_sync' END, team_id, id, 'x',"
         " CASE WHEN n % 2 = 0 THEN 'failed' ELSE 'completed' END, CASE WHEN n % 2 = 0 THEN 'e' || n END,"
         " clock_timestamp(), timestamptz '2026-01-01Z' + n * interval '1 min'"

@@ -114,7 +114,9 @@ def preview(
     searched = None
     if isinstance(wanted, Filters):
         found = matches(wanted, team_id=team_id, limit=MOST_RUNS, db=db)
-        run_ids, searched = found.ids, Searched(found.looked_at, found.last_created_at) if wanted.searches else None
+        run_ids = found.ids
+        if wanted.searches:
+            searched = Searched(found.looked_at, found.last_created_at)
     else:
         run_ids = list(wanted)
     if len(run_ids) > MOST_RUNS:
@@ -174,7 +176,10 @@ def confirm(action_id: str, *, team_id: str, author: Author, db: Database, setti
 
 
 def stop(action_id: str, *, team_id: str, author: Author, db: Database) -> dict[str, Any]:
-    """Skip what is left to do, and return the action. What is done stays. Raises NotFound, or Conflict for a preview."""
+    """Skip what is left to do, and return the action. What is done stays.
+
+    Raises NotFound, or Conflict for a preview.
+    """
     found = _get(action_id, team_id=team_id, db=db)
     if found.state == "preview":
         raise Conflict("This action was not confirmed: there is nothing to stop")

@@ -6,8 +6,9 @@ from typing import Any
 import click
 
 from nightshift_cli.base.text import clean
+from nightshift_cli.commands.jobs import run_id_argument
 from nightshift_cli.commands.outcome import report_run, show_runs, show_slices, watch_to_the_end
-from nightshift_cli.commands.run_options import params_option, run_id_argument, wait_option
+from nightshift_cli.commands.run_options import params_option, wait_option
 from nightshift_cli.remote.names import Names
 from nightshift_cli.session import Session, operator_options
 from nightshift_cli.show.follow import look_again
