@@ -108,8 +108,8 @@ def preview(
 ) -> tuple[dict[str, Any], Searched | None]:
     """Fix the runs of an action: those that match, or those with these ids. Return it, and how far a search looked.
 
-    Raises Refused if too many runs match, or none of the ids is a run of the team, TooMany if the team has too many previews, and NotFound for a project of
-    another team.
+    Raises Refused if too many runs match, or none of the ids is a run of the team, TooMany if the team has too many
+    previews, and NotFound for a project of another team.
     """
     searched = None
     if isinstance(wanted, Filters):

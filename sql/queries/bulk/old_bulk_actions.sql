@@ -3,4 +3,4 @@ SELECT CAST(id AS text) AS key FROM job_bulk_actions action
 WHERE (created_at <= statement_timestamp() - make_interval(secs => CAST(:retention_s AS float8))
        OR confirmed_at IS NULL AND created_at <= statement_timestamp() - interval '1 hour')
   AND NOT EXISTS (SELECT FROM job_bulk_items item WHERE item.action_id = action.id)
-LIMIT CAST(:at_most AS integer);
+ORDER BY created_at LIMIT CAST(:at_most AS integer);
