@@ -7,8 +7,9 @@ from typing import Any
 
 from nightshift_cli.base import exact
 from nightshift_cli.base.text import clean
+from nightshift_cli.show.times import minute
 
-HEADERS = ("ID", "ACTION", "STATE", "RUNS", "DONE", "LEFT OUT", "TO DO", "CONFIRMED")
+HEADERS = ("ID", "ACTION", "STATE", "RUNS", "DONE", "LEFT OUT", "TO DO", "CONFIRMED (UTC)")
 COLUMNS = ("run_id", "project_id", "job_type", "run_created_at", "outcome", "reason", "new_run_id")
 # The characters with which a spreadsheet begins a formula.
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -68,7 +69,7 @@ def row_of(action: Mapping[str, Any]) -> Sequence[object]:
         done,
         left_out,
         figures.get("to_do"),
-        action.get("confirmed_at"),
+        minute(action.get("confirmed_at")),
     )
 
 

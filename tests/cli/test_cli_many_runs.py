@@ -1,6 +1,8 @@
 """nightshift jobs cancel and rerun of all runs that match, jobs bulk, and the filters of jobs list."""
 
 import json
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
@@ -129,6 +131,41 @@ def test_bulk_actions_are_listed_and_stopped(api: Script, nightshift: Nightshift
     assert "20 left out: the action was stopped." in nightshift("jobs", "bulk", "stop", ACTION[:-1] + "a").output
     api.on(f"GET {MANY}", {"bulk_actions": []})
     assert nightshift("jobs", "bulk", "list").output == "No bulk action.\n"
+
+
+@pytest.fixture
+def berlin(api: Script, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+def test_times_are_local_and_in_utc_with_an_option(api: Script, nightshift: Nightshift, berlin: None) -> None:
+    api.runs(run("completed", completed_at="2026-01-02T03:05:00.000Z"))
+    api.on(f"GET /v1/jobs/{RUN}/timeline", {"timeline": [], "state": "ended", "why": "", "slices_left_out": 0})
+    api.on(f"GET {MANY}", {"bulk_actions": [action("ended") | {"confirmed_at": "2026-07-01T12:00:00.000Z"}]})
+    api.on(f"GET /v1/teams/{TEAM}/jobs", {"job_runs": [], "has_more": False})
+    assert "2026-01-02 04:05:00 CET (" in nightshift("jobs", "view", RUN).output
+    assert "2026-01-02T03:05:00.000Z (" in nightshift("jobs", "view", RUN, "--utc").output
+    heading, line = nightshift("jobs", "bulk", "list").output.splitlines()
+    assert (heading.endswith("CONFIRMED (local)"), line.endswith("2026-07-01 14:00")) == (True, True)
+    heading, line = nightshift("--utc", "jobs", "bulk", "list").output.splitlines()
+    assert (heading.endswith("CONFIRMED (UTC)"), line.endswith("2026-07-01 12:00")) == (True, True)
+    nightshift("jobs", "list", "--since", "2026-01-02 04:05")
+    nightshift("jobs", "list", "--utc", "--since", "2026-01-02 04:05")
+    sent = [dict(parse_qsl(query))["since"] for _, query, _, _ in api.asked(f"GET /v1/teams/{TEAM}/jobs")]
+    assert sent == ["2026-01-02T03:05:00.000+00:00", "2026-01-02T04:05:00.000+00:00"]
+    # JSON is for programs.
+    assert "2026-01-02T03:05:00.000Z" in nightshift("jobs", "view", RUN, "--format", "json").output
+
+
+def test_a_misspelt_job_type_is_told(api: Script, nightshift: Nightshift) -> None:
+    api.on(f"GET /v1/teams/{TEAM}/jobs", {"job_runs": [], "has_more": False})
+    result = nightshift("jobs", "list", "--type", "revenuecat_snyc")
+    assert result.stderr == "This release has no job type 'revenuecat_snyc'. Did you mean revenuecat_sync?\n"
+    assert nightshift("jobs", "lst").output.count("Did you mean") == 1
 
 
 def test_a_rerun_with_a_parameter_keeps_the_others_that_the_type_knows(api: Script, nightshift: Nightshift) -> None:

@@ -12,7 +12,8 @@ from nightshift_cli.commands.run_options import params_option, wait_option
 from nightshift_cli.remote.names import Names
 from nightshift_cli.session import Session, operator_options
 from nightshift_cli.show.follow import look_again
-from nightshift_cli.show.run_rows import STATUSES, facts_of, minute, pause_words
+from nightshift_cli.show.run_rows import STATUSES, facts_of, pause_words
+from nightshift_cli.show.times import minute
 from nightshift_cli.values import JobTypeName
 
 MAIL_HEADERS = ("MAIL TO", "STATUS", "TRIES", "ERROR")
