@@ -124,7 +124,12 @@ def common_options(command: Callable[..., Any]) -> Callable[..., Any]:
             help="API key or user token; NIGHTSHIFT_TOKEN hides it from ps.",
         ),
         click.option(
-            "--utc", is_flag=True, expose_value=False, callback=_show_utc, help="Show times in UTC, not in local time."
+            "--utc",
+            is_flag=True,
+            is_eager=True,  # before the times that it is about are read
+            expose_value=False,
+            callback=_show_utc,
+            help="Show and read times in UTC, not in local time.",
         ),
         option("--api-url", metavar="URL", type=Name(), help="URL of the API, or NIGHTSHIFT_API_URL."),
     ):

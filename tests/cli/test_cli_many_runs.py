@@ -154,7 +154,7 @@ def test_times_are_local_and_in_utc_with_an_option(api: Script, nightshift: Nigh
     heading, line = nightshift("--utc", "jobs", "bulk", "list").output.splitlines()
     assert (heading.endswith("CONFIRMED (UTC)"), line.endswith("2026-07-01 12:00")) == (True, True)
     nightshift("jobs", "list", "--since", "2026-01-02 04:05")
-    nightshift("jobs", "list", "--utc", "--since", "2026-01-02 04:05")
+    nightshift("jobs", "list", "--since", "2026-01-02 04:05", "--utc")
     sent = [dict(parse_qsl(query))["since"] for _, query, _, _ in api.asked(f"GET /v1/teams/{TEAM}/jobs")]
     assert sent == ["2026-01-02T03:05:00.000+00:00", "2026-01-02T04:05:00.000+00:00"]
     # JSON is for programs.
