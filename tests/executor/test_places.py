@@ -317,6 +317,27 @@ class TestKept:
         assert sent == []
         assert claim(db, cloud, second) is None
 
+    def test_where_no_type_has_a_cap_a_message_that_finds_nothing_costs_one_statement(
+        self, job, runs, db, cloud, owner, sent
+    ):
+        job(at_once=None)
+        [only] = runs(1)
+        claim(db, cloud, only)
+        before = db.statements
+        assert claim(db, cloud, only) is None
+        assert db.statements - before == 1
+
+    def test_two_messages_of_a_run_that_has_ended_call_one_other(self, meet, job, runs, db, cloud, owner, sent):
+        job(at_once=1)
+        ids = runs(3)
+        for run_id in ids:
+            claim(db, cloud, run_id)
+        db.query("end_run", run_id=ids[0], slice=0, status="completed", result="{}", error=None)
+        act = Act(lambda session: places.free(run_id=ids[0], slice=None, db=session, settings=cloud), "free_place")
+        met = meet(act, act)
+        assert [message.run_id for message in [*met.one, *met.other]] == [ids[1]]
+        assert owner.run_script("SELECT run_id::text FROM job_places") == [[ids[1]]]
+
     def test_a_place_above_a_lowered_cap_is_kept_for_no_run(self, job, runs, db, cloud, owner, sent):
         job()
         ids = runs(4)

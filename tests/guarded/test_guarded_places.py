@@ -153,8 +153,13 @@ class TestFree:
         place(owner, 1, run_id=OTHER, slice=0, taken_until=at(30))
 
     def test_without_held_runs_it_is_free(self, owner, noon):
+        place(owner, 1, job_type="another", run_id=str(uuid.uuid4()), slice=0, taken_until=at(30))
+        place(owner, 2, run_id=str(uuid.uuid4()), slice=0, taken_until=at(30))
+        before = places(owner)
         assert free(noon) == []
-        [row] = places(owner).values()
+        after = places(owner)
+        row = after.pop((CAPPED, 1))
+        assert after == {key: other for key, other in before.items() if key in after}
         assert (row["run_id"], row["slice"], row["taken_until"]) == (None, None, "-infinity")
 
     def test_the_longest_held_is_called_and_the_place_kept_for_it(self, owner, noon):

@@ -298,6 +298,7 @@ class TestIndexes:
         team = {"team_id": str(uuid.uuid4()), "recipient": "a@x"}
         digest_id = notice(owner, **team, takes_more=True)
         notice(owner, **SENT, **team, takes_more=True)
+        notice(owner, **team, attempts=1)
         for _ in range(3):
             notice(owner, status="digested", digest_id=digest_id, send_at=None, ended_at=at(-days(1)))
         notice(owner)
@@ -305,8 +306,8 @@ class TestIndexes:
         for _ in range(2):
             notice(owner, **{**SENT, "status": "failed", "error": "refused"})
         assert self.held(owner, "job_outbox") == {
-            **{"job_outbox_pkey": 9, "job_outbox_unsent": 3, "job_outbox_ended": 6, "job_outbox_digested": 3},
-            **{"job_outbox_once": 1, "job_outbox_open_digest": 1, "job_outbox_failed": 2},
+            **{"job_outbox_pkey": 10, "job_outbox_unsent": 4, "job_outbox_ended": 6, "job_outbox_digested": 3},
+            **{"job_outbox_once": 1, "job_outbox_open_digest": 1, "job_outbox_failed": 2, "job_outbox_waiting": 1},
         }
 
     def test_those_of_slots_and_slices_hold_all_rows(self, owner):
