@@ -109,6 +109,7 @@ def test_an_outage_is_mended_by_one_action(api, many, team, owner, cloud, db):
     # A repeat of each request starts nothing.
     assert confirm(api, many, made) == done
     again = preview(api, many)
+    assert figures(again) == {"superseded": OUTAGE - PROJECTS, "skipped": PROJECTS}
     assert again["reasons"] == [{"reason": "it was run again already", "runs": PROJECTS}]
     assert api("GET", many)[1]["bulk_actions"] == [done]
 

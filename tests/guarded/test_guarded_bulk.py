@@ -212,6 +212,25 @@ class TestRerun:
         assert outcome(owner, items[1]) == ("started", None)
 
     @pytest.mark.parametrize(
+        ("columns", "is_in_the_way"),
+        [
+            ({}, True),
+            ({"status": "completed", "error": None}, True),
+            ({"status": "cancelled", "error": None}, True),
+            ({"created_at": at(-60)}, False),
+            ({"job_type": "other"}, False),
+            ({"project_id": str(uuid.uuid4())}, False),
+        ],
+    )
+    def test_a_run_that_came_since_the_preview_starts_nothing(self, owner, team, again, rerun, columns, is_in_the_way):
+        old = of_team(owner, team, FAILED, job_type="sync", created_at=at(-99))
+        since = of_team(owner, team, FAILED, **{"job_type": "sync", "created_at": at(-59.999)} | columns)
+        item_id = again(old)
+        rerun(item_id)
+        in_the_way = ("skipped", f"another run of this type has ended since, {since}")
+        assert outcome(owner, item_id) == (in_the_way if is_in_the_way else ("started", None))
+
+    @pytest.mark.parametrize(
         ("columns", "is_held"), [({}, True), ({"what": "schedule"}, False), ({"job_type": "other"}, False)]
     )
     def test_a_pause_of_the_operator_starts_nothing(self, owner, team, again, rerun, columns, is_held):
@@ -282,6 +301,14 @@ class TestRerun:
 
     def test_of_two_of_a_project_and_type_one_starts(self, owner, team, again, rerun):
         items = [again(of_team(owner, team, FAILED, job_type="sync")) for _ in range(2)]
+        rerun(*items)
+        assert sorted(outcome(owner, item_id) for item_id in items) == [
+            ("skipped", "a run of this type is live"), ("started", None),
+        ]  # fmt: skip
+
+    def test_of_two_items_of_one_run_one_starts(self, owner, team, again, rerun):
+        old = of_team(owner, team, FAILED)
+        items = [again(old) for _ in range(2)]
         rerun(*items)
         assert sorted(outcome(owner, item_id) for item_id in items) == [
             ("skipped", "a run of this type is live"), ("started", None),

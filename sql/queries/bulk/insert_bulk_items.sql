@@ -1,8 +1,8 @@
 -- Stores these runs as the items of an action, in one statement. A run of another team, and one that does not exist, is
 -- left out; a live run belongs to the team that owns its project now (get_run.sql).
--- Some are decided at once. To cancel: a run that has ended is skipped. To run again: a live run is skipped, and so is one
--- that was run again already; and of the others, only the newest of a project and type is run again, because one run of
--- each can be live.
+-- Some are decided at once. To cancel: a run that has ended is skipped. To run again: only the newest of a project and type
+-- counts, because one run of each can be live. If that one is live, or was run again already, it is skipped, and the older
+-- ones are superseded all the same: a repeated command must not go back to older and older runs.
 WITH chosen AS MATERIALIZED (
     SELECT run.id, run.project_id, run.job_type, run.status, run.created_at, run.completed_at
     FROM job_runs run LEFT JOIN projects home ON home.id = run.project_id AND run.completed_at IS NULL
@@ -21,12 +21,12 @@ WITH chosen AS MATERIALIZED (
     FROM chosen
 ), ranked AS (
     SELECT looked_at.*, row_number() OVER (
-               PARTITION BY project_id, job_type, reason IS NULL ORDER BY created_at DESC, id DESC) AS place
+               PARTITION BY project_id, job_type ORDER BY created_at DESC, id DESC) AS place
     FROM looked_at
 )
 INSERT INTO job_bulk_items (action_id, run_id, project_id, job_type, run_created_at, outcome, reason, decided_at)
-SELECT CAST(:action_id AS uuid), id, project_id, job_type, created_at, outcome, reason,
-       CASE WHEN outcome IS NOT NULL THEN clock_timestamp() END
+SELECT CAST(:action_id AS uuid), id, project_id, job_type, created_at, outcome,
+       CASE WHEN outcome = 'skipped' THEN reason END, CASE WHEN outcome IS NOT NULL THEN clock_timestamp() END
 FROM ranked, LATERAL (
-    SELECT CASE WHEN reason IS NOT NULL THEN 'skipped'
-                WHEN CAST(:action AS text) = 'rerun' AND place > 1 THEN 'superseded' END AS outcome) AS decided;
+    SELECT CASE WHEN CAST(:action AS text) = 'rerun' AND place > 1 THEN 'superseded'
+                WHEN reason IS NOT NULL THEN 'skipped' END AS outcome) AS decided;

@@ -1,7 +1,8 @@
 -- Runs the runs of these items again, which the caller has locked, and stores the outcomes: all in one statement, so that
 -- no crash starts one twice. :due is {"items": [{id, run_id, params, provider, refusal}]}, with the id of each new run.
 -- An item is skipped for the first of these reasons: its run is deleted, the caller's refusal, a deleted project, another
--- team, it was run again already, a pause of the operator or of the team, a missing integration, a live run.
+-- team, it was run again already, another run of its type since the preview, a pause of the operator or of the team, a missing
+-- integration, a live run.
 WITH due AS MATERIALIZED (
     SELECT each.id, each.run_id, each.params, each.provider, old.id AS old_id, old.job_type, old.notify,
            project.id AS project_id, project.team_id, action.confirmed_by,
@@ -17,6 +18,13 @@ WITH due AS MATERIALIZED (
              THEN 'it is completed: it can be run again from the start only' END,
         (SELECT format('it was run again already, as %s', again.id)
          FROM job_runs again WHERE again.rerun_of = old.id ORDER BY again.created_at DESC LIMIT 1),
+        (SELECT format('another run of this type has ended since, %s', since.id)
+         FROM unnest(ARRAY['completed', 'failed', 'cancelled']) AS ended (status), LATERAL (
+             SELECT id FROM job_runs
+             WHERE project_id = project.id AND job_type = old.job_type AND status = ended.status
+               AND completed_at IS NOT NULL AND created_at > action.created_at
+             LIMIT 1) AS since
+         LIMIT 1),
         (SELECT format('%s is paused by %s: %s', old.job_type, paused_by, why) FROM job_pauses pause
          WHERE pause.job_type = old.job_type AND what = 'type'),
         (SELECT format('%s is paused by the team: %s', old.job_type, why) FROM job_project_pauses held
@@ -48,13 +56,13 @@ WITH due AS MATERIALIZED (
     -- One order for all sessions, so that none waits for another that waits for it.
     ORDER BY project_id, job_type, run_id
     ON CONFLICT (project_id, job_type) WHERE completed_at IS NULL DO NOTHING
-    RETURNING id, team_id, rerun_of
+    RETURNING id, team_id
 )
 UPDATE job_bulk_items AS item
 SET outcome = CASE WHEN inserted.id IS NULL THEN 'skipped' ELSE 'started' END, new_run_id = inserted.id,
     reason = CASE WHEN inserted.id IS NULL THEN coalesce(due.reason, 'a run of this type is live' || coalesce(
         ', ' || (SELECT run_id FROM live WHERE live.id = due.id), '')) END,
     decided_at = clock_timestamp()
-FROM due LEFT JOIN inserted ON inserted.rerun_of = due.old_id
+FROM due LEFT JOIN inserted ON inserted.id = due.run_id
 WHERE item.id = due.id
 RETURNING item.job_type, item.outcome, CAST(inserted.id AS text) AS run_id, inserted.team_id;
