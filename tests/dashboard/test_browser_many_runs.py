@@ -102,3 +102,6 @@ def test_an_outage_is_run_again_on_the_page(outage: Callable[..., Page], tmp_pat
     bar.get_by_role("button", name="Run again …").click()
     expect(dialog).to_contain_text("3 it was run again already")
     expect(dialog.get_by_role("button", name="Run 0 again")).to_be_disabled()
+    dialog.get_by_role("button", name="Close").last.click()
+    bar.get_by_role("button", name="Run again: 30 of 30 done").click()
+    expect(page.get_by_role("dialog", name="Done")).to_contain_text("Superseded by a newer run")

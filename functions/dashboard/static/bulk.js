@@ -11,8 +11,25 @@ const EVERY_MS = 2_000;
 const COLUMNS = ["run_id", "project_id", "job_type", "run_created_at", "outcome", "reason", "new_run_id"];
 const TITLES = { cancel: "Cancel these runs?", rerun: "Run these again?" };
 
-/** `wanted` is `{run_ids}` or `{match}`: the runs that the person chose, or the filters. */
-export function View({ team, action: kind, wanted, onClose }) {
+/** `wanted` is `{run_ids}` or `{match}`: the runs that the person chose, or the filters. `shown` is an earlier action. */
+export const View = ({ shown, ...rest }) => (shown ? html`<${Earlier} shown=${shown} ...${rest} />` : html`<${New} ...${rest} />`);
+
+function Earlier({ team, shown, onClose }) {
+  const [stopped, setStopped] = useState(null);
+  const [problem, setProblem] = useState(null);
+  const [busy, alone] = useAlone();
+  const path = `v1/teams/${team.id}/bulk-actions/${shown.id}`;
+  const stop = () => alone(async () => {
+    try {
+      setStopped((await api("POST", `${path}/stop`)).bulk_action);
+    } catch (error) {
+      setProblem(error.message);
+    }
+  });
+  return html`<${Working} first=${stopped ?? shown} onStop=${stop} ...${{ path, problem, busy, onClose }} />`;
+}
+
+function New({ team, action: kind, wanted, onClose }) {
   const [from, setFrom] = useState("start");
   const [made, setMade] = useState(null);
   const [problem, setProblem] = useState(null);
