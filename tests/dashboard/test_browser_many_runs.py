@@ -105,3 +105,25 @@ def test_an_outage_is_run_again_on_the_page(outage: Callable[..., Page], tmp_pat
     dialog.get_by_role("button", name="Close").last.click()
     bar.get_by_role("button", name="Run again: 30 of 30 done").click()
     expect(page.get_by_role("dialog", name="Done")).to_contain_text("Superseded by a newer run")
+    page.get_by_role("dialog").get_by_role("button", name="Close").last.click()
+    # With several projects, a person chooses one: the first may not be the one that they mean.
+    page.get_by_role("button", name="Run job").click()
+    expect(page.get_by_role("dialog").get_by_label("Project", exact=True)).to_have_value("")
+
+
+def test_a_run_is_run_again_with_other_parameters(outage: Callable[..., Page]) -> None:
+    page = outage()
+    rows(page).first.get_by_role("link").click()
+    page.get_by_role("button", name="Run again").click()
+    dialog = page.get_by_role("dialog", name="Run again")
+    dialog.get_by_label("From the start").check()
+    expect(dialog.get_by_label("Mode")).to_have_value('"incremental"')
+    dialog.get_by_label("Mode").select_option("full")
+    picture(page, "rerun-light")
+    with page.expect_request("**/rerun") as asked:
+        dialog.get_by_role("button", name="Run again").click()
+    sent = asked.value.post_data_json
+    assert sent == {"from": "start", "params": {"mode": "full", "include_sandbox": False}}
+    expect(page.get_by_text("an earlier run")).to_be_visible()
+    expect(page.get_by_text("Times are in UTC.")).to_be_visible()
+    picture(page, "run-light")

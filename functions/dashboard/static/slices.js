@@ -30,7 +30,8 @@ export function Timeline({ run, timeline, by }) {
   const shown = all ? events : events.slice(0, FIRST_SHOWN);
   return html`
     <section class="card">
-      <h2>Timeline${zone && html` <span class="quiet">${zone}</span>`}</h2>
+      <h2>Timeline</h2>
+      ${zone && html`<p class="hint">Times are in ${zone}.</p>`}
       <ol class="timeline" ref=${list} tabindex="-1">${shown.map((event) => html`<${Event} key=${event.key} ...${event} />`)}</ol>
       ${shown.length < events.length &&
       html`<button class="plain" type="button" onClick=${showAll}>Show ${number(events.length - shown.length)} more</button>`}
