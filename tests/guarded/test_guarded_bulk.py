@@ -81,7 +81,9 @@ class TestCancel:
         return lambda *item_ids: noon.query("cancel_bulk_items", keys=list(item_ids))
 
     def test_a_run_without_a_lease_ends_and_a_leased_one_is_asked(self, owner, team, cancel):
+        action(owner, str(uuid.uuid4()), confirmed_by=ADA)
         action_id = action(owner, team.id)
+        action(owner, str(uuid.uuid4()), confirmed_by=ADA)
         runs = [of_team(owner, team, state) for state in (PENDING, WAITING | {"waiting_for": "x"}, LEASED)]
         left = of_team(owner, team)
         items = [item(owner, action_id, run_id) for run_id in runs]
@@ -292,6 +294,21 @@ class TestRerun:
         rerun(item_id)
         in_the_way = ("skipped", f"a run of this type is live, {live}")
         assert outcome(owner, item_id) == (in_the_way if is_in_the_way else ("started", None))
+
+    def test_each_item_names_its_own_live_run(self, owner, team, again, rerun):
+        live = [of_team(owner, team, job_type=job_type) for job_type in ("one", "two")]
+        items = [again(of_team(owner, team, FAILED, job_type=job_type)) for job_type in ("one", "two")]
+        rerun(*items)
+        assert [outcome(owner, item_id)[1] for item_id in items] == [
+            f"a run of this type is live, {run_id}" for run_id in live
+        ]
+
+    def test_of_several_runs_since_the_preview_one_is_named(self, owner, team, again, rerun):
+        item_id = again(of_team(owner, team, FAILED, job_type="sync", created_at=at(-99)))
+        for state in (FAILED, FAILED, ENDED):
+            of_team(owner, team, state, job_type="sync", created_at=at(-1))
+        rerun(item_id)
+        assert outcome(owner, item_id)[1].startswith("another run of this type has ended since, ")
 
     def test_a_live_run_of_another_project_is_not_in_the_way(self, owner, team, other, again, rerun):
         of_team(owner, other, job_type="sync")
