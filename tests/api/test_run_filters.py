@@ -104,6 +104,8 @@ def test_each_filter_finds_what_it_says(api, found, team, owner):
     assert page["searched"] == {"runs": 1, "back_to": "2026-11-01T00:01:00.000Z"}
     assert "searched" not in api("GET", f"/v1/teams/{team.id}/jobs", status="failed")[1]
     assert api("GET", f"/v1/teams/{team.id}/jobs", error="503", project_id=strangers.project_id)[0] == 404
+    theirs = {"action": "rerun", "match": {"project_id": strangers.project_id}}
+    assert api("POST", f"/v1/teams/{team.id}/bulk-actions", theirs)[0] == 404
 
 
 def test_a_search_looks_at_its_newest_runs_and_goes_on_from_there(found, api, team, owner, monkeypatch):
@@ -187,3 +189,14 @@ def test_a_search_reads_its_ten_thousand_runs_and_no_others(db, owner):
     assert (
         explained(db, "list_runs_by_id", run_ids="{" + ",".join(str(uuid.uuid4()) for _ in range(51)) + "}")[1] <= 200
     )
+
+
+def test_an_action_of_too_many_runs_is_refused(api, team, owner, monkeypatch):
+    monkeypatch.setattr("nightshift.runs.bulk_actions.MOST_RUNS", 2)
+    many = ("POST", f"/v1/teams/{team.id}/bulk-actions", {"action": "rerun", "match": {"status": "failed"}})
+    insert(owner, team, 1)
+    insert(owner, team, 2)
+    assert api(*many)[0] == 201
+    insert(owner, team, 3)
+    sentence = "More than 2 runs match, which is the limit. Choose a shorter time or more filters"
+    assert api(*many) == (400, {"error": sentence})
