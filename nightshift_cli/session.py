@@ -17,6 +17,7 @@ from nightshift_cli.remote.config import Config, find_config
 from nightshift_cli.remote.ids import is_beginning, run_beginning
 from nightshift_cli.remote.stack_functions import StackFunctions, find_stack_functions
 from nightshift_cli.show.output import Output
+from nightshift_cli.show.times import use_utc
 from nightshift_cli.values import Name
 
 
@@ -101,6 +102,11 @@ def _remember(context: click.Context, param: click.Parameter, value: str | None)
         context.ensure_object(Session).flags[str(param.name)] = value
 
 
+def _show_utc(context: click.Context, param: click.Parameter, value: bool) -> None:
+    if value:
+        use_utc()
+
+
 option = partial(click.option, expose_value=False, callback=_remember)
 format_option = option("--format", type=click.Choice(["text", "json"]), help="Output format (default: text).")
 
@@ -116,6 +122,14 @@ def common_options(command: Callable[..., Any]) -> Callable[..., Any]:
             metavar="TOKEN",
             type=Name(),
             help="API key or user token; NIGHTSHIFT_TOKEN hides it from ps.",
+        ),
+        click.option(
+            "--utc",
+            is_flag=True,
+            is_eager=True,  # before the times that it is about are read
+            expose_value=False,
+            callback=_show_utc,
+            help="Show and read times in UTC, not in local time.",
         ),
         option("--api-url", metavar="URL", type=Name(), help="URL of the API, or NIGHTSHIFT_API_URL."),
     ):

@@ -3,6 +3,7 @@
 import json
 import re
 from datetime import UTC, datetime, timedelta
+from difflib import get_close_matches
 from typing import Any
 
 import click
@@ -12,6 +13,7 @@ from nightshift.base.validation import is_mail_address
 from nightshift.jobs.registry import JOB_TYPES
 from nightshift_cli.base import exact
 from nightshift_cli.remote.config import is_header_value
+from nightshift_cli.show.times import is_utc
 
 WAITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
@@ -82,12 +84,36 @@ class Moment(click.ParamType[str]):
         return moment.isoformat(timespec="milliseconds")
 
 
+class PastMoment(click.ParamType[str]):
+    """A time, or an age such as 7d. ISO 8601 without a zone is in this machine's zone, or in UTC with --utc."""
+
+    name = "time"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if re.fullmatch(r"[0-9]{1,9}[smhdw]", value.strip(), re.ASCII):
+            return value.strip()
+        try:
+            moment = datetime.fromisoformat(value.strip())
+            if moment.tzinfo is None and is_utc():
+                moment = moment.replace(tzinfo=UTC)
+            return moment.astimezone(UTC).isoformat(timespec="milliseconds")
+        except (ValueError, OverflowError, OSError):
+            self.fail(
+                f"{value!r} is not a time: write '2026-11-28 03:00', ISO 8601, or an age such as 30m, 1h, 7d.",
+                param,
+                ctx,
+            )
+
+
 class JobTypeName(click.ParamType[str]):
     """Any job type: the stack may run another release than this command, and it lists the types it knows."""
 
     name = "job_type"
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        like = [] if value in JOB_TYPES else get_close_matches(value, JOB_TYPES, n=1)
+        if like:
+            click.echo(f"This release has no job type {value!r}. Did you mean {like[0]}?", err=True)
         return value
 
     def shell_complete(

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema, create_model
 
+from api.run_filters import MAX_TEXT
 from api.stored_keys import KEY
 from nightshift.alerts.alert_choices import CHANNELS, EVENTS, MAX_ADDRESSES, MAX_CHOSEN
 from nightshift.alerts.alert_choices import MAX_NAME as MAX_ALERT_NAME
@@ -23,6 +24,9 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
+# Ids in one body, which may have 64 KiB.
+MAX_RUN_IDS = 1_000
+RunId = Annotated[str, WithJsonSchema({"type": "string", "format": "uuid"})]
 Moment = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]
 Name = Annotated[str, Field(max_length=MAX_NAME, description="Empty: its times in words")]
 Cron = Annotated[str, Field(max_length=200, description="Five fields, or an alias such as @daily; see GET /v1/cron")]
@@ -57,6 +61,38 @@ class RerunBody(Body):
         default="start",
         alias="from",
         description="cursor continues where the old run failed or was cancelled; refused for a completed run",
+    )
+    params: dict[str, Any] | None = Field(
+        default=None, description="Other parameters than the old run's, as a whole; only from the start"
+    )
+
+
+Filter = Annotated[str, Field(max_length=MAX_TEXT)]
+
+
+class Match(Body):
+    """The filters of GET /v1/teams/{team_id}/jobs. At least one is needed, so that nothing is chosen by mistake."""
+
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1})
+
+    job_type: Filter | None = None
+    status: Filter | None = Field(default=None, description="One, or several that are separated by commas")
+    project_id: Filter | None = None
+    since: Filter | None = None
+    until: Filter | None = None
+    triggered_by: Filter | None = None
+    error: Filter | None = None
+    params: Filter | None = None
+
+
+class BulkBody(Body):
+    """Preview a bulk action on the runs with these ids, or on all that match."""
+
+    action: Literal["cancel", "rerun"]
+    run_ids: list[RunId] | None = Field(default=None, min_length=1, max_length=MAX_RUN_IDS)
+    match: Match | None = None
+    from_: Literal["start", "cursor"] = Field(
+        default="start", alias="from", description="Where reruns start; cursor continues where the old runs stopped"
     )
 
 

@@ -55,6 +55,7 @@ OF_A_RUN: dict[str, Any] = {
     "progress": Progress | None,
     "result": dict[str, Any] | None,
     "error": Annotated[str | None, Field(description="Why the run failed: a sentence that a person can act on")],
+    "waiting_for": Annotated[str | None, Field(description="What the next slice of a live run waits for")],
 }
 TIMES = {datetime: Timestamp, datetime | None: Timestamp | None}
 
@@ -63,8 +64,7 @@ def _field(name: str, kind: Any) -> tuple[Any, Any]:
     return OF_A_RUN.get(name, TIMES.get(kind, kind)), ...
 
 
-# waiting_for is a part of the progress's message.
-_SEEN = {name: _field(name, kind) for name, kind in RunRow.__annotations__.items() if name != "waiting_for"}
+_SEEN = {name: _field(name, kind) for name, kind in RunRow.__annotations__.items()}
 JobRun = create_model("JobRun", __base__=Answer, **dict[str, Any](_SEEN))
 JobRuns = GenericAlias(list, (JobRun,))
 
@@ -540,6 +540,58 @@ class ConfirmedAddress(Answer):
     team: str = Field(description="The team's name")
 
 
+class Searched(Answer):
+    """How far the search for runs looked. The cursor goes on from there."""
+
+    runs: int = Field(ge=0, description="Runs that it looked at, at most 10,000")
+    back_to: Timestamp | None = Field(description="When the last of them was created")
+
+
+class BulkFigures(Answer):
+    """The runs of a bulk action, by what became of them."""
+
+    runs: int = Field(description="All of them: the sum of the following ones but projects")
+    projects: int
+    to_do: int = Field(description="Not done yet; in a preview, the runs that will be cancelled or run again")
+    started: int = Field(description="Run again")
+    cancelled: int
+    asked_to_stop: int = Field(description="Their workers stop them at their next step")
+    superseded: int = Field(description="Not run again, because a newer run of their project and type is")
+    skipped: int = Field(description="Left out for one of the reasons")
+
+
+class BulkReason(Answer):
+    reason: str
+    runs: int
+
+
+class BulkActionInfo(Answer):
+    id: UUID
+    action: Literal["cancel", "rerun"]
+    from_: Literal["start", "cursor"] = Field(alias="from")
+    state: Literal["preview", "working", "ended"]
+    asked: dict[str, str] = Field(description="The filters that found the runs; empty for runs that were chosen by id")
+    made_by: str
+    made_at: Timestamp
+    confirmed_by: str | None
+    confirmed_at: Timestamp | None
+    ended_at: Timestamp | None
+    figures: BulkFigures
+    reasons: list[BulkReason] = Field(description="Why runs were skipped: the ten most frequent reasons")
+
+
+class BulkItemInfo(Answer):
+    run_id: UUID
+    project_id: UUID
+    job_type: str
+    run_created_at: Timestamp
+    outcome: Literal["started", "cancelled", "asked", "superseded", "skipped"] | None = Field(
+        description="null: not done yet"
+    )
+    reason: str | None = Field(description="Why it was skipped")
+    new_run_id: UUID | None = Field(description="The run that was started")
+
+
 class Health(Answer):
     status: Literal["ok"]
     version: str
@@ -570,6 +622,22 @@ RunPage = create_model(
     __base__=Answer,
     job_runs=(JobRuns, ...),
     cursor=(str | None, ...),
+    has_more=(bool, ...),
+    searched=(Searched, Field(default=None, description="Present only with a filter that searches")),
+)
+BulkActionEnvelope = create_model("BulkActionEnvelope", __base__=Answer, bulk_action=(BulkActionInfo, ...))
+BulkActions = create_model("BulkActions", __base__=Answer, bulk_actions=(list[BulkActionInfo], ...))
+BulkPreview = create_model(
+    "BulkPreview",
+    __base__=Answer,
+    bulk_action=(BulkActionInfo, ...),
+    searched=(Searched | None, Field(description="null without a filter that searches")),
+)
+BulkItemPage = create_model(
+    "BulkItemPage",
+    __base__=Answer,
+    items=(list[BulkItemInfo], ...),
+    cursor=(UUID | None, ...),
     has_more=(bool, ...),
 )
 Syncing = create_model(

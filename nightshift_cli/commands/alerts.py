@@ -11,7 +11,7 @@ from nightshift_cli.remote import alert_calls
 from nightshift_cli.remote.ids import short_ids
 from nightshift_cli.session import Session, common_options
 from nightshift_cli.show.alert_rows import DELIVERY_HEADERS, HEADERS, OPTIONAL, delivery_row_of, readers, row_of, state
-from nightshift_cli.show.run_rows import minute
+from nightshift_cli.show.times import zoned_minute
 from nightshift_cli.values import JobTypeName, MailAddress, Name, RunId
 
 EVENTS = ("failed", "ended", "first_failure", "recovered", "overdue")
@@ -260,7 +260,7 @@ def rotate(session: Session, alert_id: str) -> None:
         session.output.document(answer)
     else:
         session.output.say(f"Secret: {clean(answer.get('secret'))}")
-        session.output.say(f"The old secret signs as well until {minute(answer.get('old_secret_until'))} UTC.")
+        session.output.say(f"The old secret signs as well until {zoned_minute(answer.get('old_secret_until'))}.")
 
 
 def _request(session: Session, given: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from nightshift_cli.base.text import clean
 from nightshift_cli.remote import key_calls
 from nightshift_cli.remote.names import Names, people_of
 from nightshift_cli.session import Session, common_options
-from nightshift_cli.show.run_rows import minute
+from nightshift_cli.show.times import minute
 from nightshift_cli.values import Name
 
 HEADERS = ("KEY", "NAME", "PERMISSIONS", "MADE BY", "EXPIRES", "LAST USED (UTC)")

@@ -9,7 +9,7 @@ from nightshift_cli.base.text import clean
 from nightshift_cli.remote import pause_calls
 from nightshift_cli.remote.names import Names, people_of
 from nightshift_cli.session import Session, common_options
-from nightshift_cli.show.run_rows import minute
+from nightshift_cli.show.times import minute, zoned_minute
 from nightshift_cli.values import Moment, Name
 
 HEADERS = ("TYPE", "SINCE (UTC)", "UNTIL (UTC)", "BY", "WHY")
@@ -46,7 +46,7 @@ def pause(session: Session, job_type: str, project: str | None, why: str, until:
     if session.output.as_json:
         session.output.document({"pause": made})
         return
-    end = f"until {minute(made.get('until'))} UTC" if made.get("until") else "until it is resumed"
+    end = f"until {zoned_minute(made.get('until'))}" if made.get("until") else "until it is resumed"
     session.output.say(f"Paused {job_type} for the project, {end}.")
 
 

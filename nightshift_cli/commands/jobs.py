@@ -10,29 +10,18 @@ from nightshift_cli.base.failures import Failure, NotSignedIn, RequestRefused, U
 from nightshift_cli.base.group import Group
 from nightshift_cli.base.text import clean
 from nightshift_cli.commands.completed import OwnRunId, ProjectName
+from nightshift_cli.commands.filter_options import filter_options, filters_of
+from nightshift_cli.commands.many_runs import bulk, cancel, rerun
 from nightshift_cli.commands.outcome import report_run, report_schedule, show_runs, show_slices, watch_to_the_end
+from nightshift_cli.commands.run_options import key_option, params_option, wait_option
 from nightshift_cli.remote import schedule_calls
 from nightshift_cli.remote.names import names_of
 from nightshift_cli.session import Session, common_options
-from nightshift_cli.show.follow import follow_command, look_again
-from nightshift_cli.show.run_rows import STATUSES, facts_of
-from nightshift_cli.values import HeaderValue, JobTypeName, Moment, Param, by_name
+from nightshift_cli.show.follow import follow_command
+from nightshift_cli.show.run_rows import facts_of, searched_words
+from nightshift_cli.values import JobTypeName, Moment
 
 run_id_argument = click.argument("run_id", type=OwnRunId())
-wait_option = click.option("--wait", is_flag=True, help="Show progress until the run ends; exit with 0, 1 or 3.")
-
-
-params_option = click.option(
-    "--param",
-    "params",
-    multiple=True,
-    type=Param(),
-    callback=by_name,
-    help="A job parameter. The value is read as JSON if it is valid JSON, otherwise as text.",
-)
-key_option = click.option(
-    "--idempotency-key", type=HeaderValue(), help="For 24 hours, the same key returns the same run."
-)
 
 
 @click.group(cls=Group)
@@ -50,19 +39,13 @@ def jobs() -> None:
 
 
 @jobs.command("list")
-@click.option("--type", "job_type", metavar="JOB_TYPE", type=JobTypeName(), help="Only runs of this job type.")
-@click.option("--status", type=click.Choice(STATUSES), help="Only runs in this status.")
-@click.option("--project", metavar="ID_OR_SLUG", type=ProjectName(), help="Only runs of this project.")
-@click.option("--since", metavar="TIME", help="Created at or after TIME: ISO 8601, or an age such as 30m, 1h, 7d.")
-@click.option("--until", metavar="TIME", help="Created at or before TIME, in the same format.")
+@filter_options
 @click.option("--limit", metavar="N", type=click.IntRange(1, 200), default=50, show_default=True, help="Runs per page.")
 @click.option("--cursor", metavar="CURSOR", help="Show the page after the one that returned this cursor.")
 @click.option("--all", "all_pages", is_flag=True, help="Show every page, not only the first.")
 @common_options
 @click.pass_obj
-def list_runs(
-    session: Session, /, project: str | None, cursor: str | None, all_pages: bool, **filters: str | int | None
-) -> None:
+def list_runs(session: Session, /, limit: int, cursor: str | None, all_pages: bool, **given: Any) -> None:
     """List the team's runs, newest first.
 
     On a terminal each run takes one line: ids are shortened, and columns that do not fit are cut or left out. Piped
@@ -71,10 +54,11 @@ def list_runs(
     \b
     Examples:
       nightshift jobs list --since 2h
-      nightshift jobs list --status failed --since 7d --until 1d
+      nightshift jobs list --status failed --status cancelled --since 7d --until 1d
+      nightshift jobs list --error 503 --by schedule --since '2026-11-23 08:00'
       nightshift jobs list --project acme --all --format json
     """
-    filters["project_id"] = session.project_id(project) if project else None
+    filters: dict[str, Any] = {**filters_of(given, session=session), "limit": limit}
     page = session.api.runs(session.team_id, cursor=cursor, **filters)
     runs = page["job_runs"]
     while all_pages and page["has_more"]:
@@ -86,10 +70,15 @@ def list_runs(
         runs += page["job_runs"]
     if session.output.as_json:
         session.output.document(page | {"job_runs": runs})
-    elif not runs:
+    elif not runs and not page["has_more"]:
         session.output.say("No runs.")
     else:
-        show_runs(runs, session=session, names=names_of(runs, team_id=session.team_id, api=session.api))
+        if runs:
+            show_runs(runs, session=session, names=names_of(runs, team_id=session.team_id, api=session.api))
+        else:
+            session.output.say("None of these runs matches.")
+        if searched := page.get("searched"):
+            session.output.say(searched_words(searched))
         if page["has_more"]:
             cursor = shlex.quote(clean(page.get("cursor")))
             session.output.say(f"There are more runs. Show all with --all, or the next page with --cursor {cursor}")
@@ -165,52 +154,8 @@ def trigger(
     report_run(run, api=session.api, session=session, wait=wait)
 
 
-@jobs.command()
-@run_id_argument
-@click.option(
-    "--from",
-    "start",
-    type=click.Choice(["start", "cursor"]),
-    default="start",
-    show_default=True,
-    help="Start from the beginning, or from the old run's last checkpoint.",
-)
-@wait_option
-@key_option
-@common_options
-@click.pass_obj
-def rerun(session: Session, run_id: str, start: str, wait: bool, idempotency_key: str | None) -> None:
-    """Start a new run with the parameters of an ended run.
-
-    With --from cursor the new run continues from the old run's last checkpoint (its cursor). A completed run cannot be
-    continued.
-
-    \b
-    Examples:
-      nightshift jobs rerun RUN_ID --wait
-      nightshift jobs rerun RUN_ID --from cursor
-    """
-    run = session.api.rerun(session.run_id(run_id), start=start, idempotency_key=idempotency_key or str(uuid4()))
-    report_run(run, api=session.api, session=session, wait=wait)
-
-
-@jobs.command()
-@run_id_argument
-@common_options
-@click.pass_obj
-def cancel(session: Session, run_id: str) -> None:
-    """Ask a run to stop. A run in progress stops after its current step.
-
-    \b
-    Examples:
-      nightshift jobs cancel RUN_ID
-    """
-    run_id = session.run_id(run_id)
-    answer = session.api.cancel(run_id)
-    if session.output.as_json:
-        session.output.document(answer)
-    else:
-        session.output.say(f"Asked run {run_id} to stop. {look_again(run_id, view=session.api.view)}")
+for _of_many in (rerun, cancel, bulk):
+    jobs.add_command(_of_many)
 
 
 @jobs.command()

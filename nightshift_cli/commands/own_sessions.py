@@ -9,7 +9,7 @@ from nightshift_cli.base.text import clean
 from nightshift_cli.remote import session_calls
 from nightshift_cli.remote.ids import only_id, short_ids
 from nightshift_cli.session import Session, common_options
-from nightshift_cli.show.run_rows import minute
+from nightshift_cli.show.times import minute
 from nightshift_cli.values import RunId
 
 HEADERS = ("ID", "WITH", "FROM", "SIGNED IN", "LAST USED", "")

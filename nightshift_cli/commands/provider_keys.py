@@ -10,10 +10,10 @@ from nightshift_cli.base.group import Group
 from nightshift_cli.base.hidden import read_hidden
 from nightshift_cli.base.text import clean
 from nightshift_cli.commands.completed import ProjectName
-from nightshift_cli.commands.jobs import wait_option
 from nightshift_cli.commands.outcome import report_run
+from nightshift_cli.commands.run_options import wait_option
 from nightshift_cli.session import Session, common_options
-from nightshift_cli.show.run_rows import minute
+from nightshift_cli.show.times import minute
 from nightshift_cli.values import Name, Param, by_name
 
 HEADERS = ("PROVIDER", "STATE", "CONFIG", "CHANGED")

@@ -178,8 +178,12 @@ class Api:
     def cancel(self, run_id: str) -> dict[str, Any]:
         return self.call("POST", f"/v1/jobs/{_part(run_id)}/cancel", attempts=1, cancelled=bool)
 
-    def rerun(self, run_id: str, *, start: str, idempotency_key: str) -> dict[str, Any]:
-        return self._new_run(f"/v1/jobs/{_part(run_id)}/rerun", {"from": start}, idempotency_key=idempotency_key)
+    def rerun(
+        self, run_id: str, *, start: str, params: dict[str, Any] | None = None, idempotency_key: str
+    ) -> dict[str, Any]:
+        """Run an ended run again, with its own parameters or with these."""
+        request = {"from": start} | ({} if params is None else {"params": params})
+        return self._new_run(f"/v1/jobs/{_part(run_id)}/rerun", request, idempotency_key=idempotency_key)
 
     def _new_run(self, path: str, request: dict[str, Any], *, idempotency_key: str) -> dict[str, Any]:
         # The key makes the request safe to repeat: the API returns the run that the first request created.

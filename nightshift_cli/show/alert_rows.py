@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nightshift_cli.base.text import clean
-from nightshift_cli.show.run_rows import minute
+from nightshift_cli.show.times import minute
 
 HEADERS = ("ALERT", "NAME", "EVENTS", "TO", "STATE", "LAST (UTC)")
 # Columns that a narrow line may leave out, the least important first.

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from nightshift_cli.base.text import clean
-from nightshift_cli.show.run_rows import minute
+from nightshift_cli.show.times import minute
 
 TEAM_HEADERS = ("WHEN", "BY", "CHANGE", "DETAILS")
 SYSTEM_HEADERS = ("WHEN", "BY", "TEAM", "CHANGE", "DETAILS")

@@ -17,6 +17,7 @@ from nightshift.base.wording import escaped
 from nightshift_cli.base import exact
 from nightshift_cli.base.text import clean
 from nightshift_cli.show.table import beside, laid_out
+from nightshift_cli.show.times import in_zone
 
 _GAP = 2
 _WIDE = 1_000_000
@@ -74,7 +75,11 @@ class Output:
         On a narrow terminal, columns in ``optional`` are left out, in that order.
         """
         texts = [[self._styled(value) for value in row] for row in rows]
-        for line in laid_out(texts, headers=headers, console=self.words, wrap=wrap, optional=optional):
+        shown = {
+            "headers": [in_zone(header) for header in headers],
+            "optional": [in_zone(header) for header in optional],
+        }
+        for line in laid_out(texts, **shown, console=self.words, wrap=wrap):
             self.words.print(line, soft_wrap=True)
 
     def checks(self, checks: Sequence[Mapping[str, Any]]) -> None:

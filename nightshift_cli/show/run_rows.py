@@ -9,6 +9,7 @@ from nightshift.jobs.registry import JOB_TYPES
 from nightshift_cli.base.text import clean
 from nightshift_cli.remote.names import NOBODY, Names, label_of
 from nightshift_cli.show.results import param_lines, result_lines
+from nightshift_cli.show.times import parsed, second, second_of_slice, zoned_minute
 
 LIVE = ("pending", "running")
 STATUSES = (*LIVE, "completed", "failed", "cancelled")
@@ -58,10 +59,10 @@ def progress_of(run: Mapping[str, Any]) -> ProgressOf:
 def row_of(run: Mapping[str, Any], *, now: datetime, names: Names = NOBODY, id: str) -> Sequence[object]:
     """Return the cells in the order of HEADERS, the most important first. ``id`` is the run's id as shown."""
     progress = progress_of(run)
-    created = _time(run.get("created_at"))
+    created = parsed(run.get("created_at"))
     return (
         id,
-        run.get("status"),
+        status_of(run),
         label_of(run.get("job_type")),
         progress.done,
         short_duration((now - created).total_seconds()) if created else "",
@@ -72,14 +73,19 @@ def row_of(run: Mapping[str, Any], *, now: datetime, names: Names = NOBODY, id: 
     )
 
 
+def status_of(run: Mapping[str, Any]) -> object:
+    """Return the run's status. Between two slices, one that waits does not run."""
+    return "waiting" if run.get("status") == "running" and run.get("waiting_for") else run.get("status")
+
+
 def slice_row_of(part: Mapping[str, Any], *, now: datetime) -> Sequence[object]:
     """Return the cells in the order of SLICE_HEADERS. A slice that has not ended is at work."""
-    started, ended, wait_s = _time(part.get("started_at")), _time(part.get("ended_at")), part.get("wait_s")
+    started, ended, wait_s = parsed(part.get("started_at")), parsed(part.get("ended_at")), part.get("wait_s")
     return (
         part.get("slice"),
         part.get("outcome") or "at work",
         part.get("processed"),
-        started.strftime("%Y-%m-%d %H:%M:%S") if started else part.get("started_at"),
+        second_of_slice(started) if started else part.get("started_at"),
         _between(started, ended or now) if started else "",
         short_duration(wait_s) if isinstance(wait_s, int) else "",
         part.get("reason"),
@@ -114,25 +120,26 @@ def facts_of(
     return [(clean(name).replace("_", " "), shown[name]) for name in fields if shown.get(name) not in (None, "", [])]
 
 
-def minute(timestamp: object) -> str:
-    """Return ``2026-01-02 03:04`` for a timestamp in UTC."""
-    return clean(timestamp)[:16].replace("T", " ")
-
-
 def _moment(timestamp: object, *, now: datetime) -> str:
     """Add how long ago the timestamp is, or in how long. Within a second it counts as past: clocks may differ."""
-    at = _time(timestamp)
+    at = parsed(timestamp)
     if at is None:
         return clean(timestamp)
     seconds = (now - at).total_seconds()
     away = f"in {short_duration(-seconds)}" if seconds <= -1 else f"{short_duration(seconds)} ago"
-    return f"{clean(timestamp)} ({away})"
+    return f"{second(timestamp)} ({away})"
+
+
+def searched_words(searched: Mapping[str, Any]) -> str:
+    """Return how far a search for runs looked."""
+    back_to = f", back to {second(searched.get('back_to'))}" if searched.get("back_to") else ""
+    return f"Looked at the newest {searched.get('runs', 0):,} runs that match the other filters{back_to}."
 
 
 def took(run: Mapping[str, Any], *, now: datetime | None = None) -> str:
     """Return the time from the start to the end, or to ``now`` while the run is live."""
     now = now or datetime.now(UTC)
-    started, ended = _time(run.get("started_at")), _time(run.get("completed_at"))
+    started, ended = parsed(run.get("started_at")), parsed(run.get("completed_at"))
     if not started or not (ended or run.get("status") in LIVE):
         return ""
     return _between(started, ended or now)
@@ -144,14 +151,6 @@ def _between(start: datetime, end: datetime) -> str:
     return duration(seconds) if seconds >= 1 else "<1 s"
 
 
-def _time(text: object) -> datetime | None:
-    try:
-        time = datetime.fromisoformat(str(text))
-    except ValueError:
-        return None
-    return time if time.tzinfo else None
-
-
 def pause_words(pause: Mapping[str, Any]) -> str:
     """Return ``since 2026-11-23 03:00 UTC by ada: provider maintenance``."""
-    return f"since {minute(pause.get('since'))} UTC by {clean(pause.get('by'))}: {clean(pause.get('why'))}"
+    return f"since {zoned_minute(pause.get('since'))} by {clean(pause.get('by'))}: {clean(pause.get('why'))}"

@@ -6,7 +6,8 @@ from typing import Any
 from nightshift_cli.base.text import clean
 from nightshift_cli.remote.names import NOBODY, Names, label_of
 from nightshift_cli.show.results import param_lines
-from nightshift_cli.show.run_rows import minute, pause_words
+from nightshift_cli.show.run_rows import pause_words
+from nightshift_cli.show.times import in_zone, minute, zoned_minute
 
 HEADERS = ("SCHEDULE", "NAME", "TYPE", "PROJECT", "NEXT (UTC)", "LAST (UTC)", "OUTCOME")
 # Columns that a narrow line may leave out, the least important first.
@@ -42,7 +43,7 @@ def facts_of(schedule: Mapping[str, Any], *, names: Names = NOBODY) -> list[tupl
         ("project", names.project(schedule)),
         ("times", when(schedule)),
         ("cron", schedule.get("cron")),
-        ("next (UTC)", _times(schedule)),
+        (in_zone("next (UTC)"), _times(schedule)),
         ("params", param_lines(schedule)),
         ("notify", "its maker, by mail" if schedule.get("notify") is True else ""),
         ("made by", f"{maker}, who has left the team; it goes on" if schedule.get("maker_has_left") else maker),
@@ -57,13 +58,13 @@ def when(schedule: Mapping[str, Any]) -> str:
     if schedule.get("cron"):
         said = f"{said} ({clean(schedule.get('zone'))})"
     elif schedule.get("run_at"):
-        said = f"{said}, at {minute(schedule.get('run_at'))} UTC"
+        said = f"{said}, at {zoned_minute(schedule.get('run_at'))}"
     if isinstance(pause := schedule.get("paused"), dict):
         return f"{said}, paused {pause_words(pause)}"
     following = _times(schedule)
     if not following:
         return f"{said}, started already"
-    return f"{said}, next at {following[0]} UTC" if schedule.get("cron") else said
+    return f"{said}, next at {zoned_minute(schedule['next'][0])}" if schedule.get("cron") else said
 
 
 def _times(schedule: Mapping[str, Any]) -> list[str]:

@@ -62,7 +62,7 @@ def test_a_trigger_returns_the_run_and_sends_its_first_message(api, team, cloud,
     assert status == 201
     assert list(run) == [
         "id", "job_type", "status", "team_id", "project_id", "triggered_by", "params", "progress", "result", "error",
-        "notify", "started_at", "completed_at", "created_at", "schedule_id",
+        "notify", "started_at", "completed_at", "created_at", "waiting_for", "schedule_id",
     ]  # fmt: skip
     assert run["status"] == "pending"
     assert run["params"] == {"project_id": team.project_id, "include_sandbox": True, "mode": "incremental"}

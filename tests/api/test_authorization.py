@@ -73,6 +73,12 @@ POLICIES = {
     "POST /v1/teams/{team_id}/jobs/trigger": Policy(
         of="team", needs="jobs:write", passes=(201, 409), takes_project=True
     ),
+    "GET /v1/teams/{team_id}/bulk-actions": Policy(of="team", needs="jobs:read"),
+    "POST /v1/teams/{team_id}/bulk-actions": Policy(of="team", needs="jobs:write", passes=(201,)),
+    "GET /v1/teams/{team_id}/bulk-actions/{action_id}": Policy(of="team", needs="jobs:read"),
+    "GET /v1/teams/{team_id}/bulk-actions/{action_id}/items": Policy(of="team", needs="jobs:read"),
+    "POST /v1/teams/{team_id}/bulk-actions/{action_id}/confirm": Policy(of="team", needs="jobs:write"),
+    "POST /v1/teams/{team_id}/bulk-actions/{action_id}/stop": Policy(of="team", needs="jobs:write"),
     "GET /v1/jobs/{run_id}": Policy(of="run", needs="jobs:read"),
     "GET /v1/jobs/{run_id}/timeline": Policy(of="run", needs="jobs:read"),
     "GET /v1/jobs/{run_id}/logs": Policy(of="run", needs="jobs:read"),
@@ -151,6 +157,8 @@ class World:
     """Key ids by team."""
     alerts: dict[str, str] = field(default_factory=dict)
     """Ids of alerts by kind, each also that of a delivery: own, strangers and gone."""
+    actions: dict[str, str] = field(default_factory=dict)
+    """The id of a bulk action by team."""
     deleted_project: str = ""
     sessions: dict[str, str] = field(default_factory=dict)
     """Session ids by kind: own, of the team's admin, and strangers."""
@@ -162,7 +170,8 @@ class World:
         ids = {each for other in others for each in (other.id, other.project_id, other.users["member"])}
         runs = {run_id for of, run_id in self.runs.items() if of != "own"}
         runs |= {id for made in (self.schedules, self.alerts) for of, id in made.items() if of != "own"}
-        runs |= {key_id for team_id, key_id in self.keys.items() if team_id != self.team.id}
+        of_teams = (*self.keys.items(), *self.actions.items())
+        runs |= {id for team_id, id in of_teams if team_id != self.team.id}
         runs.add(self.sessions["strangers"])
         return ids | runs | {"strangers", "The secret of strangers", "The secret of gone"}
 
@@ -189,6 +198,11 @@ def world(cloud, owner, monkeypatch):
         [[made.keys[team.id]]] = owner.run_script(
             "INSERT INTO api_keys (team_id, key_type, name, key_hash, key_prefix) VALUES"
             f" ('{team.id}', 'agent', 'The secret of {of}', sha256('{of}'), 'owl_agent_xxxx') RETURNING id::text"
+        )
+        [[made.actions[team.id]]] = owner.run_script(
+            "INSERT INTO job_bulk_actions (team_id, action, asked, created_by, confirmed_by, confirmed_at, ended_at)"
+            f" VALUES ('{team.id}', 'rerun', '{{\"error\": \"The secret of {of}\"}}', 'x', 'x', now(), now())"
+            " RETURNING id::text"
         )
         alert_id = made.alerts[of] = str(uuid.uuid4())
         owner.run_script(
@@ -359,6 +373,7 @@ def ask(route, caller, target, world):
         rule.replace("{provider}", "revenuecat")
         .replace("{job_type}", "revenuecat_sync")
         .replace("{key_id}", world.keys.get(target.id, NOT_THERE))
+        .replace("{action_id}", world.actions.get(target.id, NOT_THERE))
     )
     path = re.sub("{.+?}", lambda _: target.id, rule)
     body, query = None, {}
@@ -376,6 +391,8 @@ def ask(route, caller, target, world):
         body = json.dumps({"channel": "mail", "events": ["failed"], "admins": True})
     elif route == "POST /v1/alert-addresses/confirm":
         body = json.dumps({"token": "unknown"})
+    elif route == "POST /v1/teams/{team_id}/bulk-actions":
+        body = json.dumps({"action": "rerun", "match": {"status": "failed"}})
     elif route == "GET /v1/cron":
         query = {"cron": "0 3 * * *"}
     elif route == "POST /v1/projects/{project_id}/integrations":

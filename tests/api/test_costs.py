@@ -51,8 +51,8 @@ def test_what_others_have_costs_nothing(db, owner, crowded):
     # Each query as for a team with almost no data, and for missing resources.
     asked = [
         ("list_runs", {"team_id": team.id, "limit": 51}),
-        ("list_runs", {"team_id": team.id, "limit": 51, "status": "failed"}),
-        ("list_runs", {"team_id": team.id, "limit": 51, "job_type": "revenuecat_sync", "status": "completed"}),
+        ("list_runs", {"team_id": team.id, "limit": 51, "statuses": "{failed}"}),
+        ("list_runs", {"team_id": team.id, "limit": 51, "job_type": "revenuecat_sync", "statuses": "{completed}"}),
         ("list_runs", {"team_id": team.id, "limit": 51, "since": "2020-01-01Z"}),
         ("list_projects", {"team_ids": f"{{{team.id}}}", "limit": 1001}),
         ("list_projects", {"team_ids": f"{{{team.id}}}", "limit": 1001, "q": "p1"}),

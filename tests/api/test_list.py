@@ -9,16 +9,16 @@ import pytest
 
 from nightshift.base.errors import NotFound
 from nightshift.runs import reading
+from nightshift.runs.reading import Filters
 from nightshift.testing.rows import make_team
 from tests.support.plans import explained
 from tests.support.world import trigger
 
 NO_FILTERS = {
     "job_type": None,
-    "status": None,
+    "statuses": None,
     "project_id": None,
     "since": None,
-    "until": None,
     "before_created_at": None,
     "before_id": None,
 }
@@ -31,8 +31,9 @@ def walk(db, team_id, size, **filters):
     seen, cursor = [], None
     while True:
         created_at, run_id = parse_cursor(cursor)
-        where = NO_FILTERS | filters | {"before_created_at": created_at, "before_id": run_id}
-        page = reading.list_page(team_id=team_id, limit=size, db=db, **where)
+        page = reading.list_page(
+            Filters(**filters), team_id=team_id, limit=size, before_created_at=created_at, before_id=run_id, db=db
+        )
         assert len(page.runs) <= size
         seen += [str(run.id) for run in page.runs]
         if not page.has_more:
@@ -92,8 +93,8 @@ def test_a_moment_and_a_cursor_bound_a_page_together(db, owner):
     def page(*, until=None, cursor=None):
         """Return the positions of the page's runs in the list of all, newest first."""
         before = (None, None) if cursor is None else (moments[newest_first[cursor][1]], newest_first[cursor][0])
-        where = NO_FILTERS | {"until": until, "before_created_at": before[0], "before_id": before[1]}
-        runs = reading.list_page(team_id=team.id, limit=50, db=db, **where).runs
+        where = {"before_created_at": before[0], "before_id": before[1]}
+        runs = reading.list_page(Filters(until=until), team_id=team.id, limit=50, db=db, **where).runs
         return [[run_id for run_id, _ in newest_first].index(str(run.id)) for run in runs]
 
     assert page() == list(range(9))
@@ -138,7 +139,7 @@ def test_every_filter_and_a_deep_page_read_a_handful_of_buffers_a_row(db, owner,
     limit = 51
     choices = {
         "job_type": [None, "revenuecat_sync", "rare_type"],
-        "status": [None, "pending", "running", "completed", "failed", "cancelled"],
+        "statuses": [None, "{pending}", "{running}", "{completed}", "{failed}", "{cancelled}", "{failed,cancelled}"],
         "project_id": [None, team.project_id],
         "since": [None, datetime(2026, 3, 1, tzinfo=UTC)],
         "before_created_at": [None, datetime(2026, 2, 1, tzinfo=UTC), deep],
@@ -149,7 +150,7 @@ def test_every_filter_and_a_deep_page_read_a_handful_of_buffers_a_row(db, owner,
             where["before_id"] = reading.LAST_ID
         rows, buffers = explained(db, "list_runs", team_id=team.id, limit=limit, **where)
         # A page of one status reads the row of each ended run, and of each live one also the owner of its project.
-        is_ended = where["status"] in ("completed", "failed", "cancelled")
+        is_ended = where["statuses"] in ("{completed}", "{failed}", "{cancelled}")
         assert buffers <= 24 + (4 if is_ended else 9) * rows, (where, rows, buffers)
     assert other.id != team.id
 
@@ -189,7 +190,7 @@ def test_another_teams_project_costs_what_no_project_costs(db, owner):
     owner.run_script("ANALYZE job_runs")
     choices = {
         "job_type": [None, "revenuecat_sync", "retired_type"],
-        "status": [None, "completed", "failed"],
+        "statuses": [None, "{completed}", "{failed}"],
         "since": [None, datetime(2026, 1, 1, tzinfo=UTC)],
         "before_created_at": [None, datetime(2050, 1, 1, tzinfo=UTC)],
     }

@@ -44,12 +44,15 @@ OF_THE_STATE = re.compile(
     # Nor hosts, addresses, and fields that belong to one channel.
     r"|url |job_types must be of|project_ids: |project_ids must be|addresses: |overdue_hours belongs|A mail needs"
     r"|admins and addresses belong|This team has asked"
+    r"|Give either run_ids or match|run_ids must be ids|match must have|status must be one of|from must be start"
+    r"|(triggered_by|since|until|project_id) must be|params can only be given"
     r"|A key either expires or not|name must have at least 1 character besides spaces"
 )
 # An alert whose fields go together.
 A_MAIL = {"channel": "mail", "events": ["failed"], "admins": True, "overdue_hours": None}
 A_MAIL |= {"url": None, "addresses": None, "job_types": None, "project_ids": None}
-ALLOWED = {200, 201, 202, 403, 404, 409}
+# 429: the team has as many previews of bulk actions as it may have.
+ALLOWED = {200, 201, 202, 403, 404, 409, 429}
 
 OPERATIONS = [f"{method.upper()} {path}" for path, methods in DOCUMENT["paths"].items() for method in methods]
 
@@ -135,6 +138,12 @@ def ids(operation, team, owner):
         "INSERT INTO job_sessions (user_id, token_hash, is_cookie, signed_in_by, source, browser)"
         f" VALUES ('{team.users['admin']}', '', false, 'code', '', '') RETURNING id::text"
     )
+    is_preview = "NULL, NULL, NULL" if operation.endswith("/confirm") else "'x', now(), now()"
+    [[action_id]] = owner.run_script(
+        "INSERT INTO job_bulk_actions (team_id, action, asked, created_by, confirmed_by, confirmed_at, ended_at)"
+        f" VALUES ('{team.id}', 'cancel', '{{}}', 'x', {is_preview}) RETURNING id::text"
+    )
+    names |= {"action_id": action_id}
     names |= {"session_id": session_id, "link": [f"{link}.x" for link in links]}
     return names | {"provider": "revenuecat", "cron": "0 3 * * *", "zone": "Europe/Berlin"}
 
@@ -177,6 +186,8 @@ def send(case, ids, caller):
                     named["link"] = ids["link"].pop()
                 replaced = ("team_id", "project_id", "cron", "zone", "token")
                 named.update({name: ids[name] for name in replaced if named.get(name)})
+                if "match" in named and "action" in named:
+                    named.update({"match": {"status": "failed"}, "run_ids": None, "from": "start"})
                 if "channel" in named:
                     named.update(A_MAIL)
     return case.call(headers={"Authorization": caller})

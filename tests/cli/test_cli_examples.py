@@ -109,6 +109,12 @@ OPERATIONS = {
     "GET /v1/jobs/{run_id}/timeline": "nightshift jobs timeline RUN_ID",
     "POST /v1/jobs/{run_id}/cancel": "nightshift jobs cancel RUN_ID",
     "POST /v1/jobs/{run_id}/rerun": "nightshift jobs rerun RUN_ID",
+    "GET /v1/teams/{team_id}/bulk-actions": "nightshift jobs bulk list",
+    "POST /v1/teams/{team_id}/bulk-actions": "nightshift jobs rerun --status failed --yes",
+    "GET /v1/teams/{team_id}/bulk-actions/{action_id}": "nightshift jobs bulk view BULK_ID",
+    "GET /v1/teams/{team_id}/bulk-actions/{action_id}/items": "nightshift jobs bulk view BULK_ID --save runs.csv",
+    "POST /v1/teams/{team_id}/bulk-actions/{action_id}/confirm": "nightshift jobs rerun --status failed --yes",
+    "POST /v1/teams/{team_id}/bulk-actions/{action_id}/stop": "nightshift jobs bulk stop BULK_ID",
     "GET /v1/teams/{team_id}/schedules": "nightshift schedules list",
     "POST /v1/teams/{team_id}/schedules": "nightshift schedules create revenuecat_sync --cron @daily",
     "GET /v1/schedules/{schedule_id}": "nightshift schedules view SCHEDULE_ID",
@@ -246,12 +252,14 @@ def run(
             "nightshift-prod": "nightshift",
             "owl_agent_x7Qz": team.agent_key[:14] if "system" in words else other_key(team, owner),
         }
-        if "RUN_ID" in words:
+        if {"RUN_ID", "rerun"} & {*words}:
             known["RUN_ID"] = str(trigger(team, db=db, settings=cloud)["id"])
         if "rerun" in words:
             end_all(owner, "failed", "'Down'")(0)
         if "SCHEDULE_ID" in words:
             known["SCHEDULE_ID"] = schedule_of(team, owner, paused="resume" in words)
+        if "BULK_ID" in words:
+            known["BULK_ID"] = bulk_action_of(team, owner)
         if "SESSION_ID" in words:
             known["SESSION_ID"] = known_session
         if {"ALERT_ID", "DELIVERY_ID"} & {*words}:
@@ -331,6 +339,21 @@ def schedule_of(team: Team, owner: Database, *, paused: bool) -> str:
             "UPDATE job_team_schedules SET next_slot = NULL, paused_at = now(), paused_by = 'x', paused_why = 'x'"
         )
     return str(schedule_id)
+
+
+def bulk_action_of(team: Team, owner: Database) -> str:
+    """Return the id of a bulk action of the team that has skipped its only run."""
+    owner.run_script("DELETE FROM job_bulk_items; DELETE FROM job_bulk_actions")
+    [[action_id]] = owner.run_script(
+        "INSERT INTO job_bulk_actions (team_id, action, asked, created_by, confirmed_by, confirmed_at, ended_at)"
+        f" VALUES ('{team.id}', 'rerun', '{{}}', 'x', 'x', now(), now()) RETURNING id::text"
+    )
+    owner.run_script(
+        "INSERT INTO job_bulk_items"
+        " (action_id, run_id, project_id, job_type, run_created_at, outcome, reason, decided_at)"
+        f" VALUES ('{action_id}', gen_random_uuid(), '{team.project_id}', 'x', now(), 'skipped', 'x', now())"
+    )
+    return str(action_id)
 
 
 def session_of(team: Team, owner: Database) -> tuple[str, str]:

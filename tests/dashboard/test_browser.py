@@ -360,7 +360,7 @@ class TestARun:
         token = people.user((team, "admin"))
         for zone, times in {
             "UTC": ["23:30:00", "22:30:00"],
-            "Europe/Berlin": ["21 Nov 00:30:00", "20 Nov 23:30:00"],
+            "Europe/Berlin": ["21 Nov 2026 00:30:00", "20 Nov 2026 23:30:00"],
         }.items():
             page = visitor(timezone_id=zone).open(f"runs/{run_id}", token=token)
             expect(page.locator(".timeline time")).to_have_text(times)

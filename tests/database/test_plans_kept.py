@@ -9,7 +9,7 @@ from nightshift.database.statements import parse
 from nightshift.testing.rows import make_team
 from tests.support.world import NO_LINES, claim, trigger
 
-NO_FILTERS = dict.fromkeys(("job_type", "status", "project_id", "since", "before_created_at", "before_id"), None)
+NO_FILTERS = dict.fromkeys(("job_type", "statuses", "project_id", "since", "before_created_at", "before_id"), None)
 USES = 23
 
 

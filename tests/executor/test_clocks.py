@@ -51,6 +51,8 @@ BY_STATEMENT = {
     *("keys_to_look_at", "look_at_keys", "start_due_schedules"),
     *("overdue_successes", "prune_alerts", "stuck_runs"),
     *("team_failures", "unsent_notices"),
+    *("confirm_bulk_action", "count_bulk_actions", "give_up_bulk_items", "old_bulk_actions", "old_bulk_items"),
+    *("open_bulk_items", "rerun_bulk_items"),
 }
 # Queries that compare with clock_timestamp(). They find their rows by a key. A statement that has waited for the lock
 # of such a row must see the present time: a lease or a claim may have begun in the meantime.

@@ -71,7 +71,7 @@ class TestAnotherRelease:
         [
             ({}, {"keep_days": 30, "tables": ["events"]}),
             ({"keep_days": 7}, {"keep_days": 7, "tables": ["events"]}),
-            ({"keep_days": None, "retired": 1}, {"keep_days": None, "tables": ["events"], "retired": 1}),
+            ({"keep_days": 7, "retired": 1}, {"keep_days": 7, "tables": ["events"], "retired": 1}),
         ],
     )
     def test_a_job_finds_what_its_run_was_made_without(self, run_of, owner, monkeypatch, stored, seen):
@@ -86,6 +86,36 @@ class TestAnotherRelease:
         owner.run_script(f"UPDATE job_runs SET params = '{json.dumps(stored)}' WHERE id = '{run.id}'")
         assert run.finish().result == {}
         assert told == [seen]
+
+    @pytest.mark.parametrize(
+        ("model", "stored", "sentence"),
+        [
+            ("PruningParams", {"keep_days": None}, "params.keep_days must be a whole number, got null"),
+            ("DemandingParams", {"keep_days": 7}, "params.reason is required"),
+        ],
+    )
+    def test_a_live_run_whose_parameters_no_longer_fit_fails_with_a_sentence(
+        self, run_of, owner, monkeypatch, model, stored, sentence
+    ):
+        """The release comes between two slices. The run is not retried: the next slice would say the same."""
+
+        def counting(run, db):
+            for number in range((run.cursor or {"n": 0})["n"] + 1, 4):
+                yield Progress(processed=number, total=3, message="", cursor={"n": number})
+            return {"reason": run.params["reason"]}
+
+        run = run_of(counting, params=f"{__name__}:PruningParams")
+        run.work(remaining_s=1)
+        monkeypatch.setitem(
+            JOB_TYPES, "counting", dataclasses.replace(JOB_TYPES["counting"], params=f"{__name__}:{model}")
+        )
+        owner.run_script(f"UPDATE job_runs SET params = '{json.dumps(stored)}'")
+        ended = run.work().row
+        assert ended["status"] == "failed"
+        assert ended["error"] == (
+            f"The run's parameters no longer fit Counting: {sentence}. Run it again with other parameters"
+        )
+        assert [outcome for _, outcome, _ in run.slices] == ["continued", "failed"]
 
     @pytest.mark.parametrize("given", [{}, {"include_sandbox": True}, {"include_sandbox": "true"}])
     def test_a_repeat_is_one_although_the_parameters_have_grown(self, cloud, owner, monkeypatch, given):

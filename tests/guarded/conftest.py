@@ -28,6 +28,7 @@ EMPTIED = (
     *("job_set_aside", "job_mail_shares", "job_audit_entries", "job_team_schedules", "job_team_slots"),
     *("job_agent_keys", "job_project_pauses", "job_places", "job_run_logs", "job_log_shares", "job_days"),
     *("job_sign_ins", "job_sign_in_shares", "job_sessions"),
+    *("job_bulk_items", "job_bulk_actions"),
     *("job_alert_deliveries", "job_alert_addresses", "job_alerts"),
     *("app_users", "api_keys", "project_integrations", "projects", "team_members", "teams", "users"),
 )

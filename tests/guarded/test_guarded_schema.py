@@ -285,13 +285,14 @@ class TestIndexes:
             run(owner, state, **scope)
         for state in (PENDING, ENDED):
             run(owner, {**state, "held_slice": 0, "held_since": at(-20)})
+        run(owner, {**ENDED, "rerun_of": str(uuid.uuid4())}, **scope)
         live = ("one_live", "live", "live_type")
         ended = ("team", "team_type", "project", "project_type", "completed")
         assert self.held(owner, "job_runs") == {
             **{f"job_runs_{name}": 3 for name in live},
-            **{f"job_runs_{name}": 9 for name in ended},
-            **{"job_runs_pkey": 12, "job_runs_failed": 3, "job_runs_untold": 1, "job_runs_idempotency": 1},
-            "job_runs_held": 1,
+            **{f"job_runs_{name}": 10 for name in ended},
+            **{"job_runs_pkey": 13, "job_runs_failed": 3, "job_runs_untold": 1, "job_runs_idempotency": 1},
+            **{"job_runs_held": 1, "job_runs_rerun": 1},
         }
 
     def test_those_of_the_outbox_hold_the_rows_that_they_are_for(self, owner):

@@ -464,6 +464,10 @@ def test_the_search_for_work_sees_each_of_them_by_itself(owner, owner_at_noon, k
         trying.rollback()
 
 
+# The tests of these are in test_guarded_bulk.py.
+BULK = ("bulk_items", "bulk_items_old", "bulk_actions_old")
+
+
 def quoted(key):
     return f'"{key}"'
 
@@ -471,7 +475,7 @@ def quoted(key):
 class TestSearchForWork:
     def test_without_rows_the_answer_to_each_question_is_no(self, noon):
         [found] = noon.query("find_work", now=at(0), schedules_until=at(0), retention_s=OLD)
-        others = ("alerts_of_runs", "logs", "failing", "uncounted", "set_aside")
+        others = ("alerts_of_runs", "logs", "failing", "uncounted", "set_aside", *BULK)
         assert found == dict.fromkeys([*(kind.name for kind in KINDS), *others], False)
 
     def test_what_was_sent_and_what_no_alert_has_is_not_due(self, owner, noon):

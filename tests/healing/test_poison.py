@@ -15,12 +15,12 @@ from nightshift.operator.sweep_checks import checks_of_sweep
 from nightshift.runs import requests
 from nightshift.testing.rows import make_team, run_row, sweep, work
 from tests.support.fixtures import ROLES
-from tests.support.world import received, state_of, system_run, trigger
+from tests.support.world import received, state_of, store_keys, system_run, trigger
 
 TABLES = (
     *("job_runs", "job_outbox", "job_schedule_slots", "job_team_schedules", "job_team_slots", "job_audit_entries"),
     *("job_agent_keys", "job_alerts", "job_sign_ins", "job_sign_in_shares", "job_sessions"),
-    *("job_alert_deliveries", "job_log_shares", "job_days"),
+    *("job_alert_deliveries", "job_log_shares", "job_days", "job_bulk_actions", "job_bulk_items"),
 )
 REFUSE = """
     CREATE FUNCTION refuse_{table}() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -563,6 +563,45 @@ class TestBatches:
         )
         return self.five_refused(owner, "job_sessions", "id::text", [key for [key] in rows])
 
+    def arrange_bulk_items(self, owner):
+        """Items of a bulk action that reruns a failed run of each of nine projects."""
+        team = make_team(owner, projects=9)
+        store_keys(owner)
+        [[action_id]] = self.bulk_actions(owner, team.id, "now()")
+        rows = owner.run_script(
+            "WITH failed AS (INSERT INTO job_runs (id, job_type, status, error, team_id, project_id, triggered_by,"
+            " completed_at) SELECT gen_random_uuid(), 'revenuecat_sync', 'failed', 'x', team_id, id, 'x', now()"
+            " FROM projects RETURNING *)"
+            " INSERT INTO job_bulk_items (action_id, run_id, project_id, job_type, run_created_at)"
+            f" SELECT '{action_id}', id, project_id, job_type, created_at FROM failed RETURNING id::text"
+        )
+        ids = [id_ for [id_] in rows]
+        self.refuse(owner, "job_bulk_items", "UPDATE", f"OLD.id = ANY ('{{{','.join(ids[:5])}}}')")
+        return ids, "SELECT count(*) FROM job_runs WHERE rerun_of IS NOT NULL"
+
+    def arrange_bulk_items_old(self, owner):
+        [[action_id]] = self.bulk_actions(owner, str(uuid.uuid4()), "now() - interval '91 days'")
+        rows = owner.run_script(
+            "INSERT INTO job_bulk_items (action_id, run_id, project_id, job_type, run_created_at)"
+            f" SELECT '{action_id}', gen_random_uuid(), gen_random_uuid(), 'x', now() FROM generate_series(1, 9)"
+            " RETURNING id::text"
+        )
+        return self.five_refused(owner, "job_bulk_items", "id::text", [key for [key] in rows])
+
+    def arrange_bulk_actions_old(self, owner):
+        rows = self.bulk_actions(owner, str(uuid.uuid4()), "now() - interval '91 days'", count=9)
+        return self.five_refused(owner, "job_bulk_actions", "id::text", [key for [key] in rows])
+
+    @staticmethod
+    def bulk_actions(owner, team_id, at, *, count=1):
+        ended = "NULL" if at == "now()" else at
+        return owner.run_script(
+            "INSERT INTO job_bulk_actions"
+            " (team_id, action, asked, created_by, created_at, confirmed_by, confirmed_at, ended_at)"
+            f" SELECT '{team_id}', 'rerun', '{{}}', 'x', {at}, 'x', {at}, {ended} FROM generate_series(1, {count})"
+            " RETURNING id::text"
+        )
+
     @staticmethod
     def five_refused(owner, table, key, keys):
         """Let the table refuse to delete the first five of these rows."""
@@ -597,6 +636,9 @@ class TestBatches:
         "old_sign_ins",
         "old_sign_in_shares",
         "old_sessions",
+        "bulk_items",
+        "bulk_items_old",
+        "bulk_actions_old",
     )
 
     @pytest.mark.parametrize("kind", KINDS)

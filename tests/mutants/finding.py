@@ -24,6 +24,7 @@ NAMES = (
     *("soft_delete_cleanup", "gate", "db_pruning", "operator_commands", "params", "sweep_decisions"),
     *("executor_decisions", "pairs_of_a_run", "pairs_of_sweeps", "pairs_of_triggers", "pairs_of_mails", "team_slots"),
     *("places", "project_pauses", "key_expiry", "what_alerts_tell", "delivering", "alerts_api"),
+    *("bulk_actions", "run_filters", "defaults"),
 )
 
 
@@ -43,7 +44,7 @@ REACHED = Path(".local/mutants/reached.json")
 ABOUT = {
     "executor.py": ("places", "executor_decisions", "executor", "bounds", "passing_trouble", "careless_jobs"),
     "job_steps.py": ("executor_decisions", "executor", "bounds", "passing_trouble", "careless_jobs"),
-    "slices.py": ("executor_decisions", "fence", "bounds", "executor", "careless_jobs"),
+    "slices.py": ("defaults", "executor_decisions", "fence", "bounds", "executor", "careless_jobs"),
     "handles.py": ("executor_decisions", "careless_jobs", "bounds"),
     "author_api.py": ("executor_decisions", "careless_jobs", "bounds"),
     "queue.py": ("executor_decisions", "executor", "poison", "functions"),
@@ -58,7 +59,7 @@ ABOUT = {
     "attempts.py": ("notify", "mail_shares", "events", "pairs_of_mails"),
     "announcement.py": ("events",),
     "mail_shares.py": ("mail_shares", "pairs_of_mails"),
-    "reading.py": ("list", "runs", "api"),
+    "reading.py": ("run_filters", "list", "runs", "api"),
     "run_row.py": ("runs", "typed_rows"),
     "requests.py": ("runs", "pairs_of_triggers", "api"),
     "stored_json.py": ("careless_jobs",),

@@ -27,6 +27,7 @@ QUERIES = (
     *("overdue_schedules", "lock_overdue_schedule", "insert_slots", "move_schedule", "decided_slots", "get_schedule"),
     *("insert_pause", "delete_pauses", "get_pause", "list_pauses", "claim_overdue_successes", "overdue_successes"),
     *("start_due_schedules", "mail_team_admins", "ask_addresses", "hand_over_mails"),
+    *("cancel_bulk_items", "rerun_bulk_items"),
     *("set_aside", "list_set_aside", "claim_set_aside", "forget_set_aside"),
 )
 

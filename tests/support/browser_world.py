@@ -311,10 +311,13 @@ def changed(context: BrowserContext, path: str, change: Callable[[dict[str, Any]
 
 
 def run_dialog(page: Page, job_type: str = "revenuecat_sync") -> Any:
-    """Open the dialog "Run job", choose the type and return the dialog."""
+    """Open the dialog "Run job", choose the type, and the first of several projects; return the dialog."""
     page.get_by_role("button", name=re.compile("^Run (job|the first job)$")).first.click()
     dialog = page.get_by_role("dialog", name="Run job")
     dialog.get_by_label("Type", exact=True).select_option(job_type)
+    project = dialog.get_by_label("Project", exact=True)
+    if project.input_value() == "":
+        project.select_option(index=1)
     return dialog
 
 

@@ -3,29 +3,21 @@
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from api.operations import CURSOR, MOMENT, OF_A_RUN, SEARCHED, TEXT, UUID, WINDOW, operation
-from api.parsing import (
-    DEFAULT_LIMIT,
-    MAX_LIMIT,
-    parse_choice,
-    parse_count,
-    parse_cursor,
-    parse_limit,
-    parse_moment,
-    parse_optional_uuid,
-)
+from api.operations import CURSOR, MOMENT, OF_A_RUN, SEARCHED, TEXT, operation
+from api.parsing import DEFAULT_LIMIT, MAX_LIMIT, parse_choice, parse_count, parse_cursor, parse_limit, parse_moment
 from api.request import Request
+from api.run_filters import FILTERS, parse_filters
 from nightshift.base.errors import NotFound, Refused
 from nightshift.base.settings import settings
 from nightshift.base.validation import parse_uuid, validate
 from nightshift.database.queries import database
-from nightshift.database.run_row import LIVE, RunState
+from nightshift.database.run_row import LIVE, RunRow, RunState
 from nightshift.jobs.registry import project_job_type
 from nightshift.runs import reading, requests
 from nightshift.runs.job_log import KEPT_LINES, LEVELS
 from nightshift.runs.log_pages import log_page
 from nightshift.runs.run_ids import MOST, find_runs
-from nightshift.runs.run_params import check_params
+from nightshift.runs.run_params import RunParams, check_params, check_stored_params
 from nightshift.runs.timeline import timeline
 from nightshift.schedules import team_schedules
 from nightshift.tenants.audit import Author
@@ -45,11 +37,7 @@ DEFAULT_LINES = 200
     summary="A team's runs, newest first",
     answer="RunPage",
     query=(
-        ("job_type", "Only runs of this type; an unknown type has none", SEARCHED),
-        ("status", "Only runs with this status", TEXT | {"enum": list(reading.STATUSES)}),
-        ("project_id", "Only runs of this project", UUID),
-        ("since", WINDOW, MOMENT),
-        ("until", WINDOW, MOMENT),
+        *FILTERS,
         (
             "changed_since",
             "Leave out the page's runs that ended before this time: a client that keeps them asks for what has changed",
@@ -76,20 +64,17 @@ def list_runs(request: Request, team_id: str) -> dict[str, Any]:
         return _page_by_prefix(beginning, team_id=team_id)
     before_created_at, before_id = parse_cursor(request.query("cursor"))
     page = reading.list_page(
+        parse_filters(request.query, who=who, now=now),
         team_id=team_id,
-        # Not checked against the registry: an unknown type has no runs, and a retired type may still have some.
-        job_type=request.query("job_type"),
-        status=parse_choice("status", request.query("status"), reading.STATUSES),
-        project_id=parse_optional_uuid("project_id", request.query("project_id")),
-        since=parse_moment("since", request.query("since"), now=now),
-        until=parse_moment("until", request.query("until"), now=now),
         before_created_at=before_created_at,
         before_id=before_id,
         limit=parse_limit(request.query("limit")),
         db=database(),
     )
     changed = page.changed_since(parse_moment("changed_since", request.query("changed_since"), now=now))
-    return {"job_runs": [run.as_json() for run in changed], "cursor": page.cursor, "has_more": page.has_more}
+    searched = {"searched": page.searched.as_json()} if page.searched else {}
+    runs = [run.as_json() for run in changed]
+    return {"job_runs": runs, "cursor": page.cursor, "has_more": page.has_more, **searched}
 
 
 def _page_by_prefix(beginning: str, *, team_id: str) -> dict[str, Any]:
@@ -236,6 +221,8 @@ def rerun(request: Request, run_id: str) -> dict[str, Any]:
         raise Refused(f'Cannot rerun a job with status "{old.status}"')
     if old.status == "completed" and asked.from_ == "cursor":
         raise Refused('Cannot rerun a job with status "completed" from its cursor. Rerun it from the start')
+    if asked.params is not None and asked.from_ == "cursor":
+        raise Refused("params can only be given from the start: the cursor belongs to the old run's parameters")
     wanted, project_id = project_job_type(old.job_type), str(old.project_id)
     run = requests.create(
         requests.Trigger(
@@ -243,7 +230,7 @@ def rerun(request: Request, run_id: str) -> dict[str, Any]:
             team_id=str(old.team_id),
             project_id=project_id,
             triggered_by=who.triggered_by,
-            **check_params(wanted, old.params, project_id=project_id),
+            **_params_again(wanted, asked.params, old, project_id=project_id),
             notify=old.notify,
             provider=wanted.provider,
             idempotency_key=request.idempotency_key(),
@@ -254,6 +241,13 @@ def rerun(request: Request, run_id: str) -> dict[str, Any]:
         settings=settings(),
     )
     return {"job_run": run.as_json()}
+
+
+def _params_again(wanted: "JobType", given: dict[str, Any] | None, old: RunRow, *, project_id: str) -> RunParams:
+    """Return the given parameters of a rerun, or those of the old run."""
+    if given is not None:
+        return check_params(wanted, given, project_id=project_id)
+    return check_stored_params(wanted, dict(old.params), project_id=project_id)
 
 
 def _state(who: Principal, run_id: str, permission: str) -> RunState:

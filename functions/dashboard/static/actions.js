@@ -1,8 +1,9 @@
 // Actions on a run: cancel a live one, rerun an ended one.
 
-import { html, useState } from "./html.js";
+import { html, useMemo, useState } from "./html.js";
 import { useAlone } from "./alone.js";
 import { api } from "./api.js";
+import { Fields, fieldsOf, paramsOf } from "./fields.js";
 import { Dialog, Problem } from "./parts.js";
 import { Refusal, useStart } from "./start.js";
 
@@ -37,32 +38,54 @@ export function Cancel({ run, asked, onDone }) {
       <//>`}`;
 }
 
-export function Rerun({ run }) {
+/** `type` is the run's job type, with the schema of its parameters. */
+export function Rerun({ run, type }) {
   const [open, setOpen] = useState(false);
   return html`
     <button type="button" onClick=${() => setOpen(true)}>Run again</button>
-    ${open && html`<${RerunDialog} run=${run} onClose=${() => setOpen(false)} />`}`;
+    ${open && html`<${RerunDialog} run=${run} type=${type} onClose=${() => setOpen(false)} />`}`;
 }
 
-function RerunDialog({ run, onClose }) {
+function RerunDialog({ run, type, onClose }) {
   const mayGoOn = run.status !== "completed" && run.progress?.processed > 0;
-  const { start, sending, refusal, clear } = useStart(`v1/jobs/${run.id}/rerun`);
+  const [from, setFrom] = useState(mayGoOn ? "cursor" : "start");
+  // Parameters that nobody has changed are not sent: the form may not show all of them.
+  const [isChanged, setChanged] = useState(false);
+  const { start, sending, refusal, refuse, clear } = useStart(`v1/jobs/${run.id}/rerun`);
+  const schema = JSON.stringify(type.params);
+  const fields = useMemo(() => fieldsOf(type.params ?? {}, run.params), [schema, run.id]);
   const submit = async (event) => {
     event.preventDefault();
+    const form = event.currentTarget;
     // Read from the form: the browser may have changed the choice without an event.
-    if (await start({ from: event.currentTarget.elements.from?.value ?? "start" })) onClose();
+    const chosen = form.elements.from?.value ?? "start";
+    if (chosen !== from) return setFrom(chosen);
+    try {
+      if (await start({ from, ...(from === "start" && isChanged && { params: paramsOf(fields, form) }) })) onClose();
+    } catch (error) {
+      refuse(error);
+    }
+  };
+  const choose = (value) => {
+    clear();
+    setFrom(value);
+    setChanged(false);
+  };
+  const change = () => {
+    clear();
+    setChanged(true);
   };
   const choice = (value, title, hint) => html`
     <div class="field switch">
-      <input id="from-${value}" type="radio" name="from" value=${value} defaultChecked=${value === "cursor"} autofocus=${value === "cursor"}
-        aria-describedby="from-${value}-hint" onChange=${clear} />
+      <input id="from-${value}" type="radio" name="from" value=${value} checked=${value === from} autofocus=${value === "cursor"}
+        aria-describedby="from-${value}-hint" onChange=${() => choose(value)} />
       <div><label for="from-${value}">${title}</label><p id="from-${value}-hint" class="hint">${hint}</p></div>
     </div>`;
   return html`
     <${Dialog} title="Run again" onClose=${onClose} busy=${sending}>
       <form autocomplete="off" onSubmit=${submit}>
         <${Refusal} of=${refusal} />
-        <p>This starts a new run with the same project and parameters.</p>
+        <p>This starts a new run of the same project${from === "cursor" || fields.length === 0 ? ", with the same parameters" : ""}.</p>
         ${mayGoOn &&
         html`
           <fieldset>
@@ -70,6 +93,7 @@ function RerunDialog({ run, onClose }) {
             ${choice("cursor", "From where this one stopped", "Work that is already done is not repeated.")}
             ${choice("start", "From the start", "All the work is done again.")}
           </fieldset>`}
+        ${from === "start" && fields.length > 0 && html`<div onInput=${change}><${Fields} fields=${fields} /></div>`}
         <footer>
           <button type="button" disabled=${sending} onClick=${onClose}>Close</button>
           <button class="primary" disabled=${sending}>${sending ? "Starting …" : "Run again"}</button>

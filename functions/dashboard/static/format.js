@@ -33,16 +33,19 @@ export function ago(at, now) {
 /** With seconds and the time zone. */
 export const moment = formatter({ dateStyle: "medium", timeStyle: "long" });
 
-/** `23 Nov, 23:07:25` */
-export const shortMoment = formatter({ day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", second: "2-digit" });
-
 export const clock = formatter({ timeStyle: "medium" });
-
-/** `23 Nov` */
-export const dayOf = formatter({ day: "numeric", month: "short" });
 
 /** `23 Nov 2026` */
 export const day = formatter({ day: "numeric", month: "short", year: "numeric" });
+
+/** The time zone of the times on the page, as in `Europe/Berlin`; empty if the browser does not say. */
+export const zone = (() => {
+  try {
+    return Intl.DateTimeFormat().resolvedOptions().timeZone ?? "";
+  } catch {
+    return "";
+  }
+})();
 
 /** A coarse estimate: `about 40 s`, `about 12 min`, `about 3 h`. */
 export function roughly(ms) {

@@ -17,7 +17,11 @@ export const Mark = () => html`
     <circle cx="21.2" cy="10.6" r="2" />
   </svg>`;
 
-export const Status = ({ of }) => html`<span class="status ${of}" translate=${false}><i aria-hidden="true"></i>${capital(of)}</span>`;
+/** The status of a run. Between two slices, one that waits does not run. */
+export const Status = ({ of, waits }) => {
+  const shown = of === "running" && waits ? "waiting" : of;
+  return html`<span class="status ${shown}" translate=${false} title=${shown === "waiting" ? `Waits for ${waits}` : null}><i aria-hidden="true"></i>${capital(shown)}</span>`;
+};
 
 /** A project; undefined is a deleted one, null one that is not known yet. */
 export const Project = ({ of }) =>

@@ -3,10 +3,10 @@
 import { html, useEffect, useRef } from "./html.js";
 import { Cancel, Rerun } from "./actions.js";
 import { api, now } from "./api.js";
-import { duration, moment, rate, roughly, shortMoment } from "./format.js";
+import { duration, moment, rate, roughly } from "./format.js";
 import { usePoll, useTick } from "./live.js";
 import { Log } from "./log.js";
-import { Ago, Announce, Bar, Copy, Countdown, isLive, progressOf, Project, Status, Took } from "./parts.js";
+import { Announce, Bar, Copy, Countdown, isLive, progressOf, Project, Status, Took } from "./parts.js";
 import { paceOf } from "./pace.js";
 import { nameOf } from "./people.js";
 import { Link, toList, toRun, toSchedules } from "./router.js";
@@ -64,12 +64,12 @@ function Page({ run, timeline, known, me, onChange }) {
     <nav aria-label="Breadcrumb"><${Link} href=${toList(me.teams.length > 1 ? team?.slug : undefined)}>Runs<//></nav>
     <div class="heading">
       <h1 ref=${title} tabindex="-1">${label}</h1>
-      <${Status} of=${run.status} />
+      <${Status} of=${run.status} waits=${run.waiting_for} />
       <${Project} of=${project} />
       <span class="gap"></span>
       ${me.mayWrite && (isLive(run)
         ? html`<${Cancel} run=${run} asked=${asked} onDone=${onChange} />`
-        : html`<${Rerun} run=${run} />`)}
+        : html`<${Rerun} run=${run} type=${typeOf(run.job_type, known)} />`)}
     </div>
     <${Announce} text="${label} is ${run.status}" />
     <div class="columns">
@@ -87,7 +87,7 @@ function Page({ run, timeline, known, me, onChange }) {
         <${Timeline} run=${run} timeline=${timeline} by=${(who) => nameOf(who, { people: known.people, me })} />
       </div>
       <aside>
-        <${Facts} ...${{ run, timeline, known, me }} />
+        <${Facts} ...${{ run, timeline, known, me, team }} />
         <${Params} of=${run.params} />
       </aside>
     </div>`;
@@ -141,15 +141,16 @@ function Why({ run, timeline: { state, why, since, until } }) {
     </section>`;
 }
 
-function Facts({ run, timeline, known, me }) {
+function Facts({ run, timeline, known, me, team }) {
   const { rerun_of: before, logs_url: logs } = timeline;
   const fact = (name, value) => value && html`<div><dt>${name}</dt><dd>${value}</dd></div>`;
   return html`
     <section class="card">
       <h2>Run</h2>
       <dl class="facts">
+        ${fact("Team", team && html`<bdi>${team.name}</bdi>`)}
         ${fact("Triggered by", run.schedule_id ? html`<${Link} href=${toSchedules()}>a schedule<//>` : nameOf(run.triggered_by, { people: known.people, me }))}
-        ${fact("Triggered", html`<${Ago} at=${run.created_at} />`)}
+        ${fact("Triggered", html`<${At} at=${run.created_at} />`)}
         ${fact("Started", run.started_at && html`<${At} at=${run.started_at} />`)}
         ${fact("Ended", run.completed_at && html`<${At} at=${run.completed_at} />`)}
         ${fact(isLive(run) ? "Running for" : "Took", run.started_at && html`<${Took} from=${run.started_at} to=${run.completed_at} />`)}
@@ -161,7 +162,7 @@ function Facts({ run, timeline, known, me }) {
     </section>`;
 }
 
-const At = ({ at }) => html`<time datetime=${at} title=${moment(Date.parse(at))}>${shortMoment(Date.parse(at))}</time>`;
+const At = ({ at }) => html`<time datetime=${at}>${moment(Date.parse(at))}</time>`;
 
 function Params({ of: { project_id: _, ...params } }) {
   if (Object.keys(params).length === 0) return null;

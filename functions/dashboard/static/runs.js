@@ -3,11 +3,12 @@
 import { html, useEffect, useRef, useState } from "./html.js";
 import { api, now } from "./api.js";
 import { clearFilters, Filters, filtersOf } from "./filters.js";
-import { sentence } from "./format.js";
+import { moment, number, sentence } from "./format.js";
 import { usePoll } from "./live.js";
 import { Ago, Announce, Bar, Blank, isLive, progressOf, Project, Status, Took } from "./parts.js";
 import { nameOf } from "./people.js";
 import { hasMoved, Link, toRun } from "./router.js";
+import { Selection, useSelection } from "./selection.js";
 import { Instead, isGone, Stale } from "./states.js";
 import { Paused, typeOf, useProjects, useTeam } from "./team.js";
 import { Trigger } from "./trigger.js";
@@ -32,6 +33,7 @@ export function View({ me, team, query }) {
   const [dialog, setDialog] = useState(false);
   const known = useTeam(team.id);
   const filters = filtersOf(query);
+  const selection = useSelection(`${new URLSearchParams(filters)}`);
   const key = `runs:${team.id}?${new URLSearchParams(filters)}`;
   const list = usePoll(
     key,
@@ -66,19 +68,22 @@ export function View({ me, team, query }) {
     <${Views} current="runs" />
     <div class="heading">
       <h1 ref=${title} tabindex="-1">Runs</h1>
+      ${mayRun && html`<button type="button" aria-pressed=${selection.isOpen} onClick=${selection.toggle}>Select</button>`}
       ${mayRun && html`<button class="primary" type="button" onClick=${() => setDialog(true)}>Run job</button>`}
     </div>
     ${known.data?.types.filter((type) => type.paused).map((type) => html`<${Paused} type=${type} team=${known.data} me=${me} />`)}
-    <${Filters} query=${query} teamId=${team.id} team=${known.data} />
+    <${Filters} query=${query} teamId=${team.id} team=${known.data} me=${me} />
+    ${mayRun && selection.isOpen && list.data &&
+    html`<${Selection} rows=${list.data.rows} onChange=${list.refresh} ...${{ team, selection, filters }} />`}
     ${isNonsense
       ? html`<${Nonsense} why=${list.error.message} />`
-      : html`<${List} key=${key} list=${list} isCurrent=${list.key === key} ...${{ me, team, known: known.data, filters }}
+      : html`<${List} key=${key} list=${list} isCurrent=${list.key === key} ...${{ me, team, known: known.data, filters, selection }}
           onRun=${mayRun && (() => setDialog(true))} />`}
     ${!isNonsense && html`<${Stale} poll=${list} />`}
     ${dialog && html`<${Trigger} me=${me} team=${team} known=${known} onClose=${() => setDialog(false)} />`}`;
 }
 
-function List({ list, isCurrent, me, team, known, filters, onRun }) {
+function List({ list, isCurrent, me, team, known, filters, selection, onRun }) {
   const { shown, held, show } = useHeld(list.data?.rows);
   const [more, setMore] = useState({});
   const said = useEndings(list.data?.rows, known);
@@ -88,7 +93,7 @@ function List({ list, isCurrent, me, team, known, filters, onRun }) {
     try {
       const { cursor } = list.data;
       const next = await page(team, { ...filters, limit: PAGE, cursor });
-      list.update((before) => (before.cursor === cursor ? { ...before, ...next, rows: [...before.rows, ...next.rows] } : before));
+      list.update((before) => (before.cursor === cursor ? joined(before, next) : before));
       setMore({});
     } catch (error) {
       setMore({ problem: error.message });
@@ -96,17 +101,20 @@ function List({ list, isCurrent, me, team, known, filters, onRun }) {
   };
 
   if (!list.data || !known) return html`<${Skeleton} />`;
-  if (list.data.rows.length === 0 && isCurrent) return html`<${Empty} ...${{ known, filters, onRun }} />`;
+  if (list.data.rows.length === 0 && isCurrent && !list.data.has_more) return html`<${Empty} ...${{ known, filters, onRun }} />`;
   return html`
     <${Announce} text=${said} />
     ${held > 0 && html`<button class="fresh" type="button" onClick=${show}>${held} new ${held === 1 ? "run" : "runs"}</button>`}
-    <${Table} busy=${!isCurrent}>
-      ${shown.map((run) => html`<${Row} key=${run.id} ...${{ run, project: projectOf(run.project_id), known, me }} />`)}
-    <//>
+    ${list.data.searched && html`<${Searched} of=${list.data.searched} />`}
+    ${list.data.rows.length > 0 &&
+    html`
+      <${Table} busy=${!isCurrent} selects=${selection.isOpen}>
+        ${shown.map((run) => html`<${Row} key=${run.id} ...${{ run, project: projectOf(run.project_id), known, me, selection }} />`)}
+      <//>`}
     ${list.data.has_more &&
     html`
       <div class="more">
-        <button type="button" onClick=${loadMore} disabled=${more.loading || !isCurrent}>${more.loading ? "Loading …" : "Load more"}</button>
+        <button type="button" onClick=${loadMore} disabled=${more.loading || !isCurrent}>${more.loading ? "Loading …" : list.data.searched ? "Look further back" : "Load more"}</button>
         ${more.problem && html`<p role="alert">${more.problem}</p>`}
       </div>`}`;
 }
@@ -116,19 +124,22 @@ function List({ list, isCurrent, me, team, known, filters, onRun }) {
 const COLUMNS = {
   state: "Status", job: "Job", of: "Project", by: "Triggered by", progress: "Progress", took: "Duration", when: "When",
 };
-const Table = ({ busy, children }) => html`
+const Table = ({ busy, selects, children }) => html`
   <table class="runs ${busy ? "busy" : ""}" role="table" aria-label="Runs" aria-busy=${busy}>
     <thead role="rowgroup">
-      <tr role="row">${Object.entries(COLUMNS).map(([column, name]) => html`<th role="columnheader" scope="col" class=${column}>${name}</th>`)}</tr>
+      <tr role="row">${selects && html`<th role="columnheader" scope="col" class="pick"><span class="unseen">Selected</span></th>`}${Object.entries(COLUMNS).map(([column, name]) => html`<th role="columnheader" scope="col" class=${column}>${name}</th>`)}</tr>
     </thead>
     <tbody role="rowgroup">${children}</tbody>
   </table>`;
 
-function Row({ run, project, known, me }) {
+function Row({ run, project, known, me, selection }) {
   const { label } = typeOf(run.job_type, known);
+  const pick = (event) => selection.set([run.id], event.target.checked);
   return html`
     <tr role="row">
-      <td role="cell" class="state"><${Status} of=${run.status} /></td>
+      ${selection.isOpen &&
+      html`<td role="cell" class="pick"><input type="checkbox" checked=${selection.has(run.id)} onChange=${pick} aria-label="Select ${label} of ${project?.name ?? "a deleted project"}, ${run.status}" /></td>`}
+      <td role="cell" class="state"><${Status} of=${run.status} waits=${run.waiting_for} /></td>
       <td role="cell" class="job"><${Link} href=${toRun(run.id)}>${label}<//></td>
       <td role="cell" class="of"><${Project} of=${project} /></td>
       <td role="cell" class="by" translate=${false}>${nameOf(run.triggered_by, { people: known.people, me })}</td>
@@ -171,13 +182,16 @@ function Empty({ known, filters, onRun }) {
     <//>`;
 }
 
+const Searched = ({ of: { runs, back_to: to } }) => html`
+  <p class="hint searched" role="status">Looked at the newest ${number(runs)} runs that match the other filters${to && `, back to ${moment(Date.parse(to))}`}.</p>`;
+
 const Nonsense = ({ why }) => html`
   <${Blank} tone="warn" title="These filters are not valid"
     actions=${html`<button type="button" onClick=${clearFilters}>Clear filters</button>`}>${sentence(why)}<//>`;
 
 const page = async (team, query, signal) => {
-  const { job_runs: rows, cursor, has_more } = await api("GET", `v1/teams/${team.id}/jobs`, { query, signal });
-  return { rows, cursor, has_more };
+  const { job_runs: rows, cursor, has_more, searched } = await api("GET", `v1/teams/${team.id}/jobs`, { query, signal });
+  return { rows, cursor, has_more, searched };
 };
 
 /** When all rows were loaded, if that is not too long ago. */
@@ -196,10 +210,18 @@ function completed({ rows: changed, cursor }, known) {
   return [...changed, ...unchanged].sort((one, other) => (isOlder(one, other) ? 1 : -1));
 }
 
+/** A list with its next page. Of a search, also how far both looked together. */
+function joined(before, next) {
+  const searched = next.searched && { runs: before.searched.runs + next.searched.runs, back_to: next.searched.back_to ?? before.searched.back_to };
+  return { ...before, ...next, searched, isFurther: Boolean(searched), rows: [...before.rows, ...next.rows] };
+}
+
 const isOlder = (run, than) => run.created_at < than.created_at || (run.created_at === than.created_at && run.id < than.id);
 
 /** The newest page, followed by the older rows that are already loaded, if the two overlap. */
 function merged(shown, fresh) {
+  // A search that has looked further back keeps what it found there.
+  if (shown?.isFurther) return { ...shown, rows: [...fresh.rows, ...shown.rows.filter((run) => !fresh.rows.some(({ id }) => id === run.id))] };
   const last = fresh.rows.at(-1);
   if (!shown || !last || !fresh.has_more) return fresh;
   const older = shown.rows.filter((run) => isOlder(run, last));

@@ -2,7 +2,7 @@
 
 import { html, useRef, useState } from "./html.js";
 import { now } from "./api.js";
-import { capital, clock, dayOf, duration, moment, number } from "./format.js";
+import { capital, clock, day, duration, moment, number, zone } from "./format.js";
 import { isLive, Took } from "./parts.js";
 
 const FIRST_SHOWN = 12;
@@ -31,6 +31,7 @@ export function Timeline({ run, timeline, by }) {
   return html`
     <section class="card">
       <h2>Timeline</h2>
+      ${zone && html`<p class="hint">Times are in ${zone}.</p>`}
       <ol class="timeline" ref=${list} tabindex="-1">${shown.map((event) => html`<${Event} key=${event.key} ...${event} />`)}</ol>
       ${shown.length < events.length &&
       html`<button class="plain" type="button" onClick=${showAll}>Show ${number(events.length - shown.length)} more</button>`}
@@ -55,7 +56,7 @@ function Event({ at, day, tone, title, detail, facts = [] }) {
 function eventsOf(run, { timeline, cancel_requested_at: asked, cancel_requested_by: askedBy }, by) {
   const events = [
     { key: "made", at: run.created_at, tone: "note", title: html`<strong>Triggered</strong> by <bdi>${by(run.triggered_by)}</bdi>` },
-    ...timeline.map(sliceEvent),
+    ...timeline.map((slice) => sliceEvent(slice, run)),
   ];
   if (asked) {
     const tookMs = !isLive(run) && Date.parse(run.completed_at) - Date.parse(asked);
@@ -76,18 +77,19 @@ function eventsOf(run, { timeline, cancel_requested_at: asked, cancel_requested_
 
 /** If the run spans several days, adds `day` to the first event of each day, in the order shown. */
 function withDays(events, run) {
-  const days = events.map(({ at }) => dayOf(Date.parse(at)));
-  const all = new Set(isLive(run) ? [dayOf(now()), ...days] : days);
+  const days = events.map(({ at }) => day(Date.parse(at)));
+  const all = new Set(isLive(run) ? [day(now()), ...days] : days);
   return all.size > 1 ? events.map((event, index) => ({ ...event, day: days[index] !== days[index - 1] && days[index] })) : events;
 }
 
-function sliceEvent({ slice, started_at, ended_at, outcome, reason, wait_s, processed }) {
+function sliceEvent({ slice, started_at, ended_at, outcome, reason, wait_s, processed }, { error }) {
   return {
     key: `slice-${slice}`,
     at: started_at,
     tone: outcome ?? "running",
     title: html`<strong>Slice ${slice}</strong> ${OUTCOMES[outcome] ?? outcome ?? "at work"}`,
-    detail: outcome === "waiting" && reason ? `for ${reason}` : reason,
+    // The page shows the run's error once, above the timeline.
+    detail: outcome === "waiting" && reason ? `for ${reason}` : outcome === "failed" && reason === error ? null : reason,
     facts: [
       html`<${Took} from=${started_at} to=${ended_at} />`,
       processed !== null && `${number(processed)} done`,

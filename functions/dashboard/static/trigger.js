@@ -1,5 +1,5 @@
 // The "Run job" dialog: type, project and parameters. It sends exactly what it shows, even if the data has changed. A
-// person chooses the type where there are several: the first one may do what that person did not mean.
+// person chooses type and project where there are several: the first one may do what that person did not mean.
 
 import { html, useMemo, useState } from "./html.js";
 import { Choice } from "./choice.js";
@@ -12,7 +12,7 @@ import { Paused, projectChoices, projectFinder } from "./team.js";
 export function Trigger({ me, team, known, preset, onClose }) {
   const { types, projects, hasMore } = known.data;
   const [typeName, setTypeName] = useState(preset?.job_type ?? (types.length === 1 ? types[0].job_type : null));
-  const [projectId, setProjectId] = useState(preset?.project_id ?? projects[0]?.id);
+  const [projectId, setProjectId] = useState(preset?.project_id ?? (projects.length === 1 ? projects[0].id : null));
   // A choice that a search has found, beside the first projects.
   const [found, setFound] = useState(null);
   const type = types.find((each) => each.job_type === typeName);
@@ -61,7 +61,7 @@ export function Trigger({ me, team, known, preset, onClose }) {
         <div class="field">
           <label for="project">Project</label>
           <${Choice} id="project" what="projects" required value=${projectId} onChange=${change(choose)} find=${hasMore ? projectFinder(team.id) : null}
-            first=${!choices.some(([id]) => id === projectId) && "No longer available: choose another"} choices=${choices} />
+            first=${!choices.some(([id]) => id === projectId) && (projectId ? "No longer available: choose another" : "Choose a project")} choices=${choices} />
         </div>
         <${Fields} key=${typeName} fields=${fields} />
         <div class="field">

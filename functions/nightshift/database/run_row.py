@@ -39,14 +39,13 @@ class RunRow(NamedTuple):
     completed_at: datetime | None
     created_at: datetime
     waiting_for: str | None
-    """Why the next slice starts later. Clients read it in the progress."""
+    """Why the next slice starts later. The progress says it, too, for clients that only show a message."""
     schedule_id: UUID | None
     """The team's schedule that started the run. None: a person, a key, or the schedule of a system job did."""
 
     def as_json(self) -> dict[str, object]:
         """Return the ``job_run`` of the HTTP contract."""
         seen = self._replace(progress=self._told_progress())._asdict()
-        del seen["waiting_for"]
         return {name: _as_json(value) for name, value in seen.items()}
 
     def _told_progress(self) -> StoredProgress | None:

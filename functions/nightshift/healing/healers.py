@@ -21,6 +21,7 @@ from nightshift.database.queries import Database, Row
 from nightshift.healing import key_expiry
 from nightshift.jobs.registry import JOB_TYPES
 from nightshift.notify import outbox
+from nightshift.runs import bulk_items
 from nightshift.schedules import slots, successes, team_slots
 from nightshift.schedules.slots import GRACE
 
@@ -76,6 +77,8 @@ def healers_of(*, now: datetime, counts: Counter[str], db: Database, settings: S
         ("old_sign_in_shares", "unused_sign_in_shares", "prune_sign_in_shares", {}),
         ("old_sessions", "ended_sessions", "prune_sessions", {}),
         ("alerts_delivered", "old_deliveries", "prune_deliveries", old),
+        ("bulk_items_old", "old_bulk_items", "prune_bulk_items", old),
+        ("bulk_actions_old", "old_bulk_actions", "prune_bulk_actions", old),
         ("alerts_gone", "gone_alerts", "prune_gone_alerts", {}),
         ("old_days", "old_days", "prune_days", {}),
     )
@@ -94,6 +97,14 @@ def healers_of(*, now: datetime, counts: Counter[str], db: Database, settings: S
             batch=size,
             at_most=settings.scheduled_starts_per_minute,
             horizon={"now": now},
+        ),
+        Healer(
+            name="bulk_items",
+            find="open_bulk_items",
+            heal=work.work_bulk_items,
+            batch=size,
+            horizon={"action_id": None, **bulk_items.shares(settings)},
+            finish=work.end_bulk_actions,
         ),
         Healer(name="keys", find="keys_to_look_at", heal=work.look_at_keys, batch=size),
         Healer(name="untold", find="untold_runs", heal=work.tell_of_endings, batch=size),
@@ -152,6 +163,14 @@ class _Work:
         rows = team_slots.decide(schedule_ids, now=self.now, already=already, db=self.db, settings=self.settings)
         started = sum(row.starts for row in rows)
         self.counts.update(scheduled=started, skipped=len(rows) - started)
+
+    def work_bulk_items(self, item_ids: list[str]) -> None:
+        outcomes = bulk_items.work(item_ids, db=self.db, settings=self.settings)
+        self.counts.update(bulk_items=outcomes.total())
+
+    def end_bulk_actions(self) -> None:
+        self.db.query("give_up_bulk_items")
+        self.db.query("end_bulk_actions")
 
     def tell_of_overdue(self, job_types: list[str]) -> None:
         self.counts.update(silent=successes.tell_of_overdue(job_types, db=self.db))

@@ -22,8 +22,8 @@ RESERVE_S = 20
 
 COUNTS = (
     *("recovered", "ended", "rehomed", "stopped", "resent", "told", "mails"),
-    *("caught_up", "missed", "silent", "scheduled", "skipped", "expiring", "alerts", "counted"),
-    *("pruned", "refused", "set_aside"),
+    *("caught_up", "missed", "silent", "scheduled", "skipped", "bulk_items"),
+    *("expiring", "alerts", "counted", "pruned", "refused", "set_aside"),
 )
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any, TypedDict
 
-from nightshift.base.errors import Refused
+from nightshift.base.errors import JobError, Refused
 from nightshift.base.validation import parse_uuid, shown, validate
 from nightshift.jobs.job_type import JobType
 
@@ -32,3 +32,33 @@ def check_params(job_type: JobType, params: dict[str, Any], *, project_id: str |
         "params": own | model.model_dump(mode="json"),
         "asked": model.model_dump(mode="json", exclude_unset=True),
     }
+
+
+def check_stored_params(job_type: JobType, params: dict[str, Any], *, project_id: str | None = None) -> RunParams:
+    """Validate the parameters of an earlier run, which another release may have stored.
+
+    Raise Refused with a sentence that says so.
+    """
+    try:
+        return check_params(job_type, params, project_id=project_id)
+    except Refused as exc:
+        raise Refused(f"The run's parameters no longer fit {job_type.label}: {exc}") from None
+
+
+def params_of_slice(job_type: JobType, params: dict[str, Any]) -> dict[str, Any]:
+    """Return the parameters that a slice works with: the stored ones, and defaults of those that this release added.
+
+    Raises JobError with the first parameter that this release does not accept: the job's code would meet it in the
+    middle of its work. A parameter that this release does not know is left to the job, which does not ask for it.
+    """
+    if not job_type.takes_params:
+        return params
+    model = job_type.params_model()
+    names = {name for field, info in model.model_fields.items() for name in (field, info.alias) if name}
+    try:
+        validate(model, {name: value for name, value in params.items() if name in names}, prefix="params")
+    except Refused as exc:
+        raise JobError(
+            f"The run's parameters no longer fit {job_type.label}: {exc}. Run it again with other parameters"
+        ) from None
+    return job_type.with_defaults(params)

@@ -17,6 +17,7 @@ from nightshift.jobs.author_api import Job, Progress, Steps, Wait
 from nightshift.jobs.job_type import JobType
 from nightshift.runs.handles import RunHandle, StepDatabase
 from nightshift.runs.job_log import KEPT_LINES, Chunk, JobLog
+from nightshift.runs.run_params import params_of_slice
 
 # Withheld from the job's time: its last step still has to be committed.
 COMMIT_RESERVE_S = 5
@@ -105,12 +106,12 @@ class Slice:
         """Start the job.
 
         Raises UnknownJob, any exception from importing the job's module, JobError if the job is not a generator
-        function, and SignInRefused if its role could not sign in.
+        function or the run's parameters do not fit this release, and SignInRefused if its role could not sign in.
         """
         if self._refusal:
             raise self._refusal
         job: Job = self.job_type.handler()
-        self.run.params = self.job_type.with_defaults(self.run.params)
+        self.run.params = params_of_slice(self.job_type, self.run.params)
         self._version = cursor_version(job)
         if self._version != self._stored_version:
             self.run.cursor = self._began_with = None

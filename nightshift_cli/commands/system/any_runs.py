@@ -6,13 +6,15 @@ from typing import Any
 import click
 
 from nightshift_cli.base.text import clean
-from nightshift_cli.commands.jobs import params_option, run_id_argument, wait_option
+from nightshift_cli.commands.jobs import run_id_argument
 from nightshift_cli.commands.outcome import report_run, show_runs, show_slices, watch_to_the_end
+from nightshift_cli.commands.run_options import params_option, wait_option
 from nightshift_cli.remote.names import Names
 from nightshift_cli.session import Session, operator_options
 from nightshift_cli.show.follow import look_again
 from nightshift_cli.show.log_rows import log_line
-from nightshift_cli.show.run_rows import STATUSES, facts_of, minute, pause_words
+from nightshift_cli.show.run_rows import STATUSES, facts_of, pause_words
+from nightshift_cli.show.times import minute
 from nightshift_cli.values import JobTypeName
 
 MAIL_HEADERS = ("MAIL TO", "STATUS", "TRIES", "ERROR")

@@ -4,7 +4,7 @@ import click
 
 from nightshift_cli.base.text import clean
 from nightshift_cli.session import Session, operator_options
-from nightshift_cli.show.run_rows import minute
+from nightshift_cli.show.times import minute
 
 REASONS = {"bounce": "bounced", "complaint": "spam report"}
 

@@ -13,6 +13,7 @@ from nightshift_cli.commands.system.pausing import pause, resume
 from nightshift_cli.commands.system.reports import deadletters, doctor, health
 from nightshift_cli.commands.system.setting_up import member, project, revenuecat_key, setup, sign_in_link, teams
 from nightshift_cli.session import operator_options
+from nightshift_cli.show.times import use_utc
 
 
 @click.group(cls=Group)
@@ -30,6 +31,8 @@ def system() -> None:
       nightshift system health
       nightshift system health --stack nightshift
     """
+    # Operators in several zones compare what they see, also with the schedules of system jobs.
+    use_utc()
 
 
 for command in (system_overview, runs, view, logs, trigger, cancel, pause, resume, schedules):

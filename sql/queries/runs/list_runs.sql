@@ -21,12 +21,12 @@ FROM (
         ORDER BY job_runs.created_at DESC, job_runs.id DESC LIMIT CAST(:limit AS integer)
     ) AS run
     WHERE CAST(:project_id AS uuid) IS NULL
-      AND (CAST(:status AS text) IS NULL OR live.status = CAST(:status AS text))
+      AND (CAST(:statuses AS text[]) IS NULL OR live.status = ANY (CAST(:statuses AS text[])))
     UNION ALL
     SELECT * FROM live_of_project
     WHERE team_id = CAST(:team_id AS uuid)
       AND (CAST(:job_type AS text) IS NULL OR job_type = CAST(:job_type AS text))
-      AND (CAST(:status AS text) IS NULL OR status = CAST(:status AS text))
+      AND (CAST(:statuses AS text[]) IS NULL OR status = ANY (CAST(:statuses AS text[])))
       AND (CAST(:since AS timestamptz) IS NULL OR created_at >= CAST(:since AS timestamptz))
       AND (CAST(:before_created_at AS timestamptz) IS NULL OR
            (created_at, id) < (CAST(:before_created_at AS timestamptz), CAST(:before_id AS uuid)))
@@ -42,7 +42,7 @@ FROM (
                (created_at, id) < (CAST(:before_created_at AS timestamptz), CAST(:before_id AS uuid)))
         ORDER BY created_at DESC, id DESC LIMIT CAST(:limit AS integer)
     ) AS run
-    WHERE CAST(:status AS text) IS NULL OR ended.status = CAST(:status AS text)
+    WHERE CAST(:statuses AS text[]) IS NULL OR ended.status = ANY (CAST(:statuses AS text[]))
 ) AS run
 WHERE CAST(:project_id AS uuid) IS NULL
    OR (SELECT true FROM projects WHERE id = CAST(:project_id AS uuid) AND team_id = CAST(:team_id AS uuid))

@@ -30,7 +30,8 @@ class RunMachine:
     def starts(self) -> list[Step[State]]:
         """``insert_run.sql``, ``insert_system_run.sql`` or a schedule's, and the run's first message.
 
-        A schedule's: ``insert_scheduled_run.sql``, ``start_due_schedules.sql``.
+        A schedule's: ``insert_scheduled_run.sql``, ``start_due_schedules.sql``. A bulk action's:
+        ``rerun_bulk_items.sql``, with the checkpoint of the old run.
         """
         empty = State(Row(resend=self.sizes.resend), (), (), self.faults)
         return list(self._scene(empty, faults=True).sends("INSERT, send", Message(CURRENT, 0)))

@@ -180,7 +180,10 @@ def call(scene: Scene) -> Steps:
 
 
 def cancel(scene: Scene) -> Steps:
-    """``cancel_run.sql``, ``stop_deleted.sql``: end a run that no worker holds, or leave a request for the worker."""
+    """End a run that no worker holds, or leave a request for the worker.
+
+    ``cancel_run.sql``, ``cancel_bulk_items.sql``, ``stop_deleted.sql``. The last two skip a run that is locked.
+    """
     if not scene.may("cancels") or not scene.is_live or scene.is_locked:
         return
     left = scene.spend("cancels")

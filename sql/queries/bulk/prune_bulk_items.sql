@@ -1,0 +1,2 @@
+-- Takes no locks beforehand: of two concurrent sweeps the second finds its rows gone.
+DELETE FROM job_bulk_items WHERE id = ANY (CAST(:keys AS uuid[])) RETURNING id;
