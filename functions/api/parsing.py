@@ -34,6 +34,12 @@ def parse_ids(field: str, value: str) -> list[str]:
     return [parse_uuid(field, id_) for id_ in ids]
 
 
+def parse_choice(field: str, value: str | None, choices: tuple[str, ...]) -> str | None:
+    if value is None or value in choices:
+        return value
+    raise Refused(f"{field} must be one of {', '.join(choices)}, got {shown(value)}")
+
+
 def parse_limit(value: str | None, *, default: int = DEFAULT_LIMIT, most: int = MAX_LIMIT) -> int:
     """Return the number of rows per page, clamped to 1 to ``most``."""
     if value is None:
