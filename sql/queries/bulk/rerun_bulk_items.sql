@@ -61,7 +61,7 @@ WITH due AS MATERIALIZED (
 UPDATE job_bulk_items AS item
 SET outcome = CASE WHEN inserted.id IS NULL THEN 'skipped' ELSE 'started' END, new_run_id = inserted.id,
     reason = CASE WHEN inserted.id IS NULL THEN coalesce(due.reason, 'a run of this type is live' || coalesce(
-        ', ' || (SELECT run_id FROM live WHERE live.id = due.id), '')) END,
+        ', ' || (SELECT CAST(run_id AS text) FROM live WHERE live.id = due.id), '')) END,
     decided_at = clock_timestamp()
 FROM due LEFT JOIN inserted ON inserted.id = due.run_id
 WHERE item.id = due.id
