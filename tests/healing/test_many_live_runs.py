@@ -24,6 +24,8 @@ def live(owner):
         " SELECT gen_random_uuid(), 'revenuecat_sync', team_id, id, 'x', 'running', clock_timestamp(),"
         " clock_timestamp() + interval '1 h' * (row_number() OVER () % 2 * 2 - 1), 'r', clock_timestamp() FROM projects"
     )
+    # The log lines of those that have ended are counted.
+    owner.run_script("UPDATE job_sweep SET logs_until = clock_timestamp()")
     owner.run_script("VACUUM (ANALYZE)")
 
 

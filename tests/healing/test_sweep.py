@@ -219,8 +219,8 @@ class TestLogsOfTeams:
             )
             for number, size in enumerate(sizes, start=1):
                 owner.run_script(
-                    "INSERT INTO job_run_logs (run_id, last_line, team_id, slice, bytes, lines)"
-                    f" VALUES ('{run_id}', {number}, '{team.id}', 0, {size}, '[]')"
+                    "INSERT INTO job_run_logs (run_id, last_line, team_id, slice, bytes, lines, written_at)"
+                    f" VALUES ('{run_id}', {number}, '{team.id}', 0, {size}, '[]', '2026-11-28Z')"
                 )
 
         owner.run_script("UPDATE job_sweep SET logs_until = now() - interval '1 day'")

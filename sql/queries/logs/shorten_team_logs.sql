@@ -3,7 +3,7 @@
 WITH sized AS (
     SELECT run_id, last_line, sum(bytes) OVER newest_first AS from_newest, sum(bytes) OVER () AS total
     FROM job_run_logs WHERE team_id = CAST(:team_id AS uuid)
-    WINDOW newest_first AS (ORDER BY written_at DESC, run_id, last_line)
+    WINDOW newest_first AS (ORDER BY written_at DESC, run_id, last_line DESC)
 ), kept AS (
     SELECT run_id, last_line, from_newest,
            total <= CAST(:most_bytes AS float8) OR from_newest <= 0.9 * CAST(:most_bytes AS float8) AS stays
