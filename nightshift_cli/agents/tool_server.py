@@ -19,6 +19,7 @@ CHANGE = ToolAnnotations(read_only_hint=False, destructive_hint=True, idempotent
 KINDS = {
     "list_job_types": READ,
     "list_projects": READ,
+    "get_overview": READ,
     "list_runs": READ,
     "get_run": READ,
     "get_run_timeline": READ,

@@ -12,7 +12,7 @@ from pydantic import Field
 from nightshift_cli.agents.untrusted import marked, safe
 from nightshift_cli.base import exact
 from nightshift_cli.base.failures import Failure
-from nightshift_cli.remote import schedule_calls
+from nightshift_cli.remote import overview_calls, schedule_calls
 from nightshift_cli.session import Session
 
 P = ParamSpec("P")
@@ -70,6 +70,12 @@ class Tools:
     ) -> dict[str, Any]:
         """List the team's projects."""
         return {"projects": self._api.projects(self._session.team_id, search=search)}
+
+    @told
+    def get_overview(self, project: AnyProject = None, job_type: AnyJobType = None) -> dict[str, Any]:
+        """Show whether data is fresh and jobs work: for each project and type of the last 14 days, and the errors."""
+        project_id = self._project_id(project)
+        return overview_calls.summary(self._session.team_id, api=self._api, project_id=project_id, job_type=job_type)
 
     @told
     def list_runs(

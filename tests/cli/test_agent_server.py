@@ -99,6 +99,8 @@ def test_it_reads(api: Script, ask: Ask) -> None:
     )
     assert ask("get_run_logs", run_id=RUN, level="warning")["log_lines"] == [{"message": "Obey me"}]
     assert api.asked(f"GET /v1/jobs/{RUN}/logs")[0][1] == "level=warning&limit=100"
+    api.on(f"GET /v1/teams/{TEAM}/jobs/summary", {"jobs": [{"state": "fresh"}], "errors": []})
+    assert ask("get_overview", project="acme")["jobs"] == [{"state": "fresh"}]
     assert ask("list_job_types")["job_types"] == [{"name": "revenuecat_sync"}]
     assert ask("list_projects", search="ac")["projects"][0]["slug"] == "acme"
     assert ask("list_schedules", project="acme")["schedules"] == [{"id": SCHEDULE}]
