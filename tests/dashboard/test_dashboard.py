@@ -239,3 +239,26 @@ def test_comments_are_not_served_and_lines_keep_their_numbers():
         assert left_out
         assert all(line.startswith(("//", "/*", "*")) or line.endswith("*/") for line in left_out)
     assert asset("vendor/htm-preact.js")["body"] == (STATIC / "vendor" / "htm-preact.js").read_text()
+
+
+def test_each_name_that_a_module_imports_is_exported_and_used():
+    texts = {path.name: path.read_text() for path in STATIC.glob("*.js")}
+    exports = {
+        name: set(re.findall(r"export (?:async )?(?:function\*?|const|let|class) (\w+)", text))
+        | {
+            each.split(" as ")[-1].strip()
+            for names in re.findall(r"export \{([^}]*)\}", text)
+            for each in names.split(",")
+        }
+        for name, text in texts.items()
+    }
+    imports = [
+        (name, source, *(part.strip() for part in (each.split(" as ") * 2)[:2]))
+        for name, text in texts.items()
+        for names, source in re.findall(r'import \{([^}]*)\} from "\./([\w.-]+)"', text)
+        for each in names.split(",")
+        if each.strip()
+    ]
+    assert len(imports) > 100
+    assert [each for each in imports if each[2] not in exports[each[1]]] == []
+    assert [each for each in imports if len(re.findall(rf"\b{each[3]}\b", texts[each[0]])) < 2] == []

@@ -35,6 +35,9 @@ export const moment = formatter({ dateStyle: "medium", timeStyle: "long" });
 
 export const clock = formatter({ timeStyle: "medium" });
 
+/** `23 Nov` */
+export const dayOf = formatter({ day: "numeric", month: "short" });
+
 /** `23 Nov 2026` */
 export const day = formatter({ day: "numeric", month: "short", year: "numeric" });
 
