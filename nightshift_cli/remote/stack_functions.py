@@ -18,7 +18,19 @@ Heard = Callable[[str | None], None]
 OPERATE, SETUP = "OperateFunction", "SetupFunction"
 # Commands that change nothing. With all others goes the caller, whom the audit names.
 READING = {
-    *("runs", "view", "logs", "schedules", "health", "deadletters", "doctor", "mail", "mail_stops", "audit"),
+    *(
+        "overview",
+        "runs",
+        "view",
+        "logs",
+        "schedules",
+        "health",
+        "deadletters",
+        "doctor",
+        "mail",
+        "mail_stops",
+        "audit",
+    ),
     *("teams", "keys"),
 }
 # The stack name and region that `make run` deploys to, and the keys in its file that boto3 needs.

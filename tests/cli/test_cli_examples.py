@@ -65,6 +65,8 @@ NOT_RUN_HERE |= {line: "speaks a protocol" for line in EXAMPLES if line.startswi
 # SES and the provider are not reachable here, so doctor reports problems. test_stack_operator.py has both.
 RED = {"doctor": 1}
 
+LOGGED = '{"at": "2026-11-28T03:00:00.000Z", "level": "warning", "message": "The provider is slow", "fields": {}}'
+
 # The command for each operation of the API, and for each command of the operate and setup functions. The platform's own
 # client starts a sync in this way; the command line triggers it like any other job.
 OF_OTHER_CLIENTS = {
@@ -107,6 +109,7 @@ OPERATIONS = {
     "POST /v1/teams/{team_id}/jobs/trigger": "nightshift jobs trigger revenuecat_sync",
     "GET /v1/jobs/{run_id}": "nightshift jobs view RUN_ID",
     "GET /v1/jobs/{run_id}/timeline": "nightshift jobs timeline RUN_ID",
+    "GET /v1/jobs/{run_id}/logs": "nightshift jobs logs RUN_ID --follow",
     "POST /v1/jobs/{run_id}/cancel": "nightshift jobs cancel RUN_ID",
     "POST /v1/jobs/{run_id}/rerun": "nightshift jobs rerun RUN_ID",
     "GET /v1/teams/{team_id}/bulk-actions": "nightshift jobs bulk list",
@@ -254,6 +257,11 @@ def run(
         }
         if {"RUN_ID", "rerun"} & {*words}:
             known["RUN_ID"] = str(trigger(team, db=db, settings=cloud)["id"])
+        if "logs" in words and "RUN_ID" in known:
+            owner.run_script(
+                "INSERT INTO job_run_logs (run_id, last_line, team_id, slice, bytes, lines)"
+                f" VALUES ('{known['RUN_ID']}', 1, '{team.id}', 0, 200, '[{LOGGED}]')"
+            )
         if "rerun" in words:
             end_all(owner, "failed", "'Down'")(0)
         if "SCHEDULE_ID" in words:

@@ -2,7 +2,9 @@
 
 import json
 import logging
+import sys
 import threading
+import time
 from datetime import UTC, datetime
 
 import pytest
@@ -10,8 +12,8 @@ import pytest
 from nightshift.base.logger import logger
 from nightshift.base.masking import MASK, remember
 from nightshift.jobs import Progress, Wait
-from nightshift.runs import executor
-from nightshift.runs.job_log import MAX_LINE_BYTES, line_of
+from nightshift.runs import executor, job_output
+from nightshift.runs.job_log import MAX_LINE_BYTES, JobLog, line_of
 from nightshift.testing.rows import run_row
 from tests.support.executor_world import counting_to
 from tests.support.world import trigger
@@ -101,6 +103,22 @@ def test_after_the_slice_the_process_logs_as_before(worked):
     before = (root.handlers[:], root.level, logging.getLogger("botocore").level)
     worked(counting_to(1))
     assert (root.handlers[:], root.level, logging.getLogger("botocore").level) == before
+
+
+def test_blocks_that_end_in_any_order_leave_nothing_behind():
+    """Tests work two slices in threads of one process."""
+    root = logging.getLogger()
+
+    def state():
+        return root.handlers[:], root.level, logging.getLogger("urllib3").level, sys.stdout, sys.stderr
+
+    before = state()
+    one, other = (job_output.captured(JobLog(time.monotonic), level="debug") for _ in range(2))
+    for step in (one.__enter__, other.__enter__):
+        step()
+    for block in (one, other):
+        block.__exit__(None, None, None)
+    assert state() == before
 
 
 def test_a_yield_stores_lines_at_most_every_two_seconds(worked, owner):

@@ -570,8 +570,8 @@ class TestBatches:
         [[action_id]] = self.bulk_actions(owner, team.id, "now()")
         rows = owner.run_script(
             "WITH failed AS (INSERT INTO job_runs (id, job_type, status, error, team_id, project_id, triggered_by,"
-            " completed_at) SELECT gen_random_uuid(), 'revenuecat_sync', 'failed', 'x', team_id, id, 'x', now()"
-            " FROM projects RETURNING *)"
+            " created_at, completed_at) SELECT gen_random_uuid(), 'revenuecat_sync', 'failed', 'x', team_id, id, 'x',"
+            " now() - interval '1 minute', now() FROM projects RETURNING *)"
             " INSERT INTO job_bulk_items (action_id, run_id, project_id, job_type, run_created_at)"
             f" SELECT '{action_id}', id, project_id, job_type, created_at FROM failed RETURNING id::text"
         )

@@ -87,7 +87,7 @@ def test_a_run_is_taken_by_the_beginning_of_its_id(ask: Ask, owner: Database, co
 
 class TestCommands:
     REFUSED = [
-        ({}, "Unknown command null. Available: runs, view, "),
+        ({}, "Unknown command null. Available: overview, runs, view, "),
         ({"command": ["runs"]}, 'Unknown command ["runs"]'),
         ({"command": "drop"}, 'Unknown command "drop"'),
         (

@@ -7,7 +7,7 @@ import logging
 import sys
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from typing import Any, TextIO
 
 from nightshift.base.errors import JobError, sentence
@@ -48,24 +48,56 @@ def log(message: object, *, level: str, fields: Mapping[str, object], lines_abov
 @contextmanager
 def captured(log: JobLog, *, level: str) -> Iterator[None]:
     """Take what the job logs and prints within the block, from ``level`` on. A thread that outlives it is not heard."""
-    root = logging.getLogger()
-    handlers, least = root.handlers[:], root.level
-    quiet = {name: logging.getLogger(name).level for name in CHATTY}
-    # Lambda's own handler would write each line a second time, without the run's id.
-    root.handlers[:] = [*(each for each in handlers if not type(each).__name__.startswith(LAMBDAS)), _JobHandler(log)]
-    root.setLevel(LEVEL_NUMBERS[level])
-    for name in CHATTY:
-        logging.getLogger(name).setLevel(max(logging.WARNING, LEVEL_NUMBERS[level]))
-    printed = _Printed(sys.stdout)
+    handler, root = _JobHandler(log), logging.getLogger()
+    _BLOCKS.enter(LEVEL_NUMBERS[level])
+    root.addHandler(handler)
     try:
-        with redirect_stdout(printed), redirect_stderr(printed):
-            yield
+        yield
     finally:
-        printed.end()
-        root.handlers[:] = handlers
-        root.setLevel(least)
-        for name, before in quiet.items():
-            logging.getLogger(name).setLevel(before)
+        root.removeHandler(handler)
+        _BLOCKS.leave()
+
+
+class _Blocks:
+    """What the blocks change in the process: the first one changes it, and the last one restores it.
+
+    A function works one slice at a time. Tests work several in threads, whose blocks end in any order.
+    """
+
+    def __init__(self) -> None:
+        self._turn = threading.Lock()
+        self._count = 0
+        self._changes = ExitStack()
+
+    def enter(self, level: int) -> None:
+        with self._turn:
+            self._count += 1
+            if self._count == 1:
+                self._change(level)
+
+    def leave(self) -> None:
+        with self._turn:
+            self._count -= 1
+            if self._count == 0:
+                self._changes.close()
+
+    def _change(self, level: int) -> None:
+        root = logging.getLogger()
+        for each in [each for each in root.handlers if type(each).__name__.startswith(LAMBDAS)]:
+            # Lambda's own handler would write each line a second time, without the run's id.
+            root.removeHandler(each)
+            self._changes.callback(root.addHandler, each)
+        for name, least in ({"": level} | dict.fromkeys(CHATTY, max(logging.WARNING, level))).items():
+            of = logging.getLogger(name)
+            self._changes.callback(of.setLevel, of.level)
+            of.setLevel(least)
+        printed = _Printed(sys.stdout)
+        self._changes.enter_context(redirect_stdout(printed))
+        self._changes.enter_context(redirect_stderr(printed))
+        self._changes.callback(printed.end)
+
+
+_BLOCKS = _Blocks()
 
 
 class _JobHandler(logging.Handler):

@@ -24,7 +24,7 @@ from nightshift_jobs.soft_delete_cleanup.pace import FIRST_BATCH, MAX_BATCH, nex
 from nightshift_jobs.soft_delete_cleanup.state import REASON_LENGTH, SHOWN, State
 from tests.support.fixtures import ROLES
 from tests.support.forest import DEFINITIONS, EVENTS, TABLES, Forest, Node, audited, stored
-from tests.support.world import claim
+from tests.support.world import NO_LINES, claim
 
 LONG_AGO, RECENTLY = 9, 2
 
@@ -706,7 +706,7 @@ class TestLiveRuns:
         asked = run_row(owner, live)
         assert (asked["status"], asked["cancel_requested_by"], stored(owner)) == ("running", NAME, before)
         if alive:
-            db.query("end_run", run_id=live, slice=0, status="cancelled", result=None, error=None)
+            db.query("end_run", run_id=live, slice=0, status="cancelled", result=None, error=None, **NO_LINES)
         else:
             age(owner, live, 3600)
             sweep(db=db, settings=cloud)
