@@ -39,7 +39,7 @@ def outage(visitor: Callable[..., Visitor], people: People) -> Callable[..., Pag
         " WHERE team_id = CAST(:team_id AS uuid)",
         team_id=team_id,
     )
-    return lambda path="", **options: visitor(**options).open(path, token=people.user((team_id, "admin")))
+    return lambda path="runs", **options: visitor(**options).open(path, token=people.user((team_id, "admin")))
 
 
 def picture(page: Page, name: str) -> None:
