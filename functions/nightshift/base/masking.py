@@ -10,25 +10,26 @@ MIN_LENGTH = 4
 MOST = 50
 
 # The spellings of each secret: as it is, in JSON, and in a URL.
-_spellings: dict[str, tuple[str, ...]] = {}
+_spellings: dict[str, set[str]] = {}
+# All of them, the longest first: a part of one may be another one, also of another secret.
+_longest_first: tuple[str, ...] = ()
 
 
 def remember(secret: str) -> None:
     """Mask this secret from now on, with or without the space around it."""
+    global _longest_first
     secret = secret.strip()
     if len(secret) < MIN_LENGTH:
         return
-    spellings = {secret, json.dumps(secret)[1:-1], quote(secret, safe="")}
     _spellings.pop(secret, None)
-    # The longest first: a part of it may be another spelling.
-    _spellings[secret] = tuple(sorted(spellings, key=len, reverse=True))
+    _spellings[secret] = {secret, json.dumps(secret)[1:-1], quote(secret, safe="")}
     for oldest in list(_spellings)[:-MOST]:
         _spellings.pop(oldest, None)
+    _longest_first = tuple(sorted(set().union(*_spellings.values()), key=len, reverse=True))
 
 
 def masked(text: str) -> str:
     """Return the text with a mask in the place of each secret."""
-    for spellings in tuple(_spellings.values()):
-        for spelling in spellings:
-            text = text.replace(spelling, MASK)
+    for spelling in _longest_first:
+        text = text.replace(spelling, MASK)
     return text
