@@ -29,10 +29,9 @@ def preview_lines(action: Mapping[str, Any]) -> list[str]:
     places = _count(figures.get("projects", 0), "project", "projects")
     will = f"{figures.get('to_do', 0):,} will be {'cancelled' if is_cancel else 'run again' + _start(action)}."
     lines = [f"{runs}, in {places}.", will]
-    if figures.get("superseded"):
-        lines.append(
-            f"{figures['superseded']:,} are superseded: of each project and type, only the newest run is run again."
-        )
+    if superseded := figures.get("superseded"):
+        are = "is" if superseded == 1 else "are"
+        lines.append(f"{superseded:,} {are} superseded: of each project and type, only the newest run is run again.")
     return lines + reason_lines(action)
 
 

@@ -94,7 +94,7 @@ function Preview({ action: { action, figures, reasons }, searched }) {
       <strong>${count(figures.runs, "run")}</strong> in ${count(figures.projects, "project")}:${" "}
       <strong>${number(figures.to_do)}</strong> will be ${action === "cancel" ? "cancelled" : "run again"}.
     </p>
-    ${figures.superseded > 0 && html`<p>${number(figures.superseded)} are superseded: of each project and type, only the newest run is run again.</p>`}
+    ${figures.superseded > 0 && html`<p>${number(figures.superseded)} ${figures.superseded === 1 ? "is" : "are"} superseded: of each project and type, only the newest run is run again.</p>`}
     <${Reasons} of=${reasons} />
     ${searched && html`<p class="hint">The search looked at the newest ${number(searched.runs)} runs${searched.back_to && `, back to ${moment(Date.parse(searched.back_to))}`}.</p>`}`;
 }
