@@ -410,10 +410,12 @@ class TestLines:
 
     @pytest.mark.parametrize("name", STATEMENTS)
     def test_without_lines_nothing_is_written(self, owner, noon, name):
-        run_id = run(owner, LEASED, logged_lines=7)
-        [row] = self.STATEMENTS[name](noon, run_id, 2, NO_LINES)
-        assert row["log_trouble"] is None
-        assert rows(owner, "job_runs", "id")[run_id]["logged_lines"] == 7
+        # Of a run that has logged nothing, the number stays null: the sweep does not look for its lines.
+        for before in (7, None):
+            run_id = run(owner, LEASED, logged_lines=before, job_type=f"logs {before}")
+            [row] = self.STATEMENTS[name](noon, run_id, 2, NO_LINES)
+            assert row["log_trouble"] is None
+            assert rows(owner, "job_runs", "id")[run_id]["logged_lines"] == before
         assert self.stored(owner) == []
 
     @pytest.mark.parametrize("name", STATEMENTS)
