@@ -22,7 +22,7 @@ CREATE INDEX job_bulk_actions_working ON job_bulk_actions (confirmed_at)
     WHERE confirmed_at IS NOT NULL AND ended_at IS NULL;
 COMMENT ON INDEX job_bulk_actions_working IS 'The sweep finds the actions that have something to do.';
 CREATE INDEX job_bulk_actions_age ON job_bulk_actions (created_at);
-COMMENT ON INDEX job_bulk_actions_age IS 'Retention finds old actions, and previews that nobody confirmed.';
+COMMENT ON INDEX job_bulk_actions_age IS 'Retention finds old actions, and previews without a confirmation.';
 
 CREATE TABLE job_bulk_items (
     id              uuid PRIMARY KEY DEFAULT gen_random_uuid(),

@@ -49,7 +49,7 @@ export function Rerun({ run, type }) {
 function RerunDialog({ run, type, onClose }) {
   const mayGoOn = run.status !== "completed" && run.progress?.processed > 0;
   const [from, setFrom] = useState(mayGoOn ? "cursor" : "start");
-  // Parameters that nobody has changed are not sent: the form may not show all of them.
+  // The dialog sends only parameters that the user has changed: the form may not show all of them.
   const [isChanged, setChanged] = useState(false);
   const { start, sending, refusal, refuse, clear } = useStart(`v1/jobs/${run.id}/rerun`);
   const schema = JSON.stringify(type.params);

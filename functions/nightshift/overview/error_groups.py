@@ -8,7 +8,7 @@ from uuid import UUID
 
 from nightshift.base.wording import one_line, timestamp
 
-# What differs between two runs with the same error, in the order in which it is replaced.
+# Patterns of the parts that differ between two runs with the same error. They are replaced in this order.
 VARYING = tuple(
     (re.compile(pattern), name)
     for pattern, name in (
@@ -24,7 +24,7 @@ VARYING = tuple(
 )
 LONGEST = 200
 
-# What to do about an error, by words of it. The first that matches is told.
+# Advice for an error, by words that the error contains. The first match counts.
 ADVICE = tuple(
     (re.compile(pattern, re.IGNORECASE), advice)
     for pattern, advice in (
