@@ -117,7 +117,7 @@ prove: $(VENV)/ready
 	$(VENV)/bin/python -m tools.model matrix
 	$(VENV)/bin/python -m tools.model walk
 
-$(VENV)/ready: local/requirements/dev.txt pyproject.toml
+$(VENV)/ready: local/requirements/dev.txt local/requirements/pip.txt pyproject.toml
 	$(BEFORE_INSTALLING)
 	@echo "Setting up $(VENV) (takes about a minute, only when requirements change) …"
 	@$(PYTHON) -I local/venv.py $(VENV) $< --with-checkout
@@ -125,7 +125,7 @@ $(VENV)/ready: local/requirements/dev.txt pyproject.toml
 # In the tests' own environment, because the tests import Playwright.
 $(VENV)/browser/ready: local/requirements/browser.txt $(VENV)/ready
 	@echo "Setting up Playwright (takes a few seconds, only when its requirements change) …"
-	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps --no-compile --require-hashes -r $<
 	@mkdir -p $(@D) && touch $@
 
 # Each tool pins its own botocore, so each has its own environment.
@@ -142,7 +142,7 @@ $(VENV)/peers/ready $(VENV)/lambda/ready: NEWER = "$$($(VENV)/bin/python -c '$(F
 $(VENV)/%/ready: local/requirements/%.txt | $(VENV)/ready
 	$(BEFORE_INSTALLING)
 	@echo "Setting up $(TOOL), only when its requirements change) …"
-	@$(or $(NEWER),$(PYTHON)) -I local/venv.py $(VENV)/$* $<
+	@$(or $(NEWER),$(PYTHON)) -I local/venv.py $(VENV)/$* $< --pip-of $(VENV)
 
 # Pin every requirement with its hashes. Needs uv. The files contain no index URLs.
 lock:

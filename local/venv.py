@@ -1,4 +1,4 @@
-"""``python -I local/venv.py FOLDER REQUIREMENTS [--with-checkout]``: create a virtual environment, or replace it.
+"""``python -I local/venv.py FOLDER REQUIREMENTS [--pip-of OTHER]``: create a virtual environment, or replace it.
 
 It runs before anything is installed, so it uses only the standard library, and even an outdated Python must parse it.
 """
@@ -29,13 +29,14 @@ def pip_environment() -> "dict[str, str]":
     }
 
 
-def pip(python: Path, *arguments: str) -> "list[str]":
-    """Return the command that installs ``arguments`` for ``python``."""
+# The pip that a Python brings takes twice as long for an environment with a hundred packages.
+PIP = Path("local/requirements/pip.txt")
+
+
+def pip(python: Path, *arguments: str, of: "Path | None" = None) -> "list[str]":
+    """Return the command that installs ``arguments`` for ``python``, with its own pip or with that ``of`` another."""
     return [
-        str(python),
-        "-I",
-        "-m",
-        "pip",
+        *(str(of or python), "-I", "-m", "pip", *(["--python", str(python)] if of else [])),
         "install",
         "--quiet",
         "--disable-pip-version-check",
@@ -44,8 +45,10 @@ def pip(python: Path, *arguments: str) -> "list[str]":
     ]
 
 
-def make(folder: Path, requirements: Path, *, with_checkout: bool, lock: int) -> None:
+def make(folder: Path, requirements: Path, *, with_checkout: bool, pip_of: "Path | None", lock: int) -> None:
     """Create the environment, or raise CalledProcessError. The file ``ready`` marks a complete one and its time.
+
+    Without ``pip_of``, another environment, it has a pip of its own.
 
     Child processes inherit the descriptor ``lock``, so the next make also waits for those that outlive a killed make.
     """
@@ -54,15 +57,17 @@ def make(folder: Path, requirements: Path, *, with_checkout: bool, lock: int) ->
         subprocess.run(command, env=pip_environment(), check=True, pass_fds=(lock,))
 
     ready, python = folder / "ready", folder / "bin" / "python"
-    asks = [requirements, *([Path("pyproject.toml")] if with_checkout else [])]
+    theirs = pip_of and pip_of / "bin" / "python"
+    asks = [requirements, *([Path("pyproject.toml"), PIP] if with_checkout else [])]
     if ready.exists() and all(ready.stat().st_mtime >= each.stat().st_mtime for each in asks):
         return  # another make created it while this one waited
     if not ready.exists():
         shutil.rmtree(folder, ignore_errors=True)
     ready.unlink(missing_ok=True)
-    run([sys.executable, "-I", "-m", "venv", str(folder)])
-    # Python compiles a module when it is first imported. Most modules of these packages never are.
-    run(pip(python, "--no-deps", "--no-compile", "--require-hashes", "-r", str(requirements)))
+    run([sys.executable, "-I", "-m", "venv", *(["--without-pip"] if theirs else []), str(folder)])
+    for each in [*([PIP] if with_checkout else []), requirements]:
+        # Python compiles a module when it is first imported. Most modules of these packages never are.
+        run(pip(python, "--no-deps", "--no-compile", "--require-hashes", "-r", str(each), of=theirs))
     if with_checkout:
         run(pip(python, "--no-deps", "--no-build-isolation", "--editable", "."))
     ready.touch()
@@ -77,6 +82,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("requirements", type=Path)
     parser.add_argument("--with-checkout", action="store_true", help="install this checkout in editable mode")
+    parser.add_argument("--pip-of", type=Path, metavar="OTHER", help="use the pip of this environment")
     options = parser.parse_args()
     # Lock the requirements, which only this environment has. The lock ends with the processes that hold it.
     lock = os.open(str(options.requirements), os.O_RDONLY)
@@ -86,7 +92,8 @@ def main() -> None:
         print(f"Another make is setting up {options.folder}. Waiting for it …", flush=True)
         fcntl.flock(lock, fcntl.LOCK_EX)
     try:
-        make(options.folder, options.requirements, with_checkout=options.with_checkout, lock=lock)
+        wish = {"with_checkout": options.with_checkout, "pip_of": options.pip_of}
+        make(options.folder, options.requirements, **wish, lock=lock)
     except (OSError, subprocess.CalledProcessError) as exc:
         sys.exit(f"Could not set up {options.folder}: {exc}")
 

@@ -45,8 +45,10 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def make(checkout: Path) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-I", str(SCRIPT), "venv", "requirements.txt"]
+def make(checkout: Path, *options: str) -> "subprocess.Popen[str]":
+    """Begin to create an environment, with the pip of the tests' own."""
+    options = options or ("--pip-of", sys.prefix)
+    command = [sys.executable, "-I", str(SCRIPT), "venv", "requirements.txt", *options]
     return subprocess.Popen(command, cwd=checkout, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
@@ -61,7 +63,7 @@ def test_one_that_was_killed_is_made_anew(checkout: Path) -> None:
     moments = random.Random(3)
     for _ in range(2):
         with make(checkout) as process:
-            time.sleep(delay := moments.uniform(0.2, 4))
+            time.sleep(delay := moments.uniform(0.1, 2))
             process.kill()
         print(f"killed after {delay:.2f} s")
         assert not (checkout / "venv" / "ready").exists() or is_whole(checkout)
@@ -84,6 +86,22 @@ def test_what_is_half_made_is_not_built_upon(checkout: Path) -> None:
     assert process.returncode == 1
     assert "Could not set up venv" in said
     assert (checkout / "venv" / "local-aws").exists()
+    assert not (checkout / "venv" / "ready").exists()
+
+
+def test_that_of_a_checkout_gets_the_pip_that_makes_the_others(checkout: Path, tmp_path: Path) -> None:
+    (checkout / "pyproject.toml").write_text(
+        '[project]\nname = "third"\nversion = "1"\n[build-system]\nrequires = []\n'
+        'build-backend = "third"\nbackend-path = ["."]\n'
+    )
+    (checkout / "local" / "requirements").mkdir(parents=True)
+    (checkout / "local" / "requirements" / "pip.txt").write_text(wheel(tmp_path, "fourth"))
+    with make(checkout, "--with-checkout") as process:
+        said, _ = process.communicate()
+    assert (process.returncode, "third" in said) == (1, True), said  # a checkout that cannot be installed
+    python = checkout / "venv" / "bin" / "python"
+    done = subprocess.run([python, "-I", "-c", "import pip, first, fourth"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
     assert not (checkout / "venv" / "ready").exists()
 
 
