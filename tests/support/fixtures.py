@@ -69,6 +69,13 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Among hostile settings, keep one case of each test: a setting acts on statements, which its cases share."""
+    if hostile.ASKED_FOR in os.environ:
+        items[:] = {item.nodeid.partition("[")[0]: item for item in reversed(items)}.values()
+        items.reverse()
+
+
 def pytest_collection_finish() -> None:
     """Keep the garbage collector from looking, throughout the run, at the millions of objects that imports made."""
     gc.collect()
