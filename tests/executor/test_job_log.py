@@ -121,6 +121,54 @@ def test_blocks_that_end_in_any_order_leave_nothing_behind():
     assert state() == before
 
 
+def test_a_thread_that_a_slice_left_behind_does_not_speak_in_another_runs_log(worked, owner, written):
+    """A call of the first run is still on its way when the process works a run of another team."""
+    the_other_began, has_spoken = threading.Event(), threading.Event()
+
+    def late(run):
+        the_other_began.wait(10)
+        run.log("A customer of the first team")
+        logging.getLogger("urllib3").warning("Failed to parse headers of /customers/u1")
+        has_spoken.set()
+
+    def leaving(run, db):
+        threading.Thread(target=late, args=[run], daemon=True).start()
+        yield Progress(**STEP, cursor={})
+
+    def following(run, db):
+        the_other_began.set()
+        assert has_spoken.wait(10)
+        thread = threading.Thread(target=run.log, args=["Its own thread"])
+        thread.start()
+        thread.join()
+        yield Progress(**STEP, cursor={})
+
+    left, followed = worked(leaving), worked(following)
+    assert (lines_of(owner, left), lines_of(owner, followed)) == ([], [(0, "Its own thread")])
+    assert [line["action"] for line in written if "action" in line and line["action"].endswith("job_logged")] == [
+        *["earlier_job_logged"] * 2,
+        "job_logged",
+    ]
+
+
+def test_what_a_job_sets_in_logging_silences_neither_its_log_nor_the_next_run(worked, owner):
+    """As jobs do that were written for a script or for a Lambda function."""
+
+    def setting(run, db):
+        logging.basicConfig(force=True)
+        logging.warning("Still heard", extra={"of_run": "a field with our name"})
+        logging.disable(logging.CRITICAL)
+        yield Progress(**STEP, cursor={})
+
+    root = logging.getLogger()
+    before = root.handlers[:]
+    try:
+        assert lines_of(owner, worked(setting)) == [(0, "Still heard")]
+        assert root.manager.disable == logging.NOTSET
+    finally:
+        root.handlers[:] = before
+
+
 def test_a_yield_stores_lines_at_most_every_two_seconds(worked, owner):
     clock = {"left_s": 60.0}
 
