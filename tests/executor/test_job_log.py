@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from datetime import UTC, datetime
+from urllib.parse import quote, quote_plus
 
 import pytest
 
@@ -274,6 +275,37 @@ def test_an_unknown_level_fails_the_run_with_a_sentence(worked, owner):
 
     said = run_row(owner, worked(wrong))["error"]
     assert said == "The level of a log line must be one of debug, info, warning, error, got str 'loud'"
+
+
+def test_a_secret_is_masked_in_all_texts_of_a_run(worked, owner):
+    """A library's error repeats the key, in the middle of a long text; another one's address has the key in it."""
+    key = "sk_live/0123456789+abcdef=="
+    remember(key)
+
+    def leaking(run, db):
+        run.log({("not", "json"): "x" * 60 + key})
+        run.log(f"{quote(key)} {quote_plus(key)} {quote(key).replace('%2B', '%2b').replace('%3D', '%3d')}")
+        yield Progress(processed=1, total=9, message=f"Calls with {key}", cursor={})
+        yield Wait(seconds=0, why=f"an answer to {key}", cursor={"n": 1})
+
+    def failing(run, db):
+        yield Progress(**STEP, cursor={})
+        raise ValueError(f"{'x' * 1_970}Bearer {key}")
+
+    def bad(run, db):
+        yield Progress(**STEP, cursor={})
+        yield ["x" * 70, key]
+
+    for job in (failing, bad, leaking):
+        run_id = worked(job)
+        [[stored]] = owner.run_script(
+            "SELECT json_build_array(to_json(run), (SELECT json_agg(each) FROM job_timeline each WHERE run_id = run.id),"
+            " (SELECT json_agg(lines) FROM job_run_logs WHERE run_id = run.id))"
+            f" FROM job_runs run WHERE id = '{run_id}'"
+        )
+        text = json.dumps(stored)
+        assert "sk_" not in text
+        assert MASK in text
 
 
 def test_a_secret_is_masked_in_messages_fields_and_names(worked, owner, written):

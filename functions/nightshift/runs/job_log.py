@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from nightshift.base.masking import masked
+from nightshift.base.masking import masked, masked_line
 from nightshift.base.stored_json import shown
 from nightshift.base.wording import one_line, timestamp
 
@@ -118,9 +118,7 @@ def clean(value: object, *, longest: int) -> str:
     """Return the value as one line of visible text, without secrets. Never raises."""
     if type(value) is str and len(value) <= longest and PLAIN.fullmatch(value):
         return masked(value)
-    text = masked(_text(value))[:MAX_TEXT]
-    # A secret may come together only when invisible characters between its parts are dropped.
-    return one_line(masked(one_line(text, longest=len(text) or 1)), longest=longest)
+    return masked_line(masked(_text(value))[:MAX_TEXT], longest=longest)
 
 
 def _text(value: object) -> str:
