@@ -407,6 +407,25 @@ def test_actions_and_previews_of_a_team_are_limited_and_deleted_when_they_are_ol
     ) == [[0, 0]]
 
 
+def test_an_action_at_work_outlives_the_retention_time(api, many, team, owner, cloud, db):
+    """An installation keeps ended rows for a day, and the action takes longer than that."""
+    fail(owner, team, 3)
+    made = preview(api, many)
+    owner.run_script(
+        "UPDATE job_runs SET created_at = created_at - interval '26 h';"
+        "UPDATE job_bulk_actions SET created_at = created_at - interval '25 h', confirmed_by = created_by,"
+        " confirmed_at = created_at - interval '25 h'"
+    )
+    brief = replace(cloud, runs_per_minute=2, retention_days=1)
+    for left in (2, 1, 0):
+        sweep(db=db, settings=brief)
+        assert owner.run_script("SELECT count(*) FROM job_bulk_items WHERE outcome IS NULL") == [[left]]
+        owner.run_script("UPDATE job_bulk_items SET decided_at = decided_at - interval '51 s'")
+    assert len(reruns(owner)) == 3
+    sweep(db=db, settings=brief)
+    assert owner.run_script("SELECT count(*) FROM job_bulk_actions") == [[0]]
+
+
 def test_the_statements_of_a_batch_read_its_items_alone(api, many, team, owner, cloud, db):
     """Beside twenty thousand items of older actions."""
     fail(owner, team)
