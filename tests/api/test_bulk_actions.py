@@ -410,7 +410,7 @@ def test_actions_and_previews_of_a_team_are_limited_and_deleted_when_they_are_ol
 def test_an_action_at_work_outlives_the_retention_time(api, many, team, owner, cloud, db):
     """An installation keeps ended rows for a day, and the action takes longer than that."""
     fail(owner, team, 3)
-    made = preview(api, many)
+    preview(api, many)
     owner.run_script(
         "UPDATE job_runs SET created_at = created_at - interval '26 h';"
         "UPDATE job_bulk_actions SET created_at = created_at - interval '25 h', confirmed_by = created_by,"

@@ -159,13 +159,14 @@ def test_what_a_job_sets_in_logging_silences_neither_its_log_nor_the_next_run(wo
         logging.basicConfig(force=True)
         logging.warning("Still heard", extra={"of_run": "a field with our name"})
         logging.disable(logging.CRITICAL)
+        sys.stdout.close()
         yield Progress(**STEP, cursor={})
 
     root = logging.getLogger()
     before = root.handlers[:]
     try:
         assert lines_of(owner, worked(setting)) == [(0, "Still heard")]
-        assert root.manager.disable == logging.NOTSET
+        assert (root.manager.disable, sys.stdout.closed) == (logging.NOTSET, False)
     finally:
         root.handlers[:] = before
 
@@ -299,8 +300,8 @@ def test_a_secret_is_masked_in_all_texts_of_a_run(worked, owner):
     for job in (failing, bad, leaking):
         run_id = worked(job)
         [[stored]] = owner.run_script(
-            "SELECT json_build_array(to_json(run), (SELECT json_agg(each) FROM job_timeline each WHERE run_id = run.id),"
-            " (SELECT json_agg(lines) FROM job_run_logs WHERE run_id = run.id))"
+            "SELECT json_build_array(to_json(run), (SELECT json_agg(lines) FROM job_run_logs WHERE run_id = run.id),"
+            " (SELECT json_agg(each) FROM job_timeline each WHERE run_id = run.id))"
             f" FROM job_runs run WHERE id = '{run_id}'"
         )
         text = json.dumps(stored)

@@ -226,7 +226,9 @@ def test_failed_runs_are_grouped_by_their_error_with_what_to_do(owner, db):
     assert told["has_more_failures"] is False
 
 
-@pytest.mark.parametrize("text", ["a", "a1", "_", "a-", "a.", "a@", "a@b.", "1,", "deadbeef-", "2026-01-01", "https://"])
+@pytest.mark.parametrize(
+    "text", ["a", "a1", "_", "a-", "a.", "a@", "a@b.", "1,", "deadbeef-", "2026-01-01", "https://"]
+)
 def test_a_long_text_in_an_error_costs_no_more_than_its_length(text):
     """A provider may answer with one endless word. A square of its length would take a minute."""
     error = text * (40_000 // len(text))
@@ -239,12 +241,10 @@ def test_schedules_with_the_same_times_are_computed_once(owner, db, monkeypatch)
     team = make_team(owner, projects=10)
     computed = []
     team_summary._longest_gap.cache_clear()
-    monkeypatch.setattr(
-        team_summary, "zoned_cron", lambda *cron: computed.append(cron) or zoned_cron.zoned_cron(*cron)
-    )
+    monkeypatch.setattr(team_summary, "zoned_cron", lambda *cron: computed.append(cron) or zoned_cron.zoned_cron(*cron))
     owner.run_script(
         "INSERT INTO job_team_schedules (project_id, job_type, name, cron, zone, params, created_by, next_slot)"
-        " SELECT id, 'revenuecat_sync', 'n', '*/5 * * * *', 'UTC', '{}', 'x', date_trunc('hour', now()) + interval '1 h'"
+        " SELECT id, 'revenuecat_sync', 'n', '*/5 * * * *', 'UTC', '{}', 'x', date_trunc('day', now()) + interval '2 d'"
         f" FROM projects WHERE team_id = '{team.id}'"
     )
     assert len(overview(owner, db, team)["jobs"]) == 10

@@ -54,7 +54,7 @@ class Healer:
     at_most: int = AT_MOST
     horizon: Mapping[str, Any] = field(default_factory=dict)
     shares: bool = False
-    """Whether ``find`` gives each team a share. It is then told which rows to pass over: they must not use up a share."""
+    """Whether ``find`` gives each team a share. It is told which rows to pass over: they must use up none of it."""
     finish: Callable[[], None] | None = None
     """Called after a sweep that has healed all rows, apart from those set aside."""
 

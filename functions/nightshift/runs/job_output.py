@@ -149,9 +149,7 @@ def _for_cloudwatch(
     """Return the record with its fields in one key, so that they cannot replace the run's id."""
     kept = {name: value for name, value in vars(record).items() if name in OF_EVERY_RECORD}
     extra: dict[str, Any] = {"fields": {clean(name, longest=60): plain(of) for name, of in fields.items()}}
-    return logging.makeLogRecord(
-        kept | {"msg": message, "args": None, "action": action} | (extra if fields else {})
-    )
+    return logging.makeLogRecord(kept | {"msg": message, "args": None, "action": action} | (extra if fields else {}))
 
 
 def _fields_of(record: logging.LogRecord) -> dict[str, object]:
@@ -201,6 +199,9 @@ class _Printed:
 
     def flush(self) -> None:
         """Wait for the end of the line."""
+
+    def close(self) -> None:
+        """Stay open: the process writes to the real one after the slice, too."""
 
     def isatty(self) -> bool:
         return False
