@@ -4,8 +4,6 @@ import json
 import re
 from urllib.parse import quote, quote_plus
 
-from nightshift.base.wording import one_line
-
 MASK = "[secret]"
 # A shorter secret would also mask parts of ordinary words.
 MIN_LENGTH = 4
@@ -46,11 +44,3 @@ def masked(text: str) -> str:
     for spelling in _longest_first:
         text = text.replace(spelling, MASK)
     return text
-
-
-def masked_line(text: str, *, longest: int) -> str:
-    """Return the text without secrets as one visible line (``one_line``).
-
-    A secret may come together only when invisible characters between its parts are dropped.
-    """
-    return one_line(masked(one_line(text, longest=len(text) or 1)), longest=longest)

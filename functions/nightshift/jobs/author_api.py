@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from nightshift.base.errors import ConfigurationError, JobError
-from nightshift.base.masking import masked_line
 from nightshift.base.stored_json import shown, storable
+from nightshift.base.wording import masked_line
 
 Cursor = dict[str, Any] | None
 

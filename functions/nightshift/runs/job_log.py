@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from nightshift.base.masking import masked, masked_line
+from nightshift.base.masking import masked
 from nightshift.base.stored_json import shown
-from nightshift.base.wording import one_line, timestamp
+from nightshift.base.wording import masked_line, one_line, timestamp
 
 LEVELS = ("debug", "info", "warning", "error")
 # Lines that are stored of a run, the newest, and the size of each: two megabytes for a run, which one answer holds.
