@@ -87,7 +87,8 @@ def _etag(body: str) -> str:
 
 def _knows(if_none_match: str, etag: str) -> bool:
     """Tell whether the client has the body of this tag. RFC 9110, section 13.1.2: the comparison is weak."""
-    return etag.removeprefix("W/") in {each.strip().removeprefix("W/") for each in if_none_match.split(",")}
+    asked = {each.strip().removeprefix("W/") for each in if_none_match.split(",")}
+    return not asked.isdisjoint({etag.removeprefix("W/"), "*"})
 
 
 def _challenge(sentence: str) -> str:

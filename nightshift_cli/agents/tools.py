@@ -9,7 +9,7 @@ import click
 from mcp.server.mcpserver.exceptions import ToolError
 from pydantic import Field
 
-from nightshift_cli.agents.untrusted import marked, safe
+from nightshift_cli.agents.untrusted import NOTE, marked, safe
 from nightshift_cli.base import exact
 from nightshift_cli.base.failures import Failure
 from nightshift_cli.remote import overview_calls, schedule_calls
@@ -39,7 +39,10 @@ Why = Annotated[str, Field(description="The reason, which the team reads")]
 
 
 def told(tool: Callable[P, dict[str, Any]]) -> Callable[P, dict[str, Any]]:
-    """Let the tool's answer be marked as untrusted, and its refusal be an error that the agent reads."""
+    """Let the tool's answer be marked as untrusted, and its refusal be an error that the agent reads, marked as well.
+
+    A refusal repeats what people wrote: why a job type is paused, or the names of projects.
+    """
 
     @wraps(tool)
     def call(*args: P.args, **kwargs: P.kwargs) -> dict[str, Any]:
@@ -47,7 +50,8 @@ def told(tool: Callable[P, dict[str, Any]]) -> Callable[P, dict[str, Any]]:
             return marked(tool(*args, **kwargs))
         except (Failure, click.ClickException) as exc:
             more = {name: value for name, value in getattr(exc, "body", {}).items() if name != "error"}
-            raise ToolError(" ".join([exc.message, *([exact.write(safe(more))] if more else [])])) from exc
+            said = [NOTE, safe(exc.message), *([exact.write(safe(more))] if more else [])]
+            raise ToolError(" ".join(said)) from exc
 
     return call
 

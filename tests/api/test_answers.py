@@ -192,7 +192,7 @@ class TestCompression:
 
 
 class TestWhatIsKnownIsNotSent:
-    @pytest.mark.parametrize("known", ["{etag}", '"x", {etag}', "{strong}"])
+    @pytest.mark.parametrize("known", ["{etag}", '"x", {etag}', "{strong}", "*"])
     def test_a_client_that_has_the_answer_gets_304_without_a_body(self, api, team, known):
         path = f"/v1/teams/{team.id}/jobs"
         whole = api.send("GET", path)

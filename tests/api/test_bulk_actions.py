@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from nightshift.database.queries import Database
-from nightshift.runs import bulk_actions, bulk_items
+from nightshift.runs import bulk_actions, bulk_items, reading
 from nightshift.testing.rows import make_team, sweep
 from tests.support.api_world import Api
 from tests.support.fixtures import JWT_SECRET
@@ -146,7 +146,9 @@ def test_two_actions_at_once_and_a_killed_one_run_nothing_again_twice(api, many,
 
     keys = [
         row["key"]
-        for row in connect().query("open_bulk_items", action_id=None, at_most=500, **bulk_items.shares(cloud))
+        for row in connect().query(
+            "open_bulk_items", action_id=None, at_most=500, passed_over=[], **bulk_items.shares(cloud)
+        )
     ]
     dying = connect()
     dying.__class__ = Killed
@@ -227,6 +229,61 @@ def test_one_bad_item_costs_that_one_alone(api, many, team, owner, cloud, db):
     assert (ended["state"], ended["reasons"]) == (
         "ended", [{"reason": "it could not be done within a week", "runs": 1}],
     )  # fmt: skip
+
+
+def test_a_bad_item_does_not_use_up_the_share_of_the_others(api, many, team, owner, cloud, db):
+    """The team may start one run in a minute by bulk actions, and the oldest item cannot be done."""
+    fail(owner, team, 3)
+    [[bad]] = owner.run_script("SELECT project_id::text FROM job_runs ORDER BY created_at LIMIT 1")
+    owner.run_script(f"ALTER TABLE job_runs ADD CONSTRAINT bad CHECK (project_id <> '{bad}' OR rerun_of IS NULL)")
+    made = preview(api, many)
+    owner.run_script("UPDATE job_bulk_actions SET confirmed_at = clock_timestamp(), confirmed_by = created_by")
+    for _ in range(3):
+        sweep(db=db, settings=replace(cloud, runs_per_minute=2))
+        owner.run_script("UPDATE job_bulk_items SET decided_at = decided_at - interval '51 s'")
+    assert figures(look(api, many, made)) == {"started": 2, "to_do": 1}
+
+
+def test_more_runs_than_an_action_holds_are_refused_and_not_left_out(api, many, team, owner, monkeypatch):
+    fail(owner, team, 4)
+    monkeypatch.setattr(bulk_actions, "MOST_RUNS", 4)
+    assert preview(api, many)["figures"]["runs"] == 4
+    monkeypatch.setattr(bulk_actions, "MOST_RUNS", 3)
+    assert api("POST", many, {"action": "rerun", "match": FAILED}) == (
+        400, {"error": "More than 3 runs match, which is the limit. Choose a shorter time or more filters"},
+    )  # fmt: skip
+
+
+def test_a_filter_alone_is_not_cut_at_the_reach_of_a_search(api, many, team, owner, monkeypatch):
+    """A search looks at the newest runs only and says so. A filter with an index finds all."""
+    fail(owner, team, 4)
+    monkeypatch.setattr(reading, "MOST_SEARCHED", 3)
+    assert preview(api, many)["figures"]["runs"] == 4
+    status, answer = api("POST", many, {"action": "rerun", "match": FAILED | {"error": "503"}})
+    assert (status, answer["bulk_action"]["figures"]["runs"], answer["searched"]["runs"]) == (201, 3, 3)
+
+
+def test_a_confirmation_that_is_repeated_at_once_is_no_second_action(api, many, team, owner, connect):
+    """The action is the last one that the team may have at work. The repeat waits for the first request."""
+    fail(owner, team, 1)
+    *others, made = (preview(api, many) for _ in range(bulk_actions.MOST_WORKING))
+    for other in others:
+        owner.run_script(
+            "UPDATE job_bulk_actions SET confirmed_at = clock_timestamp(), confirmed_by = created_by"
+            f" WHERE id = '{other['id']}'"
+        )
+    first, answers = connect(), []
+    first.begin()
+    first.query("lock_bulk_actions_of_team", team_id=team.id)
+    repeat = threading.Thread(target=lambda: answers.append(confirm(api, many, made)["state"]))
+    repeat.start()
+    blocked = "SELECT FROM pg_stat_activity WHERE wait_event = 'advisory' AND datname = current_database()"
+    while not owner.run_script(blocked):
+        assert repeat.is_alive(), "the repeat does not wait for the first request"
+    first.query("confirm_bulk_action", action_id=made["id"], confirmed_by="me")
+    first.commit()
+    repeat.join()
+    assert answers == ["working"]
 
 
 def test_many_cancels_end_what_waits_and_ask_what_works(api, many, team, owner, cloud, db):
@@ -350,6 +407,25 @@ def test_actions_and_previews_of_a_team_are_limited_and_deleted_when_they_are_ol
     ) == [[0, 0]]
 
 
+def test_an_action_at_work_outlives_the_retention_time(api, many, team, owner, cloud, db):
+    """An installation keeps ended rows for a day, and the action takes longer than that."""
+    fail(owner, team, 3)
+    preview(api, many)
+    owner.run_script(
+        "UPDATE job_runs SET created_at = created_at - interval '26 h';"
+        "UPDATE job_bulk_actions SET created_at = created_at - interval '25 h', confirmed_by = created_by,"
+        " confirmed_at = created_at - interval '25 h'"
+    )
+    brief = replace(cloud, runs_per_minute=2, retention_days=1)
+    for left in (2, 1, 0):
+        sweep(db=db, settings=brief)
+        assert owner.run_script("SELECT count(*) FROM job_bulk_items WHERE outcome IS NULL") == [[left]]
+        owner.run_script("UPDATE job_bulk_items SET decided_at = decided_at - interval '51 s'")
+    assert len(reruns(owner)) == 3
+    sweep(db=db, settings=brief)
+    assert owner.run_script("SELECT count(*) FROM job_bulk_actions") == [[0]]
+
+
 def test_the_statements_of_a_batch_read_its_items_alone(api, many, team, owner, cloud, db):
     """Beside twenty thousand items of older actions."""
     fail(owner, team)
@@ -367,9 +443,9 @@ def test_the_statements_of_a_batch_read_its_items_alone(api, many, team, owner, 
         "ANALYZE job_bulk_actions, job_bulk_items, job_runs"
     )
     shares = bulk_items.shares(cloud)
-    rows, buffers = explained(db, "open_bulk_items", at_most=100, **shares)
+    rows, buffers = explained(db, "open_bulk_items", at_most=100, passed_over="{}", **shares)
     assert (rows, buffers < 150) == (PROJECTS, True), buffers
-    keys = db.query("open_bulk_items", action_id=None, at_most=100, **shares)
+    keys = db.query("open_bulk_items", action_id=None, at_most=100, passed_over=[], **shares)
     rows, buffers = explained(db, "lock_bulk_items", keys=f"{{{','.join(row['key'] for row in keys)}}}")
     assert (rows, buffers < 12 * PROJECTS) == (PROJECTS, True), buffers
     _, buffers = explained(db, "list_bulk_actions", team_id=team.id, action_id=made["id"], limit=1)

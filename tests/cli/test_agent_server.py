@@ -152,7 +152,7 @@ def test_a_refusal_is_an_error_with_what_the_api_said(api: Script, ask: Ask) -> 
     refusal = {"error": "RevenueCat Sync is already running", "existing_run_id": RUN}
     api.on(f"POST /v1/teams/{TEAM}/jobs/trigger", refusal, status=409)
     said = ask("trigger_run", job_type="revenuecat_sync")
-    assert said.endswith(f'RevenueCat Sync is already running {{"existing_run_id": "{RUN}"}}')
+    assert said.endswith(f'{NOTE} RevenueCat Sync is already running {{"existing_run_id": "{RUN}"}}')
     assert "Job run not found" in ask("get_run", run_id=RUN)
 
 

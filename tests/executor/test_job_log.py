@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from datetime import UTC, datetime
+from urllib.parse import quote, quote_plus
 
 import pytest
 
@@ -121,6 +122,55 @@ def test_blocks_that_end_in_any_order_leave_nothing_behind():
     assert state() == before
 
 
+def test_a_thread_that_a_slice_left_behind_does_not_speak_in_another_runs_log(worked, owner, written):
+    """A call of the first run is still on its way when the process works a run of another team."""
+    the_other_began, has_spoken = threading.Event(), threading.Event()
+
+    def late(run):
+        the_other_began.wait(10)
+        run.log("A customer of the first team")
+        logging.getLogger("urllib3").warning("Failed to parse headers of /customers/u1")
+        has_spoken.set()
+
+    def leaving(run, db):
+        threading.Thread(target=late, args=[run], daemon=True).start()
+        yield Progress(**STEP, cursor={})
+
+    def following(run, db):
+        the_other_began.set()
+        assert has_spoken.wait(10)
+        thread = threading.Thread(target=run.log, args=["Its own thread"])
+        thread.start()
+        thread.join()
+        yield Progress(**STEP, cursor={})
+
+    left, followed = worked(leaving), worked(following)
+    assert (lines_of(owner, left), lines_of(owner, followed)) == ([], [(0, "Its own thread")])
+    assert [line["action"] for line in written if "action" in line and line["action"].endswith("job_logged")] == [
+        *["earlier_job_logged"] * 2,
+        "job_logged",
+    ]
+
+
+def test_what_a_job_sets_in_logging_silences_neither_its_log_nor_the_next_run(worked, owner):
+    """As jobs do that were written for a script or for a Lambda function."""
+
+    def setting(run, db):
+        logging.basicConfig(force=True)
+        logging.warning("Still heard", extra={"of_run": "a field with our name"})
+        logging.disable(logging.CRITICAL)
+        sys.stdout.close()
+        yield Progress(**STEP, cursor={})
+
+    root = logging.getLogger()
+    before = root.handlers[:]
+    try:
+        assert lines_of(owner, worked(setting)) == [(0, "Still heard")]
+        assert (root.manager.disable, sys.stdout.closed) == (logging.NOTSET, False)
+    finally:
+        root.handlers[:] = before
+
+
 def test_a_yield_stores_lines_at_most_every_two_seconds(worked, owner):
     clock = {"left_s": 60.0}
 
@@ -226,6 +276,37 @@ def test_an_unknown_level_fails_the_run_with_a_sentence(worked, owner):
 
     said = run_row(owner, worked(wrong))["error"]
     assert said == "The level of a log line must be one of debug, info, warning, error, got str 'loud'"
+
+
+def test_a_secret_is_masked_in_all_texts_of_a_run(worked, owner):
+    """A library's error repeats the key, in the middle of a long text; another one's address has the key in it."""
+    key = "sk_live/0123456789+abcdef=="
+    remember(key)
+
+    def leaking(run, db):
+        run.log({("not", "json"): "x" * 60 + key})
+        run.log(f"{quote(key)} {quote_plus(key)} {quote(key).replace('%2B', '%2b').replace('%3D', '%3d')}")
+        yield Progress(processed=1, total=9, message=f"Calls with {key}", cursor={})
+        yield Wait(seconds=0, why=f"an answer to {key}", cursor={"n": 1})
+
+    def failing(run, db):
+        yield Progress(**STEP, cursor={})
+        raise ValueError(f"{'x' * 1_970}Bearer {key}")
+
+    def bad(run, db):
+        yield Progress(**STEP, cursor={})
+        yield ["x" * 70, key]
+
+    for job in (failing, bad, leaking):
+        run_id = worked(job)
+        [[stored]] = owner.run_script(
+            "SELECT json_build_array(to_json(run), (SELECT json_agg(lines) FROM job_run_logs WHERE run_id = run.id),"
+            " (SELECT json_agg(each) FROM job_timeline each WHERE run_id = run.id))"
+            f" FROM job_runs run WHERE id = '{run_id}'"
+        )
+        text = json.dumps(stored)
+        assert "sk_" not in text
+        assert MASK in text
 
 
 def test_a_secret_is_masked_in_messages_fields_and_names(worked, owner, written):

@@ -6,6 +6,7 @@ import random
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from statistics import median_low
+from time import process_time
 
 import pytest
 
@@ -13,9 +14,11 @@ from nightshift.base.errors import NotFound
 from nightshift.healing.sweep import RESERVE_S
 from nightshift.overview import counting, team_summary
 from nightshift.overview.counting import count_endings
+from nightshift.overview.error_groups import pattern_of
 from nightshift.overview.figures import DAYS
 from nightshift.overview.lengths import added, median_ms, trend
 from nightshift.overview.team_summary import summary
+from nightshift.schedules import zoned_cron
 from nightshift.testing.rows import make_team, sweep
 from tests.support.plans import explained
 
@@ -221,6 +224,31 @@ def test_failed_runs_are_grouped_by_their_error_with_what_to_do(owner, db):
     assert "provider's key" in told["errors"][0]["advice"]
     assert told["failures_looked_at"] == 3
     assert told["has_more_failures"] is False
+
+
+@pytest.mark.parametrize(
+    "text", ["a", "a1", "_", "a-", "a.", "a@", "a@b.", "1,", "deadbeef-", "2026-01-01", "https://"]
+)
+def test_a_long_text_in_an_error_costs_no_more_than_its_length(text):
+    """A provider may answer with one endless word. A square of its length would take a minute."""
+    error = text * (40_000 // len(text))
+    began = process_time()
+    pattern_of(error)
+    assert process_time() - began < 2
+
+
+def test_schedules_with_the_same_times_are_computed_once(owner, db, monkeypatch):
+    team = make_team(owner, projects=10)
+    computed = []
+    team_summary._longest_gap.cache_clear()
+    monkeypatch.setattr(team_summary, "zoned_cron", lambda *cron: computed.append(cron) or zoned_cron.zoned_cron(*cron))
+    owner.run_script(
+        "INSERT INTO job_team_schedules (project_id, job_type, name, cron, zone, params, created_by, next_slot)"
+        " SELECT id, 'revenuecat_sync', 'n', '*/5 * * * *', 'UTC', '{}', 'x', date_trunc('day', now()) + interval '2 d'"
+        f" FROM projects WHERE team_id = '{team.id}'"
+    )
+    assert len(overview(owner, db, team)["jobs"]) == 10
+    assert computed == [("*/5 * * * *", "UTC")]
 
 
 def test_trends_need_runs_in_both_weeks_and_a_noticeable_change():

@@ -1,11 +1,13 @@
 """The errors that Nightshift raises on purpose. People read their messages."""
 
+from nightshift.base.masking import masked
+
 # The longest message: people read it in mails and on pages.
 MAX_SENTENCE = 2000
 
 
 def sentence(exc: BaseException) -> str:
-    """Return the exception's message in a form that Postgres and JSON can store. Never raise.
+    """Return the exception's message without secrets, in a form that Postgres and JSON can store. Never raise.
 
     The database driver's errors carry a dict of fields, of which this returns the message.
     https://www.postgresql.org/docs/16/protocol-error-fields.html
@@ -22,8 +24,8 @@ def sentence(exc: BaseException) -> str:
 
 
 def legible(said: object) -> str:
-    """Return the text in a form that Postgres and JSON can store."""
-    return str(said).replace("\x00", "").encode("utf-8", "replace").decode()[:MAX_SENTENCE]
+    """Return the text without secrets, in a form that Postgres and JSON can store."""
+    return masked(str(said)).replace("\x00", "").encode("utf-8", "replace").decode()[:MAX_SENTENCE]
 
 
 class NightshiftError(Exception):

@@ -5,6 +5,7 @@ import math
 from typing import Any
 
 from nightshift.base.errors import JobError
+from nightshift.base.masking import masked
 
 # Deeper nesting than any record needs; Postgres and Python each stop a little above a thousand.
 MAX_DEPTH = 100
@@ -44,9 +45,10 @@ def storable(name: str, value: object, *, max_bytes: int) -> str:
 
 
 def shown(value: object) -> str:
-    """Return the value's type and the beginning of its repr, for an error message. Never raises."""
+    """Return the value's type and the beginning of its repr without secrets, for an error message. Never raises."""
     try:
-        text = repr(value)
+        # Masked before it is cut: a part of a secret is not recognised.
+        text = masked(repr(value))
     except Exception:
         return type(value).__name__
     return f"{type(value).__name__} {text[:100] + '…' if len(text) > 100 else text}"

@@ -5,6 +5,8 @@ import re
 import unicodedata
 from datetime import UTC, datetime
 
+from nightshift.base.masking import masked
+
 ZWJ = "\u200d"
 # Characters that, like combining marks, belong to the preceding one: joiners, skin tones of emoji, tags of a flag.
 JOINED = {"\u200c", ZWJ, *map(chr, range(0x1F3FB, 0x1F400)), *map(chr, range(0xE0020, 0xE0080))}
@@ -44,6 +46,14 @@ def one_line(text: str, *, longest: int) -> str:
     """Return the visible text with single spaces. Cut it with an ellipsis, but never inside a displayed character."""
     line = " ".join(visible(text).split())
     return line if len(line) <= longest else line[: _before(line, longest - 1)].rstrip() + "…"
+
+
+def masked_line(text: str, *, longest: int) -> str:
+    """Return the text without secrets as ``one_line`` does.
+
+    A secret may come together only when invisible characters between its parts are dropped.
+    """
+    return one_line(masked(one_line(text, longest=len(text) or 1)), longest=longest)
 
 
 def _before(line: str, end: int) -> int:

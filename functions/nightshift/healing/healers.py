@@ -53,6 +53,8 @@ class Healer:
     batch: int
     at_most: int = AT_MOST
     horizon: Mapping[str, Any] = field(default_factory=dict)
+    shares: bool = False
+    """Whether ``find`` gives each team a share. It is told which rows to pass over: they must use up none of it."""
     finish: Callable[[], None] | None = None
     """Called after a sweep that has healed all rows, apart from those set aside."""
 
@@ -104,6 +106,7 @@ def healers_of(*, now: datetime, counts: Counter[str], db: Database, settings: S
             heal=work.work_bulk_items,
             batch=size,
             horizon={"action_id": None, **bulk_items.shares(settings)},
+            shares=True,
             finish=work.end_bulk_actions,
         ),
         Healer(name="keys", find="keys_to_look_at", heal=work.look_at_keys, batch=size),

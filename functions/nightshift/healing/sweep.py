@@ -101,7 +101,8 @@ class _Sweep:
         """Return the keys of the healer's rows, also of those set aside. Each query runs once."""
         if healer.find not in self.found:
             found: defaultdict[str, list[str]] = defaultdict(list)
-            for row in self.db.query(healer.find, at_most=self._at_most(healer), **healer.horizon):
+            passed_over: dict[str, Any] = {"passed_over": list(self.aside.keys(healer.name))} if healer.shares else {}
+            for row in self.db.query(healer.find, at_most=self._at_most(healer), **healer.horizon, **passed_over):
                 found[row.get("healer", healer.name)].append(row["key"])
             self.found[healer.find] = found
         return self.found[healer.find][healer.name]

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from nightshift.base.errors import ConfigurationError, JobError
 from nightshift.base.stored_json import shown, storable
-from nightshift.base.wording import one_line
+from nightshift.base.wording import masked_line
 
 Cursor = dict[str, Any] | None
 
@@ -62,7 +62,7 @@ class Progress:
 
     def as_json(self) -> dict[str, Any]:
         processed = max(0, self.processed)
-        message = one_line(self.message, longest=MAX_MESSAGE)
+        message = masked_line(self.message, longest=MAX_MESSAGE)
         return {"processed": processed, "total": max(processed, self.total), "message": message}
 
 
@@ -90,7 +90,7 @@ class Wait:
             raise JobError(f"Wait.seconds must be a number from 0 to {MAX_WAIT_S}, got {shown(self.seconds)}")
         if not isinstance(self.why, str):
             raise JobError(f"Wait.why must be text, got {shown(self.why)}")
-        object.__setattr__(self, "why", one_line(self.why, longest=MAX_MESSAGE))
+        object.__setattr__(self, "why", masked_line(self.why, longest=MAX_MESSAGE))
         if not isinstance(self.progress, Progress | None):
             raise JobError(f"Wait.progress must be a Progress or None, got {shown(self.progress)}")
         _keep_own_cursor(self)

@@ -13,7 +13,8 @@ VARYING = tuple(
     (re.compile(pattern), name)
     for pattern, name in (
         (r"https?://[^\s\"'<>)]+", "<address>"),
-        (r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+", "<mail>"),
+        # Only where such text begins: from each of its characters, a long one would be read to its end again.
+        (r"(?<![\w.+-])[\w.+-]+@[\w-]+(?:\.[\w-]+)+", "<mail>"),
         (r"\b[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}\b", "<id>"),
         (r"\b\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)?)?", "<time>"),
         # Ids of providers: letters and digits together, such as $RCAnonymousID:87c6049c58069238dce29853916d624c.

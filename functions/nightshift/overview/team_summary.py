@@ -1,6 +1,7 @@
 """The overview of a team: is its data fresh, and do its jobs work? One entry for each project and job type."""
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from itertools import islice, pairwise
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -107,6 +108,8 @@ def _plans(team_id: str, *, db: Database) -> dict[tuple[UUID, str], Plan]:
     return plans
 
 
+# The slots of a schedule with many a day take milliseconds, and a team's schedules often share their times.
+@lru_cache(maxsize=MOST_SCHEDULES)
 def _longest_gap(cron: str | None, zone: str, slot: datetime) -> timedelta | None:
     if cron is None:
         return None

@@ -123,6 +123,7 @@ def preview(
         raise Refused(f"More than {MOST_RUNS:,} runs match, which is the limit. Choose a shorter time or more filters")
     action_id = str(uuid.uuid4())
     with db.transaction():
+        db.query("lock_bulk_actions_of_team", team_id=team_id)
         _refuse_more("previews", MOST_PREVIEWS, team_id=team_id, db=db)
         db.query(
             "insert_bulk_action",
@@ -153,6 +154,7 @@ def confirm(action_id: str, *, team_id: str, author: Author, db: Database, setti
     Raises NotFound, Conflict for a preview of more than an hour ago, and TooMany if too many actions are at work.
     """
     with db.transaction():
+        db.query("lock_bulk_actions_of_team", team_id=team_id)
         found = _get(action_id, team_id=team_id, db=db)
         if found.state != "preview":
             return found.as_json()
@@ -223,8 +225,7 @@ def _get(action_id: str, *, team_id: str, db: Database) -> BulkAction:
 
 
 def _refuse_more(what: Literal["previews", "working"], most: int, *, team_id: str, db: Database) -> None:
-    """Raise TooMany if the team has as many as it may have. The transaction keeps others from adding one."""
-    db.query("lock_bulk_actions_of_team", team_id=team_id)
+    """Raise TooMany if the team has as many as it may have. The caller's lock keeps others from adding one."""
     if db.query("count_bulk_actions", team_id=team_id)[0][what] >= most:
         raise TooMany(
             f"This team has {most} previews of bulk actions, which is the limit. Each ends an hour after it was made"

@@ -46,7 +46,7 @@ def shares(settings: Settings) -> dict[str, int]:
 def work_first(action_id: str, *, at_most: int, db: Database, settings: Settings) -> None:
     """Work the first items of this action."""
     share: dict[str, Any] = dict(shares(settings))
-    found = db.query("open_bulk_items", action_id=action_id, at_most=at_most, **share)
+    found = db.query("open_bulk_items", action_id=action_id, at_most=at_most, passed_over=[], **share)
     work([row["key"] for row in found], db=db, settings=settings)
     db.query("end_bulk_actions")
 

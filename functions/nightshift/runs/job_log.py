@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from nightshift.base.masking import masked
 from nightshift.base.stored_json import shown
-from nightshift.base.wording import one_line, timestamp
+from nightshift.base.wording import masked_line, one_line, timestamp
 
 LEVELS = ("debug", "info", "warning", "error")
 # Lines that are stored of a run, the newest, and the size of each: two megabytes for a run, which one answer holds.
@@ -118,9 +118,7 @@ def clean(value: object, *, longest: int) -> str:
     """Return the value as one line of visible text, without secrets. Never raises."""
     if type(value) is str and len(value) <= longest and PLAIN.fullmatch(value):
         return masked(value)
-    text = masked(_text(value))[:MAX_TEXT]
-    # A secret may come together only when invisible characters between its parts are dropped.
-    return one_line(masked(one_line(text, longest=len(text) or 1)), longest=longest)
+    return masked_line(masked(_text(value))[:MAX_TEXT], longest=longest)
 
 
 def _text(value: object) -> str:

@@ -6,6 +6,7 @@ Every line goes to CloudWatch with the run's id, slice and request. Lines that a
 import logging
 import sys
 import threading
+import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from typing import Any, TextIO
@@ -48,18 +49,18 @@ def log(message: object, *, level: str, fields: Mapping[str, object], lines_abov
 @contextmanager
 def captured(log: JobLog, *, level: str) -> Iterator[None]:
     """Take what the job logs and prints within the block, from ``level`` on. A thread that outlives it is not heard."""
-    handler, root = _JobHandler(log), logging.getLogger()
+    handler = _JobHandler(log)
     _BLOCKS.enter(LEVEL_NUMBERS[level])
-    root.addHandler(handler)
+    logging.getLogger().addHandler(handler)
     try:
         yield
     finally:
-        root.removeHandler(handler)
+        handler.end()
         _BLOCKS.leave()
 
 
 class _Blocks:
-    """What the blocks change in the process: the first one changes it, and the last one restores it.
+    """What the blocks and their jobs change in the process: the first block changes it, and the last one restores it.
 
     A function works one slice at a time. Tests work several in threads, whose blocks end in any order.
     """
@@ -83,6 +84,8 @@ class _Blocks:
 
     def _change(self, level: int) -> None:
         root = logging.getLogger()
+        # A job may disable levels for the whole process, which also works the next run.
+        self._changes.callback(logging.disable, root.manager.disable)
         for each in [each for each in root.handlers if type(each).__name__.startswith(LAMBDAS)]:
             # Lambda's own handler would write each line a second time, without the run's id.
             root.removeHandler(each)
@@ -101,36 +104,57 @@ _BLOCKS = _Blocks()
 
 
 class _JobHandler(logging.Handler):
-    """Writes each record to CloudWatch and to the run's log. The executor's own lines are no lines of the job."""
+    """Writes each record to CloudWatch and to the run's log. The executor's own lines are no lines of the job.
+
+    A thread that an earlier slice left behind may be at work for another team's run: its lines go to CloudWatch alone.
+    """
 
     def __init__(self, log: JobLog):
         super().__init__()
         self._log = log
+        self._left_behind = weakref.WeakSet(threading.enumerate())
+        self._left_behind.discard(threading.current_thread())
+        self._is_closed = False
+
+    def close(self) -> None:
+        """Stay, if it is the job that closes the handlers: ``logging.basicConfig(force=True)`` does so."""
+        if self._is_closed:
+            super().close()
+        else:
+            logging.getLogger().addHandler(self)
+
+    def end(self) -> None:
+        self._is_closed = True
+        logging.getLogger().removeHandler(self)
+        self.close()
 
     def emit(self, record: logging.LogRecord) -> None:
         if record.name == logger.name:
             return
+        is_of_run = threading.current_thread() not in self._left_behind
         try:
             message = record.getMessage()
         except Exception as exc:
             message = f"{shown(record.msg)} ({sentence(exc)})"
         level, fields = _level_of(record.levelno), _fields_of(record)
-        logger.registered_handler.handle(_for_cloudwatch(record, message, fields))
-        self._log.add(level, message, fields | _exception_of(record))
+        action = "job_logged" if is_of_run else "earlier_job_logged"
+        logger.registered_handler.handle(_for_cloudwatch(record, message, fields, action=action))
+        if is_of_run:
+            self._log.add(level, message, fields | _exception_of(record))
 
 
-def _for_cloudwatch(record: logging.LogRecord, message: str, fields: dict[str, object]) -> logging.LogRecord:
+def _for_cloudwatch(
+    record: logging.LogRecord, message: str, fields: dict[str, object], *, action: str
+) -> logging.LogRecord:
     """Return the record with its fields in one key, so that they cannot replace the run's id."""
     kept = {name: value for name, value in vars(record).items() if name in OF_EVERY_RECORD}
     extra: dict[str, Any] = {"fields": {clean(name, longest=60): plain(of) for name, of in fields.items()}}
-    return logging.makeLogRecord(
-        kept | {"msg": message, "args": None, "action": "job_logged"} | (extra if fields else {})
-    )
+    return logging.makeLogRecord(kept | {"msg": message, "args": None, "action": action} | (extra if fields else {}))
 
 
 def _fields_of(record: logging.LogRecord) -> dict[str, object]:
     given = vars(record)
-    if "of_run" in given:
+    if record.name == JOB_LOGGER.name and isinstance(given.get("of_run"), dict):
         return dict(given["of_run"])
     extra = [(name, value) for name, value in given.items() if name not in OF_EVERY_RECORD]
     named = {"logger": record.name} if record.name != "root" else {}
@@ -175,6 +199,9 @@ class _Printed:
 
     def flush(self) -> None:
         """Wait for the end of the line."""
+
+    def close(self) -> None:
+        """Stay open: the process writes to the real one after the slice, too."""
 
     def isatty(self) -> bool:
         return False

@@ -126,7 +126,9 @@ def _searched_page(filters: Filters, range_: dict[str, Any], *, team_id: str, li
 
 
 def _matches(filters: Filters, range_: dict[str, Any], *, team_id: str, limit: int, db: Database) -> Matches:
-    rows = db.query("search_runs", team_id=team_id, most=MOST_SEARCHED, limit=limit, **filters.search(), **range_)
+    # Without a search each run that is looked at matches, so that one more shows that there are too many.
+    most = MOST_SEARCHED if filters.searches else limit
+    rows = db.query("search_runs", team_id=team_id, most=most, limit=limit, **filters.search(), **range_)
     last = rows[0]
     return Matches(
         [row["id"] for row in rows if row["id"]], last["looked_at"], last["last_created_at"], last["last_id"]

@@ -1,6 +1,7 @@
 -- The next items of the actions that are at work, or of :action_id alone. A team's actions of a kind share :cancels or
 -- :reruns, the oldest action and the oldest run first. A team starts at most :reruns in a minute by bulk actions, so that
 -- its people can start runs meanwhile: those of the last fifty seconds count, because sweeps do not come to the second.
+-- Items that the sweep has set aside (:passed_over) take up nothing of a share.
 WITH working AS MATERIALIZED (
     SELECT id, team_id, action, confirmed_at
     FROM job_bulk_actions
@@ -22,7 +23,7 @@ FROM shares, LATERAL (
     SELECT next.id
     FROM working, LATERAL (
         SELECT id, run_created_at FROM job_bulk_items
-        WHERE action_id = working.id AND outcome IS NULL
+        WHERE action_id = working.id AND outcome IS NULL AND id <> ALL (CAST(:passed_over AS uuid[]))
         ORDER BY run_created_at, id LIMIT shares.share
     ) AS next
     WHERE working.team_id = shares.team_id AND working.action = shares.action
