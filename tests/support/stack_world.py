@@ -33,10 +33,12 @@ QUICK = {"job_type": "revenuecat_sync", "params": {"mode": "incremental"}}
 
 
 def until(condition: Callable[[], Any], *, patience_s: float = PATIENCE_S) -> Any:
-    deadline = time.monotonic() + patience_s
+    """Wait for the condition and return its value. Ask less often from time to time: mostly a whole stack is asked."""
+    deadline, pause_s = time.monotonic() + patience_s, 0.05
     while not (met := condition()):
         assert time.monotonic() < deadline, f"not reached within {patience_s} s"
-        time.sleep(0.1)
+        time.sleep(pause_s)
+        pause_s = min(pause_s * 1.3, 0.3)
     return met
 
 
