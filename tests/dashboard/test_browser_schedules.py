@@ -9,7 +9,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from local.run import call
-from tests.support.browser_world import Open, heading, keeps_nobody_out
+from local.stack import Stack
+from tests.support.browser_world import Open, heading, keeps_nobody_out, look_again
 from tests.support.stack_world import ended, until
 
 pytestmark = pytest.mark.browser
@@ -99,7 +100,9 @@ def test_it_is_edited_paused_resumed_and_deleted(admin: Open, here: dict[str, An
     assert schedules(here) == []
 
 
-def test_a_start_at_a_later_time_runs_and_leads_to_its_run(admin: Open, here: dict[str, Any], stack_owner: Any) -> None:
+def test_a_start_at_a_later_time_runs_and_leads_to_its_run(
+    admin: Open, here: dict[str, Any], stack: Stack, stack_owner: Any
+) -> None:
     page = admin()
     page.get_by_role("button", name="Run job").click()
     dialog = page.get_by_role("dialog", name="Run job")
@@ -111,6 +114,8 @@ def test_a_start_at_a_later_time_runs_and_leads_to_its_run(admin: Open, here: di
     expect(page.locator(".schedule")).to_contain_text("Once, at")
     # Its time comes.
     stack_owner.run("UPDATE job_team_schedules SET next_slot = clock_timestamp() WHERE next_slot IS NOT NULL")
+    stack.invoke("SweepFunction", {})
+    look_again(page)
     page.get_by_role("link", name="Started").click()
     expect(page.locator("aside .facts").first).to_contain_text("a schedule")
     run_id = page.url.rsplit("/", 1)[1].split("?")[0]
