@@ -28,6 +28,7 @@ from ministack.services import lambda_svc
 
 from local.gate import API_PATH, refusal
 from local.throttle import throttle_the_api
+from local.unpacked import unpack_once
 
 # CloudFormation passes this URL, with a random token at its end, to the function that it waits for.
 ANSWERS = "/_ministack/cfn-response/"
@@ -191,6 +192,7 @@ def main() -> None:
     _let_invocations_end()
     _hand_over_as_aws_does()
     throttle_the_api(time.monotonic)
+    unpack_once()
     ministack.app = Gate(ministack.app, mail_key=os.environ.pop("NIGHTSHIFT_MAIL_KEY"))
     ministack.main()
 

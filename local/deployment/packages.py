@@ -64,7 +64,9 @@ def installed_dependencies(
         for left in build.glob("unfinished-*"):
             shutil.rmtree(left, ignore_errors=True)
         half_done = Path(tempfile.mkdtemp(prefix="unfinished-", dir=build))
-        wish = ("--no-deps", "--require-hashes", "--requirement", str(requirements), "--target", str(half_done))
+        # Python compiles a module when it is first imported. Most modules of these packages never are.
+        how = ("--no-deps", "--no-compile", "--require-hashes")
+        wish = (*how, "--requirement", str(requirements), "--target", str(half_done))
         # The mark lets the next start end a pip that outlives a killed start.
         environment = pip_environment() | {MARK: str(folder)}
         done = subprocess.run(pip(checkout / PYTHON, *wish), env=environment, capture_output=True, text=True)

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from local.seed import REVENUECAT_KEY
-from tests.support.browser_world import PHONE, People, Visitor, heading, is_wider_than_the_window, keeps_somebody_out
+from tests.support.browser_world import People, Visitor, heading, keeps_nobody_out
 
 pytestmark = pytest.mark.browser
 
@@ -34,14 +34,12 @@ def next_step(page: Page) -> Any:
     return page.locator(".steps [aria-current=step]")
 
 
-@pytest.mark.parametrize("look", [{}, {"viewport": PHONE, "color_scheme": "dark", "has_touch": True}])
-def test_a_new_team_is_led_from_its_key_to_an_alert(opened: Callable[..., Page], look: dict[str, Any]) -> None:
-    page = opened(**look)
+def test_a_new_team_is_led_from_its_key_to_an_alert(opened: Callable[..., Page]) -> None:
+    page = opened()
     expect(next_step(page)).to_contain_text("Store a key of RevenueCat")
     # Without a key, nothing else can be done.
     expect(page.locator(".steps li button")).to_have_count(1)
-    assert keeps_somebody_out(page) == []
-    assert not is_wider_than_the_window(page)
+    keeps_nobody_out(page)
     page.get_by_role("button", name="Add key").click()
     page.get_by_label("v2 secret key").fill(REVENUECAT_KEY)
     page.get_by_role("button", name="Store", exact=True).click()
@@ -120,6 +118,8 @@ def test_keys_and_teams_with_many_runs_are_not_led(
     expect(page.locator(".steps")).to_have_count(0)
     project_id = people.project(new_team, "Old")
     people.runs(new_team, project_id, 31)
+    # The sweep counts endings in their order. It does not come back for runs that ended an hour before others.
+    people.owner.run("UPDATE job_runs SET completed_at = clock_timestamp() WHERE team_id = :team", team=new_team)
     page = visitor().open("", token=people.user((new_team, "admin")))
     expect(page.locator(".jobs > li")).to_have_count(1)
     expect(page.locator(".steps")).to_have_count(0)

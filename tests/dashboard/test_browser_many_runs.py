@@ -4,28 +4,15 @@ import json
 import os
 import re
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.support.browser_world import (
-    DESKTOP,
-    PHONE,
-    People,
-    Visitor,
-    is_wider_than_the_window,
-    keeps_somebody_out,
-    rows,
-)
+from tests.support.browser_world import People, Visitor, keeps_nobody_out, rows
 
 pytestmark = pytest.mark.browser
 
 FAILED = 30
-LOOKS = {
-    "light": {"color_scheme": "light", "viewport": DESKTOP},
-    "phone": {"color_scheme": "dark", "viewport": PHONE, "has_touch": True},
-}
 
 
 @pytest.fixture
@@ -47,9 +34,8 @@ def picture(page: Page, name: str) -> None:
         page.screenshot(path=f"{folder}/{name}.png")
 
 
-@pytest.mark.parametrize("look", LOOKS)
-def test_an_outage_is_run_again_on_the_page(outage: Callable[..., Page], tmp_path: Path, look: str) -> None:
-    page = outage(**LOOKS[look])
+def test_an_outage_is_run_again_on_the_page(outage: Callable[..., Page]) -> None:
+    page = outage()
     expect(rows(page)).to_have_count(FAILED)
     page.get_by_role("button", name="More", exact=True).click()
     more = page.get_by_role("form", name="More filters")
@@ -63,8 +49,8 @@ def test_an_outage_is_run_again_on_the_page(outage: Callable[..., Page], tmp_pat
     expect(rows(page)).to_have_count(FAILED)
     expect(page.get_by_text(f"Looked at the newest {FAILED} runs")).to_be_visible()
     expect(more.get_by_label(re.compile("^From"))).to_have_value("2020-01-01T10:30")
-    assert keeps_somebody_out(page) == []
-    picture(page, f"filters-{look}")
+    keeps_nobody_out(page)
+    picture(page, "filters-light")
     page.get_by_role("button", name=re.compile("^More")).click()
 
     page.get_by_role("button", name="Select", exact=True).click()
@@ -75,15 +61,14 @@ def test_an_outage_is_run_again_on_the_page(outage: Callable[..., Page], tmp_pat
     expect(bar.get_by_role("button", name="Cancel …")).to_be_disabled()
     expect(bar.get_by_role("button", name="Run again …")).to_be_enabled()
     bar.get_by_label("All that match the filters").check()
-    assert keeps_somebody_out(page) == []
-    assert not is_wider_than_the_window(page)
-    picture(page, f"selection-{look}")
+    keeps_nobody_out(page)
+    picture(page, "selection-light")
     bar.get_by_role("button", name="Run again …").click()
     dialog = page.get_by_role("dialog")
     expect(dialog).to_contain_text("30 runs in 3 projects: 3 will be run again.")
     expect(dialog).to_contain_text("27 are superseded")
-    assert keeps_somebody_out(page) == []
-    picture(page, f"preview-{look}")
+    keeps_nobody_out(page)
+    picture(page, "preview-light")
     with page.expect_download() as download:
         dialog.get_by_role("button", name="Download as CSV").click()
     lines = download.value.path().read_text().splitlines()
@@ -95,8 +80,8 @@ def test_an_outage_is_run_again_on_the_page(outage: Callable[..., Page], tmp_pat
     dialog.get_by_role("button", name="Run 3 again").click()
     done = page.get_by_role("dialog", name="Done")
     expect(done).to_contain_text("Superseded by a newer run")
-    assert keeps_somebody_out(page) == []
-    picture(page, f"done-{look}")
+    keeps_nobody_out(page)
+    picture(page, "done-light")
     done.get_by_role("button", name="Close").last.click()
     # The same filters match the old runs only, and none is run again twice.
     bar.get_by_role("button", name="Run again …").click()

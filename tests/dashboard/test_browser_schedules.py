@@ -9,7 +9,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from local.run import call
-from tests.support.browser_world import DESKTOP, PHONE, Open, heading, is_wider_than_the_window, keeps_somebody_out
+from local.stack import Stack
+from tests.support.browser_world import Open, heading, keeps_nobody_out, look_again
 from tests.support.stack_world import ended, until
 
 pytestmark = pytest.mark.browser
@@ -99,7 +100,9 @@ def test_it_is_edited_paused_resumed_and_deleted(admin: Open, here: dict[str, An
     assert schedules(here) == []
 
 
-def test_a_start_at_a_later_time_runs_and_leads_to_its_run(admin: Open, here: dict[str, Any], stack_owner: Any) -> None:
+def test_a_start_at_a_later_time_runs_and_leads_to_its_run(
+    admin: Open, here: dict[str, Any], stack: Stack, stack_owner: Any
+) -> None:
     page = admin()
     page.get_by_role("button", name="Run job").click()
     dialog = page.get_by_role("dialog", name="Run job")
@@ -111,6 +114,8 @@ def test_a_start_at_a_later_time_runs_and_leads_to_its_run(admin: Open, here: di
     expect(page.locator(".schedule")).to_contain_text("Once, at")
     # Its time comes.
     stack_owner.run("UPDATE job_team_schedules SET next_slot = clock_timestamp() WHERE next_slot IS NOT NULL")
+    stack.invoke("SweepFunction", {})
+    look_again(page)
     page.get_by_role("link", name="Started").click()
     expect(page.locator("aside .facts").first).to_contain_text("a schedule")
     run_id = page.url.rsplit("/", 1)[1].split("?")[0]
@@ -131,9 +136,7 @@ def test_a_member_of_another_role_sees_no_buttons(
     expect(page.get_by_role("button", name=re.compile("Edit|Pause|Delete|New schedule"))).to_have_count(0)
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
-def test_it_is_accessible(admin: Open, here: dict[str, Any], scheme: Any, size: Any, stack_owner: Any) -> None:
+def test_it_is_accessible(admin: Open, here: dict[str, Any], stack_owner: Any) -> None:
     schedule = made(here, name="A name that is rather long for a phone, because people write sentences " * 1)
     made(here, cron="0 5 * * *")
     stack_owner.run(
@@ -141,11 +144,10 @@ def test_it_is_accessible(admin: Open, here: dict[str, Any], scheme: Any, size: 
         id=schedule["id"], reason="a run of this type is live",
     )  # fmt: skip
     stack_owner.run("UPDATE job_team_schedules SET skipped = 4 WHERE id = :id", id=schedule["id"])
-    page = admin("schedules", viewport=size, color_scheme=scheme)
+    page = admin("schedules")
     expect(page.locator(".schedule")).to_have_count(2)
     expect(page.locator(".schedule").last).to_contain_text("Skipped 4 times in a row.")
-    assert keeps_somebody_out(page) == []
-    assert not is_wider_than_the_window(page)
+    keeps_nobody_out(page)
     new_schedule(page)
     expect(page.locator(".preview li")).to_have_count(5)
-    assert keeps_somebody_out(page) == []
+    keeps_nobody_out(page)

@@ -4,61 +4,46 @@ import uuid
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
 from local.stack import Stack
 from tests.support.browser_world import (
-    PHONE,
     People,
     Visitor,
     ask_for_code,
     enter_code,
     heading,
-    is_wider_than_the_window,
-    keeps_somebody_out,
+    keeps_nobody_out,
     look_again,
 )
 from tests.support.stack_world import until
 
 pytestmark = pytest.mark.browser
 
-LOOKS = {
-    "light": {"color_scheme": "light"},
-    "dark": {"color_scheme": "dark"},
-    "phone": {"viewport": PHONE, "color_scheme": "dark", "has_touch": True},
-}
 
-
-def check(page: Page) -> None:
-    assert keeps_somebody_out(page) == []
-    assert not is_wider_than_the_window(page)
-
-
-@pytest.mark.parametrize("look", LOOKS)
 def test_from_the_code_to_the_end_of_all_sessions(
     visitor: Callable[..., Visitor],
     people: People,
     admin_of: Callable[..., str],
     codes_to: Callable[[str], list[str]],
-    look: str,
 ) -> None:
     teams = [people.team(f"Owls {uuid.uuid4().hex[:6]}") for _ in range(2)]
     people.project(teams[0], "Acme")
     people.runs(teams[0], people.project(teams[0], "Beta"), 1)
     email = admin_of(*teams)
     [[run_id]] = people.owner.run("SELECT id FROM job_runs WHERE team_id = :id", id=teams[0])
-    visit = visitor(**LOOKS[look])
+    visit = visitor()
     # The link of a mail, opened while signed out.
     page = visit.open(f"runs/{run_id}")
     expect(page.get_by_label("E-mail address")).to_be_focused()
-    check(page)
+    keeps_nobody_out(page)
     ask_for_code(page, email.upper())
-    check(page)
+    keeps_nobody_out(page)
     [code] = until(lambda: codes_to(email))
     wrong = f"{(int(code.replace(' ', '')) + 1) % 10**8:08}"
     enter_code(page, wrong)
     expect(page.get_by_role("alert")).to_contain_text("This code is wrong, or no longer valid.")
-    check(page)
+    keeps_nobody_out(page)
     # The tab still waits for its code after it was loaded again.
     page.reload()
     enter_code(page, code)
@@ -93,7 +78,7 @@ def test_from_the_code_to_the_end_of_all_sessions(
     dialog = second.get_by_role("dialog", name="Your sessions")
     expect(dialog.get_by_role("listitem")).to_have_count(2)
     expect(dialog).to_contain_text("this browser")
-    check(second)
+    keeps_nobody_out(second)
     dialog.get_by_role("button", name="End the session").click()
     expect(dialog.get_by_role("listitem")).to_have_count(1)
     look_again(elsewhere)
@@ -122,7 +107,7 @@ def test_the_operators_link_signs_in_by_a_click_and_once(
     visit.context.on("request", lambda request: sent.append(f"{request.method} {request.url}"))
     page = visit.open(fragment)
     expect(page.get_by_text("The link that you opened signs this browser in, once.")).to_be_visible()
-    check(page)
+    keeps_nobody_out(page)
     assert "#" not in page.url
     assert not [each for each in sent if each.startswith("POST")]
     page.get_by_role("button", name="Sign in").click()
@@ -192,4 +177,4 @@ def test_where_codes_are_off_only_tokens_are_asked_for(visitor: Callable[..., Vi
     page = visit.open()
     expect(page.get_by_label("Token or agent key")).to_be_focused()
     expect(page.get_by_label("E-mail address")).to_have_count(0)
-    check(page)
+    keeps_nobody_out(page)

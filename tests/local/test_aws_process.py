@@ -40,6 +40,29 @@ for path in given["paths"]:
     )
     print(json.dumps([status, json.loads(body)]))
 """
+UNPACK = """
+import json, os, sys, tempfile, zipfile
+from pathlib import Path
+from ministack.core import lambda_runtime
+from local import unpacked
+
+tempfile.tempdir = tempfile.mkdtemp(dir=os.environ["FOLDER"])
+unpacked.unpack_once()
+
+def unpack(release, process):
+    place = Path(os.environ["FOLDER"], f"{release}-{process}")
+    place.mkdir()
+    with zipfile.ZipFile(f"{place}.zip", "w") as archive:
+        archive.writestr(zipfile.ZipInfo("app.py"), f"release = {release}")
+    with lambda_runtime.zipfile.ZipFile(f"{place}.zip") as archive:
+        archive.extractall(place)
+    return place
+
+given = json.load(sys.stdin)
+places = [unpack(*each) for each in given["unpacked"]]
+codes = [place / "app.py" for place in places]
+print(json.dumps([[code.read_text() if code.exists() else "", str(code.resolve())] for code in codes]))
+"""
 EVENT = {"version": "2.0", "requestContext": {}, "headers": {"accept": "*/*"}}
 
 
@@ -49,11 +72,11 @@ def handed_over():
     return lambda event, answer="", times=1: printed(HAND_OVER, event=event, answer=answer, times=times)[-1]
 
 
-def printed(program, **given):
+def printed(program, folder="", **given):
     done = subprocess.run(
         [PYTHON, "-c", program],
         input=json.dumps(given),
-        env={"PYTHONPATH": str(Path.cwd()), "PATH": ""},
+        env={"PYTHONPATH": str(Path.cwd()), "PATH": "", "FOLDER": str(folder)},
         capture_output=True,
         text=True,
         check=True,
@@ -111,3 +134,13 @@ def test_each_route_has_a_bucket_of_its_own():
 
 def test_a_stage_without_limits_admits_every_request():
     assert printed(THROTTLE, settings={}, times=[], paths=["/"] * 3) == [ADMITTED] * 3
+
+
+def test_each_release_is_unpacked_once_and_the_last_ten_are_kept(tmp_path):
+    releases = [(1, "api"), (1, "worker"), *((number, "api") for number in range(2, 11)), (1, "sweep"), (11, "api")]
+    [found] = printed(UNPACK, tmp_path, unpacked=releases)
+    texts, files = zip(*found, strict=True)
+    # The second release was used least recently, so the eleventh took its place.
+    assert list(texts) == ["" if number == 2 else f"release = {number}" for number, _ in releases]
+    assert files[0] == files[1] == files[-2]
+    assert len(set(files)) == 11

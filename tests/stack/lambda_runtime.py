@@ -29,7 +29,8 @@ NEXT = "/2018-06-01/runtime/invocation/next"
 
 def install_layer(folder: Path, *, platform: str | None = None) -> Path:
     """Install and prune what `make build` puts into the layer: for this machine, or for a wheel ``platform``."""
-    of_platform = ("--platform", platform, "--implementation", "cp") if platform else ()
+    # Nothing on this machine imports what is for another platform, so it is not compiled.
+    of_platform = ("--platform", platform, "--implementation", "cp", "--no-compile") if platform else ()
     requirements = CHECKOUT / "layers/dependencies/requirements.txt"
     wish = ("--no-deps", "--require-hashes", "--only-binary", ":all:", "--target", str(folder), "-r", str(requirements))
     subprocess.run(pip(PYTHON, *of_platform, *wish), env=pip_environment(), check=True)

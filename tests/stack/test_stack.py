@@ -19,7 +19,7 @@ from local.gate import API
 from local.processes import left_behind
 from local.run import call
 from local.stack import CannotStart, Stack, running
-from tests.support.stack_world import SHORT, ended, free_ports, triggered, until
+from tests.support.stack_world import QUICK, SHORT, ended, free_ports, triggered, until
 
 pytestmark = pytest.mark.stack
 
@@ -49,7 +49,7 @@ def test_more_requests_than_the_api_admits_are_refused_as_on_aws(stack: Stack, h
     gateway.meta.events.register("after-call", lambda http_response, **_: kept.append(http_response.content))
     gateway.get_stage(ApiId=API, StageName="$default")
     [default] = json.loads(kept[0])["routeSettings"].values()
-    assert default == {"ThrottlingBurstLimit": 60, "ThrottlingRateLimit": 200}
+    assert default == {"ThrottlingBurstLimit": 26, "ThrottlingRateLimit": 200}
 
     def throttle(burst: int, rate: float) -> None:
         limits = {"ThrottlingBurstLimit": burst, "ThrottlingRateLimit": rate}
@@ -60,7 +60,7 @@ def test_more_requests_than_the_api_admits_are_refused_as_on_aws(stack: Stack, h
         answers = [call(here, "GET", "/v1/health") for _ in range(2)]
         assert urllib3.request("GET", here["dashboard_url"]).status == 200
     finally:
-        throttle(60, 200)
+        throttle(26, 200)
     assert [status for status, _ in answers] == [200, 429]
     assert answers[1][1] == {"message": "Too Many Requests"}
 
@@ -93,7 +93,7 @@ def test_a_second_start_keeps_the_data_and_a_stop_leaves_nothing(folders: Callab
     for _ in range(2):
         stack = Stack(folder, ports=free_ports(), parameters=SHORT)
         with running(stack) as here:
-            run_id = triggered(here)["id"]
+            run_id = triggered(here, **QUICK)["id"]
             until(lambda here=here, run_id=run_id: ended(here, run_id))
             _, listed = call(here, "GET", f"/v1/teams/{here['team_id']}/jobs")
             seen.append((here["team_id"], here["agent_key"], len(listed["job_runs"])))

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pg8000.native
 import pytest
 import urllib3
 
@@ -9,12 +10,14 @@ from local import seed
 from local.run import call
 from local.stack import Stack
 from tests.alerts.alert_world import is_signed
-from tests.support.stack_world import ended, triggered, until
+from tests.support.stack_world import QUICK, end_wait, ended, triggered, until
 
 pytestmark = pytest.mark.stack
 
 
-def test_a_webhook_gets_a_failure_once_and_then_the_recovery(stack: Stack, here: dict[str, Any]) -> None:
+def test_a_webhook_gets_a_failure_once_and_then_the_recovery(
+    stack: Stack, here: dict[str, Any], stack_owner: pg8000.native.Connection
+) -> None:
     admin = here | {"agent_key": here["admin_token"]}
 
     def ask(method: str, path: str, body: Any = None, status: int = 200) -> dict[str, Any]:
@@ -29,11 +32,13 @@ def test_a_webhook_gets_a_failure_once_and_then_the_recovery(stack: Stack, here:
     def of_run(run_id: str, kind: str) -> list[dict[str, Any]]:
         return [each for each in received() if run_id in each["body"] and f'"type":"{kind}"' in each["body"]]
 
-    def run_to_its_end() -> str:
-        run = triggered(here)
-        until(lambda: ended(here, run["id"]))
+    def run_to_its_end(*, is_refused: bool = False) -> str:
+        run_id = str(triggered(here, **QUICK)["id"])
+        if is_refused:
+            end_wait(stack, stack_owner, run_id)  # it looks at the key again after half a minute
+        until(lambda: ended(here, run_id))
         stack.invoke("SweepFunction", {})
-        return str(run["id"])
+        return run_id
 
     made = ask(
         "POST",
@@ -54,9 +59,9 @@ def test_a_webhook_gets_a_failure_once_and_then_the_recovery(stack: Stack, here:
     assert received()[0]["headers"]["webhook-id"] == test["id"]
     try:
         ask("PATCH", integration, {"config": {"api_key": "sk_wrong"}})
-        failed = run_to_its_end()
+        failed = run_to_its_end(is_refused=True)
         until(lambda: of_run(failed, "run.failed"))
-        again = run_to_its_end()
+        again = run_to_its_end(is_refused=True)
     finally:
         ask("PATCH", integration, {"config": {"api_key": seed.REVENUECAT_KEY}})
     recovered = run_to_its_end()

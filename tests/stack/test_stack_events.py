@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from local.stack import Stack
-from tests.support.stack_world import ended, triggered, until
+from tests.support.stack_world import QUICK, ended, triggered, until
 
 pytestmark = pytest.mark.stack
 
@@ -20,7 +20,7 @@ def test_whoever_listens_hears_of_the_end_once(stack: Stack, here: dict[str, Any
     events.put_rule(Name="ends", EventPattern=json.dumps(PATTERN))
     events.put_targets(Rule="ends", Targets=[{"Id": "listener", "Arn": arn}])
 
-    run_id = triggered(here)["id"]
+    run_id = triggered(here, **QUICK)["id"]
     heard: list[dict[str, Any]] = []
 
     def listen() -> bool:
@@ -42,6 +42,6 @@ def test_whoever_listens_hears_of_the_end_once(stack: Stack, here: dict[str, Any
     # Its message is repeated. A later message in the same queue shows that it was processed.
     announce_queue = sqs.list_queues(QueueNamePrefix="nightshift-AnnounceQueue")["QueueUrls"][0]
     sqs.send_message(QueueUrl=announce_queue, MessageBody=json.dumps({"outbox_id": str(outbox_id)}))
-    second_id = triggered(here)["id"]
+    second_id = triggered(here, **QUICK)["id"]
     until(lambda: listen() and any(event["detail"]["id"] == second_id for event in heard))
     assert len([event for event in heard if event["detail"]["id"] == run_id]) == 1

@@ -22,7 +22,7 @@ from local.run import call
 from local.seed import REVENUECAT_KEY
 from local.stack import CHECKOUT, Stack
 from nightshift.database.session_pins import ROLES
-from tests.support.stack_world import ended, function_processes, triggered, until
+from tests.support.stack_world import QUICK, ended, function_processes, triggered, until
 
 pytestmark = pytest.mark.stack
 
@@ -145,7 +145,7 @@ def driven(stack: Stack, here: dict[str, Any], stack_owner: pg8000.native.Connec
     call(here, "POST", f"/v1/jobs/{waiting}/cancel")
     urllib3.request("DELETE", faults)
     # Worker: a sync to its end, with its mail.
-    synced = triggered(here, notify=True)["id"]
+    synced = triggered(here, notify=True, **QUICK)["id"]
     assert until(lambda: ended(here, synced))["status"] == "completed"
     # Sweep: a run, a mail and an event without messages.
     run_id = lost("db_pruning")

@@ -15,7 +15,7 @@ from local.stack import Stack
 from nightshift.jobs.registry import JOB_TYPES
 from nightshift_cli.main import main
 from nightshift_cli.session import Session
-from tests.support.stack_world import ended, triggered, until
+from tests.support.stack_world import QUICK, ended, triggered, until
 
 pytestmark = pytest.mark.stack
 
@@ -63,7 +63,7 @@ def test_doctor_proves_the_installation_with_a_run(system: System) -> None:
 
 
 def test_any_run_is_seen_by_the_owner_and_a_system_run_by_nobody_else(system: System, here: dict[str, Any]) -> None:
-    sync = triggered(here)["id"]
+    sync = triggered(here, **QUICK)["id"]
     until(lambda: ended(here, sync))
     seen = json.loads(system("view", sync, "--format", "json").stdout)
     assert (seen["job_run"]["status"], seen["timeline"]["timeline"][-1]["outcome"]) == ("completed", "completed")
@@ -116,7 +116,7 @@ def test_a_team_is_set_up_on_the_running_stack(stack: Stack, here: dict[str, Any
 
 
 def test_a_dead_letter_is_shown_and_taken_back(system: System, stack: Stack, here: dict[str, Any]) -> None:
-    sqs, run_id = stack.local_aws.client("sqs"), triggered(here)["id"]
+    sqs, run_id = stack.local_aws.client("sqs"), triggered(here, **QUICK)["id"]
     until(lambda: ended(here, run_id))
     found = stack.local_aws.client("cloudformation").describe_stack_resource(
         StackName=STACK, LogicalResourceId="RunDeadLetters"
@@ -146,7 +146,7 @@ def test_a_stack_is_found_by_its_name(system: System, stack: Stack, monkeypatch:
 
 def completed(here: dict[str, Any]) -> str:
     """Return the id of a run that was triggered and is completed."""
-    run_id: str = triggered(here)["id"]
+    run_id: str = triggered(here, **QUICK)["id"]
     assert until(lambda: ended(here, run_id))["status"] == "completed"
     return run_id
 

@@ -17,7 +17,8 @@ from tests.support.stack_world import ended, function_processes, triggered, unti
 
 pytestmark = pytest.mark.stack
 
-AT_ONCE = 50
+# Fewer than the API admits in one burst. Each needs a process of the API.
+AT_ONCE = 25
 ROUNDS = 6
 
 
@@ -80,11 +81,11 @@ def slices_of(here: dict[str, Any], run_id: str) -> list[dict[str, Any]]:
     return call(here, "GET", f"/v1/jobs/{run_id}/timeline")[1]["timeline"]
 
 
-def test_fifty_identical_triggers_at_once_make_one_run(stack: Stack, here: dict[str, Any]) -> None:
+def test_identical_triggers_at_once_make_one_run(stack: Stack, here: dict[str, Any]) -> None:
     path = f"/v1/teams/{here['team_id']}/jobs/trigger"
     body = {"job_type": "revenuecat_sync", "project_id": here["project_id"]}
     sandbox = here["revenuecat_url"].removesuffix("/v2") + "/_sandbox/faults"
-    # The run must still be live at the last of the fifty triggers, so RevenueCat is down and the run waits.
+    # The run must still be live at the last of the triggers, so RevenueCat is down and the run waits.
     urllib3.request("POST", sandbox, json={"status": 503, "path": "entitlements", "times": None})
     for _ in range(ROUNDS):
         start = threading.Barrier(AT_ONCE)

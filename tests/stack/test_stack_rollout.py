@@ -16,7 +16,7 @@ from local.deployment.deploy import STACK, DeployFailed, function_name, remove
 from local.run import call
 from local.seed import REVENUECAT_KEY, REVENUECAT_PROJECT_ID
 from local.stack import CHECKOUT, Stack, running
-from tests.support.stack_world import SHORT, ended, free_ports, triggered, until
+from tests.support.stack_world import QUICK, SHORT, age, ended, free_ports, triggered, until
 from tools import watch_updates
 
 pytestmark = pytest.mark.stack
@@ -150,7 +150,7 @@ def test_a_failing_migration_rolls_the_release_back(
     assert rolled_back["StackStatus"] == "UPDATE_ROLLBACK_COMPLETE"
     assert version(here) == before
     assert stack_owner.run("SELECT to_regclass('half_done')") == [[None]]
-    run_id = triggered(here)["id"]
+    run_id = triggered(here, **QUICK)["id"]
     assert until(lambda: ended(here, run_id))["status"] == "completed"
 
     stack.deploy(release("8.0.1", **{"9002_wrong": "CREATE TABLE half_done (id int)"}))
@@ -211,11 +211,7 @@ def mixed(release: Callable[..., Path], name: str) -> Path:
 
 def goes_on(stack: Stack, here: dict[str, Any], owner: pg8000.native.Connection, run_id: str) -> None:
     assert ended(here, run_id) is None
-    owner.run(
-        "UPDATE job_runs SET due_at = due_at - interval '1 hour', resend_at = resend_at - interval '1 hour'"
-        " WHERE id = CAST(:id AS uuid)",
-        id=run_id,
-    )
+    age(owner, run_id)
     run = until(lambda: stack.invoke("SweepFunction", {}) and ended(here, run_id))
     assert run["status"] == "completed", run["error"]
     assert run["result"]["errors"] == 0
@@ -234,7 +230,7 @@ def test_a_worker_that_cannot_start_on_the_packages_of_another_release_loses_no_
     stack.deploy(mixed(release, "worker/app.py"))
     assert "of_the_next_release" in stack.invoke("WorkerFunction", {"Records": []})["errorMessage"]
     until(lambda: on_their_way() == 0)
-    run_id = triggered(here)["id"]
+    run_id = triggered(here, **QUICK)["id"]
     # Delivered, but not yet processed.
     until(on_their_way)
 
@@ -246,7 +242,7 @@ def test_a_job_that_cannot_start_on_the_packages_of_another_release_loses_no_run
     stack: Stack, here: dict[str, Any], stack_owner: pg8000.native.Connection, release: Callable[..., Path]
 ) -> None:
     stack.deploy(mixed(release, "nightshift_jobs/revenuecat_sync/job.py"))
-    run_id = triggered(here)["id"]
+    run_id = triggered(here, **QUICK)["id"]
 
     def outcomes() -> list[str]:
         return [each["outcome"] for each in call(here, "GET", f"/v1/jobs/{run_id}/timeline")[1]["timeline"]]

@@ -34,6 +34,8 @@ FLAGS = [
     "--renderer-process-limit=1",
 ]
 DESKTOP, PHONE = {"width": 1280, "height": 860}, {"width": 360, "height": 740}
+# Chromium draws each frame of an animation on the processor.
+USUAL: dict[str, Any] = {"viewport": DESKTOP, "reduced_motion": "reduce"}
 # A first call waits until its function has started, which can take long on a busy machine.
 PATIENCE_MS = 300_000
 # A fault that makes RevenueCat unavailable, so that syncs wait.
@@ -61,20 +63,39 @@ def executable() -> str:
 class Visitor:
     """One browser profile. ``problems`` collects forbidden events: errors, refused content, requests to other hosts."""
 
-    context: BrowserContext
+    profile: BrowserContext
     url: str
     problems: list[str] = field(default_factory=list)
+    is_changed: bool = False
 
     def __post_init__(self) -> None:
-        self.context.set_default_timeout(PATIENCE_MS)
-        self.context.on("page", self._watch)
-        self.context.on("request", self._see)
+        self.profile.set_default_timeout(PATIENCE_MS)
+        self.profile.on("page", self._watch)
+        self.profile.on("request", self._see)
+
+    @property
+    def context(self) -> BrowserContext:
+        """Return the profile to a test that may change it. No later test gets it then."""
+        self.is_changed = True
+        return self.profile
 
     def open(self, path: str = "runs", *, token: str = "") -> Page:
         """Open ``path`` below the dashboard's URL, or the list of runs; with a ``token``, use a link that signs in."""
-        page = self.context.new_page()
+        page = self.profile.new_page()
         page.goto(self.url + path + (f"#token={token}" if token else ""))
         return page
+
+    def leave(self) -> None:
+        """Close the pages. Raise AssertionError if one kept something in the profile or had a problem."""
+        # A route that still waits for the API must not outlive its page.
+        self.profile.unroute_all(behavior="ignoreErrors")
+        for page in self.profile.pages:
+            assert page.evaluate("localStorage.length") == 0
+            page.close()
+        assert self.profile.cookies() == []
+        self.profile.remove_listener("page", self._watch)
+        self.profile.remove_listener("request", self._see)
+        assert self.problems == []
 
     def _watch(self, page: Page) -> None:
         page.on("pageerror", lambda error: self.problems.append(f"error: {error}"))
@@ -98,25 +119,32 @@ def browser() -> Iterator[Browser]:
         opened.close()
 
 
+@pytest.fixture(scope="session")
+def spare_profiles() -> list[BrowserContext]:
+    """Return profiles that a test left as it got them. Their caches hold the page's files, as most visitors' do."""
+    return []
+
+
 @pytest.fixture
-def visitor(browser: Browser, here: dict[str, Any]) -> Iterator[Callable[..., Visitor]]:
-    """``visitor(**options of a context)``: create a browser profile and assert at the end that it had no problems."""
+def visitor(
+    browser: Browser, here: dict[str, Any], spare_profiles: list[BrowserContext]
+) -> Iterator[Callable[..., Visitor]]:
+    """``visitor(**options of a context)``: open a browser profile and assert at the end that it had no problems."""
     visitors: list[Visitor] = []
 
     def visitor(**options: Any) -> Visitor:
-        context = browser.new_context(**({"viewport": DESKTOP} | options))
-        visitors.append(Visitor(context, here["dashboard_url"]))
+        is_spare = bool(spare_profiles) and not options
+        profile = spare_profiles.pop() if is_spare else browser.new_context(**(USUAL | options))
+        visitors.append(Visitor(profile, here["dashboard_url"], is_changed=bool(options)))
         return visitors[-1]
 
     yield visitor
     for each in visitors:
-        # A route that still waits for the API must not outlive its page.
-        each.context.unroute_all(behavior="ignoreErrors")
-        for page in each.context.pages:
-            assert page.evaluate("localStorage.length") == 0
-        assert each.context.cookies() == []
-        each.context.close()
-        assert each.problems == []
+        each.leave()
+        if each.is_changed:
+            each.profile.close()
+        else:
+            spare_profiles.append(each.profile)
 
 
 @pytest.fixture
@@ -265,15 +293,34 @@ def jwt_secret(stack: Stack) -> str:
     return secret
 
 
-def keeps_somebody_out(page: Page) -> list[str]:
-    """Return axe-core's findings of serious or critical impact, after rows and animations have arrived."""
+def keeps_nobody_out(page: Page) -> None:
+    """Assert on a screen and on a phone, in light and in dark: axe finds nothing, and nothing is wider than the window.
+
+    Afterwards the page is as before: in light, on a screen.
+    """
+    for size in (PHONE, DESKTOP):
+        page.set_viewport_size(size)
+        assert not is_wider_than_the_window(page), size
+        # Between two schemes only the colours differ.
+        for scheme, rules in (("dark", ["color-contrast"]), ("light", None)):
+            page.emulate_media(color_scheme=scheme)
+            assert keeps_somebody_out(page, rules) == [], (size, scheme)
+
+
+def keeps_somebody_out(page: Page, rules: list[str] | None = None) -> list[str]:
+    """Return axe-core's findings of serious or critical impact, after rows and animations have arrived.
+
+    Without ``rules``, all of axe's rules are checked.
+    """
     expect(page.locator(".runs.busy")).to_have_count(0)
     page.evaluate(
         "Promise.allSettled(document.getAnimations()"
         ".filter(each => each.effect.getComputedTiming().endTime < Infinity).map(each => each.finished))"
     )
-    page.evaluate(AXE_SCRIPT)
-    found = page.evaluate("axe.run({resultTypes: ['violations']})")["violations"]
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(AXE_SCRIPT)
+    options = {"resultTypes": ["violations"]} | ({"runOnly": rules} if rules else {})
+    found = page.evaluate("options => axe.run(options)", options)["violations"]
     return [
         f"{violation['id']}: {violation['help']}: {[node['html'][:120] for node in violation['nodes']][:3]}"
         for violation in found

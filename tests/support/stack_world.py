@@ -27,17 +27,18 @@ NOT_COPIED = (".git", ".venv", ".local", ".aws-sam", ".*_cache", "__pycache__", 
 # Short times, but long enough for a page of users in a slice.
 SHORT = {"WorkerTimeout": "20", "SliceBudget": "12", "SliceReserve": "4", "LeaseMargin": "1", "ResendDelay": "2"}
 
-# A test sends fifty requests at the same time, which the API's throttle has to admit.
-AT_ONCE = {"ApiConcurrency": "60"}
 # The shortest schedule of a rule is once a minute.
 EVERY_MINUTE = {"Schedules": "partition_creation=cron(* * * * ? *)"}
+QUICK = {"job_type": "revenuecat_sync", "params": {"mode": "incremental"}}
 
 
 def until(condition: Callable[[], Any], *, patience_s: float = PATIENCE_S) -> Any:
-    deadline = time.monotonic() + patience_s
+    """Wait for the condition and return its value. Ask less often from time to time: mostly a whole stack is asked."""
+    deadline, pause_s = time.monotonic() + patience_s, 0.05
     while not (met := condition()):
         assert time.monotonic() < deadline, f"not reached within {patience_s} s"
-        time.sleep(0.1)
+        time.sleep(pause_s)
+        pause_s = min(pause_s * 1.3, 0.3)
     return met
 
 
@@ -46,12 +47,32 @@ def free_ports() -> Ports:
 
 
 def triggered(here: dict[str, Any], **fields: Any) -> dict[str, Any]:
-    """Trigger a run: of a sync of all users, even if one has been completed before, unless ``fields`` name a type."""
+    """Trigger a run: of a sync of all users, even if one has been completed before, unless ``fields`` name a type.
+
+    ``QUICK``, for tests that need any run to its end: a sync of few users, after a first one of all.
+    """
     sync = {"job_type": "revenuecat_sync", "params": {"mode": "full"}}
     body = ({} if "job_type" in fields else sync) | {"project_id": here["project_id"]} | fields
     status, answer = call(here, "POST", f"/v1/teams/{here['team_id']}/jobs/trigger", body)
     assert status == 201, answer
     return answer["job_run"]
+
+
+def end_wait(stack: Stack, owner: pg8000.native.Connection, run_id: str) -> None:
+    """Wait until the run itself waits, let that time pass, and let the sweep send its message."""
+    waits = "SELECT FROM job_slices WHERE run_id = CAST(:id AS uuid) AND outcome IN ('waiting', 'retrying')"
+    until(lambda: owner.run(waits, id=run_id))
+    age(owner, run_id)
+    stack.invoke("SweepFunction", {})
+
+
+def age(owner: pg8000.native.Connection, run_id: str) -> None:
+    """Let an hour pass for which the run waits, or its message is on the way."""
+    owner.run(
+        "UPDATE job_runs SET due_at = due_at - interval '1 hour', resend_at = resend_at - interval '1 hour'"
+        " WHERE id = CAST(:id AS uuid)",
+        id=run_id,
+    )
 
 
 def ended(here: dict[str, Any], run_id: str) -> dict[str, Any] | None:
@@ -79,7 +100,7 @@ def folders() -> Iterator[Callable[[], Path]]:
 
 @pytest.fixture(scope="session")
 def stack(folders: Callable[[], Path]) -> Iterator[Stack]:
-    stack = Stack(folders(), ports=free_ports(), parameters=SHORT | AT_ONCE | EVERY_MINUTE)
+    stack = Stack(folders(), ports=free_ports(), parameters=SHORT | EVERY_MINUTE)
     with running(stack):
         yield stack
 
