@@ -7,7 +7,14 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from local.seed import REVENUECAT_KEY, REVENUECAT_PROJECT_ID
-from tests.support.browser_world import People, Visitor, keeps_nobody_out
+from tests.support.browser_world import (
+    PHONE,
+    People,
+    Visitor,
+    is_wider_than_the_window,
+    keeps_nobody_out,
+    keeps_somebody_out,
+)
 
 pytestmark = pytest.mark.browser
 
@@ -138,14 +145,14 @@ def test_an_agent_key_is_made_shown_once_rotated_and_ended(opened: Callable[...,
     expect(changes.nth(1)).to_contain_text("Agent key ended")
 
 
-def test_a_job_is_paused_for_a_project_and_resumed(opened: Callable[..., Page], people: People, team: str) -> None:
+def test_a_job_is_paused_and_resumed_on_a_phone(opened: Callable[..., Page], people: People, team: str) -> None:
     project_id = people.project(team, "Beta")
-    page = opened()
+    page = opened(viewport=PHONE, has_touch=True)
     paused = page.get_by_role("region", name="Paused jobs")
     paused.get_by_label("Project").select_option("Beta")
     expect(paused).to_contain_text("No job of this project is paused.")
-    paused.get_by_role("button", name="Pause a job").click()
-    keeps_nobody_out(page)
+    paused.get_by_role("button", name="Pause a job").tap()
+    assert keeps_somebody_out(page) == []
     page.get_by_label("Type").select_option("RevenueCat Sync")
     page.get_by_label("Reason").fill("The provider moves")
     page.get_by_label("Until").fill("2020-01-01T03:00")
@@ -154,7 +161,7 @@ def test_a_job_is_paused_for_a_project_and_resumed(opened: Callable[..., Page], 
     page.get_by_label("Until").fill("")
     page.get_by_role("button", name="Pause", exact=True).click()
     expect(paused).to_contain_text("by You: The provider moves")
-    keeps_nobody_out(page)
+    assert not is_wider_than_the_window(page)
     changes = page.get_by_role("region", name="Changes").get_by_role("row")
     expect(changes.nth(1)).to_contain_text("Job type paused")
     assert people.owner.run(f"SELECT count(*) FROM job_project_pauses WHERE project_id = '{project_id}'") == [[1]]
