@@ -18,7 +18,8 @@
 #                FIND=claim_slice finds tests for mutants that have no entry in tests/mutants/table
 # make docs   generate the reference pages
 # make simulate   run the product's functions on Postgres, step by step, as a seed decides: STEPS=20000 SEED=7
-# make prove  run the long proofs: each region, the protocol's model, a million simulated steps, the benchmarks
+# make prove  run the long proofs: each region, the protocol's model, a million simulated steps, more requests to the API,
+#             the benchmarks
 #
 # To deploy: make build && sam deploy --guided. (It also works after a plain `sam build`, but with slower cold starts.)
 PYTHON ?= python3
@@ -112,6 +113,7 @@ simulate: $(VENV)/ready
 prove: $(VENV)/ready
 	NIGHTSHIFT_POSTGRES_VERSION=16 $(MAKE) simulate STEPS=500000
 	NIGHTSHIFT_POSTGRES_VERSION=18 $(MAKE) simulate STEPS=500000
+	NIGHTSHIFT_EXAMPLES=200 $(VENV)/bin/python -m pytest -n auto -q tests/api/test_schemathesis.py
 	for bench in $$(grep -l '^"""Claim' bench/*.py); do $(MAKE) bench BENCH=$$(basename $$bench .py) || exit 1; done
 	$(VENV)/bin/python -m tools.model search --proofs
 	$(VENV)/bin/python -m tools.model matrix

@@ -36,6 +36,8 @@ SignIn = Annotated[
 ]
 Code = Annotated[str, WithJsonSchema({"type": "string", "pattern": f"^([ -]*[0-9]){{{DIGITS}}}[ -]*$"})]
 Zone = Annotated[str, Field(max_length=100, description="The time zone whose clock cron follows (default UTC)")]
+# JSON Schema counts 5.0 as a whole number. It follows the Field, or the document would lack the bounds.
+WHOLE = BeforeValidator(lambda given: int(given) if type(given) is float and given.is_integer() else given)
 # Words that people read: blanks around them are left out, and blanks alone are none.
 Words = Annotated[
     str,
@@ -145,8 +147,8 @@ class KeyBody(Body):
         description=f"Some of {', '.join(PERMISSIONS)} (default {', '.join(AGENT_PERMISSIONS)})",
         json_schema_extra={"items": {"type": "string", "enum": [*PERMISSIONS]}},
     )
-    expires_in_days: int | None = Field(
-        default=None, ge=1, le=key_terms.MOST_DAYS, description=f"Days until it stops working (default {DEFAULT_DAYS})"
+    expires_in_days: Annotated[int, Field(ge=1, le=key_terms.MOST_DAYS), WHOLE] | None = Field(
+        default=None, description=f"Days until it stops working (default {DEFAULT_DAYS})"
     )
     never_expires: bool | None = Field(default=None, description="true: it works until it is ended")
 
@@ -154,11 +156,8 @@ class KeyBody(Body):
 class RotationBody(Body):
     """Replace an agent key."""
 
-    grace_days: int | None = Field(
-        default=None,
-        ge=0,
-        le=key_terms.MOST_GRACE_DAYS,
-        description="Days for which the old key still works (default 0: none)",
+    grace_days: Annotated[int, Field(ge=0, le=key_terms.MOST_GRACE_DAYS), WHOLE] | None = Field(
+        default=None, description="Days for which the old key still works (default 0: none)"
     )
 
 
@@ -220,8 +219,6 @@ Addresses = Annotated[
     list[str],
     Field(max_length=MAX_ADDRESSES, description="Further readers; one outside the team confirms the address first"),
 ]
-# JSON Schema counts 5.0 as a whole number.
-WHOLE = BeforeValidator(lambda given: int(given) if type(given) is float and given.is_integer() else given)
 Between = Annotated[
     int,
     Field(ge=0, le=1440, description="Minutes between two messages; what happens in between is one digest (default 5)"),

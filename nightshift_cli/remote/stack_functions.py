@@ -143,16 +143,20 @@ class StackFunctions:
     def _lambda(self) -> Any:
         return self._client("lambda")
 
-    def _client(self, service: str) -> Any:
+    @cached_property
+    def _session(self) -> Any:
         import boto3  # takes a quarter of a second, which other commands should not pay
+
+        # Every other AWS tool reads AWS_REGION; boto3 reads only AWS_DEFAULT_REGION.
+        return boto3.Session(region_name=os.environ.get("AWS_REGION") or None)
+
+    def _client(self, service: str) -> Any:
         from botocore.config import Config
 
         # No retries: a command that succeeded must not run again because its response was lost.
         config = Config(connect_timeout=5, read_timeout=READ_TIMEOUT_S, retries={"total_max_attempts": 1})
         with without_account() if self._is_local else nullcontext():
-            # Every other AWS tool reads AWS_REGION; boto3 reads only AWS_DEFAULT_REGION.
-            session = boto3.Session(region_name=os.environ.get("AWS_REGION") or None)
-            return session.client(service, config=config, **self._options)
+            return self._session.client(service, config=config, **self._options)
 
     def _trouble(self, error: dict[str, str]) -> Exception:
         code, said = error.get("Code", ""), error.get("Message", "")

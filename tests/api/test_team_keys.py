@@ -79,6 +79,7 @@ class TestMaking:
 
     def test_an_expiry_is_chosen_and_so_is_none(self, make, owner):
         assert days_left(owner, make(expires_in_days=1)["id"]) == 1
+        assert days_left(owner, make(expires_in_days=2.0)["id"]) == 2
         assert make(never_expires=True)["expires_at"] is None
 
     def test_its_maker_gets_the_mails_of_its_runs(self, make, team, owner):
@@ -155,7 +156,7 @@ class TestRotating:
 
     def test_with_a_grace_the_old_one_works_for_some_days_and_is_not_rotated_again(self, api, at, make, owner):
         old = make(never_expires=True)
-        new = api("POST", f"{at}/{old['id']}/rotate", {"grace_days": 3})[1]["key"]
+        new = api("POST", f"{at}/{old['id']}/rotate", {"grace_days": 3.0})[1]["key"]
         assert new["expires_at"] is None
         assert client(old)("GET", "/v1/auth/whoami")[0] == 200
         assert days_left(owner, old["id"]) == 3

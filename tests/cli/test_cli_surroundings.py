@@ -1,10 +1,11 @@
 """Every command in unusual surroundings: no traceback, and a sentence for each failure."""
 
 import json
+import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import click
@@ -156,34 +157,56 @@ def serve(api: Script, aws: Aws, answer: dict[str, Any], *, status: int = 200) -
     aws.answers["invoke"] = (200, {}, json.dumps(answer).encode())
 
 
-def ended(api: Script, aws: Aws, every_call: list[list[str]], surroundings: str) -> list[dict[str, Any]]:
-    done = subprocess.run(
+@pytest.fixture(scope="module")
+def forks() -> Iterator[subprocess.Popen[str]]:
+    """Import the command line once. Each call forks this process."""
+    with subprocess.Popen(
         [sys.executable, "-W", "error", "-m", "tests.support.cli_forks"],
-        input=json.dumps([{"arguments": call, "surroundings": surroundings} for call in every_call]).encode(),
-        env=environment(api)
-        | {
-            "PYTHONPATH": f"{ROOT}:{ROOT}/functions",
-            "AWS_ACCESS_KEY_ID": "testing",
-            "AWS_SECRET_ACCESS_KEY": "testing",
-            "AWS_DEFAULT_REGION": "us-east-1",
-            "AWS_ENDPOINT_URL": aws.url,
-        },
+        env=os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT}/functions"},
         cwd=ROOT,
-        capture_output=True,
-    )
-    assert done.returncode == 0, done.stderr.decode()
-    answers: list[dict[str, Any]] = json.loads(done.stdout)
-    for call, each in zip(every_call, answers, strict=True):
-        assert "Traceback" not in each["err"] + each["out"], (call, each)
-        assert "Error: Internal error" not in each["err"], (call, each)
-    return answers
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        yield process
+        process.communicate()
+
+
+End = dict[str, Any]
+Ended = Callable[[list[list[str]], str], list[End]]
+
+
+@pytest.fixture
+def ended(forks: subprocess.Popen[str], api: Script, amazon: Aws) -> Ended:  # noqa: F811
+    """``ended(calls, surroundings)``: return each call's exit code and output, none of which is a traceback."""
+    here = environment(api) | {
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL": amazon.url,
+    }
+
+    def ended(every_call: list[list[str]], surroundings: str) -> list[End]:
+        assert forks.stdin and forks.stdout and forks.stderr  # noqa: PT018
+        asked = [{"arguments": call, "surroundings": surroundings, "environment": here} for call in every_call]
+        print(json.dumps(asked), file=forks.stdin, flush=True)
+        line = forks.stdout.readline()
+        assert line, forks.stderr.read()
+        answers: list[End] = json.loads(line)
+        for call, each in zip(every_call, answers, strict=True):
+            assert "Traceback" not in each["err"] + each["out"], (call, each)
+            assert "Error: Internal error" not in each["err"], (call, each)
+        return answers
+
+    return ended
 
 
 @pytest.mark.parametrize("surroundings", SURROUNDINGS)
-def test_no_command_ends_in_a_traceback(api: Script, amazon: Aws, surroundings: str) -> None:  # noqa: F811
+def test_no_command_ends_in_a_traceback(ended: Ended, api: Script, amazon: Aws, surroundings: str) -> None:  # noqa: F811
     every_call = [*calls(), ["jobs", "list", "--format", "json"], ["system", "doctor"], ["nothing-of-this-name"]]
     serve(api, amazon, ANSWER)
-    for call, each in zip(every_call, ended(api, amazon, every_call, surroundings), strict=True):
+    for call, each in zip(every_call, ended(every_call, surroundings), strict=True):
         told = (call, each)
         assert each["code"] in (0, 2, 4, 5, 6, 141), told
         # A command that failed must print the reason.
@@ -284,6 +307,7 @@ REFUSAL = {"error": "no", "existing_run_id": f"{RUN}{EVIL}"}
 @pytest.mark.parametrize("form", ["text", "json"])
 @pytest.mark.parametrize("refused", [False, True])
 def test_nothing_that_a_server_sends_acts_on_a_terminal(
+    ended: Ended,
     api: Script,
     amazon: Aws,  # noqa: F811
     form: str,
@@ -303,7 +327,7 @@ def test_nothing_that_a_server_sends_acts_on_a_terminal(
         api.on("GET /v1/auth/whoami", {"type": "api_key"} | named)
         api.on("GET /v1/projects", {"projects": [{"id": PROJECT, "slug": f"p{EVIL}", "name": EVIL}]})
         api.on(f"GET /v1/teams/{TEAM}/members", hostile({"members": [ADA], "api_keys": [{"id": "k", "name": "n"}]}))
-    answers = ended(api, amazon, every_call, "")
+    answers = ended(every_call, "")
     acting = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\u200b\ufeff\U000e0041]")
     for call, each in zip(every_call, answers, strict=True):
         assert not acting.search(each["out"] + each["err"]), (call, each)

@@ -34,12 +34,13 @@ def slots_of_year(text, zone, year):
     ]
 
     def due_in(shown):
-        return of_quarter[shown.hour * 4 + shown.minute // 15] if cron.is_on(shown.date()) else ()
+        minutes = of_quarter[shown.hour * 4 + shown.minute // 15]
+        return minutes if minutes and cron.is_on(shown.date()) else ()
 
     found, latest = [], None
     for moment, shown, skipped in quarters_of_year(zone, year):
         minutes = () if fixed and latest and shown <= latest else due_in(shown)
-        if fixed and any(due_in(each) for each in skipped):
+        if fixed and skipped and any(due_in(each) for each in skipped):
             minutes = {0, *minutes}
         found += [moment + timedelta(minutes=minute) for minute in sorted(minutes)]
         latest = max(latest or shown, shown)

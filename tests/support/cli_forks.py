@@ -1,7 +1,7 @@
 """Run many calls of the command line, each in a separate process with all modules imported.
 
-It reads a JSON list of ``{"arguments", "surroundings"}`` from standard input and writes a list of ``{"code", "out",
-"err"}``.
+For each line of standard input, which is a JSON list of ``{"arguments", "surroundings", "environment"}``, it writes a
+line with a list of ``{"code", "out", "err"}``.
 """
 
 import difflib  # noqa: F401  what is imported late must not be looked for as another user
@@ -17,7 +17,9 @@ from typing import Any
 
 import boto3
 import botocore.loaders
+import click._textwrap  # noqa: F401
 
+import nightshift_cli.agents.tool_server
 import nightshift_cli.main  # noqa: F401
 from nightshift_cli.__main__ import start
 from tests.support.service_models import Loader
@@ -93,6 +95,7 @@ def run(call: dict[str, Any]) -> dict[str, Any]:
             os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
             os.chdir(folder)
             sys.argv = ["nightshift", *call["arguments"]]
+            os.environ |= call["environment"]
             code = 120
             try:
                 for name in call["surroundings"].split(", "):
@@ -129,8 +132,7 @@ def _flushed() -> bool:
 
 if __name__ == "__main__":
     for service in ("lambda", "cloudformation"):
-        boto3.Session().client(service)
+        boto3.Session().client(service, "us-east-1")
     gc.freeze()  # a collection in a fork would copy the memory that it shares
-    calls = json.load(sys.stdin)
-    answers = [run(call) for call in calls]
-    json.dump(answers, sys.stdout)
+    for line in sys.stdin:
+        print(json.dumps([run(call) for call in json.loads(line)]), flush=True)
