@@ -395,10 +395,12 @@ def test_actions_and_previews_of_a_team_are_limited_and_deleted_when_they_are_ol
         f" WHERE id IN (SELECT id FROM job_bulk_actions ORDER BY created_at LIMIT {bulk_actions.MOST_WORKING})"
     )
     assert api("POST", f"{many}/{made[-1]['id']}/confirm")[0] == 429
-    owner.run_script("UPDATE job_bulk_actions SET created_at = created_at - interval '61 min'")
-    sweep(db=db, settings=cloud)
-    sweep(db=db, settings=cloud)
-    assert owner.run_script("SELECT count(*) FROM job_bulk_actions") == [[bulk_actions.MOST_WORKING]]
+    # A confirmation at the last moment of the hour may still be under way.
+    for later, left in (("61 min", bulk_actions.MOST_PREVIEWS), ("5 min", bulk_actions.MOST_WORKING)):
+        owner.run_script(f"UPDATE job_bulk_actions SET created_at = created_at - interval '{later}'")
+        sweep(db=db, settings=cloud)
+        sweep(db=db, settings=cloud)
+        assert owner.run_script("SELECT count(*) FROM job_bulk_actions") == [[left]]
     owner.run_script("UPDATE job_bulk_actions SET created_at = created_at - interval '91 days'")
     sweep(db=db, settings=cloud)
     sweep(db=db, settings=cloud)

@@ -7,7 +7,8 @@ import pytest
 from tests.guarded.world_at_noon import ENDED, LEASED, PENDING, WAITING, Changes, at, days, insert, rows, run
 
 OLD = days(90)
-HOUR = 3600
+# An hour in which it can be confirmed, and some minutes in which the last confirmation ends.
+PREVIEW_KEPT = 65 * 60
 ME, ADA = "manual:user:me", "manual:user:ada"
 FAILED = ENDED | {"status": "failed", "error": "x"}
 CURSOR = {"cursor": {"after": 1}, "cursor_version": 3, "progress": {"processed": 1, "total": 2, "message": ""}}
@@ -60,12 +61,12 @@ class TestSearchForWork:
             ({}, ["bulk_items"]),
             ({"ended_at": at(-1)}, []),
             ({"confirmed_by": None, "confirmed_at": None}, []),
-            ({"confirmed_by": None, "confirmed_at": None, "created_at": at(-HOUR + 0.001)}, []),
+            ({"confirmed_by": None, "confirmed_at": None, "created_at": at(-PREVIEW_KEPT + 0.001)}, []),
             (
-                {"confirmed_by": None, "confirmed_at": None, "created_at": at(-HOUR)},
+                {"confirmed_by": None, "confirmed_at": None, "created_at": at(-PREVIEW_KEPT)},
                 ["bulk_items_old", "bulk_actions_old"],
             ),
-            ({"ended_at": at(-1), "created_at": at(-HOUR)}, []),
+            ({"ended_at": at(-1), "created_at": at(-PREVIEW_KEPT)}, []),
             ({"ended_at": at(-1), "created_at": at(-OLD + 0.001)}, []),
             ({"ended_at": at(-1), "created_at": at(-OLD)}, ["bulk_items_old", "bulk_actions_old"]),
         ],

@@ -39,9 +39,9 @@ SELECT live.*,
            OR EXISTS (SELECT FROM job_set_aside WHERE healer = 'logs') AS logs,
        EXISTS (SELECT FROM job_bulk_actions WHERE confirmed_at IS NOT NULL AND ended_at IS NULL) AS bulk_items,
        EXISTS (SELECT FROM job_bulk_actions WHERE created_at <= kept_since
-               OR confirmed_at IS NULL AND created_at <= statement_timestamp() - interval '1 hour') AS bulk_items_old,
+               OR confirmed_at IS NULL AND created_at <= statement_timestamp() - interval '65 minutes') AS bulk_items_old,
        EXISTS (SELECT FROM job_bulk_actions WHERE created_at <= kept_since
-               OR confirmed_at IS NULL AND created_at <= statement_timestamp() - interval '1 hour') AS bulk_actions_old,
+               OR confirmed_at IS NULL AND created_at <= statement_timestamp() - interval '65 minutes') AS bulk_actions_old,
        EXISTS (SELECT FROM job_runs WHERE status = 'failed' AND project_id IS NOT NULL
                AND completed_at > statement_timestamp() - interval '1 hour') AS failing,
        -- An ending may commit two minutes after its time at the latest (LATE_ENDINGS_S).
