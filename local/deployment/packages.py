@@ -7,6 +7,7 @@ import io
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
@@ -69,7 +70,8 @@ def installed_dependencies(
         wish = (*how, "--requirement", str(requirements), "--target", str(half_done))
         # The mark lets the next start end a pip that outlives a killed start.
         environment = pip_environment() | {MARK: str(folder)}
-        done = subprocess.run(pip(checkout / PYTHON, *wish), env=environment, capture_output=True, text=True)
+        command = pip(checkout / PYTHON, *wish, of=Path(sys.executable))
+        done = subprocess.run(command, env=environment, capture_output=True, text=True)
         if done.returncode != 0:
             shutil.rmtree(half_done)
             raise RuntimeError("Could not install the functions' packages: " + done.stderr.strip().split("\n")[-1])

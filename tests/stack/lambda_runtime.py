@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -33,7 +34,8 @@ def install_layer(folder: Path, *, platform: str | None = None) -> Path:
     of_platform = ("--platform", platform, "--implementation", "cp", "--no-compile") if platform else ()
     requirements = CHECKOUT / "layers/dependencies/requirements.txt"
     wish = ("--no-deps", "--require-hashes", "--only-binary", ":all:", "--target", str(folder), "-r", str(requirements))
-    subprocess.run(pip(PYTHON, *of_platform, *wish), env=pip_environment(), check=True)
+    command = pip(PYTHON, *of_platform, *wish, of=Path(sys.executable))
+    subprocess.run(command, env=pip_environment(), check=True)
     prune(folder)
     return folder
 

@@ -14,7 +14,7 @@ import urllib3
 from local.reload import Watch
 from local.run import call
 from local.stack import CHECKOUT, Stack
-from tests.support.stack_world import ended, free_ports, triggered, until
+from tests.support.stack_world import ended, free_ports, triggered, until, until_it_is_up
 
 pytestmark = pytest.mark.stack
 
@@ -152,7 +152,7 @@ def test_make_run_looks_for_changes_and_can_leave_the_demo_out(
     variables = {f"NIGHTSHIFT_{name.upper()}_PORT": str(port) for name, port in asdict(free_ports()).items()}
     arguments = ("-u", "-m", "local.run", "--folder", str(folder))
     run = started(*arguments, checkout=checkout, NIGHTSHIFT_DEMO="0", **variables)
-    story = list(iter(run.stdout.readline, "  .venv/bin/nightshift system health\n"))
+    story = until_it_is_up(run)
     assert "Adding the demo team …\n" in story
     assert not [line for line in story if line.startswith("Triggering")]
     here = json.loads((folder / "stack.json").read_text())

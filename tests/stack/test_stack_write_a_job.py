@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.stack_world import copied, free_ports
+from tests.support.stack_world import copied, free_ports, until_it_is_up
 
 pytestmark = pytest.mark.stack
 
@@ -96,6 +96,6 @@ def test_the_job_runs_on_the_local_stack(made, started):
     checkout, _, _ = made
     variables = {f"NIGHTSHIFT_{name.upper()}_PORT": str(port) for name, port in asdict(free_ports()).items()}
     stack = started("-u", "-m", "local.run", checkout=checkout, **variables)
-    until_it_is_up = list(iter(stack.stdout.readline, "  .venv/bin/nightshift system health\n"))
+    story = until_it_is_up(stack)
     [said] = follow(TO_RUN, folder=checkout)
-    assert "Marked 491 users" in said, "".join(until_it_is_up) + said
+    assert "Marked 491 users" in said, "".join(story) + said

@@ -122,6 +122,17 @@ def copied(folders: Callable[[], Path]) -> Path:
     return copy
 
 
+def until_it_is_up(run: subprocess.Popen[str]) -> list[str]:
+    """Return the lines of `make run` until its stack is up. Raise AssertionError with them if it ends before."""
+    assert run.stdout
+    story: list[str] = []
+    for line in run.stdout:
+        if line == "  .venv/bin/nightshift system health\n":
+            return story
+        story.append(line)
+    raise AssertionError("".join(story))
+
+
 @pytest.fixture
 def started() -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """``started(*arguments)``: start Python on a checkout, with its output captured, and end it after the test.
