@@ -54,6 +54,8 @@ OF_THE_STATE = re.compile(
 # An alert whose fields go together.
 A_MAIL = {"channel": "mail", "events": ["failed"], "admins": True, "overdue_hours": None}
 A_MAIL |= {"url": None, "addresses": None, "job_types": None, "project_ids": None}
+# Without an expression they are refused, although it is optional in their schema.
+WITH_CRON = ("GET /v1/cron", "POST /v1/teams/{team_id}/schedules")
 # 429: the team has as many previews of bulk actions as it may have.
 ALLOWED = {200, 201, 202, 403, 404, 409, 429}
 
@@ -189,11 +191,13 @@ def send(case, ids, caller):
         case.path_parameters = {name: ids[name] for name in case.path_parameters or {}}
         for named in (case.query, case.body):
             if isinstance(named, dict):
-                if named.get("cron"):
+                if named.get("cron") or f"{case.method} {case.path}" in WITH_CRON:
                     named.pop("run_at", None)
-                if "link" in named:
+                    named["cron"] = ids["cron"]
+                if not {"link", "code"}.isdisjoint(named):
+                    named.clear()
                     named["link"] = ids["link"].pop()
-                replaced = ("team_id", "project_id", "cron", "zone", "token")
+                replaced = ("team_id", "project_id", "zone", "token")
                 named.update({name: ids[name] for name in replaced if named.get(name)})
                 if "match" in named and "action" in named:
                     named.update({"match": {"status": "failed"}, "run_ids": None, "from": "start"})
