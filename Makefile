@@ -24,8 +24,10 @@
 # To deploy: make build && sam deploy --guided. (It also works after a plain `sam build`, but with slower cold starts.)
 PYTHON ?= python3
 VENV := .venv
-# One test process for each core. Each has its own Postgres and stack.
+# One test process for each core. Each has its own Postgres and stack. The plain tests take longest, and some wait now and
+# then: one process more keeps the cores busy beside the other parts, and after them.
 AT_ONCE := -n auto --maxprocesses 4 --durations 15 --dist
+PLAIN_AT_ONCE := -n $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1) --maxprocesses 5 --durations 15 --dist
 # Importing it takes each process almost a second.
 NO_SCHEMATHESIS := -p no:schemathesis
 
@@ -48,7 +50,7 @@ test: $(VENV)/ready
 test-packages: $(VENV)/ready $(foreach tool,local-aws browser sam checkov parliament,$(VENV)/$(tool)/ready)
 
 test-code: $(VENV)/ready $(VENV)/local-aws/ready
-	$(VENV)/bin/python -m pytest $(AT_ONCE) worksteal -m "not stack and not browser"
+	$(VENV)/bin/python -m pytest $(PLAIN_AT_ONCE) worksteal -m "not stack and not browser"
 
 test-stack: $(VENV)/ready $(VENV)/local-aws/ready $(VENV)/lambda/ready
 	$(VENV)/bin/python -m pytest $(AT_ONCE) loadfile $(NO_SCHEMATHESIS) -m stack tests/stack

@@ -49,7 +49,7 @@ def previous_release() -> str:
 
 def this_release(folder: Path) -> None:
     for name in ("functions", "layers", "local", "nightshift_cli", "sql", "events", "tests", "tools"):
-        shutil.copytree(CHECKOUT / name, folder / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(CHECKOUT / name, folder / name, symlinks=True)
     for name in ("conftest.py", "pyproject.toml", "template.yaml"):
         shutil.copy(CHECKOUT / name, folder)
     (folder / "sql/jobs/9999_grown.sql").write_text(GROWN)
