@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -43,8 +43,8 @@ class Part:
     name: str
     command: Command
     need: Need | None = None
-    beside: bool = False
-    """It uses one core or mostly waits, so it runs beside the parts that do not."""
+    row: int = 0
+    """The parts of a row run one after the other, beside the other rows: tests wait now and then."""
 
 
 class Failed(Exception):
@@ -80,10 +80,10 @@ MAKE = ("make", "--no-print-directory")
 PARTS = (
     # First, because parts that run at once must not change an environment in which another one runs.
     Part("the tests' packages", [*MAKE, "--jobs=4", "test-packages"]),
-    Part("lint, types and template", [*MAKE, "lint", "types", "template"], beside=True),
-    Part("the build", [*MAKE, "build"], PYTHON_OF_LAMBDA, beside=True),
-    Part("the tests of the whole stack", [*MAKE, "test-stack"], PYTHON_OF_LAMBDA, beside=True),
-    Part("the tests in a browser", [*MAKE, "test-browser"], CHROMIUM, beside=True),
+    Part("lint, types and template", [*MAKE, "lint", "types", "template"], row=1),
+    Part("the build", [*MAKE, "build"], PYTHON_OF_LAMBDA, row=1),
+    Part("the tests of the whole stack", [*MAKE, "test-stack"], PYTHON_OF_LAMBDA, row=1),
+    Part("the tests in a browser", [*MAKE, "test-browser"], CHROMIUM, row=2),
     Part("the tests", [*MAKE, "test-code"]),
 )
 
@@ -116,23 +116,26 @@ def run(parts: Sequence[Part]) -> int:
 
 
 async def _run_all(parts: Sequence[Part]) -> None:
-    """Run the parts in order; those with ``beside`` beside the last other one. Their output is shown after its own.
+    """Run the first row in order, and the others beside its last part. Their output is shown after its own.
 
     Raises a group of Failed.
     """
     this = asyncio.current_task()
     assert this is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, this.cancel)  # Ctrl-C cancels it, too
-    shown, beside = ([part for part in parts if part.beside == is_beside] for is_beside in (False, True))
-    with tempfile.TemporaryFile() as output:
+    first, *others = ([part for part in parts if part.row == row] for row in sorted({0, *(p.row for p in parts)}))
+    with ExitStack() as files:
+        outputs = [files.enter_context(tempfile.TemporaryFile()) for _ in others]
         try:
             async with asyncio.TaskGroup() as rows:
-                await _run_in_order(shown[:-1])
-                rows.create_task(_run_in_order(beside, output))
-                rows.create_task(_run_in_order(shown[-1:]))
+                await _run_in_order(first[:-1])
+                for row, output in zip(others, outputs, strict=True):
+                    rows.create_task(_run_in_order(row, output))
+                rows.create_task(_run_in_order(first[-1:]))
         finally:
-            output.seek(0)
-            sys.stdout.write(output.read().decode(errors="replace"))
+            for output in outputs:
+                output.seek(0)
+                sys.stdout.write(output.read().decode(errors="replace"))
             sys.stdout.flush()
 
 

@@ -62,8 +62,8 @@ def test_parts_run_beside_the_last_other_one_and_show_their_output_after_its_own
     here, there = tmp_path / "here", tmp_path / "there"
     parts = [
         Part("the packages", [*PYTHON, f"import os; print('packages', os.path.exists({str(here)!r}))"]),
-        Part("the stack", [*PYTHON, f"open({str(here)!r}, 'w')\n{until(there)}print('stack')"], beside=True),
-        Part("the browser", [*PYTHON, "print('browser')"], beside=True),
+        Part("the stack", [*PYTHON, f"open({str(here)!r}, 'w')\n{until(there)}print('stack')"], row=1),
+        Part("the browser", [*PYTHON, "print('browser')"], row=1),
         Part("the tests", [*PYTHON, f"open({str(there)!r}, 'w')\n{until(here)}print('tests')"]),
     ]
     assert run(parts) == 0
@@ -80,13 +80,13 @@ except KeyboardInterrupt:
 """
 
 
-@pytest.mark.parametrize("beside", [True, False])
-def test_a_part_that_fails_interrupts_the_one_beside_it(beside, tmp_path, capfd):
+@pytest.mark.parametrize("row", [1, 0])
+def test_a_part_that_fails_interrupts_the_one_beside_it(row, tmp_path, capfd):
     begun = tmp_path / "begun"
     parts = [
-        Part("the one", [*PYTHON, f"{until(begun)}raise SystemExit(7)"], beside=beside),
-        Part("the other", [*PYTHON, CLEARS_UP, str(begun)], beside=not beside),
-        Part("the next", noted(tmp_path / "note"), beside=True),
+        Part("the one", [*PYTHON, f"{until(begun)}raise SystemExit(7)"], row=row),
+        Part("the other", [*PYTHON, CLEARS_UP, str(begun)], row=1 - row),
+        Part("the next", noted(tmp_path / "note"), row=1),
     ]
     assert run(parts) == 7
     out, err = capfd.readouterr()
@@ -99,7 +99,7 @@ def test_a_part_that_fails_interrupts_the_one_beside_it(beside, tmp_path, capfd)
 def test_a_signal_ends_all_parts(number, tmp_path):
     begun = [tmp_path / "one", tmp_path / "other"]
     commands = [[*PYTHON, CLEARS_UP, str(path)] for path in begun]
-    parts = f"Part('one', {commands[0]}, beside=True), Part('other', {commands[1]})"
+    parts = f"Part('one', {commands[0]}, row=1), Part('other', {commands[1]})"
     code = f"from local import everything; from local.everything import Part\neverything.PARTS = [{parts}]\n"
     with subprocess.Popen(
         [*PYTHON, f"{code}raise SystemExit(everything.main())"], stdout=subprocess.PIPE, text=True
