@@ -15,10 +15,10 @@ from tests.support.browser_world import (
     Open,
     People,
     Visitor,
+    assert_accessible,
+    barriers,
     heading,
     is_wider_than_the_window,
-    keeps_nobody_out,
-    keeps_somebody_out,
     rows,
     run_dialog,
     run_id_of,
@@ -67,7 +67,7 @@ class TestSigningIn:
         follow(here["agent_key"])
         # If one of the earlier links had asked, there would be two dialogs.
         expect(page.get_by_role("dialog")).to_contain_text("You are signed in as owner@demo.test")
-        assert keeps_somebody_out(page) == []
+        assert barriers(page) == []
         page.get_by_role("button", name="Stay signed in").click()
         expect(page.get_by_role("dialog")).to_have_count(0)
         expect(name).to_have_text("owner@demo.test")
@@ -409,7 +409,7 @@ class TestARun:
         page.get_by_role("button", name="Show 90 more").press("Enter")
         expect(page.locator(".timeline li")).to_have_count(102)
         expect(page.locator(".timeline")).to_be_focused()
-        assert keeps_somebody_out(page) == []
+        assert barriers(page) == []
 
     def test_its_id_is_copied(self, admin: Open, here: dict[str, Any]) -> None:
         run_id = triggered(here)["id"]
@@ -696,28 +696,28 @@ def test_nobody_is_kept_out(visitor: Callable[..., Visitor], people: People, fau
     page.get_by_label("Token or agent key").fill("wrong")
     page.keyboard.press("Enter")
     expect(page.get_by_role("alert")).to_be_visible()
-    keeps_nobody_out(page)
+    assert_accessible(page)
     faults(**DOWN)
     live = triggered(here)["id"]
     page.get_by_label("Token or agent key").fill(here["admin_token"])
     page.keyboard.press("Enter")
     expect(rows(page).first).to_be_visible()
-    keeps_nobody_out(page)
+    assert_accessible(page)
     run_dialog(page)
     page.get_by_role("button", name="Run", exact=True).click()
     expect(page.get_by_role("alert")).to_be_visible()
-    keeps_nobody_out(page)
+    assert_accessible(page)
     page.get_by_role("link", name="Open the existing run").click()
     expect(page.get_by_role("region", name="Why there is no progress")).to_contain_text("Waiting")
-    keeps_nobody_out(page)
+    assert_accessible(page)
     page.get_by_role("button", name="Cancel").click()
-    keeps_nobody_out(page)
+    assert_accessible(page)
     page.get_by_role("button", name="Cancel run").click()
     expect(page.locator(".heading .status")).to_have_text("Cancelled")
-    keeps_nobody_out(page)
+    assert_accessible(page)
     page.get_by_role("button", name="Run again").click()
     expect(page.get_by_role("dialog")).to_be_visible()
-    keeps_nobody_out(page)
+    assert_accessible(page)
     page.keyboard.press("Escape")
     failing = people.project(here["team_id"], f"Failing {live[:8]}")
     failed = triggered(here, project_id=failing)["id"]
@@ -730,10 +730,10 @@ def test_nobody_is_kept_out(visitor: Callable[..., Visitor], people: People, fau
     }.items():
         page.goto(here["dashboard_url"] + path)
         expect(heading(page, seen)).to_be_visible()
-        keeps_nobody_out(page)
+        assert_accessible(page)
     member = visitor().open(token=people.user((here["team_id"], "member")))
     expect(heading(member, "This is for the team's admins")).to_be_visible()
-    keeps_nobody_out(member)
+    assert_accessible(member)
 
 
 def test_the_parameters_form_is_made_from_any_schema(visitor: Callable[..., Visitor], here: dict[str, Any]) -> None:
@@ -834,13 +834,13 @@ def test_what_is_written_to_harm_is_shown_as_it_is(
     assert page.locator(".notice bdi").count() == 2
     page.get_by_role("button", name="Run job").click()
     expect(page.get_by_role("dialog")).to_be_visible()
-    assert keeps_somebody_out(page) == []
+    assert barriers(page) == []
     page.keyboard.press("Escape")
     page.locator(".job a").click()
     assert run_id_of(page) == str(run_id)
     expect(heading(page, "Error")).to_be_visible()
     assert not is_wider_than_the_window(page)
-    assert keeps_somebody_out(page) == []
+    assert barriers(page) == []
 
 
 @pytest.fixture
@@ -860,7 +860,7 @@ def test_a_paused_type_says_so_and_is_not_run(admin: Open, pause: Callable[[], A
     expect(page.get_by_role("alert")).to_contain_text("RevenueCat Sync is paused (since")
     expect(page.get_by_role("dialog").locator(".notice")).to_contain_text("by ada")
     expect(page.get_by_role("button", name="Run", exact=True)).to_be_disabled()
-    assert keeps_somebody_out(page) == []
+    assert barriers(page) == []
     page.keyboard.press("Escape")
     expect(page.locator(".notice")).to_contain_text("Provider is moving")
 

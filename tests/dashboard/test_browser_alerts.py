@@ -7,7 +7,7 @@ import pg8000.native
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.support.browser_world import People, Visitor, keeps_nobody_out
+from tests.support.browser_world import People, Visitor, assert_accessible
 
 pytestmark = pytest.mark.browser
 
@@ -33,7 +33,7 @@ def test_an_alert_from_its_first_day_to_its_last(opened: Callable[..., Page], he
     dialog.get_by_label("All projects").uncheck()
     dialog.get_by_label("Birch").check()
     dialog.get_by_label("Name").fill("Nightly")
-    keeps_nobody_out(page)
+    assert_accessible(page)
     dialog.get_by_role("button", name="Make alert").click()
     expect(dialog.get_by_role("alert")).to_contain_text("not a number of an address")
     expect(dialog.get_by_label("Address")).to_be_focused()
@@ -41,7 +41,7 @@ def test_an_alert_from_its_first_day_to_its_last(opened: Callable[..., Page], he
     dialog.get_by_role("button", name="Make alert").click()
     secret = page.get_by_role("dialog", name="The secret of this webhook")
     expect(secret).to_contain_text("whsec_")
-    keeps_nobody_out(page)
+    assert_accessible(page)
     secret.get_by_role("button", name="Done").click()
     alert = section.locator(".provider")
     expect(alert).to_contain_text("Nightly")
@@ -52,7 +52,7 @@ def test_an_alert_from_its_first_day_to_its_last(opened: Callable[..., Page], he
     alert.get_by_role("button", name="Send a test").click()
     deliveries = page.get_by_role("dialog", name="Deliveries")
     expect(deliveries).to_contain_text("Sent, answered with 200")
-    keeps_nobody_out(page)
+    assert_accessible(page)
     deliveries.get_by_role("button", name="Close").last.click()
     alert.get_by_role("button", name="Edit").click()
     dialog.get_by_label("Name").fill("Weekly")
@@ -62,7 +62,7 @@ def test_an_alert_from_its_first_day_to_its_last(opened: Callable[..., Page], he
     expect(alert).to_contain_text("in all projects.")
     alert.get_by_role("button", name="Pause").click()
     expect(alert).to_contain_text("Paused by You")
-    keeps_nobody_out(page)
+    assert_accessible(page)
     alert.get_by_role("button", name="Resume").click()
     alert.get_by_role("button", name="Delete").click()
     page.get_by_role("dialog").get_by_role("button", name="Delete alert").click()
@@ -80,7 +80,7 @@ def test_a_stranger_confirms_an_address_with_a_click(
     )
     page = visitor().open("confirm#a-token")
     expect(page.get_by_role("heading", name="Do you want these alerts?")).to_be_visible()
-    keeps_nobody_out(page)
+    assert_accessible(page)
     stored = "SELECT confirmed_at IS NOT NULL FROM job_alert_addresses WHERE team_id = CAST(:team_id AS uuid)"
     assert stack_owner.run(stored, team_id=team_id) == [[False]]
     page.get_by_role("button", name="Confirm").click()

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-from tests.support.browser_world import Visitor, heading, keeps_somebody_out, rows, run_dialog, run_id_of
+from tests.support.browser_world import Visitor, barriers, heading, rows, run_dialog, run_id_of
 
 pytestmark = pytest.mark.browser
 
@@ -108,7 +108,7 @@ def test_a_visit_without_it(
         selected = by_hand.evaluate("field => field.value.slice(field.selectionStart, field.selectionEnd)")
         assert selected == run_id
         # Axe itself needs some of the features that other cases refuse.
-        assert name != "clipboard denied" or keeps_somebody_out(page) == []
+        assert name != "clipboard denied" or barriers(page) == []
     page.get_by_role("button", name="Sign out").click()
     expect(page.get_by_label("Token or agent key")).to_be_visible()
     assert re.fullmatch(r"[\x21-\x7e]{20,255}", keys[0])

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from local.seed import REVENUECAT_KEY
-from tests.support.browser_world import People, Visitor, heading, keeps_nobody_out
+from tests.support.browser_world import People, Visitor, assert_accessible, heading
 
 pytestmark = pytest.mark.browser
 
@@ -39,7 +39,7 @@ def test_a_new_team_is_led_from_its_key_to_an_alert(opened: Callable[..., Page])
     expect(next_step(page)).to_contain_text("Store a key of RevenueCat")
     # Without a key, nothing else can be done.
     expect(page.locator(".steps li button")).to_have_count(1)
-    keeps_nobody_out(page)
+    assert_accessible(page)
     page.get_by_role("button", name="Add key").click()
     page.get_by_label("v2 secret key").fill(REVENUECAT_KEY)
     page.get_by_role("button", name="Store", exact=True).click()

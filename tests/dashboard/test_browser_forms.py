@@ -11,8 +11,8 @@ from tests.support.browser_world import (
     DOWN,
     People,
     Visitor,
+    barriers,
     changed,
-    keeps_somebody_out,
     look_again,
     rows,
     run_dialog,
@@ -100,7 +100,7 @@ class TestAmongMany:
         page.get_by_label("Search projects").press("Enter")
         page.wait_for_url("**/runs?project_id=*")
         expect(page.get_by_label("Project", exact=True).locator("option:checked")).to_have_text("日本アプリ")
-        assert keeps_somebody_out(page) == []
+        assert barriers(page) == []
         dialog = run_dialog(page)
         expect(dialog.get_by_text("More: search to find them")).to_be_attached()
         dialog.get_by_label("Search projects").fill("Ärzte")
@@ -108,7 +108,7 @@ class TestAmongMany:
         dialog.get_by_label("Search projects").press("Enter")
         assert sent == []
         expect(dialog.get_by_label("Project", exact=True).locator("option:checked")).to_have_text("Ärzte")
-        assert keeps_somebody_out(page) == []
+        assert barriers(page) == []
         # The selection stays during later searches.
         dialog.get_by_label("Search projects").fill("nothing like it")
         run(page)
@@ -131,7 +131,7 @@ class TestAmongMany:
         page.get_by_label("Search teams").press("Enter")
         page.wait_for_url("**/runs?team=one-of-many-432")
         expect(page.get_by_label("Team", exact=True).locator("option:checked")).to_have_text("Team 432")
-        assert keeps_somebody_out(page) == []
+        assert barriers(page) == []
         assert not page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")
         people.owner.run("DELETE FROM team_members WHERE team_id = ANY(CAST(:ids AS uuid[]))", ids=[i for [i] in made])
 

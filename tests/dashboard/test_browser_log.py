@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.support.browser_world import PHONE, People, Visitor, heading, is_wider_than_the_window, keeps_somebody_out
+from tests.support.browser_world import PHONE, People, Visitor, barriers, heading, is_wider_than_the_window
 
 pytestmark = pytest.mark.browser
 
@@ -74,7 +74,7 @@ def test_the_log_of_a_run_that_goes_on(visitor: Callable[..., Visitor], people: 
     page.get_by_label("Lines shown").select_option("Warnings and errors")
     expect(shown).to_have_count(2)
     assert page.locator(".log img").count() == 0
-    assert keeps_somebody_out(page) == []
+    assert barriers(page) == []
     pictured(page, "log-dark-warnings")
     page.set_viewport_size(PHONE)
     page.emulate_media(color_scheme="light")

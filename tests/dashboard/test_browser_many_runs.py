@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.support.browser_world import People, Visitor, keeps_nobody_out, rows
+from tests.support.browser_world import People, Visitor, assert_accessible, rows
 
 pytestmark = pytest.mark.browser
 
@@ -49,7 +49,7 @@ def test_an_outage_is_run_again_on_the_page(outage: Callable[..., Page]) -> None
     expect(rows(page)).to_have_count(FAILED)
     expect(page.get_by_text(f"Looked at the newest {FAILED} runs")).to_be_visible()
     expect(more.get_by_label(re.compile("^From"))).to_have_value("2020-01-01T10:30")
-    keeps_nobody_out(page)
+    assert_accessible(page)
     picture(page, "filters-light")
     page.get_by_role("button", name=re.compile("^More")).click()
 
@@ -61,13 +61,13 @@ def test_an_outage_is_run_again_on_the_page(outage: Callable[..., Page]) -> None
     expect(bar.get_by_role("button", name="Cancel …")).to_be_disabled()
     expect(bar.get_by_role("button", name="Run again …")).to_be_enabled()
     bar.get_by_label("All that match the filters").check()
-    keeps_nobody_out(page)
+    assert_accessible(page)
     picture(page, "selection-light")
     bar.get_by_role("button", name="Run again …").click()
     dialog = page.get_by_role("dialog")
     expect(dialog).to_contain_text("30 runs in 3 projects: 3 will be run again.")
     expect(dialog).to_contain_text("27 are superseded")
-    keeps_nobody_out(page)
+    assert_accessible(page)
     picture(page, "preview-light")
     with page.expect_download() as download:
         dialog.get_by_role("button", name="Download as CSV").click()
@@ -80,7 +80,7 @@ def test_an_outage_is_run_again_on_the_page(outage: Callable[..., Page]) -> None
     dialog.get_by_role("button", name="Run 3 again").click()
     done = page.get_by_role("dialog", name="Done")
     expect(done).to_contain_text("Superseded by a newer run")
-    keeps_nobody_out(page)
+    assert_accessible(page)
     picture(page, "done-light")
     done.get_by_role("button", name="Close").last.click()
     # The same filters match the old runs only, and none is run again twice.

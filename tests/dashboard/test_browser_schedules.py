@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 
 from local.run import call
 from local.stack import Stack
-from tests.support.browser_world import Open, heading, keeps_nobody_out, look_again
+from tests.support.browser_world import Open, assert_accessible, heading, look_again
 from tests.support.stack_world import ended, until
 
 pytestmark = pytest.mark.browser
@@ -147,7 +147,7 @@ def test_it_is_accessible(admin: Open, here: dict[str, Any], stack_owner: Any) -
     page = admin("schedules")
     expect(page.locator(".schedule")).to_have_count(2)
     expect(page.locator(".schedule").last).to_contain_text("Skipped 4 times in a row.")
-    keeps_nobody_out(page)
+    assert_accessible(page)
     new_schedule(page)
     expect(page.locator(".preview li")).to_have_count(5)
-    keeps_nobody_out(page)
+    assert_accessible(page)

@@ -11,9 +11,9 @@ from tests.support.browser_world import (
     People,
     Visitor,
     ask_for_code,
+    assert_accessible,
     enter_code,
     heading,
-    keeps_nobody_out,
     look_again,
 )
 from tests.support.stack_world import until
@@ -36,14 +36,14 @@ def test_from_the_code_to_the_end_of_all_sessions(
     # The link of a mail, opened while signed out.
     page = visit.open(f"runs/{run_id}")
     expect(page.get_by_label("E-mail address")).to_be_focused()
-    keeps_nobody_out(page)
+    assert_accessible(page)
     ask_for_code(page, email.upper())
-    keeps_nobody_out(page)
+    assert_accessible(page)
     [code] = until(lambda: codes_to(email))
     wrong = f"{(int(code.replace(' ', '')) + 1) % 10**8:08}"
     enter_code(page, wrong)
     expect(page.get_by_role("alert")).to_contain_text("This code is wrong, or no longer valid.")
-    keeps_nobody_out(page)
+    assert_accessible(page)
     # The tab still waits for its code after it was loaded again.
     page.reload()
     enter_code(page, code)
@@ -78,7 +78,7 @@ def test_from_the_code_to_the_end_of_all_sessions(
     dialog = second.get_by_role("dialog", name="Your sessions")
     expect(dialog.get_by_role("listitem")).to_have_count(2)
     expect(dialog).to_contain_text("this browser")
-    keeps_nobody_out(second)
+    assert_accessible(second)
     dialog.get_by_role("button", name="End the session").click()
     expect(dialog.get_by_role("listitem")).to_have_count(1)
     look_again(elsewhere)
@@ -107,7 +107,7 @@ def test_the_operators_link_signs_in_by_a_click_and_once(
     visit.context.on("request", lambda request: sent.append(f"{request.method} {request.url}"))
     page = visit.open(fragment)
     expect(page.get_by_text("The link that you opened signs this browser in, once.")).to_be_visible()
-    keeps_nobody_out(page)
+    assert_accessible(page)
     assert "#" not in page.url
     assert not [each for each in sent if each.startswith("POST")]
     page.get_by_role("button", name="Sign in").click()
@@ -177,4 +177,4 @@ def test_where_codes_are_off_only_tokens_are_asked_for(visitor: Callable[..., Vi
     page = visit.open()
     expect(page.get_by_label("Token or agent key")).to_be_focused()
     expect(page.get_by_label("E-mail address")).to_have_count(0)
-    keeps_nobody_out(page)
+    assert_accessible(page)

@@ -11,9 +11,9 @@ from tests.support.browser_world import (
     PHONE,
     People,
     Visitor,
+    assert_accessible,
+    barriers,
     is_wider_than_the_window,
-    keeps_nobody_out,
-    keeps_somebody_out,
 )
 
 pytestmark = pytest.mark.browser
@@ -42,16 +42,16 @@ def dialog(page: Page, button: str, key: str | None = None) -> None:
 def test_a_key_from_its_first_day_to_its_last(opened: Callable[..., Page]) -> None:
     page = opened()
     expect(page.get_by_text("No key is stored")).to_be_visible()
-    keeps_nobody_out(page)
+    assert_accessible(page)
     page.get_by_role("button", name="Add key").click()
     field = page.get_by_label("v2 secret key")
     expect(field).to_have_attribute("type", "password")
-    keeps_nobody_out(page)
+    assert_accessible(page)
     field.fill(REVENUECAT_KEY)
     page.get_by_role("button", name="Store", exact=True).click()
     told = page.get_by_role("dialog")
     expect(told).to_contain_text("the key reads customers, subscriptions, purchases, products, entitlements.")
-    keeps_nobody_out(page)
+    assert_accessible(page)
     page.get_by_role("button", name="Done").click()
     expect(page.locator(".provider")).to_contain_text("Enabled")
     assert REVENUECAT_KEY not in page.content()
@@ -72,7 +72,7 @@ def test_a_key_from_its_first_day_to_its_last(opened: Callable[..., Page]) -> No
     expect(changes.nth(1)).to_contain_text("You")
     expect(changes.nth(1)).to_contain_text("Integration removed")
     expect(changes.nth(5)).to_contain_text("Integration added")
-    keeps_nobody_out(page)
+    assert_accessible(page)
 
 
 def test_what_is_wrong_is_said_beside_its_field(opened: Callable[..., Page]) -> None:
@@ -115,20 +115,20 @@ def test_an_agent_key_is_made_shown_once_rotated_and_ended(opened: Callable[...,
     keys = page.get_by_role("region", name="Agent keys")
     expect(keys).to_contain_text("No agent keys yet.")
     keys.get_by_role("button", name="Make a key").click()
-    keeps_nobody_out(page)
+    assert_accessible(page)
     page.get_by_label("Name").fill("CI")
     page.get_by_label("See who changed what").check()
     page.get_by_label("Expires").select_option("In 30 days")
     page.get_by_role("button", name="Make", exact=True).click()
     shown = page.get_by_label("Key of CI")
     expect(shown).to_have_value(re.compile("^owl_agent_.{43}$"))
-    keeps_nobody_out(page)
+    assert_accessible(page)
     secret = shown.input_value()
     page.get_by_role("button", name="Done").click()
     expect(keys).to_contain_text("jobs:read, jobs:write, audit:read")
     expect(keys).to_contain_text("by You")
     assert secret not in page.content()
-    keeps_nobody_out(page)
+    assert_accessible(page)
 
     keys.get_by_role("button", name="Rotate CI").click()
     page.get_by_label("The old key ends").select_option("In a day")
@@ -152,7 +152,7 @@ def test_a_job_is_paused_and_resumed_on_a_phone(opened: Callable[..., Page], peo
     paused.get_by_label("Project").select_option("Beta")
     expect(paused).to_contain_text("No job of this project is paused.")
     paused.get_by_role("button", name="Pause a job").tap()
-    assert keeps_somebody_out(page) == []
+    assert barriers(page) == []
     page.get_by_label("Type").select_option("RevenueCat Sync")
     page.get_by_label("Reason").fill("The provider moves")
     page.get_by_label("Until").fill("2020-01-01T03:00")

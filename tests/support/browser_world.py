@@ -293,7 +293,7 @@ def jwt_secret(stack: Stack) -> str:
     return secret
 
 
-def keeps_nobody_out(page: Page) -> None:
+def assert_accessible(page: Page) -> None:
     """Assert on a screen and on a phone, in light and in dark: axe finds nothing, and nothing is wider than the window.
 
     Afterwards the page is as before: in light, on a screen.
@@ -304,10 +304,10 @@ def keeps_nobody_out(page: Page) -> None:
         # Between two schemes only the colours differ.
         for scheme, rules in (("dark", ["color-contrast"]), ("light", None)):
             page.emulate_media(color_scheme=scheme)
-            assert keeps_somebody_out(page, rules) == [], (size, scheme)
+            assert barriers(page, rules) == [], (size, scheme)
 
 
-def keeps_somebody_out(page: Page, rules: list[str] | None = None) -> list[str]:
+def barriers(page: Page, rules: list[str] | None = None) -> list[str]:
     """Return axe-core's findings of serious or critical impact, after rows and animations have arrived.
 
     Without ``rules``, all of axe's rules are checked.
