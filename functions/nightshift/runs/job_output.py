@@ -60,7 +60,7 @@ def captured(log: JobLog, *, level: str) -> Iterator[None]:
 
 
 class _Blocks:
-    """What the blocks and their jobs change in the process: the first block changes it, and the last one restores it.
+    """Changes of the process by the blocks and their jobs: the first block begins them, and the last one undoes them.
 
     A function works one slice at a time. Tests work several in threads, whose blocks end in any order.
     """
