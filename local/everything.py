@@ -116,7 +116,8 @@ def run(parts: Sequence[Part]) -> int:
 
 
 async def _run_all(parts: Sequence[Part]) -> None:
-    """Run the first row in order, and the others beside its last part. Their output is shown after its own.
+    """Run the first row in order, and the others beside its last part. Their output is shown after its own, and that
+    of a row that failed comes last.
 
     Raises a group of Failed.
     """
@@ -125,18 +126,25 @@ async def _run_all(parts: Sequence[Part]) -> None:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, this.cancel)  # Ctrl-C cancels it, too
     first, *others = ([part for part in parts if part.row == row] for row in sorted({0, *(p.row for p in parts)}))
     with ExitStack() as files:
-        outputs = [files.enter_context(tempfile.TemporaryFile()) for _ in others]
+        outputs: dict[asyncio.Task[None], IO[bytes]] = {}
         try:
             async with asyncio.TaskGroup() as rows:
                 await _run_in_order(first[:-1])
-                for row, output in zip(others, outputs, strict=True):
-                    rows.create_task(_run_in_order(row, output))
+                for row in others:
+                    output = files.enter_context(tempfile.TemporaryFile())
+                    outputs[rows.create_task(_run_in_order(row, output))] = output
                 rows.create_task(_run_in_order(first[-1:]))
         finally:
-            for output in outputs:
+            for task in sorted(outputs, key=_has_failed):
+                output = outputs[task]
                 output.seek(0)
                 sys.stdout.write(output.read().decode(errors="replace"))
             sys.stdout.flush()
+
+
+def _has_failed(task: asyncio.Task[None]) -> bool:
+    """Tell a row that failed from one that ended well, and from one that was interrupted because another failed."""
+    return not task.cancelled() and task.exception() is not None
 
 
 async def _run_in_order(parts: Sequence[Part], output: IO[bytes] | None = None) -> None:

@@ -45,6 +45,9 @@ EMPTY = "<li>No mail yet. A run that was triggered with <code>notify</code> send
 # The longest body of an alert that is kept.
 MOST_BYTES = 1_000_000
 
+# Only a server that hangs takes so long, however busy the machine is.
+PATIENCE_S = 60
+
 LogsOf = Callable[[str], dict[str, Any]]
 
 
@@ -140,7 +143,8 @@ def _lines(answer: dict[str, Any]) -> str:
 
 def _mails(source_url: str) -> list[dict[str, Any]]:
     """Return the mails, newest first."""
-    accounts = urllib3.request("GET", source_url, timeout=10, retries=False).json()["messages"]
+    with urllib3.PoolManager(timeout=PATIENCE_S) as pool:  # local AWS may have closed a connection that was kept
+        accounts = pool.request("GET", source_url, retries=False).json()["messages"]
     return sorted((mail for mails in accounts.values() for mail in mails), key=lambda mail: -mail["Timestamp"])
 
 

@@ -174,8 +174,9 @@ def call(here: dict[str, Any], method: str, path: str, body: dict[str, Any] | No
     timeout = urllib3.Timeout(total=300)
     url = here["api_url"] + path
     try:
-        answer = urllib3.request(method, url, json=body, headers=headers, timeout=timeout, retries=False)
-        return answer.status, answer.json()
+        with urllib3.PoolManager() as pool:  # the server may have closed a connection that was kept
+            answer = pool.request(method, url, json=body, headers=headers, timeout=timeout, retries=False)
+            return answer.status, answer.json()
     except (urllib3.exceptions.HTTPError, ValueError) as exc:
         raise DemoFailed(f"No answer from {url}: {exc}") from exc
 

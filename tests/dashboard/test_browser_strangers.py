@@ -64,7 +64,7 @@ def as_before(here: dict[str, Any]) -> Iterator[None]:
     yield
     assert call(here, "GET", "/v1/auth/whoami")[0] == 200
     customer = f"{here['revenuecat_url']}/projects/proj1a2b3c4d/customers/user_000001"
-    answer = urllib3.request("GET", customer, headers={"Authorization": "Bearer sk_sandbox"}, retries=False)
+    answer = urllib3.request("GET", customer, headers={"Authorization": "Bearer sk_sandbox"})
     assert answer.status == 200, answer.data
 
 

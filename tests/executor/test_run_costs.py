@@ -11,9 +11,10 @@ from bench.own_steps import measure_steps
 from bench.run_costs import cost_of_run
 from local.postgres import Postgres
 
-# Measured, and a reserve: ids are random, so the splits of index pages differ.
+# Measured, and a reserve: ids are random, so the splits of index pages differ. A step costs the most WAL, 249 bytes, if
+# it is slow: its time then differs from that of the step before, by a millisecond or more.
 MOST_WAL_OF_A_RUN, MOST_ENTRIES_OF_A_RUN, MOST_BUFFERS_OF_A_RUN = 2_700, 14.2, 160
-MOST_WAL_OF_A_STEP, MOST_BUFFERS_OF_A_STEP = 240, 7.5
+MOST_WAL_OF_A_STEP, MOST_BUFFERS_OF_A_STEP = 252, 7.5
 # The most that a step may cost of an UPDATE with its COMMIT.
 MOST_OF_AN_UPDATE = 1.2
 

@@ -80,6 +80,17 @@ except KeyboardInterrupt:
 """
 
 
+def test_the_output_of_a_part_that_failed_comes_last(tmp_path, capfd):
+    begun = [tmp_path / "tests", tmp_path / "browser"]
+    parts = [
+        Part("the tests", [*PYTHON, CLEARS_UP, str(begun[0])]),
+        Part("the stack", [*PYTHON, f"{until(begun[0])}{until(begun[1])}print('failed'); raise SystemExit(7)"], row=1),
+        Part("the browser", [*PYTHON, CLEARS_UP, str(begun[1])], row=2),
+    ]
+    assert run(parts) == 7
+    assert capfd.readouterr().out == "cleared up\ncleared up\nfailed\n"
+
+
 @pytest.mark.parametrize("row", [1, 0])
 def test_a_part_that_fails_interrupts_the_one_beside_it(row, tmp_path, capfd):
     begun = tmp_path / "begun"

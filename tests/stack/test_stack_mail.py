@@ -17,12 +17,12 @@ pytestmark = pytest.mark.stack
 
 def mails(here: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the mails that SES accepted."""
-    accounts = urllib3.request("GET", here["mailbox_url"], retries=False).json()["messages"]
+    accounts = urllib3.request("GET", here["mailbox_url"]).json()["messages"]
     return [mail for mails in accounts.values() for mail in mails]
 
 
 def page(here: dict[str, Any], path: str) -> str:
-    answer = urllib3.request("GET", here["mailbox_page_url"] + path, retries=False)
+    answer = urllib3.request("GET", here["mailbox_page_url"] + path)
     assert answer.status == 200, answer.data
     return answer.data.decode()
 

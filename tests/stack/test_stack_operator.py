@@ -84,7 +84,7 @@ def test_the_logs_of_a_run_and_of_no_other(system: System, stack: Stack, here: d
     assert "Run created" in messages
     assert messages.count("Run completed") == 1
     assert [line["at"] for line in answer["lines"]] == sorted(line["at"] for line in answer["lines"])
-    page = urllib3.request("GET", answer["url"], retries=False)
+    page = urllib3.request("GET", answer["url"])
     assert page.status == 200
     assert "Run completed" in page.data.decode()
     assert second not in page.data.decode() + json.dumps(answer["lines"])

@@ -404,7 +404,7 @@ def codes_to(here: dict[str, Any]) -> Callable[[str], list[str]]:
     """``codes_to(address)``: return the codes in the mails to this address, the newest last."""
 
     def codes_to(address: str) -> list[str]:
-        accounts = urllib3.request("GET", here["mailbox_url"], retries=False).json()["messages"]
+        accounts = urllib3.request("GET", here["mailbox_url"]).json()["messages"]
         mails = sorted((mail for mails in accounts.values() for mail in mails), key=lambda mail: mail["Timestamp"])
         return [CODE.search(mail["BodyText"])[1] for mail in mails if mail["To"] == [address]]
 
