@@ -25,23 +25,33 @@ WRITTEN_TO = {"job_runs", "job_slices", "job_outbox", "job_schedule_slots"}
 SLOW = ("test_chaos", "test_stack", "test_browser", "simulation")
 
 
-@pytest.mark.parametrize("subject", guarded.QUERIES)
-def test_each_condition_of_a_query_has_its_mutant_and_each_mutant_its_condition(subject):
-    assert list(table.read(subject)) == names_of(subject)
+def test_each_condition_of_a_query_has_its_mutant_and_each_mutant_its_condition(owner):
+    """Postgres can run each mutant: an invalid statement would be killed by its error."""
+    for subject in guarded.QUERIES:
+        for mutant in as_in_its_table(subject):
+            owner.run_script(f"PREPARE mutant AS {parse(mutant.text).text}; DEALLOCATE mutant")
 
 
 def test_each_condition_of_the_schema_has_its_mutant_and_each_mutant_its_condition(owner):
+    """Postgres can run each mutant."""
     for subject in (*guarded.TABLES, *guarded.FUNCTIONS):
-        assert list(table.read(subject)) == names_of(subject, owner=owner)
+        for mutant in as_in_its_table(subject, owner=owner):
+            owner.run_script(f"BEGIN; {mutant.text}")
+            owner.run_script("ROLLBACK")
 
 
 def test_each_decision_of_a_module_has_its_mutant_and_each_mutant_its_decision():
+    """Python can run each mutant."""
     for subject in guarded.MODULES:
-        assert list(table.read(subject)) == names_of(subject)
+        for mutant in as_in_its_table(subject):
+            compile(mutant.text, subject, "exec")
 
 
-def names_of(subject, owner=None):
-    return [mutant.name for mutant in mutants_of_subject(subject, owner=owner)]
+def as_in_its_table(subject, owner=None):
+    """Return the subject's mutants, whose names are those in its table."""
+    mutants = mutants_of_subject(subject, owner=owner)
+    assert list(table.read(subject)) == [mutant.name for mutant in mutants], subject
+    return mutants
 
 
 def test_each_table_is_of_something_guarded():
@@ -109,27 +119,10 @@ def names_in(file):
     return set(named(ast.parse(Path(file).read_text()).body, ()))
 
 
-def test_postgres_can_run_each_mutant(owner):
-    """An invalid statement would be killed by its error."""
-    for subject in guarded.QUERIES:
-        for mutant in mutants_of_subject(subject, owner=owner):
-            owner.run_script(f"PREPARE mutant AS {parse(mutant.text).text}; DEALLOCATE mutant")
-    for subject in (*guarded.TABLES, *guarded.FUNCTIONS):
-        for mutant in mutants_of_subject(subject, owner=owner):
-            owner.run_script(f"BEGIN; {mutant.text}")
-            owner.run_script("ROLLBACK")
-
-
 @pytest.mark.parametrize("subject", guarded.QUERIES)
 def test_a_statement_means_the_same_when_it_was_read_and_written(subject):
     text = parse(query_files()[subject].read_text()).text
     assert parse_sql(written(parse_sql(text)[0])) == parse_sql(text)
-
-
-def test_python_can_run_each_mutant():
-    for subject in guarded.MODULES:
-        for mutant in mutants_of_subject(subject):
-            compile(mutant.text, subject, "exec")
 
 
 def test_a_mutant_takes_the_place_of_its_original(tmp_path):

@@ -69,19 +69,23 @@ def _with(tree: ast.Module, source: str, path: Path, other: Any) -> str:
     (_, index), *rest = path
     body = tree.body[index or 0]
     first = min(node.lineno for node in (body, *getattr(body, "decorator_list", ())))
-    altered = ast.Module(body=[copy.deepcopy(body)], type_ignores=[])
-    _put(altered, (("body", 0), *rest), other)
+    altered = _replaced(ast.Module(body=[body], type_ignores=[]), (("body", 0), *rest), other)
     lines = source.splitlines()
     lines[first - 1 : body.end_lineno] = ast.unparse(ast.fix_missing_locations(altered)).splitlines()
     return "\n".join([*lines, ""])
 
 
-def _put(tree: ast.AST, path: Path, other: Any) -> None:
-    parent, (name, index) = _at(tree, path[:-1]), path[-1]
+def _replaced(node: Any, path: Path, other: Any) -> Any:
+    """Return a tree with another node at the end of the path. It shares all that is not on the path."""
+    if not path:
+        return other
+    (name, index), *rest = path
+    inner = getattr(node, name)
     if index is None:
-        setattr(parent, name, other)
-    else:
-        getattr(parent, name)[index : index + 1] = other if isinstance(other, list) else [other]
+        return _changed(node, **{name: _replaced(inner, tuple(rest), other)})
+    replaced = _replaced(inner[index], tuple(rest), other)
+    items = replaced if isinstance(replaced, list) else [replaced]
+    return _changed(node, **{name: [*inner[:index], *items, *inner[index + 1 :]]})
 
 
 @dataclass(frozen=True)
