@@ -131,14 +131,13 @@ async def _run_all(parts: Sequence[Part]) -> None:
             async with asyncio.TaskGroup() as rows:
                 await _run_in_order(first[:-1])
                 for row in others:
-                    output = files.enter_context(tempfile.TemporaryFile())
+                    output: IO[bytes] = files.enter_context(tempfile.TemporaryFile())
                     outputs[rows.create_task(_run_in_order(row, output))] = output
                 rows.create_task(_run_in_order(first[-1:]))
         finally:
             for task in sorted(outputs, key=_has_failed):
-                output = outputs[task]
-                output.seek(0)
-                sys.stdout.write(output.read().decode(errors="replace"))
+                outputs[task].seek(0)
+                sys.stdout.write(outputs[task].read().decode(errors="replace"))
             sys.stdout.flush()
 
 

@@ -65,11 +65,12 @@ def test_what_the_row_has_is_what_clients_see(db, owner):
     assert facts >= {name.replace("_", " ") for name in seen}
 
 
-@pytest.mark.parametrize(("module", "kind", "query"), READS)
-def test_each_query_returns_the_columns_of_the_type_that_it_is_read_as(owner, module, kind, query):
-    columns = owner._connected().prepare_named(parse(query_text(query)).text)[1].columns
-    needed = set(columns_of(getattr(importlib.import_module(module), kind)))
-    assert needed <= {column["name"] for column in columns}
+def test_each_query_returns_the_columns_of_the_type_that_it_is_read_as(owner):
+    assert len(READS) > 60
+    for module, kind, query in READS:
+        columns = owner._connected().prepare_named(parse(query_text(query)).text)[1].columns
+        needed = set(columns_of(getattr(importlib.import_module(module), kind)))
+        assert needed <= {column["name"] for column in columns}, (module, kind, query)
 
 
 class TestTyped:

@@ -182,12 +182,15 @@ def config(postgres: Postgres, superuser: Database, source: str) -> Iterator[Set
 
 @pytest.fixture
 def connect(config: Settings) -> Iterator[Callable[..., Database]]:
-    """``connect(user=…, **startup_params)``: open another connection to this test's database."""
+    """``connect(user=…, **startup_params)``: open another connection to this test's database.
+
+    Among hostile settings, a superuser's is pinned as the operator's is.
+    """
     opened = []
 
     def connect(user: str = TESTS, **startup_params: str) -> Database:
         opened.append(Database(dataclasses.replace(config, database_user=user), **startup_params))
-        if user == "postgres":
+        if user == "postgres" and hostile.ASKED_FOR in os.environ:
             pin_session(opened[-1])
             opened[-1].run_script(";".join(f"SET {name} = '{value}'" for name, value in startup_params.items()))
         return opened[-1]

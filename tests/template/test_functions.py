@@ -97,23 +97,23 @@ def test_worker(cloud, db, owner):
     assert ended["error"].startswith("This project has no RevenueCat integration")
 
 
-@pytest.mark.parametrize(
-    "body",
-    ["", "garbage", "[]", "null", '{"run_id": 5}', '{"run_id": "x", "slice": 0}', '{"outbox_id": null}',
-     '{"run_id": "00000000-0000-4000-8000-000000000001", "slice": "0"}',
-     '{"run_id": "00000000-0000-4000-8000-000000000001", "slice": 99999999999}',
-     '{"run_id": "00000000-0000-4000-8000-000000000001", "slice": true}',
-     '{"run_id": "urn:uuid:00000000-0000-4000-8000-000000000001", "slice": 0}',
-     '{"outbox_id": "\\u0661\\u0661\\u0661\\u0661\\u0661\\u0661\\u0661\\u0661\\u0661\\u0661\\u0661\\u0661\\u0661\\u0661'
-     '\\u0661\\u0661\\u0661\\u0661\\u0661\\u0661\\u0661\\u0661\\u0661\\u0661\\u0661\\u0661\\u0661\\u0661\\u0661\\u0661\\u0661\\u0661"}',
-     "[" * 200_000],
-    ids=lambda body: body[:40],
-)  # fmt: skip
+NO_MESSAGES = [
+    "", "garbage", "[]", "null", '{"run_id": 5}', '{"run_id": "x", "slice": 0}', '{"outbox_id": null}',
+    '{"run_id": "00000000-0000-4000-8000-000000000001", "slice": "0"}',
+    '{"run_id": "00000000-0000-4000-8000-000000000001", "slice": 99999999999}',
+    '{"run_id": "00000000-0000-4000-8000-000000000001", "slice": true}',
+    '{"run_id": "urn:uuid:00000000-0000-4000-8000-000000000001", "slice": 0}',
+    '{"outbox_id": "\\u0661\\u0661\\u0661\\u0661\\u0661\\u0661\\u0661\\u0661\\u0661\\u0661\\u0661\\u0661\\u0661\\u0661'
+    '\\u0661\\u0661\\u0661\\u0661\\u0661\\u0661\\u0661\\u0661\\u0661\\u0661\\u0661\\u0661\\u0661\\u0661\\u0661\\u0661\\u0661\\u0661"}',
+    "[" * 200_000,
+]  # fmt: skip
+
+
 @pytest.mark.parametrize("function", ["worker", "notify", "announce"])
-def test_what_is_no_message_of_ours_is_dropped_and_not_delivered_for_ever(cloud, function, body):
+def test_what_is_no_message_of_ours_is_dropped_and_not_delivered_for_ever(cloud, function):
     message = event(function)
-    message["Records"][0]["body"] = body
-    load_function(function).handler(message, CONTEXT)
+    for message["Records"][0]["body"] in NO_MESSAGES:
+        load_function(function).handler(message, CONTEXT)
 
 
 def test_sweep(cloud, db):

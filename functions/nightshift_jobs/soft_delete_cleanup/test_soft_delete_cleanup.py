@@ -615,25 +615,30 @@ class TestKilled:
         """Give all batches the same size, however long each step took."""
         monkeypatch.setattr(cleanup_job, "next_batch", lambda batch, **_: batch)
 
-    def forest(self):
-        forest = Forest()
-        tree(forest, team=LONG_AGO, rows=1)
-        tree(forest, app=LONG_AGO, rows=1)
-        tree(forest, project=RECENTLY, app=LONG_AGO, rows=1)
-        forest.add("api_keys", tree(forest, rows=1)[0], LONG_AGO)
-        return forest
+    EXPIRED = {
+        "a team": lambda forest: tree(forest, team=LONG_AGO, rows=1),
+        "apps": lambda forest: [
+            tree(forest, app=LONG_AGO, rows=1),
+            tree(forest, project=RECENTLY, app=LONG_AGO, rows=1),  # not due
+        ],
+        "a key": lambda forest: forest.add("api_keys", tree(forest, rows=1)[0], LONG_AGO),
+    }
 
-    def plant(self, owner):
-        self.forest().plant(owner)
+    def plant(self, owner, names=tuple(EXPIRED)):
+        forest = Forest()
+        for name in names:
+            self.EXPIRED[name](forest)
+        forest.plant(owner)
         for (app_id,) in owner.run_script("SELECT id::text FROM apps WHERE deleted_at IS NOT NULL"):
             many_events(owner, app_id, 450)
 
     def end(self, owner):
         return stored(owner), audited(owner)
 
-    def test_at_every_step_the_end_is_the_same(self, job_run, owner):
-        self.plant(owner)
-        assert len(assert_resumable(job_run, NAME, end=self.end)) > 20
+    @pytest.mark.parametrize(("name", "steps"), [("a team", 13), ("apps", 7), ("a key", 1)])
+    def test_at_every_step_the_end_is_the_same(self, job_run, owner, name, steps):
+        self.plant(owner, [name])
+        assert len(assert_resumable(job_run, NAME, end=self.end)) == steps
 
     def test_whoever_thaws_behind_the_sweep_keeps_nothing_of_its_step(self, job_run, owner):
         """Frozen after every statement of the step except the commit; the next worker takes the same step."""
