@@ -65,7 +65,7 @@ BEGIN
     FOR double IN SELECT relname FROM pg_class
                   WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition
     LOOP
-        EXECUTE format('CREATE TABLE hostile.%I (LIKE public.%I INCLUDING ALL)', double, double);
+        EXECUTE format('CREATE TABLE hostile.%I (LIKE public.%I INCLUDING ALL EXCLUDING INDEXES)', double, double);
         EXECUTE format('GRANT ALL ON hostile.%I TO PUBLIC', double);
     END LOOP;
 END $$;

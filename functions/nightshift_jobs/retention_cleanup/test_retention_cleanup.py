@@ -178,7 +178,7 @@ MODELS = st.lists(
 )
 
 
-@examples(derandomize=True, max_examples=30, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+@examples(derandomize=True, max_examples=20, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 @given(models=MODELS)
 def test_exactly_what_a_project_no_longer_keeps_is_deleted_and_a_dry_run_says_so_before(job_run, owner, models):
     emptied = (*KIND_OF, "event_deletions", "apps", "projects", "teams")
