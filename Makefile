@@ -24,10 +24,11 @@
 # To deploy: make build && sam deploy --guided. (It also works after a plain `sam build`, but with slower cold starts.)
 PYTHON ?= python3
 VENV := .venv
-# One test process for each core. Each has its own Postgres and stack. The plain tests take longest, and some wait now and
-# then: one process more keeps the cores busy beside the other parts, and after them.
-AT_ONCE := -n auto --maxprocesses 4 --durations 15 --dist
-PLAIN_AT_ONCE := -n $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1) --maxprocesses 5 --durations 15 --dist
+# The number of test processes, each with its own Postgres or stack. The parts run beside each other. The plain tests take
+# longest, and some wait now and then: one process more than cores keeps the cores busy, also after the other parts.
+CORES := $(shell getconf _NPROCESSORS_ONLN)
+AT_ONCE := -n $(shell expr \( $(CORES) + 1 \) / 2) --maxprocesses 4 --durations 15 --dist
+PLAIN_AT_ONCE := -n $(shell expr $(CORES) + 1) --maxprocesses 5 --durations 15 --dist
 # Importing it takes each process almost a second.
 NO_SCHEMATHESIS := -p no:schemathesis
 

@@ -80,9 +80,9 @@ MAKE = ("make", "--no-print-directory")
 PARTS = (
     # First, because parts that run at once must not change an environment in which another one runs.
     Part("the tests' packages", [*MAKE, "--jobs=4", "test-packages"]),
-    Part("lint, types and template", [*MAKE, "lint", "types", "template"], row=1),
     Part("the build", [*MAKE, "build"], PYTHON_OF_LAMBDA, row=1),
     Part("the tests of the whole stack", [*MAKE, "test-stack"], PYTHON_OF_LAMBDA, row=1),
+    Part("lint, types and template", [*MAKE, "lint", "types", "template"], row=2),
     Part("the tests in a browser", [*MAKE, "test-browser"], CHROMIUM, row=2),
     Part("the tests", [*MAKE, "test-code"]),
 )

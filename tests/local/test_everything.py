@@ -166,7 +166,7 @@ def test_each_part_is_a_target_of_make():
     makefile = Path("Makefile").read_text()
     targets = [word for part in PARTS for word in part.command[1:] if not word.startswith("--")]
     assert targets[0] == "test-packages"
-    assert targets[1:] == ["lint", "types", "template", "build", "test-stack", "test-browser", "test-code"]
+    assert targets[1:] == ["build", "test-stack", "lint", "types", "template", "test-browser", "test-code"]
     for target in targets:
         assert f"\n{target}:" in makefile
 

@@ -107,4 +107,4 @@ def emptied(owner: Database) -> str:
             " AND relnamespace = 'public'::regnamespace AND NOT relispartition"
         )
     ]
-    return f"TRUNCATE {', '.join(name for name in tables if name not in KEPT)} CASCADE"
+    return f"TRUNCATE {', '.join(name for name in tables if name not in KEPT)}, simulated.records CASCADE"
