@@ -10,7 +10,7 @@ import urllib3
 from local.deployment.deploy import STACK
 from local.seed import ADMIN_EMAIL
 from local.stack import Stack
-from tests.support.stack_world import triggered, until
+from tests.support.stack_world import USERS, triggered, until
 
 pytestmark = pytest.mark.stack
 
@@ -32,7 +32,7 @@ def test_whoever_asked_gets_a_mail(stack: Stack, here: dict[str, Any], stack_own
     [mail] = until(lambda: [mail for mail in mails(here) if run_id in mail["BodyText"]])
     assert (mail["Source"], mail["To"]) == ("Nightshift <nightshift@demo.test>", [ADMIN_EMAIL])
     assert mail["Subject"] == "RevenueCat Sync completed: Demo"
-    assert "1,000 of 1,000" in mail["BodyText"]
+    assert f"{USERS} of {USERS}" in mail["BodyText"]
 
     stored = "SELECT status, message_id FROM job_outbox WHERE run_id = CAST(:run_id AS uuid) AND kind = 'mail'"
     until(lambda: stack_owner.run(stored, run_id=run_id) == [["sent", mail["MessageId"]]])

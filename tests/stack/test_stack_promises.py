@@ -13,12 +13,12 @@ import urllib3
 
 from local.run import call
 from local.stack import Stack
-from tests.support.stack_world import ended, function_processes, triggered, until
+from tests.support.stack_world import ended, function_processes, slow_revenuecat, triggered, until
 
 pytestmark = pytest.mark.stack
 
 # Fewer than the API admits in one burst. Each needs a process of the API.
-AT_ONCE = 25
+AT_ONCE = 12
 ROUNDS = 6
 
 
@@ -51,11 +51,12 @@ def frozen_half_way(stack: Stack, here: dict[str, Any], owner: pg8000.native.Con
         for idle in workers(stack):
             with suppress(psutil.NoSuchProcess):
                 idle.kill()
-        run_id = triggered(here)["id"]
-        until(lambda run_id=run_id: begun(here, run_id))
-        frozen = workers(stack)
-        for process in frozen:
-            process.suspend()
+        with slow_revenuecat(here, latency_s=0.2):
+            run_id = triggered(here)["id"]
+            until(lambda run_id=run_id: begun(here, run_id))
+            frozen = workers(stack)
+            for process in frozen:
+                process.suspend()
         run = call(here, "GET", f"/v1/jobs/{run_id}")[1]["job_run"]
         holds = "SELECT lease_expires_at IS NOT NULL FROM job_runs WHERE id = CAST(:id AS uuid)"
         is_half_way = run["progress"]["processed"] < run["progress"]["total"]
@@ -133,9 +134,10 @@ def test_a_run_goes_on_when_postgres_restarts_under_it(
     stack: Stack,
     here: dict[str, Any],
 ) -> None:
-    run_id = triggered(here)["id"]
-    until(lambda: begun(here, run_id))
-    stack.postgres.stop("immediate")
+    with slow_revenuecat(here, latency_s=0.2):
+        run_id = triggered(here)["id"]
+        until(lambda: begun(here, run_id))
+        stack.postgres.stop("immediate")
     assert call(here, "GET", f"/v1/jobs/{run_id}")[0] == 503
     stack.postgres.start()
     with closing(stack.connect()) as owner:

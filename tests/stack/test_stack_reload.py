@@ -14,7 +14,15 @@ import urllib3
 from local.reload import Watch
 from local.run import call
 from local.stack import CHECKOUT, Stack
-from tests.support.stack_world import ended, free_ports, triggered, until, until_it_is_up
+from tests.support.stack_world import (
+    USERS,
+    ended,
+    free_ports,
+    slow_revenuecat,
+    triggered,
+    until,
+    until_it_is_up,
+)
 
 pytestmark = pytest.mark.stack
 
@@ -132,15 +140,13 @@ def test_a_query_and_the_dashboard(here: dict[str, Any], author: Callable[[str, 
 def test_a_slice_that_is_at_work_ends_as_it_began(
     here: dict[str, Any], author: Callable[[str, str], None], lines: list[str]
 ) -> None:
-    faults = here["revenuecat_url"].removesuffix("/v2") + "/_sandbox/faults"
-    urllib3.request("POST", faults, json={"latency_s": 0.1, "path": "customers", "times": None})
-    run_id = triggered(here)["id"]
-    until(lambda: call(here, "GET", f"/v1/jobs/{run_id}")[1]["job_run"]["progress"]["processed"])
-    author("nightshift_jobs/revenuecat_sync/another.py", "")
+    with slow_revenuecat(here, latency_s=0.4):
+        run_id = triggered(here)["id"]
+        until(lambda: call(here, "GET", f"/v1/jobs/{run_id}")[1]["job_run"]["progress"]["processed"])
+        author("nightshift_jobs/revenuecat_sync/another.py", "")
     assert lines == ["Reloaded the functions: nightshift_jobs/revenuecat_sync/another.py changed."]
-    urllib3.request("DELETE", faults)
     run = until(lambda: ended(here, run_id))
-    assert (run["status"], run["result"]["total"]) == ("completed", 1000)
+    assert (run["status"], run["result"]["total"]) == ("completed", USERS)
     outcomes = [each["outcome"] for each in call(here, "GET", f"/v1/jobs/{run_id}/timeline")[1]["timeline"]]
     assert "lost" not in outcomes
 

@@ -16,14 +16,24 @@ from local.deployment.deploy import STACK, DeployFailed, function_name, remove
 from local.run import call
 from local.seed import REVENUECAT_KEY, REVENUECAT_PROJECT_ID
 from local.stack import CHECKOUT, Stack, running
-from tests.support.stack_world import QUICK, SHORT, age, ended, free_ports, triggered, until
+from tests.support.stack_world import (
+    QUICK,
+    SHORT,
+    USERS,
+    age,
+    ended,
+    free_ports,
+    keep_few_users,
+    slow_revenuecat,
+    triggered,
+    until,
+)
 from tools import watch_updates
 
 pytestmark = pytest.mark.stack
 
 SYNCS = 3
 CALLS_PER_USER = 3
-USERS = 500
 # The smallest values, so that a lost slice is soon noticed.
 PARAMETERS = SHORT | {"WorkerTimeout": "15", "SliceBudget": "8"}
 
@@ -33,6 +43,7 @@ def stack(folders: Callable[[], Path]) -> Iterator[Stack]:
     """Start this module's own stack. It is updated and finally removed."""
     stack = Stack(folders(), ports=free_ports(), parameters=PARAMETERS, awaits_updates=True)
     with running(stack):
+        keep_few_users(stack)
         yield stack
 
 
@@ -165,12 +176,10 @@ def test_a_release_is_left_for_the_earlier_one_during_a_run(
     earlier = release("8.2.0")
     stack.deploy(earlier)
     stack.deploy(release("8.3.0", **{"9003_remark": "ALTER TABLE job_runs ADD COLUMN remark text DEFAULT 'new'"}))
-    faults = here["revenuecat_url"].removesuffix("/v2") + "/_sandbox/faults"
-    urllib3.request("POST", faults, json={"latency_s": 2, "path": "customers", "times": None})
-    run_id = triggered(here)["id"]
-    until(lambda: call(here, "GET", f"/v1/jobs/{run_id}")[1]["job_run"]["status"] == "running")
-    stack.deploy(earlier)
-    urllib3.request("DELETE", faults)
+    with slow_revenuecat(here, latency_s=2):
+        run_id = triggered(here)["id"]
+        until(lambda: call(here, "GET", f"/v1/jobs/{run_id}")[1]["job_run"]["status"] == "running")
+        stack.deploy(earlier)
     assert version(here) == "8.2.0"
     assert until(lambda: stack.invoke("SweepFunction", {}) and ended(here, run_id))["status"] == "completed"
     assert stack_owner.run("SELECT remark FROM job_runs WHERE id = CAST(:id AS uuid)", id=run_id) == [["new"]]

@@ -95,7 +95,7 @@ def test_the_page_leads_to_a_job_that_is_done(made):
 def test_the_job_runs_on_the_local_stack(made, started):
     checkout, _, _ = made
     variables = {f"NIGHTSHIFT_{name.upper()}_PORT": str(port) for name, port in asdict(free_ports()).items()}
-    stack = started("-u", "-m", "local.run", checkout=checkout, **variables)
+    stack = started("-u", "-m", "local.run", checkout=checkout, NIGHTSHIFT_DEMO="0", **variables)
     story = until_it_is_up(stack)
     [said] = follow(TO_RUN, folder=checkout)
     assert "Marked 491 users" in said, "".join(story) + said

@@ -8,13 +8,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pg8000.native
 import psutil
 import pytest
+import urllib3
 
 from local.ports import Ports, free_port
 from local.processes import left_behind
@@ -26,6 +27,9 @@ PATIENCE_S = 300
 NOT_COPIED = (".git", ".venv", ".local", ".aws-sam", ".*_cache", "__pycache__", ".hypothesis")
 # Short times, but long enough for a page of users in a slice.
 SHORT = {"WorkerTimeout": "20", "SliceBudget": "12", "SliceReserve": "4", "LeaseMargin": "1", "ResendDelay": "2"}
+
+# How many of the demo's thousand app users a stack of most tests keep. A sync of all takes over a second of CPU.
+USERS = 200
 
 # The shortest schedule of a rule is once a minute.
 EVERY_MINUTE = {"Schedules": "partition_creation=cron(* * * * ? *)"}
@@ -75,6 +79,17 @@ def age(owner: pg8000.native.Connection, run_id: str) -> None:
     )
 
 
+@contextmanager
+def slow_revenuecat(here: dict[str, Any], *, latency_s: float) -> Iterator[None]:
+    """Delay each answer about a customer, so that a run of a sync is still at work when a test disturbs it."""
+    faults = here["revenuecat_url"].removesuffix("/v2") + "/_sandbox/faults"
+    urllib3.request("POST", faults, json={"latency_s": latency_s, "path": "customers", "times": None})
+    try:
+        yield
+    finally:
+        urllib3.request("DELETE", faults)
+
+
 def ended(here: dict[str, Any], run_id: str) -> dict[str, Any] | None:
     run = call(here, "GET", f"/v1/jobs/{run_id}")[1]["job_run"]
     return None if run["status"] in LIVE else run
@@ -102,7 +117,13 @@ def folders() -> Iterator[Callable[[], Path]]:
 def stack(folders: Callable[[], Path]) -> Iterator[Stack]:
     stack = Stack(folders(), ports=free_ports(), parameters=SHORT | EVERY_MINUTE)
     with running(stack):
+        keep_few_users(stack)
         yield stack
+
+
+def keep_few_users(stack: Stack) -> None:
+    with closing(stack.connect()) as owner:
+        owner.run("DELETE FROM app_users WHERE right(user_id, 6) > :last", last=f"{USERS:06}")
 
 
 @pytest.fixture
