@@ -19,6 +19,7 @@ from local.deployment.deploy import STACK
 from local.run import call
 from local.stack import Stack
 from nightshift.tenants.auth import key_hash
+from tests.support.fixtures import has_room
 from tests.support.stack_world import ended, triggered, until
 
 # Without these flags, Chromium contacts its vendor's servers at every start; a container has no sandbox and no GPU for
@@ -33,6 +34,9 @@ FLAGS = [
     "--disable-sync",
     "--renderer-process-limit=1",
 ]
+# Playwright lets Chromium's processes share memory through files on the disk, because a container may have little room
+# in memory. Each page costs a tenth more CPU then.
+IN_FILES = ["--disable-dev-shm-usage"]
 DESKTOP, PHONE = {"width": 1280, "height": 860}, {"width": 360, "height": 740}
 # Chromium draws each frame of an animation on the processor.
 USUAL: dict[str, Any] = {"viewport": DESKTOP, "reduced_motion": "reduce"}
@@ -114,7 +118,9 @@ class Visitor:
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=executable(), args=FLAGS)
+        opened = playwright.chromium.launch(
+            executable_path=executable(), args=FLAGS, ignore_default_args=IN_FILES if has_room() else None
+        )
         yield opened
         opened.close()
 

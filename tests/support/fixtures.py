@@ -92,6 +92,11 @@ def pytest_report_to_serializable(report: pytest.TestReport) -> Generator[None, 
     return data
 
 
+def has_room() -> bool:
+    """Return whether the file system in memory has room for what the tests keep there."""
+    return IN_MEMORY.is_dir() and shutil.disk_usage(IN_MEMORY).free > ROOM
+
+
 @contextmanager
 def throwaway_postgres(password: str = "") -> Iterator[Postgres]:
     """Run a server in a folder of its own, in memory where that has room. With a password, all have to give theirs.
@@ -101,8 +106,7 @@ def throwaway_postgres(password: str = "") -> Iterator[Postgres]:
     The folder is not below pytest's root folder. Each start of pytest, also by another session, closes that folder to
     other users, and where root runs the tests, the server runs as another user.
     """
-    has_room = IN_MEMORY.is_dir() and shutil.disk_usage(IN_MEMORY).free > ROOM
-    with tempfile.TemporaryDirectory(prefix="nightshift-tests-", dir=IN_MEMORY if has_room else None) as folder:
+    with tempfile.TemporaryDirectory(prefix="nightshift-tests-", dir=IN_MEMORY if has_room() else None) as folder:
         server = Postgres(Path(folder) / "postgres", free_port(), password)
         # New statistics would change plans, and with them the order of rows, at a moment that no test decides.
         server.start(fsync="off", full_page_writes="off", autovacuum="off")
