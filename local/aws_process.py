@@ -26,6 +26,7 @@ from ministack.core.sigv4 import (
 )
 from ministack.services import lambda_svc
 
+from local.function_processes import call_as_aws_does
 from local.gate import API_PATH, refusal
 from local.throttle import throttle_the_api
 from local.unpacked import unpack_once
@@ -189,6 +190,7 @@ def main() -> None:
     # Only this interpreter needs it, and the functions inherit the environment.
     del os.environ["PYTHONPATH"]
     _draw_the_functions_keys_at_random()
+    call_as_aws_does()
     _let_invocations_end()
     _hand_over_as_aws_does()
     throttle_the_api(time.monotonic)

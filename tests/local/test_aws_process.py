@@ -63,6 +63,34 @@ places = [unpack(*each) for each in given["unpacked"]]
 codes = [place / "app.py" for place in places]
 print(json.dumps([[code.read_text() if code.exists() else "", str(code.resolve())] for code in codes]))
 """
+CALLS = """
+import io, json, sys, zipfile
+from local import aws_process, function_processes
+from ministack.core import lambda_runtime
+
+function_processes.call_as_aws_does()
+given, code = json.load(sys.stdin), io.BytesIO()
+with zipfile.ZipFile(code, "w") as archive:
+    archive.writestr("app.py", given["code"])
+arn = "arn:aws:lambda:us-east-1:123456789012:function:f"
+config = {"FunctionName": "f", "FunctionArn": arn, "Runtime": "python3.13", "Handler": "app.handler"}
+worker = lambda_runtime.Worker("f", config, code.getvalue())
+for event in given["events"]:
+    answer = worker.invoke(event, "1")
+    print(json.dumps([answer.get("result") or answer.get("error"), answer["log"]]))
+worker.kill()
+"""
+LOGGER = """
+import sys
+
+def handler(event, context):
+    print(end=event["log"])
+    if event.get("closes"):
+        sys.stderr.close()
+    if event.get("fails"):
+        raise ValueError("refused")
+    return {"has_imported": [name for name in ("boto3", "botocore") if name in sys.modules]}
+"""
 EVENT = {"version": "2.0", "requestContext": {}, "headers": {"accept": "*/*"}}
 
 
@@ -88,6 +116,16 @@ def test_cookies_come_beside_the_headers(handed_over):
     got = handed_over(EVENT | {"headers": {"accept": "*/*", "cookie": "a=1; b=x=y"}})["body"]
     assert (got["cookies"], got["headers"]) == (["a=1", "b=x=y"], {"accept": "*/*"})
     assert handed_over(EVENT)["body"] == EVENT
+
+
+def test_a_function_imports_what_its_code_imports_and_each_call_has_its_own_log():
+    long = "x" * 99 + "\n"
+    logs = ["one\ntwo\n", "", long * 5000, "\n"]
+    events = [{"log": log} for log in logs] + [{"log": "three\n", "fails": True}, {"log": "four\n", "closes": True}]
+    *answered, failed, closed = printed(CALLS, code=LOGGER, events=events)
+    assert answered == [[{"has_imported": []}, log.removesuffix("\n")] for log in logs]
+    assert failed == ["refused", "three"]
+    assert closed == [{"has_imported": []}, "four"]
 
 
 def test_what_is_too_large_for_lambda_is_an_error(handed_over):
