@@ -326,7 +326,7 @@ def barriers(page: Page, rules: list[str] | None = None) -> list[str]:
     if not page.evaluate("'axe' in window"):
         page.evaluate(AXE_SCRIPT)
     options = {"resultTypes": ["violations"]} | ({"runOnly": rules} if rules else {})
-    found = page.evaluate("options => axe.run(options)", options)["violations"]
+    found = page.evaluate("options => axe.run(options).then(found => found.violations)", options)
     return [
         f"{violation['id']}: {violation['help']}: {[node['html'][:120] for node in violation['nodes']][:3]}"
         for violation in found
