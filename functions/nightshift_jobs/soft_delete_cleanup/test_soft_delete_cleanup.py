@@ -635,7 +635,7 @@ class TestKilled:
     def end(self, owner):
         return stored(owner), audited(owner)
 
-    @pytest.mark.parametrize(("name", "steps"), [("a team", 13), ("apps", 7), ("a key", 1)])
+    @pytest.mark.parametrize(("name", "steps"), [("a team", 14), ("apps", 7), ("a key", 1)])
     def test_at_every_step_the_end_is_the_same(self, job_run, owner, name, steps):
         self.plant(owner, [name])
         assert len(assert_resumable(job_run, NAME, end=self.end)) == steps
