@@ -18,7 +18,7 @@ from nightshift.jobs.registry import JOB_TYPES
 from nightshift.runs import pauses
 from nightshift.testing.rows import make_team, run_row
 from tests.support.api_world import DOCUMENT, Api
-from tests.support.fixtures import JWT_SECRET
+from tests.support.fixtures import JWT_SECRET, new_database
 from tests.support.world import claim, cut_sessions, received, store_keys, token
 
 
@@ -237,6 +237,18 @@ class TestAuthorization:
 
 
 class TestBadInput:
+    @pytest.fixture(scope="class")
+    @classmethod
+    def config(cls, postgres, superuser, template):
+        with new_database(postgres, superuser, template) as settings:
+            yield settings
+
+    @pytest.fixture
+    def team(self, owner):
+        team = make_team(owner, slug=f"owls-{uuid.uuid4().hex}")
+        store_keys(owner)
+        return team
+
     @pytest.mark.parametrize(
         ("body", "sentence"),
         [

@@ -14,8 +14,9 @@ from nightshift.base.errors import ConfigurationError, DatabaseBusy, DatabaseGon
 from nightshift.jobs.author_api import MAX_COUNT, Progress, Retry, Wait
 from nightshift.jobs.registry import JOB_TYPES
 from nightshift.testing.job_run import DEADLOCK, assert_resumable
-from nightshift.testing.rows import age, run_row, work
-from tests.support.executor_world import COUNTING, steps_of
+from nightshift.testing.rows import age, make_team, run_row, work
+from tests.support.executor_world import COUNTING, MAKE_STEPS, steps_of
+from tests.support.fixtures import new_database
 from tests.support.world import closed_to_new_sessions, cut_sessions, received, trigger
 
 
@@ -358,6 +359,18 @@ circular.append(circular)
 
 
 class TestWhatItYields:
+    @pytest.fixture(scope="class")
+    @classmethod
+    def config(cls, postgres, superuser, template):
+        with new_database(postgres, superuser, template) as settings:
+            yield settings
+
+    @pytest.fixture
+    def team(self, owner):
+        """Create another team for each run in the one database."""
+        owner.run_script(MAKE_STEPS)
+        return make_team(owner, slug=f"owls-{uuid.uuid4().hex}")
+
     @pytest.mark.parametrize(
         ("value", "said"),
         [

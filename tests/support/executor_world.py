@@ -13,10 +13,13 @@ from nightshift.testing.rows import make_team
 COUNTING = JobType(name="counting", label="Counting", description="Counts", scope="project")
 
 
+MAKE_STEPS = "CREATE TABLE IF NOT EXISTS steps (run_id text, step int); GRANT ALL ON steps TO nightshift_worker"
+
+
 @pytest.fixture
 def team(owner):
     """Create a team, and a table for the rows that a test's job writes."""
-    owner.run_script("CREATE TABLE steps (run_id text, step int); GRANT ALL ON steps TO nightshift_worker")
+    owner.run_script(MAKE_STEPS)
     return make_team(owner)
 
 

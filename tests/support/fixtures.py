@@ -177,7 +177,13 @@ def source(template: str) -> str:
 
 @pytest.fixture
 def config(postgres: Postgres, superuser: Database, source: str) -> Iterator[Settings]:
-    """Return settings of a new database for this test."""
+    """Return settings of a new database for this test. A class whose tests read only their own rows may share one."""
+    with new_database(postgres, superuser, source) as settings:
+        yield settings
+
+
+@contextmanager
+def new_database(postgres: Postgres, superuser: Database, source: str) -> Iterator[Settings]:
     name = f"test_{os.getpid()}_{next(_serial)}"
     copy_database(superuser, source, name)
     yield settings_for(postgres, name)
