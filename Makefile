@@ -50,7 +50,7 @@ test: $(VENV)/ready
 
 test-packages: $(VENV)/ready $(foreach tool,local-aws browser sam,$(VENV)/$(tool)/ready)
 
-test-code: $(VENV)/ready $(VENV)/local-aws/ready
+test-code: $(VENV)/compiled
 	$(VENV)/bin/python -m pytest $(PLAIN_AT_ONCE) worksteal -m "not stack and not browser"
 
 test-stack: $(VENV)/ready $(VENV)/local-aws/ready $(VENV)/lambda/ready
@@ -132,6 +132,11 @@ $(VENV)/browser/ready: local/requirements/browser.txt $(VENV)/ready
 	@echo "Setting up Playwright (takes a few seconds, only when its requirements change) …"
 	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps --no-compile --require-hashes -r $<
 	@mkdir -p $(@D) && touch $@
+
+# Collect the tests once in one process, which compiles all that they import: otherwise each test process does.
+$(VENV)/compiled: $(VENV)/ready $(VENV)/local-aws/ready
+	@$(VENV)/bin/python -m pytest --collect-only --quiet > /dev/null 2>&1 || true
+	@touch $@
 
 # Each tool pins its own botocore, so each has its own environment.
 $(VENV)/local-aws/ready: TOOL := local AWS (takes half a minute

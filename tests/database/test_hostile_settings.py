@@ -25,7 +25,7 @@ TESTS = {
     ],
 }
 # Tests that repeat their work for every step or for many examples take minutes, and depend on no other settings.
-TOO_LONG = "killed or Killed or topmost or after_any_step or a_month"
+TOO_LONG = "killed or Killed or topmost or after_any_step or a_fortnight"
 
 
 @pytest.mark.parametrize("tests", TESTS.values(), ids=TESTS)
