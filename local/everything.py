@@ -78,8 +78,9 @@ PYTHON_OF_LAMBDA = Need("Lambda's Python", has_python, python_commands)
 CHROMIUM = Need("Chromium", lambda: chromium.find() is not None, chromium_commands)
 MAKE = ("make", "--no-print-directory")
 PARTS = (
-    # First, because parts that run at once must not change an environment in which another one runs.
-    Part("the tests' packages", [*MAKE, "--jobs=4", "test-packages"]),
+    # First, because parts that run at once must not change an environment in which another one runs. They set up the
+    # tools' environments themselves; if two need the same one, one of them waits.
+    Part("the tests' packages", [*MAKE, "test-packages"]),
     Part("the build", [*MAKE, "build"], PYTHON_OF_LAMBDA, row=1),
     Part("the tests of the whole stack", [*MAKE, "test-stack"], PYTHON_OF_LAMBDA, row=1),
     Part("lint, types and template", [*MAKE, "lint", "types", "template"], row=2),

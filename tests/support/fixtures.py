@@ -55,6 +55,11 @@ MAKE_TESTS = f"""
         FROM pg_db_role_setting WHERE setrole = 'nightshift_worker'::regrole;
 """
 
+LONGEST = {
+    *("test_chaos", "test_hostile_settings", "test_previous_release", "test_growth", "test_simulation"),
+    *("test_venv", "test_ports", "test_benchmarks"),
+}
+
 # Linux's file system in memory. A server of the tests needs less than 1 GB.
 IN_MEMORY = Path("/dev/shm")
 ROOM = 6 * 2**30
@@ -70,7 +75,11 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Among hostile settings, keep one case of each test: a setting acts on statements, which its cases share."""
+    """Let the longest tests begin first, so that no process ends long after the others.
+
+    Among hostile settings, keep one case of each test: a setting acts on statements, which its cases share.
+    """
+    items.sort(key=lambda item: item.path.stem not in LONGEST)
     if hostile.ASKED_FOR in os.environ:
         items[:] = {item.nodeid.partition("[")[0]: item for item in reversed(items)}.values()
         items.reverse()
