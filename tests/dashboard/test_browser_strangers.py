@@ -108,6 +108,6 @@ def test_it_frames_nothing(stranger: Page, here: dict[str, Any]) -> None:
 
 def test_its_link_leads_to_the_dashboard(stranger: Page, here: dict[str, Any]) -> None:
     stranger.get_by_text("Look").click()
-    expect(stranger).to_have_title("Nightshift")
+    expect(stranger).to_have_title("Sign in · Nightshift")
     assert stranger.url.startswith(here["dashboard_url"])
     assert urlsplit(stranger.url).netloc == urlsplit(here["dashboard_url"]).netloc
