@@ -135,6 +135,7 @@ $(VENV)/browser/ready: local/requirements/browser.txt $(VENV)/ready
 
 # Collect the tests once in one process, which compiles all that they import: otherwise each test process does.
 $(VENV)/compiled: $(VENV)/ready $(VENV)/local-aws/ready
+	@echo "Compiling what the tests import (takes some seconds, only when requirements change) …"
 	@$(VENV)/bin/python -m pytest --collect-only --quiet > /dev/null 2>&1 || true
 	@touch $@
 
